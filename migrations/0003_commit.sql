@@ -1,0 +1,130 @@
+-- Group commit: one call writes many units of one tenant, each in order, in one transaction.
+-- min_code: 1
+
+-- p_units: [{ "key": hex sha256 | null, "body": hex sha256, "bytes": n, "events": [{…, "chunks": [{"text","header","token_count"}]}] }]
+-- Returns one row a unit, in order: its outcome {"seq","count"}, and whether it is `new`, a `replay`, a `conflict`
+-- (same key, other body) or over the tenant's `quota`; only `new` units wrote anything.
+-- The clock is locked before anything else: idempotency rows first gave 51 deadlocks in 2.5 s, after it none.
+create function commit_units(p_tenant text, p_units jsonb)
+returns table (status text, outcome jsonb, at timestamptz)
+language plpgsql
+as $$
+declare
+  v_clock tenant_clocks;
+  v_language regconfig;
+  v_now timestamptz;
+  v_keyed boolean := jsonb_path_exists(p_units, '$[*].key ? (@ != null)');
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if not found then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
+  v_now := clock_timestamp();
+
+  return query
+  with unit as materialized (
+    select
+      u.ord,
+      u.doc,
+      decode(u.doc ->> 'key', 'hex') as key_hash,
+      decode(u.doc ->> 'body', 'hex') as body_hash,
+      (u.doc ->> 'bytes')::bigint as bytes,
+      jsonb_array_length(u.doc -> 'events') as n
+    from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+  ),
+  known as materialized (
+    select k.key_hash, k.body_hash, k.outcome, k.created_at
+    from idempotency_keys k
+    where v_keyed and k.tenant_id = p_tenant and k.key_hash in (select key_hash from unit)
+  ),
+  -- equal keys that meet inside this batch: the first one writes
+  ranked as materialized (
+    select
+      unit.*,
+      known.outcome as known_outcome,
+      known.created_at as known_at,
+      known.body_hash as known_body,
+      case when unit.key_hash is null then unit.ord else first_value(unit.ord) over (partition by unit.key_hash order by unit.ord) end as leader
+    from unit left join known on known.key_hash = unit.key_hash
+  ),
+  sized as materialized (
+    select *, sum(bytes) filter (where known_outcome is null and leader = ord) over (order by ord) as upto
+    from ranked
+  ),
+  judged as materialized (
+    select
+      *,
+      known_outcome is null and leader = ord and (v_clock.max_bytes is null or v_clock.stored_bytes + upto <= v_clock.max_bytes) as fresh
+    from sized
+  ),
+  placed as materialized (
+    select *, v_clock.last_seq + sum(case when fresh then n else 0 end) over (order by ord) - n + 1 as seq
+    from judged
+  ),
+  event as materialized (
+    select
+      p.seq + e.ord - 1 as seq, e.doc, jsonb_array_length(e.doc -> 'chunks') as chunk_count, r.*
+    from placed p
+    cross join lateral jsonb_array_elements(p.doc -> 'events') with ordinality as e (doc, ord)
+    cross join lateral jsonb_to_record(e.doc) as r (
+      event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb,
+      user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb,
+      artifact_id text, occurred_at timestamptz)
+    where p.fresh
+  ),
+  written as (
+    insert into events (
+      tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id,
+      sensitivity, tags, refs, metadata, artifact_id, chunk_count, occurred_at, created_at)
+    select
+      p_tenant, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id,
+      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, coalesce(e.occurred_at, v_now), v_now
+    from event e
+  ),
+  indexed as (
+    insert into chunks (
+      tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+      text, header, token_count, tsv, occurred_at)
+    select
+      p_tenant, e.seq, c.ord - 1, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
+      c.doc ->> 'text', c.doc ->> 'header', (c.doc ->> 'token_count')::int,
+      passage_vector(v_language, c.doc ->> 'text', c.doc ->> 'header'), coalesce(e.occurred_at, v_now)
+    from event e
+    cross join lateral jsonb_array_elements(e.doc -> 'chunks') with ordinality as c (doc, ord)
+  ),
+  linked as (
+    update artifacts a set event_id = e.event_id
+    from event e
+    where a.tenant_id = p_tenant and a.artifact_id = e.artifact_id and a.event_id is null
+  ),
+  remembered as (
+    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
+    select p_tenant, p.key_hash, p.body_hash, jsonb_build_object('seq', p.seq, 'count', p.n), v_now
+    from placed p
+    where p.fresh and p.key_hash is not null
+  ),
+  ticked as (
+    update tenant_clocks c
+    set
+      last_seq = c.last_seq + s.n,
+      event_count = c.event_count + s.n,
+      stored_bytes = c.stored_bytes + s.bytes
+    from (select coalesce(sum(n), 0) as n, coalesce(sum(bytes), 0) as bytes from placed where fresh) s
+    where c.tenant_id = p_tenant and s.n > 0
+  )
+  select
+    case
+      when p.fresh then 'new'
+      when p.known_outcome is not null then case when p.known_body = p.body_hash then 'replay' else 'conflict' end
+      when p.leader = p.ord then 'quota'
+      when lead.body_hash <> p.body_hash then 'conflict'
+      when lead.fresh then 'replay'
+      else 'quota'
+    end,
+    coalesce(p.known_outcome, jsonb_build_object('seq', lead.seq, 'count', lead.n)),
+    coalesce(p.known_at, v_now)
+  from placed p join placed lead on lead.ord = p.leader
+  order by p.ord;
+end $$;
