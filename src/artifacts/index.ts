@@ -1,0 +1,2 @@
+export { artifactRoutes } from './routes.ts';
+export { insertArtifact } from './sql.ts';

@@ -1,0 +1,166 @@
+import { z } from 'zod';
+import { type Caller, channels, requireChannel, route, sightById, sightValues, visible, writableSubject } from '../auth/index.ts';
+import { Problem } from '../http/problem.ts';
+import type { Reply } from '../http/route.ts';
+import { newId } from '../id.ts';
+import { type ArtifactRecord, findArtifact, insertArtifact, readSlice } from './sql.ts';
+
+const uploadQuery = z.strictObject({
+  channel: z.enum(channels).default('private'),
+  session_id: z.string().min(1).max(255).default('artifacts'),
+  user_id: z.string().min(1).max(255).optional(),
+  agent_id: z.string().min(1).max(255).optional(),
+  project_id: z.string().min(1).max(255).optional(),
+  sensitivity: z.enum(['none', 'low', 'high']).default('none').describe('bytes declared `secret` are not taken'),
+});
+
+const stored = z
+  .object({
+    artifact_id: z.string(),
+    event_id: z.string(),
+    seq: z.int(),
+    media_type: z.string(),
+    byte_count: z.int(),
+    sha256: z.string(),
+    created_at: z.string(),
+  })
+  .meta({ id: 'StoredArtifact' });
+
+export const artifactRoutes = (maxBytes: number) => [
+  route({
+    method: 'POST',
+    path: '/v1/artifacts',
+    operation: 'storeArtifact',
+    summary: 'Store bytes of any media type; the log gets an event that names them',
+    tag: 'Artifacts',
+    access: 'write',
+    limit: 'v1',
+    idempotent: true,
+    query: uploadQuery,
+    raw: { maxBytes },
+    success: { status: 201, description: 'Stored', schema: stored },
+    problems: ['validation', 'too-large', 'conflict', 'storage-full'],
+    handle: async ({ caller, query, body, req, idempotency }) => {
+      const bytes = body as unknown as Buffer;
+      const media_type = mediaType(req.headers['content-type']);
+      requireChannel(caller.principal, query.channel);
+      const user_id = writableSubject(caller.principal, query.user_id);
+      const artifact_id = newId('art');
+      const { channel, sensitivity } = query;
+      const sha256 = await insertArtifact(caller.tenant, { artifact_id, media_type, bytes, channel, sensitivity, user_id });
+      const content = { artifact_id, media_type, byte_count: bytes.length, sha256 };
+      const outcome = await caller.tenant.commit({
+        key: idempotency?.key ?? null,
+        body: idempotency?.body ?? null,
+        bytes: bytes.length,
+        events: [eventOf(caller, { ...query, user_id }, content)],
+      });
+      if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
+      if (outcome.status === 'quota') throw new Problem('storage-full', 'The tenant has used all of its storage.');
+      return answer(caller, outcome.seq, outcome.status === 'replay');
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/artifacts/{artifact_id}',
+    operation: 'readArtifact',
+    summary: 'Read an artifact, whole or a range of it',
+    tag: 'Artifacts',
+    access: 'read',
+    limit: 'v1',
+    params: z.strictObject({ artifact_id: z.string().max(255) }),
+    success: { status: 200, description: 'The bytes (206 for a range), as an attachment', mediaType: 'application/octet-stream' },
+    problems: ['not-found', 'range-not-satisfiable'],
+    handle: ({ caller, params, req }) =>
+      caller.tenant.read(async (db) => {
+        const found = await findArtifact(
+          db,
+          caller.tenant.id,
+          params.artifact_id,
+          visible(3),
+          sightValues(sightById(caller.principal)),
+        );
+        if (!found) throw new Problem('not-found', 'There is no artifact with this id.');
+        const range = rangeOf(req.headers.range, found.byte_count);
+        const body = await readSlice(db, caller.tenant.id, found.artifact_id, range?.from ?? 0, range?.to ?? found.byte_count);
+        return { status: range ? 206 : 200, headers: headersOf(found, range), body };
+      }),
+  }),
+];
+
+function mediaType(given: string | undefined): string {
+  const type = given ?? 'application/octet-stream';
+  if (type.length > 255 || !/^[\w.+-]+\/[\w.+-]+(?:\s*;[\x20-\x7e]*)?$/.test(type))
+    throw new Problem('unsupported-media-type', 'Content-Type is not a media type.');
+  return type;
+}
+
+function eventOf(
+  { principal }: Caller,
+  query: z.output<typeof uploadQuery> & { user_id: string },
+  content: { artifact_id: string },
+) {
+  return {
+    event_id: newId('evt'),
+    session_id: query.session_id,
+    channel: query.channel,
+    actor_type: principal.kind === 'user' ? 'human' : 'agent',
+    actor_id: principal.username ?? principal.id,
+    kind: 'artifact',
+    content,
+    user_id: query.user_id,
+    agent_id: query.agent_id,
+    project_id: query.project_id,
+    sensitivity: query.sensitivity,
+    tags: [],
+    refs: [],
+    metadata: {},
+    artifact_id: content.artifact_id,
+    chunks: [],
+  };
+}
+
+/** A retry is answered with the artifact that the first try stored. */
+async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise<Reply> {
+  const found = await tenant.read((db) =>
+    db.row<{
+      event_id: string;
+      content: { artifact_id: string; media_type: string; byte_count: number; sha256: string };
+      created_at: string;
+    }>('select event_id, content, created_at from events where tenant_id = $1 and seq = $2', [tenant.id, seq]),
+  );
+  if (!found) throw new Problem('gone', 'What this key stored is no longer kept.');
+  return {
+    body: { seq, event_id: found.event_id, created_at: found.created_at, ...found.content },
+    headers: { Location: `/v1/artifacts/${found.content.artifact_id}`, ...(replay && { 'Idempotent-Replay': 'true' }) },
+  };
+}
+
+interface Range {
+  from: number;
+  /** Exclusive. */
+  to: number;
+}
+
+/** One range of bytes (RFC 9110, 14.1.2); several at once, or other units, are answered with the whole, as the RFC allows. */
+function rangeOf(header: string | undefined, size: number): Range | undefined {
+  const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '');
+  if (!match || (match[1] === '' && match[2] === '')) return undefined;
+  const from = match[1] === '' ? Math.max(0, size - Number(match[2])) : Number(match[1]);
+  const to = match[1] === '' || match[2] === '' ? size : Math.min(size, Number(match[2]) + 1);
+  if (from >= size || from >= to)
+    throw new Problem('range-not-satisfiable', `The artifact has ${size} bytes.`, {
+      headers: { 'Content-Range': `bytes */${size}` },
+    });
+  return { from, to };
+}
+
+/** Bytes of strangers are never rendered by a browser: attachment, no sniffing, no scripts. */
+const headersOf = (found: ArtifactRecord, range: Range | undefined): Record<string, string> => ({
+  'Content-Type': found.media_type,
+  'Content-Disposition': `attachment; filename="${found.artifact_id}"`,
+  'Content-Security-Policy': "default-src 'none'; sandbox",
+  'Accept-Ranges': 'bytes',
+  ETag: `"${found.sha256.toString('hex')}"`,
+  ...(range && { 'Content-Range': `bytes ${range.from}-${range.to - 1}/${found.byte_count}` }),
+});

@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+
+export interface NewArtifact {
+  artifact_id: string;
+  media_type: string;
+  bytes: Buffer;
+  channel: string;
+  sensitivity: string;
+  user_id: string;
+}
+
+/** Stores bytes, unseen until an event that names them is committed; returns their hex SHA-256. */
+export async function insertArtifact(tenant: Tenant, artifact: NewArtifact): Promise<string> {
+  const sha256 = createHash('sha256').update(artifact.bytes).digest();
+  await tenant.write((db) =>
+    db.run(
+      `insert into artifacts (tenant_id, artifact_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id)
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+      [
+        tenant.id,
+        artifact.artifact_id,
+        artifact.media_type,
+        artifact.bytes.length,
+        sha256,
+        artifact.bytes,
+        artifact.channel,
+        artifact.sensitivity,
+        artifact.user_id,
+      ],
+    ),
+  );
+  return sha256.toString('hex');
+}
+
+export interface ArtifactRecord {
+  artifact_id: string;
+  event_id: string;
+  media_type: string;
+  byte_count: number;
+  sha256: Buffer;
+  created_at: string;
+}
+
+/** What is known of an artifact that may be seen; `visible` is the rule's predicate with parameters from $3 on. */
+export const findArtifact = (
+  db: Db,
+  tenant: string,
+  artifact_id: string,
+  visible: string,
+  sight: unknown[],
+): Promise<ArtifactRecord | undefined> =>
+  db.row(
+    `select artifact_id, event_id, media_type, byte_count, sha256, created_at
+    from artifacts
+    where tenant_id = $1 and artifact_id = $2 and event_id is not null and ${visible}`,
+    [tenant, artifact_id, ...sight],
+    'find_artifact',
+  );
+
+/** Bytes `from` (0-based) to `to` (exclusive) of an artifact. */
+export async function readSlice(db: Db, tenant: string, artifact_id: string, from: number, to: number): Promise<Buffer> {
+  const row = await db.row<{ slice: Buffer }>(
+    'select substring(bytes from $3::int + 1 for $4::int) as slice from artifacts where tenant_id = $1 and artifact_id = $2',
+    [tenant, artifact_id, from, to - from],
+    'read_artifact_slice',
+  );
+  return row?.slice ?? Buffer.alloc(0);
+}

@@ -1,0 +1,53 @@
+import { type Channel, isAdmin, type Principal, readableSubjects, requireChannel } from './principal.ts';
+
+// Who sees what: one rule, in one place. Every read binds these three and filters with `visible` before anything is counted.
+
+/** What a request may see. `subjects`: whose private items; null: everyone's. */
+export interface Sight {
+  channels: Channel[];
+  sensitivities: string[];
+  subjects: string[] | null;
+}
+
+export const channels = ['private', 'public', 'team', 'agent'] as const satisfies Channel[];
+
+const seenFrom: Record<Channel, Channel[]> = {
+  public: ['public'],
+  team: ['public', 'team', 'agent'],
+  agent: ['public', 'agent'],
+  private: ['private', 'public', 'team', 'agent'],
+};
+const open = ['none', 'low'];
+const trusted = ['none', 'low', 'high'];
+
+/** The sight of a request made in `channel`, optionally about one subject. */
+export function sightIn(principal: Principal, channel: Channel, user_id?: string): Sight {
+  requireChannel(principal, channel);
+  return {
+    channels: seenFrom[channel],
+    sensitivities: channel === 'public' || channel === 'agent' ? open : trusted,
+    subjects: readableSubjects(principal, user_id),
+  };
+}
+
+/**
+ * The sight of a look-up by id: whatever the credential may see in any of its channels. A `secret` event is found too, as the
+ * tombstone that is all there is of it; admins may look up anyone's, as they may by naming the subject.
+ */
+export function sightById(principal: Principal): Sight {
+  const own = principal.channels ?? [...channels];
+  const seen = new Set(own.flatMap((channel) => seenFrom[channel]));
+  return {
+    channels: [...seen],
+    sensitivities: [...(own.some((channel) => channel === 'team' || channel === 'private') ? trusted : open), 'secret'],
+    subjects: isAdmin(principal) ? null : principal.subjects,
+  };
+}
+
+/** The rule in SQL over columns channel, user_id, sensitivity; `first` is the number of the first of three parameters. */
+export const visible = (first: number, of = ''): string =>
+  `${of}channel = any ($${first}::text[])
+    and (${of}channel <> 'private' or $${first + 1}::text[] is null or ${of}user_id = any ($${first + 1}::text[]))
+    and ${of}sensitivity = any ($${first + 2}::text[])`;
+
+export const sightValues = ({ channels, subjects, sensitivities }: Sight): unknown[] => [channels, subjects, sensitivities];

@@ -1,0 +1,172 @@
+import type { Logger } from '../log.ts';
+import type { Pool } from './pool.ts';
+import { dbOf } from './query.ts';
+
+// Group commit. A queue per tenant; its next batch leaves when the last has answered, at once when idle (a timer made every
+// median worse). One batch per tenant and a few over all tenants are in flight, ready tenants in turn, so a busy tenant does
+// not hold up a quiet one. Measurements: docs/decisions/seq-allocation.md.
+
+/** A passage of an event, as the chunks table keeps it. */
+export interface ChunkRow {
+  text: string;
+  header: string;
+  token_count: number;
+}
+
+/** One row of the log before it has a seq. `occurred_at`: RFC 3339, absent means the moment of the commit. */
+export interface EventRow {
+  event_id: string;
+  session_id: string;
+  channel: string;
+  actor_type: string;
+  actor_id: string;
+  kind: string;
+  content: unknown;
+  user_id: string;
+  agent_id?: string;
+  project_id?: string;
+  sensitivity: string;
+  tags: string[];
+  refs: string[];
+  metadata: unknown;
+  artifact_id?: string;
+  occurred_at?: string;
+  chunks: ChunkRow[];
+}
+
+/** What is written whole or not at all. `key` and `body` are hex SHA-256: who asks for what, and with which canonical body. */
+export interface Unit {
+  key: string | null;
+  body: string | null;
+  /** What the unit adds to the tenant's stored bytes. */
+  bytes: number;
+  events: EventRow[];
+}
+
+/** Where a unit's events stand: `count` of them from `seq` on. Only `new` wrote anything. */
+export interface Outcome {
+  status: 'new' | 'replay' | 'conflict' | 'quota';
+  seq: number;
+  count: number;
+  at: string;
+}
+
+export interface CommitLimits {
+  /** Units that may wait, over all tenants. */
+  maxQueued: number;
+  /** Bytes that may wait, over all tenants. */
+  maxQueuedBytes: number;
+  /** Batches in flight over all tenants. */
+  parallel: number;
+}
+
+export class WriteQueueFull extends Error {
+  readonly code = 'write_queue_full';
+  constructor() {
+    super('too many writes are waiting');
+    this.name = 'WriteQueueFull';
+  }
+}
+
+interface Waiting {
+  json: string;
+  resolve(outcome: Outcome): void;
+  reject(error: unknown): void;
+}
+
+// 128 units: above it latency grew and throughput did not. 1 MiB: the counter is locked while a batch is written.
+const MAX_UNITS = 128;
+const MAX_BATCH_CHARS = 1024 * 1024;
+
+export function createWriteQueue(
+  pool: Pool,
+  limits: CommitLimits,
+  log: Logger,
+  onCommitted: (tenant: string, lastSeq: number) => void,
+) {
+  const queues = new Map<string, Waiting[]>();
+  const ready: string[] = [];
+  const busy = new Set<string>();
+  let queued = 0;
+  let queuedChars = 0;
+
+  function enqueue(tenant: string, unit: Unit): Promise<Outcome> {
+    const json = JSON.stringify(unit);
+    if (queued >= limits.maxQueued || (queued > 0 && queuedChars + json.length > limits.maxQueuedBytes))
+      return Promise.reject(new WriteQueueFull());
+    queued += 1;
+    queuedChars += json.length;
+    return new Promise((resolve, reject) => {
+      const queue = queues.get(tenant);
+      if (queue) queue.push({ json, resolve, reject });
+      else {
+        queues.set(tenant, [{ json, resolve, reject }]);
+        if (!busy.has(tenant)) ready.push(tenant);
+      }
+      leave();
+    });
+  }
+
+  function leave(): void {
+    while (busy.size < limits.parallel && ready.length > 0) {
+      const tenant = ready.shift()!;
+      busy.add(tenant);
+      void flush(tenant, takeBatch(queues.get(tenant)!)).finally(() => {
+        busy.delete(tenant);
+        if (queues.get(tenant)?.length) ready.push(tenant);
+        else queues.delete(tenant);
+        leave();
+      });
+    }
+  }
+
+  function takeBatch(queue: Waiting[]): Waiting[] {
+    let chars = 0;
+    let n = 0;
+    while (n < queue.length && n < MAX_UNITS && (n === 0 || chars + queue[n]!.json.length <= MAX_BATCH_CHARS))
+      chars += queue[n++]!.json.length;
+    queued -= n;
+    queuedChars -= chars;
+    return queue.splice(0, n);
+  }
+
+  async function flush(tenant: string, batch: Waiting[]): Promise<void> {
+    try {
+      const outcomes = await pool.using((client) =>
+        dbOf(client, pool.named).rows<CommitRow>(
+          COMMIT,
+          [tenant, `[${batch.map((unit) => unit.json).join(',')}]`],
+          'commit_units',
+        ),
+      );
+      batch.forEach((unit, i) => unit.resolve(toOutcome(outcomes[i]!)));
+      const last = outcomes.findLast((row) => row.status === 'new');
+      if (last) onCommitted(tenant, last.outcome.seq + last.outcome.count - 1);
+    } catch (error) {
+      if (batch.length === 1 || !isPoison(error)) return batch.forEach((unit) => unit.reject(error));
+      log.warn(
+        { tenant, units: batch.length, code: (error as { code?: string }).code },
+        'a batch held a unit the database refuses; halving it',
+      );
+      const middle = batch.length >> 1;
+      await flush(tenant, batch.slice(0, middle));
+      await flush(tenant, batch.slice(middle));
+    }
+  }
+
+  return { commit: enqueue, figures: () => ({ queued, queuedChars, inFlight: busy.size }) };
+}
+
+interface CommitRow {
+  status: Outcome['status'];
+  outcome: { seq: number; count: number };
+  at: string;
+}
+
+const COMMIT = 'select status, outcome, at from commit_units($1, $2::jsonb)';
+const toOutcome = ({ status, outcome, at }: CommitRow): Outcome => ({ status, at, ...outcome });
+
+/** SQLSTATE classes of one bad unit (data, constraint, program limit): its neighbours deserve their own try, in order. */
+function isPoison(error: unknown): boolean {
+  return ['22', '23', '54'].includes(String((error as { code?: string }).code).slice(0, 2));
+}

@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs';
+import pg from 'pg';
+import type { Config } from '../config.ts';
+import type { Logger } from '../log.ts';
+import { types } from './query.ts';
+
+/** Where the database is; `embedded` says that it has one session, which cannot be pooled. */
+export interface Connection {
+  host?: string;
+  port?: number;
+  user?: string;
+  password?: string;
+  database?: string;
+  connectionString?: string;
+  embedded: boolean;
+}
+
+export interface Pool {
+  /** Borrows a connection, works, gives it back; one that cannot be trusted any more is destroyed. */
+  using<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T>;
+  /** Whether statements of one client may be sent without waiting for each other's answers. */
+  pipelined: boolean;
+  /** Whether statements may be named, which a transaction pooler need not know. */
+  named: boolean;
+  embedded: boolean;
+  figures(): { max: number; total: number; idle: number; waiting: number };
+  /** A connection of its own, outside the pool (migrations, LISTEN). The caller ends it. */
+  dedicated(): Promise<pg.Client>;
+  end(): Promise<void>;
+}
+
+/** The queue for connections is full: shed the request instead of letting it wait for its timeout. */
+export class PoolSaturated extends Error {
+  readonly code = 'pool_saturated';
+  constructor(waiting: number) {
+    super(`${waiting} requests are waiting for a database connection already`);
+    this.name = 'PoolSaturated';
+  }
+}
+
+export const SERVING_ROLE = 'agent_memory_app';
+
+export function connectionOf(config: Config): Omit<Connection, 'embedded'> {
+  const password = config.PGPASSWORD ?? config.POSTGRES_PASSWORD;
+  if (config.DATABASE_URL) return { connectionString: config.DATABASE_URL };
+  return {
+    host: config.PGHOST,
+    port: config.PGPORT,
+    user: config.PGUSER,
+    database: config.PGDATABASE,
+    ...(password !== undefined && { password }),
+  };
+}
+
+export function createPool(connection: Connection, config: Config, log: Logger): Pool {
+  const { embedded } = connection;
+  const sessionOptions = !embedded && !config.PG_POOLER;
+  // A statement never outlives its request; the server gives up (statement) before we drop the connection (query).
+  const query_timeout = Math.min(config.PGQUERY_TIMEOUT, config.REQUEST_TIMEOUT_MS);
+  const statement_timeout = Math.min(config.PGSTATEMENT_TIMEOUT, Math.max(query_timeout - 500, 50));
+  const base: pg.ClientConfig = {
+    ...clientConfig(connection, config),
+    types,
+    query_timeout,
+    keepAlive: true,
+    ...(sessionOptions && {
+      // jit: the planner can spend seconds compiling; role: even a statement outside any tenant runs without rights.
+      options: `-c role=${SERVING_ROLE} -c jit=off -c TimeZone=UTC -c lock_timeout=${config.PGLOCK_TIMEOUT} -c idle_in_transaction_session_timeout=10000`,
+      statement_timeout,
+    }),
+  };
+  const pool = new pg.Pool({
+    ...base,
+    pipeline: !embedded,
+    // The embedded engine is one session: a second connection would read the first one's answers.
+    max: embedded ? 1 : config.PGPOOL_MAX,
+    min: embedded ? 1 : config.PGPOOL_MIN,
+    // pg counts seconds where the setting counts milliseconds
+    maxLifetimeSeconds: embedded ? 0 : Math.ceil(config.PGMAX_LIFETIME / 1000),
+    idleTimeoutMillis: embedded ? 0 : config.PGIDLE_TIMEOUT,
+    connectionTimeoutMillis: embedded ? query_timeout : config.PGCONNECTION_TIMEOUT,
+  } as pg.PoolConfig);
+  // Without a listener a connection that dies while idle would end the process.
+  pool.on('error', (err) => log.warn({ err }, 'an idle database connection was lost'));
+  return {
+    using: (work) => borrow(pool, config.PGPOOL_QUEUE, log, work),
+    pipelined: !embedded,
+    named: sessionOptions,
+    embedded,
+    figures: () => ({ max: pool.options.max, total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    dedicated: async () => {
+      const client = new pg.Client({ ...clientConfig(connection, config), types, keepAlive: true });
+      client.on('error', (err) => log.warn({ err }, 'a dedicated database connection was lost'));
+      await client.connect();
+      return client;
+    },
+    end: () => pool.end(),
+  };
+}
+
+function clientConfig({ embedded: _, ...connection }: Connection, config: Config): pg.ClientConfig {
+  const ca = config.PGSSLROOTCERT && readFileSync(config.PGSSLROOTCERT, 'utf8');
+  return {
+    ...connection,
+    application_name: 'agent-memory',
+    connectionTimeoutMillis: config.PGCONNECTION_TIMEOUT,
+    ...(config.PGSSLMODE !== 'disable' && { ssl: { rejectUnauthorized: config.PGSSLMODE === 'verify-full', ...(ca && { ca }) } }),
+  };
+}
+
+async function borrow<T>(pool: pg.Pool, queue: number, log: Logger, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  if (pool.waitingCount >= queue) throw new PoolSaturated(pool.waitingCount);
+  const client = await pool.connect();
+  const onError = (err: Error) => log.warn({ err }, 'a database connection in use was lost');
+  client.on('error', onError);
+  let broken: Error | undefined;
+  try {
+    return await work(client);
+  } catch (error) {
+    if (!answeredByServer(error)) broken = error as Error;
+    throw error;
+  } finally {
+    client.off('error', onError);
+    // A transaction left open would hand its tenant to the next borrower.
+    const idle = (client as unknown as { getTransactionStatus?(): string | null }).getTransactionStatus?.() ?? 'I';
+    client.release(broken ?? (idle === 'I' ? undefined : new Error('left inside a transaction')));
+  }
+}
+
+/** An error with an SQLSTATE and a severity came through a working connection; FATAL ones end it. */
+function answeredByServer(error: unknown): boolean {
+  const { severity, code } = error as { severity?: string; code?: string };
+  if (severity === 'FATAL' || severity === 'PANIC') return false;
+  return severity === 'ERROR' || (typeof code === 'string' && code.startsWith('AM'));
+}

@@ -1,0 +1,65 @@
+import type pg from 'pg';
+import type { Outcome, Unit } from './commit.ts';
+import type { Pool } from './pool.ts';
+import { type Db, dbOf } from './query.ts';
+
+/** All access to one tenant's rows. There is no other way to the database for a request. */
+export interface Tenant {
+  readonly id: string;
+  /** One statement in one round trip, through a function that starts with `enter_tenant`. `name` prepares it. */
+  call<Row>(text: string, values: unknown[], name?: string): Promise<Row[]>;
+  /** A read-only transaction. Everything inside goes through the given `db`: on one connection a second would wait for ever. */
+  read<T>(work: (db: Db) => Promise<T>): Promise<T>;
+  /** A short transaction. Nothing slow (HTTP, bcrypt, embedding) belongs inside. */
+  write<T>(work: (db: Db) => Promise<T>): Promise<T>;
+  /** Appends to the log through the tenant's write queue. */
+  commit(unit: Unit): Promise<Outcome>;
+}
+
+export type Tenants = (id: string) => Tenant;
+
+/** COMMIT of an aborted transaction answers ROLLBACK without an error: what looked done was not. */
+export class CommitRefused extends Error {
+  readonly code = '25P02';
+  constructor() {
+    super('the transaction was rolled back instead of committed');
+    this.name = 'CommitRefused';
+  }
+}
+
+export function tenantsOf(pool: Pool, commit: (tenant: string, unit: Unit) => Promise<Outcome>): Tenants {
+  return (id) => ({
+    id,
+    call: <Row>(text: string, values: unknown[], name?: string) =>
+      pool.using((client) => dbOf(client, pool.named).rows<Row>(text, values, name)),
+    read: (work) => pool.using((client) => inTransaction(pool, client, id, 'begin read only', work)),
+    write: (work) => pool.using((client) => inTransaction(pool, client, id, 'begin', work)),
+    commit: (unit) => commit(id, unit),
+  });
+}
+
+async function inTransaction<T>(
+  pool: Pool,
+  client: pg.PoolClient,
+  tenant: string,
+  begin: string,
+  work: (db: Db) => Promise<T>,
+): Promise<T> {
+  const opening = pool.pipelined
+    ? Promise.all([client.query(begin), client.query('select enter_tenant($1)', [tenant])])
+    : client.query(begin).then(() => client.query('select enter_tenant($1)', [tenant]));
+  try {
+    // Pipelined, the first statement of the work travels with the opening ones; it runs after them or not at all.
+    if (pool.pipelined) opening.catch(() => undefined);
+    else await opening;
+    const result = await work(dbOf(client, pool.named));
+    await opening;
+    const { command } = await client.query('commit');
+    if (command !== 'COMMIT') throw new CommitRefused();
+    return result;
+  } catch (error) {
+    // The first error is the one that counts; a connection that cannot even roll back is destroyed by its lender.
+    await client.query('rollback').catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,165 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Caller } from '../auth/index.ts';
+import { type Sight, sightIn } from '../auth/index.ts';
+import type { Watch } from '../db/watch.ts';
+import { Problem } from '../http/problem.ts';
+import { STREAMED } from '../http/route.ts';
+import type { Logger } from '../log.ts';
+import type { Event, ListQuery } from './schemas.ts';
+import { listEvents, readClock } from './sql.ts';
+
+// Following the log over server-sent events. A follower's cursor is the last seq it has looked at; since seq is dense in commit
+// order, everything up to the log's head is there to be read, and nothing is missed or repeated.
+
+const BATCH = 500;
+const HEARTBEAT_MS = 15_000;
+const RECHECK_MS = 30_000;
+const MAX_BUFFERED_BYTES = 1024 * 1024;
+const RETRY_MS = 500;
+
+export interface FollowNeeds {
+  watch: Watch;
+  /** Authenticates the request anew; rejects when its credential is no longer good. */
+  recheck(req: IncomingMessage): Promise<Caller>;
+  maxPerTenant: number;
+  log: Logger;
+}
+
+export interface Follow extends FollowNeeds {
+  /** Open streams by tenant, each with the way to end it. */
+  open: Map<string, Set<() => void>>;
+  shared: Map<string, Promise<Batch>>;
+}
+
+/** Events rendered once for all followers that stand at the same place with the same question. */
+interface Batch {
+  text: string;
+  cursor: number;
+}
+
+export const createFollow = (needs: FollowNeeds): Follow => ({ ...needs, open: new Map(), shared: new Map() });
+
+export const followerCount = (follow: Follow): number => [...follow.open.values()].reduce((sum, set) => sum + set.size, 0);
+
+/** Ends every stream; each client resumes elsewhere from its last id. */
+export function endFollowers(follow: Follow): void {
+  for (const set of follow.open.values()) for (const end of set) end();
+}
+
+export async function followEvents(
+  follow: Follow,
+  input: { caller: Caller; query: ListQuery; req: IncomingMessage; res: ServerResponse },
+): Promise<typeof STREAMED> {
+  const { caller, query, req, res } = input;
+  const sight = sightIn(caller.principal, query.channel, query.user_id);
+  if ((follow.open.get(caller.tenant.id)?.size ?? 0) >= follow.maxPerTenant)
+    throw new Problem('rate-limited', 'The tenant has as many followers as are allowed.', { headers: { 'Retry-After': '5' } });
+  const clock = await caller.tenant.read((db) => readClock(db, caller.tenant.id));
+  if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
+  const cursor = startOf(req, query) ?? clock.last_seq;
+  if (cursor < clock.oldest_seq - 1)
+    throw new Problem('gone', `The log begins at ${clock.oldest_seq}.`, { members: { oldest_seq: clock.oldest_seq } });
+  await stream(follow, { caller, query, sight, req, res, cursor, head: clock.last_seq });
+  return STREAMED;
+}
+
+/** Where to begin: a reconnecting browser's Last-Event-ID counts more than the URL it was first given. */
+function startOf(req: IncomingMessage, query: ListQuery): number | undefined {
+  const last = req.headers['last-event-id'];
+  if (last === undefined || last === '') return query.after;
+  if (typeof last !== 'string' || !/^\d{1,15}$/.test(last))
+    throw new Problem('validation', 'Last-Event-ID is a seq.', {
+      errors: [{ parameter: 'Last-Event-ID', detail: 'a whole number' }],
+    });
+  return Number(last);
+}
+
+interface Stream {
+  caller: Caller;
+  query: ListQuery;
+  sight: Sight;
+  req: IncomingMessage;
+  res: ServerResponse;
+  cursor: number;
+  head: number;
+}
+
+async function stream(follow: Follow, at: Stream): Promise<void> {
+  const { res, caller } = at;
+  let wake = () => {};
+  let over = false;
+  const end = () => {
+    over = true;
+    wake();
+  };
+  const unsubscribe = follow.watch.subscribe(caller.tenant.id, (lastSeq) => {
+    if (lastSeq <= at.head) return;
+    at.head = lastSeq;
+    wake();
+  });
+  const tenants = follow.open.get(caller.tenant.id) ?? new Set();
+  follow.open.set(caller.tenant.id, tenants.add(end));
+  res.once('close', end);
+  const beat = setInterval(() => res.write(`: alive\nid: ${at.cursor}\n\n`), HEARTBEAT_MS);
+  const recheck = setInterval(() => void follow.recheck(at.req).catch(end), RECHECK_MS);
+  try {
+    openStream(at);
+    while (!over) {
+      if (at.head > at.cursor) await advance(follow, at);
+      if (res.writableLength > MAX_BUFFERED_BYTES) return void res.end(`event: overflow\ndata: {"last_seq":${at.cursor}}\n\n`);
+      if (at.head > at.cursor || over) continue;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        if (over || at.head > at.cursor) resolve();
+      });
+    }
+    if (!res.writableEnded) res.end(`: closing\nid: ${at.cursor}\n\n`);
+  } finally {
+    unsubscribe();
+    clearInterval(beat);
+    clearInterval(recheck);
+    tenants.delete(end);
+    if (tenants.size === 0) follow.open.delete(caller.tenant.id);
+  }
+}
+
+function openStream({ res, cursor }: Stream): void {
+  res.writeHead(200, {
+    'Content-Type': 'text/event-stream; charset=utf-8',
+    // no-transform: a compressing proxy would hold events back
+    'Cache-Control': 'no-cache, no-transform',
+    'X-Accel-Buffering': 'no',
+    'X-Content-Type-Options': 'nosniff',
+  });
+  res.write(`retry: 1000\nid: ${cursor}\n\n`);
+}
+
+/** Sends what lies between the cursor and the head. A database that is away is waited for: the stream stays open. */
+async function advance(follow: Follow, at: Stream): Promise<void> {
+  try {
+    const { text, cursor } = await readShared(follow, at);
+    if (text && !at.res.destroyed) at.res.write(text);
+    at.cursor = cursor;
+  } catch (err) {
+    follow.log.warn({ err }, 'a follower waits for the database');
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
+
+function readShared(follow: Follow, { caller, query, sight, cursor, head }: Stream): Promise<Batch> {
+  const key = JSON.stringify([caller.tenant.id, sight, query, cursor, head]);
+  const known = follow.shared.get(key);
+  if (known) return known;
+  const reading = readBatch(caller, query, sight, cursor, head).finally(() =>
+    setTimeout(() => follow.shared.delete(key), 50).unref(),
+  );
+  follow.shared.set(key, reading);
+  return reading;
+}
+
+async function readBatch(caller: Caller, query: ListQuery, sight: Sight, cursor: number, head: number): Promise<Batch> {
+  const events = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, 'asc', cursor, BATCH, head));
+  return { text: events.map(render).join(''), cursor: events.length < BATCH ? head : events.at(-1)!.seq };
+}
+
+const render = (event: Event) => `id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`;

@@ -1,0 +1,82 @@
+import type { Principal } from '../auth/index.ts';
+import { requireChannel, writableSubject } from '../auth/index.ts';
+import type { EventRow } from '../db/commit.ts';
+import { newId } from '../id.ts';
+import { passagesOf } from '../search/index.ts';
+import type { NewEvent } from './schemas.ts';
+
+// An event as it came, made into what is stored: subject, tombstone, excerpt, passages.
+
+/** A longer text goes whole into an artifact; the event keeps this many bytes of it. */
+export const EXCERPT_BYTES = 64 * 1024;
+
+/** Text that is too large for its event. */
+export interface Overflow {
+  artifact_id: string;
+  text: string;
+}
+
+export interface Prepared {
+  row: EventRow;
+  overflow: Overflow | undefined;
+  /** What the event adds to the tenant's stored bytes. */
+  bytes: number;
+}
+
+export function prepare(principal: Principal, given: NewEvent): Prepared {
+  requireChannel(principal, given.channel);
+  const secret = given.sensitivity === 'secret';
+  const { content, overflow } = secret ? { content: tombstone, overflow: undefined } : excerpt(given.content);
+  const row: EventRow = {
+    event_id: newId('evt'),
+    session_id: given.session_id,
+    channel: given.channel,
+    actor_type: given.actor.type,
+    actor_id: given.actor.id,
+    kind: given.kind,
+    content,
+    user_id: writableSubject(principal, given.user_id),
+    agent_id: given.agent_id,
+    project_id: given.project_id,
+    sensitivity: given.sensitivity,
+    tags: given.tags,
+    refs: given.refs,
+    metadata: secret ? {} : given.metadata,
+    artifact_id: overflow?.artifact_id,
+    occurred_at: given.occurred_at,
+    chunks: [],
+  };
+  if (!secret) row.chunks = passagesOf(row, overflow?.text);
+  return { row, overflow, bytes: Buffer.byteLength(JSON.stringify(row)) + (overflow ? Buffer.byteLength(overflow.text) : 0) };
+}
+
+/** All that is kept of a content that was declared secret: nothing that could be guessed back, not even a hash. */
+const tombstone = { redacted: true, reason: 'declared secret' };
+
+/** Moves the longest text of a content into an artifact where it is too large for the event. */
+function excerpt(content: Record<string, unknown>): { content: Record<string, unknown>; overflow: Overflow | undefined } {
+  const [field, text] = longestText(content);
+  if (field === undefined || Buffer.byteLength(text) <= EXCERPT_BYTES) return { content, overflow: undefined };
+  const artifact_id = newId('art');
+  return {
+    content: { ...content, [field]: cutBytes(text, EXCERPT_BYTES), truncated: true, artifact_id },
+    overflow: { artifact_id, text },
+  };
+}
+
+function longestText(content: Record<string, unknown>): [string | undefined, string] {
+  let longest: [string | undefined, string] = [undefined, ''];
+  for (const [field, value] of Object.entries(content))
+    if (typeof value === 'string' && value.length > longest[1].length) longest = [field, value];
+  return longest;
+}
+
+/** The longest beginning of a text that has at most so many bytes in UTF-8 and cuts no character. */
+export function cutBytes(text: string, maxBytes: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= maxBytes) return text;
+  let end = maxBytes;
+  // 10xxxxxx continues a character
+  while (end > 0 && (bytes[end]! & 0xc0) === 0x80) end -= 1;
+  return bytes.toString('utf8', 0, end);
+}

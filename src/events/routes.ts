@@ -1,0 +1,171 @@
+import { z } from 'zod';
+import { insertArtifact } from '../artifacts/index.ts';
+import { type Caller, route, sightById, sightIn } from '../auth/index.ts';
+import type { Outcome } from '../db/commit.ts';
+import { decodeCursor, pageOf, toPage } from '../http/page.ts';
+import { Problem } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import { type Follow, followEvents } from './follow.ts';
+import { type Prepared, prepare } from './record.ts';
+import { event, eventsBody, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
+import { chunkIds, findDangling, listEvents, readEvent, readRecorded } from './sql.ts';
+
+const MAX_REFS_CHECKED = 10_000;
+
+export const eventRoutes = (follow: Follow, maxArtifactBytes: number) => [
+  route({
+    method: 'POST',
+    path: '/v1/events',
+    operation: 'recordEvents',
+    summary: 'Record one event, or up to 1000 all or nothing',
+    tag: 'Events',
+    access: 'write',
+    limit: 'v1',
+    hot: true,
+    idempotent: true,
+    body: eventsBody,
+    success: {
+      status: 201,
+      description: 'Recorded, in the order given',
+      schema: z.union([recorded, z.object({ data: z.array(recorded) })]),
+    },
+    problems: ['malformed-json', 'impossible-text', 'validation', 'conflict', 'too-large', 'not-found', 'storage-full'],
+    handle: async ({ caller, body, idempotency }) => {
+      const single = !('events' in body);
+      const given = single ? [body] : body.events;
+      const { data, replay } = await record(caller, given, idempotency, maxArtifactBytes);
+      return {
+        body: single ? data[0] : { data },
+        headers: {
+          ...(single && { Location: `/v1/events/${data[0]!.event_id}` }),
+          ...(replay && { 'Idempotent-Replay': 'true' }),
+        },
+      };
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/events',
+    operation: 'listEvents',
+    summary: 'List events by seq, or follow them as server-sent events',
+    tag: 'Events',
+    access: 'read',
+    limit: 'v1',
+    streams: true,
+    query: listQuery,
+    success: {
+      status: 200,
+      description: 'A page of events; with `Accept: text/event-stream` the log as it grows',
+      schema: pageOf(event),
+    },
+    problems: ['validation', 'gone', 'rate-limited', 'forbidden'],
+    handle: async (input) => {
+      const { caller, query, req } = input;
+      if (/\btext\/event-stream\b/.test(req.headers.accept ?? '')) return followEvents(follow, input);
+      const sight = sightIn(caller.principal, query.channel, query.user_id);
+      const after = query.cursor
+        ? Number(decodeCursor(query.cursor, ['number'])[0])
+        : query.order === 'asc'
+          ? query.after
+          : undefined;
+      const rows = await caller.tenant.read((db) =>
+        listEvents(db, caller.tenant.id, sight, query, query.order, after, query.limit + 1),
+      );
+      return { body: toPage(rows, query.limit, (row) => [row.seq]) };
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/events/{event_id}',
+    operation: 'readEvent',
+    summary: 'Read one event',
+    tag: 'Events',
+    access: 'read',
+    limit: 'v1',
+    hot: true,
+    params: z.strictObject({ event_id: z.string().max(255) }),
+    success: { status: 200, description: 'The event', schema: event },
+    problems: ['not-found'],
+    handle: async ({ caller, params }) => {
+      const found = await readEvent(caller.tenant, params.event_id, sightById(caller.principal));
+      if (!found) throw new Problem('not-found', 'There is no event with this id.');
+      return { body: found };
+    },
+  }),
+];
+
+async function record(
+  caller: Caller,
+  given: NewEvent[],
+  idempotency: Idempotency | null,
+  maxArtifactBytes: number,
+): Promise<{ data: Recorded[]; replay: boolean }> {
+  const prepared = given.map((item) => prepare(caller.principal, item));
+  await refuseDangling(caller, given);
+  await stage(caller, prepared, maxArtifactBytes);
+  const outcome = await caller.tenant.commit({
+    key: idempotency?.key ?? null,
+    body: idempotency?.body ?? null,
+    bytes: prepared.reduce((sum, { bytes }) => sum + bytes, 0),
+    events: prepared.map(({ row }) => row),
+  });
+  if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
+  if (outcome.status === 'quota') throw new Problem('storage-full', 'The tenant has used all of its storage.');
+  const replay = outcome.status === 'replay';
+  return {
+    replay,
+    data: replay
+      ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome.seq, outcome.count))
+      : answer(prepared, outcome),
+  };
+}
+
+const answer = (prepared: Prepared[], { seq, at }: Outcome): Recorded[] =>
+  prepared.map(({ row }, i) => ({
+    event_id: row.event_id,
+    seq: seq + i,
+    chunk_ids: chunkIds(row.event_id, row.chunks.length),
+    ...(row.artifact_id !== undefined && { artifact_id: row.artifact_id }),
+    sensitivity: row.sensitivity as Recorded['sensitivity'],
+    created_at: at,
+  }));
+
+/** Large texts are stored first, unseen until their event is committed: the log's counter never waits for megabytes. */
+async function stage(caller: Caller, prepared: Prepared[], maxBytes: number): Promise<void> {
+  for (const { row, overflow } of prepared) {
+    if (!overflow) continue;
+    const bytes = Buffer.from(overflow.text);
+    if (bytes.length > maxBytes)
+      throw new Problem('too-large', `A text has ${bytes.length} bytes; at most ${maxBytes} are taken.`);
+    await insertArtifact(caller.tenant, {
+      artifact_id: overflow.artifact_id,
+      media_type: 'text/plain; charset=utf-8',
+      bytes,
+      channel: row.channel,
+      sensitivity: row.sensitivity,
+      user_id: row.user_id,
+    });
+  }
+}
+
+const ownId = /^(?:evt|chk|art|mem|cap|edt|job|ctx)_/;
+
+/** Ids of ours that an event cites must name what its author may see; to cite another tenant's is to cite nothing. */
+async function refuseDangling(caller: Caller, given: NewEvent[]): Promise<void> {
+  const cited = new Map<string, string>();
+  given.forEach((item, i) => {
+    const base = given.length === 1 ? '#' : `#/events/${i}`;
+    item.refs.forEach((id, at) => ownId.test(id) && cited.set(id, `${base}/refs/${at}`));
+    if (item.kind === 'decision' && item.content.supersedes !== undefined)
+      cited.set(item.content.supersedes, `${base}/content/supersedes`);
+  });
+  if (cited.size === 0) return;
+  if (cited.size > MAX_REFS_CHECKED) throw new Problem('validation', `A request may cite at most ${MAX_REFS_CHECKED} ids.`);
+  const dangling = await caller.tenant.read((db) =>
+    findDangling(db, caller.tenant.id, [...cited.keys()], sightById(caller.principal)),
+  );
+  if (dangling.length === 0) return;
+  throw new Problem('not-found', `It cites ${JSON.stringify(dangling[0])}, which does not exist.`, {
+    errors: dangling.slice(0, 20).map((id) => ({ pointer: cited.get(id)!, detail: 'names nothing that exists' })),
+  });
+}

@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import { channels } from '../auth/index.ts';
+
+// The wire of events, as API.md fixes it. Content keeps every further field it came with.
+
+const name = (about: string) => z.string().min(1).max(255).describe(about);
+export const time = z.iso
+  .datetime({ offset: true })
+  // PostgreSQL and RFC 3339 both end at the years 1 and 9999, in UTC
+  .refine(
+    (text) => Number.isFinite(Date.parse(text)) && /^(?!0000)\d{4}-/.test(new Date(text).toISOString()),
+    'a time between the years 1 and 9999',
+  )
+  .transform((text) => new Date(text).toISOString())
+  .describe('RFC 3339, kept in UTC');
+export const channel = z.enum(channels);
+export const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
+const names = (about: string) => z.array(z.string().min(1).max(255)).max(256).default([]).describe(about);
+
+const contents = {
+  message: z.looseObject({ text: z.string() }),
+  tool_call: z.looseObject({ tool: z.string().min(1) }),
+  tool_result: z.looseObject({
+    tool: z.string().min(1),
+    excerpt_text: z.string(),
+    path: z.string().optional(),
+    line_range: z.union([z.string(), z.array(z.number()).length(2)]).optional(),
+  }),
+  decision: z.looseObject({
+    decision: z.string().min(1),
+    rationale: z.array(z.string()).optional(),
+    constraints: z.array(z.string()).optional(),
+    alternatives: z.array(z.string()).optional(),
+    consequences: z.array(z.string()).optional(),
+    scope: z.enum(['policy', 'project', 'user', 'session', 'global']).optional(),
+    supersedes: z.string().min(1).max(255).optional().describe('the event or memory that this decision replaces'),
+  }),
+  task_update: z.looseObject({
+    task_id: z.string().min(1).max(255).optional(),
+    title: z.string().min(1),
+    status: z.enum(['open', 'doing', 'blocked', 'done']),
+    details: z.string().optional(),
+  }),
+  artifact: z.looseObject({}),
+};
+export const kinds = Object.keys(contents) as (keyof typeof contents)[];
+
+const shared = {
+  session_id: name('the conversation or run it belongs to'),
+  channel,
+  actor: z.strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who did it') }),
+  user_id: name('the human subject; by default the credential’s own').optional(),
+  agent_id: name('the agent it belongs to').optional(),
+  project_id: name('the project it belongs to').optional(),
+  sensitivity: sensitivity.default('none').describe('content declared `secret` is not kept'),
+  tags: names('free labels'),
+  refs: names('ids or names of what it rests on; ids of this service must exist'),
+  metadata: z.record(z.string(), z.unknown()).default({}).describe('free JSON of the client’s own'),
+  occurred_at: time.optional().describe('when it happened; by default when it was recorded'),
+};
+const eventOf = <K extends keyof typeof contents>(kind: K) =>
+  z.strictObject({ ...shared, kind: z.literal(kind), content: contents[kind] });
+
+export const newEvent = z
+  .discriminatedUnion('kind', [
+    eventOf('message'),
+    eventOf('tool_call'),
+    eventOf('tool_result'),
+    eventOf('decision'),
+    eventOf('task_update'),
+    eventOf('artifact'),
+  ])
+  .meta({ id: 'NewEvent' });
+export type NewEvent = z.output<typeof newEvent>;
+
+export const newEvents = z.strictObject({ events: z.array(newEvent).min(1).max(1000) }).meta({ id: 'NewEvents' });
+export const eventsBody = z.union([newEvent, newEvents]);
+
+export const event = z
+  .object({
+    event_id: z.string(),
+    seq: z.int().describe('the tenant’s clock: dense, in commit order'),
+    session_id: z.string(),
+    channel,
+    actor: z.object({ type: z.string(), id: z.string() }),
+    kind: z.string(),
+    content: z.record(z.string(), z.unknown()),
+    user_id: z.string(),
+    agent_id: z.string().optional(),
+    project_id: z.string().optional(),
+    sensitivity,
+    tags: z.array(z.string()),
+    refs: z.array(z.string()),
+    metadata: z.record(z.string(), z.unknown()),
+    artifact_id: z.string().optional(),
+    chunk_ids: z.array(z.string()),
+    occurred_at: z.string(),
+    created_at: z.string(),
+  })
+  .meta({ id: 'Event' });
+export type Event = z.output<typeof event>;
+
+export const recorded = z
+  .object({
+    event_id: z.string(),
+    seq: z.int(),
+    chunk_ids: z.array(z.string()),
+    artifact_id: z.string().optional(),
+    sensitivity,
+    created_at: z.string(),
+  })
+  .meta({ id: 'Recorded' });
+export type Recorded = z.output<typeof recorded>;
+
+const whole = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'a whole number')
+    .transform(Number)
+    .pipe(z.number().min(min).max(max));
+
+export const listQuery = z.strictObject({
+  channel: channel.default('private'),
+  after: whole(0, 1e15).optional().describe('only events of a greater seq'),
+  session_id: name('of this session').optional(),
+  kind: z.string().min(1).max(64).optional(),
+  user_id: name('about this subject').optional(),
+  agent_id: name('of this agent').optional(),
+  project_id: name('of this project').optional(),
+  tag: name('with this tag').optional(),
+  since: time.optional().describe('occurred at or after'),
+  until: time.optional().describe('occurred before'),
+  order: z.enum(['asc', 'desc']).default('asc').describe('by seq'),
+  limit: whole(1, 1000).default(50),
+  cursor: z.string().max(500).optional(),
+});
+export type ListQuery = z.output<typeof listQuery>;

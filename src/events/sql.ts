@@ -1,0 +1,174 @@
+import { type Sight, sightValues, visible } from '../auth/index.ts';
+import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+import type { Event, Recorded } from './schemas.ts';
+
+const columns = `e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id,
+  e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, e.occurred_at, e.created_at`;
+
+export interface EventRecord {
+  seq: number;
+  event_id: string;
+  session_id: string;
+  channel: Event['channel'];
+  actor_type: string;
+  actor_id: string;
+  kind: string;
+  content: Record<string, unknown>;
+  user_id: string;
+  agent_id: string | null;
+  project_id: string | null;
+  sensitivity: Event['sensitivity'];
+  tags: string[];
+  refs: string[];
+  metadata: Record<string, unknown>;
+  artifact_id: string | null;
+  chunk_count: number;
+  occurred_at: string;
+  created_at: string;
+}
+
+/** A chunk's id is its event's and an ordinal, so that a rebuild gives the same ids and none has to be stored. */
+export const chunkIds = (event_id: string, count: number): string[] =>
+  Array.from({ length: count }, (_, i) => `chk_${event_id.slice(4)}_${i}`);
+
+export function toEvent(row: EventRecord): Event {
+  return {
+    event_id: row.event_id,
+    seq: row.seq,
+    session_id: row.session_id,
+    channel: row.channel,
+    actor: { type: row.actor_type, id: row.actor_id },
+    kind: row.kind,
+    content: row.content,
+    user_id: row.user_id,
+    ...(row.agent_id !== null && { agent_id: row.agent_id }),
+    ...(row.project_id !== null && { project_id: row.project_id }),
+    sensitivity: row.sensitivity,
+    tags: row.tags,
+    refs: row.refs,
+    metadata: row.metadata,
+    ...(row.artifact_id !== null && { artifact_id: row.artifact_id }),
+    chunk_ids: chunkIds(row.event_id, row.chunk_count),
+    occurred_at: row.occurred_at,
+    created_at: row.created_at,
+  };
+}
+
+/** One round trip: the function binds the tenant itself. */
+export async function readEvent(tenant: Tenant, event_id: string, sight: Sight): Promise<Event | undefined> {
+  const [row] = await tenant.call<EventRecord>(
+    'select * from read_event($1, $2, $3, $4, $5)',
+    [tenant.id, event_id, ...sightValues(sight)],
+    'read_event',
+  );
+  return row && toEvent(row);
+}
+
+export interface EventFilter {
+  session_id?: string;
+  kind?: string;
+  user_id?: string;
+  agent_id?: string;
+  project_id?: string;
+  tag?: string;
+  since?: string;
+  until?: string;
+}
+
+/** Events beyond `after` in the given direction, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
+export async function listEvents(
+  db: Db,
+  tenant: string,
+  sight: Sight,
+  filter: EventFilter,
+  order: 'asc' | 'desc',
+  after: number | undefined,
+  limit: number,
+  upto?: number,
+): Promise<Event[]> {
+  const rows = await db.rows<EventRecord>(
+    `select ${columns}
+    from events e
+    where e.tenant_id = $1
+    and ${visible(2, 'e.')}
+    and ($5::bigint is null or e.seq ${order === 'asc' ? '>' : '<'} $5)
+    and ($6::text is null or e.session_id = $6)
+    and ($7::text is null or e.kind = $7)
+    and ($8::text is null or e.user_id = $8)
+    and ($9::text is null or e.agent_id = $9)
+    and ($10::text is null or e.project_id = $10)
+    and ($11::text is null or $11 = any (e.tags))
+    and ($12::timestamptz is null or e.occurred_at >= $12)
+    and ($13::timestamptz is null or e.occurred_at < $13)
+    and ($15::bigint is null or e.seq <= $15)
+    order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
+    limit $14`,
+    [
+      tenant,
+      ...sightValues(sight),
+      after,
+      filter.session_id,
+      filter.kind,
+      filter.user_id,
+      filter.agent_id,
+      filter.project_id,
+      filter.tag,
+      filter.since,
+      filter.until,
+      limit,
+      upto,
+    ],
+  );
+  return rows.map(toEvent);
+}
+
+/** What was answered when these events were written. */
+export async function readRecorded(db: Db, tenant: string, seq: number, count: number): Promise<Recorded[]> {
+  const rows = await db.rows<
+    Pick<EventRecord, 'event_id' | 'seq' | 'chunk_count' | 'artifact_id' | 'sensitivity' | 'created_at'>
+  >(
+    `select event_id, seq, chunk_count, artifact_id, sensitivity, created_at
+    from events
+    where tenant_id = $1 and seq >= $2 and seq < $2 + $3::bigint
+    order by seq`,
+    [tenant, seq, count],
+    'read_recorded',
+  );
+  return rows.map((row) => ({
+    event_id: row.event_id,
+    seq: row.seq,
+    chunk_ids: chunkIds(row.event_id, row.chunk_count),
+    ...(row.artifact_id !== null && { artifact_id: row.artifact_id }),
+    sensitivity: row.sensitivity,
+    created_at: row.created_at,
+  }));
+}
+
+/** Those of the ids that name no event (`evt_`, `chk_`) or artifact (`art_`) the caller may see. */
+export async function findDangling(db: Db, tenant: string, ids: string[], sight: Sight): Promise<string[]> {
+  const rows = await db.rows<{ id: string }>(
+    `select i.id
+    from unnest($5::text[]) as i (id)
+    where not exists (
+      select from events e
+      where e.tenant_id = $1
+      and e.event_id = case when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1) else i.id end
+      and case when i.id !~ '^chk_' then true when i.id !~ '^chk_[^_]+_[0-9]{1,4}$' then false else split_part(i.id, '_', 3)::int < e.chunk_count end
+      and ${visible(2, 'e.')})
+    and not exists (
+      select from artifacts a
+      where a.tenant_id = $1 and a.artifact_id = i.id and a.event_id is not null and ${visible(2, 'a.')})`,
+    [tenant, ...sightValues(sight), ids],
+  );
+  return rows.map((row) => row.id);
+}
+
+export interface ClockRecord {
+  last_seq: number;
+  oldest_seq: number;
+}
+
+export async function readClock(db: Db, tenant: string): Promise<ClockRecord | undefined> {
+  return db.row<ClockRecord>('select last_seq, oldest_seq from tenant_clocks where tenant_id = $1', [tenant], 'read_clock');
+}

@@ -1,0 +1,125 @@
+// RFC 9457. Every refusal of the service is one of these; docs/problems.md is written from this table.
+
+export const problems = {
+  'malformed-json': [400, 'The body is not JSON'],
+  'impossible-text': [400, 'The body holds text or a number that cannot be kept'],
+  'malformed-request': [400, 'The request cannot be read'],
+  unauthenticated: [401, 'A valid credential is needed'],
+  forbidden: [403, 'The credential does not allow this'],
+  'not-found': [404, 'There is no such thing'],
+  'method-not-allowed': [405, 'The path has no such method'],
+  'not-acceptable': [406, 'The answer has no such media type'],
+  conflict: [409, 'The request conflicts with what is there'],
+  gone: [410, 'This is no longer kept'],
+  'precondition-failed': [412, 'The thing has another version'],
+  'too-large': [413, 'The request is too large'],
+  'unsupported-media-type': [415, 'The body has the wrong media type'],
+  'range-not-satisfiable': [416, 'The range lies outside the bytes'],
+  validation: [422, 'The request breaks the rules of its fields'],
+  'rate-limited': [429, 'Too many requests'],
+  'headers-too-large': [431, 'The headers are too large'],
+  region: [451, 'Not available in this region'],
+  internal: [500, 'The service failed'],
+  unavailable: [503, 'The service cannot answer now'],
+  'storage-full': [507, 'The storage is full'],
+} as const satisfies Record<string, readonly [number, string]>;
+
+export type ProblemType = keyof typeof problems;
+
+/** Where a request is wrong: a JSON pointer into the body, or the name of a parameter. */
+export interface Fault {
+  pointer?: string;
+  parameter?: string;
+  detail: string;
+}
+
+export class Problem extends Error {
+  readonly type: ProblemType;
+  readonly status: number;
+  readonly errors: Fault[] | undefined;
+  readonly headers: Record<string, string>;
+  /** Further members of the document, such as `oldest_seq`. */
+  readonly members: Record<string, unknown>;
+
+  constructor(
+    type: ProblemType,
+    detail: string,
+    more: { errors?: Fault[]; headers?: Record<string, string>; members?: Record<string, unknown>; cause?: unknown } = {},
+  ) {
+    super(detail, { cause: more.cause });
+    this.name = 'Problem';
+    this.type = type;
+    this.status = problems[type][0];
+    this.errors = more.errors;
+    this.headers = more.headers ?? {};
+    this.members = more.members ?? {};
+  }
+}
+
+export const problemType = (type: ProblemType): string => `/docs/problems#${type}`;
+
+/** The document of the answer. */
+export function problemBody(problem: Problem, request_id: string) {
+  return {
+    type: problemType(problem.type),
+    title: problems[problem.type][1],
+    status: problem.status,
+    detail: problem.message,
+    request_id,
+    ...(problem.errors && { errors: problem.errors }),
+    ...problem.members,
+  };
+}
+
+const retryLater = { headers: { 'Retry-After': '1' } };
+const unavailable = (detail: string) => (cause: unknown) => new Problem('unavailable', detail, { ...retryLater, cause });
+
+// SQLSTATE (or its class) → problem. What is not here is a fault of ours: 500, without a text.
+const bySqlState: Record<string, (cause: unknown) => Problem> = {
+  AM404: (cause) => new Problem('not-found', 'The tenant no longer exists.', { cause }),
+  23505: (cause) => new Problem('conflict', 'Such a thing exists already.', { cause }),
+  23503: (cause) => new Problem('conflict', 'It refers to something that does not exist.', { cause }),
+  23514: (cause) => new Problem('validation', 'A value breaks a rule of the storage.', { cause }),
+  22: (cause) => new Problem('validation', 'A value cannot be stored.', { cause }),
+  54: (cause) => new Problem('too-large', 'A value is larger than the storage can index.', { cause }),
+  40: unavailable('The request met a concurrent one; try again.'),
+  '55P03': unavailable('The data is locked by another request; try again.'),
+  '57014': unavailable('The database took too long.'),
+  57: unavailable('The database is restarting.'),
+  53100: (cause) => new Problem('storage-full', 'The database has no space left; reading still works.', { ...retryLater, cause }),
+  53: unavailable('The database is out of resources.'),
+  '08': unavailable('The database cannot be reached.'),
+  '25006': unavailable('The database is read-only at the moment.'),
+  '25P02': unavailable('The transaction was undone; try again.'),
+  '25P03': unavailable('The transaction took too long; try again.'),
+  '28': unavailable('The database refuses the service.'),
+  '3D000': unavailable('The database does not exist.'),
+  pool_saturated: unavailable('Too many requests wait for the database.'),
+  write_queue_full: unavailable('Too many writes wait for the database.'),
+};
+const connectionCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOENT',
+  'ENOTFOUND',
+  'ETIMEDOUT',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+]);
+// pg gives its own failures no code.
+const connectionWords =
+  /connection terminated|timeout exceeded when trying to connect|query read timeout|client has encountered a connection error|not queryable|cannot use a pool after/i;
+
+/** Any thrown value as a problem. A 5xx never carries the text of an error. */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: string };
+  if (typeof code === 'string') {
+    const known = bySqlState[code] ?? (code.length === 5 ? bySqlState[code.slice(0, 2)] : undefined);
+    if (known) return known(error);
+    if (connectionCodes.has(code)) return unavailable('The database cannot be reached.')(error);
+  }
+  if (connectionWords.test(message ?? '')) return unavailable('The database did not answer.')(error);
+  return new Problem('internal', 'The service failed; the request id names the entry in its log.', { cause: error });
+}

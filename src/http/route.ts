@@ -1,0 +1,127 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { z } from 'zod';
+import { type Fault, Problem, type ProblemType } from './problem.ts';
+
+// Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, tests iterate over them.
+
+type Shape = z.ZodType | undefined;
+type Output<T extends Shape> = T extends z.ZodType ? z.output<T> : undefined;
+
+/** Who asks again under which Idempotency-Key, and with which body: hex SHA-256 of both. */
+export interface Idempotency {
+  key: string;
+  body: string;
+}
+
+export interface Input<C, P extends Shape, Q extends Shape, B extends Shape> {
+  caller: C;
+  params: Output<P>;
+  query: Output<Q>;
+  body: Output<B>;
+  /** Null where the client sent no Idempotency-Key. */
+  idempotency: Idempotency | null;
+  /** The remote address, as far as the configured proxies can be believed. */
+  address: string;
+  req: IncomingMessage;
+  res: ServerResponse;
+  /** Aborted when the client is gone or the time is up. */
+  signal: AbortSignal;
+}
+
+/** What a handler answers with; the status is the route's unless it says another. */
+export interface Reply {
+  status?: number;
+  headers?: Record<string, string>;
+  body?: unknown;
+}
+
+/** A handler that has written the response itself (streams) returns this. */
+export const STREAMED = Symbol('streamed');
+
+export interface Route<C = unknown> {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** As OpenAPI writes it: `/v1/events/{event_id}`. */
+  path: string;
+  operation: string;
+  summary: string;
+  tag: string;
+  /** What the credential must be allowed; `none`: anyone may call it. */
+  access: 'none' | 'read' | 'write' | 'admin';
+  /** Which limiter counts it: by address, by principal and tenant, or none. */
+  limit: 'auth' | 'v1' | 'none';
+  params?: z.ZodType;
+  query?: z.ZodType;
+  body?: z.ZodType;
+  /** `raw`: the body is bytes of any media type, at most this many. */
+  raw?: { maxBytes: number };
+  /** Largest JSON body, where it is not the service's own limit. */
+  maxBytes?: number;
+  /** A write that honours Idempotency-Key. */
+  idempotent?: boolean;
+  /** May be served by the thin door in front of Express. */
+  hot?: boolean;
+  /** Runs without the request timeout. */
+  streams?: boolean;
+  success: { status: 200 | 201 | 202 | 204; description: string; schema?: z.ZodType; mediaType?: string };
+  problems: ProblemType[];
+  handle(input: Input<C, Shape, Shape, Shape>): Promise<Reply | typeof STREAMED>;
+}
+
+type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<Route<C>, 'params' | 'query' | 'body' | 'handle'> & {
+  params?: P;
+  query?: Q;
+  body?: B;
+  handle(input: Input<C, P, Q, B>): Promise<Reply | typeof STREAMED>;
+};
+
+/** Makes the function that declares routes for one kind of caller. */
+export const declareFor =
+  <C>() =>
+  <P extends Shape = undefined, Q extends Shape = undefined, B extends Shape = undefined>(
+    route: Declared<C, P, Q, B>,
+  ): Route<C> =>
+    route as unknown as Route<C>;
+
+export interface Unparsed {
+  params: unknown;
+  query: unknown;
+  body: unknown;
+}
+
+/** Params, query and body by the route's schemas; everything that is wrong is reported at once. */
+export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
+  const faults: Fault[] = [];
+  const parsed = {
+    params: check(route.params, raw.params, 'parameter', faults),
+    query: check(route.query ?? noQuery, raw.query, 'parameter', faults),
+    body: route.raw ? raw.body : check(route.body, raw.body, 'pointer', faults),
+  };
+  if (faults.length > 0) throw new Problem('validation', faults[0]!.detail, { errors: faults.slice(0, 50) });
+  return parsed;
+}
+
+const noQuery = z.strictObject({});
+
+function check(schema: z.ZodType | undefined, value: unknown, place: 'pointer' | 'parameter', faults: Fault[]): unknown {
+  if (!schema) return undefined;
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  for (const issue of result.error.issues.flatMap(innermost)) {
+    const where = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+    for (const path of where)
+      faults.push({ [place]: place === 'pointer' ? pointerOf(path) : path.join('.'), detail: describe(issue) });
+  }
+  return undefined;
+}
+
+/** A union reports only that nothing matched; its closest member says what is wrong. */
+function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue];
+  const closest = [...issue.errors].sort((a, b) => a.length - b.length)[0]!;
+  return closest.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }) as z.core.$ZodIssue).flatMap(innermost);
+}
+
+const pointerOf = (path: PropertyKey[]) =>
+  ['#', ...path.map((part) => String(part).replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 200))].join('/');
+const describe = (issue: z.core.$ZodIssue) =>
+  issue.code === 'unrecognized_keys' ? 'a field that is not known here' : issue.message;

@@ -1,0 +1,231 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from '../log.ts';
+import { type BodyLimits, canonicalJson, type Held, isJson, parseJson, readBody, textFault } from './body.ts';
+import { Problem, problemBody, toProblem } from './problem.ts';
+import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
+
+// One request from its first byte to its log line. Everything here takes plain node:http objects, so Express and the thin
+// door in front of it serve the same routes by the same code.
+
+/** What `serve` needs to know and may not import. */
+export interface Gate<C> {
+  identify(req: IncomingMessage): Promise<C>;
+  /** Throws `forbidden` where the caller may not use routes of this access. */
+  authorize(caller: C, access: 'read' | 'write' | 'admin'): void;
+  /** Counts the request; sets RateLimit headers; throws `rate-limited`. */
+  admit(route: Route<C>, caller: C | null, address: string, res: ServerResponse): Promise<void>;
+  /** The scope of Idempotency-Key and the tenant that ids in the request must not leave. */
+  scopeOf(caller: C): { principal: string; tenant: string };
+  addressOf(req: IncomingMessage): string;
+  /** Called once for each finished request. */
+  finished(route: string, method: string, status: number, ms: number): void;
+  body: BodyLimits;
+  held: Held;
+  inFlight: { count: number; readonly max: number };
+  timeoutMs: number;
+  log: Logger;
+}
+
+export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const requestId = begin(gate, route.path, req, res);
+  let heldBytes = 0;
+  const inFlight = route.streams ? undefined : gate.inFlight;
+  try {
+    if (inFlight && ++inFlight.count > inFlight.max)
+      throw new Problem('unavailable', 'Too many requests are being served.', { headers: { 'Retry-After': '1' } });
+    const address = gate.addressOf(req);
+    const caller = route.access === 'none' ? null : await gate.identify(req);
+    if (caller && route.access !== 'none') gate.authorize(caller, route.access);
+    await gate.admit(route, caller, address, res);
+    const bytes =
+      route.body || route.raw
+        ? await readBody(req, route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes, gate.held)
+        : undefined;
+    heldBytes = bytes?.length ?? 0;
+    const { pathname, query } = urlOf(req);
+    const raw = {
+      params: matchPath(route.path, pathname),
+      query,
+      body: bytes && (route.raw ? bytes : jsonOf(req, bytes, gate.body)),
+    };
+    const scope = caller && gate.scopeOf(caller);
+    if (scope) [req.headers['x-tenant-id'], raw.query, raw.body].forEach((part) => keepInside(scope.tenant, part));
+    const input = {
+      ...parseInput(route, raw),
+      caller: caller as C,
+      address,
+      req,
+      res,
+      idempotency: idempotencyOf(route, req, pathname, scope?.principal, raw),
+    };
+    const reply = await withinTime(route.streams ? 0 : gate.timeoutMs, res, (signal) =>
+      route.handle({ ...input, signal } as never),
+    );
+    if (reply !== STREAMED) send(res, route.success.status, reply);
+  } catch (error) {
+    refuse(gate.log, res, requestId, error);
+  } finally {
+    if (inFlight) inFlight.count -= 1;
+    gate.held.bytes -= heldBytes;
+  }
+}
+
+/** Names the request, and logs and counts it when its response is over. */
+export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, res: ServerResponse): string {
+  const started = performance.now();
+  const given = req.headers['x-request-id'];
+  const requestId = typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
+  res.setHeader('X-Request-Id', requestId);
+  res.once('close', () => {
+    const ms = performance.now() - started;
+    // 499, as nginx has it: the client left before the answer
+    const status = res.writableFinished ? res.statusCode : 499;
+    gate.finished(template, req.method ?? '', status, ms);
+    gate.log.info(
+      { request_id: requestId, method: req.method, route: template, status, ms: Math.round(ms * 10) / 10 },
+      'request',
+    );
+  });
+  return requestId;
+}
+
+export function send(res: ServerResponse, status: number, { status: own, headers, body }: Reply): void {
+  if (res.headersSent || res.destroyed) return;
+  res.statusCode = own ?? status;
+  res.setHeader('X-Content-Type-Options', 'nosniff');
+  res.setHeader('Cache-Control', 'no-store');
+  for (const name in headers) res.setHeader(name, headers[name]!);
+  if (body === undefined) return void res.end();
+  if (Buffer.isBuffer(body)) {
+    res.setHeader('Content-Length', body.length);
+    return void res.end(body);
+  }
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  if (!res.hasHeader('Content-Type')) res.setHeader('Content-Type', 'application/json; charset=utf-8');
+  res.setHeader('Content-Length', Buffer.byteLength(text));
+  res.end(text);
+}
+
+/** The one place where an error becomes an answer and a log line. */
+export function refuse(log: Logger, res: ServerResponse, requestId: string, error: unknown): void {
+  const problem = toProblem(error);
+  if (problem.status >= 500)
+    log[problem.type === 'internal' ? 'error' : 'warn'](
+      { request_id: requestId, problem: problem.type, err: problem.cause ?? problem },
+      'refused',
+    );
+  if (res.headersSent) return void res.destroy();
+  send(res, problem.status, {
+    headers: { ...problem.headers, 'Content-Type': 'application/problem+json' },
+    body: problemBody(problem, requestId),
+  });
+}
+
+export function urlOf(req: IncomingMessage): { pathname: string; query: Record<string, string | string[]> } {
+  // Express strips the path it is mounted at from `url`; ours is mounted at the root, so both doors see the same.
+  const url = req.url ?? '/';
+  const mark = url.indexOf('?');
+  if (mark < 0) return { pathname: url, query: {} };
+  const query: Record<string, string | string[]> = Object.create(null);
+  for (const [name, value] of new URLSearchParams(url.slice(mark + 1))) {
+    const fault = textFault(name) ?? textFault(value) ?? (value.includes('\ufffd') ? 'bytes that are not UTF-8' : undefined);
+    if (fault)
+      throw new Problem('impossible-text', `The parameter ${JSON.stringify(name.slice(0, 50))} holds ${fault}.`, {
+        errors: [{ parameter: name, detail: fault }],
+      });
+    const before = query[name];
+    query[name] = before === undefined ? value : [before, value].flat();
+  }
+  return { pathname: url.slice(0, mark), query };
+}
+
+/** The parameters of a path, or undefined where it is not of this template. */
+export function matchPath(template: string, pathname: string): Record<string, string> | undefined {
+  const wanted = template.split('/');
+  const given = pathname.split('/');
+  if (wanted.length !== given.length) return undefined;
+  const params: Record<string, string> = {};
+  for (let i = 0; i < wanted.length; i += 1) {
+    if (wanted[i]!.startsWith('{')) params[wanted[i]!.slice(1, -1)] = decodeSegment(given[i]!);
+    else if (wanted[i] !== given[i]) return undefined;
+  }
+  return params;
+}
+
+function decodeSegment(segment: string): string {
+  let text: string;
+  try {
+    text = decodeURIComponent(segment);
+  } catch (cause) {
+    throw new Problem('malformed-request', 'The path is not valid UTF-8.', { cause });
+  }
+  const fault = textFault(text);
+  if (fault) throw new Problem('impossible-text', `The path holds ${fault}.`);
+  return text;
+}
+
+function jsonOf(req: IncomingMessage, bytes: Buffer, limits: BodyLimits): unknown {
+  if (bytes.length > 0 && !isJson(req)) throw new Problem('unsupported-media-type', 'The body must be application/json.');
+  if (bytes.length === 0) throw new Problem('malformed-json', 'A JSON body is needed.');
+  return parseJson(bytes, limits);
+}
+
+/** A `tenant_id` that names the caller's own tenant is allowed and unused; any other is refused. */
+function keepInside(tenant: string, part: unknown): void {
+  if (part === undefined || part === null) return;
+  if (typeof part !== 'object') return assertOwn(tenant, part);
+  for (const record of [part, ...Object.values(part).filter(Array.isArray).flat()] as Record<string, unknown>[]) {
+    if (typeof record !== 'object' || record === null || !Object.hasOwn(record, 'tenant_id')) continue;
+    assertOwn(tenant, record.tenant_id);
+    delete record.tenant_id;
+  }
+}
+
+function assertOwn(tenant: string, named: unknown): void {
+  if (named !== tenant) throw new Problem('forbidden', 'The request names another tenant than its credential.');
+}
+
+function idempotencyOf<C>(
+  route: Route<C>,
+  req: IncomingMessage,
+  pathname: string,
+  principal: string | undefined,
+  raw: { query: unknown; body: unknown },
+): Idempotency | null {
+  const key = req.headers['idempotency-key'];
+  if (!route.idempotent || principal === undefined || key === undefined) return null;
+  if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key))
+    throw new Problem('validation', 'Idempotency-Key takes 1–255 printable characters.', {
+      errors: [{ parameter: 'Idempotency-Key', detail: '1–255 printable ASCII characters' }],
+    });
+  const body = Buffer.isBuffer(raw.body) ? raw.body : canonicalJson(raw.body ?? null);
+  return {
+    key: sha256(JSON.stringify([principal, route.method, pathname, key])),
+    body: createHash('sha256').update(canonicalJson(raw.query)).update('\n').update(body).digest('hex'),
+  };
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+/** Runs the work with a signal that is aborted when the client leaves or the time is up; then the answer is 503. */
+async function withinTime<T>(ms: number, res: ServerResponse, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const abort = new AbortController();
+  const gone = () => abort.abort();
+  res.once('close', gone);
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    if (ms === 0) return await work(abort.signal);
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Problem('unavailable', `The request took longer than ${ms} ms.`, { headers: { 'Retry-After': '1' } })),
+        ms,
+      );
+    });
+    return await Promise.race([work(abort.signal), late]);
+  } finally {
+    clearTimeout(timer);
+    res.off('close', gone);
+    abort.abort();
+  }
+}

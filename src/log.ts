@@ -1,0 +1,46 @@
+import { type Logger, pino } from 'pino';
+
+export type { Logger };
+
+/** JSON lines on stdout. Credentials and content never reach a line: what could carry them is cut here once more. */
+export function createLogger(level: string, name = 'agent-memory'): Logger {
+  return pino({
+    name,
+    level,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    redact: {
+      paths: [
+        'authorization',
+        'password',
+        'token',
+        'secret',
+        'content',
+        'body',
+        '*.authorization',
+        '*.password',
+        '*.token',
+        '*.secret',
+        '*.content',
+        '*.body',
+      ],
+      censor: '[redacted]',
+    },
+    serializers: { err: describeError },
+  });
+}
+
+/** A database error's `detail` and `where` quote row values, and its message may: only what names the fault is kept. */
+function describeError(error: unknown) {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const { code, severity, constraint, table, routine } = error as Error & Record<string, unknown>;
+  const fromDatabase = severity !== undefined;
+  return {
+    type: error.name,
+    message: fromDatabase ? `database error ${String(code)}` : error.message,
+    ...(code !== undefined && { code }),
+    ...(fromDatabase && { constraint, table, routine }),
+    stack: fromDatabase ? error.stack?.split('\n').slice(1).join('\n') : error.stack,
+    ...(error.cause !== undefined && { cause: String((error.cause as Error)?.message ?? error.cause) }),
+  };
+}
