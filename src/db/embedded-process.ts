@@ -1,4 +1,5 @@
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +9,7 @@ import { btree_gin } from '@electric-sql/pglite/contrib/btree_gin';
 import { pg_trgm } from '@electric-sql/pglite/contrib/pg_trgm';
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
 import type { EngineReport } from './embedded.ts';
+import { createFramer } from './frames.ts';
 import { lockDirectory } from './lock.ts';
 
 // The engine's process, started by embedded.ts. It opens the directory, so it is the one that holds the lock.
@@ -23,35 +25,23 @@ process.umask(0o077);
 // A service manager signals every process of a service at once; the daemon still needs us then, and tells us when it does not.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-try {
-  await main();
-} catch (error) {
-  report({ failed: (error as Error).message });
-  process.exitCode = 1;
-  process.disconnect?.();
-}
-
 async function main(): Promise<void> {
   watchDaemon();
   const lock = await lockDirectory(dir, daemon);
+  process.on('exit', lock.release);
   const db = await openEngine();
   const { server, host } = await listen(db);
   process.on('disconnect', () => void end());
-  if (process.connected) report({ ready: { host, port: PORT, user: 'postgres', database: 'postgres' } });
-  else await end();
+  if (!process.connected) return end();
+  process.send?.({ ready: { host, port: PORT, user: 'postgres', database: 'postgres' } } satisfies EngineReport);
 
   async function end(): Promise<void> {
     await server.stop();
     await db.close();
     rmSync(join(host, SOCKET_NAME), { force: true });
     if (host !== dir) rmSync(host, { recursive: true, force: true });
-    lock.release();
     process.exit(0);
   }
-}
-
-function report(message: EngineReport): void {
-  process.send?.(message);
 }
 
 /**
@@ -126,8 +116,20 @@ async function listenIn(host: string, db: PGlite): Promise<{ server: PGLiteSocke
   const server = new PGLiteSocketServer({ db, path, maxConnections: 1 });
   server.addEventListener('connection', () => void resetSession(db));
   await server.start();
+  // The server takes up a socket one turn of the loop after this event.
+  (server as unknown as { server: Server }).server.on('connection', deliverWhole);
   chmodSync(path, 0o600);
   return { server, host };
+}
+
+function deliverWhole(socket: Socket): void {
+  const framer = createFramer();
+  const emit = socket.emit.bind(socket) as (event: string, ...args: unknown[]) => boolean;
+  socket.emit = (event: string, ...args: unknown[]) => {
+    if (event !== 'data') return emit(event, ...args);
+    const whole = framer(args[0] as Buffer);
+    return whole !== undefined && emit('data', whole);
+  };
 }
 
 const SYNC = Uint8Array.of(0x53, 0, 0, 0, 4);
@@ -148,3 +150,6 @@ function simpleQuery(sql: string): Uint8Array {
   message.write(sql, 5);
   return message;
 }
+
+// Last, because what is declared above with const has to exist by then.
+main().catch((error: Error) => process.send?.({ failed: error.message } satisfies EngineReport, () => process.exit(1)));
