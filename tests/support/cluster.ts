@@ -1,0 +1,124 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+
+const run = promisify(execFile);
+const OLDEST_MAJOR = 15;
+const OWNER = 'memory';
+
+/** Fits pg's client as it is. */
+export interface TestConnection {
+  host: string;
+  port: number;
+  user: string;
+  password?: string;
+  database: string;
+}
+
+export interface Cluster {
+  /** "PostgreSQL 15.18 (Debian …)" */
+  version: string;
+  /** May create databases. */
+  admin: TestConnection;
+  /** Owns the databases of the tests. Not a superuser: nothing may need one. */
+  owner: { user: string; password?: string };
+}
+
+/** The newest PostgreSQL of this machine that is new enough, in PATH or where Debian keeps it. */
+export function findBinaries(): string | undefined {
+  const debian = '/usr/lib/postgresql';
+  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
+  const places = [...(process.env.PATH ?? '').split(':'), ...versions.map((version) => join(debian, version, 'bin'))];
+  return places.find(
+    (place) => existsSync(join(place, 'initdb')) && existsSync(join(place, 'pg_ctl')) && majorOf(place) >= OLDEST_MAJOR,
+  );
+}
+
+function majorOf(place: string): number {
+  try {
+    return Number(/ (\d+)/.exec(execFileSync(join(place, 'postgres'), ['--version'], { encoding: 'utf8' }))?.[1]);
+  } catch {
+    return 0;
+  }
+}
+
+/** A cluster of its own in `dir`, on a Unix socket there and on a free port of 127.0.0.1, with durable settings. */
+export async function startCluster(bin: string, dir: string): Promise<Cluster> {
+  const as = unprivileged();
+  mkdirSync(dir, { recursive: true });
+  if (as) chownSync(dir, as.uid, as.gid);
+  const data = join(dir, 'data');
+  const locale = process.platform === 'linux' ? 'C.UTF-8' : 'en_US.UTF-8';
+  await run(join(bin, 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', `--locale=${locale}`, '--no-sync'], {
+    ...as,
+    cwd: dir,
+  });
+  const port = await freePort();
+  const settings = `-p ${port} -k ${dir} -c listen_addresses=127.0.0.1 -c max_connections=200`;
+  // pg_ctl's own output would keep a pipe open as long as the server lives
+  await run(join(bin, 'pg_ctl'), ['-w', '-D', data, '-l', join(dir, 'log'), '-o', settings, 'start'], { ...as, cwd: dir });
+  const admin = { host: '127.0.0.1', port, user: 'postgres', database: 'postgres' };
+  writeFileSync(join(dir, 'connection.json'), JSON.stringify(admin));
+  await withClient(admin, (client) => client.query(`create role ${OWNER} login createrole`));
+  return { version: await versionOf(admin), admin, owner: { user: OWNER } };
+}
+
+/** A server that somebody else runs. */
+export async function joinCluster(url: string): Promise<Cluster> {
+  const { hostname, port, username, password, pathname, searchParams } = new URL(url);
+  const admin: TestConnection = {
+    host: searchParams.get('host') ?? hostname,
+    port: Number(port || 5432),
+    user: decodeURIComponent(username || 'postgres'),
+    ...(password && { password: decodeURIComponent(password) }),
+    database: pathname.slice(1) || 'postgres',
+  };
+  return {
+    version: await versionOf(admin),
+    admin,
+    owner: { user: admin.user, ...(admin.password && { password: admin.password }) },
+  };
+}
+
+/** PostgreSQL refuses to run as root. */
+function unprivileged(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  for (const user of ['postgres', 'nobody']) {
+    try {
+      const id = (flag: string) =>
+        Number(execFileSync('id', [flag, user], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
+      return { uid: id('-u'), gid: id('-g') };
+    } catch {
+      // no such user: try the next
+    }
+  }
+  throw new Error('run the tests as a user other than root, or set TEST_ENGINE=embedded');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function versionOf(admin: TestConnection): Promise<string> {
+  const { rows } = await withClient(admin, (client) =>
+    client.query<{ v: string }>(`select current_setting('server_version') as v`),
+  );
+  return `PostgreSQL ${rows[0]?.v}`;
+}
+
+export async function withClient<T>(connection: TestConnection, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client(connection);
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { startEmbedded } from '../../src/db/embedded.ts';
+import { type TestConnection, withClient } from './cluster.ts';
+import { copyDataDir, theEngine } from './engine.ts';
+
+export interface TestDatabase {
+  connection: TestConnection;
+  /** One session: a pool of one, and no second connection beside it. */
+  embedded: boolean;
+  release(): Promise<void>;
+}
+
+export const onEmbedded = (): boolean => theEngine().kind === 'embedded';
+
+/**
+ * The migrated database of this jest worker, shared by its test files one after another: each test makes its own tenant. On the embedded
+ * engine it takes one connection at a time, so a file must end its pool.
+ */
+export async function workerDatabase(): Promise<TestDatabase> {
+  const engine = theEngine();
+  const worker = Number(process.env.JEST_WORKER_ID ?? 1);
+  if (engine.kind === 'embedded') {
+    return { connection: engine.workers[(worker - 1) % engine.workers.length]!, embedded: true, release: async () => undefined };
+  }
+  const database = `${engine.prefix}_w${worker}`;
+  await createFromTemplate(database).catch((error: { code?: string }) => {
+    if (error.code !== DUPLICATE_DATABASE) throw error;
+  });
+  return { connection: connectionTo(database), embedded: false, release: async () => undefined };
+}
+
+/** A migrated database of one's own, for tests that break it. On the embedded engine it is an engine of its own. */
+export async function cloneDatabase(): Promise<TestDatabase> {
+  if (onEmbedded()) return cloneEmbedded();
+  const database = `${randomName()}_clone`;
+  await createFromTemplate(database);
+  return { connection: connectionTo(database), embedded: false, release: () => drop(database) };
+}
+
+/** A database without anything in it, which only PostgreSQL can have. */
+export async function emptyDatabase(): Promise<TestDatabase> {
+  const { cluster } = postgres();
+  const database = `${randomName()}_empty`;
+  await withClient(cluster.admin, (client) => client.query(`create database ${database} owner ${cluster.owner.user}`));
+  return { connection: connectionTo(database), embedded: false, release: () => drop(database) };
+}
+
+/** A DATA_DIR with a migrated embedded database, whichever engine the run is on. */
+export const cloneDataDir = (): Promise<string> => copyDataDir(theEngine().run_dir);
+
+/** What a daemon started by a test needs in its environment: a database of its own on the engine of the run. */
+export async function daemonDatabase(): Promise<{ env: Record<string, string>; release(): Promise<void> }> {
+  if (onEmbedded()) {
+    const data_dir = await cloneDataDir();
+    return { env: { DATA_DIR: data_dir }, release: async () => rmSync(data_dir, { recursive: true, force: true }) };
+  }
+  const { connection, release } = await cloneDatabase();
+  const { host, port, user, database, password } = connection;
+  return {
+    env: { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database, ...(password && { PGPASSWORD: password }) },
+    release,
+  };
+}
+
+const DUPLICATE_DATABASE = '42P04';
+
+function postgres() {
+  const engine = theEngine();
+  if (engine.kind !== 'postgres') throw new Error('this needs a PostgreSQL server');
+  return engine;
+}
+
+const randomName = () => `${postgres().prefix}_${randomBytes(4).toString('hex')}`;
+
+function connectionTo(database: string): TestConnection {
+  const { cluster } = postgres();
+  return { ...cluster.admin, ...cluster.owner, database };
+}
+
+async function createFromTemplate(database: string): Promise<void> {
+  const { cluster, template } = postgres();
+  await withClient(cluster.admin, (client) =>
+    client.query(`create database ${database} template ${template} owner ${cluster.owner.user}`),
+  );
+}
+
+async function drop(database: string): Promise<void> {
+  await withClient(postgres().cluster.admin, (client) => client.query(`drop database if exists ${database} with (force)`));
+}
+
+async function cloneEmbedded(): Promise<TestDatabase> {
+  const data_dir = await cloneDataDir();
+  const engine = await startEmbedded({ data_dir });
+  const release = async () => {
+    await engine.stop();
+    rmSync(data_dir, { recursive: true, force: true });
+  };
+  return { connection: engine.connection, embedded: true, release };
+}

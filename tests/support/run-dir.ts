@@ -1,0 +1,61 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startOf } from '../../src/db/lock.ts';
+
+// Everything a run makes lies in one directory. A guard in a group of its own waits for the end of its input, which comes when the
+// run ends in whatever way (SIGKILL too), then stops the cluster and removes the directory. What a killed guard leaves is
+// removed when the next run starts.
+
+const PREFIX = 'agent-memory-test-';
+const cleanUp = `
+file="$1/cluster/data/postmaster.pid"
+if [ -f "$file" ]; then
+  pid=$(head -n 1 "$file")
+  kill -INT "$pid"
+  i=0
+  while kill -0 "$pid" && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+  kill -KILL "$pid"
+fi
+rm -rf "$1" || { sleep 2; rm -rf "$1"; }
+`;
+
+export interface RunDir {
+  path: string;
+  remove(): Promise<void>;
+}
+
+export function makeRunDir(): RunDir {
+  removeOrphans();
+  const path = mkdtempSync(join(tmpdir(), PREFIX));
+  // The cluster may run as another user, who has to get through to its own directory.
+  chmodSync(path, 0o711);
+  writeFileSync(join(path, 'owner'), `${process.pid} ${startOf(process.pid)}`);
+  const guard = runShell(`cat > /dev/null\n${cleanUp}`, path);
+  return { path, remove: () => release(guard) };
+}
+
+function runShell(script: string, path: string): ChildProcess {
+  const shell = spawn('/bin/sh', ['-c', script, 'guard', path], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  shell.unref();
+  return shell;
+}
+
+async function release(guard: ChildProcess): Promise<void> {
+  const gone = once(guard, 'exit');
+  guard.stdin?.end();
+  guard.ref();
+  await gone;
+}
+
+function removeOrphans(): void {
+  for (const name of readdirSync(tmpdir())) {
+    if (!name.startsWith(PREFIX)) continue;
+    const path = join(tmpdir(), name);
+    if (!existsSync(join(path, 'owner'))) continue;
+    const [pid, started] = readFileSync(join(path, 'owner'), 'utf8').split(' ');
+    if (startOf(Number(pid)) !== started) runShell(cleanUp, path);
+  }
+}
