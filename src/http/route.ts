@@ -60,7 +60,7 @@ export interface Route<C = unknown> {
   idempotent?: boolean;
   /** May be served by the thin door in front of Express. */
   hot?: boolean;
-  /** Runs without the request timeout. */
+  /** Answers `Accept: text/event-stream` with a stream, which has no time limit. */
   streams?: boolean;
   success: { status: 200 | 201 | 202 | 204; description: string; schema?: z.ZodType; mediaType?: string };
   problems: ProblemType[];

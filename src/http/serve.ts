@@ -30,7 +30,9 @@ export interface Gate<C> {
 export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const requestId = begin(gate, route.path, req, res);
   let heldBytes = 0;
-  const inFlight = route.streams ? undefined : gate.inFlight;
+  // probes and scrapes must be answered when everything else is shed
+  const streams = route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? '');
+  const inFlight = streams || route.limit === 'none' ? undefined : gate.inFlight;
   try {
     if (inFlight && ++inFlight.count > inFlight.max)
       throw new Problem('unavailable', 'Too many requests are being served.', { headers: { 'Retry-After': '1' } });
@@ -59,9 +61,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       res,
       idempotency: idempotencyOf(route, req, pathname, scope?.principal, raw),
     };
-    const reply = await withinTime(route.streams ? 0 : gate.timeoutMs, res, (signal) =>
-      route.handle({ ...input, signal } as never),
-    );
+    const reply = await withinTime(streams ? 0 : gate.timeoutMs, res, (signal) => route.handle({ ...input, signal } as never));
     if (reply !== STREAMED) send(res, route.success.status, reply);
   } catch (error) {
     refuse(gate.log, res, requestId, error);
@@ -174,7 +174,10 @@ function jsonOf(req: IncomingMessage, bytes: Buffer, limits: BodyLimits): unknow
 /** A `tenant_id` that names the caller's own tenant is allowed and unused; any other is refused. */
 function keepInside(tenant: string, part: unknown): void {
   if (part === undefined || part === null) return;
-  if (typeof part !== 'object') return assertOwn(tenant, part);
+  if (typeof part !== 'object') {
+    assertOwn(tenant, part);
+    return;
+  }
   for (const record of [part, ...Object.values(part).filter(Array.isArray).flat()] as Record<string, unknown>[]) {
     if (typeof record !== 'object' || record === null || !Object.hasOwn(record, 'tenant_id')) continue;
     assertOwn(tenant, record.tenant_id);

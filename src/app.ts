@@ -1,0 +1,105 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import express from 'express';
+import helmet from 'helmet';
+import { Problem } from './http/problem.ts';
+import type { Route } from './http/route.ts';
+import { begin, type Gate, matchPath, refuse, serve } from './http/serve.ts';
+
+// The order in which a request meets the service. Hot routes go through the thin door, everything else through Express; both
+// end in the same `serve`. Why there are two: docs/decisions/thin-door.md.
+
+export function createApp<C>(
+  gate: Gate<C>,
+  routes: Route<C>[],
+  corsOrigins: string[],
+  pages?: (app: express.Express) => void,
+): RequestListener {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.use(cors(corsOrigins));
+  app.use(helmet());
+  for (const route of routes) app[verb(route)](expressPath(route.path), (req, res) => serve(gate, route, req, res));
+  pages?.(app);
+  app.use((req, res) => {
+    const allowed = routes.filter((route) => pathMatches(route.path, req.path)).map((route) => route.method);
+    const problem =
+      allowed.length > 0
+        ? new Problem('method-not-allowed', `The path takes ${allowed.join(', ')}.`, { headers: { Allow: allowed.join(', ') } })
+        : new Problem('not-found', 'There is no such path.');
+    refuse(gate.log, res, begin(gate, 'unknown', req, res), problem);
+  });
+  app.use((error: unknown, req: express.Request, res: express.Response, _next: express.NextFunction) => {
+    const badUrl = error instanceof URIError || (error as { status?: number }).status === 400;
+    refuse(
+      gate.log,
+      res,
+      begin(gate, 'unknown', req, res),
+      badUrl ? new Problem('malformed-request', 'The URL cannot be read.') : error,
+    );
+  });
+
+  const hot = corsOrigins.length > 0 ? [] : routes.filter((route) => route.hot);
+  return (req, res) => {
+    const route = hot.find((candidate) => candidate.method === req.method && isPath(candidate.path, req));
+    if (route) void serve(gate, route, req, res);
+    else app(req, res);
+  };
+}
+
+/** Timeouts that a slow or silent client meets; the headers' one is longer than nginx keeps an idle upstream connection. */
+export function createHttpServer(listener: RequestListener): Server {
+  const server = createServer(
+    {
+      requestTimeout: 60_000,
+      headersTimeout: 10_000,
+      keepAliveTimeout: 65_000,
+      connectionsCheckingInterval: 1000,
+      maxHeaderSize: 16_384,
+    },
+    listener,
+  );
+  server.maxHeadersCount = 100;
+  return server;
+}
+
+const verb = (route: { method: string }) => route.method.toLowerCase() as 'get' | 'post' | 'put' | 'patch' | 'delete';
+const expressPath = (path: string) => path.replaceAll(/\{(\w+)\}/g, ':$1');
+
+function isPath(template: string, req: IncomingMessage): boolean {
+  const url = req.url ?? '/';
+  const mark = url.indexOf('?');
+  return pathMatches(template, mark < 0 ? url : url.slice(0, mark));
+}
+
+function pathMatches(template: string, pathname: string): boolean {
+  try {
+    return matchPath(template, pathname) !== undefined;
+  } catch {
+    // of this path, with a parameter that cannot be read: `serve` says so
+    return true;
+  }
+}
+
+/** Browsers of the listed origins may call; with none listed there are no CORS headers at all. */
+function cors(origins: string[]) {
+  return (req: IncomingMessage, res: ServerResponse, next: () => void) => {
+    const { origin } = req.headers;
+    if (origins.length > 0) res.setHeader('Vary', 'Origin');
+    if (!origin || !(origins.includes(origin) || origins.includes('*'))) return next();
+    res.setHeader('Access-Control-Allow-Origin', origin);
+    res.setHeader(
+      'Access-Control-Expose-Headers',
+      'ETag, Location, Idempotent-Replay, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
+    );
+    if (req.method !== 'OPTIONS') return next();
+    res.setHeader('Access-Control-Allow-Methods', 'GET, POST, PUT, PATCH, DELETE');
+    res.setHeader(
+      'Access-Control-Allow-Headers',
+      'Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-API-Key, X-Request-Id',
+    );
+    res.setHeader('Access-Control-Max-Age', '600');
+    res.statusCode = 204;
+    res.end();
+  };
+}

@@ -1,0 +1,105 @@
+import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import { openRoute } from '../auth/index.ts';
+import { Problem } from '../http/problem.ts';
+
+/** What the probes ask. `phase` moves from starting to serving to draining. */
+export interface Health {
+  phase: 'starting' | 'serving' | 'draining';
+  /** Resolves when the database answers, rejects when it does not. */
+  ping(): Promise<void>;
+  /** Whether the request carries a valid credential. */
+  isAuthenticated(req: IncomingMessage): Promise<boolean>;
+}
+
+const PING_TIMEOUT_MS = 2000;
+const PING_KEPT_MS = 500;
+
+/** One ping at a time, kept for a moment: probes of many balancers cost the pool one connection. */
+export function sharePing(ping: () => Promise<unknown>): () => Promise<void> {
+  let last: { at: number; result: Promise<void> } | undefined;
+  return () => {
+    if (last && performance.now() - last.at < PING_KEPT_MS) return last.result;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error('the database did not answer a ping')), PING_TIMEOUT_MS);
+    });
+    const result = Promise.race([ping(), late])
+      .then(() => undefined)
+      .finally(() => clearTimeout(timer));
+    result.catch(() => undefined);
+    last = { at: performance.now(), result };
+    return result;
+  };
+}
+
+const report = z.object({ status: z.string(), timestamp: z.string() }).loose().meta({ id: 'Health' });
+const shared = { method: 'GET', tag: 'Operations', access: 'none', limit: 'none' } as const;
+
+export function healthRoutes(health: Health) {
+  const isUp = () =>
+    health.ping().then(
+      () => true,
+      () => false,
+    );
+  const live = (path: string, operation: string) =>
+    openRoute({
+      ...shared,
+      path,
+      operation,
+      summary: 'Whether the process is alive; the database is not asked',
+      success: { status: 200, description: 'Alive', schema: report },
+      problems: [],
+      handle: async () => ({ body: { status: 'alive', timestamp: new Date().toISOString() } }),
+    });
+  const ready = (path: string, operation: string) =>
+    openRoute({
+      ...shared,
+      path,
+      operation,
+      summary: 'Whether requests should be sent here',
+      success: { status: 200, description: 'Ready', schema: report },
+      problems: ['unavailable'],
+      handle: async () => {
+        if (health.phase !== 'serving' || !(await isUp()))
+          throw new Problem(
+            'unavailable',
+            health.phase === 'serving' ? 'The database does not answer.' : `The daemon is ${health.phase}.`,
+            { headers: { 'Retry-After': '1' } },
+          );
+        return { body: { status: 'ready', timestamp: new Date().toISOString() } };
+      },
+    });
+  return [
+    openRoute({
+      ...shared,
+      path: '/health',
+      operation: 'readHealth',
+      summary: 'Whether the service works, and whether the credential sent along is valid',
+      success: {
+        status: 200,
+        description: 'Healthy; 503 with the same shape and `unhealthy` while the database is away',
+        schema: report,
+      },
+      problems: [],
+      handle: async ({ req }) => {
+        const healthy = await isUp();
+        return {
+          status: healthy ? 200 : 503,
+          ...(!healthy && { headers: { 'Retry-After': '1' } }),
+          body: {
+            status: healthy ? 'healthy' : 'unhealthy',
+            timestamp: new Date().toISOString(),
+            authenticated: healthy && (await health.isAuthenticated(req)),
+            uptime_s: Math.round(process.uptime()),
+          },
+        };
+      },
+    }),
+    live('/health/live', 'readLive'),
+    live('/health/liveness', 'readLiveness'),
+    ready('/health/ready', 'readHealthReady'),
+    ready('/health/readiness', 'readReadiness'),
+    ready('/ready', 'readReady'),
+  ];
+}
