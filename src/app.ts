@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import express from 'express';
 import helmet from 'helmet';
 import { Problem } from './http/problem.ts';
@@ -45,22 +45,6 @@ export function createApp<C>(
     if (route) void serve(gate, route, req, res);
     else app(req, res);
   };
-}
-
-/** Timeouts that a slow or silent client meets; the headers' one is longer than nginx keeps an idle upstream connection. */
-export function createHttpServer(listener: RequestListener): Server {
-  const server = createServer(
-    {
-      requestTimeout: 60_000,
-      headersTimeout: 10_000,
-      keepAliveTimeout: 65_000,
-      connectionsCheckingInterval: 1000,
-      maxHeaderSize: 16_384,
-    },
-    listener,
-  );
-  server.maxHeadersCount = 100;
-  return server;
 }
 
 const verb = (route: { method: string }) => route.method.toLowerCase() as 'get' | 'post' | 'put' | 'patch' | 'delete';

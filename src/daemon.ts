@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createApp } from './app.ts';
+import { artifactRoutes } from './artifacts/index.ts';
+import { authorize, type Caller, openAuth } from './auth/index.ts';
+import type { Config } from './config.ts';
+import { type Database, openDatabase } from './db/index.ts';
+import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
+import { type Health, healthRoutes, sharePing } from './health/index.ts';
+import { addressOf } from './http/address.ts';
+import { Problem } from './http/problem.ts';
+import type { Route } from './http/route.ts';
+import { type Gate, refuse } from './http/serve.ts';
+import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
+import { createLimits } from './limits/index.ts';
+import { createLogger, type Logger } from './log.ts';
+import { createMetrics, metricsRoutes } from './metrics/index.ts';
+
+/** A running daemon. */
+export interface Daemon {
+  url: string;
+  /** What it serves; tests iterate over them. */
+  routes: Route<Caller>[];
+  /** The database it runs on, for a person. */
+  database: string;
+  /** Not ready, streams ended, requests finished, pool closed. */
+  stop(): Promise<void>;
+  /** Calls back when it can no longer work and must end (the embedded engine died). */
+  onFailure(callback: (error: Error) => void): void;
+}
+
+export async function startDaemon(config: Config, log: Logger = createLogger(config.LOG_LEVEL)): Promise<Daemon> {
+  const server = createHttpServer((_req, res) => refuse(log, res, 'starting', notYet()));
+  // The port comes first: a port in use is told before a database is touched.
+  await listen(server, config.PORT, config.HOST);
+  let database: Database | undefined;
+  try {
+    database = await openDatabase(config, log);
+    const service = createService(config, database, log);
+    replaceListener(server, createApp(service.gate, service.routes, config.CORS_ORIGINS));
+    service.health.phase = 'serving';
+    const stop = async () => {
+      service.health.phase = 'draining';
+      await sleep(config.SHUTDOWN_DELAY_MS);
+      endFollowers(service.follow);
+      await drain(server, config.SHUTDOWN_TIMEOUT_MS);
+      await service.stop();
+      await database!.close();
+    };
+    let stopping: Promise<void> | undefined;
+    return {
+      url: urlOf(server),
+      routes: service.routes,
+      database: database.description,
+      stop: () => (stopping ??= stop()),
+      onFailure: database.onFailure,
+    };
+  } catch (error) {
+    server.close();
+    server.closeAllConnections();
+    await database?.close();
+    throw error;
+  }
+}
+
+const notYet = () => new Problem('unavailable', 'The daemon is starting.', { headers: { 'Retry-After': '1' } });
+
+interface Service {
+  gate: Gate<Caller>;
+  routes: Route<Caller>[];
+  health: Health;
+  follow: Follow;
+  stop(): Promise<void>;
+}
+
+/** Features and what they are given: plain arguments, nothing hidden. */
+function createService(config: Config, database: Database, log: Logger): Service {
+  const auth = openAuth(
+    { ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) },
+    database.tenants,
+    log,
+  );
+  const limits = createLimits(config, database.pool, log);
+  const health: Health = {
+    phase: 'starting',
+    ping: sharePing(database.ping),
+    isAuthenticated: (req) =>
+      auth.identify(req).then(
+        () => true,
+        () => false,
+      ),
+  };
+  const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
+  const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
+  const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS };
+  const metrics = createMetrics({
+    pool: database.pool.figures,
+    writes: database.writes,
+    followers: () => followerCount(follow),
+    requestsInFlight: () => inFlight.count,
+    bodyBytesHeld: () => held.bytes,
+  });
+  const gate: Gate<Caller> = {
+    identify: auth.identify,
+    authorize,
+    admit: limits.admit,
+    scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
+    addressOf: (req) => addressOf(req, config.TRUST_PROXY_HOPS),
+    finished: metrics.finished,
+    body: {
+      maxBytes: config.MAX_BODY_BYTES,
+      maxDepth: config.MAX_JSON_DEPTH,
+      maxArray: config.MAX_ARRAY_LENGTH,
+      maxString: config.MAX_STRING_BYTES,
+    },
+    held,
+    inFlight,
+    timeoutMs: config.REQUEST_TIMEOUT_MS,
+    log,
+  };
+  const routes = [
+    ...healthRoutes(health),
+    ...metricsRoutes(metrics),
+    ...auth.routes,
+    ...eventRoutes(follow, config.MAX_ARTIFACT_BYTES),
+    ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
+  ] as Route<Caller>[];
+  return { gate, routes, health, follow, stop: limits.stop };
+}
+
+/** Development signs with a secret of its own, made once; production must be given one. */
+function developmentSecret(dataDir: string): string {
+  const file = join(dataDir, 'jwt-secret');
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  try {
+    writeFileSync(file, randomBytes(32).toString('base64'), { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  return readFileSync(file, 'utf8');
+}

@@ -1,0 +1,100 @@
+import type { Config } from '../config.ts';
+import { usesEmbedded } from '../config.ts';
+import type { Logger } from '../log.ts';
+import { createWriteQueue } from './commit.ts';
+import { type Embedded, startEmbedded } from './embedded.ts';
+import { assertSchema, migrateUp } from './migrate.ts';
+import { connectionOf, createPool, type Pool, SERVING_ROLE } from './pool.ts';
+import { dbOf } from './query.ts';
+import { type Tenants, tenantsOf } from './tenant.ts';
+import { createWatch, type Watch } from './watch.ts';
+
+// The door of the database: where it is, that its schema fits, and the ways in.
+
+export interface Database {
+  pool: Pool;
+  tenants: Tenants;
+  watch: Watch;
+  writes(): { queued: number; queuedChars: number; inFlight: number };
+  ping(): Promise<unknown>;
+  /** For a person: what it runs on. */
+  description: string;
+  onFailure(callback: (error: Error) => void): void;
+  close(): Promise<void>;
+}
+
+// Batches in flight over all tenants. More would only queue inside PostgreSQL; the embedded engine has one session.
+const PARALLEL_BATCHES = 4;
+
+export async function openDatabase(config: Config, log: Logger): Promise<Database> {
+  const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR }) : undefined;
+  const connection = engine ? { ...engine.connection, embedded: true } : { ...connectionOf(config), embedded: false };
+  const pool = createPool(connection, config, log);
+  try {
+    await prepareSchema(pool, config, log);
+    await assertServingRole(pool);
+  } catch (error) {
+    await pool.end();
+    await engine?.stop();
+    throw error;
+  }
+  return assemble(pool, engine, config, log);
+}
+
+function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log: Logger): Database {
+  const watch = createWatch(pool, log, !pool.embedded && !config.PG_POOLER);
+  const limits = {
+    maxQueued: config.MAX_IN_FLIGHT_REQUESTS,
+    maxQueuedBytes: config.MAX_IN_FLIGHT_BYTES,
+    parallel: pool.embedded ? 1 : PARALLEL_BATCHES,
+  };
+  const queue = createWriteQueue(pool, limits, log, watch.committed);
+  watch.start();
+  return {
+    pool,
+    tenants: tenantsOf(pool, queue.commit),
+    watch,
+    writes: queue.figures,
+    ping: () => pool.using((client) => client.query('select 1')),
+    description: engine ? `embedded database in ${config.DATA_DIR} (survives a kill, not a power cut)` : 'PostgreSQL',
+    onFailure: (callback) => engine?.onExit(callback),
+    close: async () => {
+      await watch.stop();
+      await pool.end();
+      await engine?.stop();
+    },
+  };
+}
+
+/** Brings the schema to this code, or says what would. The embedded engine's one session is borrowed for it, so nothing else runs meanwhile. */
+async function prepareSchema(pool: Pool, config: Config, log: Logger): Promise<void> {
+  const migrationLog = { info: (message: string) => log.info(message), warn: (message: string) => log.warn(message) };
+  const client = await pool.dedicated();
+  try {
+    if (config.MIGRATE_ON_START) await migrateUp(client, undefined, migrationLog);
+    else await assertSchema(client, undefined, migrationLog);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Requests are served by a role that owns nothing and cannot see past row-level security; anything else is refused at start. */
+async function assertServingRole(pool: Pool): Promise<void> {
+  const fault = await pool.using((client) =>
+    dbOf(client, false).row<{ fault: string }>(
+      `select case
+        when r.rolsuper then 'is a superuser'
+        when r.rolbypassrls then 'bypasses row-level security'
+        else 'owns tables'
+      end as fault
+      from pg_roles r
+      where r.rolname = $1
+      and (r.rolsuper or r.rolbypassrls or exists (select from pg_class c where c.relowner = r.oid))`,
+      [SERVING_ROLE],
+    ),
+  );
+  if (fault)
+    throw new Error(
+      `The role ${SERVING_ROLE} ${fault.fault}, so the wall between tenants would not hold. Take that right from it and start again.`,
+    );
+}

@@ -1,0 +1,2 @@
+export { createFollow, endFollowers, type Follow, followerCount } from './follow.ts';
+export { eventRoutes } from './routes.ts';

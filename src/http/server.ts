@@ -1,0 +1,59 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+// The life of the HTTP server: it listens first, answers when the service is ready, and ends without cutting a request.
+
+export class PortInUse extends Error {
+  constructor(port: number, options?: ErrorOptions) {
+    super(`Port ${port} is in use. Stop what listens there (\`ss -ltnp | grep :${port}\`), or start with another PORT.`, options);
+    this.name = 'PortInUse';
+  }
+}
+
+/** Time limits for slow or silent clients; keep-alive outlasts nginx's 60 s, so that nginx never writes to a closed connection. */
+export function createHttpServer(listener: RequestListener): Server {
+  const server = createServer(
+    {
+      requestTimeout: 60_000,
+      headersTimeout: 10_000,
+      keepAliveTimeout: 65_000,
+      connectionsCheckingInterval: 1000,
+      maxHeaderSize: 16_384,
+    },
+    listener,
+  );
+  server.maxHeadersCount = 100;
+  return server;
+}
+
+export function replaceListener(server: Server, listener: RequestListener): void {
+  server.removeAllListeners('request');
+  server.on('request', listener);
+}
+
+export function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new PortInUse(port, { cause: error }) : error),
+    );
+    server.listen(port, host, () => resolve());
+  });
+}
+
+export function urlOf(server: Server): string {
+  const { port } = server.address() as AddressInfo;
+  return `http://127.0.0.1:${port}`;
+}
+
+/** Takes no new connections, lets running requests finish, and cuts what is left when the time is up. */
+export async function drain(server: Server, timeoutMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // Answers still to come on kept-alive connections tell their clients to go.
+  server.prependListener('request', (_req, res) => res.setHeader('Connection', 'close'));
+  server.closeIdleConnections();
+  const sweep = setInterval(() => server.closeIdleConnections(), 100);
+  const cut = setTimeout(() => server.closeAllConnections(), timeoutMs);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(cut);
+}

@@ -1,0 +1,75 @@
+import { ConfigError, loadConfig } from './config.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
+import { createLogger, type Logger } from './log.ts';
+
+// config → log → start → ready → stop on a signal. What cannot start says in a sentence what to do, and exits 1.
+
+const FORCED_EXIT_MS = 15_000;
+
+try {
+  const config = loadConfig();
+  const log = createLogger(config.LOG_LEVEL);
+  const daemon = await startDaemon(config, log);
+  log.info({ url: daemon.url, database: daemon.database }, 'ready');
+  if (config.NODE_ENV === 'development') sayReady(daemon);
+  stopOnSignals(daemon, log);
+} catch (error) {
+  console.error(sentenceOf(error));
+  process.exit(1);
+}
+
+function sayReady({ url, database }: Daemon): void {
+  console.log(`
+=== Ready ===
+API        ${url}
+Reference  ${url}/docs
+OpenAPI    ${url}/openapi.json
+Health     ${url}/health
+Metrics    ${url}/metrics
+Database   ${database}
+`);
+}
+
+function stopOnSignals(daemon: Daemon, log: Logger): void {
+  let stopping = false;
+  const stop = (why: string, code: number) => {
+    // a second signal means now
+    if (stopping) process.exit(code || 130);
+    stopping = true;
+    log.info({ why }, 'stopping');
+    setTimeout(() => process.exit(code || 1), FORCED_EXIT_MS).unref();
+    daemon.stop().then(
+      () => process.exit(code),
+      (err: unknown) => {
+        log.error({ err }, 'stopping failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', () => stop('SIGTERM', 0));
+  process.on('SIGINT', () => stop('SIGINT', 0));
+  daemon.onFailure((err) => {
+    log.fatal({ err }, err.message);
+    stop('the database ended', 1);
+  });
+  process.on('uncaughtException', (err) => {
+    log.fatal({ err }, 'an error that nothing caught');
+    stop('an uncaught error', 1);
+  });
+  process.on('unhandledRejection', (err) => {
+    log.fatal({ err }, 'a rejection that nothing handled');
+    stop('an unhandled rejection', 1);
+  });
+}
+
+/** Errors meant for the operator carry the sentence; of a database error its text helps here, where only the operator reads. */
+function sentenceOf(error: unknown): string {
+  if (error instanceof ConfigError || !(error instanceof Error)) return String((error as Error).message ?? error);
+  const { code, message } = error as Error & { code?: string };
+  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return `The database cannot be reached (${message || code}). Start it, or correct PGHOST and PGPORT (or DATABASE_URL).`;
+  if (code === '28P01' || code === '28000')
+    return `The database refuses the login: ${message}. Correct PGUSER and PGPASSWORD (or POSTGRES_PASSWORD).`;
+  if (code === '3D000') return `The database does not exist: ${message}. Create it, or correct PGDATABASE.`;
+  return message;
+}
