@@ -97,7 +97,7 @@ export async function readMigrations(dir: string): Promise<Migration[]> {
   files.forEach((file, index) => {
     if (file.version !== index + 1) {
       throw new SchemaError(
-        `migrations/ has ${file.name} where number ${index + 1} belongs: number the files 0001, 0002, … without gap or repeat.`,
+        `migrations/ has ${file.name}.sql where number ${index + 1} belongs: number the files 0001, 0002, … without gap or repeat.`,
       );
     }
   });

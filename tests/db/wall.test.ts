@@ -1,9 +1,169 @@
-import { withClient } from '../support/cluster.ts';
+import { Client } from 'pg';
+import { SERVING_ROLE } from '../../src/db/pool.ts';
 import { workerDatabase } from '../support/database.ts';
 
-test('hello', async () => {
-  const { connection } = await workerDatabase();
-  await withClient(connection, async (c) =>
-    console.log((await c.query('select version(), count(*) from schema_migrations')).rows),
+// Asks the catalog, so that a table made tomorrow is judged without a new test.
+
+let client: Client;
+beforeAll(async () => {
+  client = new Client((await workerDatabase()).connection);
+  await client.connect();
+});
+afterAll(() => client.end());
+
+const names = async (text: string, values: unknown[] = []) =>
+  (await client.query<{ name: string }>(text, values)).rows.map((row) => row.name);
+
+/** Tables of the service that hold a tenant's rows: those with a tenant_id. */
+const tenantTables = `
+  select c.oid, c.relname, c.relrowsecurity, c.relforcerowsecurity, a.attnum as tenant_column
+  from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')`;
+
+test('the catalog knows the tenant tables', async () => {
+  expect(await names(`select relname as name from (${tenantTables}) t`)).toEqual(
+    expect.arrayContaining(['tenants', 'events', 'chunks', 'artifacts']),
   );
+});
+
+test('every table holds tenant rows, but the list of migrations', async () => {
+  const others = await names(`
+    select c.relname as name from pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'm', 'f')
+      and c.oid not in (select oid from (${tenantTables}) t) order by 1`);
+  expect(others).toEqual(['schema_migrations']);
+});
+
+test('every tenant table has row-level security enabled and forced', async () => {
+  expect(
+    await names(`select relname as name from (${tenantTables}) t where not (relrowsecurity and relforcerowsecurity)`),
+  ).toEqual([]);
+});
+
+test('every tenant table has exactly one policy for the serving role, which compares its tenant both ways', async () => {
+  const wrong = await names(
+    `select relname as name from (${tenantTables}) t
+     where 1 <> (
+       select count(*) from pg_policy p
+       where p.polrelid = t.oid and p.polroles && array[0::oid, $1::regrole::oid])
+     or not exists (
+       select from pg_policy p
+       where p.polrelid = t.oid and p.polroles = array[$1::regrole::oid] and p.polcmd = '*' and p.polpermissive
+         and pg_get_expr(p.polqual, p.polrelid) ~ 'tenant_id = .*current_tenant\\(\\)'
+         and pg_get_expr(p.polwithcheck, p.polrelid) = pg_get_expr(p.polqual, p.polrelid))`,
+    [SERVING_ROLE],
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('every other policy is for reading, by a role that cannot log in', async () => {
+  const wrong = await names(
+    `select polname || ' on ' || polrelid::regclass as name from pg_policy p
+     where p.polroles <> array[$1::regrole::oid]
+       and (p.polcmd <> 'r' or exists (
+         select from unnest(p.polroles) r (id) left join pg_roles on oid = r.id where rolcanlogin is distinct from false))`,
+    [SERVING_ROLE],
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('every primary key of a tenant table begins with the tenant', async () => {
+  expect(
+    await names(`
+      select relname as name from (${tenantTables}) t
+      where not exists (
+        select from pg_constraint k where k.conrelid = t.oid and k.contype = 'p' and k.conkey[1] = t.tenant_column)`),
+  ).toEqual([]);
+});
+
+test('every foreign key between tenant tables pairs tenant with tenant', async () => {
+  const wrong = await names(`
+    select k.conname as name
+    from pg_constraint k join (${tenantTables}) f on f.oid = k.conrelid join (${tenantTables}) t on t.oid = k.confrelid
+    where k.contype = 'f' and not exists (
+      select from generate_subscripts(k.conkey, 1) i where k.conkey[i] = f.tenant_column and k.confkey[i] = t.tenant_column)`);
+  expect(wrong).toEqual([]);
+});
+
+test('no view reads tenant rows with the rights of its owner', async () => {
+  expect(
+    await names(`
+      select relname as name from pg_class
+      where relnamespace = 'public'::regnamespace and relkind = 'v' and not coalesce(reloptions @> array['security_invoker=true'], false)`),
+  ).toEqual([]);
+});
+
+test('the serving role is no superuser, cannot bypass the wall, cannot log in, owns nothing', async () => {
+  const { rows } = await client.query(
+    'select rolsuper, rolbypassrls, rolcanlogin, rolcreaterole, rolcreatedb, rolreplication from pg_roles where rolname = $1',
+    [SERVING_ROLE],
+  );
+  expect(rows).toEqual([
+    { rolsuper: false, rolbypassrls: false, rolcanlogin: false, rolcreaterole: false, rolcreatedb: false, rolreplication: false },
+  ]);
+  expect(
+    await names(
+      `select relname as name from pg_class where relowner = $1::regrole
+       union all select proname from pg_proc where proowner = $1::regrole
+       union all select nspname from pg_namespace where nspowner = $1::regrole
+       union all select datname from pg_database where datdba = $1::regrole`,
+      [SERVING_ROLE],
+    ),
+  ).toEqual([]);
+});
+
+test('the serving role is a member of no role', async () => {
+  expect(
+    await names('select roleid::regrole::text as name from pg_auth_members where member = $1::regrole', [SERVING_ROLE]),
+  ).toEqual([]);
+});
+
+test('the serving role may read and write rows and nothing else, and create nothing', async () => {
+  const wrong = await names(
+    `select c.relname || ' ' || acl.privilege_type as name
+     from pg_class c cross join lateral aclexplode(c.relacl) acl
+     where c.relnamespace = 'public'::regnamespace and acl.grantee in (0, $1::regrole::oid)
+       and (c.relname = 'schema_migrations' or acl.is_grantable
+         or acl.privilege_type not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'USAGE'))`,
+    [SERVING_ROLE],
+  );
+  expect(wrong).toEqual([]);
+  const { rows } = await client.query(
+    `select has_schema_privilege($1, 'public', 'create') as schema, has_schema_privilege($1, 'public', 'usage') as usage`,
+    [SERVING_ROLE],
+  );
+  expect(rows).toEqual([{ schema: false, usage: true }]);
+});
+
+test('every security definer function sets its search path and belongs to a role that cannot log in and has no special power', async () => {
+  const definers = `
+    select p.proname as name from pg_proc p join pg_roles r on r.oid = p.proowner
+    where p.prosecdef and p.pronamespace = 'public'::regnamespace`;
+  expect(await names(`${definers} and not exists (select from unnest(p.proconfig) s where s like 'search_path=%')`)).toEqual([]);
+  expect(
+    await names(`${definers} and (r.rolcanlogin or r.rolsuper or r.rolbypassrls or r.oid = $1::regrole)`, [SERVING_ROLE]),
+  ).toEqual([]);
+  expect((await names(definers)).length).toBeGreaterThan(0);
+});
+
+test('roles that own definer functions may create nothing and own no table', async () => {
+  const owners = `select distinct p.proowner from pg_proc p where p.prosecdef and p.pronamespace = 'public'::regnamespace`;
+  expect(
+    await names(
+      `select r.rolname as name from pg_roles r where r.oid in (${owners}) and has_schema_privilege(r.oid, 'public', 'create')`,
+    ),
+  ).toEqual([]);
+  expect(await names(`select relname as name from pg_class where relowner in (${owners})`)).toEqual([]);
+});
+
+test('without a tenant the serving role sees no row and writes none', async () => {
+  await client.query('begin');
+  await client
+    .query(`insert into tenants (tenant_id) values ('wall-probe') on conflict do nothing`)
+    .catch(() => client.query('rollback; begin'));
+  await client.query(`select set_config('role', $1, true)`, [SERVING_ROLE]);
+  const { rows } = await client.query('select count(*)::int as n from tenants');
+  expect(rows).toEqual([{ n: 0 }]);
+  await expect(client.query(`insert into tenants (tenant_id) values ('wall-intruder')`)).rejects.toMatchObject({ code: '42501' });
+  await client.query('rollback');
 });

@@ -1,7 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 
@@ -32,9 +32,11 @@ export function findBinaries(): string | undefined {
   const debian = '/usr/lib/postgresql';
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
   const places = [...(process.env.PATH ?? '').split(':'), ...versions.map((version) => join(debian, version, 'bin'))];
-  return places.find(
+  const found = places.find(
     (place) => existsSync(join(place, 'initdb')) && existsSync(join(place, 'pg_ctl')) && majorOf(place) >= OLDEST_MAJOR,
   );
+  // a link in PATH may not have its companions (pg_dump) beside it
+  return found && dirname(realpathSync(join(found, 'initdb')));
 }
 
 function majorOf(place: string): number {

@@ -38,8 +38,13 @@ export async function cloneDatabase(): Promise<TestDatabase> {
   return { connection: connectionTo(database), embedded: false, release: () => drop(database) };
 }
 
-/** A database without anything in it, which only PostgreSQL can have. */
+/** A database without anything in it, for the tests of migrations. */
 export async function emptyDatabase(): Promise<TestDatabase> {
+  if (onEmbedded()) {
+    const clone = await cloneEmbedded();
+    await withClient(clone.connection, (client) => client.query('drop schema public cascade; create schema public'));
+    return clone;
+  }
   const { cluster } = postgres();
   const database = `${randomName()}_empty`;
   await withClient(cluster.admin, (client) => client.query(`create database ${database} owner ${cluster.owner.user}`));

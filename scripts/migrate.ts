@@ -1,0 +1,66 @@
+import { Command } from 'commander';
+import type pg from 'pg';
+import { loadConfig, usesEmbedded } from '../src/config.ts';
+import { startEmbedded } from '../src/db/embedded.ts';
+import { MIGRATIONS_DIR, type MigrationStatus, migrateUp, migrationStatus } from '../src/db/migrate.ts';
+import { connectionOf, createPool } from '../src/db/pool.ts';
+import { createLogger } from '../src/log.ts';
+
+const toStderr = { info: console.error, warn: console.error };
+
+const program = new Command('npm run migrate --').description('Shows or applies the migrations of the configured database.');
+program
+  .command('status')
+  .description('what the database has and what is pending')
+  .option('--json', 'as JSON')
+  .action((options: { json?: boolean }) =>
+    onDatabase(async (client) => show(await migrationStatus(client), options.json ?? false)),
+  );
+program
+  .command('up')
+  .description('applies what is pending')
+  .action(() => onDatabase(up));
+
+program.parseAsync().catch((error: Error) => {
+  console.error(`error: ${error.message}`);
+  process.exitCode = 1;
+});
+
+async function up(client: pg.Client): Promise<void> {
+  const count = await migrateUp(client, MIGRATIONS_DIR, toStderr);
+  const { database_version } = await migrationStatus(client);
+  console.log(`${count} applied; the database is at migration ${database_version}`);
+}
+
+function show(status: MigrationStatus, json: boolean): void {
+  const rows = [
+    ...status.applied.map((row) => ({ version: row.version, name: row.name, state: 'applied', applied_at: row.applied_at })),
+    ...status.newer.map((row) => ({
+      version: row.version,
+      name: row.name,
+      state: 'newer than this code',
+      applied_at: row.applied_at,
+    })),
+    ...status.pending.map((file) => ({ version: file.version, name: file.name, state: 'pending', applied_at: null })),
+  ];
+  const { code_version, database_version } = status;
+  if (json) {
+    console.log(JSON.stringify({ code_version, database_version, migrations: rows }, null, 2));
+    return;
+  }
+  for (const row of rows) console.log(`${row.name}  ${row.state}${row.applied_at ? ` ${row.applied_at}` : ''}`);
+  console.error(status.pending.length > 0 ? '`npm run migrate -- up` applies what is pending' : 'nothing is pending');
+}
+
+/** A session of its own, as the user that owns the tables. The embedded engine is started for it, unless a daemon has it. */
+async function onDatabase(work: (client: pg.Client) => Promise<void>): Promise<void> {
+  const config = loadConfig();
+  const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR }) : undefined;
+  const connection = engine ? { ...engine.connection, embedded: true } : { ...connectionOf(config), embedded: false };
+  try {
+    const client = await createPool(connection, config, createLogger('silent')).dedicated();
+    await work(client).finally(() => client.end());
+  } finally {
+    await engine?.stop();
+  }
+}

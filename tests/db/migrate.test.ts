@@ -1,0 +1,140 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Client } from 'pg';
+import { assertSchema, MIGRATIONS_DIR, migrateUp, migrationStatus, readMigrations, SchemaError } from '../../src/db/migrate.ts';
+import { withClient } from '../support/cluster.ts';
+import { emptyDatabase, onEmbedded, type TestDatabase } from '../support/database.ts';
+
+let dir: string;
+let database: TestDatabase;
+let warnings: string[];
+const log = { info: () => undefined, warn: (message: string) => void warnings.push(message) };
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'am-migrations-'));
+  warnings = [];
+  database = await emptyDatabase();
+});
+afterEach(async () => {
+  rmSync(dir, { recursive: true });
+  await database.release();
+});
+
+const write = (name: string, min_code: number | string, sql: string) =>
+  writeFileSync(join(dir, name), `-- A file.\n-- min_code: ${min_code}\n${sql}\n`);
+const onDatabase = <T>(work: (client: Client) => Promise<T>) => withClient(database.connection, work);
+const refusal = async (work: Promise<unknown>): Promise<string> => {
+  const error = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(SchemaError);
+  return (error as Error).message;
+};
+
+test('applies the files in order, once, and says so', async () => {
+  write('0001_a.sql', 1, 'create table a (n int);');
+  write('0002_b.sql', 1, 'insert into a values (1); create table b (n int);');
+  await onDatabase(async (client) => {
+    expect(await migrateUp(client, dir, log)).toBe(2);
+    expect(await migrateUp(client, dir, log)).toBe(0);
+    const status = await migrationStatus(client, dir);
+    expect(status).toMatchObject({ code_version: 2, database_version: 2, pending: [], newer: [] });
+    expect(status.applied.map((row) => row.name)).toEqual(['0001_a', '0002_b']);
+    expect((await client.query('select n from a')).rows).toEqual([{ n: 1 }]);
+  });
+});
+
+test('rolls a failing file back whole, keeps the ones before it, and names the line', async () => {
+  write('0001_a.sql', 1, 'create table a (n int);');
+  write('0002_b.sql', 1, 'create table b (n int);\nselect nonsense;');
+  await onDatabase(async (client) => {
+    expect(await refusal(migrateUp(client, dir, log))).toMatch(/0002_b\.sql:4 failed and was rolled back.*nonsense/);
+    expect((await client.query(`select to_regclass('a') is not null as a, to_regclass('b') is null as b`)).rows).toEqual([
+      { a: true, b: true },
+    ]);
+    expect(await migrationStatus(client, dir)).toMatchObject({ database_version: 1 });
+  });
+});
+
+const onServers = () => (onEmbedded() ? test.skip : test);
+
+onServers()('twenty runs at once apply each file once', async () => {
+  write('0001_a.sql', 1, 'create table a (n int); select pg_sleep(0.05);');
+  for (const n of [2, 3, 4, 5]) write(`000${n}_add.sql`, 1, `insert into a values (${n}); select pg_sleep(0.02);`);
+  const counts = await Promise.all(Array.from({ length: 20 }, () => onDatabase((client) => migrateUp(client, dir, log))));
+  expect(counts.reduce((sum, n) => sum + n, 0)).toBe(5);
+  await onDatabase(async (client) =>
+    expect((await client.query('select n from a order by n')).rows.map(({ n }) => n)).toEqual([2, 3, 4, 5]),
+  );
+});
+
+onServers()('the real files survive being applied to several databases of one cluster at once', async () => {
+  const databases = await Promise.all(Array.from({ length: 4 }, emptyDatabase));
+  const counts = await Promise.all(
+    databases.map(({ connection }) => withClient(connection, (client) => migrateUp(client, MIGRATIONS_DIR, log))),
+  );
+  const files = await readMigrations(MIGRATIONS_DIR);
+  expect(counts).toEqual(databases.map(() => files.length));
+  await Promise.all(databases.map((one) => one.release()));
+});
+
+test('refuses a file that was edited after it was applied', async () => {
+  write('0001_a.sql', 1, 'create table a (n int);');
+  await onDatabase(async (client) => {
+    await migrateUp(client, dir, log);
+    write('0001_a.sql', 1, 'create table a (n bigint);');
+    expect(await refusal(migrateUp(client, dir, log))).toContain('0001_a.sql was edited after it had been applied');
+    expect(await refusal(assertSchema(client, dir, log))).toContain('0001_a.sql was edited');
+  });
+});
+
+test('refuses files with a gap, a repeat or no min_code', async () => {
+  write('0001_a.sql', 1, '');
+  write('0003_c.sql', 1, '');
+  expect(await refusal(readMigrations(dir))).toContain('0003_c.sql where number 2 belongs');
+  write('0002_b.sql', 1, '');
+  write('0002_bb.sql', 1, '');
+  expect(await refusal(readMigrations(dir))).toContain('0002_bb.sql where number 3 belongs');
+  rmSync(join(dir, '0002_bb.sql'));
+  for (const bad of ['x', 0, 4]) {
+    write('0003_c.sql', bad, '');
+    expect(await refusal(readMigrations(dir))).toContain('0003_c.sql must say in its header');
+  }
+});
+
+test('refuses a database that lost one of its rows', async () => {
+  for (const n of [1, 2, 3]) write(`000${n}_x.sql`, 1, '');
+  await onDatabase(async (client) => {
+    await migrateUp(client, dir, log);
+    await client.query('delete from schema_migrations where version = 2');
+    expect(await refusal(migrationStatus(client, dir))).toContain('lacks migration 2 although it has 3');
+  });
+});
+
+test('lives with a newer schema that allows for it, and refuses one that does not', async () => {
+  for (const n of [1, 2, 3]) write(`000${n}_x.sql`, n === 3 ? 2 : 1, '');
+  await onDatabase(async (client) => {
+    await migrateUp(client, dir, log);
+    rmSync(join(dir, '0003_x.sql'));
+    await assertSchema(client, dir, log);
+    expect(await migrateUp(client, dir, log)).toBe(0);
+    expect(warnings).toHaveLength(2);
+    expect(warnings[0]).toContain('at migration 3, newer than this code (2)');
+    rmSync(join(dir, '0002_x.sql'));
+    const message = await refusal(assertSchema(client, dir, log));
+    expect(message).toContain('needs newer code');
+    expect(message).toContain('knows migration 2');
+    expect(await refusal(migrateUp(client, dir, log))).toBe(message);
+  });
+});
+
+test('a schema that is behind is told the command', async () => {
+  write('0001_a.sql', 1, '');
+  await onDatabase(async (client) => {
+    expect(await refusal(assertSchema(client, dir, log))).toContain('`npm run migrate -- up`');
+    await migrateUp(client, dir, log);
+    await expect(assertSchema(client, dir, log)).resolves.toBeUndefined();
+  });
+});
