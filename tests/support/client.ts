@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+
+/** An answer, read. */
+export interface Answer<T = unknown> {
+  status: number;
+  headers: Headers;
+  body: T;
+}
+
+export interface Asked {
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+/** One caller of a daemon. */
+export interface Client {
+  url: string;
+  tenant_id: string;
+  username: string;
+  token: string;
+  refresh_token: string;
+  user_id: string;
+  ask<T = Record<string, any>>(method: string, path: string, asked?: Asked): Promise<Answer<T>>;
+}
+
+export const PASSWORD = 'correct horse 9 battery';
+export const newName = (prefix: string) => `${prefix}-${randomBytes(5).toString('hex')}`;
+
+/** Sends one request; a body that is no string or Buffer goes as JSON. */
+export async function send<T>(
+  url: string,
+  method: string,
+  path: string,
+  { body, headers = {} }: Asked = {},
+  token?: string,
+): Promise<Answer<T>> {
+  const raw = typeof body === 'string' || Buffer.isBuffer(body);
+  const response = await fetch(url + path, {
+    method,
+    headers: {
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...(token && { authorization: `Bearer ${token}` }),
+      ...headers,
+    },
+    body: body === undefined ? undefined : raw ? (body as string) : JSON.stringify(body),
+  });
+  const text = await response.text();
+  const isJson = /json/.test(response.headers.get('content-type') ?? '');
+  return { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as T };
+}
+
+function clientOf(url: string, tenant_id: string, username: string, answer: Answer<any>): Client {
+  if (answer.status !== 201 && answer.status !== 200) throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`);
+  const { access_token: token, refresh_token, user } = answer.body;
+  return {
+    url,
+    tenant_id,
+    username,
+    token,
+    refresh_token,
+    user_id: user.user_id,
+    ask: (method, path, asked) => send(url, method, path, asked, token),
+  };
+}
+
+/** The owner of a new tenant. */
+export async function newTenant(url: string, tenant_id = newName('t'), username = 'alice'): Promise<Client> {
+  return clientOf(
+    url,
+    tenant_id,
+    username,
+    await send(url, 'POST', '/auth/register', { body: { username, password: PASSWORD, tenant_id } }),
+  );
+}
+
+/** Another user of the owner's tenant, let in by an invite. */
+export async function newColleague(owner: Client, username = 'bob', role = 'member'): Promise<Client> {
+  const invite = await owner.ask('POST', '/auth/invites', { body: { role } });
+  if (invite.status !== 201) throw new Error(`${invite.status} ${JSON.stringify(invite.body)}`);
+  const { url, tenant_id } = owner;
+  return clientOf(
+    url,
+    tenant_id,
+    username,
+    await send(url, 'POST', '/auth/register', { body: { username, password: PASSWORD, tenant_id, invite: invite.body.invite } }),
+  );
+}
+
+/** A message as clients record it. */
+export const message = (text: string, more: Record<string, unknown> = {}) => ({
+  session_id: 's1',
+  channel: 'private',
+  actor: { type: 'human', id: 'alice' },
+  kind: 'message',
+  content: { text },
+  ...more,
+});

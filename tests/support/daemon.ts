@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { loadConfig } from '../../src/config.ts';
+import { type Daemon, startDaemon } from '../../src/daemon.ts';
+import { daemonDatabase } from './database.ts';
+
+/** Settings of every daemon under test: quick hashes, no limits unless a test is about them, a free port. */
+const settings = {
+  NODE_ENV: 'test',
+  HOST: '127.0.0.1',
+  PORT: '0',
+  LOG_LEVEL: 'silent',
+  RATE_LIMIT_ENABLED: 'false',
+  BCRYPT_COST: '4',
+  JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop',
+};
+
+export interface TestDaemon extends Daemon {
+  /** What another daemon needs to share this one's database (PostgreSQL only). */
+  env: Record<string, string>;
+}
+
+/** A daemon in this process, on a database of its own unless it is given another's `env`. */
+export async function startTestDaemon(
+  overrides: Record<string, string> = {},
+  sharedEnv?: Record<string, string>,
+): Promise<TestDaemon> {
+  const database = sharedEnv ? { env: sharedEnv, release: async () => undefined } : await daemonDatabase();
+  const daemon = await startDaemon(loadConfig({ ...settings, ...database.env, ...overrides }));
+  const stop = async () => {
+    await daemon.stop();
+    await database.release();
+  };
+  return { ...daemon, env: database.env, stop };
+}
+
+export interface SpawnedDaemon {
+  url: string;
+  child: ChildProcess;
+  kill(signal: NodeJS.Signals): Promise<void>;
+}
+
+/** A daemon in a process of its own (`node dist/main.js`, which `npm test` has built), answering when this resolves. */
+export async function spawnDaemon(env: Record<string, string>, overrides: Record<string, string> = {}): Promise<SpawnedDaemon> {
+  const port = overrides.PORT ?? String(await freePort());
+  const child = spawn(process.execPath, [join(import.meta.dirname, '../../dist/main.js')], {
+    env: { PATH: process.env.PATH, ...settings, ...env, ...overrides, PORT: port },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr!.on('data', (part) => {
+    stderr += part;
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const exited = once(child, 'exit');
+  const kill = async (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    await exited;
+  };
+  for (let i = 0; i < 600; i += 1) {
+    if (child.exitCode !== null) throw new Error(`the daemon ended at its start: ${stderr}`);
+    if (
+      await fetch(`${url}/ready`).then(
+        (r) => r.ok,
+        () => false,
+      )
+    )
+      return { url, child, kill };
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await kill('SIGKILL');
+  throw new Error(`the daemon was not ready in time: ${stderr}`);
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
