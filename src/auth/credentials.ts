@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http';
 import { timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { scopesWithin } from './grants.ts';

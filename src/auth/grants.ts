@@ -47,7 +47,7 @@ function mayActFor(minter: Principal, user_id: string): boolean {
 }
 
 const channelsWithin = (own: Channel[] | null, wanted: Channel[] | null): boolean =>
-  own === null || (wanted !== null && wanted.every((channel) => own.includes(channel)));
+  own === null || wanted?.every((channel) => own.includes(channel)) === true;
 
 /** A person's access token is short-lived by nature and bounds nothing; a key's expiry does. */
 function expiresWithin(minter: Principal, expires_at: string | null): boolean {

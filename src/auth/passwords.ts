@@ -31,6 +31,8 @@ export function requirePassword(password: string, username: string, field: strin
 }
 
 export interface Hasher {
+  /** Throws `unavailable` where too many wait: asked before an attempt is counted. */
+  assertRoom(): void;
   hash(password: string): Promise<string>;
   /** Takes the time of a comparison without a hash too, so that an unknown user is not told from a wrong password. */
   verify(password: string, hash: string | null): Promise<boolean>;
@@ -40,10 +42,11 @@ export interface Hasher {
 
 /** At most `concurrency` hashes at once: more would hold libuv's threads and with them every other request. */
 export function openHasher(cost: number, concurrency: number, queue: number): Hasher {
-  const turn = limiter(concurrency, queue);
+  const { turn, assertRoom } = limiter(concurrency, queue);
   // A real hash of the real cost: comparing with a malformed one returns 2000 times faster.
   const dummy = bcrypt.hash(randomBytes(32).toString('base64url'), cost);
   return {
+    assertRoom,
     hash: (password) => turn(() => bcrypt.hash(normal(password), cost)),
     verify: (password, hash) =>
       turn(async () => {
@@ -57,12 +60,14 @@ export function openHasher(cost: number, concurrency: number, queue: number): Ha
 function limiter(concurrency: number, queue: number) {
   let running = 0;
   const waiting: (() => void)[] = [];
-  return async <T>(work: () => Promise<T>): Promise<T> => {
-    if (running >= concurrency) {
-      if (waiting.length >= queue)
-        throw new Problem('unavailable', 'Too many passwords are being checked.', { headers: { 'Retry-After': '2' } });
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    } else running += 1;
+  const assertRoom = () => {
+    if (running >= concurrency && waiting.length >= queue)
+      throw new Problem('unavailable', 'Too many passwords are being checked.', { headers: { 'Retry-After': '2' } });
+  };
+  const turn = async <T>(work: () => Promise<T>): Promise<T> => {
+    assertRoom();
+    if (running >= concurrency) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running += 1;
     try {
       return await work();
     } finally {
@@ -72,4 +77,5 @@ function limiter(concurrency: number, queue: number) {
       else running -= 1;
     }
   };
+  return { turn, assertRoom };
 }

@@ -168,9 +168,14 @@ export async function rotateRefreshToken(
   return row!;
 }
 
-/** The session of a refresh token is over after this, whether it was before or not. */
-export async function endSession(tenant: Tenant, token: Secret): Promise<void> {
-  await tenant.call('select end_session($1, $2, $3)', [tenant.id, token.id, token.hash]);
+/** Whether there was a session to end. */
+export async function endSession(tenant: Tenant, token: Secret): Promise<boolean> {
+  const [row] = await tenant.call<{ session_id: string | null }>('select end_session($1, $2, $3) as session_id', [
+    tenant.id,
+    token.id,
+    token.hash,
+  ]);
+  return row!.session_id !== null;
 }
 
 export async function findReset(tenant: Tenant, reset: Secret): Promise<{ user_id: string; username: string } | undefined> {
