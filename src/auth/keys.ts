@@ -2,14 +2,14 @@ import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { assertNotAbove, assertWithin, type Grant } from './grants.ts';
 import { insertKey, listKeys, lockKey, type Reach, revokeKey } from './keys_sql.ts';
-import type { Auth } from './login.ts';
+import type { Login } from './login.ts';
 import { type Caller, isAdmin, type Principal, route } from './principal.ts';
 import { type KeyBody, keyBody, keyPage, keyParams, listQuery, newKey } from './schemas.ts';
 import { makeSecret } from './secrets.ts';
 
 const keys = { tag: 'API keys', limit: 'v1' } as const;
 
-export const keyRoutes = (auth: Auth) => [
+export const keyRoutes = (login: Login) => [
   route({
     ...keys,
     method: 'POST',
@@ -53,7 +53,7 @@ export const keyRoutes = (auth: Auth) => [
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, params }) => {
       await revoke(caller, params.key_id);
-      auth.credentials.forget(caller.tenant.id);
+      login.credentials.forget(caller.tenant.id);
       return {};
     },
   }),

@@ -1,5 +1,5 @@
 import { Problem } from '../http/problem.ts';
-import { type Auth, proveSelf } from './login.ts';
+import { type Login, proveSelf } from './login.ts';
 import { requirePassword } from './passwords.ts';
 import { changePassword, endSessionById, endSessions, forgive, listSessions } from './people_sql.ts';
 import { type Caller, type Principal, route } from './principal.ts';
@@ -7,7 +7,7 @@ import { me, passwordBody, sessionPage, sessionParams, sessionQuery } from './sc
 
 const own = { tag: 'Authentication', access: 'read', limit: 'v1' } as const;
 
-export const meRoutes = (auth: Auth) => [
+export const meRoutes = (login: Login) => [
   route({
     ...own,
     method: 'GET',
@@ -28,7 +28,7 @@ export const meRoutes = (auth: Auth) => [
     success: { status: 204, description: 'Changed; every other session is over' },
     problems: ['validation', 'forbidden', 'rate-limited', 'unavailable'],
     handle: async ({ caller, body, address }) => {
-      await changeOwnPassword(auth, caller, body, address);
+      await changeOwnPassword(login, caller, body, address);
       return {};
     },
   }),
@@ -56,7 +56,7 @@ export const meRoutes = (auth: Auth) => [
     success: { status: 204, description: 'Ended' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, query }) => {
-      await endOwnSessions(auth, caller, query.id);
+      await endOwnSessions(login, caller, query.id);
       return {};
     },
   }),
@@ -70,14 +70,14 @@ export const meRoutes = (auth: Auth) => [
     success: { status: 204, description: 'Ended' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, params }) => {
-      await endOwnSessions(auth, caller, params.session_id);
+      await endOwnSessions(login, caller, params.session_id);
       return {};
     },
   }),
 ];
 
 async function changeOwnPassword(
-  auth: Auth,
+  login: Login,
   { principal, tenant }: Caller,
   body: { current_password: string; new_password: string },
   address: string,
@@ -86,14 +86,14 @@ async function changeOwnPassword(
   requirePassword(body.new_password, username, 'new_password');
   const given = { username, password: body.current_password };
   // Counted like a log-in, or a stolen access token could try passwords without end.
-  const { attempt, keys } = await proveSelf(auth, tenant, given, address, wrongPassword);
-  const hash = await auth.hasher.hash(body.new_password);
+  const { attempt, keys } = await proveSelf(login, tenant, given, address, wrongPassword);
+  const hash = await login.hasher.hash(body.new_password);
   await tenant.write(async (db) => {
     await forgive(db, keys);
     if (!(await changePassword(db, tenant.id, user_id, attempt.password_hash!, hash))) throw wrongPassword();
     await endSessions(db, tenant.id, user_id, session_id);
   });
-  auth.credentials.forget(tenant.id);
+  login.credentials.forget(tenant.id);
 }
 
 const wrongPassword = () =>
@@ -101,13 +101,13 @@ const wrongPassword = () =>
     errors: [{ pointer: '#/current_password', detail: 'not the current password' }],
   });
 
-async function endOwnSessions(auth: Auth, { principal, tenant }: Caller, named: string | undefined): Promise<void> {
+async function endOwnSessions(login: Login, { principal, tenant }: Caller, named: string | undefined): Promise<void> {
   const { user_id, session_id } = requireSession(principal);
   const ended = await tenant.write((db) =>
     named === undefined ? endSessions(db, tenant.id, user_id, session_id) : endSessionById(db, tenant.id, user_id, named),
   );
   if (named !== undefined && ended === 0) throw new Problem('not-found', 'There is no such session.');
-  auth.credentials.forget(tenant.id);
+  login.credentials.forget(tenant.id);
 }
 
 function requireSession(principal: Principal): { user_id: string; session_id: string; username: string } {

@@ -1,6 +1,6 @@
 import { inviteRoutes } from './invites.ts';
 import { keyRoutes } from './keys.ts';
-import { type Auth, logIn, logOut, refresh, register, resetPassword } from './login.ts';
+import { type Login, logIn, logOut, refresh, register, resetPassword } from './login.ts';
 import { meRoutes } from './me.ts';
 import { openRoute } from './principal.ts';
 import { loginBody, pair, refreshBody, registerBody, resetBody } from './schemas.ts';
@@ -12,12 +12,15 @@ const MAX_BODY_BYTES = 16_384;
 /** Of a call that anyone may make: counted by address, and small. */
 const open = { tag: 'Authentication', access: 'none', limit: 'auth', maxBytes: MAX_BODY_BYTES } as const;
 
-export const authRoutes = (auth: Auth) => ({
-  open: openRoutes(auth),
-  guarded: [...meRoutes(auth), ...userRoutes(auth), ...inviteRoutes(), ...keyRoutes(auth)],
-});
+export const authRoutes = (login: Login) => [
+  ...openRoutes(login),
+  ...meRoutes(login),
+  ...userRoutes(login),
+  ...inviteRoutes(),
+  ...keyRoutes(login),
+];
 
-const openRoutes = (auth: Auth) => [
+const openRoutes = (login: Login) => [
   openRoute({
     ...open,
     method: 'POST',
@@ -28,7 +31,7 @@ const openRoutes = (auth: Auth) => [
     success: { status: 201, description: 'Registered and logged in', schema: pair },
     problems: [...badBody, 'forbidden', 'conflict', 'rate-limited', 'unavailable'],
     handle: async ({ body, address, req }) => ({
-      body: await register(auth, body, { address, req }, auth.settings.REGISTRATION === 'open'),
+      body: await register(login, body, { address, req }, login.settings.REGISTRATION === 'open'),
     }),
   }),
   openRoute({
@@ -40,7 +43,7 @@ const openRoutes = (auth: Auth) => [
     body: loginBody,
     success: { status: 200, description: 'A pair of tokens', schema: pair },
     problems: [...badBody, 'unauthenticated', 'rate-limited', 'unavailable'],
-    handle: async ({ body, address, req }) => ({ body: await logIn(auth, body, { address, req }) }),
+    handle: async ({ body, address, req }) => ({ body: await logIn(login, body, { address, req }) }),
   }),
   openRoute({
     ...open,
@@ -51,7 +54,7 @@ const openRoutes = (auth: Auth) => [
     body: refreshBody,
     success: { status: 200, description: 'A new pair; the old refresh token dies after 10 s', schema: pair },
     problems: [...badBody, 'unauthenticated', 'rate-limited'],
-    handle: async ({ body }) => ({ body: await refresh(auth, body.refresh_token) }),
+    handle: async ({ body }) => ({ body: await refresh(login, body.refresh_token) }),
   }),
   openRoute({
     ...open,
@@ -63,7 +66,7 @@ const openRoutes = (auth: Auth) => [
     success: { status: 204, description: 'The session is over, if there was one' },
     problems: [...badBody, 'rate-limited'],
     handle: async ({ body }) => {
-      await logOut(auth, body.refresh_token);
+      await logOut(login, body.refresh_token);
       return {};
     },
   }),
@@ -77,7 +80,7 @@ const openRoutes = (auth: Auth) => [
     success: { status: 204, description: 'Set; every session of the user is over' },
     problems: [...badBody, 'unauthenticated', 'rate-limited', 'unavailable'],
     handle: async ({ body }) => {
-      await resetPassword(auth, body.token, body.new_password);
+      await resetPassword(login, body.token, body.new_password);
       return {};
     },
   }),

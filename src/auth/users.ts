@@ -1,7 +1,7 @@
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { assertNotAbove } from './grants.ts';
-import type { Auth } from './login.ts';
+import type { Login } from './login.ts';
 import { endSessions, insertReset, listUsers, lockUser, updateUser } from './people_sql.ts';
 import { type Caller, type Role, route } from './principal.ts';
 import { listQuery, reset, type User, user, userPage, userParams, userPatch } from './schemas.ts';
@@ -10,7 +10,7 @@ import { makeSecret } from './secrets.ts';
 const RESET_TTL_S = 3600;
 const admin = { tag: 'Users', access: 'admin', limit: 'v1' } as const;
 
-export const userRoutes = (auth: Auth) => [
+export const userRoutes = (login: Login) => [
   route({
     ...admin,
     method: 'GET',
@@ -38,7 +38,7 @@ export const userRoutes = (auth: Auth) => [
     problems: ['validation', 'forbidden', 'not-found', 'conflict'],
     handle: async ({ caller, params, body }) => {
       const changed = await changeUser(caller, params.user_id, body);
-      auth.credentials.forget(caller.tenant.id);
+      login.credentials.forget(caller.tenant.id);
       return { body: changed };
     },
   }),
