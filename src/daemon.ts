@@ -17,6 +17,7 @@ import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
+import { startErasures, tenantRoutes } from './tenants/index.ts';
 
 /** A running daemon. */
 export interface Daemon {
@@ -77,11 +78,8 @@ interface Service {
 
 /** Features and what they are given: plain arguments, nothing hidden. */
 function createService(config: Config, database: Database, log: Logger): Service {
-  const auth = openAuth(
-    { ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) },
-    database.tenants,
-    log,
-  );
+  const auth = openAuth({ ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) }, database.tenants);
+  const erasures = startErasures(database.tenants, log);
   const limits = createLimits(config, database.pool, log);
   const health: Health = {
     phase: 'starting',
@@ -124,10 +122,15 @@ function createService(config: Config, database: Database, log: Logger): Service
     ...healthRoutes(health),
     ...metricsRoutes(metrics),
     ...auth.routes,
+    ...tenantRoutes(auth.forget, erasures.erase),
     ...eventRoutes(follow, config.MAX_ARTIFACT_BYTES),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
   ] as Route<Caller>[];
-  return { gate, routes, health, follow, stop: limits.stop };
+  const stop = async () => {
+    await erasures.stop();
+    await limits.stop();
+  };
+  return { gate, routes, health, follow, stop };
 }
 
 /** Development signs with a secret of its own, made once; production must be given one. */

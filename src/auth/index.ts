@@ -1,16 +1,25 @@
 import type { IncomingMessage } from 'node:http';
-import type { Config } from '../config.ts';
 import type { Tenants } from '../db/tenant.ts';
-import { Problem } from '../http/problem.ts';
 import type { Route } from '../http/route.ts';
-import type { Logger } from '../log.ts';
+import { type AuthSettings, openLogin } from './login.ts';
 import type { Caller } from './principal.ts';
+import { authRoutes } from './routes.ts';
 
+export { type AuthSettings, openLogin, register } from './login.ts';
 export * from './principal.ts';
+export { tenantId } from './schemas.ts';
 export * from './visibility.ts';
 
-/** Until authentication lands: nobody is let in. */
-export const openAuth = (_config: Config & { JWT_SECRET: string }, _tenants: Tenants, _log: Logger) => ({
-  identify: (_req: IncomingMessage): Promise<Caller> => Promise.reject(new Problem('unauthenticated', 'Not built yet.')),
-  routes: [] as Route<Caller>[],
-});
+export interface Auth {
+  /** Who is behind a request; throws `unauthenticated`. */
+  identify(req: IncomingMessage): Promise<Caller>;
+  /** What is known of a tenant's credentials is asked for again. */
+  forget(tenant_id: string): void;
+  routes: Route<Caller>[];
+}
+
+export function openAuth(settings: AuthSettings, tenants: Tenants): Auth {
+  const login = openLogin(settings, tenants);
+  const { identify, forget } = login.credentials;
+  return { identify, forget, routes: authRoutes(login) as Route<Caller>[] };
+}

@@ -14,6 +14,8 @@ export interface Principal {
   id: string;
   /** The user that logged in, or that minted the key. */
   user_id: string;
+  /** Of a user only. */
+  session_id?: string;
   username?: string;
   role: Role;
   scopes: Scope[];

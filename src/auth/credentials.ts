@@ -1,0 +1,110 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Tenants } from '../db/tenant.ts';
+import { Problem } from '../http/problem.ts';
+import { scopesWithin } from './grants.ts';
+import type { Caller, Principal } from './principal.ts';
+import { looksLikeKey, readSecret } from './secrets.ts';
+import { type KeyState, readKeyState, readSessionState, type SessionState } from './sql.ts';
+import { openStateCache, type StateCache } from './state_cache.ts';
+import type { Claims, Tokens } from './tokens.ts';
+
+/** Knows who is behind a request. What it believes of a credential is at most `ttl_ms` old. */
+export interface Credentials {
+  identify(req: Pick<IncomingMessage, 'headers' | 'headersDistinct'>): Promise<Caller>;
+  /** A change made here takes effect here at once. */
+  forget(tenant_id: string): void;
+}
+
+export function openCredentials(tenants: Tenants, tokens: Tokens, ttl_ms: number): Credentials {
+  const sessions = openStateCache<SessionState>(ttl_ms);
+  const keys = openStateCache<KeyState>(ttl_ms);
+  const identifyText = async (text: string): Promise<Principal | undefined> => {
+    if (looksLikeKey(text)) return identifyKey(tenants, keys, text);
+    const claims = tokens.verify(text);
+    return claims && identifySession(tenants, sessions, claims);
+  };
+  return {
+    identify: async (req) => {
+      const principal = await identifyText(credentialOf(req));
+      if (!principal || isOver(principal.expires_at)) throw unauthenticated('The credential is not valid, or no longer.');
+      return { principal, tenant: tenants(principal.tenant_id) };
+    },
+    forget: (tenant_id) => {
+      sessions.forget(`${tenant_id}.`);
+      keys.forget(`${tenant_id}.`);
+    },
+  };
+}
+
+const isOver = (expires_at: string | null) => expires_at !== null && Date.parse(expires_at) <= Date.now();
+
+async function identifySession(
+  tenants: Tenants,
+  cache: StateCache<SessionState>,
+  claims: Claims,
+): Promise<Principal | undefined> {
+  const { tid: tenant_id, sid } = claims;
+  const load = () => readSessionState(tenants(tenant_id), sid);
+  let state = await cache.get(`${tenant_id}.${sid}`, load);
+  // A token newer than what is known here was made by another daemon a moment ago.
+  if (state && state.generation < claims.ver) state = await cache.renew(`${tenant_id}.${sid}`, load);
+  if (!state || state.generation !== claims.ver || state.user_id !== claims.sub) return undefined;
+  return {
+    tenant_id,
+    kind: 'user',
+    id: state.user_id,
+    user_id: state.user_id,
+    session_id: sid,
+    username: state.username,
+    // as it is now, not as it was when the token was made
+    role: state.role,
+    scopes: scopesWithin(state.role),
+    subject: state.subject,
+    subjects: [state.subject],
+    channels: null,
+    expires_at: new Date(Math.min(claims.exp * 1000, Date.parse(state.expires_at))).toISOString(),
+  };
+}
+
+async function identifyKey(tenants: Tenants, cache: StateCache<KeyState>, text: string): Promise<Principal | undefined> {
+  const key = readSecret('key', text);
+  if (!key) return undefined;
+  const state = await cache.get(`${key.tenant_id}.${key.id}`, () => readKeyState(tenants(key.tenant_id), key));
+  if (!state || !timingSafeEqual(state.secret_hash, key.hash)) return undefined;
+  return {
+    tenant_id: key.tenant_id,
+    kind: 'key',
+    id: key.id,
+    user_id: state.created_by,
+    role: state.role,
+    scopes: scopesWithin(state.role).filter((scope) => state.scopes.includes(scope)),
+    subject: state.subject,
+    subjects: state.subject === '*' ? null : [state.subject],
+    channels: state.channels,
+    expires_at: state.expires_at,
+  };
+}
+
+export const unauthenticated = (detail: string): Problem =>
+  new Problem('unauthenticated', detail, {
+    headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory", error="invalid_token"' },
+  });
+
+/** The one credential of a request: a header twice, or two kinds of it, could mean two callers. */
+function credentialOf({ headersDistinct }: Pick<IncomingMessage, 'headersDistinct'>): string {
+  const bearers = headersDistinct.authorization ?? [];
+  const keys = headersDistinct['x-api-key'] ?? [];
+  if (bearers.length + keys.length === 0)
+    throw new Problem('unauthenticated', 'A credential is needed: Authorization: Bearer, or X-API-Key.', {
+      headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory"' },
+    });
+  if (bearers.length + keys.length > 1) throw unauthenticated('More than one credential was sent.');
+  if (keys.length === 1) return looksLikeKey(keys[0]!) ? keys[0]! : refuseForm();
+  const [, token] = /^bearer +([\x21-\x7e]+)$/i.exec(bearers[0]!) ?? [];
+  return token ?? refuseForm();
+}
+
+function refuseForm(): never {
+  throw unauthenticated('The credential has not the form of one.');
+}

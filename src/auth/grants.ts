@@ -1,0 +1,61 @@
+import { Problem } from '../http/problem.ts';
+import { type Channel, isAdmin, outranks, type Principal, type Role, type Scope } from './principal.ts';
+
+// Authority only shrinks when it is handed on: here is what may be given, by whom.
+
+/** All that a role may ever do. */
+export function scopesWithin(role: Role): Scope[] {
+  if (role === 'reader') return ['read'];
+  return outranks(role, 'member') ? ['read', 'write', 'admin'] : ['read', 'write'];
+}
+
+export interface Grant {
+  role: Role;
+  scopes: Scope[];
+  /** A subject, or * for every one. */
+  user_id: string;
+  channels: Channel[] | null;
+  expires_at: string | null;
+}
+
+/** Throws unless the minter may make such a key. */
+export function assertWithin(minter: Principal, wanted: Grant): void {
+  const impossible = wanted.scopes.find((scope) => !scopesWithin(wanted.role).includes(scope));
+  if (impossible)
+    throw new Problem('validation', `A key of the role "${wanted.role}" cannot have the scope "${impossible}".`, {
+      errors: [{ pointer: '#/scopes', detail: `the role ${wanted.role} has ${scopesWithin(wanted.role).join(', ')}` }],
+    });
+  const excess = excessOf(minter, wanted);
+  if (excess) throw new Problem('forbidden', `A key cannot exceed who makes it: ${excess}.`);
+}
+
+function excessOf(minter: Principal, wanted: Grant): string | undefined {
+  if (minter.role === 'reader') return 'readers make none';
+  if (outranks(wanted.role, minter.role)) return `the role "${wanted.role}" is above its own`;
+  const scope = wanted.scopes.find((each) => !minter.scopes.includes(each));
+  if (scope) return `it has not the scope "${scope}" itself`;
+  if (!mayActFor(minter, wanted.user_id)) return 'it may act for its own subject only';
+  if (!channelsWithin(minter.channels, wanted.channels)) return 'it may not use all of these channels';
+  if (!expiresWithin(minter, wanted.expires_at)) return 'it expires earlier itself';
+  return undefined;
+}
+
+/** A person with admin rights may name anyone; a key names its own subject, unless it is one for all. */
+function mayActFor(minter: Principal, user_id: string): boolean {
+  if (minter.subjects === null || user_id === minter.subject) return true;
+  return minter.kind === 'user' && isAdmin(minter);
+}
+
+const channelsWithin = (own: Channel[] | null, wanted: Channel[] | null): boolean =>
+  own === null || wanted?.every((channel) => own.includes(channel)) === true;
+
+/** A person's access token is short-lived by nature and bounds nothing; a key's expiry does. */
+function expiresWithin(minter: Principal, expires_at: string | null): boolean {
+  if (minter.kind === 'user' || minter.expires_at === null) return true;
+  return expires_at !== null && Date.parse(expires_at) <= Date.parse(minter.expires_at);
+}
+
+/** Throws where someone would act on, or make, someone above themselves. */
+export function assertNotAbove(actor: Principal, role: Role): void {
+  if (outranks(role, actor.role)) throw new Problem('forbidden', `The role "${role}" is above the credential's own.`);
+}

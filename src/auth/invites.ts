@@ -1,0 +1,60 @@
+import { decodeCursor, toPage } from '../http/page.ts';
+import { Problem } from '../http/problem.ts';
+import { assertNotAbove } from './grants.ts';
+import { deleteInvite, insertInvite, listInvites } from './people_sql.ts';
+import { route } from './principal.ts';
+import { inviteBody, invitePage, inviteParams, listQuery, newInvite } from './schemas.ts';
+import { makeSecret } from './secrets.ts';
+
+const admin = { tag: 'Users', access: 'admin', limit: 'v1' } as const;
+
+export const inviteRoutes = () => [
+  route({
+    ...admin,
+    method: 'POST',
+    path: '/auth/invites',
+    operation: 'makeInvite',
+    summary: 'Make an invite, with which one person registers in this tenant',
+    body: inviteBody,
+    success: { status: 201, description: 'The invite; its secret is shown this once', schema: newInvite },
+    problems: ['validation', 'forbidden', 'conflict'],
+    handle: async ({ caller: { tenant, principal }, body }) => {
+      assertNotAbove(principal, body.role);
+      const secret = makeSecret('inv', tenant.id);
+      const wanted = { ...body, username: body.username ?? null, created_by: principal.user_id };
+      const made = await tenant.write((db) => insertInvite(db, tenant.id, secret, wanted));
+      if (!made) throw new Problem('conflict', 'The tenant has too many unused invites; delete some first.');
+      return { body: { ...made, invite: secret.text }, headers: { Location: `/auth/invites/${made.invite_id}` } };
+    },
+  }),
+  route({
+    ...admin,
+    method: 'GET',
+    path: '/auth/invites',
+    operation: 'listInvites',
+    summary: 'List the invites of the tenant',
+    query: listQuery,
+    success: { status: 200, description: 'A page of invites, without their secrets', schema: invitePage },
+    problems: ['validation', 'forbidden'],
+    handle: async ({ caller: { tenant }, query }) => {
+      const after = query.cursor ? String(decodeCursor(query.cursor, ['string'])[0]) : '';
+      const rows = await tenant.read((db) => listInvites(db, tenant.id, after, query.limit + 1));
+      return { body: toPage(rows, query.limit, (row) => [row.invite_id]) };
+    },
+  }),
+  route({
+    ...admin,
+    method: 'DELETE',
+    path: '/auth/invites/{invite_id}',
+    operation: 'deleteInvite',
+    summary: 'Take an invite back',
+    params: inviteParams,
+    success: { status: 204, description: 'It can no longer be used' },
+    problems: ['forbidden', 'not-found'],
+    handle: async ({ caller: { tenant }, params }) => {
+      const gone = await tenant.write((db) => deleteInvite(db, tenant.id, params.invite_id));
+      if (gone === 0) throw new Problem('not-found', 'There is no such invite.');
+      return {};
+    },
+  }),
+];

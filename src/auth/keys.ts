@@ -1,0 +1,99 @@
+import { decodeCursor, toPage } from '../http/page.ts';
+import { Problem } from '../http/problem.ts';
+import { assertNotAbove, assertWithin, type Grant } from './grants.ts';
+import { insertKey, listKeys, lockKey, type Reach, revokeKey } from './keys_sql.ts';
+import type { Login } from './login.ts';
+import { type Caller, isAdmin, type Principal, route } from './principal.ts';
+import { type KeyBody, keyBody, keyPage, keyParams, listQuery, newKey } from './schemas.ts';
+import { makeSecret } from './secrets.ts';
+
+const keys = { tag: 'API keys', limit: 'v1' } as const;
+
+export const keyRoutes = (login: Login) => [
+  route({
+    ...keys,
+    method: 'POST',
+    path: '/auth/api-keys',
+    operation: 'makeKey',
+    summary: 'Make an API key within the own authority',
+    access: 'write',
+    body: keyBody,
+    success: { status: 201, description: 'The key; its secret is shown this once', schema: newKey },
+    problems: ['validation', 'forbidden', 'conflict'],
+    handle: async ({ caller, body }) => {
+      const made = await makeKey(caller, body);
+      return { body: made, headers: { Location: `/auth/api-keys/${made.key_id}` } };
+    },
+  }),
+  route({
+    ...keys,
+    method: 'GET',
+    path: '/auth/api-keys',
+    operation: 'listKeys',
+    summary: 'List API keys: the own ones, or for admins the tenant’s',
+    access: 'read',
+    query: listQuery,
+    success: { status: 200, description: 'A page of keys, without their secrets', schema: keyPage },
+    problems: ['validation'],
+    handle: async ({ caller: { tenant, principal }, query }) => {
+      const after = query.cursor ? String(decodeCursor(query.cursor, ['string'])[0]) : '';
+      const rows = await tenant.read((db) => listKeys(db, tenant.id, reachOf(principal), after, query.limit + 1));
+      return { body: toPage(rows, query.limit, (row) => [row.key_id]) };
+    },
+  }),
+  route({
+    ...keys,
+    method: 'DELETE',
+    path: '/auth/api-keys/{key_id}',
+    operation: 'revokeKey',
+    summary: 'Revoke an API key and all that were made with it',
+    access: 'write',
+    params: keyParams,
+    success: { status: 204, description: 'Revoked; every daemon obeys within 60 s' },
+    problems: ['forbidden', 'not-found'],
+    handle: async ({ caller, params }) => {
+      await revoke(caller, params.key_id);
+      login.credentials.forget(caller.tenant.id);
+      return {};
+    },
+  }),
+];
+
+async function makeKey({ tenant, principal }: Caller, body: KeyBody) {
+  const grant: Grant = {
+    role: body.role,
+    scopes: body.scopes,
+    user_id: body.user_id ?? principal.subject,
+    channels: body.channels ?? null,
+    expires_at: futureOf(body.expires_at),
+  };
+  assertWithin(principal, grant);
+  const secret = makeSecret('key', tenant.id);
+  const created_with = principal.kind === 'key' ? principal.id : null;
+  const wanted = { ...grant, name: body.name, created_by: principal.user_id, created_with };
+  const made = await tenant.write((db) => insertKey(db, tenant.id, secret, wanted));
+  if (!made) throw new Problem('conflict', 'The tenant has too many keys; revoke some first.');
+  return { ...made, api_key: secret.text };
+}
+
+function futureOf(expires_at: string | undefined): string | null {
+  if (expires_at === undefined) return null;
+  if (Date.parse(expires_at) > Date.now()) return new Date(expires_at).toISOString();
+  throw new Problem('validation', 'The key would be expired already.', {
+    errors: [{ pointer: '#/expires_at', detail: 'a time in the future' }],
+  });
+}
+
+function revoke({ tenant, principal }: Caller, key_id: string) {
+  return tenant.write(async (db) => {
+    const key = await lockKey(db, tenant.id, reachOf(principal), key_id);
+    if (!key || key.revoked_at !== null) throw new Problem('not-found', 'There is no such key.');
+    assertNotAbove(principal, key.role);
+    await revokeKey(db, tenant.id, key_id);
+  });
+}
+
+function reachOf(principal: Principal): Reach {
+  if (isAdmin(principal)) return { created_by: null, key_id: null };
+  return principal.kind === 'key' ? { created_by: null, key_id: principal.id } : { created_by: principal.user_id, key_id: null };
+}

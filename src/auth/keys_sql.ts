@@ -1,0 +1,89 @@
+import type { Db } from '../db/query.ts';
+import type { Grant } from './grants.ts';
+import type { ApiKey } from './schemas.ts';
+import type { Secret } from './secrets.ts';
+
+const columns =
+  'key_id, name, role, scopes, user_id, channels, created_by, created_with, created_at, expires_at, revoked_at, used_at';
+/** What a tenant may hold of working keys: making them must not fill the storage. */
+const MAX_KEYS = 1000;
+
+/** Which keys someone may look at and revoke: null in both, all of the tenant's. */
+export interface Reach {
+  created_by: string | null;
+  /** A key's own id: itself and what it made. */
+  key_id: string | null;
+}
+
+const within = `($2::text is null or created_by = $2) and ($3::text is null or key_id = $3 or created_with = $3)`;
+
+export interface NewKey extends Grant {
+  name: string;
+  created_by: string;
+  created_with: string | null;
+}
+
+/** Undefined where there are too many, or the key that makes it was revoked meanwhile. */
+export async function insertKey(db: Db, tenant_id: string, secret: Secret, key: NewKey): Promise<ApiKey | undefined> {
+  if (key.created_with !== null) {
+    const parent = await db.row(`select from api_keys where tenant_id = $1 and key_id = $2 and revoked_at is null for share`, [
+      tenant_id,
+      key.created_with,
+    ]);
+    if (!parent) return undefined;
+  }
+  await db.run(
+    `delete from api_keys
+     where tenant_id = $1 and (revoked_at < now() - interval '30 days' or expires_at < now() - interval '30 days')`,
+    [tenant_id],
+  );
+  return db.row(
+    `insert into api_keys (tenant_id, key_id, name, secret_hash, role, scopes, user_id, channels, created_by, created_with, expires_at)
+     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::timestamptz
+     where (select count(*) from api_keys where tenant_id = $1 and revoked_at is null) < ${MAX_KEYS}
+     returning ${columns}`,
+    [
+      tenant_id,
+      secret.id,
+      key.name,
+      secret.hash,
+      key.role,
+      key.scopes,
+      key.user_id,
+      key.channels,
+      key.created_by,
+      key.created_with,
+      key.expires_at,
+    ],
+  );
+}
+
+export const listKeys = (db: Db, tenant_id: string, reach: Reach, after: string, limit: number): Promise<ApiKey[]> =>
+  db.rows(`select ${columns} from api_keys where tenant_id = $1 and ${within} and key_id > $4 order by key_id limit $5`, [
+    tenant_id,
+    reach.created_by,
+    reach.key_id,
+    after,
+    limit,
+  ]);
+
+export const lockKey = (db: Db, tenant_id: string, reach: Reach, key_id: string): Promise<ApiKey | undefined> =>
+  db.row(`select ${columns} from api_keys where tenant_id = $1 and ${within} and key_id = $4 for update`, [
+    tenant_id,
+    reach.created_by,
+    reach.key_id,
+    key_id,
+  ]);
+
+/** With all that it made, and all that those made: authority that was handed on ends with its source. */
+export const revokeKey = (db: Db, tenant_id: string, key_id: string): Promise<number> =>
+  db.run(
+    `with recursive doomed as (
+       select key_id from api_keys where tenant_id = $1 and key_id = $2
+       union
+       select k.key_id from api_keys k join doomed on k.tenant_id = $1 and k.created_with = doomed.key_id
+     )
+     update api_keys set revoked_at = now()
+     where tenant_id = $1 and key_id in (select key_id from doomed) and revoked_at is null`,
+    [tenant_id, key_id],
+  );

@@ -1,0 +1,194 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Tenant, Tenants } from '../db/tenant.ts';
+import { Problem } from '../http/problem.ts';
+import { newId } from '../id.ts';
+import { type Credentials, openCredentials, unauthenticated } from './credentials.ts';
+import { type Hasher, openHasher, requirePassword } from './passwords.ts';
+import type { Role } from './principal.ts';
+import { makeSecret, readSecret, type Secret, successor } from './secrets.ts';
+import {
+  type Attempt,
+  applyReset,
+  beginLogin,
+  endSession,
+  findReset,
+  finishLogin,
+  type Identity,
+  mayRegister,
+  type NewSession,
+  registerUser,
+  rotateRefreshToken,
+} from './sql.ts';
+import { type ThrottleKeys, throttleKeys } from './throttle.ts';
+import { openTokens, type Tokens } from './tokens.ts';
+
+/** Named as the settings of the service are. */
+export interface AuthSettings {
+  JWT_SECRET: string;
+  JWT_SECRET_NEXT?: string | undefined;
+  JWT_SECRET_PREVIOUS?: string | undefined;
+  JWT_ISSUER: string;
+  JWT_AUDIENCE: string;
+  JWT_EXPIRES_IN: number;
+  REFRESH_EXPIRES_IN: number;
+  REGISTRATION: 'open' | 'closed';
+  BCRYPT_COST: number;
+  BCRYPT_CONCURRENCY: number;
+  BCRYPT_QUEUE: number;
+  CREDENTIAL_TTL_MS: number;
+  MAX_TENANT_BYTES: number;
+}
+
+export interface Login {
+  tenants: Tenants;
+  tokens: Tokens;
+  hasher: Hasher;
+  credentials: Credentials;
+  settings: AuthSettings;
+}
+
+export function openLogin(settings: AuthSettings, tenants: Tenants): Login {
+  const tokens = openTokens({
+    active: settings.JWT_SECRET,
+    next: settings.JWT_SECRET_NEXT,
+    previous: settings.JWT_SECRET_PREVIOUS,
+    issuer: settings.JWT_ISSUER,
+    audience: settings.JWT_AUDIENCE,
+    lifetime_s: settings.JWT_EXPIRES_IN,
+  });
+  return {
+    tenants,
+    tokens,
+    hasher: openHasher(settings.BCRYPT_COST, settings.BCRYPT_CONCURRENCY, settings.BCRYPT_QUEUE),
+    credentials: openCredentials(tenants, tokens, settings.CREDENTIAL_TTL_MS),
+    settings,
+  };
+}
+
+/** Where a log-in comes from, as the list of sessions shows it. */
+export interface Origin {
+  address: string;
+  req: Pick<IncomingMessage, 'headers'>;
+}
+
+export interface Registration {
+  username: string;
+  password: string;
+  tenant_id: string;
+  email?: string | undefined;
+  invite?: string | undefined;
+}
+
+/** `open`: whether a tenant that does not exist may be made. Nothing is hashed for a registration that would be refused. */
+export async function register(login: Login, wanted: Registration, origin: Origin, open: boolean) {
+  requirePassword(wanted.password, wanted.username, 'password');
+  const invite = wanted.invite === undefined ? null : readSecret('inv', wanted.invite);
+  if (invite === undefined || (invite && invite.tenant_id !== wanted.tenant_id)) throw uninvited();
+  const tenant = login.tenants(wanted.tenant_id);
+  assertAdmitted(await mayRegister(tenant, open, invite, wanted.username));
+  const password_hash = await login.hasher.hash(wanted.password);
+  const session = newSession(login, tenant.id, origin);
+  const user = { user_id: newId('usr'), username: wanted.username, email: wanted.email ?? null, password_hash };
+  const { status, role, generation } = await registerUser(
+    tenant,
+    open,
+    invite,
+    user,
+    session,
+    login.settings.MAX_TENANT_BYTES || null,
+  );
+  assertAdmitted(status);
+  return pairOf(login, tenant, { ...user, role, generation }, session.session_id, session.token);
+}
+
+const uninvited = () => new Problem('forbidden', 'Registering here needs a valid invite.');
+
+function assertAdmitted(status: 'ok' | 'taken' | 'refused'): void {
+  if (status === 'refused') throw uninvited();
+  if (status === 'taken') throw new Problem('conflict', 'The username is taken.');
+}
+
+export async function logIn(login: Login, given: { username: string; password: string; tenant_id: string }, origin: Origin) {
+  const tenant = login.tenants(given.tenant_id);
+  const { attempt, keys } = await proveSelf(login, tenant, given, origin.address, wrongLogin);
+  const newHash = login.hasher.outdated(attempt.password_hash!) ? await login.hasher.hash(given.password) : null;
+  const session = newSession(login, tenant.id, origin);
+  const identity = await finishLogin(tenant, attempt, newHash, session, keys);
+  if (!identity) throw wrongLogin();
+  return pairOf(login, tenant, identity, session.session_id, session.token);
+}
+
+const wrongLogin = () => unauthenticated('The tenant, the username or the password is wrong.');
+
+/** The attempt is counted before its password is looked at; one that is backing off costs no hash. */
+export async function proveSelf(
+  login: Login,
+  tenant: Tenant,
+  given: { username: string; password: string },
+  address: string,
+  refusal: () => Problem,
+): Promise<{ attempt: Attempt; keys: ThrottleKeys }> {
+  login.hasher.assertRoom();
+  const keys = throttleKeys(tenant.id, given.username, address);
+  const attempt = await beginLogin(tenant, given.username, keys);
+  if (attempt.wait_s > 0)
+    throw new Problem('rate-limited', `Too many failed log-ins; the next may be tried in ${attempt.wait_s} s.`, {
+      headers: { 'Retry-After': String(attempt.wait_s) },
+    });
+  if (!(await login.hasher.verify(given.password, attempt.password_hash))) throw refusal();
+  return { attempt, keys };
+}
+
+export async function refresh(login: Login, text: string) {
+  const token = readSecret('ref', text);
+  if (!token) throw wrongRefresh();
+  const tenant = login.tenants(token.tenant_id);
+  const nonce = randomBytes(16);
+  const child = successor(token, newId('ref'), nonce);
+  const rotation = await rotateRefreshToken(tenant, token, child, nonce, login.settings.REFRESH_EXPIRES_IN);
+  if (rotation.status === 'reuse') login.credentials.forget(tenant.id);
+  if (rotation.status === 'reuse' || rotation.status === 'refused') throw wrongRefresh();
+  return pairOf(login, tenant, rotation, rotation.session_id, successor(token, rotation.child, rotation.nonce));
+}
+
+const wrongRefresh = () => unauthenticated('The refresh token is not valid, or no longer.');
+
+/** The same answer for a token that is unknown: there is nothing left to end. */
+export async function logOut(login: Login, text: string): Promise<void> {
+  const token = readSecret('ref', text);
+  if (!token) return;
+  if (await endSession(login.tenants(token.tenant_id), token)) login.credentials.forget(token.tenant_id);
+}
+
+export async function resetPassword(login: Login, text: string, password: string): Promise<void> {
+  const token = readSecret('rst', text);
+  const tenant = token && login.tenants(token.tenant_id);
+  const user = token && tenant && (await findReset(tenant, token));
+  if (!user) throw wrongReset();
+  requirePassword(password, user.username, 'new_password');
+  const hash = await login.hasher.hash(password);
+  if (!(await applyReset(tenant!, token!, hash))) throw wrongReset();
+  login.credentials.forget(tenant!.id);
+}
+
+const wrongReset = () => unauthenticated('The token is not valid, or no longer.');
+
+const newSession = (login: Login, tenant_id: string, { address, req }: Origin): NewSession => ({
+  session_id: newId('ses'),
+  token: makeSecret('ref', tenant_id),
+  user_agent: req.headers['user-agent']?.slice(0, 200).toWellFormed().replaceAll('\u0000', '') ?? null,
+  address,
+  ttl_s: login.settings.REFRESH_EXPIRES_IN,
+});
+
+function pairOf(login: Login, tenant: Tenant, identity: Identity, session_id: string, token: Secret) {
+  const { user_id, username, role, generation } = identity;
+  return {
+    access_token: login.tokens.sign({ sub: user_id, tid: tenant.id, role: role as Role, sid: session_id, ver: generation }),
+    refresh_token: token.text,
+    token_type: 'Bearer' as const,
+    expires_in: login.tokens.lifetime_s,
+    user: { user_id, tenant_id: tenant.id, username, role },
+  };
+}

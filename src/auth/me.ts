@@ -1,0 +1,118 @@
+import { Problem } from '../http/problem.ts';
+import { type Login, proveSelf } from './login.ts';
+import { requirePassword } from './passwords.ts';
+import { changePassword, endSessionById, endSessions, forgive, listSessions } from './people_sql.ts';
+import { type Caller, type Principal, route } from './principal.ts';
+import { me, passwordBody, sessionPage, sessionParams, sessionQuery } from './schemas.ts';
+
+const own = { tag: 'Authentication', access: 'read', limit: 'v1' } as const;
+
+export const meRoutes = (login: Login) => [
+  route({
+    ...own,
+    method: 'GET',
+    path: '/auth/me',
+    operation: 'readMe',
+    summary: 'What the credential is and may do',
+    success: { status: 200, description: 'The credential', schema: me },
+    problems: [],
+    handle: async ({ caller }) => ({ body: caller.principal }),
+  }),
+  route({
+    ...own,
+    method: 'PUT',
+    path: '/auth/me/password',
+    operation: 'changePassword',
+    summary: 'Change the own password',
+    body: passwordBody,
+    success: { status: 204, description: 'Changed; every other session is over' },
+    problems: ['validation', 'forbidden', 'rate-limited', 'unavailable'],
+    handle: async ({ caller, body, address }) => {
+      await changeOwnPassword(login, caller, body, address);
+      return {};
+    },
+  }),
+  route({
+    ...own,
+    method: 'GET',
+    path: '/auth/sessions',
+    operation: 'listSessions',
+    summary: 'List the own sessions, the one used last first',
+    success: { status: 200, description: 'Sessions that are not over', schema: sessionPage },
+    problems: ['forbidden'],
+    handle: async ({ caller }) => {
+      const { user_id, session_id } = requireSession(caller.principal);
+      const data = await caller.tenant.read((db) => listSessions(db, caller.tenant.id, user_id, session_id));
+      return { body: { data, next_cursor: null } };
+    },
+  }),
+  route({
+    ...own,
+    method: 'DELETE',
+    path: '/auth/sessions',
+    operation: 'endSessions',
+    summary: 'End every other own session, or the one that is named',
+    query: sessionQuery,
+    success: { status: 204, description: 'Ended' },
+    problems: ['forbidden', 'not-found'],
+    handle: async ({ caller, query }) => {
+      await endOwnSessions(login, caller, query.id);
+      return {};
+    },
+  }),
+  route({
+    ...own,
+    method: 'DELETE',
+    path: '/auth/sessions/{session_id}',
+    operation: 'endSession',
+    summary: 'End one own session',
+    params: sessionParams,
+    success: { status: 204, description: 'Ended' },
+    problems: ['forbidden', 'not-found'],
+    handle: async ({ caller, params }) => {
+      await endOwnSessions(login, caller, params.session_id);
+      return {};
+    },
+  }),
+];
+
+async function changeOwnPassword(
+  login: Login,
+  { principal, tenant }: Caller,
+  body: { current_password: string; new_password: string },
+  address: string,
+): Promise<void> {
+  const { user_id, session_id, username } = requireSession(principal);
+  requirePassword(body.new_password, username, 'new_password');
+  const given = { username, password: body.current_password };
+  // Counted like a log-in, or a stolen access token could try passwords without end.
+  const { attempt, keys } = await proveSelf(login, tenant, given, address, wrongPassword);
+  const hash = await login.hasher.hash(body.new_password);
+  await tenant.write(async (db) => {
+    await forgive(db, keys);
+    if (!(await changePassword(db, tenant.id, user_id, attempt.password_hash!, hash))) throw wrongPassword();
+    await endSessions(db, tenant.id, user_id, session_id);
+  });
+  login.credentials.forget(tenant.id);
+}
+
+const wrongPassword = () =>
+  new Problem('forbidden', 'The current password is wrong.', {
+    errors: [{ pointer: '#/current_password', detail: 'not the current password' }],
+  });
+
+async function endOwnSessions(login: Login, { principal, tenant }: Caller, named: string | undefined): Promise<void> {
+  const { user_id, session_id } = requireSession(principal);
+  const ended = await tenant.write((db) =>
+    named === undefined ? endSessions(db, tenant.id, user_id, session_id) : endSessionById(db, tenant.id, user_id, named),
+  );
+  if (named !== undefined && ended === 0) throw new Problem('not-found', 'There is no such session.');
+  login.credentials.forget(tenant.id);
+}
+
+function requireSession(principal: Principal): { user_id: string; session_id: string; username: string } {
+  const { user_id, session_id, username } = principal;
+  if (session_id === undefined || username === undefined)
+    throw new Problem('forbidden', 'This needs someone who is logged in, not a key.');
+  return { user_id, session_id, username };
+}

@@ -1,0 +1,152 @@
+import { z } from 'zod';
+import { pageOf } from '../http/page.ts';
+import { channels } from './visibility.ts';
+
+const INVITE_DEFAULT_S = 3 * 86_400;
+const INVITE_LONGEST_S = 7 * 86_400;
+
+export const tenantId = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'letters, digits, _ and -, at most 63, beginning with a letter or digit');
+const username = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'letters, digits, . _ @ and -, at most 64, beginning with a letter or digit');
+// Longer than any that is taken, so that the rules of passwords are told by their own check.
+const password = z.string().min(1).max(1024);
+const secret = z.string().min(1).max(4096);
+const role = z.enum(['owner', 'admin', 'member', 'reader']);
+const scope = z.enum(['read', 'write', 'admin']);
+const time = z.iso.datetime();
+export const nothing = z.strictObject({});
+
+export const registerBody = z.strictObject({
+  username,
+  password,
+  tenant_id: tenantId,
+  email: z.email().max(254).optional(),
+  invite: secret.optional(),
+});
+// Any text: what cannot be a name is answered like a name that is not there.
+export const loginBody = z.strictObject({
+  username: z.string().min(1).max(255),
+  password,
+  tenant_id: z.string().min(1).max(255),
+});
+export const refreshBody = z.strictObject({ refresh_token: secret });
+export const passwordBody = z.strictObject({ current_password: password, new_password: password });
+export const resetBody = z.strictObject({ token: secret, new_password: password });
+
+export const pair = z.object({
+  access_token: z.string(),
+  refresh_token: z.string(),
+  token_type: z.literal('Bearer'),
+  expires_in: z.int().meta({ description: 'seconds the access token lives' }),
+  user: z.object({ user_id: z.string(), tenant_id: z.string(), username: z.string(), role }),
+});
+
+export const me = z.object({
+  tenant_id: z.string(),
+  kind: z.enum(['user', 'key']),
+  id: z.string(),
+  user_id: z.string().meta({ description: 'the user that logged in, or that made the key' }),
+  session_id: z.string().optional(),
+  username: z.string().optional(),
+  role,
+  scopes: z.array(scope),
+  subject: z.string().meta({ description: 'what user_id of events defaults to' }),
+  subjects: z.array(z.string()).nullable().meta({ description: 'whose private items it reads; null: everyone’s' }),
+  channels: z.array(z.enum(channels)).nullable().meta({ description: 'null: all' }),
+  expires_at: time.nullable(),
+});
+
+export const session = z.object({
+  session_id: z.string(),
+  user_agent: z.string().nullable(),
+  address: z.string().nullable(),
+  created_at: time,
+  used_at: time,
+  expires_at: time,
+  current: z.boolean(),
+});
+export const sessionPage = pageOf(session);
+export const sessionQuery = z.strictObject({ id: z.string().max(64).optional() });
+export const sessionParams = z.strictObject({ session_id: z.string().max(64) });
+
+export const listQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1000).default(50),
+  cursor: z.string().max(1000).optional(),
+});
+
+export const user = z.object({
+  user_id: z.string(),
+  username: z.string(),
+  email: z.string().nullable(),
+  role,
+  subject: z.string(),
+  disabled: z.boolean(),
+  created_at: time,
+});
+export type User = z.output<typeof user>;
+export const userPage = pageOf(user);
+export const userParams = z.strictObject({ user_id: z.string().max(64) });
+export const userPatch = z
+  .strictObject({ role: role.optional(), disabled: z.boolean().optional() })
+  .refine((patch) => patch.role !== undefined || patch.disabled !== undefined, 'role or disabled is needed');
+export const reset = z.object({ reset_id: z.string(), token: z.string(), user_id: z.string(), expires_at: time });
+
+export const inviteBody = z.strictObject({
+  role,
+  expires_in: z.int().min(60).max(INVITE_LONGEST_S).default(INVITE_DEFAULT_S).meta({ description: 'seconds' }),
+  username: username.optional().meta({ description: 'the only name that may be taken with it' }),
+});
+export const invite = z.object({
+  invite_id: z.string(),
+  role,
+  username: z.string().nullable(),
+  created_by: z.string(),
+  created_at: time,
+  expires_at: time,
+  used_at: time.nullable(),
+  used_by: z.string().nullable(),
+});
+export type Invite = z.output<typeof invite>;
+export const invitePage = pageOf(invite);
+export const newInvite = invite.extend({ invite: z.string().meta({ description: 'shown this once' }) });
+export const inviteParams = z.strictObject({ invite_id: z.string().max(64) });
+
+export const keyBody = z.strictObject({
+  name: z.string().min(1).max(200),
+  role,
+  scopes: z
+    .array(scope)
+    .min(1)
+    .max(3)
+    .transform((scopes) => [...new Set(scopes)]),
+  user_id: z.string().min(1).max(255).optional().meta({ description: 'the subject it acts for; * for every one' }),
+  channels: z
+    .array(z.enum(channels))
+    .min(1)
+    .max(4)
+    .transform((given) => [...new Set(given)])
+    .optional(),
+  expires_at: z.iso.datetime({ offset: true }).optional(),
+});
+export type KeyBody = z.output<typeof keyBody>;
+export const apiKey = z.object({
+  key_id: z.string(),
+  name: z.string(),
+  role,
+  scopes: z.array(scope),
+  user_id: z.string(),
+  channels: z.array(z.enum(channels)).nullable(),
+  created_by: z.string(),
+  created_with: z.string().nullable(),
+  created_at: time,
+  expires_at: time.nullable(),
+  revoked_at: time.nullable(),
+  used_at: time.nullable(),
+});
+export type ApiKey = z.output<typeof apiKey>;
+export const keyPage = pageOf(apiKey);
+export const newKey = apiKey.extend({ api_key: z.string().meta({ description: 'shown this once' }) });
+export const keyParams = z.strictObject({ key_id: z.string().max(64) });

@@ -1,0 +1,93 @@
+import { decodeCursor, toPage } from '../http/page.ts';
+import { Problem } from '../http/problem.ts';
+import { assertNotAbove } from './grants.ts';
+import type { Login } from './login.ts';
+import { endSessions, insertReset, listUsers, lockUser, updateUser } from './people_sql.ts';
+import { type Caller, type Role, route } from './principal.ts';
+import { listQuery, reset, type User, user, userPage, userParams, userPatch } from './schemas.ts';
+import { makeSecret } from './secrets.ts';
+
+const RESET_TTL_S = 3600;
+const admin = { tag: 'Users', access: 'admin', limit: 'v1' } as const;
+
+export const userRoutes = (login: Login) => [
+  route({
+    ...admin,
+    method: 'GET',
+    path: '/auth/users',
+    operation: 'listUsers',
+    summary: 'List the users of the tenant',
+    query: listQuery,
+    success: { status: 200, description: 'A page of users, in the order they came', schema: userPage },
+    problems: ['validation', 'forbidden'],
+    handle: async ({ caller: { tenant }, query }) => {
+      const after = query.cursor ? String(decodeCursor(query.cursor, ['string'])[0]) : '';
+      const rows = await tenant.read((db) => listUsers(db, tenant.id, after, query.limit + 1));
+      return { body: toPage(rows, query.limit, (row) => [row.user_id]) };
+    },
+  }),
+  route({
+    ...admin,
+    method: 'PATCH',
+    path: '/auth/users/{user_id}',
+    operation: 'changeUser',
+    summary: 'Change a user’s role, disable or enable them',
+    params: userParams,
+    body: userPatch,
+    success: { status: 200, description: 'As the user is now; every daemon obeys within 60 s', schema: user },
+    problems: ['validation', 'forbidden', 'not-found', 'conflict'],
+    handle: async ({ caller, params, body }) => {
+      const changed = await changeUser(caller, params.user_id, body);
+      login.credentials.forget(caller.tenant.id);
+      return { body: changed };
+    },
+  }),
+  route({
+    ...admin,
+    method: 'POST',
+    path: '/auth/users/{user_id}/password-reset',
+    operation: 'makePasswordReset',
+    summary: 'Make a token with which a user sets a new password',
+    params: userParams,
+    success: { status: 201, description: 'Good once, for an hour; shown this once', schema: reset },
+    problems: ['forbidden', 'not-found'],
+    handle: async ({ caller, params }) => ({ body: await makeReset(caller, params.user_id) }),
+  }),
+];
+
+function changeUser(
+  { tenant, principal }: Caller,
+  user_id: string,
+  patch: { role?: Role | undefined; disabled?: boolean | undefined },
+) {
+  return tenant.write(async (db) => {
+    const { user, owners } = await lockUser(db, tenant.id, user_id);
+    if (!user) throw noUser();
+    const role = patch.role ?? user.role;
+    const disabled = patch.disabled ?? user.disabled;
+    assertNotAbove(principal, user.role);
+    assertNotAbove(principal, role);
+    if (owners.length === 1 && owners[0] === user_id && (role !== 'owner' || disabled))
+      throw new Problem('conflict', 'This is the last owner; make another one first.');
+    if (disabled) await endSessions(db, tenant.id, user_id, null);
+    return updateUser(db, tenant.id, user_id, role, disabled);
+  });
+}
+
+function makeReset({ tenant, principal }: Caller, user_id: string) {
+  const secret = makeSecret('rst', tenant.id);
+  return tenant.write(async (db) => {
+    const { user } = await lockUser(db, tenant.id, user_id);
+    if (!user) throw noUser();
+    assertNotAbove(principal, user.role);
+    assertEnabled(user);
+    const expires_at = await insertReset(db, tenant.id, secret, user_id, principal.id, RESET_TTL_S);
+    return { reset_id: secret.id, token: secret.text, user_id, expires_at };
+  });
+}
+
+function assertEnabled(user: User): void {
+  if (user.disabled) throw new Problem('conflict', 'The user is disabled.');
+}
+
+const noUser = () => new Problem('not-found', 'There is no such user.');

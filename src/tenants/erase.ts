@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Tenants } from '../db/tenant.ts';
+import type { Logger } from '../log.ts';
+import { eraseBatch, listTenants, type Progress } from './sql.ts';
+
+// Removing what a deleted tenant had: short batches with pauses, so that nobody else waits; any daemon takes up what another left.
+
+const BATCH_MS = 100;
+const PAUSE_MS = 50;
+const LOOK_EVERY_MS = 60_000;
+const TENANTS_A_PAGE = 1000;
+/** A daemon may trust a credential of the old tenant for a minute: longer than that nobody else may have its name. */
+const KEEP_NAME_S = 300;
+
+export interface Erasures {
+  /** Begins, and returns at once. */
+  erase(tenant_id: string): void;
+  /** Looks for what others left; the daemon does so every minute. */
+  resume(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function startErasures(tenants: Tenants, log: Logger, keep_name_s = KEEP_NAME_S): Erasures {
+  const running = new Map<string, Promise<void>>();
+  let stopped = false;
+
+  async function eraseAll(tenant_id: string): Promise<void> {
+    try {
+      let progress: Progress = 'more';
+      while (progress === 'more' && !stopped) {
+        progress = await eraseBatch(tenants(tenant_id), BATCH_MS, keep_name_s);
+        if (progress === 'more') await sleep(PAUSE_MS);
+      }
+      if (progress === 'gone') log.info({ tenant_id }, 'a deleted tenant is erased');
+    } catch (err) {
+      if (!stopped) log.warn({ err, tenant_id }, 'an erasure was interrupted; it is taken up again');
+    } finally {
+      running.delete(tenant_id);
+    }
+  }
+
+  const erase = (tenant_id: string) => {
+    if (!stopped && !running.has(tenant_id)) running.set(tenant_id, eraseAll(tenant_id));
+  };
+
+  async function resume(): Promise<void> {
+    for (let after: string | undefined = ''; after !== undefined && !stopped; ) {
+      const page: { tenant_id: string; state: string }[] = await listTenants(tenants(''), after, TENANTS_A_PAGE);
+      for (const { tenant_id, state } of page) if (state === 'deleting') erase(tenant_id);
+      after = page.length === TENANTS_A_PAGE ? page.at(-1)!.tenant_id : undefined;
+    }
+    await Promise.all(running.values());
+  }
+
+  const look = () => void resume().catch((err: unknown) => stopped || log.warn({ err }, 'looking for erasures failed'));
+  const timer = setInterval(look, LOOK_EVERY_MS);
+  timer.unref();
+  look();
+  return {
+    erase,
+    resume,
+    stop: async () => {
+      stopped = true;
+      clearInterval(timer);
+      await Promise.all(running.values());
+    },
+  };
+}

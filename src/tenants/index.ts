@@ -1,0 +1,3 @@
+export { type Erasures, startErasures } from './erase.ts';
+export { tenantRoutes } from './routes.ts';
+export { closeTenant, setQuota, setSuspended } from './sql.ts';

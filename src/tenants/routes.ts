@@ -1,0 +1,123 @@
+import { type Caller, isAdmin, route } from '../auth/index.ts';
+import { recallKey, rememberKey } from '../db/idempotency.ts';
+import type { Db } from '../db/query.ts';
+import { Problem } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import {
+  closing,
+  confirmation,
+  type TenantPatch,
+  type TenantView,
+  tenantPatch,
+  tenant as tenantSchema,
+  usage,
+} from './schemas.ts';
+import { closeTenant, isLanguage, lockVersion, readTenant, readUsage, updateTenant } from './sql.ts';
+
+const tagged = { tag: 'Tenant', limit: 'v1' } as const;
+
+/** `forget`: what is known of the tenant's credentials; `erase`: begins to remove its rows. */
+export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant_id: string) => void) => [
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/tenant',
+    operation: 'readTenant',
+    summary: 'Read the tenant’s settings and quotas',
+    access: 'read',
+    success: { status: 200, description: 'The tenant', schema: tenantSchema },
+    problems: ['not-found'],
+    handle: async ({ caller: { tenant } }) => answer(await tenant.read((db) => readTenant(db, tenant.id))),
+  }),
+  route({
+    ...tagged,
+    method: 'PATCH',
+    path: '/v1/tenant',
+    operation: 'changeTenant',
+    summary: 'Change the tenant’s settings; after another language, rebuild the index',
+    access: 'admin',
+    idempotent: true,
+    body: tenantPatch,
+    success: { status: 200, description: 'The tenant as it is now', schema: tenantSchema },
+    problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
+    handle: async ({ caller, body, req, idempotency }) => {
+      const { view, replay } = await changeTenant(caller, body, req.headers['if-match'], idempotency);
+      return answer(view, replay);
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'DELETE',
+    path: '/v1/tenant',
+    operation: 'deleteTenant',
+    summary: 'Delete the tenant with all that it holds',
+    access: 'admin',
+    body: confirmation,
+    success: { status: 202, description: 'No credential works any more; the rows are being removed', schema: closing },
+    problems: ['validation', 'forbidden'],
+    handle: async ({ caller: { tenant, principal }, body }) => {
+      if (principal.role !== 'owner' || principal.kind !== 'user' || !isAdmin(principal))
+        throw new Problem('forbidden', 'Only an owner who is logged in may delete the tenant.');
+      if (body.confirm !== tenant.id)
+        throw new Problem('validation', 'To delete the tenant, confirm with its id.', {
+          errors: [{ pointer: '#/confirm', detail: 'the tenant’s own id' }],
+        });
+      await tenant.write((db) => closeTenant(db, tenant.id));
+      forget(tenant.id);
+      erase(tenant.id);
+      return { body: { tenant_id: tenant.id, state: 'deleting' } };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/usage',
+    operation: 'readUsage',
+    summary: 'What the tenant has stored and how many may act in it',
+    access: 'read',
+    success: { status: 200, description: 'Figures as of now', schema: usage },
+    problems: ['not-found'],
+    handle: async ({ caller: { tenant } }) => {
+      const figures = await tenant.read((db) => readUsage(db, tenant.id));
+      if (!figures) throw noTenant();
+      return { body: figures };
+    },
+  }),
+];
+
+const noTenant = () => new Problem('not-found', 'The tenant no longer exists.');
+const etagOf = (version: number) => `"${version}"`;
+
+function answer(view: TenantView | undefined, replay = false) {
+  if (!view) throw noTenant();
+  return { body: view, headers: { ETag: etagOf(view.version), ...(replay && { 'Idempotent-Replay': 'true' }) } };
+}
+
+function changeTenant({ tenant }: Caller, patch: TenantPatch, ifMatch: string | undefined, idempotency: Idempotency | null) {
+  return tenant.write(async (db) => {
+    const version = await lockVersion(db, tenant.id);
+    if (version === undefined) throw noTenant();
+    const replay = idempotency !== null && (await recallKey(db, tenant.id, idempotency));
+    if (!replay) {
+      assertMatch(ifMatch, version);
+      if (patch.language !== undefined) await assertLanguage(db, patch.language);
+      await updateTenant(db, tenant.id, patch);
+      if (idempotency) await rememberKey(db, tenant.id, idempotency);
+    }
+    return { view: await readTenant(db, tenant.id), replay };
+  });
+}
+
+function assertMatch(ifMatch: string | undefined, version: number): void {
+  if (ifMatch === undefined || ifMatch.trim() === '*') return;
+  // Weak tags never match here (RFC 9110, 13.1.1).
+  if (!ifMatch.split(',').some((tag) => tag.trim() === etagOf(version)))
+    throw new Problem('precondition-failed', `The tenant has version ${version}.`, { headers: { ETag: etagOf(version) } });
+}
+
+async function assertLanguage(db: Db, language: string): Promise<void> {
+  if (!(await isLanguage(db, language)))
+    throw new Problem('validation', 'The database has no text search configuration of this name.', {
+      errors: [{ pointer: '#/language', detail: 'a configuration such as english, german or simple' }],
+    });
+}

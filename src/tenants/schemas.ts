@@ -1,0 +1,46 @@
+import { z } from 'zod';
+
+const settings = z.strictObject({
+  display_name: z.string().min(1).max(200).optional(),
+  contact_email: z.email().max(254).optional(),
+});
+
+export const tenant = z.object({
+  tenant_id: z.string(),
+  state: z.enum(['active', 'suspended', 'deleting']),
+  language: z.string().meta({ description: 'text search configuration of PostgreSQL' }),
+  settings,
+  quotas: z.object({ max_bytes: z.int().nullable().meta({ description: 'set by the operator; null: no bound' }) }),
+  version: z.int(),
+  created_at: z.iso.datetime(),
+});
+export type TenantView = z.output<typeof tenant>;
+
+/** A field that is null is taken away, one that is absent stays (RFC 7396). */
+export const tenantPatch = z
+  .strictObject({
+    language: z.string().min(1).max(63).optional(),
+    settings: z
+      .strictObject({
+        display_name: settings.shape.display_name.unwrap().nullable().optional(),
+        contact_email: settings.shape.contact_email.unwrap().nullable().optional(),
+      })
+      .optional(),
+  })
+  .refine((patch) => patch.language !== undefined || patch.settings !== undefined, 'language or settings is needed');
+export type TenantPatch = z.output<typeof tenantPatch>;
+
+export const confirmation = z.strictObject({ confirm: z.string().max(63).meta({ description: 'the tenant’s own id' }) });
+export const closing = z.object({ tenant_id: z.string(), state: z.literal('deleting') });
+
+export const usage = z.object({
+  tenant_id: z.string(),
+  events: z.int(),
+  bytes: z.int(),
+  max_bytes: z.int().nullable(),
+  last_seq: z.int(),
+  oldest_seq: z.int(),
+  users: z.int(),
+  api_keys: z.int(),
+});
+export type Usage = z.output<typeof usage>;

@@ -1,0 +1,83 @@
+import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+import type { TenantPatch, TenantView, Usage } from './schemas.ts';
+
+const columns = `t.tenant_id, t.state, t.language::text as language, t.settings,
+  json_build_object('max_bytes', c.max_bytes) as quotas, t.version, t.created_at`;
+
+export const readTenant = (db: Db, tenant_id: string): Promise<TenantView | undefined> =>
+  db.row(
+    `select ${columns}
+     from tenants t join tenant_clocks c on c.tenant_id = t.tenant_id
+     where t.tenant_id = $1`,
+    [tenant_id],
+  );
+
+export async function lockVersion(db: Db, tenant_id: string): Promise<number | undefined> {
+  const row = await db.row<{ version: number }>('select version from tenants where tenant_id = $1 for update', [tenant_id]);
+  return row?.version;
+}
+
+export async function isLanguage(db: Db, name: string): Promise<boolean> {
+  const found = await db.row(
+    `select 1 from pg_catalog.pg_ts_config where cfgname = $1 and cfgnamespace = 'pg_catalog'::regnamespace`,
+    [name],
+  );
+  return found !== undefined;
+}
+
+export const updateTenant = (db: Db, tenant_id: string, patch: TenantPatch): Promise<number> =>
+  db.run(
+    `update tenants set
+       language = coalesce(('pg_catalog.' || $2::text)::regconfig, language),
+       settings = jsonb_strip_nulls(settings || $3::jsonb),
+       version = version + 1
+     where tenant_id = $1`,
+    [tenant_id, patch.language, JSON.stringify(patch.settings ?? {})],
+  );
+
+/** From now on no credential of the tenant is good anywhere, as soon as what is known of them has aged. */
+export const closeTenant = (db: Db, tenant_id: string): Promise<number> =>
+  db.run(
+    `update tenants set state = 'deleting', deleting_since = now(), version = version + 1
+     where tenant_id = $1 and state <> 'deleting'`,
+    [tenant_id],
+  );
+
+export const setSuspended = (db: Db, tenant_id: string, suspended: boolean): Promise<number> =>
+  db.run(`update tenants set state = $2, version = version + 1 where tenant_id = $1 and state <> 'deleting'`, [
+    tenant_id,
+    suspended ? 'suspended' : 'active',
+  ]);
+
+/** Null: no bound. */
+export const setQuota = (db: Db, tenant_id: string, max_bytes: number | null): Promise<number> =>
+  db.run('update tenant_clocks set max_bytes = $2 where tenant_id = $1', [tenant_id, max_bytes]);
+
+export const readUsage = (db: Db, tenant_id: string): Promise<Usage | undefined> =>
+  db.row(
+    `select
+       c.tenant_id, c.event_count as events, c.stored_bytes as bytes, c.max_bytes, c.last_seq, c.oldest_seq,
+       (select count(*) from users u where u.tenant_id = $1 and u.disabled_at is null) as users,
+       (select count(*) from api_keys k
+        where k.tenant_id = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())) as api_keys
+     from tenant_clocks c
+     where c.tenant_id = $1`,
+    [tenant_id],
+  );
+
+export type Progress = 'more' | 'empty' | 'gone';
+
+/** One batch of an erasure. The name is free again `keep_name_s` after the deletion began. */
+export async function eraseBatch(tenant: Tenant, ms: number, keep_name_s: number): Promise<Progress> {
+  const [row] = await tenant.call<{ progress: Progress }>('select erase_tenant($1, $2, $3) as progress', [
+    tenant.id,
+    ms,
+    keep_name_s,
+  ]);
+  return row!.progress;
+}
+
+/** Through the overseer's function, which tells of every tenant its name and state and nothing else. */
+export const listTenants = (any: Tenant, after: string, limit: number): Promise<{ tenant_id: string; state: string }[]> =>
+  any.call('select tenant_id, state from list_tenants($1, $2)', [after, limit]);
