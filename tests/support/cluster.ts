@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -59,14 +59,26 @@ export async function startCluster(bin: string, dir: string): Promise<Cluster> {
     cwd: dir,
   });
   const port = await freePort();
-  const settings = `-p ${port} -k ${dir} -c listen_addresses=127.0.0.1 -c max_connections=200`;
-  // pg_ctl's own output would keep a pipe open as long as the server lives
-  await run(join(bin, 'pg_ctl'), ['-w', '-D', data, '-l', join(dir, 'log'), '-o', settings, 'start'], { ...as, cwd: dir });
+  await startServer(bin, dir, port);
   const admin = { host: '127.0.0.1', port, user: 'postgres', database: 'postgres' };
   writeFileSync(join(dir, 'connection.json'), JSON.stringify(admin));
   await withClient(admin, (client) => client.query(`create role ${OWNER} login createrole`));
   return { version: await versionOf(admin), admin, owner: { user: OWNER } };
 }
+
+/** Starts the server of a cluster (again) and waits until it answers. */
+export async function startServer(bin: string, dir: string, port: number): Promise<void> {
+  const settings = `-p ${port} -k ${dir} -c listen_addresses=127.0.0.1 -c max_connections=200`;
+  // pg_ctl's own output would keep a pipe open as long as the server lives
+  await run(join(bin, 'pg_ctl'), ['-w', '-D', join(dir, 'data'), '-l', join(dir, 'log'), '-o', settings, 'start'], {
+    ...unprivileged(),
+    cwd: dir,
+  });
+}
+
+/** The process id of a cluster's server. */
+export const serverPid = (dir: string): number =>
+  Number(readFileSync(join(dir, 'data', 'postmaster.pid'), 'utf8').split('\n')[0]);
 
 /** A server that somebody else runs. */
 export async function joinCluster(url: string): Promise<Cluster> {
