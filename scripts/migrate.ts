@@ -56,7 +56,7 @@ function show(status: MigrationStatus, json: boolean): void {
 async function onDatabase(work: (client: pg.Client) => Promise<void>): Promise<void> {
   const config = loadConfig();
   const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR }) : undefined;
-  const connection = engine ? { ...engine.connection, embedded: true } : { ...connectionOf(config), embedded: false };
+  const connection = engine?.connection ?? { ...connectionOf(config), embedded: false };
   try {
     const client = await createPool(connection, config, createLogger('silent')).dedicated();
     await work(client).finally(() => client.end());

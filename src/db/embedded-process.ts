@@ -33,7 +33,7 @@ async function main(): Promise<void> {
   const { server, host } = await listen(db);
   process.on('disconnect', () => void end());
   if (!process.connected) return end();
-  process.send?.({ ready: { host, port: PORT, user: 'postgres', database: 'postgres' } } satisfies EngineReport);
+  process.send?.({ ready: { host, port: PORT, user: 'postgres', database: 'postgres', embedded: true } } satisfies EngineReport);
 
   async function end(): Promise<void> {
     await server.stop();

@@ -17,6 +17,8 @@ export interface EmbeddedConnection {
   port: number;
   user: string;
   database: string;
+  /** Tells the pool to take one connection and no more. */
+  embedded: true;
 }
 
 export interface Embedded {

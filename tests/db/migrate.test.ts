@@ -1,25 +1,27 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from 'pg';
 import { assertSchema, MIGRATIONS_DIR, migrateUp, migrationStatus, readMigrations, SchemaError } from '../../src/db/migrate.ts';
 import { withClient } from '../support/cluster.ts';
 import { emptyDatabase, onEmbedded, type TestDatabase } from '../support/database.ts';
+import { theEngine } from '../support/engine.ts';
 
 let dir: string;
 let database: TestDatabase;
 let warnings: string[];
 const log = { info: () => undefined, warn: (message: string) => void warnings.push(message) };
 
-beforeEach(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'am-migrations-'));
-  warnings = [];
+beforeAll(async () => {
   database = await emptyDatabase();
 });
-afterEach(async () => {
-  rmSync(dir, { recursive: true });
-  await database.release();
+afterAll(() => database.release());
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(theEngine().run_dir, 'migrations-'));
+  warnings = [];
+  await onDatabase((client) => client.query('drop schema public cascade; create schema public'));
 });
+afterEach(() => rmSync(dir, { recursive: true }));
 
 const write = (name: string, min_code: number | string, sql: string) =>
   writeFileSync(join(dir, name), `-- A file.\n-- min_code: ${min_code}\n${sql}\n`);
