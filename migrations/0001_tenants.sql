@@ -11,7 +11,7 @@ begin
       execute format('create role %I nologin nosuperuser nobypassrls', v_role);
     exception when duplicate_object or unique_violation then null;
     end;
-    if not pg_has_role(current_user, v_role, 'member') then
+    if not pg_has_role(current_user, v_role, 'usage') then
       execute format('grant %I to current_user', v_role);
     end if;
     execute format('grant usage on schema public to %I', v_role);

@@ -114,11 +114,21 @@ function check(schema: z.ZodType | undefined, value: unknown, place: 'pointer' |
   return undefined;
 }
 
-/** A union reports only that nothing matched; its closest member says what is wrong. */
+/** A union reports only that nothing matched; the member that came closest says what is wrong. */
 function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue];
-  const closest = [...issue.errors].sort((a, b) => a.length - b.length)[0]!;
+  const closest = issue.errors.reduce((best, member) => (distance(member) < distance(best) ? member : best));
   return closest.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }) as z.core.$ZodIssue).flatMap(innermost);
+}
+
+/** How far a value is from a schema: the deeper an issue lies, the more of the value was right. */
+const distance = (issues: z.core.$ZodIssue[]): number =>
+  issues.reduce((sum, issue) => sum + weightOf(issue) / 10 ** issue.path.length, 0);
+
+function weightOf(issue: z.core.$ZodIssue): number {
+  if (issue.code === 'unrecognized_keys') return issue.keys.length;
+  // not even the discriminator fits
+  return issue.code === 'invalid_union' ? 1.5 : 1;
 }
 
 const pointerOf = (path: PropertyKey[]) =>

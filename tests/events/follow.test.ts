@@ -1,0 +1,99 @@
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { readEvents, type ServerSent } from '../support/sse.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ MAX_SSE_CLIENTS: '3' });
+});
+beforeEach(async () => {
+  alice = await newTenant(daemon.url);
+});
+afterAll(() => daemon.stop());
+
+const open = async (client: Client, query = '', headers: Record<string, string> = {}) => {
+  const abort = new AbortController();
+  const response = await fetch(`${daemon.url}/v1/events${query}`, {
+    headers: { accept: 'text/event-stream', authorization: `Bearer ${client.token}`, ...headers },
+    signal: abort.signal,
+  });
+  return { response, close: () => abort.abort(), events: response.ok ? readEvents(response) : undefined };
+};
+const take = async (events: AsyncGenerator<ServerSent>, count: number) => {
+  const got: any[] = [];
+  while (got.length < count) {
+    const { value, done } = await events.next();
+    if (done) break;
+    if (value.data) got.push({ ...JSON.parse(value.data), id: value.id, name: value.event });
+  }
+  return got;
+};
+const write = (client: Client, text: string, more = {}) => client.ask('POST', '/v1/events', { body: message(text, more) });
+
+test('following without a place begins now; with `after` or Last-Event-ID it begins there, and the header wins', async () => {
+  await write(alice, 'before');
+  const [now, after, header] = [
+    await open(alice),
+    await open(alice, '?after=0'),
+    await open(alice, '?after=0', { 'last-event-id': '1' }),
+  ];
+  await write(alice, 'new');
+  expect((await take(now.events!, 1)).map((e) => e.content.text)).toEqual(['new']);
+  const both = await take(after.events!, 2);
+  expect(both.map((e) => [e.id, e.name, e.seq, e.content.text])).toEqual([
+    ['1', 'message', 1, 'before'],
+    ['2', 'message', 2, 'new'],
+  ]);
+  expect((await take(header.events!, 1)).map((e) => e.seq)).toEqual([2]);
+  for (const stream of [now, after, header]) stream.close();
+});
+
+test('a follower sees what its channel, subject and filters allow, and nothing of another tenant', async () => {
+  const bob = await newColleague(alice);
+  const stranger = await newTenant(daemon.url);
+  const stream = await open(bob, '?channel=private&session_id=s1');
+  await write(alice, 'private to alice');
+  await write(stranger, 'elsewhere', { channel: 'public' });
+  await write(alice, 'another session', { channel: 'team', session_id: 's2' });
+  await write(alice, 'for all', { channel: 'team' });
+  expect((await take(stream.events!, 1)).map((e) => [e.seq, e.content.text])).toEqual([[3, 'for all']]);
+  stream.close();
+});
+
+test('a stream has the headers that keep proxies from holding events back', async () => {
+  const { response, close } = await open(alice);
+  expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/);
+  expect(response.headers.get('cache-control')).toContain('no-transform');
+  expect(response.headers.get('x-accel-buffering')).toBe('no');
+  close();
+});
+
+test('following from before the log begins answers 410 with oldest_seq; nonsense as Last-Event-ID 422; too many followers 429', async () => {
+  const bad = await open(alice, '', { 'last-event-id': 'x' });
+  expect(bad.response.status).toBe(422);
+  const streams = [await open(alice), await open(alice), await open(alice)];
+  const refused = await open(alice);
+  expect([refused.response.status, refused.response.headers.get('retry-after')]).toEqual([429, '5']);
+  for (const stream of streams) stream.close();
+});
+
+test('a slow reader is told where it stopped and let go, and misses nothing when it resumes there', async () => {
+  const text = 'x'.repeat(60_000);
+  const stream = await open(alice, '?after=0');
+  const reader = stream.events!;
+  const total = 150;
+  for (let i = 0; i < total; i += 25)
+    await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, () => message(text)) } });
+  const seen: number[] = [];
+  let overflow: number | undefined;
+  for await (const { event, data } of reader) {
+    if (event === 'overflow') overflow = JSON.parse(data!).last_seq;
+    else if (data) seen.push(JSON.parse(data).seq);
+  }
+  expect(overflow).toBe(seen.at(-1));
+  const rest = await open(alice, '', { 'last-event-id': String(overflow) });
+  seen.push(...(await take(rest.events!, total - seen.length)).map((e) => e.seq));
+  expect(seen).toEqual(Array.from({ length: total }, (_, i) => i + 1));
+  rest.close();
+});

@@ -1,0 +1,160 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import { cutBytes } from '../../src/events/record.ts';
+import { type Client, message, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ MAX_ARTIFACT_BYTES: String(2 * 1024 * 1024) });
+});
+beforeEach(async () => {
+  alice = await newTenant(daemon.url);
+});
+afterAll(() => daemon.stop());
+
+const record = (body: unknown, headers?: Record<string, string>) => alice.ask('POST', '/v1/events', { body, headers });
+const readBack = async (event_id: string) => (await alice.ask('GET', `/v1/events/${event_id}`)).body;
+
+test('POST /v1/events, with one event of every kind, answers 201 with Location and reads back equal', async () => {
+  const contents: Record<string, Record<string, unknown>> = {
+    message: { text: 'Array<string> x < 5 javascript: DROP TABLE events; -- ', further: { kept: [1, null, 'é 漢 🎈'] } },
+    tool_call: { tool: 'grep', pattern: 'foo(.*)', flags: ['-n'] },
+    tool_result: { tool: 'grep', excerpt_text: 'a.ts:1: foo()', path: 'a.ts', line_range: [1, 1] },
+    decision: { decision: 'Use files', rationale: ['atomic rename'], scope: 'project' },
+    task_update: { title: 'Write it', status: 'open', details: 'soon' },
+    artifact: { anything: true },
+  };
+  let seq = 0;
+  for (const [kind, content] of Object.entries(contents)) {
+    const given = {
+      ...message(''),
+      kind,
+      content,
+      tags: ['a:b'],
+      metadata: { n: 1.5 },
+      occurred_at: '2026-01-05T11:00:00+01:00',
+      agent_id: 'planner',
+      project_id: 'p1',
+    };
+    const { status, body, headers } = await record(given);
+    seq += 1;
+    expect([kind, status, body.seq, headers.get('location')]).toEqual([kind, 201, seq, `/v1/events/${body.event_id}`]);
+    expect(await readBack(body.event_id)).toMatchObject({
+      ...given,
+      seq,
+      user_id: 'alice',
+      occurred_at: '2026-01-05T10:00:00.000Z',
+      chunk_ids: body.chunk_ids,
+      sensitivity: 'none',
+    });
+  }
+});
+
+test('POST /v1/events, with a batch of which one is wrong, stores nothing and points to the wrong one', async () => {
+  const events = [message('one'), { ...message('two'), channel: 'nowhere' }, { ...message('three'), extra: 1 }];
+  const { status, body } = await record({ events });
+  expect(status).toBe(422);
+  expect(body.errors.map((e: { pointer: string }) => e.pointer)).toEqual(
+    expect.arrayContaining(['#/events/1/channel', '#/events/2/extra']),
+  );
+  expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
+});
+
+test('POST /v1/events, with 1000 events, stores them in order under a dense seq; with 1001 none', async () => {
+  const events = Array.from({ length: 1000 }, (_, i) => message(`event ${i}`));
+  const { body } = await record({ events });
+  expect(body.data.map((e: { seq: number }) => e.seq)).toEqual(events.map((_, i) => i + 1));
+  expect((await record({ events: [...events, message('one more')] })).status).toBe(422);
+  expect((await record(message('after'))).body.seq).toBe(1001);
+});
+
+test('POST /v1/events, with a tool result of 240,000 characters, keeps an excerpt on a character boundary and the whole in an artifact', async () => {
+  // three bytes a character: 65,536 is no multiple of three
+  const text = '漢'.repeat(240_000);
+  const { body } = await record({
+    ...message(''),
+    kind: 'tool_result',
+    actor: { type: 'tool', id: 'cat' },
+    content: { tool: 'cat', excerpt_text: text },
+  });
+  const event = await readBack(body.event_id);
+  expect(event.content).toMatchObject({ truncated: true, artifact_id: body.artifact_id });
+  expect(event.artifact_id).toBe(body.artifact_id);
+  expect(event.content.excerpt_text).toBe('漢'.repeat(Math.floor(65_536 / 3)));
+  const artifact = await alice.ask<string>('GET', `/v1/artifacts/${body.artifact_id}`);
+  expect(artifact.body).toBe(text);
+  expect(artifact.headers.get('etag')).toBe(`"${createHash('sha256').update(text).digest('hex')}"`);
+});
+
+test('POST /v1/events, with a text over the limit of artifacts, answers 413 and stores nothing', async () => {
+  expect((await record(message('x'.repeat(2 * 1024 * 1024 + 1)))).status).toBe(413);
+  expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
+});
+
+test('POST /v1/events, with content declared secret, keeps a tombstone: no text, no metadata, no passage', async () => {
+  const { status, body } = await record(
+    message('the vault opens with 4711', { sensitivity: 'secret', metadata: { pin: '4711' } }),
+  );
+  expect([status, body.sensitivity, body.chunk_ids]).toEqual([201, 'secret', []]);
+  expect(JSON.stringify(await readBack(body.event_id))).not.toContain('4711');
+  expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
+});
+
+test('POST /v1/events, citing ids, takes those that exist and refuses one that does not with its pointer', async () => {
+  const first = (await record(message('first'))).body;
+  const good = await record(message('second', { refs: [first.event_id, first.chunk_ids[0], 'README.md'] }));
+  expect(good.status).toBe(201);
+  const bad = await record(message('third', { refs: [first.event_id, 'evt_00000000000000000000000000'] }));
+  expect([bad.status, bad.body.errors[0].pointer]).toEqual([404, '#/refs/1']);
+  const supersedes = { ...message(''), kind: 'decision', content: { decision: 'x', supersedes: 'evt_nothing' } };
+  expect((await record(supersedes)).body.errors[0].pointer).toBe('#/content/supersedes');
+  expect((await record(message('fourth', { refs: [`${first.chunk_ids[0].slice(0, -1)}9`] }))).status).toBe(404);
+});
+
+test('POST /v1/events, by a tenant that has used its storage, answers 507 and leaves the log as it is', async () => {
+  const small = await startTestDaemon({ MAX_TENANT_BYTES: '3000' });
+  const poor = await newTenant(small.url);
+  const statuses: number[] = [];
+  for (let i = 0; i < 12; i += 1)
+    statuses.push((await poor.ask('POST', '/v1/events', { body: message('x'.repeat(200)) })).status);
+  const kept = (await poor.ask('GET', '/v1/events')).body.data.length;
+  expect(new Set(statuses)).toEqual(new Set([201, 507]));
+  expect(statuses.filter((s) => s === 201)).toHaveLength(kept);
+  await small.stop();
+});
+
+test('POST /v1/events, with any JSON and text as content, reads back equal', async () => {
+  const text = fc.string({ unit: 'grapheme', maxLength: 60 }).filter((s) => s.isWellFormed() && !s.includes('\0'));
+  const json = fc
+    .jsonValue({ stringUnit: 'grapheme', maxDepth: 4 })
+    .filter((v) => !JSON.stringify(v).includes('\\u0000') && JSON.stringify(v).isWellFormed());
+  const survives = (value: unknown) => JSON.stringify(value) === JSON.stringify(JSON.parse(JSON.stringify(value)));
+  const contents = fc
+    .sample(fc.record({ text, extra: json }), { numRuns: 120, seed: 7 })
+    .filter((c) => survives(c) && !hasUnsafeInteger(c));
+  const { status, body } = await record({ events: contents.map((content) => ({ ...message(''), content })) });
+  expect(status).toBe(201);
+  const { body: list } = await alice.ask('GET', '/v1/events?limit=1000');
+  // through JSON, as any client sees them: -0 is 0 there
+  expect(list.data.map((e: { content: unknown }) => e.content)).toEqual(JSON.parse(JSON.stringify(contents)));
+  expect(body.data).toHaveLength(contents.length);
+});
+
+const hasUnsafeInteger = (value: unknown): boolean =>
+  typeof value === 'number'
+    ? Number.isInteger(value) && !Number.isSafeInteger(value)
+    : typeof value === 'object' && value !== null && Object.values(value).some(hasUnsafeInteger);
+
+test('cutBytes, with any text and limit, gives its longest beginning of at most so many bytes', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme' }), fc.nat(40), (text, max) => {
+      const cut = cutBytes(text, max);
+      expect(text.startsWith(cut)).toBe(true);
+      expect(Buffer.byteLength(cut)).toBeLessThanOrEqual(max);
+      const next = [...text.slice(cut.length)][0];
+      if (next !== undefined) expect(Buffer.byteLength(cut + next)).toBeGreaterThan(max);
+    }),
+  );
+});
