@@ -39,7 +39,7 @@ export const artifactRoutes = (maxBytes: number) => [
     query: uploadQuery,
     raw: { maxBytes },
     success: { status: 201, description: 'Stored', schema: stored },
-    problems: ['validation', 'too-large', 'conflict', 'storage-full'],
+    problems: ['validation', 'too-large', 'conflict', 'quota-exceeded'],
     handle: async ({ caller, query, body, req, idempotency }) => {
       const bytes = body as unknown as Buffer;
       const media_type = mediaType(req.headers['content-type']);
@@ -56,7 +56,7 @@ export const artifactRoutes = (maxBytes: number) => [
         events: [eventOf(caller, { ...query, user_id }, content)],
       });
       if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-      if (outcome.status === 'quota') throw new Problem('storage-full', 'The tenant has used all of its storage.');
+      if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
       return answer(caller, outcome.seq, outcome.status === 'replay');
     },
   }),

@@ -29,7 +29,7 @@ export const eventRoutes = (follow: Follow, maxArtifactBytes: number) => [
       description: 'Recorded, in the order given',
       schema: z.union([recorded, z.object({ data: z.array(recorded) })]),
     },
-    problems: ['malformed-json', 'impossible-text', 'validation', 'conflict', 'too-large', 'not-found', 'storage-full'],
+    problems: ['malformed-json', 'impossible-text', 'validation', 'conflict', 'too-large', 'not-found', 'quota-exceeded'],
     handle: async ({ caller, body, idempotency }) => {
       const single = !('events' in body);
       const given = single ? [body] : body.events;
@@ -110,7 +110,7 @@ async function record(
     events: prepared.map(({ row }) => row),
   });
   if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-  if (outcome.status === 'quota') throw new Problem('storage-full', 'The tenant has used all of its storage.');
+  if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
   const replay = outcome.status === 'replay';
   return {
     replay,

@@ -13,6 +13,7 @@ export const problems = {
   gone: [410, 'This is no longer kept'],
   'precondition-failed': [412, 'The thing has another version'],
   'too-large': [413, 'The request is too large'],
+  'quota-exceeded': [413, 'The tenant has used all of its storage'],
   'unsupported-media-type': [415, 'The body has the wrong media type'],
   'range-not-satisfiable': [416, 'The range lies outside the bytes'],
   validation: [422, 'The request breaks the rules of its fields'],

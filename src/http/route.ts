@@ -93,14 +93,14 @@ export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
   const faults: Fault[] = [];
   const parsed = {
     params: check(route.params, raw.params, 'parameter', faults),
-    query: check(route.query ?? noQuery, raw.query, 'parameter', faults),
-    body: route.raw ? raw.body : check(route.body, raw.body, 'pointer', faults),
+    query: check(route.query ?? nothing, raw.query, 'parameter', faults),
+    body: route.raw ? raw.body : check(route.body ?? (raw.body === undefined ? undefined : nothing), raw.body, 'pointer', faults),
   };
   if (faults.length > 0) throw new Problem('validation', faults[0]!.detail, { errors: faults.slice(0, 50) });
   return parsed;
 }
 
-const noQuery = z.strictObject({});
+const nothing = z.strictObject({});
 
 function check(schema: z.ZodType | undefined, value: unknown, place: 'pointer' | 'parameter', faults: Fault[]): unknown {
   if (!schema) return undefined;

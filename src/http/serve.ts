@@ -41,7 +41,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     if (caller && route.access !== 'none') gate.authorize(caller, route.access);
     await gate.admit(route, caller, address, res);
     const bytes =
-      route.body || route.raw
+      route.body || route.raw || bringsBody(route, req)
         ? await readBody(req, route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes, gate.held)
         : undefined;
     heldBytes = bytes?.length ?? 0;
@@ -164,6 +164,10 @@ function decodeSegment(segment: string): string {
   if (fault) throw new Problem('impossible-text', `The path holds ${fault}.`);
   return text;
 }
+
+/** A body where none is taken must be an empty object: unknown fields are refused, never ignored. */
+const bringsBody = (route: { method: string }, req: IncomingMessage): boolean =>
+  route.method !== 'GET' && (req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0);
 
 function jsonOf(req: IncomingMessage, bytes: Buffer, limits: BodyLimits): unknown {
   if (bytes.length > 0 && !isJson(req)) throw new Problem('unsupported-media-type', 'The body must be application/json.');

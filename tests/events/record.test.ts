@@ -113,14 +113,14 @@ test('POST /v1/events, citing ids, takes those that exist and refuses one that d
   expect((await record(message('fourth', { refs: [`${first.chunk_ids[0].slice(0, -1)}9`] }))).status).toBe(404);
 });
 
-test('POST /v1/events, by a tenant that has used its storage, answers 507 and leaves the log as it is', async () => {
+test('POST /v1/events, by a tenant that has used its storage, answers 413 and leaves the log as it is', async () => {
   const small = await startTestDaemon({ MAX_TENANT_BYTES: '3000' });
   const poor = await newTenant(small.url);
   const statuses: number[] = [];
   for (let i = 0; i < 12; i += 1)
     statuses.push((await poor.ask('POST', '/v1/events', { body: message('x'.repeat(200)) })).status);
   const kept = (await poor.ask('GET', '/v1/events')).body.data.length;
-  expect(new Set(statuses)).toEqual(new Set([201, 507]));
+  expect(new Set(statuses)).toEqual(new Set([201, 413]));
   expect(statuses.filter((s) => s === 201)).toHaveLength(kept);
   await small.stop();
 });
