@@ -38,6 +38,14 @@ export interface Reply {
 /** A handler that has written the response itself (streams) returns this. */
 export const STREAMED = Symbol('streamed');
 
+/** What a client may get; without a schema the body is bytes of the media type, without either there is none. */
+export interface Answer {
+  status: number;
+  description: string;
+  schema?: z.ZodType;
+  mediaType?: string;
+}
+
 export interface Route<C = unknown> {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** As OpenAPI writes it: `/v1/events/{event_id}`. */
@@ -62,7 +70,9 @@ export interface Route<C = unknown> {
   hot?: boolean;
   /** Answers `Accept: text/event-stream` with a stream, which has no time limit. */
   streams?: boolean;
-  success: { status: 200 | 201 | 202 | 204; description: string; schema?: z.ZodType; mediaType?: string };
+  success: Answer & { status: 200 | 201 | 202 | 204 };
+  /** Further answers that are no problems: a range, a stream, an unhealthy report. */
+  also?: Answer[];
   problems: ProblemType[];
   handle(input: Input<C, Shape, Shape, Shape>): Promise<Reply | typeof STREAMED>;
 }
