@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
+import { escapePointer } from './json.ts';
 import { type Fault, Problem, type ProblemType } from './problem.ts';
 
 // Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, tests iterate over them.
@@ -131,7 +132,6 @@ function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
   return closest.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }) as z.core.$ZodIssue).flatMap(innermost);
 }
 
-const pointerOf = (path: PropertyKey[]) =>
-  ['#', ...path.map((part) => String(part).replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 200))].join('/');
+const pointerOf = (path: PropertyKey[]) => ['#', ...path.map((part) => escapePointer(String(part)))].join('/');
 const describe = (issue: z.core.$ZodIssue) =>
   issue.code === 'unrecognized_keys' ? 'a field that is not known here' : issue.message;
