@@ -145,8 +145,8 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   const { code, message } = (error ?? {}) as { code?: unknown; message?: string };
   if (typeof code === 'string') {
-    const known = bySqlState[code] ?? (code.length === 5 ? bySqlState[code.slice(0, 2)] : undefined);
-    if (known) return known(error);
+    const known = [code, ...(code.length === 5 ? [code.slice(0, 2)] : [])].find((key) => Object.hasOwn(bySqlState, key));
+    if (known) return bySqlState[known]!(error);
     if (connectionCodes.has(code)) return unavailable('The database cannot be reached.')(error);
   }
   if (connectionWords.test(message ?? '')) return unavailable('The database did not answer.')(error);
