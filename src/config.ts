@@ -250,6 +250,9 @@ function shown(name: string, value: string | undefined): string {
 function contradictions(config: z.output<typeof settings>): string[] {
   const found: string[] = [];
   for (const name of ['JWT_SECRET', 'JWT_SECRET_NEXT', 'JWT_SECRET_PREVIOUS'] as const) found.push(...weakness(name, config));
+  for (const name of ['PGPASSWORD', 'POSTGRES_PASSWORD'] as const)
+    if (config.NODE_ENV === 'production' && /^<.*>$/.test(config[name] ?? ''))
+      found.push(`${name}: got the placeholder of .env.example, expected a password`);
   if (config.NODE_ENV === 'production' && config.BCRYPT_COST < 10)
     found.push(`BCRYPT_COST: got ${config.BCRYPT_COST}, expected at least 10 in production`);
   if (config.IDEMPOTENCY_TTL < 86_400) found.push(`IDEMPOTENCY_TTL: got ${config.IDEMPOTENCY_TTL} s, expected at least 24h`);

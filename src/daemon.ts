@@ -10,6 +10,8 @@ import { type Database, openDatabase } from './db/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
+import { type OpenApi, openapi } from './http/openapi.ts';
+import { pagesOf } from './http/pages.ts';
 import { Problem } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import { type Gate, refuse } from './http/serve.ts';
@@ -18,6 +20,8 @@ import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
+
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
 /** A running daemon. */
 export interface Daemon {
@@ -40,7 +44,7 @@ export async function startDaemon(config: Config, log: Logger = createLogger(con
   try {
     database = await openDatabase(config, log);
     const service = createService(config, database, log);
-    replaceListener(server, createApp(service.gate, service.routes, config.CORS_ORIGINS));
+    replaceListener(server, createApp(service.gate, service.routes, config.CORS_ORIGINS, pagesOf(service.document)));
     service.health.phase = 'serving';
     const stop = async () => {
       service.health.phase = 'draining';
@@ -71,13 +75,14 @@ const notYet = () => new Problem('unavailable', 'The daemon is starting.', { hea
 interface Service {
   gate: Gate<Caller>;
   routes: Route<Caller>[];
+  document: OpenApi;
   health: Health;
   follow: Follow;
   stop(): Promise<void>;
 }
 
 /** Features and what they are given: plain arguments, nothing hidden. */
-function createService(config: Config, database: Database, log: Logger): Service {
+export function createService(config: Config, database: Database, log: Logger): Service {
   const auth = openAuth({ ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) }, database.tenants);
   const erasures = startErasures(database.tenants, log);
   const limits = createLimits(config, database.pool, log);
@@ -130,7 +135,7 @@ function createService(config: Config, database: Database, log: Logger): Service
     await erasures.stop();
     await limits.stop();
   };
-  return { gate, routes, health, follow, stop };
+  return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
 
 /** Development signs with a secret of its own, made once; production must be given one. */

@@ -69,7 +69,8 @@ export const artifactRoutes = (maxBytes: number) => [
     access: 'read',
     limit: 'v1',
     params: z.strictObject({ artifact_id: z.string().max(255) }),
-    success: { status: 200, description: 'The bytes (206 for a range), as an attachment', mediaType: 'application/octet-stream' },
+    success: { status: 200, description: 'The bytes, as an attachment', mediaType: '*/*' },
+    also: [{ status: 206, description: 'The range of bytes that was asked for', mediaType: '*/*' }],
     problems: ['not-found', 'range-not-satisfiable'],
     handle: ({ caller, params, req }) =>
       caller.tenant.read(async (db) => {

@@ -53,11 +53,14 @@ export const eventRoutes = (follow: Follow, maxArtifactBytes: number) => [
     limit: 'v1',
     streams: true,
     query: listQuery,
-    success: {
-      status: 200,
-      description: 'A page of events; with `Accept: text/event-stream` the log as it grows',
-      schema: pageOf(event),
-    },
+    success: { status: 200, description: 'A page of events', schema: pageOf(event) },
+    also: [
+      {
+        status: 200,
+        description: 'with `Accept: text/event-stream` the log as it grows',
+        mediaType: 'text/event-stream',
+      },
+    ],
     problems: ['validation', 'gone', 'rate-limited', 'forbidden'],
     handle: async (input) => {
       const { caller, query, req } = input;

@@ -1,29 +1,62 @@
-// RFC 9457. Every refusal of the service is one of these; docs/problems.md is written from this table.
+// RFC 9457. Every refusal of the service is one of these: status, title, and what a client can do. The page /docs/problems and
+// the document are made from this table.
 
 export const problems = {
-  'malformed-json': [400, 'The body is not JSON'],
-  'impossible-text': [400, 'The body holds text or a number that cannot be kept'],
-  'malformed-request': [400, 'The request cannot be read'],
-  unauthenticated: [401, 'A valid credential is needed'],
-  forbidden: [403, 'The credential does not allow this'],
-  'not-found': [404, 'There is no such thing'],
-  'method-not-allowed': [405, 'The path has no such method'],
-  'not-acceptable': [406, 'The answer has no such media type'],
-  conflict: [409, 'The request conflicts with what is there'],
-  gone: [410, 'This is no longer kept'],
-  'precondition-failed': [412, 'The thing has another version'],
-  'too-large': [413, 'The request is too large'],
-  'quota-exceeded': [413, 'The tenant has used all of its storage'],
-  'unsupported-media-type': [415, 'The body has the wrong media type'],
-  'range-not-satisfiable': [416, 'The range lies outside the bytes'],
-  validation: [422, 'The request breaks the rules of its fields'],
-  'rate-limited': [429, 'Too many requests'],
-  'headers-too-large': [431, 'The headers are too large'],
-  region: [451, 'Not available in this region'],
-  internal: [500, 'The service failed'],
-  unavailable: [503, 'The service cannot answer now'],
-  'storage-full': [507, 'The storage is full'],
-} as const satisfies Record<string, readonly [number, string]>;
+  'malformed-json': [400, 'The body is not JSON', 'Send one JSON value in UTF-8.'],
+  'impossible-text': [
+    400,
+    'The body holds text or a number that cannot be kept',
+    'Take out what `errors` points at: U+0000, half of a surrogate pair, bytes that are not UTF-8, a number that a double cannot hold, the key `__proto__`, or nesting beyond the limit.',
+  ],
+  'malformed-request': [400, 'The request cannot be read', 'Correct the URL, the headers or the length of the body.'],
+  unauthenticated: [
+    401,
+    'A valid credential is needed',
+    'Log in again, refresh the token, or send another key. `WWW-Authenticate` says which schemes are taken.',
+  ],
+  forbidden: [
+    403,
+    'The credential does not allow this',
+    'Use a credential with the scope, role, channel or subject that is named, of the tenant that is meant.',
+  ],
+  'not-found': [
+    404,
+    'There is no such thing',
+    'Check the id. What belongs to another tenant, or may not be seen, is answered in the same way.',
+  ],
+  'method-not-allowed': [405, 'The path has no such method', 'Use one of the methods in `Allow`.'],
+  'not-acceptable': [406, 'The answer has no such media type', 'Ask for a media type that the document lists.'],
+  conflict: [
+    409,
+    'The request conflicts with what is there',
+    'Read what is there. For an Idempotency-Key: use a new key, or repeat the same body.',
+  ],
+  gone: [410, 'This is no longer kept', 'Begin again from what is still kept, such as `oldest_seq`.'],
+  'precondition-failed': [412, 'The thing has another version', 'Read the thing again and repeat the change with its new ETag.'],
+  'too-large': [413, 'The request is too large', 'Send less at once.'],
+  'quota-exceeded': [
+    413,
+    'The tenant has used all of its storage',
+    'Ask the operator for a larger quota; reading still works.',
+  ],
+  'unsupported-media-type': [
+    415,
+    'The body has the wrong media type',
+    'Send `application/json`, uncompressed, where a JSON body is taken.',
+  ],
+  'range-not-satisfiable': [416, 'The range lies outside the bytes', 'Ask for bytes within the size that `Content-Range` tells.'],
+  validation: [
+    422,
+    'The request breaks the rules of its fields',
+    'Correct every field that `errors` lists; fields that are not known are refused too.',
+  ],
+  'rate-limited': [429, 'Too many requests', 'Wait as long as `Retry-After` says.'],
+  'headers-too-large': [431, 'The headers are too large', 'Send fewer or shorter headers.'],
+  region: [451, 'Not available in this region', 'Use the service of the region that the tenant belongs to.'],
+  internal: [500, 'The service failed', 'Try again later; tell the operator the `request_id`.'],
+  unavailable: [503, 'The service cannot answer now', 'Try again after `Retry-After`; writes with their Idempotency-Key.'],
+  'storage-full': [507, 'The storage is full', 'Ask the operator for space; reading still works.'],
+} as const satisfies Record<string, readonly [number, string, string]>;
 
 export type ProblemType = keyof typeof problems;
 
@@ -117,8 +150,8 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   const { code, message } = (error ?? {}) as { code?: unknown; message?: string };
   if (typeof code === 'string') {
-    const known = bySqlState[code] ?? (code.length === 5 ? bySqlState[code.slice(0, 2)] : undefined);
-    if (known) return known(error);
+    const known = [code, ...(code.length === 5 ? [code.slice(0, 2)] : [])].find((key) => Object.hasOwn(bySqlState, key));
+    if (known) return bySqlState[known]!(error);
     if (connectionCodes.has(code)) return unavailable('The database cannot be reached.')(error);
   }
   if (connectionWords.test(message ?? '')) return unavailable('The database did not answer.')(error);

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
+import { escapePointer } from './json.ts';
 import { type Fault, Problem, type ProblemType } from './problem.ts';
 
 // Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, tests iterate over them.
@@ -38,6 +39,14 @@ export interface Reply {
 /** A handler that has written the response itself (streams) returns this. */
 export const STREAMED = Symbol('streamed');
 
+/** What a client may get; without a schema the body is bytes of the media type, without either there is none. */
+export interface Answer {
+  status: number;
+  description: string;
+  schema?: z.ZodType;
+  mediaType?: string;
+}
+
 export interface Route<C = unknown> {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** As OpenAPI writes it: `/v1/events/{event_id}`. */
@@ -62,7 +71,9 @@ export interface Route<C = unknown> {
   hot?: boolean;
   /** Answers `Accept: text/event-stream` with a stream, which has no time limit. */
   streams?: boolean;
-  success: { status: 200 | 201 | 202 | 204; description: string; schema?: z.ZodType; mediaType?: string };
+  success: Answer & { status: 200 | 201 | 202 | 204 };
+  /** Further answers that are no problems: a range, a stream, an unhealthy report. */
+  also?: Answer[];
   problems: ProblemType[];
   handle(input: Input<C, Shape, Shape, Shape>): Promise<Reply | typeof STREAMED>;
 }
@@ -131,7 +142,6 @@ function weightOf(issue: z.core.$ZodIssue): number {
   return issue.code === 'invalid_union' ? 1.5 : 1;
 }
 
-const pointerOf = (path: PropertyKey[]) =>
-  ['#', ...path.map((part) => String(part).replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 200))].join('/');
+const pointerOf = (path: PropertyKey[]) => ['#', ...path.map((part) => escapePointer(String(part)))].join('/');
 const describe = (issue: z.core.$ZodIssue) =>
   issue.code === 'unrecognized_keys' ? 'a field that is not known here' : issue.message;

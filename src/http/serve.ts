@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
-import { type BodyLimits, canonicalJson, type Held, isJson, parseJson, readBody, textFault } from './body.ts';
+import { type Held, isJson, readBody } from './body.ts';
+import { canonicalJson, type JsonLimits, parseJson, textFault } from './json.ts';
 import { Problem, problemBody, toProblem } from './problem.ts';
 import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
 
@@ -20,7 +21,7 @@ export interface Gate<C> {
   addressOf(req: IncomingMessage): string;
   /** Called once for each finished request. */
   finished(route: string, method: string, status: number, ms: number): void;
-  body: BodyLimits;
+  body: JsonLimits & { maxBytes: number };
   held: Held;
   inFlight: { count: number; readonly max: number };
   timeoutMs: number;
@@ -169,7 +170,7 @@ function decodeSegment(segment: string): string {
 const bringsBody = (route: { method: string }, req: IncomingMessage): boolean =>
   route.method !== 'GET' && (req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0);
 
-function jsonOf(req: IncomingMessage, bytes: Buffer, limits: BodyLimits): unknown {
+function jsonOf(req: IncomingMessage, bytes: Buffer, limits: JsonLimits): unknown {
   if (bytes.length > 0 && !isJson(req)) throw new Problem('unsupported-media-type', 'The body must be application/json.');
   if (bytes.length === 0) throw new Problem('malformed-json', 'A JSON body is needed.');
   return parseJson(bytes, limits);

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { assertConforms } from './contract.ts';
 
 /** An answer, read. */
 export interface Answer<T = unknown> {
@@ -26,7 +27,7 @@ export interface Client {
 export const PASSWORD = 'correct horse 9 battery';
 export const newName = (prefix: string) => `${prefix}-${randomBytes(5).toString('hex')}`;
 
-/** Sends one request; a body that is no string or Buffer goes as JSON. */
+/** Sends one request and holds the answer against the OpenAPI document; a body that is no string or Buffer goes as JSON. */
 export async function send<T>(
   url: string,
   method: string,
@@ -46,7 +47,9 @@ export async function send<T>(
   });
   const text = await response.text();
   const isJson = /json/.test(response.headers.get('content-type') ?? '');
-  return { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as T };
+  const answer = { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as T };
+  assertConforms(method, path, answer.status, answer.headers, answer.body);
+  return answer;
 }
 
 function clientOf(url: string, tenant_id: string, username: string, answer: Answer<any>): Client {

@@ -1,0 +1,27 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { loadConfig } from '../src/config.ts';
+import { createService } from '../src/daemon.ts';
+import type { Database } from '../src/db/index.ts';
+import { createLogger } from '../src/log.ts';
+
+const FILE = join(import.meta.dirname, '..', 'openapi.json');
+
+new Command('npm run openapi --')
+  .description('Writes openapi.json from the routes.')
+  .option('--check', 'write nothing; fail if the file is not up to date')
+  .action(({ check }: { check?: boolean }) => {
+    const text = `${JSON.stringify(describe(), null, 1)}\n`;
+    if (!check) return writeFileSync(FILE, text);
+    if (readFileSync(FILE, 'utf8') === text) return console.error('openapi.json is up to date');
+    console.error('error: openapi.json is not what the routes say. Run `npm run openapi` and commit it.');
+    process.exitCode = 1;
+  })
+  .parse();
+
+/** The features are put together as in the daemon, with a database that nobody asks. */
+function describe() {
+  const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
+  return createService(config, { pool: {}, watch: {} } as Database, createLogger('silent')).document;
+}

@@ -1,0 +1,206 @@
+import { type Fault, Problem } from './problem.ts';
+
+// What PostgreSQL would refuse or silently change is refused here, with the pointer to it: NUL, lone surrogates, bytes that
+// are no UTF-8, numbers that do not survive, bottomless nesting.
+
+export interface JsonLimits {
+  maxDepth: number;
+  maxArray: number;
+  maxString: number;
+}
+
+// 40 MiB of `{},{},…` or of `[[[…` are a gigabyte of objects, and seconds in which nobody else is served: such a text is not parsed.
+const MAX_VALUES = 1_000_000;
+const HARMLESS_CHARACTERS = 64 * 1024;
+const MAX_FAULTS = 20;
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
+  const text = decode(bytes);
+  const faults: Fault[] = [];
+  if (text.length > HARMLESS_CHARACTERS) refuseHuge(text, limits.maxDepth);
+  const value = parse(text);
+  inspect(value, '#', 0, limits, faults);
+  if (faults.length === 0 && maybeLossy.test(text)) faults.push(...lossyNumbers(text));
+  if (faults.length > 0) throw new Problem('impossible-text', faults[0]!.detail, { errors: faults.slice(0, MAX_FAULTS) });
+  return value;
+}
+
+function decode(bytes: Buffer): string {
+  try {
+    return utf8.decode(bytes);
+  } catch (cause) {
+    throw new Problem('impossible-text', 'The body is not valid UTF-8.', {
+      errors: [{ pointer: '#', detail: 'bytes that are not UTF-8' }],
+      cause,
+    });
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Problem('malformed-json', 'The body is not JSON.', { cause });
+  }
+}
+
+function inspect(value: unknown, pointer: string, depth: number, limits: JsonLimits, faults: Fault[]): void {
+  if (typeof value === 'string') {
+    const detail = textFault(value, limits.maxString);
+    if (detail) faults.push({ pointer, detail });
+  } else if (typeof value === 'number') {
+    if (!Number.isFinite(value)) faults.push({ pointer, detail: 'a number beyond the range of a double' });
+  } else if (typeof value === 'object' && value !== null) {
+    if (depth >= limits.maxDepth) faults.push({ pointer, detail: `nested deeper than ${limits.maxDepth}` });
+    else if (Array.isArray(value)) inspectArray(value, pointer, depth, limits, faults);
+    else inspectObject(value as Record<string, unknown>, pointer, depth, limits, faults);
+  }
+}
+
+function inspectArray(value: unknown[], pointer: string, depth: number, limits: JsonLimits, faults: Fault[]): void {
+  if (value.length > limits.maxArray) faults.push({ pointer, detail: `an array of more than ${limits.maxArray}` });
+  for (let i = 0; i < value.length && faults.length < MAX_FAULTS; i += 1)
+    inspect(value[i], `${pointer}/${i}`, depth + 1, limits, faults);
+}
+
+function inspectObject(
+  value: Record<string, unknown>,
+  pointer: string,
+  depth: number,
+  limits: JsonLimits,
+  faults: Fault[],
+): void {
+  for (const key of Object.keys(value)) {
+    if (faults.length >= MAX_FAULTS) return;
+    const inner = `${pointer}/${escapePointer(key)}`;
+    const detail = textFault(key, limits.maxString);
+    if (detail) faults.push({ pointer: inner, detail: `a key with ${detail}` });
+    // zod drops this key without a word
+    if (key === '__proto__') faults.push({ pointer: inner, detail: 'the key __proto__' });
+    inspect(value[key], inner, depth + 1, limits, faults);
+  }
+}
+
+/** One part of a JSON pointer, of a bounded length. */
+export const escapePointer = (key: string): string =>
+  key.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 200).toWellFormed();
+
+/** Why PostgreSQL could not keep this text as it is, if so. */
+export function textFault(text: string, maxString = Number.MAX_SAFE_INTEGER): string | undefined {
+  if (text.length > maxString) return `a string of more than ${maxString} characters`;
+  if (text.includes('\u0000')) return 'the character U+0000';
+  if (!text.isWellFormed()) return 'half of a surrogate pair';
+  return undefined;
+}
+
+function refuseHuge(text: string, maxDepth: number): void {
+  let depth = 0;
+  let values = 1;
+  for (const { sign } of signsOf(text)) {
+    if (sign === '[' || sign === '{') depth += 1;
+    if (sign === ']' || sign === '}') depth -= 1;
+    if (sign === ',' || sign === '[' || sign === '{') values += 1;
+    // one more than `inspect` would have taken
+    if (depth > maxDepth) throw deep(maxDepth);
+    if (values > MAX_VALUES) throw new Problem('too-large', `The body has more than ${MAX_VALUES} values.`);
+  }
+}
+
+const deep = (maxDepth: number) =>
+  new Problem('impossible-text', `nested deeper than ${maxDepth}`, {
+    errors: [{ pointer: '#', detail: `nested deeper than ${maxDepth}` }],
+  });
+
+interface Sign {
+  sign: string;
+  /** The string in its quotes, where the sign is a quote. */
+  string?: string;
+}
+
+/** Brackets, commas, strings and numbers of a JSON text in order. One expression over a string of megabytes would exhaust its stack. */
+function* signsOf(text: string): Generator<Sign> {
+  const next = /["[\]{},]|-?\d[\d.eE+-]*/g;
+  for (let found = next.exec(text); found; found = next.exec(text)) {
+    if (found[0] !== '"') {
+      yield { sign: found[0] };
+      continue;
+    }
+    const close = closingQuote(text, found.index);
+    if (close < 0) return;
+    yield { sign: '"', string: text.slice(found.index, close + 1) };
+    next.lastIndex = close + 1;
+  }
+}
+
+function closingQuote(text: string, open: number): number {
+  let close = text.indexOf('"', open + 1);
+  while (close > 0 && isEscaped(text, close)) close = text.indexOf('"', close + 1);
+  return close;
+}
+
+function isEscaped(text: string, at: number): boolean {
+  let slashes = 0;
+  while (text[at - 1 - slashes] === '\\') slashes += 1;
+  return slashes % 2 === 1;
+}
+
+const maybeLossy = /\d{16}|\d[eE][-+]?\d/;
+
+/** Numbers that would read back as others, each with its pointer. */
+function lossyNumbers(text: string): Fault[] {
+  const faults: Fault[] = [];
+  const path: { key: string | number; isKey: boolean }[] = [];
+  for (const { sign, string } of signsOf(text)) {
+    const top = path.at(-1);
+    if (sign === '[') path.push({ key: 0, isKey: false });
+    else if (sign === '{') path.push({ key: '', isKey: true });
+    else if (sign === ']' || sign === '}') path.pop();
+    else if (sign === ',') {
+      if (typeof top?.key === 'number') top.key += 1;
+      else if (top) top.isKey = true;
+    } else if (sign === '"') {
+      if (top?.isKey) Object.assign(top, { key: JSON.parse(string!), isKey: false });
+    } else if (!survives(sign) && faults.length < MAX_FAULTS) {
+      const pointer = ['#', ...path.map(({ key }) => escapePointer(String(key)))].join('/');
+      faults.push({ pointer, detail: `the number ${sign.slice(0, 40)} does not survive as a double` });
+    }
+  }
+  return faults;
+}
+
+const MIN_NORMAL = 2.2250738585072014e-308;
+
+/** Whole numbers must read back digit by digit; fractions keep the precision of a double (RFC 8259, 6), as long as there is one. */
+function survives(literal: string): boolean {
+  const value = Number(literal);
+  const given = decimalOf(literal);
+  const kept = decimalOf(String(value));
+  if (given.digits === kept.digits && given.exponent === kept.exponent) return true;
+  return given.exponent < 0 && Math.abs(value) >= MIN_NORMAL;
+}
+
+/** A number's significant digits, and the power of ten of the last of them. */
+function decimalOf(literal: string): { digits: string; exponent: number } {
+  const [mantissa = '', power = '0'] = literal.replace(/^-/, '').split(/[eE]/);
+  const [whole = '', fraction = ''] = mantissa.split('.');
+  const all = whole + fraction;
+  let from = 0;
+  let to = all.length;
+  // by hand: an expression such as /0+$/ is quadratic in the zeros
+  while (from < to && all[from] === '0') from += 1;
+  while (to > from && all[to - 1] === '0') to -= 1;
+  if (from === to) return { digits: '0', exponent: 0 };
+  return { digits: all.slice(from, to), exponent: Number(power) - fraction.length + all.length - to };
+}
+
+/** The same text for JSON values that are equal: keys sorted, no space (as RFC 8785 orders them). */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const entries = Object.keys(value)
+    .sort()
+    .map((key) => `${JSON.stringify(key)}:${canonicalJson((value as Record<string, unknown>)[key])}`);
+  return `{${entries.join(',')}}`;
+}

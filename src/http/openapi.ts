@@ -1,0 +1,294 @@
+import { z } from 'zod';
+import { type ProblemType, problems, problemType } from './problem.ts';
+import type { Answer, Route } from './route.ts';
+
+// OpenAPI 3.1 out of the values that validate: what this says, `serve` does.
+
+type Json = Record<string, unknown>;
+type Io = 'input' | 'output';
+type Content = Record<string, { schema?: Json }>;
+
+export interface Operation {
+  operationId: string;
+  summary: string;
+  tags: string[];
+  responses: Record<string, { description: string; headers: Json; content?: Content }>;
+  [member: string]: unknown;
+}
+
+export interface OpenApi {
+  openapi: '3.1.0';
+  info: { title: string; version: string; description: string };
+  tags: { name: string }[];
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Json> } & Json;
+  [member: string]: unknown;
+}
+
+const description = `One append-only log per tenant; everything else is a view of it.
+
+Requests and answers are JSON in UTF-8. A field that is not known is refused, never ignored. Errors are problem documents (RFC 9457).
+Every write under /v1 takes \`Idempotency-Key\`.`;
+
+export function openapi(routes: Route<never>[], version: string): OpenApi {
+  const components = createComponents();
+  const paths: OpenApi['paths'] = {};
+  for (const route of routes)
+    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operationOf(route, components.ref) };
+  const document: OpenApi = {
+    openapi: '3.1.0',
+    info: { title: 'Agent Memory', version, description },
+    servers: [{ url: '/' }],
+    tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name })),
+    security: [{ bearer: [] }, { key: [] }],
+    paths,
+    components: {
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'an access token' },
+        key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+      },
+      headers,
+      schemas: {},
+    },
+  };
+  const named = components.schemas();
+  return { ...components.named(document), components: { ...document.components, schemas: { ...named, ...problemSchemas() } } };
+}
+
+type Ref = (schema: z.ZodType, io: Io) => Json;
+
+function operationOf(route: Route<never>, ref: Ref): Operation {
+  return {
+    operationId: route.operation,
+    summary: route.summary,
+    tags: [route.tag],
+    ...(route.access === 'none' ? { security: [] } : { description: `Needs the scope \`${route.access}\`.` }),
+    parameters: parametersOf(route, ref),
+    ...requestBody(route, ref),
+    responses: responsesOf(route, ref),
+  };
+}
+
+function parametersOf(route: Route<never>, ref: Ref): Json[] {
+  const answers = [route.success, ...(route.also ?? [])];
+  return [
+    ...expand(route.params, 'path', ref),
+    ...expand(route.query, 'query', ref),
+    ...(route.idempotent ? [idempotencyKey] : []),
+    ...(answers.some(({ mediaType }) => mediaType === 'text/event-stream') ? [lastEventId] : []),
+    ...(answers.some(({ status }) => status === 206) ? [range] : []),
+    ...(route.problems.includes('precondition-failed') ? [ifMatch] : []),
+  ];
+}
+
+/** An object of strings as it stands in a URL, each with the type that it is read as. */
+function expand(schema: z.ZodType | undefined, place: 'path' | 'query', ref: Ref): Json[] {
+  if (!schema) return [];
+  const input = ref(schema, 'input') as { properties?: Record<string, Json>; required?: string[] };
+  const output = ref(schema, 'output') as { properties?: Record<string, Json> };
+  return Object.entries(input.properties ?? {}).map(([name, written]) => {
+    const read = output.properties?.[name] ?? {};
+    const { description, ...shape } = typeof read.type === 'string' && read.type !== 'string' ? read : written;
+    if (shape.type === 'number' && String(written.pattern).startsWith('^\\d')) shape.type = 'integer';
+    const about = written.description ?? description;
+    return {
+      name,
+      in: place,
+      ...(about !== undefined && { description: about }),
+      ...((place === 'path' || input.required?.includes(name)) && { required: true }),
+      schema: shape,
+    };
+  });
+}
+
+const idempotencyKey = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  description: 'Names this write: the same key and body again are answered with the first outcome (`Idempotent-Replay: true`).',
+  schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$' },
+};
+const lastEventId = {
+  name: 'Last-Event-ID',
+  in: 'header',
+  description: 'Of a stream: the last seq that was received; counts more than `after`.',
+  schema: { type: 'integer', minimum: 0 },
+};
+const ifMatch = {
+  name: 'If-Match',
+  in: 'header',
+  description: 'The ETag that the change was made for; another version is answered 412.',
+  schema: { type: 'string' },
+};
+const range = { name: 'Range', in: 'header', description: 'One range of bytes', schema: { type: 'string' } };
+
+function requestBody(route: Route<never>, ref: Ref): Json {
+  if (route.raw) return { requestBody: { description: 'Bytes of any media type', content: { '*/*': {} } } };
+  if (!route.body) return {};
+  return { requestBody: { required: true, content: { 'application/json': { schema: ref(route.body, 'input') } } } };
+}
+
+/** Answers and refusals by status; what shares one is told apart by its media type. */
+function responsesOf(route: Route<never>, ref: Ref): Operation['responses'] {
+  const responses: Operation['responses'] = {};
+  const add = (status: number, description: string, content: Content) => {
+    const before = responses[status];
+    const all = { ...before?.content, ...content };
+    responses[status] = {
+      description: before ? `${before.description}; ${description}` : description,
+      headers: headersOf(route, status),
+      ...(Object.keys(all).length > 0 && { content: all }),
+    };
+  };
+  for (const answer of [route.success, ...(route.also ?? [])]) add(answer.status, answer.description, contentOf(answer, ref));
+  const refusals = problemsOf(route);
+  for (const status of new Set(refusals.map((type) => problems[type][0]))) {
+    const types = refusals.filter((type) => problems[type][0] === status);
+    add(status, types.map((type) => problems[type][1]).join('; '), problemContent(types));
+  }
+  return responses;
+}
+
+function contentOf({ schema, mediaType }: Answer, ref: Ref): Content {
+  if (schema) return { [mediaType ?? 'application/json']: { schema: ref(schema, 'output') } };
+  if (mediaType) return { [mediaType]: mediaType.startsWith('text/') ? { schema: { type: 'string' } } : {} };
+  return {};
+}
+
+/** What any route of this kind may be refused with, beside what it lists. */
+export function problemsOf(route: Route<never>): ProblemType[] {
+  const takesBody = route.body !== undefined || route.raw !== undefined;
+  const all: ProblemType[] = [
+    ...route.problems,
+    ...(route.access === 'none' ? [] : (['unauthenticated', 'forbidden'] as const)),
+    ...(route.body ? (['malformed-json', 'unsupported-media-type'] as const) : []),
+    ...(takesBody ? (['too-large', 'unsupported-media-type'] as const) : []),
+    ...(route.limit === 'none' ? [] : (['rate-limited'] as const)),
+    // any URL can be unreadable, and any can carry a parameter that is not known
+    'malformed-request',
+    'impossible-text',
+    'validation',
+    'internal',
+    'unavailable',
+  ];
+  return (Object.keys(problems) as ProblemType[]).filter((type) => all.includes(type));
+}
+
+function problemContent(types: ProblemType[]): Content {
+  const refs = types.map((type) => ({ $ref: `#/components/schemas/${schemaName(type)}` }));
+  return { 'application/problem+json': { schema: refs.length === 1 ? refs[0]! : { oneOf: refs } } };
+}
+
+const headers = {
+  RequestId: { description: 'Names the request in the log: yours if it was sane', required: true, schema: { type: 'string' } },
+  Location: { description: 'Where the new thing is', schema: { type: 'string' } },
+  Replay: { description: 'The answer repeats what an earlier request with this key did', schema: { const: 'true' } },
+  RetryAfter: { description: 'Seconds to wait', schema: { type: 'integer', minimum: 0 } },
+  Authenticate: { description: 'The schemes that are taken', schema: { type: 'string' } },
+  RateLimit: { description: 'What is left of each limit (IETF draft)', schema: { type: 'string' } },
+  RateLimitPolicy: { description: 'The limits that count this request (IETF draft)', schema: { type: 'string' } },
+  ContentRange: { description: 'Which bytes, of how many', schema: { type: 'string' } },
+  ETag: { description: 'Its version', schema: { type: 'string' } },
+};
+
+function headersOf(route: Route<never>, status: number): Json {
+  const success = status === route.success.status;
+  const present: Record<string, [keyof typeof headers, boolean]> = {
+    'X-Request-Id': ['RequestId', true],
+    Location: ['Location', success && status === 201],
+    'Idempotent-Replay': ['Replay', success && route.idempotent === true],
+    'Retry-After': ['RetryAfter', [429, 503, 507].includes(status)],
+    'WWW-Authenticate': ['Authenticate', status === 401],
+    RateLimit: ['RateLimit', route.limit !== 'none' && (success || status === 429)],
+    'RateLimit-Policy': ['RateLimitPolicy', route.limit !== 'none' && (success || status === 429)],
+    ETag: ['ETag', success && route.problems.includes('precondition-failed')],
+    'Content-Range': ['ContentRange', status === 206 || status === 416],
+  };
+  const there = Object.entries(present).filter(([, [, wanted]]) => wanted);
+  return Object.fromEntries(there.map(([name, [component]]) => [name, { $ref: `#/components/headers/${component}` }]));
+}
+
+/** `not-found` → `NotFoundProblem`. */
+const schemaName = (type: ProblemType): string =>
+  `${type.replaceAll(/(^|-)(\w)/g, (_, __, letter) => letter.toUpperCase())}Problem`;
+
+function problemSchemas(): Record<string, Json> {
+  const text = { type: 'string' };
+  const fault = { type: 'object', properties: { pointer: text, parameter: text, detail: text }, required: ['detail'] };
+  const Problem = {
+    type: 'object',
+    description: 'A problem document (RFC 9457)',
+    properties: {
+      type: { type: 'string', format: 'uri-reference' },
+      title: text,
+      status: { type: 'integer' },
+      detail: text,
+      request_id: text,
+      errors: { type: 'array', items: fault, description: 'a JSON pointer into the body, or the name of a parameter, each' },
+    },
+    required: ['type', 'title', 'status', 'detail', 'request_id'],
+  };
+  const kinds = (Object.keys(problems) as ProblemType[]).map((type) => {
+    const [status, title, advice] = problems[type];
+    const properties = { type: { const: problemType(type) }, title: { const: title }, status: { const: status } };
+    return [schemaName(type), { description: advice, allOf: [{ $ref: '#/components/schemas/Problem' }], properties }];
+  });
+  return { Problem, ...Object.fromEntries(kinds) };
+}
+
+/**
+ * Schemas with an id (`.meta({ id })`) are written once. One that reads differently from what it accepts (defaults, strictness) is
+ * `<Id>Input` in requests.
+ */
+function createComponents() {
+  const found = { input: new Map<string, Json>(), output: new Map<string, Json>() };
+  const mark = (io: Io, id: string) => `#/components/schemas/${io}:${id}`;
+
+  function ref(schema: z.ZodType, io: Io): Json {
+    const { $defs, properties } = toJson(z.object({ root: schema }), io) as { $defs?: Record<string, Json>; properties: Json };
+    const marked = (node: unknown) => mapRefs(node, (target) => mark(io, target.replace('#/$defs/', '')));
+    for (const [id, definition] of Object.entries($defs ?? {})) found[io].set(id, marked(definition) as Json);
+    return marked(properties.root) as Json;
+  }
+
+  const nameOf = (io: Io, id: string): string => {
+    const other = io === 'input' ? found.output.get(id) : undefined;
+    const same = other === undefined || mapKey(other) === mapKey(found.input.get(id)!);
+    return same ? id : `${id}Input`;
+  };
+  const mapKey = (node: Json) => JSON.stringify(node).replaceAll(/schemas\/(input|output):/g, '');
+  const named = <T>(node: T): T =>
+    mapRefs(node, (target) => {
+      const [, io, id] = /^#\/components\/schemas\/(input|output):(.+)$/.exec(target) ?? [];
+      return id === undefined ? target : `#/components/schemas/${nameOf(io as Io, id)}`;
+    }) as T;
+  const schemas = () => {
+    const all = (['input', 'output'] as const).flatMap((io) =>
+      [...found[io]].map(([id, json]) => [nameOf(io, id), named(json)] as const),
+    );
+    return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
+  };
+  return { ref, named, schemas };
+}
+
+function toJson(schema: z.ZodType, io: Io): unknown {
+  return z.toJSONSchema(schema, {
+    io,
+    unrepresentable: 'any',
+    override: ({ jsonSchema }) => {
+      // the format says it, and the pattern is half a page
+      if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
+      // clients must be ready for fields that come later
+      if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
+    },
+  });
+}
+
+function mapRefs(node: unknown, rename: (target: string) => string): unknown {
+  if (Array.isArray(node)) return node.map((item) => mapRefs(item, rename));
+  if (typeof node !== 'object' || node === null) return node;
+  const entries = Object.entries(node).map(([key, value]) => [
+    key,
+    key === '$ref' && typeof value === 'string' ? rename(value) : mapRefs(value, rename),
+  ]);
+  return Object.fromEntries(entries);
+}

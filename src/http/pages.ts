@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import express from 'express';
+import helmet from 'helmet';
+import type { OpenApi } from './openapi.ts';
+import { problems } from './problem.ts';
+
+// The reference: /openapi.json, a page over it at /docs, and the problem types. Nothing is asked of any other host.
+
+/** `npm run build` copies what the page needs of swagger-ui-dist here; `src/http` and `dist/http` lie equally deep. */
+const FILES = join(import.meta.dirname, '..', '..', 'dist', 'docs');
+
+const policy = helmet({
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      defaultSrc: ["'none'"],
+      scriptSrc: ["'self'"],
+      styleSrc: ["'self'", "'unsafe-inline'"],
+      imgSrc: ["'self'", 'data:'],
+      connectSrc: ["'self'"],
+      baseUri: ["'none'"],
+      formAction: ["'none'"],
+      frameAncestors: ["'none'"],
+    },
+  },
+});
+
+/** Adds the pages to the app. */
+export function pagesOf(document: OpenApi): (app: express.Express) => void {
+  const json = JSON.stringify(document);
+  const pages = express.Router();
+  pages.get('/openapi.json', (_req, res) => void res.type('json').send(json));
+  pages.get('/docs', (_req, res) => void res.type('html').send(reference));
+  pages.get('/docs/start.js', (_req, res) => void res.type('js').send(start));
+  pages.get('/docs/problems', (_req, res) => void res.type('html').send(problemList()));
+  pages.use('/docs', express.static(FILES, { index: false, redirect: false, maxAge: '1h' }));
+  return (app) => void app.use(['/docs', '/openapi.json'], policy).use(pages);
+}
+
+const page = (title: string, head: string, body: string) =>
+  `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>${head}</head>
+<body>${body}</body>
+</html>
+`;
+
+const reference = page(
+  'Agent Memory',
+  '<link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon-32x32.png">',
+  '<div id="reference"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script>',
+);
+
+const start = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#reference', deepLinking: true, validatorUrl: null });\n`;
+
+/** Where the \`type\` of a problem document points. */
+function problemList(): string {
+  const rows = Object.entries(problems).map(
+    ([type, [status, title, advice]]) =>
+      `<dt id="${type}"><code>${type}</code> · ${status} · ${title}</dt><dd>${escapeHtml(advice)}</dd>`,
+  );
+  return page('Problems', '', `<h1>Problems</h1><dl>${rows.join('\n')}</dl>`);
+}
+
+const escapeHtml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');

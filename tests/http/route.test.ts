@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import { Problem } from '../../src/http/problem.ts';
+import { declareFor, parseInput, type Unparsed } from '../../src/http/route.ts';
+
+const route = declareFor<null>()({
+  method: 'POST',
+  path: '/things/{id}',
+  operation: 'test',
+  summary: 'test',
+  tag: 'test',
+  access: 'none',
+  limit: 'none',
+  params: z.strictObject({ id: z.string().max(5) }),
+  query: z.strictObject({ limit: z.string().regex(/^\d+$/).transform(Number).optional() }),
+  body: z.union([
+    z.strictObject({ name: z.string(), tags: z.array(z.string()).default([]) }),
+    z.strictObject({ items: z.array(z.strictObject({ 'a/b~c': z.number() })) }),
+  ]),
+  success: { status: 200, description: 'test' },
+  problems: [],
+  handle: async () => ({}),
+});
+
+const parse = (raw: Partial<Unparsed>) => parseInput(route, { params: { id: 'x' }, query: {}, body: { name: 'n' }, ...raw });
+const faultsOf = (raw: Partial<Unparsed>) => {
+  try {
+    parse(raw);
+  } catch (error) {
+    return (error as Problem).errors;
+  }
+  throw new Error('accepted');
+};
+
+test('what fits is parsed, defaults included', () => {
+  expect(parse({ query: { limit: '7' } })).toEqual({ params: { id: 'x' }, query: { limit: 7 }, body: { name: 'n', tags: [] } });
+});
+
+test('everything that is wrong is told at once, each with its place', () => {
+  const faults = faultsOf({ params: { id: 'too long' }, query: { limit: 'x', page: '1' }, body: { name: 1, nmae: 2 } });
+  expect(faults).toEqual([
+    { parameter: 'id', detail: expect.any(String) },
+    { parameter: 'limit', detail: expect.any(String) },
+    { parameter: 'page', detail: 'a field that is not known here' },
+    { pointer: '#/name', detail: expect.any(String) },
+    { pointer: '#/nmae', detail: 'a field that is not known here' },
+  ]);
+});
+
+test('a union says what is wrong with its closest member, by JSON pointer', () => {
+  expect(faultsOf({ body: { items: [{ 'a/b~c': 1 }, { 'a/b~c': 'x' }] } })).toEqual([
+    { pointer: '#/items/1/a~1b~0c', detail: expect.any(String) },
+  ]);
+});
+
+test.each([[undefined], [null], ['text'], [[]], [7]])('a body that is no object (%p) is refused as a whole', (body) => {
+  expect(faultsOf({ body })?.[0]).toMatchObject({ pointer: '#' });
+});
+
+test('a parameter that is given twice is refused where one is wanted', () => {
+  expect(faultsOf({ query: { limit: ['1', '2'] } })?.[0]).toMatchObject({ parameter: 'limit' });
+});
+
+test('a route without a query takes none', () => {
+  const { query: _, ...plain } = route;
+  expect(() => parseInput(plain, { params: { id: 'x' }, query: { a: '1' }, body: { name: 'n' } })).toThrow(Problem);
+});

@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { loadConfig } from '../src/config.ts';
+import { createService } from '../src/daemon.ts';
+import type { Database } from '../src/db/index.ts';
+import { openapi } from '../src/http/openapi.ts';
+import { problems } from '../src/http/problem.ts';
+import type { Route } from '../src/http/route.ts';
+import { createLogger } from '../src/log.ts';
+import { document } from './support/contract.ts';
+import { startTestDaemon, type TestDaemon } from './support/daemon.ts';
+
+const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
+const service = createService(config, { pool: {}, watch: {} } as Database, createLogger('silent'));
+const routes: Route<never>[] = service.routes;
+const nameOf = (route: Route<never>) => `${route.method} ${route.path}`;
+
+afterAll(() => service.stop());
+
+test('the committed openapi.json is what the routes say', () => {
+  // `npm run openapi` writes it
+  expect(document).toEqual(JSON.parse(JSON.stringify(service.document)));
+});
+
+test('it is a valid OpenAPI 3.1 document', () => {
+  const file = '../node_modules/@seriousme/openapi-schema-validator/schemas/v3.1/schema.json';
+  const ajv = new Ajv2020({ strict: false });
+  addFormats.default(ajv);
+  ajv.addFormat('media-range', true);
+  const validate = ajv.compile(JSON.parse(readFileSync(join(import.meta.dirname, file), 'utf8')));
+  validate(document);
+  expect(validate.errors ?? []).toEqual([]);
+});
+
+test('every $ref leads somewhere', () => {
+  const at = (ref: string) =>
+    ref
+      .slice(2)
+      .split('/')
+      .reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], document);
+  const dangling = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map(([, ref]) => ref!).filter((ref) => !at(ref));
+  expect(dangling).toEqual([]);
+});
+
+test('every route is in the document and every documented operation is a route', () => {
+  const documented = Object.entries(document.paths).flatMap(([path, operations]) =>
+    Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
+  );
+  expect(documented.sort()).toEqual(routes.map(nameOf).sort());
+});
+
+test('operation ids are unique', () => {
+  const ids = routes.map((route) => route.operation);
+  expect(ids.filter((id, i) => ids.indexOf(id) !== i)).toEqual([]);
+});
+
+describe.each(routes.map((route) => [nameOf(route), route] as const))('%s', (_, route) => {
+  test('says what it is', () => {
+    expect(route.operation).toMatch(/^[a-z][A-Za-z]+$/);
+    expect(route.summary).toMatch(/^[A-Z].{5,120}[^.]$/);
+    expect(route.tag).toMatch(/^[A-Z][A-Za-z ]+$/);
+  });
+
+  test('says what it answers with', () => {
+    const { status, description, schema, mediaType } = route.success;
+    expect(description.length).toBeGreaterThan(0);
+    expect(schema !== undefined || mediaType !== undefined).toBe(status !== 204);
+    for (const type of route.problems) expect(problems).toHaveProperty(type);
+  });
+
+  test('names every parameter of its path', () => {
+    const inPath = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+    const parameters = document.paths[route.path]![route.method.toLowerCase()]!.parameters as { name: string; in: string }[];
+    expect(parameters.filter((parameter) => parameter.in === 'path').map(({ name }) => name)).toEqual(inPath);
+  });
+
+  test('takes an Idempotency-Key where it writes under /v1', () => {
+    // a deleted tenant answers nobody a second time
+    const exempt = ['POST /v1/search', 'POST /v1/context', 'DELETE /v1/tenant'].includes(nameOf(route));
+    expect(route.idempotent === true).toBe(route.path.startsWith('/v1/') && route.method !== 'GET' && !exempt);
+  });
+});
+
+test('the document holds no pattern that nobody can read', () => {
+  const patterns = [...JSON.stringify(document).matchAll(/"pattern":"((?:[^"\\]|\\.)*)"/g)].map(([, pattern]) => pattern!);
+  expect(patterns.filter((pattern) => pattern.length > 120)).toEqual([]);
+});
+
+test('the document does not depend on the order of the routes', () => {
+  const paths = (list: Route<never>[]) => openapi(list, '1').paths;
+  expect(paths([...routes].reverse())).toEqual(paths(routes));
+});
+
+describe('served', () => {
+  let daemon: TestDaemon;
+  beforeAll(async () => {
+    daemon = await startTestDaemon();
+  });
+  afterAll(() => daemon.stop());
+
+  test('/openapi.json is the document', async () => {
+    const response = await fetch(`${daemon.url}/openapi.json`);
+    expect(response.headers.get('content-type')).toMatch(/^application\/json/);
+    expect(await response.json()).toEqual(document);
+  });
+
+  test.each(['/docs', '/docs/problems'])('%s asks no other host and runs no inline script', async (path) => {
+    const response = await fetch(daemon.url + path);
+    const html = await response.text();
+    expect(response.headers.get('content-type')).toMatch(/^text\/html/);
+    expect(response.headers.get('content-security-policy')).toMatch(/default-src 'none';script-src 'self'/);
+    expect(html).not.toMatch(/https?:|<script>|\son\w+=/);
+    for (const [, file] of html.matchAll(/(?:src|href)="([^"]+)"/g)) expect((await fetch(daemon.url + file)).status).toBe(200);
+  });
+
+  test('every problem type resolves on the page of problems', async () => {
+    const html = await (await fetch(`${daemon.url}/docs/problems`)).text();
+    for (const type of Object.keys(problems)) expect(html).toContain(`id="${type}"`);
+  });
+
+  test('a file that is not there is a problem like any other', async () => {
+    const response = await fetch(`${daemon.url}/docs/../package.json`);
+    const inside = await fetch(`${daemon.url}/docs/%2e%2e%2fpackage.json`);
+    expect([response.status, inside.status]).toEqual([404, 404]);
+    expect(inside.headers.get('content-type')).toBe('application/problem+json');
+  });
+});
