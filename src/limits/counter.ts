@@ -15,6 +15,7 @@ export interface Counter {
   readonly policy: Policy;
   /** A digest: the shared store learns neither tenants nor addresses. */
   readonly key: string;
+  /** 0: none has begun. */
   ends: number;
   tokens: number;
   /** What may still be taken from the window, by any daemon. */
@@ -72,12 +73,16 @@ export const remaining = (counter: Counter): number => counter.tokens + counter.
 
 export const secondsLeft = (counter: Counter, now: number): number => Math.max(1, Math.ceil((counter.ends - now) / 1000));
 
-/** Asking hands the debt over: it is charged, or given back by `takeBack`. */
+/**
+ * Asking hands the debt over: it is charged, or given back by `takeBack`. A window begins with a quarter of a block: twenty
+ * daemons that see a principal once each would otherwise leave nothing of a limit of 100.
+ */
 export function askFor(counter: Counter): Ask {
   const { key, policy, owed, tokens, waiting } = counter;
   counter.owed = 0;
   const need = Math.max(0, waiting - tokens);
-  return { key, max: policy.max, owed, need, spare: Math.max(0, policy.block - Math.max(0, tokens - waiting)) };
+  const block = counter.ends === 0 ? Math.ceil(policy.block / 4) : policy.block;
+  return { key, max: policy.max, owed, need, spare: Math.max(0, block - Math.max(0, tokens - waiting)) };
 }
 
 export function takeBack(counter: Counter, ask: Ask, endsThen: number): void {

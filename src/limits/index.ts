@@ -32,10 +32,10 @@ export interface Limits {
   stop(): Promise<void>;
 }
 
-/** A request of /v1 waits no longer than this for its first tokens; then the daemon counts for itself. */
-const WAIT_MS = 50;
-/** /auth goes to the database anyway, and is exact as long as that answers. */
-const AUTH_WAIT_MS = 1000;
+/** A request waits no longer than this for its first tokens; then the daemon counts for itself. */
+const REDIS_WAIT_MS = 50;
+/** What is counted goes to the database anyway, so waiting for it costs nothing and keeps the count exact. */
+const DATABASE_WAIT_MS = 1000;
 const SWEEP_MS = 60_000;
 const SWEEP_ROWS = 1000;
 const ADMITTED = Promise.resolve();
@@ -45,18 +45,14 @@ export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Li
   const windowMs = config.RATE_LIMIT_WINDOW_MS;
   const policyOf = (name: string, max: number, block: number): Policy => ({ name, max, windowMs, block });
   const { take, stop } = sharedStore(config, pool, log);
+  const waitMs = config.REDIS_URL ? REDIS_WAIT_MS : DATABASE_WAIT_MS;
   const leases = createLeases(take, windowMs, log);
-  const admitAddress = createAddressLimit(
-    policyOf('address', config.RATE_LIMIT_AUTH_MAX, 0),
-    leases,
-    config.REDIS_URL ? WAIT_MS : AUTH_WAIT_MS,
-    log,
-  );
+  const admitAddress = createAddressLimit(policyOf('address', config.RATE_LIMIT_AUTH_MAX, 0), leases, waitMs, log);
   const admitPrincipal = createPrincipalLimit(
     policyOf('principal', config.RATE_LIMIT_MAX_REQUESTS, blockOf(config.RATE_LIMIT_MAX_REQUESTS)),
     policyOf('tenant', config.RATE_LIMIT_TENANT_MAX, blockOf(config.RATE_LIMIT_TENANT_MAX)),
     leases,
-    WAIT_MS,
+    waitMs,
   );
   return {
     admit(route, caller, address, res) {
