@@ -1,9 +1,87 @@
+import type { ServerResponse } from 'node:http';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/pool.ts';
+import { type Db, dbOf } from '../db/query.ts';
 import type { Logger } from '../log.ts';
+import { createAddressLimit } from './address_limit.ts';
+import { blockOf, type Policy } from './counter.ts';
+import { createLeases, type Take } from './lease.ts';
+import { createPrincipalLimit } from './principal_limit.ts';
+import { connectRedis } from './redis.ts';
+import { sweepWindows, takeTokens } from './sql.ts';
 
-/** Until the limits land: nothing is limited. */
-export const createLimits = (_config: Config, _pool: Pool, _log: Logger) => ({
-  admit: async () => undefined,
-  stop: async () => undefined,
-});
+// How many requests an address, a principal and a tenant may make: docs/decisions/rate-limits.md.
+
+export type LimitSettings = Pick<
+  Config,
+  | 'RATE_LIMIT_ENABLED'
+  | 'RATE_LIMIT_WINDOW_MS'
+  | 'RATE_LIMIT_MAX_REQUESTS'
+  | 'RATE_LIMIT_TENANT_MAX'
+  | 'RATE_LIMIT_AUTH_MAX'
+  | 'REDIS_URL'
+>;
+
+interface Counted {
+  principal: { tenant_id: string; id: string };
+}
+
+export interface Limits {
+  /** Counts the request; sets RateLimit headers; throws `rate-limited`. */
+  admit(route: { limit: 'auth' | 'v1' | 'none' }, caller: Counted | null, address: string, res: ServerResponse): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A request waits no longer than this for its first tokens; then the daemon counts for itself. */
+const REDIS_WAIT_MS = 50;
+/** What is counted goes to the database anyway, so waiting for it costs nothing and keeps the count exact. */
+const DATABASE_WAIT_MS = 1000;
+const SWEEP_MS = 60_000;
+const SWEEP_ROWS = 1000;
+const ADMITTED = Promise.resolve();
+
+export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Limits {
+  if (!config.RATE_LIMIT_ENABLED) return { admit: () => ADMITTED, stop: async () => undefined };
+  const windowMs = config.RATE_LIMIT_WINDOW_MS;
+  const policyOf = (name: string, max: number, block: number): Policy => ({ name, max, windowMs, block });
+  const { take, stop } = sharedStore(config, pool, log);
+  const waitMs = config.REDIS_URL ? REDIS_WAIT_MS : DATABASE_WAIT_MS;
+  const leases = createLeases(take, windowMs, log);
+  const admitAddress = createAddressLimit(policyOf('address', config.RATE_LIMIT_AUTH_MAX, 0), leases, waitMs, log);
+  const admitPrincipal = createPrincipalLimit(
+    policyOf('principal', config.RATE_LIMIT_MAX_REQUESTS, blockOf(config.RATE_LIMIT_MAX_REQUESTS)),
+    policyOf('tenant', config.RATE_LIMIT_TENANT_MAX, blockOf(config.RATE_LIMIT_TENANT_MAX)),
+    leases,
+    waitMs,
+  );
+  return {
+    admit(route, caller, address, res) {
+      if (route.limit === 'none') return ADMITTED;
+      if (route.limit === 'auth' || caller === null) return admitAddress(address, res);
+      return admitPrincipal(caller.principal.tenant_id, caller.principal.id, res);
+    },
+    stop: async () => stop(),
+  };
+}
+
+function sharedStore(config: LimitSettings, pool: Pool, log: Logger): { take: Take | undefined; stop(): void } {
+  if (config.REDIS_URL) return connectRedis(config.REDIS_URL, log);
+  // The embedded database has one daemon, which can count in its memory.
+  if (pool.embedded) return { take: undefined, stop: () => undefined };
+  const timer = setInterval(() => void sweep(pool, log), SWEEP_MS).unref();
+  return {
+    take: (asks, windowMs) => withDb(pool, (db) => takeTokens(db, asks, windowMs)),
+    stop: () => clearInterval(timer),
+  };
+}
+
+const withDb = <T>(pool: Pool, work: (db: Db) => Promise<T>): Promise<T> =>
+  pool.using((client) => work(dbOf(client, pool.named)));
+
+async function sweep(pool: Pool, log: Logger): Promise<void> {
+  try {
+    while ((await withDb(pool, (db) => sweepWindows(db, SWEEP_ROWS))) === SWEEP_ROWS);
+  } catch (err) {
+    log.debug({ err }, 'rate limits: windows that are over could not be removed');
+  }
+}

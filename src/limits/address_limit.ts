@@ -1,0 +1,66 @@
+import type { ServerResponse } from 'node:http';
+import { type AugmentedRequest, ipKeyGenerator, rateLimit, type Store } from 'express-rate-limit';
+import { LRUCache } from 'lru-cache';
+import type { Logger } from '../log.ts';
+import { type Counter, openCounter, type Policy, remaining } from './counter.ts';
+import { policyHeader, refusal, type Standing, setHeaders, standingHeader } from './headers.ts';
+import type { Leases } from './lease.ts';
+
+/** What an attacker with many addresses can make us remember: about 10 MB. */
+const MAX_ADDRESSES = 20_000;
+/** Providers hand a /56 to one customer. */
+const IPV6_SUBNET = 56;
+
+export function createAddressLimit(policy: Policy, leases: Leases, waitMs: number, log: Logger) {
+  const policies = policyHeader([policy]);
+  const middleware = rateLimit({
+    windowMs: policy.windowMs,
+    limit: policy.max,
+    store: storeOf(policy, leases, waitMs),
+    keyGenerator: (req) => ipKeyGenerator(req.ip!, IPV6_SUBNET),
+    // Its draft-8 headers need Express's `res.append`, and would differ from those of /v1.
+    standardHeaders: false,
+    legacyHeaders: false,
+    handler: (_req, _res, next) => next(),
+    logger: {
+      warn: (...args) => log.warn({ args }, 'express-rate-limit'),
+      error: (...args) => log.error({ args }, 'express-rate-limit'),
+    },
+  });
+
+  /** Through the middleware of express-rate-limit, which of the request reads only `ip`. */
+  return async function admit(address: string, res: ServerResponse): Promise<void> {
+    const req = { ip: address } as AugmentedRequest;
+    await new Promise<void>((resolve, reject) => {
+      void middleware(req, res as never, (error?: unknown) => (error ? reject(error) : resolve()));
+    });
+    const { used, limit, remaining, resetTime } = req.rateLimit!;
+    const standing: Standing = { policy, remaining, seconds: Math.max(1, Math.ceil((resetTime!.getTime() - Date.now()) / 1000)) };
+    setHeaders(res, policies, standingHeader(standing));
+    if (used > limit) throw refusal(standing);
+  };
+}
+
+/** The shared windows as express-rate-limit sees a store. A spent window is refused without asking again. */
+function storeOf(policy: Policy, leases: Leases, waitMs: number): Store {
+  const counters = new LRUCache<string, Counter>({ max: MAX_ADDRESSES });
+  return {
+    increment(address) {
+      const counter = counters.get(address) ?? openCounter(policy, address);
+      counters.set(address, counter);
+      return leases.whenSettled([counter], waitMs, (now) => spend(counter, now));
+    },
+    // The library asks for these when it is told to forget requests, which it is not.
+    decrement: () => undefined,
+    resetKey: () => undefined,
+  };
+}
+
+function spend(counter: Counter, now: number): { totalHits: number; resetTime: Date } {
+  const granted = counter.tokens > 0;
+  if (granted) counter.tokens -= 1;
+  return {
+    totalHits: granted ? counter.policy.max - remaining(counter) : counter.policy.max + 1,
+    resetTime: new Date(Date.now() + counter.ends - now),
+  };
+}

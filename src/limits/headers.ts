@@ -1,0 +1,30 @@
+import type { ServerResponse } from 'node:http';
+import { Problem } from '../http/problem.ts';
+import type { Policy } from './counter.ts';
+
+// RateLimit and RateLimit-Policy of draft-ietf-httpapi-ratelimit-headers-08, on every answer that was counted.
+
+/** Where a limit stands for the one who asks. */
+export interface Standing {
+  policy: Policy;
+  remaining: number;
+  seconds: number;
+}
+
+export const policyHeader = (policies: readonly Policy[]): string =>
+  policies.map(({ name, max, windowMs }) => `"${name}";q=${max};w=${Math.ceil(windowMs / 1000)}`).join(', ');
+
+export const standingHeader = ({ policy, remaining, seconds }: Standing): string =>
+  `"${policy.name}";r=${remaining};t=${seconds}`;
+
+export function setHeaders(res: ServerResponse, policies: string, standing: string): void {
+  res.setHeader('RateLimit-Policy', policies);
+  res.setHeader('RateLimit', standing);
+}
+
+export function refusal({ policy, seconds }: Standing): Problem {
+  const per = `${policy.max} requests in ${policy.windowMs / 1000} s`;
+  return new Problem('rate-limited', `The limit "${policy.name}" of ${per} is reached; try again in ${seconds} s.`, {
+    headers: { 'Retry-After': String(seconds) },
+  });
+}

@@ -1,0 +1,137 @@
+import type { Logger } from '../log.ts';
+import { type Ask, askFor, type Counter, type Grant, grantLocally, isSettled, receive, takeBack } from './counter.ts';
+
+// Tokens come from the shared store in blocks. One call is in flight at a time, for all counters that ran low meanwhile. While the
+// store is away or slow every daemon counts for itself, and charges that later.
+
+/** Takes from the shared windows: one grant for each ask, in order. */
+export type Take = (asks: Ask[], windowMs: number) => Promise<Grant[]>;
+
+export interface Leases {
+  /** Starts to ask for more, without waiting. */
+  refill(counter: Counter): void;
+  /**
+   * Judges once all counters are settled, after `waitMs` by what this process knows alone. A callback, because between a
+   * settled counter and the continuation of a promise others would spend its tokens.
+   */
+  whenSettled<T>(counters: readonly Counter[], waitMs: number, judge: (now: number) => T): Promise<T>;
+}
+
+const MAX_ASKS = 500;
+const RETRY_MS = 1000;
+const QUIET_MS = 60_000;
+
+interface Queued {
+  counter: Counter;
+  resolve(): void;
+}
+
+/** `take` undefined: this process is the only one, and counts in its memory. */
+export function createLeases(take: Take | undefined, windowMs: number, log: Logger): Leases {
+  const store = take && watchStore(log);
+  let queue: Queued[] = [];
+  let flying = false;
+
+  function refill(counter: Counter): void {
+    if (store?.isUp()) void ask(counter);
+    else grantLocally(counter, performance.now());
+  }
+
+  function ask(counter: Counter): Promise<void> {
+    counter.lease ??= new Promise((resolve) => {
+      queue.push({ counter, resolve });
+      // Later in this tick, so that a principal and its tenant, and requests that came together, ask in one call.
+      if (queue.length === 1 && !flying) queueMicrotask(() => void fly());
+    });
+    return counter.lease;
+  }
+
+  async function fly(): Promise<void> {
+    flying = true;
+    const batch = takeBatch();
+    const asked = batch.map(({ counter }) => ({ counter, endsThen: counter.ends, ask: askFor(counter) }));
+    const askedAt = performance.now();
+    try {
+      const grants = await take!(
+        asked.map(({ ask }) => ask),
+        windowMs,
+      );
+      const now = performance.now();
+      for (const [i, { counter }] of asked.entries()) receive(counter, grants[i]!, askedAt, now);
+      store!.worked();
+    } catch (error) {
+      for (const { counter, ask, endsThen } of asked) takeBack(counter, ask, endsThen);
+      store!.failed(error);
+    }
+    for (const { counter, resolve } of batch) {
+      counter.lease = undefined;
+      resolve();
+    }
+    flying = false;
+    if (queue.length > 0) void fly();
+  }
+
+  /** A key once in each call: a counter that was evicted and opened again may stand in the queue beside its former self. */
+  function takeBatch(): Queued[] {
+    const batch = new Map<string, Queued>();
+    const rest: Queued[] = [];
+    for (const one of queue) {
+      if (batch.size < MAX_ASKS && !batch.has(one.counter.key)) batch.set(one.counter.key, one);
+      else rest.push(one);
+    }
+    queue = rest;
+    return [...batch.values()];
+  }
+
+  async function whenSettled<T>(counters: readonly Counter[], waitMs: number, judge: (now: number) => T): Promise<T> {
+    const deadline = performance.now() + waitMs;
+    for (const counter of counters) counter.waiting += 1;
+    try {
+      for (;;) {
+        const now = performance.now();
+        const open = counters.filter((counter) => !isSettled(counter, now));
+        if (open.length === 0) return judge(now);
+        if (!store?.isUp()) for (const counter of open) grantLocally(counter, now);
+        else if (!(await inTime(Promise.all(open.map(ask)), deadline - now)))
+          store.failed(new Error(`no answer within ${waitMs} ms`));
+      }
+    } finally {
+      for (const counter of counters) counter.waiting -= 1;
+    }
+  }
+
+  return { refill, whenSettled };
+}
+
+async function inTime(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), Math.max(0, ms));
+  });
+  const done = await Promise.race([work.then(() => true), late]);
+  clearTimeout(timer);
+  return done;
+}
+
+/** After a failure nobody asks for a while, and the log hears of it once. */
+function watchStore(log: Logger) {
+  let retryAt = 0;
+  let quietUntil = 0;
+  let warned = false;
+  return {
+    isUp: () => performance.now() >= retryAt,
+    worked() {
+      if (warned) log.info('rate limits: the shared store is back');
+      warned = false;
+      retryAt = 0;
+    },
+    failed(err: unknown) {
+      const now = performance.now();
+      retryAt = now + RETRY_MS;
+      if (now < quietUntil) return;
+      quietUntil = now + QUIET_MS;
+      warned = true;
+      log.warn({ err }, 'rate limits: the shared store is away, this daemon counts for itself');
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import type { ServerResponse } from 'node:http';
+import { LRUCache } from 'lru-cache';
+import { type Counter, isLow, isSettled, openCounter, type Policy, remaining, secondsLeft } from './counter.ts';
+import { policyHeader, refusal, setHeaders, standingHeader } from './headers.ts';
+import type { Leases } from './lease.ts';
+
+/** Counters in memory; one that is pushed out costs its tokens and one more asking. */
+const MAX_COUNTERS = 20_000;
+const ADMITTED = Promise.resolve();
+
+/** Counts a request for its principal and for its tenant, and refuses it where either has none left. */
+export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Policy, leases: Leases, waitMs: number) {
+  const policies = policyHeader([principalPolicy, tenantPolicy]);
+  const principals = new LRUCache<string, Counter>({ max: MAX_COUNTERS });
+  const tenants = new LRUCache<string, Counter>({ max: MAX_COUNTERS });
+
+  function counterOf(counters: LRUCache<string, Counter>, policy: Policy, subject: string): Counter {
+    const known = counters.get(subject);
+    if (known) return known;
+    const counter = openCounter(policy, subject);
+    counters.set(subject, counter);
+    return counter;
+  }
+
+  /** Not async: with tokens in hand nothing is waited for. */
+  function admit(tenant_id: string, principal_id: string, res: ServerResponse): Promise<void> {
+    const principal = counterOf(principals, principalPolicy, `${tenant_id}/${principal_id}`);
+    const tenant = counterOf(tenants, tenantPolicy, tenant_id);
+    const now = performance.now();
+    if (isSettled(principal, now) && isSettled(tenant, now)) {
+      judge(principal, tenant, now, res);
+      return ADMITTED;
+    }
+    return leases.whenSettled([principal, tenant], waitMs, (then) => judge(principal, tenant, then, res));
+  }
+
+  function judge(principal: Counter, tenant: Counter, now: number, res: ServerResponse): void {
+    const refusing = principal.tokens <= 0 ? principal : tenant.tokens <= 0 ? tenant : undefined;
+    if (!refusing) {
+      principal.tokens -= 1;
+      tenant.tokens -= 1;
+      if (isLow(principal)) leases.refill(principal);
+      if (isLow(tenant)) leases.refill(tenant);
+    }
+    setHeaders(res, policies, `${standingHeader(standingOf(principal, now))}, ${standingHeader(standingOf(tenant, now))}`);
+    if (refusing) throw refusal(standingOf(refusing, now));
+  }
+
+  return admit;
+}
+
+const standingOf = (counter: Counter, now: number) => ({
+  policy: counter.policy,
+  remaining: remaining(counter),
+  seconds: secondsLeft(counter, now),
+});

@@ -1,0 +1,41 @@
+import { Redis } from 'ioredis';
+import type { Logger } from '../log.ts';
+import type { Take } from './lease.ts';
+
+// take_tokens() of migrations/0006_limits.sql, as Redis runs it.
+const TAKE = `
+local max, owed, need, spare, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local used, ends_in = tonumber(redis.call('GET', KEYS[1])), redis.call('PTTL', KEYS[1])
+if not used or ends_in <= 0 then used, ends_in = 0, window end
+used = used + owed
+local free = math.max(max - used, 0)
+local due = math.min(need, free)
+local granted = due + math.min(spare, math.ceil((free - due) / 4))
+redis.call('SET', KEYS[1], used + granted, 'PX', ends_in)
+return { granted, free - granted, ends_in }`;
+
+/** `lane` keeps the keys of two services on one Redis apart. */
+export function connectRedis(url: string, log: Logger, lane = 'agent_memory:rate:'): { take: Take; stop(): void } {
+  const redis = new Redis(url, {
+    // A stopped server answers nothing and keeps its connections.
+    commandTimeout: 1000,
+    connectTimeout: 2000,
+    maxRetriesPerRequest: 1,
+    retryStrategy: (attempt) => Math.min(attempt * 100, 2000),
+  });
+  // Without a listener ioredis prints each failure; the callers of `take` report it once.
+  redis.on('error', (err) => log.debug({ err }, 'redis'));
+  return {
+    async take(asks, windowMs) {
+      const pipeline = redis.pipeline();
+      for (const { key, max, owed, need, spare } of asks) pipeline.eval(TAKE, 1, lane + key, max, owed, need, spare, windowMs);
+      const answers = (await pipeline.exec()) ?? [];
+      return answers.map(([error, answer]) => {
+        if (error) throw error;
+        const [granted, left, ends_in_ms] = answer as [number, number, number];
+        return { granted, left, ends_in_ms };
+      });
+    },
+    stop: () => redis.disconnect(),
+  };
+}

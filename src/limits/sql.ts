@@ -1,0 +1,25 @@
+import type { Db } from '../db/query.ts';
+import type { Ask, Grant } from './counter.ts';
+
+interface Row extends Omit<Grant, 'left'> {
+  key: string;
+  left_over: number;
+}
+
+const TAKE = 'select key, granted, left_over, ends_in_ms from take_tokens($1, $2, $3, $4, $5, $6)';
+
+export async function takeTokens(db: Db, asks: Ask[], windowMs: number): Promise<Grant[]> {
+  const columns = (['key', 'max', 'owed', 'need', 'spare'] as const).map((name) => asks.map((ask) => ask[name]));
+  const rows = new Map((await db.rows<Row>(TAKE, [...columns, windowMs], 'take_tokens')).map((row) => [row.key, row]));
+  return asks.map(({ key }) => {
+    const { granted, left_over, ends_in_ms } = rows.get(key)!;
+    return { granted, left: left_over, ends_in_ms };
+  });
+}
+
+const SWEEP = `
+  delete from rate_windows
+  where key in (select key from rate_windows where ends_at < now() limit $1 for update skip locked)`;
+
+/** Removes a batch of windows that are over; returns how many. */
+export const sweepWindows = (db: Db, limit: number): Promise<number> => db.run(SWEEP, [limit], 'sweep_windows');

@@ -1,0 +1,284 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool } from '../../src/db/pool.ts';
+import { dbOf } from '../../src/db/query.ts';
+import { createLimits, type Limits } from '../../src/limits/index.ts';
+import { sweepWindows } from '../../src/limits/sql.ts';
+import {
+  countAdmitted,
+  type Door,
+  isAddressAdmitted,
+  isAdmitted,
+  listeningLog,
+  openDoor,
+  openPool,
+  settingsOf,
+  silent,
+} from './door.ts';
+
+let pool: Pool;
+const started: Limits[] = [];
+const doors: Door[] = [];
+beforeAll(async () => {
+  pool = await openPool();
+});
+afterEach(async () => {
+  for (const door of doors.splice(0)) door.close();
+  for (const limits of started.splice(0)) await limits.stop();
+});
+afterAll(() => pool.end());
+
+/** Also on the embedded engine the windows of these tests are in the database: `embedded` would keep them in memory. */
+const start = (env: Record<string, string> = {}, through: Pool = { ...pool, embedded: false }, log = silent): Limits => {
+  const limits = createLimits(settingsOf(env), through, log);
+  started.push(limits);
+  return limits;
+};
+const open = async (limits: Limits, hops?: number): Promise<Door> => {
+  const door = await openDoor(limits, hops);
+  doors.push(door);
+  return door;
+};
+const unique = () => randomUUID();
+
+/** A pool whose database can be taken away (it fails) or stopped (it hangs). */
+function faultyPool() {
+  const state = { fault: 'none' as 'none' | 'away' | 'stopped', calls: 0 };
+  const using: Pool['using'] = async (work) => {
+    state.calls += 1;
+    if (state.fault === 'away') throw new Error('away');
+    if (state.fault === 'stopped') await sleep(1500);
+    return pool.using(work);
+  };
+  return { state, pool: { ...pool, embedded: false, using } as Pool };
+}
+
+describe('headers and refusals', () => {
+  test('every counted answer says both policies and where they stand', async () => {
+    const door = await open(start({ RATE_LIMIT_MAX_REQUESTS: '100', RATE_LIMIT_TENANT_MAX: '1000' }));
+    const caller = { 'X-Caller': `${unique()}/usr_1` };
+    const { status, headers } = await door.knock('v1', caller);
+    expect(status).toBe(200);
+    expect(headers.get('ratelimit-policy')).toBe('"principal";q=100;w=60, "tenant";q=1000;w=60');
+    expect(headers.get('ratelimit')).toMatch(/^"principal";r=99;t=(60|59), "tenant";r=999;t=(60|59)$/);
+    expect((await door.knock('v1', caller)).headers.get('ratelimit')).toMatch(/r=98.*r=998/);
+  });
+
+  test('over the limit: 429 as a problem, with whole seconds to wait and the same headers', async () => {
+    const door = await open(start({ RATE_LIMIT_MAX_REQUESTS: '2' }));
+    const caller = { 'X-Caller': `${unique()}/usr_1` };
+    for (const expected of [200, 200]) expect((await door.knock('v1', caller)).status).toBe(expected);
+    const { status, headers, body } = await door.knock('v1', caller);
+    expect(status).toBe(429);
+    expect(headers.get('content-type')).toBe('application/problem+json');
+    expect(body).toMatchObject({ status: 429, type: expect.stringContaining('rate-limited') });
+    expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(60);
+    expect(headers.get('ratelimit')).toMatch(/"principal";r=0;/);
+    expect(headers.get('ratelimit-policy')).toMatch(/"principal";q=2;w=60/);
+  });
+
+  test('/auth is counted by address, in the same form', async () => {
+    const door = await open(start({ RATE_LIMIT_AUTH_MAX: '2' }, faultyPool().pool), 1);
+    const from = { 'X-Forwarded-For': `10.${[1, 2, 3].map(() => Math.floor(Math.random() * 255)).join('.')}` };
+    const first = await door.knock('auth', from);
+    expect(first.headers.get('ratelimit-policy')).toBe('"address";q=2;w=60');
+    expect(first.headers.get('ratelimit')).toMatch(/^"address";r=1;t=(60|59)$/);
+    expect((await door.knock('auth', from)).status).toBe(200);
+    const refused = await door.knock('auth', from);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    expect(refused.headers.get('ratelimit')).toMatch(/r=0/);
+  });
+
+  test('what is not limited carries no headers, and nothing does when limits are off', async () => {
+    const limited = await open(start());
+    expect((await limited.knock('free')).headers.has('ratelimit')).toBe(false);
+    const faulty = faultyPool();
+    const off = await open(
+      start({ RATE_LIMIT_ENABLED: 'false', RATE_LIMIT_AUTH_MAX: '1', RATE_LIMIT_MAX_REQUESTS: '1' }, faulty.pool),
+    );
+    for (const route of ['v1', 'auth', 'v1', 'auth'] as const) {
+      const { status, headers } = await off.knock(route, { 'X-Caller': `${unique()}/usr_1` });
+      expect([status, headers.has('ratelimit'), headers.has('ratelimit-policy')]).toEqual([200, false, false]);
+    }
+    expect(faulty.state.calls).toBe(0);
+  });
+});
+
+describe('/v1', () => {
+  test('one daemon admits exactly the limit, however many ask at once', async () => {
+    const limits = start({ RATE_LIMIT_MAX_REQUESTS: '100' });
+    const tenant = unique();
+    expect(await countAdmitted(300, 300, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(100);
+  });
+
+  test('two daemons together admit the limit: never more, and less by at most one block', async () => {
+    const daemons = [start({ RATE_LIMIT_MAX_REQUESTS: '100' }), start({ RATE_LIMIT_MAX_REQUESTS: '100' })];
+    const tenant = unique();
+    const admitted = await countAdmitted(400, 20, (i) => isAdmitted(daemons[i % 2]!, tenant, 'usr_1'));
+    expect(admitted).toBeLessThanOrEqual(100);
+    expect(admitted).toBeGreaterThanOrEqual(100 - 7);
+  });
+
+  test('a daemon that a principal has left withholds at most one block', async () => {
+    const [left, used] = [start({ RATE_LIMIT_MAX_REQUESTS: '100' }), start({ RATE_LIMIT_MAX_REQUESTS: '100' })];
+    const tenant = unique();
+    const before = await countAdmitted(10, 1, () => isAdmitted(left, tenant, 'usr_1'));
+    const after = await countAdmitted(200, 5, () => isAdmitted(used, tenant, 'usr_1'));
+    expect(before).toBe(10);
+    expect(before + after).toBeLessThanOrEqual(100);
+    expect(before + after).toBeGreaterThanOrEqual(100 - 7);
+  });
+
+  test('twenty daemons: the first request is admitted on each', async () => {
+    const daemons = Array.from({ length: 20 }, () => start({ RATE_LIMIT_MAX_REQUESTS: '100' }));
+    const tenant = unique();
+    expect(await countAdmitted(20, 1, (i) => isAdmitted(daemons[i]!, tenant, 'usr_1'))).toBe(20);
+  });
+
+  test('a tenant is limited over its principals, and its neighbour is not', async () => {
+    const limits = start({ RATE_LIMIT_MAX_REQUESTS: '50', RATE_LIMIT_TENANT_MAX: '80' });
+    const [tenant, other] = [unique(), unique()];
+    expect(await countAdmitted(150, 10, (i) => isAdmitted(limits, tenant, `usr_${i % 3}`))).toBe(80);
+    expect(await isAdmitted(limits, other, 'usr_0')).toBe(true);
+  });
+
+  test('what the tenant refuses does not cost the principal', async () => {
+    const limits = start({ RATE_LIMIT_MAX_REQUESTS: '100', RATE_LIMIT_TENANT_MAX: '10' });
+    const door = await open(limits);
+    const tenant = unique();
+    expect(await countAdmitted(60, 10, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(10);
+    expect((await door.knock('v1', { 'X-Caller': `${tenant}/usr_1` })).headers.get('ratelimit')).toMatch(/"principal";r=90/);
+  });
+
+  test('the window rolls', async () => {
+    const limits = start({ RATE_LIMIT_MAX_REQUESTS: '5', RATE_LIMIT_WINDOW_MS: '1000' });
+    const tenant = unique();
+    expect(await countAdmitted(20, 5, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(5);
+    await sleep(1050);
+    expect(await countAdmitted(20, 5, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(5);
+  });
+
+  test('few requests cost a call of the database', async () => {
+    const faulty = faultyPool();
+    const limits = start({ RATE_LIMIT_MAX_REQUESTS: '10000', RATE_LIMIT_TENANT_MAX: '10000' }, faulty.pool);
+    const tenant = unique();
+    expect(await countAdmitted(5000, 10, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(5000);
+    expect(faulty.state.calls).toBeLessThan(20);
+  });
+
+  test('a refused caller costs none', async () => {
+    const faulty = faultyPool();
+    const limits = start({ RATE_LIMIT_MAX_REQUESTS: '10' }, faulty.pool);
+    const tenant = unique();
+    await countAdmitted(20, 1, () => isAdmitted(limits, tenant, 'usr_1'));
+    const { calls } = faulty.state;
+    expect(await countAdmitted(1000, 10, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(0);
+    expect(faulty.state.calls).toBe(calls);
+  });
+});
+
+describe('/auth', () => {
+  test('two daemons together admit exactly the limit', async () => {
+    const daemons = [start({ RATE_LIMIT_AUTH_MAX: '30' }), start({ RATE_LIMIT_AUTH_MAX: '30' })];
+    const address = unique();
+    expect(await countAdmitted(100, 10, (i) => isAddressAdmitted(daemons[i % 2]!, address))).toBe(30);
+  });
+
+  test('the addresses of one IPv6 customer are one, and those of two are not', async () => {
+    const limits = start({ RATE_LIMIT_AUTH_MAX: '5' });
+    const customer = `2001:db8:${Math.floor(Math.random() * 0xffff).toString(16)}:ab`;
+    const addressOf = (i: number) => `${customer}${i.toString(16).padStart(2, '0')}::${i + 1}`;
+    expect(await countAdmitted(50, 5, (i) => isAddressAdmitted(limits, addressOf(i)))).toBe(5);
+    expect(await isAddressAdmitted(limits, `${customer.slice(0, -2)}ac00::1`)).toBe(true);
+  });
+
+  test('a thousand forged X-Forwarded-For do not raise the quota', async () => {
+    // in memory: other tests knock from this address too
+    const door = await open(start({ RATE_LIMIT_AUTH_MAX: '7' }, { ...pool, embedded: true }));
+    const admitted = await countAdmitted(1000, 20, async (i) => {
+      const forged = { 'X-Forwarded-For': `10.0.${i >> 8}.${i & 255}`, Forwarded: `for=10.1.${i >> 8}.${i & 255}` };
+      return (await door.knock('auth', forged)).status === 200;
+    });
+    expect(admitted).toBe(7);
+  });
+});
+
+describe('the database is away', () => {
+  test('both limits go on in this process, nothing fails, and the log says it once', async () => {
+    const faulty = faultyPool();
+    const { log, lines } = listeningLog();
+    const limits = start({ RATE_LIMIT_MAX_REQUESTS: '50', RATE_LIMIT_AUTH_MAX: '10' }, faulty.pool, log);
+    faulty.state.fault = 'away';
+    const [tenant, address] = [unique(), unique()];
+    expect(await countAdmitted(200, 10, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(50);
+    expect(await countAdmitted(50, 10, () => isAddressAdmitted(limits, address))).toBe(10);
+    expect(lines).toEqual(['rate limits: the shared store is away, this daemon counts for itself']);
+  });
+
+  test('what was admitted meanwhile is charged when it is back', async () => {
+    const faulty = faultyPool();
+    const limits = start({ RATE_LIMIT_MAX_REQUESTS: '100' }, faulty.pool);
+    const other = start({ RATE_LIMIT_MAX_REQUESTS: '100' });
+    const tenant = unique();
+    await countAdmitted(10, 1, () => isAdmitted(limits, tenant, 'usr_1'));
+    faulty.state.fault = 'away';
+    expect(await countAdmitted(40, 5, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(40);
+    faulty.state.fault = 'none';
+    await sleep(1050);
+    const after = await countAdmitted(200, 1, (i) => isAdmitted(i < 20 ? limits : other, tenant, 'usr_1'));
+    expect(50 + after).toBeLessThanOrEqual(100);
+    expect(50 + after).toBeGreaterThanOrEqual(100 - 7);
+  });
+
+  test('a stopped database is waited for once, for a second', async () => {
+    const faulty = faultyPool();
+    const limits = start({ RATE_LIMIT_MAX_REQUESTS: '1000' }, faulty.pool);
+    faulty.state.fault = 'stopped';
+    const tenant = unique();
+    const waits: number[] = [];
+    for (let i = 0; i < 100; i += 1) {
+      const from = performance.now();
+      expect(await isAdmitted(limits, tenant, `usr_${i}`)).toBe(true);
+      waits.push(performance.now() - from);
+    }
+    expect(waits[0]).toBeLessThan(1300);
+    expect(waits.slice(1).filter((ms) => ms > 40)).toHaveLength(0);
+  });
+});
+
+describe('what is kept', () => {
+  test('a hundred thousand addresses and principals do not grow the memory', async () => {
+    const limits = start({}, { ...pool, embedded: true });
+    const round = async (n: number) => {
+      for (let i = 0; i < 25_000; i += 1) {
+        await isAdmitted(limits, `tenant_${n}_${i}`, 'usr_1');
+        await isAddressAdmitted(limits, `address_${n}_${i}`);
+      }
+      return process.memoryUsage().heapUsed;
+    };
+    await round(0);
+    const full = await round(1);
+    expect((await round(2)) - full).toBeLessThan(30e6);
+  }, 60_000);
+
+  test('windows that are over are swept, a bounded batch at a time, and the others are not', async () => {
+    const limits = start({ RATE_LIMIT_WINDOW_MS: '1000' });
+    for (let i = 0; i < 10; i += 1) await isAddressAdmitted(limits, unique());
+    await sleep(1050);
+    const kept = unique();
+    const long = start({ RATE_LIMIT_AUTH_MAX: '1' });
+    expect(await isAddressAdmitted(long, kept)).toBe(true);
+    const swept = await pool.using(async (client) => {
+      const db = dbOf(client, pool.named);
+      const batches = [];
+      do batches.push(await sweepWindows(db, 4));
+      while (batches.at(-1) === 4);
+      return batches;
+    });
+    expect(Math.max(...swept)).toBe(4);
+    expect(swept.reduce((a, b) => a + b)).toBeGreaterThanOrEqual(10);
+    expect(await isAddressAdmitted(start({ RATE_LIMIT_AUTH_MAX: '1' }), kept)).toBe(false);
+  });
+});

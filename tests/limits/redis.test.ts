@@ -1,0 +1,146 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool } from '../../src/db/pool.ts';
+import { createLimits, type Limits } from '../../src/limits/index.ts';
+import { countAdmitted, isAddressAdmitted, isAdmitted, listeningLog, settingsOf, silent } from './door.ts';
+
+const installed = (() => {
+  try {
+    execFileSync('redis-server', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+/** With Redis the limits have no use for the database. */
+const noPool = { using: () => Promise.reject(new Error('the database was asked')) } as unknown as Pool;
+
+(installed ? describe : describe.skip)(
+  `limits shared through Redis${installed ? '' : ' (skipped: no redis-server in PATH)'}`,
+  () => {
+    let port: number;
+    let redis: ChildProcess;
+    const started: Limits[] = [];
+    const start = (env: Record<string, string> = {}, log = silent, url = `redis://127.0.0.1:${port}`): Limits => {
+      const limits = createLimits(settingsOf({ REDIS_URL: url, ...env }), noPool, log);
+      started.push(limits);
+      return limits;
+    };
+    beforeAll(async () => {
+      port = await freePort();
+      redis = await startRedis(port);
+    });
+    afterEach(async () => {
+      for (const limits of started.splice(0)) await limits.stop();
+    });
+    afterAll(() => redis.kill('SIGKILL'));
+
+    test('two daemons together admit the limit: never more, and less by at most one block', async () => {
+      const daemons = [start({ RATE_LIMIT_MAX_REQUESTS: '100' }), start({ RATE_LIMIT_MAX_REQUESTS: '100' })];
+      await warmUp(daemons);
+      const tenant = randomUUID();
+      const admitted = await countAdmitted(400, 20, (i) => isAdmitted(daemons[i % 2]!, tenant, 'usr_1'));
+      expect(admitted).toBeLessThanOrEqual(100);
+      expect(admitted).toBeGreaterThanOrEqual(100 - 7);
+    });
+
+    test('a tenant is limited over its principals and daemons', async () => {
+      const env = { RATE_LIMIT_MAX_REQUESTS: '100', RATE_LIMIT_TENANT_MAX: '160' };
+      const daemons = [start(env), start(env)];
+      await warmUp(daemons);
+      const tenant = randomUUID();
+      const admitted = await countAdmitted(400, 10, (i) => isAdmitted(daemons[i % 2]!, tenant, `usr_${i % 4}`));
+      expect(admitted).toBeLessThanOrEqual(160);
+      expect(admitted).toBeGreaterThanOrEqual(160 - 10);
+    });
+
+    test('/auth admits exactly the limit over two daemons', async () => {
+      const daemons = [start({ RATE_LIMIT_AUTH_MAX: '30' }), start({ RATE_LIMIT_AUTH_MAX: '30' })];
+      await warmUp(daemons);
+      const address = randomUUID();
+      expect(await countAdmitted(100, 10, (i) => isAddressAdmitted(daemons[i % 2]!, address))).toBe(30);
+    });
+
+    test('the window rolls', async () => {
+      const limits = start({ RATE_LIMIT_MAX_REQUESTS: '5', RATE_LIMIT_WINDOW_MS: '1000' });
+      const tenant = randomUUID();
+      expect(await countAdmitted(20, 5, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(5);
+      await sleep(1050);
+      expect(await countAdmitted(20, 5, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(5);
+    });
+
+    test('Redis away from the start: this process counts, and the log says it once', async () => {
+      const { log, lines } = listeningLog();
+      const limits = start({ RATE_LIMIT_MAX_REQUESTS: '50', RATE_LIMIT_AUTH_MAX: '10' }, log, 'redis://127.0.0.1:1');
+      expect(await countAdmitted(200, 10, () => isAdmitted(limits, 'acme', 'usr_1'))).toBe(50);
+      expect(await countAdmitted(50, 10, () => isAddressAdmitted(limits, '192.0.2.1'))).toBe(10);
+      expect(lines).toEqual(['rate limits: the shared store is away, this daemon counts for itself']);
+    });
+
+    test('a Redis that stops answering is waited for briefly, and used again when it is back', async () => {
+      const { log, lines } = listeningLog();
+      const limits = start({ RATE_LIMIT_MAX_REQUESTS: '100' }, log);
+      const tenant = randomUUID();
+      expect(await isAdmitted(limits, tenant, 'usr_0')).toBe(true);
+      redis.kill('SIGSTOP');
+      const from = performance.now();
+      expect(await isAdmitted(limits, tenant, 'usr_1')).toBe(true);
+      expect(performance.now() - from).toBeLessThan(200);
+      expect(await countAdmitted(60, 10, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(60);
+      redis.kill('SIGCONT');
+      const other = start({ RATE_LIMIT_MAX_REQUESTS: '100' });
+      await warmUp([other]);
+      await sleep(1200);
+      expect(await isAdmitted(limits, tenant, 'usr_2')).toBe(true);
+      const rest = await countAdmitted(200, 1, (i) => isAdmitted(i < 30 ? limits : other, tenant, 'usr_1'));
+      expect(61 + rest).toBeLessThanOrEqual(100);
+      expect(lines).toEqual([
+        'rate limits: the shared store is away, this daemon counts for itself',
+        'rate limits: the shared store is back',
+      ]);
+    });
+
+    test('a Redis that died and came back empty goes on as the shared store', async () => {
+      const daemons = [start({ RATE_LIMIT_AUTH_MAX: '10' }), start({ RATE_LIMIT_AUTH_MAX: '10' })];
+      await warmUp(daemons);
+      redis.kill('SIGKILL');
+      await once(redis, 'exit');
+      expect(await isAddressAdmitted(daemons[0]!, randomUUID())).toBe(true);
+      redis = await startRedis(port);
+      await sleep(2500);
+      await warmUp(daemons);
+      const address = randomUUID();
+      expect(await countAdmitted(40, 4, (i) => isAddressAdmitted(daemons[i % 2]!, address))).toBe(10);
+    });
+
+    /** The first connection takes its time, and until then each daemon would count for itself. */
+    async function warmUp(daemons: Limits[]): Promise<void> {
+      for (const daemon of daemons) await isAddressAdmitted(daemon, randomUUID());
+      await sleep(100);
+    }
+  },
+);
+
+async function startRedis(port: number): Promise<ChildProcess> {
+  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  let said = '';
+  for await (const part of child.stdout!) {
+    said += part;
+    if (said.includes('Ready to accept connections')) break;
+  }
+  return child;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
