@@ -139,7 +139,7 @@ describe('refreshing', () => {
       expect((await call('GET', '/auth/me', { token: body.access_token })).status).toBe(200);
   });
 
-  test.each([['amr.x.ref_0.y'], ['nonsense'], ['amr.acme.ref_00000000000000000000000000.' + 'a'.repeat(43)]])(
+  test.each([['amr.x.ref_0.y'], ['nonsense'], [`amr.acme.ref_00000000000000000000000000.${'a'.repeat(43)}`]])(
     'with %s is 401',
     async (token) => {
       expect((await refresh(token)).status).toBe(401);
