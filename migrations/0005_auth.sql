@@ -494,11 +494,14 @@ end $$;
 create function let_erase(p_table regclass) returns void
 language plpgsql
 as $$
+declare
+  v_rule text := 'tenant_id = (select tenant_deleting())';
 begin
-  execute format(
-    'create policy eraser_deletes on %s to agent_memory_eraser using (tenant_id = (select %s()) %s)', p_table,
-    case when p_table = 'tenants'::regclass then 'current_tenant' else 'tenant_deleting' end,
-    case when p_table = 'tenants'::regclass then 'and state = ''deleting''' else '' end);
+  if p_table = 'tenants'::regclass then
+    v_rule := 'tenant_id = (select current_tenant()) and state = ''deleting''';
+  end if;
+  execute format('create policy eraser_finds on %s for select to agent_memory_eraser using (%s)', p_table, v_rule);
+  execute format('create policy eraser_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
 revoke execute on function let_erase(regclass) from public;

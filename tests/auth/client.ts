@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+
+export const PASSWORD = 'Correct-horse-9-battery';
+
+export interface Answer {
+  status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of an answer
+  body: any;
+  headers: Headers;
+}
+
+export interface Ask {
+  body?: unknown;
+  /** An access token. */
+  token?: string;
+  key?: string;
+  headers?: Record<string, string>;
+}
+
+export type Call = (method: string, path: string, ask?: Ask) => Promise<Answer>;
+
+export const clientOf =
+  (url: string): Call =>
+  async (method, path, { body, token, key, headers } = {}) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: {
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...(key !== undefined && { 'x-api-key': key }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text), headers: response.headers };
+  };
+
+export const someTenant = (): string => `t-${randomBytes(6).toString('hex')}`;
+
+/** A new tenant's owner, logged in. */
+export async function makeOwner(call: Call, tenant_id = someTenant(), username = 'olga') {
+  const { status, body } = await call('POST', '/auth/register', { body: { username, password: PASSWORD, tenant_id } });
+  if (status !== 201) throw new Error(`not registered: ${status} ${JSON.stringify(body)}`);
+  return { tenant_id, token: body.access_token as string, refresh_token: body.refresh_token as string, user: body.user };
+}
+
+/** Someone who joins by an invite, logged in. */
+export async function makeUser(call: Call, by: { tenant_id: string; token: string }, role: string, username: string) {
+  const invite = await call('POST', '/auth/invites', { token: by.token, body: { role } });
+  const { status, body } = await call('POST', '/auth/register', {
+    body: { username, password: PASSWORD, tenant_id: by.tenant_id, invite: invite.body.invite },
+  });
+  if (status !== 201) throw new Error(`not registered: ${status} ${JSON.stringify(body)}`);
+  return {
+    tenant_id: by.tenant_id,
+    token: body.access_token as string,
+    refresh_token: body.refresh_token as string,
+    user: body.user,
+  };
+}

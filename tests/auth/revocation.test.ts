@@ -1,0 +1,106 @@
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { onEmbedded } from '../support/database.ts';
+import { type Call, clientOf, makeOwner, makeUser, PASSWORD } from './client.ts';
+
+const TTL_MS = 1000;
+let first: TestDaemon;
+let call: Call;
+beforeAll(async () => {
+  first = await startTestDaemon({ CREDENTIAL_TTL_MS: String(TTL_MS) });
+  call = clientOf(first.url);
+});
+afterAll(() => first.stop());
+
+const refresh = (refresh_token: string, by = call) => by('POST', '/auth/refresh', { body: { refresh_token } });
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+test('a refresh token used again after its grace ends the whole session, and that lasts although the request is refused', async () => {
+  const { refresh_token } = await makeOwner(call);
+  const next = (await refresh(refresh_token)).body;
+  expect((await call('GET', '/auth/me', { token: next.access_token })).status).toBe(200);
+  await sleep(10_200);
+  expect((await refresh(refresh_token)).status).toBe(401);
+  expect((await call('GET', '/auth/me', { token: next.access_token })).status).toBe(401);
+  expect((await refresh(next.refresh_token)).status).toBe(401);
+});
+
+/** Two daemons share a database only where it takes more than one connection. */
+const onTwoDaemons = (onEmbedded() ? test.skip : test).each<
+  [string, (owner: Person, member: Person, key: Key) => Promise<unknown>]
+>([
+  ['a log-out', (_, { refresh_token }) => call('POST', '/auth/logout', { body: { refresh_token } })],
+  ['a disabled user', ({ token }, { user }) => call('PATCH', `/auth/users/${user.user_id}`, { token, body: { disabled: true } })],
+  ['a deleted tenant', ({ token, tenant_id }) => call('DELETE', '/v1/tenant', { token, body: { confirm: tenant_id } })],
+]);
+type Person = Awaited<ReturnType<typeof makeUser>>;
+interface Key {
+  key_id: string;
+  api_key: string;
+}
+
+async function twoDaemons(work: (elsewhere: Call) => Promise<void>) {
+  const second = await startTestDaemon({ CREDENTIAL_TTL_MS: String(TTL_MS) }, first.env);
+  await work(clientOf(second.url)).finally(() => second.stop());
+}
+
+async function people() {
+  const owner = await makeOwner(call);
+  const member = await makeUser(call, owner, 'member', 'mia');
+  const key: Key = (
+    await call('POST', '/auth/api-keys', { token: member.token, body: { name: 'k', role: 'member', scopes: ['read'] } })
+  ).body;
+  return { owner, member, key };
+}
+
+onTwoDaemons('%s is obeyed by another daemon within the time it trusts what it knows', async (_, revoke) =>
+  twoDaemons(async (elsewhere) => {
+    const { owner, member, key } = await people();
+    const seen = async () => (await elsewhere('GET', '/auth/me', { token: member.token })).status;
+    expect(await seen()).toBe(200);
+    await revoke(owner, member, key);
+    expect((await call('GET', '/auth/me', { token: member.token })).status).toBe(401);
+    await sleep(TTL_MS + 50);
+    expect(await seen()).toBe(401);
+  }),
+);
+
+(onEmbedded() ? test.skip : test)(
+  'so are a revoked key, a changed role, and a new password, whose new token works there at once',
+  async () =>
+    twoDaemons(async (elsewhere) => {
+      const { owner, member, key } = await people();
+      const meBy = (token: string) => elsewhere('GET', '/auth/me', { token });
+      expect((await elsewhere('GET', '/auth/me', { key: key.api_key })).status).toBe(200);
+      expect((await meBy(member.token)).body.role).toBe('member');
+      await call('DELETE', `/auth/api-keys/${key.key_id}`, { token: member.token });
+      await call('PATCH', `/auth/users/${member.user.user_id}`, { token: owner.token, body: { role: 'reader' } });
+      await sleep(TTL_MS + 50);
+      expect((await elsewhere('GET', '/auth/me', { key: key.api_key })).status).toBe(401);
+      expect((await meBy(member.token)).body.role).toBe('reader');
+      const { token } = (await call('POST', `/auth/users/${member.user.user_id}/password-reset`, { token: owner.token })).body;
+      await call('POST', '/auth/password-reset', { body: { token, new_password: 'A-whole-new-word-4' } });
+      const body = { tenant_id: owner.tenant_id, username: 'mia', password: 'A-whole-new-word-4' };
+      const fresh = (await call('POST', '/auth/login', { body })).body;
+      expect((await meBy(fresh.access_token)).status).toBe(200);
+      await sleep(TTL_MS + 50);
+      expect((await meBy(member.token)).status).toBe(401);
+    }),
+);
+
+(onEmbedded() ? test.skip : test)('daemons share the back-off, refresh each other’s sessions and join races as one', async () =>
+  twoDaemons(async (elsewhere) => {
+    const { tenant_id, refresh_token } = await makeOwner(call);
+    const both = (i: number) => (i % 2 === 0 ? call : elsewhere);
+    const refreshed = await Promise.all(Array.from({ length: 10 }, (_, i) => refresh(refresh_token, both(i))));
+    expect(new Set(refreshed.map(({ body }) => body.refresh_token)).size).toBe(1);
+    const guesses = await Promise.all(
+      Array.from({ length: 30 }, (_, i) =>
+        both(i)('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: `guess-number-${i}` } }),
+      ),
+    );
+    expect(guesses.filter(({ status }) => status === 401)).toHaveLength(10);
+    expect((await both(1)('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: PASSWORD } })).status).toBe(
+      429,
+    );
+  }),
+);

@@ -1,0 +1,90 @@
+import { FREE_PER_ACCOUNT, FREE_PER_ADDRESS, networkOf, throttleKeys } from '../../src/auth/throttle.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { type Call, clientOf, makeOwner, PASSWORD, someTenant } from './client.ts';
+
+let daemon: TestDaemon;
+let call: Call;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ TRUST_PROXY_HOPS: '1' });
+  call = clientOf(daemon.url);
+});
+afterAll(() => daemon.stop());
+
+const attempt = (from: string, tenant_id: string, password: string, username = 'olga') =>
+  call('POST', '/auth/login', { headers: { 'x-forwarded-for': from }, body: { tenant_id, username, password } });
+const guess = (from: string, tenant_id: string, i: number, username?: string) =>
+  attempt(from, tenant_id, `guess-number-${i}`, username);
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const statusesOf = (answers: { status: number }[]) => answers.map(({ status }) => status).sort();
+
+test('guesses in parallel are counted before a password is looked at; more than are free are 429', async () => {
+  const { tenant_id } = await makeOwner(call);
+  const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => guess('192.0.2.1', tenant_id, i)));
+  expect(statusesOf(answers)).toEqual([...Array(FREE_PER_ACCOUNT).fill(401), ...Array(40 - FREE_PER_ACCOUNT).fill(429)]);
+  const limited = answers.find(({ status }) => status === 429)!;
+  expect(limited.headers.get('retry-after')).toBe('1');
+});
+
+test('while an account backs off, its owner gets in from another address, and the right password is not tried from there', async () => {
+  const { tenant_id } = await makeOwner(call);
+  for (let i = 0; i < FREE_PER_ACCOUNT; i += 1) await guess('192.0.2.2', tenant_id, i);
+  expect((await attempt('192.0.2.2', tenant_id, PASSWORD)).status).toBe(429);
+  expect((await attempt('198.51.100.2', tenant_id, PASSWORD)).status).toBe(200);
+});
+
+test('each failure after the free ones doubles the wait; success ends it', async () => {
+  const { tenant_id } = await makeOwner(call);
+  for (let i = 0; i < FREE_PER_ACCOUNT; i += 1) await guess('192.0.2.3', tenant_id, i);
+  for (const wait of [1, 2]) {
+    const { status, headers } = await guess('192.0.2.3', tenant_id, 50);
+    expect([status, headers.get('retry-after')]).toEqual([429, String(wait)]);
+    await sleep(wait * 1000 + 50);
+    if (wait === 1) expect((await guess('192.0.2.3', tenant_id, 51)).status).toBe(401);
+  }
+  expect((await attempt('192.0.2.3', tenant_id, PASSWORD)).status).toBe(200);
+  expect((await guess('192.0.2.3', tenant_id, 52)).status).toBe(401);
+  expect((await attempt('192.0.2.3', tenant_id, PASSWORD)).status).toBe(200);
+});
+
+test('users and tenants that do not exist are counted the same', async () => {
+  const { tenant_id } = await makeOwner(call);
+  for (const [from, tenant, username] of [
+    ['192.0.2.4', tenant_id, 'nobody'],
+    ['192.0.2.5', someTenant(), 'olga'],
+  ] as const) {
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => guess(from, tenant, i, username)));
+    expect(statusesOf(answers)).toEqual([...Array(FREE_PER_ACCOUNT).fill(401), ...Array(20 - FREE_PER_ACCOUNT).fill(429)]);
+  }
+});
+
+test('an address that tries many accounts backs off too, and the others do not', async () => {
+  const tenant_id = someTenant();
+  const tries = FREE_PER_ADDRESS + 20;
+  for (let at = 0; at < tries; at += 20) {
+    const some = await Promise.all(Array.from({ length: 20 }, (_, i) => guess('192.0.2.6', tenant_id, i, `user${at + i}`)));
+    expect(statusesOf(some)).toEqual(Array(20).fill(at < FREE_PER_ADDRESS ? 401 : 429));
+  }
+  expect((await guess('192.0.2.7', tenant_id, 0, 'user0')).status).toBe(401);
+});
+
+test('guessing the own password with a stolen access token is counted like a log-in', async () => {
+  const { token } = await makeOwner(call);
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      call('PUT', '/auth/me/password', {
+        token,
+        headers: { 'x-forwarded-for': '192.0.2.8' },
+        body: { current_password: `guess-number-${i}`, new_password: 'Another-good-one-7' },
+      }),
+    ),
+  );
+  expect(statusesOf(answers)).toEqual([...Array(FREE_PER_ACCOUNT).fill(403), ...Array(20 - FREE_PER_ACCOUNT).fill(429)]);
+});
+
+test('an IPv6 network counts as one address, and an IPv4 address as itself however it is written', () => {
+  expect(networkOf('2001:db8:1:2:3::1')).toBe(networkOf('2001:db8:1:2:ffff::9'));
+  expect(networkOf('2001:db8:1:2::1')).not.toBe(networkOf('2001:db8:1:3::1'));
+  expect(networkOf('::ffff:192.0.2.1')).toBe(networkOf('192.0.2.1'));
+  expect(networkOf('192.0.2.1')).not.toBe(networkOf('192.0.2.2'));
+  expect(throttleKeys('T', 'Olga', '192.0.2.1')).toEqual(throttleKeys('t', 'oLGA', '::ffff:192.0.2.1'));
+});
