@@ -5,9 +5,10 @@ import { type AuthSettings, openLogin } from './login.ts';
 import type { Caller } from './principal.ts';
 import { authRoutes } from './routes.ts';
 
-export { type AuthSettings, openLogin, register } from './login.ts';
+export { type AuthSettings, logOut, openLogin, register } from './login.ts';
 export * from './principal.ts';
 export { tenantId } from './schemas.ts';
+export { makeResetFor } from './users.ts';
 export * from './visibility.ts';
 
 export interface Auth {

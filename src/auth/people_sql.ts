@@ -19,6 +19,12 @@ export const listUsers = (db: Db, tenant_id: string, after: string, limit: numbe
     limit,
   ]);
 
+export const findEnabledUser = (db: Db, tenant_id: string, username: string): Promise<User | undefined> =>
+  db.row(`select ${userColumns} from users where tenant_id = $1 and lower(username) = lower($2) and disabled_at is null`, [
+    tenant_id,
+    username,
+  ]);
+
 /** Locks the owners too, always first and in one order: two of them cannot demote each other at once. */
 export async function lockUser(
   db: Db,

@@ -1,8 +1,9 @@
+import type { Tenant } from '../db/tenant.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { assertNotAbove } from './grants.ts';
 import type { Login } from './login.ts';
-import { endSessions, insertReset, listUsers, lockUser, updateUser } from './people_sql.ts';
+import { endSessions, findEnabledUser, insertReset, listUsers, lockUser, updateUser } from './people_sql.ts';
 import { type Caller, type Role, route } from './principal.ts';
 import { listQuery, reset, type User, user, userPage, userParams, userPatch } from './schemas.ts';
 import { makeSecret } from './secrets.ts';
@@ -83,6 +84,17 @@ function makeReset({ tenant, principal }: Caller, user_id: string) {
     assertEnabled(user);
     const expires_at = await insertReset(db, tenant.id, secret, user_id, principal.id, RESET_TTL_S);
     return { reset_id: secret.id, token: secret.text, user_id, expires_at };
+  });
+}
+
+/** The operator's way in for someone who lost their password and has nobody above them. */
+export function makeResetFor(tenant: Tenant, username: string) {
+  const secret = makeSecret('rst', tenant.id);
+  return tenant.write(async (db) => {
+    const user = await findEnabledUser(db, tenant.id, username);
+    if (!user) return undefined;
+    const expires_at = await insertReset(db, tenant.id, secret, user.user_id, 'operator', RESET_TTL_S);
+    return { token: secret.text, user_id: user.user_id, expires_at };
   });
 }
 

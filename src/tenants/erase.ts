@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Tenants } from '../db/tenant.ts';
+import type { Tenant, Tenants } from '../db/tenant.ts';
 import type { Logger } from '../log.ts';
 import { eraseBatch, listTenants, type Progress } from './sql.ts';
 
@@ -20,17 +20,23 @@ export interface Erasures {
   stop(): Promise<void>;
 }
 
+/** Until nothing is left but the name, or it is told to stop between two batches. */
+export async function eraseNow(tenant: Tenant, keep_name_s = KEEP_NAME_S, stopped = () => false): Promise<Progress> {
+  let progress: Progress = 'more';
+  while (progress === 'more' && !stopped()) {
+    progress = await eraseBatch(tenant, BATCH_MS, keep_name_s);
+    if (progress === 'more') await sleep(PAUSE_MS);
+  }
+  return progress;
+}
+
 export function startErasures(tenants: Tenants, log: Logger, keep_name_s = KEEP_NAME_S): Erasures {
   const running = new Map<string, Promise<void>>();
   let stopped = false;
 
   async function eraseAll(tenant_id: string): Promise<void> {
     try {
-      let progress: Progress = 'more';
-      while (progress === 'more' && !stopped) {
-        progress = await eraseBatch(tenants(tenant_id), BATCH_MS, keep_name_s);
-        if (progress === 'more') await sleep(PAUSE_MS);
-      }
+      const progress = await eraseNow(tenants(tenant_id), keep_name_s, () => stopped);
       if (progress === 'gone') log.info({ tenant_id }, 'a deleted tenant is erased');
     } catch (err) {
       if (!stopped) log.warn({ err, tenant_id }, 'an erasure was interrupted; it is taken up again');

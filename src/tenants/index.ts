@@ -1,3 +1,3 @@
-export { type Erasures, startErasures } from './erase.ts';
+export { type Erasures, eraseNow, startErasures } from './erase.ts';
 export { tenantRoutes } from './routes.ts';
-export { closeTenant, setQuota, setSuspended } from './sql.ts';
+export { closeTenant, listTenants, setQuota, setSuspended } from './sql.ts';

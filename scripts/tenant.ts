@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto';
+import { createInterface } from 'node:readline/promises';
+import { Command } from 'commander';
+import { logOut, makeResetFor, openLogin, register } from '../src/auth/index.ts';
+import { loadConfig } from '../src/config.ts';
+import { type Database, openDatabase } from '../src/db/index.ts';
+import type { Tenant } from '../src/db/tenant.ts';
+import { Problem } from '../src/http/problem.ts';
+import { createLogger } from '../src/log.ts';
+import { closeTenant, eraseNow, listTenants, setQuota, setSuspended } from '../src/tenants/index.ts';
+
+// What the operator does to tenants; REGISTRATION=closed does not bind them. Secrets go to stdout once and nowhere else.
+
+const program = new Command('npm run tenant --').description('Makes, lists, bounds, suspends and deletes tenants.');
+
+program
+  .command('create <tenant>')
+  .description(
+    'makes a tenant and its owner; the password comes from TENANT_PASSWORD or standard input, is asked for, or with neither is made and printed once',
+  )
+  .requiredOption('--username <name>', 'the owner')
+  .option('--email <address>')
+  .action((tenant_id: string, options: { username: string; email?: string }) => create(tenant_id, options));
+program.command('list').description('names and states').action(list);
+program
+  .command('quota <tenant>')
+  .description('bounds what a tenant may store')
+  .requiredOption('--max-bytes <n>', 'bytes, or `none`')
+  .action((tenant_id: string, { maxBytes }: { maxBytes: string }) => quota(tenant_id, maxBytes));
+program
+  .command('suspend <tenant>')
+  .description('refuses every credential of the tenant, until `resume`; daemons obey within a minute')
+  .action((tenant_id: string) =>
+    change(tenant_id, (tenant) => tenant.write((db) => setSuspended(db, tenant.id, true)), 'suspended'),
+  );
+program
+  .command('resume <tenant>')
+  .description('ends a suspension')
+  .action((tenant_id: string) =>
+    change(tenant_id, (tenant) => tenant.write((db) => setSuspended(db, tenant.id, false)), 'active'),
+  );
+program
+  .command('reset-password <tenant>')
+  .description('makes a token with which a user sets a new password (POST /auth/password-reset), good for an hour')
+  .requiredOption('--username <name>')
+  .action((tenant_id: string, { username }: { username: string }) => resetPassword(tenant_id, username));
+program
+  .command('delete <tenant>')
+  .description('deletes a tenant with all that it holds')
+  .requiredOption('--confirm <tenant>', 'its name again')
+  .action((tenant_id: string, { confirm }: { confirm: string }) => remove(tenant_id, confirm));
+
+program.parseAsync().catch((error: Error) => {
+  console.error(`error: ${error instanceof Problem ? faultOf(error) : error.message}`);
+  process.exitCode = 1;
+});
+
+const faultOf = (problem: Problem) =>
+  [problem.message, ...(problem.errors ?? []).map(({ pointer, detail }) => `${pointer}: ${detail}`)].join('\n  ');
+
+const log = createLogger('warn', 'tenant');
+
+async function onDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
+  const database = await openDatabase(loadConfig(), log);
+  try {
+    return await work(database);
+  } finally {
+    await database.close();
+  }
+}
+
+async function create(tenant_id: string, { username, email }: { username: string; email?: string }): Promise<void> {
+  const { password, generated } = await passwordOf(username);
+  await onDatabase(async ({ tenants }) => {
+    const config = loadConfig();
+    // Registering logs in too; here nobody wants the tokens, so they are never shown and their session is ended.
+    const login = openLogin({ ...config, JWT_SECRET: config.JWT_SECRET ?? 'unused' }, tenants);
+    const origin = { address: 'the command line', req: { headers: {} } };
+    const { user, refresh_token } = await register(login, { tenant_id, username, password, email }, origin, true).catch(explain);
+    await logOut(login, refresh_token);
+    console.log(JSON.stringify({ ...user, ...(generated && { password }) }));
+  });
+}
+
+function explain(error: unknown): never {
+  if (error instanceof Problem && error.type === 'forbidden') throw new Error('a tenant of this name exists already');
+  throw error;
+}
+
+async function list(): Promise<void> {
+  await onDatabase(async ({ tenants }) => {
+    const page = 1000;
+    for (let after: string | undefined = ''; after !== undefined; ) {
+      const rows: { tenant_id: string; state: string }[] = await listTenants(tenants(''), after, page);
+      for (const { tenant_id, state } of rows) console.log(`${tenant_id}  ${state}`);
+      after = rows.length === page ? rows.at(-1)!.tenant_id : undefined;
+    }
+  });
+}
+
+async function change(tenant_id: string, work: (tenant: Tenant) => Promise<number>, state: string): Promise<void> {
+  const touched = await onDatabase(({ tenants }) => work(tenants(tenant_id)));
+  if (touched === 0) throw new Error(`there is no tenant ${tenant_id}`);
+  console.log(`${tenant_id}  ${state}`);
+}
+
+async function quota(tenant_id: string, text: string): Promise<void> {
+  if (text !== 'none' && !/^\d{1,15}$/.test(text)) throw new Error('--max-bytes takes a whole number, or `none`');
+  const bytes = text === 'none' ? null : Number(text);
+  await change(tenant_id, (tenant) => tenant.write((db) => setQuota(db, tenant.id, bytes)), `max_bytes ${text}`);
+}
+
+async function resetPassword(tenant_id: string, username: string): Promise<void> {
+  const reset = await onDatabase(({ tenants }) => makeResetFor(tenants(tenant_id), username));
+  if (!reset) throw new Error(`the tenant ${tenant_id} has no enabled user ${username}`);
+  console.log(JSON.stringify(reset));
+}
+
+async function remove(tenant_id: string, confirm: string): Promise<void> {
+  if (confirm !== tenant_id) throw new Error('--confirm does not name the same tenant');
+  await onDatabase(async ({ tenants }) => {
+    if ((await tenants(tenant_id).write((db) => closeTenant(db, tenant_id))) === 0)
+      throw new Error(`there is no tenant ${tenant_id}`);
+    await eraseNow(tenants(tenant_id));
+  });
+  console.log(`${tenant_id}  deleted; its name is free in a few minutes`);
+}
+
+async function passwordOf(username: string): Promise<{ password: string; generated: boolean }> {
+  const given = process.env.TENANT_PASSWORD || (await (process.stdin.isTTY ? ask(`Password of ${username}: `) : readInput()));
+  return { password: given || randomBytes(18).toString('base64url'), generated: !given };
+}
+
+async function readInput(): Promise<string> {
+  let text = '';
+  for await (const part of process.stdin.setEncoding('utf8')) text += part;
+  return text.replace(/\r?\n$/, '');
+}
+
+/** What is typed is not shown. */
+async function ask(question: string): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
+  const answer = terminal.question(question);
+  (terminal as unknown as { _writeToOutput(text: string): void })._writeToOutput = () => undefined;
+  try {
+    return await answer;
+  } finally {
+    terminal.close();
+    process.stderr.write('\n');
+  }
+}
