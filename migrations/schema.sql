@@ -1,5 +1,52 @@
 -- What the migrations amount to, for reading: made by `npm run schema`, checked in CI, never run.
 
+-- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.apply_reset(p_tenant text, p_reset text, p_hash bytea, p_password_hash text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_user text;
+begin
+  perform enter_tenant(p_tenant);
+  select g.user_id into v_user from good_reset(p_tenant, p_reset, p_hash) g;
+  update password_resets r set used_at = now()
+  where r.tenant_id = p_tenant and r.reset_id = p_reset and r.used_at is null and v_user is not null;
+  if not found then
+    return false;
+  end if;
+  update users u set password_hash = p_password_hash, generation = u.generation + 1 where u.tenant_id = p_tenant and u.user_id = v_user;
+  update sessions s set revoked_at = now() where s.tenant_id = p_tenant and s.user_id = v_user and s.revoked_at is null;
+  delete from password_resets r where r.tenant_id = p_tenant and r.user_id = v_user and r.reset_id <> p_reset;
+  return true;
+end $$;
+
+-- Name: begin_login(text, text, bytea, bytea, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.begin_login(p_tenant text, p_username text, p_account bytea, p_address bytea, p_free_account integer, p_free_address integer) RETURNS TABLE(wait_s integer, user_id text, username text, password_hash text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_wait numeric;
+begin
+  perform enter_tenant(p_tenant);
+  -- The sweep: every attempt adds two rows at most and takes away up to eight that are over.
+  delete from login_failures where key_hash in (
+    select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
+  select extract(epoch from max(f.blocked_until) - clock_timestamp()) into v_wait
+  from login_failures f where f.key_hash in (p_account, p_address);
+  if coalesce(v_wait, 0) <= 0 and count_failure(p_account, p_free_account) and count_failure(p_address, p_free_address) then
+    return query
+    select 0, u.user_id, u.username, u.password_hash
+    from (select 1) as always
+    left join users u on u.tenant_id = p_tenant and lower(u.username) = lower(p_username) and u.disabled_at is null
+      and exists (select from tenants t where t.tenant_id = p_tenant and t.state = 'active');
+  else
+    return query select greatest(1, ceil(coalesce(v_wait, 1)))::int, null::text, null::text, null::text;
+  end if;
+end $$;
+
 -- Name: commit_units(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone)
@@ -125,17 +172,242 @@ begin
   order by p.ord;
 end $_$;
 
+-- Name: count_failure(bytea, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.count_failure(p_key bytea, p_free integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into login_failures as f (key_hash, failures, blocked_until, expires_at)
+  values (p_key, 1, null, clock_timestamp() + interval '15 minutes')
+  on conflict (key_hash) do update set
+    failures = case when f.expires_at <= clock_timestamp() then 1 else least(f.failures + 1, 1000) end,
+    blocked_until = case
+      when f.expires_at > clock_timestamp() and f.failures + 1 >= p_free
+        then clock_timestamp() + interval '1 second' * least(60, 2 ^ least(f.failures + 1 - p_free, 6))
+    end,
+    expires_at = clock_timestamp() + interval '15 minutes'
+  where f.blocked_until is null or f.blocked_until <= clock_timestamp();
+  return found;
+end $$;
+
 -- Name: current_tenant(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.current_tenant() RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ select nullif(current_setting('app.tenant_id', true), '') $$;
 
+-- Name: end_session(text, text, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_session(p_tenant text, p_token text, p_hash bytea) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_session text;
+begin
+  perform enter_tenant(p_tenant);
+  update sessions s set revoked_at = now()
+  from refresh_tokens r
+  where r.tenant_id = p_tenant and r.token_id = p_token and r.secret_hash = p_hash
+    and s.tenant_id = p_tenant and s.session_id = r.session_id and s.revoked_at is null
+  returning s.session_id into v_session;
+  return v_session;
+end $$;
+
 -- Name: enter_tenant(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.enter_tenant(p_tenant text) RETURNS void
     LANGUAGE sql
     AS $$ select set_config('role', 'agent_memory_app', true), set_config('app.tenant_id', p_tenant, true) $$;
+
+-- Name: erase_rows(integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.erase_rows(p_ms integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public'
+    AS $_$
+declare
+  v_end timestamptz := clock_timestamp() + interval '1 millisecond' * p_ms;
+  v_tenant text := current_tenant();
+  v_table record;
+  v_count bigint;
+begin
+  for v_table in
+    select
+      c.oid::regclass as name,
+      case when exists (select from pg_attribute a where a.attrelid = c.oid and a.attstorage = 'e') then 4 else 500 end as batch
+    from pg_policy p join pg_class c on c.oid = p.polrelid
+    where p.polname = 'eraser_deletes' and c.relname <> 'tenants'
+    order by c.relname <> 'tenant_clocks', c.relname
+  loop
+    loop
+      if clock_timestamp() > v_end then
+        return true;
+      end if;
+      execute format('delete from %s where ctid = any (array(select ctid from %1$s where tenant_id = $1 limit $2))', v_table.name)
+      using v_tenant, v_table.batch;
+      get diagnostics v_count = row_count;
+      exit when v_count < v_table.batch;
+    end loop;
+  end loop;
+  return false;
+end $_$;
+
+ALTER FUNCTION public.erase_rows(p_ms integer) OWNER TO agent_memory_eraser;
+
+-- Name: erase_tenant(text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.erase_tenant(p_tenant text, p_ms integer, p_keep_name_s integer) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  if not exists (select from tenants t where t.tenant_id = p_tenant) then
+    return 'gone';
+  elsif erase_rows(p_ms) then
+    return 'more';
+  end if;
+  return case when erase_tenant_row(p_keep_name_s) then 'gone' else 'empty' end;
+end $$;
+
+-- Name: erase_tenant_row(integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.erase_tenant_row(p_after_s integer) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public'
+    AS $$
+  with gone as (
+    delete from tenants
+    where tenant_id = current_tenant() and state = 'deleting' and deleting_since < now() - interval '1 second' * p_after_s
+    returning 1)
+  select exists (select from gone)
+$$;
+
+ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
+
+-- Name: finish_login(text, text, text, text, jsonb, bytea, bytea, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.finish_login(p_tenant text, p_user text, p_hash text, p_new_hash text, p_session jsonb, p_account bytea, p_address bytea, p_free_address integer) RETURNS TABLE(user_id text, username text, role text, generation integer)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  update users u set password_hash = coalesce(p_new_hash, u.password_hash)
+  where u.tenant_id = p_tenant and u.user_id = p_user and u.password_hash = p_hash and u.disabled_at is null
+  returning u.user_id, u.username, u.role, u.generation;
+  if found then
+    perform forgive(p_account, p_address, p_free_address);
+    perform open_session(p_tenant, p_user, p_session);
+  end if;
+end $$;
+
+-- Name: forgive(bytea, bytea, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forgive(p_account bytea, p_address bytea, p_free_address integer) RETURNS void
+    LANGUAGE sql
+    AS $$
+  delete from login_failures where key_hash = p_account;
+  update login_failures set
+    failures = greatest(failures - 1, 0),
+    blocked_until = case when failures - 1 >= p_free_address then blocked_until end
+  where key_hash = p_address;
+$$;
+
+-- Name: role_rank(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
+
+-- Name: invites; Type: TABLE; Schema: public
+
+CREATE TABLE public.invites (
+    tenant_id text NOT NULL,
+    invite_id text NOT NULL,
+    secret_hash bytea NOT NULL,
+    role text NOT NULL,
+    username text,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    used_by text,
+    CONSTRAINT invites__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.invites FORCE ROW LEVEL SECURITY;
+
+-- Name: good_invite(text, text, bytea, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.good_invite(p_tenant text, p_invite text, p_hash bytea, p_username text) RETURNS SETOF public.invites
+    LANGUAGE sql
+    AS $$
+  select i.*
+  from invites i
+  join users u on u.tenant_id = i.tenant_id and u.user_id = i.created_by
+  where i.tenant_id = p_tenant and i.invite_id = p_invite and i.secret_hash = p_hash
+    and i.used_at is null and i.expires_at > now()
+    and (i.username is null or lower(i.username) = lower(p_username))
+    and u.disabled_at is null and role_rank(u.role) >= greatest(role_rank(i.role), role_rank('admin'))
+    and exists (select from tenants t where t.tenant_id = i.tenant_id and t.state = 'active')
+$$;
+
+-- Name: good_reset(text, text, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.good_reset(p_tenant text, p_reset text, p_hash bytea) RETURNS TABLE(user_id text, username text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select u.user_id, u.username
+  from password_resets r
+  join users u on u.tenant_id = r.tenant_id and u.user_id = r.user_id and u.disabled_at is null
+  join tenants t on t.tenant_id = r.tenant_id and t.state = 'active'
+  where r.tenant_id = p_tenant and r.reset_id = p_reset and r.secret_hash = p_hash
+    and r.used_at is null and r.expires_at > now();
+end $$;
+
+-- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  update api_keys k set used_at = now()
+  where k.tenant_id = p_tenant and k.key_id = p_key and k.secret_hash = p_hash and k.revoked_at is null
+    and (k.used_at is null or k.used_at < now() - interval '5 minutes');
+  return query
+  select
+    k.secret_hash,
+    case when role_rank(u.role) < role_rank(k.role) then u.role else k.role end,
+    k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
+  from api_keys k
+  join users u on u.tenant_id = k.tenant_id and u.user_id = k.created_by
+  join tenants t on t.tenant_id = k.tenant_id
+  where k.tenant_id = p_tenant and k.key_id = p_key
+    and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+    and u.disabled_at is null and (k.user_id = u.subject or role_rank(u.role) >= role_rank('admin'))
+    and t.state = 'active';
+end $$;
+
+-- Name: let_erase(regclass); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.let_erase(p_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  execute format(
+    'create policy eraser_deletes on %s to agent_memory_eraser using (tenant_id = (select %s()) %s)', p_table,
+    case when p_table = 'tenants'::regclass then 'current_tenant' else 'tenant_deleting' end,
+    case when p_table = 'tenants'::regclass then 'and state = ''deleting''' else '' end);
+  execute format('grant select, delete on %s to agent_memory_eraser', p_table);
+end $$;
 
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
@@ -145,6 +417,44 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
     AS $$ select t.tenant_id, t.state from public.tenants t where t.tenant_id > p_after order by t.tenant_id limit p_limit $$;
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
+
+-- Name: may_register(text, boolean, text, bytea, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.may_register(p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_username text) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  if p_invite is null then
+    return case when p_open and not exists (select from tenants t where t.tenant_id = p_tenant) then 'ok' else 'refused' end;
+  elsif not exists (select from good_invite(p_tenant, p_invite, p_hash, p_username)) then
+    return 'refused';
+  end if;
+  return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
+end $$;
+
+-- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.open_session(p_tenant text, p_user text, p_session jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into sessions (tenant_id, session_id, user_id, user_agent, address, expires_at)
+  values (
+    p_tenant, p_session ->> 'session_id', p_user, p_session ->> 'user_agent', p_session ->> 'address',
+    now() + interval '1 second' * (p_session ->> 'ttl_s')::int);
+  insert into refresh_tokens (tenant_id, token_id, session_id, secret_hash)
+  values (p_tenant, p_session ->> 'token_id', p_session ->> 'session_id', decode(p_session ->> 'token_hash', 'hex'));
+  -- What is over goes, and a user keeps the 200 sessions used last: log-ins cannot fill the table.
+  delete from sessions s where s.tenant_id = p_tenant and s.session_id in (
+    select o.session_id
+    from sessions o
+    where o.tenant_id = p_tenant and o.user_id = p_user
+      and (o.expires_at < now() or o.revoked_at < now() - interval '7 days' or o.used_at < (
+        select n.used_at from sessions n
+        where n.tenant_id = p_tenant and n.user_id = p_user order by n.used_at desc offset 199 limit 1))
+    limit 20 for update skip locked);
+end $$;
 
 -- Name: passage_vector(regconfig, text, text); Type: FUNCTION; Schema: public
 
@@ -207,6 +517,165 @@ begin
   and e.sensitivity = any (p_sensitivities);
 end $$;
 
+-- Name: register_user(text, boolean, text, bytea, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.register_user(p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_user jsonb, p_session jsonb, p_max_bytes bigint) RETURNS TABLE(status text, role text, generation integer)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_role text := 'owner';
+begin
+  perform enter_tenant(p_tenant);
+  if p_invite is null then
+    if p_open then
+      insert into tenants (tenant_id) values (p_tenant) on conflict do nothing;
+    end if;
+    if not p_open or not found then
+      return query select 'refused', null::text, null::int;
+      return;
+    end if;
+    insert into tenant_clocks (tenant_id, max_bytes) values (p_tenant, p_max_bytes);
+  else
+    perform from invites i where i.tenant_id = p_tenant and i.invite_id = p_invite for update;
+    select i.role into v_role from good_invite(p_tenant, p_invite, p_hash, p_user ->> 'username') i;
+    if not found then
+      return query select 'refused', null::text, null::int;
+      return;
+    end if;
+  end if;
+  insert into users (tenant_id, user_id, username, email, password_hash, role, subject)
+  select p_tenant, u.user_id, u.username, u.email, u.password_hash, v_role, u.username
+  from jsonb_to_record(p_user) as u (user_id text, username text, email text, password_hash text)
+  where not username_taken(p_tenant, u.username)
+  on conflict do nothing;
+  if not found then
+    return query select 'taken', null::text, null::int;
+    return;
+  end if;
+  update invites i set used_at = now(), used_by = p_user ->> 'user_id' where i.tenant_id = p_tenant and i.invite_id = p_invite;
+  perform open_session(p_tenant, p_user ->> 'user_id', p_session);
+  return query select 'ok', v_role, 1;
+end $$;
+
+-- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_token refresh_tokens;
+  v_user users;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_token from refresh_tokens r
+  where r.tenant_id = p_tenant and r.token_id = p_token and r.secret_hash = p_hash for update;
+  select u.* into v_user
+  from sessions s
+  join users u on u.tenant_id = s.tenant_id and u.user_id = s.user_id and u.disabled_at is null
+  join tenants t on t.tenant_id = s.tenant_id and t.state = 'active'
+  where s.tenant_id = p_tenant and s.session_id = v_token.session_id and s.revoked_at is null and s.expires_at > now();
+  if v_user.user_id is null then
+    status := 'refused';
+  elsif v_token.rotated_at is null then
+    status := 'rotated';
+    insert into refresh_tokens (tenant_id, token_id, session_id, secret_hash)
+    values (p_tenant, p_child, v_token.session_id, p_child_hash);
+    update refresh_tokens r set rotated_at = clock_timestamp(), replaced_by = p_child, nonce = p_nonce
+    where r.tenant_id = p_tenant and r.token_id = p_token;
+    update sessions s set used_at = now(), expires_at = now() + interval '1 second' * p_ttl_s
+    where s.tenant_id = p_tenant and s.session_id = v_token.session_id;
+    delete from refresh_tokens r
+    where r.tenant_id = p_tenant and r.session_id = v_token.session_id and r.rotated_at < now() - interval '1 second' * p_ttl_s;
+    v_token.replaced_by := p_child;
+    v_token.nonce := p_nonce;
+  elsif v_token.rotated_at > clock_timestamp() - interval '1 second' * p_grace_s then
+    status := 'grace';
+  else
+    status := 'reuse';
+    update sessions s set revoked_at = now() where s.tenant_id = p_tenant and s.session_id = v_token.session_id;
+  end if;
+  return query
+  select status, v_token.replaced_by, v_token.nonce, v_token.session_id, v_user.user_id, v_user.username, v_user.role, v_user.generation;
+end $$;
+
+-- Name: session_state(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.session_state(p_tenant text, p_session text) RETURNS TABLE(user_id text, username text, role text, subject text, generation integer, expires_at timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  -- sampled: a write in five minutes, not one a request
+  update sessions s set used_at = now()
+  where s.tenant_id = p_tenant and s.session_id = p_session and s.used_at < now() - interval '5 minutes' and s.revoked_at is null;
+  return query
+  select u.user_id, u.username, u.role, u.subject, u.generation, s.expires_at
+  from sessions s
+  join users u on u.tenant_id = s.tenant_id and u.user_id = s.user_id
+  join tenants t on t.tenant_id = s.tenant_id
+  where s.tenant_id = p_tenant and s.session_id = p_session
+    and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
+end $$;
+
+-- Name: take_tokens(text[], integer[], integer[], integer[], integer[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.take_tokens(p_keys text[], p_maxes integer[], p_owed integer[], p_needs integer[], p_spares integer[], p_window_ms integer) RETURNS TABLE(key text, granted integer, left_over integer, ends_in_ms double precision)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := clock_timestamp();
+  v_window interval := p_window_ms * interval '1 millisecond';
+begin
+  -- Makes the rows that are missing and locks the others, in one order for all daemons; `where false` locks without writing.
+  insert into rate_windows as w (key, used, granted, ends_at)
+  select k.key, 0, 0, v_now + v_window
+  from unnest(p_keys) as k (key)
+  order by k.key
+  on conflict (key) do update set used = w.used where false;
+
+  v_now := clock_timestamp();
+  return query
+  with ask as (
+    select a.key, a.max, a.need, a.spare, w.ends_at > v_now as running, a.owed + case when w.ends_at > v_now then w.used else 0 end as used
+    from unnest(p_keys, p_maxes, p_owed, p_needs, p_spares) as a (key, max, owed, need, spare)
+    join rate_windows w on w.key = a.key
+  ),
+  served as (
+    select a.*, greatest(a.max - a.used, 0) as free, least(a.need, greatest(a.max - a.used, 0)) as due from ask a
+  ),
+  lent as (
+    select s.*, s.due + least(s.spare, ceil((s.free - s.due) / 4.0)) as n from served s
+  )
+  update rate_windows w
+  set
+    used = l.used + l.n,
+    granted = l.n,
+    ends_at = case when l.running then w.ends_at else v_now + v_window end
+  from lent l
+  where w.key = l.key
+  returning w.key, w.granted, greatest(l.max - w.used, 0)::int, (extract(epoch from w.ends_at - v_now) * 1000)::float8;
+end $$;
+
+-- Name: tenant_deleting(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.tenant_deleting() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$ select t.tenant_id from tenants t where t.tenant_id = (select current_tenant()) and t.state = 'deleting' $$;
+
+-- Name: username_taken(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.username_taken(p_tenant text, p_username text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+  select exists (
+    select from users u
+    where u.tenant_id = p_tenant and (lower(u.username) = lower(p_username) or lower(u.subject) = lower(p_username)))
+$$;
+
 -- Name: wall(regclass, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.wall(p_table regclass, p_rights text) RETURNS void
@@ -219,7 +688,30 @@ begin
     'create policy tenant_wall on %s to agent_memory_app using (tenant_id = (select current_tenant())) with check (tenant_id = (select current_tenant()))',
     p_table);
   execute format('grant %s on %s to agent_memory_app', p_rights, p_table);
+  perform let_erase(p_table);
 end $$;
+
+-- Name: api_keys; Type: TABLE; Schema: public
+
+CREATE TABLE public.api_keys (
+    tenant_id text NOT NULL,
+    key_id text NOT NULL,
+    name text NOT NULL,
+    secret_hash bytea NOT NULL,
+    role text NOT NULL,
+    scopes text[] NOT NULL,
+    user_id text NOT NULL,
+    channels text[],
+    created_by text NOT NULL,
+    created_with text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    used_at timestamp with time zone,
+    CONSTRAINT api_keys__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.api_keys FORCE ROW LEVEL SECURITY;
 
 -- Name: artifacts; Type: TABLE; Schema: public
 
@@ -275,6 +767,56 @@ CREATE TABLE public.idempotency_keys (
 
 ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
 
+-- Name: login_failures; Type: TABLE; Schema: public
+
+CREATE TABLE public.login_failures (
+    key_hash bytea NOT NULL,
+    failures integer NOT NULL,
+    blocked_until timestamp with time zone,
+    expires_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='70');
+
+-- Name: password_resets; Type: TABLE; Schema: public
+
+CREATE TABLE public.password_resets (
+    tenant_id text NOT NULL,
+    reset_id text NOT NULL,
+    user_id text NOT NULL,
+    secret_hash bytea NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.password_resets FORCE ROW LEVEL SECURITY;
+
+-- Name: rate_windows; Type: TABLE; Schema: public
+
+CREATE UNLOGGED TABLE public.rate_windows (
+    key text NOT NULL,
+    used bigint NOT NULL,
+    granted integer NOT NULL,
+    ends_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+-- Name: refresh_tokens; Type: TABLE; Schema: public
+
+CREATE TABLE public.refresh_tokens (
+    tenant_id text NOT NULL,
+    token_id text NOT NULL,
+    session_id text NOT NULL,
+    secret_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    rotated_at timestamp with time zone,
+    replaced_by text,
+    nonce bytea
+);
+
+ALTER TABLE ONLY public.refresh_tokens FORCE ROW LEVEL SECURITY;
+
 -- Name: schema_migrations; Type: TABLE; Schema: public
 
 CREATE TABLE public.schema_migrations (
@@ -284,6 +826,22 @@ CREATE TABLE public.schema_migrations (
     min_code integer NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+-- Name: sessions; Type: TABLE; Schema: public
+
+CREATE TABLE public.sessions (
+    tenant_id text NOT NULL,
+    session_id text NOT NULL,
+    user_id text NOT NULL,
+    user_agent text,
+    address text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.sessions FORCE ROW LEVEL SECURITY;
 
 -- Name: tenant_clocks; Type: TABLE; Schema: public
 
@@ -308,11 +866,35 @@ CREATE TABLE public.tenants (
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleting_since timestamp with time zone,
     CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
     CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
 );
 
 ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
+
+-- Name: users; Type: TABLE; Schema: public
+
+CREATE TABLE public.users (
+    tenant_id text NOT NULL,
+    user_id text NOT NULL,
+    username text NOT NULL,
+    email text,
+    password_hash text NOT NULL,
+    role text NOT NULL,
+    subject text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    disabled_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
+
+-- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (tenant_id, key_id);
 
 -- Name: artifacts artifacts_pkey; Type: CONSTRAINT; Schema: public
 
@@ -334,10 +916,40 @@ ALTER TABLE ONLY public.events
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant_id, key_hash);
 
+-- Name: invites invites_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.invites
+    ADD CONSTRAINT invites_pkey PRIMARY KEY (tenant_id, invite_id);
+
+-- Name: login_failures login_failures_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.login_failures
+    ADD CONSTRAINT login_failures_pkey PRIMARY KEY (key_hash);
+
+-- Name: password_resets password_resets_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_pkey PRIMARY KEY (tenant_id, reset_id);
+
+-- Name: rate_windows rate_windows_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.rate_windows
+    ADD CONSTRAINT rate_windows_pkey PRIMARY KEY (key);
+
+-- Name: refresh_tokens refresh_tokens_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (tenant_id, token_id);
+
 -- Name: schema_migrations schema_migrations_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+-- Name: sessions sessions_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (tenant_id, session_id);
 
 -- Name: tenant_clocks tenant_clocks_pkey; Type: CONSTRAINT; Schema: public
 
@@ -348,6 +960,20 @@ ALTER TABLE ONLY public.tenant_clocks
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id);
+
+-- Name: users users__subject; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users__subject UNIQUE (tenant_id, subject);
+
+-- Name: users users_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, user_id);
+
+-- Name: api_keys__parent; Type: INDEX; Schema: public
+
+CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created_with) WHERE (created_with IS NOT NULL);
 
 -- Name: artifacts__unlinked; Type: INDEX; Schema: public
 
@@ -373,9 +999,43 @@ CREATE INDEX events__session ON public.events USING btree (tenant_id, session_id
 
 CREATE INDEX idempotency_keys__created_at ON public.idempotency_keys USING brin (created_at);
 
+-- Name: login_failures__expires_at; Type: INDEX; Schema: public
+
+CREATE INDEX login_failures__expires_at ON public.login_failures USING btree (expires_at);
+
+-- Name: password_resets__user; Type: INDEX; Schema: public
+
+CREATE INDEX password_resets__user ON public.password_resets USING btree (tenant_id, user_id);
+
+-- Name: rate_windows__ends_at; Type: INDEX; Schema: public
+
+CREATE INDEX rate_windows__ends_at ON public.rate_windows USING btree (ends_at);
+
+-- Name: refresh_tokens__session; Type: INDEX; Schema: public
+
+CREATE INDEX refresh_tokens__session ON public.refresh_tokens USING btree (tenant_id, session_id, rotated_at);
+
+-- Name: sessions__user; Type: INDEX; Schema: public
+
+CREATE INDEX sessions__user ON public.sessions USING btree (tenant_id, user_id, used_at);
+
 -- Name: tenants__lower_tenant_id; Type: INDEX; Schema: public
 
 CREATE UNIQUE INDEX tenants__lower_tenant_id ON public.tenants USING btree (lower(tenant_id));
+
+-- Name: users__lower_username; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX users__lower_username ON public.users USING btree (tenant_id, lower(username));
+
+-- Name: api_keys api_keys__creator; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys__creator FOREIGN KEY (tenant_id, created_by) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
+
+-- Name: api_keys api_keys__parent; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys__parent FOREIGN KEY (tenant_id, created_with) REFERENCES public.api_keys(tenant_id, key_id) ON DELETE CASCADE;
 
 -- Name: artifacts artifacts__tenant; Type: FK CONSTRAINT; Schema: public
 
@@ -397,10 +1057,39 @@ ALTER TABLE ONLY public.events
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: invites invites__creator; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.invites
+    ADD CONSTRAINT invites__creator FOREIGN KEY (tenant_id, created_by) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
+
+-- Name: password_resets password_resets__user; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets__user FOREIGN KEY (tenant_id, user_id) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
+
+-- Name: refresh_tokens refresh_tokens__session; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens__session FOREIGN KEY (tenant_id, session_id) REFERENCES public.sessions(tenant_id, session_id) ON DELETE CASCADE;
+
+-- Name: sessions sessions__user; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions__user FOREIGN KEY (tenant_id, user_id) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
+
 -- Name: tenant_clocks tenant_clocks__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.tenant_clocks
     ADD CONSTRAINT tenant_clocks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: users users__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: api_keys; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 
 -- Name: artifacts; Type: ROW SECURITY; Schema: public
 
@@ -410,6 +1099,54 @@ ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.chunks ENABLE ROW LEVEL SECURITY;
 
+-- Name: api_keys eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.api_keys TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: artifacts eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.artifacts TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: chunks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.chunks TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: events eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.events TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: idempotency_keys eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.idempotency_keys TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: invites eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.invites TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: password_resets eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.password_resets TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: refresh_tokens eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.refresh_tokens TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: sessions eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.sessions TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: tenant_clocks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.tenant_clocks TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: tenants eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.tenants TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (state = 'deleting'::text)));
+
+-- Name: users eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.users TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: events; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.events ENABLE ROW LEVEL SECURITY;
@@ -417,6 +1154,10 @@ ALTER TABLE public.events ENABLE ROW LEVEL SECURITY;
 -- Name: idempotency_keys; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
+
+-- Name: invites; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.invites ENABLE ROW LEVEL SECURITY;
 
 -- Name: tenant_clocks overseer_reads; Type: POLICY; Schema: public
 
@@ -426,9 +1167,25 @@ CREATE POLICY overseer_reads ON public.tenant_clocks FOR SELECT TO agent_memory_
 
 CREATE POLICY overseer_reads ON public.tenants FOR SELECT TO agent_memory_overseer USING (true);
 
+-- Name: password_resets; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.password_resets ENABLE ROW LEVEL SECURITY;
+
+-- Name: refresh_tokens; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.refresh_tokens ENABLE ROW LEVEL SECURITY;
+
+-- Name: sessions; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
+
 -- Name: tenant_clocks; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.tenant_clocks ENABLE ROW LEVEL SECURITY;
+
+-- Name: api_keys tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.api_keys TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: artifacts tenant_wall; Type: POLICY; Schema: public
 
@@ -446,6 +1203,22 @@ CREATE POLICY tenant_wall ON public.events TO agent_memory_app USING ((tenant_id
 
 CREATE POLICY tenant_wall ON public.idempotency_keys TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: invites tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.invites TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: password_resets tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.password_resets TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: refresh_tokens tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.refresh_tokens TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: sessions tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.sessions TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: tenant_clocks tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.tenant_clocks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -454,39 +1227,90 @@ CREATE POLICY tenant_wall ON public.tenant_clocks TO agent_memory_app USING ((te
 
 CREATE POLICY tenant_wall ON public.tenants TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: users tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.users TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: tenants; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
+
+-- Name: users; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
 
 -- Name: SCHEMA public; Type: ACL; Schema: -
 
 GRANT USAGE ON SCHEMA public TO agent_memory_app;
 GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
+GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
+
+-- Name: TABLE invites; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+
+-- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_eraser;
 
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
 
+-- Name: TABLE api_keys; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
+
 -- Name: TABLE artifacts; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
 -- Name: TABLE chunks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
+
+-- Name: TABLE login_failures; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
+
+-- Name: TABLE password_resets; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.password_resets TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.password_resets TO agent_memory_eraser;
+
+-- Name: TABLE rate_windows; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rate_windows TO agent_memory_app;
+
+-- Name: TABLE refresh_tokens; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.refresh_tokens TO agent_memory_eraser;
+
+-- Name: TABLE sessions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
 
 -- Name: TABLE tenant_clocks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
 
 -- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
 
@@ -499,6 +1323,7 @@ GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 -- Name: TABLE tenants; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
 
 -- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
 
@@ -507,3 +1332,8 @@ GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
 -- Name: COLUMN tenants.state; Type: ACL; Schema: public
 
 GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
+
+-- Name: TABLE users; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
