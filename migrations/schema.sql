@@ -401,7 +401,6 @@ end $$;
 CREATE FUNCTION public.let_erase(p_table regclass) RETURNS void
     LANGUAGE plpgsql
     AS $$
-<<<<<<< HEAD
 declare
   v_rule text := 'tenant_id = (select tenant_deleting())';
 begin
@@ -410,13 +409,6 @@ begin
   end if;
   execute format('create policy eraser_finds on %s for select to agent_memory_eraser using (%s)', p_table, v_rule);
   execute format('create policy eraser_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
-=======
-begin
-  execute format(
-    'create policy eraser_deletes on %s to agent_memory_eraser using (tenant_id = (select %s()) %s)', p_table,
-    case when p_table = 'tenants'::regclass then 'current_tenant' else 'tenant_deleting' end,
-    case when p_table = 'tenants'::regclass then 'and state = ''deleting''' else '' end);
->>>>>>> limits
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
 
@@ -1112,7 +1104,6 @@ ALTER TABLE public.chunks ENABLE ROW LEVEL SECURITY;
 
 -- Name: api_keys eraser_deletes; Type: POLICY; Schema: public
 
-<<<<<<< HEAD
 CREATE POLICY eraser_deletes ON public.api_keys FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: artifacts eraser_deletes; Type: POLICY; Schema: public
@@ -1206,53 +1197,6 @@ CREATE POLICY eraser_finds ON public.tenants FOR SELECT TO agent_memory_eraser U
 -- Name: users eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.users FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-=======
-CREATE POLICY eraser_deletes ON public.api_keys TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: artifacts eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.artifacts TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: chunks eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.chunks TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: events eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.events TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: idempotency_keys eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.idempotency_keys TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: invites eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.invites TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: password_resets eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.password_resets TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: refresh_tokens eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.refresh_tokens TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: sessions eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.sessions TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: tenant_clocks eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.tenant_clocks TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
--- Name: tenants eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.tenants TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (state = 'deleting'::text)));
-
--- Name: users eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.users TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
->>>>>>> limits
 
 -- Name: events; Type: ROW SECURITY; Schema: public
 
