@@ -16,7 +16,7 @@ export async function readBody(req: IncomingMessage, maxBytes: number, held: Hel
   const parts: Buffer[] = [];
   let size = 0;
   try {
-    // A destroyed request takes its connection along, and the refusal would never arrive; node reads the rest and drops it.
+    // A destroyed request takes its connection along, and the refusal would never arrive.
     for await (const part of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       size += part.length;
       held.bytes += part.length;
@@ -27,6 +27,8 @@ export async function readBody(req: IncomingMessage, maxBytes: number, held: Hel
     }
   } catch (error) {
     held.bytes -= size;
+    // The rest is read and dropped: unread, it would stand in the way of the connection's next request.
+    req.resume();
     throw error instanceof Problem ? error : new Problem('malformed-request', 'The body ended too early.', { cause: error });
   }
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts);

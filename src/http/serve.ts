@@ -130,7 +130,7 @@ export function urlOf(req: IncomingMessage): { pathname: string; query: Record<s
   if (mark < 0) return { pathname: url, query: {} };
   const query: Record<string, string | string[]> = Object.create(null);
   for (const [name, value] of new URLSearchParams(url.slice(mark + 1))) {
-    const fault = textFault(name) ?? textFault(value) ?? (value.includes('\ufffd') ? 'bytes that are not UTF-8' : undefined);
+    const fault = textFault(name) ?? textFault(value) ?? (/\ufffd/.test(name + value) ? 'bytes that are not UTF-8' : undefined);
     if (fault)
       throw new Problem('impossible-text', `The parameter ${JSON.stringify(name.slice(0, 50))} holds ${fault}.`, {
         errors: [{ parameter: name, detail: fault }],

@@ -1,0 +1,208 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join, relative, sep } from 'node:path';
+import { parseSync } from '@swc/core';
+
+// Who may import whom, who owns what, and how large things may grow. The lists here are the decision; changing one is changing it.
+
+/** Features, and the doors of other features that each may use. */
+const features: Record<string, string[]> = {
+  artifacts: ['auth'],
+  auth: [],
+  context: ['auth', 'events', 'search'],
+  events: ['artifacts', 'auth', 'search'],
+  health: ['auth'],
+  limits: [],
+  metrics: ['auth'],
+  search: ['auth'],
+  tenants: ['auth'],
+};
+const wiring = ['main.ts', 'daemon.ts'];
+const anyMay = ['id.ts', 'log.ts', 'config.ts'];
+const forbiddenNames = /^(utils?|helpers?|types?|constants?|common|services?|misc|shared)\.ts$/;
+
+const root = join(import.meta.dirname, '..');
+const files = listFiles('src');
+const text = new Map(
+  [...files, ...listFiles('tests'), ...listFiles('scripts')].map((file) => [file, readFileSync(join(root, file), 'utf8')]),
+);
+
+function listFiles(dir: string): string[] {
+  const found = readdirSync(join(root, dir), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  return found.map((name) => `${dir}/${name.split(sep).join('/')}`).sort();
+}
+
+interface Import {
+  file: string;
+  /** `src/http/problem.ts`, or the name of a package. */
+  target: string;
+  typeOnly: boolean;
+}
+
+const imports: Import[] = files.flatMap((file) => {
+  const statements = text.get(file)!.matchAll(/^(?:import|export)\s(type\s)?(?:[^'";]*?\sfrom\s)?'([^']+)'/gm);
+  return [...statements].map(([, type, specifier]) => ({
+    file,
+    target: resolve(file, specifier!),
+    typeOnly: type !== undefined,
+  }));
+});
+
+function resolve(file: string, specifier: string): string {
+  return specifier.startsWith('.')
+    ? relative(root, join(root, file, '..', specifier))
+        .split(sep)
+        .join('/')
+    : specifier;
+}
+
+/** `auth` of `src/auth/tokens.ts`; the file's own name directly under `src`. */
+const partOf = (file: string): string => file.split('/')[1]!;
+const said = ({ file, target }: Import) => `${file} → ${target}`;
+
+/** Why an import breaks the rules, if it does. */
+function verdict({ file, target }: Import): string | undefined {
+  const [from, to] = [partOf(file), partOf(target)];
+  if (wiring.includes(from) || from === to) return undefined;
+  if (anyMay.includes(to)) return anyMay.includes(from) ? 'files that all may use stand alone' : undefined;
+  if (to === 'http') return from === 'db' ? 'db knows nothing of HTTP' : undefined;
+  if (to === 'db') return from === 'http' || from === 'app.ts' ? 'http knows nothing of the database' : undefined;
+  if (!features[from]) return 'only the wiring and features use features';
+  if (!features[from].includes(to)) return `"${from} may use ${to}" is not in the list`;
+  return target.endsWith('/index.ts') ? undefined : 'a feature is used through its door, index.ts';
+}
+
+test('everything imports only what it may', () => {
+  const local = imports.filter(({ target }) => target.startsWith('src/'));
+  expect(local.filter((one) => verdict(one)).map((one) => `${said(one)}: ${verdict(one)}`)).toEqual([]);
+});
+
+test('every folder is known, and a feature with routes uses every door it is listed for', () => {
+  const parts = new Set(files.map(partOf));
+  const known = [...Object.keys(features), ...wiring, ...anyMay, 'app.ts', 'db', 'http'];
+  expect([...parts].filter((part) => !known.includes(part))).toEqual([]);
+  const used = new Set(
+    imports.filter(({ target }) => target.startsWith('src/')).map(({ file, target }) => `${partOf(file)} → ${partOf(target)}`),
+  );
+  const edges = Object.entries(features).flatMap(([from, tos]) => tos.map((to) => [from, to] as const));
+  const idle = edges.filter(([from, to]) => text.has(`src/${from}/routes.ts`) && !used.has(`${from} → ${to}`));
+  expect(idle.map(([from, to]) => `${from} → ${to}`)).toEqual([]);
+});
+
+test('there is no cycle, between folders nor between files', () => {
+  const byFolder = new Map(Object.entries(features));
+  const byFile = new Map(
+    files.map((file) => [file, imports.filter((one) => one.file === file && !one.typeOnly).map(({ target }) => target)]),
+  );
+  expect([findCycle(byFolder), findCycle(byFile)]).toEqual([undefined, undefined]);
+});
+
+function findCycle(graph: Map<string, string[]>): string[] | undefined {
+  const done = new Set<string>();
+  const visit = (node: string, path: string[]): string[] | undefined => {
+    if (path.includes(node)) return [...path.slice(path.indexOf(node)), node];
+    if (done.has(node)) return undefined;
+    const found = (graph.get(node) ?? []).map((next) => visit(next, [...path, node])).find(Boolean);
+    done.add(node);
+    return found;
+  };
+  return [...graph.keys()].map((node) => visit(node, [])).find(Boolean);
+}
+
+test.each([
+  ['pg', /^src\/db\//],
+  ['express', /^src\/(app\.ts|http\/)/],
+  ['prom-client', /^src\/metrics\//],
+  ['ioredis', /^src\/limits\//],
+  ['bcrypt', /^src\/auth\//],
+  ['jsonwebtoken', /^src\/auth\//],
+  ['gpt-tokenizer', /^src\/(search|context)\//],
+])('the package %s has one owner', (name, owner) => {
+  const strangers = imports.filter(({ target, file }) => (target === name || target.startsWith(`${name}/`)) && !owner.test(file));
+  expect(strangers.map(said)).toEqual([]);
+});
+
+test('the environment is read in config.ts alone', () => {
+  expect(files.filter((file) => /process\.env/.test(text.get(file)!))).toEqual(['src/config.ts']);
+});
+
+test('a table is written by one folder', () => {
+  const writers = new Map<string, Set<string>>();
+  for (const file of files)
+    for (const [, table] of text
+      .get(file)!
+      .matchAll(/\b(?:insert into|update|delete from|truncate)\s+(?:public\.)?([a-z_]+)(?=[\s(])/g))
+      writers.set(table!, (writers.get(table!) ?? new Set()).add(partOf(file)));
+  const tables = new Set([...readSql().matchAll(/^create (?:unlogged )?table (?:public\.)?(\w+)/gm)].map(([, name]) => name));
+  const shared = [...writers].filter(([table, folders]) => tables.has(table) && folders.size > 1);
+  expect(shared.map(([table, folders]) => `${table}: ${[...folders].join(', ')}`)).toEqual([]);
+});
+
+function readSql(): string {
+  const dir = join(root, 'migrations');
+  return readdirSync(dir)
+    .filter((name) => /^\d/.test(name))
+    .map((name) => readFileSync(join(dir, name), 'utf8'))
+    .join('\n');
+}
+
+// What may stand inside a statement: lists of columns, the rule of visibility, bounds and choices written in the code.
+const constantInSql = /^(\w*[cC]olumns|[A-Z_]+|within|visible(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
+
+test('no statement is put together from input', () => {
+  const built = files.flatMap((file) =>
+    [...text.get(file)!.matchAll(/`\s*(?:select|insert|update|delete|with)\s[^`]*`/g)].flatMap(([statement]) =>
+      [...statement.matchAll(/\$\{([^}]*)\}/g)].map(([, inside]) => `${file}: \${${inside}}`),
+    ),
+  );
+  expect(built.filter((one) => !constantInSql.test(/\$\{(.*)\}/.exec(one)![1]!))).toEqual([]);
+});
+
+test('files are named for what they do, and none has more than 300 lines', () => {
+  const all = [...text.keys()];
+  expect(all.filter((file) => forbiddenNames.test(basename(file)))).toEqual([]);
+  const long = all.map((file) => [file, text.get(file)!.split('\n').length - 1] as const).filter(([, lines]) => lines > 300);
+  expect(long).toEqual([]);
+});
+
+interface Node {
+  type?: string;
+  span?: { start: number; end: number };
+  [key: string]: unknown;
+}
+
+const isFunction = ({ type }: Node) =>
+  /^(Function(Declaration|Expression)|ArrowFunctionExpression|ClassMethod|MethodProperty|Constructor)$/.test(type ?? '');
+
+test('no function has more than 60 lines of its own', () => {
+  expect([...text].flatMap(([file, source]) => longFunctions(file, source))).toEqual([]);
+});
+
+/** Functions inside a function count for themselves, so that a list of routes is not one long function. */
+function longFunctions(file: string, source: string): string[] {
+  // the first token gives the offset of the file, which swc counts on from file to file
+  const bytes = Buffer.from(`;\n${source}`);
+  const module = parseSync(bytes.toString(), { syntax: 'typescript', target: 'es2022' }) as unknown as Node;
+  const base = module.span!.start;
+  const lines = ({ span }: Node) =>
+    bytes
+      .subarray(span!.start - base, span!.end - base)
+      .toString()
+      .split('\n').length;
+  const found: string[] = [];
+  /** Lines taken by the functions inside. */
+  const visit = (node: unknown): number => {
+    if (typeof node !== 'object' || node === null) return 0;
+    const inner = Object.values(node).reduce<number>((sum, child) => sum + visit(child), 0);
+    if (!isFunction(node as Node)) return inner;
+    const all = lines(node as Node);
+    const line =
+      bytes
+        .subarray(0, (node as Node).span!.start - base)
+        .toString()
+        .split('\n').length - 1;
+    if (all - inner > 60) found.push(`${file}:${line} has ${all - inner} lines`);
+    return Math.max(all - 1, inner);
+  };
+  visit(module.body);
+  return found;
+}
