@@ -62,9 +62,9 @@ export const settings = z.object({
   SHUTDOWN_TIMEOUT_MS: setting(whole(100, 600_000), '12000', 'Server', 'ms that running requests get after SIGTERM'),
   SHUTDOWN_DELAY_MS: setting(
     whole(0, 60_000),
-    '0',
+    '250',
     'Server',
-    'ms between not-ready and the end of listening, for balancers that poll readiness',
+    'ms between not-ready and the end of listening, in which clients are asked to close their connections; longer where a balancer polls readiness',
   ),
 
   DATA_DIR: setting(z.string().min(1), './data', 'Database', 'directory of the embedded database and of the development secret'),

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createApp } from './app.ts';
 import { artifactRoutes } from './artifacts/index.ts';
 import { authorize, type Caller, openAuth } from './auth/index.ts';
@@ -48,9 +47,8 @@ export async function startDaemon(config: Config, log: Logger = createLogger(con
     service.health.phase = 'serving';
     const stop = async () => {
       service.health.phase = 'draining';
-      await sleep(config.SHUTDOWN_DELAY_MS);
       endFollowers(service.follow);
-      await drain(server, config.SHUTDOWN_TIMEOUT_MS);
+      await drain(server, config.SHUTDOWN_DELAY_MS, config.SHUTDOWN_TIMEOUT_MS);
       await service.stop();
       await database!.close();
     };

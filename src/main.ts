@@ -71,5 +71,7 @@ function sentenceOf(error: unknown): string {
   if (code === '28P01' || code === '28000')
     return `The database refuses the login: ${message}. Correct PGUSER and PGPASSWORD (or POSTGRES_PASSWORD).`;
   if (code === '3D000') return `The database does not exist: ${message}. Create it, or correct PGDATABASE.`;
+  if (code === 'EACCES' || code === 'ENOENT' || code === 'EROFS' || code === 'ENOTDIR' || code === 'EPERM')
+    return `The data directory cannot be made or written (${message}). Correct DATA_DIR, or its owner.`;
   return message;
 }

@@ -29,6 +29,8 @@ export interface Follow extends FollowNeeds {
   /** Open streams by tenant, each with the way to end it. */
   open: Map<string, Set<() => void>>;
   shared: Map<string, Promise<Batch>>;
+  /** The daemon is stopping: no stream may begin. */
+  ended: boolean;
 }
 
 /** Events rendered once for all followers that stand at the same place with the same question. */
@@ -37,12 +39,13 @@ interface Batch {
   cursor: number;
 }
 
-export const createFollow = (needs: FollowNeeds): Follow => ({ ...needs, open: new Map(), shared: new Map() });
+export const createFollow = (needs: FollowNeeds): Follow => ({ ...needs, open: new Map(), shared: new Map(), ended: false });
 
 export const followerCount = (follow: Follow): number => [...follow.open.values()].reduce((sum, set) => sum + set.size, 0);
 
 /** Ends every stream; each client resumes elsewhere from its last id. */
 export function endFollowers(follow: Follow): void {
+  follow.ended = true;
   for (const set of follow.open.values()) for (const end of set) end();
 }
 
@@ -52,6 +55,7 @@ export async function followEvents(
 ): Promise<typeof STREAMED> {
   const { caller, query, req, res } = input;
   const sight = sightIn(caller.principal, query.channel, query.user_id);
+  if (follow.ended) throw new Problem('unavailable', 'The daemon is stopping.', { headers: { 'Retry-After': '1' } });
   if ((follow.open.get(caller.tenant.id)?.size ?? 0) >= follow.maxPerTenant)
     throw new Problem('rate-limited', 'The tenant has as many followers as are allowed.', { headers: { 'Retry-After': '5' } });
   const clock = await caller.tenant.read((db) => readClock(db, caller.tenant.id));

@@ -34,11 +34,7 @@ export const problems = {
   gone: [410, 'This is no longer kept', 'Begin again from what is still kept, such as `oldest_seq`.'],
   'precondition-failed': [412, 'The thing has another version', 'Read the thing again and repeat the change with its new ETag.'],
   'too-large': [413, 'The request is too large', 'Send less at once.'],
-  'quota-exceeded': [
-    413,
-    'The tenant has used all of its storage',
-    'Ask the operator for a larger quota; reading still works.',
-  ],
+  'quota-exceeded': [413, 'The tenant has used all of its storage', 'Ask the operator for a larger quota; reading still works.'],
   'unsupported-media-type': [
     415,
     'The body has the wrong media type',

@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 // The life of the HTTP server: it listens first, answers when the service is ready, and ends without cutting a request.
 
@@ -45,12 +46,14 @@ export function urlOf(server: Server): string {
   return `http://127.0.0.1:${port}`;
 }
 
-/** Takes no new connections, lets running requests finish, and cuts what is left when the time is up. */
-export async function drain(server: Server, timeoutMs: number): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  // Answers still to come on kept-alive connections tell their clients to go.
+/**
+ * For `delayMs` every answer asks its client to close the connection, so that closing it later meets no request on its way; then
+ * no new connections are taken, running requests finish, and what is left when the time is up is cut.
+ */
+export async function drain(server: Server, delayMs: number, timeoutMs: number): Promise<void> {
   server.prependListener('request', (_req, res) => res.setHeader('Connection', 'close'));
-  server.closeIdleConnections();
+  await sleep(delayMs);
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   const sweep = setInterval(() => server.closeIdleConnections(), 100);
   const cut = setTimeout(() => server.closeAllConnections(), timeoutMs);
   await closed;

@@ -1,0 +1,90 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../src/config.ts';
+import { connectionOf } from '../src/db/pool.ts';
+
+const strong = 'kQ0v1n4y8bq6fC2m9sT3xZ7wL5pR1dHj';
+const problemsOf = (env: Record<string, string>): string => {
+  try {
+    loadConfig(env);
+    return '';
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+test('the configuration, with everything of the guide’s .env.prod, means what the guide means', () => {
+  const config = loadConfig({
+    PGHOST: 'postgres',
+    PGPORT: '5432',
+    PGDATABASE: 'agent_memory',
+    PGUSER: 'memory',
+    POSTGRES_PASSWORD: 'pw',
+    PGPOOL_MAX: '20',
+    PGPOOL_MIN: '5',
+    PGIDLE_TIMEOUT: '30000',
+    PGCONNECTION_TIMEOUT: '2000',
+    PGMAX_LIFETIME: '60000',
+    PGSTATEMENT_TIMEOUT: '30000',
+    PGQUERY_TIMEOUT: '30000',
+    PORT: '3000',
+    NODE_ENV: 'production',
+    JWT_SECRET: strong,
+    JWT_EXPIRES_IN: '24h',
+    JWT_ISSUER: 'agent-memory-system',
+    RATE_LIMIT_ENABLED: 'true',
+    RATE_LIMIT_WINDOW_MS: '60000',
+    RATE_LIMIT_MAX_REQUESTS: '100',
+  });
+  expect(config).toMatchObject({
+    PORT: 3000,
+    PGMAX_LIFETIME: 60_000,
+    JWT_EXPIRES_IN: 86_400,
+    RATE_LIMIT_ENABLED: true,
+    RATE_LIMIT_MAX_REQUESTS: 100,
+  });
+  expect(connectionOf(config)).toEqual({
+    host: 'postgres',
+    port: 5432,
+    user: 'memory',
+    database: 'agent_memory',
+    password: 'pw',
+  });
+});
+
+test('the configuration, with several bad settings, names every one with what it got and what is expected, and shows no secret', () => {
+  const message = problemsOf({
+    PORT: 'eighty',
+    PGPOOL_MAX: '0',
+    JWT_EXPIRES_IN: 'soon',
+    NODE_ENV: 'prod',
+    JWT_SECRET: 'short-secret-value',
+  });
+  for (const name of ['PORT', 'PGPOOL_MAX', 'JWT_EXPIRES_IN', 'NODE_ENV'])
+    expect(message).toMatch(new RegExp(`${name}: got .*, expected `));
+  expect(message).not.toContain('short-secret-value');
+});
+
+test.each([
+  ['none', {}],
+  ['a short one', { JWT_SECRET: 'x'.repeat(31) }],
+  ['an example', { JWT_SECRET: '<generate-with-openssl-rand-base64-32>' }],
+  ['the ancestor’s default', { JWT_SECRET: 'change-this-secret-in-production' }],
+])('production, with %s as JWT_SECRET, does not start', (_name, env) => {
+  expect(problemsOf({ NODE_ENV: 'production', ...env } as Record<string, string>)).toContain('JWT_SECRET');
+  expect(problemsOf({ NODE_ENV: 'production', JWT_SECRET: strong })).toBe('');
+});
+
+test('a secret, named by its _FILE form, is read from that file; a file that is not there is a problem with its name', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'agent-memory-config-'));
+  writeFileSync(join(dir, 'secret'), `${strong}\n`);
+  expect(loadConfig({ JWT_SECRET_FILE: join(dir, 'secret') }).JWT_SECRET).toBe(strong);
+  expect(problemsOf({ PGPASSWORD_FILE: join(dir, 'nothing') })).toMatch(/PGPASSWORD_FILE: got .*nothing.*ENOENT/);
+  rmSync(dir, { recursive: true });
+});
+
+test('PGPASSWORD wins over POSTGRES_PASSWORD; an empty variable counts as absent', () => {
+  expect(connectionOf(loadConfig({ PGHOST: 'h', PGPASSWORD: 'a', POSTGRES_PASSWORD: 'b' })).password).toBe('a');
+  expect(connectionOf(loadConfig({ PGHOST: 'h', PGPASSWORD: '', POSTGRES_PASSWORD: 'b' })).password).toBe('b');
+});
