@@ -45,22 +45,17 @@ export function createAddressLimit(policy: Policy, leases: Leases, waitMs: numbe
 function storeOf(policy: Policy, leases: Leases, waitMs: number): Store {
   const counters = new LRUCache<string, Counter>({ max: MAX_ADDRESSES });
   return {
-    increment(address) {
+    async increment(address) {
       const counter = counters.get(address) ?? openCounter(policy, address);
       counters.set(address, counter);
-      return leases.whenSettled([counter], waitMs, (now) => spend(counter, now));
+      const granted = await leases.spend(counter, waitMs);
+      return {
+        totalHits: granted ? policy.max - remaining(counter) : policy.max + 1,
+        resetTime: new Date(Date.now() + counter.ends - performance.now()),
+      };
     },
     // The library asks for these when it is told to forget requests, which it is not.
     decrement: () => undefined,
     resetKey: () => undefined,
-  };
-}
-
-function spend(counter: Counter, now: number): { totalHits: number; resetTime: Date } {
-  const granted = counter.tokens > 0;
-  if (granted) counter.tokens -= 1;
-  return {
-    totalHits: granted ? counter.policy.max - remaining(counter) : counter.policy.max + 1,
-    resetTime: new Date(Date.now() + counter.ends - now),
   };
 }

@@ -65,6 +65,12 @@ function roll(counter: Counter, ends: number): void {
   counter.owed = 0;
 }
 
+export function spendToken(counter: Counter): boolean {
+  if (counter.tokens <= 0) return false;
+  counter.tokens -= 1;
+  return true;
+}
+
 /** Time to ask ahead of need: three quarters of the block are spent and the window has more. */
 export const isLow = ({ tokens, left, lease, policy }: Counter): boolean =>
   tokens <= policy.block >> 2 && left > 0 && lease === undefined && policy.block > 0;

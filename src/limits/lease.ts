@@ -1,5 +1,5 @@
 import type { Logger } from '../log.ts';
-import { type Ask, askFor, type Counter, type Grant, grantLocally, isSettled, receive, takeBack } from './counter.ts';
+import { type Ask, askFor, type Counter, type Grant, grantLocally, isSettled, receive, spendToken, takeBack } from './counter.ts';
 
 // Tokens come from the shared store in blocks. One call is in flight at a time, for all counters that ran low meanwhile. While the
 // store is away or slow every daemon counts for itself, and charges that later.
@@ -10,11 +10,8 @@ export type Take = (asks: Ask[], windowMs: number) => Promise<Grant[]>;
 export interface Leases {
   /** Starts to ask for more, without waiting. */
   refill(counter: Counter): void;
-  /**
-   * Judges once all counters are settled, after `waitMs` by what this process knows alone. A callback, because between a
-   * settled counter and the continuation of a promise others would spend its tokens.
-   */
-  whenSettled<T>(counters: readonly Counter[], waitMs: number, judge: (now: number) => T): Promise<T>;
+  /** Spends a token; false: none is left in this window. After `waitMs` this process decides by what it knows. */
+  spend(counter: Counter, waitMs: number): Promise<boolean>;
 }
 
 const MAX_ASKS = 500;
@@ -83,24 +80,23 @@ export function createLeases(take: Take | undefined, windowMs: number, log: Logg
     return [...batch.values()];
   }
 
-  async function whenSettled<T>(counters: readonly Counter[], waitMs: number, judge: (now: number) => T): Promise<T> {
+  async function spend(counter: Counter, waitMs: number): Promise<boolean> {
     const deadline = performance.now() + waitMs;
-    for (const counter of counters) counter.waiting += 1;
+    counter.waiting += 1;
     try {
       for (;;) {
         const now = performance.now();
-        const open = counters.filter((counter) => !isSettled(counter, now));
-        if (open.length === 0) return judge(now);
-        if (!store?.isUp()) for (const counter of open) grantLocally(counter, now);
-        else if (!(await inTime(Promise.all(open.map(ask)), deadline - now)))
-          store.failed(new Error(`no answer within ${waitMs} ms`));
+        // At once: behind an `await` all who wait would see the same token.
+        if (isSettled(counter, now)) return spendToken(counter);
+        if (!store?.isUp()) grantLocally(counter, now);
+        else if (!(await inTime(ask(counter), deadline - now))) store.failed(new Error(`no answer within ${waitMs} ms`));
       }
     } finally {
-      for (const counter of counters) counter.waiting -= 1;
+      counter.waiting -= 1;
     }
   }
 
-  return { refill, whenSettled };
+  return { refill, spend };
 }
 
 async function inTime(work: Promise<unknown>, ms: number): Promise<boolean> {

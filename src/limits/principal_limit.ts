@@ -27,21 +27,32 @@ export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Poli
     const principal = counterOf(principals, principalPolicy, `${tenant_id}/${principal_id}`);
     const tenant = counterOf(tenants, tenantPolicy, tenant_id);
     const now = performance.now();
-    if (isSettled(principal, now) && isSettled(tenant, now)) {
-      judge(principal, tenant, now, res);
-      return ADMITTED;
-    }
-    return leases.whenSettled([principal, tenant], waitMs, (then) => judge(principal, tenant, then, res));
-  }
-
-  function judge(principal: Counter, tenant: Counter, now: number, res: ServerResponse): void {
+    if (!isSettled(principal, now) || !isSettled(tenant, now)) return admitLater(principal, tenant, res);
     const refusing = principal.tokens <= 0 ? principal : tenant.tokens <= 0 ? tenant : undefined;
     if (!refusing) {
       principal.tokens -= 1;
       tenant.tokens -= 1;
-      if (isLow(principal)) leases.refill(principal);
-      if (isLow(tenant)) leases.refill(tenant);
     }
+    answer(principal, tenant, refusing, now, res);
+    return ADMITTED;
+  }
+
+  /** One after the other: a crowd that its principal refuses would else leave us with a crowd of the tenant's tokens. */
+  async function admitLater(principal: Counter, tenant: Counter, res: ServerResponse): Promise<void> {
+    // Some of them travel with the principal's all the same, so that one call mostly serves both.
+    if (!isSettled(tenant, performance.now())) leases.refill(tenant);
+    let refusing: Counter | undefined;
+    if (!(await leases.spend(principal, waitMs))) refusing = principal;
+    else if (!(await leases.spend(tenant, waitMs))) {
+      refusing = tenant;
+      principal.tokens += 1;
+    }
+    answer(principal, tenant, refusing, performance.now(), res);
+  }
+
+  function answer(principal: Counter, tenant: Counter, refusing: Counter | undefined, now: number, res: ServerResponse): void {
+    if (isLow(principal)) leases.refill(principal);
+    if (isLow(tenant)) leases.refill(tenant);
     setHeaders(res, policies, `${standingHeader(standingOf(principal, now))}, ${standingHeader(standingOf(tenant, now))}`);
     if (refusing) throw refusal(standingOf(refusing, now));
   }
