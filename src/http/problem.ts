@@ -26,6 +26,7 @@ export const problems = {
   ],
   'method-not-allowed': [405, 'The path has no such method', 'Use one of the methods in `Allow`.'],
   'not-acceptable': [406, 'The answer has no such media type', 'Ask for a media type that the document lists.'],
+  timeout: [408, 'The request did not arrive in time', 'Send it again, faster.'],
   conflict: [
     409,
     'The request conflicts with what is there',
@@ -34,11 +35,7 @@ export const problems = {
   gone: [410, 'This is no longer kept', 'Begin again from what is still kept, such as `oldest_seq`.'],
   'precondition-failed': [412, 'The thing has another version', 'Read the thing again and repeat the change with its new ETag.'],
   'too-large': [413, 'The request is too large', 'Send less at once.'],
-  'quota-exceeded': [
-    413,
-    'The tenant has used all of its storage',
-    'Ask the operator for a larger quota; reading still works.',
-  ],
+  'quota-exceeded': [413, 'The tenant has used all of its storage', 'Ask the operator for a larger quota; reading still works.'],
   'unsupported-media-type': [
     415,
     'The body has the wrong media type',
