@@ -149,7 +149,7 @@ export function matchPath(template: string, pathname: string): Record<string, st
   if (wanted.length !== given.length) return undefined;
   const params: Record<string, string> = {};
   for (let i = 0; i < wanted.length; i += 1) {
-    if (wanted[i]!.startsWith('{')) params[wanted[i]!.slice(1, -1)] = decodeSegment(given[i]!);
+    if (wanted[i]!.startsWith('{') && given[i] !== '') params[wanted[i]!.slice(1, -1)] = decodeSegment(given[i]!);
     else if (wanted[i] !== given[i]) return undefined;
   }
   return params;
