@@ -156,17 +156,18 @@ function contentOf({ schema, mediaType }: Answer, ref: Ref): Content {
 
 /** What any route of this kind may be refused with, beside what it lists. */
 export function problemsOf(route: Route<never>): ProblemType[] {
-  const takesBody = route.body !== undefined || route.raw !== undefined;
   const all: ProblemType[] = [
     ...route.problems,
     ...(route.access === 'none' ? [] : (['unauthenticated', 'forbidden'] as const)),
-    ...(route.body ? (['malformed-json', 'unsupported-media-type'] as const) : []),
-    ...(takesBody ? (['too-large', 'unsupported-media-type'] as const) : []),
+    // a body can be brought to any of these, wanted or not
+    ...(route.method === 'GET' ? [] : (['malformed-json', 'too-large', 'unsupported-media-type'] as const)),
     ...(route.limit === 'none' ? [] : (['rate-limited'] as const)),
     // any URL can be unreadable, and any can carry a parameter that is not known
     'malformed-request',
     'impossible-text',
     'validation',
+    'timeout',
+    'headers-too-large',
     'internal',
     'unavailable',
   ];

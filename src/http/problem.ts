@@ -26,6 +26,7 @@ export const problems = {
   ],
   'method-not-allowed': [405, 'The path has no such method', 'Use one of the methods in `Allow`.'],
   'not-acceptable': [406, 'The answer has no such media type', 'Ask for a media type that the document lists.'],
+  timeout: [408, 'The request did not arrive in time', 'Send it again, faster.'],
   conflict: [
     409,
     'The request conflicts with what is there',

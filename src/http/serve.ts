@@ -50,7 +50,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     const raw = {
       params: matchPath(route.path, pathname),
       query,
-      body: bytes && (route.raw ? bytes : jsonOf(req, bytes, gate.body)),
+      body: bytes && (route.raw ? bytes : jsonOf(route, req, bytes, gate.body)),
     };
     const scope = caller && gate.scopeOf(caller);
     if (scope) [req.headers['x-tenant-id'], raw.query, raw.body].forEach((part) => keepInside(scope.tenant, part));
@@ -125,7 +125,8 @@ export function refuse(log: Logger, res: ServerResponse, requestId: string, erro
 
 export function urlOf(req: IncomingMessage): { pathname: string; query: Record<string, string | string[]> } {
   // Express strips the path it is mounted at from `url`; ours is mounted at the root, so both doors see the same.
-  const url = req.url ?? '/';
+  // A client may name the host too (RFC 9112, 3.2.2).
+  const url = req.url?.startsWith('/') ? req.url : (req.url ?? '/').replace(/^https?:\/\/[^/?]*/i, '');
   const mark = url.indexOf('?');
   if (mark < 0) return { pathname: url, query: {} };
   const query: Record<string, string | string[]> = Object.create(null);
@@ -148,7 +149,7 @@ export function matchPath(template: string, pathname: string): Record<string, st
   if (wanted.length !== given.length) return undefined;
   const params: Record<string, string> = {};
   for (let i = 0; i < wanted.length; i += 1) {
-    if (wanted[i]!.startsWith('{')) params[wanted[i]!.slice(1, -1)] = decodeSegment(given[i]!);
+    if (wanted[i]!.startsWith('{') && given[i] !== '') params[wanted[i]!.slice(1, -1)] = decodeSegment(given[i]!);
     else if (wanted[i] !== given[i]) return undefined;
   }
   return params;
@@ -170,7 +171,8 @@ function decodeSegment(segment: string): string {
 const bringsBody = (route: { method: string }, req: IncomingMessage): boolean =>
   route.method !== 'GET' && (req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0);
 
-function jsonOf(req: IncomingMessage, bytes: Buffer, limits: JsonLimits): unknown {
+function jsonOf(route: { body?: unknown }, req: IncomingMessage, bytes: Buffer, limits: JsonLimits): unknown {
+  if (bytes.length === 0 && !route.body) return undefined;
   if (bytes.length > 0 && !isJson(req)) throw new Problem('unsupported-media-type', 'The body must be application/json.');
   if (bytes.length === 0) throw new Problem('malformed-json', 'A JSON body is needed.');
   return parseJson(bytes, limits);

@@ -1,6 +1,9 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { randomUUID } from 'node:crypto';
+import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Problem, problemBody } from './problem.ts';
 
 // The life of the HTTP server: it listens first, answers when the service is ready, and ends without cutting a request.
 
@@ -24,7 +27,29 @@ export function createHttpServer(listener: RequestListener): Server {
     listener,
   );
   server.maxHeadersCount = 100;
+  // an expectation that is not known may be passed over (RFC 9110, 10.1.1); node would answer 417 in words of its own
+  server.on('checkExpectation', (req, res) => server.emit('request', req, res));
+  server.on('clientError', refuseUnread);
   return server;
+}
+
+const unread: Record<string, Problem> = {
+  HPE_HEADER_OVERFLOW: new Problem('headers-too-large', 'The headers have more bytes than are taken.'),
+  ERR_HTTP_REQUEST_TIMEOUT: new Problem('timeout', 'The request did not arrive in time.'),
+};
+const malformed = new Problem('malformed-request', 'The request is not HTTP.');
+
+/** What node cannot read as a request gets a problem document too, and the connection ends. */
+function refuseUnread(error: NodeJS.ErrnoException, socket: Duplex): void {
+  const answering = (socket as { _httpMessage?: { headersSent: boolean } | null })._httpMessage?.headersSent;
+  if (!socket.writable || answering || error.code === 'ECONNRESET') return void socket.destroy();
+  const problem = unread[error.code ?? ''] ?? malformed;
+  const requestId = randomUUID();
+  const body = JSON.stringify(problemBody(problem, requestId));
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nX-Request-Id: ${requestId}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }
 
 export function replaceListener(server: Server, listener: RequestListener): void {

@@ -93,8 +93,8 @@ test.each(['', '{', '[1,]', '{"a":1}x', '"\u0001"', 'NaN', '01', "{'a':1}", '"un
 
 test('a text that would become a gigabyte of objects is refused before it is parsed', () => {
   const started = performance.now();
-  expect(refusal('['.repeat(20_000_000)).type).toBe('impossible-text');
-  expect(refusal(`[${'{},'.repeat(13_000_000)}{}]`).type).toBe('too-large');
+  expect(refusal('['.repeat(4_000_000)).type).toBe('impossible-text');
+  expect(refusal(`[${'{},'.repeat(4_000_000)}{}]`).type).toBe('too-large');
   expect(refusal(`"${'\\'.repeat(5_000_000)}`).type).toBe('malformed-json');
   expect(refusal(`[0.${'0'.repeat(5_000_000)}1]`).type).toBe('impossible-text');
   expect(performance.now() - started).toBeLessThan(20_000);
