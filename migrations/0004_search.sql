@@ -36,9 +36,10 @@ create policy searcher_reads on events for select to agent_memory_searcher using
 grant create on schema public to agent_memory_searcher;
 
 -- What a search may see, as one condition on `c`; $1 is the scope. Only the parts that the scope has, so that each can be planned for.
+-- `|| ''` and `+ 0` keep the primary key out of it: its bitmap of a whole tenant was 135 of 150 ms beside 6 for the words.
 create function chunk_condition(p_scope jsonb) returns text
 language sql immutable parallel safe
-return 'c.tenant_id = (select current_tenant()) and c.seq <= ($1 ->> ''as_of_seq'')::bigint'
+return 'c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'
   || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'
   || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'
   || case when p_scope -> 'subjects' = 'null' then ''
@@ -144,7 +145,7 @@ begin
       union
       select c.seq, c.ordinal, c.session_id, %1$s
       from chunks c
-      where $7::bigint is not null and %2$s @> $3 and %2$s && $8 and c.tsv @@ $6 and c.seq >= $7 and %3$s
+      where $7::bigint is not null and %2$s @> $3 and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
     ),
     best as materialized (
       select *, %4$s as score

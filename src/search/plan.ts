@@ -29,6 +29,8 @@ const WANTED_FULL = 800;
 const WANTED_RECENT = 600;
 /** Terms that a threshold is made of: its formula grows with the subsets of them. */
 const MAX_FORMULA_TERMS = 9;
+/** The index walks the lists of the terms that a match must have one of; commoner ones are left to the others, if there are any. */
+const LONGEST_WALK = 50_000;
 
 export function planSearch(survey: Survey): Plan {
   const { terms, scale, seqs, masks } = survey;
@@ -38,10 +40,9 @@ export function planSearch(survey: Survey): Plan {
   const base = { weights, narrow_audience: survey.sampled > 0 && seqs.length * 2 < survey.sampled };
   const any = terms.map(quote).join(' | ') || null;
   if (matched.length * scale <= TAKE_ALL) return { ...base, full: any, recent: null, recent_from: null };
-  const rarest = terms
-    .map((_, i) => i)
-    .sort((a, b) => weights[b]! - weights[a]! || a - b)
-    .slice(0, MAX_FORMULA_TERMS);
+  const byWeight = terms.map((_, i) => i).sort((a, b) => weights[b]! - weights[a]! || a - b);
+  const walkable = byWeight.filter((term) => countWith(masks, term) * scale <= LONGEST_WALK);
+  const rarest = (walkable.length > 0 ? walkable : byWeight).slice(0, MAX_FORMULA_TERMS);
   const full = formula(rarest, weights, threshold(rarest, weights, masks, scale), terms);
   return { ...base, full, recent: any, recent_from: recentFrom(matched, survey) };
 }
