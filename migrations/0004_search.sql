@@ -4,6 +4,13 @@
 -- Rows stay whole in their page: a search reads `tsv` once for every term of the question, and unpacking it each time was the cost.
 alter table chunks set (toast_tuple_target = 8160);
 
+-- Whether every passage of the tenant can be found. `partial` while a rebuild runs: answers say so.
+alter table tenants add column index_state text not null default 'complete'
+  constraint tenants__index_state check (index_state in ('complete', 'partial'));
+
+-- which decisions were replaced
+create index events__supersedes on events (tenant_id, (content ->> 'supersedes')) where kind = 'decision' and content ? 'supersedes';
+
 -- Where a passage lies, as keys a search can intersect with its words: the tenant, a stretch of 16,384 positions of the log, the scopes, the audience.
 -- Every key names the tenant ('/' cannot be in its id), so one tenant's lists never hold another's rows.
 create function place_key(p_tenant text, p_kind text, p_value text) returns uuid
@@ -120,7 +127,7 @@ return case when p_scope -> 'channels' ? 'private' and p_scope -> 'subjects' = '
 -- The pool: passages that match `full` anywhere in the scope, or `recent` since `recent_from`, the best 1,600 by the weights of their
 -- terms; and the two passages before and after each of the best hundred in their sessions.
 create function pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb)
-returns table (seqs json, ordinals json, sessions json, masks json, neighbours json)
+returns table (seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
 language plpgsql stable security definer
 set search_path = pg_catalog, public set plan_cache_mode = force_custom_plan set jit = off set enable_seqscan = off
 as $$
@@ -139,11 +146,11 @@ begin
     from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
   return query execute format($q$
     with matched as materialized (
-      select c.seq, c.ordinal, c.session_id, %1$s as mask
+      select c.seq, c.ordinal, c.session_id, c.kind, %1$s as mask
       from chunks c
       where %2$s @> $3 and ($4::uuid[] is null or %2$s && $4) and c.tsv @@ $5 and %3$s
       union
-      select c.seq, c.ordinal, c.session_id, %1$s
+      select c.seq, c.ordinal, c.session_id, c.kind, %1$s
       from chunks c
       where $7::bigint is not null and %2$s @> $3 and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
     ),
@@ -192,6 +199,7 @@ begin
       coalesce(array_to_json(array_agg(n.ordinal order by n.seq, n.ordinal)), '[]'),
       coalesce(array_to_json(array_agg(n.session order by n.seq, n.ordinal)), '[]'),
       coalesce(array_to_json(array_agg(n.mask order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(distinct n.seq) filter (where n.kind = 'decision')), '[]'),
       (select coalesce(json_agg(json_build_array(b.centre, b.distance, b.seq, b.mask) order by b.centre, b.distance), '[]') from neighbour b)
     from numbered n $q$, v_mask, v_place, v_condition, v_score)
   using
@@ -209,13 +217,13 @@ return ('''' || replace(replace(p_lexeme, '\', '\\'), '''', '''''') || '''')::ts
 
 -- The two round trips of a search. The first: the clock, the question's terms (at most 32, in the order asked), the sample.
 create function survey(p_tenant text, p_query text, p_scope jsonb)
-returns table (as_of_seq bigint, oldest_seq bigint, tenant_state text, terms text[], scale float8, sampled int, seqs json, masks json)
+returns table (as_of_seq bigint, index_state text, terms text[], scale float8, sampled int, seqs json, masks json)
 language plpgsql
 as $$
 begin
   perform enter_tenant(p_tenant);
-  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)), k.oldest_seq, t.state
-  into as_of_seq, oldest_seq, tenant_state
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)), t.index_state
+  into as_of_seq, index_state
   from tenants t join tenant_clocks k on k.tenant_id = t.tenant_id
   where t.tenant_id = p_tenant;
   terms := array(
@@ -234,7 +242,7 @@ end $$;
 
 -- The second: the pool.
 create function pool(p_tenant text, p_scope jsonb, p_terms text[], p_plan jsonb)
-returns table (seqs json, ordinals json, sessions json, masks json, neighbours json)
+returns table (seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
 language plpgsql
 as $$
 begin
@@ -242,4 +250,96 @@ begin
   return query
   select p.*
   from pool_chunks(p_scope, array(select term_query(t) from unnest(p_terms) with ordinality u (t, i) order by i), p_plan) p;
+end $$;
+
+-- What the found passages say, in the order asked, with the words they are compared by.
+create function read_passages(p_tenant text, p_seqs bigint[], p_ordinals int[])
+returns table (
+  seq bigint, ordinal int, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text,
+  chunk_count int, occurred_at timestamptz, words text[])
+language plpgsql
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select
+    c.seq, c.ordinal::int, c.event_id, c.kind, c.session_id, c.text, e.actor_id, e.tags, e.artifact_id, e.chunk_count::int,
+    c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}'))
+  from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, place)
+  join chunks c on c.tenant_id = p_tenant and c.seq = wanted.seq and c.ordinal = wanted.ordinal
+  join events e on e.tenant_id = p_tenant and e.seq = wanted.seq
+  order by wanted.place;
+end $$;
+
+-- What a context holds beside what was found, in one round trip: open tasks, decisions (the given and the newest), the session's last
+-- events; first a row that says where the log stands. Walks are bounded: a scope that sees next to nothing of a long log gets less.
+create function read_ledger(p_tenant text, p_scope jsonb, p_session text, p_decisions bigint[])
+returns table (
+  part text, as_of_seq bigint, index_state text, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text,
+  superseded boolean, occurred_at timestamptz, words text[])
+language plpgsql
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_channels text[] := array(select jsonb_array_elements_text(p_scope -> 'channels'));
+  v_sensitivities text[] := array(select jsonb_array_elements_text(p_scope -> 'sensitivities'));
+  v_subjects text[] := case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end;
+  v_project text := p_scope ->> 'project_id';
+  v_as_of timestamptz := p_scope ->> 'as_of';
+  v_last bigint;
+begin
+  perform enter_tenant(p_tenant);
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
+  from tenant_clocks k
+  where k.tenant_id = p_tenant;
+  return query
+  with seen as not materialized (
+    select e.*
+    from events e
+    where e.tenant_id = p_tenant and e.seq <= v_last
+      and e.channel = any (v_channels)
+      and (e.channel <> 'private' or v_subjects is null or e.user_id = any (v_subjects))
+      and e.sensitivity = any (v_sensitivities)
+      and (v_as_of is null or e.occurred_at <= v_as_of)
+  ),
+  task as (
+    select distinct on (coalesce(t.content ->> 'task_id', t.content ->> 'title')) t.*
+    from (
+      select s.*
+      from seen s
+      where s.kind = 'task_update' and (v_project is null or s.project_id = v_project)
+      order by s.seq desc
+      limit 1000
+    ) t
+    order by coalesce(t.content ->> 'task_id', t.content ->> 'title'), t.seq desc
+  ),
+  decision as (
+    select s.seq from seen s where s.seq = any (p_decisions) and s.kind = 'decision'
+    union
+    (select s.seq
+     from seen s
+     where s.kind = 'decision' and (v_project is null or s.project_id = v_project)
+     order by s.seq desc
+     limit 40)
+  ),
+  chosen as (
+    (select 'task' as part, t.seq from task t where t.content ->> 'status' in ('open', 'doing', 'blocked') order by t.seq desc limit 50)
+    union all
+    select 'decision', d.seq from decision d
+    union all
+    (select 'recent', s.seq from seen s where s.session_id = p_session order by s.seq desc limit 60)
+  )
+  select
+    'clock', v_last, t.index_state, null::bigint, null, null, null, null::jsonb, null, null::boolean, null::timestamptz, null::text[]
+  from tenants t
+  where t.tenant_id = p_tenant
+  union all
+  select
+    c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id, s.content, s.artifact_id,
+    s.kind = 'decision' and exists (
+      select from seen newer where newer.kind = 'decision' and newer.content ? 'supersedes' and newer.content ->> 'supersedes' = s.event_id),
+    s.occurred_at,
+    (select tsvector_to_array(ts_filter(k.tsv, '{a}')) from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0)
+  from chosen c join seen s on s.seq = c.seq;
 end $$;

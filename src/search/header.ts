@@ -15,7 +15,13 @@ export interface Surroundings {
 export function headerOf(about: Surroundings, passage: string): string {
   const kind = about.kind === 'message' ? '' : about.kind.replaceAll('_', ' ');
   const labels = about.tags.map((tag) => tag.replaceAll(/[:_/-]+/g, ' '));
-  const words = [about.actor_id, kind, ...about.names, ...labels, ...partsOf([about.actor_id, ...about.names, passage].join(' '))];
+  const words = [
+    about.actor_id,
+    kind,
+    ...about.names,
+    ...labels,
+    ...partsOf([about.actor_id, ...about.names, passage].join(' ')),
+  ];
   return words
     .filter((word) => word !== '')
     .join(' ')
@@ -26,8 +32,11 @@ export function headerOf(about: Surroundings, passage: string): string {
 /** `readFileSync`, `src/db/query.ts`: the index keeps them as one word, a question names their parts. */
 function partsOf(text: string): Set<string> {
   const parts = new Set<string>();
-  for (const [name] of text.matchAll(/[A-Za-z0-9]+(?:[./\\:@#-][A-Za-z0-9_]+)+|[a-z0-9]+(?:[A-Z][a-z0-9]+)+|(?:[A-Z][a-z0-9]+){2,}/g)) {
-    for (const part of name.split(/[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])/)) if (part.length > 1 && part.length < 64) parts.add(part);
+  for (const [name] of text.matchAll(
+    /[A-Za-z0-9]+(?:[./\\:@#-][A-Za-z0-9_]+)+|[a-z0-9]+(?:[A-Z][a-z0-9]+)+|(?:[A-Z][a-z0-9]+){2,}/g,
+  )) {
+    for (const part of name.split(/[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])/))
+      if (part.length > 1 && part.length < 64) parts.add(part);
     if (parts.size >= MAX_PARTS) break;
   }
   return parts;

@@ -1,5 +1,5 @@
 import { headerOf } from './header.ts';
-import { cutAt, SEARCHABLE_CHARACTERS, splitText } from './split.ts';
+import { cutAt, estimateTokens, SEARCHABLE_CHARACTERS, splitText } from './split.ts';
 
 /** What passages are made of; rows of the log have it. */
 export interface Passaged {
@@ -17,7 +17,7 @@ export interface Passage {
 
 type Content = Record<string, unknown>;
 
-// Which fields lead, in this order; every further string of a content follows in the order it was sent.
+// Which fields lead, in this order; every further string of a content follows by its name, because the log does not keep an order.
 const leading: Record<string, string[]> = {
   message: ['text'],
   tool_call: ['tool'],
@@ -25,50 +25,49 @@ const leading: Record<string, string[]> = {
   decision: ['decision', 'rationale', 'constraints', 'alternatives', 'consequences'],
   task_update: ['title', 'details', 'status'],
 };
-// Said in the header, or ids that nobody asks for.
-const silent: Record<string, string[]> = {
-  tool_result: ['tool', 'path', 'line_range', 'truncated'],
-  decision: ['scope', 'supersedes'],
-  task_update: ['task_id'],
-};
+// Said in the header, or marks and ids that nobody asks for.
+const silent = new Set(['tool', 'path', 'line_range', 'truncated', 'artifact_id', 'scope', 'supersedes', 'task_id']);
 
-/** The passages of an event. `fullText` is the whole of a text of which the content keeps only an excerpt. */
-export function passagesOf(event: Passaged, fullText: string | undefined, countTokens: (text: string) => number): Passage[] {
+/** The passages of an event. `fullText` is the whole of a text of which the content keeps only the beginning. */
+export function passagesOf(event: Passaged, fullText?: string): Passage[] {
   const content = (event.content ?? {}) as Content;
   const about = {
     ...event,
     names: [content.tool, content.path, content.title].filter((name) => typeof name === 'string').map((name) => cutAt(name, 200)),
   };
-  return splitText(textOf(event.kind, content, fullText), countTokens)
+  return splitText(textOf(event.kind, content, fullText))
     .filter((text) => /\S/u.test(text))
-    .map((text) => ({ text, header: headerOf(about, text), token_count: countTokens(text) }));
+    .map((text) => ({ text, header: headerOf(about, text), token_count: estimateTokens(text) }));
 }
 
 /** What an event says, as one text. */
 export function textOf(kind: string, content: Content, fullText?: string): string {
-  const first = leading[kind] ?? [];
-  const left = { ...content };
+  const order = leading[kind] ?? [];
+  const rest = Object.keys(content)
+    .filter((name) => !order.includes(name) && !silent.has(name))
+    .sort();
   const parts: string[] = [];
-  for (const name of first) {
-    collect(fullText !== undefined && name === first[0] && kind === 'tool_result' ? fullText : content[name], parts);
-    delete left[name];
+  let room = SEARCHABLE_CHARACTERS;
+  for (const value of [...order, ...rest].flatMap((name) => leaves(content[name]))) {
+    if (room <= 0) break;
+    const whole = fullText !== undefined && value.length > 1_000 && fullText.startsWith(value) ? fullText : value;
+    parts.push(cutAt(whole, room));
+    room -= whole.length + 1;
   }
-  for (const name of silent[kind] ?? []) delete left[name];
-  if (fullText !== undefined && kind !== 'tool_result') collect(fullText, parts);
-  else for (const value of Object.values(left)) collect(value, parts);
   return parts.join('\n');
 }
 
-/** Every string, number and truth in a value, to the searchable bound; names of object members only say where. */
-function collect(value: unknown, into: string[]): void {
+/** Every string and number in a value, in the order of names; the names only say where. */
+function leaves(value: unknown): string[] {
+  const found: string[] = [];
   const pending = [value];
-  let room = SEARCHABLE_CHARACTERS;
-  while (pending.length > 0 && room > 0) {
+  while (pending.length > 0) {
     const next = pending.pop();
-    if (typeof next === 'string' || typeof next === 'number') {
-      const text = cutAt(String(next), room);
-      if (text !== '') into.push(text);
-      room -= text.length + 1;
-    } else if (next !== null && typeof next === 'object') pending.push(...Object.values(next).reverse());
+    if (typeof next === 'string') found.push(next);
+    else if (typeof next === 'number') found.push(String(next));
+    else if (Array.isArray(next)) for (const inner of next.toReversed()) pending.push(inner);
+    else if (next !== null && typeof next === 'object')
+      for (const name of Object.keys(next).sort().reverse()) pending.push((next as Content)[name]);
   }
+  return found.filter((text) => text !== '');
 }

@@ -11,6 +11,8 @@ export interface Pool {
   sessions: number[];
   /** Which terms a passage has, as bits. */
   masks: number[];
+  /** Which of them are decisions, by seq. */
+  decisions: number[];
   /** [seq, distance in its session, seq there, mask there] */
   neighbours: [number, number, number, number][];
 }

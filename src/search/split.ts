@@ -1,27 +1,26 @@
 // Text → passages: whole sentences and lines together while they are short, cut where nothing else ends. Their concatenation is
-// the text. Time is linear: each character is looked at once for boundaries and counted a bounded number of times.
-
-type CountTokens = (text: string) => number;
+// the text. Each character is looked at a bounded number of times, whatever the text.
 
 /** Characters of one event that are searchable; what lies beyond them is kept, and not found by search. */
 export const SEARCHABLE_CHARACTERS = 262_144;
 
-const TARGET_TOKENS = 160;
+/** A passage is about this many tokens at most, and never more than its UTF-8 bytes. */
+export const PASSAGE_TOKENS = 192;
 /** Characters too: a passage and its word list must stay within a page of the table. */
-const MAX_CHARACTERS = 1_600;
+export const PASSAGE_CHARACTERS = 1_600;
 
 // After a sentence's end and the space behind it, or after a line's.
 const sentence = /[^\n.!?。！？…]*(?:[.!?。！？…]+["'”’)\]]*[^\S\n]*|\n+|$)/gu;
 
-export function splitText(text: string, countTokens: CountTokens): string[] {
+export function splitText(text: string): string[] {
   const searchable = cutAt(text, SEARCHABLE_CHARACTERS);
-  if (fits(searchable, countTokens)) return searchable === '' ? [] : [searchable];
+  if (fits(searchable)) return searchable === '' ? [] : [searchable];
   const passages: string[] = [];
   let open = '';
   let openTokens = 0;
-  for (const unit of units(searchable, countTokens)) {
-    const tokens = countTokens(unit);
-    if (open !== '' && (openTokens + tokens > TARGET_TOKENS || open.length + unit.length > MAX_CHARACTERS)) {
+  for (const unit of units(searchable)) {
+    const tokens = estimateTokens(unit);
+    if (open !== '' && (openTokens + tokens > PASSAGE_TOKENS || open.length + unit.length > PASSAGE_CHARACTERS)) {
       passages.push(open);
       open = '';
       openTokens = 0;
@@ -39,36 +38,45 @@ export function cutAt(text: string, limit: number): string {
   return text.slice(0, isHighSurrogate(text, limit - 1) ? limit - 1 : limit);
 }
 
+/** Tokens, about: prose within a tenth, random letters at half. Counting exactly would cost every write more than its insert. */
+export function estimateTokens(text: string): number {
+  let quarters = 0;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    quarters += code >= 0x800 ? 4 : code >= 0x80 ? 2 : isWordOrSpace(code) ? 1 : 3;
+  }
+  return Math.ceil(quarters / 4);
+}
+
+const isWordOrSpace = (code: number) =>
+  code === 32 || (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 48 && code <= 57);
 const isHighSurrogate = (text: string, at: number) => (text.charCodeAt(at) & 0xfc00) === 0xd800;
+const fits = (text: string) => text.length <= PASSAGE_CHARACTERS && estimateTokens(text) <= PASSAGE_TOKENS;
 
-// No character is more than four bytes, and no token less than one.
-const fits = (text: string, countTokens: CountTokens) =>
-  text.length <= MAX_CHARACTERS && (text.length * 4 <= TARGET_TOKENS || countTokens(text) <= TARGET_TOKENS);
-
-function* units(text: string, countTokens: CountTokens): Generator<string> {
-  for (const [piece] of text.matchAll(sentence)) if (piece !== '') yield* pieces(piece, countTokens);
+function* units(text: string): Generator<string> {
+  for (const [piece] of text.matchAll(sentence)) if (piece !== '') yield* pieces(piece);
 }
 
 /** A sentence, or parts of one that is too long. */
-function* pieces(text: string, countTokens: CountTokens): Generator<string> {
-  if (fits(text, countTokens)) return yield text;
-  if (text.length > MAX_CHARACTERS) {
-    for (let from = 0; from < text.length; ) {
-      const to = from + lengthOfPart(text.slice(from, from + MAX_CHARACTERS), from + MAX_CHARACTERS >= text.length);
-      yield* pieces(text.slice(from, to), countTokens);
-      from = to;
-    }
-    return;
+function* pieces(text: string): Generator<string> {
+  for (let from = 0; from < text.length; ) {
+    const rest = text.slice(from, from + PASSAGE_CHARACTERS);
+    const part = from + rest.length === text.length && fits(rest) ? rest : rest.slice(0, lengthOfPart(rest));
+    yield part;
+    from += part.length;
   }
-  const half = lengthOfPart(text.slice(0, Math.ceil(text.length / 2)), false);
-  yield* pieces(text.slice(0, half), countTokens);
-  yield* pieces(text.slice(half), countTokens);
 }
 
-/** Where a slice that ends anywhere may end: behind its last space in the second half, else between two characters. */
-function lengthOfPart(slice: string, isLast: boolean): number {
-  if (isLast) return slice.length;
-  const space = slice.search(/\s\S*$/u);
-  if (space >= slice.length / 2) return space + 1;
-  return slice.length > 1 && isHighSurrogate(slice, slice.length - 1) ? slice.length - 1 : slice.length;
+/** How much of a text that must be cut is a passage: up to a space in its second half, else between two characters. */
+function lengthOfPart(text: string): number {
+  let length = text.length;
+  while (!fits(text.slice(0, length))) length = Math.ceil(length / 2);
+  const space = lastSpace(text, length);
+  if (space > length / 2) return space;
+  return length > 1 && isHighSurrogate(text, length - 1) ? length - 1 : length;
+}
+
+function lastSpace(text: string, before: number): number {
+  for (let at = before; at > before / 2; at -= 1) if (/\s/.test(text[at - 1]!)) return at;
+  return 0;
 }
