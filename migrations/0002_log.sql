@@ -37,10 +37,14 @@ create index events__project on events (tenant_id, project_id, seq) where projec
 create index events__ledger on events (tenant_id, kind, seq) where kind in ('decision', 'task_update');
 select wall('events', 'select, insert');
 
--- What a passage is found by: its own words first (weight A), then what surrounds them (weight D).
-create function passage_vector(p_language regconfig, p_text text, p_header text) returns tsvector
+-- What a passage is found by: its own words first (weight A), then what surrounds them and the day in words (weight D).
+-- to_char without TM knows English alone, whatever the locale: that is what makes it immutable here.
+create function passage_vector(p_language regconfig, p_text text, p_header text, p_at timestamptz) returns tsvector
 language sql immutable parallel safe
-as $$ select setweight(to_tsvector(p_language, p_text), 'A') || setweight(to_tsvector(p_language, p_header), 'D') $$;
+as $$
+  select setweight(to_tsvector(p_language, p_text), 'A')
+    || setweight(to_tsvector(p_language, p_header || to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY')), 'D')
+$$;
 
 -- Passages, derived from the log and disposable. Scope and visibility are repeated here, so that a search filters without a join.
 -- A chunk's id is its event's id and its ordinal: rebuilding gives the same ids.
@@ -57,8 +61,9 @@ create table chunks (
   agent_id text,
   project_id text,
   text text not null,
-  -- what a question may use beside the passage: speaker, date, tags
+  -- what a question may use beside the passage: speaker, tags, parts of names
   header text not null,
+  -- about: counting exactly would cost more than the insert
   token_count int not null,
   tsv tsvector not null,
   occurred_at timestamptz not null,

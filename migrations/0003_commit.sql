@@ -90,7 +90,7 @@ begin
     select
       p_tenant, e.seq, c.ord - 1, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
       c.doc ->> 'text', c.doc ->> 'header', (c.doc ->> 'token_count')::int,
-      passage_vector(v_language, c.doc ->> 'text', c.doc ->> 'header'), coalesce(e.occurred_at, v_now)
+      passage_vector(v_language, c.doc ->> 'text', c.doc ->> 'header', coalesce(e.occurred_at, v_now)), coalesce(e.occurred_at, v_now)
     from event e
     cross join lateral jsonb_array_elements(e.doc -> 'chunks') with ordinality as c (doc, ord)
   ),

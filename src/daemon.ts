@@ -5,6 +5,7 @@ import { createApp } from './app.ts';
 import { artifactRoutes } from './artifacts/index.ts';
 import { authorize, type Caller, openAuth } from './auth/index.ts';
 import type { Config } from './config.ts';
+import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
@@ -18,6 +19,7 @@ import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
+import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
@@ -128,6 +130,8 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...tenantRoutes(auth.forget, erasures.erase),
     ...eventRoutes(follow, config.MAX_ARTIFACT_BYTES),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
+    ...searchRoutes,
+    ...contextRoutes,
   ] as Route<Caller>[];
   const stop = async () => {
     await erasures.stop();

@@ -1,18 +1,10 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
+import { time } from '../http/time.ts';
 
 // The wire of events, as API.md fixes it. Content keeps every further field it came with.
 
 const name = (about: string) => z.string().min(1).max(255).describe(about);
-export const time = z.iso
-  .datetime({ offset: true })
-  // PostgreSQL and RFC 3339 both end at the years 1 and 9999, in UTC
-  .refine(
-    (text) => Number.isFinite(Date.parse(text)) && /^(?!0000)\d{4}-/.test(new Date(text).toISOString()),
-    'a time between the years 1 and 9999',
-  )
-  .transform((text) => new Date(text).toISOString())
-  .describe('RFC 3339, kept in UTC');
 export const channel = z.enum(channels);
 export const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
 const names = (about: string) => z.array(z.string().min(1).max(255)).max(256).default([]).describe(about);

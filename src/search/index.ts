@@ -1,11 +1,5 @@
-import type { ChunkRow, EventRow } from '../db/commit.ts';
-
-/** Placeholder door until the search feature lands: one passage of the event's main text. */
-export function passagesOf(event: EventRow, fullText?: string): ChunkRow[] {
-  const content = event.content as Record<string, unknown>;
-  const text =
-    fullText ?? [content.text, content.excerpt_text, content.decision, content.title].find((v) => typeof v === 'string');
-  return typeof text === 'string' && text.trim()
-    ? [{ text: text.slice(0, 8000), header: event.actor_id, token_count: Math.ceil(text.length / 4) }]
-    : [];
-}
+export { type Found, find, type Hit, MAX_FOUND } from './find.ts';
+export { passagesOf, textOf } from './passages.ts';
+export { chunkId, searchRoutes } from './routes.ts';
+export { asOf, degraded } from './schemas.ts';
+export type { Scope } from './sql.ts';

@@ -1,0 +1,80 @@
+// Byte-pair merging of one long piece with a heap: n log n where scanning again after each merge is n².
+
+type Table = readonly (string | readonly number[])[];
+
+let ranks: Map<string, number> | undefined;
+let longest = 0;
+
+/** Ranks by bytes (as Latin-1 text). Made only when a long piece is met, which ordinary text has none of. */
+function ranksOf(table: Table): Map<string, number> {
+  if (ranks) return ranks;
+  ranks = new Map();
+  for (const [rank, token] of table.entries()) {
+    if (token === undefined) continue;
+    const bytes = (typeof token === 'string' ? Buffer.from(token) : Buffer.from(token)).toString('latin1');
+    ranks.set(bytes, rank);
+    longest = Math.max(longest, bytes.length);
+  }
+  return ranks;
+}
+
+// A heap entry is one number: the rank above, the position below. The smallest is the lowest rank, leftmost first.
+const POSITIONS = 2 ** 26;
+
+export function mergedCount(piece: string, table: Table): number {
+  const bytes = Buffer.from(piece).toString('latin1');
+  const size = bytes.length;
+  const rankOf = ranksOf(table);
+  const end = new Int32Array(size + 1).map((_, i) => i + 1);
+  const before = new Int32Array(size + 1).map((_, i) => i - 1);
+  const current = new Float64Array(size).fill(-1);
+  const heap: number[] = [];
+  const offer = (at: number) => {
+    const middle = end[at]!;
+    const stop = middle < size ? end[middle]! : size + 1;
+    const rank = stop <= size && stop - at <= longest ? rankOf.get(bytes.slice(at, stop)) : undefined;
+    current[at] = rank === undefined ? -1 : rank * POSITIONS + at;
+    if (rank !== undefined) push(heap, current[at]!);
+  };
+  for (let at = 0; at < size - 1; at += 1) offer(at);
+  let count = size;
+  while (heap.length > 0) {
+    const entry = pop(heap);
+    const at = entry % POSITIONS;
+    if (current[at] !== entry) continue;
+    const middle = end[at]!;
+    end[at] = end[middle]!;
+    current[middle] = -1;
+    if (end[at]! < size) before[end[at]!] = at;
+    count -= 1;
+    offer(at);
+    if (before[at]! >= 0) offer(before[at]!);
+  }
+  return count;
+}
+
+function push(heap: number[], value: number): void {
+  let at = heap.push(value) - 1;
+  while (at > 0) {
+    const parent = (at - 1) >> 1;
+    if (heap[parent]! <= value) break;
+    heap[at] = heap[parent]!;
+    at = parent;
+  }
+  heap[at] = value;
+}
+
+function pop(heap: number[]): number {
+  const least = heap[0]!;
+  const value = heap.pop()!;
+  if (heap.length === 0) return least;
+  let at = 0;
+  for (let child = 1; child < heap.length; child = 2 * at + 1) {
+    if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child += 1;
+    if (heap[child]! >= value) break;
+    heap[at] = heap[child]!;
+    at = child;
+  }
+  heap[at] = value;
+  return least;
+}

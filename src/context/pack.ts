@@ -1,0 +1,171 @@
+import { createRepetition } from './near.ts';
+import { headingOf, renderItem } from './render.ts';
+import type { CountTokens } from './tokens.ts';
+
+// What goes into the bundle. Each section has a share of the budget and gives back what it does not use; an item that does not fit
+// is skipped, and smaller ones behind it still come in; what was said already is not said again.
+
+export const sectionNames = ['rules', 'task_state', 'handoff', 'decisions', 'recent_window', 'retrieved_evidence'] as const;
+export type SectionName = (typeof sectionNames)[number];
+
+export interface Item {
+  type: 'text' | 'decision' | 'task';
+  text: string;
+  refs: string[];
+  /** Stemmed words, for finding repetitions. Without any, only equal texts are. */
+  words: string[];
+  /** Where the whole of it is, if the text is an excerpt. */
+  artifact_id?: string;
+}
+
+export interface PackedItem extends Omit<Item, 'words' | 'artifact_id'> {
+  token_count: number;
+}
+
+export interface Section {
+  name: SectionName;
+  token_count: number;
+  items: PackedItem[];
+}
+
+export interface Omission {
+  reason: 'budget' | 'duplicate' | 'truncated' | 'superseded';
+  count: number;
+  candidates: string[];
+  artifact_id?: string;
+}
+
+export interface Packed {
+  sections: Section[];
+  omissions: Omission[];
+  deduplicated: number;
+}
+
+// The window and the evidence share what the others leave.
+const shares: Record<SectionName, number> = {
+  rules: 0.1,
+  task_state: 0.1,
+  handoff: 0.1,
+  decisions: 0.15,
+  recent_window: 0.15,
+  retrieved_evidence: 0.4,
+};
+/** What an item may take of the whole bundle before it is cut. */
+const LARGEST_ITEM = 0.35;
+const MAX_CANDIDATES_NAMED = 100;
+
+interface Candidate {
+  section: SectionName;
+  item: Item;
+  place: number;
+  cost: number;
+  cut: boolean;
+}
+
+/** Candidates come best first in each section; `recent_window` newest first, and leaves oldest first. */
+export function pack(candidates: Record<SectionName, Item[]>, budget: number, countTokens: CountTokens): Packed {
+  const { fresh, repeated } = withoutRepetitions(candidates);
+  const sized = fresh.map(({ section, item, place }) => sizeOf(section, item, place, budget, countTokens));
+  const taken = choose(sized, budget, countTokens);
+  const sections = sectionsOf(taken);
+  while (countTokens(renderSections(sections)) > budget) dropLast(taken, sections);
+  const left = sized.filter((candidate) => !taken.has(candidate));
+  return { sections, omissions: omissionsOf(left, repeated, [...taken]), deduplicated: repeated.length };
+}
+
+export const renderSections = (sections: Section[]): string =>
+  sections.map(({ name, items }) => headingOf(name) + items.map(({ text }) => renderItem(text)).join('')).join('\n');
+
+/** In the order of the sections, but a decision or task is kept rather than the passage it was found by. */
+function withoutRepetitions(candidates: Record<SectionName, Item[]>) {
+  const fresh: { section: SectionName; item: Item; place: number }[] = [];
+  const repeated: Item[] = [];
+  const repeats = createRepetition();
+  const known = new Set<string>();
+  for (const section of sectionNames)
+    for (const [place, item] of candidates[section].entries()) {
+      const again = item.refs.some((ref) => known.has(ref)) || repeats(item) !== undefined;
+      if (again) repeated.push(item);
+      else fresh.push({ section, item, place });
+      for (const ref of item.refs) if (ref.startsWith('chk_') || section !== 'retrieved_evidence') known.add(ref);
+    }
+  return { fresh, repeated };
+}
+
+function sizeOf(section: SectionName, item: Item, place: number, budget: number, countTokens: CountTokens): Candidate {
+  const largest = Math.floor(budget * LARGEST_ITEM);
+  const cost = countTokens(renderItem(item.text));
+  if (cost <= largest) return { section, item, place, cost, cut: false };
+  const text = cutToTokens(item.text, largest, countTokens);
+  return { section, item: { ...item, text }, place, cost: countTokens(renderItem(text)), cut: true };
+}
+
+/** The longest beginning, within a few characters, that has at most so many tokens with its mark, ending between two characters. */
+export function cutToTokens(text: string, most: number, countTokens: CountTokens): string {
+  let [fits, exceeds] = [0, Math.min(text.length, most * 16)];
+  while (exceeds - fits > 16) {
+    const middle = (fits + exceeds) >> 1;
+    if (countTokens(renderItem(marked(text, middle))) <= most) fits = middle;
+    else exceeds = middle;
+  }
+  return marked(text, fits);
+}
+
+const marked = (text: string, length: number) => `${text.slice(0, length).replace(/[\ud800-\udbff]$/, '')} […]`;
+
+/** First every section within its share, then whatever still fits in the room that was left, the evidence first. */
+function choose(sized: Candidate[], budget: number, countTokens: CountTokens): Set<Candidate> {
+  const taken = new Set<Candidate>();
+  const opened = new Set<SectionName>();
+  let room = budget;
+  const take = (section: SectionName, allowance: number) => {
+    let left = Math.min(allowance, room);
+    for (const candidate of sized) {
+      if (candidate.section !== section || taken.has(candidate)) continue;
+      const cost = candidate.cost + (opened.has(section) ? 0 : countTokens(headingOf(section)) + 1);
+      if (cost > left) continue;
+      opened.add(section);
+      taken.add(candidate);
+      left -= cost;
+      room -= cost;
+    }
+  };
+  for (const section of sectionNames) take(section, Math.floor(budget * shares[section]));
+  for (const section of sectionNames.toReversed()) take(section, room);
+  return taken;
+}
+
+function sectionsOf(taken: Set<Candidate>): Section[] {
+  return sectionNames.flatMap((name) => {
+    const chosen = [...taken].filter(({ section }) => section === name).sort((a, b) => a.place - b.place);
+    if (chosen.length === 0) return [];
+    if (name === 'recent_window') chosen.reverse();
+    const items = chosen.map(({ item: { type, text, refs }, cost }) => ({ type, text, token_count: cost, refs }));
+    return [{ name, token_count: items.reduce((sum, { token_count }) => sum + token_count, 0), items }];
+  });
+}
+
+/** Tokens of joined parts are nearly the sum of the parts' tokens; where they are more, the last of the least section goes. */
+function dropLast(taken: Set<Candidate>, sections: Section[]): void {
+  const section = sections.at(-1)!;
+  const dropped = section.items.pop()!;
+  section.token_count -= dropped.token_count;
+  if (section.items.length === 0) sections.pop();
+  for (const candidate of taken) if (candidate.item.refs === dropped.refs) taken.delete(candidate);
+}
+
+function omissionsOf(left: Candidate[], repeated: Item[], taken: Candidate[]): Omission[] {
+  const named = (items: Item[]) => [...new Set(items.map(({ refs }) => refs.at(-1)!))].slice(0, MAX_CANDIDATES_NAMED);
+  const omissions: Omission[] = [];
+  if (left.length > 0) omissions.push({ reason: 'budget', count: left.length, candidates: named(left.map(({ item }) => item)) });
+  if (repeated.length > 0) omissions.push({ reason: 'duplicate', count: repeated.length, candidates: named(repeated) });
+  const cut = taken.filter((candidate) => candidate.cut || candidate.item.artifact_id !== undefined);
+  for (const { item } of cut)
+    omissions.push({
+      reason: 'truncated',
+      count: 1,
+      candidates: named([item]),
+      ...(item.artifact_id !== undefined && { artifact_id: item.artifact_id }),
+    });
+  return omissions;
+}

@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import { channels } from '../auth/index.ts';
+import { asOf, degraded } from '../search/index.ts';
+import { sectionNames } from './pack.ts';
+
+const name = (about: string) => z.string().min(1).max(255).describe(about);
+
+export const contextBody = z
+  .strictObject({
+    session_id: name('the session whose last events the context shows'),
+    channel: z.enum(channels).describe('where the answer will be seen'),
+    query_text: z.string().max(65_536).default('').describe('what the next step is about; without it nothing is searched for'),
+    intent: name('what the caller is up to; `continue` needs no query').default('answer'),
+    agent_id: name('who asks').optional(),
+    user_id: name('whose private items to use, where the credential may').optional(),
+    project_id: name('only of this project').optional(),
+    max_tokens: z.int().min(256).max(200_000).default(65_000),
+    ...asOf,
+  })
+  .meta({ id: 'ContextRequest' });
+export type ContextRequest = z.output<typeof contextBody>;
+
+export const contextQuery = z.strictObject({
+  render: z.literal('text').optional().describe('adds the bundle as one string'),
+});
+
+const item = z.object({
+  type: z.enum(['text', 'decision', 'task']),
+  text: z.string(),
+  token_count: z.int(),
+  refs: z.array(z.string()),
+});
+
+export const context = z
+  .object({
+    context_id: z.string(),
+    budget_tokens: z.int(),
+    token_used: z.int().describe('of the rendered bundle, exactly'),
+    degraded,
+    sections: z.array(z.object({ name: z.enum(sectionNames), token_count: z.int(), items: z.array(item) })),
+    omissions: z.array(
+      z.object({
+        reason: z.enum(['budget', 'duplicate', 'truncated', 'superseded']),
+        count: z.int(),
+        candidates: z.array(z.string()),
+        artifact_id: z.string().optional(),
+      }),
+    ),
+    provenance: z.object({
+      intent: z.string(),
+      query_terms: z.array(z.string()),
+      candidate_pool_size: z.int(),
+      retrieved: z.int(),
+      deduplicated: z.int(),
+      filters: z.record(z.string(), z.unknown()),
+      scoring: z.record(z.string(), z.unknown()),
+      as_of_seq: z.int(),
+    }),
+    text: z.string().optional(),
+  })
+  .meta({ id: 'Context' });

@@ -1,0 +1,98 @@
+// From a sample of the log to the two questions put to the index. `full` reaches the whole log and asks only for passages whose
+// terms together weigh enough to be among the best; `recent` takes whatever matches lately. Both are expected to find some hundred
+// passages in a log of any length, so a search of 10⁶ passages reads about as much as one of 10⁴.
+
+export interface Survey {
+  as_of_seq: number;
+  /** Whether every passage can be found. */
+  index_state: 'complete' | 'partial';
+  /** The question's terms, as the index has them. */
+  terms: string[];
+  /** How many passages of the log each sampled one stands for. */
+  scale: number;
+  /** How many passages were sampled, and of those that the request may see: where they lie and which terms they have, as bits. */
+  sampled: number;
+  seqs: number[];
+  masks: number[];
+}
+
+export interface Plan {
+  weights: number[];
+  full: string | null;
+  recent: string | null;
+  recent_from: number | null;
+  /** Whether few of the passages may be seen, so that the index should look for those alone. */
+  narrow_audience: boolean;
+}
+
+/** So many matches are simply all taken. */
+const TAKE_ALL = 2_400;
+const WANTED_FULL = 800;
+const WANTED_RECENT = 600;
+/** Terms that a threshold is made of: its formula grows with the subsets of them. */
+const MAX_FORMULA_TERMS = 9;
+/** The index walks the lists of the terms that a match must have one of; commoner ones are left to the others, if there are any. */
+const LONGEST_WALK = 50_000;
+
+export function planSearch(survey: Survey): Plan {
+  const { terms, scale, seqs, masks } = survey;
+  const visible = Math.max(1, seqs.length * scale);
+  const weights = terms.map((_, i) => weightOf(visible, (countWith(masks, i) + (scale > 1 ? 0.5 : 0)) * scale));
+  const matched = seqs.filter((_, i) => masks[i]! !== 0);
+  const base = { weights, narrow_audience: survey.sampled > 0 && seqs.length * 2 < survey.sampled };
+  const any = terms.map(quote).join(' | ') || null;
+  if (matched.length * scale <= TAKE_ALL) return { ...base, full: any, recent: null, recent_from: null };
+  const byWeight = terms.map((_, i) => i).sort((a, b) => weights[b]! - weights[a]! || a - b);
+  const walkable = byWeight.filter((term) => countWith(masks, term) * scale <= LONGEST_WALK);
+  const rarest = (walkable.length > 0 ? walkable : byWeight).slice(0, MAX_FORMULA_TERMS);
+  const full = formula(rarest, weights, threshold(rarest, weights, masks, scale), terms);
+  return { ...base, full, recent: any, recent_from: recentFrom(matched, survey) };
+}
+
+/** Inverse document frequency. */
+export const weightOf = (passages: number, having: number) => Math.log(1 + (passages + 1) / (having + 0.5));
+
+const countWith = (masks: number[], term: number) => masks.reduce((n, mask) => n + (hasTerm(mask, term) ? 1 : 0), 0);
+
+/** Bits beyond 31 do not survive JavaScript's own shifts. */
+export const hasTerm = (mask: number, term: number) => Math.floor(mask / 2 ** term) % 2 === 1;
+
+/** The least weight that no more passages are expected to reach than are wanted. */
+function threshold(rarest: number[], weights: number[], masks: number[], scale: number): number {
+  const reached = masks
+    .map((mask) => rarest.reduce((sum, term) => sum + (hasTerm(mask, term) ? weights[term]! : 0), 0))
+    .filter((weight) => weight > 0)
+    .sort((a, b) => b - a);
+  const wanted = Math.max(1, Math.floor(WANTED_FULL / scale));
+  const next = reached[wanted];
+  if (next === undefined) return Number.MIN_VALUE;
+  const enough = reached.findLast((weight) => weight > next + 1e-9);
+  return enough ?? next + 1e-6;
+}
+
+/** The terms' subsets that weigh at least `need`, as one nested query; null where even all of them weigh less. */
+function formula(order: number[], weights: number[], need: number, terms: string[]): string | null {
+  const rest = order.map((_, i) => order.slice(i).reduce((sum, term) => sum + weights[term]!, 0));
+  const expand = (i: number, missing: number): string | true | null => {
+    if (missing <= 1e-9) return true;
+    if (i >= order.length || rest[i]! < missing - 1e-9) return null;
+    const term = quote(terms[order[i]!]!);
+    const within = expand(i + 1, missing - weights[order[i]!]!);
+    const without = expand(i + 1, missing);
+    const taken = within === true ? term : within && `${term} & (${within})`;
+    if (without === true) return true;
+    return taken && without ? `${taken} | ${without}` : (taken ?? without);
+  };
+  const query = expand(0, need);
+  return query === true ? order.map((term) => quote(terms[term]!)).join(' | ') : query;
+}
+
+/** Where the newest matches that are wanted begin. */
+function recentFrom(matched: number[], { as_of_seq, scale }: Survey): number {
+  const dense = matched.length >= 64;
+  if (dense) return Math.max(1, Math.floor(as_of_seq - (WANTED_RECENT * as_of_seq) / (matched.length * scale)));
+  return matched.at(-Math.max(1, Math.round(WANTED_RECENT / scale))) ?? matched[0] ?? 1;
+}
+
+/** A lexeme as PostgreSQL reads it in a query. */
+const quote = (lexeme: string) => `'${lexeme.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;

@@ -1,0 +1,68 @@
+import { route, sightById, sightIn } from '../auth/index.ts';
+import { Problem } from '../http/problem.ts';
+import { find, type Hit } from './find.ts';
+import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
+import { readChunk } from './sql.ts';
+
+export const searchRoutes = [
+  route({
+    method: 'POST',
+    path: '/v1/search',
+    operation: 'search',
+    summary: 'Find passages, best first',
+    tag: 'Search',
+    access: 'read',
+    limit: 'v1',
+    body: searchBody,
+    success: { status: 200, description: 'What was found, best first', schema: searchAnswer },
+    problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
+    handle: async ({ caller, body }) => {
+      const { query, limit, channel, explain, ...scope } = body;
+      const sight = sightIn(caller.principal, channel, body.user_id);
+      const found = await find(caller.tenant, { query, limit, scope: { ...sight, ...scope } });
+      return { body: { data: found.hits.map((hit) => toResult(hit, explain)), degraded: found.degraded } };
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/chunks/{chunk_id}',
+    operation: 'readChunk',
+    summary: 'Read one passage',
+    tag: 'Search',
+    access: 'read',
+    limit: 'v1',
+    params: chunkParams,
+    success: { status: 200, description: 'The passage', schema: chunk },
+    problems: ['not-found'],
+    handle: async ({ caller, params }) => {
+      const [, event, ordinal] = /^chk_([0-9a-z]{1,64})_(\d{1,4})$/.exec(params.chunk_id) ?? [];
+      const found = event && (await readChunk(caller.tenant, `evt_${event}`, Number(ordinal), sightById(caller.principal)));
+      if (!found) throw new Problem('not-found', 'There is no chunk with this id.');
+      const { actor_id: _, tags: __, agent_id, project_id, ...rest } = found;
+      return {
+        body: {
+          chunk_id: params.chunk_id,
+          ...rest,
+          ...(agent_id !== null && { agent_id }),
+          ...(project_id !== null && { project_id }),
+          refs: [found.event_id],
+        },
+      };
+    },
+  }),
+];
+
+/** A chunk's id is its event's and its ordinal. */
+export const chunkId = (event_id: string, ordinal: number): string => `chk_${event_id.slice(4)}_${ordinal}`;
+
+const toResult = (hit: Hit, explain: boolean) => ({
+  id: chunkId(hit.event_id, hit.ordinal),
+  type: 'chunk' as const,
+  text: hit.text,
+  score: hit.score,
+  event_id: hit.event_id,
+  session_id: hit.session_id,
+  occurred_at: hit.occurred_at,
+  refs: [hit.event_id],
+  ...(explain && { scores: hit.scores }),
+});

@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { channels } from '../auth/index.ts';
+import { time } from '../http/time.ts';
+
+const name = (about: string) => z.string().min(1).max(255).describe(about);
+
+/** What a question is put to; search and context share it. */
+export const asOf = {
+  as_of: time.optional().describe('only what had happened by then'),
+  as_of_seq: z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional().describe('only what the log held at that seq'),
+};
+
+export const searchBody = z
+  .strictObject({
+    query: z.string().max(65_536).describe('a question or words; any of them may match'),
+    limit: z.int().min(1).max(200).default(10),
+    session_id: name('only of this session').optional(),
+    user_id: name('only about this subject').optional(),
+    agent_id: name('only of this agent').optional(),
+    project_id: name('only of this project').optional(),
+    channel: z.enum(channels).default('private'),
+    ...asOf,
+    explain: z.boolean().default(false).describe('adds what each score is made of'),
+  })
+  .meta({ id: 'Search' });
+
+export const degraded = z.array(z.enum(['partial_index', 'embeddings', 'rerank']));
+
+export const searchAnswer = z
+  .object({
+    data: z.array(
+      z.object({
+        id: z.string(),
+        type: z.enum(['chunk', 'memory']),
+        text: z.string(),
+        score: z.number(),
+        event_id: z.string().optional(),
+        memory_id: z.string().optional(),
+        session_id: z.string(),
+        occurred_at: z.string(),
+        refs: z.array(z.string()),
+        scores: z.record(z.string(), z.number()).optional(),
+      }),
+    ),
+    degraded,
+  })
+  .meta({ id: 'SearchAnswer' });
+
+export const chunkParams = z.object({ chunk_id: z.string().min(1).max(255) });
+
+export const chunk = z
+  .object({
+    chunk_id: z.string(),
+    event_id: z.string(),
+    seq: z.int(),
+    ordinal: z.int().describe('its place among the passages of its event'),
+    kind: z.string(),
+    session_id: z.string(),
+    channel: z.enum(channels),
+    user_id: z.string(),
+    agent_id: z.string().optional(),
+    project_id: z.string().optional(),
+    sensitivity: z.string(),
+    text: z.string(),
+    token_count: z.int().describe('about'),
+    refs: z.array(z.string()),
+    occurred_at: z.string(),
+  })
+  .meta({ id: 'Chunk' });

@@ -1,0 +1,82 @@
+// Text → passages: whole sentences and lines together while they are short, cut where nothing else ends. Their concatenation is
+// the text. Each character is looked at a bounded number of times, whatever the text.
+
+/** Characters of one event that are searchable; what lies beyond them is kept, and not found by search. */
+export const SEARCHABLE_CHARACTERS = 262_144;
+
+/** A passage is about this many tokens at most, and never more than its UTF-8 bytes. */
+export const PASSAGE_TOKENS = 192;
+/** Characters too: a passage and its word list must stay within a page of the table. */
+export const PASSAGE_CHARACTERS = 1_600;
+
+// After a sentence's end and the space behind it, or after a line's.
+const sentence = /[^\n.!?。！？…]*(?:[.!?。！？…]+["'”’)\]]*[^\S\n]*|\n+|$)/gu;
+
+export function splitText(text: string): string[] {
+  const searchable = cutAt(text, SEARCHABLE_CHARACTERS);
+  if (fits(searchable)) return searchable === '' ? [] : [searchable];
+  const passages: string[] = [];
+  let open = '';
+  let openTokens = 0;
+  for (const unit of units(searchable)) {
+    const tokens = estimateTokens(unit);
+    if (open !== '' && (openTokens + tokens > PASSAGE_TOKENS || open.length + unit.length > PASSAGE_CHARACTERS)) {
+      passages.push(open);
+      open = '';
+      openTokens = 0;
+    }
+    open += unit;
+    openTokens += tokens;
+  }
+  if (open !== '') passages.push(open);
+  return passages;
+}
+
+/** The first `limit` characters, never half a surrogate pair. */
+export function cutAt(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  return text.slice(0, isHighSurrogate(text, limit - 1) ? limit - 1 : limit);
+}
+
+/** Tokens, about: prose within a tenth, random letters at half. Counting exactly would cost every write more than its insert. */
+export function estimateTokens(text: string): number {
+  let quarters = 0;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    quarters += code >= 0x800 ? 4 : code >= 0x80 ? 2 : isWordOrSpace(code) ? 1 : 3;
+  }
+  return Math.ceil(quarters / 4);
+}
+
+const isWordOrSpace = (code: number) =>
+  code === 32 || (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 48 && code <= 57);
+const isHighSurrogate = (text: string, at: number) => (text.charCodeAt(at) & 0xfc00) === 0xd800;
+const fits = (text: string) => text.length <= PASSAGE_CHARACTERS && estimateTokens(text) <= PASSAGE_TOKENS;
+
+function* units(text: string): Generator<string> {
+  for (const [piece] of text.matchAll(sentence)) if (piece !== '') yield* pieces(piece);
+}
+
+/** A sentence, or parts of one that is too long. */
+function* pieces(text: string): Generator<string> {
+  for (let from = 0; from < text.length; ) {
+    const rest = text.slice(from, from + PASSAGE_CHARACTERS);
+    const part = from + rest.length === text.length && fits(rest) ? rest : rest.slice(0, lengthOfPart(rest));
+    yield part;
+    from += part.length;
+  }
+}
+
+/** How much of a text that must be cut is a passage: up to a space in its second half, else between two characters. */
+function lengthOfPart(text: string): number {
+  let length = text.length;
+  while (!fits(text.slice(0, length))) length = Math.ceil(length / 2);
+  const space = lastSpace(text, length);
+  if (space > length / 2) return space;
+  return length > 1 && isHighSurrogate(text, length - 1) ? length - 1 : length;
+}
+
+function lastSpace(text: string, before: number): number {
+  for (let at = before; at > before / 2; at -= 1) if (/\s/.test(text[at - 1]!)) return at;
+  return 0;
+}
