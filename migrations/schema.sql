@@ -21,6 +21,24 @@ begin
   return true;
 end $$;
 
+-- Name: current_tenant(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.current_tenant() RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ select nullif(current_setting('app.tenant_id', true), '') $$;
+
+-- Name: place_key(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.place_key(p_tenant text, p_kind text, p_value text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (md5(((((p_tenant || '/'::text) || p_kind) || '/'::text) || p_value)))::uuid;
+
+-- Name: audience_places(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
+
 -- Name: begin_login(text, text, bytea, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.begin_login(p_tenant text, p_username text, p_account bytea, p_address bytea, p_free_account integer, p_free_address integer) RETURNS TABLE(wait_s integer, user_id text, username text, password_hash text)
@@ -46,6 +64,18 @@ begin
     return query select greatest(1, ceil(coalesce(v_wait, 1)))::int, null::text, null::text, null::text;
   end if;
 end $$;
+
+-- Name: chunk_condition(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END);
+
+-- Name: chunk_places(text, bigint, text, text, text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text, p_channel text, p_user text, p_agent text, p_project text) RETURNS uuid[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
 
 -- Name: commit_units(text, jsonb); Type: FUNCTION; Schema: public
 
@@ -133,7 +163,7 @@ begin
     select
       p_tenant, e.seq, c.ord - 1, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
       c.doc ->> 'text', c.doc ->> 'header', (c.doc ->> 'token_count')::int,
-      passage_vector(v_language, c.doc ->> 'text', c.doc ->> 'header'), coalesce(e.occurred_at, v_now)
+      passage_vector(v_language, c.doc ->> 'text', c.doc ->> 'header', coalesce(e.occurred_at, v_now)), coalesce(e.occurred_at, v_now)
     from event e
     cross join lateral jsonb_array_elements(e.doc -> 'chunks') with ordinality as c (doc, ord)
   ),
@@ -190,12 +220,6 @@ begin
   where f.blocked_until is null or f.blocked_until <= clock_timestamp();
   return found;
 end $$;
-
--- Name: current_tenant(); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.current_tenant() RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ select nullif(current_setting('app.tenant_id', true), '') $$;
 
 -- Name: end_session(text, text, bytea); Type: FUNCTION; Schema: public
 
@@ -421,6 +445,12 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
 
+-- Name: mask_expression(integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((SELECT string_agg(format('case when c.tsv @@ $2[%s] then %s::bigint else 0 end'::text, i.i, ((1)::bigint << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
+
 -- Name: may_register(text, boolean, text, bytea, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.may_register(p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_username text) RETURNS text
@@ -459,11 +489,114 @@ begin
     limit 20 for update skip locked);
 end $$;
 
--- Name: passage_vector(regconfig, text, text); Type: FUNCTION; Schema: public
+-- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.passage_vector(p_language regconfig, p_text text, p_header text) RETURNS tsvector
+CREATE FUNCTION public.passage_vector(p_language regconfig, p_text text, p_header text, p_at timestamp with time zone) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ select setweight(to_tsvector(p_language, p_text), 'A') || setweight(to_tsvector(p_language, p_header), 'D') $$;
+    AS $$
+  select setweight(to_tsvector(p_language, p_text), 'A')
+    || setweight(to_tsvector(p_language, p_header || to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY')), 'D')
+$$;
+
+-- Name: pool(text, jsonb, text[], jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_terms text[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select p.*
+  from pool_chunks(p_scope, array(select term_query(t) from unnest(p_terms) with ordinality u (t, i) order by i), p_plan) p;
+end $$;
+
+-- Name: pool_chunks(jsonb, tsquery[], jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $_$
+declare
+  v_place constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
+  v_mask text := mask_expression(cardinality(p_terms));
+  v_condition text := chunk_condition(p_scope);
+  v_score text;
+  v_epochs uuid[];
+begin
+  select coalesce(string_agg(format('(mask >> %s & 1) * %s::float8', i - 1, w), ' + ' order by i), '0')
+  into v_score
+  from (select i, w::float8 as w from jsonb_array_elements_text(p_plan -> 'weights') with ordinality as t (w, i)) weighted;
+  v_epochs := array(
+    select place_key(current_tenant(), 'epoch', e::text)
+    from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
+  return query execute format($q$
+    with matched as materialized (
+      select c.seq, c.ordinal, c.session_id, c.kind, %1$s as mask
+      from chunks c
+      where %2$s @> $3 and ($4::uuid[] is null or %2$s && $4) and c.tsv @@ $5 and %3$s
+      union
+      select c.seq, c.ordinal, c.session_id, c.kind, %1$s
+      from chunks c
+      where $7::bigint is not null and %2$s @> $3 and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
+    ),
+    best as materialized (
+      select *, %4$s as score
+      from matched
+      order by score desc, seq desc, ordinal
+      limit 1600
+    ),
+    leader as (
+      select l.seq, l.session_id, max(l.score) as score
+      from best l
+      group by l.seq, l.session_id
+      order by score desc, l.seq desc
+      limit 100
+    ),
+    beside as (
+      select l.seq as centre, n.distance, n.seq
+      from leader l
+      cross join lateral (
+        (select -row_number() over (order by e.seq desc) as distance, e.seq
+         from events e
+         where e.tenant_id = (select current_tenant()) and e.session_id = l.session_id and e.seq < l.seq
+         order by e.seq desc
+         limit 2)
+        union all
+        (select row_number() over (order by e.seq), e.seq
+         from events e
+         where e.tenant_id = (select current_tenant()) and e.session_id = l.session_id and e.seq > l.seq
+         order by e.seq
+         limit 2)
+      ) n
+    ),
+    neighbour as (
+      select b.centre, b.distance, c.seq, %1$s as mask
+      from beside b
+      join chunks c on c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0
+      where %3$s
+    ),
+    numbered as (
+      select b.*, dense_rank() over (order by b.session_id) as session
+      from best b
+    )
+    select
+      coalesce(array_to_json(array_agg(n.seq order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.ordinal order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.session order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.mask order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(distinct n.seq) filter (where n.kind = 'decision')), '[]'),
+      (select coalesce(json_agg(json_build_array(b.centre, b.distance, b.seq, b.mask) order by b.centre, b.distance), '[]') from neighbour b)
+    from numbered n $q$, v_mask, v_place, v_condition, v_score)
+  using
+    p_scope, p_terms, scope_places(p_scope),
+    case when (p_plan ->> 'narrow_audience')::boolean then audience_places(p_scope) end,
+    (p_plan ->> 'full')::tsquery, (p_plan ->> 'recent')::tsquery, (p_plan ->> 'recent_from')::bigint, v_epochs;
+end $_$;
+
+ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) OWNER TO agent_memory_searcher;
 
 -- Name: read_clocks(text[]); Type: FUNCTION; Schema: public
 
@@ -518,6 +651,93 @@ begin
   and e.channel = any (p_channels)
   and (e.channel <> 'private' or p_subjects is null or e.user_id = any (p_subjects))
   and e.sensitivity = any (p_sensitivities);
+end $$;
+
+-- Name: read_ledger(text, jsonb, text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_ledger(p_tenant text, p_scope jsonb, p_session text, p_decisions bigint[]) RETURNS TABLE(part text, as_of_seq bigint, index_state text, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[])
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_channels text[] := array(select jsonb_array_elements_text(p_scope -> 'channels'));
+  v_sensitivities text[] := array(select jsonb_array_elements_text(p_scope -> 'sensitivities'));
+  v_subjects text[] := case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end;
+  v_project text := p_scope ->> 'project_id';
+  v_as_of timestamptz := p_scope ->> 'as_of';
+  v_last bigint;
+begin
+  perform enter_tenant(p_tenant);
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
+  from tenant_clocks k
+  where k.tenant_id = p_tenant;
+  return query
+  with seen as not materialized (
+    select e.*
+    from events e
+    where e.tenant_id = p_tenant and e.seq <= v_last
+      and e.channel = any (v_channels)
+      and (e.channel <> 'private' or v_subjects is null or e.user_id = any (v_subjects))
+      and e.sensitivity = any (v_sensitivities)
+      and (v_as_of is null or e.occurred_at <= v_as_of)
+  ),
+  task as (
+    select distinct on (coalesce(t.content ->> 'task_id', t.content ->> 'title')) t.*
+    from (
+      select s.*
+      from seen s
+      where s.kind = 'task_update' and (v_project is null or s.project_id = v_project)
+      order by s.seq desc
+      limit 1000
+    ) t
+    order by coalesce(t.content ->> 'task_id', t.content ->> 'title'), t.seq desc
+  ),
+  decision as (
+    select s.seq from seen s where s.seq = any (p_decisions) and s.kind = 'decision'
+    union
+    (select s.seq
+     from seen s
+     where s.kind = 'decision' and (v_project is null or s.project_id = v_project)
+     order by s.seq desc
+     limit 40)
+  ),
+  chosen as (
+    (select 'task' as part, t.seq from task t where t.content ->> 'status' in ('open', 'doing', 'blocked') order by t.seq desc limit 50)
+    union all
+    select 'decision', d.seq from decision d
+    union all
+    (select 'recent', s.seq from seen s where s.session_id = p_session order by s.seq desc limit 60)
+  )
+  select
+    'clock', v_last, t.index_state, null::bigint, null, null, null, null::jsonb, null, null::boolean, null::timestamptz, null::text[]
+  from tenants t
+  where t.tenant_id = p_tenant
+  union all
+  select
+    c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id, s.content, s.artifact_id,
+    s.kind = 'decision' and exists (
+      select from seen newer where newer.kind = 'decision' and newer.content ? 'supersedes' and newer.content ->> 'supersedes' = s.event_id),
+    s.occurred_at,
+    (select tsvector_to_array(ts_filter(k.tsv, '{a}')) from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0)
+  from chosen c join seen s on s.seq = c.seq;
+end $$;
+
+-- Name: read_passages(text, bigint[], integer[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_passages(p_tenant text, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, words text[])
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select
+    c.seq, c.ordinal::int, c.event_id, c.kind, c.session_id, c.text, e.actor_id, e.tags, e.artifact_id, e.chunk_count::int,
+    c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}'))
+  from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, place)
+  join chunks c on c.tenant_id = p_tenant and c.seq = wanted.seq and c.ordinal = wanted.ordinal
+  join events e on e.tenant_id = p_tenant and e.seq = wanted.seq
+  order by wanted.place;
 end $$;
 
 -- Name: register_user(text, boolean, text, bytea, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
@@ -603,6 +823,12 @@ begin
   select status, v_token.replaced_by, v_token.nonce, v_token.session_id, v_user.user_id, v_user.username, v_user.role, v_user.generation;
 end $$;
 
+-- Name: scope_places(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
+    LANGUAGE sql STABLE
+    RETURN COALESCE((SELECT array_agg(public.place_key(public.current_tenant(), k.k, (scope_places.p_scope ->> (k.k || '_id'::text)))) AS array_agg FROM unnest(ARRAY['session'::text, 'user'::text, 'agent'::text, 'project'::text]) k(k) WHERE (scope_places.p_scope ? (k.k || '_id'::text))), ARRAY[public.place_key(public.current_tenant(), 'tenant'::text, ''::text)]);
+
 -- Name: session_state(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.session_state(p_tenant text, p_session text) RETURNS TABLE(user_id text, username text, role text, subject text, generation integer, expires_at timestamp with time zone)
@@ -622,6 +848,74 @@ begin
   where s.tenant_id = p_tenant and s.session_id = p_session
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
+
+-- Name: survey(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.survey(p_tenant text, p_query text, p_scope jsonb) RETURNS TABLE(as_of_seq bigint, index_state text, terms text[], scale double precision, sampled integer, seqs json, masks json)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)), t.index_state
+  into as_of_seq, index_state
+  from tenants t join tenant_clocks k on k.tenant_id = t.tenant_id
+  where t.tenant_id = p_tenant;
+  terms := array(
+    select l.lexeme
+    from tenants t cross join lateral unnest(to_tsvector(t.language, p_query)) l
+    where t.tenant_id = p_tenant
+    order by l.positions[1], l.lexeme
+    limit 32);
+  select s.scale, s.sampled, s.seqs, s.masks
+  into scale, sampled, seqs, masks
+  from survey_chunks(
+    p_scope || jsonb_build_object('as_of_seq', as_of_seq),
+    array(select term_query(t) from unnest(terms) with ordinality u (t, i) order by i)) s;
+  return next;
+end $$;
+
+-- Name: survey_chunks(jsonb, tsquery[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) RETURNS TABLE(scale double precision, sampled integer, seqs json, masks json)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $_$
+declare
+  v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
+  v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
+begin
+  return query execute format($q$
+    with stretch as materialized (
+      select s.seq, s.ordinal, s.seen, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
+      from generate_series(1, $3, $4) g (low)
+      cross join lateral (
+        select c.seq, c.ordinal, %1$s as seen, case when %1$s then %2$s else 0 end::bigint as mask
+        from chunks c
+        where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + $4 and c.seq <= $3
+        order by c.seq, c.ordinal
+        limit case when $4 <= 16 then 512 else 16 end
+      ) s
+    ),
+    covered as (
+      select coalesce(sum(span), 0) as span
+      from (
+        select case when coalesce(max(t.taken), 0) >= 16 and $4 > 16 then max(t.high) - g.low + 1 else $4 end as span
+        from generate_series(1, $3, $4) g (low) left join stretch t on t.low = g.low
+        group by g.low
+      ) spans
+    )
+    select
+      greatest(1, $3 / greatest(1, (select span from covered)))::float8,
+      count(*)::int,
+      coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.seen)), '[]'),
+      coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.seen)), '[]')
+    from stretch s $q$, chunk_condition(p_scope), mask_expression(cardinality(p_terms)))
+  using p_scope, p_terms, v_last, v_width;
+end $_$;
+
+ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) OWNER TO agent_memory_searcher;
 
 -- Name: take_tokens(text[], integer[], integer[], integer[], integer[], integer); Type: FUNCTION; Schema: public
 
@@ -668,6 +962,12 @@ end $$;
 CREATE FUNCTION public.tenant_deleting() RETURNS text
     LANGUAGE sql STABLE
     AS $$ select t.tenant_id from tenants t where t.tenant_id = (select current_tenant()) and t.state = 'deleting' $$;
+
+-- Name: term_query(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (((''''::text || replace(replace(p_lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
 
 -- Name: username_taken(text, text); Type: FUNCTION; Schema: public
 
@@ -754,7 +1054,8 @@ CREATE TABLE public.chunks (
     token_count integer NOT NULL,
     tsv tsvector NOT NULL,
     occurred_at timestamp with time zone NOT NULL
-);
+)
+WITH (toast_tuple_target='8160');
 
 ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
 
@@ -869,7 +1170,9 @@ CREATE TABLE public.tenants (
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    index_state text DEFAULT 'complete'::text NOT NULL,
     deleting_since timestamp with time zone,
+    CONSTRAINT tenants__index_state CHECK ((index_state = ANY (ARRAY['complete'::text, 'partial'::text]))),
     CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
     CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
 );
@@ -982,6 +1285,10 @@ CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created
 
 CREATE INDEX artifacts__unlinked ON public.artifacts USING btree (tenant_id, created_at) WHERE (event_id IS NULL);
 
+-- Name: chunks__search; Type: INDEX; Schema: public
+
+CREATE INDEX chunks__search ON public.chunks USING gin (public.chunk_places(tenant_id, seq, session_id, channel, user_id, agent_id, project_id), tsv) WITH (gin_pending_list_limit='256');
+
 -- Name: events__event_id; Type: INDEX; Schema: public
 
 CREATE UNIQUE INDEX events__event_id ON public.events USING btree (tenant_id, event_id);
@@ -997,6 +1304,10 @@ CREATE INDEX events__project ON public.events USING btree (tenant_id, project_id
 -- Name: events__session; Type: INDEX; Schema: public
 
 CREATE INDEX events__session ON public.events USING btree (tenant_id, session_id, seq);
+
+-- Name: events__supersedes; Type: INDEX; Schema: public
+
+CREATE INDEX events__supersedes ON public.events USING btree (tenant_id, ((content ->> 'supersedes'::text))) WHERE ((kind = 'decision'::text) AND (content ? 'supersedes'::text));
 
 -- Name: idempotency_keys__created_at; Type: INDEX; Schema: public
 
@@ -1226,6 +1537,14 @@ ALTER TABLE public.password_resets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.refresh_tokens ENABLE ROW LEVEL SECURITY;
 
+-- Name: chunks searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.chunks FOR SELECT TO agent_memory_searcher USING (true);
+
+-- Name: events searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.events FOR SELECT TO agent_memory_searcher USING (true);
+
 -- Name: sessions; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
@@ -1311,6 +1630,30 @@ REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_eraser;
 
+-- Name: COLUMN events.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.seq; Type: ACL; Schema: public
+
+GRANT SELECT(seq) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.session_id; Type: ACL; Schema: public
+
+GRANT SELECT(session_id) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.channel; Type: ACL; Schema: public
+
+GRANT SELECT(channel) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.user_id; Type: ACL; Schema: public
+
+GRANT SELECT(user_id) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.sensitivity; Type: ACL; Schema: public
+
+GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
+
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
@@ -1328,6 +1671,7 @@ GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 -- Name: TABLE chunks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
 GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
