@@ -4,9 +4,14 @@
 -- Rows stay whole in their page: a search reads `tsv` once for every term of the question, and unpacking it each time was the cost.
 alter table chunks set (toast_tuple_target = 8160);
 
--- Whether every passage of the tenant can be found. `partial` while a rebuild runs: answers say so.
-alter table tenants add column index_state text not null default 'complete'
-  constraint tenants__index_state check (index_state in ('complete', 'partial'));
+-- How far a rebuild of a tenant's passages has come. While there is a row, answers say that not every passage can be found.
+create table chunk_rebuilds (
+  tenant_id text not null,
+  rebuilt_to bigint not null default 0,
+  constraint chunk_rebuilds_pkey primary key (tenant_id),
+  constraint chunk_rebuilds__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
+);
+select wall('chunk_rebuilds', 'select, insert, update, delete');
 
 -- which decisions were replaced
 create index events__supersedes on events (tenant_id, (content ->> 'supersedes')) where kind = 'decision' and content ? 'supersedes';
@@ -217,15 +222,15 @@ return ('''' || replace(replace(p_lexeme, '\', '\\'), '''', '''''') || '''')::ts
 
 -- The two round trips of a search. The first: the clock, the question's terms (at most 32, in the order asked), the sample.
 create function survey(p_tenant text, p_query text, p_scope jsonb)
-returns table (as_of_seq bigint, index_state text, terms text[], scale float8, sampled int, seqs json, masks json)
+returns table (as_of_seq bigint, partial_index boolean, terms text[], scale float8, sampled int, seqs json, masks json)
 language plpgsql
 as $$
 begin
   perform enter_tenant(p_tenant);
-  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)), t.index_state
-  into as_of_seq, index_state
-  from tenants t join tenant_clocks k on k.tenant_id = t.tenant_id
-  where t.tenant_id = p_tenant;
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)), exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
+  into as_of_seq, partial_index
+  from tenant_clocks k
+  where k.tenant_id = p_tenant;
   terms := array(
     select l.lexeme
     from tenants t cross join lateral unnest(to_tsvector(t.language, p_query)) l
@@ -276,7 +281,7 @@ end $$;
 -- events; first a row that says where the log stands. Walks are bounded: a scope that sees next to nothing of a long log gets less.
 create function read_ledger(p_tenant text, p_scope jsonb, p_session text, p_decisions bigint[])
 returns table (
-  part text, as_of_seq bigint, index_state text, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text,
+  part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text,
   superseded boolean, occurred_at timestamptz, words text[])
 language plpgsql
 set plan_cache_mode = force_custom_plan
@@ -331,9 +336,8 @@ begin
     (select 'recent', s.seq from seen s where s.session_id = p_session order by s.seq desc limit 60)
   )
   select
-    'clock', v_last, t.index_state, null::bigint, null, null, null, null::jsonb, null, null::boolean, null::timestamptz, null::text[]
-  from tenants t
-  where t.tenant_id = p_tenant
+    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null, null::jsonb, null,
+    null::boolean, null::timestamptz, null::text[]
   union all
   select
     c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id, s.content, s.artifact_id,
@@ -342,4 +346,23 @@ begin
     s.occurred_at,
     (select tsvector_to_array(ts_filter(k.tsv, '{a}')) from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0)
   from chosen c join seen s on s.seq = c.seq;
+end $$;
+
+-- One step of a rebuild: the passages of p_from..p_to again, from what the log says. p_chunks: [{"seq","ordinal","text","header","token_count"}].
+create function rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_chunks jsonb) returns void
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  delete from chunks c where c.tenant_id = p_tenant and c.seq between p_from and p_to;
+  insert into chunks (
+    tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, tsv, occurred_at)
+  select
+    p_tenant, e.seq, c.ordinal, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
+    c.text, c.header, c.token_count, passage_vector(t.language, c.text, c.header, e.occurred_at), e.occurred_at
+  from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
+  join events e on e.tenant_id = p_tenant and e.seq = c.seq
+  join tenants t on t.tenant_id = p_tenant;
+  update chunk_rebuilds r set rebuilt_to = p_to where r.tenant_id = p_tenant;
 end $$;

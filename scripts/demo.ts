@@ -17,12 +17,24 @@ interface Turn {
   task?: string;
   status?: string;
 }
-const sessions = JSON.parse(readFileSync(join(import.meta.dirname, 'demo-dialogue.json'), 'utf8')) as { session: string; day: string; turns: Turn[] }[];
+const sessions = JSON.parse(readFileSync(join(import.meta.dirname, 'demo-dialogue.json'), 'utf8')) as {
+  session: string;
+  day: string;
+  turns: Turn[];
+}[];
 const question = 'Why did we avoid sqlite in v1?';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'agent-memory-demo-'));
 console.log('Starting on an embedded database (the first start takes some seconds) …');
-const daemon = await startDaemon(loadConfig({ DATA_DIR: dataDir, PORT: process.env.PORT ?? '0', HOST: '127.0.0.1', LOG_LEVEL: 'error', RATE_LIMIT_ENABLED: 'false' }));
+const daemon = await startDaemon(
+  loadConfig({
+    DATA_DIR: dataDir,
+    PORT: process.env.PORT ?? '0',
+    HOST: '127.0.0.1',
+    LOG_LEVEL: 'error',
+    RATE_LIMIT_ENABLED: 'false',
+  }),
+);
 try {
   await play();
 } finally {

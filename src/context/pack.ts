@@ -84,13 +84,15 @@ function withoutRepetitions(candidates: Record<SectionName, Item[]>) {
   const known = new Set<string>();
   for (const section of sectionNames)
     for (const [place, item] of candidates[section].entries()) {
-      const again = item.refs.some((ref) => known.has(ref)) || repeats(item) !== undefined;
+      const again = item.refs.some((ref) => known.has(ref)) || repeats(worded(section, item)) !== undefined;
       if (again) repeated.push(item);
       else fresh.push({ section, item, place });
       for (const ref of item.refs) if (ref.startsWith('chk_') || section !== 'retrieved_evidence') known.add(ref);
     }
   return { fresh, repeated };
 }
+
+const worded = (section: SectionName, { type, words }: Item) => ({ words, family: type === 'text' ? section : null });
 
 function sizeOf(section: SectionName, item: Item, place: number, budget: number, countTokens: CountTokens): Candidate {
   const largest = Math.floor(budget * LARGEST_ITEM);

@@ -46,7 +46,7 @@ async function build(caller: Caller, request: ContextRequest) {
     context_id: newId('ctx'),
     budget_tokens: request.max_tokens,
     token_used: countTokens(text),
-    degraded: ledger.index_state === 'partial' ? ['partial_index'] : [],
+    degraded: ledger.partial_index ? ['partial_index'] : [],
     sections: packed.sections,
     omissions: [...packed.omissions, ...replaced],
     provenance: {

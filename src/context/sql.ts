@@ -18,16 +18,17 @@ export interface LedgerEvent {
 
 export interface Ledger {
   as_of_seq: number;
-  index_state: 'complete' | 'partial';
+  /** A rebuild runs: not every passage can be found. */
+  partial_index: boolean;
   events: LedgerEvent[];
 }
 
-type Row = LedgerEvent | { part: 'clock'; as_of_seq: number; index_state: Ledger['index_state'] };
+type Row = LedgerEvent | { part: 'clock'; as_of_seq: number; partial_index: boolean };
 
 /** One round trip. `decisions` are those that a search found, by seq; the newest come unasked. */
 export async function readLedger(tenant: Tenant, scope: Scope, session_id: string, decisions: number[]): Promise<Ledger> {
   const rows = await tenant.call<Row>('select * from read_ledger($1, $2, $3, $4)', [tenant.id, scope, session_id, decisions]);
   const clock = rows.find((row) => row.part === 'clock') as Extract<Row, { part: 'clock' }>;
   const events = rows.filter((row): row is LedgerEvent => row.part !== 'clock').sort((a, b) => b.seq - a.seq);
-  return { as_of_seq: clock.as_of_seq, index_state: clock.index_state, events };
+  return { as_of_seq: clock.as_of_seq, partial_index: clock.partial_index, events };
 }

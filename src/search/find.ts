@@ -35,7 +35,7 @@ export interface Question {
 export async function find(tenant: Tenant, { query, scope, limit, decisions = 0 }: Question): Promise<Found> {
   const survey = await surveyChunks(tenant, query, scope);
   const { as_of_seq, terms } = survey;
-  const base = { as_of_seq, terms, degraded: survey.index_state === 'partial' ? ['partial_index'] : [] };
+  const base = { as_of_seq, terms, degraded: survey.partial_index ? ['partial_index'] : [] };
   if (terms.length === 0) {
     const newest = await readNewest(tenant, scope, as_of_seq, limit);
     return { ...base, pool_size: newest.length, hits: await withTexts(tenant, newest.map(unranked), limit) };

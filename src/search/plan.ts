@@ -4,8 +4,8 @@
 
 export interface Survey {
   as_of_seq: number;
-  /** Whether every passage can be found. */
-  index_state: 'complete' | 'partial';
+  /** A rebuild runs: not every passage can be found. */
+  partial_index: boolean;
   /** The question's terms, as the index has them. */
   terms: string[];
   /** How many passages of the log each sampled one stands for. */
