@@ -45,7 +45,13 @@ async function ask(method: string, { path, query, body, headers: more }: Sent): 
   const text = await response.text();
   const isJson = /json/.test(response.headers.get('content-type') ?? '');
   if (response.status >= 500) throw new Error(`${response.status} ${text.slice(0, 500)}`);
-  assertConforms(method, new URL(daemon.url + path).pathname, response.status, response.headers, isJson ? JSON.parse(text) : text);
+  assertConforms(
+    method,
+    new URL(daemon.url + path).pathname,
+    response.status,
+    response.headers,
+    isJson ? JSON.parse(text) : text,
+  );
   return response.status;
 }
 

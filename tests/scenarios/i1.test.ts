@@ -73,9 +73,9 @@ const cases: Record<string, Case> = {
   readChunk: {},
   storeArtifact: { body: () => 'bytes', ownAnswer: true },
   readArtifact: {},
-  search: { body: () => ({ query: 'alpha secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
+  search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
   buildContext: {
-    body: () => ({ session_id: 's1', channel: 'private', query_text: 'alpha secret plan', user_id: 'alice' }),
+    body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
     ownAnswer: true,
   },
 };
