@@ -65,9 +65,8 @@ function threshold(rarest: number[], weights: number[], masks: number[], scale: 
     .sort((a, b) => b - a);
   const wanted = Math.max(1, Math.floor(WANTED_FULL / scale));
   const next = reached[wanted];
-  if (next === undefined) return Number.MIN_VALUE;
-  const enough = reached.findLast((weight) => weight > next + 1e-9);
-  return enough ?? next + 1e-6;
+  // Just above it: weights that no sampled passage has are rarer still.
+  return next === undefined ? Number.MIN_VALUE : next + 1e-6;
 }
 
 /** The terms' subsets that weigh at least `need`, as one nested query; null where even all of them weigh less. */

@@ -17,7 +17,7 @@ interface LoggedEvent extends Passaged {
 }
 
 /** Rebuilds one tenant's passages; returns how many events were looked at. Until the end, answers say `partial_index`. */
-export async function rebuildTenant(tenant: Tenant, progress: (seq: number) => void = () => undefined): Promise<number> {
+export async function rebuildTenant(tenant: Tenant, progress: (seq: number) => unknown = () => undefined): Promise<number> {
   let seq = await start(tenant);
   for (let count = 0; ; ) {
     const events = await tenant.read((db) => readEvents(db, tenant.id, seq));
@@ -31,7 +31,7 @@ export async function rebuildTenant(tenant: Tenant, progress: (seq: number) => v
     await tenant.call('select rebuild_chunks($1, $2, $3, $4)', [tenant.id, seq + 1, last, JSON.stringify(chunks)]);
     seq = last;
     count += events.length;
-    progress(seq);
+    await progress(seq);
   }
 }
 

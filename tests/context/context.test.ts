@@ -1,0 +1,189 @@
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+
+let daemon: TestDaemon;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+afterAll(() => daemon.stop());
+
+interface Context {
+  token_used: number;
+  sections: { name: string; items: { text: string; refs: string[]; type: string }[] }[];
+  omissions: { reason: string; count: number; candidates: string[]; artifact_id?: string }[];
+  provenance: { candidate_pool_size: number; deduplicated: number; as_of_seq: number; query_terms: string[] };
+  text?: string;
+}
+const record = async (client: Client, ...events: unknown[]) => {
+  const { status, body } = await client.ask('POST', '/v1/events', { body: { events } });
+  expect([status, body]).toEqual([201, expect.anything()]);
+  return body.data as { event_id: string; seq: number; artifact_id?: string }[];
+};
+const context = async (client: Client, more: Record<string, unknown> = {}): Promise<Context> => {
+  const { status, body } = await client.ask('POST', '/v1/context?render=text', {
+    body: { session_id: 's1', channel: 'private', ...more },
+  });
+  expect([status, body]).toEqual([200, expect.anything()]);
+  return body as unknown as Context;
+};
+const items = (of: Context, name: string) => of.sections.find((section) => section.name === name)?.items ?? [];
+const decide = (decision: string, more: Record<string, unknown> = {}) => ({
+  ...message(''),
+  session_id: 'd',
+  kind: 'decision',
+  content: { decision, ...more },
+});
+const task = (content: Record<string, unknown>, session_id = 't') => ({
+  ...message(''),
+  session_id,
+  kind: 'task_update',
+  content,
+});
+
+test('sections come in their order, the window oldest first, everything cites its event', async () => {
+  const alice = await newTenant(daemon.url);
+  await record(
+    alice,
+    task({ task_id: 'T1', title: 'Ship it', status: 'open' }),
+    decide('ship on Friday'),
+    message('when do we ship?'),
+    message('I will look'),
+  );
+  await record(alice, message('shipping means a tag and a note', { session_id: 'other' }));
+  const bundle = await context(alice, { query_text: 'How do we ship?' });
+  expect(bundle.sections.map(({ name }) => name)).toEqual(['task_state', 'decisions', 'recent_window', 'retrieved_evidence']);
+  expect(items(bundle, 'recent_window').map(({ text }) => text.split(': ')[1])).toEqual(['when do we ship?', 'I will look']);
+  expect(items(bundle, 'retrieved_evidence').map(({ text }) => text)).toEqual([expect.stringContaining('a tag and a note')]);
+  for (const { items: all } of bundle.sections) for (const { refs } of all) expect(refs[0]).toMatch(/^evt_/);
+});
+
+test('task_state is the last word on each task that is not done', async () => {
+  const alice = await newTenant(daemon.url);
+  await record(
+    alice,
+    task({ task_id: 'T1', title: 'One', status: 'open' }),
+    task({ task_id: 'T2', title: 'Two', status: 'doing' }),
+    task({ title: 'Three', status: 'blocked', details: 'waits for Two' }),
+    task({ task_id: 'T1', title: 'One', status: 'done' }),
+    task({ task_id: 'T2', title: 'Two', status: 'open' }),
+  );
+  const bundle = await context(alice, { session_id: 'new', intent: 'continue' });
+  expect(items(bundle, 'task_state').map(({ text }) => text)).toEqual(['[open] Two', '[blocked] Three: waits for Two']);
+});
+
+test('a decision that a newer one supersedes is left out everywhere and named as omitted', async () => {
+  const alice = await newTenant(daemon.url);
+  const [first] = await record(alice, decide('never store secrets'));
+  await record(alice, decide('store secrets encrypted', { supersedes: first!.event_id }));
+  const bundle = await context(alice, { query_text: 'Do we store secrets?' });
+  expect(bundle.text).toContain('store secrets encrypted');
+  expect(bundle.text).not.toContain('never store secrets');
+  expect(bundle.omissions).toContainEqual({ reason: 'superseded', count: 1, candidates: [first!.event_id] });
+});
+
+test('a decision in another’s private channel supersedes nothing that the asker sees', async () => {
+  const alice = await newTenant(daemon.url);
+  const bob = await newColleague(alice);
+  const [first] = await record(alice, { ...decide('tabs, not spaces'), channel: 'team' });
+  await record(bob, decide('spaces, not tabs', { supersedes: first!.event_id }));
+  expect((await context(alice, { query_text: 'tabs or spaces?' })).text).toContain('tabs, not spaces');
+});
+
+test('the smallest budget holds, and token_used is the count of the rendered text', async () => {
+  const { countTokens } = await import('gpt-tokenizer/encoding/o200k_base');
+  const alice = await newTenant(daemon.url);
+  await record(
+    alice,
+    ...Array.from({ length: 300 }, (_, i) =>
+      message(`Parrots are loud, observation ${i}: ${'squawk '.repeat(i % 40)}`, { session_id: `s${i % 7}` }),
+    ),
+  );
+  for (const max_tokens of [256, 257, 600, 5000]) {
+    const bundle = await context(alice, { query_text: 'How loud are parrots?', max_tokens });
+    expect(bundle.token_used).toBe(countTokens(bundle.text!));
+    expect(bundle.token_used).toBeLessThanOrEqual(max_tokens);
+    expect(bundle.token_used).toBeGreaterThan(max_tokens * 0.8);
+  }
+});
+
+test('a large output is cut to its share and said to be truncated, with its artifact', async () => {
+  const alice = await newTenant(daemon.url);
+  const [output] = await record(alice, {
+    ...message(''),
+    kind: 'tool_result',
+    content: { tool: 'cat', excerpt_text: 'the build log\n'.repeat(20_000) },
+  });
+  const bundle = await context(alice, { max_tokens: 1000 });
+  expect(items(bundle, 'recent_window')).toHaveLength(1);
+  expect(bundle.omissions).toContainEqual({
+    reason: 'truncated',
+    count: 1,
+    candidates: [output!.event_id],
+    artifact_id: output!.artifact_id,
+  });
+});
+
+test('the same request at the same seq gives the same answer, whatever came later', async () => {
+  const alice = await newTenant(daemon.url);
+  await record(
+    alice,
+    ...Array.from({ length: 60 }, (_, i) => message(`The gull number ${i} landed`, { session_id: `s${i % 3}` })),
+    decide('feed the gull'),
+  );
+  const asked = { query_text: 'Which gull landed?', max_tokens: 600 };
+  const first = await context(alice, asked);
+  await record(alice, message('The gull landed again'), decide('never feed the gull'));
+  const again = await context(alice, { ...asked, as_of_seq: first.provenance.as_of_seq });
+  const { context_id: _, provenance: __, ...one } = first as never as Record<string, unknown>;
+  const { context_id: ___, provenance: ____, ...two } = again as never as Record<string, unknown>;
+  expect(two).toEqual(one);
+});
+
+test('what may not be seen is neither packed nor counted nor named', async () => {
+  const alice = await newTenant(daemon.url);
+  const bob = await newColleague(alice);
+  await record(
+    alice,
+    ...Array.from({ length: 30 }, (_, i) => message(`my lagoon secret ${i}`)),
+    decide('the lagoon stays hidden'),
+    task({ title: 'Hide the lagoon', status: 'open' }),
+  );
+  const bundle = await context(bob, { query_text: 'lagoon secret' });
+  expect(bundle).toMatchObject({ sections: [], omissions: [], provenance: { candidate_pool_size: 0, deduplicated: 0 } });
+  expect(await context(alice, { query_text: 'lagoon secret', channel: 'team' })).toMatchObject({ sections: [], omissions: [] });
+});
+
+test('A12 a fact said 20 times verbatim and 20 times in other words takes at most 3 items', async () => {
+  const alice = await newTenant(daemon.url);
+  const fact = 'The staging server is restarted every night at three by the cron job.';
+  const others = [
+    'Every night at three the cron job restarts the staging server.',
+    'Staging gets restarted nightly at three by cron.',
+    'A cron job restarts staging each night at three.',
+    'Note that the staging server restarts at three every night via cron.',
+    'Cron restarts the staging server at three in the night.',
+    'At three each night, staging is restarted by the cron job.',
+    'The nightly cron job restarts the staging server at three.',
+    'Remember: staging server, nightly restart at three, cron job.',
+    'Our staging server gets its restart from cron at three every night.',
+    'The restart of the staging server happens every night at three, by cron.',
+  ];
+  const noise = Array.from({ length: 60 }, (_, i) =>
+    message(`The release notes mention topic ${'abcdefghij'[i % 10]}${i} and nothing else`, { session_id: `n${i}` }),
+  );
+  await record(alice, ...noise, message(fact, { session_id: 'f' }));
+  const ask = () =>
+    context(alice, { session_id: 'today', query_text: 'When is the staging server restarted?', max_tokens: 2000 });
+  const once = await ask();
+  await record(
+    alice,
+    ...Array.from({ length: 19 }, (_, i) => message(fact, { session_id: `v${i}` })),
+    ...Array.from({ length: 20 }, (_, i) => message(others[i % 10]!, { session_id: `p${i}` })),
+  );
+  const often = await ask();
+  const about = items(often, 'retrieved_evidence').filter(({ text }) => /staging/i.test(text));
+  expect(about.length).toBeGreaterThanOrEqual(1);
+  expect(about.length).toBeLessThanOrEqual(3);
+  expect(often.provenance.deduplicated).toBeGreaterThanOrEqual(37);
+  expect(Math.abs(often.token_used - once.token_used)).toBeLessThanOrEqual(Math.max(0.05 * once.token_used, 0));
+});

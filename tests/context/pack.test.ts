@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { type Item, pack, renderSections, type SectionName, sectionNames } from '../../src/context/pack.ts';
+import { type CountTokens, loadTokenCounter } from '../../src/context/tokens.ts';
+
+let countTokens: CountTokens;
+beforeAll(async () => {
+  countTokens = await loadTokenCounter();
+});
+
+const empty = (): Record<SectionName, Item[]> => Object.fromEntries(sectionNames.map((name) => [name, []])) as never;
+let made = 0;
+const nextRefs = () => {
+  made += 1;
+  return [`evt_${made}`, `chk_${made}_0`];
+};
+const itemOf = (text: string, more: Partial<Item> = {}): Item => ({
+  type: 'text',
+  text,
+  refs: nextRefs(),
+  words: [],
+  ...more,
+});
+const wordsOf = (text: string) => [...new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [])];
+
+const anyItem = fc
+  .oneof(
+    fc.string({ unit: 'grapheme', maxLength: 400 }),
+    fc.constant('\n\n\n'),
+    fc.nat(3000).map((n) => '= '.repeat(n)),
+    fc.nat(20_000).map((n) => '漢'.repeat(n)),
+  )
+  .map((text) => ({ type: 'text' as const, text }));
+const anyCandidates = fc.record(
+  Object.fromEntries(sectionNames.map((name) => [name, fc.array(anyItem, { maxLength: 12 })])) as Record<
+    SectionName,
+    fc.Arbitrary<{ type: 'text'; text: string }[]>
+  >,
+);
+
+test('whatever the candidates, the rendered bundle is never over its budget', () => {
+  fc.assert(
+    fc.property(anyCandidates, fc.integer({ min: 256, max: 4000 }), (sections, budget) => {
+      const candidates = Object.fromEntries(
+        sectionNames.map((name) => [name, sections[name].map(({ text }) => itemOf(text))]),
+      ) as Record<SectionName, Item[]>;
+      const { sections: packed } = pack(candidates, budget, countTokens);
+      expect(countTokens(renderSections(packed))).toBeLessThanOrEqual(budget);
+      expect(packed.map(({ name }) => name)).toEqual(
+        sectionNames.filter((name) => packed.some((section) => section.name === name)),
+      );
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('every candidate is packed or listed as omitted', () => {
+  const candidates = {
+    ...empty(),
+    retrieved_evidence: Array.from({ length: 80 }, (_, i) => itemOf(`passage ${i} ${'word '.repeat(20)}`)),
+  };
+  const { sections, omissions } = pack(candidates, 512, countTokens);
+  const left = omissions.find(({ reason }) => reason === 'budget')!;
+  expect(sections[0]!.items.length + left.count).toBe(80);
+  expect(left.candidates[0]).toMatch(/^chk_/);
+});
+
+test('what a section does not use is given to the evidence, and an item that does not fit does not stop smaller ones', () => {
+  const evidence = [
+    itemOf('a short one'),
+    itemOf('long '.repeat(90)),
+    ...Array.from({ length: 40 }, (_, i) => itemOf(`short ${i}`)),
+  ];
+  const { sections } = pack({ ...empty(), retrieved_evidence: evidence }, 256, countTokens);
+  const texts = sections[0]!.items.map(({ text }) => text);
+  expect(texts).toContain('a short one');
+  expect(texts).toContain('short 20');
+  expect(countTokens(renderSections(sections))).toBeGreaterThan(200);
+});
+
+test('an item over its share of the budget is cut between two characters and said to be truncated, with the artifact that has it all', () => {
+  const { sections, omissions } = pack(
+    { ...empty(), retrieved_evidence: [itemOf('😀'.repeat(5000), { artifact_id: 'art_1' })] },
+    1000,
+    countTokens,
+  );
+  expect(sections[0]!.items[0]!.text).toMatch(/^(😀)+ \[…\]$/u);
+  expect(omissions).toEqual([
+    { reason: 'truncated', count: 1, candidates: [expect.stringMatching(/^chk_/)], artifact_id: 'art_1' },
+  ]);
+});
+
+test('the recent window leaves oldest first and keeps the newest when room is short', () => {
+  const recent = Array.from({ length: 50 }, (_, i) => itemOf(`turn ${50 - i} ${'word '.repeat(10)}`));
+  const { sections } = pack({ ...empty(), recent_window: recent }, 300, countTokens);
+  const turns = sections[0]!.items.map(({ text }) => Number(text.split(' ')[1]));
+  expect(turns.at(-1)).toBe(50);
+  expect(turns).toEqual(turns.toSorted((a, b) => a - b));
+});
+
+test('a fact said again, verbatim or in other words, is said once; with another number it is another fact', () => {
+  const say = (text: string) =>
+    itemOf(text, { words: wordsOf(text).filter((word) => !['the', 'is', 'on', 'at', 'to', 'a'].includes(word)) });
+  const evidence = [
+    say('the deploy to production is on Friday at noon'),
+    say('the deploy to production is on Friday at noon'),
+    say('Friday noon is the production deploy'),
+    say('the deploy to production is on Friday at 15'),
+  ];
+  const { sections, deduplicated, omissions } = pack({ ...empty(), retrieved_evidence: evidence }, 1000, countTokens);
+  expect(sections[0]!.items.map(({ text }) => text)).toEqual([evidence[0]!.text, evidence[3]!.text]);
+  expect(deduplicated).toBe(2);
+  expect(omissions).toEqual([{ reason: 'duplicate', count: 2, candidates: [evidence[1]!.refs[1], evidence[2]!.refs[1]] }]);
+});
+
+test('decisions that share most words stay two decisions', () => {
+  const decide = (text: string) => itemOf(text, { type: 'decision', words: wordsOf(text) });
+  const { sections } = pack(
+    { ...empty(), decisions: [decide('use redis for caching in v1'), decide('use kafka for caching in v1')] },
+    1000,
+    countTokens,
+  );
+  expect(sections[0]!.items).toHaveLength(2);
+});

@@ -1,0 +1,177 @@
+import { loadConfig } from '../../src/config.ts';
+import { openDatabase } from '../../src/db/index.ts';
+import { createLogger } from '../../src/log.ts';
+import { rebuildTenant } from '../../src/search/index.ts';
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { onEmbedded } from '../support/database.ts';
+
+let daemon: TestDaemon;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+afterAll(() => daemon.stop());
+
+const record = async (client: Client, ...events: unknown[]) => {
+  const { status, body } = await client.ask('POST', '/v1/events', { body: { events } });
+  expect([status, body]).toEqual([201, expect.anything()]);
+  return body.data as { event_id: string; seq: number; chunk_ids: string[] }[];
+};
+const search = async (client: Client, query: string, more: Record<string, unknown> = {}) => {
+  const { status, body } = await client.ask('POST', '/v1/search', { body: { query, ...more } });
+  expect([status, body]).toEqual([200, expect.anything()]);
+  return body.data as { id: string; event_id: string; text: string; score: number; scores?: Record<string, number> }[];
+};
+const texts = async (...asked: Parameters<typeof search>) => (await search(...asked)).map(({ text }) => text);
+
+test('any word of the question may match, in any form, and the best comes first', async () => {
+  const alice = await newTenant(daemon.url);
+  await record(
+    alice,
+    message('The sky was grey'),
+    message('We adopted two cats from the shelter'),
+    message('A shelter for bikes'),
+  );
+  expect((await texts(alice, 'Which cat shelters did we use for adopting?'))[0]).toBe('We adopted two cats from the shelter');
+});
+
+test('a question finds a passage by who said it, the day, a tag, the kind, and the parts of a name', async () => {
+  const alice = await newTenant(daemon.url);
+  const noise = Array.from({ length: 30 }, (_, i) =>
+    message(`nothing of note ${i}`, { session_id: `n${i}`, occurred_at: '2024-02-01T00:00:00Z' }),
+  );
+  await record(
+    alice,
+    ...noise,
+    message('it went well', { session_id: 'a', actor: { type: 'human', id: 'Gwendolyn' } }),
+    message('that was long', { session_id: 'b', occurred_at: '2023-05-08T10:00:00Z' }),
+    message('fixed', { session_id: 'c', tags: ['topic:storage'] }),
+    {
+      ...message('', { session_id: 'd' }),
+      kind: 'tool_call',
+      content: { tool: 'readFileSync', arguments: { path: 'src/db/queryPlan.ts' } },
+    },
+  );
+  expect((await texts(alice, 'How was it for Gwendolyn?'))[0]).toBe('it went well');
+  expect((await texts(alice, 'What about 8 May 2023?'))[0]).toBe('that was long');
+  expect((await texts(alice, 'storage'))[0]).toBe('fixed');
+  expect((await texts(alice, 'the query plan'))[0]).toContain('queryPlan');
+});
+
+test('scope, channel, as_of and as_of_seq narrow what is searched', async () => {
+  const alice = await newTenant(daemon.url);
+  const [first] = await record(
+    alice,
+    message('green parrot one', { session_id: 'x', project_id: 'p', occurred_at: '2024-01-01T00:00:00Z' }),
+  );
+  await record(
+    alice,
+    message('green parrot two', { session_id: 'y', agent_id: 'planner', channel: 'public', occurred_at: '2024-06-01T00:00:00Z' }),
+  );
+  expect(await texts(alice, 'parrot', { session_id: 'x' })).toEqual(['green parrot one']);
+  expect(await texts(alice, 'parrot', { project_id: 'p' })).toEqual(['green parrot one']);
+  expect(await texts(alice, 'parrot', { agent_id: 'planner' })).toEqual(['green parrot two']);
+  expect(await texts(alice, 'parrot', { channel: 'public' })).toEqual(['green parrot two']);
+  expect(await texts(alice, 'parrot', { as_of: '2024-03-01T00:00:00Z' })).toEqual(['green parrot one']);
+  expect(await texts(alice, 'parrot', { as_of_seq: first!.seq })).toEqual(['green parrot one']);
+  expect(await texts(alice, 'parrot', { as_of_seq: 0 })).toEqual([]);
+  expect(await texts(alice, 'parrot', { user_id: 'alice' })).toHaveLength(2);
+});
+
+test('another tenant’s and another member’s private passages are not found, nor read by id', async () => {
+  const [alice, stranger] = [await newTenant(daemon.url), await newTenant(daemon.url)];
+  const bob = await newColleague(alice);
+  const [secret] = await record(alice, message('the purple walrus is mine'));
+  await record(alice, message('the team walrus', { channel: 'team' }));
+  expect(await texts(stranger, 'walrus')).toEqual([]);
+  expect(await texts(bob, 'walrus')).toEqual(['the team walrus']);
+  expect(await texts(alice, 'walrus', { channel: 'team' })).toEqual(['the team walrus']);
+  const path = `/v1/chunks/${secret!.chunk_ids[0]}`;
+  expect((await alice.ask('GET', path)).body).toMatchObject({
+    text: 'the purple walrus is mine',
+    refs: [secret!.event_id],
+    ordinal: 0,
+  });
+  expect((await bob.ask('GET', path)).status).toBe(404);
+  expect((await stranger.ask('GET', path)).status).toBe(404);
+  expect((await alice.ask('GET', '/v1/chunks/chk_nothing')).status).toBe(404);
+});
+
+test.each([
+  ['only stop words', 'what was it that we did?'],
+  ['ten thousand words', Array.from({ length: 10_000 }, (_, i) => `w${i}`).join(' ')],
+  ['operators', `a & | ! (b <-> :* 'c' \\ "d" -e <2> ''`],
+  ['markup and code', '<b>Array<string></b>; drop table chunks; -- $1 %s {}'],
+  ['nothing', ''],
+  ['emoji and marks', '😀👍🏽 \u202e ﷽ ‮'],
+  ['a very long word', 'x'.repeat(60_000)],
+])('a query of %s gives an answer', async (_, query) => {
+  const alice = await newTenant(daemon.url);
+  await record(alice, message('something to find, w17'));
+  expect((await search(alice, query)).length).toBeLessThanOrEqual(1);
+});
+
+test('a question without words gives the newest', async () => {
+  const alice = await newTenant(daemon.url);
+  await record(alice, ...Array.from({ length: 5 }, (_, i) => message(`turn ${i}`)));
+  expect(await texts(alice, 'and the?', { limit: 2 })).toEqual(['turn 4', 'turn 3']);
+});
+
+test('a field that is not built yet is refused, and explain says what a score is made of', async () => {
+  const alice = await newTenant(daemon.url);
+  const refused = await alice.ask('POST', '/v1/search', { body: { query: 'x', filter: {} } });
+  expect([refused.status, refused.body.errors]).toEqual([422, [{ pointer: '#/filter', detail: expect.any(String) }]]);
+  await record(alice, message('explain me'));
+  const [hit] = await search(alice, 'explain', { explain: true });
+  expect(hit!.score).toBeCloseTo(Object.values(hit!.scores!).reduce((a, b) => a + b));
+});
+
+test('a rare old passage is found among thousands that have the common words of the question', async () => {
+  const alice = await newTenant(daemon.url);
+  const [old] = await record(alice, message('the invoice exporter was rewritten in zig', { session_id: 'old' }));
+  for (let i = 0; i < 5; i += 1)
+    await record(
+      alice,
+      ...Array.from({ length: 1000 }, (_, j) =>
+        message(`the invoice page was rewritten again, take ${i} ${j}`, { session_id: `s${j % 50}` }),
+      ),
+    );
+  expect((await search(alice, 'Why was the invoice exporter rewritten in zig?'))[0]!.event_id).toBe(old!.event_id);
+}, 60_000);
+
+const itOnServer = onEmbedded() ? test.skip : test;
+itOnServer(
+  'A11 with all derived rows dropped a rebuild restores identical results, and meanwhile answers say partial_index',
+  async () => {
+    const alice = await newTenant(daemon.url);
+    const whole = `${'a line of the log\n'.repeat(6000)}the last line names a heron`;
+    await record(
+      alice,
+      ...Array.from({ length: 700 }, (_, i) =>
+        message(`note ${i} about ${['herons', 'otters', 'code()'][i % 3]}`, { tags: [`t:${i % 5}`] }),
+      ),
+      { ...message(''), kind: 'tool_result', content: { tool: 'tail', excerpt_text: whole } },
+      { ...message(''), kind: 'decision', content: { zeta: 'otter', decision: 'keep the heron', rationale: ['it is tall'] } },
+    );
+    const ask = async () =>
+      (
+        await alice.ask('POST', '/v1/search', {
+          body: { query: 'which heron or otter, line or note 7?', limit: 200, explain: true },
+        })
+      ).body;
+    const before = await ask();
+    expect(before.data).toHaveLength(200);
+    const database = await openDatabase(loadConfig({ ...daemon.env, NODE_ENV: 'test' }), createLogger('silent'));
+    try {
+      const tenant = database.tenants(alice.tenant_id);
+      await tenant.write((db) => db.run('delete from chunks where tenant_id = $1', [alice.tenant_id]));
+      const seen: string[][] = [];
+      await rebuildTenant(tenant, async () => void seen.push((await ask()).degraded));
+      expect(seen[0]).toEqual(['partial_index']);
+    } finally {
+      await database.close();
+    }
+    expect(await ask()).toEqual({ ...before, degraded: [] });
+  },
+  60_000,
+);

@@ -1,0 +1,94 @@
+import fc from 'fast-check';
+import { passagesOf, textOf } from '../../src/search/passages.ts';
+import {
+  cutAt,
+  estimateTokens,
+  PASSAGE_CHARACTERS,
+  PASSAGE_TOKENS,
+  SEARCHABLE_CHARACTERS,
+  splitText,
+} from '../../src/search/split.ts';
+
+const anyText = fc.oneof(
+  fc.string({ unit: 'grapheme', maxLength: 5000 }),
+  fc.string({ unit: 'binary', maxLength: 5000 }),
+  fc
+    .array(fc.constantFrom('One sentence. ', 'なにか言った。', '😀👍🏽', 'const x = 1;\n', '\n\n', ' ', 'a'.repeat(900), '…'), {
+      maxLength: 200,
+    })
+    .map((parts) => parts.join('')),
+);
+
+test('splitting covers all the text, in order, in passages of bounded size', () => {
+  fc.assert(
+    fc.property(anyText, (text) => {
+      const passages = splitText(text);
+      expect(passages.join('')).toBe(text);
+      for (const passage of passages) {
+        expect(passage).not.toBe('');
+        expect(passage.length).toBeLessThanOrEqual(PASSAGE_CHARACTERS);
+        expect(estimateTokens(passage)).toBeLessThanOrEqual(PASSAGE_TOKENS + 1);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('no passage begins or ends within a character of well-formed text', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme', minLength: 500, maxLength: 3000 }), (text) => {
+      for (const passage of splitText(text)) expect(passage.isWellFormed()).toBe(true);
+    }),
+  );
+});
+
+test('a short text stays whole, a long one ends its passages at sentences', () => {
+  expect(splitText('Short. Very short. Two lines\nand more.')).toHaveLength(1);
+  const passages = splitText('This is a sentence of some words that goes on for a while. '.repeat(60));
+  expect(passages.length).toBeGreaterThan(2);
+  for (const passage of passages) expect(passage).toMatch(/while\. $/);
+});
+
+test.each([
+  ['one line of 90,000 characters', 'x'.repeat(90_000)],
+  ['a million spaces', ' '.repeat(1_000_000)],
+  ['a million full stops', '.'.repeat(1_000_000)],
+  ['emoji', '😀'.repeat(300_000)],
+  ['quotes after a stop', `.${'"'.repeat(200_000)}`],
+])('%s is split at once, up to the searchable bound', (_, text) => {
+  const started = performance.now();
+  const passages = splitText(text);
+  expect(passages.join('')).toBe(cutAt(text, SEARCHABLE_CHARACTERS));
+  // quadratic would be minutes
+  expect(performance.now() - started).toBeLessThan(2_000);
+});
+
+test('what an event says does not depend on the order of its fields, which the log does not keep', () => {
+  const one = textOf('decision', {
+    zeta: 'z',
+    decision: 'Use files',
+    rationale: ['fast', 'simple'],
+    alpha: { c: 'c', b: [1, 'b'] },
+  });
+  const two = textOf('decision', {
+    alpha: { b: [1, 'b'], c: 'c' },
+    rationale: ['fast', 'simple'],
+    decision: 'Use files',
+    zeta: 'z',
+  });
+  expect(one).toBe('Use files\nfast\nsimple\n1\nb\nc\nz');
+  expect(two).toBe(one);
+});
+
+test('the whole of a large output is searchable, not only the excerpt the event keeps', () => {
+  const whole = `${'line of output\n'.repeat(5000)}needle at the end`;
+  const event = {
+    kind: 'tool_result',
+    actor_id: 'ci',
+    tags: ['build:nightly'],
+    content: { tool: 'run_tests', excerpt_text: whole.slice(0, 2000), path: 'src/db/queryPlan.ts', truncated: true },
+  };
+  const passages = passagesOf(event, whole);
+  expect(passages.at(-1)!.text).toContain('needle at the end');
+  expect(passages[0]!.header).toMatch(/ci tool result run_tests .*nightly.* query/i);
+});
