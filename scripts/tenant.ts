@@ -11,6 +11,7 @@ import { closeTenant, eraseNow, listTenants, setQuota, setSuspended } from '../s
 
 // What the operator does to tenants; REGISTRATION=closed does not bind them. Secrets go to stdout once and nowhere else.
 
+const log = createLogger('warn', 'tenant');
 const program = new Command('npm run tenant --').description('Makes, lists, bounds, suspends and deletes tenants.');
 
 program
@@ -57,8 +58,6 @@ program.parseAsync().catch((error: Error) => {
 
 const faultOf = (problem: Problem) =>
   [problem.message, ...(problem.errors ?? []).map(({ pointer, detail }) => `${pointer}: ${detail}`)].join('\n  ');
-
-const log = createLogger('warn', 'tenant');
 
 async function onDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
   const database = await openDatabase(loadConfig(), log);

@@ -108,16 +108,22 @@ function clientConfig({ embedded: _, ...connection }: Connection, config: Config
   };
 }
 
+// Connections that rolled back after an error, so they still work, whatever the error was: a refusal by the work itself (a 404, a
+// 409) says nothing about its connection, and a new one each time would cost more than the request.
+const clean = new WeakSet<pg.ClientBase>();
+export const markClean = (client: pg.ClientBase): void => void clean.add(client);
+
 async function borrow<T>(pool: pg.Pool, queue: number, log: Logger, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   if (pool.waitingCount >= queue) throw new PoolSaturated(pool.waitingCount);
   const client = await pool.connect();
+  clean.delete(client);
   const onError = (err: Error) => log.warn({ err }, 'a database connection in use was lost');
   client.on('error', onError);
   let broken: Error | undefined;
   try {
     return await work(client);
   } catch (error) {
-    if (!answeredByServer(error)) broken = error as Error;
+    if (!clean.delete(client) && !answeredByServer(error)) broken = error as Error;
     throw error;
   } finally {
     client.off('error', onError);

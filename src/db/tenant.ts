@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Outcome, Unit } from './commit.ts';
-import type { Pool } from './pool.ts';
+import { markClean, type Pool } from './pool.ts';
 import { type Db, dbOf } from './query.ts';
 
 /** All access to one tenant's rows. There is no other way to the database for a request. */
@@ -59,7 +59,10 @@ async function inTransaction<T>(
     return result;
   } catch (error) {
     // The first error is the one that counts; a connection that cannot even roll back is destroyed by its lender.
-    await client.query('rollback').catch(() => undefined);
+    await client.query('rollback').then(
+      () => markClean(client),
+      () => undefined,
+    );
     throw error;
   }
 }

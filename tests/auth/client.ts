@@ -4,7 +4,6 @@ export const PASSWORD = 'Correct-horse-9-battery';
 
 export interface Answer {
   status: number;
-  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of an answer
   body: any;
   headers: Headers;
 }
