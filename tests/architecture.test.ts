@@ -8,7 +8,7 @@ import { parseSync } from '@swc/core';
 const features: Record<string, string[]> = {
   artifacts: ['auth'],
   auth: [],
-  context: ['auth', 'events', 'search'],
+  context: ['auth', 'search'],
   events: ['artifacts', 'auth', 'search'],
   health: ['auth'],
   limits: [],
