@@ -1,0 +1,103 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type SpawnedDaemon, spawnDaemon } from './support/daemon.ts';
+import { daemonDatabase } from './support/database.ts';
+
+// What the README and the guides tell people to type is typed here.
+
+const root = join(import.meta.dirname, '..');
+const read = (file: string) => readFileSync(join(root, file), 'utf8');
+const blocksOf = (file: string) => [...read(file).matchAll(/```sh\n(.*?)```/gs)].map(([, block]) => block!);
+const guides = readdirSync(join(root, 'docs'))
+  .filter((name) => name.endsWith('.md'))
+  .map((name) => `docs/${name}`);
+
+let daemon: SpawnedDaemon;
+let token: string;
+let release: () => Promise<void>;
+beforeAll(async () => {
+  const database = await daemonDatabase();
+  release = database.release;
+  daemon = await spawnDaemon(database.env);
+}, 60_000);
+afterAll(async () => {
+  await daemon.kill('SIGTERM');
+  await release();
+});
+
+/** Runs the blocks in one shell, as a reader would; its output and the token it has at the end. */
+function type(blocks: string[]): Promise<{ output: string; token: string }> {
+  const script = `set -euo pipefail\n${blocks.join('\necho\n')}\nprintf '\\ntoken=%s' "$TOKEN"`.replaceAll(
+    'localhost:3000',
+    new URL(daemon.url).host,
+  );
+  const shell = spawn('bash', ['-c', script], {
+    env: { PATH: process.env.PATH, TOKEN: token },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [shell.stdout, shell.stderr])
+    stream.on('data', (part) => {
+      output += part;
+    });
+  return new Promise((resolve, reject) =>
+    shell.on('close', (code) =>
+      code === 0
+        ? resolve({ output, token: /token=(.*)$/.exec(output)![1]! })
+        : reject(new Error(`exit ${code}\n${script}\n${output}`)),
+    ),
+  );
+}
+
+test('the README’s walk-through works as written', async () => {
+  const [start, tests, ...walk] = blocksOf('README.md');
+  expect([start, tests]).toEqual(['npm ci && npm start\n', 'npm ci && npm test\n']);
+  const typed = await type(walk);
+  token = typed.token;
+  expect(token).toMatch(/^ey/);
+  expect(typed.output).toContain('"seq":2');
+  expect(typed.output).toContain('Read files in blocks of 64 KiB');
+  expect(typed.output).toContain('"text":"## Decisions');
+  expect(typed.output).not.toContain('/docs/problems#');
+}, 60_000);
+
+test('the README’s commands and scripts are those of the package', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const named = [...guides, 'README.md', 'CONTRIBUTING.md'].flatMap((file) =>
+    [...read(file).matchAll(/npm (?:run )?([a-z]+)/g)].map(([, name]) => name!),
+  );
+  expect(named.filter((name) => !(name in scripts) && !['ci', 'run'].includes(name))).toEqual([]);
+  // the file that `npm start` runs is what this test's daemon is
+  expect(scripts.start).toContain('dist/main.js');
+});
+
+test.each(guides)(
+  'the commands of %s work as written',
+  async (file) => {
+    const blocks = blocksOf(file);
+    if (blocks.length === 0) return;
+    const { output } = await type(blocks);
+    expect(output).not.toContain('/docs/problems#');
+  },
+  60_000,
+);
+
+test('every link to a file leads to one', () => {
+  const decisions = readdirSync(join(root, 'docs/decisions')).map((name) => `docs/decisions/${name}`);
+  const dead = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...guides, ...decisions].flatMap((file) =>
+    [...read(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)/g)]
+      .filter(([, target]) => target && !existsSync(join(root, dirname(file), target)))
+      .map(([, target]) => `${file} → ${target}`),
+  );
+  expect(dead).toEqual([]);
+});
+
+test.each(['openapi', 'configuration'])(
+  'npm run %s -- --check finds its files up to date',
+  (name) => {
+    const { status, stderr } = spawnSync('npm', ['run', '--silent', name, '--', '--check'], { cwd: root, encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, expect.any(String)]);
+  },
+  60_000,
+);
