@@ -548,7 +548,7 @@ begin
       order by score desc, seq desc, ordinal
       limit 1600
     ),
-    leader as materialized (
+    leader as (
       select l.seq, l.session_id, max(l.score) as score
       from best l
       group by l.seq, l.session_id
@@ -572,12 +572,12 @@ begin
          limit 2)
       ) n
     ),
+    -- `limit 1` fixes the order of the join: on a table without statistics the planner walked the tenant for each leader (13 s)
     neighbour as (
-      -- A look-up for each, whatever the planner believes: without statistics it walked the tenant for every leader, 11 s at 3,000 rows.
-      select b.centre, b.distance, n.seq, n.mask
+      select b.centre, b.distance, b.seq, n.mask
       from beside b
       cross join lateral (
-        select c.seq, %1$s as mask
+        select %1$s as mask
         from chunks c
         where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and %3$s
         limit 1
@@ -723,7 +723,7 @@ begin
       select from seen newer where newer.kind = 'decision' and newer.content ? 'supersedes' and newer.content ->> 'supersedes' = s.event_id),
     s.occurred_at,
     (select tsvector_to_array(ts_filter(k.tsv, '{a}')) from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0)
-  from chosen c join seen s on s.seq = c.seq;
+  from chosen c cross join lateral (select o.* from seen o where o.seq = c.seq limit 1) s;
 end $$;
 
 -- Name: read_passages(text, bigint[], integer[]); Type: FUNCTION; Schema: public
@@ -739,8 +739,12 @@ begin
     c.seq, c.ordinal::int, c.event_id, c.kind, c.session_id, c.text, e.actor_id, e.tags, e.artifact_id, e.chunk_count::int,
     c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}'))
   from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, place)
-  join chunks c on c.tenant_id = p_tenant and c.seq = wanted.seq and c.ordinal = wanted.ordinal
-  join events e on e.tenant_id = p_tenant and e.seq = wanted.seq
+  cross join lateral (
+    select k.* from chunks k where k.tenant_id = p_tenant and k.seq = wanted.seq and k.ordinal = wanted.ordinal limit 1
+  ) c
+  cross join lateral (
+    select v.actor_id, v.tags, v.artifact_id, v.chunk_count from events v where v.tenant_id = p_tenant and v.seq = wanted.seq limit 1
+  ) e
   order by wanted.place;
 end $$;
 
