@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createApp } from './app.ts';
-import { artifactRoutes } from './artifacts/index.ts';
+import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { authorize, type Caller, openAuth } from './auth/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
+import { startSweeper, sweepIdempotency } from './db/sweep.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
@@ -85,6 +86,7 @@ interface Service {
 export function createService(config: Config, database: Database, log: Logger): Service {
   const auth = openAuth({ ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) }, database.tenants);
   const erasures = startErasures(database.tenants, log);
+  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts], log);
   const limits = createLimits(config, database.pool, log);
   const health: Health = {
     phase: 'starting',
@@ -135,6 +137,7 @@ export function createService(config: Config, database: Database, log: Logger): 
   ] as Route<Caller>[];
   const stop = async () => {
     await erasures.stop();
+    await sweeper.stop();
     await limits.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };

@@ -1,2 +1,2 @@
 export { artifactRoutes } from './routes.ts';
-export { insertArtifact } from './sql.ts';
+export { insertArtifact, sweepArtifacts } from './sql.ts';

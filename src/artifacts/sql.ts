@@ -68,3 +68,16 @@ export async function readSlice(db: Db, tenant: string, artifact_id: string, fro
   );
   return row?.slice ?? Buffer.alloc(0);
 }
+
+/** Bytes stored for an event that never came: its request failed, or was a retry. A day is longer than any request takes. */
+export const sweepArtifacts = (tenant: Tenant, limit: number): Promise<number> =>
+  tenant.write((db) =>
+    db.run(
+      `delete from artifacts
+      where tenant_id = $1 and artifact_id in (
+        select artifact_id from artifacts
+        where tenant_id = $1 and event_id is null and created_at < now() - interval '1 day'
+        limit $2)`,
+      [tenant.id, limit],
+    ),
+  );
