@@ -1,6 +1,6 @@
 import { type Caller, route, sightIn } from '../auth/index.ts';
 import { newId } from '../id.ts';
-import { type Found, find, MAX_FOUND, type Scope } from '../search/index.ts';
+import { type Found, find, MAX_FOUND, type Scope, scoring } from '../search/index.ts';
 import { gather } from './gather.ts';
 import { type Omission, pack, renderSections } from './pack.ts';
 import { type ContextRequest, context, contextBody, contextQuery } from './schemas.ts';
@@ -56,7 +56,7 @@ async function build(caller: Caller, request: ContextRequest) {
       retrieved: found?.hits.filter((hit) => hit.retrieved).length ?? 0,
       deduplicated: packed.deduplicated,
       filters: { ...scope },
-      scoring: { passage: 1, beside: 0.5, near: 0.15, session: 0.7 },
+      scoring: found ? scoring : {},
       as_of_seq: ledger.as_of_seq,
     },
     text,

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
@@ -115,7 +116,7 @@ export const markClean = (client: pg.ClientBase): void => void clean.add(client)
 
 async function borrow<T>(pool: pg.Pool, queue: number, log: Logger, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   if (pool.waitingCount >= queue) throw new PoolSaturated(pool.waitingCount);
-  const client = await pool.connect();
+  const client = await connect(pool);
   clean.delete(client);
   const onError = (err: Error) => log.warn({ err }, 'a database connection in use was lost');
   client.on('error', onError);
@@ -133,9 +134,30 @@ async function borrow<T>(pool: pg.Pool, queue: number, log: Logger, work: (clien
   }
 }
 
-/** An error with an SQLSTATE and a severity came through a working connection; FATAL ones end it. */
+const RECONNECTS = 20;
+const RECONNECT_MS = 50;
+
+/** The embedded engine takes its one client again only when it has seen the last one go. */
+async function connect(pool: pg.Pool, attempts = pool.options.max === 1 ? RECONNECTS : 0): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (error) {
+    if (attempts === 0 || !refusedAtOnce(error)) throw error;
+    await sleep(RECONNECT_MS);
+    return connect(pool, attempts - 1);
+  }
+}
+
+const refusedAtOnce = (error: unknown): boolean =>
+  (error as { code?: string }).code === 'ECONNRESET' || /terminated unexpectedly/.test((error as Error).message);
+
+/**
+ * An error with an SQLSTATE and a severity came through a working connection; FATAL ones end it. A refusal of ours (it has a
+ * status) says nothing of the connection, and where that is broken its transaction is still open.
+ */
 function answeredByServer(error: unknown): boolean {
-  const { severity, code } = error as { severity?: string; code?: string };
+  const { severity, code, status } = error as { severity?: string; code?: string; status?: number };
+  if (typeof status === 'number') return true;
   if (severity === 'FATAL' || severity === 'PANIC') return false;
   return severity === 'ERROR' || (typeof code === 'string' && code.startsWith('AM'));
 }

@@ -42,7 +42,7 @@ export async function find(tenant: Tenant, { query, scope, limit, decisions = 0 
   }
   const plan = planSearch(survey);
   const pool = await readPool(tenant, { ...scope, as_of_seq }, terms, plan);
-  const ranked = rankPool(pool, plan.weights, pool.seqs.length + pool.neighbours.length);
+  const ranked = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length);
   const wanted = new Set([...ranked.slice(0, limit), ...bestDecisions(ranked, new Set(pool.decisions), decisions)]);
   return { ...base, pool_size: ranked.length, hits: await withTexts(tenant, [...wanted], limit) };
 }

@@ -1,5 +1,6 @@
 export { type Found, find, type Hit, MAX_FOUND } from './find.ts';
 export { passagesOf, textOf } from './passages.ts';
+export { scoring } from './rank.ts';
 export { rebuildTenant } from './rebuild.ts';
 export { chunkId, searchRoutes } from './routes.ts';
 export { asOf, degraded } from './schemas.ts';

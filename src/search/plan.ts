@@ -17,7 +17,11 @@ export interface Survey {
 }
 
 export interface Plan {
+  /** About how many passages the request may see. */
+  visible: number;
   weights: number[];
+  /** Of which terms the pool will have every passage of the scope: those that are enough alone. */
+  complete: boolean[];
   full: string | null;
   recent: string | null;
   recent_from: number | null;
@@ -39,18 +43,26 @@ export function planSearch(survey: Survey): Plan {
   const visible = Math.max(1, seqs.length * scale);
   const weights = terms.map((_, i) => weightOf(visible, (countWith(masks, i) + (scale > 1 ? 0.5 : 0)) * scale));
   const matched = seqs.filter((_, i) => masks[i]! !== 0);
-  const base = { weights, narrow_audience: survey.sampled > 0 && seqs.length * 2 < survey.sampled };
+  const base = { weights, visible, narrow_audience: survey.sampled > 0 && seqs.length * 2 < survey.sampled };
   const any = terms.map(quote).join(' | ') || null;
-  if (matched.length * scale <= TAKE_ALL) return { ...base, full: any, recent: null, recent_from: null };
+  if (matched.length * scale <= TAKE_ALL)
+    return { ...base, complete: terms.map(() => true), full: any, recent: null, recent_from: null };
   const byWeight = terms.map((_, i) => i).sort((a, b) => weights[b]! - weights[a]! || a - b);
   const walkable = byWeight.filter((term) => countWith(masks, term) * scale <= LONGEST_WALK);
   const rarest = (walkable.length > 0 ? walkable : byWeight).slice(0, MAX_FORMULA_TERMS);
-  const full = formula(rarest, weights, threshold(rarest, weights, masks, scale), terms);
-  return { ...base, full, recent: any, recent_from: recentFrom(matched, survey) };
+  const need = threshold(rarest, weights, masks, scale);
+  const complete = terms.map((_, term) => rarest.includes(term) && weights[term]! >= need);
+  return {
+    ...base,
+    complete,
+    full: formula(rarest, weights, need, terms),
+    recent: any,
+    recent_from: recentFrom(matched, survey),
+  };
 }
 
-/** Inverse document frequency. */
-export const weightOf = (passages: number, having: number) => Math.log(1 + (passages + 1) / (having + 0.5));
+/** Inverse document frequency, raised so that one rare word outweighs several common ones (as good as without on dialogue). */
+export const weightOf = (passages: number, having: number) => Math.log(1 + (passages + 1) / (having + 0.5)) ** 1.5;
 
 const countWith = (masks: number[], term: number) => masks.reduce((n, mask) => n + (hasTerm(mask, term) ? 1 : 0), 0);
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { hasTerm, planSearch, type Survey } from '../../src/search/plan.ts';
 import { rankPool } from '../../src/search/rank.ts';
 
+const known = (weights: number[]) => ({ weights, complete: weights.map(() => false), visible: 100 });
 const surveyOf = (terms: string[], masks: number[], scale: number): Survey => ({
   as_of_seq: Math.ceil(masks.length * scale),
   partial_index: false,
@@ -65,7 +66,7 @@ test('a passage beside the best one comes before one that shares as little and s
     decisions: [],
     neighbours: [[10, 1, 11, 1]] as [number, number, number, number][],
   };
-  const ranked = rankPool(pool, [1, 2], 10);
+  const ranked = rankPool(pool, known([1, 2]), 10);
   expect(ranked.map(({ seq }) => seq)).toEqual([10, 11, 30, 20]);
 });
 
@@ -84,7 +85,9 @@ test('ranking is the same whatever order the pool came in', () => {
         });
         const order = rows.map((_, i) => i);
         const seqs = (ranked: { seq: number }[]) => ranked.map(({ seq }) => seq);
-        expect(seqs(rankPool(pool(order.toReversed()), [3, 2, 1], 50))).toEqual(seqs(rankPool(pool(order), [3, 2, 1], 50)));
+        expect(seqs(rankPool(pool(order.toReversed()), known([3, 2, 1]), 50))).toEqual(
+          seqs(rankPool(pool(order), known([3, 2, 1]), 50)),
+        );
       },
     ),
   );
