@@ -51,6 +51,7 @@ export function startSweeper(tenants: Tenants, sweeps: Sweep[], log: Logger): Sw
       return 0;
     });
   }, EVERY_MS);
+  tick.unref();
   return {
     run,
     stop: async () => {

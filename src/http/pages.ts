@@ -40,14 +40,15 @@ export function pagesOf(document: OpenApi): (app: express.Express) => void {
 const page = (title: string, head: string, body: string) =>
   `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>${head}</head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>
+<link rel="icon" href="/docs/favicon-32x32.png">${head}</head>
 <body>${body}</body>
 </html>
 `;
 
 const reference = page(
   'Agent Memory',
-  '<link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon-32x32.png">',
+  '<link rel="stylesheet" href="/docs/swagger-ui.css">',
   '<div id="reference"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script>',
 );
 

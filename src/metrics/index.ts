@@ -54,7 +54,7 @@ export function createMetrics(readings: Readings) {
       },
     });
   gauge('pool_max', 'Most database connections of this daemon', () => readings.pool().max);
-  gauge('pool_total', 'Database connections open', () => readings.pool().total);
+  gauge('pool_connections', 'Database connections open', () => readings.pool().total);
   gauge('pool_idle', 'Database connections idle', () => readings.pool().idle);
   gauge('pool_waiting', 'Requests waiting for a database connection', () => readings.pool().waiting);
   gauge('write_queue_units', 'Writes waiting for a commit', () => readings.writes().queued);

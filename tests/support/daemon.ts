@@ -40,6 +40,8 @@ export async function startTestDaemon(
 export interface SpawnedDaemon {
   url: string;
   child: ChildProcess;
+  /** What it has logged so far (nothing unless LOG_LEVEL is raised). */
+  logged(): string;
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -48,9 +50,12 @@ export async function spawnDaemon(env: Record<string, string>, overrides: Record
   const port = overrides.PORT ?? String(await freePort());
   const child = spawn(process.execPath, [join(import.meta.dirname, '../../dist/main.js')], {
     env: { PATH: process.env.PATH, ...settings, ...env, ...overrides, PORT: port },
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let stderr = '';
+  let [stdout, stderr] = ['', ''];
+  child.stdout!.on('data', (part) => {
+    stdout += part;
+  });
   child.stderr!.on('data', (part) => {
     stderr += part;
   });
@@ -68,7 +73,7 @@ export async function spawnDaemon(env: Record<string, string>, overrides: Record
         () => false,
       )
     )
-      return { url, child, kill };
+      return { url, child, logged: () => stdout, kill };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await kill('SIGKILL');
