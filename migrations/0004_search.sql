@@ -66,7 +66,7 @@ return 'c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->>
 create function mask_expression(p_count int) returns text
 language sql immutable parallel safe
 return coalesce(
-  (select string_agg(format('case when c.tsv @@ $2[%s] then %s::bigint else 0 end', i, 1::bigint << (i - 1)), ' + ')
+  (select string_agg(format('case when c.tsv @@ $2[%s] then %s else 0 end', i, 1 << (i - 1)), ' + ')
    from generate_series(1, p_count) i), '0');
 
 -- An even sample of the log: 128 stretches of 16 passages, or all of a short log. Where each sampled passage of the scope lies, and what it has.
@@ -81,10 +81,10 @@ declare
 begin
   return query execute format($q$
     with stretch as materialized (
-      select s.seq, s.ordinal, s.seen, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
+      select s.seq, s.ordinal, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
       from generate_series(1, $3, $4) g (low)
       cross join lateral (
-        select c.seq, c.ordinal, %1$s as seen, case when %1$s then %2$s else 0 end::bigint as mask
+        select c.seq, c.ordinal, case when %1$s then %2$s end as mask
         from chunks c
         where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + $4 and c.seq <= $3
         order by c.seq, c.ordinal
@@ -102,8 +102,8 @@ begin
     select
       greatest(1, $3 / greatest(1, (select span from covered)))::float8,
       count(*)::int,
-      coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.seen)), '[]'),
-      coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.seen)), '[]')
+      coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
+      coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]')
     from stretch s $q$, chunk_condition(p_scope), mask_expression(cardinality(p_terms)))
   using p_scope, p_terms, v_last, v_width;
 end $$;
@@ -157,7 +157,7 @@ begin
       union
       select c.seq, c.ordinal, c.session_id, c.kind, %1$s
       from chunks c
-      where $7::bigint is not null and %2$s @> $3 and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
+      where $7::bigint is not null and ($9::uuid[] is null or %2$s @> $9) and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
     ),
     best as materialized (
       select *, %4$s as score
@@ -215,7 +215,9 @@ begin
   using
     p_scope, p_terms, scope_places(p_scope),
     case when (p_plan ->> 'narrow_audience')::boolean then audience_places(p_scope) end,
-    (p_plan ->> 'full')::tsquery, (p_plan ->> 'recent')::tsquery, (p_plan ->> 'recent_from')::bigint, v_epochs;
+    (p_plan ->> 'full')::tsquery, (p_plan ->> 'recent')::tsquery, (p_plan ->> 'recent_from')::bigint, v_epochs,
+    -- the keys of stretches name the tenant already
+    case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then scope_places(p_scope) end;
 end $$;
 alter function pool_chunks(jsonb, tsquery[], jsonb) owner to agent_memory_searcher;
 revoke create on schema public from agent_memory_searcher;
@@ -225,7 +227,7 @@ create function term_query(p_lexeme text) returns tsquery
 language sql immutable parallel safe
 return ('''' || replace(replace(p_lexeme, '\', '\\'), '''', '''''') || '''')::tsquery;
 
--- The two round trips of a search. The first: the clock, the question's terms (at most 32, in the order asked), the sample.
+-- The two round trips of a search. The first: the clock, the question's terms (at most 31, in the order asked), the sample.
 create function survey(p_tenant text, p_query text, p_scope jsonb)
 returns table (as_of_seq bigint, partial_index boolean, terms text[], scale float8, sampled int, seqs json, masks json)
 language plpgsql
@@ -241,7 +243,7 @@ begin
     from tenants t cross join lateral unnest(to_tsvector(t.language, p_query)) l
     where t.tenant_id = p_tenant
     order by l.positions[1], l.lexeme
-    limit 32);
+    limit 31);
   select s.scale, s.sampled, s.seqs, s.masks
   into scale, sampled, seqs, masks
   from survey_chunks(

@@ -31,8 +31,7 @@ test('the query over the whole log asks for exactly the term sets that weigh eno
         const taken =
           full === null ? [] : Array.from({ length: 32 }, (_, mask) => mask).filter((mask) => matches(full, terms, mask));
         const least = Math.min(...taken.map(weigh));
-        const walked = terms.some((_, i) => masks.filter((mask) => hasTerm(mask, i)).length * scale > 50_000);
-        if (!walked) for (let mask = 0; mask < 32; mask += 1) if (weigh(mask) > least + 1e-6) expect(taken).toContain(mask);
+        for (let mask = 0; mask < 32; mask += 1) if (weigh(mask) > least + 1e-6) expect(taken).toContain(mask);
         if (recent !== null) expect(matches(recent, terms, 1)).toBe(true);
       },
     ),
