@@ -449,7 +449,7 @@ ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent
 
 CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE((SELECT string_agg(format('case when c.tsv @@ $2[%s] then %s::bigint else 0 end'::text, i.i, ((1)::bigint << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
+    RETURN COALESCE((SELECT string_agg(format('case when c.tsv @@ $2[%s] then %s else 0 end'::text, i.i, (1 << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
 
 -- Name: may_register(text, boolean, text, bytea, text); Type: FUNCTION; Schema: public
 
@@ -540,7 +540,7 @@ begin
       union
       select c.seq, c.ordinal, c.session_id, c.kind, %1$s
       from chunks c
-      where $7::bigint is not null and %2$s @> $3 and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
+      where $7::bigint is not null and ($9::uuid[] is null or %2$s @> $9) and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
     ),
     best as materialized (
       select *, %4$s as score
@@ -598,7 +598,9 @@ begin
   using
     p_scope, p_terms, scope_places(p_scope),
     case when (p_plan ->> 'narrow_audience')::boolean then audience_places(p_scope) end,
-    (p_plan ->> 'full')::tsquery, (p_plan ->> 'recent')::tsquery, (p_plan ->> 'recent_from')::bigint, v_epochs;
+    (p_plan ->> 'full')::tsquery, (p_plan ->> 'recent')::tsquery, (p_plan ->> 'recent_from')::bigint, v_epochs,
+    -- the keys of stretches name the tenant already
+    case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then scope_places(p_scope) end;
 end $_$;
 
 ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) OWNER TO agent_memory_searcher;
@@ -893,7 +895,7 @@ begin
     from tenants t cross join lateral unnest(to_tsvector(t.language, p_query)) l
     where t.tenant_id = p_tenant
     order by l.positions[1], l.lexeme
-    limit 32);
+    limit 31);
   select s.scale, s.sampled, s.seqs, s.masks
   into scale, sampled, seqs, masks
   from survey_chunks(
@@ -916,10 +918,10 @@ declare
 begin
   return query execute format($q$
     with stretch as materialized (
-      select s.seq, s.ordinal, s.seen, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
+      select s.seq, s.ordinal, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
       from generate_series(1, $3, $4) g (low)
       cross join lateral (
-        select c.seq, c.ordinal, %1$s as seen, case when %1$s then %2$s else 0 end::bigint as mask
+        select c.seq, c.ordinal, case when %1$s then %2$s end as mask
         from chunks c
         where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + $4 and c.seq <= $3
         order by c.seq, c.ordinal
@@ -937,8 +939,8 @@ begin
     select
       greatest(1, $3 / greatest(1, (select span from covered)))::float8,
       count(*)::int,
-      coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.seen)), '[]'),
-      coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.seen)), '[]')
+      coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
+      coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]')
     from stretch s $q$, chunk_condition(p_scope), mask_expression(cardinality(p_terms)))
   using p_scope, p_terms, v_last, v_width;
 end $_$;
