@@ -162,7 +162,9 @@ function readShared(follow: Follow, { caller, query, sight, cursor, head }: Stre
 }
 
 async function readBatch(caller: Caller, query: ListQuery, sight: Sight, cursor: number, head: number): Promise<Batch> {
-  const events = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, 'asc', cursor, BATCH, head));
+  const events = await caller.tenant.read((db) =>
+    listEvents(db, caller.tenant.id, sight, query, { after: cursor, upto: head, order: 'asc', limit: BATCH }),
+  );
   return { text: events.map(render).join(''), cursor: events.length < BATCH ? head : events.at(-1)!.seq };
 }
 

@@ -7,8 +7,8 @@ import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { type Prepared, prepare } from './record.ts';
-import { event, eventsBody, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
-import { chunkIds, findDangling, listEvents, readEvent, readRecorded } from './sql.ts';
+import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
+import { chunkIds, findDangling, listEvents, readEvent, readRecorded, type Stretch } from './sql.ts';
 
 const MAX_REFS_CHECKED = 10_000;
 
@@ -66,14 +66,7 @@ export const eventRoutes = (follow: Follow, maxArtifactBytes: number) => [
       const { caller, query, req } = input;
       if (/\btext\/event-stream\b/.test(req.headers.accept ?? '')) return followEvents(follow, input);
       const sight = sightIn(caller.principal, query.channel, query.user_id);
-      const after = query.cursor
-        ? Number(decodeCursor(query.cursor, ['number'])[0])
-        : query.order === 'asc'
-          ? query.after
-          : undefined;
-      const rows = await caller.tenant.read((db) =>
-        listEvents(db, caller.tenant.id, sight, query, query.order, after, query.limit + 1),
-      );
+      const rows = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretchOf(query)));
       return { body: toPage(rows, query.limit, (row) => [row.seq]) };
     },
   }),
@@ -96,6 +89,13 @@ export const eventRoutes = (follow: Follow, maxArtifactBytes: number) => [
     },
   }),
 ];
+
+/** The page that a cursor points to, read one row further to know whether another follows. */
+function stretchOf({ order, after, cursor, limit }: ListQuery): Stretch {
+  const last = cursor === undefined ? undefined : Number(decodeCursor(cursor, ['number'])[0]);
+  if (order === 'asc') return { order, after: last ?? after, upto: undefined, limit: limit + 1 };
+  return { order, after, upto: last === undefined ? undefined : last - 1, limit: limit + 1 };
+}
 
 async function record(
   caller: Caller,

@@ -76,23 +76,28 @@ export interface EventFilter {
   until?: string;
 }
 
-/** Events beyond `after` in the given direction, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
+/** Where in the log to look: beyond `after`, up to and with `upto`, from which end, and how many. */
+export interface Stretch {
+  after: number | undefined;
+  upto: number | undefined;
+  order: 'asc' | 'desc';
+  limit: number;
+}
+
+/** Events of a stretch of the log, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
 export async function listEvents(
   db: Db,
   tenant: string,
   sight: Sight,
   filter: EventFilter,
-  order: 'asc' | 'desc',
-  after: number | undefined,
-  limit: number,
-  upto?: number,
+  { after, upto, order, limit }: Stretch,
 ): Promise<Event[]> {
   const rows = await db.rows<EventRecord>(
     `select ${columns}
     from events e
     where e.tenant_id = $1
     and ${visible(2, 'e.')}
-    and ($5::bigint is null or e.seq ${order === 'asc' ? '>' : '<'} $5)
+    and ($5::bigint is null or e.seq > $5)
     and ($6::text is null or e.session_id = $6)
     and ($7::text is null or e.kind = $7)
     and ($8::text is null or e.user_id = $8)

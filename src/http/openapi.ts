@@ -62,7 +62,11 @@ function operationOf(route: Route<never>, ref: Ref): Operation {
     operationId: route.operation,
     summary: route.summary,
     tags: [route.tag],
-    ...(route.access === 'none' ? { security: [] } : { description: `Needs the scope \`${route.access}\`.` }),
+    ...(route.access === 'none'
+      ? { security: [] }
+      : route.access === 'any'
+        ? {}
+        : { description: `Needs the scope \`${route.access}\`.` }),
     parameters: parametersOf(route, ref),
     ...requestBody(route, ref),
     responses: responsesOf(route, ref),

@@ -54,8 +54,8 @@ export interface Route<C = unknown> {
   operation: string;
   summary: string;
   tag: string;
-  /** What the credential must be allowed; `none`: anyone may call it. */
-  access: 'none' | 'read' | 'write' | 'admin';
+  /** What the credential must be allowed; `any`: whatever it is allowed; `none`: no credential is needed. */
+  access: 'none' | 'any' | 'read' | 'write' | 'admin';
   /** Which limiter counts it: by address, by principal and tenant, or none. */
   limit: 'auth' | 'v1' | 'none';
   params?: z.ZodType;

@@ -39,7 +39,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       throw new Problem('unavailable', 'Too many requests are being served.', { headers: { 'Retry-After': '1' } });
     const address = gate.addressOf(req);
     const caller = route.access === 'none' ? null : await gate.identify(req);
-    if (caller && route.access !== 'none') gate.authorize(caller, route.access);
+    if (caller && route.access !== 'none' && route.access !== 'any') gate.authorize(caller, route.access);
     await gate.admit(route, caller, address, res);
     const bytes =
       route.body || route.raw || bringsBody(route, req)

@@ -49,6 +49,7 @@ test('GET /v1/events filters by session, kind, subject, agent, project, tag and 
   expect(await texts(alice, 'project_id=p1&tag=red')).toEqual(['c']);
   expect(await texts(alice, 'since=2026-01-02T00:00:00Z&until=2026-01-03T00:00:00Z')).toEqual(['b']);
   expect(await texts(alice, 'after=2')).toEqual(['c', 'd']);
+  expect(await texts(alice, 'after=1&order=desc&limit=2')).toEqual(['d', 'c']);
   expect(await texts(alice, 'session_id=nowhere')).toEqual([]);
 });
 
