@@ -22,6 +22,8 @@ create table events (
   chunk_count smallint not null default 0,
   occurred_at timestamptz not null,
   created_at timestamptz not null,
+  -- a column, because `->>` is not leakproof: behind the wall an index over it would not be used
+  supersedes text generated always as (case when kind = 'decision' then content ->> 'supersedes' end) stored,
   constraint events_pkey primary key (tenant_id, seq),
   constraint events__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade,
   constraint events__channel check (channel in ('private', 'public', 'team', 'agent')),

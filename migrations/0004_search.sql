@@ -14,7 +14,7 @@ create table chunk_rebuilds (
 select wall('chunk_rebuilds', 'select, insert, update, delete');
 
 -- which decisions were replaced
-create index events__supersedes on events (tenant_id, (content ->> 'supersedes')) where kind = 'decision' and content ? 'supersedes';
+create index events__supersedes on events (tenant_id, supersedes) where supersedes is not null;
 
 -- Where a passage lies, as keys a search can intersect with its words: the tenant, a stretch of 16,384 positions of the log, the scopes, the audience.
 -- Every key names the tenant ('/' cannot be in its id), so one tenant's lists never hold another's rows.
@@ -353,7 +353,7 @@ begin
   select
     c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id, s.content, s.artifact_id,
     s.kind = 'decision' and exists (
-      select from seen newer where newer.kind = 'decision' and newer.content ? 'supersedes' and newer.content ->> 'supersedes' = s.event_id),
+      select from seen newer where newer.supersedes = s.event_id),
     s.occurred_at,
     (select tsvector_to_array(ts_filter(k.tsv, '{a}')) from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0)
   from chosen c cross join lateral (select o.* from seen o where o.seq = c.seq limit 1) s;

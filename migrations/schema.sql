@@ -637,6 +637,11 @@ CREATE TABLE public.events (
     chunk_count smallint DEFAULT 0 NOT NULL,
     occurred_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
     CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
     CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
 );
@@ -722,7 +727,7 @@ begin
   select
     c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id, s.content, s.artifact_id,
     s.kind = 'decision' and exists (
-      select from seen newer where newer.kind = 'decision' and newer.content ? 'supersedes' and newer.content ->> 'supersedes' = s.event_id),
+      select from seen newer where newer.supersedes = s.event_id),
     s.occurred_at,
     (select tsvector_to_array(ts_filter(k.tsv, '{a}')) from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0)
   from chosen c cross join lateral (select o.* from seen o where o.seq = c.seq limit 1) s;
@@ -1349,7 +1354,7 @@ CREATE INDEX events__session ON public.events USING btree (tenant_id, session_id
 
 -- Name: events__supersedes; Type: INDEX; Schema: public
 
-CREATE INDEX events__supersedes ON public.events USING btree (tenant_id, ((content ->> 'supersedes'::text))) WHERE ((kind = 'decision'::text) AND (content ? 'supersedes'::text));
+CREATE INDEX events__supersedes ON public.events USING btree (tenant_id, supersedes) WHERE (supersedes IS NOT NULL);
 
 -- Name: idempotency_keys__created_at; Type: INDEX; Schema: public
 

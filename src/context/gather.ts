@@ -18,7 +18,7 @@ export function gather(ledger: Ledger, found: Found | undefined): Gathered {
   const decisions = events('decision');
   const superseded = new Set(decisions.filter((event) => event.superseded).map(({ event_id }) => event_id));
   const hits = found?.hits ?? [];
-  const evidence = hits.filter((hit) => hit.retrieved && !superseded.has(hit.event_id));
+  const evidence = hits.filter((hit) => hit.kind !== 'decision');
   return {
     candidates: {
       rules: [],

@@ -53,7 +53,7 @@ async function build(caller: Caller, request: ContextRequest) {
       intent: request.intent,
       query_terms: found?.terms ?? [],
       candidate_pool_size: found?.pool_size ?? new Set(ledger.events.map(({ seq }) => seq)).size,
-      retrieved: found?.hits.filter((hit) => hit.retrieved).length ?? 0,
+      retrieved: found?.hits.length ?? 0,
       deduplicated: packed.deduplicated,
       filters: { ...scope },
       scoring: found ? scoring : {},

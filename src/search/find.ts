@@ -9,8 +9,6 @@ export const MAX_FOUND = 200;
 export interface Hit extends PassageRow {
   score: number;
   scores: Ranked['scores'];
-  /** False: not among the best, read because it is a decision. */
-  retrieved: boolean;
 }
 
 export interface Found {
@@ -27,24 +25,24 @@ export interface Question {
   query: string;
   scope: Scope;
   limit: number;
-  /** How many decisions to add, best first, where the pool has more than are among the hits. */
+  /** The most decisions among the hits. Without it a decision is a passage like any other. */
   decisions?: number;
 }
 
 /** Three round trips: sample, pool, texts. Nothing is held between them; the seq of the first bounds the others. */
-export async function find(tenant: Tenant, { query, scope, limit, decisions = 0 }: Question): Promise<Found> {
+export async function find(tenant: Tenant, { query, scope, limit, decisions }: Question): Promise<Found> {
   const survey = await surveyChunks(tenant, query, scope);
   const { as_of_seq, terms } = survey;
   const base = { as_of_seq, terms, degraded: survey.partial_index ? ['partial_index'] : [] };
   if (terms.length === 0) {
     const newest = await readNewest(tenant, scope, as_of_seq, limit);
-    return { ...base, pool_size: newest.length, hits: await withTexts(tenant, newest.map(unranked), limit) };
+    return { ...base, pool_size: newest.length, hits: await withTexts(tenant, newest.map(unranked)) };
   }
   const plan = planSearch(survey);
   const pool = await readPool(tenant, { ...scope, as_of_seq }, terms, plan);
   const ranked = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length);
-  const wanted = new Set([...ranked.slice(0, limit), ...bestDecisions(ranked, new Set(pool.decisions), decisions)]);
-  return { ...base, pool_size: ranked.length, hits: await withTexts(tenant, [...wanted], limit) };
+  const wanted = decisions === undefined ? ranked.slice(0, limit) : apart(ranked, new Set(pool.decisions), decisions, limit);
+  return { ...base, pool_size: ranked.length, hits: await withTexts(tenant, wanted) };
 }
 
 const unranked = (place: { seq: number; ordinal: number }): Ranked => ({
@@ -53,19 +51,26 @@ const unranked = (place: { seq: number; ordinal: number }): Ranked => ({
   scores: { passage: 0, around: 0, session: 0 },
 });
 
+/** The best decisions and the best of everything else, so that neither crowds out the other. */
+function apart(ranked: Ranked[], decisionSeqs: Set<number>, decisions: number, limit: number): Ranked[] {
+  const best = bestDecisions(ranked, decisionSeqs, decisions);
+  const others = ranked.filter(({ seq }) => !decisionSeqs.has(seq));
+  return [...best, ...others.slice(0, limit - best.length)];
+}
+
 /** A decision is asked for by what it says; what was said around it does not make it the answer. */
-function bestDecisions(ranked: Ranked[], decisions: Set<number>, limit: number): Ranked[] {
+function bestDecisions(ranked: Ranked[], decisionSeqs: Set<number>, limit: number): Ranked[] {
   return ranked
-    .filter(({ seq }) => decisions.has(seq))
+    .filter(({ seq }) => decisionSeqs.has(seq))
     .sort((a, b) => b.scores.passage - a.scores.passage || b.score - a.score || b.seq - a.seq)
     .slice(0, limit);
 }
 
-async function withTexts(tenant: Tenant, ranked: Ranked[], limit: number): Promise<Hit[]> {
+async function withTexts(tenant: Tenant, ranked: Ranked[]): Promise<Hit[]> {
   const rows = await readPassages(tenant, ranked);
-  const scored = new Map(ranked.map((entry, i) => [`${entry.seq}.${entry.ordinal}`, { ...entry, retrieved: i < limit }]));
+  const scored = new Map(ranked.map((entry) => [`${entry.seq}.${entry.ordinal}`, entry]));
   return rows.map((row) => {
-    const { score, scores, retrieved } = scored.get(`${row.seq}.${row.ordinal}`)!;
-    return { ...row, score, scores, retrieved };
+    const { score, scores } = scored.get(`${row.seq}.${row.ordinal}`)!;
+    return { ...row, score, scores };
   });
 }
