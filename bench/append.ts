@@ -1,0 +1,63 @@
+import { MARK, messages } from './dialogue.ts';
+import { request } from './load.ts';
+import { insertRows } from './plain-rows.ts';
+import type { Figure } from './report.ts';
+import { alternate, median, type Rates, ratio } from './rounds.ts';
+import type { World } from './world.ts';
+
+const ROUNDS = 5;
+const SECONDS = 2;
+const CLIENTS = 64;
+const PGBENCH_CLIENTS = 16;
+const BATCH = 100;
+
+/** Writing: one event a request with Idempotency-Key, and a hundred, against pgbench inserting the same rows. */
+export async function measureAppend(world: World): Promise<Figure[]> {
+  const [one, two, express] = [await world.daemon('one'), await world.daemon('two'), await world.daemon('express')];
+  const headers = await world.tenant('append');
+  const singles = messages.map((message) =>
+    request('POST', '/v1/events', { ...headers, 'Idempotency-Key': `key-${MARK}` }, message),
+  );
+  const batch = Array.from({ length: BATCH }, (_, i) => messages[i % messages.length]);
+  const batches = [request('POST', '/v1/events', { ...headers, 'Idempotency-Key': `key-${MARK}` }, { events: batch })];
+  const write =
+    (urls: string[], requests: string[], connections = CLIENTS) =>
+    (seconds: number) =>
+      world.generator.rate({ urls, connections, seconds, requests }, '201');
+  const rows = await insertRows(world, 'append', headers, false);
+  const rowsAndKey = await insertRows(world, 'append', headers, true);
+  const rates = await alternate(
+    [
+      { name: 'pgbench', run: (seconds) => world.pgbench.tps('rows', rows, PGBENCH_CLIENTS, seconds) },
+      { name: 'pgbench+key', run: (seconds) => world.pgbench.tps('rows-key', rowsAndKey, PGBENCH_CLIENTS, seconds) },
+      { name: 'thin', run: write([one.url], singles) },
+      { name: 'express', run: write([express.url], singles) },
+      { name: 'two', run: write([one.url, two.url], singles) },
+      { name: 'batch', run: async (seconds) => BATCH * (await write([one.url], batches, 16)(seconds)) },
+    ],
+    ROUNDS,
+    SECONDS,
+  );
+  return figures(rates);
+}
+
+function figures(rates: Rates): Figure[] {
+  const part = 'append';
+  const persecond = (ours: string, theirs: string) =>
+    `${median(rates[ours]!).toFixed(0)}/s ÷ ${median(rates[theirs]!).toFixed(0)}/s`;
+  const line = (name: string, ours: string, theirs: string, goal?: Figure['goal']): Figure => ({
+    part,
+    name,
+    value: ratio(rates, ours, theirs),
+    unit: '',
+    ...(goal && { goal }),
+    note: persecond(ours, theirs),
+  });
+  return [
+    line('append through the thin door ÷ pgbench inserting event and passage', 'thin', 'pgbench', { min: 0.8 }),
+    line('append through Express ÷ the same', 'express', 'pgbench', { min: 0.45 }),
+    line('append through the thin door ÷ pgbench inserting event, passage and idempotency row', 'thin', 'pgbench+key'),
+    line('append on two daemons, one tenant ÷ on one', 'two', 'thin', { min: 1 }),
+    line('rows in batches of 100 ÷ pgbench inserting event and passage', 'batch', 'pgbench', { min: 2.5 }),
+  ];
+}
