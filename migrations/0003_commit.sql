@@ -13,7 +13,6 @@ declare
   v_clock tenant_clocks;
   v_language regconfig;
   v_now timestamptz;
-  v_keyed boolean := jsonb_path_exists(p_units, '$[*].key ? (@ != null)');
 begin
   perform enter_tenant(p_tenant);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -34,11 +33,6 @@ begin
       jsonb_array_length(u.doc -> 'events') as n
     from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
   ),
-  known as materialized (
-    select k.key_hash, k.body_hash, k.outcome, k.created_at
-    from idempotency_keys k
-    where v_keyed and k.tenant_id = p_tenant and k.key_hash in (select key_hash from unit)
-  ),
   -- equal keys that meet inside this batch: the first one writes
   ranked as materialized (
     select
@@ -47,7 +41,14 @@ begin
       known.created_at as known_at,
       known.body_hash as known_body,
       case when unit.key_hash is null then unit.ord else first_value(unit.ord) over (partition by unit.key_hash order by unit.ord) end as leader
-    from unit left join known on known.key_hash = unit.key_hash
+    from unit
+    -- `limit` keeps it a look-up of each key: a plan made while the table was small read every key of the tenant, for each batch
+    left join lateral (
+      select k.body_hash, k.outcome, k.created_at
+      from idempotency_keys k
+      where k.tenant_id = p_tenant and k.key_hash = unit.key_hash
+      limit 1
+    ) known on true
   ),
   sized as materialized (
     select *, sum(bytes) filter (where known_outcome is null and leader = ord) over (order by ord) as upto
