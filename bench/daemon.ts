@@ -20,7 +20,7 @@ export async function startDaemonProcess(
   flags: string[] = [],
 ): Promise<BenchDaemon> {
   const out = openSync(logFile, 'w');
-  const child = spawn(process.execPath, ['--max-semi-space-size=64', ...flags, 'dist/main.js'], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=64', ...flags, process.env.NEVER ?? (env.DIST ?? 'dist') + '/main.js'], {
     cwd: root,
     env: {
       PATH: process.env.PATH ?? '',
@@ -44,8 +44,8 @@ export async function startDaemonProcess(
 async function untilReady(child: ChildProcess, logFile: string): Promise<string> {
   for (const started = performance.now(); performance.now() - started < START_WAIT_MS; await sleep(5)) {
     const log = readFileSync(logFile, 'utf8');
-    const ready = log.split('\n').find((line) => line.includes('"msg":"ready"'));
-    if (ready) return (JSON.parse(ready) as { url: string }).url;
+    const ready = /^API +(\S+)$/m.exec(log);
+    if (ready) return ready[1]!;
     if (child.exitCode !== null) throw new Error(`the daemon ended: ${log}`);
   }
   child.kill('SIGKILL');

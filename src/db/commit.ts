@@ -85,10 +85,14 @@ export function createWriteQueue(
   onCommitted: (tenant: string, lastSeq: number) => void,
 ) {
   const queues = new Map<string, Waiting[]>();
-  const ready: string[] = [];
-  const busy = new Set<string>();
+  const flying = new Map<string, number>();
+  const ready = new Set<string>();
+  let inFlight = 0;
+  let leaving = false;
   let queued = 0;
   let queuedChars = 0;
+  const DEPTH = Number(process.env.BENCH_DEPTH ?? 1), DEFER = process.env.BENCH_DEFER === '1', HALF = Number(process.env.BENCH_HALF ?? 0);
+  const sizes = new Map<string, number>();
 
   function enqueue(tenant: string, unit: Unit): Promise<Outcome> {
     const json = JSON.stringify(unit);
@@ -99,22 +103,35 @@ export function createWriteQueue(
     return new Promise((resolve, reject) => {
       const queue = queues.get(tenant);
       if (queue) queue.push({ json, resolve, reject });
-      else {
-        queues.set(tenant, [{ json, resolve, reject }]);
-        if (!busy.has(tenant)) ready.push(tenant);
+      else queues.set(tenant, [{ json, resolve, reject }]);
+      ready.add(tenant);
+      if (!DEFER) leave();
+      else if (!leaving) {
+        leaving = true;
+        setImmediate(leave);
       }
-      leave();
     });
   }
 
   function leave(): void {
-    while (busy.size < limits.parallel && ready.length > 0) {
-      const tenant = ready.shift()!;
-      busy.add(tenant);
-      void flush(tenant, takeBatch(queues.get(tenant)!)).finally(() => {
-        busy.delete(tenant);
-        if (queues.get(tenant)?.length) ready.push(tenant);
-        else queues.delete(tenant);
+    leaving = false;
+    for (const tenant of ready) {
+      if (inFlight >= limits.parallel) return;
+      const n = flying.get(tenant) ?? 0;
+      if (n >= DEPTH) continue;
+      if (n > 0 && queues.get(tenant)!.length < HALF * (sizes.get(tenant) ?? 0)) continue;
+      ready.delete(tenant);
+      const batch = takeBatch(queues.get(tenant)!);
+      if (queues.get(tenant)!.length === 0) queues.delete(tenant);
+      else ready.add(tenant);
+      flying.set(tenant, n + 1);
+      sizes.set(tenant, batch.length);
+      inFlight += 1;
+      void flush(tenant, batch).finally(() => {
+        inFlight -= 1;
+        const left = flying.get(tenant)! - 1;
+        if (left) flying.set(tenant, left);
+        else { flying.delete(tenant); sizes.delete(tenant); }
         leave();
       });
     }
@@ -154,7 +171,7 @@ export function createWriteQueue(
     }
   }
 
-  return { commit: enqueue, figures: () => ({ queued, queuedChars, inFlight: busy.size }) };
+  return { commit: enqueue, figures: () => ({ queued, queuedChars, inFlight }) };
 }
 
 interface CommitRow {
