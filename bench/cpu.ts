@@ -14,7 +14,9 @@ export function cpuOf(pid: number): number {
 export function cpuOfServer(postmaster: number): number {
   const own = statOf(postmaster);
   if (!own) return Number.NaN;
-  const living = pids().map(statOf).filter((stat) => stat?.parent === postmaster);
+  const living = pids()
+    .map(statOf)
+    .filter((stat) => stat?.parent === postmaster);
   return TICK_US * living.reduce((sum, stat) => sum + stat!.user + stat!.system, own.user + own.system + own.ended);
 }
 
@@ -26,7 +28,10 @@ const pids = () =>
 function statOf(pid: number): { parent: number; user: number; system: number; ended: number } | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number);
+    const fields = text
+      .slice(text.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number);
     return { parent: fields[1]!, user: fields[11]!, system: fields[12]!, ended: fields[13]! + fields[14]! };
   } catch {
     return undefined;

@@ -20,7 +20,7 @@ export async function startDaemonProcess(
   flags: string[] = [],
 ): Promise<BenchDaemon> {
   const out = openSync(logFile, 'w');
-  const child = spawn(process.execPath, ['--max-semi-space-size=64', ...flags, process.env.NEVER ?? (env.DIST ?? 'dist') + '/main.js'], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=64', ...flags, 'dist/main.js'], {
     cwd: root,
     env: {
       PATH: process.env.PATH ?? '',
