@@ -2,9 +2,10 @@ import { MARK, messages } from './dialogue.ts';
 import { request } from './load.ts';
 import { insertRows } from './plain-rows.ts';
 import type { Figure } from './report.ts';
-import { alternate, median, type Rates, ratio } from './rounds.ts';
+import { alternate, type Rates, ratioFigure } from './rounds.ts';
 import type { World } from './world.ts';
 
+const PART = 'append';
 const ROUNDS = 5;
 const SECONDS = 2;
 const CLIENTS = 64;
@@ -15,11 +16,7 @@ const BATCH = 100;
 export async function measureAppend(world: World): Promise<Figure[]> {
   const [one, two, express] = [await world.daemon('one'), await world.daemon('two'), await world.daemon('express')];
   const headers = await world.tenant('append');
-  const singles = messages.map((message) =>
-    request('POST', '/v1/events', { ...headers, 'Idempotency-Key': `key-${MARK}` }, message),
-  );
-  const batch = Array.from({ length: BATCH }, (_, i) => messages[i % messages.length]);
-  const batches = [request('POST', '/v1/events', { ...headers, 'Idempotency-Key': `key-${MARK}` }, { events: batch })];
+  const [singles, batches] = [singlesOf(headers), batchesOf(headers)];
   const write =
     (urls: string[], requests: string[], connections = CLIENTS) =>
     (seconds: number) =>
@@ -41,23 +38,33 @@ export async function measureAppend(world: World): Promise<Figure[]> {
   return figures(rates);
 }
 
-function figures(rates: Rates): Figure[] {
-  const part = 'append';
-  const persecond = (ours: string, theirs: string) =>
-    `${median(rates[ours]!).toFixed(0)}/s ÷ ${median(rates[theirs]!).toFixed(0)}/s`;
-  const line = (name: string, ours: string, theirs: string, goal?: Figure['goal']): Figure => ({
-    part,
-    name,
-    value: ratio(rates, ours, theirs),
-    unit: '',
-    ...(goal && { goal }),
-    note: persecond(ours, theirs),
-  });
-  return [
-    line('append through the thin door ÷ pgbench inserting event and passage', 'thin', 'pgbench', { min: 0.8 }),
-    line('append through Express ÷ the same', 'express', 'pgbench', { min: 0.45 }),
-    line('append through the thin door ÷ pgbench inserting event, passage and idempotency row', 'thin', 'pgbench+key'),
-    line('append on two daemons, one tenant ÷ on one', 'two', 'thin', { min: 1 }),
-    line('rows in batches of 100 ÷ pgbench inserting event and passage', 'batch', 'pgbench', { min: 2.5 }),
-  ];
+const figures = (rates: Rates): Figure[] => [
+  ratioFigure(rates, PART, 'append through the thin door ÷ pgbench inserting event and passage', 'thin', 'pgbench', { min: 0.8 }),
+  ratioFigure(rates, PART, 'append through Express ÷ the same', 'express', 'pgbench', { min: 0.45 }),
+  ratioFigure(
+    rates,
+    PART,
+    'append through the thin door ÷ pgbench inserting event, passage and idempotency row',
+    'thin',
+    'pgbench+key',
+  ),
+  ratioFigure(rates, PART, 'append on two daemons, one tenant ÷ on one', 'two', 'thin', { min: 1 }),
+  ratioFigure(rates, PART, 'rows in batches of 100 ÷ pgbench inserting event and passage', 'batch', 'pgbench', { min: 2.5 }),
+];
+
+/** Singles and batches for two seconds each. */
+export async function measureLoad(world: World): Promise<void> {
+  const { url } = await world.daemon('one');
+  const headers = await world.tenant('append');
+  for (const requests of [singlesOf(headers), batchesOf(headers)])
+    await world.generator.rate({ urls: [url], connections: CLIENTS, seconds: SECONDS, requests }, '201');
 }
+
+const keyed = (headers: Record<string, string>) => ({ ...headers, 'Idempotency-Key': `key-${MARK}` });
+const singlesOf = (headers: Record<string, string>) =>
+  messages.map((message) => request('POST', '/v1/events', keyed(headers), message));
+const batchesOf = (headers: Record<string, string>) => [
+  request('POST', '/v1/events', keyed(headers), {
+    events: Array.from({ length: BATCH }, (_, i) => messages[i % messages.length]),
+  }),
+];

@@ -1,5 +1,11 @@
 import { measureAppend } from './append.ts';
+import { measureLogin } from './login.ts';
+import { measureMemory } from './memory.ts';
+import { measureMixed } from './mixed.ts';
+import { measureRead } from './read.ts';
 import { describeMachine, type Figure, renderTable, saveResults } from './report.ts';
+import { measureStart } from './start.ts';
+import { measureWatch } from './watch.ts';
 import { openWorld, type World } from './world.ts';
 
 // npm run bench                 every part, about ten minutes
@@ -7,6 +13,12 @@ import { openWorld, type World } from './world.ts';
 
 const parts: Record<string, (world: World) => Promise<Figure[]>> = {
   append: measureAppend,
+  mixed: measureMixed,
+  read: measureRead,
+  watch: measureWatch,
+  login: measureLogin,
+  memory: measureMemory,
+  start: measureStart,
 };
 /** Not part of a whole run: alternatives that were decided against. */
 const extra = new Set(['seq']);

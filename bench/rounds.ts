@@ -1,3 +1,5 @@
+import type { Figure } from './report.ts';
+
 // Rounds that alternate, so that whatever else the machine does falls on everybody; ratios are taken inside a round, then their median.
 
 export interface Contestant {
@@ -33,3 +35,20 @@ export function quantile(values: ArrayLike<number>, q: number): number {
   const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
 }
+
+/** A line of the table for the ratio of two contestants. */
+export const ratioFigure = (
+  rates: Rates,
+  part: string,
+  name: string,
+  ours: string,
+  theirs: string,
+  goal?: Figure['goal'],
+): Figure => ({
+  part,
+  name,
+  value: ratio(rates, ours, theirs),
+  unit: '',
+  ...(goal && { goal }),
+  note: `${median(rates[ours]!).toFixed(0)}/s ÷ ${median(rates[theirs]!).toFixed(0)}/s`,
+});

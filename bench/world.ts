@@ -22,13 +22,12 @@ export interface World {
   tenant(id: string): Promise<Record<string, string>>;
   /** A place that nothing else uses, removed afterwards. */
   place(name: string): string;
-  /** MiB that the daemon `one` had at most so far. */
   close(): Promise<void>;
 }
 
 // Durable as by default (fsync, synchronous_commit); memory for a machine that has more than one of 2005.
 const SETTINGS = '-c shared_buffers=1GB -c max_wal_size=4GB -c checkpoint_timeout=15min -c maintenance_work_mem=512MB';
-const PASSWORD = 'a bench is not a couch';
+export const PASSWORD = 'a bench is not a couch';
 
 export async function openWorld(): Promise<World> {
   const bin = findBinaries();
