@@ -4,6 +4,7 @@ import { measureMemory } from './memory.ts';
 import { measureMixed } from './mixed.ts';
 import { measureRead } from './read.ts';
 import { describeMachine, type Figure, renderTable, saveResults } from './report.ts';
+import { measureSeq } from './seq.ts';
 import { measureStart } from './start.ts';
 import { measureWatch } from './watch.ts';
 import { openWorld, type World } from './world.ts';
@@ -19,6 +20,7 @@ const parts: Record<string, (world: World) => Promise<Figure[]>> = {
   login: measureLogin,
   memory: measureMemory,
   start: measureStart,
+  seq: measureSeq,
 };
 /** Not part of a whole run: alternatives that were decided against. */
 const extra = new Set(['seq']);
