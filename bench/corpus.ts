@@ -53,8 +53,7 @@ export const fillTenant = `
   insert into chunks (
     tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, project_id, text, header, token_count, tsv, occurred_at)
   select
-    $1, seq, 0, event_id, kind, session_id, channel, 'none', user_id, project_id, text, h.header, 30,
-    passage_vector('english', text, h.header), at
+    $1, seq, 0, event_id, kind, session_id, channel, 'none', user_id, project_id, text, user_id, 30,
+    passage_vector('english', text, user_id, at), at
   from event
-  cross join lateral (select user_id || to_char(at, ' FMDay FMDD FMMonth YYYY') as header) h
 `;

@@ -1,9 +1,11 @@
 import { measureAppend } from './append.ts';
+import { measureIsolation } from './isolation.ts';
 import { measureLogin } from './login.ts';
 import { measureMemory } from './memory.ts';
 import { measureMixed } from './mixed.ts';
 import { measureRead } from './read.ts';
 import { describeMachine, type Figure, renderTable, saveResults } from './report.ts';
+import { measureSearch } from './search.ts';
 import { measureSeq } from './seq.ts';
 import { measureStart } from './start.ts';
 import { measureWatch } from './watch.ts';
@@ -16,6 +18,8 @@ const parts: Record<string, (world: World) => Promise<Figure[]>> = {
   append: measureAppend,
   mixed: measureMixed,
   read: measureRead,
+  isolation: measureIsolation,
+  search: measureSearch,
   watch: measureWatch,
   login: measureLogin,
   memory: measureMemory,

@@ -130,7 +130,7 @@ async function inStatements(client: pg.PoolClient, tenant: string, { key, body, 
     'chunk',
     `insert into chunks (
       tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, text, header, token_count, tsv, occurred_at)
-    values ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, passage_vector('english', $9, $10), clock_timestamp())`,
+    values ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, passage_vector('english', $9, $10, clock_timestamp()), clock_timestamp())`,
     [
       tenant,
       seq,
