@@ -1,5 +1,17 @@
 -- What the migrations amount to, for reading: made by `npm run schema`, checked in CI, never run.
 
+-- Name: passage; Type: TYPE; Schema: public
+
+CREATE TYPE public.passage AS (
+	unit bigint,
+	event bigint,
+	ordinal smallint,
+	text text,
+	header text,
+	token_count integer,
+	tsv tsvector
+);
+
 -- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.apply_reset(p_tenant text, p_reset text, p_hash bytea, p_password_hash text) RETURNS boolean
@@ -81,19 +93,29 @@ CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text,
 
 CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone)
     LANGUAGE plpgsql
-    AS $_$
+    AS $$
 declare
   v_clock tenant_clocks;
-  v_language regconfig;
+  v_passages passage[];
+  v_asked timestamptz := clock_timestamp();
+  -- of the commit: taken under the lock, so that it grows with seq
   v_now timestamptz;
-  v_keyed boolean := jsonb_path_exists(p_units, '$[*].key ? (@ != null)');
 begin
   perform enter_tenant(p_tenant);
+  -- Words are half of the work and need no clock: found before it is locked, they do not hold up the tenant's other batches.
+  v_passages := array(
+    select row(
+      u.ord, e.ord, c.ord - 1, c.doc ->> 'text', c.doc ->> 'header', (c.doc ->> 'token_count')::int,
+      passage_vector(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((e.doc ->> 'occurred_at')::timestamptz, v_asked)))::passage
+    from tenants t
+    cross join lateral jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+    cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as e (doc, ord)
+    cross join lateral jsonb_array_elements(e.doc -> 'chunks') with ordinality as c (doc, ord)
+    where t.tenant_id = p_tenant);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
   if not found then
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
-  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
   v_now := clock_timestamp();
 
   return query
@@ -107,11 +129,6 @@ begin
       jsonb_array_length(u.doc -> 'events') as n
     from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
   ),
-  known as materialized (
-    select k.key_hash, k.body_hash, k.outcome, k.created_at
-    from idempotency_keys k
-    where v_keyed and k.tenant_id = p_tenant and k.key_hash in (select key_hash from unit)
-  ),
   -- equal keys that meet inside this batch: the first one writes
   ranked as materialized (
     select
@@ -120,7 +137,14 @@ begin
       known.created_at as known_at,
       known.body_hash as known_body,
       case when unit.key_hash is null then unit.ord else first_value(unit.ord) over (partition by unit.key_hash order by unit.ord) end as leader
-    from unit left join known on known.key_hash = unit.key_hash
+    from unit
+    -- `limit` keeps it a look-up of each key: a plan made while the table was small read every key of the tenant, for each batch
+    left join lateral (
+      select k.body_hash, k.outcome, k.created_at
+      from idempotency_keys k
+      where k.tenant_id = p_tenant and k.key_hash = unit.key_hash
+      limit 1
+    ) known on true
   ),
   sized as materialized (
     select *, sum(bytes) filter (where known_outcome is null and leader = ord) over (order by ord) as upto
@@ -138,7 +162,7 @@ begin
   ),
   event as materialized (
     select
-      p.seq + e.ord - 1 as seq, e.doc, jsonb_array_length(e.doc -> 'chunks') as chunk_count, r.*
+      p.ord as unit, e.ord as place, p.seq + e.ord - 1 as seq, jsonb_array_length(e.doc -> 'chunks') as chunk_count, r.*
     from placed p
     cross join lateral jsonb_array_elements(p.doc -> 'events') with ordinality as e (doc, ord)
     cross join lateral jsonb_to_record(e.doc) as r (
@@ -153,7 +177,7 @@ begin
       sensitivity, tags, refs, metadata, artifact_id, chunk_count, occurred_at, created_at)
     select
       p_tenant, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id,
-      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, coalesce(e.occurred_at, v_now), v_now
+      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, coalesce(e.occurred_at, v_asked), v_now
     from event e
   ),
   indexed as (
@@ -161,11 +185,10 @@ begin
       tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
       text, header, token_count, tsv, occurred_at)
     select
-      p_tenant, e.seq, c.ord - 1, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-      c.doc ->> 'text', c.doc ->> 'header', (c.doc ->> 'token_count')::int,
-      passage_vector(v_language, c.doc ->> 'text', c.doc ->> 'header', coalesce(e.occurred_at, v_now)), coalesce(e.occurred_at, v_now)
+      p_tenant, e.seq, c.ordinal, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
+      c.text, c.header, c.token_count, c.tsv, coalesce(e.occurred_at, v_asked)
     from event e
-    cross join lateral jsonb_array_elements(e.doc -> 'chunks') with ordinality as c (doc, ord)
+    join unnest(v_passages) c on c.unit = e.unit and c.event = e.place
   ),
   linked as (
     update artifacts a set event_id = e.event_id
@@ -200,7 +223,7 @@ begin
     coalesce(p.known_at, v_now)
   from placed p join placed lead on lead.ord = p.leader
   order by p.ord;
-end $_$;
+end $$;
 
 -- Name: count_failure(bytea, integer); Type: FUNCTION; Schema: public
 

@@ -58,6 +58,12 @@ export const settings = z.object({
     'how many reverse proxies stand before the daemon; exactly that many X-Forwarded-For entries are believed',
   ),
   CORS_ORIGINS: setting(list, '', 'Server', 'origins that browsers may call from, separated by commas; empty: none'),
+  THIN_DOOR: setting(
+    flag,
+    'true',
+    'Server',
+    'serve the busiest routes in front of Express; false only to measure what that gives',
+  ),
   REQUEST_TIMEOUT_MS: setting(whole(100, 600_000), '10000', 'Server', 'ms a request may take before it is answered 503'),
   SHUTDOWN_TIMEOUT_MS: setting(whole(100, 600_000), '12000', 'Server', 'ms that running requests get after SIGTERM'),
   SHUTDOWN_DELAY_MS: setting(

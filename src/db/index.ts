@@ -25,6 +25,7 @@ export interface Database {
 
 // Batches in flight over all tenants. More would only queue inside PostgreSQL; the embedded engine has one session.
 const PARALLEL_BATCHES = 4;
+const BATCHES_PER_TENANT = 2;
 
 export async function openDatabase(config: Config, log: Logger): Promise<Database> {
   const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR }) : undefined;
@@ -47,6 +48,7 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
     maxQueued: config.MAX_IN_FLIGHT_REQUESTS,
     maxQueuedBytes: config.MAX_IN_FLIGHT_BYTES,
     parallel: pool.embedded ? 1 : PARALLEL_BATCHES,
+    perTenant: BATCHES_PER_TENANT,
   };
   const queue = createWriteQueue(pool, limits, log, watch.committed);
   watch.start();

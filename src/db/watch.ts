@@ -38,7 +38,8 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
   function committed(tenant: string, lastSeq: number): void {
     tell(tenant, lastSeq);
     if (!canListen || stopped) return;
-    news.set(tenant, lastSeq);
+    // answers of two batches may overtake each other
+    news.set(tenant, Math.max(lastSeq, news.get(tenant) ?? 0));
     notifyTimer ??= setTimeout(() => void announce(), COALESCE_MS);
   }
 

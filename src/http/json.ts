@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { type Fault, Problem } from './problem.ts';
 
 // What PostgreSQL would refuse or silently change is refused here, with the pointer to it: NUL, lone surrogates, bytes that
@@ -14,28 +15,24 @@ const MAX_VALUES = 1_000_000;
 const HARMLESS_CHARACTERS = 64 * 1024;
 const MAX_FAULTS = 20;
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
 export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   const text = decode(bytes);
   const faults: Fault[] = [];
   if (text.length > HARMLESS_CHARACTERS) refuseHuge(text, limits.maxDepth);
   const value = parse(text);
-  inspect(value, '#', 0, limits, faults);
+  if (!isPlain(value, 0, limits, text.includes('\\u'))) inspect(value, '#', 0, limits, faults);
   if (faults.length === 0 && maybeLossy.test(text)) faults.push(...lossyNumbers(text));
   if (faults.length > 0) throw new Problem('impossible-text', faults[0]!.detail, { errors: faults.slice(0, MAX_FAULTS) });
   return value;
 }
 
 function decode(bytes: Buffer): string {
-  try {
-    return utf8.decode(bytes);
-  } catch (cause) {
+  if (!isUtf8(bytes))
     throw new Problem('impossible-text', 'The body is not valid UTF-8.', {
       errors: [{ pointer: '#', detail: 'bytes that are not UTF-8' }],
-      cause,
     });
-  }
+  const text = bytes.toString();
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
 function parse(text: string): unknown {
@@ -44,6 +41,21 @@ function parse(text: string): unknown {
   } catch (cause) {
     throw new Problem('malformed-json', 'The body is not JSON.', { cause });
   }
+}
+
+/** Whether `inspect` would find nothing, without the pointers, which cost more than all else here. Unescaped text cannot hold NUL or half a pair. */
+function isPlain(value: unknown, depth: number, limits: JsonLimits, escaped: boolean): boolean {
+  if (typeof value === 'string') return value.length <= limits.maxString && !(escaped && textFault(value));
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || value === null) return true;
+  if (depth >= limits.maxDepth) return false;
+  if (Array.isArray(value))
+    return value.length <= limits.maxArray && value.every((item) => isPlain(item, depth + 1, limits, escaped));
+  for (const key in value) {
+    if (key === '__proto__' || !isPlain(key, depth, limits, escaped)) return false;
+    if (!isPlain((value as Record<string, unknown>)[key], depth + 1, limits, escaped)) return false;
+  }
+  return true;
 }
 
 function inspect(value: unknown, pointer: string, depth: number, limits: JsonLimits, faults: Fault[]): void {
@@ -197,10 +209,10 @@ function decimalOf(literal: string): { digits: string; exponent: number } {
 
 /** The same text for JSON values that are equal: keys sorted, no space (as RFC 8785 orders them). */
 export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
-  const entries = Object.keys(value)
-    .sort()
-    .map((key) => `${JSON.stringify(key)}:${canonicalJson((value as Record<string, unknown>)[key])}`);
-  return `{${entries.join(',')}}`;
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  let text = '';
+  for (const key of Object.keys(value).sort())
+    text += `${text && ','}${JSON.stringify(key)}:${canonicalJson((value as Record<string, unknown>)[key])}`;
+  return `{${text}}`;
 }

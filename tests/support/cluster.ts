@@ -47,8 +47,8 @@ function majorOf(place: string): number {
   }
 }
 
-/** A cluster of its own in `dir`, on a Unix socket there and on a free port of 127.0.0.1, with durable settings. */
-export async function startCluster(bin: string, dir: string): Promise<Cluster> {
+/** A cluster of its own in `dir`, on a Unix socket there and on a free port of 127.0.0.1, with durable settings and those in `more`. */
+export async function startCluster(bin: string, dir: string, more = ''): Promise<Cluster> {
   const as = unprivileged();
   mkdirSync(dir, { recursive: true });
   if (as) chownSync(dir, as.uid, as.gid);
@@ -59,7 +59,7 @@ export async function startCluster(bin: string, dir: string): Promise<Cluster> {
     cwd: dir,
   });
   const port = await freePort();
-  await startServer(bin, dir, port);
+  await startServer(bin, dir, port, more);
   const admin = { host: '127.0.0.1', port, user: 'postgres', database: 'postgres' };
   writeFileSync(join(dir, 'connection.json'), JSON.stringify(admin));
   await withClient(admin, (client) => client.query(`create role ${OWNER} login createrole`));
@@ -67,8 +67,8 @@ export async function startCluster(bin: string, dir: string): Promise<Cluster> {
 }
 
 /** Starts the server of a cluster (again) and waits until it answers. */
-export async function startServer(bin: string, dir: string, port: number): Promise<void> {
-  const settings = `-p ${port} -k ${dir} -c listen_addresses=127.0.0.1 -c max_connections=200`;
+export async function startServer(bin: string, dir: string, port: number, more = ''): Promise<void> {
+  const settings = `-p ${port} -k ${dir} -c listen_addresses=127.0.0.1 -c max_connections=200 ${more}`;
   // pg_ctl's own output would keep a pipe open as long as the server lives
   await run(join(bin, 'pg_ctl'), ['-w', '-D', join(dir, 'data'), '-l', join(dir, 'log'), '-o', settings, 'start'], {
     ...unprivileged(),

@@ -1,0 +1,85 @@
+import { planSearch, type Survey } from '../src/search/plan.ts';
+import { literal } from './plain-rows.ts';
+import type { Figure } from './report.ts';
+import { alternate, ratioFigure } from './rounds.ts';
+import { loadTenants, questions, SIZES } from './tenants.ts';
+import type { World } from './world.ts';
+
+const TENANT = 't5';
+const ROUNDS = 5;
+const SECONDS = 2;
+const SCOPE = { channels: ['private', 'public', 'team', 'agent'], sensitivities: ['none', 'low', 'high'], subjects: ['bench'] };
+
+/** What the wall costs, in PostgreSQL alone: the service's own functions against the same statements by a superuser, whom no policy binds. */
+export async function measureIsolation(world: World): Promise<Figure[]> {
+  await loadTenants(world);
+  await makePlainPool(world);
+  const searches = await Promise.all((await questions(world, 8)).map((query) => argumentsOf(world, query)));
+  const contestant = (name: string, clients: number, scripts: string[]) => ({
+    name,
+    run: (seconds: number) => world.pgbench.tps(name, scripts, clients, seconds),
+  });
+  const number = `\\set n random(1, ${SIZES[TENANT]})\n`;
+  const keys = await alternate(
+    [
+      contestant('key-walled', 16, [
+        `${number}select * from read_event('${TENANT}', 'evt_bench_' || :n, '{private,public,team,agent}', null, '{none,low,high,secret}');\n`,
+      ]),
+      contestant('key-plain', 16, [
+        `${number}select * from events where tenant_id = '${TENANT}' and event_id = 'evt_bench_' || :n;\n`,
+      ]),
+    ],
+    ROUNDS,
+    SECONDS,
+  );
+  const words = await alternate(
+    [
+      contestant(
+        'words-walled',
+        2,
+        searches.map((args) => `select * from pool(${args});\n`),
+      ),
+      contestant(
+        'words-plain',
+        2,
+        searches.map((args) => `select * from plain_pool(${args});\n`),
+      ),
+    ],
+    ROUNDS,
+    SECONDS,
+  );
+  return [
+    ratioFigure(keys, 'isolation', 'isolated key read ÷ plain', 'key-walled', 'key-plain', { min: 0.85 }),
+    ratioFigure(words, 'isolation', 'isolated full-text search (10⁵ chunks) ÷ plain', 'words-walled', 'words-plain', {
+      min: 0.9,
+    }),
+  ];
+}
+
+/** The pool of a search with the wall taken away: not a definer, no role that is entered. */
+async function makePlainPool(world: World): Promise<void> {
+  await world.sql(async (client) => {
+    for (const name of ['pool', 'pool_chunks']) {
+      const { rows } = await client.query<{ text: string }>(
+        `select pg_get_functiondef(oid) as text from pg_proc where proname = $1`,
+        [name],
+      );
+      const plain = rows[0]!.text
+        .replace(`FUNCTION public.${name}(`, `FUNCTION public.plain_${name}(`)
+        .replace('SECURITY DEFINER', '')
+        .replace('perform enter_tenant(p_tenant)', `perform set_config('app.tenant_id', p_tenant, true)`)
+        .replace('from pool_chunks(', 'from plain_pool_chunks(');
+      await client.query(plain);
+    }
+  });
+}
+
+/** What the service would call `pool` with for this question. */
+async function argumentsOf(world: World, query: string): Promise<string> {
+  const { rows } = await world.sql((client) => client.query<Survey>('select * from survey($1, $2, $3)', [TENANT, query, SCOPE]));
+  const survey = { ...rows[0]!, as_of_seq: Number(rows[0]!.as_of_seq) };
+  const scope = { ...SCOPE, as_of_seq: survey.as_of_seq };
+  const plan = planSearch(survey);
+  const terms = `{${survey.terms.map((term) => JSON.stringify(term)).join(',')}}`;
+  return `'${TENANT}', ${literal(JSON.stringify(scope))}::jsonb, ${literal(terms)}::text[], ${literal(JSON.stringify(plan))}::jsonb`;
+}

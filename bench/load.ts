@@ -1,0 +1,56 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
+export interface Load {
+  /** Connections go to them in turn. */
+  urls: string[];
+  connections: number;
+  seconds: number;
+  /** Whole HTTP/1.1 requests, sent in turn; twelve `@` become a number that is used once. */
+  requests: string[];
+  /** Between an answer and the next request of its connection. */
+  pause_ms?: number;
+}
+
+export interface LoadResult {
+  count: number;
+  seconds: number;
+  latencies: number[];
+  statuses: Record<string, number>;
+}
+
+export interface Generator {
+  run(load: Load): Promise<LoadResult>;
+  /** Requests a second; any answer but these statuses ends the bench, because a refusal is quick. */
+  rate(load: Load, expected: string): Promise<number>;
+  close(): void;
+}
+
+/** A process of its own that makes load, one at a time. */
+export function openGenerator(): Generator {
+  const child = fork(join(import.meta.dirname, 'load-process.ts'));
+  const run = async (load: Load) => {
+    const answer = once(child, 'message');
+    child.send(load);
+    return (await answer)[0] as LoadResult;
+  };
+  const rate = async (load: Load, expected: string) => {
+    const { count, seconds, statuses } = await run(load);
+    if (Object.keys(statuses).join() !== expected) throw new Error(`answers by status: ${JSON.stringify(statuses)}`);
+    return count / seconds;
+  };
+  return { run, rate, close: () => child.disconnect() };
+}
+
+export function request(method: string, path: string, headers: Record<string, string>, body?: unknown): string {
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const all = {
+    Host: 'bench',
+    ...headers,
+    ...(text && { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(text)) }),
+  };
+  return `${method} ${path} HTTP/1.1\r\n${Object.entries(all)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')}\r\n${text}`;
+}

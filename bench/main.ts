@@ -1,0 +1,57 @@
+import { measureAppend } from './append.ts';
+import { measureIsolation } from './isolation.ts';
+import { measureLogin } from './login.ts';
+import { measureMemory } from './memory.ts';
+import { measureMixed } from './mixed.ts';
+import { measureRead } from './read.ts';
+import { describeMachine, type Figure, renderTable, saveResults } from './report.ts';
+import { measureSearch } from './search.ts';
+import { measureSeq } from './seq.ts';
+import { measureStart } from './start.ts';
+import { measureWatch } from './watch.ts';
+import { openWorld, type World } from './world.ts';
+
+// npm run bench                 every part, about ten minutes
+// npm run bench -- append read  some
+
+const parts: Record<string, (world: World) => Promise<Figure[]>> = {
+  append: measureAppend,
+  mixed: measureMixed,
+  read: measureRead,
+  isolation: measureIsolation,
+  search: measureSearch,
+  watch: measureWatch,
+  login: measureLogin,
+  memory: measureMemory,
+  start: measureStart,
+  seq: measureSeq,
+};
+/** Not part of a whole run: alternatives that were decided against. */
+const extra = new Set(['seq']);
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !(name in parts));
+if (unknown.length > 0) throw new Error(`There is no part ${unknown.join(', ')}; there are ${Object.keys(parts).join(', ')}.`);
+
+const started = performance.now();
+const world = await openWorld();
+try {
+  const figures: Figure[] = [];
+  for (const name of Object.keys(parts)) {
+    if (wanted.length > 0 ? !wanted.includes(name) : extra.has(name)) continue;
+    process.stderr.write(`${name}\n`);
+    figures.push(...(await parts[name]!(world)));
+  }
+  const seconds = Math.round((performance.now() - started) / 1000);
+  const results = saveResults({
+    at: new Date().toISOString(),
+    machine: describeMachine(),
+    postgres: world.postgres,
+    seconds,
+    figures,
+  });
+  console.log(`${results.machine}, ${results.postgres} (fsync and synchronous_commit on), rate limits off, ${seconds} s\n`);
+  console.log(renderTable(figures));
+} finally {
+  await world.close();
+}
