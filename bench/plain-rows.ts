@@ -71,7 +71,8 @@ function insert(table: string, row: Record<string, unknown>): string {
   const columns = Object.keys(row).filter((name) => row[name] !== null);
   const values = columns.map((name) => {
     if (varying[name]) return varying[name].replace('##', '::');
-    if (name === 'tsv') return `passage_vector('english', ${expressionOf(row.text)}, ${expressionOf(row.header)}, clock_timestamp())`;
+    if (name === 'tsv')
+      return `passage_vector('english', ${expressionOf(row.text)}, ${expressionOf(row.header)}, clock_timestamp())`;
     return `${expressionOf(row[name])}${typeOf(row[name])}`;
   });
   return `insert into ${table} (${columns.join(', ')}) select ${values.join(', ')} from s`;

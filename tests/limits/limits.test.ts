@@ -260,7 +260,7 @@ describe('the database is away', () => {
       waits.push(performance.now() - from);
     }
     expect(waits[0]).toBeLessThan(1300);
-    expect(waits.slice(1).filter((ms) => ms > 40)).toHaveLength(0);
+    expect(waits.slice(1).filter((ms) => ms > 500)).toHaveLength(0);
   });
 });
 
