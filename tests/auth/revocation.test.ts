@@ -1,6 +1,6 @@
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { onEmbedded } from '../support/database.ts';
-import { type Call, clientOf, makeOwner, makeUser, PASSWORD } from './client.ts';
+import { type Call, clientOf, makeOwner, makeUser } from './client.ts';
 
 const TTL_MS = 1000;
 let first: TestDaemon;
