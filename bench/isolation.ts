@@ -2,7 +2,7 @@ import { planSearch, type Survey } from '../src/search/plan.ts';
 import { literal } from './plain-rows.ts';
 import type { Figure } from './report.ts';
 import { alternate, ratioFigure } from './rounds.ts';
-import { loadTenants, questions, SIZES } from './tenants.ts';
+import { loadTenants, questions } from './tenants.ts';
 import type { World } from './world.ts';
 
 const TENANT = 't5';
@@ -10,7 +10,7 @@ const ROUNDS = 5;
 const SECONDS = 2;
 const SCOPE = { channels: ['private', 'public', 'team', 'agent'], sensitivities: ['none', 'low', 'high'], subjects: ['bench'] };
 
-/** What the wall costs, in PostgreSQL alone: the service's own functions against the same statements by a superuser, whom no policy binds. */
+/** What the wall costs a full-text search, in PostgreSQL alone: the service's own functions against the same statements by a superuser, whom no policy binds. */
 export async function measureIsolation(world: World): Promise<Figure[]> {
   await loadTenants(world);
   await makePlainPool(world);
@@ -19,19 +19,6 @@ export async function measureIsolation(world: World): Promise<Figure[]> {
     name,
     run: (seconds: number) => world.pgbench.tps(name, scripts, clients, seconds),
   });
-  const number = `\\set n random(1, ${SIZES[TENANT]})\n`;
-  const keys = await alternate(
-    [
-      contestant('key-walled', 16, [
-        `${number}select * from read_event('${TENANT}', 'evt_bench_' || :n, '{private,public,team,agent}', null, '{none,low,high,secret}');\n`,
-      ]),
-      contestant('key-plain', 16, [
-        `${number}select * from events where tenant_id = '${TENANT}' and event_id = 'evt_bench_' || :n;\n`,
-      ]),
-    ],
-    ROUNDS,
-    SECONDS,
-  );
   const words = await alternate(
     [
       contestant(
@@ -49,7 +36,6 @@ export async function measureIsolation(world: World): Promise<Figure[]> {
     SECONDS,
   );
   return [
-    ratioFigure(keys, 'isolation', 'isolated key read ÷ plain', 'key-walled', 'key-plain', { min: 0.85 }),
     ratioFigure(words, 'isolation', 'isolated full-text search (10⁵ chunks) ÷ plain', 'words-walled', 'words-plain', {
       min: 0.9,
     }),

@@ -1,5 +1,6 @@
 import { measureAppend } from './append.ts';
 import { measureIsolation } from './isolation.ts';
+import { measureKeys } from './keys.ts';
 import { measureLogin } from './login.ts';
 import { measureMemory } from './memory.ts';
 import { measureMixed } from './mixed.ts';
@@ -18,6 +19,7 @@ const parts: Record<string, (world: World) => Promise<Figure[]>> = {
   append: measureAppend,
   mixed: measureMixed,
   read: measureRead,
+  keys: measureKeys,
   isolation: measureIsolation,
   search: measureSearch,
   watch: measureWatch,

@@ -24,9 +24,15 @@ language sql stable parallel safe
 as $$ select nullif(current_setting('app.tenant_id', true), '') $$;
 
 -- Binds the transaction to one tenant and to the role that cannot leave it. Every access of the service starts here.
-create function enter_tenant(p_tenant text) returns void
-language sql
-as $$ select set_config('role', 'agent_memory_app', true), set_config('app.tenant_id', p_tenant, true) $$;
+-- By assignments: as a query it cost 25 µs, a third of a look-up by key.
+create function enter_tenant(p_tenant text) returns text
+language plpgsql
+as $$
+declare
+  v_role text := set_config('role', 'agent_memory_app', true);
+begin
+  return set_config('app.tenant_id', p_tenant, true);
+end $$;
 
 -- Puts a table behind the wall: forced row-level security, one policy, the named rights for the serving role.
 create function wall(p_table regclass, p_rights text) returns void

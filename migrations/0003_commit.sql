@@ -148,8 +148,10 @@ create function read_event(p_tenant text, p_event_id text, p_channels text[], p_
 returns setof events
 language plpgsql
 as $$
+declare
+  -- assigned, not performed, which would be a query
+  v_tenant text := enter_tenant(p_tenant);
 begin
-  perform enter_tenant(p_tenant);
   return query
   select e.*
   from events e

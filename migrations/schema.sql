@@ -263,9 +263,14 @@ end $$;
 
 -- Name: enter_tenant(text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.enter_tenant(p_tenant text) RETURNS void
-    LANGUAGE sql
-    AS $$ select set_config('role', 'agent_memory_app', true), set_config('app.tenant_id', p_tenant, true) $$;
+CREATE FUNCTION public.enter_tenant(p_tenant text) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_role text := set_config('role', 'agent_memory_app', true);
+begin
+  return set_config('app.tenant_id', p_tenant, true);
+end $$;
 
 -- Name: erase_rows(integer); Type: FUNCTION; Schema: public
 
@@ -676,8 +681,10 @@ ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
 CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS SETOF public.events
     LANGUAGE plpgsql
     AS $$
+declare
+  -- assigned, not performed, which would be a query
+  v_tenant text := enter_tenant(p_tenant);
 begin
-  perform enter_tenant(p_tenant);
   return query
   select e.*
   from events e
