@@ -37,7 +37,7 @@ function scriptOf(world: World, tenant: string, seq: number, withKey: boolean): 
   return world.sql(async (client) => {
     const read = async (table: string) => {
       const { rows } = await client.query<{ row: Record<string, unknown> }>(
-        `select to_jsonb(t) as row from ${table} t where tenant_id = $1 and seq = $2`,
+        `select to_jsonb(t) - 'supersedes' as row from ${table} t where tenant_id = $1 and seq = $2`,
         [tenant, seq],
       );
       return rows.map(({ row }) => row);

@@ -20,6 +20,8 @@ create table events (
   metadata jsonb not null default '{}',
   artifact_id text,
   chunk_count smallint not null default 0,
+  -- size of content and metadata: a page of a list ends by it
+  byte_count int not null default 0,
   occurred_at timestamptz not null,
   created_at timestamptz not null,
   -- a column, because `->>` is not leakproof: behind the wall an index over it would not be used

@@ -4,6 +4,12 @@
 -- A passage of the units that one call writes, with its place among them.
 create type passage as (unit bigint, event bigint, ordinal smallint, text text, header text, token_count int, tsv tsvector);
 
+-- A running sum of what still fits: a unit that is too large for the room that is left does not take its neighbours' room.
+create function add_fitting(p_used bigint, p_bytes bigint, p_room bigint) returns bigint
+language sql immutable parallel safe
+as $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
+create aggregate sum_fitting(bigint, bigint) (sfunc = add_fitting, stype = bigint, initcond = '0');
+
 -- p_units: [{ "key": hex sha256 | null, "body": hex sha256, "bytes": n, "events": [{…, "chunks": [{"text","header","token_count"}]}] }]
 -- Returns one row a unit, in order: its outcome {"seq","count"}, and whether it is `new`, a `replay`, a `conflict`
 -- (same key, other body) or over the tenant's `quota`; only `new` units wrote anything.
@@ -15,6 +21,7 @@ as $$
 declare
   v_clock tenant_clocks;
   v_passages passage[];
+  v_room bigint;
   v_asked timestamptz := clock_timestamp();
   -- of the commit: taken under the lock, so that it grows with seq
   v_now timestamptz;
@@ -35,6 +42,7 @@ begin
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   v_now := clock_timestamp();
+  v_room := coalesce(v_clock.max_bytes - v_clock.stored_bytes, 1::bigint << 60);
 
   return query
   with unit as materialized (
@@ -65,13 +73,11 @@ begin
     ) known on true
   ),
   sized as materialized (
-    select *, sum(bytes) filter (where known_outcome is null and leader = ord) over (order by ord) as upto
+    select *, sum_fitting(case when known_outcome is null and leader = ord then bytes end, v_room) over (order by ord) as used
     from ranked
   ),
   judged as materialized (
-    select
-      *,
-      known_outcome is null and leader = ord and (v_clock.max_bytes is null or v_clock.stored_bytes + upto <= v_clock.max_bytes) as fresh
+    select *, known_outcome is null and leader = ord and used - lag(used, 1, 0::bigint) over (order by ord) = bytes as fresh
     from sized
   ),
   placed as materialized (
@@ -92,10 +98,11 @@ begin
   written as (
     insert into events (
       tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id,
-      sensitivity, tags, refs, metadata, artifact_id, chunk_count, occurred_at, created_at)
+      sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at)
     select
       p_tenant, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id,
-      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, coalesce(e.occurred_at, v_asked), v_now
+      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count,
+      pg_column_size(e.content) + pg_column_size(e.metadata), coalesce(e.occurred_at, v_asked), v_now
     from event e
   ),
   indexed as (

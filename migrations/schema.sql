@@ -12,6 +12,12 @@ CREATE TYPE public.passage AS (
 	tsv tsvector
 );
 
+-- Name: add_fitting(bigint, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
+
 -- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.apply_reset(p_tenant text, p_reset text, p_hash bytea, p_password_hash text) RETURNS boolean
@@ -97,6 +103,7 @@ CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS TABLE(
 declare
   v_clock tenant_clocks;
   v_passages passage[];
+  v_room bigint;
   v_asked timestamptz := clock_timestamp();
   -- of the commit: taken under the lock, so that it grows with seq
   v_now timestamptz;
@@ -117,6 +124,7 @@ begin
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   v_now := clock_timestamp();
+  v_room := coalesce(v_clock.max_bytes - v_clock.stored_bytes, 1::bigint << 60);
 
   return query
   with unit as materialized (
@@ -147,13 +155,11 @@ begin
     ) known on true
   ),
   sized as materialized (
-    select *, sum(bytes) filter (where known_outcome is null and leader = ord) over (order by ord) as upto
+    select *, sum_fitting(case when known_outcome is null and leader = ord then bytes end, v_room) over (order by ord) as used
     from ranked
   ),
   judged as materialized (
-    select
-      *,
-      known_outcome is null and leader = ord and (v_clock.max_bytes is null or v_clock.stored_bytes + upto <= v_clock.max_bytes) as fresh
+    select *, known_outcome is null and leader = ord and used - lag(used, 1, 0::bigint) over (order by ord) = bytes as fresh
     from sized
   ),
   placed as materialized (
@@ -174,10 +180,11 @@ begin
   written as (
     insert into events (
       tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id,
-      sensitivity, tags, refs, metadata, artifact_id, chunk_count, occurred_at, created_at)
+      sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at)
     select
       p_tenant, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id,
-      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, coalesce(e.occurred_at, v_asked), v_now
+      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count,
+      pg_column_size(e.content) + pg_column_size(e.metadata), coalesce(e.occurred_at, v_asked), v_now
     from event e
   ),
   indexed as (
@@ -663,6 +670,7 @@ CREATE TABLE public.events (
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     artifact_id text,
     chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
     occurred_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone NOT NULL,
     supersedes text GENERATED ALWAYS AS (
@@ -1058,6 +1066,14 @@ begin
   execute format('grant %s on %s to agent_memory_app', p_rights, p_table);
   perform let_erase(p_table);
 end $$;
+
+-- Name: sum_fitting(bigint, bigint); Type: AGGREGATE; Schema: public
+
+CREATE AGGREGATE public.sum_fitting(bigint, bigint) (
+    SFUNC = public.add_fitting,
+    STYPE = bigint,
+    INITCOND = '0'
+);
 
 -- Name: api_keys; Type: TABLE; Schema: public
 

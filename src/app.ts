@@ -17,6 +17,9 @@ export function createApp<C>(
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  // One path, one spelling: what nginx guards and what an Idempotency-Key is kept for is told by it.
+  app.enable('case sensitive routing');
+  app.enable('strict routing');
   app.use(cors(corsOrigins));
   app.use(helmet());
   for (const route of routes) app[verb(route)](expressPath(route.path), (req, res) => serve(gate, route, req, res));

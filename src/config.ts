@@ -163,7 +163,7 @@ export const settings = z.object({
   RATE_LIMIT_WINDOW_MS: setting(whole(1000, 86_400_000), '60000', 'Limits', 'ms of the window'),
   RATE_LIMIT_MAX_REQUESTS: setting(whole(1, 10_000_000), '100', 'Limits', 'requests a principal may make on /v1 in a window'),
   RATE_LIMIT_TENANT_MAX: setting(whole(1, 100_000_000), '1000', 'Limits', 'requests a whole tenant may make on /v1 in a window'),
-  RATE_LIMIT_AUTH_MAX: setting(whole(1, 10_000_000), '30', 'Limits', 'requests an address may make on /auth in a window'),
+  RATE_LIMIT_AUTH_MAX: setting(whole(1, 10_000_000), '100', 'Limits', 'requests an address may make on /auth in a window'),
   REDIS_URL: optional(
     z.string().regex(/^rediss?:\/\//, 'a redis:// URL'),
     'Limits',
@@ -220,6 +220,7 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     const name = String(issue.path[0]);
     problems.push(`${name}: got ${shown(name, values[name])}, expected ${issue.message}`);
   }
+  for (const name of jwtSecrets) problems.push(...weakness(name, values));
   if (parsed.success) problems.push(...contradictions(parsed.data));
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
   return Object.freeze(parsed.data);
@@ -255,7 +256,6 @@ function shown(name: string, value: string | undefined): string {
 
 function contradictions(config: z.output<typeof settings>): string[] {
   const found: string[] = [];
-  for (const name of ['JWT_SECRET', 'JWT_SECRET_NEXT', 'JWT_SECRET_PREVIOUS'] as const) found.push(...weakness(name, config));
   for (const name of ['PGPASSWORD', 'POSTGRES_PASSWORD'] as const)
     if (config.NODE_ENV === 'production' && /^<.*>$/.test(config[name] ?? ''))
       found.push(`${name}: got the placeholder of .env.example, expected a password`);
@@ -270,15 +270,19 @@ function contradictions(config: z.output<typeof settings>): string[] {
   return found;
 }
 
-function weakness(name: 'JWT_SECRET' | 'JWT_SECRET_NEXT' | 'JWT_SECRET_PREVIOUS', config: z.output<typeof settings>): string[] {
-  const secret = config[name];
+const jwtSecrets = ['JWT_SECRET', 'JWT_SECRET_NEXT', 'JWT_SECRET_PREVIOUS'] as const;
+
+/** Asked of the values as they came, so that a weak secret is told together with everything else. */
+function weakness(name: (typeof jwtSecrets)[number], values: Record<string, string | undefined>): string[] {
+  const secret = values[name];
+  const inProduction = values.NODE_ENV === 'production';
   if (secret === undefined)
-    return name === 'JWT_SECRET' && config.NODE_ENV === 'production'
+    return name === 'JWT_SECRET' && inProduction
       ? [`${name}: got nothing, expected the output of \`openssl rand -base64 32\``]
       : [];
   if (Buffer.byteLength(secret) < 32)
     return [`${name}: got ${Buffer.byteLength(secret)} bytes, expected at least 32 (\`openssl rand -base64 32\`)`];
-  if (config.NODE_ENV === 'production' && exampleSecret.test(secret))
+  if (inProduction && exampleSecret.test(secret))
     return [`${name}: got an example value, expected the output of \`openssl rand -base64 32\``];
   return [];
 }

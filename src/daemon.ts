@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createApp } from './app.ts';
@@ -13,9 +13,9 @@ import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
 import { type OpenApi, openapi } from './http/openapi.ts';
 import { pagesOf } from './http/pages.ts';
-import { Problem } from './http/problem.ts';
+import { Problem, problemBody } from './http/problem.ts';
 import type { Route } from './http/route.ts';
-import { type Gate, refuse } from './http/serve.ts';
+import { type Gate, send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
@@ -39,7 +39,7 @@ export interface Daemon {
 }
 
 export async function startDaemon(config: Config, log: Logger = createLogger(config.LOG_LEVEL)): Promise<Daemon> {
-  const server = createHttpServer((_req, res) => refuse(log, res, 'starting', notYet()));
+  const server = createHttpServer((_req, res) => send(res, 503, notYet()));
   // The port comes first: a port in use is told before a database is touched.
   await listen(server, config.PORT, config.HOST);
   let database: Database | undefined;
@@ -73,7 +73,14 @@ export async function startDaemon(config: Config, log: Logger = createLogger(con
   }
 }
 
-const notYet = () => new Problem('unavailable', 'The daemon is starting.', { headers: { 'Retry-After': '1' } });
+/** Said to every request before the service is ready, and not logged: probes ask all the time. */
+function notYet() {
+  const problem = new Problem('unavailable', 'The daemon is starting.', { headers: { 'Retry-After': '1' } });
+  return {
+    headers: { ...problem.headers, 'Content-Type': 'application/problem+json' },
+    body: problemBody(problem, randomUUID()),
+  };
+}
 
 interface Service {
   gate: Gate<Caller>;
@@ -101,7 +108,7 @@ export function createService(config: Config, database: Database, log: Logger): 
   };
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
   const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
-  const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS };
+  const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() };
   const metrics = createMetrics({
     pool: database.pool.figures,
     writes: database.writes,

@@ -70,7 +70,10 @@ export const artifactRoutes = (maxBytes: number) => [
     limit: 'v1',
     params: z.strictObject({ artifact_id: z.string().max(255) }),
     success: { status: 200, description: 'The bytes, as an attachment', mediaType: '*/*' },
-    also: [{ status: 206, description: 'The range of bytes that was asked for', mediaType: '*/*' }],
+    also: [
+      { status: 304, description: 'The bytes of `If-None-Match`' },
+      { status: 206, description: 'The range of bytes that was asked for', mediaType: '*/*' },
+    ],
     problems: ['not-found', 'range-not-satisfiable'],
     handle: ({ caller, params, req }) =>
       caller.tenant.read(async (db) => {
@@ -82,6 +85,7 @@ export const artifactRoutes = (maxBytes: number) => [
           sightValues(sightById(caller.principal)),
         );
         if (!found) throw new Problem('not-found', 'There is no artifact with this id.');
+        if (isKnown(req.headers['if-none-match'], found)) return { status: 304, headers: headersOf(found, undefined) };
         const range = rangeOf(req.headers.range, found.byte_count);
         const body = await readSlice(db, caller.tenant.id, found.artifact_id, range?.from ?? 0, range?.to ?? found.byte_count);
         return { status: range ? 206 : 200, headers: headersOf(found, range), body };
@@ -155,6 +159,10 @@ function rangeOf(header: string | undefined, size: number): Range | undefined {
     });
   return { from, to };
 }
+
+/** Whether the client has these bytes already (RFC 9110, 13.1.2): they never change under one id. */
+const isKnown = (header: string | undefined, { sha256 }: ArtifactRecord): boolean =>
+  header !== undefined && (header.trim() === '*' || header.includes(`"${sha256.toString('hex')}"`));
 
 /** Bytes of strangers are never rendered by a browser: attachment, no sniffing, no scripts. */
 const headersOf = (found: ArtifactRecord, range: Range | undefined): Record<string, string> => ({

@@ -6,7 +6,7 @@ import { route } from './principal.ts';
 import { inviteBody, invitePage, inviteParams, listQuery, newInvite } from './schemas.ts';
 import { makeSecret } from './secrets.ts';
 
-const admin = { tag: 'Users', access: 'admin', limit: 'v1' } as const;
+const admin = { tag: 'Users', access: 'admin', limit: 'auth' } as const;
 
 export const inviteRoutes = () => [
   route({

@@ -7,7 +7,7 @@ import { type Caller, isAdmin, type Principal, route } from './principal.ts';
 import { type KeyBody, keyBody, keyPage, keyParams, listQuery, newKey } from './schemas.ts';
 import { makeSecret } from './secrets.ts';
 
-const keys = { tag: 'API keys', limit: 'v1' } as const;
+const keys = { tag: 'API keys', limit: 'auth' } as const;
 
 export const keyRoutes = (login: Login) => [
   route({

@@ -5,7 +5,7 @@ import { changePassword, endSessionById, endSessions, forgive, listSessions } fr
 import { type Caller, type Principal, route } from './principal.ts';
 import { me, passwordBody, sessionPage, sessionParams, sessionQuery } from './schemas.ts';
 
-const own = { tag: 'Authentication', access: 'any', limit: 'v1' } as const;
+const own = { tag: 'Authentication', access: 'any', limit: 'auth' } as const;
 
 export const meRoutes = (login: Login) => [
   route({

@@ -9,7 +9,7 @@ import { listQuery, reset, type User, user, userPage, userParams, userPatch } fr
 import { makeSecret } from './secrets.ts';
 
 const RESET_TTL_S = 3600;
-const admin = { tag: 'Users', access: 'admin', limit: 'v1' } as const;
+const admin = { tag: 'Users', access: 'admin', limit: 'auth' } as const;
 
 export const userRoutes = (login: Login) => [
   route({

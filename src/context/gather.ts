@@ -50,6 +50,7 @@ const taskItem = (event: LedgerEvent): Item => ({
   text: renderTask(event.content),
   refs: [event.event_id],
   // Tasks are told apart by their ids, however alike they read.
+  said: event.event_id,
   words: [],
 });
 
@@ -57,6 +58,7 @@ const decisionItem = (event: LedgerEvent): Item => ({
   type: 'decision',
   text: `${event.occurred_at.slice(0, 10)}: ${renderDecision(event.content)}`,
   refs: [event.event_id],
+  said: renderDecision(event.content),
   words: event.words ?? [],
 });
 
@@ -69,6 +71,8 @@ function recentItem(event: LedgerEvent): Item[] {
       type: event.kind === 'decision' ? 'decision' : 'text',
       text: renderPassage({ ...event, text: head }),
       refs: [event.event_id],
+      // "yes" of two people is two answers
+      said: (event.words ?? []).length < 4 ? `${event.actor_id} ${text}` : text,
       words: event.words ?? [],
       ...(event.artifact_id !== null && { artifact_id: event.artifact_id }),
     },
@@ -79,6 +83,7 @@ const evidenceItem = (hit: Hit): Item => ({
   type: hit.kind === 'decision' ? 'decision' : 'text',
   text: renderPassage({ ...hit, text: hit.text.trim() }),
   refs: [hit.event_id, chunkId(hit.event_id, hit.ordinal)],
+  said: hit.text,
   words: hit.words,
   ...(hit.artifact_id !== null && { artifact_id: hit.artifact_id }),
 });

@@ -1,52 +1,69 @@
-// Whether two texts say the same: they share most of the words of the shorter one, and name the same numbers. Words come stemmed
-// and without stop words, so "rotates" and "rotated" agree. Numbers must, because a fact with another number is another fact.
+// Whether two texts say the same. Equal texts do. Two longer passages of evidence do when they share most of their words and differ
+// as a paraphrase does: in several words, or in words that only one of them adds. A text that differs in one or two words put in the
+// place of others ("Alice prefers", "Bob prefers"; "passes", "fails"), in a number or in a negation states another fact.
+// Words come stemmed and without stop words, so "rotates" and "rotated" agree.
 
-const FEWEST_WORDS = 3;
-// Between passages of one section: 33 paraphrases of three facts came down to 4 items. Between a decision and anything, and between
-// sections, nearly all words must agree: "use Redis for caching" and "use Kafka for caching" are two decisions.
-const loose = { shared: 0.6, lengthRatio: 2.5 };
-const strict = { shared: 0.85, lengthRatio: 1.5 };
+const FEWEST_WORDS = 4;
+const SHARED = 0.6;
+const LENGTH_RATIO = 2.5;
+/** So many words in the place of as many others are a different fact in the same frame. */
+const SUBSTITUTION = 2;
 
 export interface Worded {
+  text: string;
   /** What is compared: stemmed words. */
   words: string[];
-  /** Items of one kind may say the same in other words; null: this one must nearly be repeated. */
-  family: string | null;
+  /** Only items that may be said in other words are compared by words; of others only equal texts repeat each other. */
+  loose: boolean;
 }
 
 interface Seen {
-  family: string | null;
   words: Set<string>;
   numbers: string;
-  group: number;
+  negated: boolean;
 }
 
-/** Tells of each item in turn which earlier one it repeats, or undefined. What repeats a repetition belongs to the first. */
-export function createRepetition(): (item: Worded) => number | undefined {
+/** Tells of each item in turn whether it repeats one before it. Only what was kept is compared with, so likeness does not spread. */
+export function createRepetition(): (item: Worded) => boolean {
+  const texts = new Set<string>();
   const seen: Seen[] = [];
   const holders = new Map<string, number[]>();
-  return ({ words, family }) => {
-    const own = new Set(words);
-    const numbers = numbersOf(words);
-    const shared = new Map<number, number>();
-    for (const word of own) for (const holder of holders.get(word) ?? []) shared.set(holder, (shared.get(holder) ?? 0) + 1);
-    const match = [...shared].find(([holder, count]) => isRepeat(seen[holder]!, { words: own, numbers, family }, count));
-    const index = seen.length;
-    const group = match ? seen[match[0]]!.group : index;
-    seen.push({ words: own, numbers, family, group });
-    for (const word of own) holders.set(word, [...(holders.get(word) ?? []), index]);
-    return match && group;
+  return ({ text, words, loose }) => {
+    const plain = normalize(text);
+    if (texts.has(plain)) return true;
+    const own = { words: new Set(words), numbers: numbersOf(words), negated: negation.test(text) };
+    if (loose && repeatsAny(own, seen, holders)) return true;
+    texts.add(plain);
+    if (!loose) return false;
+    for (const word of own.words) holders.set(word, [...(holders.get(word) ?? []), seen.length]);
+    seen.push(own);
+    return false;
   };
 }
 
-function isRepeat(other: Seen, own: Omit<Seen, 'group'>, shared: number): boolean {
+function repeatsAny(own: Seen, seen: Seen[], holders: Map<string, number[]>): boolean {
+  const shared = new Map<number, number>();
+  for (const word of own.words) for (const holder of holders.get(word) ?? []) shared.set(holder, (shared.get(holder) ?? 0) + 1);
+  return [...shared].some(([holder, count]) => isRepeat(seen[holder]!, own, count));
+}
+
+function isRepeat(other: Seen, own: Seen, shared: number): boolean {
+  if (own.numbers !== other.numbers || own.negated !== other.negated) return false;
   const fewer = Math.min(own.words.size, other.words.size);
   const more = Math.max(own.words.size, other.words.size);
-  if (own.numbers !== other.numbers) return false;
-  if (fewer < FEWEST_WORDS) return shared === more;
-  const bound = own.family !== null && own.family === other.family ? loose : strict;
-  return shared >= bound.shared * fewer && more <= bound.lengthRatio * fewer;
+  if (fewer < FEWEST_WORDS || shared < SHARED * fewer || more > LENGTH_RATIO * fewer) return false;
+  const replaced = fewer - shared;
+  return replaced === 0 || more - shared > SUBSTITUTION;
 }
+
+const normalize = (text: string) =>
+  text
+    .normalize('NFKC')
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}]+/gu, ' ')
+    .trim();
+
+const negation = /\b(?:not|no|never|none|nobody|nothing|without|cannot)\b|n['’]t\b/i;
 
 const numbersOf = (words: string[]) =>
   words

@@ -12,13 +12,15 @@ export interface Item {
   type: 'text' | 'decision' | 'task';
   text: string;
   refs: string[];
-  /** Stemmed words, for finding repetitions. Without any, only equal texts are. */
+  /** What it says, without who and when: the same said again is a repetition. */
+  said: string;
+  /** Stemmed words, for finding repetitions in other words. */
   words: string[];
   /** Where the whole of it is, if the text is an excerpt. */
   artifact_id?: string;
 }
 
-export interface PackedItem extends Omit<Item, 'words' | 'artifact_id'> {
+export interface PackedItem extends Omit<Item, 'said' | 'words' | 'artifact_id'> {
   token_count: number;
 }
 
@@ -84,7 +86,7 @@ function withoutRepetitions(candidates: Record<SectionName, Item[]>) {
   const known = new Set<string>();
   for (const section of sectionNames)
     for (const [place, item] of candidates[section].entries()) {
-      const again = item.refs.some((ref) => known.has(ref)) || repeats(worded(section, item)) !== undefined;
+      const again = item.refs.some((ref) => known.has(ref)) || repeats(worded(section, item));
       if (again) repeated.push(item);
       else fresh.push({ section, item, place });
       for (const ref of item.refs) if (ref.startsWith('chk_') || section !== 'retrieved_evidence') known.add(ref);
@@ -92,7 +94,11 @@ function withoutRepetitions(candidates: Record<SectionName, Item[]>) {
   return { fresh, repeated };
 }
 
-const worded = (section: SectionName, { type, words }: Item) => ({ words, family: type === 'text' ? section : null });
+const worded = (section: SectionName, { type, said, words }: Item) => ({
+  text: said,
+  words,
+  loose: type === 'text' && section === 'retrieved_evidence',
+});
 
 function sizeOf(section: SectionName, item: Item, place: number, budget: number, countTokens: CountTokens): Candidate {
   const largest = Math.floor(budget * LARGEST_ITEM);

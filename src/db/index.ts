@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { usesEmbedded } from '../config.ts';
 import type { Logger } from '../log.ts';
@@ -26,6 +27,7 @@ export interface Database {
 // Batches in flight over all tenants. More would only queue inside PostgreSQL; the embedded engine has one session.
 const PARALLEL_BATCHES = 4;
 const BATCHES_PER_TENANT = 2;
+const GOODBYE_MS = 2000;
 
 export async function openDatabase(config: Config, log: Logger): Promise<Database> {
   const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR }) : undefined;
@@ -61,8 +63,8 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
     description: engine ? `embedded database in ${config.DATA_DIR} (survives a kill, not a power cut)` : 'PostgreSQL',
     onFailure: (callback) => engine?.onExit(callback),
     close: async () => {
-      await watch.stop();
-      await pool.end();
+      // a server that is stopped does not answer a goodbye
+      await Promise.race([watch.stop().then(() => pool.end()), sleep(GOODBYE_MS, undefined, { ref: false })]);
       await engine?.stop();
     },
   };

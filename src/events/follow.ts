@@ -12,10 +12,13 @@ import { listEvents, readClock } from './sql.ts';
 // order, everything up to the log's head is there to be read, and nothing is missed or repeated.
 
 const BATCH = 500;
+const WALK = 10_000;
 const HEARTBEAT_MS = 15_000;
 const RECHECK_MS = 30_000;
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 const RETRY_MS = 500;
+const SLOWEST_READER_MS = 5_000;
+const LAST_WORDS_MS = 10_000;
 
 export interface FollowNeeds {
   watch: Watch;
@@ -55,14 +58,16 @@ export async function followEvents(
 ): Promise<typeof STREAMED> {
   const { caller, query, req, res } = input;
   const sight = sightIn(caller.principal, query.channel, query.user_id);
-  if (follow.ended) throw new Problem('unavailable', 'The daemon is stopping.', { headers: { 'Retry-After': '1' } });
-  if ((follow.open.get(caller.tenant.id)?.size ?? 0) >= follow.maxPerTenant)
-    throw new Problem('rate-limited', 'The tenant has as many followers as are allowed.', { headers: { 'Retry-After': '5' } });
   const clock = await caller.tenant.read((db) => readClock(db, caller.tenant.id));
   if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
   const cursor = startOf(req, query) ?? clock.last_seq;
   if (cursor < clock.oldest_seq - 1)
     throw new Problem('gone', `The log begins at ${clock.oldest_seq}.`, { members: { oldest_seq: clock.oldest_seq } });
+  // From here to the stream's registration nothing is awaited: a client that has left, and a place that is taken, are seen here.
+  if (res.destroyed) return STREAMED;
+  if (follow.ended) throw new Problem('unavailable', 'The daemon is stopping.', { headers: { 'Retry-After': '1' } });
+  if ((follow.open.get(caller.tenant.id)?.size ?? 0) >= follow.maxPerTenant)
+    throw new Problem('rate-limited', 'The tenant has as many followers as are allowed.', { headers: { 'Retry-After': '5' } });
   await stream(follow, { caller, query, sight, req, res, cursor, head: clock.last_seq });
   return STREAMED;
 }
@@ -105,12 +110,12 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
   follow.open.set(caller.tenant.id, tenants.add(end));
   res.once('close', end);
   const beat = setInterval(() => res.write(`: alive\nid: ${at.cursor}\n\n`), HEARTBEAT_MS);
-  const recheck = setInterval(() => void follow.recheck(at.req).catch(end), RECHECK_MS);
+  const recheck = setInterval(() => void stillAllowed(follow, at).then((allowed) => allowed || end()), RECHECK_MS);
   try {
     openStream(at);
     while (!over) {
       if (at.head > at.cursor) await advance(follow, at);
-      if (res.writableLength > MAX_BUFFERED_BYTES) return void res.end(`event: overflow\ndata: {"last_seq":${at.cursor}}\n\n`);
+      if (res.writableLength > MAX_BUFFERED_BYTES && !(await drained(res))) return letGo(at);
       if (at.head > at.cursor || over) continue;
       await new Promise<void>((resolve) => {
         wake = resolve;
@@ -125,6 +130,35 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
     tenants.delete(end);
     if (tenants.size === 0) follow.open.delete(caller.tenant.id);
   }
+}
+
+/** Whether the credential is still good, and still shows what this stream shows. */
+const stillAllowed = (follow: Follow, { req, query, sight }: Stream): Promise<boolean> =>
+  follow.recheck(req).then(
+    ({ principal }) => JSON.stringify(sightIn(principal, query.channel, query.user_id)) === JSON.stringify(sight),
+    () => false,
+  );
+
+/** Whether the reader takes what waits for it in time; nothing more is read for it meanwhile. */
+function drained(res: ServerResponse): Promise<boolean> {
+  return new Promise((resolve) => {
+    const done = (taken: boolean) => {
+      clearTimeout(timer);
+      res.off('drain', onDrain).off('close', onClose);
+      resolve(taken);
+    };
+    const onDrain = () => done(true);
+    const onClose = () => done(true);
+    const timer = setTimeout(() => done(false), SLOWEST_READER_MS);
+    res.once('drain', onDrain).once('close', onClose);
+  });
+}
+
+/** Tells a reader that is too slow where it stands; one that does not even read that is cut off. */
+function letGo({ res, cursor }: Stream): void {
+  res.end(`event: overflow\ndata: {"last_seq":${cursor}}\n\n`);
+  const cut = setTimeout(() => res.destroy(), LAST_WORDS_MS);
+  res.once('close', () => clearTimeout(cut));
 }
 
 function openStream({ res, cursor }: Stream): void {
@@ -162,10 +196,11 @@ function readShared(follow: Follow, { caller, query, sight, cursor, head }: Stre
 }
 
 async function readBatch(caller: Caller, query: ListQuery, sight: Sight, cursor: number, head: number): Promise<Batch> {
-  const events = await caller.tenant.read((db) =>
-    listEvents(db, caller.tenant.id, sight, query, { after: cursor, upto: head, order: 'asc', limit: BATCH }),
-  );
-  return { text: events.map(render).join(''), cursor: events.length < BATCH ? head : events.at(-1)!.seq };
+  // A filter that matches next to nothing must not walk the whole log in one statement.
+  const upto = Math.min(head, cursor + WALK);
+  const stretch = { after: cursor, upto, order: 'asc', limit: BATCH } as const;
+  const { events, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretch));
+  return { text: events.map(render).join(''), cursor: more || events.length === BATCH ? events.at(-1)!.seq : upto };
 }
 
 const render = (event: Event) => `id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { insertArtifact } from '../artifacts/index.ts';
 import { type Caller, route, sightById, sightIn } from '../auth/index.ts';
 import type { Outcome } from '../db/commit.ts';
-import { decodeCursor, pageOf, toPage } from '../http/page.ts';
+import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { type Follow, followEvents } from './follow.ts';
@@ -66,8 +66,10 @@ export const eventRoutes = (follow: Follow, maxArtifactBytes: number) => [
       const { caller, query, req } = input;
       if (/\btext\/event-stream\b/.test(req.headers.accept ?? '')) return followEvents(follow, input);
       const sight = sightIn(caller.principal, query.channel, query.user_id);
-      const rows = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretchOf(query)));
-      return { body: toPage(rows, query.limit, (row) => [row.seq]) };
+      const { events, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretchOf(query)));
+      const data = events.slice(0, query.limit);
+      const next_cursor = more || events.length > query.limit ? encodeCursor([data.at(-1)!.seq]) : null;
+      return { body: { data, next_cursor } };
     },
   }),
   route({

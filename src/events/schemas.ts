@@ -35,7 +35,14 @@ const contents = {
   }),
   artifact: z.looseObject({}),
 };
-export const kinds = Object.keys(contents) as (keyof typeof contents)[];
+export const kinds = [
+  'message',
+  'tool_call',
+  'tool_result',
+  'decision',
+  'task_update',
+  'artifact',
+] as const satisfies (keyof typeof contents)[];
 
 const shared = {
   session_id: name('the conversation or run it belongs to'),
@@ -115,7 +122,7 @@ export const listQuery = z.strictObject({
   channel: channel.default('private'),
   after: whole(0, 1e15).optional().describe('only events of a greater seq'),
   session_id: name('of this session').optional(),
-  kind: z.string().min(1).max(64).optional(),
+  kind: z.enum(kinds).optional(),
   user_id: name('about this subject').optional(),
   agent_id: name('of this agent').optional(),
   project_id: name('of this project').optional(),

@@ -84,6 +84,15 @@ export interface Stretch {
   limit: number;
 }
 
+/** A page ends at its limit or here, whichever comes first: a thousand events of a megabyte are not read at once. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+
+export interface Listed {
+  events: Event[];
+  /** The page ended because of its size; more of the stretch follows. */
+  more: boolean;
+}
+
 /** Events of a stretch of the log, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
 export async function listEvents(
   db: Db,
@@ -91,24 +100,32 @@ export async function listEvents(
   sight: Sight,
   filter: EventFilter,
   { after, upto, order, limit }: Stretch,
-): Promise<Event[]> {
-  const rows = await db.rows<EventRecord>(
-    `select ${columns}
-    from events e
-    where e.tenant_id = $1
-    and ${visible(2, 'e.')}
-    and ($5::bigint is null or e.seq > $5)
-    and ($6::text is null or e.session_id = $6)
-    and ($7::text is null or e.kind = $7)
-    and ($8::text is null or e.user_id = $8)
-    and ($9::text is null or e.agent_id = $9)
-    and ($10::text is null or e.project_id = $10)
-    and ($11::text is null or $11 = any (e.tags))
-    and ($12::timestamptz is null or e.occurred_at >= $12)
-    and ($13::timestamptz is null or e.occurred_at < $13)
-    and ($15::bigint is null or e.seq <= $15)
-    order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
-    limit $14`,
+): Promise<Listed> {
+  const rows = await db.rows<EventRecord & { listed: number }>(
+    `select ${columns}, e.listed
+    from (
+      select l.*, sum(l.byte_count) over (order by l.seq ${order === 'asc' ? 'asc' : 'desc'}) - l.byte_count as before, count(*) over () as listed
+      from (
+        select e.*
+        from events e
+        where e.tenant_id = $1
+        and ${visible(2, 'e.')}
+        and ($5::bigint is null or e.seq > $5)
+        and ($6::text is null or e.session_id = $6)
+        and ($7::text is null or e.kind = $7)
+        and ($8::text is null or e.user_id = $8)
+        and ($9::text is null or e.agent_id = $9)
+        and ($10::text is null or e.project_id = $10)
+        and ($11::text is null or $11 = any (e.tags))
+        and ($12::timestamptz is null or e.occurred_at >= $12)
+        and ($13::timestamptz is null or e.occurred_at < $13)
+        and ($15::bigint is null or e.seq <= $15)
+        order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
+        limit $14
+      ) l
+    ) e
+    where e.before < $16
+    order by e.seq ${order === 'asc' ? 'asc' : 'desc'}`,
     [
       tenant,
       ...sightValues(sight),
@@ -123,9 +140,10 @@ export async function listEvents(
       filter.until,
       limit,
       upto,
+      PAGE_BYTES,
     ],
   );
-  return rows.map(toEvent);
+  return { events: rows.map(toEvent), more: rows.length > 0 && rows.length < rows[0]!.listed };
 }
 
 /** What was answered when these events were written. */

@@ -8,7 +8,7 @@ export interface Held {
 }
 
 /** The whole body, or `too-large` as soon as that is known. The caller gives `bytes.length` back to `held` when it is done. */
-export async function readBody(req: IncomingMessage, maxBytes: number, held: Held): Promise<Buffer> {
+export async function readBody(req: IncomingMessage, maxBytes: number, held: Held, timeoutMs: number): Promise<Buffer> {
   const announced = Number(req.headers['content-length'] ?? 0);
   if (announced > maxBytes) throw new Problem('too-large', `The body has ${announced} bytes; at most ${maxBytes} are taken.`);
   const encoding = req.headers['content-encoding'];
@@ -16,9 +16,15 @@ export async function readBody(req: IncomingMessage, maxBytes: number, held: Hel
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = [];
     let size = 0;
-    const give = () => resolve(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
+    const give = () => {
+      clearTimeout(deadline);
+      resolve(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
+    };
     const refuse = (problem: Problem) => {
+      clearTimeout(deadline);
       held.bytes -= size;
+      // a connection that breaks after its refusal is refused again
+      size = 0;
       // The rest is read and dropped: unread, it would stand in the way of the connection's next request.
       req.off('data', take).off('end', give).resume();
       reject(problem);
@@ -32,6 +38,11 @@ export async function readBody(req: IncomingMessage, maxBytes: number, held: Hel
       else parts.push(part);
     };
     const breakOff = (cause: Error) => refuse(new Problem('malformed-request', 'The body ended too early.', { cause }));
+    // A body that trickles in holds a place among the requests that are served.
+    const deadline = setTimeout(
+      () => refuse(new Problem('timeout', `The body took longer than ${timeoutMs} ms.`, { headers: { Connection: 'close' } })),
+      timeoutMs,
+    );
     // By events: iterating over the request cost 30 µs more.
     req.on('data', take).once('end', give).once('error', breakOff);
   });

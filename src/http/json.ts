@@ -39,7 +39,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Problem('malformed-json', 'The body is not JSON.', { cause });
+    throw new Problem('malformed-json', 'The body is not JSON.', { errors: [{ pointer: '#', detail: 'not JSON' }], cause });
   }
 }
 

@@ -23,10 +23,19 @@ export interface Gate<C> {
   finished(route: string, method: string, status: number, ms: number): void;
   body: JsonLimits & { maxBytes: number };
   held: Held;
-  inFlight: { count: number; readonly max: number };
+  inFlight: InFlight;
   timeoutMs: number;
   log: Logger;
 }
+
+/** Requests being served, in all and by tenant: one tenant may hold at most its share of them. */
+export interface InFlight {
+  count: number;
+  readonly max: number;
+  readonly byTenant: Map<string, number>;
+}
+
+const LARGEST_SHARE = 0.5;
 
 export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const requestId = begin(gate, route.path, req, res);
@@ -34,16 +43,20 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
   // probes and scrapes must be answered when everything else is shed
   const streams = route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? '');
   const inFlight = streams || route.limit === 'none' ? undefined : gate.inFlight;
+  let leave = () => {};
   try {
     if (inFlight && ++inFlight.count > inFlight.max)
       throw new Problem('unavailable', 'Too many requests are being served.', { headers: { 'Retry-After': '1' } });
     const address = gate.addressOf(req);
+    if (route.limit === 'auth') await gate.admit(route, null, address, res);
     const caller = route.access === 'none' ? null : await gate.identify(req);
     if (caller && route.access !== 'none' && route.access !== 'any') gate.authorize(caller, route.access);
-    await gate.admit(route, caller, address, res);
+    if (route.limit === 'v1') await gate.admit(route, caller, address, res);
+    const scope = caller && gate.scopeOf(caller);
+    if (inFlight && scope) leave = enter(inFlight, scope.tenant);
     const bytes =
       route.body || route.raw || bringsBody(route, req)
-        ? await readBody(req, route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes, gate.held)
+        ? await readBody(req, route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes, gate.held, gate.timeoutMs)
         : undefined;
     heldBytes = bytes?.length ?? 0;
     const { pathname, query } = urlOf(req);
@@ -52,8 +65,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       query,
       body: bytes && (route.raw ? bytes : jsonOf(route, req, bytes, gate.body)),
     };
-    const scope = caller && gate.scopeOf(caller);
-    if (scope) for (const part of [req.headers['x-tenant-id'], raw.query, raw.body]) keepInside(scope.tenant, part);
+    if (scope) keepInside(scope.tenant, req.headers, raw.query, raw.body);
     const input = {
       ...parseInput(route, raw),
       caller: caller as C,
@@ -66,12 +78,42 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       route.handle(Object.defineProperty(input, 'signal', { get: signalOf }) as never),
     );
     if (reply !== STREAMED) send(res, route.success.status, reply);
+    // A large answer keeps its place until it is taken.
+    if (res.writableLength > LARGE_ANSWER_BYTES) await taken(res);
   } catch (error) {
     refuse(gate.log, res, requestId, error);
   } finally {
     if (inFlight) inFlight.count -= 1;
+    leave();
     gate.held.bytes -= heldBytes;
   }
+}
+
+/** Takes a place of the tenant's share; returns how to give it back. */
+function enter({ max, byTenant }: InFlight, tenant: string): () => void {
+  const before = byTenant.get(tenant) ?? 0;
+  if (before >= Math.max(1, max * LARGEST_SHARE))
+    throw new Problem('rate-limited', 'Too many requests of this tenant are being served.', { headers: { 'Retry-After': '1' } });
+  byTenant.set(tenant, before + 1);
+  return () => {
+    const now = byTenant.get(tenant)! - 1;
+    if (now > 0) byTenant.set(tenant, now);
+    else byTenant.delete(tenant);
+  };
+}
+
+const LARGE_ANSWER_BYTES = 256 * 1024;
+const SLOWEST_READER_MS = 30_000;
+
+/** Until the client has read the answer, or has read nothing of it for too long and is cut off. */
+function taken(res: ServerResponse): Promise<void> {
+  const { socket } = res;
+  let before = socket?.bytesWritten;
+  const watch = setInterval(() => {
+    if (socket?.bytesWritten === before) res.destroy();
+    before = socket?.bytesWritten;
+  }, SLOWEST_READER_MS);
+  return new Promise<void>((resolve) => res.once('close', resolve)).finally(() => clearInterval(watch));
 }
 
 /** Names the request, and logs and counts it when its response is over. */
@@ -176,19 +218,19 @@ const bringsBody = (route: { method: string }, req: IncomingMessage): boolean =>
 function jsonOf(route: { body?: unknown }, req: IncomingMessage, bytes: Buffer, limits: JsonLimits): unknown {
   if (bytes.length === 0 && !route.body) return undefined;
   if (bytes.length > 0 && !isJson(req)) throw new Problem('unsupported-media-type', 'The body must be application/json.');
-  if (bytes.length === 0) throw new Problem('malformed-json', 'A JSON body is needed.');
+  if (bytes.length === 0)
+    throw new Problem('malformed-json', 'A JSON body is needed.', { errors: [{ pointer: '#', detail: 'no JSON' }] });
   return parseJson(bytes, limits);
 }
 
 /** A `tenant_id` that names the caller's own tenant is allowed and unused; any other is refused. */
-function keepInside(tenant: string, part: unknown): void {
-  if (part === undefined || part === null) return;
-  if (typeof part !== 'object') {
-    assertOwn(tenant, part);
-    return;
+function keepInside(tenant: string, headers: IncomingMessage['headers'], ...parts: unknown[]): void {
+  for (const name of ['x-tenant-id', 'tenant-id', 'tenant_id']) if (headers[name] !== undefined) assertOwn(tenant, headers[name]);
+  for (const part of parts) {
+    if (typeof part !== 'object' || part === null || Buffer.isBuffer(part)) continue;
+    dropOwn(tenant, part);
+    for (const list of Object.values(part)) if (Array.isArray(list)) for (const item of list) dropOwn(tenant, item);
   }
-  dropOwn(tenant, part as Record<string, unknown>);
-  for (const list of Object.values(part)) if (Array.isArray(list)) for (const item of list) dropOwn(tenant, item);
 }
 
 function dropOwn(tenant: string, record: unknown): void {

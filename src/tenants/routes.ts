@@ -41,6 +41,7 @@ export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant
     success: { status: 200, description: 'The tenant as it is now', schema: tenantSchema },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, body, req, idempotency }) => {
+      if (req.headers['if-none-match']?.trim() === '*') throw new Problem('precondition-failed', 'The tenant exists.');
       const { view, replay } = await changeTenant(caller, body, req.headers['if-match'], idempotency);
       return answer(view, replay);
     },

@@ -16,6 +16,7 @@ const nextRefs = () => {
 const itemOf = (text: string, more: Partial<Item> = {}): Item => ({
   type: 'text',
   text,
+  said: text,
   refs: nextRefs(),
   words: [],
   ...more,
@@ -120,4 +121,29 @@ test('decisions that share most words stay two decisions', () => {
     countTokens,
   );
   expect(sections[0]!.items).toHaveLength(2);
+});
+
+test('texts that differ in a name, a word in the place of another or a negation are all kept; the same again is not', () => {
+  const said = [
+    'The tests pass on linux',
+    'The tests fail on linux',
+    'The tests fail on windows',
+    'Deploy staging on Tuesday',
+    'Deploy production on Tuesday',
+    'Deploy production on Friday',
+    'Do not deploy production on Friday',
+    'Alice prefers coffee in the morning',
+    'Bob prefers coffee in the morning',
+  ];
+  const stemmed = (text: string) =>
+    text
+      .toLowerCase()
+      .split(' ')
+      .filter((word) => !['the', 'on', 'in', 'do', 'not'].includes(word));
+  const items = [...said, 'the tests PASS on linux!'].map((text) => itemOf(text, { words: stemmed(text) }));
+  for (const section of ['recent_window', 'retrieved_evidence'] as const) {
+    const packed = pack({ ...empty(), [section]: items }, 4000, countTokens);
+    expect(packed.sections[0]!.items.map(({ text }) => text).toSorted()).toEqual(said.toSorted());
+    expect(packed.deduplicated).toBe(1);
+  }
 });

@@ -82,18 +82,39 @@ test('a slow reader is told where it stopped and let go, and misses nothing when
   const text = 'x'.repeat(60_000);
   const stream = await open(alice, '?after=0');
   const reader = stream.events!;
-  const total = 150;
+  // more than the buffers of both ends and of the kernel hold
+  const total = 500;
   for (let i = 0; i < total; i += 25)
     await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, () => message(text)) } });
+  // longer than a reader may take nothing
+  await new Promise((resolve) => setTimeout(resolve, 6000));
   const seen: number[] = [];
   let overflow: number | undefined;
   for await (const { event, data } of reader) {
     if (event === 'overflow') overflow = JSON.parse(data!).last_seq;
     else if (data) seen.push(JSON.parse(data).seq);
   }
+  expect(seen.length).toBeLessThan(total);
   expect(overflow).toBe(seen.at(-1));
   const rest = await open(alice, '', { 'last-event-id': String(overflow) });
   seen.push(...(await take(rest.events!, total - seen.length)).map((e) => e.seq));
   expect(seen).toEqual(Array.from({ length: total }, (_, i) => i + 1));
   rest.close();
+});
+
+test('a client that leaves while its stream is being opened holds no place', async () => {
+  for (let i = 0; i < 30; i += 1) {
+    const abort = new AbortController();
+    const opening = fetch(`${daemon.url}/v1/events`, {
+      headers: { accept: 'text/event-stream', authorization: `Bearer ${alice.token}` },
+      signal: abort.signal,
+    }).catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, i % 5));
+    abort.abort();
+    await opening;
+  }
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const streams = [await open(alice), await open(alice), await open(alice)];
+  expect(streams.map(({ response }) => response.status)).toEqual([200, 200, 200]);
+  for (const stream of streams) stream.close();
 });

@@ -125,6 +125,31 @@ test('POST /v1/events, by a tenant that has used its storage, answers 413 and le
   await small.stop();
 });
 
+test('a unit that is larger than the storage that is left is refused alone: a smaller one beside it is stored', async () => {
+  const small = await startTestDaemon({ MAX_TENANT_BYTES: '4000' });
+  const poor = await newTenant(small.url);
+  const write = (length: number) => poor.ask('POST', '/v1/events', { body: message('x'.repeat(length)) });
+  for (let i = 0; i < 8; i += 1) {
+    const [large, little] = await Promise.all([write(6000), write(i)]);
+    expect([large.status, little.status]).toEqual([413, i < 4 ? 201 : little.status]);
+  }
+  await small.stop();
+});
+
+test('GET /v1/events ends a page of large events by their size and goes on behind it', async () => {
+  const blob = (i: number) => message('x', { metadata: { i, blob: Array.from({ length: 14 }, () => 'y'.repeat(60_000)) } });
+  for (let i = 0; i < 12; i += 1) expect((await alice.ask('POST', '/v1/events', { body: blob(i) })).status).toBe(201);
+  const seen: number[] = [];
+  let pages = 0;
+  for (let cursor: string | null = ''; cursor !== null; pages += 1) {
+    const { body }: { body: any } = await alice.ask('GET', `/v1/events?limit=100${cursor && `&cursor=${cursor}`}`);
+    seen.push(...body.data.map((event: { seq: number }) => event.seq));
+    cursor = body.next_cursor;
+  }
+  expect(seen).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
+  expect(pages).toBeGreaterThan(1);
+});
+
 test('POST /v1/events, with any JSON and text as content, reads back equal', async () => {
   const text = fc.string({ unit: 'grapheme', maxLength: 60 }).filter((s) => s.isWellFormed() && !s.includes('\0'));
   const json = fc

@@ -25,7 +25,7 @@ const gate: Gate<Caller | null> = {
   finished: () => undefined,
   body: { maxBytes: MAX, maxDepth: 10, maxArray: 100, maxString: MAX },
   held: { bytes: 0, max: 10 * MAX },
-  inFlight: { count: 0, max: 50 },
+  inFlight: { count: 0, max: 50, byTenant: new Map() },
   timeoutMs: 300,
   log: createLogger('silent'),
 };

@@ -67,7 +67,7 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
     finished: () => undefined,
     body: { maxBytes: 1000, maxDepth: 5, maxArray: 10, maxString: 100 },
     held: { bytes: 0, max: 1e6 },
-    inFlight: { count: 0, max: 10_000 },
+    inFlight: { count: 0, max: 10_000, byTenant: new Map() },
     timeoutMs: 10_000,
     log: silent,
   } satisfies Gate<Caller>;
