@@ -1,12 +1,12 @@
 // Whether two texts say the same. Equal texts do. Two longer passages of evidence do when they share most of their words and differ
-// as a paraphrase does: in several words, or in words that only one of them adds. A text that differs in one or two words put in the
-// place of others ("Alice prefers", "Bob prefers"; "passes", "fails"), in a number or in a negation states another fact.
+// as a paraphrase does: in their order, in several words, or in words that only one of them adds. A text that has one or two words in
+// the place of others ("Alice prefers", "Bob prefers"; "passes", "fails"), another number or a negation states another fact.
 // Words come stemmed and without stop words, so "rotates" and "rotated" agree.
 
 const FEWEST_WORDS = 4;
 const SHARED = 0.6;
 const LENGTH_RATIO = 2.5;
-/** So many words in the place of as many others are a different fact in the same frame. */
+/** So few words in the place of others, with the rest in the same order, are another fact in the same frame. */
 const SUBSTITUTION = 2;
 
 export interface Worded {
@@ -19,6 +19,8 @@ export interface Worded {
 
 interface Seen {
   words: Set<string>;
+  /** The text's words in their order, cut to their beginnings. */
+  order: string[];
   numbers: string;
   negated: boolean;
 }
@@ -31,7 +33,7 @@ export function createRepetition(): (item: Worded) => boolean {
   return ({ text, words, loose }) => {
     const plain = normalize(text);
     if (texts.has(plain)) return true;
-    const own = { words: new Set(words), numbers: numbersOf(words), negated: negation.test(text) };
+    const own = { words: new Set(words), order: orderOf(plain), numbers: numbersOf(words), negated: negation.test(text) };
     if (loose && repeatsAny(own, seen, holders)) return true;
     texts.add(plain);
     if (!loose) return false;
@@ -52,9 +54,19 @@ function isRepeat(other: Seen, own: Seen, shared: number): boolean {
   const fewer = Math.min(own.words.size, other.words.size);
   const more = Math.max(own.words.size, other.words.size);
   if (fewer < FEWEST_WORDS || shared < SHARED * fewer || more > LENGTH_RATIO * fewer) return false;
-  const replaced = fewer - shared;
-  return replaced === 0 || more - shared > SUBSTITUTION;
+  const replaced = fewer - shared > 0 && more - shared <= SUBSTITUTION;
+  return !(replaced && isSameFrame(own.order, other.order));
 }
+
+/** Whether the words that both texts have stand in the same order. */
+function isSameFrame(a: string[], b: string[]): boolean {
+  const [inA, inB] = [new Set(a), new Set(b)];
+  return a.filter((word) => inB.has(word)).join(' ') === b.filter((word) => inA.has(word)).join(' ');
+}
+
+// Enough of a word to tell it by, and the same for its forms.
+const STEM = 5;
+const orderOf = (plain: string) => plain.split(' ').map((word) => word.slice(0, STEM));
 
 const normalize = (text: string) =>
   text

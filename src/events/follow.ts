@@ -18,7 +18,7 @@ const RECHECK_MS = 30_000;
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 const RETRY_MS = 500;
 const SLOWEST_READER_MS = 5_000;
-const LAST_WORDS_MS = 10_000;
+const LAST_WORDS_MS = 30_000;
 
 export interface FollowNeeds {
   watch: Watch;

@@ -183,7 +183,7 @@ test('A12 a fact said 20 times verbatim and 20 times in other words takes at mos
   const often = await ask();
   const about = items(often, 'retrieved_evidence').filter(({ text }) => /staging/i.test(text));
   expect(about.length).toBeGreaterThanOrEqual(1);
-  expect(about.length).toBeLessThanOrEqual(3);
+  expect(about.map(({ text }) => text).slice(3)).toEqual([]);
   expect(often.provenance.deduplicated).toBeGreaterThanOrEqual(37);
   expect(Math.abs(often.token_used - once.token_used)).toBeLessThanOrEqual(Math.max(0.05 * once.token_used, 0));
 });
