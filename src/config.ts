@@ -171,7 +171,7 @@ export const settings = z.object({
   ),
   MAX_BODY_BYTES: setting(whole(1024, 1024 * MIB), String(40 * MIB), 'Limits', 'largest JSON request'),
   MAX_JSON_DEPTH: setting(whole(4, 500), '64', 'Limits', 'deepest nesting of a JSON request'),
-  MAX_ARRAY_LENGTH: setting(whole(10, 1_000_000), '10000', 'Limits', 'longest array in a JSON request'),
+  MAX_ARRAY_LENGTH: setting(whole(10, 1_000_000), '10000', 'Limits', 'longest array, and most keys of one object, in a JSON request'),
   MAX_STRING_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'longest string in a JSON request'),
   MAX_ARTIFACT_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'largest artifact; larger is answered 413'),
   MAX_IN_FLIGHT_REQUESTS: setting(
