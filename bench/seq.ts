@@ -28,7 +28,12 @@ export async function measureSeq(world: World): Promise<Figure[]> {
   const config = loadConfig({ PGHOST: host, PGPORT: String(port), PGUSER: 'memory', PGDATABASE: database });
   const pool = createPool({ host, port, user: 'memory', database, embedded: false }, config, log);
   const queue = (perTenant: number) =>
-    createWriteQueue(pool, { maxQueued: 1000, maxQueuedBytes: 2 ** 28, parallel: 4, perTenant }, log, () => undefined).commit;
+    createWriteQueue(
+      pool,
+      { maxQueued: 1000, maxQueuedBytes: 2 ** 28, parallel: 4, parallelLarge: 2, perTenant },
+      log,
+      () => undefined,
+    ).commit;
   const [single, double] = [queue(1), queue(2)];
   const designs: Record<string, Append> = {
     'a transaction of statements a request': (tenant, unit) => pool.using((client) => inStatements(client, tenant, unit)),

@@ -139,7 +139,11 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...metricsRoutes(metrics),
     ...auth.routes,
     ...tenantRoutes(auth.forget, erasures.erase),
-    ...eventRoutes(follow, config.MAX_ARTIFACT_BYTES),
+    ...eventRoutes(follow, {
+      maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+      maxEventBytes: config.MAX_EVENT_BYTES,
+      maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
+    }),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...searchRoutes,
     ...contextRoutes,

@@ -59,6 +59,8 @@ export interface CommitLimits {
   maxQueuedBytes: number;
   /** Batches in flight over all tenants. */
   parallel: number;
+  /** Of these, batches of one unit that is large. */
+  parallelLarge: number;
   /** Batches in flight for one tenant. */
   perTenant: number;
 }
@@ -85,9 +87,10 @@ interface Line {
   size: number;
 }
 
-// 128 units: above it latency grew and throughput did not. 1 MiB: the counter is locked while a batch is written.
+// 128 units: above it latency grew and throughput did not. 256 KiB: the counter is locked while a batch is written. A larger unit
+// is a batch of its own, and few of these are in flight, so that tenants with seconds of work do not hold up all others.
 const MAX_UNITS = 128;
-const MAX_BATCH_CHARS = 1024 * 1024;
+const MAX_BATCH_CHARS = 256 * 1024;
 
 export function createWriteQueue(
   pool: Pool,
@@ -97,6 +100,7 @@ export function createWriteQueue(
 ) {
   const lines = new Map<string, Line>();
   let inFlight = 0;
+  let largeInFlight = 0;
   let queued = 0;
   let queuedChars = 0;
   let leaving = false;
@@ -122,7 +126,7 @@ export function createWriteQueue(
     leaving = false;
     for (const [tenant, line] of lines) {
       if (inFlight >= limits.parallel) return;
-      if (!isDue(line)) continue;
+      if (!isDue(line) || (isLarge(line.waiting) && largeInFlight >= limits.parallelLarge)) continue;
       // to the end: tenants take turns
       lines.delete(tenant);
       lines.set(tenant, line);
@@ -134,12 +138,15 @@ export function createWriteQueue(
     waiting.length > 0 && (batches === 0 || (batches < limits.perTenant && waiting.length >= size / 2));
 
   async function send(tenant: string, line: Line): Promise<void> {
+    const large = isLarge(line.waiting) ? 1 : 0;
     const batch = takeBatch(line.waiting);
     inFlight += 1;
+    largeInFlight += large;
     line.batches += 1;
     line.size = batch.length;
     await flush(tenant, batch);
     inFlight -= 1;
+    largeInFlight -= large;
     line.batches -= 1;
     if (line.batches === 0 && line.waiting.length === 0) lines.delete(tenant);
     leave();
@@ -181,6 +188,8 @@ export function createWriteQueue(
 
   return { commit: enqueue, figures: () => ({ queued, queuedChars, inFlight }) };
 }
+
+const isLarge = ([first]: Waiting[]): boolean => first !== undefined && first.json.length > MAX_BATCH_CHARS;
 
 interface CommitRow {
   status: Outcome['status'];

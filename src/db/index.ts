@@ -24,8 +24,9 @@ export interface Database {
   close(): Promise<void>;
 }
 
-// Batches in flight over all tenants. More would only queue inside PostgreSQL; the embedded engine has one session.
-const PARALLEL_BATCHES = 4;
+// Batches in flight over all tenants: half of the connections, the other half reads. The embedded engine has one session.
+const LEAST_PARALLEL_BATCHES = 4;
+const PARALLEL_LARGE_BATCHES = 2;
 const BATCHES_PER_TENANT = 2;
 const GOODBYE_MS = 2000;
 
@@ -49,7 +50,8 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
   const limits = {
     maxQueued: config.MAX_IN_FLIGHT_REQUESTS,
     maxQueuedBytes: config.MAX_IN_FLIGHT_BYTES,
-    parallel: pool.embedded ? 1 : PARALLEL_BATCHES,
+    parallel: pool.embedded ? 1 : Math.max(LEAST_PARALLEL_BATCHES, Math.floor(config.PGPOOL_MAX / 2)),
+    parallelLarge: PARALLEL_LARGE_BATCHES,
     perTenant: BATCHES_PER_TENANT,
   };
   const queue = createWriteQueue(pool, limits, log, watch.committed);

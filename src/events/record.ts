@@ -1,6 +1,7 @@
 import type { Principal } from '../auth/index.ts';
 import { requireChannel, writableSubject } from '../auth/index.ts';
 import type { EventRow } from '../db/commit.ts';
+import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { passagesOf } from '../search/index.ts';
 import type { NewEvent } from './schemas.ts';
@@ -23,7 +24,36 @@ export interface Prepared {
   bytes: number;
 }
 
-export function prepare(principal: Principal, given: NewEvent): Prepared {
+export interface EventLimits {
+  maxArtifactBytes: number;
+  /** Of content and metadata, after the excerpt is made. */
+  maxEventBytes: number;
+  /** Of the passages of one request together. */
+  maxTextBytes: number;
+}
+
+/** The events of one request, in order; `pointerTo` says where each stands in it. */
+export function prepareAll(
+  principal: Principal,
+  given: NewEvent[],
+  pointerTo: (i: number) => string,
+  limits: EventLimits,
+): Prepared[] {
+  let room = limits.maxTextBytes;
+  return given.map((item, i) => {
+    const prepared = prepare(principal, item, pointerTo(i), limits);
+    for (const { text } of prepared.row.chunks) room -= Buffer.byteLength(text);
+    // its words are found and written in one transaction, which must end before the statement's timeout
+    if (room < 0)
+      throw new Problem(
+        'too-large',
+        `A request may hold at most ${limits.maxTextBytes} bytes of searchable text; send fewer events at once.`,
+      );
+    return prepared;
+  });
+}
+
+function prepare(principal: Principal, given: NewEvent, pointer: string, limits: EventLimits): Prepared {
   requireChannel(principal, given.channel);
   const secret = given.sensitivity === 'secret';
   const { content, overflow } = secret ? { content: tombstone, overflow: undefined } : excerpt(given.content);
@@ -46,9 +76,26 @@ export function prepare(principal: Principal, given: NewEvent): Prepared {
     occurred_at: given.occurred_at,
     chunks: [],
   };
+  const overflowBytes = overflow ? Buffer.byteLength(overflow.text) : 0;
+  if (overflowBytes > limits.maxArtifactBytes) throw tooLarge('A text', overflowBytes, limits.maxArtifactBytes, pointer);
+  const rowBytes = jsonBytes(row);
+  // asked first of the whole, so that nearly every event is written out once
+  if (rowBytes > limits.maxEventBytes) refuseLarge(row, pointer, limits.maxEventBytes);
   if (!secret) row.chunks = passagesOf(row, overflow?.text);
-  return { row, overflow, bytes: Buffer.byteLength(JSON.stringify(row)) + (overflow ? Buffer.byteLength(overflow.text) : 0) };
+  return { row, overflow, bytes: rowBytes + jsonBytes(row.chunks) + overflowBytes };
 }
+
+const jsonBytes = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
+
+function refuseLarge({ content, metadata }: EventRow, pointer: string, max: number): void {
+  const bytes = jsonBytes(content) + jsonBytes(metadata);
+  if (bytes > max) throw tooLarge('An event’s content and metadata', bytes, max, pointer);
+}
+
+const tooLarge = (what: string, bytes: number, max: number, pointer: string) =>
+  new Problem('too-large', `${what} may have at most ${max} bytes; there are ${bytes}.`, {
+    errors: [{ pointer, detail: `${bytes} bytes, of at most ${max}` }],
+  });
 
 /** All that is kept of a content that was declared secret: nothing that could be guessed back, not even a hash. */
 const tombstone = { redacted: true, reason: 'declared secret' };

@@ -6,13 +6,13 @@ import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { type Follow, followEvents } from './follow.ts';
-import { type Prepared, prepare } from './record.ts';
+import { type EventLimits, type Prepared, prepareAll } from './record.ts';
 import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
 import { chunkIds, findDangling, listEvents, readEvent, readRecorded, type Stretch } from './sql.ts';
 
 const MAX_REFS_CHECKED = 10_000;
 
-export const eventRoutes = (follow: Follow, maxArtifactBytes: number) => [
+export const eventRoutes = (follow: Follow, limits: EventLimits) => [
   route({
     method: 'POST',
     path: '/v1/events',
@@ -33,7 +33,7 @@ export const eventRoutes = (follow: Follow, maxArtifactBytes: number) => [
     handle: async ({ caller, body, idempotency }) => {
       const single = !('events' in body);
       const given = single ? [body] : body.events;
-      const { data, replay } = await record(caller, given, idempotency, maxArtifactBytes);
+      const { data, replay } = await record(caller, given, idempotency, limits);
       return {
         body: single ? data[0] : { data },
         headers: {
@@ -103,11 +103,11 @@ async function record(
   caller: Caller,
   given: NewEvent[],
   idempotency: Idempotency | null,
-  maxArtifactBytes: number,
+  limits: EventLimits,
 ): Promise<{ data: Recorded[]; replay: boolean }> {
-  const prepared = given.map((item) => prepare(caller.principal, item));
+  const prepared = prepareAll(caller.principal, given, (i) => pointerTo(given, i), limits);
   await refuseDangling(caller, given);
-  await stage(caller, prepared, maxArtifactBytes);
+  await stage(caller, prepared);
   const outcome = await caller.tenant.commit({
     key: idempotency?.key ?? null,
     body: idempotency?.body ?? null,
@@ -125,6 +125,8 @@ async function record(
   };
 }
 
+const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
+
 const answer = (prepared: Prepared[], { seq, at }: Outcome): Recorded[] =>
   prepared.map(({ row }, i) => ({
     event_id: row.event_id,
@@ -136,12 +138,10 @@ const answer = (prepared: Prepared[], { seq, at }: Outcome): Recorded[] =>
   }));
 
 /** Large texts are stored first, unseen until their event is committed: the log's counter never waits for megabytes. */
-async function stage(caller: Caller, prepared: Prepared[], maxBytes: number): Promise<void> {
+async function stage(caller: Caller, prepared: Prepared[]): Promise<void> {
   for (const { row, overflow } of prepared) {
     if (!overflow) continue;
     const bytes = Buffer.from(overflow.text);
-    if (bytes.length > maxBytes)
-      throw new Problem('too-large', `A text has ${bytes.length} bytes; at most ${maxBytes} are taken.`);
     await insertArtifact(caller.tenant, {
       artifact_id: overflow.artifact_id,
       media_type: 'text/plain; charset=utf-8',
@@ -159,7 +159,7 @@ const ownId = /^(?:evt|chk|art|mem|cap|edt|job|ctx)_/;
 async function refuseDangling(caller: Caller, given: NewEvent[]): Promise<void> {
   const cited = new Map<string, string>();
   given.forEach((item, i) => {
-    const base = given.length === 1 ? '#' : `#/events/${i}`;
+    const base = pointerTo(given, i);
     item.refs.forEach((id, at) => ownId.test(id) && cited.set(id, `${base}/refs/${at}`));
     if (item.kind === 'decision' && item.content.supersedes !== undefined)
       cited.set(item.content.supersedes, `${base}/content/supersedes`);

@@ -6,12 +6,13 @@ import { type Fault, Problem } from './problem.ts';
 
 export interface JsonLimits {
   maxDepth: number;
+  /** Of the keys of an object too. */
   maxArray: number;
   maxString: number;
 }
 
 // 40 MiB of `{},{},…` or of `[[[…` are a gigabyte of objects, and seconds in which nobody else is served: such a text is not parsed.
-const MAX_VALUES = 1_000_000;
+const MAX_VALUES = 100_000;
 const HARMLESS_CHARACTERS = 64 * 1024;
 const MAX_FAULTS = 20;
 
@@ -51,8 +52,10 @@ function isPlain(value: unknown, depth: number, limits: JsonLimits, escaped: boo
   if (depth >= limits.maxDepth) return false;
   if (Array.isArray(value))
     return value.length <= limits.maxArray && value.every((item) => isPlain(item, depth + 1, limits, escaped));
+  let keys = 0;
   for (const key in value) {
-    if (key === '__proto__' || !isPlain(key, depth, limits, escaped)) return false;
+    keys += 1;
+    if (keys > limits.maxArray || key === '__proto__' || !isPlain(key, depth, limits, escaped)) return false;
     if (!isPlain((value as Record<string, unknown>)[key], depth + 1, limits, escaped)) return false;
   }
   return true;
@@ -84,7 +87,9 @@ function inspectObject(
   limits: JsonLimits,
   faults: Fault[],
 ): void {
-  for (const key of Object.keys(value)) {
+  const keys = Object.keys(value);
+  if (keys.length > limits.maxArray) faults.push({ pointer, detail: `an object of more than ${limits.maxArray} keys` });
+  for (const key of keys) {
     if (faults.length >= MAX_FAULTS) return;
     const inner = `${pointer}/${escapePointer(key)}`;
     const detail = textFault(key, limits.maxString);

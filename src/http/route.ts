@@ -99,6 +99,8 @@ export interface Unparsed {
   body: unknown;
 }
 
+const MAX_FAULTS = 50;
+
 /** Params, query and body by the route's schemas; everything that is wrong is reported at once. */
 export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
   const faults: Fault[] = [];
@@ -107,7 +109,7 @@ export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
     query: check(route.query ?? nothing, raw.query, 'parameter', faults),
     body: route.raw ? raw.body : check(route.body ?? (raw.body === undefined ? undefined : nothing), raw.body, 'pointer', faults),
   };
-  if (faults.length > 0) throw new Problem('validation', faults[0]!.detail, { errors: faults.slice(0, 50) });
+  if (faults.length > 0) throw new Problem('validation', faults[0]!.detail, { errors: faults });
   return parsed;
 }
 
@@ -118,9 +120,13 @@ function check(schema: z.ZodType | undefined, value: unknown, place: 'pointer' |
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   for (const issue of result.error.issues.flatMap(innermost)) {
-    const where = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
-    for (const path of where)
+    const room = MAX_FAULTS - faults.length;
+    // unknown keys may be many: a pointer is made only for those that are told
+    const where =
+      issue.code === 'unrecognized_keys' ? issue.keys.slice(0, room).map((key) => [...issue.path, key]) : [issue.path];
+    for (const path of where.slice(0, room))
       faults.push({ [place]: place === 'pointer' ? pointerOf(path) : path.join('.'), detail: describe(issue) });
+    if (faults.length >= MAX_FAULTS) break;
   }
   return undefined;
 }

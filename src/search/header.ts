@@ -12,35 +12,34 @@ export interface Surroundings {
   names: string[];
 }
 
-export function headerOf(about: Surroundings, passage: string): string {
+/** Makes the headers of one event's passages: what they share is written once, for there may be 256 tags and a thousand passages. */
+export function headersFor(about: Surroundings): (passage: string) => string {
   const kind = about.kind === 'message' ? '' : about.kind.replaceAll('_', ' ');
-  const labels = about.tags.map((tag) => tag.replaceAll(/[:_/-]+/g, ' '));
-  const words = [
-    about.actor_id,
-    kind,
-    ...about.names,
-    ...labels,
-    ...partsOf([about.actor_id, ...about.names, passage].join(' ')),
-  ];
-  return words
-    .filter((word) => word !== '')
+  // cut before it is rewritten: what lies beyond could not be in the header
+  const labels = about.tags
     .join(' ')
     .slice(0, MAX_CHARACTERS)
-    .toWellFormed();
+    .replaceAll(/[:_/-]+/g, ' ');
+  const shared = [about.actor_id, kind, ...about.names, labels].filter((word) => word !== '').join(' ');
+  const own = partsOf([about.actor_id, ...about.names].join(' '));
+  return (passage) => {
+    if (shared.length >= MAX_CHARACTERS) return shared.slice(0, MAX_CHARACTERS).toWellFormed();
+    return [shared, ...partsOf(passage, own)].join(' ').slice(0, MAX_CHARACTERS).toWellFormed();
+  };
 }
 
 const LONGEST_NAME = 200;
 const joined = /[./\\:@#_-][A-Za-z0-9]|[a-z0-9][A-Z]/;
 
 /** `readFileSync`, `src/db/query.ts`: the index keeps them as one word, a question names their parts. */
-function partsOf(text: string): Set<string> {
-  const parts = new Set<string>();
+export function partsOf(text: string, known: Iterable<string> = []): Set<string> {
+  const parts = new Set(known);
   // Runs first, then their parts: one expression for both went back and forth over long runs (0.5 s for 60,000 letters).
   for (const [name] of text.matchAll(/[A-Za-z0-9_./\\:@#-]+/g)) {
+    if (parts.size >= MAX_PARTS) break;
     if (name.length > LONGEST_NAME || !joined.test(name)) continue;
     for (const part of name.split(/[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])/))
       if (part.length > 1 && part.length < 64) parts.add(part);
-    if (parts.size >= MAX_PARTS) break;
   }
   return parts;
 }

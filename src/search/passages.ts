@@ -1,4 +1,4 @@
-import { headerOf } from './header.ts';
+import { headersFor } from './header.ts';
 import { cutAt, estimateTokens, SEARCHABLE_CHARACTERS, splitText } from './split.ts';
 
 /** What passages are made of; rows of the log have it. */
@@ -31,13 +31,13 @@ const silent = new Set(['tool', 'path', 'line_range', 'truncated', 'artifact_id'
 /** The passages of an event. `fullText` is the whole of a text of which the content keeps only the beginning. */
 export function passagesOf(event: Passaged, fullText?: string): Passage[] {
   const content = (event.content ?? {}) as Content;
-  const about = {
+  const headerOf = headersFor({
     ...event,
     names: [content.tool, content.path, content.title].filter((name) => typeof name === 'string').map((name) => cutAt(name, 200)),
-  };
+  });
   return splitText(textOf(event.kind, content, fullText))
     .filter((text) => /\S/u.test(text))
-    .map((text) => ({ text, header: headerOf(about, text), token_count: estimateTokens(text) }));
+    .map((text) => ({ text, header: headerOf(text), token_count: estimateTokens(text) }));
 }
 
 /** What an event says, as one text. */

@@ -90,6 +90,18 @@ test('an item over its share of the budget is cut between two characters and sai
   ]);
 });
 
+test('of a text of megabytes no more is counted than could fit', () => {
+  let longest = 0;
+  const counting: CountTokens = (text) => {
+    longest = Math.max(longest, text.length);
+    return countTokens(text);
+  };
+  const { sections, omissions } = pack({ ...empty(), decisions: [itemOf('so be it, '.repeat(500_000))] }, 1000, counting);
+  expect(longest).toBeLessThan(1000 * 16);
+  expect(sections[0]!.items[0]!.text).toMatch(/ \[…\]$/);
+  expect(omissions[0]).toMatchObject({ reason: 'truncated' });
+});
+
 test('the recent window leaves oldest first and keeps the newest when room is short', () => {
   const recent = Array.from({ length: 50 }, (_, i) => itemOf(`turn ${50 - i} ${'word '.repeat(10)}`));
   const { sections } = pack({ ...empty(), recent_window: recent }, 300, countTokens);

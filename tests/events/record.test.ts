@@ -93,6 +93,26 @@ test('POST /v1/events, with a text over the limit of artifacts, answers 413 and 
   expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
 });
 
+test('POST /v1/events, with an event over 1 MiB beside its longest text, answers 413 with the pointer to it', async () => {
+  const many = Array(18).fill('x'.repeat(60_000));
+  const large = { ...message('short'), content: { text: 'short', many } };
+  const refused = await record({ events: [message('one'), large] });
+  expect([refused.status, refused.body.errors[0].pointer]).toEqual([413, '#/events/1']);
+  expect((await record(message('short', { metadata: { many } }))).status).toBe(413);
+  const { body } = await record({
+    ...message(''),
+    content: { text: 'y'.repeat(1_500_000), truncated: 'mine', many: many.slice(2) },
+  });
+  expect((await readBack(body.event_id)).content).toMatchObject({ truncated: true, artifact_id: body.artifact_id });
+});
+
+test('POST /v1/events, with a batch of more searchable text than one transaction should write, answers 413 and stores nothing', async () => {
+  const events = Array.from({ length: 9 }, () => message('a line of prose. '.repeat(16_000)));
+  const { status, body } = await record({ events });
+  expect([status, body.detail]).toEqual([413, expect.stringContaining('2097152')]);
+  expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
+});
+
 test('POST /v1/events, with content declared secret, keeps a tombstone: no text, no metadata, no passage', async () => {
   const { status, body } = await record(
     message('the vault opens with 4711', { sensitivity: 'secret', metadata: { pin: '4711' } }),

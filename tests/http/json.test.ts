@@ -58,6 +58,11 @@ test.each([
   ['a surrogate in UTF-8', Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]), '#'],
   ['nesting beyond the limit', `${'['.repeat(65)}${']'.repeat(65)}`, `#${'/0'.repeat(64)}`],
   ['an array beyond the limit', JSON.stringify({ list: Array(10_001).fill(0) }), '#/list'],
+  [
+    'an object beyond the limit',
+    JSON.stringify({ map: Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`k${i}`, 0])) }),
+    '#/map',
+  ],
   ['a string beyond the limit', JSON.stringify(['x'.repeat(1_000_001)]), '#/0'],
 ])('%s is refused with the pointer to it', (_, text, pointer) => {
   expect(refusal(text)).toEqual({ type: 'impossible-text', pointer });
@@ -95,6 +100,7 @@ test('a text that would become a gigabyte of objects is refused before it is par
   const started = performance.now();
   expect(refusal('['.repeat(4_000_000)).type).toBe('impossible-text');
   expect(refusal(`[${'{},'.repeat(4_000_000)}{}]`).type).toBe('too-large');
+  expect(refusal(`[${'[0],'.repeat(50_000)}0]`).type).toBe('too-large');
   expect(refusal(`"${'\\'.repeat(5_000_000)}`).type).toBe('malformed-json');
   expect(refusal(`[0.${'0'.repeat(5_000_000)}1]`).type).toBe('impossible-text');
   expect(performance.now() - started).toBeLessThan(20_000);

@@ -46,6 +46,12 @@ test('everything that is wrong is told at once, each with its place', () => {
   ]);
 });
 
+test('of very many faults fifty are told', () => {
+  const unknown = Object.fromEntries(Array.from({ length: 9000 }, (_, i) => [`k${i}`, 0]));
+  expect(faultsOf({ body: { name: 'n', ...unknown } })).toHaveLength(50);
+  expect(faultsOf({ query: unknown, body: { name: 1, ...unknown } })).toHaveLength(50);
+});
+
 test('a union says what is wrong with its closest member, by JSON pointer', () => {
   expect(faultsOf({ body: { items: [{ 'a/b~c': 1 }, { 'a/b~c': 'x' }] } })).toEqual([
     { pointer: '#/items/1/a~1b~0c', detail: expect.any(String) },

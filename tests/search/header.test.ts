@@ -1,0 +1,51 @@
+import fc from 'fast-check';
+import { headersFor, partsOf } from '../../src/search/header.ts';
+import { passagesOf } from '../../src/search/passages.ts';
+
+const about = { actor_id: 'coder', kind: 'tool_call', tags: ['topic:storage'], names: ['readFile'] };
+
+test('a header says who, the kind, names, labels, and the parts of names of the event and of the passage', () => {
+  expect(headersFor(about)('see src/db/queryPlan.ts')).toBe(
+    'coder tool call readFile topic storage read File src db query Plan ts',
+  );
+});
+
+test('the tags of an event are looked at once, however many passages it has', () => {
+  let looks = 0;
+  const tags = new Proxy(
+    Array.from({ length: 256 }, (_, i) => `t:${i}`),
+    {
+      get: (target, key) => {
+        if (/^\d+$/.test(String(key))) looks += 1;
+        return Reflect.get(target, key);
+      },
+    },
+  );
+  const passages = passagesOf({ kind: 'message', actor_id: 'alice', content: { text: 'A sentence. '.repeat(20_000) }, tags });
+  expect(passages.length).toBeGreaterThan(250);
+  expect(looks).toBeLessThanOrEqual(256);
+});
+
+test('parts of names are those of a plain reading of every word', () => {
+  const word = fc.string({ unit: fc.constantFrom(...'abAB09./_-@#:\\!ä '), maxLength: 30 });
+  fc.assert(
+    fc.property(fc.array(word, { maxLength: 4 }), (words) => {
+      const text = words.join(' ');
+      const plain = text
+        .split(/[^A-Za-z0-9_./\\:@#-]/)
+        .filter((name) => /[./\\:@#_-][A-Za-z0-9]|[a-z0-9][A-Z]/.test(name))
+        .flatMap((name) => name.replaceAll(/([a-z0-9])(?=[A-Z])/g, '$1 ').split(/[^A-Za-z0-9]+/))
+        .filter((part) => part.length > 1);
+      expect([...partsOf(text)]).toEqual([...new Set(plain)]);
+    }),
+    { seed: 4, numRuns: 500 },
+  );
+});
+
+test.each(['a', '!', 'aB', 'a/', '.', 'aA-'])('262,144 characters of %j do not hang it', (piece) => {
+  const text = piece.repeat(262_144 / piece.length);
+  const started = performance.now();
+  partsOf(text);
+  headersFor({ ...about, actor_id: text, names: [text] })(text);
+  expect(performance.now() - started).toBeLessThan(5_000);
+});
