@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { secretSettings, settings } from '../src/config.ts';
+import { secretSettings, settings } from '../src/settings.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -48,14 +48,14 @@ const isSecret = (name: string) => (secretSettings as readonly string[]).include
 const fileForm = (name: string) => (isSecret(name) ? ` (or ${name}_FILE: a file that holds it)` : '');
 
 new Command('npm run configuration --')
-  .description('Writes .env.example and docs/configuration.md from the schema in src/config.ts.')
+  .description('Writes .env.example and docs/configuration.md from the schema in src/settings.ts.')
   .option('--check', 'write nothing; fail if a file is not up to date')
   .action(({ check }: { check?: boolean }) => {
     for (const [file, text] of Object.entries({ '.env.example': envExample(), 'docs/configuration.md': table() })) {
       const path = join(root, file);
       if (!check) writeFileSync(path, text);
       else if (readFileSync(path, 'utf8') !== text) {
-        console.error(`error: ${file} is not what src/config.ts says. Run \`npm run configuration\` and commit it.`);
+        console.error(`error: ${file} is not what src/settings.ts says. Run \`npm run configuration\` and commit it.`);
         process.exitCode = 1;
       }
     }
@@ -91,7 +91,7 @@ function table(): string {
   });
   return `# Configuration
 
-Made from the schema in \`src/config.ts\` by \`npm run configuration\`. Settings are environment variables; an empty one counts as absent. All that
+Made from the schema in \`src/settings.ts\` by \`npm run configuration\`. Settings are environment variables; an empty one counts as absent. All that
 is wrong is told at once, and the daemon does not start. Durations are a number of seconds or carry a unit (\`15m\`, \`24h\`, \`7d\`).
 
 ${sections.join('\n\n')}

@@ -1,0 +1,226 @@
+import { z } from 'zod';
+
+// Each setting says its meaning here; .env.example and the table in docs/configuration.md are made from this.
+
+const MIB = 1024 * 1024;
+
+const whole = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^-?\d+$/, 'a whole number')
+    .transform(Number)
+    .pipe(z.number().min(min, `at least ${min}`).max(max, `at most ${max}`));
+const flag = z
+  .enum(['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'])
+  .transform((v) => ['true', '1', 'yes', 'on'].includes(v));
+const duration = z
+  .string()
+  .regex(/^\d+(ms|s|m|h|d)?$/, 'a duration such as 900s, 15m, 24h or 7d')
+  .transform(secondsOf);
+const list = z.string().transform((v) =>
+  v
+    .split(',')
+    .map((s) => s.trim())
+    .filter(Boolean),
+);
+
+/** jsonwebtoken's rule: a bare number counts seconds. */
+function secondsOf(text: string): number {
+  const [, amount, unit] = /^(\d+)(ms|s|m|h|d)?$/.exec(text) ?? [];
+  const factor = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 }[unit ?? 's'] ?? 1;
+  return Math.max(1, Math.floor(Number(amount) * factor));
+}
+
+const setting = <T extends z.ZodType>(schema: T, byDefault: string, group: string, about: string) =>
+  schema.prefault(byDefault as never).meta({ group, about, byDefault });
+const optional = <T extends z.ZodType>(schema: T, group: string, about: string) => schema.optional().meta({ group, about });
+
+export const settings = z.object({
+  NODE_ENV: setting(
+    z.enum(['development', 'test', 'production']),
+    'development',
+    'Server',
+    '`production` refuses weak secrets and makes none itself',
+  ),
+  PORT: setting(whole(0, 65_535), '3000', 'Server', 'port to listen on; 0 takes a free one'),
+  HOST: setting(z.string().min(1), '0.0.0.0', 'Server', 'address to listen on'),
+  LOG_LEVEL: setting(
+    z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    'info',
+    'Server',
+    'least level that is logged (JSON on stdout)',
+  ),
+  TRUST_PROXY_HOPS: setting(
+    whole(0, 10),
+    '0',
+    'Server',
+    'how many reverse proxies stand before the daemon; exactly that many X-Forwarded-For entries are believed',
+  ),
+  CORS_ORIGINS: setting(list, '', 'Server', 'origins that browsers may call from, separated by commas; empty: none'),
+  THIN_DOOR: setting(
+    flag,
+    'true',
+    'Server',
+    'serve the busiest routes in front of Express; false only to measure what that gives',
+  ),
+  REQUEST_TIMEOUT_MS: setting(whole(100, 600_000), '10000', 'Server', 'ms a request may take before it is answered 503'),
+  SHUTDOWN_TIMEOUT_MS: setting(whole(100, 600_000), '12000', 'Server', 'ms that running requests get after SIGTERM'),
+  SHUTDOWN_DELAY_MS: setting(
+    whole(0, 60_000),
+    '250',
+    'Server',
+    'ms between not-ready and the end of listening, in which clients are asked to close their connections; longer where a balancer polls readiness',
+  ),
+
+  DATA_DIR: setting(z.string().min(1), './data', 'Database', 'directory of the embedded database and of the development secret'),
+  DATABASE_URL: optional(
+    z.string().regex(/^postgres(ql)?:\/\//, 'a postgres:// URL'),
+    'Database',
+    'PostgreSQL to use, as one URL (instead of PG*)',
+  ),
+  PGHOST: optional(
+    z.string().min(1),
+    'Database',
+    'PostgreSQL server; with neither this nor DATABASE_URL the embedded database is used',
+  ),
+  PGPORT: setting(whole(1, 65_535), '5432', 'Database', 'its port'),
+  PGDATABASE: setting(z.string().min(1), 'agent_memory', 'Database', 'database name'),
+  PGUSER: setting(
+    z.string().min(1),
+    'memory',
+    'Database',
+    'user that connects; requests are served under a role that owns nothing',
+  ),
+  PGPASSWORD: optional(z.string(), 'Database', 'its password'),
+  POSTGRES_PASSWORD: optional(z.string(), 'Database', 'read where PGPASSWORD is absent'),
+  PGSSLMODE: setting(
+    z.enum(['disable', 'require', 'verify-full']),
+    'disable',
+    'Database',
+    'TLS to the database; `verify-full` checks its certificate',
+  ),
+  PGSSLROOTCERT: optional(z.string(), 'Database', 'file of the authority that signed the server certificate'),
+  PGPOOL_MAX: setting(whole(1, 1000), '20', 'Database', 'most connections of this daemon'),
+  PGPOOL_MIN: setting(whole(0, 1000), '5', 'Database', 'connections kept open when idle'),
+  PGPOOL_QUEUE: setting(whole(1, 100_000), '200', 'Database', 'requests that may wait for a connection; more are answered 503'),
+  PGIDLE_TIMEOUT: setting(whole(0, 86_400_000), '30000', 'Database', 'ms before an idle connection above PGPOOL_MIN is closed'),
+  PGCONNECTION_TIMEOUT: setting(whole(1, 600_000), '2000', 'Database', 'ms to wait for a connection'),
+  PGMAX_LIFETIME: setting(whole(0, 86_400_000), '1800000', 'Database', 'ms after which a connection is replaced; 0: never'),
+  PGLOCK_TIMEOUT: setting(whole(1, 600_000), '2000', 'Database', 'ms a statement waits for a lock'),
+  PGSTATEMENT_TIMEOUT: setting(whole(1, 600_000), '5000', 'Database', 'ms a statement may run in the server'),
+  PGQUERY_TIMEOUT: setting(
+    whole(1, 600_000),
+    '6000',
+    'Database',
+    'ms a query may take as seen from here (a stopped server); its connection is then dropped',
+  ),
+  PG_POOLER: setting(
+    flag,
+    'false',
+    'Database',
+    'a transaction pooler such as pgbouncer is between: no startup options, no named statements, no LISTEN',
+  ),
+  MIGRATE_ON_START: setting(
+    flag,
+    'true',
+    'Database',
+    'apply pending migrations at start; false and behind: exit with the command to run',
+  ),
+
+  JWT_SECRET: optional(
+    z.string(),
+    'Authentication',
+    'signs access tokens; ≥ 32 bytes (`openssl rand -base64 32`). Development makes one under DATA_DIR',
+  ),
+  JWT_SECRET_NEXT: optional(
+    z.string(),
+    'Authentication',
+    'accepted already, so that every daemon knows it before it becomes JWT_SECRET',
+  ),
+  JWT_SECRET_PREVIOUS: optional(z.string(), 'Authentication', 'accepted still, until the last token it signed has expired'),
+  JWT_EXPIRES_IN: setting(duration, '24h', 'Authentication', 'lifetime of an access token'),
+  JWT_ISSUER: setting(z.string().min(1), 'agent-memory-system', 'Authentication', '`iss` of access tokens'),
+  JWT_AUDIENCE: setting(z.string().min(1), 'agent-memory-api', 'Authentication', '`aud` of access tokens'),
+  REFRESH_EXPIRES_IN: setting(duration, '30d', 'Authentication', 'lifetime of a session without a refresh'),
+  REGISTRATION: setting(
+    z.enum(['open', 'closed']),
+    'open',
+    'Authentication',
+    'whether new tenants may be made over HTTP; `npm run tenant -- create` always can',
+  ),
+  BCRYPT_COST: setting(whole(4, 15), '10', 'Authentication', 'work factor of password hashes (below 10 only for tests)'),
+  BCRYPT_CONCURRENCY: setting(whole(1, 16), '2', 'Authentication', 'hashes computed at once'),
+  BCRYPT_QUEUE: setting(whole(1, 10_000), '50', 'Authentication', 'hashes that may wait; more are answered 503'),
+  CREDENTIAL_TTL_MS: setting(
+    whole(0, 60_000),
+    '20000',
+    'Authentication',
+    'ms that a daemon trusts what it knows of a credential; a revocation takes at most this long elsewhere',
+  ),
+
+  RATE_LIMIT_ENABLED: setting(flag, 'true', 'Limits', 'false: no rate limits at all'),
+  RATE_LIMIT_WINDOW_MS: setting(whole(1000, 86_400_000), '60000', 'Limits', 'ms of the window'),
+  RATE_LIMIT_MAX_REQUESTS: setting(whole(1, 10_000_000), '100', 'Limits', 'requests a principal may make on /v1 in a window'),
+  RATE_LIMIT_TENANT_MAX: setting(whole(1, 100_000_000), '1000', 'Limits', 'requests a whole tenant may make on /v1 in a window'),
+  RATE_LIMIT_AUTH_MAX: setting(whole(1, 10_000_000), '100', 'Limits', 'requests an address may make on /auth in a window'),
+  REDIS_URL: optional(
+    z.string().regex(/^rediss?:\/\//, 'a redis:// URL'),
+    'Limits',
+    'Redis that shares the limits between daemons; without it the database does',
+  ),
+  MAX_BODY_BYTES: setting(whole(1024, 1024 * MIB), String(40 * MIB), 'Limits', 'largest JSON request'),
+  MAX_JSON_DEPTH: setting(whole(4, 500), '64', 'Limits', 'deepest nesting of a JSON request'),
+  MAX_ARRAY_LENGTH: setting(
+    whole(10, 1_000_000),
+    '10000',
+    'Limits',
+    'longest array, and most keys of one object, in a JSON request',
+  ),
+  MAX_STRING_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'longest string in a JSON request'),
+  MAX_ARTIFACT_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'largest artifact; larger is answered 413'),
+  MAX_EVENT_BYTES: setting(
+    whole(128 * 1024, 64 * MIB),
+    String(MIB),
+    'Limits',
+    'largest content and metadata of one event, without the text that went into an artifact; larger is answered 413',
+  ),
+  MAX_BATCH_TEXT_BYTES: setting(
+    whole(MIB, 64 * MIB),
+    String(2 * MIB),
+    'Limits',
+    'most searchable text of one request; more is answered 413, because it would hold up the tenant’s other writes',
+  ),
+  MAX_IN_FLIGHT_REQUESTS: setting(
+    whole(1, 100_000),
+    '1000',
+    'Limits',
+    'requests served at once by this daemon; more are answered 503',
+  ),
+  MAX_IN_FLIGHT_BYTES: setting(
+    whole(MIB, 16_384 * MIB),
+    String(256 * MIB),
+    'Limits',
+    'bytes of request bodies held at once by this daemon; more are answered 503',
+  ),
+  MAX_SSE_CLIENTS: setting(whole(1, 100_000), '200', 'Limits', 'followers of one tenant on this daemon; more are answered 429'),
+  MAX_TENANT_BYTES: setting(whole(0, Number.MAX_SAFE_INTEGER), '0', 'Limits', 'bytes a new tenant may store; 0: no bound'),
+  IDEMPOTENCY_TTL: setting(duration, '48h', 'Limits', 'how long answers are kept for retries (≥ 24h)'),
+  TOKENIZER: setting(
+    z.enum(['o200k_base', 'cl100k_base']),
+    'o200k_base',
+    'Context',
+    'encoding that context budgets are counted in',
+  ),
+});
+export type Config = Readonly<z.output<typeof settings>>;
+
+/** Settings whose value may stand in a file named by `<NAME>_FILE`. */
+export const secretSettings = [
+  'JWT_SECRET',
+  'JWT_SECRET_NEXT',
+  'JWT_SECRET_PREVIOUS',
+  'PGPASSWORD',
+  'POSTGRES_PASSWORD',
+  'DATABASE_URL',
+  'REDIS_URL',
+] as const;
