@@ -179,18 +179,8 @@ export const settings = z.object({
   ),
   MAX_STRING_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'longest string in a JSON request'),
   MAX_ARTIFACT_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'largest artifact; larger is answered 413'),
-  MAX_EVENT_BYTES: setting(
-    whole(128 * 1024, 64 * MIB),
-    String(MIB),
-    'Limits',
-    'largest content and metadata of one event, without the text that went into an artifact; larger is answered 413',
-  ),
-  MAX_BATCH_TEXT_BYTES: setting(
-    whole(MIB, 64 * MIB),
-    String(2 * MIB),
-    'Limits',
-    'most searchable text of one request; more is answered 413, because it would hold up the tenant’s other writes',
-  ),
+  MAX_EVENT_BYTES: setting(whole(MIB / 8, 64 * MIB), String(MIB), 'Limits', 'largest content and metadata of an event'),
+  MAX_BATCH_TEXT_BYTES: setting(whole(MIB, 64 * MIB), String(2 * MIB), 'Limits', 'most searchable text of one request'),
   MAX_IN_FLIGHT_REQUESTS: setting(
     whole(1, 100_000),
     '1000',
