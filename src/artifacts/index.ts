@@ -1,2 +1,3 @@
 export { artifactRoutes } from './routes.ts';
-export { insertArtifact, sweepArtifacts } from './sql.ts';
+export { type NewArtifact, sweepArtifacts } from './sql.ts';
+export { commitWithArtifacts, sha256Of } from './stage.ts';

@@ -3,7 +3,8 @@ import { type Caller, channels, requireChannel, route, sightById, sightValues, v
 import { Problem } from '../http/problem.ts';
 import type { Reply } from '../http/route.ts';
 import { newId } from '../id.ts';
-import { type ArtifactRecord, findArtifact, insertArtifact, readSlice } from './sql.ts';
+import { type ArtifactRecord, findArtifact, readSlice } from './sql.ts';
+import { commitWithArtifacts, sha256Of } from './stage.ts';
 
 const uploadQuery = z.strictObject({
   channel: z.enum(channels).default('private'),
@@ -47,9 +48,10 @@ export const artifactRoutes = (maxBytes: number) => [
       const user_id = writableSubject(caller.principal, query.user_id);
       const artifact_id = newId('art');
       const { channel, sensitivity } = query;
-      const sha256 = await insertArtifact(caller.tenant, { artifact_id, media_type, bytes, channel, sensitivity, user_id });
-      const content = { artifact_id, media_type, byte_count: bytes.length, sha256 };
-      const outcome = await caller.tenant.commit({
+      const sha256 = sha256Of(bytes);
+      const content = { artifact_id, media_type, byte_count: bytes.length, sha256: sha256.toString('hex') };
+      const artifact = { artifact_id, media_type, bytes, sha256, channel, sensitivity, user_id };
+      const outcome = await commitWithArtifacts(caller.tenant, [artifact], {
         key: idempotency?.key ?? null,
         body: idempotency?.body ?? null,
         bytes: bytes.length,

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 
@@ -6,15 +5,15 @@ export interface NewArtifact {
   artifact_id: string;
   media_type: string;
   bytes: Buffer;
+  sha256: Buffer;
   channel: string;
   sensitivity: string;
   user_id: string;
 }
 
-/** Stores bytes, unseen until an event that names them is committed; returns their hex SHA-256. */
-export async function insertArtifact(tenant: Tenant, artifact: NewArtifact): Promise<string> {
-  const sha256 = createHash('sha256').update(artifact.bytes).digest();
-  await tenant.write((db) =>
+/** Stores bytes, unseen until an event that names them is committed. */
+export const insertArtifact = (tenant: Tenant, artifact: NewArtifact): Promise<number> =>
+  tenant.write((db) =>
     db.run(
       `insert into artifacts (tenant_id, artifact_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id)
       values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
@@ -23,7 +22,7 @@ export async function insertArtifact(tenant: Tenant, artifact: NewArtifact): Pro
         artifact.artifact_id,
         artifact.media_type,
         artifact.bytes.length,
-        sha256,
+        artifact.sha256,
         artifact.bytes,
         artifact.channel,
         artifact.sensitivity,
@@ -31,7 +30,23 @@ export async function insertArtifact(tenant: Tenant, artifact: NewArtifact): Pro
       ],
     ),
   );
-  return sha256.toString('hex');
+
+/** Takes away what no event names. */
+export const deleteUnnamed = (tenant: Tenant, artifact_ids: string[]): Promise<number> =>
+  tenant.write((db) =>
+    db.run('delete from artifacts where tenant_id = $1 and artifact_id = any ($2) and event_id is null', [
+      tenant.id,
+      artifact_ids,
+    ]),
+  );
+
+/** Whether so many more bytes would be more than the tenant may store. */
+export async function exceedsQuota(db: Db, tenant_id: string, bytes: number): Promise<boolean> {
+  const row = await db.row<{ exceeds: boolean | null }>(
+    'select stored_bytes + $2::bigint > max_bytes as exceeds from tenant_clocks where tenant_id = $1',
+    [tenant_id, bytes],
+  );
+  return row?.exceeds === true;
 }
 
 export interface ArtifactRecord {
@@ -69,7 +84,7 @@ export async function readSlice(db: Db, tenant: string, artifact_id: string, fro
   return row?.slice ?? Buffer.alloc(0);
 }
 
-/** Bytes stored for an event that never came: its request failed, or was a retry. A day is longer than any request takes. */
+/** Bytes stored for an event that never came: its request failed and nobody knows how. A day is longer than any request takes. */
 export const sweepArtifacts = (tenant: Tenant, limit: number): Promise<number> =>
   tenant.write((db) =>
     db.run(

@@ -1,3 +1,4 @@
+import type { Outcome } from './commit.ts';
 import type { Db } from './query.ts';
 
 // Idempotency-Key of writes that are a transaction of their own. Units of the log have theirs in commit_units.
@@ -16,6 +17,16 @@ export async function recallKey(db: Db, tenant_id: string, { key, body }: Retry)
   );
   if (known && !known.same) throw new KeyReused();
   return known !== undefined;
+}
+
+/** What a unit of the log came to that was committed under this key, if there is one: looked up before work that a retry does not need. */
+export async function recallUnit(db: Db, tenant_id: string, { key, body }: Retry): Promise<Outcome | undefined> {
+  const known = await db.row<{ same: boolean; outcome: { seq: number; count: number }; at: string }>(
+    `select body_hash = decode($3, 'hex') as same, outcome, created_at as at
+     from idempotency_keys where tenant_id = $1 and key_hash = decode($2, 'hex')`,
+    [tenant_id, key, body],
+  );
+  return known && { status: known.same ? 'replay' : 'conflict', at: known.at, ...known.outcome };
 }
 
 export const rememberKey = (db: Db, tenant_id: string, { key, body }: Retry): Promise<number> =>

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { insertArtifact } from '../artifacts/index.ts';
+import { commitWithArtifacts, type NewArtifact, sha256Of } from '../artifacts/index.ts';
 import { type Caller, route, sightById, sightIn } from '../auth/index.ts';
 import type { Outcome } from '../db/commit.ts';
 import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
@@ -107,8 +107,7 @@ async function record(
 ): Promise<{ data: Recorded[]; replay: boolean }> {
   const prepared = prepareAll(caller.principal, given, (i) => pointerTo(given, i), limits);
   await refuseDangling(caller, given);
-  await stage(caller, prepared);
-  const outcome = await caller.tenant.commit({
+  const outcome = await commitWithArtifacts(caller.tenant, prepared.flatMap(artifactOf), {
     key: idempotency?.key ?? null,
     body: idempotency?.body ?? null,
     bytes: prepared.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -137,20 +136,12 @@ const answer = (prepared: Prepared[], { seq, at }: Outcome): Recorded[] =>
     created_at: at,
   }));
 
-/** Large texts are stored first, unseen until their event is committed: the log's counter never waits for megabytes. */
-async function stage(caller: Caller, prepared: Prepared[]): Promise<void> {
-  for (const { row, overflow } of prepared) {
-    if (!overflow) continue;
-    const bytes = Buffer.from(overflow.text);
-    await insertArtifact(caller.tenant, {
-      artifact_id: overflow.artifact_id,
-      media_type: 'text/plain; charset=utf-8',
-      bytes,
-      channel: row.channel,
-      sensitivity: row.sensitivity,
-      user_id: row.user_id,
-    });
-  }
+function artifactOf({ row, overflow }: Prepared): NewArtifact[] {
+  if (!overflow) return [];
+  const bytes = Buffer.from(overflow.text);
+  const { channel, sensitivity, user_id } = row;
+  const media_type = 'text/plain; charset=utf-8';
+  return [{ artifact_id: overflow.artifact_id, media_type, bytes, sha256: sha256Of(bytes), channel, sensitivity, user_id }];
 }
 
 const ownId = /^(?:evt|chk|art|mem|cap|edt|job|ctx)_/;

@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+import type { Outcome, Unit } from '../db/commit.ts';
+import { recallUnit } from '../db/idempotency.ts';
+import type { Tenant } from '../db/tenant.ts';
+import { deleteUnnamed, exceedsQuota, insertArtifact, type NewArtifact } from './sql.ts';
+
+export const sha256Of = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
+
+/**
+ * Commits a unit whose events name artifacts. Their bytes are stored first, unseen, for the log's counter must not wait for
+ * megabytes; a retry, and a tenant without room, are told before that, so that they cannot fill the disk.
+ */
+export async function commitWithArtifacts(tenant: Tenant, artifacts: NewArtifact[], unit: Unit): Promise<Outcome> {
+  if (artifacts.length === 0) return tenant.commit(unit);
+  const known = await foresee(tenant, unit);
+  if (known) return known;
+  const discard = () =>
+    deleteUnnamed(
+      tenant,
+      artifacts.map(({ artifact_id }) => artifact_id),
+    );
+  try {
+    for (const artifact of artifacts) await insertArtifact(tenant, artifact);
+    const outcome = await tenant.commit(unit);
+    if (outcome.status !== 'new') await discard();
+    return outcome;
+  } catch (error) {
+    // the first error is the one that counts; what is left here goes with the daily sweep
+    if (wroteNothing(error)) await discard().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** An outcome that needs no bytes. `commit_units` decides again, under the lock. */
+const foresee = (tenant: Tenant, { key, body, bytes }: Unit): Promise<Outcome | undefined> =>
+  tenant.read(async (db) => {
+    const known = key === null || body === null ? undefined : await recallUnit(db, tenant.id, { key, body });
+    if (known) return known;
+    return (await exceedsQuota(db, tenant.id, bytes)) ? { status: 'quota', seq: 0, count: 0, at: '' } : undefined;
+  });
+
+/** Whether the database surely refused. After a lost connection or a timeout of ours the commit may still come, and needs its bytes. */
+function wroteNothing(error: unknown): boolean {
+  const code = String((error as { code?: unknown }).code);
+  return code === 'write_queue_full' || code === 'pool_saturated' || /^(?!08|57P)\d[0-9A-Z]{4}$/.test(code);
+}

@@ -1,0 +1,105 @@
+import { commitWithArtifacts, sha256Of } from '../../src/artifacts/index.ts';
+import { loadConfig } from '../../src/config.ts';
+import { type Unit, WriteQueueFull } from '../../src/db/commit.ts';
+import { type Database, openDatabase } from '../../src/db/index.ts';
+import type { Tenant } from '../../src/db/tenant.ts';
+import { newId } from '../../src/id.ts';
+import { createLogger } from '../../src/log.ts';
+import { daemonDatabase } from '../support/database.ts';
+
+let given: Awaited<ReturnType<typeof daemonDatabase>>;
+let database: Database;
+beforeAll(async () => {
+  given = await daemonDatabase();
+  database = await openDatabase(loadConfig(given.env), createLogger('silent'));
+});
+afterAll(async () => {
+  await database.close();
+  await given.release();
+});
+
+/** A tenant that counts its transactions that write. */
+async function newTenant(max_bytes: number | null = null) {
+  const tenant = database.tenants(newId('t'));
+  await tenant.write(async (db) => {
+    await db.run('insert into tenants (tenant_id) values ($1)', [tenant.id]);
+    await db.run('insert into tenant_clocks (tenant_id, max_bytes) values ($1, $2)', [tenant.id, max_bytes]);
+  });
+  const counted = { writes: 0 };
+  const write: Tenant['write'] = (work) => {
+    counted.writes += 1;
+    return tenant.write(work);
+  };
+  return { tenant: { ...tenant, write }, counted };
+}
+
+const hash = (text: string) => sha256Of(Buffer.from(text)).toString('hex');
+const bytes = Buffer.from('some bytes');
+const place = { channel: 'private', sensitivity: 'none', user_id: 'alice' };
+
+function store(tenant: Tenant, body = 'body', key: string | null = 'key') {
+  const artifact_id = newId('art');
+  const event = {
+    event_id: newId('evt'),
+    session_id: 's',
+    actor_type: 'human',
+    actor_id: 'alice',
+    kind: 'artifact',
+    content: {},
+  };
+  const unit: Unit = {
+    key: key && hash(key),
+    body: key && hash(body),
+    bytes: bytes.length,
+    events: [{ ...event, ...place, tags: [], refs: [], metadata: {}, artifact_id, chunks: [] }],
+  };
+  return commitWithArtifacts(tenant, [{ artifact_id, media_type: 'text/plain', bytes, sha256: sha256Of(bytes), ...place }], unit);
+}
+
+const stored = async (tenant: Tenant) => {
+  const row = await tenant.read((db) =>
+    db.row<{ kept: number; unnamed: number }>(
+      'select count(*) as kept, count(*) filter (where event_id is null) as unnamed from artifacts where tenant_id = $1',
+      [tenant.id],
+    ),
+  );
+  return row!;
+};
+
+test('a retry and a key with another body are told before any bytes are stored', async () => {
+  const { tenant, counted } = await newTenant();
+  const first = await store(tenant);
+  expect(first.status).toBe('new');
+  const { writes } = counted;
+  expect(await store(tenant)).toEqual({ ...first, status: 'replay' });
+  expect((await store(tenant, 'another body')).status).toBe('conflict');
+  expect(counted.writes).toBe(writes);
+  expect(await stored(tenant)).toEqual({ kept: 1, unnamed: 0 });
+});
+
+test('a tenant without room is told before any bytes are stored', async () => {
+  const { tenant, counted } = await newTenant(2 * bytes.length);
+  for (const key of ['a', 'b']) expect((await store(tenant, 'body', key)).status).toBe('new');
+  const { writes } = counted;
+  expect((await store(tenant, 'body', 'c')).status).toBe('quota');
+  expect((await store(tenant, 'body', null)).status).toBe('quota');
+  expect(counted.writes).toBe(writes);
+});
+
+test('of equal requests that meet one stores its bytes, and the others’ are taken away', async () => {
+  const { tenant } = await newTenant();
+  const outcomes = await Promise.all([store(tenant), store(tenant), store(tenant)]);
+  expect(outcomes.map(({ status }) => status).sort()).toEqual(['new', 'replay', 'replay']);
+  expect(await stored(tenant)).toEqual({ kept: 1, unnamed: 0 });
+});
+
+test.each([
+  ['was refused', new WriteQueueFull(), 0],
+  ['was undone by the database', Object.assign(new Error('canceling statement'), { code: '57014' }), 0],
+  ['may still come', new Error('Query read timeout'), 1],
+  ['may have come before the connection was lost', Object.assign(new Error('read'), { code: 'EPIPE' }), 1],
+])('bytes of a commit that %s are kept only where an event could yet name them', async (_, error, unnamed) => {
+  const { tenant } = await newTenant();
+  await expect(store({ ...tenant, commit: () => Promise.reject(error) })).rejects.toBe(error);
+  expect(await stored(tenant)).toEqual({ kept: unnamed, unnamed });
+});
