@@ -118,6 +118,7 @@ const bySqlState: Record<string, (cause: unknown) => Problem> = {
   '57014': unavailable('The database took too long.'),
   57: unavailable('The database is restarting.'),
   53100: (cause) => new Problem('storage-full', 'The database has no space left; reading still works.', { ...retryLater, cause }),
+  58: unavailable('The database cannot reach its storage.'),
   53: unavailable('The database is out of resources.'),
   '08': unavailable('The database cannot be reached.'),
   '25006': unavailable('The database is read-only at the moment.'),
@@ -137,6 +138,8 @@ const connectionCodes = new Set([
   'ETIMEDOUT',
   'EAI_AGAIN',
   'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ECONNABORTED',
 ]);
 // pg gives its own failures no code.
 const connectionWords =

@@ -23,7 +23,10 @@ test.each([
   ['28P01', 'unavailable'],
   ['3D000', 'unavailable'],
   ['ECONNREFUSED', 'unavailable'],
+  ['58030', 'unavailable'],
   ['ECONNRESET', 'unavailable'],
+  ['ENETUNREACH', 'unavailable'],
+  ['ECONNABORTED', 'unavailable'],
   ['pool_saturated', 'unavailable'],
   ['write_queue_full', 'unavailable'],
   // what we did wrong ourselves is not the client's fault
