@@ -55,6 +55,14 @@ function expiresWithin(minter: Principal, expires_at: string | null): boolean {
   return expires_at !== null && Date.parse(expires_at) <= Date.parse(minter.expires_at);
 }
 
+/**
+ * Throws for a key: people, invites and resets outlive the channels, scopes and expiry that a key is bound to, so only someone
+ * who is logged in makes them.
+ */
+export function assertPerson({ kind }: Principal): void {
+  if (kind !== 'user') throw new Problem('forbidden', 'This needs someone who is logged in, not a key.');
+}
+
 /** Throws where someone would act on, or make, someone above themselves. */
 export function assertNotAbove(actor: Principal, role: Role): void {
   if (outranks(role, actor.role)) throw new Problem('forbidden', `The role "${role}" is above the credential's own.`);

@@ -1,6 +1,6 @@
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
-import { assertNotAbove } from './grants.ts';
+import { assertNotAbove, assertPerson } from './grants.ts';
 import { deleteInvite, insertInvite, listInvites } from './people_sql.ts';
 import { route } from './principal.ts';
 import { inviteBody, invitePage, inviteParams, listQuery, newInvite } from './schemas.ts';
@@ -19,6 +19,7 @@ export const inviteRoutes = () => [
     success: { status: 201, description: 'The invite; its secret is shown this once', schema: newInvite },
     problems: ['validation', 'forbidden', 'conflict'],
     handle: async ({ caller: { tenant, principal }, body }) => {
+      assertPerson(principal);
       assertNotAbove(principal, body.role);
       const secret = makeSecret('inv', tenant.id);
       const wanted = { ...body, username: body.username ?? null, created_by: principal.user_id };

@@ -1,7 +1,7 @@
 import type { Tenant } from '../db/tenant.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
-import { assertNotAbove } from './grants.ts';
+import { assertNotAbove, assertPerson } from './grants.ts';
 import type { Login } from './login.ts';
 import { endSessions, findEnabledUser, insertReset, listUsers, lockUser, updateUser } from './people_sql.ts';
 import { type Caller, type Role, route } from './principal.ts';
@@ -61,6 +61,7 @@ function changeUser(
   user_id: string,
   patch: { role?: Role | undefined; disabled?: boolean | undefined },
 ) {
+  assertPerson(principal);
   return tenant.write(async (db) => {
     const { user, owners } = await lockUser(db, tenant.id, user_id);
     if (!user) throw noUser();
@@ -76,6 +77,7 @@ function changeUser(
 }
 
 function makeReset({ tenant, principal }: Caller, user_id: string) {
+  assertPerson(principal);
   const secret = makeSecret('rst', tenant.id);
   return tenant.write(async (db) => {
     const { user } = await lockUser(db, tenant.id, user_id);

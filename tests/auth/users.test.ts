@@ -50,6 +50,34 @@ test('nobody acts on, makes or invites someone above themselves', async () => {
   expect((await patch(admin, member.user, { role: 'admin' })).status).toBe(200);
 });
 
+test('no key makes an invite or a reset or changes a user, whatever it may otherwise', async () => {
+  const owner = await makeOwner(call);
+  const member = await makeUser(call, owner, 'member', 'mia');
+  const wanted = { name: 'k', role: 'owner', scopes: ['read', 'write', 'admin'] };
+  const key = (await call('POST', '/auth/api-keys', { token: owner.token, body: wanted })).body.api_key;
+  expect((await call('GET', '/auth/users', { key })).status).toBe(200);
+  const path = `/auth/users/${member.user.user_id}`;
+  expect((await call('POST', '/auth/invites', { key, body: { role: 'reader' } })).status).toBe(403);
+  expect((await call('POST', `${path}/password-reset`, { key })).status).toBe(403);
+  expect((await call('PATCH', path, { key, body: { role: 'admin' } })).status).toBe(403);
+});
+
+test('an invite dies with its maker’s right to make it', async () => {
+  const owner = await makeOwner(call);
+  const admin = await makeUser(call, owner, 'admin', 'adam');
+  const { invite } = (await call('POST', '/auth/invites', { token: admin.token, body: { role: 'admin' } })).body;
+  const join = () =>
+    call('POST', '/auth/register', {
+      body: { username: 'nora', password: PASSWORD, tenant_id: owner.tenant_id, invite },
+    });
+  for (const change of [{ role: 'member' }, { role: 'admin', disabled: true }]) {
+    expect((await patch(owner, admin.user, change)).status).toBe(200);
+    expect((await join()).status).toBe(403);
+  }
+  await patch(owner, admin.user, { disabled: false });
+  expect((await join()).status).toBe(201);
+});
+
 test('another tenant’s user is not found', async () => {
   const owner = await makeOwner(call);
   const other = await makeOwner(call);
