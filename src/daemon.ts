@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
@@ -93,7 +94,12 @@ interface Service {
 
 /** Features and what they are given: plain arguments, nothing hidden. */
 export function createService(config: Config, database: Database, log: Logger): Service {
-  const auth = openAuth({ ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) }, database.tenants);
+  const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
+  const auth = openAuth(
+    { ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) },
+    database.tenants,
+    config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
+  );
   const erasures = startErasures(database.tenants, log);
   const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts], log);
   const limits = createLimits(config, database.pool, log);
@@ -121,7 +127,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     authorize,
     admit: limits.admit,
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
-    addressOf: (req) => addressOf(req, config.TRUST_PROXY_HOPS),
+    addressOf: addressFrom,
     finished: metrics.finished,
     body: {
       maxBytes: config.MAX_BODY_BYTES,

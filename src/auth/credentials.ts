@@ -3,30 +3,31 @@ import type { IncomingMessage } from 'node:http';
 import type { Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { scopesWithin } from './grants.ts';
+import type { KeyGuard } from './key_guard.ts';
 import type { Caller, Principal } from './principal.ts';
-import { looksLikeKey, readSecret } from './secrets.ts';
+import { looksLikeKey, readSecret, type Secret } from './secrets.ts';
 import { type KeyState, readKeyState, readSessionState, type SessionState } from './sql.ts';
 import { openStateCache, type StateCache } from './state_cache.ts';
 import type { Claims, Tokens } from './tokens.ts';
 
 /** Knows who is behind a request. What it believes of a credential is at most `ttl_ms` old. */
 export interface Credentials {
-  identify(req: Pick<IncomingMessage, 'headers' | 'headersDistinct'>): Promise<Caller>;
+  identify(req: IncomingMessage): Promise<Caller>;
   /** A change made here takes effect here at once. */
   forget(tenant_id: string): void;
 }
 
-export function openCredentials(tenants: Tenants, tokens: Tokens, ttl_ms: number): Credentials {
+export function openCredentials(tenants: Tenants, tokens: Tokens, ttl_ms: number, guard: KeyGuard): Credentials {
   const sessions = openStateCache<SessionState>(ttl_ms);
   const keys = openStateCache<KeyState>(ttl_ms);
-  const identifyText = async (text: string): Promise<Principal | undefined> => {
-    if (looksLikeKey(text)) return identifyKey(tenants, keys, text);
+  const identifyText = async (req: IncomingMessage, text: string): Promise<Principal | undefined> => {
+    if (looksLikeKey(text)) return identifyKey(keys, text, (key) => guard(req, () => readKeyState(tenants(key.tenant_id), key)));
     const claims = tokens.verify(text);
     return claims && identifySession(tenants, sessions, claims);
   };
   return {
     identify: async (req) => {
-      const principal = await identifyText(credentialOf(req));
+      const principal = await identifyText(req, credentialOf(req));
       if (!principal || isOver(principal.expires_at)) throw unauthenticated('The credential is not valid, or no longer.');
       return { principal, tenant: tenants(principal.tenant_id) };
     },
@@ -67,10 +68,14 @@ async function identifySession(
   };
 }
 
-async function identifyKey(tenants: Tenants, cache: StateCache<KeyState>, text: string): Promise<Principal | undefined> {
+async function identifyKey(
+  cache: StateCache<KeyState>,
+  text: string,
+  look: (key: Secret) => Promise<KeyState | undefined>,
+): Promise<Principal | undefined> {
   const key = readSecret('key', text);
   if (!key) return undefined;
-  const state = await cache.get(`${key.tenant_id}.${key.id}`, () => readKeyState(tenants(key.tenant_id), key));
+  const state = await cache.get(`${key.tenant_id}.${key.id}`, () => look(key));
   if (!state || !timingSafeEqual(state.secret_hash, key.hash)) return undefined;
   return {
     tenant_id: key.tenant_id,

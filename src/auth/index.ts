@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Tenants } from '../db/tenant.ts';
 import type { Route } from '../http/route.ts';
+import { openKeyGuard } from './key_guard.ts';
 import { type AuthSettings, openLogin } from './login.ts';
 import type { Caller } from './principal.ts';
 import { authRoutes } from './routes.ts';
@@ -19,8 +20,9 @@ export interface Auth {
   routes: Route<Caller>[];
 }
 
-export function openAuth(settings: AuthSettings, tenants: Tenants): Auth {
-  const login = openLogin(settings, tenants);
+/** `addressOf`: whose unknown keys are counted; without it nothing is. */
+export function openAuth(settings: AuthSettings, tenants: Tenants, addressOf?: (req: IncomingMessage) => string): Auth {
+  const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf));
   const { identify, forget } = login.credentials;
   return { identify, forget, routes: authRoutes(login) as Route<Caller>[] };
 }

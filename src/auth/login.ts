@@ -4,6 +4,7 @@ import type { Tenant, Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { type Credentials, openCredentials, unauthenticated } from './credentials.ts';
+import { unguarded } from './key_guard.ts';
 import { type Hasher, openHasher, requirePassword } from './passwords.ts';
 import type { Role } from './principal.ts';
 import { makeSecret, readSecret, type Secret, successor } from './secrets.ts';
@@ -48,7 +49,7 @@ export interface Login {
   settings: AuthSettings;
 }
 
-export function openLogin(settings: AuthSettings, tenants: Tenants): Login {
+export function openLogin(settings: AuthSettings, tenants: Tenants, guard = unguarded): Login {
   const tokens = openTokens({
     active: settings.JWT_SECRET,
     next: settings.JWT_SECRET_NEXT,
@@ -61,7 +62,7 @@ export function openLogin(settings: AuthSettings, tenants: Tenants): Login {
     tenants,
     tokens,
     hasher: openHasher(settings.BCRYPT_COST, settings.BCRYPT_CONCURRENCY, settings.BCRYPT_QUEUE),
-    credentials: openCredentials(tenants, tokens, settings.CREDENTIAL_TTL_MS),
+    credentials: openCredentials(tenants, tokens, settings.CREDENTIAL_TTL_MS, guard),
     settings,
   };
 }

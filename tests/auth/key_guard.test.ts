@@ -1,0 +1,63 @@
+import type { IncomingMessage } from 'node:http';
+import { MAX_FAILED_KEYS, openKeyGuard } from '../../src/auth/key_guard.ts';
+import { makeSecret } from '../../src/auth/secrets.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { type Call, clientOf, makeOwner, someTenant } from './client.ts';
+
+let daemon: TestDaemon;
+let call: Call;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ RATE_LIMIT_ENABLED: 'true', TRUST_PROXY_HOPS: '1', REDIS_URL: '' });
+  call = clientOf(daemon.url);
+});
+afterAll(() => daemon.stop());
+
+const asked = (from: string, key: string, path = '/auth/me') => call('GET', path, { key, headers: { 'x-forwarded-for': from } });
+const madeUp = () => makeSecret('key', someTenant()).text;
+
+test('made-up keys are looked up 60 times a minute and refused after that, at their address only', async () => {
+  const owner = await makeOwner(call);
+  const [known, fresh] = await Promise.all(
+    ['a', 'b'].map(
+      async (name) =>
+        (await call('POST', '/auth/api-keys', { token: owner.token, body: { name, role: 'member', scopes: ['read'] } })).body
+          .api_key,
+    ),
+  );
+  expect((await asked('192.0.2.1', known)).status).toBe(200);
+  const statuses: number[] = [];
+  for (let i = 0; i < MAX_FAILED_KEYS + 20; i += 1)
+    statuses.push((await asked('192.0.2.1', madeUp(), i % 2 ? '/auth/me' : '/v1/events')).status);
+  expect(statuses).toEqual([...Array(MAX_FAILED_KEYS).fill(401), ...Array(20).fill(429)]);
+  const { headers } = await asked('192.0.2.1', madeUp());
+  expect(Number(headers.get('retry-after'))).toBeGreaterThan(1);
+  // neither who is known already nor who logged in pays for it
+  expect((await asked('192.0.2.1', known)).status).toBe(200);
+  const withToken = { token: owner.token, headers: { 'x-forwarded-for': '192.0.2.1' } };
+  expect((await call('GET', '/auth/me', withToken)).status).toBe(200);
+  expect((await asked('192.0.2.1', fresh)).status).toBe(429);
+  expect((await asked('192.0.2.2', fresh)).status).toBe(200);
+  const health = await asked('192.0.2.1', madeUp(), '/health');
+  expect([health.status, health.body.authenticated]).toEqual([200, false]);
+});
+
+test('a thousand at once ask the database for a few', async () => {
+  const guard = openKeyGuard(() => '192.0.2.3');
+  let looks = 0;
+  const look = async () => {
+    looks += 1;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    return undefined;
+  };
+  const tries = () => Array.from({ length: 1000 }, () => guard({} as IncomingMessage, look));
+  const results = await Promise.allSettled(tries());
+  expect(looks).toBeLessThanOrEqual(200);
+  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(looks);
+  await Promise.allSettled(tries());
+  expect(looks).toBeLessThanOrEqual(200);
+});
+
+test('good keys are never too many', async () => {
+  const guard = openKeyGuard(() => '192.0.2.4');
+  for (let i = 0; i < 1000; i += 1) expect(await guard({} as IncomingMessage, async () => i + 1)).toBe(i + 1);
+});
