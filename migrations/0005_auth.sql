@@ -168,9 +168,6 @@ declare
   v_wait numeric;
 begin
   perform enter_tenant(p_tenant);
-  -- The sweep: every attempt adds two rows at most and takes away up to eight that are over.
-  delete from login_failures where key_hash in (
-    select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
   select extract(epoch from max(f.blocked_until) - clock_timestamp()) into v_wait
   from login_failures f where f.key_hash in (p_account, p_address);
   if coalesce(v_wait, 0) <= 0 and count_failure(p_account, p_free_account) and count_failure(p_address, p_free_address) then
@@ -182,6 +179,10 @@ begin
   else
     return query select greatest(1, ceil(coalesce(v_wait, 1)))::int, null::text, null::text, null::text;
   end if;
+  -- The sweep: every attempt adds two rows at most and takes away up to eight that are over. After counting, which locks the
+  -- account's row and then the address's: a sweep that held the address's already would meet another attempt halfway.
+  delete from login_failures where key_hash in (
+    select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
 
 -- The right password ends the account's back-off from that address and takes back what the address was charged.
