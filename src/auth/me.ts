@@ -86,11 +86,14 @@ async function changeOwnPassword(
   requirePassword(body.new_password, username, 'new_password');
   const given = { username, password: body.current_password };
   // Counted like a log-in, or a stolen access token could try passwords without end.
-  const { attempt, keys } = await proveSelf(login, tenant, given, address, wrongPassword);
-  const hash = await login.hasher.hash(body.new_password);
+  const { attempt, keys, hash } = await login.hasher.inPlace(async (place) => ({
+    ...(await proveSelf(place, tenant, given, address, wrongPassword)),
+    hash: await place.hash(body.new_password),
+  }));
   await tenant.write(async (db) => {
-    await forgive(db, keys);
+    // the user before the failures, as a log-in locks them
     if (!(await changePassword(db, tenant.id, user_id, attempt.password_hash!, hash))) throw wrongPassword();
+    await forgive(db, keys);
     await endSessions(db, tenant.id, user_id, session_id);
   });
   login.credentials.forget(tenant.id);

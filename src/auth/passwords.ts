@@ -30,42 +30,56 @@ export function requirePassword(password: string, username: string, field: strin
     throw new Problem('validation', `The password needs to be ${fault}.`, { errors: [{ pointer: `#/${field}`, detail: fault }] });
 }
 
-export interface Hasher {
-  /** Throws `unavailable` where too many wait: asked before an attempt is counted. */
-  assertRoom(): void;
+/** Room for one attempt's hashes, one after the other. */
+export interface Place {
   hash(password: string): Promise<string>;
   /** Takes the time of a comparison without a hash too, so that an unknown user is not told from a wrong password. */
   verify(password: string, hash: string | null): Promise<boolean>;
+}
+
+export interface Hasher {
+  /** Keeps a place for all of the work, or throws `unavailable` before any of it: what is shed has not been counted. */
+  inPlace<T>(work: (place: Place) => Promise<T>): Promise<T>;
+  hash(password: string): Promise<string>;
   /** Made with less work than is asked for now. */
   outdated(hash: string): boolean;
 }
 
 /** At most `concurrency` hashes at once: more would hold libuv's threads and with them every other request. */
 export function openHasher(cost: number, concurrency: number, queue: number): Hasher {
-  const { turn, assertRoom } = limiter(concurrency, queue);
+  const { turn, inPlace } = limiter(concurrency, queue);
   // A real hash of the real cost: comparing with a malformed one returns 2000 times faster.
   const dummy = bcrypt.hash(randomBytes(32).toString('base64url'), cost);
-  return {
-    assertRoom,
+  const place: Place = {
     hash: (password) => turn(() => bcrypt.hash(normal(password), cost)),
     verify: (password, hash) =>
       turn(async () => {
         const matches = await bcrypt.compare(normal(password), hash ?? (await dummy));
         return matches && hash !== null && Buffer.byteLength(normal(password)) <= MAX_BYTES;
       }),
+  };
+  return {
+    inPlace: (work) => inPlace(() => work(place)),
+    hash: (password) => inPlace(() => place.hash(password)),
     outdated: (hash) => bcrypt.getRounds(hash) < cost,
   };
 }
 
 function limiter(concurrency: number, queue: number) {
+  let taken = 0;
   let running = 0;
   const waiting: (() => void)[] = [];
-  const assertRoom = () => {
-    if (running >= concurrency && waiting.length >= queue)
+  const inPlace = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (taken >= concurrency + queue)
       throw new Problem('unavailable', 'Too many passwords are being checked.', { headers: { 'Retry-After': '2' } });
+    taken += 1;
+    try {
+      return await work();
+    } finally {
+      taken -= 1;
+    }
   };
   const turn = async <T>(work: () => Promise<T>): Promise<T> => {
-    assertRoom();
     if (running >= concurrency) await new Promise<void>((resolve) => waiting.push(resolve));
     else running += 1;
     try {
@@ -77,5 +91,5 @@ function limiter(concurrency: number, queue: number) {
       else running -= 1;
     }
   };
-  return { turn, assertRoom };
+  return { turn, inPlace };
 }

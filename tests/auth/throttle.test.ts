@@ -1,5 +1,7 @@
+import { Client } from 'pg';
 import { FREE_PER_ACCOUNT, FREE_PER_ADDRESS, networkOf, throttleKeys } from '../../src/auth/throttle.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { workerDatabase } from '../support/database.ts';
 import { type Call, clientOf, makeOwner, PASSWORD, someTenant } from './client.ts';
 
 let daemon: TestDaemon;
@@ -55,6 +57,46 @@ test('users and tenants that do not exist are counted the same', async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => guess(from, tenant, i, username)));
     expect(statusesOf(answers)).toEqual([...Array(FREE_PER_ACCOUNT).fill(401), ...Array(20 - FREE_PER_ACCOUNT).fill(429)]);
   }
+});
+
+test('a name that only the database would fold to the user’s is nobody’s, and is counted', async () => {
+  const { tenant_id } = await makeOwner(call, undefined, 'kim');
+  // U+212A KELVIN SIGN, whose lower case is k
+  const answers = await Promise.all(Array.from({ length: 20 }, () => attempt('192.0.2.9', tenant_id, PASSWORD, '\u212aim')));
+  expect(statusesOf(answers)).toEqual([...Array(FREE_PER_ACCOUNT).fill(401), ...Array(20 - FREE_PER_ACCOUNT).fill(429)]);
+  expect((await attempt('198.51.100.9', tenant_id, PASSWORD, 'KIM')).status).toBe(200);
+});
+
+test('log-ins that are shed for want of a place are not counted', async () => {
+  const busy = await startTestDaemon({ TRUST_PROXY_HOPS: '1', BCRYPT_CONCURRENCY: '1', BCRYPT_QUEUE: '1', BCRYPT_COST: '8' });
+  const ask = clientOf(busy.url);
+  const { tenant_id } = await makeOwner(ask);
+  const guesses = Array.from({ length: FREE_PER_ACCOUNT + 20 }, (_, i) =>
+    ask('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: `guess-number-${i}` } }),
+  );
+  const statuses = statusesOf(await Promise.all(guesses));
+  expect(statuses).not.toContain(429);
+  expect(statuses.filter((status) => status === 503).length).toBeGreaterThan(FREE_PER_ACCOUNT);
+  expect((await ask('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: PASSWORD } })).status).toBe(200);
+  await busy.stop();
+});
+
+test('an attempt whose address is due to be swept does not wait in a circle with another of the account', async () => {
+  const { connection, embedded } = await workerDatabase();
+  if (embedded) return; // one session
+  const [one, other] = [new Client(connection), new Client(connection)];
+  await Promise.all([one.connect(), other.connect()]);
+  const { account, address } = throttleKeys(someTenant(), 'olga', '192.0.2.10');
+  const over = `insert into login_failures (key_hash, failures, expires_at) values ($1, 1, now() - interval '1 day')`;
+  for (const key of [account, address]) await one.query(over, [key]);
+  await other.query('begin');
+  await other.query('select count_failure($1, 10)', [account]);
+  const waiting = one.query('select wait_s from begin_login($1, $2, $3, $4, 10, 100)', ['t', 'olga', account, address]);
+  await sleep(100);
+  await other.query('select count_failure($1, 100)', [address]);
+  await other.query('commit');
+  expect((await waiting).rows).toEqual([{ wait_s: 0 }]);
+  await Promise.all([one.end(), other.end()]);
 });
 
 test('an address that tries many accounts backs off too, and the others do not', async () => {
