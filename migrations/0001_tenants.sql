@@ -82,18 +82,23 @@ grant select (tenant_id, last_seq) on tenant_clocks to agent_memory_overseer;
 create policy overseer_reads on tenants for select to agent_memory_overseer using (true);
 create policy overseer_reads on tenant_clocks for select to agent_memory_overseer using (true);
 
--- Definer functions belong to a role that owns nothing else; creating in the schema is granted only while they are made.
+-- Definer functions belong to a role that owns nothing else; creating in the schema is granted only while they are made. Only the
+-- serving role may call them, and who migrates, as a member of the role that owns them.
 grant create on schema public to agent_memory_overseer;
 
 create function list_tenants(p_after text, p_limit int) returns table (tenant_id text, state text)
-language sql stable security definer set search_path = pg_catalog, public
+language sql stable security definer set search_path = pg_catalog, public, pg_temp
 as $$ select t.tenant_id, t.state from public.tenants t where t.tenant_id > p_after order by t.tenant_id limit p_limit $$;
+revoke execute on function list_tenants(text, int) from public;
+grant execute on function list_tenants(text, int) to agent_memory_app;
 alter function list_tenants(text, int) owner to agent_memory_overseer;
 
 -- Where the logs of the followed tenants stand, in one statement however many there are.
 create function read_clocks(p_tenants text[]) returns table (tenant_id text, last_seq bigint)
-language sql stable security definer set search_path = pg_catalog, public
+language sql stable security definer set search_path = pg_catalog, public, pg_temp
 as $$ select c.tenant_id, c.last_seq from public.tenant_clocks c where c.tenant_id = any (p_tenants) $$;
+revoke execute on function read_clocks(text[]) from public;
+grant execute on function read_clocks(text[]) to agent_memory_app;
 alter function read_clocks(text[]) owner to agent_memory_overseer;
 
 revoke create on schema public from agent_memory_overseer;

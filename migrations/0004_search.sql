@@ -73,7 +73,7 @@ return coalesce(
 create function survey_chunks(p_scope jsonb, p_terms tsquery[])
 returns table (scale float8, sampled int, seqs json, masks json)
 language plpgsql stable security definer
-set search_path = pg_catalog, public set plan_cache_mode = force_custom_plan set jit = off
+set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off
 as $$
 declare
   v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
@@ -107,6 +107,8 @@ begin
     from stretch s $q$, chunk_condition(p_scope), mask_expression(cardinality(p_terms)))
   using p_scope, p_terms, v_last, v_width;
 end $$;
+revoke execute on function survey_chunks(jsonb, tsquery[]) from public;
+grant execute on function survey_chunks(jsonb, tsquery[]) to agent_memory_app;
 alter function survey_chunks(jsonb, tsquery[]) owner to agent_memory_searcher;
 
 -- The keys of the scope itself. Without any, the tenant's.
@@ -134,7 +136,7 @@ return case when p_scope -> 'channels' ? 'private' and p_scope -> 'subjects' = '
 create function pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb)
 returns table (seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
 language plpgsql stable security definer
-set search_path = pg_catalog, public set plan_cache_mode = force_custom_plan set jit = off set enable_seqscan = off
+set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_place constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
@@ -219,6 +221,8 @@ begin
     -- the keys of stretches name the tenant already
     case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then scope_places(p_scope) end;
 end $$;
+revoke execute on function pool_chunks(jsonb, tsquery[], jsonb) from public;
+grant execute on function pool_chunks(jsonb, tsquery[], jsonb) to agent_memory_app;
 alter function pool_chunks(jsonb, tsquery[], jsonb) owner to agent_memory_searcher;
 revoke create on schema public from agent_memory_searcher;
 

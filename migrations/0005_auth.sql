@@ -511,7 +511,7 @@ select let_erase(p.polrelid) from pg_policy p where p.polname = 'tenant_wall';
 -- Deletes for at most p_ms of the bound tenant's rows and returns whether any table still has some. Clocks first: then nothing can
 -- be written any more. Values outside the row (artifacts) go a few at a time, or one batch would delete gigabytes.
 create function erase_rows(p_ms int) returns boolean
-language plpgsql security definer set search_path = pg_catalog, public
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 declare
   v_end timestamptz := clock_timestamp() + interval '1 millisecond' * p_ms;
@@ -522,8 +522,8 @@ begin
   for v_table in
     select
       c.oid::regclass as name,
-      case when exists (select from pg_attribute a where a.attrelid = c.oid and a.attstorage = 'e') then 4 else 500 end as batch
-    from pg_policy p join pg_class c on c.oid = p.polrelid
+      case when exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attstorage = 'e') then 4 else 500 end as batch
+    from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid
     where p.polname = 'eraser_deletes' and c.relname <> 'tenants'
     order by c.relname <> 'tenant_clocks', c.relname
   loop
@@ -541,14 +541,18 @@ begin
 end $$;
 
 create function erase_tenant_row(p_after_s int) returns boolean
-language sql security definer set search_path = pg_catalog, public
+language sql security definer set search_path = pg_catalog, public, pg_temp
 as $$
   with gone as (
-    delete from tenants
+    delete from public.tenants
     where tenant_id = current_tenant() and state = 'deleting' and deleting_since < now() - interval '1 second' * p_after_s
     returning 1)
   select exists (select from gone)
 $$;
+revoke execute on function erase_rows(int) from public;
+grant execute on function erase_rows(int) to agent_memory_app;
+revoke execute on function erase_tenant_row(int) from public;
+grant execute on function erase_tenant_row(int) to agent_memory_app;
 grant create on schema public to agent_memory_eraser;
 alter function erase_rows(int) owner to agent_memory_eraser;
 alter function erase_tenant_row(int) owner to agent_memory_eraser;

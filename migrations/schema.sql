@@ -67,9 +67,6 @@ declare
   v_wait numeric;
 begin
   perform enter_tenant(p_tenant);
-  -- The sweep: every attempt adds two rows at most and takes away up to eight that are over.
-  delete from login_failures where key_hash in (
-    select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
   select extract(epoch from max(f.blocked_until) - clock_timestamp()) into v_wait
   from login_failures f where f.key_hash in (p_account, p_address);
   if coalesce(v_wait, 0) <= 0 and count_failure(p_account, p_free_account) and count_failure(p_address, p_free_address) then
@@ -81,6 +78,10 @@ begin
   else
     return query select greatest(1, ceil(coalesce(v_wait, 1)))::int, null::text, null::text, null::text;
   end if;
+  -- The sweep: every attempt adds two rows at most and takes away up to eight that are over. After counting, which locks the
+  -- account's row and then the address's: a sweep that held the address's already would meet another attempt halfway.
+  delete from login_failures where key_hash in (
+    select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
 
 -- Name: chunk_condition(jsonb); Type: FUNCTION; Schema: public
@@ -283,7 +284,7 @@ end $$;
 
 CREATE FUNCTION public.erase_rows(p_ms integer) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
   v_end timestamptz := clock_timestamp() + interval '1 millisecond' * p_ms;
@@ -294,8 +295,8 @@ begin
   for v_table in
     select
       c.oid::regclass as name,
-      case when exists (select from pg_attribute a where a.attrelid = c.oid and a.attstorage = 'e') then 4 else 500 end as batch
-    from pg_policy p join pg_class c on c.oid = p.polrelid
+      case when exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attstorage = 'e') then 4 else 500 end as batch
+    from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid
     where p.polname = 'eraser_deletes' and c.relname <> 'tenants'
     order by c.relname <> 'tenant_clocks', c.relname
   loop
@@ -333,10 +334,10 @@ end $$;
 
 CREATE FUNCTION public.erase_tenant_row(p_after_s integer) RETURNS boolean
     LANGUAGE sql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
   with gone as (
-    delete from tenants
+    delete from public.tenants
     where tenant_id = current_tenant() and state = 'deleting' and deleting_since < now() - interval '1 second' * p_after_s
     returning 1)
   select exists (select from gone)
@@ -475,7 +476,7 @@ end $$;
 
 CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$ select t.tenant_id, t.state from public.tenants t where t.tenant_id > p_after order by t.tenant_id limit p_limit $$;
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
@@ -549,7 +550,7 @@ end $$;
 
 CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
@@ -644,7 +645,7 @@ ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb
 
 CREATE FUNCTION public.read_clocks(p_tenants text[]) RETURNS TABLE(tenant_id text, last_seq bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$ select c.tenant_id, c.last_seq from public.tenant_clocks c where c.tenant_id = any (p_tenants) $$;
 
 ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overseer;
@@ -951,7 +952,7 @@ end $$;
 
 CREATE FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) RETURNS TABLE(scale double precision, sampled integer, seqs json, masks json)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
     SET jit TO 'off'
     AS $_$
@@ -1730,6 +1731,16 @@ GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
 
+-- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.erase_rows(p_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
+
+-- Name: FUNCTION erase_tenant_row(p_after_s integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
+
 -- Name: TABLE invites; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
@@ -1738,6 +1749,21 @@ GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
+
+-- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
+
+-- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) TO agent_memory_app;
+
+-- Name: FUNCTION read_clocks(p_tenants text[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.read_clocks(p_tenants text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
 
 -- Name: TABLE events; Type: ACL; Schema: public
 
@@ -1767,6 +1793,11 @@ GRANT SELECT(user_id) ON TABLE public.events TO agent_memory_searcher;
 -- Name: COLUMN events.sensitivity; Type: ACL; Schema: public
 
 GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms tsquery[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO agent_memory_app;
 
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 

@@ -173,6 +173,33 @@ test('every security definer function sets its search path and belongs to a role
   expect((await names(definers)).length).toBeGreaterThan(0);
 });
 
+test('temporary tables come last in the search path of every security definer function', async () => {
+  expect(
+    await names(`
+      select p.proname as name from pg_proc p
+      where p.prosecdef and p.pronamespace = 'public'::regnamespace
+        and not coalesce(p.proconfig @> array['search_path=pg_catalog, public, pg_temp'], false)`),
+  ).toEqual([]);
+});
+
+test('only the serving role and the members of its owner may call a security definer function', async () => {
+  const callers = await names(
+    `select distinct coalesce(nullif(acl.grantee, 0)::regrole::text, 'public') || ' calls ' || p.proname as name
+     from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl
+     where p.prosecdef and p.pronamespace = 'public'::regnamespace
+       and acl.grantee not in (p.proowner, $1::regrole::oid)`,
+    [SERVING_ROLE],
+  );
+  expect(callers).toEqual([]);
+  const refused = await names(
+    `select r || ' cannot call ' || p.proname as name
+     from pg_proc p cross join (values ($1), (current_user)) roles (r)
+     where p.prosecdef and p.pronamespace = 'public'::regnamespace and not has_function_privilege(r, p.oid, 'execute')`,
+    [SERVING_ROLE],
+  );
+  expect(refused).toEqual([]);
+});
+
 test('roles that own definer functions may create nothing and own no table', async () => {
   const owners = `select distinct p.proowner from pg_proc p where p.prosecdef and p.pronamespace = 'public'::regnamespace`;
   expect(
