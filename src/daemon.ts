@@ -148,7 +148,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...eventRoutes(follow, config.MAX_ARTIFACT_BYTES),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...searchRoutes,
-    ...contextRoutes,
+    ...contextRoutes(config.TOKENIZER),
   ] as Route<Caller>[];
   const stop = async () => {
     await erasures.stop();

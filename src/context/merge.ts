@@ -2,19 +2,27 @@
 
 type Table = readonly (string | readonly number[])[];
 
-let ranks: Map<string, number> | undefined;
-let longest = 0;
+interface Ranks {
+  rankOf: Map<string, number>;
+  /** Bytes of the longest token. */
+  longest: number;
+}
+const made = new WeakMap<Table, Ranks>();
 
 /** Ranks by bytes (as Latin-1 text). Made only when a long piece is met, which ordinary text has none of. */
-function ranksOf(table: Table): Map<string, number> {
-  if (ranks) return ranks;
-  ranks = new Map();
+function ranksOf(table: Table): Ranks {
+  const known = made.get(table);
+  if (known) return known;
+  const rankOf = new Map<string, number>();
+  let longest = 0;
   for (const [rank, token] of table.entries()) {
     if (token === undefined) continue;
     const bytes = (typeof token === 'string' ? Buffer.from(token) : Buffer.from(token)).toString('latin1');
-    ranks.set(bytes, rank);
+    rankOf.set(bytes, rank);
     longest = Math.max(longest, bytes.length);
   }
+  const ranks = { rankOf, longest };
+  made.set(table, ranks);
   return ranks;
 }
 
@@ -24,7 +32,7 @@ const POSITIONS = 2 ** 26;
 export function mergedCount(piece: string, table: Table): number {
   const bytes = Buffer.from(piece).toString('latin1');
   const size = bytes.length;
-  const rankOf = ranksOf(table);
+  const { rankOf, longest } = ranksOf(table);
   const end = new Int32Array(size + 1).map((_, i) => i + 1);
   const before = new Int32Array(size + 1).map((_, i) => i - 1);
   const current = new Float64Array(size).fill(-1);

@@ -5,12 +5,12 @@ import { gather } from './gather.ts';
 import { type Omission, pack, renderSections } from './pack.ts';
 import { type ContextRequest, context, contextBody, contextQuery } from './schemas.ts';
 import { readLedger } from './sql.ts';
-import { loadTokenCounter } from './tokens.ts';
+import { type Encoding, loadTokenCounter } from './tokens.ts';
 
 /** How many of the best decisions are read beside the best passages. */
 const DECISIONS = 40;
 
-export const contextRoutes = [
+export const contextRoutes = (encoding: Encoding) => [
   route({
     method: 'POST',
     path: '/v1/context',
@@ -24,19 +24,19 @@ export const contextRoutes = [
     success: { status: 200, description: 'The bundle; nothing of it is stored', schema: context },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
     handle: async ({ caller, body, query }) => {
-      const { text, ...answer } = await build(caller, body);
+      const { text, ...answer } = await build(caller, body, encoding);
       return { body: query.render === 'text' ? { ...answer, text } : answer };
     },
   }),
 ];
 
-async function build(caller: Caller, request: ContextRequest) {
+async function build(caller: Caller, request: ContextRequest, encoding: Encoding) {
   const scope = scopeOf(caller, request);
   const found = /\S/u.test(request.query_text) ? await search(caller, request, scope) : undefined;
   const decisions = found?.hits.filter((hit) => hit.kind === 'decision').map(({ seq }) => seq) ?? [];
   const ledgerScope = found ? { ...scope, as_of_seq: found.as_of_seq } : scope;
   const ledger = await readLedger(caller.tenant, ledgerScope, request.session_id, [...new Set(decisions)]);
-  const countTokens = await loadTokenCounter();
+  const countTokens = await loadTokenCounter(encoding);
   const { candidates, superseded } = gather(ledger, found);
   const packed = pack(candidates, request.max_tokens, countTokens);
   const text = renderSections(packed.sections);

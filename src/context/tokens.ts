@@ -8,27 +8,37 @@ const LONGEST_SHORT_PIECE = 64;
 const maybeLong = /\S{65}|\s{65}/;
 const asText = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<string>() };
 
-let loading: Promise<CountTokens> | undefined;
+const split = { o200k_base: 'O200K_TOKEN_SPLIT_REGEX', cl100k_base: 'CL100K_TOKEN_SPLIT_REGEX' } as const;
+export type Encoding = keyof typeof split;
 
-export function loadTokenCounter(): Promise<CountTokens> {
-  loading ??= load();
-  return loading;
+const loading = new Map<Encoding, Promise<CountTokens>>();
+
+export function loadTokenCounter(name: Encoding): Promise<CountTokens> {
+  const known = loading.get(name) ?? load(name);
+  loading.set(name, known);
+  return known;
 }
 
-async function load(): Promise<CountTokens> {
-  const [encoding, { O200K_TOKEN_SPLIT_REGEX }, { default: table }, { mergedCount }] = await Promise.all([
-    import('gpt-tokenizer/encoding/o200k_base'),
+// Each named as a whole, so that the compiler knows their types.
+const libraries = {
+  o200k_base: () => Promise.all([import('gpt-tokenizer/encoding/o200k_base'), import('gpt-tokenizer/bpeRanks/o200k_base')]),
+  cl100k_base: () => Promise.all([import('gpt-tokenizer/encoding/cl100k_base'), import('gpt-tokenizer/bpeRanks/cl100k_base')]),
+};
+
+async function load(name: Encoding): Promise<CountTokens> {
+  const [[encoding, { default: table }], patterns, { mergedCount }] = await Promise.all([
+    libraries[name](),
     import('gpt-tokenizer/encodingParams/constants'),
-    import('gpt-tokenizer/bpeRanks/o200k_base'),
     import('./merge.ts'),
   ]);
+  const pieces = patterns[split[name]];
   // Merging never crosses a piece, so counting piece by piece is exact.
   const countPiece = (piece: string) =>
     piece.length <= LONGEST_SHORT_PIECE ? encoding.countTokens(piece, asText) : mergedCount(piece, table);
   return (text) => {
     if (!maybeLong.test(text)) return encoding.countTokens(text, asText);
     let count = 0;
-    for (const [piece] of text.matchAll(O200K_TOKEN_SPLIT_REGEX)) count += countPiece(piece);
+    for (const [piece] of text.matchAll(pieces)) count += countPiece(piece);
     return count;
   };
 }

@@ -4,7 +4,7 @@ import { type CountTokens, loadTokenCounter } from '../../src/context/tokens.ts'
 
 let countTokens: CountTokens;
 beforeAll(async () => {
-  countTokens = await loadTokenCounter();
+  countTokens = await loadTokenCounter('o200k_base');
 });
 
 const empty = (): Record<SectionName, Item[]> => Object.fromEntries(sectionNames.map((name) => [name, []])) as never;

@@ -1,14 +1,17 @@
 import fc from 'fast-check';
-import { countTokens as reference } from 'gpt-tokenizer/encoding/o200k_base';
-import { type CountTokens, loadTokenCounter } from '../../src/context/tokens.ts';
+import { countTokens as cl100k_base } from 'gpt-tokenizer/encoding/cl100k_base';
+import { countTokens as o200k_base } from 'gpt-tokenizer/encoding/o200k_base';
+import { loadTokenCounter } from '../../src/context/tokens.ts';
+import { message, newTenant } from '../support/client.ts';
+import { startTestDaemon } from '../support/daemon.ts';
 
-let countTokens: CountTokens;
-beforeAll(async () => {
-  countTokens = await loadTokenCounter();
-});
 const asText = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<string>() };
 
-test('counts are those of the encoding, for long runs as for prose', () => {
+test.each([
+  ['o200k_base', o200k_base],
+  ['cl100k_base', cl100k_base],
+] as const)('counts are those of %s, for long runs as for prose', async (name, reference) => {
+  const countTokens = await loadTokenCounter(name);
   const run = fc
     .tuple(fc.constantFrom('a', 'Zq', '漢', '😀', ' ', '\n', '=', '字か', '0', '\t ', 'é', '<|endoftext|>'), fc.nat(300))
     .map(([unit, times]) => unit.repeat(times));
@@ -21,7 +24,27 @@ test('counts are those of the encoding, for long runs as for prose', () => {
   );
 });
 
-test.each(['a', '漢', '😀', ' ', '='])('a million of %j are counted in seconds', (unit) => {
+test.each(['a', '漢', '😀', ' ', '='])('a million of %j are counted in seconds', async (unit) => {
+  const countTokens = await loadTokenCounter('o200k_base');
   expect(countTokens(unit.repeat(1_000_000))).toBeGreaterThan(1000);
   // the library alone takes minutes to hours: this ends before the test's own time limit
+});
+
+test('the encodings count differently, one beside the other', async () => {
+  const [wide, narrow] = await Promise.all([loadTokenCounter('o200k_base'), loadTokenCounter('cl100k_base')]);
+  const text = 'Привет, как дела? 漢字';
+  expect(narrow(text)).toBeGreaterThan(wide(text));
+});
+
+test('a bundle is counted in the encoding that TOKENIZER names', async () => {
+  const daemon = await startTestDaemon({ TOKENIZER: 'cl100k_base' });
+  const alice = await newTenant(daemon.url);
+  await alice.ask('POST', '/v1/events', { body: message('Привет, как дела? 漢字') });
+  const wanted = { session_id: 's1', channel: 'private', query_text: 'Привет', max_tokens: 2000 };
+  const { status, body } = await alice.ask('POST', '/v1/context?render=text', { body: wanted });
+  await daemon.stop();
+  expect(status).toBe(200);
+  expect(body.text).toContain('Привет');
+  expect(body.token_used).toBe(cl100k_base(body.text, asText));
+  expect(body.token_used).not.toBe(o200k_base(body.text, asText));
 });
