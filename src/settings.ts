@@ -186,7 +186,7 @@ export const settings = z.object({
   ),
   MAX_BATCH_TEXT_BYTES: setting(
     whole(MIB, 64 * MIB),
-    String(2 * MIB),
+    String(4 * MIB),
     'Limits',
     'most searchable text of one request; more is answered 413, because it would hold up the tenant’s other writes',
   ),
