@@ -107,9 +107,9 @@ test('POST /v1/events, with an event over 1 MiB beside its longest text, answers
 });
 
 test('POST /v1/events, with a batch of more searchable text than one transaction should write, answers 413 and stores nothing', async () => {
-  const events = Array.from({ length: 9 }, () => message('a line of prose. '.repeat(16_000)));
+  const events = Array.from({ length: 17 }, () => message('a line of prose. '.repeat(16_000)));
   const { status, body } = await record({ events });
-  expect([status, body.detail]).toEqual([413, expect.stringContaining('2097152')]);
+  expect([status, body.detail]).toEqual([413, expect.stringContaining('4194304')]);
   expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
 });
 

@@ -97,12 +97,17 @@ test('another tenant’s and another member’s private passages are not found, 
   expect((await alice.ask('GET', '/v1/chunks/chk_nothing')).status).toBe(404);
 });
 
+test('a query of nothing but spaces is refused with its pointer', async () => {
+  const alice = await newTenant(daemon.url);
+  const { status, body } = await alice.ask('POST', '/v1/search', { body: { query: ' \n ' } });
+  expect([status, body.errors[0].pointer]).toEqual([422, '#/query']);
+});
+
 test.each([
   ['only stop words', 'what was it that we did?'],
   ['ten thousand words', Array.from({ length: 10_000 }, (_, i) => `w${i}`).join(' ')],
   ['operators', `a & | ! (b <-> :* 'c' \\ "d" -e <2> ''`],
   ['markup and code', '<b>Array<string></b>; drop table chunks; -- $1 %s {}'],
-  ['nothing', ''],
   ['emoji and marks', '😀👍🏽 \u202e ﷽ ‮'],
   ['a very long word', 'x'.repeat(60_000)],
 ])('a query of %s gives an answer', async (_, query) => {
