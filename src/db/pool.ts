@@ -149,15 +149,12 @@ async function connect(pool: pg.Pool, attempts = pool.options.max === 1 ? RECONN
 }
 
 const refusedAtOnce = (error: unknown): boolean =>
-  (error as { code?: string }).code === 'ECONNRESET' || /terminated unexpectedly/.test((error as Error).message);
+  ['ECONNRESET', 'EPIPE'].includes((error as { code?: string }).code ?? '') ||
+  /terminated unexpectedly/.test((error as Error).message);
 
-/**
- * An error with an SQLSTATE and a severity came through a working connection; FATAL ones end it. A refusal of ours (it has a
- * status) says nothing of the connection, and where that is broken its transaction is still open.
- */
+/** An error with an SQLSTATE and a severity came through a working connection; FATAL ones end it. */
 function answeredByServer(error: unknown): boolean {
-  const { severity, code, status } = error as { severity?: string; code?: string; status?: number };
-  if (typeof status === 'number') return true;
+  const { severity, code } = error as { severity?: string; code?: string };
   if (severity === 'FATAL' || severity === 'PANIC') return false;
   return severity === 'ERROR' || (typeof code === 'string' && code.startsWith('AM'));
 }
