@@ -73,7 +73,7 @@ async function copy(client: Client, tenant: string, count: number): Promise<void
     const { rows } = await client.query<{ columns: string }>(
       `select string_agg(attname, ', ' order by attnum) as columns
       from pg_attribute
-      where attrelid = $1::regclass and attnum > 0 and not attisdropped and attname <> 'tenant_id'`,
+      where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = '' and attname <> 'tenant_id'`,
       [table],
     );
     const columns = rows[0]!.columns;
