@@ -39,6 +39,9 @@ export interface Omission {
 
 export interface Packed {
   sections: Section[];
+  /** The bundle as one string, and how many tokens exactly that is. */
+  text: string;
+  token_used: number;
   omissions: Omission[];
   deduplicated: number;
 }
@@ -72,9 +75,15 @@ export function pack(candidates: Record<SectionName, Item[]>, budget: number, co
   const sized = fresh.map(({ section, item, place }) => sizeOf(section, item, place, budget, countTokens));
   const taken = choose(sized, budget, countTokens);
   const sections = sectionsOf(taken);
-  while (countTokens(renderSections(sections)) > budget) dropLast(taken, sections);
+  let text = renderSections(sections);
+  let token_used = countTokens(text);
+  while (token_used > budget) {
+    dropLast(taken, sections);
+    text = renderSections(sections);
+    token_used = countTokens(text);
+  }
   const left = sized.filter((candidate) => !taken.has(candidate));
-  return { sections, omissions: omissionsOf(left, repeated, [...taken]), deduplicated: repeated.length };
+  return { sections, text, token_used, omissions: omissionsOf(left, repeated, [...taken]), deduplicated: repeated.length };
 }
 
 export const renderSections = (sections: Section[]): string =>

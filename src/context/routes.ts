@@ -2,7 +2,7 @@ import { type Caller, route, sightIn } from '../auth/index.ts';
 import { newId } from '../id.ts';
 import { type Found, find, MAX_FOUND, type Scope, scoring } from '../search/index.ts';
 import { gather } from './gather.ts';
-import { type Omission, pack, renderSections } from './pack.ts';
+import { type Omission, pack } from './pack.ts';
 import { type ContextRequest, context, contextBody, contextQuery } from './schemas.ts';
 import { readLedger } from './sql.ts';
 import { type Encoding, loadTokenCounter } from './tokens.ts';
@@ -39,13 +39,12 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
   const countTokens = await loadTokenCounter(encoding);
   const { candidates, superseded } = gather(ledger, found);
   const packed = pack(candidates, request.max_tokens, countTokens);
-  const text = renderSections(packed.sections);
   const replaced: Omission[] =
     superseded.length > 0 ? [{ reason: 'superseded', count: superseded.length, candidates: superseded }] : [];
   return {
     context_id: newId('ctx'),
     budget_tokens: request.max_tokens,
-    token_used: countTokens(text),
+    token_used: packed.token_used,
     degraded: ledger.partial_index ? ['partial_index'] : [],
     sections: packed.sections,
     omissions: [...packed.omissions, ...replaced],
@@ -59,7 +58,7 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
       scoring: found ? scoring : {},
       as_of_seq: ledger.as_of_seq,
     },
-    text,
+    text: packed.text,
   };
 }
 
