@@ -467,7 +467,7 @@ exception when duplicate_object or unique_violation then null;
 end $$;
 do $$
 begin
-  if not pg_has_role(current_user, 'agent_memory_eraser', 'member') then
+  if not pg_has_role(current_user, 'agent_memory_eraser', 'usage') then
     execute 'grant agent_memory_eraser to current_user';
   end if;
 end $$;
