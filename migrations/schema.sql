@@ -12,6 +12,15 @@ CREATE TYPE public.passage AS (
 	tsv tsvector
 );
 
+-- Name: unit_outcome; Type: TYPE; Schema: public
+
+CREATE TYPE public.unit_outcome AS (
+	status text,
+	outcome jsonb,
+	at timestamp with time zone,
+	memories text[]
+);
+
 -- Name: add_fitting(bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint) RETURNS bigint
@@ -84,6 +93,12 @@ begin
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
 
+-- Name: breadth(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
+
 -- Name: chunk_condition(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
@@ -98,9 +113,9 @@ CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text,
 
 -- Name: commit_units(text, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone)
+CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
 declare
   v_clock tenant_clocks;
   v_passages passage[];
@@ -108,6 +123,7 @@ declare
   v_asked timestamptz := clock_timestamp();
   -- of the commit: taken under the lock, so that it grows with seq
   v_now timestamptz;
+  v_outcomes unit_outcome[];
 begin
   perform enter_tenant(p_tenant);
   -- Words are half of the work and need no clock: found before it is locked, they do not hold up the tenant's other batches.
@@ -127,7 +143,6 @@ begin
   v_now := clock_timestamp();
   v_room := coalesce(v_clock.max_bytes - v_clock.stored_bytes, 1::bigint << 60);
 
-  return query
   with unit as materialized (
     select
       u.ord,
@@ -169,7 +184,8 @@ begin
   ),
   event as materialized (
     select
-      p.ord as unit, e.ord as place, p.seq + e.ord - 1 as seq, jsonb_array_length(e.doc -> 'chunks') as chunk_count, r.*
+      p.ord as unit, e.ord as place, p.seq + e.ord - 1 as seq, jsonb_array_length(e.doc -> 'chunks') as chunk_count, r.*,
+      case when e.doc ? 'memory' then validity(e.doc -> 'memory') end as valid
     from placed p
     cross join lateral jsonb_array_elements(p.doc -> 'events') with ordinality as e (doc, ord)
     cross join lateral jsonb_to_record(e.doc) as r (
@@ -191,10 +207,10 @@ begin
   indexed as (
     insert into chunks (
       tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
-      text, header, token_count, tsv, occurred_at)
+      text, header, token_count, tsv, occurred_at, valid)
     select
       p_tenant, e.seq, c.ordinal, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-      c.text, c.header, c.token_count, c.tsv, coalesce(e.occurred_at, v_asked)
+      c.text, c.header, c.token_count, c.tsv, coalesce(e.occurred_at, v_asked), e.valid
     from event e
     join unnest(v_passages) c on c.unit = e.unit and c.event = e.place
   ),
@@ -218,7 +234,7 @@ begin
     from (select coalesce(sum(n), 0) as n, coalesce(sum(bytes), 0) as bytes from placed where fresh) s
     where c.tenant_id = p_tenant and s.n > 0
   )
-  select
+  select array_agg(row(
     case
       when p.fresh then 'new'
       when p.known_outcome is not null then case when p.known_body = p.body_hash then 'replay' else 'conflict' end
@@ -228,10 +244,16 @@ begin
       else 'quota'
     end,
     coalesce(p.known_outcome, jsonb_build_object('seq', lead.seq, 'count', lead.n)),
-    coalesce(p.known_at, v_now)
-  from placed p join placed lead on lead.ord = p.leader
-  order by p.ord;
-end $$;
+    coalesce(p.known_at, v_now),
+    null)::unit_outcome order by p.ord)
+  into v_outcomes
+  from placed p join placed lead on lead.ord = p.leader;
+
+  if p_units @? '$[*].events[*].memory' then
+    v_outcomes := with_memories(p_tenant, p_units, v_outcomes);
+  end if;
+  return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
+end $_$;
 
 -- Name: count_failure(bytea, integer); Type: FUNCTION; Schema: public
 
@@ -251,6 +273,101 @@ begin
   where f.blocked_until is null or f.blocked_until <= clock_timestamp();
   return found;
 end $$;
+
+-- Name: tenants; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenants (
+    tenant_id text NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    language regconfig DEFAULT 'english'::regconfig NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleting_since timestamp with time zone,
+    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
+    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
+);
+
+ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
+
+-- Name: doing_agent(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.doing_agent(p_tenant text, p_task_status text, p_agent text) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (p_task_status = 'doing'::text) THEN (SELECT doing_agent.p_agent AS p_agent FROM public.tenants t WHERE ((t.tenant_id = doing_agent.p_tenant) AND ((t.settings ->> 'one_doing_per_agent'::text))::boolean)) ELSE NULL::text END;
+
+-- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_memory memories;
+begin
+  update memories m
+  set status = p_status, version = m.version + 1, last_seq = p_seq, doing_agent = null, updated_at = clock_timestamp()
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id and m.status = any (array['active', 'proposed'])
+    and (m.expires_at is null or m.expires_at > clock_timestamp())
+  returning * into v_memory;
+  if not found then
+    raise exception 'the memory is not active' using errcode = 'AM409';
+  end if;
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  values (p_tenant, p_memory_id, v_memory.version, p_seq, v_memory.content_seq, p_status);
+  perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+end $$;
+
+-- Name: chunks; Type: TABLE; Schema: public
+
+CREATE TABLE public.chunks (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    ordinal smallint NOT NULL,
+    event_id text NOT NULL,
+    kind text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    text text NOT NULL,
+    header text NOT NULL,
+    token_count integer NOT NULL,
+    tsv tsvector NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    until_seq bigint,
+    until_at timestamp with time zone,
+    valid tstzrange,
+    weight real,
+    blocked_in text[]
+)
+WITH (toast_tuple_target='8160');
+
+ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_versions; Type: TABLE; Schema: public
+
+CREATE TABLE public.memory_versions (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    content_seq bigint NOT NULL,
+    status text NOT NULL
+);
+
+ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
+
+-- Name: end_passages(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_passages(p_tenant text, p_memory_ids text[], p_seq bigint, p_at timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.chunks c SET until_seq = end_passages.p_seq, until_at = end_passages.p_at
+    FROM public.memory_versions v
+   WHERE ((v.tenant_id = end_passages.p_tenant) AND (v.memory_id = ANY (end_passages.p_memory_ids)) AND (v.seq < end_passages.p_seq) AND (c.tenant_id = end_passages.p_tenant) AND (c.seq = v.seq) AND (c.until_seq IS NULL));
+END;
 
 -- Name: end_session(text, text, bytea); Type: FUNCTION; Schema: public
 
@@ -502,6 +619,108 @@ begin
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
 end $$;
 
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_of(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.memory_id
+    FROM public.memories m
+   WHERE ((m.tenant_id = memory_of.p_tenant) AND (m.memory_id = memory_of.p_ref))
+ UNION ALL
+ ( SELECT v.memory_id
+    FROM (public.events e
+      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq) AND (v.status <> 'superseded'::text))))
+   WHERE ((e.tenant_id = memory_of.p_tenant) AND (e.event_id =
+         CASE
+             WHEN (memory_of.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(memory_of.p_ref, 5), '_'::text, 1))
+             ELSE memory_of.p_ref
+         END))
+  LIMIT 1)
+ LIMIT 1;
+END;
+
+-- Name: memory_wish(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_wish(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE
+    RETURN jsonb_strip_nulls(jsonb_build_object('memory_id', ('mem_'::text || substr((p_event).event_id, 5)), 'kind', CASE (p_event).kind WHEN 'decision'::text THEN 'decision'::text ELSE 'task'::text END, 'scope', COALESCE(CASE WHEN ((p_event).kind = 'decision'::text) THEN ((p_event).content ->> 'scope'::text) ELSE NULL::text END, CASE WHEN ((p_event).project_id IS NULL) THEN 'global'::text ELSE 'project'::text END), 'status', 'active', 'text_hash', encode(sha256(convert_to(CASE (p_event).kind WHEN 'decision'::text THEN ((p_event).content ->> 'decision'::text) ELSE COALESCE(((p_event).content ->> 'task_id'::text), ((p_event).content ->> 'title'::text)) END, 'UTF8'::name)), 'hex'::text), 'task_ref', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'task_id'::text) ELSE NULL::text END, 'importance', CASE (p_event).kind WHEN 'decision'::text THEN 1.0 ELSE 0.8 END, 'pinned', false, 'supersedes', ((p_event).content ->> 'supersedes'::text), 'task_status', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'status'::text) ELSE NULL::text END));
+
 -- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.open_session(p_tenant text, p_user text, p_session jsonb) RETURNS void
@@ -649,41 +868,6 @@ CREATE FUNCTION public.read_clocks(p_tenants text[]) RETURNS TABLE(tenant_id tex
     AS $$ select c.tenant_id, c.last_seq from public.tenant_clocks c where c.tenant_id = any (p_tenants) $$;
 
 ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overseer;
-
--- Name: events; Type: TABLE; Schema: public
-
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
 
 -- Name: read_event(text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
 
@@ -923,6 +1107,29 @@ begin
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
 
+-- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.supersede(p_tenant text, p_ref text, p_seq bigint) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_old memories;
+  v_new events;
+begin
+  select * into v_new from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
+  if not found then
+    raise exception 'what is to be superseded is no memory' using errcode = 'AM409';
+  end if;
+  if breadth(v_new.channel) < breadth(v_old.channel)
+    or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
+    or (v_new.sensitivity in ('high', 'secret') and v_old.sensitivity in ('none', 'low')) then
+    raise exception 'fewer may see the new memory than see the one it supersedes' using errcode = 'AM409';
+  end if;
+  perform end_memory(p_tenant, v_old.memory_id, 'superseded', p_seq);
+  return v_old.memory_id;
+end $$;
+
 -- Name: survey(text, text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.survey(p_tenant text, p_query text, p_scope jsonb) RETURNS TABLE(as_of_seq bigint, partial_index boolean, terms text[], scale double precision, sampled integer, seqs json, masks json)
@@ -1053,6 +1260,12 @@ CREATE FUNCTION public.username_taken(p_tenant text, p_username text) RETURNS bo
     where u.tenant_id = p_tenant and (lower(u.username) = lower(p_username) or lower(u.subject) = lower(p_username)))
 $$;
 
+-- Name: validity(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text]) THEN tstzrange(((p_memory ->> 'valid_from'::text))::timestamp with time zone, LEAST(((p_memory ->> 'valid_to'::text))::timestamp with time zone, ((p_memory ->> 'expires_at'::text))::timestamp with time zone)) ELSE NULL::tstzrange END;
+
 -- Name: wall(regclass, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.wall(p_table regclass, p_rights text) RETURNS void
@@ -1066,6 +1279,150 @@ begin
     p_table);
   execute format('grant %s on %s to agent_memory_app', p_rights, p_table);
   perform let_erase(p_table);
+end $$;
+
+-- Name: with_memories(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.with_memories(p_tenant text, p_units jsonb, p_outcomes public.unit_outcome[]) RETURNS public.unit_outcome[]
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_units bigint[];
+  v_places bigint[];
+  v_seqs bigint[];
+  v_wishes jsonb[];
+  v_ids text[];
+begin
+  select array_agg(o.ord order by o.ord, e.place), array_agg(e.place order by o.ord, e.place),
+    array_agg((o.outcome ->> 'seq')::bigint + e.place - 1 order by o.ord, e.place), array_agg(e.doc -> 'memory' order by o.ord, e.place)
+  into v_units, v_places, v_seqs, v_wishes
+  from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+  cross join lateral jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
+  where o.status = 'new' and e.doc ? 'memory';
+  if v_seqs is null then
+    return p_outcomes;
+  end if;
+  v_ids := write_memories(p_tenant, v_seqs, v_wishes);
+  return array(
+    select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
+    from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+    left join lateral (
+      select array_agg(m.id order by g.place) as ids
+      from generate_series(1, (o.outcome ->> 'count')::bigint) g (place)
+      left join unnest(v_units, v_places, v_ids) m (unit, place, id) on m.unit = o.ord and m.place = g.place
+      where o.ord = any (v_units)
+    ) made on true
+    order by o.ord);
+end $$;
+
+-- Name: write_memories(text, bigint[], jsonb[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) RETURNS text[]
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ended text[];
+  v_ids text[];
+begin
+  update memories m set status = 'expired', doing_agent = null
+  where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
+  for i in 1 .. cardinality(p_seqs) loop
+    if p_wishes[i] ->> 'supersedes' is not null then
+      v_ended[i] := supersede(p_tenant, p_wishes[i] ->> 'supersedes', p_seqs[i]);
+    end if;
+  end loop;
+
+  with wish as materialized (
+    select
+      w.place, e.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags, e.created_at,
+      r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
+      r.expires_at, r.task_status, same.*,
+      -- what it is the same as: one memory may say it
+      case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
+    from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place)
+    join events e on e.tenant_id = p_tenant and e.seq = w.seq
+    cross join lateral jsonb_to_record(w.doc) r (
+      memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
+      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
+    cross join lateral (
+      select
+        coalesce(
+          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind = 'task' and t.status = 'active'),
+          decode(r.text_hash, 'hex')) as text_hash,
+        case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
+        case when r.kind = 'task' then '' else e.sensitivity end as apart
+    ) same
+  ),
+  -- Known by a look-up, which the locked clock makes safe; the unique index stands behind it. Equal ones that meet in this batch: the
+  -- first one makes it.
+  matched as materialized (
+    select
+      w.*, known.version as known_version, known.content_seq as known_content_seq,
+      coalesce(known.memory_id, first_value(w.memory_id) over same) as id,
+      row_number() over same as nth,
+      count(*) over (partition by w.key) as n,
+      first_value(w.seq) over same as first_seq
+    from wish w
+    left join lateral (
+      select m.memory_id, m.version, m.content_seq
+      from memories m
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind = w.kind and m.scope = w.scope
+        and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
+        and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
+      limit 1
+    ) known on true
+    window same as (partition by w.key order by w.seq)
+  ),
+  -- the last of equal ones counts them all
+  made as (
+    insert into memories (
+      tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
+      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, doing_agent, created_at, updated_at)
+    select
+      p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
+      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
+      m.task_status, doing_agent(p_tenant, m.task_status, m.agent_id), m.created_at, m.created_at
+    from matched m
+    where m.known_version is null and m.nth = m.n
+    order by m.seq
+  ),
+  moved as (
+    update memories k
+    set
+      version = m.known_version + m.n, last_seq = m.seq, updated_at = m.created_at,
+      content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
+      task_status = m.task_status,
+      agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
+      sensitivity = m.sensitivity,
+      tags = case when m.kind = 'task' then m.tags else k.tags end,
+      doing_agent = doing_agent(p_tenant, m.task_status, m.agent_id)
+    from matched m
+    where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
+  ),
+  versioned as (
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select
+      p_tenant, m.id, coalesce(m.known_version, 0) + m.nth, m.seq,
+      case when m.kind = 'task' then m.seq else coalesce(m.known_content_seq, m.first_seq) end, m.status
+    from matched m
+  )
+  select array_agg(m.id order by m.place) into v_ids from matched m;
+
+  if v_ended is not null then
+    update memories m set superseded_by = w.id
+    from unnest(v_ids, v_ended) w (id, ended)
+    where m.tenant_id = p_tenant and m.memory_id = w.ended;
+  end if;
+  -- of a task only the newest update is current
+  perform end_passages(p_tenant, array[t.id], t.seq, e.occurred_at)
+  from (
+    select w.id, max(w.seq) as seq
+    from unnest(v_ids, p_seqs, p_wishes) w (id, seq, doc)
+    where w.doc ->> 'kind' = 'task'
+    group by w.id
+  ) t
+  join events e on e.tenant_id = p_tenant and e.seq = t.seq;
+  return v_ids;
 end $$;
 
 -- Name: sum_fitting(bigint, bigint); Type: AGGREGATE; Schema: public
@@ -1125,30 +1482,6 @@ CREATE TABLE public.chunk_rebuilds (
 );
 
 ALTER TABLE ONLY public.chunk_rebuilds FORCE ROW LEVEL SECURITY;
-
--- Name: chunks; Type: TABLE; Schema: public
-
-CREATE TABLE public.chunks (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    ordinal smallint NOT NULL,
-    event_id text NOT NULL,
-    kind text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    text text NOT NULL,
-    header text NOT NULL,
-    token_count integer NOT NULL,
-    tsv tsvector NOT NULL,
-    occurred_at timestamp with time zone NOT NULL
-)
-WITH (toast_tuple_target='8160');
-
-ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
 
 -- Name: idempotency_keys; Type: TABLE; Schema: public
 
@@ -1252,22 +1585,6 @@ WITH (fillfactor='50');
 
 ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
 
--- Name: tenants; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenants (
-    tenant_id text NOT NULL,
-    state text DEFAULT 'active'::text NOT NULL,
-    language regconfig DEFAULT 'english'::regconfig NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    deleting_since timestamp with time zone,
-    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
-    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
-);
-
-ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
-
 -- Name: users; Type: TABLE; Schema: public
 
 CREATE TABLE public.users (
@@ -1325,6 +1642,21 @@ ALTER TABLE ONLY public.invites
 
 ALTER TABLE ONLY public.login_failures
     ADD CONSTRAINT login_failures_pkey PRIMARY KEY (key_hash);
+
+-- Name: memories memories__one_doing; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.memories
+    ADD CONSTRAINT memories__one_doing UNIQUE (tenant_id, doing_agent) DEFERRABLE;
+
+-- Name: memories memories_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.memories
+    ADD CONSTRAINT memories_pkey PRIMARY KEY (tenant_id, memory_id);
+
+-- Name: memory_versions memory_versions_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.memory_versions
+    ADD CONSTRAINT memory_versions_pkey PRIMARY KEY (tenant_id, memory_id, version);
 
 -- Name: password_resets password_resets_pkey; Type: CONSTRAINT; Schema: public
 
@@ -1411,6 +1743,26 @@ CREATE INDEX idempotency_keys__created_at ON public.idempotency_keys USING brin 
 
 CREATE INDEX login_failures__expires_at ON public.login_failures USING btree (expires_at);
 
+-- Name: memories__expires; Type: INDEX; Schema: public
+
+CREATE INDEX memories__expires ON public.memories USING btree (tenant_id, expires_at) WHERE ((status = 'active'::text) AND (expires_at IS NOT NULL));
+
+-- Name: memories__kind; Type: INDEX; Schema: public
+
+CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, content_seq) WHERE (status = 'active'::text);
+
+-- Name: memories__same; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX memories__same ON public.memories USING btree (tenant_id, text_hash, kind, scope, scope_id, user_id, channel, (
+CASE
+    WHEN (kind = 'task'::text) THEN ''::text
+    ELSE sensitivity
+END)) NULLS NOT DISTINCT WHERE (status = 'active'::text);
+
+-- Name: memory_versions__seq; Type: INDEX; Schema: public
+
+CREATE INDEX memory_versions__seq ON public.memory_versions USING btree (tenant_id, seq);
+
 -- Name: password_resets__user; Type: INDEX; Schema: public
 
 CREATE INDEX password_resets__user ON public.password_resets USING btree (tenant_id, user_id);
@@ -1474,6 +1826,16 @@ ALTER TABLE ONLY public.idempotency_keys
 
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites__creator FOREIGN KEY (tenant_id, created_by) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
+
+-- Name: memories memories__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.memories
+    ADD CONSTRAINT memories__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: memory_versions memory_versions__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.memory_versions
+    ADD CONSTRAINT memory_versions__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: password_resets password_resets__user; Type: FK CONSTRAINT; Schema: public
 
@@ -1544,6 +1906,14 @@ CREATE POLICY eraser_deletes ON public.idempotency_keys FOR DELETE TO agent_memo
 
 CREATE POLICY eraser_deletes ON public.invites FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: memories eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.memories FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: memory_versions eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.memory_versions FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: password_resets eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.password_resets FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -1596,6 +1966,14 @@ CREATE POLICY eraser_finds ON public.idempotency_keys FOR SELECT TO agent_memory
 
 CREATE POLICY eraser_finds ON public.invites FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: memories eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.memories FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: memory_versions eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.memory_versions FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: password_resets eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.password_resets FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -1631,6 +2009,14 @@ ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 -- Name: invites; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.invites ENABLE ROW LEVEL SECURITY;
+
+-- Name: memories; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
+
+-- Name: memory_versions; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 
 -- Name: tenant_clocks overseer_reads; Type: POLICY; Schema: public
 
@@ -1692,6 +2078,14 @@ CREATE POLICY tenant_wall ON public.idempotency_keys TO agent_memory_app USING (
 
 CREATE POLICY tenant_wall ON public.invites TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: memories tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.memories TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: memory_versions tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.memory_versions TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: password_resets tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.password_resets TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -1731,6 +2125,30 @@ GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
 
+-- Name: TABLE tenants; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
+
+-- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
+
+-- Name: COLUMN tenants.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
+
+-- Name: TABLE chunks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
+GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
+
+-- Name: TABLE memory_versions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
+
 -- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.erase_rows(p_ms integer) FROM PUBLIC;
@@ -1754,16 +2172,6 @@ REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
-
--- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) TO agent_memory_app;
-
--- Name: FUNCTION read_clocks(p_tenants text[]); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.read_clocks(p_tenants text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
 
 -- Name: TABLE events; Type: ACL; Schema: public
 
@@ -1794,6 +2202,21 @@ GRANT SELECT(user_id) ON TABLE public.events TO agent_memory_searcher;
 
 GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
 
+-- Name: TABLE memories; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+
+-- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) TO agent_memory_app;
+
+-- Name: FUNCTION read_clocks(p_tenants text[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.read_clocks(p_tenants text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
+
 -- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms tsquery[]); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
@@ -1817,12 +2240,6 @@ GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_rebuilds TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
-
--- Name: TABLE chunks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
-GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
-GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
@@ -1864,19 +2281,6 @@ GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 -- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
 
 GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
-
--- Name: TABLE tenants; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
-
--- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
-
--- Name: COLUMN tenants.state; Type: ACL; Schema: public
-
-GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
 
 -- Name: TABLE users; Type: ACL; Schema: public
 

@@ -1,3 +1,4 @@
+import { newId } from '../id.ts';
 import type { Logger } from '../log.ts';
 import type { Pool } from './pool.ts';
 import { dbOf } from './query.ts';
@@ -12,6 +13,26 @@ export interface ChunkRow {
   text: string;
   header: string;
   token_count: number;
+}
+
+/** What write_memories (migrations/0007) makes of an event. Times are RFC 3339. */
+export interface MemoryWish {
+  memory_id: string;
+  kind: string;
+  scope: string;
+  /** Hex SHA-256 of what makes it the same memory: its text, a task's name. */
+  text_hash: string;
+  status: 'active' | 'proposed';
+  importance: number;
+  pinned: boolean;
+  valid_from?: string;
+  valid_to?: string;
+  expires_at?: string;
+  /** The memory, or the event of one, that it takes the place of. */
+  supersedes?: string;
+  task_status?: string;
+  /** A task may be named by its memory. */
+  task_ref?: string;
 }
 
 /** One row of the log before it has a seq. `occurred_at`: RFC 3339, absent means the moment of the commit. */
@@ -33,7 +54,14 @@ export interface EventRow {
   artifact_id?: string;
   occurred_at?: string;
   chunks: ChunkRow[];
+  /** The memory that the event makes, in its transaction. */
+  memory?: MemoryWish;
 }
+
+/** An event that the service itself writes: what a memory, an edit, a capsule changes is said in the log. */
+export const entryOf = (
+  row: Pick<EventRow, 'kind' | 'session_id' | 'channel' | 'user_id' | 'actor_type' | 'actor_id' | 'content'> & Partial<EventRow>,
+): EventRow => ({ event_id: newId('evt'), sensitivity: 'none', tags: [], refs: [], metadata: {}, chunks: [], ...row });
 
 /** What is written whole or not at all. `key` and `body` are hex SHA-256: who asks for what, and with which canonical body. */
 export interface Unit {
@@ -50,6 +78,8 @@ export interface Outcome {
   seq: number;
   count: number;
   at: string;
+  /** Of a new unit: the memory of each event, in order, where any made one. */
+  memories?: (string | null)[];
 }
 
 export interface CommitLimits {
@@ -172,8 +202,8 @@ export function createWriteQueue(
         ),
       );
       batch.forEach((unit, i) => unit.resolve(toOutcome(outcomes[i]!)));
-      const last = outcomes.findLast((row) => row.status === 'new');
-      if (last) onCommitted(tenant, last.outcome.seq + last.outcome.count - 1);
+      const last = lastWritten(outcomes);
+      if (last !== undefined) onCommitted(tenant, last);
     } catch (error) {
       if (batch.length === 1 || !isPoison(error)) return batch.forEach((unit) => unit.reject(error));
       log.warn(
@@ -191,16 +221,29 @@ export function createWriteQueue(
 
 const isLarge = ([first]: Waiting[]): boolean => first !== undefined && first.json.length > MAX_BATCH_CHARS;
 
-interface CommitRow {
+/** A row of commit_units, and of every function that writes a unit of its own through it. */
+export interface CommitRow {
   status: Outcome['status'];
   outcome: { seq: number; count: number };
   at: string;
+  memories?: (string | null)[] | null;
 }
 
-const COMMIT = 'select status, outcome, at from commit_units($1, $2::jsonb)';
-const toOutcome = ({ status, outcome, at }: CommitRow): Outcome => ({ status, at, ...outcome });
+const COMMIT = 'select status, outcome, at, memories from commit_units($1, $2::jsonb)';
+export const toOutcome = ({ status, outcome, at, memories }: CommitRow): Outcome => ({
+  status,
+  at,
+  ...outcome,
+  ...(memories && { memories }),
+});
 
-/** SQLSTATE classes of one bad unit (data, constraint, program limit): its neighbours deserve their own try, in order. */
+/** The seq of the last event that these outcomes wrote. */
+export function lastWritten(outcomes: CommitRow[]): number | undefined {
+  const last = outcomes.findLast((row) => row.status === 'new');
+  return last && last.outcome.seq + last.outcome.count - 1;
+}
+
+/** SQLSTATE classes of one bad unit (data, constraint, program limit, a refusal of ours): its neighbours deserve their own try, in order. */
 function isPoison(error: unknown): boolean {
-  return ['22', '23', '54'].includes(String((error as { code?: string }).code).slice(0, 2));
+  return ['22', '23', '54', 'AM'].includes(String((error as { code?: string }).code).slice(0, 2));
 }

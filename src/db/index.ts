@@ -58,7 +58,7 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
   watch.start();
   return {
     pool,
-    tenants: tenantsOf(pool, queue.commit),
+    tenants: tenantsOf(pool, queue.commit, watch.committed),
     watch,
     writes: queue.figures,
     ping: () => pool.using((client) => client.query('select 1')),

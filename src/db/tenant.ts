@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Outcome, Unit } from './commit.ts';
+import { type CommitRow, lastWritten, type Outcome, toOutcome, type Unit } from './commit.ts';
 import { markClean, type Pool } from './pool.ts';
 import { type Db, dbOf } from './query.ts';
 
@@ -14,6 +14,11 @@ export interface Tenant {
   write<T>(work: (db: Db) => Promise<T>): Promise<T>;
   /** Appends to the log through the tenant's write queue. */
   commit(unit: Unit): Promise<Outcome>;
+  /**
+   * One statement that calls a function which locks the clock, checks, writes one unit through commit_units and changes its view:
+   * for what is rarer than appends. It answers with the columns of commit_units, one row.
+   */
+  change(text: string, values: unknown[]): Promise<Outcome>;
 }
 
 export type Tenants = (id: string) => Tenant;
@@ -27,7 +32,11 @@ export class CommitRefused extends Error {
   }
 }
 
-export function tenantsOf(pool: Pool, commit: (tenant: string, unit: Unit) => Promise<Outcome>): Tenants {
+export function tenantsOf(
+  pool: Pool,
+  commit: (tenant: string, unit: Unit) => Promise<Outcome>,
+  onCommitted: (tenant: string, lastSeq: number) => void,
+): Tenants {
   return (id) => ({
     id,
     call: <Row>(text: string, values: unknown[], name?: string) =>
@@ -35,6 +44,12 @@ export function tenantsOf(pool: Pool, commit: (tenant: string, unit: Unit) => Pr
     read: (work) => pool.using((client) => inTransaction(pool, client, id, 'begin read only', work)),
     write: (work) => pool.using((client) => inTransaction(pool, client, id, 'begin', work)),
     commit: (unit) => commit(id, unit),
+    change: async (text, values) => {
+      const rows = await pool.using((client) => dbOf(client, pool.named).rows<CommitRow>(text, values));
+      const last = lastWritten(rows);
+      if (last !== undefined) onCommitted(id, last);
+      return toOutcome(rows[0]!);
+    },
   });
 }
 

@@ -3,6 +3,7 @@ import { requireChannel, writableSubject } from '../auth/index.ts';
 import type { EventRow } from '../db/commit.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
+import { wishOf } from '../memories/index.ts';
 import { passagesOf } from '../search/index.ts';
 import type { NewEvent } from './schemas.ts';
 
@@ -82,6 +83,8 @@ function prepare(principal: Principal, given: NewEvent, pointer: string, limits:
   // asked first of the whole, so that nearly every event is written out once
   if (rowBytes > limits.maxEventBytes) refuseLarge(row, pointer, limits.maxEventBytes);
   if (!secret) row.chunks = passagesOf(row, overflow?.text);
+  const memory = wishOf(row);
+  if (memory) row.memory = memory;
   return { row, overflow, bytes: rowBytes + jsonBytes(row.chunks) + overflowBytes };
 }
 

@@ -8,7 +8,7 @@ import type { Idempotency } from '../http/route.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
 import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
-import { chunkIds, findDangling, listEvents, readEvent, readRecorded, type Stretch } from './sql.ts';
+import { chunkIds, findDangling, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
 
 const MAX_REFS_CHECKED = 10_000;
 
@@ -126,12 +126,13 @@ async function record(
 
 const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
 
-const answer = (prepared: Prepared[], { seq, at }: Outcome): Recorded[] =>
+const answer = (prepared: Prepared[], { seq, at, memories }: Outcome): Recorded[] =>
   prepared.map(({ row }, i) => ({
     event_id: row.event_id,
     seq: seq + i,
     chunk_ids: chunkIds(row.event_id, row.chunks.length),
     ...(row.artifact_id !== undefined && { artifact_id: row.artifact_id }),
+    ...memoryNamed(row.kind, row.content, memories?.[i]),
     sensitivity: row.sensitivity as Recorded['sensitivity'],
     created_at: at,
   }));

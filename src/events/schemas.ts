@@ -105,6 +105,8 @@ export const recorded = z
     seq: z.int(),
     chunk_ids: z.array(z.string()),
     artifact_id: z.string().optional(),
+    memory_id: z.string().optional().describe('the memory that it made, moved or says again'),
+    task_id: z.string().optional().describe('what further updates name the task by'),
     sensitivity,
     created_at: z.string(),
   })

@@ -149,12 +149,16 @@ export async function listEvents(
 /** What was answered when these events were written. */
 export async function readRecorded(db: Db, tenant: string, seq: number, count: number): Promise<Recorded[]> {
   const rows = await db.rows<
-    Pick<EventRecord, 'event_id' | 'seq' | 'chunk_count' | 'artifact_id' | 'sensitivity' | 'created_at'>
+    Pick<EventRecord, 'event_id' | 'seq' | 'kind' | 'content' | 'chunk_count' | 'artifact_id' | 'sensitivity' | 'created_at'> & {
+      memory_id: string | null;
+    }
   >(
-    `select event_id, seq, chunk_count, artifact_id, sensitivity, created_at
-    from events
-    where tenant_id = $1 and seq >= $2 and seq < $2 + $3::bigint
-    order by seq`,
+    `select e.event_id, e.seq, e.kind, case when e.kind = 'task_update' then e.content end as content, e.chunk_count, e.artifact_id,
+       e.sensitivity, e.created_at, v.memory_id
+    from events e
+    left join memory_versions v on v.tenant_id = e.tenant_id and v.seq = e.seq and v.status <> 'superseded'
+    where e.tenant_id = $1 and e.seq >= $2 and e.seq < $2 + $3::bigint
+    order by e.seq`,
     [tenant, seq, count],
     'read_recorded',
   );
@@ -163,9 +167,17 @@ export async function readRecorded(db: Db, tenant: string, seq: number, count: n
     seq: row.seq,
     chunk_ids: chunkIds(row.event_id, row.chunk_count),
     ...(row.artifact_id !== null && { artifact_id: row.artifact_id }),
+    ...memoryNamed(row.kind, row.content, row.memory_id),
     sensitivity: row.sensitivity,
     created_at: row.created_at,
   }));
+}
+
+/** What an answer calls the memory of an event; a task by the name it was given, or else by its memory's. */
+export function memoryNamed(kind: string, content: unknown, memory_id: string | null | undefined) {
+  if (memory_id == null) return {};
+  if (kind !== 'task_update') return { memory_id };
+  return { memory_id, task_id: (content as { task_id?: string }).task_id ?? memory_id };
 }
 
 /** Those of the ids that name no event (`evt_`, `chk_`) or artifact (`art_`) the caller may see. */

@@ -104,10 +104,16 @@ export function problemBody(problem: Problem, request_id: string) {
 
 const retryLater = { headers: { 'Retry-After': '1' } };
 const unavailable = (detail: string) => (cause: unknown) => new Problem('unavailable', detail, { ...retryLater, cause });
+const sentence = (cause: unknown) =>
+  (cause as Error).message.replace(/^./, (first) => first.toUpperCase()).replace(/[^.]$/, '$&.');
 
 // SQLSTATE (or its class) → problem. What is not here is a fault of ours: 500, without a text.
 const bySqlState: Record<string, (cause: unknown) => Problem> = {
-  AM404: (cause) => new Problem('not-found', 'The tenant no longer exists.', { cause }),
+  // raised by our own functions, whose texts are written for clients
+  AM403: (cause) => new Problem('forbidden', sentence(cause), { cause }),
+  AM404: (cause) => new Problem('not-found', sentence(cause), { cause }),
+  AM409: (cause) => new Problem('conflict', sentence(cause), { cause }),
+  AM412: (cause) => new Problem('precondition-failed', sentence(cause), { cause }),
   23505: (cause) => new Problem('conflict', 'Such a thing exists already.', { cause }),
   23503: (cause) => new Problem('conflict', 'It refers to something that does not exist.', { cause }),
   23514: (cause) => new Problem('validation', 'A value breaks a rule of the storage.', { cause }),

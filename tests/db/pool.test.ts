@@ -23,7 +23,12 @@ const isMarked = () =>
   pool.using(
     async (client) => (await client.query(`select current_setting('test.mark', true) = 'here' as it`)).rows[0].it === true,
   );
-const tenant = () => tenantsOf(pool, () => Promise.reject(new Error('not here')))('acme');
+const tenant = () =>
+  tenantsOf(
+    pool,
+    () => Promise.reject(new Error('not here')),
+    () => undefined,
+  )('acme');
 
 test('a refusal inside a transaction keeps the connection', async () => {
   await mark();

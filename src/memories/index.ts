@@ -1,0 +1,1 @@
+export { sha256Hex, wishOf } from './wish.ts';
