@@ -1363,9 +1363,10 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
+      -- found by the hash alone: a plan made while the table was small took the index by kind, and read every memory for each
       select m.memory_id, m.version, m.content_seq
       from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind = w.kind and m.scope = w.scope
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       limit 1
