@@ -51,7 +51,7 @@ create unique index memories__same on memories (
 -- an agent's one task in work
 create unique index memories__one_doing on memories (tenant_id, doing_agent) where doing_agent is not null;
 -- lists and the sections of a context
-create index memories__kind on memories (tenant_id, kind, content_seq) where status = 'active';
+create index memories__kind on memories (tenant_id, kind, status, content_seq);
 -- the sweeper, and a text that may be said again
 create index memories__expires on memories (tenant_id, expires_at) where status = 'active' and expires_at is not null;
 select wall('memories', 'select, insert, update, delete');
@@ -223,7 +223,7 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
-      -- found by the hash alone: a plan made while the table was small took the index by kind, and read every memory for each
+      -- found by the hash alone: without statistics the planner took the index by kind, and read every memory for each
       select m.memory_id, m.version, m.content_seq
       from memories m
       where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope

@@ -1363,7 +1363,7 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
-      -- found by the hash alone: a plan made while the table was small took the index by kind, and read every memory for each
+      -- found by the hash alone: without statistics the planner took the index by kind, and read every memory for each
       select m.memory_id, m.version, m.content_seq
       from memories m
       where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
@@ -1753,7 +1753,7 @@ CREATE INDEX memories__expires ON public.memories USING btree (tenant_id, expire
 
 -- Name: memories__kind; Type: INDEX; Schema: public
 
-CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, content_seq) WHERE (status = 'active'::text);
+CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, status, content_seq);
 
 -- Name: memories__one_doing; Type: INDEX; Schema: public
 
