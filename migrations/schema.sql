@@ -440,6 +440,110 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: event_doc(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_fields(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT jsonb_build_object('importance', m.importance, 'scope', m.scope, 'pinned', m.pinned, 'status',
+                 CASE
+                     WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
+                     ELSE m.status
+                 END) AS jsonb_build_object
+            FROM (public.memory_versions v
+              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+           WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
+           ORDER BY (v.status = 'superseded'::text)
+          LIMIT 1), '{}'::jsonb) AS "coalesce";
+END;
+
+-- Name: event_matches(public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+
 -- Name: finish_login(text, text, text, text, jsonb, bytea, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.finish_login(p_tenant text, p_user text, p_hash text, p_new_hash text, p_session jsonb, p_account bytea, p_address bytea, p_free_address integer) RETURNS TABLE(user_id text, username text, role text, generation integer)
@@ -597,80 +701,11 @@ begin
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
 end $$;
 
--- Name: events; Type: TABLE; Schema: public
+-- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
 
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
--- Name: memories; Type: TABLE; Schema: public
-
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
-
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
@@ -2154,20 +2189,6 @@ GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
 REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
--- Name: TABLE invites; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
-
--- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
-
--- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
-
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
@@ -2201,6 +2222,20 @@ GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+
+-- Name: TABLE invites; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+
+-- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
+
+-- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
 
