@@ -436,28 +436,6 @@ begin
   return found;
 end $$;
 
--- Name: tenants; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenants (
-    tenant_id text NOT NULL,
-    state text DEFAULT 'active'::text NOT NULL,
-    language regconfig DEFAULT 'english'::regconfig NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    deleting_since timestamp with time zone,
-    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
-    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
-);
-
-ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
-
--- Name: doing_agent(text, text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.doing_agent(p_tenant text, p_task_status text, p_agent text) RETURNS text
-    LANGUAGE sql STABLE
-    RETURN CASE WHEN (p_task_status = 'doing'::text) THEN (SELECT doing_agent.p_agent AS p_agent FROM public.tenants t WHERE ((t.tenant_id = doing_agent.p_tenant) AND ((t.settings ->> 'one_doing_per_agent'::text))::boolean)) ELSE NULL::text END;
-
 -- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) RETURNS void
@@ -610,6 +588,35 @@ CREATE FUNCTION public.erase_tenant_row(p_after_s integer) RETURNS boolean
 $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
+
+-- Name: event_doc(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
+
+-- Name: memory_fields(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT jsonb_build_object('importance', m.importance, 'scope', m.scope, 'pinned', m.pinned, 'status',
+                 CASE
+                     WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
+                     ELSE m.status
+                 END) AS jsonb_build_object
+            FROM (public.memory_versions v
+              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+           WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
+           ORDER BY (v.status = 'superseded'::text)
+          LIMIT 1), '{}'::jsonb) AS "coalesce";
+END;
+
+-- Name: event_matches(public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: finish_login(text, text, text, text, jsonb, bytea, bytea, integer); Type: FUNCTION; Schema: public
 
@@ -793,6 +800,12 @@ begin
   end if;
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
 end $$;
+
+-- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
@@ -1171,8 +1184,7 @@ begin
     set
       version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status,
       text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
-      valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status,
-      doing_agent = doing_agent(p_tenant, s.task_status, m.agent_id)
+      valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
     from jsonb_to_record(p_state) s (
       status text, text_hash text, importance real, pinned boolean, tags text[], valid_from timestamptz, valid_to timestamptz,
       expires_at timestamptz, task_status text)
@@ -1183,6 +1195,7 @@ begin
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
     perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform settle_tasks(p_tenant, array[p_memory_id]);
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
@@ -1253,6 +1266,23 @@ begin
   join tenants t on t.tenant_id = s.tenant_id
   where s.tenant_id = p_tenant and s.session_id = p_session
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
+end $$;
+
+-- Name: settle_tasks(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
+  from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  update memories m set doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = m.agent_id
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
+  end if;
 end $$;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
@@ -1471,17 +1501,20 @@ end $$;
 
 CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) RETURNS text[]
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
   v_ended text[];
   v_ids text[];
+  v_wish record;
 begin
   update memories m set status = 'expired', doing_agent = null
   where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
-  for i in 1 .. cardinality(p_seqs) loop
-    if p_wishes[i] ->> 'supersedes' is not null then
-      v_ended[i] := supersede(p_tenant, p_wishes[i] ->> 'supersedes', p_seqs[i]);
-    end if;
+  for v_wish in
+    select w.* from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place) where w.doc ? 'supersedes' order by w.place
+  loop
+    v_ended[v_wish.place] := supersede(p_tenant, v_wish.doc ->> 'supersedes', v_wish.seq);
   end loop;
 
   with wish as materialized (
@@ -1498,8 +1531,9 @@ begin
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
     cross join lateral (
       select
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant
         coalesce(
-          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind = 'task' and t.status = 'active'),
+          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
@@ -1516,9 +1550,10 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
+      -- found by the hash alone: without statistics the planner took the index by kind, and read every memory for each
       select m.memory_id, m.version, m.content_seq
       from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind = w.kind and m.scope = w.scope
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       limit 1
@@ -1529,11 +1564,11 @@ begin
   made as (
     insert into memories (
       tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, doing_agent, created_at, updated_at)
+      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
       m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, doing_agent(p_tenant, m.task_status, m.agent_id), m.created_at, m.created_at
+      m.task_status, m.created_at, m.created_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -1547,7 +1582,11 @@ begin
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
       tags = case when m.kind = 'task' then m.tags else k.tags end,
-      doing_agent = doing_agent(p_tenant, m.task_status, m.agent_id)
+      -- the newest update of a task says when it holds; what was pinned stays so
+      pinned = k.pinned or (m.kind = 'task' and m.pinned),
+      valid_from = case when m.kind = 'task' then m.valid_from else k.valid_from end,
+      valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
+      expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
   ),
@@ -1565,15 +1604,9 @@ begin
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
-  -- of a task only the newest update is current
-  perform end_passages(p_tenant, array[t.id], t.seq, e.occurred_at)
-  from (
-    select w.id, max(w.seq) as seq
-    from unnest(v_ids, p_seqs, p_wishes) w (id, seq, doc)
-    where w.doc ->> 'kind' = 'task'
-    group by w.id
-  ) t
-  join events e on e.tenant_id = p_tenant and e.seq = t.seq;
+  if exists (select from unnest(p_wishes) w (doc) where w.doc ->> 'kind' = 'task') then
+    perform settle_tasks(p_tenant, v_ids);
+  end if;
   return v_ids;
 end $$;
 
@@ -1737,6 +1770,22 @@ WITH (fillfactor='50');
 
 ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
 
+-- Name: tenants; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenants (
+    tenant_id text NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    language regconfig DEFAULT 'english'::regconfig NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleting_since timestamp with time zone,
+    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
+    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
+);
+
+ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
+
 -- Name: users; Type: TABLE; Schema: public
 
 CREATE TABLE public.users (
@@ -1794,11 +1843,6 @@ ALTER TABLE ONLY public.invites
 
 ALTER TABLE ONLY public.login_failures
     ADD CONSTRAINT login_failures_pkey PRIMARY KEY (key_hash);
-
--- Name: memories memories__one_doing; Type: CONSTRAINT; Schema: public
-
-ALTER TABLE ONLY public.memories
-    ADD CONSTRAINT memories__one_doing UNIQUE (tenant_id, doing_agent) DEFERRABLE;
 
 -- Name: memories memories_pkey; Type: CONSTRAINT; Schema: public
 
@@ -1901,7 +1945,11 @@ CREATE INDEX memories__expires ON public.memories USING btree (tenant_id, expire
 
 -- Name: memories__kind; Type: INDEX; Schema: public
 
-CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, content_seq) WHERE (status = 'active'::text);
+CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, status, content_seq);
+
+-- Name: memories__one_doing; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent) WHERE (doing_agent IS NOT NULL);
 
 -- Name: memories__same; Type: INDEX; Schema: public
 
@@ -2320,19 +2368,6 @@ GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
 
--- Name: TABLE tenants; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
-
--- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
-
--- Name: COLUMN tenants.state; Type: ACL; Schema: public
-
-GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
-
 -- Name: TABLE chunks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
@@ -2437,6 +2472,19 @@ GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 -- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
 
 GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: TABLE tenants; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
+
+-- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
+
+-- Name: COLUMN tenants.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
 
 -- Name: TABLE users; Type: ACL; Schema: public
 

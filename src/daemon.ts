@@ -22,6 +22,7 @@ import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { memoryRoutes } from './memories/index.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
+import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 
@@ -97,7 +98,7 @@ interface Service {
 export function createService(config: Config, database: Database, log: Logger): Service {
   const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
   const auth = openAuth(
-    { ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) },
+    { ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR, 'jwt-secret') },
     database.tenants,
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
@@ -166,9 +167,17 @@ const eventLimitsOf = (config: Config) => ({
   maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
 });
 
-/** Development signs with a secret of its own, made once; production must be given one. */
-function developmentSecret(dataDir: string): string {
-  const file = join(dataDir, 'jwt-secret');
+/** Undefined in production without a key: then nothing is kept encrypted. */
+export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
+  const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
+  return key === undefined
+    ? undefined
+    : openSeal(readKey(key)!, ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!]);
+}
+
+/** Development has secrets of its own, made once; production must be given them. */
+function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key'): string {
+  const file = join(dataDir, name);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   try {
     writeFileSync(file, randomBytes(32).toString('base64'), { flag: 'wx', mode: 0o600 });

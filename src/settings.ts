@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readKey } from './seal.ts';
 
 // Each setting says its meaning here; .env.example and the table in docs/configuration.md are made from this.
 
@@ -151,6 +152,16 @@ export const settings = z.object({
   BCRYPT_COST: setting(whole(4, 15), '10', 'Authentication', 'work factor of password hashes (below 10 only for tests)'),
   BCRYPT_CONCURRENCY: setting(whole(1, 16), '2', 'Authentication', 'hashes computed at once'),
   BCRYPT_QUEUE: setting(whole(1, 10_000), '50', 'Authentication', 'hashes that may wait; more are answered 503'),
+  ENCRYPTION_KEY: optional(
+    z.string().refine((text) => readKey(text) !== undefined, '32 bytes in base64 (`openssl rand -base64 32`)'),
+    'Authentication',
+    'seals what is kept encrypted; 32 bytes in base64 (`openssl rand -base64 32`), the same for all daemons. Development makes one under DATA_DIR; without one production refuses to keep anything encrypted',
+  ),
+  ENCRYPTION_KEY_PREVIOUS: optional(
+    z.string().refine((text) => readKey(text) !== undefined, '32 bytes in base64 (`openssl rand -base64 32`)'),
+    'Authentication',
+    'opens what was sealed before ENCRYPTION_KEY was changed',
+  ),
   CREDENTIAL_TTL_MS: setting(
     whole(0, 60_000),
     '20000',
@@ -219,6 +230,8 @@ export const secretSettings = [
   'JWT_SECRET',
   'JWT_SECRET_NEXT',
   'JWT_SECRET_PREVIOUS',
+  'ENCRYPTION_KEY',
+  'ENCRYPTION_KEY_PREVIOUS',
   'PGPASSWORD',
   'POSTGRES_PASSWORD',
   'DATABASE_URL',

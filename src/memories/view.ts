@@ -87,8 +87,9 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     sensitivity: row.sensitivity,
     tags: row.tags,
     metadata: row.metadata,
-    importance: said.importance ?? row.importance,
-    pinned: said.pinned ?? row.pinned,
+    // what a task weighs is its own, not its newest update's
+    importance: (row.kind === 'task' ? undefined : said.importance) ?? row.importance,
+    pinned: (row.kind === 'task' ? undefined : said.pinned) ?? row.pinned,
     ...(said.valid_from !== undefined && { valid_from: said.valid_from }),
     ...(said.valid_to !== undefined && { valid_to: said.valid_to }),
     ...(said.expires_at !== undefined && { expires_at: said.expires_at }),
