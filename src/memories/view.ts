@@ -1,5 +1,4 @@
 import type { Memory, MemoryKind } from './schemas.ts';
-import { isAct } from './state.ts';
 
 // A row as a memory is shown. Decisions and tasks that were recorded as events say themselves in their own words.
 
@@ -32,6 +31,7 @@ export interface MemoryRecord {
   updated_at: string;
   refs: string[];
   ref_count: number;
+  grounded: boolean;
 }
 
 interface Said {
@@ -95,7 +95,7 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     ...(said.expires_at !== undefined && { expires_at: said.expires_at }),
     refs: row.refs,
     ref_count: row.ref_count,
-    grounded: isAct(row.kind) || row.ref_count > 0,
+    grounded: row.grounded,
     trust: said.trust ?? inferredTrust(row.actor_type),
     origin: said.origin ?? { type: row.actor_type, id: row.actor_id },
     marks: row.marks,

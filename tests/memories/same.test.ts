@@ -68,7 +68,8 @@ test('a memory’s own event and passages ground nothing', async () => {
   const changed = await alice.ask('PATCH', `/v1/memories/${memory_id}`, { body: { refs: [event_id] } });
   expect([changed.body.ref_count, changed.body.grounded]).toEqual([0, false]);
   const other = await make(fact('rests', { refs: [memory_id] }));
-  expect([other.grounded, other.refs]).toEqual([true, [memory_id]]);
+  expect([other.grounded, other.refs]).toEqual([false, [memory_id]]);
+  expect((await make({ ...fact('named'), refs: ['RFC 9110'] })).grounded).toBe(true);
 });
 
 test('a change keeps what the memory rests on, unless it says otherwise', async () => {
@@ -112,6 +113,8 @@ test('POST …/supersede puts the new in the place of the old in one step; of tw
   expect(await read(body.memory_id)).toEqual(body);
   expect(await read(old.memory_id)).toMatchObject({ status: 'superseded', superseded_by: body.memory_id, version: 2 });
   expect((await list()).map((m: any) => m.memory_id)).toEqual([body.memory_id]);
+  const found = await alice.ask('POST', '/v1/search', { body: { query: '32K limit' } });
+  expect(found.body.data.map((hit: any) => hit.event_id)).not.toContain(old.event_id);
 });
 
 test('the old version that a supersession names by If-Match must be the one that stands', async () => {
