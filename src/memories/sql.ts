@@ -10,7 +10,8 @@ const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_
   case when v.status = 'superseded' then m.superseded_by end as superseded_by,
   (select old.memory_id from memories old
    where old.tenant_id = m.tenant_id and old.superseded_by = m.memory_id order by old.last_seq desc limit 1) as supersedes,
-  le.created_at as updated_at, cited.refs, cited.ref_count`;
+  le.created_at as updated_at, cited.refs, cited.ref_count,
+  m.kind in ('decision', 'task', 'rule', 'preference', 'handoff') or is_grounded(m.tenant_id, m.memory_id, cited.refs) as grounded`;
 
 const momentOf = ({ as_of }: AsOf): number => (as_of === undefined ? Date.now() : Date.parse(as_of));
 

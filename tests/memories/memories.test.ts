@@ -194,6 +194,7 @@ test('DELETE ends a memory: gone by id, absent from lists and search, its versio
   const found = async () => (await alice.ask('POST', '/v1/search', { body: { query: 'zebra' } })).body.data.length;
   expect(await found()).toBe(1);
   expect((await bob.ask('DELETE', `/v1/memories/${memory_id}`)).status).toBe(204);
+  expect(await found()).toBe(0);
   const statuses = [
     alice.ask('GET', `/v1/memories/${memory_id}`),
     alice.ask('PATCH', `/v1/memories/${memory_id}`, { body: { tags: [] } }),
