@@ -123,5 +123,5 @@ export function createAppender(tenants: Tenants, keys: () => AuditKeys, log: Log
   };
 }
 
-/** SQLSTATE classes that say the same each time: data, constraint, syntax or right. */
-const isRefused = (error: unknown): boolean => ['22', '23', '42'].includes(String((error as { code?: string }).code).slice(0, 2));
+/** Data that cannot be kept, or a tenant that has just gone: that will not change. All else may be put right, so it is tried on. */
+const isRefused = (error: unknown): boolean => /^(22|54|23503)/.test(String((error as { code?: string }).code));
