@@ -9,6 +9,7 @@ import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { editRoutes } from './edits/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
@@ -153,6 +154,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     }),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...searchRoutes,
+    ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
   ] as Route<Caller>[];
   const stop = async () => {

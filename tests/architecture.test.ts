@@ -9,6 +9,7 @@ const features: Record<string, string[]> = {
   artifacts: ['auth'],
   auth: [],
   context: ['auth', 'search'],
+  edits: ['auth', 'search'],
   events: ['artifacts', 'auth', 'memories', 'search'],
   health: ['auth'],
   limits: [],

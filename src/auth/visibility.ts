@@ -44,6 +44,13 @@ export function sightById(principal: Principal): Sight {
   };
 }
 
+/** The channels a credential may ask in. What edits block in all of them it does not see by id either. */
+export const askingChannels = ({ channels: own }: Principal): Channel[] => own ?? [...channels];
+
+/** Whether what is blocked in some channels is hidden from a look-up by id. Blocked in all four it is quarantined: read by id alone. */
+export const isHiddenById = (blocked: string[] | null, asking: Channel[]): boolean =>
+  blocked !== null && blocked.length < channels.length && asking.every((channel) => blocked.includes(channel));
+
 /** The rule in SQL over columns channel, user_id, sensitivity; `first` is the number of the first of three parameters. */
 export const visible = (first: number, of = ''): string =>
   `${of}channel = any ($${first}::text[])
