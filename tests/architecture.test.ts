@@ -8,14 +8,15 @@ import { parseSync } from '@swc/core';
 const features: Record<string, string[]> = {
   artifacts: ['auth'],
   auth: [],
-  context: ['auth', 'search'],
+  context: ['auth', 'filter', 'search'],
   edits: ['auth', 'search'],
-  events: ['artifacts', 'auth', 'memories', 'search'],
+  events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
+  filter: [],
   health: ['auth'],
   limits: [],
   memories: ['auth', 'search'],
   metrics: ['auth'],
-  search: ['auth'],
+  search: ['auth', 'filter'],
   tenants: ['auth'],
 };
 const wiring = ['main.ts', 'daemon.ts'];
