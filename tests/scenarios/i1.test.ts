@@ -73,6 +73,16 @@ const cases: Record<string, Case> = {
   readChunk: {},
   storeArtifact: { body: () => 'bytes', ownAnswer: true },
   readArtifact: {},
+  proposeEdit: {
+    body: () => ({ target: theirs.event_id, op: 'retract', reason: 'of mallory', auto_approve: true }),
+    citing: () =>
+      [theirs.event_id, theirs.chunk_id, theirs.memory_id].map((target) => ({ target, op: 'retract', reason: 'of mallory' })),
+  },
+  listEdits: { query: () => `?target=${theirs.event_id}`, ownAnswer: true },
+  readEdit: {},
+  approveEdit: {},
+  rejectEdit: {},
+  revertEdit: {},
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
   buildContext: {
     body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
@@ -84,14 +94,22 @@ beforeAll(async () => {
   daemon = await startTestDaemon();
   [alice, mallory] = [await newTenant(daemon.url), await newTenant(daemon.url, undefined, 'mallory')];
   const bob = await newColleague(alice);
-  const [event, artifact, invite, key, sessions] = [
+  const [event, decision, artifact, invite, key, sessions] = [
     await alice.ask('POST', '/v1/events', { body: message('alpha secret plan') }),
+    await alice.ask('POST', '/v1/events', {
+      body: { ...message(''), kind: 'decision', content: { decision: 'alpha decision' } },
+    }),
     await alice.ask('POST', '/v1/artifacts', { body: 'alpha bytes', headers: { 'content-type': 'text/plain' } }),
     await alice.ask('POST', '/auth/invites', { body: { role: 'member' } }),
     await alice.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } }),
     await alice.ask('GET', '/auth/sessions'),
   ];
+  const edit = await alice.ask('POST', '/v1/edits', {
+    body: { target: event.body.event_id, op: 'amend', patch: { text: 'alpha public plan' }, reason: 'alpha reason' },
+  });
   theirs = {
+    edit_id: edit.body.edit_id,
+    memory_id: decision.body.memory_id,
     event_id: event.body.event_id,
     chunk_id: event.body.chunk_ids[0],
     artifact_id: artifact.body.artifact_id,
@@ -113,6 +131,7 @@ async function holdings(): Promise<string> {
     '/auth/invites',
     '/auth/api-keys',
     '/v1/tenant',
+    '/v1/edits',
   ];
   const answers = await Promise.all(paths.map((path) => alice.ask('GET', path)));
   return JSON.stringify(answers.map(({ status, body }) => [status, body]));
