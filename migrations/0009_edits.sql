@@ -110,9 +110,9 @@ begin atomic
 end;
 
 -- The passages of an event under its edits; p_base is what they were. A passage that is gone keeps its row, empty, so that its place,
--- its times and the count stay. `gap` is the space that stood behind the old text.
+-- its times and the count stay. `gap` is the space that stood behind the old text; `apart`: quarantined by itself.
 create function edited_passages(p_tenant text, p_seq bigint, p_base jsonb)
-returns table (ordinal smallint, text text, header text, token_count int, weight real, blocked_in text[], retracted boolean, gap text)
+returns table (ordinal smallint, text text, header text, token_count int, weight real, blocked_in text[], retracted boolean, apart boolean, gap text)
 language sql stable
 begin atomic
   with active as materialized (
@@ -144,6 +144,7 @@ begin atomic
     select
       p.ordinal, p.doc, p.gap,
       p.doc is null or coalesce(bool_or(a.op = 'retract'), false) as retracted,
+      coalesce(bool_or(a.op = 'quarantine' and a.ordinal is not null), false) as apart,
       weight_of(a.patch order by a.n) filter (where a.op = 'attenuate') as weight,
       array_agg(distinct c.channel order by c.channel) filter (where c.channel is not null) as blocked_in
     from passage p
@@ -163,6 +164,7 @@ begin atomic
     nullif(e.weight, 1),
     case when e.retracted then array['agent', 'private', 'public', 'team'] else e.blocked_in end,
     e.retracted,
+    e.apart,
     e.gap
   from effect e;
 end;
@@ -225,29 +227,32 @@ begin
     select
       array_agg(a.edit_id order by a.n) as edit_ids,
       bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
-      bool_or(a.op in ('amend', 'retract')) as rewritten,
+      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
       bool_or(a.passages = '[]') as silent,
       -- what is read is one text unless passages were edited one by one since
       (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
       coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
         > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
-        and not coalesce(bool_or(a.op = 'retract' and a.ordinal is not null), false) as is_one
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
     from active a
     having count(*) > 0
   ),
   passage as (
     select
       coalesce(bool_and(x.retracted), false) as retracted,
+      coalesce(bool_and(x.retracted or x.apart), false) as apart,
       count(*) as n,
       min(coalesce(x.weight, 1)) as weight,
-      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not x.retracted), 65536) as text
+      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
     from edited_passages(p_tenant, p_seq, v_base) x
   ),
   place as (
     select array_agg(distinct c.channel order by c.channel) as channels
     from active a
     cross join lateral unnest(
-      case when a.op = 'block' then array[a.patch ->> 'channel'] when a.op = 'quarantine' then array['private', 'public', 'team', 'agent'] end
+      case
+        when a.op = 'block' then array[a.patch ->> 'channel']
+        when a.op = 'quarantine' and a.ordinal is null then array['private', 'public', 'team', 'agent'] end
     ) c (channel)
   )
   select
@@ -256,7 +261,7 @@ begin
       when w.retracted or (p.retracted and w.silent is not true) then '{"withheld": true}'::jsonb
       when w.rewritten then edited_content(v_event.kind, v_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
     end,
-    case when w.retracted or (p.retracted and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
+    case when w.retracted or (p.apart and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
     p.n, nullif(p.weight, 1), w.edit_ids, v_base
   from whole w cross join passage p cross join place l;
 end $$;
@@ -375,6 +380,24 @@ begin
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
+
+-- Events as a request may see them now, as in 0008 and under their edits: contexts read them here.
+create or replace function seen_events(p_tenant text, p_scope jsonb) returns setof events
+language sql stable
+as $$
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes
+  from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+  where e.tenant_id = p_tenant
+    and e.channel = any (array(select jsonb_array_elements_text(p_scope -> 'channels')))
+    and (e.channel <> 'private' or p_scope -> 'subjects' = 'null' or p_scope -> 'subjects' ? e.user_id)
+    and e.sensitivity = any (array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and (o.blocked_in is null or not o.blocked_in @> array[p_scope ->> 'channel'])
+$$;
 
 -- For an erasure: nothing is kept of how these events read, nor of what was proposed for them.
 create function forget_edits(p_tenant text, p_seqs bigint[]) returns bigint

@@ -124,29 +124,32 @@ begin
     select
       array_agg(a.edit_id order by a.n) as edit_ids,
       bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
-      bool_or(a.op in ('amend', 'retract')) as rewritten,
+      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
       bool_or(a.passages = '[]') as silent,
       -- what is read is one text unless passages were edited one by one since
       (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
       coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
         > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
-        and not coalesce(bool_or(a.op = 'retract' and a.ordinal is not null), false) as is_one
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
     from active a
     having count(*) > 0
   ),
   passage as (
     select
       coalesce(bool_and(x.retracted), false) as retracted,
+      coalesce(bool_and(x.retracted or x.apart), false) as apart,
       count(*) as n,
       min(coalesce(x.weight, 1)) as weight,
-      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not x.retracted), 65536) as text
+      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
     from edited_passages(p_tenant, p_seq, v_base) x
   ),
   place as (
     select array_agg(distinct c.channel order by c.channel) as channels
     from active a
     cross join lateral unnest(
-      case when a.op = 'block' then array[a.patch ->> 'channel'] when a.op = 'quarantine' then array['private', 'public', 'team', 'agent'] end
+      case
+        when a.op = 'block' then array[a.patch ->> 'channel']
+        when a.op = 'quarantine' and a.ordinal is null then array['private', 'public', 'team', 'agent'] end
     ) c (channel)
   )
   select
@@ -155,7 +158,7 @@ begin
       when w.retracted or (p.retracted and w.silent is not true) then '{"withheld": true}'::jsonb
       when w.rewritten then edited_content(v_event.kind, v_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
     end,
-    case when w.retracted or (p.retracted and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
+    case when w.retracted or (p.apart and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
     p.n, nullif(p.weight, 1), w.edit_ids, v_base
   from whole w cross join passage p cross join place l;
 end $$;
@@ -467,7 +470,7 @@ CREATE AGGREGATE public.weight_of(jsonb) (
 
 -- Name: edited_passages(text, bigint, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb) RETURNS TABLE(ordinal smallint, text text, header text, token_count integer, weight real, blocked_in text[], retracted boolean, gap text)
+CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb) RETURNS TABLE(ordinal smallint, text text, header text, token_count integer, weight real, blocked_in text[], retracted boolean, apart boolean, gap text)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  WITH active AS MATERIALIZED (
@@ -507,6 +510,7 @@ CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb
              p.doc,
              p.gap,
              ((p.doc IS NULL) OR COALESCE(bool_or((a.op = 'retract'::text)), false)) AS retracted,
+             COALESCE(bool_or(((a.op = 'quarantine'::text) AND (a.ordinal IS NOT NULL))), false) AS apart,
              public.weight_of(a.patch ORDER BY a.n) FILTER (WHERE (a.op = 'attenuate'::text)) AS weight,
              array_agg(DISTINCT c.channel ORDER BY c.channel) FILTER (WHERE (c.channel IS NOT NULL)) AS blocked_in
             FROM ((passage p
@@ -538,6 +542,7 @@ CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb
              ELSE e.blocked_in
          END AS blocked_in,
      e.retracted,
+     e.apart,
      e.gap
     FROM effect e;
 END;
@@ -1464,6 +1469,25 @@ end $$;
 CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT array_agg(public.place_key(public.current_tenant(), k.k, (scope_places.p_scope ->> (k.k || '_id'::text)))) AS array_agg FROM unnest(ARRAY['session'::text, 'user'::text, 'agent'::text, 'project'::text]) k(k) WHERE (scope_places.p_scope ? (k.k || '_id'::text))), ARRAY[public.place_key(public.current_tenant(), 'tenant'::text, ''::text)]);
+
+-- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
+    LANGUAGE sql STABLE
+    AS $$
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes
+  from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+  where e.tenant_id = p_tenant
+    and e.channel = any (array(select jsonb_array_elements_text(p_scope -> 'channels')))
+    and (e.channel <> 'private' or p_scope -> 'subjects' = 'null' or p_scope -> 'subjects' ? e.user_id)
+    and e.sensitivity = any (array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and (o.blocked_in is null or not o.blocked_in @> array[p_scope ->> 'channel'])
+$$;
 
 -- Name: session_state(text, text); Type: FUNCTION; Schema: public
 

@@ -158,9 +158,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...contextRoutes(config.TOKENIZER),
   ] as Route<Caller>[];
   const stop = async () => {
-    await erasures.stop();
-    await sweeper.stop();
-    await limits.stop();
+    for (const part of [erasures, sweeper, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
