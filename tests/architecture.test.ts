@@ -8,7 +8,7 @@ import { parseSync } from '@swc/core';
 const features: Record<string, string[]> = {
   artifacts: ['auth'],
   auth: [],
-  context: ['auth', 'filter', 'search'],
+  context: ['auth', 'filter', 'memories', 'search'],
   edits: ['auth', 'search'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
   filter: [],

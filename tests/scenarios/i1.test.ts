@@ -119,9 +119,6 @@ beforeAll(async () => {
   const bob = await newColleague(alice);
   const [event, artifact, memory, invite, key, sessions] = [
     await alice.ask('POST', '/v1/events', { body: message('alpha secret plan') }),
-    await alice.ask('POST', '/v1/events', {
-      body: { ...message(''), kind: 'decision', content: { decision: 'alpha decision' } },
-    }),
     await alice.ask('POST', '/v1/artifacts', { body: 'alpha bytes', headers: { 'content-type': 'text/plain' } }),
     await alice.ask('POST', '/v1/memories', { body: { kind: 'fact', text: 'alpha fact', channel: 'private' } }),
     await alice.ask('POST', '/auth/invites', { body: { role: 'member' } }),
