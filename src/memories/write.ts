@@ -133,7 +133,10 @@ async function answer({ tenant, principal }: Caller, unit: Unit, states: State[]
     const ids = replay
       ? (await readMade(db, tenant.id, seq, count)).map(({ memory_id }) => memory_id)
       : memories!.map((id) => id!);
-    const found = new Map((await readMemories(db, tenant.id, ids, sightById(principal))).map((view) => [view.memory_id, view]));
+    // who says what was retracted is told of its own words
+    const sight = sightById(principal);
+    sight.byId!.retracted = true;
+    const found = new Map((await readMemories(db, tenant.id, ids, sight)).map((view) => [view.memory_id, view]));
     return ids.flatMap((id, i) => fresh[i] ?? found.get(id) ?? []);
   });
   if (data.length === 0) throw new Problem('not-found', 'The memory is not there any more.');

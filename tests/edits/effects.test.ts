@@ -133,3 +133,25 @@ test('the artifact of an event that is hidden or amended is for admins', async (
   expect(await status(bob)).toBe(200);
   expect((await listed(bob, event.seq)).edit_ids).toEqual([weak.edit_id]);
 });
+
+test('edits combine in the order in which they were approved', async () => {
+  const event = await record(alice, team('first'));
+  const [second, third] = [
+    await edit(alice, event.event_id, 'amend', { text: 'second' }, {}),
+    await edit(alice, event.event_id, 'amend', { text: 'third' }, {}),
+  ];
+  await decide(alice, third.edit_id, 'approve');
+  await decide(alice, second.edit_id, 'approve');
+  expect((await listed(bob, event.seq)).content).toEqual({ text: 'second' });
+  await decide(alice, second.edit_id, 'revert');
+  expect((await listed(bob, event.seq)).content).toEqual({ text: 'third' });
+});
+
+test('a quarantined passage is left out of its event, and read by its id', async () => {
+  const event = await record(alice, team(long('green')));
+  const text = await chunk(bob, event.chunk_ids[1]!);
+  await edit(alice, event.chunk_ids[1]!, 'quarantine');
+  const { content } = await listed(bob, event.seq);
+  expect([content.text.includes(text.trim()), content.text.length]).toEqual([false, long('green').length - text.length]);
+  expect(await chunk(bob, event.chunk_ids[1]!)).toBe(text);
+});
