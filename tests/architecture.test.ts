@@ -14,7 +14,7 @@ const features: Record<string, string[]> = {
   filter: [],
   health: ['auth'],
   limits: [],
-  memories: ['auth', 'search'],
+  memories: ['auth', 'filter', 'search'],
   metrics: ['auth'],
   search: ['auth', 'filter'],
   tenants: ['auth'],

@@ -1,5 +1,4 @@
 import type { Memory, MemoryKind } from './schemas.ts';
-import { isAct } from './state.ts';
 
 // A row as a memory is shown. Decisions and tasks that were recorded as events say themselves in their own words.
 
@@ -37,6 +36,7 @@ export interface MemoryRecord {
   updated_at: string;
   refs: string[];
   ref_count: number;
+  grounded: boolean;
 }
 
 interface Said {
@@ -99,14 +99,15 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     sensitivity: row.sensitivity,
     tags: row.tags,
     metadata: row.metadata,
-    importance: said.importance ?? row.importance,
-    pinned: said.pinned ?? row.pinned,
+    // what a task weighs is its own, not its newest update's
+    importance: (row.kind === 'task' ? undefined : said.importance) ?? row.importance,
+    pinned: (row.kind === 'task' ? undefined : said.pinned) ?? row.pinned,
     ...(said.valid_from !== undefined && { valid_from: said.valid_from }),
     ...(said.valid_to !== undefined && { valid_to: said.valid_to }),
     ...(said.expires_at !== undefined && { expires_at: said.expires_at }),
     refs: row.refs,
     ref_count: row.ref_count,
-    grounded: isAct(row.kind) || row.ref_count > 0,
+    grounded: row.grounded,
     trust: said.trust ?? inferredTrust(row.actor_type),
     origin: said.origin ?? { type: row.actor_type, id: row.actor_id },
     marks: [...row.marks, ...marksOf(row)],

@@ -44,9 +44,10 @@ export function passagesOf(event: Passaged, fullText?: string): Passage[] {
 const isMemory = (kind: string) => kind.startsWith('memory.');
 const ids = /^(?:evt|chk|art|mem|cap|edt)_[0-9a-z_]+$/;
 
-/** A memory says its text and what is said in its body; its other fields say how it is to be taken. */
-function memoryTextOf({ text, body }: Content): string {
-  const { to_agent: _, task_id: __, status: ___, ...said } = (body ?? {}) as Content;
+/** A memory says its text and what is said in its body; its other fields say how it is to be taken. A proposal says nothing yet. */
+function memoryTextOf({ text, body, status: standing }: Content): string {
+  if (standing === 'proposed') return '';
+  const { to_agent: _, task_id: __, status: ___, priority: ____, ...said } = (body ?? {}) as Content;
   const parts = leaves(said).filter((part) => part !== text && !ids.test(part));
   return cutAt([...leaves(text), ...parts].join('\n'), SEARCHABLE_CHARACTERS);
 }
