@@ -10,6 +10,7 @@ import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { editRoutes } from './edits/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
@@ -149,15 +150,13 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
+    ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...audit.routes,
   ] as Route<Caller>[];
   const stop = async () => {
-    await erasures.stop();
-    await sweeper.stop();
-    // after everything that has something to say
-    await audit.stop();
-    await limits.stop();
+    // the audit after everything that has something to say
+    for (const part of [erasures, sweeper, audit, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
