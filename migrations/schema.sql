@@ -111,6 +111,169 @@ CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text,
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
 
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_versions; Type: TABLE; Schema: public
+
+CREATE TABLE public.memory_versions (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    content_seq bigint NOT NULL,
+    status text NOT NULL
+);
+
+ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
+
+-- Name: citations(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint, p_to bigint, p_limit integer) RETURNS TABLE(refs text[], ref_count integer)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH own AS MATERIALIZED (
+          SELECT DISTINCT e.seq,
+             e.event_id,
+             (e.kind ~~ 'memory.%'::text) AS made_it,
+             e.refs
+            FROM (public.memory_versions v
+              JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
+           WHERE ((v.tenant_id = citations.p_tenant) AND (v.memory_id = citations.p_memory_id) AND ((v.seq >= citations.p_from) AND (v.seq <= citations.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
+         ), cited AS (
+          SELECT r.ref,
+             max(own.seq) AS seq,
+             min(r.place) AS place
+            FROM (own
+              CROSS JOIN LATERAL unnest(
+                 CASE
+                     WHEN own.made_it THEN own.refs
+                     ELSE (own.event_id || own.refs)
+                 END) WITH ORDINALITY r(ref, place))
+           GROUP BY r.ref
+         UNION
+          SELECT m.memory_id,
+             citations.p_from AS p_from,
+             0
+            FROM public.memories m
+           WHERE ((m.tenant_id = citations.p_tenant) AND (m.superseded_by = citations.p_memory_id))
+         ), counted AS (
+          SELECT c_1.ref,
+             max(c_1.seq) AS seq,
+             min(c_1.place) AS place
+            FROM cited c_1
+           WHERE ((c_1.ref <> citations.p_memory_id) AND (NOT (EXISTS ( SELECT
+                    FROM (public.events e
+                      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq))))
+                   WHERE ((e.tenant_id = citations.p_tenant) AND (e.kind ~~ 'memory.%'::text) AND (e.event_id =
+                         CASE
+                             WHEN (c_1.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c_1.ref, 5), '_'::text, 1))
+                             ELSE c_1.ref
+                         END) AND (v.memory_id = citations.p_memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))))))
+           GROUP BY c_1.ref
+         )
+  SELECT COALESCE((array_agg(c.ref ORDER BY c.seq DESC, c.place, c.ref))[1:citations.p_limit], '{}'::text[]) AS "coalesce",
+     (count(*))::integer AS count
+    FROM counted c;
+END;
+
+-- Name: close_memory(text, text, integer, text[], text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.close_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_status text, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_done unit_outcome;
+  v_seq bigint;
+begin
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_new and v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    update memories m
+    set status = p_status, version = m.version + 1, last_seq = v_seq, doing_agent = null, updated_at = v_done.at
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select p_tenant, p_memory_id, m.version, v_seq, m.content_seq, p_status
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: commit_units(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
@@ -255,46 +418,6 @@ begin
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
 
--- Name: memories; Type: TABLE; Schema: public
-
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
-
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
-
 -- Name: concerns(public.memories, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask jsonb) RETURNS boolean
@@ -354,54 +477,6 @@ CREATE TABLE public.chunks (
 WITH (toast_tuple_target='8160');
 
 ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
-
--- Name: events; Type: TABLE; Schema: public
-
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
--- Name: memory_versions; Type: TABLE; Schema: public
-
-CREATE TABLE public.memory_versions (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    version integer NOT NULL,
-    seq bigint NOT NULL,
-    content_seq bigint NOT NULL,
-    status text NOT NULL
-);
-
-ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
 
 -- Name: date_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -717,6 +792,32 @@ begin
   from (select * from unchanged union all select * from past) h
   where ((h.m).valid_from is null or (h.m).valid_from <= coalesce(v_as_of, now()))
     and ((h.m).valid_to is null or (h.m).valid_to > coalesce(v_as_of, now()));
+end $$;
+
+-- Name: hold_memory(text, text, integer, text[], jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hold_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_unit jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_memory memories;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_unit ->> 'key', 'hex')) then
+    return false;
+  end if;
+  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+  if not found then
+    raise exception 'there is no memory with this id' using errcode = 'AM404';
+  end if;
+  if v_memory.version <> p_version then
+    raise exception 'the memory has version %', v_memory.version using errcode = 'AM412';
+  end if;
+  if not v_memory.status = any (p_statuses) then
+    raise exception 'the memory is %', v_memory.status using errcode = 'AM409';
+  end if;
+  return true;
 end $$;
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
@@ -1302,6 +1403,54 @@ begin
   return query select 'ok', v_role, 1;
 end $$;
 
+-- Name: replace_memory(text, text, integer, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version integer, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
+  return query select c.status, c.outcome, c.at, c.memories from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+end $$;
+
+-- Name: revise_memory(text, text, integer, text[], jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.revise_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_state jsonb, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_done unit_outcome;
+  v_seq bigint;
+  v_old text;
+begin
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_new and v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    if p_state ->> 'supersedes' is not null then
+      v_old := supersede(p_tenant, p_state ->> 'supersedes', v_seq);
+      update memories m set superseded_by = p_memory_id where m.tenant_id = p_tenant and m.memory_id = v_old;
+    end if;
+    update memories m
+    set
+      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status,
+      text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
+      valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
+    from jsonb_to_record(p_state) s (
+      status text, text_hash text, importance real, pinned boolean, tags text[], valid_from timestamptz, valid_to timestamptz,
+      expires_at timestamptz, task_status text)
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select p_tenant, p_memory_id, m.version, v_seq, v_seq, m.status
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
+    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform settle_tasks(p_tenant, array[p_memory_id]);
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -1393,9 +1542,9 @@ begin
   perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
   from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  update memories m set doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
   if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
-    update memories m set doing_agent = null
-    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
     update memories m set doing_agent = m.agent_id
     where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
   end if;
@@ -1414,6 +1563,10 @@ begin
   select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
   if not found then
     raise exception 'what is to be superseded is no memory' using errcode = 'AM409';
+  end if;
+  -- who may replace a rule is asked where rules are made; a recorded decision has not been asked
+  if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
+    raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
   end if;
   if breadth(v_new.channel) < breadth(v_old.channel)
     or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
@@ -1687,7 +1840,12 @@ begin
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end
+      tags = case when m.kind = 'task' then m.tags else k.tags end,
+      -- the newest update of a task says when it holds; what was pinned stays so
+      pinned = k.pinned or (m.kind = 'task' and m.pinned),
+      valid_from = case when m.kind = 'task' then m.valid_from else k.valid_from end,
+      valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
+      expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
   ),
@@ -2048,6 +2206,10 @@ END)) NULLS NOT DISTINCT WHERE (status = 'active'::text);
 -- Name: memories__superseded; Type: INDEX; Schema: public
 
 CREATE INDEX memories__superseded ON public.memories USING btree (tenant_id, kind, content_seq) WHERE (status = 'superseded'::text);
+
+-- Name: memories__superseded_by; Type: INDEX; Schema: public
+
+CREATE INDEX memories__superseded_by ON public.memories USING btree (tenant_id, superseded_by) WHERE (superseded_by IS NOT NULL);
 
 -- Name: memory_versions__seq; Type: INDEX; Schema: public
 
@@ -2423,18 +2585,6 @@ GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
 
--- Name: TABLE memories; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
-
--- Name: TABLE chunks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
-GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
-GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
-
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
@@ -2465,11 +2615,23 @@ GRANT SELECT(user_id) ON TABLE public.events TO agent_memory_searcher;
 
 GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
 
+-- Name: TABLE memories; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
+
 -- Name: TABLE memory_versions; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
+
+-- Name: TABLE chunks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
+GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
 
 -- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
 

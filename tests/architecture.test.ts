@@ -13,7 +13,7 @@ const features: Record<string, string[]> = {
   filter: [],
   health: ['auth'],
   limits: [],
-  memories: ['auth', 'search'],
+  memories: ['auth', 'filter', 'search'],
   metrics: ['auth'],
   search: ['auth', 'filter'],
   tenants: ['auth'],

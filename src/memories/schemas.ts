@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
+import { filterParameter } from '../filter/index.ts';
 import { time } from '../http/time.ts';
 
 // The wire of memories. Each kind has a body of its own fields; what is not known is refused.
@@ -208,6 +209,7 @@ export const listQuery = z.strictObject({
     .optional(),
   since: time.optional().describe('made at or after'),
   until: time.optional().describe('made before'),
+  filter: filterParameter.optional(),
   ...asOfQuery,
   order: z.enum(['asc', 'desc']).default('desc').describe('by when they were made; newest first'),
   ...paging,

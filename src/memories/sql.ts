@@ -87,6 +87,7 @@ const valuesOf = (query: ListQuery): unknown[] => [
   query.pinned,
   query.since,
   query.until,
+  query.filter,
 ];
 
 /** By id, which sorts by the time they were made; unnamed, so that each filter gets the plan it deserves. */
@@ -121,16 +122,17 @@ export async function listMemories(db: Db, tenant: string, sight: Sight, query: 
         and ($15::boolean is null or case when e.kind like 'memory.%' then e.content -> 'pinned' = 'true' else m.pinned end = $15)
         and ($16::timestamptz is null or m.created_at >= $16)
         and ($17::timestamptz is null or m.created_at < $17)
-        and ($18::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $18)
+        and ($18::jsonb is null or memory_matches(m, e, $18))
+        and ($19::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $19)
         order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}
-        limit $19
+        limit $20
       ) l
     ) page
     join memories m on m.tenant_id = $1 and m.memory_id = page.memory_id
     cross join lateral (select page.version, page.seq, page.content_seq, page.status) v
     ${CONTENT}
     ${CITED}
-    where page.before < $20
+    where page.before < $21
     order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}`,
     [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES],
   );

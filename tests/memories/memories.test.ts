@@ -248,6 +248,8 @@ test('a list filters by every field, and is paged in the order of making', async
   expect(await texts('?user_id=nobody')).toEqual([]);
   expect(await texts('?since=2099-01-01T00:00:00Z')).toEqual([]);
   expect(await texts('?until=2099-01-01T00:00:00Z&pinned=false')).toEqual(['f', 'n3', 'n2', 'n1', 'n0']);
+  const filter = encodeURIComponent(JSON.stringify({ or: [{ kind: { eq: 'fact' } }, { tags: { contains: 't1' } }] }));
+  expect(await texts(`?filter=${filter}`)).toEqual(['f', 'n1']);
   const seen: string[] = [];
   for (let cursor: string | null = ''; cursor !== null; ) {
     const page: any = (await alice.ask('GET', `/v1/memories?limit=4&order=asc${cursor && `&cursor=${cursor}`}`)).body;
