@@ -96,7 +96,7 @@ interface Service {
 export function createService(config: Config, database: Database, log: Logger): Service {
   const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
   const auth = openAuth(
-    { ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) },
+    { ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR, 'jwt-secret') },
     database.tenants,
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
@@ -162,9 +162,15 @@ export function createService(config: Config, database: Database, log: Logger): 
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
 
-/** Development signs with a secret of its own, made once; production must be given one. */
-function developmentSecret(dataDir: string): string {
-  const file = join(dataDir, 'jwt-secret');
+/** Keys for src/seal.ts, the newest first; undefined where production was given none. */
+export function sealingKeys({ ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS, NODE_ENV, DATA_DIR }: Config): [string, ...string[]] | undefined {
+  const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
+  return key === undefined ? undefined : [key, ...(ENCRYPTION_KEY_PREVIOUS ? [ENCRYPTION_KEY_PREVIOUS] : [])];
+}
+
+/** Development has secrets of its own, each made once; production must be given them. */
+function developmentSecret(dataDir: string, name: string): string {
+  const file = join(dataDir, name);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   try {
     writeFileSync(file, randomBytes(32).toString('base64'), { flag: 'wx', mode: 0o600 });

@@ -17,6 +17,7 @@ const duration = z
   .string()
   .regex(/^\d+(ms|s|m|h|d)?$/, 'a duration such as 900s, 15m, 24h or 7d')
   .transform(secondsOf);
+const key = z.string().regex(/^[A-Za-z0-9+/]{43}=$/, '32 bytes in base64 (`openssl rand -base64 32`)');
 const list = z.string().transform((v) =>
   v
     .split(',')
@@ -138,6 +139,12 @@ export const settings = z.object({
     'accepted already, so that every daemon knows it before it becomes JWT_SECRET',
   ),
   JWT_SECRET_PREVIOUS: optional(z.string(), 'Authentication', 'accepted still, until the last token it signed has expired'),
+  ENCRYPTION_KEY: optional(
+    key,
+    'Authentication',
+    'encrypts what must be read again but not from the database alone (secrets of webhooks); `openssl rand -base64 32`. Development makes one under DATA_DIR; without one production keeps no such things',
+  ),
+  ENCRYPTION_KEY_PREVIOUS: optional(key, 'Authentication', 'opens what was encrypted before ENCRYPTION_KEY was changed'),
   JWT_EXPIRES_IN: setting(duration, '24h', 'Authentication', 'lifetime of an access token'),
   JWT_ISSUER: setting(z.string().min(1), 'agent-memory-system', 'Authentication', '`iss` of access tokens'),
   JWT_AUDIENCE: setting(z.string().min(1), 'agent-memory-api', 'Authentication', '`aud` of access tokens'),
@@ -219,6 +226,8 @@ export const secretSettings = [
   'JWT_SECRET',
   'JWT_SECRET_NEXT',
   'JWT_SECRET_PREVIOUS',
+  'ENCRYPTION_KEY',
+  'ENCRYPTION_KEY_PREVIOUS',
   'PGPASSWORD',
   'POSTGRES_PASSWORD',
   'DATABASE_URL',

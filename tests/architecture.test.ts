@@ -18,7 +18,7 @@ const features: Record<string, string[]> = {
   tenants: ['auth'],
 };
 const wiring = ['main.ts', 'daemon.ts'];
-const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts'];
+const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts', 'seal.ts'];
 const forbiddenNames = /^(utils?|helpers?|types?|constants?|common|services?|misc|shared)\.ts$/;
 
 const root = join(import.meta.dirname, '..');
