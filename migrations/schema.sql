@@ -274,6 +274,33 @@ begin
   return found;
 end $$;
 
+-- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+begin
+  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  if v_done.status = 'new' then
+    if (select count(*) from (
+      select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_done.at limit 10000) live) >= 10000 then
+      raise exception 'the tenant has too many capsules; revoke some first' using errcode = 'AM409';
+    end if;
+    insert into capsules (
+      tenant_id, capsule_id, seq, user_id, agent_id, project_id, channel, tags, for_all, audience_users, audience_agents, items,
+      item_channels, item_sensitivities, created_at, expires_at)
+    select
+      p_tenant, r.capsule_id, (v_done.outcome ->> 'seq')::bigint, r.user_id, r.agent_id, r.project_id, r.channel, r.tags, r.for_all,
+      r.audience_users, r.audience_agents, r.items, r.item_channels, r.item_sensitivities, v_done.at, r.expires_at
+    from jsonb_to_record(p_capsule) as r (
+      capsule_id text, user_id text, agent_id text, project_id text, channel text, tags text[], for_all boolean, audience_users text[],
+      audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: tenants; Type: TABLE; Schema: public
 
 CREATE TABLE public.tenants (
@@ -1039,6 +1066,25 @@ begin
   return query select 'ok', v_role, 1;
 end $$;
 
+-- Name: revoke_capsule(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.revoke_capsule(p_tenant text, p_unit jsonb, p_capsule_id text) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+begin
+  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  if v_done.status = 'new' then
+    update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
+    where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
+    if not found then
+      raise exception 'the capsule has ended already' using errcode = 'AM409';
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -1474,6 +1520,34 @@ ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
 
+-- Name: capsules; Type: TABLE; Schema: public
+
+CREATE TABLE public.capsules (
+    tenant_id text NOT NULL,
+    capsule_id text NOT NULL,
+    seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    channel text NOT NULL,
+    tags text[] NOT NULL,
+    for_all boolean NOT NULL,
+    audience_users text[] NOT NULL,
+    audience_agents text[] NOT NULL,
+    items text[] NOT NULL,
+    item_channels text[] NOT NULL,
+    item_sensitivities text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_seq bigint,
+    CONSTRAINT capsules__all CHECK (((NOT for_all) OR (channel <> 'private'::text))),
+    CONSTRAINT capsules__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT capsules__items CHECK (((cardinality(items) >= 1) AND (cardinality(items) <= 200)))
+);
+
+ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
+
 -- Name: chunk_rebuilds; Type: TABLE; Schema: public
 
 CREATE TABLE public.chunk_rebuilds (
@@ -1613,6 +1687,11 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts_pkey PRIMARY KEY (tenant_id, artifact_id);
 
+-- Name: capsules capsules_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capsules
+    ADD CONSTRAINT capsules_pkey PRIMARY KEY (tenant_id, capsule_id);
+
 -- Name: chunk_rebuilds chunk_rebuilds_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -1711,6 +1790,10 @@ CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created
 
 CREATE INDEX artifacts__unlinked ON public.artifacts USING btree (tenant_id, created_at) WHERE (event_id IS NULL);
 
+-- Name: capsules__expires; Type: INDEX; Schema: public
+
+CREATE INDEX capsules__expires ON public.capsules USING btree (tenant_id, expires_at);
+
 -- Name: chunks__search; Type: INDEX; Schema: public
 
 CREATE INDEX chunks__search ON public.chunks USING gin (public.chunk_places(tenant_id, seq, session_id, channel, user_id, agent_id, project_id), tsv) WITH (gin_pending_list_limit='256');
@@ -1802,6 +1885,11 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: capsules capsules__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capsules
+    ADD CONSTRAINT capsules__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: chunk_rebuilds chunk_rebuilds__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -1870,6 +1958,10 @@ ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
 
+-- Name: capsules; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.capsules ENABLE ROW LEVEL SECURITY;
+
 -- Name: chunk_rebuilds; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.chunk_rebuilds ENABLE ROW LEVEL SECURITY;
@@ -1885,6 +1977,10 @@ CREATE POLICY eraser_deletes ON public.api_keys FOR DELETE TO agent_memory_erase
 -- Name: artifacts eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.artifacts FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: capsules eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.capsules FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: chunk_rebuilds eraser_deletes; Type: POLICY; Schema: public
 
@@ -1945,6 +2041,10 @@ CREATE POLICY eraser_finds ON public.api_keys FOR SELECT TO agent_memory_eraser 
 -- Name: artifacts eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.artifacts FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: capsules eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.capsules FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: chunk_rebuilds eraser_finds; Type: POLICY; Schema: public
 
@@ -2057,6 +2157,10 @@ CREATE POLICY tenant_wall ON public.api_keys TO agent_memory_app USING ((tenant_
 -- Name: artifacts tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.artifacts TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: capsules tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.capsules TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: chunk_rebuilds tenant_wall; Type: POLICY; Schema: public
 
@@ -2235,6 +2339,11 @@ GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
+
+-- Name: TABLE capsules; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
 
 -- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { authorize, type Caller, openAuth } from './auth/index.ts';
+import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
@@ -101,7 +102,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
   const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts], log);
+  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepCapsules], log);
   const limits = createLimits(config, database.pool, log);
   const health: Health = {
     phase: 'starting',
@@ -145,13 +146,10 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...metricsRoutes(metrics),
     ...auth.routes,
     ...tenantRoutes(auth.forget, erasures.erase),
-    ...eventRoutes(follow, {
-      maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
-      maxEventBytes: config.MAX_EVENT_BYTES,
-      maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
-    }),
+    ...eventRoutes(follow, eventLimits(config)),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...searchRoutes,
+    ...capsuleRoutes,
     ...contextRoutes(config.TOKENIZER),
   ] as Route<Caller>[];
   const stop = async () => {
@@ -162,8 +160,19 @@ export function createService(config: Config, database: Database, log: Logger): 
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
 
+const eventLimits = (config: Config) => ({
+  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+  maxEventBytes: config.MAX_EVENT_BYTES,
+  maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
+});
+
 /** Keys for src/seal.ts, the newest first; undefined where production was given none. */
-export function sealingKeys({ ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS, NODE_ENV, DATA_DIR }: Config): [string, ...string[]] | undefined {
+export function sealingKeys({
+  ENCRYPTION_KEY,
+  ENCRYPTION_KEY_PREVIOUS,
+  NODE_ENV,
+  DATA_DIR,
+}: Config): [string, ...string[]] | undefined {
   const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
   return key === undefined ? undefined : [key, ...(ENCRYPTION_KEY_PREVIOUS ? [ENCRYPTION_KEY_PREVIOUS] : [])];
 }

@@ -8,6 +8,7 @@ import { parseSync } from '@swc/core';
 const features: Record<string, string[]> = {
   artifacts: ['auth'],
   auth: [],
+  capsules: ['auth', 'search'],
   context: ['auth', 'search'],
   events: ['artifacts', 'auth', 'memories', 'search'],
   health: ['auth'],

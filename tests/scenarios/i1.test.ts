@@ -73,6 +73,19 @@ const cases: Record<string, Case> = {
   readChunk: {},
   storeArtifact: { body: () => 'bytes', ownAnswer: true },
   readArtifact: {},
+  createCapsule: {
+    body: () => ({ items: [theirs.event_id], audience: { users: ['mallory'] }, channel: 'private', user_id: 'mallory' }),
+    citing: () =>
+      ['event_id', 'chunk_id', 'artifact_id'].map((id) => ({
+        items: [theirs[id]],
+        audience: { users: ['mallory'] },
+        channel: 'private',
+      })),
+  },
+  listCapsules: { ownAnswer: true },
+  readCapsule: {},
+  revokeCapsule: {},
+  deleteCapsule: {},
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
   buildContext: {
     body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
@@ -91,7 +104,11 @@ beforeAll(async () => {
     await alice.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } }),
     await alice.ask('GET', '/auth/sessions'),
   ];
+  const capsule = await alice.ask('POST', '/v1/capsules', {
+    body: { items: [event.body.event_id], audience: 'all', channel: 'public', title: 'alpha' },
+  });
   theirs = {
+    capsule_id: capsule.body.capsule_id,
     event_id: event.body.event_id,
     chunk_id: event.body.chunk_ids[0],
     artifact_id: artifact.body.artifact_id,
@@ -109,6 +126,7 @@ async function holdings(): Promise<string> {
   const paths = [
     '/v1/events?user_id=alice',
     '/v1/events?channel=team',
+    '/v1/capsules',
     '/auth/users',
     '/auth/invites',
     '/auth/api-keys',
