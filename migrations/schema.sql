@@ -489,6 +489,110 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: event_doc(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_fields(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT jsonb_build_object('importance', m.importance, 'scope', m.scope, 'pinned', m.pinned, 'status',
+                 CASE
+                     WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
+                     ELSE m.status
+                 END) AS jsonb_build_object
+            FROM (public.memory_versions v
+              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+           WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
+           ORDER BY (v.status = 'superseded'::text)
+          LIMIT 1), '{}'::jsonb) AS "coalesce";
+END;
+
+-- Name: event_matches(public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+
 -- Name: finish_login(text, text, text, text, jsonb, bytea, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.finish_login(p_tenant text, p_user text, p_hash text, p_new_hash text, p_session jsonb, p_account bytea, p_address bytea, p_free_address integer) RETURNS TABLE(user_id text, username text, role text, generation integer)
@@ -616,6 +720,25 @@ begin
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
 
+-- Name: list_due_webhooks(text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select w.tenant_id, w.webhook_id
+  from public.webhooks w
+  join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
+  join public.tenant_clocks c on c.tenant_id = w.tenant_id
+  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
+    and (w.lease_until is null or w.lease_until < now())
+    and (w.replaying or (c.last_seq > w.cursor and (w.retry_at is null or w.retry_at <= now())))
+  order by w.lease_until nulls first
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) OWNER TO agent_memory_overseer;
+
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
@@ -646,80 +769,11 @@ begin
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
 end $$;
 
--- Name: events; Type: TABLE; Schema: public
+-- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
 
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
--- Name: memories; Type: TABLE; Schema: public
-
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
-
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
@@ -1151,6 +1205,41 @@ begin
   join tenants t on t.tenant_id = s.tenant_id
   where s.tenant_id = p_tenant and s.session_id = p_session
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
+end $$;
+
+-- Name: settle_webhook(text, text, bigint, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_cursor bigint, p_retry_ms double precision, p_delivery jsonb, p_disable text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    cursor = greatest(w.cursor, p_cursor),
+    attempts = case when p_retry_ms is not null then w.attempts + 1 when p_cursor is not null then 0 else w.attempts end,
+    retry_at = case
+      when p_retry_ms is not null then clock_timestamp() + p_retry_ms * interval '1 millisecond'
+      when p_cursor is null then w.retry_at end,
+    active = w.active and p_disable is null,
+    disabled_reason = coalesce(p_disable, w.disabled_reason),
+    lease_until = clock_timestamp() + interval '60 seconds'
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+  if not found then
+    return false;
+  end if;
+  if p_delivery is not null then
+    insert into webhook_deliveries as d (
+      tenant_id, webhook_id, seq, event_id, kind, state, attempts, status_code, error, duration_ms, attempted_at)
+    select p_tenant, p_webhook_id, r.seq, r.event_id, r.kind, r.state, 1, r.status_code, r.error, r.duration_ms, clock_timestamp()
+    from jsonb_to_record(p_delivery) as r (
+      seq bigint, event_id text, kind text, state text, status_code int, error text, duration_ms int)
+    on conflict (tenant_id, webhook_id, seq) do update
+    set
+      state = excluded.state, attempts = d.attempts + 1, status_code = excluded.status_code, error = excluded.error,
+      duration_ms = excluded.duration_ms, attempted_at = excluded.attempted_at;
+  end if;
+  return true;
 end $$;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
@@ -1677,6 +1766,56 @@ CREATE TABLE public.users (
 
 ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
 
+-- Name: webhook_deliveries; Type: TABLE; Schema: public
+
+CREATE TABLE public.webhook_deliveries (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    kind text NOT NULL,
+    state text NOT NULL,
+    attempts integer NOT NULL,
+    status_code integer,
+    error text,
+    duration_ms integer,
+    attempted_at timestamp with time zone NOT NULL,
+    CONSTRAINT webhook_deliveries__state CHECK ((state = ANY (ARRAY['delivered'::text, 'retrying'::text, 'dead'::text, 'replaying'::text])))
+);
+
+ALTER TABLE ONLY public.webhook_deliveries FORCE ROW LEVEL SECURITY;
+
+-- Name: webhooks; Type: TABLE; Schema: public
+
+CREATE TABLE public.webhooks (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL,
+    url text NOT NULL,
+    description text NOT NULL,
+    filter jsonb,
+    compiled jsonb,
+    channels text[] NOT NULL,
+    sensitivities text[] NOT NULL,
+    user_ids text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    disabled_reason text,
+    secret bytea NOT NULL,
+    old_secret bytea,
+    old_secret_until timestamp with time zone,
+    cursor bigint NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone,
+    replaying boolean DEFAULT false NOT NULL,
+    lease_id bigint DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    version integer DEFAULT 1 NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.webhooks FORCE ROW LEVEL SECURITY;
+
 -- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -1782,6 +1921,16 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, user_id);
 
+-- Name: webhook_deliveries webhook_deliveries_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (tenant_id, webhook_id, seq);
+
+-- Name: webhooks webhooks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (tenant_id, webhook_id);
+
 -- Name: api_keys__parent; Type: INDEX; Schema: public
 
 CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created_with) WHERE (created_with IS NOT NULL);
@@ -1870,6 +2019,14 @@ CREATE UNIQUE INDEX tenants__lower_tenant_id ON public.tenants USING btree (lowe
 
 CREATE UNIQUE INDEX users__lower_username ON public.users USING btree (tenant_id, lower(username));
 
+-- Name: webhook_deliveries__attempted; Type: INDEX; Schema: public
+
+CREATE INDEX webhook_deliveries__attempted ON public.webhook_deliveries USING btree (tenant_id, attempted_at);
+
+-- Name: webhook_deliveries__open; Type: INDEX; Schema: public
+
+CREATE INDEX webhook_deliveries__open ON public.webhook_deliveries USING btree (tenant_id, webhook_id, state, seq) WHERE (state <> 'delivered'::text);
+
 -- Name: api_keys api_keys__creator; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -1949,6 +2106,16 @@ ALTER TABLE ONLY public.tenant_clocks
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: webhook_deliveries webhook_deliveries__webhook; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries__webhook FOREIGN KEY (tenant_id, webhook_id) REFERENCES public.webhooks(tenant_id, webhook_id) ON DELETE CASCADE;
+
+-- Name: webhooks webhooks__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: api_keys; Type: ROW SECURITY; Schema: public
 
@@ -2034,6 +2201,14 @@ CREATE POLICY eraser_deletes ON public.tenants FOR DELETE TO agent_memory_eraser
 
 CREATE POLICY eraser_deletes ON public.users FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: webhook_deliveries eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.webhook_deliveries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: webhooks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.webhooks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: api_keys eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.api_keys FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2098,6 +2273,14 @@ CREATE POLICY eraser_finds ON public.tenants FOR SELECT TO agent_memory_eraser U
 
 CREATE POLICY eraser_finds ON public.users FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: webhook_deliveries eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.webhook_deliveries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: webhooks eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.webhooks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: events; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.events ENABLE ROW LEVEL SECURITY;
@@ -2125,6 +2308,10 @@ CREATE POLICY overseer_reads ON public.tenant_clocks FOR SELECT TO agent_memory_
 -- Name: tenants overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.tenants FOR SELECT TO agent_memory_overseer USING (true);
+
+-- Name: webhooks overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.webhooks FOR SELECT TO agent_memory_overseer USING (true);
 
 -- Name: password_resets; Type: ROW SECURITY; Schema: public
 
@@ -2214,6 +2401,14 @@ CREATE POLICY tenant_wall ON public.tenants TO agent_memory_app USING ((tenant_i
 
 CREATE POLICY tenant_wall ON public.users TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: webhook_deliveries tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.webhook_deliveries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: webhooks tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.webhooks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: tenants; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
@@ -2221,6 +2416,14 @@ ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 -- Name: users; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
+
+-- Name: webhook_deliveries; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.webhook_deliveries ENABLE ROW LEVEL SECURITY;
+
+-- Name: webhooks; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.webhooks ENABLE ROW LEVEL SECURITY;
 
 -- Name: SCHEMA public; Type: ACL; Schema: -
 
@@ -2263,20 +2466,6 @@ GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
 REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
--- Name: TABLE invites; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
-
--- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
-
--- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
-
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
@@ -2310,6 +2499,25 @@ GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+
+-- Name: TABLE invites; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+
+-- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
+
+-- Name: FUNCTION list_due_webhooks(p_tenants text[], p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) TO agent_memory_app;
+
+-- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
 
@@ -2395,3 +2603,41 @@ GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
+
+-- Name: TABLE webhook_deliveries; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_deliveries TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.webhook_deliveries TO agent_memory_eraser;
+
+-- Name: TABLE webhooks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhooks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.webhooks TO agent_memory_eraser;
+
+-- Name: COLUMN webhooks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.webhook_id; Type: ACL; Schema: public
+
+GRANT SELECT(webhook_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.active; Type: ACL; Schema: public
+
+GRANT SELECT(active) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.cursor; Type: ACL; Schema: public
+
+GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.retry_at; Type: ACL; Schema: public
+
+GRANT SELECT(retry_at) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.replaying; Type: ACL; Schema: public
+
+GRANT SELECT(replaying) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.lease_until; Type: ACL; Schema: public
+
+GRANT SELECT(lease_until) ON TABLE public.webhooks TO agent_memory_overseer;

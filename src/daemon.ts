@@ -24,6 +24,7 @@ import { createLogger, type Logger } from './log.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
+import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
@@ -102,7 +103,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
   const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepCapsules], log);
+  const sweeper = startSweeper(database.tenants, sweepsOf(config), log);
   const limits = createLimits(config, database.pool, log);
   const health: Health = {
     phase: 'starting',
@@ -114,6 +115,7 @@ export function createService(config: Config, database: Database, log: Logger): 
       ),
   };
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
+  const webhooks = openWebhooks(config, sealingKeys(config), { tenants: database.tenants, watch: database.watch, log });
   const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
   const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() };
   const metrics = createMetrics({
@@ -151,14 +153,18 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...searchRoutes,
     ...capsuleRoutes,
     ...contextRoutes(config.TOKENIZER),
+    ...webhooks.routes,
   ] as Route<Caller>[];
   const stop = async () => {
     await erasures.stop();
+    await webhooks.stop();
     await sweeper.stop();
     await limits.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
+
+const sweepsOf = (config: Config) => [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepCapsules, sweepDeliveries];
 
 const eventLimits = (config: Config) => ({
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
@@ -167,12 +173,7 @@ const eventLimits = (config: Config) => ({
 });
 
 /** Keys for src/seal.ts, the newest first; undefined where production was given none. */
-export function sealingKeys({
-  ENCRYPTION_KEY,
-  ENCRYPTION_KEY_PREVIOUS,
-  NODE_ENV,
-  DATA_DIR,
-}: Config): [string, ...string[]] | undefined {
+function sealingKeys({ ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS, NODE_ENV, DATA_DIR }: Config): [string, ...string[]] | undefined {
   const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
   return key === undefined ? undefined : [key, ...(ENCRYPTION_KEY_PREVIOUS ? [ENCRYPTION_KEY_PREVIOUS] : [])];
 }

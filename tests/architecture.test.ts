@@ -9,14 +9,16 @@ const features: Record<string, string[]> = {
   artifacts: ['auth'],
   auth: [],
   capsules: ['auth', 'search'],
-  context: ['auth', 'search'],
-  events: ['artifacts', 'auth', 'memories', 'search'],
+  context: ['auth', 'filter', 'search'],
+  events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
+  filter: [],
   health: ['auth'],
   limits: [],
   memories: ['auth', 'search'],
   metrics: ['auth'],
-  search: ['auth'],
+  search: ['auth', 'filter'],
   tenants: ['auth'],
+  webhooks: ['auth', 'events', 'filter'],
 };
 const wiring = ['main.ts', 'daemon.ts'];
 const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts', 'seal.ts'];
@@ -115,6 +117,7 @@ test.each([
   ['pg', /^src\/db\//],
   ['express', /^src\/(app\.ts|http\/)/],
   ['prom-client', /^src\/metrics\//],
+  ['ipaddr.js', /^src\/webhooks\//],
   ['ioredis', /^src\/limits\//],
   ['bcrypt', /^src\/auth\//],
   ['jsonwebtoken', /^src\/auth\//],

@@ -86,6 +86,14 @@ const cases: Record<string, Case> = {
   readCapsule: {},
   revokeCapsule: {},
   deleteCapsule: {},
+  createWebhook: { body: () => ({ url: 'https://example.com/hook', active: false, user_ids: ['alice'] }), ownAnswer: true },
+  listWebhooks: { ownAnswer: true },
+  readWebhook: {},
+  changeWebhook: { body: () => ({ url: 'https://example.org/' }) },
+  deleteWebhook: {},
+  rotateWebhookSecret: {},
+  listWebhookDeliveries: {},
+  replayWebhookDelivery: {},
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
   buildContext: {
     body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
@@ -107,8 +115,10 @@ beforeAll(async () => {
   const capsule = await alice.ask('POST', '/v1/capsules', {
     body: { items: [event.body.event_id], audience: 'all', channel: 'public', title: 'alpha' },
   });
+  const webhook = await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://example.com/alpha', active: false } });
   theirs = {
     capsule_id: capsule.body.capsule_id,
+    webhook_id: webhook.body.webhook_id,
     event_id: event.body.event_id,
     chunk_id: event.body.chunk_ids[0],
     artifact_id: artifact.body.artifact_id,
@@ -127,6 +137,7 @@ async function holdings(): Promise<string> {
     '/v1/events?user_id=alice',
     '/v1/events?channel=team',
     '/v1/capsules',
+    '/v1/webhooks',
     '/auth/users',
     '/auth/invites',
     '/auth/api-keys',
