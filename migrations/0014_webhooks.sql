@@ -16,8 +16,8 @@ create table webhooks (
   active boolean not null default true,
   disabled_reason text,
   -- sealed under a key that is not in the database; the one before it signs too until then
-  secret bytea not null,
-  old_secret bytea,
+  secret jsonb not null,
+  old_secret jsonb,
   old_secret_until timestamptz,
   -- the last event that is done with
   cursor bigint not null,

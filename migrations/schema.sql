@@ -301,28 +301,6 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
--- Name: tenants; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenants (
-    tenant_id text NOT NULL,
-    state text DEFAULT 'active'::text NOT NULL,
-    language regconfig DEFAULT 'english'::regconfig NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    deleting_since timestamp with time zone,
-    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
-    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
-);
-
-ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
-
--- Name: doing_agent(text, text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.doing_agent(p_tenant text, p_task_status text, p_agent text) RETURNS text
-    LANGUAGE sql STABLE
-    RETURN CASE WHEN (p_task_status = 'doing'::text) THEN (SELECT doing_agent.p_agent AS p_agent FROM public.tenants t WHERE ((t.tenant_id = doing_agent.p_tenant) AND ((t.settings ->> 'one_doing_per_agent'::text))::boolean)) ELSE NULL::text END;
-
 -- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) RETURNS void
@@ -1207,9 +1185,26 @@ begin
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
 
--- Name: settle_webhook(text, text, bigint, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
+-- Name: settle_tasks(text, text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.settle_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_cursor bigint, p_retry_ms double precision, p_delivery jsonb, p_disable text) RETURNS boolean
+CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
+  from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = null
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
+    update memories m set doing_agent = m.agent_id
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
+  end if;
+end $$;
+
+-- Name: settle_webhook(text, text, bigint, integer, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_lease_ms integer, p_cursor bigint, p_retry_ms double precision, p_delivery jsonb, p_disable text) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 begin
@@ -1223,7 +1218,7 @@ begin
       when p_cursor is null then w.retry_at end,
     active = w.active and p_disable is null,
     disabled_reason = coalesce(p_disable, w.disabled_reason),
-    lease_until = clock_timestamp() + interval '60 seconds'
+    lease_until = clock_timestamp() + p_lease_ms * interval '1 millisecond'
   where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
   if not found then
     return false;
@@ -1454,17 +1449,20 @@ end $$;
 
 CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) RETURNS text[]
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
   v_ended text[];
   v_ids text[];
+  v_wish record;
 begin
   update memories m set status = 'expired', doing_agent = null
   where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
-  for i in 1 .. cardinality(p_seqs) loop
-    if p_wishes[i] ->> 'supersedes' is not null then
-      v_ended[i] := supersede(p_tenant, p_wishes[i] ->> 'supersedes', p_seqs[i]);
-    end if;
+  for v_wish in
+    select w.* from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place) where w.doc ? 'supersedes' order by w.place
+  loop
+    v_ended[v_wish.place] := supersede(p_tenant, v_wish.doc ->> 'supersedes', v_wish.seq);
   end loop;
 
   with wish as materialized (
@@ -1481,8 +1479,9 @@ begin
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
     cross join lateral (
       select
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant
         coalesce(
-          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind = 'task' and t.status = 'active'),
+          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
@@ -1499,9 +1498,10 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
+      -- found by the hash alone: without statistics the planner took the index by kind, and read every memory for each
       select m.memory_id, m.version, m.content_seq
       from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind = w.kind and m.scope = w.scope
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       limit 1
@@ -1512,11 +1512,11 @@ begin
   made as (
     insert into memories (
       tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, doing_agent, created_at, updated_at)
+      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
       m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, doing_agent(p_tenant, m.task_status, m.agent_id), m.created_at, m.created_at
+      m.task_status, m.created_at, m.created_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -1529,8 +1529,7 @@ begin
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end,
-      doing_agent = doing_agent(p_tenant, m.task_status, m.agent_id)
+      tags = case when m.kind = 'task' then m.tags else k.tags end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
   ),
@@ -1548,15 +1547,9 @@ begin
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
-  -- of a task only the newest update is current
-  perform end_passages(p_tenant, array[t.id], t.seq, e.occurred_at)
-  from (
-    select w.id, max(w.seq) as seq
-    from unnest(v_ids, p_seqs, p_wishes) w (id, seq, doc)
-    where w.doc ->> 'kind' = 'task'
-    group by w.id
-  ) t
-  join events e on e.tenant_id = p_tenant and e.seq = t.seq;
+  if exists (select from unnest(p_wishes) w (doc) where w.doc ->> 'kind' = 'task') then
+    perform settle_tasks(p_tenant, v_ids);
+  end if;
   return v_ids;
 end $$;
 
@@ -1748,6 +1741,22 @@ WITH (fillfactor='50');
 
 ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
 
+-- Name: tenants; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenants (
+    tenant_id text NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    language regconfig DEFAULT 'english'::regconfig NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleting_since timestamp with time zone,
+    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
+    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
+);
+
+ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
+
 -- Name: users; Type: TABLE; Schema: public
 
 CREATE TABLE public.users (
@@ -1799,8 +1808,8 @@ CREATE TABLE public.webhooks (
     user_ids text[] NOT NULL,
     active boolean DEFAULT true NOT NULL,
     disabled_reason text,
-    secret bytea NOT NULL,
-    old_secret bytea,
+    secret jsonb NOT NULL,
+    old_secret jsonb,
     old_secret_until timestamp with time zone,
     cursor bigint NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
@@ -1860,11 +1869,6 @@ ALTER TABLE ONLY public.invites
 
 ALTER TABLE ONLY public.login_failures
     ADD CONSTRAINT login_failures_pkey PRIMARY KEY (key_hash);
-
--- Name: memories memories__one_doing; Type: CONSTRAINT; Schema: public
-
-ALTER TABLE ONLY public.memories
-    ADD CONSTRAINT memories__one_doing UNIQUE (tenant_id, doing_agent) DEFERRABLE;
 
 -- Name: memories memories_pkey; Type: CONSTRAINT; Schema: public
 
@@ -1981,7 +1985,11 @@ CREATE INDEX memories__expires ON public.memories USING btree (tenant_id, expire
 
 -- Name: memories__kind; Type: INDEX; Schema: public
 
-CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, content_seq) WHERE (status = 'active'::text);
+CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, status, content_seq);
+
+-- Name: memories__one_doing; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent) WHERE (doing_agent IS NOT NULL);
 
 -- Name: memories__same; Type: INDEX; Schema: public
 
@@ -2432,19 +2440,6 @@ GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
 
--- Name: TABLE tenants; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
-
--- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
-
--- Name: COLUMN tenants.state; Type: ACL; Schema: public
-
-GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
-
 -- Name: TABLE chunks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
@@ -2598,6 +2593,19 @@ GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 -- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
 
 GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: TABLE tenants; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
+
+-- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
+
+-- Name: COLUMN tenants.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
 
 -- Name: TABLE users; Type: ACL; Schema: public
 

@@ -22,6 +22,7 @@ import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
+import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
@@ -115,7 +116,7 @@ export function createService(config: Config, database: Database, log: Logger): 
       ),
   };
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
-  const webhooks = openWebhooks(config, sealingKeys(config), { tenants: database.tenants, watch: database.watch, log });
+  const webhooks = openWebhooks(config, sealOf(config), { tenants: database.tenants, watch: database.watch, log });
   const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
   const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() };
   const metrics = createMetrics({
@@ -172,14 +173,16 @@ const eventLimits = (config: Config) => ({
   maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
 });
 
-/** Keys for src/seal.ts, the newest first; undefined where production was given none. */
-function sealingKeys({ ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS, NODE_ENV, DATA_DIR }: Config): [string, ...string[]] | undefined {
+/** Undefined in production without a key: then nothing is kept encrypted. */
+function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
   const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
-  return key === undefined ? undefined : [key, ...(ENCRYPTION_KEY_PREVIOUS ? [ENCRYPTION_KEY_PREVIOUS] : [])];
+  return key === undefined
+    ? undefined
+    : openSeal(readKey(key)!, ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!]);
 }
 
-/** Development has secrets of its own, each made once; production must be given them. */
-function developmentSecret(dataDir: string, name: string): string {
+/** Development has secrets of its own, made once; production must be given them. */
+function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key'): string {
   const file = join(dataDir, name);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   try {

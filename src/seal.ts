@@ -1,54 +1,77 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
 
-// What must be read again, but not by who has only the database: AES-256-GCM under a key that is not in it. Each purpose has a key of
-// its own, derived from ENCRYPTION_KEY by HKDF, so that what one feature sealed no other opens.
-// Sealed: 1 byte form, 4 bytes key id, 12 bytes nonce, 16 bytes tag, ciphertext.
+// AES-256-GCM under keys that are not in the database. Each purpose has a key of its own (HKDF, RFC 5869), so that what was sealed
+// for one thing opens for no other; `aad` binds an envelope to its row, so that it cannot be moved to another.
 
-export interface Seal {
-  /** `bound`: what it belongs to (tenant and id): moved to another row it does not open. */
-  seal(plain: Buffer | string, bound: string): Buffer;
-  /** Throws UnknownKey where it was sealed under a key that is not given, and for anything that was changed. */
-  open(sealed: Buffer, bound: string): Buffer;
+/** What is stored: all in base64 but the key's name. */
+export interface Sealed {
+  /** Names the key it was sealed with; says nothing of it. */
+  kid: string;
+  iv: string;
+  data: string;
+  tag: string;
 }
 
-export class UnknownKey extends Error {
-  constructor() {
-    super('sealed under a key that is neither ENCRYPTION_KEY nor ENCRYPTION_KEY_PREVIOUS');
-    this.name = 'UnknownKey';
+export interface Seal {
+  seal(plaintext: Buffer | string, purpose: string, aad: string): Sealed;
+  /** Throws SealBroken where the key is not known, or anything was changed. */
+  open(sealed: Sealed, purpose: string, aad: string): Buffer;
+}
+
+export class SealBroken extends Error {
+  constructor(why: string) {
+    super(`a sealed value cannot be opened: ${why}`);
+    this.name = 'SealBroken';
   }
 }
 
-const FORM = 1;
-const ID_BYTES = 4;
-const NONCE_BYTES = 12;
+const ALGORITHM = 'aes-256-gcm';
+const KEY_BYTES = 32;
+const IV_BYTES = 12;
 const TAG_BYTES = 16;
-const HEAD_BYTES = 1 + ID_BYTES + NONCE_BYTES + TAG_BYTES;
 
-/** `keys`: base64 of 32 bytes each; the first one seals, every one opens. */
-export function createSeal(keys: [string, ...string[]], purpose: string): Seal {
-  const known = keys.map((key) => derive(Buffer.from(key, 'base64'), purpose));
+/** The 32 bytes of a key in base64 (or its URL form); undefined where it is none. */
+export function readKey(text: string): Buffer | undefined {
+  const bytes = /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? Buffer.from(text, 'base64') : undefined;
+  return bytes?.length === KEY_BYTES ? bytes : undefined;
+}
+
+const kidOf = (key: Buffer): string => createHash('sha256').update('agent-memory kid').update(key).digest('hex').slice(0, 16);
+
+/** Seals with `key`; opens what it or one of the `previous` keys sealed. */
+export function openSeal(key: Buffer, previous: Buffer[] = []): Seal {
+  const keys = new Map([...previous, key].map((one) => [kidOf(one), one]));
+  const kid = kidOf(key);
+  const derived = new Map<string, Buffer>();
+  const keyFor = (id: string, purpose: string): Buffer => {
+    const master = keys.get(id);
+    if (!master) throw new SealBroken(`its key ${id} is not configured`);
+    const name = `${id} ${purpose}`;
+    const known = derived.get(name);
+    if (known) return known;
+    const made = Buffer.from(hkdfSync('sha256', master, '', `agent-memory ${purpose}`, KEY_BYTES));
+    derived.set(name, made);
+    return made;
+  };
   return {
-    seal: (plain, bound) => {
-      const { id, key } = known[0]!;
-      const nonce = randomBytes(NONCE_BYTES);
-      const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(bound));
-      const text = Buffer.concat([cipher.update(plain), cipher.final()]);
-      return Buffer.concat([Buffer.of(FORM), id, nonce, cipher.getAuthTag(), text]);
+    seal: (plaintext, purpose, aad) => {
+      const iv = randomBytes(IV_BYTES);
+      const cipher = createCipheriv(ALGORITHM, keyFor(kid, purpose), iv).setAAD(Buffer.from(aad));
+      const data = Buffer.concat([cipher.update(plaintext as Buffer), cipher.final()]);
+      return { kid, iv: base64(iv), data: base64(data), tag: base64(cipher.getAuthTag()) };
     },
-    open: (sealed, bound) => {
-      const id = sealed.subarray(1, 1 + ID_BYTES);
-      const found = sealed[0] === FORM && sealed.length >= HEAD_BYTES && known.find((each) => each.id.equals(id));
-      if (!found) throw new UnknownKey();
-      const nonce = sealed.subarray(1 + ID_BYTES, 1 + ID_BYTES + NONCE_BYTES);
-      const decipher = createDecipheriv('aes-256-gcm', found.key, nonce, { authTagLength: TAG_BYTES })
-        .setAAD(Buffer.from(bound))
-        .setAuthTag(sealed.subarray(HEAD_BYTES - TAG_BYTES, HEAD_BYTES));
-      return Buffer.concat([decipher.update(sealed.subarray(HEAD_BYTES)), decipher.final()]);
+    open: ({ kid: id, iv, data, tag }, purpose, aad) => {
+      const key_of_purpose = keyFor(id, purpose);
+      try {
+        // Without the length a tag of four bytes would be believed too.
+        const decipher = createDecipheriv(ALGORITHM, key_of_purpose, Buffer.from(iv, 'base64'), { authTagLength: TAG_BYTES });
+        decipher.setAAD(Buffer.from(aad)).setAuthTag(Buffer.from(tag, 'base64'));
+        return Buffer.concat([decipher.update(Buffer.from(data, 'base64')), decipher.final()]);
+      } catch {
+        throw new SealBroken('it was changed, or belongs elsewhere');
+      }
     },
   };
 }
 
-function derive(secret: Buffer, purpose: string) {
-  const key = Buffer.from(hkdfSync('sha256', secret, '', `agent-memory ${purpose}`, 32));
-  return { key, id: createHash('sha256').update(key).digest().subarray(0, ID_BYTES) };
-}
+const base64 = (bytes: Buffer): string => bytes.toString('base64');

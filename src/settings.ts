@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readKey } from './seal.ts';
 
 // Each setting says its meaning here; .env.example and the table in docs/configuration.md are made from this.
 
@@ -17,7 +18,6 @@ const duration = z
   .string()
   .regex(/^\d+(ms|s|m|h|d)?$/, 'a duration such as 900s, 15m, 24h or 7d')
   .transform(secondsOf);
-const key = z.string().regex(/^[A-Za-z0-9+/]{43}=$/, '32 bytes in base64 (`openssl rand -base64 32`)');
 const list = z.string().transform((v) =>
   v
     .split(',')
@@ -139,12 +139,6 @@ export const settings = z.object({
     'accepted already, so that every daemon knows it before it becomes JWT_SECRET',
   ),
   JWT_SECRET_PREVIOUS: optional(z.string(), 'Authentication', 'accepted still, until the last token it signed has expired'),
-  ENCRYPTION_KEY: optional(
-    key,
-    'Authentication',
-    'encrypts what must be read again but not from the database alone (secrets of webhooks); `openssl rand -base64 32`. Development makes one under DATA_DIR; without one production keeps no such things',
-  ),
-  ENCRYPTION_KEY_PREVIOUS: optional(key, 'Authentication', 'opens what was encrypted before ENCRYPTION_KEY was changed'),
   JWT_EXPIRES_IN: setting(duration, '24h', 'Authentication', 'lifetime of an access token'),
   JWT_ISSUER: setting(z.string().min(1), 'agent-memory-system', 'Authentication', '`iss` of access tokens'),
   JWT_AUDIENCE: setting(z.string().min(1), 'agent-memory-api', 'Authentication', '`aud` of access tokens'),
@@ -158,6 +152,16 @@ export const settings = z.object({
   BCRYPT_COST: setting(whole(4, 15), '10', 'Authentication', 'work factor of password hashes (below 10 only for tests)'),
   BCRYPT_CONCURRENCY: setting(whole(1, 16), '2', 'Authentication', 'hashes computed at once'),
   BCRYPT_QUEUE: setting(whole(1, 10_000), '50', 'Authentication', 'hashes that may wait; more are answered 503'),
+  ENCRYPTION_KEY: optional(
+    z.string().refine((text) => readKey(text) !== undefined, '32 bytes in base64 (`openssl rand -base64 32`)'),
+    'Authentication',
+    'seals what is kept encrypted; 32 bytes in base64 (`openssl rand -base64 32`), the same for all daemons. Development makes one under DATA_DIR; without one production refuses to keep anything encrypted',
+  ),
+  ENCRYPTION_KEY_PREVIOUS: optional(
+    z.string().refine((text) => readKey(text) !== undefined, '32 bytes in base64 (`openssl rand -base64 32`)'),
+    'Authentication',
+    'opens what was sealed before ENCRYPTION_KEY was changed',
+  ),
   CREDENTIAL_TTL_MS: setting(
     whole(0, 60_000),
     '20000',

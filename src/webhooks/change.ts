@@ -8,7 +8,7 @@ import type { Seal } from '../seal.ts';
 import { faultOf } from './address.ts';
 import type { WebhookNeeds } from './routes.ts';
 import type { KeptFilter, Webhook, WebhookBody, WebhookPatch } from './schemas.ts';
-import { makeSigningSecret } from './sign.ts';
+import { makeSigningSecret, SEALED_FOR } from './sign.ts';
 import { insertWebhook, type Kept, lockWebhook, MAX_WEBHOOKS, updateSecret, updateWebhook } from './sql.ts';
 
 // What an admin decides about a webhook: where it goes, and what it may be told of.
@@ -29,7 +29,7 @@ export async function createWebhook(
   const kept = checked(principal, keptOf(body, body.user_ids ?? [principal.subject]), needs);
   const webhook_id = newId('whk');
   const secret = makeSigningSecret();
-  const sealed = seal.seal(secret, `${tenant.id}/${webhook_id}`);
+  const sealed = seal.seal(secret, SEALED_FOR, `${tenant.id}/${webhook_id}`);
   const made = await tenant.write(async (db) => {
     if (await isReplay(db, tenant.id, idempotency)) throw shownOnce();
     const row = await insertWebhook(db, tenant.id, kept, {
@@ -131,7 +131,7 @@ export async function rotateSecret(
   needs: WebhookNeeds,
 ): Promise<string> {
   const secret = makeSigningSecret();
-  const sealed = sealOf(needs).seal(secret, `${tenant.id}/${webhook_id}`);
+  const sealed = sealOf(needs).seal(secret, SEALED_FOR, `${tenant.id}/${webhook_id}`);
   await tenant.write(async (db) => {
     if (await isReplay(db, tenant.id, idempotency)) throw shownOnce();
     if ((await updateSecret(db, tenant.id, webhook_id, sealed)) === 0) throw noWebhook();

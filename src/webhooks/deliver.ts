@@ -3,7 +3,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { listEvents, readClock } from '../events/index.ts';
 import type { DispatchNeeds } from './dispatch.ts';
 import { type Attempt, post } from './send.ts';
-import { signatures } from './sign.ts';
+import { SEALED_FOR, signatures } from './sign.ts';
 import { endReplays, type Leased, listReplays, settle } from './sql.ts';
 
 // What happens under the lease of one subscription. No connection to the database is held while a receiver is waited for.
@@ -78,9 +78,9 @@ async function attemptOf(at: Delivering, event: Event): Promise<Attempt> {
   try {
     const bound = `${tenant.id}/${webhook.webhook_id}`;
     const sealed = webhook.old_secret ? [webhook.secret, webhook.old_secret] : [webhook.secret];
-    at.secrets ??= sealed.map((each) => seal.open(each, bound).toString());
+    at.secrets ??= sealed.map((each) => seal.open(each, SEALED_FOR, bound).toString());
   } catch (error) {
-    return { status_code: null, error: `the secret cannot be opened: ${(error as Error).message}`, duration_ms: 0 };
+    return { status_code: null, error: `${(error as Error).message}`, duration_ms: 0 };
   }
   const body = JSON.stringify({ webhook_id: webhook.webhook_id, event });
   const timestamp_s = Math.floor(Date.now() / 1000);

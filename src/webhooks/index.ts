@@ -1,6 +1,6 @@
 import type { Caller } from '../auth/index.ts';
 import type { Route } from '../http/route.ts';
-import { createSeal } from '../seal.ts';
+import type { Seal } from '../seal.ts';
 import { resolveName } from './address.ts';
 import { type DispatchNeeds, startDispatcher } from './dispatch.ts';
 import { webhookRoutes } from './routes.ts';
@@ -19,14 +19,13 @@ export interface Webhooks {
   stop(): Promise<void>;
 }
 
-/** Without keys none can be made, and none is delivered. */
+/** Without a seal none can be made, and none is delivered. */
 export function openWebhooks(
   settings: WebhookSettings,
-  keys: [string, ...string[]] | undefined,
+  seal: Seal | undefined,
   needs: Pick<DispatchNeeds, 'tenants' | 'watch' | 'log'>,
 ): Webhooks {
   const allowPrivate = settings.WEBHOOK_ALLOW_PRIVATE;
-  const seal = keys && createSeal(keys, 'webhooks');
   const send = { allowPrivate, timeoutMs: settings.WEBHOOK_TIMEOUT_MS, resolve: resolveName };
   const { WEBHOOK_ATTEMPTS: maxAttempts, WEBHOOK_RETRY_MS: retryMs } = settings;
   const dispatcher = seal && startDispatcher({ ...needs, seal, send, maxAttempts, retryMs });

@@ -3,6 +3,8 @@ import { createHmac, randomBytes } from 'node:crypto';
 // Signatures as https://www.standardwebhooks.com has them, so that its libraries verify them.
 
 const PREFIX = 'whsec_';
+/** What the secrets of webhooks are sealed for: nothing else opens them. */
+export const SEALED_FOR = 'webhooks';
 
 export const makeSigningSecret = (): string => PREFIX + randomBytes(32).toString('base64');
 

@@ -1,6 +1,7 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
+import type { Sealed } from '../seal.ts';
 import type { Delivery, Webhook } from './schemas.ts';
 
 const columns = `w.webhook_id, w.url, w.description, w.filter, w.channels, w.user_ids,
@@ -27,13 +28,13 @@ export async function insertWebhook(
   db: Db,
   tenant_id: string,
   kept: Kept,
-  made: { webhook_id: string; secret: Buffer; created_by: string; after: number | undefined },
+  made: { webhook_id: string; secret: Sealed; created_by: string; after: number | undefined },
 ): Promise<Webhook | undefined> {
   await db.run('select from tenants where tenant_id = $1 for no key update', [tenant_id]);
   return db.row(
     `insert into webhooks as w (
        tenant_id, webhook_id, url, description, filter, compiled, channels, sensitivities, user_ids, active, secret, created_by, cursor)
-     select $1, $2, $3, $4, $5::jsonb, $6::jsonb, $7::text[], $8::text[], $9::text[], $10, $11, $12, least($13::bigint, c.last_seq)
+     select $1, $2, $3, $4, $5::jsonb, $6::jsonb, $7::text[], $8::text[], $9::text[], $10, $11::jsonb, $12, least($13::bigint, c.last_seq)
      from tenant_clocks c
      where c.tenant_id = $1 and (select count(*) from webhooks where tenant_id = $1) < ${MAX_WEBHOOKS}
      returning ${columns}`,
@@ -84,10 +85,10 @@ export const deleteWebhook = (db: Db, tenant_id: string, webhook_id: string): Pr
   db.run('delete from webhooks where tenant_id = $1 and webhook_id = $2', [tenant_id, webhook_id]);
 
 /** The secret before it signs too for a day, so that receivers can change over. */
-export const updateSecret = (db: Db, tenant_id: string, webhook_id: string, secret: Buffer): Promise<number> =>
+export const updateSecret = (db: Db, tenant_id: string, webhook_id: string, secret: Sealed): Promise<number> =>
   db.run(
     `update webhooks set
-       secret = $3, old_secret = secret, old_secret_until = now() + interval '1 day',
+       secret = $3::jsonb, old_secret = secret, old_secret_until = now() + interval '1 day',
        lease_id = lease_id + 1, lease_until = null, version = version + 1, updated_at = now()
      where tenant_id = $1 and webhook_id = $2`,
     [tenant_id, webhook_id, secret],
@@ -139,8 +140,8 @@ export interface Leased {
   channels: Webhook['channels'];
   sensitivities: string[];
   user_ids: string[];
-  secret: Buffer;
-  old_secret: Buffer | null;
+  secret: Sealed;
+  old_secret: Sealed | null;
   cursor: number;
   attempts: number;
   replaying: boolean;
