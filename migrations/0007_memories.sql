@@ -142,6 +142,10 @@ begin
   if not found then
     raise exception 'what is to be superseded is no memory' using errcode = 'AM409';
   end if;
+  -- who may replace a rule is asked where rules are made; a recorded decision has not been asked
+  if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
+    raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
+  end if;
   if breadth(v_new.channel) < breadth(v_old.channel)
     or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
     or (v_new.sensitivity in ('high', 'secret') and v_old.sensitivity in ('none', 'low')) then

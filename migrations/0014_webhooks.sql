@@ -6,9 +6,8 @@ create table webhooks (
   webhook_id text not null,
   url text not null,
   description text not null,
-  -- as it was given, and as event_matches takes it
+  -- as event_matches takes it, with what was given
   filter jsonb,
-  compiled jsonb,
   -- what it may be told of, chosen by the admin who made it
   channels text[] not null,
   sensitivities text[] not null,

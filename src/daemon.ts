@@ -21,6 +21,7 @@ import { type Gate, send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
+import { memoryRoutes } from './memories/index.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
@@ -149,8 +150,9 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...metricsRoutes(metrics),
     ...auth.routes,
     ...tenantRoutes(auth.forget, erasures.erase),
-    ...eventRoutes(follow, eventLimits(config)),
+    ...eventRoutes(follow, eventLimitsOf(config)),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
+    ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
     ...capsuleRoutes,
     ...contextRoutes(config.TOKENIZER),
@@ -167,7 +169,7 @@ export function createService(config: Config, database: Database, log: Logger): 
 
 const sweepsOf = (config: Config) => [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepCapsules, sweepDeliveries];
 
-const eventLimits = (config: Config) => ({
+const eventLimitsOf = (config: Config) => ({
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
   maxEventBytes: config.MAX_EVENT_BYTES,
   maxTextBytes: config.MAX_BATCH_TEXT_BYTES,

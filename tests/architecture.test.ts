@@ -9,7 +9,7 @@ const features: Record<string, string[]> = {
   artifacts: ['auth'],
   auth: [],
   capsules: ['auth', 'search'],
-  context: ['auth', 'filter', 'search'],
+  context: ['auth', 'capsules', 'filter', 'memories', 'search'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
   filter: [],
   health: ['auth'],

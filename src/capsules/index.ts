@@ -1,3 +1,3 @@
-export { type HandedItem, readCapsules } from './expand.ts';
+export { type Handed, readCapsules } from './expand.ts';
 export { capsuleRoutes } from './routes.ts';
 export { sweepCapsules } from './sql.ts';

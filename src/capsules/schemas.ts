@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
+import { origin, trust } from '../search/index.ts';
 
 const DEFAULT_TTL_S = 7 * 86_400;
 const LONGEST_TTL_S = 365 * 86_400;
@@ -65,6 +66,9 @@ const item = z
     truncated: z.boolean().optional().describe('the text is only its beginning'),
     content: z.record(z.string(), z.unknown()).optional().describe('of an event or memory, where it is not large'),
     status: z.string().optional().describe('of a memory: `active`, or `superseded` since'),
+    scope: z.string().optional(),
+    trust: trust.optional(),
+    origin: origin.optional().describe('who said it'),
     media_type: z.string().optional(),
     byte_count: z.int().optional(),
     refs: z.array(z.string()).optional().describe('what it rests on'),

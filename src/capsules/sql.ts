@@ -1,6 +1,7 @@
 import { type Channel, isAdmin, type Principal, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
+import type { Standing } from '../search/index.ts';
 import type { CapsuleList } from './schemas.ts';
 
 export interface CapsuleRow {
@@ -107,6 +108,10 @@ export interface ItemRow {
   byte_count: number | null;
   bytes: Buffer | null;
   refs: string[];
+  /** Of a memory. */
+  standing: Standing | null;
+  actor_type: string | null;
+  actor_id: string | null;
   occurred_at: string;
 }
 
@@ -124,18 +129,20 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      )
      select
        w.id, w.type, e.kind, case when e.byte_count <= ${ITEM_BYTES} then e.content end as content, ${BEGINNING} as text, null as status,
-       null as media_type, null::bigint as byte_count, null::bytea as bytes, e.refs, e.occurred_at
+       null as media_type, null::bigint as byte_count, null::bytea as bytes, e.refs, null::jsonb as standing,
+       e.actor_type, e.actor_id, e.occurred_at
      from wanted w join events e on e.tenant_id = $1 and e.event_id = w.event_id
      where w.type = 'event' and ${visible(2, 'e.')}
      union all
-     select w.id, w.type, c.kind, null, c.text, null, null, null, null, array[c.event_id], c.occurred_at
+     select w.id, w.type, c.kind, null, c.text, null, null, null, null, array[c.event_id], null, e.actor_type, e.actor_id, c.occurred_at
      from wanted w
      join events e on e.tenant_id = $1 and e.event_id = w.event_id
      join chunks c on c.tenant_id = $1 and c.seq = e.seq and c.ordinal = w.ordinal
      where w.type = 'passage' and ${visible(2, 'c.')} and (c.blocked_in is null or not c.blocked_in && $6::text[])
      union all
      select
-       w.id, w.type, m.kind, case when e.byte_count <= ${ITEM_BYTES} then e.content end, ${BEGINNING}, m.status, null, null, null, e.refs, e.occurred_at
+       w.id, w.type, m.kind, case when e.byte_count <= ${ITEM_BYTES} then e.content end, ${BEGINNING}, m.status, null, null, null, e.refs,
+       memory_standing($1, m, m.content_seq, e.content, e.actor_type, e.actor_id, m.last_seq), e.actor_type, e.actor_id, e.occurred_at
      from wanted w
      join memories m on m.tenant_id = $1 and m.memory_id = w.id
      join events e on e.tenant_id = $1 and e.seq = m.content_seq
@@ -144,7 +151,8 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      union all
      select
        w.id, w.type, 'artifact', null, null, null, a.media_type, a.byte_count,
-       case when a.media_type ~ '^(text/|application/json)' then substring(a.bytes from 1 for ${ITEM_BYTES}) end, array[a.event_id], a.created_at
+       case when a.media_type ~ '^(text/|application/json)' then substring(a.bytes from 1 for ${ITEM_BYTES}) end, array[a.event_id],
+       null, null, null, a.created_at
      from wanted w join artifacts a on a.tenant_id = $1 and a.artifact_id = w.id
      where w.type = 'artifact' and a.event_id is not null and ${visible(2, 'a.')}`,
     [tenant, ...sightValues(sight), JSON.stringify(ids.map(placeOf)), shownIn],

@@ -7,7 +7,7 @@ import { newId } from '../id.ts';
 import type { Seal } from '../seal.ts';
 import { faultOf } from './address.ts';
 import type { WebhookNeeds } from './routes.ts';
-import type { KeptFilter, Webhook, WebhookBody, WebhookPatch } from './schemas.ts';
+import type { Webhook, WebhookBody, WebhookPatch } from './schemas.ts';
 import { makeSigningSecret, SEALED_FOR } from './sign.ts';
 import { insertWebhook, type Kept, lockWebhook, MAX_WEBHOOKS, updateSecret, updateWebhook } from './sql.ts';
 
@@ -58,14 +58,12 @@ type Decided = Omit<WebhookBody, 'user_ids' | 'after'>;
 const keptOf = ({ url, description, filter, channels, sensitivity, active }: Decided, user_ids: string[]): Kept => ({
   url,
   description,
-  ...partsOf(filter),
+  filter,
   channels: [...new Set(channels)],
   sensitivities: levels.slice(0, levels.indexOf(sensitivity) + 1),
   user_ids: [...new Set(user_ids)],
   active,
 });
-
-const partsOf = (filter: KeptFilter | null) => ({ filter: filter?.given ?? null, compiled: filter?.compiled ?? null });
 
 /** A receiver is told what its admin may see, and what is of high sensitivity only from where it may be seen at all. */
 function checked(principal: Principal, kept: Kept, { allowPrivate }: WebhookNeeds): Kept {
@@ -105,7 +103,7 @@ export function changeWebhook(
         {
           ...before,
           ...given,
-          ...(filter !== undefined && partsOf(filter)),
+          ...(filter !== undefined && { filter }),
           ...(sensitivity !== undefined && { sensitivities: levels.slice(0, levels.indexOf(sensitivity) + 1) }),
           ...(user_ids !== undefined && { user_ids }),
         },

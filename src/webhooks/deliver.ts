@@ -70,7 +70,7 @@ function readAhead({ tenant, webhook }: Delivering) {
 }
 
 const sightOf = ({ channels, sensitivities, user_ids }: Leased): Sight => ({ channels, sensitivities, subjects: user_ids });
-const filterOf = ({ compiled }: Leased) => (compiled === null ? {} : { filter: compiled });
+const filterOf = ({ filter }: Leased) => (filter === null ? {} : { filter });
 
 /** The same body whenever the event is delivered; Webhook-Id is the event's, so that a receiver knows a repetition. */
 async function attemptOf(at: Delivering, event: Event): Promise<Attempt> {

@@ -1,28 +1,12 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
-import { type Filter, filter } from '../filter/index.ts';
+import { filter } from '../filter/index.ts';
 import { pageOf } from '../http/page.ts';
-
-/** A filter as it came, to be shown again, beside what the database takes. */
-export interface KeptFilter {
-  given: Record<string, unknown>;
-  compiled: Filter;
-}
-
-const keptFilter = z
-  .record(z.string(), z.unknown())
-  .transform((given, context): KeptFilter => {
-    const parsed = filter.safeParse(given);
-    for (const { path, message } of parsed.error?.issues ?? [])
-      context.issues.push({ code: 'custom', input: given, path, message });
-    return { given, compiled: parsed.data! };
-  })
-  .describe('which events are told, in the filter language; without one all that may be seen');
 
 const fields = {
   url: z.string().min(1).max(2000).describe('https://…, on the internet'),
   description: z.string().max(500),
-  filter: keptFilter.nullable(),
+  filter: filter.nullable(),
   channels: z.array(z.enum(channels)).min(1).max(4).describe('of these channels; `private` only where it is named'),
   user_ids: z
     .array(z.string().min(1).max(255))

@@ -4,7 +4,7 @@ import type { Filter } from '../filter/index.ts';
 import type { Sealed } from '../seal.ts';
 import type { Delivery, Webhook } from './schemas.ts';
 
-const columns = `w.webhook_id, w.url, w.description, w.filter, w.channels, w.user_ids,
+const columns = `w.webhook_id, w.url, w.description, w.filter -> 'given' as filter, w.channels, w.user_ids,
   case when 'high' = any (w.sensitivities) then 'high' when 'low' = any (w.sensitivities) then 'low' else 'none' end as sensitivity,
   w.active, w.disabled_reason, w.cursor, w.attempts, w.retry_at, w.version, w.created_by, w.created_at, w.updated_at`;
 const deliveryColumns = 'd.event_id, d.seq, d.kind, d.state, d.attempts, d.status_code, d.error, d.duration_ms, d.attempted_at';
@@ -15,8 +15,7 @@ export const MAX_WEBHOOKS = 20;
 export interface Kept {
   url: string;
   description: string;
-  filter: Record<string, unknown> | null;
-  compiled: Filter | null;
+  filter: Filter | null;
   channels: string[];
   sensitivities: string[];
   user_ids: string[];
@@ -33,8 +32,8 @@ export async function insertWebhook(
   await db.run('select from tenants where tenant_id = $1 for no key update', [tenant_id]);
   return db.row(
     `insert into webhooks as w (
-       tenant_id, webhook_id, url, description, filter, compiled, channels, sensitivities, user_ids, active, secret, created_by, cursor)
-     select $1, $2, $3, $4, $5::jsonb, $6::jsonb, $7::text[], $8::text[], $9::text[], $10, $11::jsonb, $12, least($13::bigint, c.last_seq)
+       tenant_id, webhook_id, url, description, filter, channels, sensitivities, user_ids, active, secret, created_by, cursor)
+     select $1, $2, $3, $4, $5::jsonb, $6::text[], $7::text[], $8::text[], $9, $10::jsonb, $11, least($12::bigint, c.last_seq)
      from tenant_clocks c
      where c.tenant_id = $1 and (select count(*) from webhooks where tenant_id = $1) < ${MAX_WEBHOOKS}
      returning ${columns}`,
@@ -46,7 +45,6 @@ const keptValues = (kept: Kept): unknown[] => [
   kept.url,
   kept.description,
   kept.filter,
-  kept.compiled,
   kept.channels,
   kept.sensitivities,
   kept.user_ids,
@@ -65,7 +63,7 @@ export const findWebhook = (db: Db, tenant_id: string, webhook_id: string): Prom
 
 export const lockWebhook = (db: Db, tenant_id: string, webhook_id: string): Promise<(Kept & { version: number }) | undefined> =>
   db.row(
-    `select url, description, filter, compiled, channels, sensitivities, user_ids, active, version
+    `select url, description, filter, channels, sensitivities, user_ids, active, version
      from webhooks where tenant_id = $1 and webhook_id = $2 for update`,
     [tenant_id, webhook_id],
   );
@@ -74,8 +72,8 @@ export const lockWebhook = (db: Db, tenant_id: string, webhook_id: string): Prom
 export const updateWebhook = (db: Db, tenant_id: string, webhook_id: string, kept: Kept): Promise<number> =>
   db.run(
     `update webhooks set
-       url = $3, description = $4, filter = $5::jsonb, compiled = $6::jsonb, channels = $7::text[], sensitivities = $8::text[],
-       user_ids = $9::text[], active = $10, disabled_reason = case when $10 then null else disabled_reason end,
+       url = $3, description = $4, filter = $5::jsonb, channels = $6::text[], sensitivities = $7::text[],
+       user_ids = $8::text[], active = $9, disabled_reason = case when $9 then null else disabled_reason end,
        attempts = 0, retry_at = null, lease_id = lease_id + 1, lease_until = null, version = version + 1, updated_at = now()
      where tenant_id = $1 and webhook_id = $2`,
     [tenant_id, webhook_id, ...keptValues(kept)],
@@ -136,7 +134,7 @@ export async function replayDelivery(
 export interface Leased {
   webhook_id: string;
   url: string;
-  compiled: Filter | null;
+  filter: Filter | null;
   channels: Webhook['channels'];
   sensitivities: string[];
   user_ids: string[];
@@ -164,7 +162,7 @@ export const leaseWebhook = (tenant: Tenant, webhook_id: string, lease_ms: numbe
       `update webhooks set lease_id = lease_id + 1, lease_until = now() + $3::int * interval '1 millisecond'
        where tenant_id = $1 and webhook_id = $2 and active and (lease_until is null or lease_until < now())
        returning
-         webhook_id, url, compiled, channels, sensitivities, user_ids, secret,
+         webhook_id, url, filter, channels, sensitivities, user_ids, secret,
          case when old_secret_until > now() then old_secret end as old_secret, cursor, attempts, replaying,
          coalesce(retry_at > now(), false) as waiting, lease_id`,
       [tenant.id, webhook_id, lease_ms],

@@ -181,3 +181,38 @@ test('C1 a retry makes one capsule, also when its items are gone since; another 
   expect((await share(bob, { items: [event_id], title: 'other' }, key)).status).toBe(409);
   expect(await idsIn(bob)).toEqual([first.body.capsule_id]);
 });
+
+test('C1 a context shows the items of capsules that it names, where they may be read in its channel', async () => {
+  const { event_id } = await record(bob, 'the vault code is under the mat');
+  const decision = await record(bob, '', { kind: 'decision', content: { decision: 'Use PostgreSQL' } });
+  const claim = await bob.ask('POST', '/v1/memories', {
+    body: { kind: 'fact', text: 'the moon is cheese', scope: 'global', channel: 'private' },
+  });
+  const items = [event_id, decision.memory_id, claim.body.memory_id];
+  const { body } = await share(bob, { items, title: 'For Carol', risks: ['unverified'] });
+  const id: string = body.capsule_id;
+  const contextOf = (who: Client, more = {}) =>
+    who.ask('POST', '/v1/context?render=text', { body: { session_id: 's9', channel: 'private', capsules: [id], ...more } });
+
+  const bundle = (await contextOf(carol)).body;
+  const [section] = bundle.sections.filter((one: any) => one.name === 'capsules');
+  expect(section.items.map(({ type, text, refs }: any) => [type, text, refs.slice(0, 2)])).toEqual([
+    ['text', 'from bob: For Carol; risk: unverified', [id]],
+    ['text', 'alice: the vault code is under the mat', [event_id, id]],
+    ['decision', 'alice: Use PostgreSQL', [decision.memory_id, id]],
+  ]);
+  expect(section.items[2]).toMatchObject({
+    memory_id: decision.memory_id,
+    trust: 'stated',
+    origin: { type: 'human', id: 'alice' },
+  });
+  expect(bundle.omissions).toContainEqual({ reason: 'ungrounded', count: 1, candidates: [claim.body.memory_id] });
+  expect(bundle.text).toContain('## Handed over in capsules\n- from bob: For Carol');
+  expect((await contextOf(carol, { max_tokens: 256 })).body.token_used).toBeLessThanOrEqual(256);
+
+  const refused = await contextOf(carol, { channel: 'team' });
+  expect([refused.status, refused.body.errors[0].pointer]).toEqual([404, '#/capsules/0']);
+  expect((await contextOf(await newColleague(alice, 'dave'))).status).toBe(404);
+  await bob.ask('DELETE', `/v1/capsules/${id}`);
+  expect((await contextOf(carol)).status).toBe(404);
+});
