@@ -79,3 +79,26 @@ begin
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
+
+-- What an erasure takes: capsules that the subject made, or of its agent or project, and its name among the others' readers. The events are
+-- the log's. Says how many.
+create function forget_capsules(p_tenant text, p_kind text, p_subject text) returns jsonb
+language plpgsql
+as $$
+declare
+  v_made int;
+  v_named int;
+begin
+  delete from capsules c
+  where c.tenant_id = p_tenant
+    and case p_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = p_subject;
+  get diagnostics v_made = row_count;
+  update capsules c
+  set
+    audience_users = case when p_kind = 'user_id' then array_remove(c.audience_users, p_subject) else c.audience_users end,
+    audience_agents = array_remove(c.audience_agents, p_subject)
+  where c.tenant_id = p_tenant and p_kind in ('user_id', 'agent_id')
+    and ((p_kind = 'user_id' and p_subject = any (c.audience_users)) or p_subject = any (c.audience_agents));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('capsules', v_made, 'capsule_audiences', v_named);
+end $$;

@@ -97,6 +97,26 @@ begin
   return true;
 end $$;
 
+-- What an erasure takes: a subscription that filters by the subject (without its filter it would tell more), and the subject's name in the
+-- others. p_users: the accounts that go, p_name what stands for them. Says how many.
+create function forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) returns jsonb
+language plpgsql
+as $$
+declare
+  v_filtered int;
+  v_named int;
+begin
+  delete from webhooks w where w.tenant_id = p_tenant and jsonb_path_exists(w.filter, '$.vars.** ? (@ == $s)', jsonb_build_object('s', p_subject));
+  get diagnostics v_filtered = row_count;
+  update webhooks w
+  set
+    user_ids = case when p_kind = 'user_id' then array_remove(w.user_ids, p_subject) else w.user_ids end,
+    created_by = case when w.created_by = any (p_users) then p_name else w.created_by end
+  where w.tenant_id = p_tenant and ((p_kind = 'user_id' and p_subject = any (w.user_ids)) or w.created_by = any (p_users));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('webhooks', v_filtered, 'webhooks_named', v_named);
+end $$;
+
 -- Of every subscription the overseer sees whether there is something to do, and neither whom it tells nor what.
 grant select (tenant_id, webhook_id, active, cursor, retry_at, replaying, lease_until) on webhooks to agent_memory_overseer;
 create policy overseer_reads on webhooks for select to agent_memory_overseer using (true);

@@ -163,7 +163,9 @@ async function insert(caller: Caller, body: CapsuleBody, user_id: string, capsul
   );
   const expires_at = new Date(end).toISOString();
   const people = audience === 'all' ? {} : audience;
-  const content = { capsule_id, ...(title !== undefined && { title }), audience, items, channel, risks, expires_at };
+  // whom it is for stands in the view alone, where an erasure finds it
+  const named = audience === 'all' ? 'all' : 'named';
+  const content = { capsule_id, ...(title !== undefined && { title }), audience: named, items, channel, risks, expires_at };
   const row = {
     ...{ capsule_id, user_id, agent_id, project_id, channel, tags, items: [...new Set(items)], expires_at },
     for_all: audience === 'all',

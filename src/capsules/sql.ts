@@ -118,6 +118,8 @@ export interface ItemRow {
 /** What is shown of one item at most; two hundred of them are one answer. */
 export const ITEM_BYTES = 16_384;
 
+// what an erasure or retention leaves in the place of an event
+const STANDS = `not e.content @> '{"erased": true}'`;
 const BEGINNING = `left(coalesce(e.content ->> 'text', e.content ->> 'excerpt_text', e.content ->> 'decision', e.content ->> 'title', e.content::text), ${ITEM_BYTES})`;
 
 /** Those of the items that the sight shows and that stand today; `shownIn`: the channels in which a passage must not be withheld. */
@@ -132,7 +134,7 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
        null as media_type, null::bigint as byte_count, null::bytea as bytes, e.refs, null::jsonb as standing,
        e.actor_type, e.actor_id, e.occurred_at
      from wanted w join events e on e.tenant_id = $1 and e.event_id = w.event_id
-     where w.type = 'event' and ${visible(2, 'e.')}
+     where w.type = 'event' and ${visible(2, 'e.')} and ${STANDS}
      union all
      select w.id, w.type, c.kind, null, c.text, null, null, null, null, array[c.event_id], null, e.actor_type, e.actor_id, c.occurred_at
      from wanted w
@@ -146,7 +148,7 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      from wanted w
      join memories m on m.tenant_id = $1 and m.memory_id = w.id
      join events e on e.tenant_id = $1 and e.seq = m.content_seq
-     where w.type = 'memory' and ${visible(2, 'm.')}
+     where w.type = 'memory' and ${visible(2, 'm.')} and ${STANDS}
        and m.status = any (array['active', 'superseded']) and (m.expires_at is null or m.expires_at > now())
      union all
      select
