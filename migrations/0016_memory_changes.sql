@@ -27,9 +27,10 @@ begin atomic
     select c.ref, max(c.seq) as seq, min(c.place) as place
     from cited c
     where c.ref <> p_memory_id and not exists (
-      select from own
-      where own.made_it
-      and own.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end)
+      select from events e join memory_versions v on v.tenant_id = e.tenant_id and v.seq = e.seq
+      where e.tenant_id = p_tenant and e.kind like 'memory.%'
+      and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end
+      and v.memory_id = p_memory_id and v.status in ('active', 'proposed'))
     group by c.ref
   )
   select coalesce((array_agg(c.ref order by c.seq desc, c.place, c.ref))[1:p_limit], '{}'), count(*)::int
@@ -84,8 +85,7 @@ begin
     set
       version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status,
       text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
-      valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status,
-      doing_agent = doing_agent(p_tenant, s.task_status, m.agent_id)
+      valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
     from jsonb_to_record(p_state) s (
       status text, text_hash text, importance real, pinned boolean, tags text[], valid_from timestamptz, valid_to timestamptz,
       expires_at timestamptz, task_status text)
@@ -96,6 +96,7 @@ begin
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
     perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform settle_tasks(p_tenant, array[p_memory_id]);
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;

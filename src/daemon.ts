@@ -4,12 +4,13 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
-import { authorize, type Caller, openAuth } from './auth/index.ts';
+import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
 import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { editRoutes } from './edits/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
@@ -107,15 +108,7 @@ export function createService(config: Config, database: Database, log: Logger): 
   const erasures = startErasures(database.tenants, log);
   const sweeper = startSweeper(database.tenants, sweepsOf(config), log);
   const limits = createLimits(config, database.pool, log);
-  const health: Health = {
-    phase: 'starting',
-    ping: sharePing(database.ping),
-    isAuthenticated: (req) =>
-      auth.identify(req).then(
-        () => true,
-        () => false,
-      ),
-  };
+  const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
   const webhooks = openWebhooks(config, sealOf(config), { tenants: database.tenants, watch: database.watch, log });
   const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
@@ -155,17 +148,25 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
     ...capsuleRoutes,
+    ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...webhooks.routes,
   ] as Route<Caller>[];
   const stop = async () => {
-    await erasures.stop();
-    await webhooks.stop();
-    await sweeper.stop();
-    await limits.stop();
+    for (const part of [erasures, webhooks, sweeper, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
+
+const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
+  phase: 'starting',
+  ping: sharePing(ping),
+  isAuthenticated: (req) =>
+    identify(req).then(
+      () => true,
+      () => false,
+    ),
+});
 
 const sweepsOf = (config: Config) => [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepCapsules, sweepDeliveries];
 

@@ -10,11 +10,12 @@ const features: Record<string, string[]> = {
   auth: [],
   capsules: ['auth', 'search'],
   context: ['auth', 'capsules', 'filter', 'memories', 'search'],
+  edits: ['auth', 'search'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
   filter: [],
   health: ['auth'],
   limits: [],
-  memories: ['auth', 'search'],
+  memories: ['auth', 'filter', 'search'],
   metrics: ['auth'],
   search: ['auth', 'filter'],
   tenants: ['auth'],
@@ -158,7 +159,8 @@ function readSql(): string {
 }
 
 // What may stand inside a statement: lists of columns, the rule of visibility, bounds and choices written in the code.
-const constantInSql = /^(\w*[cC]olumns|[A-Z_]+|within|visible(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
+const constantInSql =
+  /^(\w*[cC]olumns|[A-Z_]+|within|visible(\(.*\))?|unhidden(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
 
 test('no statement is put together from input', () => {
   const built = files.flatMap((file) =>

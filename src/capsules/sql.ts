@@ -118,11 +118,14 @@ export interface ItemRow {
 /** What is shown of one item at most; two hundred of them are one answer. */
 export const ITEM_BYTES = 16_384;
 
-// what an erasure or retention leaves in the place of an event
-const STANDS = `not e.content @> '{"erased": true}'`;
-const BEGINNING = `left(coalesce(e.content ->> 'text', e.content ->> 'excerpt_text', e.content ->> 'decision', e.content ->> 'title', e.content::text), ${ITEM_BYTES})`;
+// An event as it reads under its edits, unless an erasure or retention emptied it, or an edit withholds it in one of the channels $6.
+const EDITED = 'left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq';
+const SAID = 'coalesce(o.content, e.content)';
+const STANDS = `not ${SAID} @> any (array['{"erased": true}', '{"withheld": true}']::jsonb[]) and (o.blocked_in is null or not o.blocked_in && $6::text[])`;
+const WHOLE = `case when coalesce(pg_column_size(o.content), e.byte_count) <= ${ITEM_BYTES} then ${SAID} end`;
+const BEGINNING = `left(coalesce(${SAID} ->> 'text', ${SAID} ->> 'excerpt_text', ${SAID} ->> 'decision', ${SAID} ->> 'title', ${SAID}::text), ${ITEM_BYTES})`;
 
-/** Those of the items that the sight shows and that stand today; `shownIn`: the channels in which a passage must not be withheld. */
+/** Those of the items that the sight shows and that stand today; `shownIn`: the channels in which nothing of it must be withheld. */
 export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, shownIn: Channel[]): Promise<ItemRow[]> =>
   db.rows(
     `with wanted as materialized (
@@ -130,10 +133,10 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
        from jsonb_to_recordset($5::jsonb) as w (id text, type text, event_id text, ordinal int)
      )
      select
-       w.id, w.type, e.kind, case when e.byte_count <= ${ITEM_BYTES} then e.content end as content, ${BEGINNING} as text, null as status,
+       w.id, w.type, e.kind, ${WHOLE} as content, ${BEGINNING} as text, null as status,
        null as media_type, null::bigint as byte_count, null::bytea as bytes, e.refs, null::jsonb as standing,
        e.actor_type, e.actor_id, e.occurred_at
-     from wanted w join events e on e.tenant_id = $1 and e.event_id = w.event_id
+     from wanted w join events e on e.tenant_id = $1 and e.event_id = w.event_id ${EDITED}
      where w.type = 'event' and ${visible(2, 'e.')} and ${STANDS}
      union all
      select w.id, w.type, c.kind, null, c.text, null, null, null, null, array[c.event_id], null, e.actor_type, e.actor_id, c.occurred_at
@@ -143,11 +146,11 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      where w.type = 'passage' and ${visible(2, 'c.')} and (c.blocked_in is null or not c.blocked_in && $6::text[])
      union all
      select
-       w.id, w.type, m.kind, case when e.byte_count <= ${ITEM_BYTES} then e.content end, ${BEGINNING}, m.status, null, null, null, e.refs,
-       memory_standing($1, m, m.content_seq, e.content, e.actor_type, e.actor_id, m.last_seq), e.actor_type, e.actor_id, e.occurred_at
+       w.id, w.type, m.kind, ${WHOLE}, ${BEGINNING}, m.status, null, null, null, e.refs,
+       memory_standing($1, m, m.content_seq, ${SAID}, e.actor_type, e.actor_id, m.last_seq), e.actor_type, e.actor_id, e.occurred_at
      from wanted w
      join memories m on m.tenant_id = $1 and m.memory_id = w.id
-     join events e on e.tenant_id = $1 and e.seq = m.content_seq
+     join events e on e.tenant_id = $1 and e.seq = m.content_seq ${EDITED}
      where w.type = 'memory' and ${visible(2, 'm.')} and ${STANDS}
        and m.status = any (array['active', 'superseded']) and (m.expires_at is null or m.expires_at > now())
      union all
@@ -155,8 +158,10 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
        w.id, w.type, 'artifact', null, null, null, a.media_type, a.byte_count,
        case when a.media_type ~ '^(text/|application/json)' then substring(a.bytes from 1 for ${ITEM_BYTES}) end, array[a.event_id],
        null, null, null, a.created_at
-     from wanted w join artifacts a on a.tenant_id = $1 and a.artifact_id = w.id
-     where w.type = 'artifact' and a.event_id is not null and ${visible(2, 'a.')}`,
+     from wanted w
+     join artifacts a on a.tenant_id = $1 and a.artifact_id = w.id
+     join events e on e.tenant_id = $1 and e.event_id = a.event_id ${EDITED}
+     where w.type = 'artifact' and ${visible(2, 'a.')} and ${STANDS} and o.content is null`,
     [tenant, ...sightValues(sight), JSON.stringify(ids.map(placeOf)), shownIn],
   );
 

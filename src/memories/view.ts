@@ -1,5 +1,4 @@
 import type { Memory, MemoryKind } from './schemas.ts';
-import { isAct } from './state.ts';
 
 // A row as a memory is shown. Decisions and tasks that were recorded as events say themselves in their own words.
 
@@ -15,6 +14,11 @@ export interface MemoryRecord {
   importance: number;
   pinned: boolean;
   marks: string[];
+  /** Of approved edits of what it says; null: there are none. */
+  edit_ids: string[] | null;
+  blocked_in: string[] | null;
+  /** Shown to those alone who may read what is retracted. */
+  retracted: boolean;
   created_at: string;
   version: number;
   seq: number;
@@ -32,6 +36,7 @@ export interface MemoryRecord {
   updated_at: string;
   refs: string[];
   ref_count: number;
+  grounded: boolean;
 }
 
 interface Said {
@@ -63,6 +68,13 @@ function saidIn(kind: string, content: Record<string, unknown>): Said {
 const inferredTrust = (actor_type: string): Memory['trust'] =>
   actor_type === 'human' ? 'stated' : actor_type === 'agent' ? 'inferred' : 'observed';
 
+const CHANNELS = 4;
+
+function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
+  if (retracted) return ['retracted'];
+  return blocked_in?.length === CHANNELS ? ['quarantined'] : [];
+}
+
 /** `at`: the moment that is asked about, in ms. */
 export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
   const { text, body, ...said } = saidIn(row.event_kind, row.content);
@@ -87,17 +99,19 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     sensitivity: row.sensitivity,
     tags: row.tags,
     metadata: row.metadata,
-    importance: said.importance ?? row.importance,
-    pinned: said.pinned ?? row.pinned,
+    // what a task weighs is its own, not its newest update's
+    importance: (row.kind === 'task' ? undefined : said.importance) ?? row.importance,
+    pinned: (row.kind === 'task' ? undefined : said.pinned) ?? row.pinned,
     ...(said.valid_from !== undefined && { valid_from: said.valid_from }),
     ...(said.valid_to !== undefined && { valid_to: said.valid_to }),
     ...(said.expires_at !== undefined && { expires_at: said.expires_at }),
     refs: row.refs,
     ref_count: row.ref_count,
-    grounded: isAct(row.kind) || row.ref_count > 0,
+    grounded: row.grounded,
     trust: said.trust ?? inferredTrust(row.actor_type),
     origin: said.origin ?? { type: row.actor_type, id: row.actor_id },
-    marks: row.marks,
+    marks: [...row.marks, ...marksOf(row)],
+    ...(row.edit_ids !== null && { edit_ids: row.edit_ids }),
     ...(supersedes !== undefined && supersedes !== null && { supersedes }),
     ...(row.superseded_by !== null && { superseded_by: row.superseded_by }),
     created_at: row.created_at,

@@ -127,17 +127,28 @@ async function answer({ tenant, principal }: Caller, unit: Unit, states: State[]
   // most writes make a memory of their own: nothing has to be read to answer them
   const fresh = replay
     ? []
-    : states.map((state, i) => (memories?.[i] === state.memory_id ? viewOf(state, unit, i, seq, at) : undefined));
+    : states.map((state, i) =>
+        memories?.[i] === state.memory_id && groundOf(state) !== undefined ? viewOf(state, unit, i, seq, at) : undefined,
+      );
   if (!replay && fresh.every((view) => view !== undefined)) return { data: fresh, replay };
   const data = await tenant.read(async (db) => {
     const ids = replay
       ? (await readMade(db, tenant.id, seq, count)).map(({ memory_id }) => memory_id)
       : memories!.map((id) => id!);
-    const found = new Map((await readMemories(db, tenant.id, ids, sightById(principal))).map((view) => [view.memory_id, view]));
+    // who says what was retracted is told of its own words
+    const sight = sightById(principal);
+    sight.byId!.retracted = true;
+    const found = new Map((await readMemories(db, tenant.id, ids, sight)).map((view) => [view.memory_id, view]));
     return ids.flatMap((id, i) => fresh[i] ?? found.get(id) ?? []);
   });
   if (data.length === 0) throw new Problem('not-found', 'The memory is not there any more.');
   return { data, replay };
+}
+
+/** Whether a new memory rests on something; undefined where what it cites has to be looked at. */
+function groundOf({ kind, refs }: State): boolean | undefined {
+  if (isAct(kind)) return true;
+  return refs.length === 0 ? false : undefined;
 }
 
 function viewOf(state: State, unit: Unit, i: number, seq: number, at: string): Memory {
@@ -153,7 +164,7 @@ function viewOf(state: State, unit: Unit, i: number, seq: number, at: string): M
     event_id,
     refs: refs.slice(0, 256),
     ref_count: refs.length,
-    grounded: isAct(state.kind) || refs.length > 0,
+    grounded: groundOf(state) === true,
     marks: [],
     ...(supersedes !== undefined && { supersedes }),
     created_at: at,

@@ -24,20 +24,6 @@ const leading: Record<string, string[]> = {
   tool_result: ['excerpt_text'],
   decision: ['decision', 'rationale', 'constraints', 'alternatives', 'consequences'],
   task_update: ['title', 'details', 'status'],
-  memory: [
-    'text',
-    'subject',
-    'value',
-    'unit',
-    'problem',
-    'rationale',
-    'constraints',
-    'alternatives',
-    'consequences',
-    'decisions',
-    'details',
-    'status',
-  ],
 };
 // Said in the header, or marks and ids that nobody asks for.
 const silent = new Set(['tool', 'path', 'line_range', 'truncated', 'artifact_id', 'scope', 'supersedes', 'task_id']);
@@ -47,7 +33,7 @@ export function passagesOf(event: Passaged, fullText?: string): Passage[] {
   const content = (event.content ?? {}) as Content;
   const headerOf = headersFor({
     ...event,
-    kind: isOfMemory(event.kind) ? String(content.kind) : event.kind,
+    kind: isMemory(event.kind) ? String(content.kind ?? '') : event.kind,
     names: [content.tool, content.path, content.title].filter((name) => typeof name === 'string').map((name) => cutAt(name, 200)),
   });
   return splitText(textOf(event.kind, content, fullText))
@@ -55,9 +41,20 @@ export function passagesOf(event: Passaged, fullText?: string): Passage[] {
     .map((text) => ({ text, header: headerOf(text), token_count: estimateTokens(text) }));
 }
 
+const isMemory = (kind: string) => kind.startsWith('memory.');
+const ids = /^(?:evt|chk|art|mem|cap|edt)_[0-9a-z_]+$/;
+
+/** A memory says its text and what is said in its body; its other fields say how it is to be taken. A proposal says nothing yet. */
+function memoryTextOf({ text, body, status: standing }: Content): string {
+  if (standing === 'proposed') return '';
+  const { to_agent: _, task_id: __, status: ___, priority: ____, ...said } = (body ?? {}) as Content;
+  const parts = leaves(said).filter((part) => part !== text && !ids.test(part));
+  return cutAt([...leaves(text), ...parts].join('\n'), SEARCHABLE_CHARACTERS);
+}
+
 /** What an event says, as one text. */
 export function textOf(kind: string, content: Content, fullText?: string): string {
-  if (isOfMemory(kind)) return memoryText(content);
+  if (isMemory(kind)) return memoryTextOf(content);
   const order = leading[kind] ?? [];
   const rest = Object.keys(content)
     .filter((name) => !order.includes(name) && !silent.has(name))
@@ -71,17 +68,6 @@ export function textOf(kind: string, content: Content, fullText?: string): strin
     room -= whole.length + 1;
   }
   return parts.join('\n');
-}
-
-const isOfMemory = (kind: string) => kind.startsWith('memory.');
-
-/** A memory's text, then the words of its body. A proposal says nothing before it is approved. */
-function memoryText({ text, body, status }: Content): string {
-  if (typeof text !== 'string' || status === 'proposed') return '';
-  const { contradicts: _ids, refs: _refs, priority: _priority, ...words } = (body ?? {}) as Content;
-  // a handoff without words of its own has those of its problem
-  if (words.problem === text) delete words.problem;
-  return textOf('memory', { text, ...words });
 }
 
 /** Every string and number in a value, in the order of names; the names only say where. */

@@ -70,7 +70,13 @@ function readAhead({ tenant, webhook }: Delivering) {
 }
 
 const sightOf = ({ channels, sensitivities, user_ids }: Leased): Sight => ({ channels, sensitivities, subjects: user_ids });
-const filterOf = ({ filter }: Leased) => (filter === null ? {} : { filter });
+/** An edit withholds in channels of requests: this is the one in which a request would see what the receiver does. */
+const channelOf = ({ channels }: Leased): Leased['channels'][number] =>
+  (['private', 'team', 'agent'] as const).find((each) => channels.includes(each)) ?? 'public';
+const filterOf = (webhook: Leased) => ({
+  channel: channelOf(webhook),
+  ...(webhook.filter !== null && { filter: webhook.filter }),
+});
 
 /** The same body whenever the event is delivered; Webhook-Id is the event's, so that a receiver knows a repetition. */
 async function attemptOf(at: Delivering, event: Event): Promise<Attempt> {
@@ -132,7 +138,9 @@ export async function deliverReplays(at: Delivering): Promise<boolean> {
   for (const { seq, event_id, kind } of await listReplays(tenant, webhook.webhook_id, REPLAYS)) {
     if (at.isStopping()) return true;
     const stretch = { after: seq - 1, upto: seq, order: 'asc', limit: 1 } as const;
-    const { events } = await tenant.read((db) => listEvents(db, tenant.id, sightOf(webhook), {}, stretch));
+    const { events } = await tenant.read((db) =>
+      listEvents(db, tenant.id, sightOf(webhook), { channel: channelOf(webhook) }, stretch),
+    );
     const attempt = events[0]
       ? await attemptOf(at, events[0])
       : { status_code: null, error: 'the event may not be told any more', duration_ms: 0 };

@@ -194,6 +194,7 @@ test('DELETE ends a memory: gone by id, absent from lists and search, its versio
   const found = async () => (await alice.ask('POST', '/v1/search', { body: { query: 'zebra' } })).body.data.length;
   expect(await found()).toBe(1);
   expect((await bob.ask('DELETE', `/v1/memories/${memory_id}`)).status).toBe(204);
+  expect(await found()).toBe(0);
   const statuses = [
     alice.ask('GET', `/v1/memories/${memory_id}`),
     alice.ask('PATCH', `/v1/memories/${memory_id}`, { body: { tags: [] } }),
@@ -247,6 +248,8 @@ test('a list filters by every field, and is paged in the order of making', async
   expect(await texts('?user_id=nobody')).toEqual([]);
   expect(await texts('?since=2099-01-01T00:00:00Z')).toEqual([]);
   expect(await texts('?until=2099-01-01T00:00:00Z&pinned=false')).toEqual(['f', 'n3', 'n2', 'n1', 'n0']);
+  const filter = encodeURIComponent(JSON.stringify({ or: [{ kind: { eq: 'fact' } }, { tags: { contains: 't1' } }] }));
+  expect(await texts(`?filter=${filter}`)).toEqual(['f', 'n1']);
   const seen: string[] = [];
   for (let cursor: string | null = ''; cursor !== null; ) {
     const page: any = (await alice.ask('GET', `/v1/memories?limit=4&order=asc${cursor && `&cursor=${cursor}`}`)).body;

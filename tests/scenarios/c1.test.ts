@@ -152,6 +152,40 @@ test('C1 what the author may not see or hand on is refused, by its place', async
   expect(await refusedAt(carol, [own.event_id], { audience: 'all', channel: 'team' })).toEqual([404, ['#/items/0']]);
 });
 
+test('C1 what is amended, blocked, retracted or deleted since is shown so, or not at all', async () => {
+  const [amended, blocked, retracted] = [
+    await record(bob, 'said wrong'),
+    await record(bob, 'blocked'),
+    await record(bob, 'retracted'),
+  ];
+  const made = await bob.ask('POST', '/v1/memories', {
+    body: { kind: 'note', text: 'noted', scope: 'user', channel: 'private' },
+  });
+  const ids = [
+    amended.event_id,
+    amended.chunk_ids[0],
+    blocked.event_id,
+    retracted.event_id,
+    retracted.chunk_ids[0],
+    made.body.memory_id,
+  ];
+  const { body } = await share(bob, { items: ids });
+  const edit = async (target: string, op: string, patch = {}) => {
+    const { status } = await alice.ask('POST', '/v1/edits', { body: { target, op, patch, reason: 'r', auto_approve: true } });
+    expect(status).toBe(201);
+  };
+  await edit(amended.event_id, 'amend', { text: 'said right' });
+  await edit(blocked.event_id, 'block', { channel: 'private' });
+  await edit(retracted.event_id, 'retract');
+  expect((await bob.ask('DELETE', `/v1/memories/${made.body.memory_id}`)).status).toBeLessThan(300);
+  const read = (await carol.ask('GET', `/v1/capsules/${body.capsule_id}`)).body;
+  expect(read.items.map(({ id, text, unavailable }: any) => [id, text ?? unavailable])).toEqual([
+    [ids[0], 'said right'],
+    [ids[1], 'said right'],
+    ...ids.slice(2).map((id) => [id, true]),
+  ]);
+});
+
 test('C1 the events of a capsule are seen by its author alone, unless it is for all', async () => {
   const { event_id } = await record(bob, 'x');
   await share(bob, { items: [event_id], title: 'hidden title' });

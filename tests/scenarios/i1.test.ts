@@ -96,6 +96,16 @@ const cases: Record<string, Case> = {
   rotateWebhookSecret: {},
   listWebhookDeliveries: {},
   replayWebhookDelivery: {},
+  proposeEdit: {
+    body: () => ({ target: theirs.event_id, op: 'retract', reason: 'of mallory', auto_approve: true }),
+    citing: () =>
+      [theirs.event_id, theirs.chunk_id, theirs.memory_id].map((target) => ({ target, op: 'retract', reason: 'of mallory' })),
+  },
+  listEdits: { query: () => `?target=${theirs.event_id}`, ownAnswer: true },
+  readEdit: {},
+  approveEdit: {},
+  rejectEdit: {},
+  revertEdit: {},
   makeMemories: {
     body: () => memoryOfMallory,
     ownAnswer: true,
@@ -141,9 +151,13 @@ beforeAll(async () => {
     body: { items: [event.body.event_id], audience: 'all', channel: 'public', title: 'alpha' },
   });
   const webhook = await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://example.com/alpha', active: false } });
+  const edit = await alice.ask('POST', '/v1/edits', {
+    body: { target: event.body.event_id, op: 'amend', patch: { text: 'alpha public plan' }, reason: 'alpha reason' },
+  });
   theirs = {
     capsule_id: capsule.body.capsule_id,
     webhook_id: webhook.body.webhook_id,
+    edit_id: edit.body.edit_id,
     event_id: event.body.event_id,
     chunk_id: event.body.chunk_ids[0],
     artifact_id: artifact.body.artifact_id,
@@ -169,6 +183,7 @@ async function holdings(): Promise<string> {
     '/auth/invites',
     '/auth/api-keys',
     '/v1/tenant',
+    '/v1/edits',
   ];
   const answers = await Promise.all(paths.map((path) => alice.ask('GET', path)));
   return JSON.stringify(answers.map(({ status, body }) => [status, body]));
