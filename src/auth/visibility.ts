@@ -47,6 +47,12 @@ export function sightById(principal: Principal): Sight {
   };
 }
 
+/** With what edits have retracted. */
+export const withRetracted = (sight: Sight): Sight => ({
+  ...sight,
+  ...(sight.byId && { byId: { ...sight.byId, retracted: true } }),
+});
+
 /** The channels a credential may ask in. What edits block in all of them it does not see by id either. */
 export const askingChannels = ({ channels: own }: Principal): Channel[] => own ?? [...channels];
 

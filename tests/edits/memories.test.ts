@@ -115,7 +115,10 @@ test('an edit of a memory that says something else by now is 409', async () => {
 });
 
 test('edits survive a rebuild of the index, and so does what they were made from', async () => {
-  const [amended, gone] = [await record(alice, team('the sky is green')), await record(alice, team('grass is blue'))];
+  const [amended, gone] = [
+    await record(alice, team('the sky is green')),
+    await record(alice, team('grass is blue', { session_id: 's2' })),
+  ];
   const first = await edit(alice, amended.chunk_ids[0]!, 'amend', { text: 'the sky is blue' });
   const second = await edit(alice, gone.chunk_ids[0]!, 'retract');
   // the embedded engine has one daemon: there the rebuild goes through its database
