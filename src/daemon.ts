@@ -21,6 +21,7 @@ import { type Gate, send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
+import { memoryRoutes } from './memories/index.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
@@ -144,12 +145,9 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...metricsRoutes(metrics),
     ...auth.routes,
     ...tenantRoutes(auth.forget, erasures.erase),
-    ...eventRoutes(follow, {
-      maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
-      maxEventBytes: config.MAX_EVENT_BYTES,
-      maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
-    }),
+    ...eventRoutes(follow, eventLimitsOf(config)),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
+    ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...audit.routes,
@@ -169,6 +167,12 @@ const bodyLimitsOf = (config: Config) => ({
   maxDepth: config.MAX_JSON_DEPTH,
   maxArray: config.MAX_ARRAY_LENGTH,
   maxString: config.MAX_STRING_BYTES,
+});
+
+const eventLimitsOf = (config: Config) => ({
+  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+  maxEventBytes: config.MAX_EVENT_BYTES,
+  maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
 });
 
 /** Undefined in production without a key: then nothing is kept encrypted. */

@@ -9,13 +9,14 @@ const features: Record<string, string[]> = {
   artifacts: ['auth'],
   audit: ['auth'],
   auth: [],
-  context: ['auth', 'search'],
-  events: ['artifacts', 'auth', 'memories', 'search'],
+  context: ['auth', 'filter', 'memories', 'search'],
+  events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
+  filter: [],
   health: ['auth'],
   limits: [],
-  memories: ['auth', 'search'],
+  memories: ['auth', 'filter', 'search'],
   metrics: ['auth'],
-  search: ['auth'],
+  search: ['auth', 'filter'],
   tenants: ['auth'],
 };
 const wiring = ['main.ts', 'daemon.ts'];

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
+import { filterParameter } from '../filter/index.ts';
 import { time } from '../http/time.ts';
 
 // The wire of events, as API.md fixes it. Content keeps every further field it came with.
@@ -124,13 +125,14 @@ export const listQuery = z.strictObject({
   channel: channel.default('private'),
   after: whole(0, 1e15).optional().describe('only events of a greater seq'),
   session_id: name('of this session').optional(),
-  kind: z.enum(kinds).optional(),
+  kind: name('of this kind: of clients or of the service').optional(),
   user_id: name('about this subject').optional(),
   agent_id: name('of this agent').optional(),
   project_id: name('of this project').optional(),
   tag: name('with this tag').optional(),
   since: time.optional().describe('occurred at or after'),
   until: time.optional().describe('occurred before'),
+  filter: filterParameter.optional(),
   order: z.enum(['asc', 'desc']).default('asc').describe('by seq'),
   limit: whole(1, 1000).default(50),
   cursor: z.string().max(500).optional(),

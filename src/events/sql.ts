@@ -1,6 +1,7 @@
 import { type Sight, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
+import type { Filter } from '../filter/index.ts';
 import type { Event, Recorded } from './schemas.ts';
 
 const columns = `e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id,
@@ -74,6 +75,7 @@ export interface EventFilter {
   tag?: string;
   since?: string;
   until?: string;
+  filter?: Filter;
 }
 
 /** Where in the log to look: beyond `after`, up to and with `upto`, from which end, and how many. */
@@ -120,6 +122,7 @@ export async function listEvents(
         and ($12::timestamptz is null or e.occurred_at >= $12)
         and ($13::timestamptz is null or e.occurred_at < $13)
         and ($15::bigint is null or e.seq <= $15)
+        and ($17::jsonb is null or event_matches(e, $17))
         order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
         limit $14
       ) l
@@ -141,6 +144,7 @@ export async function listEvents(
       limit,
       upto,
       PAGE_BYTES,
+      filter.filter,
     ],
   );
   return { events: rows.map(toEvent), more: rows.length > 0 && rows.length < rows[0]!.listed };
@@ -178,25 +182,6 @@ export function memoryNamed(kind: string, content: unknown, memory_id: string | 
   if (memory_id == null) return {};
   if (kind !== 'task_update') return { memory_id };
   return { memory_id, task_id: (content as { task_id?: string }).task_id ?? memory_id };
-}
-
-/** Those of the ids that name no event (`evt_`, `chk_`) or artifact (`art_`) the caller may see. */
-export async function findDangling(db: Db, tenant: string, ids: string[], sight: Sight): Promise<string[]> {
-  const rows = await db.rows<{ id: string }>(
-    `select i.id
-    from unnest($5::text[]) as i (id)
-    where not exists (
-      select from events e
-      where e.tenant_id = $1
-      and e.event_id = case when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1) else i.id end
-      and case when i.id !~ '^chk_' then true when i.id !~ '^chk_[^_]+_[0-9]{1,4}$' then false else split_part(i.id, '_', 3)::int < e.chunk_count end
-      and ${visible(2, 'e.')})
-    and not exists (
-      select from artifacts a
-      where a.tenant_id = $1 and a.artifact_id = i.id and a.event_id is not null and ${visible(2, 'a.')})`,
-    [tenant, ...sightValues(sight), ids],
-  );
-  return rows.map((row) => row.id);
 }
 
 export interface ClockRecord {
