@@ -10,6 +10,7 @@ import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { editRoutes } from './edits/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
@@ -150,30 +151,28 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
+    ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...audit.routes,
   ] as Route<Caller>[];
   const stop = async () => {
-    await erasures.stop();
-    await sweeper.stop();
-    // after everything that has something to say
-    await audit.stop();
-    await limits.stop();
+    // the audit after everything that has something to say
+    for (const part of [erasures, sweeper, audit, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
+
+const eventLimitsOf = (config: Config) => ({
+  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+  maxEventBytes: config.MAX_EVENT_BYTES,
+  maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
+});
 
 const bodyLimitsOf = (config: Config) => ({
   maxBytes: config.MAX_BODY_BYTES,
   maxDepth: config.MAX_JSON_DEPTH,
   maxArray: config.MAX_ARRAY_LENGTH,
   maxString: config.MAX_STRING_BYTES,
-});
-
-const eventLimitsOf = (config: Config) => ({
-  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
-  maxEventBytes: config.MAX_EVENT_BYTES,
-  maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
 });
 
 /** Undefined in production without a key: then nothing is kept encrypted. */
