@@ -155,7 +155,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...audit.routes,
   ] as Route<Caller>[];
   const stop = async () => {
-    // audit after everything that has something to say
+    // the audit after everything that has something to say
     for (const part of [erasures, sweeper, audit, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
