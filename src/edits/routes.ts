@@ -18,7 +18,6 @@ export const editRoutes = [
     method: 'POST',
     path: '/v1/edits',
     operation: 'proposeEdit',
-    audit: 'edit.proposed',
     summary: 'Propose to retract, amend, quarantine, attenuate or block a passage, an event or a memory',
     access: 'write',
     audit: 'edit.proposed',
