@@ -634,6 +634,33 @@ begin
   return found;
 end $$;
 
+-- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+begin
+  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  if v_done.status = 'new' then
+    if (select count(*) from (
+      select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_done.at limit 10000) live) >= 10000 then
+      raise exception 'the tenant has too many capsules; revoke some first' using errcode = 'AM409';
+    end if;
+    insert into capsules (
+      tenant_id, capsule_id, seq, user_id, agent_id, project_id, channel, tags, for_all, audience_users, audience_agents, items,
+      item_channels, item_sensitivities, created_at, expires_at)
+    select
+      p_tenant, r.capsule_id, (v_done.outcome ->> 'seq')::bigint, r.user_id, r.agent_id, r.project_id, r.channel, r.tags, r.for_all,
+      r.audience_users, r.audience_agents, r.items, r.item_channels, r.item_sensitivities, v_done.at, r.expires_at
+    from jsonb_to_record(p_capsule) as r (
+      capsule_id text, user_id text, agent_id text, project_id text, channel text, tags text[], for_all boolean, audience_users text[],
+      audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: validity(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
@@ -1027,6 +1054,29 @@ begin
   end if;
 end $$;
 
+-- Name: forget_capsules(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_capsules(p_tenant text, p_kind text, p_subject text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_made int;
+  v_named int;
+begin
+  delete from capsules c
+  where c.tenant_id = p_tenant
+    and case p_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = p_subject;
+  get diagnostics v_made = row_count;
+  update capsules c
+  set
+    audience_users = case when p_kind = 'user_id' then array_remove(c.audience_users, p_subject) else c.audience_users end,
+    audience_agents = array_remove(c.audience_agents, p_subject)
+  where c.tenant_id = p_tenant and p_kind in ('user_id', 'agent_id')
+    and ((p_kind = 'user_id' and p_subject = any (c.audience_users)) or p_subject = any (c.audience_agents));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('capsules', v_made, 'capsule_audiences', v_named);
+end $$;
+
 -- Name: forget_edits(text, bigint[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.forget_edits(p_tenant text, p_seqs bigint[]) RETURNS bigint
@@ -1041,6 +1091,26 @@ begin
   get diagnostics v_count = row_count;
   return v_count;
 end $$;
+
+-- Name: forget_webhooks(text, text, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_filtered int;
+  v_named int;
+begin
+  delete from webhooks w where w.tenant_id = p_tenant and jsonb_path_exists(w.filter, '$.vars.** ? (@ == $s)', jsonb_build_object('s', p_subject));
+  get diagnostics v_filtered = row_count;
+  update webhooks w
+  set
+    user_ids = case when p_kind = 'user_id' then array_remove(w.user_ids, p_subject) else w.user_ids end,
+    created_by = case when w.created_by = any (p_users) then p_name else w.created_by end
+  where w.tenant_id = p_tenant and ((p_kind = 'user_id' and p_subject = any (w.user_ids)) or w.created_by = any (p_users));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('webhooks', v_filtered, 'webhooks_named', v_named);
+end $_$;
 
 -- Name: forgive(bytea, bytea, integer); Type: FUNCTION; Schema: public
 
@@ -1320,6 +1390,25 @@ begin
   execute format('create policy eraser_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
+
+-- Name: list_due_webhooks(text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select w.tenant_id, w.webhook_id
+  from public.webhooks w
+  join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
+  join public.tenant_clocks c on c.tenant_id = w.tenant_id
+  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
+    and (w.lease_until is null or w.lease_until < now())
+    and (w.replaying or (c.last_seq > w.cursor and (w.retry_at is null or w.retry_at <= now())))
+  order by w.lease_until nulls first
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) OWNER TO agent_memory_overseer;
 
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
@@ -1870,6 +1959,25 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
+-- Name: revoke_capsule(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.revoke_capsule(p_tenant text, p_unit jsonb, p_capsule_id text) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+begin
+  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  if v_done.status = 'new' then
+    update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
+    where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
+    if not found then
+      raise exception 'the capsule has ended already' using errcode = 'AM409';
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -1972,6 +2080,41 @@ begin
     update memories m set doing_agent = m.agent_id
     where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
   end if;
+end $$;
+
+-- Name: settle_webhook(text, text, bigint, integer, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_lease_ms integer, p_cursor bigint, p_retry_ms double precision, p_delivery jsonb, p_disable text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    cursor = greatest(w.cursor, p_cursor),
+    attempts = case when p_retry_ms is not null then w.attempts + 1 when p_cursor is not null then 0 else w.attempts end,
+    retry_at = case
+      when p_retry_ms is not null then clock_timestamp() + p_retry_ms * interval '1 millisecond'
+      when p_cursor is null then w.retry_at end,
+    active = w.active and p_disable is null,
+    disabled_reason = coalesce(p_disable, w.disabled_reason),
+    lease_until = clock_timestamp() + p_lease_ms * interval '1 millisecond'
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+  if not found then
+    return false;
+  end if;
+  if p_delivery is not null then
+    insert into webhook_deliveries as d (
+      tenant_id, webhook_id, seq, event_id, kind, state, attempts, status_code, error, duration_ms, attempted_at)
+    select p_tenant, p_webhook_id, r.seq, r.event_id, r.kind, r.state, 1, r.status_code, r.error, r.duration_ms, clock_timestamp()
+    from jsonb_to_record(p_delivery) as r (
+      seq bigint, event_id text, kind text, state text, status_code int, error text, duration_ms int)
+    on conflict (tenant_id, webhook_id, seq) do update
+    set
+      state = excluded.state, attempts = d.attempts + 1, status_code = excluded.status_code, error = excluded.error,
+      duration_ms = excluded.duration_ms, attempted_at = excluded.attempted_at;
+  end if;
+  return true;
 end $$;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
@@ -2394,6 +2537,34 @@ CREATE TABLE public.audit_entries (
 
 ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
 
+-- Name: capsules; Type: TABLE; Schema: public
+
+CREATE TABLE public.capsules (
+    tenant_id text NOT NULL,
+    capsule_id text NOT NULL,
+    seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    channel text NOT NULL,
+    tags text[] NOT NULL,
+    for_all boolean NOT NULL,
+    audience_users text[] NOT NULL,
+    audience_agents text[] NOT NULL,
+    items text[] NOT NULL,
+    item_channels text[] NOT NULL,
+    item_sensitivities text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_seq bigint,
+    CONSTRAINT capsules__all CHECK (((NOT for_all) OR (channel <> 'private'::text))),
+    CONSTRAINT capsules__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT capsules__items CHECK (((cardinality(items) >= 1) AND (cardinality(items) <= 200)))
+);
+
+ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
+
 -- Name: chunk_rebuilds; Type: TABLE; Schema: public
 
 CREATE TABLE public.chunk_rebuilds (
@@ -2554,6 +2725,55 @@ CREATE TABLE public.users (
 
 ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
 
+-- Name: webhook_deliveries; Type: TABLE; Schema: public
+
+CREATE TABLE public.webhook_deliveries (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    kind text NOT NULL,
+    state text NOT NULL,
+    attempts integer NOT NULL,
+    status_code integer,
+    error text,
+    duration_ms integer,
+    attempted_at timestamp with time zone NOT NULL,
+    CONSTRAINT webhook_deliveries__state CHECK ((state = ANY (ARRAY['delivered'::text, 'retrying'::text, 'dead'::text, 'replaying'::text])))
+);
+
+ALTER TABLE ONLY public.webhook_deliveries FORCE ROW LEVEL SECURITY;
+
+-- Name: webhooks; Type: TABLE; Schema: public
+
+CREATE TABLE public.webhooks (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL,
+    url text NOT NULL,
+    description text NOT NULL,
+    filter jsonb,
+    channels text[] NOT NULL,
+    sensitivities text[] NOT NULL,
+    user_ids text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    disabled_reason text,
+    secret jsonb NOT NULL,
+    old_secret jsonb,
+    old_secret_until timestamp with time zone,
+    cursor bigint NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone,
+    replaying boolean DEFAULT false NOT NULL,
+    lease_id bigint DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    version integer DEFAULT 1 NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.webhooks FORCE ROW LEVEL SECURITY;
+
 -- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -2573,6 +2793,11 @@ ALTER TABLE ONLY public.audit_clocks
 
 ALTER TABLE ONLY public.audit_entries
     ADD CONSTRAINT audit_entries_pkey PRIMARY KEY (tenant_id, seq);
+
+-- Name: capsules capsules_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capsules
+    ADD CONSTRAINT capsules_pkey PRIMARY KEY (tenant_id, capsule_id);
 
 -- Name: chunk_rebuilds chunk_rebuilds_pkey; Type: CONSTRAINT; Schema: public
 
@@ -2674,6 +2899,16 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, user_id);
 
+-- Name: webhook_deliveries webhook_deliveries_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (tenant_id, webhook_id, seq);
+
+-- Name: webhooks webhooks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (tenant_id, webhook_id);
+
 -- Name: api_keys__parent; Type: INDEX; Schema: public
 
 CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created_with) WHERE (created_with IS NOT NULL);
@@ -2693,6 +2928,10 @@ CREATE INDEX audit_entries__at ON public.audit_entries USING btree (tenant_id, a
 -- Name: audit_entries__principal; Type: INDEX; Schema: public
 
 CREATE INDEX audit_entries__principal ON public.audit_entries USING btree (tenant_id, principal_id, seq);
+
+-- Name: capsules__expires; Type: INDEX; Schema: public
+
+CREATE INDEX capsules__expires ON public.capsules USING btree (tenant_id, expires_at);
 
 -- Name: chunks__search; Type: INDEX; Schema: public
 
@@ -2798,6 +3037,14 @@ CREATE UNIQUE INDEX tenants__lower_tenant_id ON public.tenants USING btree (lowe
 
 CREATE UNIQUE INDEX users__lower_username ON public.users USING btree (tenant_id, lower(username));
 
+-- Name: webhook_deliveries__attempted; Type: INDEX; Schema: public
+
+CREATE INDEX webhook_deliveries__attempted ON public.webhook_deliveries USING btree (tenant_id, attempted_at);
+
+-- Name: webhook_deliveries__open; Type: INDEX; Schema: public
+
+CREATE INDEX webhook_deliveries__open ON public.webhook_deliveries USING btree (tenant_id, webhook_id, state, seq) WHERE (state <> 'delivered'::text);
+
 -- Name: api_keys api_keys__creator; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -2822,6 +3069,11 @@ ALTER TABLE ONLY public.audit_clocks
 
 ALTER TABLE ONLY public.audit_entries
     ADD CONSTRAINT audit_entries__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: capsules capsules__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capsules
+    ADD CONSTRAINT capsules__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: chunk_rebuilds chunk_rebuilds__tenant; Type: FK CONSTRAINT; Schema: public
 
@@ -2898,6 +3150,16 @@ ALTER TABLE ONLY public.tenant_clocks
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: webhook_deliveries webhook_deliveries__webhook; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries__webhook FOREIGN KEY (tenant_id, webhook_id) REFERENCES public.webhooks(tenant_id, webhook_id) ON DELETE CASCADE;
+
+-- Name: webhooks webhooks__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: api_keys; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
@@ -2913,6 +3175,10 @@ ALTER TABLE public.audit_clocks ENABLE ROW LEVEL SECURITY;
 -- Name: audit_entries; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
+
+-- Name: capsules; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.capsules ENABLE ROW LEVEL SECURITY;
 
 -- Name: chunk_rebuilds; Type: ROW SECURITY; Schema: public
 
@@ -2945,6 +3211,10 @@ CREATE POLICY eraser_deletes ON public.audit_clocks FOR DELETE TO agent_memory_e
 -- Name: audit_entries eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.audit_entries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: capsules eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.capsules FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: chunk_rebuilds eraser_deletes; Type: POLICY; Schema: public
 
@@ -3010,6 +3280,14 @@ CREATE POLICY eraser_deletes ON public.tenants FOR DELETE TO agent_memory_eraser
 
 CREATE POLICY eraser_deletes ON public.users FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: webhook_deliveries eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.webhook_deliveries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: webhooks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.webhooks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: api_keys eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.api_keys FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -3025,6 +3303,10 @@ CREATE POLICY eraser_finds ON public.audit_clocks FOR SELECT TO agent_memory_era
 -- Name: audit_entries eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.audit_entries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: capsules eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.capsules FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: chunk_rebuilds eraser_finds; Type: POLICY; Schema: public
 
@@ -3090,6 +3372,14 @@ CREATE POLICY eraser_finds ON public.tenants FOR SELECT TO agent_memory_eraser U
 
 CREATE POLICY eraser_finds ON public.users FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: webhook_deliveries eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.webhook_deliveries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: webhooks eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.webhooks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: audit_entries eraser_of_audit; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_of_audit ON public.audit_entries TO agent_memory_audit_eraser USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -3125,6 +3415,10 @@ CREATE POLICY overseer_reads ON public.tenant_clocks FOR SELECT TO agent_memory_
 -- Name: tenants overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.tenants FOR SELECT TO agent_memory_overseer USING (true);
+
+-- Name: webhooks overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.webhooks FOR SELECT TO agent_memory_overseer USING (true);
 
 -- Name: password_resets; Type: ROW SECURITY; Schema: public
 
@@ -3173,6 +3467,10 @@ CREATE POLICY tenant_wall ON public.audit_clocks TO agent_memory_app USING ((ten
 -- Name: audit_entries tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.audit_entries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: capsules tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.capsules TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: chunk_rebuilds tenant_wall; Type: POLICY; Schema: public
 
@@ -3238,6 +3536,14 @@ CREATE POLICY tenant_wall ON public.tenants TO agent_memory_app USING ((tenant_i
 
 CREATE POLICY tenant_wall ON public.users TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: webhook_deliveries tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.webhook_deliveries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: webhooks tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.webhooks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: tenants; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
@@ -3245,6 +3551,14 @@ ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 -- Name: users; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
+
+-- Name: webhook_deliveries; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.webhook_deliveries ENABLE ROW LEVEL SECURITY;
+
+-- Name: webhooks; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.webhooks ENABLE ROW LEVEL SECURITY;
 
 -- Name: SCHEMA public; Type: ACL; Schema: -
 
@@ -3341,6 +3655,11 @@ GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 
+-- Name: FUNCTION list_due_webhooks(p_tenants text[], p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) TO agent_memory_app;
+
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
@@ -3399,6 +3718,11 @@ GRANT UPDATE(payload) ON TABLE public.audit_entries TO agent_memory_audit_eraser
 -- Name: COLUMN audit_entries.salt; Type: ACL; Schema: public
 
 GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: TABLE capsules; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
 
 -- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
 
@@ -3468,3 +3792,41 @@ GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
+
+-- Name: TABLE webhook_deliveries; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_deliveries TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.webhook_deliveries TO agent_memory_eraser;
+
+-- Name: TABLE webhooks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhooks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.webhooks TO agent_memory_eraser;
+
+-- Name: COLUMN webhooks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.webhook_id; Type: ACL; Schema: public
+
+GRANT SELECT(webhook_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.active; Type: ACL; Schema: public
+
+GRANT SELECT(active) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.cursor; Type: ACL; Schema: public
+
+GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.retry_at; Type: ACL; Schema: public
+
+GRANT SELECT(retry_at) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.replaying; Type: ACL; Schema: public
+
+GRANT SELECT(replaying) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.lease_until; Type: ACL; Schema: public
+
+GRANT SELECT(lease_until) ON TABLE public.webhooks TO agent_memory_overseer;

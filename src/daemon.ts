@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { type AuditKeys, openAudit, openKeys } from './audit/index.ts';
-import { authorize, type Caller, openAuth } from './auth/index.ts';
+import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
+import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
@@ -27,6 +28,7 @@ import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
+import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
@@ -106,18 +108,11 @@ export function createService(config: Config, database: Database, log: Logger): 
   );
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
   const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts], log);
+  const sweeper = startSweeper(database.tenants, sweepsOf(config), log);
   const limits = createLimits(config, database.pool, log);
-  const health: Health = {
-    phase: 'starting',
-    ping: sharePing(database.ping),
-    isAuthenticated: (req) =>
-      auth.identify(req).then(
-        () => true,
-        () => false,
-      ),
-  };
+  const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
+  const webhooks = openWebhooks(config, sealOf(config), { tenants: database.tenants, watch: database.watch, log });
   const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
   const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() };
   const metrics = createMetrics({
@@ -150,16 +145,30 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
+    ...capsuleRoutes,
     ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
+    ...webhooks.routes,
     ...audit.routes,
   ] as Route<Caller>[];
   const stop = async () => {
     // the audit after everything that has something to say
-    for (const part of [erasures, sweeper, audit, limits]) await part.stop();
+    for (const part of [erasures, webhooks, sweeper, audit, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
+
+const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
+  phase: 'starting',
+  ping: sharePing(ping),
+  isAuthenticated: (req) =>
+    identify(req).then(
+      () => true,
+      () => false,
+    ),
+});
+
+const sweepsOf = (config: Config) => [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepCapsules, sweepDeliveries];
 
 const eventLimitsOf = (config: Config) => ({
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
@@ -175,7 +184,7 @@ const bodyLimitsOf = (config: Config) => ({
 });
 
 /** Undefined in production without a key: then nothing is kept encrypted. */
-export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
+function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
   const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
   return key === undefined
     ? undefined

@@ -9,7 +9,8 @@ const features: Record<string, string[]> = {
   artifacts: ['auth'],
   audit: ['auth'],
   auth: [],
-  context: ['auth', 'filter', 'memories', 'search'],
+  capsules: ['auth', 'search'],
+  context: ['auth', 'capsules', 'filter', 'memories', 'search'],
   edits: ['auth', 'search'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
   filter: [],
@@ -19,6 +20,7 @@ const features: Record<string, string[]> = {
   metrics: ['auth'],
   search: ['auth', 'filter'],
   tenants: ['auth'],
+  webhooks: ['auth', 'events', 'filter'],
 };
 const wiring = ['main.ts', 'daemon.ts'];
 const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts', 'seal.ts'];
@@ -123,6 +125,7 @@ test.each([
   ['pg', /^src\/db\//],
   ['express', /^src\/(app\.ts|http\/)/],
   ['prom-client', /^src\/metrics\//],
+  ['ipaddr.js', /^src\/webhooks\//],
   ['ioredis', /^src\/limits\//],
   ['bcrypt', /^src\/auth\//],
   ['jsonwebtoken', /^src\/auth\//],
