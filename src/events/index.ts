@@ -1,2 +1,3 @@
 export { createFollow, endFollowers, type Follow, followerCount } from './follow.ts';
 export { eventRoutes } from './routes.ts';
+export { listEvents, readClock } from './sql.ts';
