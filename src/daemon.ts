@@ -18,6 +18,7 @@ import { Problem, problemBody } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import { type Gate, send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
+import { jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
@@ -101,8 +102,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     database.tenants,
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
-  const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts], log);
+  const work = startWork(config, database, log);
   const limits = createLimits(config, database.pool, log);
   const health: Health = {
     phase: 'starting',
@@ -145,7 +145,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...healthRoutes(health),
     ...metricsRoutes(metrics),
     ...auth.routes,
-    ...tenantRoutes(auth.forget, erasures.erase),
+    ...tenantRoutes(auth.forget, work.erasures.erase),
     ...eventRoutes(follow, {
       maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
       maxEventBytes: config.MAX_EVENT_BYTES,
@@ -154,10 +154,10 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...searchRoutes,
     ...contextRoutes(config.TOKENIZER),
+    ...jobRoutes,
   ] as Route<Caller>[];
   const stop = async () => {
-    await erasures.stop();
-    await sweeper.stop();
+    await work.stop();
     await limits.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
@@ -181,4 +181,17 @@ function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   return readFileSync(file, 'utf8');
+}
+
+/** What goes on beside the requests. */
+function startWork(config: Config, database: Database, log: Logger) {
+  const erasures = startErasures(database.tenants, log);
+  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs], log);
+  const jobs = openJobs(database.tenants, {}, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const stop = async () => {
+    await jobs.stop();
+    await erasures.stop();
+    await sweeper.stop();
+  };
+  return { erasures, jobs, stop };
 }

@@ -216,6 +216,13 @@ export const settings = z.object({
   MAX_SSE_CLIENTS: setting(whole(1, 100_000), '200', 'Limits', 'followers of one tenant on this daemon; more are answered 429'),
   MAX_TENANT_BYTES: setting(whole(0, Number.MAX_SAFE_INTEGER), '0', 'Limits', 'bytes a new tenant may store; 0: no bound'),
   IDEMPOTENCY_TTL: setting(duration, '48h', 'Limits', 'how long answers are kept for retries (≥ 24h)'),
+  JOBS_PARALLEL: setting(whole(1, 64), '2', 'Jobs', 'long jobs (erasures, exports) that this daemon runs at once'),
+  JOB_LEASE_MS: setting(
+    whole(500, 600_000),
+    '30000',
+    'Jobs',
+    'ms after which another daemon takes up the job of one that no longer renews it',
+  ),
   TOKENIZER: setting(
     z.enum(['o200k_base', 'cl100k_base']),
     'o200k_base',

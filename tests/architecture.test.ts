@@ -11,6 +11,7 @@ const features: Record<string, string[]> = {
   context: ['auth', 'search'],
   events: ['artifacts', 'auth', 'memories', 'search'],
   health: ['auth'],
+  jobs: ['auth'],
   limits: [],
   memories: ['auth', 'search'],
   metrics: ['auth'],
