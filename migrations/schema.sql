@@ -462,6 +462,22 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
+-- Name: finish_job(text, text, integer, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.finish_job(p_tenant text, p_job text, p_token integer, p_result jsonb, p_problem jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j
+  set state = case when p_problem is null then 'done' else 'failed' end, result = p_result, problem = p_problem, input = '{}', cursor = null,
+    total = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.total end,
+    done = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.done end,
+    updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;
+
 -- Name: finish_login(text, text, text, text, jsonb, bytea, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.finish_login(p_tenant text, p_user text, p_hash text, p_new_hash text, p_session jsonb, p_account bytea, p_address bytea, p_free_address integer) RETURNS TABLE(user_id text, username text, role text, generation integer)
@@ -588,6 +604,28 @@ begin
   execute format('create policy eraser_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
+
+-- Name: list_due_jobs(integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, job_id text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select d.tenant_id, d.job_id
+  from (
+    select distinct on (j.tenant_id) j.tenant_id, j.job_id, j.due_at
+    from public.jobs j
+    where j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+      and p_per_tenant > (
+        select count(*) from public.jobs h
+        where h.tenant_id = j.tenant_id and h.state = 'running' and h.due_at > clock_timestamp())
+    order by j.tenant_id, j.due_at
+  ) d
+  order by d.due_at
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
@@ -1039,6 +1077,33 @@ begin
   return query select 'ok', v_role, 1;
 end $$;
 
+-- Name: release_job(text, text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.release_job(p_tenant text, p_job text, p_token integer, p_after_ms integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j set updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_after_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;
+
+-- Name: report_job(text, text, integer, bigint, bigint, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.report_job(p_tenant text, p_job text, p_token integer, p_done bigint, p_total bigint, p_cursor jsonb, p_lease_ms integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j
+  set done = coalesce(p_done, j.done), total = coalesce(p_total, j.total), cursor = coalesce(p_cursor, j.cursor),
+    tries = case when p_cursor is distinct from j.cursor and p_cursor is not null then 1 else j.tries end,
+    updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;
+
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -1105,6 +1170,40 @@ begin
   join tenants t on t.tenant_id = s.tenant_id
   where s.tenant_id = p_tenant and s.session_id = p_session
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
+end $$;
+
+-- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.start_job(p_tenant text, p_job text, p_kind text, p_input jsonb, p_by text, p_max_open integer, p_key text, p_body text) RETURNS TABLE(status text, job_id text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_known idempotency_keys;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenants t where t.tenant_id = p_tenant for no key update;
+  if not found then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
+  if found then
+    if v_known.body_hash <> decode(p_body, 'hex') then
+      raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
+    end if;
+    return query select 'replay', v_known.outcome ->> 'job_id';
+    return;
+  end if;
+  if p_max_open <= (select count(*) from jobs j where j.tenant_id = p_tenant and j.finished_at is null) then
+    raise exception 'the tenant has as many unfinished jobs as are allowed' using errcode = 'AM409';
+  end if;
+  insert into jobs (tenant_id, job_id, kind, input, started_by, due_at, created_at, updated_at)
+  values (p_tenant, p_job, p_kind, p_input, p_by, clock_timestamp(), clock_timestamp(), clock_timestamp());
+  if p_key is not null then
+    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
+    values (p_tenant, decode(p_key, 'hex'), decode(p_body, 'hex'), jsonb_build_object('job_id', p_job), clock_timestamp());
+  end if;
+  return query select 'new', p_job;
 end $$;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
@@ -1197,6 +1296,25 @@ begin
 end $_$;
 
 ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) OWNER TO agent_memory_searcher;
+
+-- Name: take_job(text, text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  perform from jobs j where j.tenant_id = p_tenant and j.state in ('queued', 'running') order by j.job_id for update;
+  return query
+  update jobs j
+  set state = 'running', token = j.token + 1, tries = j.tries + 1, updated_at = clock_timestamp(),
+    due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+    and p_per_tenant > (
+      select count(*) from jobs h where h.tenant_id = p_tenant and h.state = 'running' and h.due_at > clock_timestamp())
+  returning j.kind, j.input, j.cursor, j.done, j.total, j.token, j.tries;
+end $$;
 
 -- Name: take_tokens(text[], integer[], integer[], integer[], integer[], integer); Type: FUNCTION; Schema: public
 
@@ -1495,6 +1613,31 @@ CREATE TABLE public.idempotency_keys (
 
 ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
 
+-- Name: jobs; Type: TABLE; Schema: public
+
+CREATE TABLE public.jobs (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    total bigint,
+    input jsonb NOT NULL,
+    cursor jsonb,
+    result jsonb,
+    problem jsonb,
+    started_by text NOT NULL,
+    token integer DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT jobs__state CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
+);
+
+ALTER TABLE ONLY public.jobs FORCE ROW LEVEL SECURITY;
+
 -- Name: login_failures; Type: TABLE; Schema: public
 
 CREATE TABLE public.login_failures (
@@ -1638,6 +1781,11 @@ ALTER TABLE ONLY public.idempotency_keys
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites_pkey PRIMARY KEY (tenant_id, invite_id);
 
+-- Name: jobs jobs_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs_pkey PRIMARY KEY (tenant_id, job_id);
+
 -- Name: login_failures login_failures_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.login_failures
@@ -1739,6 +1887,14 @@ CREATE INDEX events__supersedes ON public.events USING btree (tenant_id, superse
 
 CREATE INDEX idempotency_keys__created_at ON public.idempotency_keys USING brin (created_at);
 
+-- Name: jobs__due; Type: INDEX; Schema: public
+
+CREATE INDEX jobs__due ON public.jobs USING btree (due_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+
+-- Name: jobs__finished; Type: INDEX; Schema: public
+
+CREATE INDEX jobs__finished ON public.jobs USING btree (tenant_id, finished_at) WHERE (finished_at IS NOT NULL);
+
 -- Name: login_failures__expires_at; Type: INDEX; Schema: public
 
 CREATE INDEX login_failures__expires_at ON public.login_failures USING btree (expires_at);
@@ -1827,6 +1983,11 @@ ALTER TABLE ONLY public.idempotency_keys
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites__creator FOREIGN KEY (tenant_id, created_by) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
 
+-- Name: jobs jobs__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: memories memories__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.memories
@@ -1906,6 +2067,10 @@ CREATE POLICY eraser_deletes ON public.idempotency_keys FOR DELETE TO agent_memo
 
 CREATE POLICY eraser_deletes ON public.invites FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: jobs eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.jobs FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: memories eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.memories FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -1966,6 +2131,10 @@ CREATE POLICY eraser_finds ON public.idempotency_keys FOR SELECT TO agent_memory
 
 CREATE POLICY eraser_finds ON public.invites FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: jobs eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.jobs FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: memories eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.memories FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2010,6 +2179,10 @@ ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.invites ENABLE ROW LEVEL SECURITY;
 
+-- Name: jobs; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.jobs ENABLE ROW LEVEL SECURITY;
+
 -- Name: memories; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
@@ -2017,6 +2190,10 @@ ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
 -- Name: memory_versions; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
+
+-- Name: jobs overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
 
 -- Name: tenant_clocks overseer_reads; Type: POLICY; Schema: public
 
@@ -2077,6 +2254,10 @@ CREATE POLICY tenant_wall ON public.idempotency_keys TO agent_memory_app USING (
 -- Name: invites tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.invites TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: jobs tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.jobs TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: memories tenant_wall; Type: POLICY; Schema: public
 
@@ -2168,6 +2349,11 @@ GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 
+-- Name: FUNCTION list_due_jobs(p_per_tenant integer, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) TO agent_memory_app;
+
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
@@ -2245,6 +2431,31 @@ GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
+
+-- Name: TABLE jobs; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.jobs TO agent_memory_eraser;
+
+-- Name: COLUMN jobs.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.job_id; Type: ACL; Schema: public
+
+GRANT SELECT(job_id) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.token; Type: ACL; Schema: public
+
+GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
+
+GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
 
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 

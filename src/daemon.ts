@@ -18,9 +18,11 @@ import { Problem, problemBody } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import { type Gate, send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
+import { jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
+import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 
@@ -96,12 +98,11 @@ interface Service {
 export function createService(config: Config, database: Database, log: Logger): Service {
   const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
   const auth = openAuth(
-    { ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR) },
+    { ...config, JWT_SECRET: config.JWT_SECRET ?? developmentSecret(config.DATA_DIR, 'jwt-secret') },
     database.tenants,
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
-  const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts], log);
+  const work = startWork(config, database, log);
   const limits = createLimits(config, database.pool, log);
   const health: Health = {
     phase: 'starting',
@@ -144,7 +145,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...healthRoutes(health),
     ...metricsRoutes(metrics),
     ...auth.routes,
-    ...tenantRoutes(auth.forget, erasures.erase),
+    ...tenantRoutes(auth.forget, work.erasures.erase),
     ...eventRoutes(follow, {
       maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
       maxEventBytes: config.MAX_EVENT_BYTES,
@@ -153,18 +154,26 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...searchRoutes,
     ...contextRoutes(config.TOKENIZER),
+    ...jobRoutes,
   ] as Route<Caller>[];
   const stop = async () => {
-    await erasures.stop();
-    await sweeper.stop();
+    await work.stop();
     await limits.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
 
-/** Development signs with a secret of its own, made once; production must be given one. */
-function developmentSecret(dataDir: string): string {
-  const file = join(dataDir, 'jwt-secret');
+/** Undefined in production without a key: then nothing is kept encrypted. */
+export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
+  const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
+  return key === undefined
+    ? undefined
+    : openSeal(readKey(key)!, ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!]);
+}
+
+/** Development has secrets of its own, made once; production must be given them. */
+function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key'): string {
+  const file = join(dataDir, name);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   try {
     writeFileSync(file, randomBytes(32).toString('base64'), { flag: 'wx', mode: 0o600 });
@@ -172,4 +181,17 @@ function developmentSecret(dataDir: string): string {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   return readFileSync(file, 'utf8');
+}
+
+/** What goes on beside the requests. */
+function startWork(config: Config, database: Database, log: Logger) {
+  const erasures = startErasures(database.tenants, log);
+  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs], log);
+  const jobs = openJobs(database.tenants, {}, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const stop = async () => {
+    await jobs.stop();
+    await erasures.stop();
+    await sweeper.stop();
+  };
+  return { erasures, jobs, stop };
 }

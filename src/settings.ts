@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readKey } from './seal.ts';
 
 // Each setting says its meaning here; .env.example and the table in docs/configuration.md are made from this.
 
@@ -151,6 +152,16 @@ export const settings = z.object({
   BCRYPT_COST: setting(whole(4, 15), '10', 'Authentication', 'work factor of password hashes (below 10 only for tests)'),
   BCRYPT_CONCURRENCY: setting(whole(1, 16), '2', 'Authentication', 'hashes computed at once'),
   BCRYPT_QUEUE: setting(whole(1, 10_000), '50', 'Authentication', 'hashes that may wait; more are answered 503'),
+  ENCRYPTION_KEY: optional(
+    z.string().refine((text) => readKey(text) !== undefined, '32 bytes in base64 (`openssl rand -base64 32`)'),
+    'Authentication',
+    'seals what is kept encrypted; 32 bytes in base64 (`openssl rand -base64 32`), the same for all daemons. Development makes one under DATA_DIR; without one production refuses to keep anything encrypted',
+  ),
+  ENCRYPTION_KEY_PREVIOUS: optional(
+    z.string().refine((text) => readKey(text) !== undefined, '32 bytes in base64 (`openssl rand -base64 32`)'),
+    'Authentication',
+    'opens what was sealed before ENCRYPTION_KEY was changed',
+  ),
   CREDENTIAL_TTL_MS: setting(
     whole(0, 60_000),
     '20000',
@@ -205,6 +216,13 @@ export const settings = z.object({
   MAX_SSE_CLIENTS: setting(whole(1, 100_000), '200', 'Limits', 'followers of one tenant on this daemon; more are answered 429'),
   MAX_TENANT_BYTES: setting(whole(0, Number.MAX_SAFE_INTEGER), '0', 'Limits', 'bytes a new tenant may store; 0: no bound'),
   IDEMPOTENCY_TTL: setting(duration, '48h', 'Limits', 'how long answers are kept for retries (≥ 24h)'),
+  JOBS_PARALLEL: setting(whole(1, 64), '2', 'Jobs', 'long jobs (erasures, exports) that this daemon runs at once'),
+  JOB_LEASE_MS: setting(
+    whole(500, 600_000),
+    '30000',
+    'Jobs',
+    'ms after which another daemon takes up the job of one that no longer renews it',
+  ),
   TOKENIZER: setting(
     z.enum(['o200k_base', 'cl100k_base']),
     'o200k_base',
@@ -219,6 +237,8 @@ export const secretSettings = [
   'JWT_SECRET',
   'JWT_SECRET_NEXT',
   'JWT_SECRET_PREVIOUS',
+  'ENCRYPTION_KEY',
+  'ENCRYPTION_KEY_PREVIOUS',
   'PGPASSWORD',
   'POSTGRES_PASSWORD',
   'DATABASE_URL',

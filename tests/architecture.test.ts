@@ -11,6 +11,7 @@ const features: Record<string, string[]> = {
   context: ['auth', 'search'],
   events: ['artifacts', 'auth', 'memories', 'search'],
   health: ['auth'],
+  jobs: ['auth'],
   limits: [],
   memories: ['auth', 'search'],
   metrics: ['auth'],
@@ -18,7 +19,7 @@ const features: Record<string, string[]> = {
   tenants: ['auth'],
 };
 const wiring = ['main.ts', 'daemon.ts'];
-const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts'];
+const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts', 'seal.ts'];
 const forbiddenNames = /^(utils?|helpers?|types?|constants?|common|services?|misc|shared)\.ts$/;
 
 const root = join(import.meta.dirname, '..');
@@ -63,8 +64,14 @@ const said = ({ file, target }: Import) => `${file} → ${target}`;
 /** Why an import breaks the rules, if it does. */
 function verdict({ file, target }: Import): string | undefined {
   const [from, to] = [partOf(file), partOf(target)];
-  // config.ts is settings.ts, read
-  if (wiring.includes(from) || from === to || (from === 'config.ts' && to === 'settings.ts')) return undefined;
+  // config.ts is settings.ts, read; a key has the form that seal.ts takes
+  if (
+    wiring.includes(from) ||
+    from === to ||
+    (from === 'config.ts' && to === 'settings.ts') ||
+    (from === 'settings.ts' && to === 'seal.ts')
+  )
+    return undefined;
   if (anyMay.includes(to)) return anyMay.includes(from) ? 'files that all may use stand alone' : undefined;
   if (to === 'http') return from === 'db' ? 'db knows nothing of HTTP' : undefined;
   if (to === 'db') return from === 'http' || from === 'app.ts' ? 'http knows nothing of the database' : undefined;

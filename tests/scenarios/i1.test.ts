@@ -73,6 +73,8 @@ const cases: Record<string, Case> = {
   readChunk: {},
   storeArtifact: { body: () => 'bytes', ownAnswer: true },
   readArtifact: {},
+  listJobs: { ownAnswer: true },
+  readJob: {},
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
   buildContext: {
     body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
@@ -98,6 +100,7 @@ beforeAll(async () => {
     invite_id: invite.body.invite_id,
     key_id: key.body.key_id,
     session_id: sessions.body.data[0].session_id,
+    job_id: 'job_00000000000000000000000000',
     user_id: bob.user_id,
   };
   expect(Object.entries(theirs).filter(([, id]) => typeof id !== 'string')).toEqual([]);

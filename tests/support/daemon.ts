@@ -16,6 +16,7 @@ const settings = {
   RATE_LIMIT_ENABLED: 'false',
   BCRYPT_COST: '4',
   JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop',
+  ENCRYPTION_KEY: Buffer.alloc(32, 'only-for-tests').toString('base64'),
 };
 
 export interface TestDaemon extends Daemon {

@@ -1,0 +1,77 @@
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+
+// AES-256-GCM under keys that are not in the database. Each purpose has a key of its own (HKDF, RFC 5869), so that what was sealed
+// for one thing opens for no other; `aad` binds an envelope to its row, so that it cannot be moved to another.
+
+/** What is stored: all in base64 but the key's name. */
+export interface Sealed {
+  /** Names the key it was sealed with; says nothing of it. */
+  kid: string;
+  iv: string;
+  data: string;
+  tag: string;
+}
+
+export interface Seal {
+  seal(plaintext: Buffer | string, purpose: string, aad: string): Sealed;
+  /** Throws SealBroken where the key is not known, or anything was changed. */
+  open(sealed: Sealed, purpose: string, aad: string): Buffer;
+}
+
+export class SealBroken extends Error {
+  constructor(why: string) {
+    super(`a sealed value cannot be opened: ${why}`);
+    this.name = 'SealBroken';
+  }
+}
+
+const ALGORITHM = 'aes-256-gcm';
+const KEY_BYTES = 32;
+const IV_BYTES = 12;
+const TAG_BYTES = 16;
+
+/** The 32 bytes of a key in base64 (or its URL form); undefined where it is none. */
+export function readKey(text: string): Buffer | undefined {
+  const bytes = /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? Buffer.from(text, 'base64') : undefined;
+  return bytes?.length === KEY_BYTES ? bytes : undefined;
+}
+
+const kidOf = (key: Buffer): string => createHash('sha256').update('agent-memory kid').update(key).digest('hex').slice(0, 16);
+
+/** Seals with `key`; opens what it or one of the `previous` keys sealed. */
+export function openSeal(key: Buffer, previous: Buffer[] = []): Seal {
+  const keys = new Map([...previous, key].map((one) => [kidOf(one), one]));
+  const kid = kidOf(key);
+  const derived = new Map<string, Buffer>();
+  const keyFor = (id: string, purpose: string): Buffer => {
+    const master = keys.get(id);
+    if (!master) throw new SealBroken(`its key ${id} is not configured`);
+    const name = `${id} ${purpose}`;
+    const known = derived.get(name);
+    if (known) return known;
+    const made = Buffer.from(hkdfSync('sha256', master, '', `agent-memory ${purpose}`, KEY_BYTES));
+    derived.set(name, made);
+    return made;
+  };
+  return {
+    seal: (plaintext, purpose, aad) => {
+      const iv = randomBytes(IV_BYTES);
+      const cipher = createCipheriv(ALGORITHM, keyFor(kid, purpose), iv).setAAD(Buffer.from(aad));
+      const data = Buffer.concat([cipher.update(plaintext as Buffer), cipher.final()]);
+      return { kid, iv: base64(iv), data: base64(data), tag: base64(cipher.getAuthTag()) };
+    },
+    open: ({ kid: id, iv, data, tag }, purpose, aad) => {
+      const key_of_purpose = keyFor(id, purpose);
+      try {
+        // Without the length a tag of four bytes would be believed too.
+        const decipher = createDecipheriv(ALGORITHM, key_of_purpose, Buffer.from(iv, 'base64'), { authTagLength: TAG_BYTES });
+        decipher.setAAD(Buffer.from(aad)).setAuthTag(Buffer.from(tag, 'base64'));
+        return Buffer.concat([decipher.update(Buffer.from(data, 'base64')), decipher.final()]);
+      } catch {
+        throw new SealBroken('it was changed, or belongs elsewhere');
+      }
+    },
+  };
+}
+
+const base64 = (bytes: Buffer): string => bytes.toString('base64');
