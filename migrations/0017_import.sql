@@ -191,7 +191,7 @@ begin
   into v_columns, v_values
   from portable_columns(v_relation) c;
   execute format(
-    'insert into %I (tenant_id, %s) select $1, %s from jsonb_populate_recordset(null::%1$I, $2) r %s',
+    'insert into %1$I (tenant_id, %2$s) select $1, %3$s from jsonb_populate_recordset(null::%1$I, $2) r %4$s',
     v_relation, v_columns, v_values,
     case when p_part = 'event' then 'cross join lateral (select pg_column_size(r.content) + pg_column_size(r.metadata) as bytes) w' else '' end)
   using p_tenant, p_rows;

@@ -6,10 +6,12 @@ import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { authorize, type Caller, openAuth } from './auth/index.ts';
 import type { Config } from './config.ts';
+import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
+import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
 import { type OpenApi, openapi } from './http/openapi.ts';
@@ -27,6 +29,11 @@ import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
+
+const MIB = 1024 * 1024;
+/** An export or import in which nothing moves for so long is cut off. */
+const IDLE_STREAM_MS = 30_000;
+const PARALLEL_EXPORTS = 4;
 
 /** A running daemon. */
 export interface Daemon {
@@ -154,6 +161,19 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...searchRoutes,
     ...contextRoutes(config.TOKENIZER),
+    ...exportRoutes({
+      json: gate.body,
+      // row_to_json writes blanks that the limit did not count
+      maxLine: 3 * config.MAX_EVENT_BYTES + MIB,
+      maxBytes: config.MAX_IMPORT_BYTES,
+      maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+      idle_ms: IDLE_STREAM_MS,
+      parallel: PARALLEL_EXPORTS,
+      recheck: auth.identify,
+      verify: verifyImport,
+      begun: () => void work.jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed')),
+    }),
+    ...consistencyRoutes(work.jobs),
     ...jobRoutes,
   ] as Route<Caller>[];
   const stop = async () => {
@@ -186,8 +206,13 @@ function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key
 /** What goes on beside the requests. */
 function startWork(config: Config, database: Database, log: Logger) {
   const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs], log);
-  const jobs = openJobs(database.tenants, {}, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const sweeper = startSweeper(
+    database.tenants,
+    [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs, sweepImports],
+    log,
+  );
+  const handlers = { ...importJobs, ...consistencyJobs };
+  const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
   const stop = async () => {
     await jobs.stop();
     await erasures.stop();

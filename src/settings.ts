@@ -189,6 +189,12 @@ export const settings = z.object({
   ),
   MAX_STRING_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'longest string in a JSON request'),
   MAX_ARTIFACT_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'largest artifact; larger is answered 413'),
+  MAX_IMPORT_BYTES: setting(
+    whole(1024, 1024 * 1024 * MIB * 1024),
+    String(64 * 1024 * MIB),
+    'Limits',
+    'largest export that is taken back in; it is streamed, not held',
+  ),
   MAX_EVENT_BYTES: setting(
     whole(128 * 1024, 64 * MIB),
     String(MIB),

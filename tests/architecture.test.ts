@@ -8,8 +8,10 @@ import { parseSync } from '@swc/core';
 const features: Record<string, string[]> = {
   artifacts: ['auth'],
   auth: [],
+  consistency: ['auth', 'jobs', 'search'],
   context: ['auth', 'search'],
   events: ['artifacts', 'auth', 'memories', 'search'],
+  export: ['auth', 'events', 'jobs', 'search', 'tenants'],
   health: ['auth'],
   jobs: ['auth'],
   limits: [],

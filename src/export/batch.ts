@@ -51,7 +51,8 @@ export function openBatch(tenant: Tenant, import_id: string): Batch {
 
   return {
     add: async (of, number, bytes) => {
-      if (of !== part || waiting.length >= MAX_ROWS || held + bytes.length > MAX_BYTES || Date.now() - heard > BEAT_MS) await flush();
+      if (of !== part || waiting.length >= MAX_ROWS || held + bytes.length > MAX_BYTES || Date.now() - heard > BEAT_MS)
+        await flush();
       part = of;
       waiting.push({ number, text: bytes.toString() });
       held += bytes.length;

@@ -1,6 +1,8 @@
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
+import type { Handlers } from '../jobs/index.ts';
+import { rebuildTenant } from '../search/index.ts';
 import type { Line } from './lines.ts';
 import { beginImport, finishImport, undoImport } from './sql.ts';
 import { type Taken, type TakeSettings, takeLines } from './take.ts';
@@ -13,14 +15,14 @@ export async function importTenant(
   tenant: Tenant,
   lines: AsyncIterable<Line>,
   settings: TakeSettings,
-  verify: (tenant: Tenant, taken: Taken) => Promise<void>,
+  verify: (tenant: Tenant, first: number, last: number) => Promise<void>,
   started_by: string,
 ): Promise<{ job_id: string; as_of_seq: number; counts: Record<string, number> }> {
   const import_id = newId('imp');
   const room = await begin(tenant, import_id);
   try {
     const taken = await takeLines(tenant, import_id, room, lines, settings);
-    await verify(tenant, taken);
+    await verify(tenant, taken.oldest_seq, taken.header.as_of_seq);
     const stored_bytes = credible(taken);
     if (room !== null && stored_bytes > room) throw new Problem('quota-exceeded', 'The tenant may not store so many bytes.');
     const { header, oldest_seq, event_count, counts } = taken;
@@ -46,6 +48,11 @@ function credible({ header: { stored_bytes }, bytes }: Taken): number {
   const slack = 64 * 1024;
   return stored_bytes > bytes / 3 - slack && stored_bytes < bytes * 3 + slack ? stored_bytes : bytes;
 }
+
+/** The passages of what was imported, from its log. */
+export const importJobs: Handlers = {
+  import: async ({ tenant, report }) => ({ events: await rebuildTenant(tenant, (seq) => report(seq)) }),
+};
 
 /** Of imports that broke off with their daemon. */
 export const sweepImports = (tenant: Tenant): Promise<number> => undoImport(tenant, null, 10 * STALE_S).then(() => 0);

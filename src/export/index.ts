@@ -1,3 +1,2 @@
-export { STALE_S, sweepImports } from './import.ts';
-export { type ExportNeeds, exportRoutes } from './routes.ts';
-export type { Taken } from './take.ts';
+export { importJobs, sweepImports } from './import.ts';
+export { exportRoutes } from './routes.ts';

@@ -73,6 +73,9 @@ async function* partsOf(req: IncomingMessage, idle_ms: number): AsyncGenerator<B
   } catch (cause) {
     if (cause instanceof Problem) throw cause;
     throw new Problem('malformed-request', 'The body ended too early.', { cause });
+  } finally {
+    // lets go of the body, so that what is left of it can be dropped
+    void parts.return?.().then(undefined, () => undefined);
   }
 }
 

@@ -10,7 +10,7 @@ import { type LineLimits, linesOf } from './lines.ts';
 import { openOutput, ReaderGone } from './output.ts';
 import { writePartial } from './partial.ts';
 import { imported } from './schemas.ts';
-import type { Taken, TakeSettings } from './take.ts';
+import type { TakeSettings } from './take.ts';
 import { takeViews, writeWhole } from './whole.ts';
 
 const MEDIA_TYPE = 'application/x-ndjson';
@@ -22,8 +22,10 @@ export interface ExportNeeds extends TakeSettings, LineLimits {
   parallel: number;
   /** Authenticates the request anew; rejects when its credential is no longer good. */
   recheck(req: IncomingMessage): Promise<Caller>;
+  /** There is a new job. */
+  begun(): void;
   /** Throws where what was taken does not hang together. */
-  verify(tenant: Tenant, taken: Taken): Promise<void>;
+  verify(tenant: Tenant, first: number, last: number): Promise<void>;
 }
 
 export function exportRoutes(needs: ExportNeeds) {
@@ -57,6 +59,7 @@ export function exportRoutes(needs: ExportNeeds) {
           assertLines(req);
           const lines = linesOf(req, needs, (bytes) => bytes.length < 4096 && bytes.includes('"end"'));
           const outcome = await importTenant(tenant, lines, needs, needs.verify, principal.id);
+          needs.begun();
           return { body: outcome, headers: accepted(outcome.job_id, false).headers };
         }),
     }),

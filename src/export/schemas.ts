@@ -92,7 +92,10 @@ const memory = z.strictObject({
   scope,
   scope_id: name.nullable(),
   status,
-  version: z.int().min(1).max(2 ** 31 - 1),
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
   content_seq: seq,
   last_seq: seq,
   user_id: name,
@@ -119,7 +122,10 @@ const memory = z.strictObject({
 const memoryVersion = z.strictObject({
   type: z.literal('memory_version'),
   memory_id: idOf('mem'),
-  version: z.int().min(1).max(2 ** 31 - 1),
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
   seq,
   content_seq: seq,
   status,

@@ -92,8 +92,8 @@ export async function insertRows(tenant: Tenant, import_id: string, part: Part, 
   await tenant.call('select import_rows($1, $2, $3, $4)', [tenant.id, import_id, part, json]);
 }
 
-export async function insertArtifact(tenant: Tenant, import_id: string, line: unknown, bytes: Buffer): Promise<void> {
-  await tenant.call('select import_artifact($1, $2, $3, $4)', [tenant.id, import_id, JSON.stringify(line), bytes]);
+export async function insertArtifact(tenant: Tenant, import_id: string, line: string, bytes: Buffer): Promise<void> {
+  await tenant.call('select import_artifact($1, $2, $3, $4)', [tenant.id, import_id, line, bytes]);
 }
 
 export interface Clock {

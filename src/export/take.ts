@@ -38,7 +38,7 @@ interface Going {
   counts: Record<string, number>;
   header?: Header;
   tenant?: TenantLine;
-  artifact?: { line: ArtifactLine; pieces: Buffer[]; got: number };
+  artifact?: { line: ArtifactLine; text: string; pieces: Buffer[]; got: number };
   firstSeq?: number;
   lastSeq?: number;
   bytes: number;
@@ -83,7 +83,8 @@ async function takeLine(tenant: Tenant, import_id: string, at: Going, line: Line
   else if (type === 'tenant') at.tenant = parse(tenantLine, value, number);
   else if (type === 'end') await takeEnd(at, line, value);
   else if (type === 'piece') await takePiece(tenant, import_id, at, number, parse(piece, value, number));
-  else if (Object.hasOwn(rows, type)) await takeRow(tenant, import_id, at, line, parse(rows[type as Part], value, number), settings);
+  else if (Object.hasOwn(rows, type))
+    await takeRow(tenant, import_id, at, line, parse(rows[type as Part], value, number), settings);
   if (!['header', 'progress', 'end'].includes(type)) at.counts[type] = (at.counts[type] ?? 0) + 1;
 }
 
@@ -134,7 +135,7 @@ async function takeRow(
   const last = at.header!.as_of_seq;
   for (const field of ['seq', 'content_seq', 'last_seq'])
     if (typeof row[field] === 'number' && row[field] > last) throw faulty(number, `a seq beyond ${last}`, `/${field}`);
-  if (row.type === 'artifact') return takeArtifact(tenant, import_id, at, number, row as unknown as ArtifactLine, settings);
+  if (row.type === 'artifact') return takeArtifact(tenant, import_id, at, line, row as unknown as ArtifactLine, settings);
   if (row.type === 'event') {
     const seq = row.seq as number;
     if (at.lastSeq === undefined ? seq < at.header!.oldest_seq : seq !== at.lastSeq + 1)
@@ -150,35 +151,43 @@ async function takeArtifact(
   tenant: Tenant,
   import_id: string,
   at: Going,
-  number: number,
+  { number, bytes }: Line,
   line: ArtifactLine,
   { maxArtifactBytes }: TakeSettings,
 ): Promise<void> {
-  if (line.byte_count > maxArtifactBytes) throw faulty(number, `an artifact of more than ${maxArtifactBytes} bytes`, '/byte_count');
+  if (line.byte_count > maxArtifactBytes)
+    throw faulty(number, `an artifact of more than ${maxArtifactBytes} bytes`, '/byte_count');
   await at.batch.flush();
   at.bytes += line.byte_count;
-  at.artifact = { line, pieces: [], got: 0 };
+  at.artifact = { line, text: bytes.toString(), pieces: [], got: 0 };
   if (line.byte_count === 0) await keepArtifact(tenant, import_id, at, number);
 }
 
-async function takePiece(tenant: Tenant, import_id: string, at: Going, number: number, given: z.output<typeof piece>): Promise<void> {
+async function takePiece(
+  tenant: Tenant,
+  import_id: string,
+  at: Going,
+  number: number,
+  given: z.output<typeof piece>,
+): Promise<void> {
   const { artifact } = at;
   if (artifact?.line.artifact_id !== given.artifact_id || given.at !== artifact.got)
     throw faulty(number, 'a piece that does not belong here');
   const bytes = Buffer.from(given.base64, 'base64');
   artifact.pieces.push(bytes);
   artifact.got += bytes.length;
-  if (bytes.length === 0 || artifact.got > artifact.line.byte_count) throw faulty(number, 'not the bytes that the artifact has left', '/base64');
+  if (bytes.length === 0 || artifact.got > artifact.line.byte_count)
+    throw faulty(number, 'not the bytes that the artifact has left', '/base64');
   if (artifact.got === artifact.line.byte_count) await keepArtifact(tenant, import_id, at, number);
   else await at.batch.beat();
 }
 
 async function keepArtifact(tenant: Tenant, import_id: string, at: Going, number: number): Promise<void> {
-  const { line, pieces } = at.artifact!;
+  const { line, text, pieces } = at.artifact!;
   const bytes = Buffer.concat(pieces);
   if (`\\x${createHash('sha256').update(bytes).digest('hex')}` !== line.sha256)
     throw faulty(number, 'the artifact’s bytes are not those of its sha256');
-  await at.batch.guard(number, () => insertArtifact(tenant, import_id, line, bytes));
+  await at.batch.guard(number, () => insertArtifact(tenant, import_id, text, bytes));
   delete at.artifact;
 }
 
@@ -188,7 +197,8 @@ async function takeEnd(at: Going, { number, before }: Line, value: unknown): Pro
   const differing = [...new Set([...Object.keys(told.counts), ...Object.keys(at.counts)])].find(
     (type) => (told.counts[type] ?? 0) !== (at.counts[type] ?? 0),
   );
-  if (differing !== undefined) throw faulty(number, `not as many lines of type ${differing.slice(0, 64)} as are counted`, '/counts');
+  if (differing !== undefined)
+    throw faulty(number, `not as many lines of type ${differing.slice(0, 64)} as are counted`, '/counts');
   if (told.sha256 !== before) throw faulty(number, 'the lines before are not those that were exported', '/sha256');
   const { as_of_seq, oldest_seq } = at.header!;
   if ((at.lastSeq ?? oldest_seq - 1) !== as_of_seq) throw faulty(number, `the log ends before seq ${as_of_seq}`);

@@ -2,7 +2,11 @@ import type { ServerResponse } from 'node:http';
 import { Problem } from './problem.ts';
 
 /** Runs the work with a signal that is aborted when the client leaves or the time is up; then the answer is 503. */
-export async function withinTime<T>(ms: number, res: ServerResponse, work: (signalOf: () => AbortSignal) => Promise<T>): Promise<T> {
+export async function withinTime<T>(
+  ms: number,
+  res: ServerResponse,
+  work: (signalOf: () => AbortSignal) => Promise<T>,
+): Promise<T> {
   // Made when a handler asks for it, which few do: an AbortController and its abort cost a tenth of an append.
   let abort: AbortController | undefined;
   const gone = () => abort?.abort();

@@ -76,6 +76,15 @@ const cases: Record<string, Case> = {
   listJobs: { ownAnswer: true },
   readJob: {},
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
+  exportTenant: { ownAnswer: true },
+  importTenant: {
+    // theirs is not hers: a file that names another tenant's ids brings them into her own, and only into an empty one
+    body: () => '{"type":"header"}\n',
+    headers: { 'content-type': 'application/x-ndjson' },
+    forgedOnly: true,
+  },
+  checkConsistency: { ownAnswer: true },
+  repairConsistency: { ownAnswer: true },
   buildContext: {
     body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
     ownAnswer: true,
