@@ -274,28 +274,6 @@ begin
   return found;
 end $$;
 
--- Name: tenants; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenants (
-    tenant_id text NOT NULL,
-    state text DEFAULT 'active'::text NOT NULL,
-    language regconfig DEFAULT 'english'::regconfig NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    deleting_since timestamp with time zone,
-    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
-    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
-);
-
-ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
-
--- Name: doing_agent(text, text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.doing_agent(p_tenant text, p_task_status text, p_agent text) RETURNS text
-    LANGUAGE sql STABLE
-    RETURN CASE WHEN (p_task_status = 'doing'::text) THEN (SELECT doing_agent.p_agent AS p_agent FROM public.tenants t WHERE ((t.tenant_id = doing_agent.p_tenant) AND ((t.settings ->> 'one_doing_per_agent'::text))::boolean)) ELSE NULL::text END;
-
 -- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) RETURNS void
@@ -462,21 +440,109 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
--- Name: finish_job(text, text, integer, jsonb, jsonb); Type: FUNCTION; Schema: public
+-- Name: events; Type: TABLE; Schema: public
 
-CREATE FUNCTION public.finish_job(p_tenant text, p_job text, p_token integer, p_result jsonb, p_problem jsonb) RETURNS boolean
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  update jobs j
-  set state = case when p_problem is null then 'done' else 'failed' end, result = p_result, problem = p_problem, input = '{}', cursor = null,
-    total = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.total end,
-    done = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.done end,
-    updated_at = clock_timestamp(), finished_at = clock_timestamp()
-  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
-  return found;
-end $$;
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: event_doc(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_fields(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT jsonb_build_object('importance', m.importance, 'scope', m.scope, 'pinned', m.pinned, 'status',
+                 CASE
+                     WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
+                     ELSE m.status
+                 END) AS jsonb_build_object
+            FROM (public.memory_versions v
+              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+           WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
+           ORDER BY (v.status = 'superseded'::text)
+          LIMIT 1), '{}'::jsonb) AS "coalesce";
+END;
+
+-- Name: event_matches(public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: finish_login(text, text, text, text, jsonb, bytea, bytea, integer); Type: FUNCTION; Schema: public
 
@@ -605,28 +671,6 @@ begin
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
 
--- Name: list_due_jobs(integer, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, job_id text)
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
-  select d.tenant_id, d.job_id
-  from (
-    select distinct on (j.tenant_id) j.tenant_id, j.job_id, j.due_at
-    from public.jobs j
-    where j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
-      and p_per_tenant > (
-        select count(*) from public.jobs h
-        where h.tenant_id = j.tenant_id and h.state = 'running' and h.due_at > clock_timestamp())
-    order by j.tenant_id, j.due_at
-  ) d
-  order by d.due_at
-  limit p_limit
-$$;
-
-ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
-
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
@@ -657,80 +701,11 @@ begin
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
 end $$;
 
--- Name: events; Type: TABLE; Schema: public
+-- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
 
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
--- Name: memories; Type: TABLE; Schema: public
-
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
-
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
@@ -1077,33 +1052,6 @@ begin
   return query select 'ok', v_role, 1;
 end $$;
 
--- Name: release_job(text, text, integer, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.release_job(p_tenant text, p_job text, p_token integer, p_after_ms integer) RETURNS boolean
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  update jobs j set updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_after_ms
-  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
-  return found;
-end $$;
-
--- Name: report_job(text, text, integer, bigint, bigint, jsonb, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.report_job(p_tenant text, p_job text, p_token integer, p_done bigint, p_total bigint, p_cursor jsonb, p_lease_ms integer) RETURNS boolean
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  update jobs j
-  set done = coalesce(p_done, j.done), total = coalesce(p_total, j.total), cursor = coalesce(p_cursor, j.cursor),
-    tries = case when p_cursor is distinct from j.cursor and p_cursor is not null then 1 else j.tries end,
-    updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
-  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
-  return found;
-end $$;
-
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -1172,38 +1120,21 @@ begin
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
 
--- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
+-- Name: settle_tasks(text, text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.start_job(p_tenant text, p_job text, p_kind text, p_input jsonb, p_by text, p_max_open integer, p_key text, p_body text) RETURNS TABLE(status text, job_id text)
+CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
-#variable_conflict use_column
-declare
-  v_known idempotency_keys;
 begin
-  perform enter_tenant(p_tenant);
-  perform from tenants t where t.tenant_id = p_tenant for no key update;
-  if not found then
-    raise exception 'no such tenant' using errcode = 'AM404';
+  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
+  from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = null
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
+    update memories m set doing_agent = m.agent_id
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
   end if;
-  select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
-  if found then
-    if v_known.body_hash <> decode(p_body, 'hex') then
-      raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
-    end if;
-    return query select 'replay', v_known.outcome ->> 'job_id';
-    return;
-  end if;
-  if p_max_open <= (select count(*) from jobs j where j.tenant_id = p_tenant and j.finished_at is null) then
-    raise exception 'the tenant has as many unfinished jobs as are allowed' using errcode = 'AM409';
-  end if;
-  insert into jobs (tenant_id, job_id, kind, input, started_by, due_at, created_at, updated_at)
-  values (p_tenant, p_job, p_kind, p_input, p_by, clock_timestamp(), clock_timestamp(), clock_timestamp());
-  if p_key is not null then
-    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
-    values (p_tenant, decode(p_key, 'hex'), decode(p_body, 'hex'), jsonb_build_object('job_id', p_job), clock_timestamp());
-  end if;
-  return query select 'new', p_job;
 end $$;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
@@ -1296,25 +1227,6 @@ begin
 end $_$;
 
 ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) OWNER TO agent_memory_searcher;
-
--- Name: take_job(text, text, integer, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer)
-    LANGUAGE plpgsql
-    AS $$
-#variable_conflict use_column
-begin
-  perform enter_tenant(p_tenant);
-  perform from jobs j where j.tenant_id = p_tenant and j.state in ('queued', 'running') order by j.job_id for update;
-  return query
-  update jobs j
-  set state = 'running', token = j.token + 1, tries = j.tries + 1, updated_at = clock_timestamp(),
-    due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
-  where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
-    and p_per_tenant > (
-      select count(*) from jobs h where h.tenant_id = p_tenant and h.state = 'running' and h.due_at > clock_timestamp())
-  returning j.kind, j.input, j.cursor, j.done, j.total, j.token, j.tries;
-end $$;
 
 -- Name: take_tokens(text[], integer[], integer[], integer[], integer[], integer); Type: FUNCTION; Schema: public
 
@@ -1437,17 +1349,20 @@ end $$;
 
 CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) RETURNS text[]
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
   v_ended text[];
   v_ids text[];
+  v_wish record;
 begin
   update memories m set status = 'expired', doing_agent = null
   where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
-  for i in 1 .. cardinality(p_seqs) loop
-    if p_wishes[i] ->> 'supersedes' is not null then
-      v_ended[i] := supersede(p_tenant, p_wishes[i] ->> 'supersedes', p_seqs[i]);
-    end if;
+  for v_wish in
+    select w.* from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place) where w.doc ? 'supersedes' order by w.place
+  loop
+    v_ended[v_wish.place] := supersede(p_tenant, v_wish.doc ->> 'supersedes', v_wish.seq);
   end loop;
 
   with wish as materialized (
@@ -1464,8 +1379,9 @@ begin
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
     cross join lateral (
       select
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant
         coalesce(
-          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind = 'task' and t.status = 'active'),
+          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
@@ -1482,9 +1398,10 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
+      -- found by the hash alone: without statistics the planner took the index by kind, and read every memory for each
       select m.memory_id, m.version, m.content_seq
       from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind = w.kind and m.scope = w.scope
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       limit 1
@@ -1495,11 +1412,11 @@ begin
   made as (
     insert into memories (
       tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, doing_agent, created_at, updated_at)
+      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
       m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, doing_agent(p_tenant, m.task_status, m.agent_id), m.created_at, m.created_at
+      m.task_status, m.created_at, m.created_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -1512,8 +1429,7 @@ begin
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end,
-      doing_agent = doing_agent(p_tenant, m.task_status, m.agent_id)
+      tags = case when m.kind = 'task' then m.tags else k.tags end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
   ),
@@ -1531,15 +1447,9 @@ begin
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
-  -- of a task only the newest update is current
-  perform end_passages(p_tenant, array[t.id], t.seq, e.occurred_at)
-  from (
-    select w.id, max(w.seq) as seq
-    from unnest(v_ids, p_seqs, p_wishes) w (id, seq, doc)
-    where w.doc ->> 'kind' = 'task'
-    group by w.id
-  ) t
-  join events e on e.tenant_id = p_tenant and e.seq = t.seq;
+  if exists (select from unnest(p_wishes) w (doc) where w.doc ->> 'kind' = 'task') then
+    perform settle_tasks(p_tenant, v_ids);
+  end if;
   return v_ids;
 end $$;
 
@@ -1612,31 +1522,6 @@ CREATE TABLE public.idempotency_keys (
 );
 
 ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
-
--- Name: jobs; Type: TABLE; Schema: public
-
-CREATE TABLE public.jobs (
-    tenant_id text NOT NULL,
-    job_id text NOT NULL,
-    kind text NOT NULL,
-    state text DEFAULT 'queued'::text NOT NULL,
-    done bigint DEFAULT 0 NOT NULL,
-    total bigint,
-    input jsonb NOT NULL,
-    cursor jsonb,
-    result jsonb,
-    problem jsonb,
-    started_by text NOT NULL,
-    token integer DEFAULT 0 NOT NULL,
-    due_at timestamp with time zone NOT NULL,
-    tries integer DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    finished_at timestamp with time zone,
-    CONSTRAINT jobs__state CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
-);
-
-ALTER TABLE ONLY public.jobs FORCE ROW LEVEL SECURITY;
 
 -- Name: login_failures; Type: TABLE; Schema: public
 
@@ -1728,6 +1613,22 @@ WITH (fillfactor='50');
 
 ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
 
+-- Name: tenants; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenants (
+    tenant_id text NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    language regconfig DEFAULT 'english'::regconfig NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleting_since timestamp with time zone,
+    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
+    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
+);
+
+ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
+
 -- Name: users; Type: TABLE; Schema: public
 
 CREATE TABLE public.users (
@@ -1781,20 +1682,10 @@ ALTER TABLE ONLY public.idempotency_keys
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites_pkey PRIMARY KEY (tenant_id, invite_id);
 
--- Name: jobs jobs_pkey; Type: CONSTRAINT; Schema: public
-
-ALTER TABLE ONLY public.jobs
-    ADD CONSTRAINT jobs_pkey PRIMARY KEY (tenant_id, job_id);
-
 -- Name: login_failures login_failures_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.login_failures
     ADD CONSTRAINT login_failures_pkey PRIMARY KEY (key_hash);
-
--- Name: memories memories__one_doing; Type: CONSTRAINT; Schema: public
-
-ALTER TABLE ONLY public.memories
-    ADD CONSTRAINT memories__one_doing UNIQUE (tenant_id, doing_agent) DEFERRABLE;
 
 -- Name: memories memories_pkey; Type: CONSTRAINT; Schema: public
 
@@ -1887,14 +1778,6 @@ CREATE INDEX events__supersedes ON public.events USING btree (tenant_id, superse
 
 CREATE INDEX idempotency_keys__created_at ON public.idempotency_keys USING brin (created_at);
 
--- Name: jobs__due; Type: INDEX; Schema: public
-
-CREATE INDEX jobs__due ON public.jobs USING btree (due_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
-
--- Name: jobs__finished; Type: INDEX; Schema: public
-
-CREATE INDEX jobs__finished ON public.jobs USING btree (tenant_id, finished_at) WHERE (finished_at IS NOT NULL);
-
 -- Name: login_failures__expires_at; Type: INDEX; Schema: public
 
 CREATE INDEX login_failures__expires_at ON public.login_failures USING btree (expires_at);
@@ -1905,7 +1788,11 @@ CREATE INDEX memories__expires ON public.memories USING btree (tenant_id, expire
 
 -- Name: memories__kind; Type: INDEX; Schema: public
 
-CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, content_seq) WHERE (status = 'active'::text);
+CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, status, content_seq);
+
+-- Name: memories__one_doing; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent) WHERE (doing_agent IS NOT NULL);
 
 -- Name: memories__same; Type: INDEX; Schema: public
 
@@ -1982,11 +1869,6 @@ ALTER TABLE ONLY public.idempotency_keys
 
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites__creator FOREIGN KEY (tenant_id, created_by) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
-
--- Name: jobs jobs__tenant; Type: FK CONSTRAINT; Schema: public
-
-ALTER TABLE ONLY public.jobs
-    ADD CONSTRAINT jobs__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: memories memories__tenant; Type: FK CONSTRAINT; Schema: public
 
@@ -2067,10 +1949,6 @@ CREATE POLICY eraser_deletes ON public.idempotency_keys FOR DELETE TO agent_memo
 
 CREATE POLICY eraser_deletes ON public.invites FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
--- Name: jobs eraser_deletes; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_deletes ON public.jobs FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
 -- Name: memories eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.memories FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2131,10 +2009,6 @@ CREATE POLICY eraser_finds ON public.idempotency_keys FOR SELECT TO agent_memory
 
 CREATE POLICY eraser_finds ON public.invites FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
--- Name: jobs eraser_finds; Type: POLICY; Schema: public
-
-CREATE POLICY eraser_finds ON public.jobs FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
-
 -- Name: memories eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.memories FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2179,10 +2053,6 @@ ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.invites ENABLE ROW LEVEL SECURITY;
 
--- Name: jobs; Type: ROW SECURITY; Schema: public
-
-ALTER TABLE public.jobs ENABLE ROW LEVEL SECURITY;
-
 -- Name: memories; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
@@ -2190,10 +2060,6 @@ ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
 -- Name: memory_versions; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
-
--- Name: jobs overseer_reads; Type: POLICY; Schema: public
-
-CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
 
 -- Name: tenant_clocks overseer_reads; Type: POLICY; Schema: public
 
@@ -2255,10 +2121,6 @@ CREATE POLICY tenant_wall ON public.idempotency_keys TO agent_memory_app USING (
 
 CREATE POLICY tenant_wall ON public.invites TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
--- Name: jobs tenant_wall; Type: POLICY; Schema: public
-
-CREATE POLICY tenant_wall ON public.jobs TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
-
 -- Name: memories tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.memories TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -2306,19 +2168,6 @@ GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
 
--- Name: TABLE tenants; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
-
--- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
-
--- Name: COLUMN tenants.state; Type: ACL; Schema: public
-
-GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
-
 -- Name: TABLE chunks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
@@ -2339,25 +2188,6 @@ GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
 
 REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
-
--- Name: TABLE invites; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
-
--- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
-
--- Name: FUNCTION list_due_jobs(p_per_tenant integer, p_limit integer); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) TO agent_memory_app;
-
--- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
 -- Name: TABLE events; Type: ACL; Schema: public
 
@@ -2392,6 +2222,20 @@ GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+
+-- Name: TABLE invites; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+
+-- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
+
+-- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
 
@@ -2432,31 +2276,6 @@ GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
 
--- Name: TABLE jobs; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.jobs TO agent_memory_eraser;
-
--- Name: COLUMN jobs.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_overseer;
-
--- Name: COLUMN jobs.job_id; Type: ACL; Schema: public
-
-GRANT SELECT(job_id) ON TABLE public.jobs TO agent_memory_overseer;
-
--- Name: COLUMN jobs.state; Type: ACL; Schema: public
-
-GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_overseer;
-
--- Name: COLUMN jobs.token; Type: ACL; Schema: public
-
-GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
-
--- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
-
-GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
-
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
@@ -2492,6 +2311,19 @@ GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 -- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
 
 GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: TABLE tenants; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
+
+-- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
+
+-- Name: COLUMN tenants.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
 
 -- Name: TABLE users; Type: ACL; Schema: public
 

@@ -44,10 +44,11 @@ interface Page extends Omit<Finding, 'name'> {
 /** Page by page. */
 export async function* checkMemories(tenant: Tenant): AsyncGenerator<Finding> {
   for (let after: string | null = ''; after !== null; ) {
-    const pages: Page[] = await tenant.call<Page>(
-      'select checked, wrong, sample, last from check_memories($1, $2, $3)',
-      [tenant.id, after, MEMORIES_A_STEP],
-    );
+    const pages: Page[] = await tenant.call<Page>('select checked, wrong, sample, last from check_memories($1, $2, $3)', [
+      tenant.id,
+      after,
+      MEMORIES_A_STEP,
+    ]);
     const { last, ...finding }: Page = pages[0]!;
     yield { name: 'memories', ...finding };
     after = last;

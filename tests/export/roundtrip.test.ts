@@ -39,10 +39,20 @@ async function fill(client: Client): Promise<void> {
     refs: [first.chunk_ids[0]],
   });
   for (const status of ['open', 'doing', 'done'])
-    await record({ ...message(''), kind: 'task_update', agent_id: 'planner', content: { task_id: 'paint', title: 'paint it', status } });
+    await record({
+      ...message(''),
+      kind: 'task_update',
+      agent_id: 'planner',
+      content: { task_id: 'paint', title: 'paint it', status },
+    });
   await record({ ...message('hush', { sensitivity: 'secret' }) });
   const long = Array.from({ length: 6000 }, (_, i) => `line ${i} of the crane log says ${i * 7}`).join('\n');
-  await record({ ...message(''), kind: 'tool_result', actor: { type: 'tool', id: 'sh' }, content: { tool: 'sh', excerpt_text: long } });
+  await record({
+    ...message(''),
+    kind: 'tool_result',
+    actor: { type: 'tool', id: 'sh' },
+    content: { tool: 'sh', excerpt_text: long },
+  });
   await client.ask('POST', '/v1/artifacts', { body: Buffer.alloc(200_000, 7), headers: { 'content-type': 'image/x-crane' } });
   await client.ask('POST', '/v1/artifacts', { body: Buffer.alloc(0), headers: { 'content-type': 'text/plain' } });
 }
@@ -60,15 +70,27 @@ async function answers(client: Client): Promise<unknown[]> {
 }
 
 const withoutHeader = (file: string) =>
-  linesOf(file).map((line) => (line.type === 'header' || line.type === 'end' ? { ...line, tenant_id: '', created_at: '', sha256: '' } : line));
+  linesOf(file).map((line) =>
+    line.type === 'header' || line.type === 'end' ? { ...line, tenant_id: '', created_at: '', sha256: '' } : line,
+  );
 
 test('an export says all and proves that it does', async () => {
   const file = await exported(alice);
   const lines = linesOf(file);
-  expect(lines[0]).toMatchObject({ type: 'header', format_version: 1, tenant_id: alice.tenant_id, partial: false, as_of_seq: 49 });
+  expect(lines[0]).toMatchObject({
+    type: 'header',
+    format_version: 1,
+    tenant_id: alice.tenant_id,
+    partial: false,
+    as_of_seq: 49,
+  });
   const end = lines.at(-1)!;
   expect(end.counts).toMatchObject({ tenant: 1, event: 49, artifact: 3, memory: 3, memory_version: 6 });
-  expect(end.sha256).toBe(createHash('sha256').update(file.slice(0, file.lastIndexOf('{"type":"end"'))).digest('hex'));
+  expect(end.sha256).toBe(
+    createHash('sha256')
+      .update(file.slice(0, file.lastIndexOf('{"type":"end"')))
+      .digest('hex'),
+  );
   expect(lines.filter(({ type }) => type === 'event').map(({ seq }) => seq)).toEqual(Array.from({ length: 49 }, (_, i) => i + 1));
   expect(file).not.toMatch(/password|secret_hash|access_token/);
 });
@@ -83,7 +105,9 @@ test('an import brings the same seqs, ids and times, and the same answers', asyn
   expect(withoutHeader(await exported(copy))).toEqual(withoutHeader(file));
   expect(await answers(copy)).toEqual(before);
   const artifact = linesOf(file).find(({ media_type }) => media_type === 'image/x-crane')!;
-  const bytes = await fetch(`${daemon.url}/v1/artifacts/${artifact.artifact_id}`, { headers: { authorization: `Bearer ${copy.token}` } });
+  const bytes = await fetch(`${daemon.url}/v1/artifacts/${artifact.artifact_id}`, {
+    headers: { authorization: `Bearer ${copy.token}` },
+  });
   expect(Buffer.from(await bytes.arrayBuffer()).equals(Buffer.alloc(200_000, 7))).toBe(true);
   expect(await faultsOf(copy)).toEqual([]);
 });
