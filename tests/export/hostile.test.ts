@@ -45,7 +45,7 @@ const swapped = (type: string) =>
     return [...lines.slice(0, i), lines[i + 1]!, lines[i]!, ...lines.slice(i + 2)];
   });
 
-test.each<[string, () => string, number, string?]>([
+const broken: [string, () => string, number, string?][] = [
   ['nothing', () => '', 422],
   ['no line', () => 'hello', 422],
   ['no JSON', () => '{"type":\n', 422, '#/0'],
@@ -84,10 +84,15 @@ test.each<[string, () => string, number, string?]>([
   ['a line after the end', () => `${file}{"type":"progress","done":1,"total":1}\n`, 422],
   ['a language that is none', () => at('tenant', (line) => ({ ...line, language: 'klingon' })), 409],
   ['settings that are none', () => at('tenant', (line) => ({ ...line, settings: { admin: true } })), 422, '#/1/settings/admin'],
-])('%s is refused and leaves the tenant empty', async (_, make, status, pointer) => {
+];
+
+// a row without its fourth would make jest wait for a callback
+test.each(
+  broken.map(([name, make, status, pointer]) => [name, make, status, pointer ?? ''] as const),
+)('%s is refused and leaves the tenant empty', async (_, make, status, pointer) => {
   const answer = await bringIn(target, make());
   expect([answer.status, answer.body.title]).toEqual([status, answer.body.title]);
-  const wanted = pointer?.replace('LINE', String(place('event', 7))).replace('END', String(linesOf(file).length - 1));
+  const wanted = pointer.replace('LINE', String(place('event', 7))).replace('END', String(linesOf(file).length - 1));
   if (wanted) expect(answer.body.errors?.[0]?.pointer).toBe(wanted);
   await isEmpty(target);
 });
