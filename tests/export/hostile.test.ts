@@ -13,7 +13,8 @@ beforeAll(async () => {
   const { body } = await alice.ask('POST', '/v1/events', {
     body: { events: Array.from({ length: 1200 }, (_, i) => message(`event ${i}`)) },
   });
-  if (!body.data) await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 1000 }, (_, i) => message(`event ${i}`)) } });
+  if (!body.data)
+    await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 1000 }, (_, i) => message(`event ${i}`)) } });
   await alice.ask('POST', '/v1/events', { body: { ...message(''), kind: 'decision', content: { decision: 'we go on' } } });
   await alice.ask('POST', '/v1/artifacts', { body: Buffer.alloc(100_000, 1), headers: { 'content-type': 'x/y' } });
   file = await exported(alice);
@@ -59,8 +60,13 @@ const broken: [string, () => string, number, string?][] = [
   ['a second header', () => changed((lines) => [lines[0]!, ...lines]), 422, '#/1/type'],
   ['a header at the end', () => changed(([header, ...lines]) => [...lines, header!]), 422, '#/0/type'],
   ['no tenant', () => changed((lines) => lines.filter(({ type }) => type !== 'tenant')), 422, '#/1/type'],
-  ['a type that nobody knows', () => changed((lines) => [...lines.slice(0, 5), { type: 'user' }, ...lines.slice(5)]), 422, '#/5/type'],
-  ['a prototype', () => changed((lines) => [...lines.slice(0, 5), { type: 'constructor' }, ...lines.slice(5)]), 422, '#/5/type'],
+  [
+    'a type that nobody knows',
+    () => changed((lines) => [...lines.slice(0, 2), { type: 'user' }, ...lines.slice(2)]),
+    422,
+    '#/2/type',
+  ],
+  ['a prototype', () => changed((lines) => [...lines.slice(0, 2), { type: 'constructor' }, ...lines.slice(2)]), 422, '#/2/type'],
   ['a field that nobody knows', () => at('event', (line) => ({ ...line, tenant_id: 'other' }), 7), 422, `#/LINE/tenant_id`],
   ['an id of another kind', () => at('event', (line) => ({ ...line, event_id: 'evt_1_2' }), 7), 422, '#/LINE/event_id'],
   ['a time that is none', () => at('event', (line) => ({ ...line, occurred_at: 'infinity' }), 7), 422, '#/LINE/occurred_at'],
@@ -68,7 +74,12 @@ const broken: [string, () => string, number, string?][] = [
   ['a gap', () => changed((lines) => lines.filter(({ seq, type }) => seq !== 8 || type !== 'event')), 422, '#/LINE/seq'],
   ['a seq twice', () => at('event', (line) => ({ ...line, seq: 7 }), 7), 422, '#/LINE/seq'],
   ['another order', () => swapped('event'), 422],
-  ['an id twice', () => at('event', (line) => ({ ...line, event_id: linesOf(file)[place('event', 3)]!.event_id }), 7), 422, '#/LINE'],
+  [
+    'an id twice',
+    () => at('event', (line) => ({ ...line, event_id: linesOf(file)[place('event', 3)]!.event_id }), 7),
+    422,
+    '#/LINE',
+  ],
   ['a log that ends early', () => changed((lines) => lines.filter(({ seq }) => seq !== 1002)), 422],
   ['a log that goes on', () => at('header', (line) => ({ ...line, as_of_seq: 5 })), 422],
   ['events before memories', () => changed((lines) => [...lines.slice(0, 2), ...lines.slice(2).reverse()]), 422],
@@ -87,15 +98,16 @@ const broken: [string, () => string, number, string?][] = [
 ];
 
 // a row without its fourth would make jest wait for a callback
-test.each(
-  broken.map(([name, make, status, pointer]) => [name, make, status, pointer ?? ''] as const),
-)('%s is refused and leaves the tenant empty', async (_, make, status, pointer) => {
-  const answer = await bringIn(target, make());
-  expect([answer.status, answer.body.title]).toEqual([status, answer.body.title]);
-  const wanted = pointer.replace('LINE', String(place('event', 7))).replace('END', String(linesOf(file).length - 1));
-  if (wanted) expect(answer.body.errors?.[0]?.pointer).toBe(wanted);
-  await isEmpty(target);
-});
+test.each(broken.map(([name, make, status, pointer]) => [name, make, status, pointer ?? ''] as const))(
+  '%s is refused and leaves the tenant empty',
+  async (_, make, status, pointer) => {
+    const answer = await bringIn(target, make());
+    expect([answer.status, answer.body.title]).toEqual([status, answer.body.title]);
+    const wanted = pointer.replace('LINE', String(place('event', 7))).replace('END', String(linesOf(file).length - 1));
+    if (wanted) expect(answer.body.errors?.[0]?.pointer).toBe(wanted);
+    await isEmpty(target);
+  },
+);
 
 test('after all this the file is taken', async () => {
   expect((await bringIn(target, file)).status).toBe(202);
