@@ -9,10 +9,13 @@ language sql immutable
 begin atomic
   values
     ('memory', 1, 'memories', array['memory_id'], null, null),
-    ('artifact', 2, 'artifacts', array['artifact_id'],
+    ('edit', 2, 'edits', array['edit_id'], null, null),
+    ('edit_event', 3, 'edit_events', array['seq', 'edit_id'], null, null),
+    ('overlay', 4, 'overlays', array['seq'], null, 'pg_column_size(t.content) + pg_column_size(t.base)'),
+    ('artifact', 5, 'artifacts', array['artifact_id'],
       'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)', null),
-    ('event', 3, 'events', array['seq'], 't.seq <= $3', 't.byte_count'),
-    ('memory_version', 4, 'memory_versions', array['memory_id', 'version'], 't.seq <= $3', null);
+    ('event', 6, 'events', array['seq'], 't.seq <= $3', 't.byte_count'),
+    ('memory_version', 7, 'memory_versions', array['memory_id', 'version'], 't.seq <= $3', null);
 end;
 
 create function portable_columns(p_relation text) returns table (name text, type text)
@@ -108,7 +111,7 @@ begin
   if not is_importing() then
     return false;
   end if;
-  for v_part in select * from portable_parts() loop
+  for v_part in select * from portable_parts() p order by p.place desc loop
     loop
       if clock_timestamp() > v_end then
         return true;

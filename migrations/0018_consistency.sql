@@ -112,6 +112,8 @@ begin
     full join counted c on c.seq = e.seq
     -- of what is kept nowhere there are no passages
     where not coalesce(e.sensitivity = 'secret' and c.n is null, false)
+      -- of what is edited others decide how many there are
+      and not exists (select from overlays o where o.tenant_id = p_tenant and o.seq = coalesce(e.seq, c.seq))
   )
   select 'passages', count(*), count(*) filter (where j.wrong),
     coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.chunk_count, 'found', j.n) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')

@@ -21,11 +21,185 @@ CREATE TYPE public.unit_outcome AS (
 	memories text[]
 );
 
+-- Name: edit_events; Type: TABLE; Schema: public
+
+CREATE TABLE public.edit_events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    edit_id text NOT NULL
+);
+
+ALTER TABLE ONLY public.edit_events FORCE ROW LEVEL SECURITY;
+
+-- Name: edits; Type: TABLE; Schema: public
+
+CREATE TABLE public.edits (
+    tenant_id text NOT NULL,
+    edit_id text NOT NULL,
+    status text NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    target text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    ordinal smallint,
+    memory_id text,
+    op text NOT NULL,
+    reason text NOT NULL,
+    patch jsonb NOT NULL,
+    passages jsonb,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    proposed_by jsonb NOT NULL,
+    principal text NOT NULL,
+    decided_by jsonb,
+    proposed_seq bigint NOT NULL,
+    approved_seq bigint,
+    last_seq bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT edits__op CHECK ((op = ANY (ARRAY['retract'::text, 'amend'::text, 'quarantine'::text, 'attenuate'::text, 'block'::text]))),
+    CONSTRAINT edits__passages CHECK (((op = 'amend'::text) = (passages IS NOT NULL))),
+    CONSTRAINT edits__status CHECK ((status = ANY (ARRAY['pending'::text, 'approved'::text, 'rejected'::text, 'reverted'::text])))
+);
+
+ALTER TABLE ONLY public.edits FORCE ROW LEVEL SECURITY;
+
+-- Name: active_edits(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.active_edits(p_tenant text, p_seq bigint) RETURNS TABLE(n bigint, edit_id text, op text, ordinal smallint, patch jsonb, passages jsonb)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT row_number() OVER (ORDER BY d.approved_seq) AS row_number,
+     d.edit_id,
+     d.op,
+     d.ordinal,
+     d.patch,
+         CASE
+             WHEN (d.seq = active_edits.p_seq) THEN d.passages
+             WHEN (d.op = 'amend'::text) THEN '[]'::jsonb
+             ELSE NULL::jsonb
+         END AS "case"
+    FROM (public.edit_events x
+      JOIN public.edits d ON (((d.tenant_id = x.tenant_id) AND (d.edit_id = x.edit_id))))
+   WHERE ((x.tenant_id = active_edits.p_tenant) AND (x.seq = active_edits.p_seq) AND (d.status = 'approved'::text));
+END;
+
 -- Name: add_fitting(bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
+
+-- Name: append_audit(text, bigint, bytea, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.append_audit(p_tenant text, p_seq bigint, p_mac bytea, p_entries jsonb) RETURNS TABLE(appended boolean, last_seq bigint, last_mac bytea, last_at timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_clock audit_clocks;
+  v_last bytea := decode(p_entries -> -1 ->> 'mac', 'hex');
+begin
+  perform enter_tenant(p_tenant);
+  if not exists (select from tenants t where t.tenant_id = p_tenant and t.state <> 'deleting') then
+    return;
+  end if;
+  insert into audit_clocks as c (tenant_id) values (p_tenant) on conflict do nothing;
+  select * into v_clock from audit_clocks c where c.tenant_id = p_tenant for update;
+  appended := v_clock.last_seq = p_seq and v_clock.last_mac = p_mac;
+  if appended then
+    insert into audit_entries (tenant_id, seq, at, first_at, action, route, status, count, payload, salt, commitment, key_id, mac)
+    select
+      p_tenant, p_seq + e.place, r.at, r.first_at, r.action, r.route, r.status, r.count, r.payload, decode(r.salt, 'hex'), decode(r.commitment, 'hex'),
+      r.key_id, decode(r.mac, 'hex')
+    from jsonb_array_elements(p_entries) with ordinality as e (doc, place)
+    cross join lateral jsonb_to_record(e.doc) as r (
+      at timestamptz, first_at timestamptz, action text, route text, status smallint, count int, payload jsonb, salt text, commitment text, key_id text,
+      mac text);
+    update audit_clocks c
+    set last_seq = p_seq + jsonb_array_length(p_entries), last_mac = v_last, last_at = (p_entries -> -1 ->> 'at')::timestamptz
+    where c.tenant_id = p_tenant
+    returning * into v_clock;
+  elsif v_clock.last_seq > p_seq then
+    appended := exists (
+      select from audit_entries e
+      where e.tenant_id = p_tenant and e.seq = p_seq + jsonb_array_length(p_entries) and e.mac = v_last);
+  end if;
+  return query select appended, v_clock.last_seq, v_clock.last_mac, v_clock.last_at;
+end $$;
+
+-- Name: apply_edits(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.apply_edits(p_tenant text, p_seq bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_event events;
+  v_base jsonb;
+begin
+  select * into v_event from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  if not found then
+    return;
+  end if;
+  select o.base into v_base from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
+  if v_base is null then
+    select coalesce(jsonb_agg(jsonb_build_object('text', c.text, 'header', c.header, 'token_count', c.token_count) order by c.ordinal), '[]')
+    into v_base
+    from chunks c
+    where c.tenant_id = p_tenant and c.seq = p_seq;
+  end if;
+  perform write_edited_passages(p_tenant, v_event, v_base);
+  delete from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
+  insert into overlays (tenant_id, seq, content, blocked_in, chunk_count, weight, edit_ids, base)
+  with active as materialized (
+    select a.* from active_edits(p_tenant, p_seq) a
+  ),
+  whole as (
+    select
+      array_agg(a.edit_id order by a.n) as edit_ids,
+      bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
+      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
+      bool_or(a.passages = '[]') as silent,
+      -- what is read is one text unless passages were edited one by one since
+      (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
+      coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
+        > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
+    from active a
+    having count(*) > 0
+  ),
+  passage as (
+    select
+      coalesce(bool_and(x.retracted), false) as retracted,
+      coalesce(bool_and(x.retracted or x.apart), false) as apart,
+      count(*) as n,
+      min(coalesce(x.weight, 1)) as weight,
+      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
+    from edited_passages(p_tenant, p_seq, v_base) x
+  ),
+  place as (
+    select array_agg(distinct c.channel order by c.channel) as channels
+    from active a
+    cross join lateral unnest(
+      case
+        when a.op = 'block' then array[a.patch ->> 'channel']
+        when a.op = 'quarantine' and a.ordinal is null then array['private', 'public', 'team', 'agent'] end
+    ) c (channel)
+  )
+  select
+    p_tenant, p_seq,
+    case
+      when w.retracted or (p.retracted and w.silent is not true) then '{"withheld": true}'::jsonb
+      when w.rewritten then edited_content(v_event.kind, v_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
+    end,
+    case when w.retracted or (p.apart and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
+    p.n, nullif(p.weight, 1), w.edit_ids, v_base
+  from whole w cross join passage p cross join place l;
+end $$;
 
 -- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
 
@@ -66,6 +240,53 @@ CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
 
+-- Name: beat_import(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.beat_import(p_tenant text, p_import text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update tenant_clocks c set import_beat = clock_timestamp() where c.tenant_id = p_tenant and c.importing = p_import;
+  if not found then
+    raise exception 'the import was given up' using errcode = 'AM409';
+  end if;
+end $$;
+
+-- Name: begin_import(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.begin_import(p_tenant text, p_import text, p_stale_s integer) RETURNS TABLE(status text, stale text, room bigint)
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_clock tenant_clocks;
+  v_part record;
+  v_found boolean;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if not found then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  if v_clock.importing is not null then
+    if v_clock.import_beat > clock_timestamp() - interval '1 second' * p_stale_s then
+      raise exception 'the tenant is being imported already' using errcode = 'AM409';
+    end if;
+    return query select 'stale', v_clock.importing, null::bigint;
+    return;
+  end if;
+  v_found := v_clock.last_seq > 0;
+  for v_part in select * from portable_parts() p where p.part <> 'artifact' loop
+    exit when v_found;
+    execute format('select exists (select from %I t where t.tenant_id = $1)', v_part.relation) into v_found using p_tenant;
+  end loop;
+  if v_found then
+    raise exception 'the tenant is not empty' using errcode = 'AM409';
+  end if;
+  update tenant_clocks c set importing = p_import, import_beat = clock_timestamp() where c.tenant_id = p_tenant;
+  return query select 'begun', null::text, v_clock.max_bytes;
+end $_$;
+
 -- Name: begin_login(text, text, bytea, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.begin_login(p_tenant text, p_username text, p_account bytea, p_address bytea, p_free_account integer, p_free_address integer) RETURNS TABLE(wait_s integer, user_id text, username text, password_hash text)
@@ -93,11 +314,179 @@ begin
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
 
+-- Name: blank_audit(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+  v_count int;
+begin
+  update public.audit_entries e set payload = null, salt = null
+  where e.tenant_id = p_tenant and e.tenant_id = public.current_tenant() and e.seq = any (p_seqs) and e.action <> 'audit.erased';
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) OWNER TO agent_memory_audit_eraser;
+
 -- Name: breadth(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
+
+-- Name: check_log(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_first bigint;
+  v_oldest text;
+  v_erased boolean;
+begin
+  perform enter_tenant(p_tenant);
+  -- of what is being imported the clock tells nothing yet
+  select case when c.importing is null then c.oldest_seq else (select min(e.seq) from events e where e.tenant_id = p_tenant) end into v_first
+  from tenant_clocks c where c.tenant_id = p_tenant;
+  select e.event_id into v_oldest from events e where e.tenant_id = p_tenant and e.seq = v_first and v_first > 1;
+  v_erased := exists (select from events e where e.tenant_id = p_tenant and e.kind in ('erasure.completed', 'retention.forgot'));
+
+  return query
+  select 'seq', p_to - p_from + 1, count(*), coalesce(jsonb_agg(to_jsonb(g.seq) order by g.seq) filter (where g.nth <= 5), '[]')
+  from (
+    select s.seq, row_number() over (order by s.seq) as nth
+    from generate_series(p_from, p_to) s (seq)
+    where not exists (select from events e where e.tenant_id = p_tenant and e.seq = s.seq)
+  ) g;
+
+  return query
+  select
+    r.name, count(*), count(*) filter (where r.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('seq', r.seq, 'ref', r.ref) order by r.seq) filter (where r.wrong and r.nth <= 5), '[]')
+  from (
+    select f.*, row_number() over (partition by f.name, f.wrong order by f.seq) as nth
+    from (
+      select e.seq, r.ref, case when x.fault = 'gone' then 'refs_gone' else 'refs' end as name, x.fault = 'dangling' as wrong
+      from events e
+      cross join lateral unnest(e.refs) r (ref)
+      cross join lateral (select fault_of_ref(p_tenant, r.ref, v_oldest, v_erased) as fault) x
+      where e.tenant_id = p_tenant and e.seq between p_from and p_to and r.ref ~ '^(evt|chk|art|mem)_[0-9a-z]{26}'
+    ) f
+  ) r
+  group by r.name;
+
+  return query
+  with counted as (
+    select c.seq, count(*) as n, max(c.ordinal) as last
+    from chunks c
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to
+    group by c.seq
+  ),
+  judged as (
+    select coalesce(e.seq, c.seq) as seq, e.chunk_count, coalesce(c.n, 0) as n,
+      e.seq is null or coalesce(c.n, 0) <> e.chunk_count or coalesce(c.last, -1) <> e.chunk_count - 1 as wrong
+    from (select e.* from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to) e
+    full join counted c on c.seq = e.seq
+    -- of what is kept nowhere there are no passages
+    where not coalesce(e.sensitivity = 'secret' and c.n is null, false)
+      -- of what is edited others decide how many there are
+      and not exists (select from overlays o where o.tenant_id = p_tenant and o.seq = coalesce(e.seq, c.seq))
+  )
+  select 'passages', count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.chunk_count, 'found', j.n) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.wrong order by d.seq) as nth from judged d) j;
+
+  return query
+  with judged as (
+    select c.seq, c.ordinal,
+      (c.event_id, c.kind, c.session_id, c.channel, c.sensitivity, c.user_id, c.agent_id, c.project_id, c.occurred_at)
+        is distinct from (e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id, e.occurred_at) as wrong
+    from chunks c
+    join events e on e.tenant_id = p_tenant and e.seq = c.seq
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to
+  )
+  select 'passage_scopes', count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'ordinal', j.ordinal) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.wrong order by d.seq) as nth from judged d) j;
+
+  return query
+  with judged as (
+    select c.seq, c.ordinal, c.until_seq, x.until_seq as expected, c.until_seq is distinct from x.until_seq as wrong
+    from chunks c
+    left join passage_ends(p_tenant, p_from, p_to) x on x.seq = c.seq
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to and (c.until_seq is not null or x.seq is not null)
+  )
+  select 'passage_ends', count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.wrong order by d.seq) as nth from judged d) j;
+
+  return query
+  with judged as (
+    select v.memory_id, v.version, v.seq,
+      case
+        when not exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v.memory_id) then 'no such memory'
+        when not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.seq) then 'no such event'
+        when v.content_seq > v.seq then 'content of a later event'
+        when v.content_seq >= v_first and not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.content_seq) then 'no event of its content'
+      end as fault
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq between p_from and p_to
+  )
+  select 'memory_versions', count(*), count(j.fault),
+    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'version', j.version, 'fault', j.fault) order by j.seq) filter (where j.fault is not null and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.fault is null order by d.seq) as nth from judged d) j;
+
+  return query
+  with judged as (
+    select e.seq, e.artifact_id,
+      case
+        when a.artifact_id is null then 'no such artifact'
+        when a.event_id is distinct from e.event_id then 'not linked'
+        when octet_length(a.bytes) <> a.byte_count then 'not all its bytes'
+      end as fault
+    from events e
+    left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+    where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
+      and not (a.artifact_id is null and v_erased)
+  )
+  select 'artifacts', count(*), count(j.fault),
+    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'artifact_id', j.artifact_id, 'fault', j.fault) order by j.seq) filter (where j.fault is not null and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.fault is null order by d.seq) as nth from judged d) j;
+end $$;
+
+-- Name: check_memories(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_memories(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(checked bigint, wrong bigint, sample jsonb, last text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  with judged as (
+    select m.memory_id,
+      case
+        when s.n is null then 'no version'
+        when s.n <> s.version or not s.rising then 'its versions are not dense'
+        when m.version <> s.version then 'another version'
+        when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
+        -- an active one expires without an event
+        when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
+      end as fault
+    from (
+      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+    ) m
+    left join lateral memory_state(p_tenant, m.memory_id) s on true
+  )
+  select count(*), count(j.fault),
+    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'fault', j.fault) order by j.memory_id) filter (where j.fault is not null and j.nth <= 5), '[]'),
+    max(j.memory_id)
+  from (select d.*, row_number() over (partition by d.fault is null order by d.memory_id) as nth from judged d) j;
+end $$;
 
 -- Name: chunk_condition(jsonb); Type: FUNCTION; Schema: public
 
@@ -500,6 +889,171 @@ CREATE FUNCTION public.date_chunks(p_tenant text, p_from bigint, p_to bigint) RE
    WHERE ((v.tenant_id = date_chunks.p_tenant) AND ((v.seq >= date_chunks.p_from) AND (v.seq <= date_chunks.p_to)) AND (v.status <> 'superseded'::text) AND (c.tenant_id = date_chunks.p_tenant) AND (c.seq = v.seq));
 END;
 
+-- Name: decide_edit(text, jsonb, text, text, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.decide_edit(p_tenant text, p_unit jsonb, p_edit_id text, p_status text, p_by jsonb, p_version integer) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+  v_edit edits;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_done.status = 'new' then
+    select * into v_edit from edits d where d.tenant_id = p_tenant and d.edit_id = p_edit_id;
+    if not found then
+      raise exception 'there is no edit with this id' using errcode = 'AM404';
+    end if;
+    if v_edit.version <> p_version then
+      raise exception 'the edit has version %', v_edit.version using errcode = 'AM412';
+    end if;
+    if v_edit.status <> (case p_status when 'reverted' then 'approved' else 'pending' end) then
+      raise exception 'the edit is %', v_edit.status using errcode = 'AM409';
+    end if;
+    update edits d
+    set
+      status = p_status, version = d.version + 1, decided_by = p_by, last_seq = (v_done.outcome ->> 'seq')::bigint, updated_at = v_done.at,
+      approved_seq = case when p_status = 'approved' then (v_done.outcome ->> 'seq')::bigint else d.approved_seq end
+    where d.tenant_id = p_tenant and d.edit_id = p_edit_id
+    returning * into v_edit;
+    if p_status = 'approved' then
+      perform enact_edit(p_tenant, v_edit);
+    elsif p_status = 'reverted' then
+      perform apply_edits(p_tenant, x.seq) from edit_events x where x.tenant_id = p_tenant and x.edit_id = p_edit_id;
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
+-- Name: edited_content(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edited_content(p_kind text, p_content jsonb, p_text text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((SELECT COALESCE(jsonb_object_agg(k.key, CASE WHEN (k.key = 'body'::text) THEN ((SELECT COALESCE(jsonb_object_agg(b.key, b.value) FILTER (WHERE (b.key = ANY (ARRAY['task_id'::text, 'status'::text, 'subject'::text, 'unit'::text, 'contradicts'::text, 'priority'::text, 'to_agent'::text, 'refs'::text]))), '{}'::jsonb) AS "coalesce" FROM jsonb_each(k.value) b(key, value)) || CASE WHEN (k.value ? 'to_agent'::text) THEN jsonb_build_object('problem', edited_content.p_text) ELSE '{}'::jsonb END) ELSE k.value END), '{}'::jsonb) AS "coalesce" FROM jsonb_each(edited_content.p_content) k(key, value) WHERE CASE WHEN (edited_content.p_kind ~~ 'memory.%'::text) THEN ((k.key <> 'text'::text) AND ((k.key <> 'body'::text) OR (jsonb_typeof(k.value) = 'object'::text))) ELSE (k.key = ANY (ARRAY['tool'::text, 'path'::text, 'line_range'::text, 'scope'::text, 'supersedes'::text, 'task_id'::text, 'status'::text])) END) || jsonb_build_object(CASE p_kind WHEN 'tool_result'::text THEN 'excerpt_text'::text WHEN 'decision'::text THEN 'decision'::text WHEN 'task_update'::text THEN 'title'::text ELSE 'text'::text END, p_text));
+
+-- Name: weigh(real, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.weigh(p_weight real, p_patch jsonb) RETURNS real
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN GREATEST((0)::real, LEAST((1)::real, COALESCE(((p_patch ->> 'importance'::text))::real, (p_weight + ((p_patch ->> 'importance_delta'::text))::real), p_weight)));
+
+-- Name: weight_of(jsonb); Type: AGGREGATE; Schema: public
+
+CREATE AGGREGATE public.weight_of(jsonb) (
+    SFUNC = public.weigh,
+    STYPE = real,
+    INITCOND = '1'
+);
+
+-- Name: edited_passages(text, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb) RETURNS TABLE(ordinal smallint, text text, header text, token_count integer, weight real, blocked_in text[], retracted boolean, apart boolean, gap text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH active AS MATERIALIZED (
+          SELECT a.n,
+             a.edit_id,
+             a.op,
+             a.ordinal,
+             a.patch,
+             a.passages
+            FROM public.active_edits(edited_passages.p_tenant, edited_passages.p_seq) a(n, edit_id, op, ordinal, patch, passages)
+         ), whole AS (
+          SELECT a.n,
+             a.passages
+            FROM active a
+           WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NULL))
+           ORDER BY a.n DESC
+          LIMIT 1
+         ), said AS (
+          SELECT c.doc,
+             ((c.place - 1))::smallint AS ordinal
+            FROM jsonb_array_elements(COALESCE(( SELECT w.passages
+                    FROM whole w), edited_passages.p_base)) WITH ORDINALITY c(doc, place)
+         ), passage AS (
+          SELECT (COALESCE((b.place - 1), (s.ordinal)::bigint))::smallint AS ordinal,
+             COALESCE((own.passages -> 0), s.doc) AS doc,
+             "substring"((s.doc ->> 'text'::text), '\s*$'::text) AS gap
+            FROM ((jsonb_array_elements(edited_passages.p_base) WITH ORDINALITY b(doc, place)
+              FULL JOIN said s ON ((s.ordinal = (b.place - 1))))
+              LEFT JOIN LATERAL ( SELECT a.passages
+                    FROM active a
+                   WHERE ((a.op = 'amend'::text) AND (a.ordinal = COALESCE((b.place - 1), (s.ordinal)::bigint)) AND (a.n > COALESCE(( SELECT w.n
+                            FROM whole w), (0)::bigint)))
+                   ORDER BY a.n DESC
+                  LIMIT 1) own ON ((s.doc IS NOT NULL)))
+         ), effect AS (
+          SELECT p.ordinal,
+             p.doc,
+             p.gap,
+             ((p.doc IS NULL) OR COALESCE(bool_or((a.op = 'retract'::text)), false)) AS retracted,
+             COALESCE(bool_or(((a.op = 'quarantine'::text) AND (a.ordinal IS NOT NULL))), false) AS apart,
+             public.weight_of(a.patch ORDER BY a.n) FILTER (WHERE (a.op = 'attenuate'::text)) AS weight,
+             array_agg(DISTINCT c.channel ORDER BY c.channel) FILTER (WHERE (c.channel IS NOT NULL)) AS blocked_in
+            FROM ((passage p
+              LEFT JOIN active a ON (((a.ordinal IS NULL) OR (a.ordinal = p.ordinal))))
+              LEFT JOIN LATERAL ( SELECT (a.patch ->> 'channel'::text) AS channel
+                   WHERE (a.op = 'block'::text)
+                 UNION ALL
+                  SELECT v.channel
+                    FROM unnest(ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]) v(channel)
+                   WHERE (a.op = 'quarantine'::text)) c ON (true))
+           GROUP BY p.ordinal, p.doc, p.gap
+         )
+  SELECT e.ordinal,
+         CASE
+             WHEN e.retracted THEN ''::text
+             ELSE (e.doc ->> 'text'::text)
+         END AS "case",
+         CASE
+             WHEN e.retracted THEN ''::text
+             ELSE (e.doc ->> 'header'::text)
+         END AS "case",
+         CASE
+             WHEN e.retracted THEN 0
+             ELSE ((e.doc ->> 'token_count'::text))::integer
+         END AS "case",
+     NULLIF(e.weight, (1)::double precision) AS "nullif",
+         CASE
+             WHEN e.retracted THEN ARRAY['agent'::text, 'private'::text, 'public'::text, 'team'::text]
+             ELSE e.blocked_in
+         END AS blocked_in,
+     e.retracted,
+     e.apart,
+     e.gap
+    FROM effect e;
+END;
+
+-- Name: enact_edit(text, public.edits); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.enact_edit(p_tenant text, p_edit public.edits) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[];
+begin
+  if p_edit.memory_id is not null and not exists (
+    select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
+    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
+  end if;
+  select array_agg(distinct s.seq) into v_seqs
+  from (
+    select p_edit.seq
+    union all
+    select v.seq
+    from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq and e.chunk_count > 0
+    where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed')
+  ) s (seq);
+  if cardinality(v_seqs) > 1000 then
+    raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
+  end if;
+  insert into edit_events (tenant_id, seq, edit_id)
+  select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
+  perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
+end $$;
+
 -- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) RETURNS void
@@ -653,6 +1207,142 @@ CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETU
     LANGUAGE sql STABLE
     RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
+-- Name: export_page(text, text, jsonb, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.export_page(p_tenant text, p_part text, p_after jsonb, p_upto bigint, p_limit integer) RETURNS TABLE(lines text, n integer, last jsonb)
+    LANGUAGE plpgsql
+    SET "TimeZone" TO 'UTC'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $_$
+declare
+  v_part record;
+  v_keys text;
+  v_columns text;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_part from portable_parts() p where p.part = p_part;
+  v_keys := (select string_agg(format('t.%I', k), ', ') from unnest(v_part.keys) k);
+  v_columns := (select string_agg(format('t.%I', c.name), ', ') from portable_columns(v_part.relation) c);
+  return query execute format($q$
+    select string_agg(%1$L || substr(row_to_json(r)::text, 2), E'\n'), count(*)::int, (array_agg(k.keys))[count(*)]
+    from (
+      select t.*, sum(%2$s) over (order by %3$s rows unbounded preceding) - %2$s as before
+      from (
+        select t.*
+        from %4$I t
+        where t.tenant_id = $1 and ($2 is null or (%3$s) > (%5$s)) and %6$s
+        order by %3$s
+        limit $4
+      ) t
+    ) t
+    cross join lateral (select %7$s) r
+    cross join lateral (select jsonb_build_array(%3$s) as keys) k
+    where t.before < 4194304 $q$,
+    format('{"type":"%s",', p_part), coalesce(v_part.weight, '0::bigint'), v_keys, v_part.relation,
+    (select string_agg(format('($2 ->> %s)::%s', k.ord - 1, c.type), ', ' order by k.ord)
+     from unnest(v_part.keys) with ordinality k (name, ord) join portable_columns(v_part.relation) c on c.name = k.name),
+    coalesce(v_part.bound, 'true'), v_columns)
+  using p_tenant, p_after, p_upto, p_limit;
+end $_$;
+
+-- Name: artifacts; Type: TABLE; Schema: public
+
+CREATE TABLE public.artifacts (
+    tenant_id text NOT NULL,
+    artifact_id text NOT NULL,
+    event_id text,
+    media_type text NOT NULL,
+    byte_count bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    bytes bytea NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+
+-- Name: fault_of_ref(text, text, text, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_erased boolean) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (p_ref ~ '^(evt|chk)_'::text) THEN
+             CASE
+                 WHEN (EXISTS ( SELECT
+                    FROM public.events e
+                   WHERE ((e.tenant_id = fault_of_ref.p_tenant) AND (e.event_id =
+                         CASE
+                             WHEN (fault_of_ref.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(fault_of_ref.p_ref, 5), '_'::text, 1))
+                             ELSE fault_of_ref.p_ref
+                         END) AND ((fault_of_ref.p_ref !~ '^chk_[^_]+_[0-9]{1,4}$'::text) OR ((split_part(fault_of_ref.p_ref, '_'::text, 3))::integer < e.chunk_count))))) THEN NULL::text
+                 WHEN ((p_oldest_id IS NOT NULL) AND (substr(p_ref, 5, 26) < substr(p_oldest_id, 5, 26))) THEN 'gone'::text
+                 ELSE 'dangling'::text
+             END
+             WHEN (p_ref ~ '^art_'::text) THEN
+             CASE
+                 WHEN (EXISTS ( SELECT
+                    FROM public.artifacts a
+                   WHERE ((a.tenant_id = fault_of_ref.p_tenant) AND (a.artifact_id = fault_of_ref.p_ref) AND (a.event_id IS NOT NULL)))) THEN NULL::text
+                 WHEN p_erased THEN 'gone'::text
+                 ELSE 'dangling'::text
+             END
+             WHEN (p_ref ~ '^mem_'::text) THEN
+             CASE
+                 WHEN (EXISTS ( SELECT
+                    FROM public.memories m
+                   WHERE ((m.tenant_id = fault_of_ref.p_tenant) AND (m.memory_id = fault_of_ref.p_ref)))) THEN NULL::text
+                 WHEN p_erased THEN 'gone'::text
+                 ELSE 'dangling'::text
+             END
+             ELSE NULL::text
+         END AS "case";
+END;
+
+-- Name: finish_import(text, text, jsonb, text, jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb, p_job text, p_by text) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform beat_import(p_tenant, p_import);
+  if not exists (
+    select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
+    raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
+  end if;
+  update tenants t
+  set language = ('pg_catalog.' || p_language)::regconfig, settings = p_settings, version = t.version + 1
+  where t.tenant_id = p_tenant;
+  insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
+  update tenant_clocks c
+  set
+    importing = null, import_beat = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq,
+    event_count = k.event_count, stored_bytes = k.stored_bytes
+  from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint)
+  where c.tenant_id = p_tenant;
+  return (select j.job_id from start_job(p_tenant, p_job, 'import', '{}', p_by, 1000, null, null) j);
+end $$;
+
+-- Name: finish_job(text, text, integer, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.finish_job(p_tenant text, p_job text, p_token integer, p_result jsonb, p_problem jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j
+  set state = case when p_problem is null then 'done' else 'failed' end, result = p_result, problem = p_problem, input = '{}', cursor = null,
+    total = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.total end,
+    done = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.done end,
+    updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;
+
 -- Name: finish_login(text, text, text, text, jsonb, bytea, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.finish_login(p_tenant text, p_user text, p_hash text, p_new_hash text, p_session jsonb, p_account bytea, p_address bytea, p_free_address integer) RETURNS TABLE(user_id text, username text, role text, generation integer)
@@ -669,6 +1359,21 @@ begin
     perform forgive(p_account, p_address, p_free_address);
     perform open_session(p_tenant, p_user, p_session);
   end if;
+end $$;
+
+-- Name: forget_edits(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_edits(p_tenant text, p_seqs bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  delete from overlays o where o.tenant_id = p_tenant and o.seq = any (p_seqs);
+  delete from edit_events x where x.tenant_id = p_tenant and x.seq = any (p_seqs);
+  delete from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
 end $$;
 
 -- Name: forgive(bytea, bytea, integer); Type: FUNCTION; Schema: public
@@ -820,6 +1525,44 @@ begin
   return true;
 end $$;
 
+-- Name: import_artifact(text, text, jsonb, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea) RETURNS void
+    LANGUAGE plpgsql
+    SET "TimeZone" TO 'UTC'
+    AS $$
+begin
+  perform beat_import(p_tenant, p_import);
+  insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
+  select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
+  from jsonb_populate_record(null::artifacts, p_row) r;
+end $$;
+
+-- Name: import_rows(text, text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.import_rows(p_tenant text, p_import text, p_part text, p_rows jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET "TimeZone" TO 'UTC'
+    AS $_$
+declare
+  v_relation text := (select p.relation from portable_parts() p where p.part = p_part);
+  v_columns text;
+  v_values text;
+begin
+  perform beat_import(p_tenant, p_import);
+  select
+    string_agg(format('%I', c.name), ', '),
+    string_agg(case when c.name <> 'byte_count' or p_part <> 'event' then format('r.%I', c.name)
+      else 'case when abs(r.byte_count - w.bytes) <= 16 then r.byte_count else w.bytes end' end, ', ')
+  into v_columns, v_values
+  from portable_columns(v_relation) c;
+  execute format(
+    'insert into %1$I (tenant_id, %2$s) select $1, %3$s from jsonb_populate_recordset(null::%1$I, $2) r %4$s',
+    v_relation, v_columns, v_values,
+    case when p_part = 'event' then 'cross join lateral (select pg_column_size(r.content) + pg_column_size(r.metadata) as bytes) w' else '' end)
+  using p_tenant, p_rows;
+end $_$;
+
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
@@ -857,25 +1600,6 @@ CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_se
            ORDER BY u.ref, v.seq, u.place) r;
 END;
 
--- Name: artifacts; Type: TABLE; Schema: public
-
-CREATE TABLE public.artifacts (
-    tenant_id text NOT NULL,
-    artifact_id text NOT NULL,
-    event_id text,
-    media_type text NOT NULL,
-    byte_count bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    bytes bytea NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
-
-ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
-
 -- Name: is_grounded(text, text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[]) RETURNS boolean
@@ -908,6 +1632,12 @@ CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[
                     FROM public.memories m
                    WHERE ((m.tenant_id = is_grounded.p_tenant) AND (m.memory_id = public.memory_of(is_grounded.p_tenant, c.ref)) AND (m.memory_id <> is_grounded.p_memory_id) AND (m.status <> 'deleted'::text) AND (m.kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text])))))))) AS "exists";
 END;
+
+-- Name: is_importing(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_importing() RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$ select exists (select from tenant_clocks c where c.tenant_id = (select current_tenant()) and c.importing is not null) $$;
 
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
 
@@ -950,6 +1680,28 @@ begin
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
 
+-- Name: list_due_jobs(integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, job_id text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select d.tenant_id, d.job_id
+  from (
+    select distinct on (j.tenant_id) j.tenant_id, j.job_id, j.due_at
+    from public.jobs j
+    where j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+      and p_per_tenant > (
+        select count(*) from public.jobs h
+        where h.tenant_id = j.tenant_id and h.state = 'running' and h.due_at > clock_timestamp())
+    order by j.tenant_id, j.due_at
+  ) d
+  order by d.due_at
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
+
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
@@ -980,6 +1732,28 @@ begin
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
 end $$;
 
+-- Name: measure(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.measure(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return measure_log(p_tenant, p_from, p_to);
+end $$;
+
+-- Name: measure_log(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.measure_log(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (COALESCE(( SELECT sum(((octet_length((e.content)::text) + octet_length((e.metadata)::text)) + 400)) AS sum
+            FROM public.events e
+           WHERE ((e.tenant_id = measure_log.p_tenant) AND ((e.seq >= measure_log.p_from) AND (e.seq <= measure_log.p_to)))), (0)::bigint) + COALESCE(( SELECT sum(((octet_length(c.text) + octet_length(c.header)) + 50)) AS sum
+            FROM public.chunks c
+           WHERE ((c.tenant_id = measure_log.p_tenant) AND ((c.seq >= measure_log.p_from) AND (c.seq <= measure_log.p_to)))), (0)::bigint));
+END;
+
 -- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
@@ -1002,6 +1776,28 @@ begin
     'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
     'body', coalesce(p_content -> 'body', '{}'));
 end $$;
+
+-- Name: memory_state(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_state(p_tenant text, p_memory_id text) RETURNS TABLE(n bigint, version integer, seq bigint, content_seq bigint, status text, rising boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT w.n,
+     v.version,
+     v.seq,
+     v.content_seq,
+     v.status,
+     w.rising
+    FROM (( SELECT count(*) AS n,
+             max(o.version) AS last,
+             bool_and(((o.before IS NULL) OR (o.seq > o.before))) AS rising
+            FROM ( SELECT i.version,
+                     i.seq,
+                     lag(i.seq) OVER (ORDER BY i.version) AS before
+                    FROM public.memory_versions i
+                   WHERE ((i.tenant_id = memory_state.p_tenant) AND (i.memory_id = memory_state.p_memory_id))) o) w
+      JOIN public.memory_versions v ON (((v.tenant_id = memory_state.p_tenant) AND (v.memory_id = memory_state.p_memory_id) AND (v.version = w.last))));
+END;
 
 -- Name: memory_wish(public.events); Type: FUNCTION; Schema: public
 
@@ -1036,7 +1832,39 @@ end $$;
 
 CREATE FUNCTION public.overlay_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
     LANGUAGE plpgsql
-    AS $$ begin end $$;
+    AS $$
+declare
+  v_seq bigint;
+begin
+  -- the rows that the rebuild has just made are what they are made from now
+  delete from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to;
+  for v_seq in
+    select distinct x.seq
+    from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq between p_from and p_to and d.status = 'approved'
+    order by x.seq
+  loop
+    perform apply_edits(p_tenant, v_seq);
+  end loop;
+end $$;
+
+-- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.seq,
+     ending.seq,
+     e.occurred_at
+    FROM ((public.memory_versions v
+      CROSS JOIN LATERAL ( SELECT w.seq
+            FROM public.memory_versions w
+           WHERE ((w.tenant_id = passage_ends.p_tenant) AND (w.memory_id = v.memory_id) AND (w.version > v.version) AND ((w.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (w.content_seq > v.seq)))
+           ORDER BY w.version
+          LIMIT 1) ending)
+      LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = ending.seq))))
+   WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])));
+END;
 
 -- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -1169,6 +1997,57 @@ end $_$;
 
 ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) OWNER TO agent_memory_searcher;
 
+-- Name: portable_columns(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.portable_columns(p_relation text) RETURNS TABLE(name text, type text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (a.attname)::text AS attname,
+     format_type(a.atttypid, a.atttypmod) AS format_type
+    FROM pg_attribute a
+   WHERE ((a.attrelid = (to_regclass(portable_columns.p_relation))::oid) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attgenerated = ''::"char") AND (a.attname <> 'tenant_id'::name) AND (NOT ((a.atttypid = ('bytea'::regtype)::oid) AND (a.attstorage = 'e'::"char"))))
+   ORDER BY a.attnum;
+END;
+
+-- Name: portable_parts(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.portable_parts() RETURNS TABLE(part text, place integer, relation text, keys text[], bound text, weight text)
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ VALUES ('memory'::text,1,'memories'::text,ARRAY['memory_id'::text],NULL::text,NULL::text), ('edit'::text,2,'edits'::text,ARRAY['edit_id'::text],NULL::text,NULL::text), ('edit_event'::text,3,'edit_events'::text,ARRAY['seq'::text, 'edit_id'::text],NULL::text,NULL::text), ('overlay'::text,4,'overlays'::text,ARRAY['seq'::text],NULL::text,'pg_column_size(t.content) + pg_column_size(t.base)'::text), ('artifact'::text,5,'artifacts'::text,ARRAY['artifact_id'::text],'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)'::text,NULL::text), ('event'::text,6,'events'::text,ARRAY['seq'::text],'t.seq <= $3'::text,'t.byte_count'::text), ('memory_version'::text,7,'memory_versions'::text,ARRAY['memory_id'::text, 'version'::text],'t.seq <= $3'::text,NULL::text);
+END;
+
+-- Name: propose_edit(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+  v_edit edits;
+  v_seq bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
+      'last_seq', v_seq + (v_done.outcome ->> 'count')::bigint - 1, 'created_at', v_done.at, 'updated_at', v_done.at));
+    if (select count(*) from edits d where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status in ('pending', 'approved')) >= 100 then
+      raise exception 'the event has 100 edits that wait or hold' using errcode = 'AM409';
+    end if;
+    if v_edit.status = 'approved' then
+      v_edit.approved_seq := v_edit.last_seq;
+    end if;
+    insert into edits select v_edit.*;
+    if v_edit.status = 'approved' then
+      perform enact_edit(p_tenant, v_edit);
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: read_clocks(text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_clocks(p_tenants text[]) RETURNS TABLE(tenant_id text, last_seq bigint)
@@ -1180,7 +2059,7 @@ ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overse
 
 -- Name: read_event(text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS SETOF public.events
+CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
     LANGUAGE plpgsql
     AS $$
 declare
@@ -1188,8 +2067,11 @@ declare
   v_tenant text := enter_tenant(p_tenant);
 begin
   return query
-  select e.*
+  select
+    e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id, e.sensitivity,
+    e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, e.occurred_at, e.created_at, o.edit_ids, o.content, o.blocked_in, o.chunk_count
   from events e
+  left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq
   where e.tenant_id = p_tenant
   and e.event_id = p_event_id
   and e.channel = any (p_channels)
@@ -1340,6 +2222,24 @@ begin
   order by wanted.place;
 end $$;
 
+-- Name: read_standing(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_standing(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, artifact_bytes bigint, unlinked bigint, rebuilding boolean)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select
+    c.last_seq, c.oldest_seq, c.event_count, c.stored_bytes,
+    (select max(e.seq) from events e where e.tenant_id = p_tenant), (select min(e.seq) from events e where e.tenant_id = p_tenant),
+    (select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null),
+    (select count(*) from artifacts a where a.tenant_id = p_tenant and a.event_id is null and a.created_at < now() - interval '2 days'),
+    exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
+  from tenant_clocks c
+  where c.tenant_id = p_tenant;
+end $$;
+
 -- Name: rebuild_chunks(text, bigint, bigint, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_chunks jsonb) RETURNS void
@@ -1360,6 +2260,15 @@ begin
   perform date_chunks(p_tenant, p_from, p_to);
   perform overlay_chunks(p_tenant, p_from, p_to);
   update chunk_rebuilds r set rebuilt_to = p_to where r.tenant_id = p_tenant;
+end $$;
+
+-- Name: refuse_while_importing(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.refuse_while_importing() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  raise exception 'the tenant is being imported' using errcode = 'AM409';
 end $$;
 
 -- Name: register_user(text, boolean, text, bytea, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
@@ -1403,6 +2312,98 @@ begin
   return query select 'ok', v_role, 1;
 end $$;
 
+-- Name: release_job(text, text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.release_job(p_tenant text, p_job text, p_token integer, p_after_ms integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j set updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_after_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;
+
+-- Name: repair_clock(text, bigint, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.repair_clock(p_tenant text, p_upto bigint, p_count bigint, p_bytes bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_clock tenant_clocks;
+  v_last bigint;
+  v_first bigint;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select max(e.seq), min(e.seq) into v_last, v_first from events e where e.tenant_id = p_tenant;
+  update tenant_clocks c
+  set
+    last_seq = greatest(v_clock.last_seq, v_last),
+    oldest_seq = least(v_clock.oldest_seq, v_first),
+    event_count = p_count + (select count(*) from events e where e.tenant_id = p_tenant and e.seq > p_upto),
+    stored_bytes = p_bytes + measure_log(p_tenant, p_upto + 1, greatest(v_clock.last_seq, v_last))
+  where c.tenant_id = p_tenant;
+end $$;
+
+-- Name: repair_log(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.repair_log(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ends bigint;
+  v_links bigint;
+begin
+  perform enter_tenant(p_tenant);
+  update chunks c set until_seq = x.until_seq, until_at = x.until_at
+  from (
+    select k.seq, k.ordinal, p.until_seq, p.until_at
+    from chunks k
+    left join passage_ends(p_tenant, p_from, p_to) p on p.seq = k.seq
+    where k.tenant_id = p_tenant and k.seq between p_from and p_to and k.until_seq is distinct from p.until_seq
+  ) x
+  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal;
+  get diagnostics v_ends = row_count;
+  update artifacts a set event_id = e.event_id
+  from events e
+  where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
+    and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id and a.event_id is distinct from e.event_id;
+  get diagnostics v_links = row_count;
+  return v_ends + v_links;
+end $$;
+
+-- Name: repair_memories(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.repair_memories(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(changed bigint, last text)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_last text;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select max(o.memory_id) into v_last
+  from (select i.memory_id from memories i where i.tenant_id = p_tenant and i.memory_id > p_after order by i.memory_id limit p_limit) o;
+  update memories m
+  set
+    version = s.version, last_seq = s.seq, content_seq = s.content_seq,
+    status = case when m.status = 'expired' and s.status = 'active' then 'expired' else s.status end,
+    doing_agent = case when s.status = 'active' then m.doing_agent end,
+    updated_at = coalesce((select e.created_at from events e where e.tenant_id = p_tenant and e.seq = s.seq), m.updated_at)
+  from (
+    select o.memory_id, w.*
+    from memories o cross join lateral memory_state(p_tenant, o.memory_id) w
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and s.n = s.version
+    and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
+      or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
+  get diagnostics changed = row_count;
+  last := v_last;
+  return next;
+end $$;
+
 -- Name: replace_memory(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version integer, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
@@ -1411,6 +2412,21 @@ CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version
 begin
   perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
   return query select c.status, c.outcome, c.at, c.memories from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+end $$;
+
+-- Name: report_job(text, text, integer, bigint, bigint, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.report_job(p_tenant text, p_job text, p_token integer, p_done bigint, p_total bigint, p_cursor jsonb, p_lease_ms integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j
+  set done = coalesce(p_done, j.done), total = coalesce(p_total, j.total), cursor = coalesce(p_cursor, j.cursor),
+    tries = case when p_cursor is distinct from j.cursor and p_cursor is not null then 1 else j.tries end,
+    updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
 end $$;
 
 -- Name: revise_memory(text, text, integer, text[], jsonb, jsonb); Type: FUNCTION; Schema: public
@@ -1504,13 +2520,18 @@ CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
 CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
     LANGUAGE sql STABLE
     AS $$
-  select e.*
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes
   from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
   where e.tenant_id = p_tenant
     and e.channel = any (array(select jsonb_array_elements_text(p_scope -> 'channels')))
     and (e.channel <> 'private' or p_scope -> 'subjects' = 'null' or p_scope -> 'subjects' ? e.user_id)
     and e.sensitivity = any (array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
     and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and (o.blocked_in is null or not o.blocked_in @> array[p_scope ->> 'channel'])
 $$;
 
 -- Name: session_state(text, text); Type: FUNCTION; Schema: public
@@ -1548,6 +2569,40 @@ begin
     update memories m set doing_agent = m.agent_id
     where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
   end if;
+end $$;
+
+-- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.start_job(p_tenant text, p_job text, p_kind text, p_input jsonb, p_by text, p_max_open integer, p_key text, p_body text) RETURNS TABLE(status text, job_id text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_known idempotency_keys;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenants t where t.tenant_id = p_tenant for no key update;
+  if not found then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
+  if found then
+    if v_known.body_hash <> decode(p_body, 'hex') then
+      raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
+    end if;
+    return query select 'replay', v_known.outcome ->> 'job_id';
+    return;
+  end if;
+  if p_max_open <= (select count(*) from jobs j where j.tenant_id = p_tenant and j.finished_at is null) then
+    raise exception 'the tenant has as many unfinished jobs as are allowed' using errcode = 'AM409';
+  end if;
+  insert into jobs (tenant_id, job_id, kind, input, started_by, due_at, created_at, updated_at)
+  values (p_tenant, p_job, p_kind, p_input, p_by, clock_timestamp(), clock_timestamp(), clock_timestamp());
+  if p_key is not null then
+    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
+    values (p_tenant, decode(p_key, 'hex'), decode(p_body, 'hex'), jsonb_build_object('job_id', p_job), clock_timestamp());
+  end if;
+  return query select 'new', p_job;
 end $$;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
@@ -1645,6 +2700,25 @@ end $_$;
 
 ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) OWNER TO agent_memory_searcher;
 
+-- Name: take_job(text, text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  perform from jobs j where j.tenant_id = p_tenant and j.state in ('queued', 'running') order by j.job_id for update;
+  return query
+  update jobs j
+  set state = 'running', token = j.token + 1, tries = j.tries + 1, updated_at = clock_timestamp(),
+    due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+    and p_per_tenant > (
+      select count(*) from jobs h where h.tenant_id = p_tenant and h.state = 'running' and h.due_at > clock_timestamp())
+  returning j.kind, j.input, j.cursor, j.done, j.total, j.token, j.tries;
+end $$;
+
 -- Name: take_tokens(text[], integer[], integer[], integer[], integer[], integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.take_tokens(p_keys text[], p_maxes integer[], p_owed integer[], p_needs integer[], p_spares integer[], p_window_ms integer) RETURNS TABLE(key text, granted integer, left_over integer, ends_in_ms double precision)
@@ -1696,6 +2770,58 @@ CREATE FUNCTION public.tenant_deleting() RETURNS text
 CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((''''::text || replace(replace(p_lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
+
+-- Name: undo_import(text, text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.undo_import(p_tenant text, p_import text, p_ms integer, p_stale_s integer DEFAULT NULL::integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c
+  where c.tenant_id = p_tenant and c.importing is not null and (p_import is null or c.importing = p_import)
+    and (p_stale_s is null or c.import_beat < clock_timestamp() - interval '1 second' * p_stale_s)
+  for update;
+  if not found then
+    return false;
+  end if;
+  if undo_rows(p_ms) then
+    return true;
+  end if;
+  update tenant_clocks c set importing = null, import_beat = null where c.tenant_id = p_tenant;
+  return false;
+end $$;
+
+-- Name: undo_rows(integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.undo_rows(p_ms integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+  v_end timestamptz := clock_timestamp() + interval '1 millisecond' * p_ms;
+  v_tenant text := current_tenant();
+  v_part record;
+  v_count bigint;
+begin
+  if not is_importing() then
+    return false;
+  end if;
+  for v_part in select * from portable_parts() p order by p.place desc loop
+    loop
+      if clock_timestamp() > v_end then
+        return true;
+      end if;
+      execute format('delete from public.%I where ctid = any (array(select ctid from public.%1$I where tenant_id = $1 limit $2))', v_part.relation)
+      using v_tenant, case v_part.part when 'artifact' then 4 else 500 end;
+      get diagnostics v_count = row_count;
+      exit when v_count = 0;
+    end loop;
+  end loop;
+  return false;
+end $_$;
+
+ALTER FUNCTION public.undo_rows(p_ms integer) OWNER TO agent_memory_eraser;
 
 -- Name: username_taken(text, text); Type: FUNCTION; Schema: public
 
@@ -1754,6 +2880,36 @@ begin
       where o.ord = any (v_units)
     ) made on true
     order by o.ord);
+end $$;
+
+-- Name: write_edited_passages(text, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.write_edited_passages(p_tenant text, p_event public.events, p_base jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from chunks c
+  where c.tenant_id = p_tenant and c.seq = p_event.seq
+    and c.ordinal >= (select count(*) from edited_passages(p_tenant, p_event.seq, p_base));
+  insert into chunks (
+    tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, tsv, occurred_at, until_seq, until_at, valid, weight, blocked_in)
+  select
+    p_tenant, p_event.seq, x.ordinal, p_event.event_id, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
+    p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
+    case
+      when x.retracted then ''::tsvector
+      when x.text = c.text and x.header = c.header then c.tsv
+      else passage_vector(t.language, x.text, x.header, p_event.occurred_at) end,
+    p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
+  from edited_passages(p_tenant, p_event.seq, p_base) x
+  join tenants t on t.tenant_id = p_tenant
+  left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
+  left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
+  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
+  on conflict (tenant_id, seq, ordinal) do update
+  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, tsv = excluded.tsv, weight = excluded.weight,
+    blocked_in = excluded.blocked_in;
 end $$;
 
 -- Name: write_memories(text, bigint[], jsonb[]); Type: FUNCTION; Schema: public
@@ -1899,6 +3055,39 @@ CREATE TABLE public.api_keys (
 
 ALTER TABLE ONLY public.api_keys FORCE ROW LEVEL SECURITY;
 
+-- Name: audit_clocks; Type: TABLE; Schema: public
+
+CREATE TABLE public.audit_clocks (
+    tenant_id text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    last_mac bytea DEFAULT '\x'::bytea NOT NULL,
+    last_at timestamp(3) with time zone
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.audit_clocks FORCE ROW LEVEL SECURITY;
+
+-- Name: audit_entries; Type: TABLE; Schema: public
+
+CREATE TABLE public.audit_entries (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp(3) with time zone NOT NULL,
+    first_at timestamp(3) with time zone NOT NULL,
+    action text NOT NULL,
+    route text NOT NULL,
+    status smallint NOT NULL,
+    count integer NOT NULL,
+    payload jsonb,
+    salt bytea,
+    principal_id text GENERATED ALWAYS AS ((payload ->> 'principal_id'::text)) STORED,
+    commitment bytea NOT NULL,
+    key_id text NOT NULL,
+    mac bytea NOT NULL
+);
+
+ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
+
 -- Name: chunk_rebuilds; Type: TABLE; Schema: public
 
 CREATE TABLE public.chunk_rebuilds (
@@ -1920,6 +3109,31 @@ CREATE TABLE public.idempotency_keys (
 
 ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
 
+-- Name: jobs; Type: TABLE; Schema: public
+
+CREATE TABLE public.jobs (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    total bigint,
+    input jsonb NOT NULL,
+    cursor jsonb,
+    result jsonb,
+    problem jsonb,
+    started_by text NOT NULL,
+    token integer DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT jobs__state CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
+);
+
+ALTER TABLE ONLY public.jobs FORCE ROW LEVEL SECURITY;
+
 -- Name: login_failures; Type: TABLE; Schema: public
 
 CREATE TABLE public.login_failures (
@@ -1929,6 +3143,21 @@ CREATE TABLE public.login_failures (
     expires_at timestamp with time zone NOT NULL
 )
 WITH (fillfactor='70');
+
+-- Name: overlays; Type: TABLE; Schema: public
+
+CREATE TABLE public.overlays (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    content jsonb,
+    blocked_in text[],
+    chunk_count smallint NOT NULL,
+    weight real,
+    edit_ids text[] NOT NULL,
+    base jsonb NOT NULL
+);
+
+ALTER TABLE ONLY public.overlays FORCE ROW LEVEL SECURITY;
 
 -- Name: password_resets; Type: TABLE; Schema: public
 
@@ -2004,7 +3233,9 @@ CREATE TABLE public.tenant_clocks (
     oldest_seq bigint DEFAULT 1 NOT NULL,
     event_count bigint DEFAULT 0 NOT NULL,
     stored_bytes bigint DEFAULT 0 NOT NULL,
-    max_bytes bigint
+    max_bytes bigint,
+    importing text,
+    import_beat timestamp with time zone
 )
 WITH (fillfactor='50');
 
@@ -2054,6 +3285,16 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts_pkey PRIMARY KEY (tenant_id, artifact_id);
 
+-- Name: audit_clocks audit_clocks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_clocks
+    ADD CONSTRAINT audit_clocks_pkey PRIMARY KEY (tenant_id);
+
+-- Name: audit_entries audit_entries_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_entries
+    ADD CONSTRAINT audit_entries_pkey PRIMARY KEY (tenant_id, seq);
+
 -- Name: chunk_rebuilds chunk_rebuilds_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -2063,6 +3304,16 @@ ALTER TABLE ONLY public.chunk_rebuilds
 
 ALTER TABLE ONLY public.chunks
     ADD CONSTRAINT chunks_pkey PRIMARY KEY (tenant_id, seq, ordinal);
+
+-- Name: edit_events edit_events_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edit_events
+    ADD CONSTRAINT edit_events_pkey PRIMARY KEY (tenant_id, seq, edit_id);
+
+-- Name: edits edits_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edits
+    ADD CONSTRAINT edits_pkey PRIMARY KEY (tenant_id, edit_id);
 
 -- Name: events events_pkey; Type: CONSTRAINT; Schema: public
 
@@ -2079,6 +3330,11 @@ ALTER TABLE ONLY public.idempotency_keys
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites_pkey PRIMARY KEY (tenant_id, invite_id);
 
+-- Name: jobs jobs_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs_pkey PRIMARY KEY (tenant_id, job_id);
+
 -- Name: login_failures login_failures_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.login_failures
@@ -2093,6 +3349,11 @@ ALTER TABLE ONLY public.memories
 
 ALTER TABLE ONLY public.memory_versions
     ADD CONSTRAINT memory_versions_pkey PRIMARY KEY (tenant_id, memory_id, version);
+
+-- Name: overlays overlays_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.overlays
+    ADD CONSTRAINT overlays_pkey PRIMARY KEY (tenant_id, seq);
 
 -- Name: password_resets password_resets_pkey; Type: CONSTRAINT; Schema: public
 
@@ -2147,9 +3408,33 @@ CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created
 
 CREATE INDEX artifacts__unlinked ON public.artifacts USING btree (tenant_id, created_at) WHERE (event_id IS NULL);
 
+-- Name: audit_entries__action; Type: INDEX; Schema: public
+
+CREATE INDEX audit_entries__action ON public.audit_entries USING btree (tenant_id, action, seq);
+
+-- Name: audit_entries__at; Type: INDEX; Schema: public
+
+CREATE INDEX audit_entries__at ON public.audit_entries USING btree (tenant_id, at);
+
+-- Name: audit_entries__principal; Type: INDEX; Schema: public
+
+CREATE INDEX audit_entries__principal ON public.audit_entries USING btree (tenant_id, principal_id, seq);
+
 -- Name: chunks__search; Type: INDEX; Schema: public
 
 CREATE INDEX chunks__search ON public.chunks USING gin (public.chunk_places(tenant_id, seq, session_id, channel, user_id, agent_id, project_id), tsv) WITH (gin_pending_list_limit='256');
+
+-- Name: edit_events__edit; Type: INDEX; Schema: public
+
+CREATE INDEX edit_events__edit ON public.edit_events USING btree (tenant_id, edit_id);
+
+-- Name: edits__proposed; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX edits__proposed ON public.edits USING btree (tenant_id, proposed_seq);
+
+-- Name: edits__seq; Type: INDEX; Schema: public
+
+CREATE INDEX edits__seq ON public.edits USING btree (tenant_id, seq);
 
 -- Name: events__event_id; Type: INDEX; Schema: public
 
@@ -2174,6 +3459,14 @@ CREATE INDEX events__supersedes ON public.events USING btree (tenant_id, superse
 -- Name: idempotency_keys__created_at; Type: INDEX; Schema: public
 
 CREATE INDEX idempotency_keys__created_at ON public.idempotency_keys USING brin (created_at);
+
+-- Name: jobs__due; Type: INDEX; Schema: public
+
+CREATE INDEX jobs__due ON public.jobs USING btree (due_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+
+-- Name: jobs__finished; Type: INDEX; Schema: public
+
+CREATE INDEX jobs__finished ON public.jobs USING btree (tenant_id, finished_at) WHERE (finished_at IS NOT NULL);
 
 -- Name: login_failures__expires_at; Type: INDEX; Schema: public
 
@@ -2239,6 +3532,10 @@ CREATE UNIQUE INDEX tenants__lower_tenant_id ON public.tenants USING btree (lowe
 
 CREATE UNIQUE INDEX users__lower_username ON public.users USING btree (tenant_id, lower(username));
 
+-- Name: tenant_clocks importing; Type: TRIGGER; Schema: public
+
+CREATE TRIGGER importing BEFORE UPDATE OF last_seq ON public.tenant_clocks FOR EACH ROW WHEN (((old.importing IS NOT NULL) AND (new.importing IS NOT NULL) AND (old.last_seq <> new.last_seq))) EXECUTE FUNCTION public.refuse_while_importing();
+
 -- Name: api_keys api_keys__creator; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -2254,6 +3551,16 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: audit_clocks audit_clocks__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_clocks
+    ADD CONSTRAINT audit_clocks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: audit_entries audit_entries__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_entries
+    ADD CONSTRAINT audit_entries__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: chunk_rebuilds chunk_rebuilds__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -2263,6 +3570,16 @@ ALTER TABLE ONLY public.chunk_rebuilds
 
 ALTER TABLE ONLY public.chunks
     ADD CONSTRAINT chunks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: edit_events edit_events__edit; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edit_events
+    ADD CONSTRAINT edit_events__edit FOREIGN KEY (tenant_id, edit_id) REFERENCES public.edits(tenant_id, edit_id) ON DELETE CASCADE;
+
+-- Name: edits edits__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edits
+    ADD CONSTRAINT edits__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: events events__tenant; Type: FK CONSTRAINT; Schema: public
 
@@ -2279,6 +3596,11 @@ ALTER TABLE ONLY public.idempotency_keys
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites__creator FOREIGN KEY (tenant_id, created_by) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
 
+-- Name: jobs jobs__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: memories memories__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.memories
@@ -2288,6 +3610,11 @@ ALTER TABLE ONLY public.memories
 
 ALTER TABLE ONLY public.memory_versions
     ADD CONSTRAINT memory_versions__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: overlays overlays__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.overlays
+    ADD CONSTRAINT overlays__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: password_resets password_resets__user; Type: FK CONSTRAINT; Schema: public
 
@@ -2322,6 +3649,14 @@ ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
 
+-- Name: audit_clocks; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.audit_clocks ENABLE ROW LEVEL SECURITY;
+
+-- Name: audit_entries; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
+
 -- Name: chunk_rebuilds; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.chunk_rebuilds ENABLE ROW LEVEL SECURITY;
@@ -2329,6 +3664,14 @@ ALTER TABLE public.chunk_rebuilds ENABLE ROW LEVEL SECURITY;
 -- Name: chunks; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.chunks ENABLE ROW LEVEL SECURITY;
+
+-- Name: edit_events; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.edit_events ENABLE ROW LEVEL SECURITY;
+
+-- Name: edits; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.edits ENABLE ROW LEVEL SECURITY;
 
 -- Name: api_keys eraser_deletes; Type: POLICY; Schema: public
 
@@ -2338,6 +3681,14 @@ CREATE POLICY eraser_deletes ON public.api_keys FOR DELETE TO agent_memory_erase
 
 CREATE POLICY eraser_deletes ON public.artifacts FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: audit_clocks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.audit_clocks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: audit_entries eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.audit_entries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: chunk_rebuilds eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.chunk_rebuilds FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2345,6 +3696,14 @@ CREATE POLICY eraser_deletes ON public.chunk_rebuilds FOR DELETE TO agent_memory
 -- Name: chunks eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.chunks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edit_events eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.edit_events FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edits eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.edits FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: events eraser_deletes; Type: POLICY; Schema: public
 
@@ -2358,6 +3717,10 @@ CREATE POLICY eraser_deletes ON public.idempotency_keys FOR DELETE TO agent_memo
 
 CREATE POLICY eraser_deletes ON public.invites FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: jobs eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.jobs FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: memories eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.memories FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2365,6 +3728,10 @@ CREATE POLICY eraser_deletes ON public.memories FOR DELETE TO agent_memory_erase
 -- Name: memory_versions eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.memory_versions FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: overlays eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.overlays FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: password_resets eraser_deletes; Type: POLICY; Schema: public
 
@@ -2398,6 +3765,14 @@ CREATE POLICY eraser_finds ON public.api_keys FOR SELECT TO agent_memory_eraser 
 
 CREATE POLICY eraser_finds ON public.artifacts FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: audit_clocks eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.audit_clocks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: audit_entries eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.audit_entries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: chunk_rebuilds eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.chunk_rebuilds FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2405,6 +3780,14 @@ CREATE POLICY eraser_finds ON public.chunk_rebuilds FOR SELECT TO agent_memory_e
 -- Name: chunks eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.chunks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edit_events eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.edit_events FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edits eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.edits FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: events eraser_finds; Type: POLICY; Schema: public
 
@@ -2418,6 +3801,10 @@ CREATE POLICY eraser_finds ON public.idempotency_keys FOR SELECT TO agent_memory
 
 CREATE POLICY eraser_finds ON public.invites FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: jobs eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.jobs FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: memories eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.memories FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2425,6 +3812,10 @@ CREATE POLICY eraser_finds ON public.memories FOR SELECT TO agent_memory_eraser 
 -- Name: memory_versions eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.memory_versions FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: overlays eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.overlays FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: password_resets eraser_finds; Type: POLICY; Schema: public
 
@@ -2450,6 +3841,14 @@ CREATE POLICY eraser_finds ON public.tenants FOR SELECT TO agent_memory_eraser U
 
 CREATE POLICY eraser_finds ON public.users FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: audit_entries eraser_of_audit; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_of_audit ON public.audit_entries TO agent_memory_audit_eraser USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: tenant_clocks eraser_sees_import; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_sees_import ON public.tenant_clocks FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (importing IS NOT NULL)));
+
 -- Name: events; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.events ENABLE ROW LEVEL SECURITY;
@@ -2462,6 +3861,10 @@ ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.invites ENABLE ROW LEVEL SECURITY;
 
+-- Name: jobs; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.jobs ENABLE ROW LEVEL SECURITY;
+
 -- Name: memories; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
@@ -2469,6 +3872,14 @@ ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
 -- Name: memory_versions; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
+
+-- Name: overlays; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
+
+-- Name: jobs overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
 
 -- Name: tenant_clocks overseer_reads; Type: POLICY; Schema: public
 
@@ -2518,6 +3929,14 @@ CREATE POLICY tenant_wall ON public.api_keys TO agent_memory_app USING ((tenant_
 
 CREATE POLICY tenant_wall ON public.artifacts TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: audit_clocks tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.audit_clocks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: audit_entries tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.audit_entries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: chunk_rebuilds tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.chunk_rebuilds TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -2525,6 +3944,14 @@ CREATE POLICY tenant_wall ON public.chunk_rebuilds TO agent_memory_app USING ((t
 -- Name: chunks tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.chunks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: edit_events tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.edit_events TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: edits tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.edits TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: events tenant_wall; Type: POLICY; Schema: public
 
@@ -2538,6 +3965,10 @@ CREATE POLICY tenant_wall ON public.idempotency_keys TO agent_memory_app USING (
 
 CREATE POLICY tenant_wall ON public.invites TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: jobs tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.jobs TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: memories tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.memories TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -2545,6 +3976,10 @@ CREATE POLICY tenant_wall ON public.memories TO agent_memory_app USING ((tenant_
 -- Name: memory_versions tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.memory_versions TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: overlays tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.overlays TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: password_resets tenant_wall; Type: POLICY; Schema: public
 
@@ -2574,6 +4009,62 @@ CREATE POLICY tenant_wall ON public.users TO agent_memory_app USING ((tenant_id 
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 
+-- Name: artifacts undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.artifacts FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: edit_events undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.edit_events FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: edits undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.edits FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: events undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.events FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: memories undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.memories FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: memory_versions undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.memory_versions FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: overlays undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.overlays FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: artifacts undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.artifacts FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: edit_events undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.edit_events FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: edits undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.edits FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: events undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.events FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: memories undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.memories FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: memory_versions undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.memory_versions FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: overlays undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.overlays FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: users; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
@@ -2584,6 +4075,22 @@ GRANT USAGE ON SCHEMA public TO agent_memory_app;
 GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
+GRANT USAGE ON SCHEMA public TO agent_memory_audit_eraser;
+
+-- Name: TABLE edit_events; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.edit_events TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.edit_events TO agent_memory_eraser;
+
+-- Name: TABLE edits; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.edits TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
+
+-- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
 
 -- Name: TABLE events; Type: ACL; Schema: public
 
@@ -2643,19 +4150,24 @@ GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
 REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
--- Name: TABLE invites; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
-
 -- Name: TABLE artifacts; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
+-- Name: TABLE invites; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
+
+-- Name: FUNCTION list_due_jobs(p_per_tenant integer, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
@@ -2677,6 +4189,11 @@ GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO agent_memory_app;
 
+-- Name: FUNCTION undo_rows(p_ms integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.undo_rows(p_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.undo_rows(p_ms integer) TO agent_memory_app;
+
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
@@ -2685,6 +4202,36 @@ REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
+
+-- Name: TABLE audit_clocks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.audit_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.audit_clocks TO agent_memory_eraser;
+
+-- Name: TABLE audit_entries; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT ON TABLE public.audit_entries TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.audit_entries TO agent_memory_eraser;
+
+-- Name: COLUMN audit_entries.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.seq; Type: ACL; Schema: public
+
+GRANT SELECT(seq) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.action; Type: ACL; Schema: public
+
+GRANT SELECT(action) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.payload; Type: ACL; Schema: public
+
+GRANT UPDATE(payload) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.salt; Type: ACL; Schema: public
+
+GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
 
 -- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
 
@@ -2696,9 +4243,39 @@ GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
 
+-- Name: TABLE jobs; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.jobs TO agent_memory_eraser;
+
+-- Name: COLUMN jobs.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.job_id; Type: ACL; Schema: public
+
+GRANT SELECT(job_id) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.token; Type: ACL; Schema: public
+
+GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
+
+GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
+
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
+
+-- Name: TABLE overlays; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.overlays TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.overlays TO agent_memory_eraser;
 
 -- Name: TABLE password_resets; Type: ACL; Schema: public
 

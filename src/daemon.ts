@@ -4,12 +4,14 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
+import { type AuditKeys, openAudit, openKeys } from './audit/index.ts';
 import { authorize, type Caller, openAuth } from './auth/index.ts';
 import type { Config } from './config.ts';
 import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { editRoutes } from './edits/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
@@ -110,6 +112,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     database.tenants,
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
+  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
   const work = startWork(config, database, log);
   const limits = createLimits(config, database.pool, log);
   const health: Health = {
@@ -138,12 +141,8 @@ export function createService(config: Config, database: Database, log: Logger): 
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: addressFrom,
     finished: metrics.finished,
-    body: {
-      maxBytes: config.MAX_BODY_BYTES,
-      maxDepth: config.MAX_JSON_DEPTH,
-      maxArray: config.MAX_ARRAY_LENGTH,
-      maxString: config.MAX_STRING_BYTES,
-    },
+    trail: audit.trail,
+    body: bodyLimitsOf(config),
     held,
     inFlight,
     timeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -158,6 +157,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
+    ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...exportRoutes({
       json: gate.body,
@@ -173,10 +173,11 @@ export function createService(config: Config, database: Database, log: Logger): 
     }),
     ...consistencyRoutes(work.jobs),
     ...jobRoutes,
+    ...audit.routes,
   ] as Route<Caller>[];
   const stop = async () => {
-    await work.stop();
-    await limits.stop();
+    // the audit after everything that has something to say
+    for (const part of [work, audit, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
@@ -187,12 +188,28 @@ const eventLimitsOf = (config: Config) => ({
   maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
 });
 
+const bodyLimitsOf = (config: Config) => ({
+  maxBytes: config.MAX_BODY_BYTES,
+  maxDepth: config.MAX_JSON_DEPTH,
+  maxArray: config.MAX_ARRAY_LENGTH,
+  maxString: config.MAX_STRING_BYTES,
+});
+
 /** Undefined in production without a key: then nothing is kept encrypted. */
 export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
   const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
   return key === undefined
     ? undefined
     : openSeal(readKey(key)!, ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!]);
+}
+
+/** The key of the audit's chain, and whatever else may have chained older entries. */
+export function auditKeysOf(config: Config): AuditKeys {
+  const { AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET, ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS } = config;
+  const given = [AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET].filter((secret) => secret !== undefined);
+  const own = given.length > 0 ? given : [developmentSecret(config.DATA_DIR, 'encryption-key')];
+  const older = [ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS].filter((secret) => secret !== undefined);
+  return openKeys([...own, ...older, ...config.AUDIT_KEY_PREVIOUS]);
 }
 
 /** Development has secrets of its own, made once; production must be given them. */

@@ -7,9 +7,11 @@ import { parseSync } from '@swc/core';
 /** Features, and the doors of other features that each may use. */
 const features: Record<string, string[]> = {
   artifacts: ['auth'],
+  audit: ['auth'],
   auth: [],
   consistency: ['auth', 'jobs', 'search'],
   context: ['auth', 'filter', 'memories', 'search'],
+  edits: ['auth', 'search'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
   export: ['auth', 'events', 'jobs', 'search', 'tenants'],
   filter: [],
@@ -158,7 +160,8 @@ function readSql(): string {
 }
 
 // What may stand inside a statement: lists of columns, the rule of visibility, bounds and choices written in the code.
-const constantInSql = /^(\w*[cC]olumns|[A-Z_]+|within|visible(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
+const constantInSql =
+  /^(\w*[cC]olumns|[A-Z_]+|within|visible(\(.*\))?|unhidden(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
 
 test('no statement is put together from input', () => {
   const built = files.flatMap((file) =>

@@ -1,4 +1,4 @@
-import type { Sight } from '../auth/index.ts';
+import { channels, type Sight } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { listEvents, readClock } from '../events/index.ts';
 import { Problem } from '../http/problem.ts';
@@ -26,12 +26,14 @@ export async function writePartial(tenant: Tenant, sight: Sight, out: Output, al
       oldest_seq,
     }),
   );
+  // edits hide by the channel of a request: this one is made in the one that shows most of what the credential may use
+  const channel = channels.find((one) => sight.channels.includes(one)) ?? 'public';
   let count = 0;
   for (let after = oldest_seq - 1; after < last_seq; ) {
     await alive();
     const upto = Math.min(last_seq, after + WALK);
     const stretch = { after, upto, order: 'asc', limit: PAGE_ROWS } as const;
-    const { events, more } = await tenant.read((db) => listEvents(db, tenant.id, sight, {}, stretch));
+    const { events, more } = await tenant.read((db) => listEvents(db, tenant.id, sight, { channel }, stretch));
     await out.write(events.map((event) => line({ type: 'event', ...event })).join(''));
     count += events.length;
     after = more || events.length === PAGE_ROWS ? events.at(-1)!.seq : upto;

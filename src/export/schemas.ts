@@ -131,6 +131,52 @@ const memoryVersion = z.strictObject({
   status,
 });
 
+const edit = z.strictObject({
+  type: z.literal('edit'),
+  edit_id: idOf('edt'),
+  status: z.enum(['pending', 'approved', 'rejected', 'reverted']),
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
+  target: name,
+  seq,
+  event_id: idOf('evt'),
+  ordinal: z.int().min(0).max(32_767).nullable(),
+  memory_id: idOf('mem').nullable(),
+  op: z.enum(['retract', 'amend', 'quarantine', 'attenuate', 'block']),
+  reason: z.string().max(10_000),
+  patch: object,
+  passages: z.array(object).max(10_000).nullable(),
+  session_id: name,
+  channel,
+  user_id: name,
+  agent_id: name.nullable(),
+  project_id: name.nullable(),
+  sensitivity,
+  proposed_by: object,
+  principal: name,
+  decided_by: object.nullable(),
+  proposed_seq: seq,
+  approved_seq: seq.nullable(),
+  last_seq: seq,
+  created_at: time,
+  updated_at: time,
+});
+
+const editEvent = z.strictObject({ type: z.literal('edit_event'), seq, edit_id: idOf('edt') });
+
+const overlay = z.strictObject({
+  type: z.literal('overlay'),
+  seq,
+  content: object.nullable(),
+  blocked_in: z.array(channel).max(4).nullable(),
+  chunk_count: z.int().min(0).max(32_767),
+  weight: z.number().min(0).max(1).nullable(),
+  edit_ids: z.array(idOf('edt')).max(1000),
+  base: z.array(object).max(10_000),
+});
+
 export const end = z.strictObject({
   type: z.literal('end'),
   counts: z.record(z.string().max(64), count),
@@ -138,7 +184,15 @@ export const end = z.strictObject({
 });
 
 /** A line for each row of a part. */
-export const rows: Record<Part, z.ZodType<{ type: string }>> = { event, artifact, memory, memory_version: memoryVersion };
+export const rows: Record<Part, z.ZodType<{ type: string }>> = {
+  memory,
+  edit,
+  edit_event: editEvent,
+  overlay,
+  artifact,
+  event,
+  memory_version: memoryVersion,
+};
 
 export const imported = z
   .object({

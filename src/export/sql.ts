@@ -3,7 +3,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { newId } from '../id.ts';
 
 /** What changes: read in one snapshot. The order of both lists is that of the file, and of portable_parts in migrations/0017. */
-export const views = ['memory'] as const;
+export const views = ['memory', 'edit', 'edit_event', 'overlay'] as const;
 /** What a log of a given length has for good. */
 export const record = ['artifact', 'event', 'memory_version'] as const;
 export type Part = (typeof views)[number] | (typeof record)[number];

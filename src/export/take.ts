@@ -6,7 +6,7 @@ import { Problem } from '../http/problem.ts';
 import { type Batch, openBatch } from './batch.ts';
 import { faulty, type Line } from './lines.ts';
 import { type ArtifactLine, end, type Header, header, piece, rows, type TenantLine, tenantLine } from './schemas.ts';
-import { insertArtifact, type Part } from './sql.ts';
+import { insertArtifact, type Part, record, views } from './sql.ts';
 
 // Takes the lines of an export into a tenant that is marked for it. Nothing is believed: each value by its schema, the order, that
 // seq is dense, the counts and the hash at the end.
@@ -30,7 +30,7 @@ export interface Taken {
 }
 
 /** In this order and no other; pieces follow their artifact. */
-const places = ['header', 'tenant', 'memory', 'artifact', 'event', 'memory_version', 'end'];
+const places = ['header', 'tenant', ...views, ...record, 'end'];
 
 interface Going {
   batch: Batch;
@@ -133,7 +133,7 @@ async function takeRow(
   const reason = settings.screen?.(row);
   if (reason) throw faulty(number, reason);
   const last = at.header!.as_of_seq;
-  for (const field of ['seq', 'content_seq', 'last_seq'])
+  for (const field of ['seq', 'content_seq', 'last_seq', 'proposed_seq', 'approved_seq'])
     if (typeof row[field] === 'number' && row[field] > last) throw faulty(number, `a seq beyond ${last}`, `/${field}`);
   if (row.type === 'artifact') return takeArtifact(tenant, import_id, at, line, row as unknown as ArtifactLine, settings);
   if (row.type === 'event') {

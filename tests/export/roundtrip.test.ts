@@ -46,6 +46,14 @@ async function fill(client: Client): Promise<void> {
       content: { task_id: 'paint', title: 'paint it', status },
     });
   await record({ ...message('hush', { sensitivity: 'secret' }) });
+  const amend = { op: 'amend', reason: 'a typo', patch: { text: 'the harbour lift turns nowhere' } };
+  const { events } = { events: (await client.ask('GET', '/v1/events?limit=2')).body.data };
+  for (const [i, edit] of [amend, { op: 'quarantine', reason: 'doubtful' }].entries()) {
+    const { status, body } = await client.ask('POST', '/v1/edits', {
+      body: { target: events[i].event_id, auto_approve: true, ...edit },
+    });
+    if (status !== 201) throw new Error(JSON.stringify(body));
+  }
   const long = Array.from({ length: 6000 }, (_, i) => `line ${i} of the crane log says ${i * 7}`).join('\n');
   await record({
     ...message(''),
@@ -82,16 +90,16 @@ test('an export says all and proves that it does', async () => {
     format_version: 1,
     tenant_id: alice.tenant_id,
     partial: false,
-    as_of_seq: 49,
+    as_of_seq: 53,
   });
   const end = lines.at(-1)!;
-  expect(end.counts).toMatchObject({ tenant: 1, event: 49, artifact: 3, memory: 3, memory_version: 6 });
+  expect(end.counts).toMatchObject({ tenant: 1, event: 53, artifact: 3, memory: 3, memory_version: 6 });
   expect(end.sha256).toBe(
     createHash('sha256')
       .update(file.slice(0, file.lastIndexOf('{"type":"end"')))
       .digest('hex'),
   );
-  expect(lines.filter(({ type }) => type === 'event').map(({ seq }) => seq)).toEqual(Array.from({ length: 49 }, (_, i) => i + 1));
+  expect(lines.filter(({ type }) => type === 'event').map(({ seq }) => seq)).toEqual(Array.from({ length: 53 }, (_, i) => i + 1));
   expect(file).not.toMatch(/password|secret_hash|access_token/);
 });
 
@@ -100,7 +108,7 @@ test('an import brings the same seqs, ids and times, and the same answers', asyn
   const copy = await newTenant(daemon.url);
   const before = await answers(alice);
   const { status, body, headers } = await bringIn(copy, file);
-  expect([status, body.as_of_seq, headers.get('location')]).toEqual([202, 49, `/v1/jobs/${body.job_id}`]);
+  expect([status, body.as_of_seq, headers.get('location')]).toEqual([202, 53, `/v1/jobs/${body.job_id}`]);
   expect((await jobDone(copy, body.job_id)).state).toBe('done');
   expect(withoutHeader(await exported(copy))).toEqual(withoutHeader(file));
   expect(await answers(copy)).toEqual(before);
@@ -117,7 +125,7 @@ test('the copy goes on where the original ended, and takes no second import', as
   const file = await exported(alice);
   const { body } = await bringIn(copy, file);
   const { body: recorded } = await copy.ask('POST', '/v1/events', { body: message('the next') });
-  expect(recorded.seq).toBe(50);
+  expect(recorded.seq).toBe(54);
   expect((await bringIn(copy, file)).status).toBe(409);
   await jobDone(copy, body.job_id);
   expect(await faultsOf(copy)).toEqual([]);
@@ -129,7 +137,7 @@ test('a member gets what it may see of the log, which cannot be imported', async
   const lines = linesOf(file);
   expect(lines[0]).toMatchObject({ type: 'header', partial: true });
   const events = lines.filter(({ type }) => type === 'event');
-  expect(events.length).toBe(30);
+  expect(events.length).toBe(32);
   expect(events.filter(({ channel }) => channel === 'private')).toEqual([]);
   expect(file).not.toMatch(/painted|paint it/);
   expect((await bringIn(await newTenant(daemon.url), file)).body.errors[0].pointer).toBe('#/0/partial');

@@ -58,6 +58,7 @@ const cases: Record<string, Case> = {
   changeTenant: { body: () => ({ language: 'english' }), ownAnswer: true },
   deleteTenant: { body: () => ({ confirm: alice.tenant_id }), forgedOnly: true },
   readUsage: { ownAnswer: true },
+  listAudit: { ownAnswer: true },
   recordEvents: {
     body: () => message('of mallory'),
     ownAnswer: true,
@@ -77,6 +78,16 @@ const cases: Record<string, Case> = {
   readArtifact: {},
   listJobs: { ownAnswer: true },
   readJob: {},
+  proposeEdit: {
+    body: () => ({ target: theirs.event_id, op: 'retract', reason: 'of mallory', auto_approve: true }),
+    citing: () =>
+      [theirs.event_id, theirs.chunk_id, theirs.memory_id].map((target) => ({ target, op: 'retract', reason: 'of mallory' })),
+  },
+  listEdits: { query: () => `?target=${theirs.event_id}`, ownAnswer: true },
+  readEdit: {},
+  approveEdit: {},
+  rejectEdit: {},
+  revertEdit: {},
   makeMemories: {
     body: () => memoryOfMallory,
     ownAnswer: true,
@@ -126,7 +137,11 @@ beforeAll(async () => {
     await alice.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } }),
     await alice.ask('GET', '/auth/sessions'),
   ];
+  const edit = await alice.ask('POST', '/v1/edits', {
+    body: { target: event.body.event_id, op: 'amend', patch: { text: 'alpha public plan' }, reason: 'alpha reason' },
+  });
   theirs = {
+    edit_id: edit.body.edit_id,
     event_id: event.body.event_id,
     chunk_id: event.body.chunk_ids[0],
     artifact_id: artifact.body.artifact_id,
@@ -151,6 +166,7 @@ async function holdings(): Promise<string> {
     '/auth/invites',
     '/auth/api-keys',
     '/v1/tenant',
+    '/v1/edits',
   ];
   const answers = await Promise.all(paths.map((path) => alice.ask('GET', path)));
   return JSON.stringify(answers.map(({ status, body }) => [status, body]));
