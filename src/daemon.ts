@@ -159,18 +159,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...searchRoutes,
     ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
-    ...exportRoutes({
-      json: gate.body,
-      // row_to_json writes blanks that the limit did not count
-      maxLine: 3 * config.MAX_EVENT_BYTES + MIB,
-      maxBytes: config.MAX_IMPORT_BYTES,
-      maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
-      idle_ms: IDLE_STREAM_MS,
-      parallel: PARALLEL_EXPORTS,
-      recheck: auth.identify,
-      verify: verifyImport,
-      begun: () => void work.jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed')),
-    }),
+    ...exportRoutes({ ...streamsOf(config, gate), verify: verifyImport, begun: work.lookForJobs }),
     ...consistencyRoutes(work.jobs),
     ...jobRoutes,
     ...audit.routes,
@@ -181,6 +170,17 @@ export function createService(config: Config, database: Database, log: Logger): 
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
+
+const streamsOf = (config: Config, { body, identify }: Gate<Caller>) => ({
+  json: body,
+  recheck: identify,
+  // row_to_json writes blanks that the limit did not count
+  maxLine: 3 * config.MAX_EVENT_BYTES + MIB,
+  maxBytes: config.MAX_IMPORT_BYTES,
+  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+  idle_ms: IDLE_STREAM_MS,
+  parallel: PARALLEL_EXPORTS,
+});
 
 const eventLimitsOf = (config: Config) => ({
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
@@ -239,5 +239,6 @@ function startWork(config: Config, database: Database, log: Logger) {
     await erasures.stop();
     await sweeper.stop();
   };
-  return { erasures, jobs, stop };
+  const lookForJobs = () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed'));
+  return { erasures, jobs, lookForJobs, stop };
 }
