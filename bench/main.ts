@@ -1,4 +1,5 @@
 import { measureAppend } from './append.ts';
+import { measureExport } from './export.ts';
 import { measureIsolation } from './isolation.ts';
 import { measureKeys } from './keys.ts';
 import { measureLogin } from './login.ts';
@@ -27,6 +28,7 @@ const parts: Record<string, (world: World) => Promise<Figure[]>> = {
   watch: measureWatch,
   login: measureLogin,
   memory: measureMemory,
+  export: measureExport,
   start: measureStart,
   seq: measureSeq,
 };

@@ -240,6 +240,53 @@ CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
 
+-- Name: beat_import(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.beat_import(p_tenant text, p_import text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update tenant_clocks c set import_beat = clock_timestamp() where c.tenant_id = p_tenant and c.importing = p_import;
+  if not found then
+    raise exception 'the import was given up' using errcode = 'AM409';
+  end if;
+end $$;
+
+-- Name: begin_import(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.begin_import(p_tenant text, p_import text, p_stale_s integer) RETURNS TABLE(status text, stale text, room bigint)
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_clock tenant_clocks;
+  v_part record;
+  v_found boolean;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if not found then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  if v_clock.importing is not null then
+    if v_clock.import_beat > clock_timestamp() - interval '1 second' * p_stale_s then
+      raise exception 'the tenant is being imported already' using errcode = 'AM409';
+    end if;
+    return query select 'stale', v_clock.importing, null::bigint;
+    return;
+  end if;
+  v_found := v_clock.last_seq > 0;
+  for v_part in select * from portable_parts() p where p.part <> 'artifact' loop
+    exit when v_found;
+    execute format('select exists (select from %I t where t.tenant_id = $1)', v_part.relation) into v_found using p_tenant;
+  end loop;
+  if v_found then
+    raise exception 'the tenant is not empty' using errcode = 'AM409';
+  end if;
+  update tenant_clocks c set importing = p_import, import_beat = clock_timestamp() where c.tenant_id = p_tenant;
+  return query select 'begun', null::text, v_clock.max_bytes;
+end $_$;
+
 -- Name: begin_login(text, text, bytea, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.begin_login(p_tenant text, p_username text, p_account bytea, p_address bytea, p_free_account integer, p_free_address integer) RETURNS TABLE(wait_s integer, user_id text, username text, password_hash text)
@@ -289,6 +336,157 @@ ALTER FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) OWNER TO agent
 CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
+
+-- Name: check_log(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_first bigint;
+  v_oldest text;
+  v_erased boolean;
+begin
+  perform enter_tenant(p_tenant);
+  -- of what is being imported the clock tells nothing yet
+  select case when c.importing is null then c.oldest_seq else (select min(e.seq) from events e where e.tenant_id = p_tenant) end into v_first
+  from tenant_clocks c where c.tenant_id = p_tenant;
+  select e.event_id into v_oldest from events e where e.tenant_id = p_tenant and e.seq = v_first and v_first > 1;
+  v_erased := exists (select from events e where e.tenant_id = p_tenant and e.kind in ('erasure.completed', 'retention.forgot'));
+
+  return query
+  select 'seq', p_to - p_from + 1, count(*), coalesce(jsonb_agg(to_jsonb(g.seq) order by g.seq) filter (where g.nth <= 5), '[]')
+  from (
+    select s.seq, row_number() over (order by s.seq) as nth
+    from generate_series(p_from, p_to) s (seq)
+    where not exists (select from events e where e.tenant_id = p_tenant and e.seq = s.seq)
+  ) g;
+
+  return query
+  select
+    r.name, count(*), count(*) filter (where r.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('seq', r.seq, 'ref', r.ref) order by r.seq) filter (where r.wrong and r.nth <= 5), '[]')
+  from (
+    select f.*, row_number() over (partition by f.name, f.wrong order by f.seq) as nth
+    from (
+      select e.seq, r.ref, case when x.fault = 'gone' then 'refs_gone' else 'refs' end as name, x.fault = 'dangling' as wrong
+      from events e
+      cross join lateral unnest(e.refs) r (ref)
+      cross join lateral (select fault_of_ref(p_tenant, r.ref, v_oldest, v_erased) as fault) x
+      where e.tenant_id = p_tenant and e.seq between p_from and p_to and r.ref ~ '^(evt|chk|art|mem)_[0-9a-z]{26}'
+    ) f
+  ) r
+  group by r.name;
+
+  return query
+  with counted as (
+    select c.seq, count(*) as n, max(c.ordinal) as last
+    from chunks c
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to
+    group by c.seq
+  ),
+  judged as (
+    select coalesce(e.seq, c.seq) as seq, e.chunk_count, coalesce(c.n, 0) as n,
+      e.seq is null or coalesce(c.n, 0) <> e.chunk_count or coalesce(c.last, -1) <> e.chunk_count - 1 as wrong
+    from (select e.* from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to) e
+    full join counted c on c.seq = e.seq
+    -- of what is kept nowhere there are no passages
+    where not coalesce(e.sensitivity = 'secret' and c.n is null, false)
+      -- of what is edited others decide how many there are
+      and not exists (select from overlays o where o.tenant_id = p_tenant and o.seq = coalesce(e.seq, c.seq))
+  )
+  select 'passages', count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.chunk_count, 'found', j.n) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.wrong order by d.seq) as nth from judged d) j;
+
+  return query
+  with judged as (
+    select c.seq, c.ordinal,
+      (c.event_id, c.kind, c.session_id, c.channel, c.sensitivity, c.user_id, c.agent_id, c.project_id, c.occurred_at)
+        is distinct from (e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id, e.occurred_at) as wrong
+    from chunks c
+    join events e on e.tenant_id = p_tenant and e.seq = c.seq
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to
+  )
+  select 'passage_scopes', count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'ordinal', j.ordinal) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.wrong order by d.seq) as nth from judged d) j;
+
+  return query
+  with judged as (
+    select c.seq, c.ordinal, c.until_seq, x.until_seq as expected, c.until_seq is distinct from x.until_seq as wrong
+    from chunks c
+    left join passage_ends(p_tenant, p_from, p_to) x on x.seq = c.seq
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to and (c.until_seq is not null or x.seq is not null)
+  )
+  select 'passage_ends', count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.wrong order by d.seq) as nth from judged d) j;
+
+  return query
+  with judged as (
+    select v.memory_id, v.version, v.seq,
+      case
+        when not exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v.memory_id) then 'no such memory'
+        when not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.seq) then 'no such event'
+        when v.content_seq > v.seq then 'content of a later event'
+        when v.content_seq >= v_first and not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.content_seq) then 'no event of its content'
+      end as fault
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq between p_from and p_to
+  )
+  select 'memory_versions', count(*), count(j.fault),
+    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'version', j.version, 'fault', j.fault) order by j.seq) filter (where j.fault is not null and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.fault is null order by d.seq) as nth from judged d) j;
+
+  return query
+  with judged as (
+    select e.seq, e.artifact_id,
+      case
+        when a.artifact_id is null then 'no such artifact'
+        when a.event_id is distinct from e.event_id then 'not linked'
+        when octet_length(a.bytes) <> a.byte_count then 'not all its bytes'
+      end as fault
+    from events e
+    left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+    where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
+      and not (a.artifact_id is null and v_erased)
+  )
+  select 'artifacts', count(*), count(j.fault),
+    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'artifact_id', j.artifact_id, 'fault', j.fault) order by j.seq) filter (where j.fault is not null and j.nth <= 5), '[]')
+  from (select d.*, row_number() over (partition by d.fault is null order by d.seq) as nth from judged d) j;
+end $$;
+
+-- Name: check_memories(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_memories(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(checked bigint, wrong bigint, sample jsonb, last text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  with judged as (
+    select m.memory_id,
+      case
+        when s.n is null then 'no version'
+        when s.n <> s.version or not s.rising then 'its versions are not dense'
+        when m.version <> s.version then 'another version'
+        when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
+        -- an active one expires without an event
+        when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
+      end as fault
+    from (
+      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+    ) m
+    left join lateral memory_state(p_tenant, m.memory_id) s on true
+  )
+  select count(*), count(j.fault),
+    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'fault', j.fault) order by j.memory_id) filter (where j.fault is not null and j.nth <= 5), '[]'),
+    max(j.memory_id)
+  from (select d.*, row_number() over (partition by d.fault is null order by d.memory_id) as nth from judged d) j;
+end $$;
 
 -- Name: chunk_condition(jsonb); Type: FUNCTION; Schema: public
 
@@ -1036,6 +1234,142 @@ CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETU
     LANGUAGE sql STABLE
     RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
+-- Name: export_page(text, text, jsonb, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.export_page(p_tenant text, p_part text, p_after jsonb, p_upto bigint, p_limit integer) RETURNS TABLE(lines text, n integer, last jsonb)
+    LANGUAGE plpgsql
+    SET "TimeZone" TO 'UTC'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $_$
+declare
+  v_part record;
+  v_keys text;
+  v_columns text;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_part from portable_parts() p where p.part = p_part;
+  v_keys := (select string_agg(format('t.%I', k), ', ') from unnest(v_part.keys) k);
+  v_columns := (select string_agg(format('t.%I', c.name), ', ') from portable_columns(v_part.relation) c);
+  return query execute format($q$
+    select string_agg(%1$L || substr(row_to_json(r)::text, 2), E'\n'), count(*)::int, (array_agg(k.keys))[count(*)]
+    from (
+      select t.*, sum(%2$s) over (order by %3$s rows unbounded preceding) - %2$s as before
+      from (
+        select t.*
+        from %4$I t
+        where t.tenant_id = $1 and ($2 is null or (%3$s) > (%5$s)) and %6$s
+        order by %3$s
+        limit $4
+      ) t
+    ) t
+    cross join lateral (select %7$s) r
+    cross join lateral (select jsonb_build_array(%3$s) as keys) k
+    where t.before < 4194304 $q$,
+    format('{"type":"%s",', p_part), coalesce(v_part.weight, '0::bigint'), v_keys, v_part.relation,
+    (select string_agg(format('($2 ->> %s)::%s', k.ord - 1, c.type), ', ' order by k.ord)
+     from unnest(v_part.keys) with ordinality k (name, ord) join portable_columns(v_part.relation) c on c.name = k.name),
+    coalesce(v_part.bound, 'true'), v_columns)
+  using p_tenant, p_after, p_upto, p_limit;
+end $_$;
+
+-- Name: artifacts; Type: TABLE; Schema: public
+
+CREATE TABLE public.artifacts (
+    tenant_id text NOT NULL,
+    artifact_id text NOT NULL,
+    event_id text,
+    media_type text NOT NULL,
+    byte_count bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    bytes bytea NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+
+-- Name: fault_of_ref(text, text, text, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_erased boolean) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (p_ref ~ '^(evt|chk)_'::text) THEN
+             CASE
+                 WHEN (EXISTS ( SELECT
+                    FROM public.events e
+                   WHERE ((e.tenant_id = fault_of_ref.p_tenant) AND (e.event_id =
+                         CASE
+                             WHEN (fault_of_ref.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(fault_of_ref.p_ref, 5), '_'::text, 1))
+                             ELSE fault_of_ref.p_ref
+                         END) AND ((fault_of_ref.p_ref !~ '^chk_[^_]+_[0-9]{1,4}$'::text) OR ((split_part(fault_of_ref.p_ref, '_'::text, 3))::integer < e.chunk_count))))) THEN NULL::text
+                 WHEN ((p_oldest_id IS NOT NULL) AND (substr(p_ref, 5, 26) < substr(p_oldest_id, 5, 26))) THEN 'gone'::text
+                 ELSE 'dangling'::text
+             END
+             WHEN (p_ref ~ '^art_'::text) THEN
+             CASE
+                 WHEN (EXISTS ( SELECT
+                    FROM public.artifacts a
+                   WHERE ((a.tenant_id = fault_of_ref.p_tenant) AND (a.artifact_id = fault_of_ref.p_ref) AND (a.event_id IS NOT NULL)))) THEN NULL::text
+                 WHEN p_erased THEN 'gone'::text
+                 ELSE 'dangling'::text
+             END
+             WHEN (p_ref ~ '^mem_'::text) THEN
+             CASE
+                 WHEN (EXISTS ( SELECT
+                    FROM public.memories m
+                   WHERE ((m.tenant_id = fault_of_ref.p_tenant) AND (m.memory_id = fault_of_ref.p_ref)))) THEN NULL::text
+                 WHEN p_erased THEN 'gone'::text
+                 ELSE 'dangling'::text
+             END
+             ELSE NULL::text
+         END AS "case";
+END;
+
+-- Name: finish_import(text, text, jsonb, text, jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb, p_job text, p_by text) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform beat_import(p_tenant, p_import);
+  if not exists (
+    select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
+    raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
+  end if;
+  update tenants t
+  set language = ('pg_catalog.' || p_language)::regconfig, settings = p_settings, version = t.version + 1
+  where t.tenant_id = p_tenant;
+  insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
+  update tenant_clocks c
+  set
+    importing = null, import_beat = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq,
+    event_count = k.event_count, stored_bytes = k.stored_bytes
+  from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint)
+  where c.tenant_id = p_tenant;
+  return (select j.job_id from start_job(p_tenant, p_job, 'import', '{}', p_by, 1000, null, null) j);
+end $$;
+
+-- Name: finish_job(text, text, integer, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.finish_job(p_tenant text, p_job text, p_token integer, p_result jsonb, p_problem jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j
+  set state = case when p_problem is null then 'done' else 'failed' end, result = p_result, problem = p_problem, input = '{}', cursor = null,
+    total = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.total end,
+    done = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.done end,
+    updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;
+
 -- Name: finish_login(text, text, text, text, jsonb, bytea, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.finish_login(p_tenant text, p_user text, p_hash text, p_new_hash text, p_session jsonb, p_account bytea, p_address bytea, p_free_address integer) RETURNS TABLE(user_id text, username text, role text, generation integer)
@@ -1261,6 +1595,44 @@ begin
   return true;
 end $$;
 
+-- Name: import_artifact(text, text, jsonb, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea) RETURNS void
+    LANGUAGE plpgsql
+    SET "TimeZone" TO 'UTC'
+    AS $$
+begin
+  perform beat_import(p_tenant, p_import);
+  insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
+  select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
+  from jsonb_populate_record(null::artifacts, p_row) r;
+end $$;
+
+-- Name: import_rows(text, text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.import_rows(p_tenant text, p_import text, p_part text, p_rows jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET "TimeZone" TO 'UTC'
+    AS $_$
+declare
+  v_relation text := (select p.relation from portable_parts() p where p.part = p_part);
+  v_columns text;
+  v_values text;
+begin
+  perform beat_import(p_tenant, p_import);
+  select
+    string_agg(format('%I', c.name), ', '),
+    string_agg(case when c.name <> 'byte_count' or p_part <> 'event' then format('r.%I', c.name)
+      else 'case when abs(r.byte_count - w.bytes) <= 16 then r.byte_count else w.bytes end' end, ', ')
+  into v_columns, v_values
+  from portable_columns(v_relation) c;
+  execute format(
+    'insert into %1$I (tenant_id, %2$s) select $1, %3$s from jsonb_populate_recordset(null::%1$I, $2) r %4$s',
+    v_relation, v_columns, v_values,
+    case when p_part = 'event' then 'cross join lateral (select pg_column_size(r.content) + pg_column_size(r.metadata) as bytes) w' else '' end)
+  using p_tenant, p_rows;
+end $_$;
+
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
@@ -1298,25 +1670,6 @@ CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_se
            ORDER BY u.ref, v.seq, u.place) r;
 END;
 
--- Name: artifacts; Type: TABLE; Schema: public
-
-CREATE TABLE public.artifacts (
-    tenant_id text NOT NULL,
-    artifact_id text NOT NULL,
-    event_id text,
-    media_type text NOT NULL,
-    byte_count bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    bytes bytea NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
-
-ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
-
 -- Name: is_grounded(text, text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[]) RETURNS boolean
@@ -1349,6 +1702,12 @@ CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[
                     FROM public.memories m
                    WHERE ((m.tenant_id = is_grounded.p_tenant) AND (m.memory_id = public.memory_of(is_grounded.p_tenant, c.ref)) AND (m.memory_id <> is_grounded.p_memory_id) AND (m.status <> 'deleted'::text) AND (m.kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text])))))))) AS "exists";
 END;
+
+-- Name: is_importing(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_importing() RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$ select exists (select from tenant_clocks c where c.tenant_id = (select current_tenant()) and c.importing is not null) $$;
 
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
 
@@ -1390,6 +1749,28 @@ begin
   execute format('create policy eraser_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
+
+-- Name: list_due_jobs(integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, job_id text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select d.tenant_id, d.job_id
+  from (
+    select distinct on (j.tenant_id) j.tenant_id, j.job_id, j.due_at
+    from public.jobs j
+    where j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+      and p_per_tenant > (
+        select count(*) from public.jobs h
+        where h.tenant_id = j.tenant_id and h.state = 'running' and h.due_at > clock_timestamp())
+    order by j.tenant_id, j.due_at
+  ) d
+  order by d.due_at
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
 -- Name: list_due_webhooks(text[], integer); Type: FUNCTION; Schema: public
 
@@ -1440,6 +1821,28 @@ begin
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
 end $$;
 
+-- Name: measure(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.measure(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return measure_log(p_tenant, p_from, p_to);
+end $$;
+
+-- Name: measure_log(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.measure_log(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (COALESCE(( SELECT sum(((octet_length((e.content)::text) + octet_length((e.metadata)::text)) + 400)) AS sum
+            FROM public.events e
+           WHERE ((e.tenant_id = measure_log.p_tenant) AND ((e.seq >= measure_log.p_from) AND (e.seq <= measure_log.p_to)))), (0)::bigint) + COALESCE(( SELECT sum(((octet_length(c.text) + octet_length(c.header)) + 50)) AS sum
+            FROM public.chunks c
+           WHERE ((c.tenant_id = measure_log.p_tenant) AND ((c.seq >= measure_log.p_from) AND (c.seq <= measure_log.p_to)))), (0)::bigint));
+END;
+
 -- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
@@ -1462,6 +1865,28 @@ begin
     'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
     'body', coalesce(p_content -> 'body', '{}'));
 end $$;
+
+-- Name: memory_state(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_state(p_tenant text, p_memory_id text) RETURNS TABLE(n bigint, version integer, seq bigint, content_seq bigint, status text, rising boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT w.n,
+     v.version,
+     v.seq,
+     v.content_seq,
+     v.status,
+     w.rising
+    FROM (( SELECT count(*) AS n,
+             max(o.version) AS last,
+             bool_and(((o.before IS NULL) OR (o.seq > o.before))) AS rising
+            FROM ( SELECT i.version,
+                     i.seq,
+                     lag(i.seq) OVER (ORDER BY i.version) AS before
+                    FROM public.memory_versions i
+                   WHERE ((i.tenant_id = memory_state.p_tenant) AND (i.memory_id = memory_state.p_memory_id))) o) w
+      JOIN public.memory_versions v ON (((v.tenant_id = memory_state.p_tenant) AND (v.memory_id = memory_state.p_memory_id) AND (v.version = w.last))));
+END;
 
 -- Name: memory_wish(public.events); Type: FUNCTION; Schema: public
 
@@ -1511,6 +1936,24 @@ begin
     perform apply_edits(p_tenant, v_seq);
   end loop;
 end $$;
+
+-- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.seq,
+     ending.seq,
+     e.occurred_at
+    FROM ((public.memory_versions v
+      CROSS JOIN LATERAL ( SELECT w.seq
+            FROM public.memory_versions w
+           WHERE ((w.tenant_id = passage_ends.p_tenant) AND (w.memory_id = v.memory_id) AND (w.version > v.version) AND ((w.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (w.content_seq > v.seq)))
+           ORDER BY w.version
+          LIMIT 1) ending)
+      LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = ending.seq))))
+   WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])));
+END;
 
 -- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -1642,6 +2085,26 @@ begin
 end $_$;
 
 ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) OWNER TO agent_memory_searcher;
+
+-- Name: portable_columns(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.portable_columns(p_relation text) RETURNS TABLE(name text, type text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (a.attname)::text AS attname,
+     format_type(a.atttypid, a.atttypmod) AS format_type
+    FROM pg_attribute a
+   WHERE ((a.attrelid = (to_regclass(portable_columns.p_relation))::oid) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attgenerated = ''::"char") AND (a.attname <> 'tenant_id'::name) AND (NOT ((a.atttypid = ('bytea'::regtype)::oid) AND (a.attstorage = 'e'::"char"))))
+   ORDER BY a.attnum;
+END;
+
+-- Name: portable_parts(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.portable_parts() RETURNS TABLE(part text, place integer, relation text, keys text[], bound text, weight text)
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ VALUES ('memory'::text,1,'memories'::text,ARRAY['memory_id'::text],NULL::text,NULL::text), ('edit'::text,2,'edits'::text,ARRAY['edit_id'::text],NULL::text,NULL::text), ('edit_event'::text,3,'edit_events'::text,ARRAY['seq'::text, 'edit_id'::text],NULL::text,NULL::text), ('overlay'::text,4,'overlays'::text,ARRAY['seq'::text],NULL::text,'pg_column_size(t.content) + pg_column_size(t.base)'::text), ('artifact'::text,5,'artifacts'::text,ARRAY['artifact_id'::text],'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)'::text,NULL::text), ('event'::text,6,'events'::text,ARRAY['seq'::text],'t.seq <= $3'::text,'t.byte_count'::text), ('memory_version'::text,7,'memory_versions'::text,ARRAY['memory_id'::text, 'version'::text],'t.seq <= $3'::text,NULL::text);
+END;
 
 -- Name: propose_edit(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -1848,6 +2311,24 @@ begin
   order by wanted.place;
 end $$;
 
+-- Name: read_standing(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_standing(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, artifact_bytes bigint, unlinked bigint, rebuilding boolean)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select
+    c.last_seq, c.oldest_seq, c.event_count, c.stored_bytes,
+    (select max(e.seq) from events e where e.tenant_id = p_tenant), (select min(e.seq) from events e where e.tenant_id = p_tenant),
+    (select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null),
+    (select count(*) from artifacts a where a.tenant_id = p_tenant and a.event_id is null and a.created_at < now() - interval '2 days'),
+    exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
+  from tenant_clocks c
+  where c.tenant_id = p_tenant;
+end $$;
+
 -- Name: rebuild_chunks(text, bigint, bigint, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_chunks jsonb) RETURNS void
@@ -1868,6 +2349,15 @@ begin
   perform date_chunks(p_tenant, p_from, p_to);
   perform overlay_chunks(p_tenant, p_from, p_to);
   update chunk_rebuilds r set rebuilt_to = p_to where r.tenant_id = p_tenant;
+end $$;
+
+-- Name: refuse_while_importing(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.refuse_while_importing() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  raise exception 'the tenant is being imported' using errcode = 'AM409';
 end $$;
 
 -- Name: register_user(text, boolean, text, bytea, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
@@ -1911,6 +2401,98 @@ begin
   return query select 'ok', v_role, 1;
 end $$;
 
+-- Name: release_job(text, text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.release_job(p_tenant text, p_job text, p_token integer, p_after_ms integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j set updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_after_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;
+
+-- Name: repair_clock(text, bigint, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.repair_clock(p_tenant text, p_upto bigint, p_count bigint, p_bytes bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_clock tenant_clocks;
+  v_last bigint;
+  v_first bigint;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select max(e.seq), min(e.seq) into v_last, v_first from events e where e.tenant_id = p_tenant;
+  update tenant_clocks c
+  set
+    last_seq = greatest(v_clock.last_seq, v_last),
+    oldest_seq = least(v_clock.oldest_seq, v_first),
+    event_count = p_count + (select count(*) from events e where e.tenant_id = p_tenant and e.seq > p_upto),
+    stored_bytes = p_bytes + measure_log(p_tenant, p_upto + 1, greatest(v_clock.last_seq, v_last))
+  where c.tenant_id = p_tenant;
+end $$;
+
+-- Name: repair_log(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.repair_log(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ends bigint;
+  v_links bigint;
+begin
+  perform enter_tenant(p_tenant);
+  update chunks c set until_seq = x.until_seq, until_at = x.until_at
+  from (
+    select k.seq, k.ordinal, p.until_seq, p.until_at
+    from chunks k
+    left join passage_ends(p_tenant, p_from, p_to) p on p.seq = k.seq
+    where k.tenant_id = p_tenant and k.seq between p_from and p_to and k.until_seq is distinct from p.until_seq
+  ) x
+  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal;
+  get diagnostics v_ends = row_count;
+  update artifacts a set event_id = e.event_id
+  from events e
+  where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
+    and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id and a.event_id is distinct from e.event_id;
+  get diagnostics v_links = row_count;
+  return v_ends + v_links;
+end $$;
+
+-- Name: repair_memories(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.repair_memories(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(changed bigint, last text)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_last text;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select max(o.memory_id) into v_last
+  from (select i.memory_id from memories i where i.tenant_id = p_tenant and i.memory_id > p_after order by i.memory_id limit p_limit) o;
+  update memories m
+  set
+    version = s.version, last_seq = s.seq, content_seq = s.content_seq,
+    status = case when m.status = 'expired' and s.status = 'active' then 'expired' else s.status end,
+    doing_agent = case when s.status = 'active' then m.doing_agent end,
+    updated_at = coalesce((select e.created_at from events e where e.tenant_id = p_tenant and e.seq = s.seq), m.updated_at)
+  from (
+    select o.memory_id, w.*
+    from memories o cross join lateral memory_state(p_tenant, o.memory_id) w
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and s.n = s.version
+    and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
+      or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
+  get diagnostics changed = row_count;
+  last := v_last;
+  return next;
+end $$;
+
 -- Name: replace_memory(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version integer, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
@@ -1919,6 +2501,21 @@ CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version
 begin
   perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
   return query select c.status, c.outcome, c.at, c.memories from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+end $$;
+
+-- Name: report_job(text, text, integer, bigint, bigint, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.report_job(p_tenant text, p_job text, p_token integer, p_done bigint, p_total bigint, p_cursor jsonb, p_lease_ms integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j
+  set done = coalesce(p_done, j.done), total = coalesce(p_total, j.total), cursor = coalesce(p_cursor, j.cursor),
+    tries = case when p_cursor is distinct from j.cursor and p_cursor is not null then 1 else j.tries end,
+    updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
 end $$;
 
 -- Name: revise_memory(text, text, integer, text[], jsonb, jsonb); Type: FUNCTION; Schema: public
@@ -2117,6 +2714,40 @@ begin
   return true;
 end $$;
 
+-- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.start_job(p_tenant text, p_job text, p_kind text, p_input jsonb, p_by text, p_max_open integer, p_key text, p_body text) RETURNS TABLE(status text, job_id text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_known idempotency_keys;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenants t where t.tenant_id = p_tenant for no key update;
+  if not found then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
+  if found then
+    if v_known.body_hash <> decode(p_body, 'hex') then
+      raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
+    end if;
+    return query select 'replay', v_known.outcome ->> 'job_id';
+    return;
+  end if;
+  if p_max_open <= (select count(*) from jobs j where j.tenant_id = p_tenant and j.finished_at is null) then
+    raise exception 'the tenant has as many unfinished jobs as are allowed' using errcode = 'AM409';
+  end if;
+  insert into jobs (tenant_id, job_id, kind, input, started_by, due_at, created_at, updated_at)
+  values (p_tenant, p_job, p_kind, p_input, p_by, clock_timestamp(), clock_timestamp(), clock_timestamp());
+  if p_key is not null then
+    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
+    values (p_tenant, decode(p_key, 'hex'), decode(p_body, 'hex'), jsonb_build_object('job_id', p_job), clock_timestamp());
+  end if;
+  return query select 'new', p_job;
+end $$;
+
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.supersede(p_tenant text, p_ref text, p_seq bigint) RETURNS text
@@ -2212,6 +2843,25 @@ end $_$;
 
 ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) OWNER TO agent_memory_searcher;
 
+-- Name: take_job(text, text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  perform from jobs j where j.tenant_id = p_tenant and j.state in ('queued', 'running') order by j.job_id for update;
+  return query
+  update jobs j
+  set state = 'running', token = j.token + 1, tries = j.tries + 1, updated_at = clock_timestamp(),
+    due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+    and p_per_tenant > (
+      select count(*) from jobs h where h.tenant_id = p_tenant and h.state = 'running' and h.due_at > clock_timestamp())
+  returning j.kind, j.input, j.cursor, j.done, j.total, j.token, j.tries;
+end $$;
+
 -- Name: take_tokens(text[], integer[], integer[], integer[], integer[], integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.take_tokens(p_keys text[], p_maxes integer[], p_owed integer[], p_needs integer[], p_spares integer[], p_window_ms integer) RETURNS TABLE(key text, granted integer, left_over integer, ends_in_ms double precision)
@@ -2263,6 +2913,58 @@ CREATE FUNCTION public.tenant_deleting() RETURNS text
 CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((''''::text || replace(replace(p_lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
+
+-- Name: undo_import(text, text, integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.undo_import(p_tenant text, p_import text, p_ms integer, p_stale_s integer DEFAULT NULL::integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c
+  where c.tenant_id = p_tenant and c.importing is not null and (p_import is null or c.importing = p_import)
+    and (p_stale_s is null or c.import_beat < clock_timestamp() - interval '1 second' * p_stale_s)
+  for update;
+  if not found then
+    return false;
+  end if;
+  if undo_rows(p_ms) then
+    return true;
+  end if;
+  update tenant_clocks c set importing = null, import_beat = null where c.tenant_id = p_tenant;
+  return false;
+end $$;
+
+-- Name: undo_rows(integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.undo_rows(p_ms integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+  v_end timestamptz := clock_timestamp() + interval '1 millisecond' * p_ms;
+  v_tenant text := current_tenant();
+  v_part record;
+  v_count bigint;
+begin
+  if not is_importing() then
+    return false;
+  end if;
+  for v_part in select * from portable_parts() p order by p.place desc loop
+    loop
+      if clock_timestamp() > v_end then
+        return true;
+      end if;
+      execute format('delete from public.%I where ctid = any (array(select ctid from public.%1$I where tenant_id = $1 limit $2))', v_part.relation)
+      using v_tenant, case v_part.part when 'artifact' then 4 else 500 end;
+      get diagnostics v_count = row_count;
+      exit when v_count = 0;
+    end loop;
+  end loop;
+  return false;
+end $_$;
+
+ALTER FUNCTION public.undo_rows(p_ms integer) OWNER TO agent_memory_eraser;
 
 -- Name: username_taken(text, text); Type: FUNCTION; Schema: public
 
@@ -2586,6 +3288,31 @@ CREATE TABLE public.idempotency_keys (
 
 ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
 
+-- Name: jobs; Type: TABLE; Schema: public
+
+CREATE TABLE public.jobs (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    total bigint,
+    input jsonb NOT NULL,
+    cursor jsonb,
+    result jsonb,
+    problem jsonb,
+    started_by text NOT NULL,
+    token integer DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT jobs__state CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
+);
+
+ALTER TABLE ONLY public.jobs FORCE ROW LEVEL SECURITY;
+
 -- Name: login_failures; Type: TABLE; Schema: public
 
 CREATE TABLE public.login_failures (
@@ -2685,7 +3412,9 @@ CREATE TABLE public.tenant_clocks (
     oldest_seq bigint DEFAULT 1 NOT NULL,
     event_count bigint DEFAULT 0 NOT NULL,
     stored_bytes bigint DEFAULT 0 NOT NULL,
-    max_bytes bigint
+    max_bytes bigint,
+    importing text,
+    import_beat timestamp with time zone
 )
 WITH (fillfactor='50');
 
@@ -2834,6 +3563,11 @@ ALTER TABLE ONLY public.idempotency_keys
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites_pkey PRIMARY KEY (tenant_id, invite_id);
 
+-- Name: jobs jobs_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs_pkey PRIMARY KEY (tenant_id, job_id);
+
 -- Name: login_failures login_failures_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.login_failures
@@ -2973,6 +3707,14 @@ CREATE INDEX events__supersedes ON public.events USING btree (tenant_id, superse
 
 CREATE INDEX idempotency_keys__created_at ON public.idempotency_keys USING brin (created_at);
 
+-- Name: jobs__due; Type: INDEX; Schema: public
+
+CREATE INDEX jobs__due ON public.jobs USING btree (due_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+
+-- Name: jobs__finished; Type: INDEX; Schema: public
+
+CREATE INDEX jobs__finished ON public.jobs USING btree (tenant_id, finished_at) WHERE (finished_at IS NOT NULL);
+
 -- Name: login_failures__expires_at; Type: INDEX; Schema: public
 
 CREATE INDEX login_failures__expires_at ON public.login_failures USING btree (expires_at);
@@ -3045,6 +3787,10 @@ CREATE INDEX webhook_deliveries__attempted ON public.webhook_deliveries USING bt
 
 CREATE INDEX webhook_deliveries__open ON public.webhook_deliveries USING btree (tenant_id, webhook_id, state, seq) WHERE (state <> 'delivered'::text);
 
+-- Name: tenant_clocks importing; Type: TRIGGER; Schema: public
+
+CREATE TRIGGER importing BEFORE UPDATE OF last_seq ON public.tenant_clocks FOR EACH ROW WHEN (((old.importing IS NOT NULL) AND (new.importing IS NOT NULL) AND (old.last_seq <> new.last_seq))) EXECUTE FUNCTION public.refuse_while_importing();
+
 -- Name: api_keys api_keys__creator; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -3109,6 +3855,11 @@ ALTER TABLE ONLY public.idempotency_keys
 
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites__creator FOREIGN KEY (tenant_id, created_by) REFERENCES public.users(tenant_id, user_id) ON DELETE CASCADE;
+
+-- Name: jobs jobs__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: memories memories__tenant; Type: FK CONSTRAINT; Schema: public
 
@@ -3244,6 +3995,10 @@ CREATE POLICY eraser_deletes ON public.idempotency_keys FOR DELETE TO agent_memo
 
 CREATE POLICY eraser_deletes ON public.invites FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: jobs eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.jobs FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: memories eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.memories FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -3336,6 +4091,10 @@ CREATE POLICY eraser_finds ON public.idempotency_keys FOR SELECT TO agent_memory
 
 CREATE POLICY eraser_finds ON public.invites FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: jobs eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.jobs FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: memories eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.memories FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -3384,6 +4143,10 @@ CREATE POLICY eraser_finds ON public.webhooks FOR SELECT TO agent_memory_eraser 
 
 CREATE POLICY eraser_of_audit ON public.audit_entries TO agent_memory_audit_eraser USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: tenant_clocks eraser_sees_import; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_sees_import ON public.tenant_clocks FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (importing IS NOT NULL)));
+
 -- Name: events; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.events ENABLE ROW LEVEL SECURITY;
@@ -3396,6 +4159,10 @@ ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.invites ENABLE ROW LEVEL SECURITY;
 
+-- Name: jobs; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.jobs ENABLE ROW LEVEL SECURITY;
+
 -- Name: memories; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
@@ -3407,6 +4174,10 @@ ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 -- Name: overlays; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
+
+-- Name: jobs overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
 
 -- Name: tenant_clocks overseer_reads; Type: POLICY; Schema: public
 
@@ -3500,6 +4271,10 @@ CREATE POLICY tenant_wall ON public.idempotency_keys TO agent_memory_app USING (
 
 CREATE POLICY tenant_wall ON public.invites TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: jobs tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.jobs TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: memories tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.memories TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -3547,6 +4322,62 @@ CREATE POLICY tenant_wall ON public.webhooks TO agent_memory_app USING ((tenant_
 -- Name: tenants; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
+
+-- Name: artifacts undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.artifacts FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: edit_events undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.edit_events FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: edits undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.edits FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: events undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.events FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: memories undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.memories FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: memory_versions undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.memory_versions FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: overlays undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.overlays FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: artifacts undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.artifacts FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: edit_events undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.edit_events FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: edits undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.edits FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: events undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.events FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: memories undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.memories FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: memory_versions undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.memory_versions FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: overlays undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.overlays FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
 -- Name: users; Type: ROW SECURITY; Schema: public
 
@@ -3641,19 +4472,24 @@ GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
 REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
--- Name: TABLE invites; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
-
 -- Name: TABLE artifacts; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
+-- Name: TABLE invites; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
+
+-- Name: FUNCTION list_due_jobs(p_per_tenant integer, p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION list_due_webhooks(p_tenants text[], p_limit integer); Type: ACL; Schema: public
 
@@ -3679,6 +4515,11 @@ GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
 
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO agent_memory_app;
+
+-- Name: FUNCTION undo_rows(p_ms integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.undo_rows(p_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.undo_rows(p_ms integer) TO agent_memory_app;
 
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
@@ -3733,6 +4574,31 @@ GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
+
+-- Name: TABLE jobs; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.jobs TO agent_memory_eraser;
+
+-- Name: COLUMN jobs.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.job_id; Type: ACL; Schema: public
+
+GRANT SELECT(job_id) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.token; Type: ACL; Schema: public
+
+GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
+
+GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
 
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 

@@ -8,11 +8,13 @@ import { type AuditKeys, openAudit, openKeys } from './audit/index.ts';
 import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
 import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import type { Config } from './config.ts';
+import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
 import { editRoutes } from './edits/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
+import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
 import { type OpenApi, openapi } from './http/openapi.ts';
@@ -21,6 +23,7 @@ import { Problem, problemBody } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import { type Gate, send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
+import { jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { memoryRoutes } from './memories/index.ts';
@@ -31,6 +34,11 @@ import { startErasures, tenantRoutes } from './tenants/index.ts';
 import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
+
+const MIB = 1024 * 1024;
+/** An export or import in which nothing moves for so long is cut off. */
+const IDLE_STREAM_MS = 30_000;
+const PARALLEL_EXPORTS = 4;
 
 /** A running daemon. */
 export interface Daemon {
@@ -107,8 +115,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
-  const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, sweepsOf(config), log);
+  const work = startWork(config, database, log);
   const limits = createLimits(config, database.pool, log);
   const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
@@ -141,7 +148,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...healthRoutes(health),
     ...metricsRoutes(metrics),
     ...auth.routes,
-    ...tenantRoutes(auth.forget, erasures.erase),
+    ...tenantRoutes(auth.forget, work.erasures.erase),
     ...eventRoutes(follow, eventLimitsOf(config)),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...memoryRoutes(eventLimitsOf(config)),
@@ -150,11 +157,14 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...webhooks.routes,
+    ...exportRoutes({ ...streamsOf(config, gate), verify: verifyImport, begun: work.lookForJobs }),
+    ...consistencyRoutes(work.jobs),
+    ...jobRoutes,
     ...audit.routes,
   ] as Route<Caller>[];
   const stop = async () => {
     // the audit after everything that has something to say
-    for (const part of [erasures, webhooks, sweeper, audit, limits]) await part.stop();
+    for (const part of [work, webhooks, audit, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
@@ -169,7 +179,25 @@ const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
     ),
 });
 
-const sweepsOf = (config: Config) => [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepCapsules, sweepDeliveries];
+const sweepsOf = (config: Config) => [
+  sweepIdempotency(config.IDEMPOTENCY_TTL),
+  sweepArtifacts,
+  sweepCapsules,
+  sweepDeliveries,
+  sweepJobs,
+  sweepImports,
+];
+
+const streamsOf = (config: Config, { body, identify }: Gate<Caller>) => ({
+  json: body,
+  recheck: identify,
+  // row_to_json writes blanks that the limit did not count
+  maxLine: 3 * config.MAX_EVENT_BYTES + MIB,
+  maxBytes: config.MAX_IMPORT_BYTES,
+  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+  idle_ms: IDLE_STREAM_MS,
+  parallel: PARALLEL_EXPORTS,
+});
 
 const eventLimitsOf = (config: Config) => ({
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
@@ -211,4 +239,19 @@ function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   return readFileSync(file, 'utf8');
+}
+
+/** What goes on beside the requests. */
+function startWork(config: Config, database: Database, log: Logger) {
+  const erasures = startErasures(database.tenants, log);
+  const sweeper = startSweeper(database.tenants, sweepsOf(config), log);
+  const handlers = { ...importJobs, ...consistencyJobs };
+  const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const stop = async () => {
+    await jobs.stop();
+    await erasures.stop();
+    await sweeper.stop();
+  };
+  const lookForJobs = () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed'));
+  return { erasures, jobs, lookForJobs, stop };
 }

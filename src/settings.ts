@@ -206,6 +206,12 @@ export const settings = z.object({
   ),
   MAX_STRING_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'longest string in a JSON request'),
   MAX_ARTIFACT_BYTES: setting(whole(1024, 512 * MIB), String(32 * MIB), 'Limits', 'largest artifact; larger is answered 413'),
+  MAX_IMPORT_BYTES: setting(
+    whole(1024, 1024 * 1024 * MIB * 1024),
+    String(64 * 1024 * MIB),
+    'Limits',
+    'largest export that is taken back in; it is streamed, not held',
+  ),
   MAX_EVENT_BYTES: setting(
     whole(128 * 1024, 64 * MIB),
     String(MIB),
@@ -246,6 +252,13 @@ export const settings = z.object({
     '5000',
     'Webhooks',
     'longest ms before the second attempt; doubled for each further one, at most an hour, of which a random part is waited',
+  ),
+  JOBS_PARALLEL: setting(whole(1, 64), '2', 'Jobs', 'long jobs (erasures, exports) that this daemon runs at once'),
+  JOB_LEASE_MS: setting(
+    whole(500, 600_000),
+    '30000',
+    'Jobs',
+    'ms after which another daemon takes up the job of one that no longer renews it',
   ),
   TOKENIZER: setting(
     z.enum(['o200k_base', 'cl100k_base']),

@@ -43,7 +43,7 @@ async function ask(method: string, { path, query, body, headers: more }: Sent): 
     redirect: 'manual',
   });
   const text = await response.text();
-  const isJson = /json/.test(response.headers.get('content-type') ?? '');
+  const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '');
   if (response.status >= 500) throw new Error(`${response.status} ${text.slice(0, 500)}`);
   assertConforms(
     method,

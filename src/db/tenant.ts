@@ -10,6 +10,8 @@ export interface Tenant {
   call<Row>(text: string, values: unknown[], name?: string): Promise<Row[]>;
   /** A read-only transaction. Everything inside goes through the given `db`: on one connection a second would wait for ever. */
   read<T>(work: (db: Db) => Promise<T>): Promise<T>;
+  /** A read-only transaction in which every statement sees the same moment. Short: its snapshot holds up vacuum. */
+  snapshot<T>(work: (db: Db) => Promise<T>): Promise<T>;
   /** A short transaction. Nothing slow (HTTP, bcrypt, embedding) belongs inside. */
   write<T>(work: (db: Db) => Promise<T>): Promise<T>;
   /** Appends to the log through the tenant's write queue. */
@@ -42,6 +44,8 @@ export function tenantsOf(
     call: <Row>(text: string, values: unknown[], name?: string) =>
       pool.using((client) => dbOf(client, pool.named).rows<Row>(text, values, name)),
     read: (work) => pool.using((client) => inTransaction(pool, client, id, 'begin read only', work)),
+    snapshot: (work) =>
+      pool.using((client) => inTransaction(pool, client, id, 'begin isolation level repeatable read read only', work)),
     write: (work) => pool.using((client) => inTransaction(pool, client, id, 'begin', work)),
     commit: (unit) => commit(id, unit),
     change: async (text, values) => {

@@ -127,6 +127,7 @@ const range = { name: 'Range', in: 'header', description: 'One range of bytes', 
 
 function requestBody(route: Route<never>, ref: Ref): Json {
   if (route.raw) return { requestBody: { description: 'Bytes of any media type', content: { '*/*': {} } } };
+  if (route.reads) return { requestBody: { required: true, content: { [route.reads]: { schema: { type: 'string' } } } } };
   if (!route.body) return {};
   return { requestBody: { required: true, content: { 'application/json': { schema: ref(route.body, 'input') } } } };
 }

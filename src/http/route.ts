@@ -65,6 +65,10 @@ export interface Route<C = unknown> {
   body?: z.ZodType;
   /** `raw`: the body is bytes of any media type, at most this many. */
   raw?: { maxBytes: number };
+  /** The handler reads the body itself, which is of this media type and may be larger than memory. */
+  reads?: string;
+  /** Takes as long as bytes flow, one way or the other: the handler minds idleness, no clock minds the whole. */
+  long?: boolean;
   /** Largest JSON body, where it is not the service's own limit. */
   maxBytes?: number;
   /** A write that honours Idempotency-Key. */

@@ -7,6 +7,7 @@ import { Problem, problemBody, toProblem } from './problem.ts';
 import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
 import { type Act, audited, type Trail, tellRefusal } from './trail.ts';
 import { matchPath, urlOf } from './url.ts';
+import { withinTime } from './within.ts';
 
 // One request from its first byte to its log line. Everything here takes plain node:http objects, so Express and the thin
 // door in front of it serve the same routes by the same code.
@@ -46,7 +47,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
   const act: Act<C> = { route, req, request_id, address: '', caller: null, params: undefined, body: undefined };
   let heldBytes = 0;
   // probes and scrapes must be answered when everything else is shed
-  const streams = route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? '');
+  const streams = route.long === true || (route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? ''));
   const inFlight = streams || route.limit === 'none' ? undefined : gate.inFlight;
   let leave = () => {};
   try {
@@ -62,7 +63,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     const scope = caller && gate.scopeOf(caller);
     if (inFlight && scope) leave = enter(inFlight, scope.tenant);
     const bytes =
-      route.body || route.raw || bringsBody(route, req)
+      route.body || route.raw || (!route.reads && bringsBody(route, req))
         ? await readBody(req, route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes, gate.held, gate.timeoutMs)
         : undefined;
     heldBytes = bytes?.length ?? 0;
@@ -146,6 +147,7 @@ export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, 
 
 export function send(res: ServerResponse, status: number, { status: own, headers, body }: Reply): void {
   if (res.headersSent || res.destroyed) return;
+  if (!res.req.complete) cutLater(res);
   res.statusCode = own ?? status;
   res.setHeader('X-Content-Type-Options', 'nosniff');
   res.setHeader('Cache-Control', 'no-store');
@@ -159,6 +161,19 @@ export function send(res: ServerResponse, status: number, { status: own, headers
   if (!res.hasHeader('Content-Type')) res.setHeader('Content-Type', 'application/json; charset=utf-8');
   res.setHeader('Content-Length', Buffer.byteLength(text));
   res.end(text);
+}
+
+const UNREAD_BODY_MS = 30_000;
+
+/** What is left of a body that nobody reads any more is dropped; it may not take for ever. */
+function cutLater(res: ServerResponse): void {
+  const { req } = res;
+  res.once('finish', () => {
+    if (req.complete) return;
+    req.resume();
+    const cut = setTimeout(() => req.destroy(), UNREAD_BODY_MS).unref();
+    req.once('close', () => clearTimeout(cut));
+  });
 }
 
 /** The one place where an error becomes an answer and a log line; returns its status. */
@@ -233,30 +248,3 @@ function idempotencyOf<C>(
 }
 
 const sha256 = (text: string | Buffer) => hash('sha256', text);
-
-/** Runs the work with a signal that is aborted when the client leaves or the time is up; then the answer is 503. */
-async function withinTime<T>(ms: number, res: ServerResponse, work: (signalOf: () => AbortSignal) => Promise<T>): Promise<T> {
-  // Made when a handler asks for it, which few do: an AbortController and its abort cost a tenth of an append.
-  let abort: AbortController | undefined;
-  const gone = () => abort?.abort();
-  const signalOf = () => {
-    if (!abort) res.once('close', gone);
-    abort ??= new AbortController();
-    return abort.signal;
-  };
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    if (ms === 0) return await work(signalOf);
-    return await new Promise<T>((resolve, reject) => {
-      timer = setTimeout(() => reject(tooLate(ms)), ms);
-      work(signalOf).then(resolve, reject);
-    });
-  } finally {
-    clearTimeout(timer);
-    res.off('close', gone);
-    gone();
-  }
-}
-
-const tooLate = (ms: number) =>
-  new Problem('unavailable', `The request took longer than ${ms} ms.`, { headers: { 'Retry-After': '1' } });

@@ -18,7 +18,8 @@ export class PortInUse extends Error {
 export function createHttpServer(listener: RequestListener): Server {
   const server = createServer(
     {
-      requestTimeout: 60_000,
+      // an import may take hours: `readBody` minds every other body, and `send` what nobody reads
+      requestTimeout: 0,
       headersTimeout: 10_000,
       keepAliveTimeout: 65_000,
       connectionsCheckingInterval: 1000,

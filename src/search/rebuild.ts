@@ -70,9 +70,8 @@ async function readEvents(db: Db, tenant: string, after: number): Promise<Logged
 }
 
 async function chunksOf(tenant: Tenant, event: LoggedEvent) {
-  if (event.sensitivity === 'secret') return [];
-  // what the service itself says in the log is found only where it was written with passages
-  if (event.chunk_count === 0 && event.kind.includes('.')) return [];
+  // what was recorded without any (an uploaded artifact, a secret, what the service itself says) has none
+  if (event.sensitivity === 'secret' || event.chunk_count === 0) return [];
   const fullText = event.artifact_id === null ? undefined : await readText(tenant, event.artifact_id);
   return passagesOf(event, fullText).map((passage, ordinal) => ({ seq: event.seq, ordinal, ...passage }));
 }

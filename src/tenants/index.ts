@@ -1,3 +1,4 @@
 export { type Erasures, eraseNow, startErasures } from './erase.ts';
 export { tenantRoutes } from './routes.ts';
+export { settings as tenantSettings } from './schemas.ts';
 export { closeTenant, listTenants, setQuota, setSuspended } from './sql.ts';

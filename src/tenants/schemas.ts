@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-const settings = z.strictObject({
+export const settings = z.strictObject({
   display_name: z.string().min(1).max(200).optional(),
   contact_email: z.email().max(254).optional(),
   one_doing_per_agent: z.boolean().optional().describe('an agent may have one task in work'),

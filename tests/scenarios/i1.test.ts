@@ -97,6 +97,8 @@ const cases: Record<string, Case> = {
   rotateWebhookSecret: {},
   listWebhookDeliveries: {},
   replayWebhookDelivery: {},
+  listJobs: { ownAnswer: true },
+  readJob: {},
   proposeEdit: {
     body: () => ({ target: theirs.event_id, op: 'retract', reason: 'of mallory', auto_approve: true }),
     citing: () =>
@@ -129,6 +131,15 @@ const cases: Record<string, Case> = {
   approveMemory: {},
   rejectMemory: {},
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
+  exportTenant: { ownAnswer: true },
+  importTenant: {
+    // theirs is not hers: a file that names another tenant's ids brings them into her own, and only into an empty one
+    body: () => '{"type":"header"}\n',
+    headers: { 'content-type': 'application/x-ndjson' },
+    forgedOnly: true,
+  },
+  checkConsistency: { ownAnswer: true },
+  repairConsistency: { ownAnswer: true },
   buildContext: {
     body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
     citing: () => [{ session_id: 's1', channel: 'private', capsules: [theirs.capsule_id] }],
@@ -166,6 +177,7 @@ beforeAll(async () => {
     invite_id: invite.body.invite_id,
     key_id: key.body.key_id,
     session_id: sessions.body.data[0].session_id,
+    job_id: 'job_00000000000000000000000000',
     user_id: bob.user_id,
   };
   expect(Object.entries(theirs).filter(([, id]) => typeof id !== 'string')).toEqual([]);

@@ -46,7 +46,7 @@ export async function send<T>(
     body: body === undefined ? undefined : raw ? (body as string) : JSON.stringify(body),
   });
   const text = await response.text();
-  const isJson = /json/.test(response.headers.get('content-type') ?? '');
+  const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '');
   const answer = { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as T };
   assertConforms(method, path, answer.status, answer.headers, answer.body);
   return answer;

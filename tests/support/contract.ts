@@ -70,7 +70,7 @@ function assertDocumented(
   if (content.length === 0) return;
   const media =
     [mediaType, '*/*'].find((type) => content.includes(type)) ?? fail(`the media type "${mediaType}" is not documented`);
-  if (!media.includes('json')) return;
+  if (!/[/+]json/.test(media)) return;
   const validate = validatorAt(['paths', path, method.toLowerCase(), 'responses', String(status), 'content', media, 'schema']);
   if (!validate(body)) fail(ajv.errorsText(validate.errors));
 }

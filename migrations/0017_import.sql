@@ -1,0 +1,256 @@
+-- Whole tenants out and in: rows as text in pages, the mark of a tenant that is being imported, and the way back.
+-- min_code: 7
+
+-- What an export holds beside the header: the table, the keys it is walked by, which rows belong to a log that ends at $3, and what a row weighs.
+-- Without a bound the rows are those of one snapshot: they change. Columns without a place in the text: the tenant, generated ones, bytes.
+create function portable_parts()
+returns table (part text, place int, relation text, keys text[], bound text, weight text)
+language sql immutable
+begin atomic
+  values
+    ('memory', 1, 'memories', array['memory_id'], null, null),
+    ('edit', 2, 'edits', array['edit_id'], null, null),
+    ('edit_event', 3, 'edit_events', array['seq', 'edit_id'], null, null),
+    ('overlay', 4, 'overlays', array['seq'], null, 'pg_column_size(t.content) + pg_column_size(t.base)'),
+    ('artifact', 5, 'artifacts', array['artifact_id'],
+      'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)', null),
+    ('event', 6, 'events', array['seq'], 't.seq <= $3', 't.byte_count'),
+    ('memory_version', 7, 'memory_versions', array['memory_id', 'version'], 't.seq <= $3', null);
+end;
+
+create function portable_columns(p_relation text) returns table (name text, type text)
+language sql stable
+begin atomic
+  select a.attname::text, format_type(a.atttypid, a.atttypmod)
+  from pg_attribute a
+  where a.attrelid = to_regclass(p_relation) and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attname <> 'tenant_id'
+    and not (a.atttypid = 'bytea'::regtype and a.attstorage = 'e')
+  order by a.attnum;
+end;
+
+-- A page of lines, and the place of the last. It ends at p_limit rows or where they weigh 4 MiB. As one text: a row costs the daemon nothing.
+create function export_page(p_tenant text, p_part text, p_after jsonb, p_upto bigint, p_limit int)
+returns table (lines text, n int, last jsonb)
+language plpgsql
+set timezone = 'UTC' set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_part record;
+  v_keys text;
+  v_columns text;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_part from portable_parts() p where p.part = p_part;
+  v_keys := (select string_agg(format('t.%I', k), ', ') from unnest(v_part.keys) k);
+  v_columns := (select string_agg(format('t.%I', c.name), ', ') from portable_columns(v_part.relation) c);
+  return query execute format($q$
+    select string_agg(%1$L || substr(row_to_json(r)::text, 2), E'\n'), count(*)::int, (array_agg(k.keys))[count(*)]
+    from (
+      select t.*, sum(%2$s) over (order by %3$s rows unbounded preceding) - %2$s as before
+      from (
+        select t.*
+        from %4$I t
+        where t.tenant_id = $1 and ($2 is null or (%3$s) > (%5$s)) and %6$s
+        order by %3$s
+        limit $4
+      ) t
+    ) t
+    cross join lateral (select %7$s) r
+    cross join lateral (select jsonb_build_array(%3$s) as keys) k
+    where t.before < 4194304 $q$,
+    format('{"type":"%s",', p_part), coalesce(v_part.weight, '0::bigint'), v_keys, v_part.relation,
+    (select string_agg(format('($2 ->> %s)::%s', k.ord - 1, c.type), ', ' order by k.ord)
+     from unnest(v_part.keys) with ordinality k (name, ord) join portable_columns(v_part.relation) c on c.name = k.name),
+    coalesce(v_part.bound, 'true'), v_columns)
+  using p_tenant, p_after, p_upto, p_limit;
+end $$;
+
+-- While a tenant is imported its log may not grow: the imported rows bring their seqs. Who imports, and when last heard of.
+alter table tenant_clocks
+  add column importing text,
+  add column import_beat timestamptz;
+
+create function refuse_while_importing() returns trigger
+language plpgsql
+as $$
+begin
+  raise exception 'the tenant is being imported' using errcode = 'AM409';
+end $$;
+create trigger importing before update of last_seq on tenant_clocks
+  for each row when (old.importing is not null and new.importing is not null and old.last_seq <> new.last_seq)
+  execute function refuse_while_importing();
+
+create function is_importing() returns boolean
+language sql stable
+as $$ select exists (select from tenant_clocks c where c.tenant_id = (select current_tenant()) and c.importing is not null) $$;
+
+-- The log is append-only for the serving role; what a broken import left is removed as a deleted tenant's rows are, by the eraser, and only
+-- while the tenant is marked.
+create policy eraser_sees_import on tenant_clocks for select to agent_memory_eraser
+  using (tenant_id = (select current_tenant()) and importing is not null);
+do $$
+declare
+  v_table text;
+begin
+  for v_table in select p.relation from portable_parts() p loop
+    execute format('create policy undo_finds on %I for select to agent_memory_eraser using (tenant_id = (select current_tenant()) and (select is_importing()))', v_table);
+    execute format('create policy undo_deletes on %I for delete to agent_memory_eraser using (tenant_id = (select current_tenant()) and (select is_importing()))', v_table);
+  end loop;
+end $$;
+
+-- Deletes imported rows for at most p_ms and returns whether any are left.
+create function undo_rows(p_ms int) returns boolean
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+  v_end timestamptz := clock_timestamp() + interval '1 millisecond' * p_ms;
+  v_tenant text := current_tenant();
+  v_part record;
+  v_count bigint;
+begin
+  if not is_importing() then
+    return false;
+  end if;
+  for v_part in select * from portable_parts() p order by p.place desc loop
+    loop
+      if clock_timestamp() > v_end then
+        return true;
+      end if;
+      execute format('delete from public.%I where ctid = any (array(select ctid from public.%1$I where tenant_id = $1 limit $2))', v_part.relation)
+      using v_tenant, case v_part.part when 'artifact' then 4 else 500 end;
+      get diagnostics v_count = row_count;
+      exit when v_count = 0;
+    end loop;
+  end loop;
+  return false;
+end $$;
+revoke execute on function undo_rows(int) from public;
+grant execute on function undo_rows(int) to agent_memory_app;
+grant create on schema public to agent_memory_eraser;
+alter function undo_rows(int) owner to agent_memory_eraser;
+revoke create on schema public from agent_memory_eraser;
+
+-- Marks an empty tenant. 'stale': another import was broken off and its rows must be undone first.
+create function begin_import(p_tenant text, p_import text, p_stale_s int)
+returns table (status text, stale text, room bigint)
+language plpgsql
+as $$
+declare
+  v_clock tenant_clocks;
+  v_part record;
+  v_found boolean;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if not found then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  if v_clock.importing is not null then
+    if v_clock.import_beat > clock_timestamp() - interval '1 second' * p_stale_s then
+      raise exception 'the tenant is being imported already' using errcode = 'AM409';
+    end if;
+    return query select 'stale', v_clock.importing, null::bigint;
+    return;
+  end if;
+  v_found := v_clock.last_seq > 0;
+  for v_part in select * from portable_parts() p where p.part <> 'artifact' loop
+    exit when v_found;
+    execute format('select exists (select from %I t where t.tenant_id = $1)', v_part.relation) into v_found using p_tenant;
+  end loop;
+  if v_found then
+    raise exception 'the tenant is not empty' using errcode = 'AM409';
+  end if;
+  update tenant_clocks c set importing = p_import, import_beat = clock_timestamp() where c.tenant_id = p_tenant;
+  return query select 'begun', null::text, v_clock.max_bytes;
+end $$;
+
+-- The clock's lock, held to the end of the transaction, and proof that the import was not given up meanwhile.
+create function beat_import(p_tenant text, p_import text) returns void
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  update tenant_clocks c set import_beat = clock_timestamp() where c.tenant_id = p_tenant and c.importing = p_import;
+  if not found then
+    raise exception 'the import was given up' using errcode = 'AM409';
+  end if;
+end $$;
+
+-- Lines of one part as rows. What an event weighs is measured again: pages end by it.
+create function import_rows(p_tenant text, p_import text, p_part text, p_rows jsonb) returns void
+language plpgsql
+set timezone = 'UTC'
+as $$
+declare
+  v_relation text := (select p.relation from portable_parts() p where p.part = p_part);
+  v_columns text;
+  v_values text;
+begin
+  perform beat_import(p_tenant, p_import);
+  select
+    string_agg(format('%I', c.name), ', '),
+    string_agg(case when c.name <> 'byte_count' or p_part <> 'event' then format('r.%I', c.name)
+      else 'case when abs(r.byte_count - w.bytes) <= 16 then r.byte_count else w.bytes end' end, ', ')
+  into v_columns, v_values
+  from portable_columns(v_relation) c;
+  execute format(
+    'insert into %1$I (tenant_id, %2$s) select $1, %3$s from jsonb_populate_recordset(null::%1$I, $2) r %4$s',
+    v_relation, v_columns, v_values,
+    case when p_part = 'event' then 'cross join lateral (select pg_column_size(r.content) + pg_column_size(r.metadata) as bytes) w' else '' end)
+  using p_tenant, p_rows;
+end $$;
+
+create function import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea) returns void
+language plpgsql
+set timezone = 'UTC'
+as $$
+begin
+  perform beat_import(p_tenant, p_import);
+  insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
+  select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
+  from jsonb_populate_record(null::artifacts, p_row) r;
+end $$;
+
+-- All is there and was found good: from here on the tenant is like any other, but for its passages, which are to be made.
+create function finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb, p_job text, p_by text)
+returns text
+language plpgsql
+as $$
+begin
+  perform beat_import(p_tenant, p_import);
+  if not exists (
+    select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
+    raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
+  end if;
+  update tenants t
+  set language = ('pg_catalog.' || p_language)::regconfig, settings = p_settings, version = t.version + 1
+  where t.tenant_id = p_tenant;
+  insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
+  update tenant_clocks c
+  set
+    importing = null, import_beat = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq,
+    event_count = k.event_count, stored_bytes = k.stored_bytes
+  from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint)
+  where c.tenant_id = p_tenant;
+  return (select j.job_id from start_job(p_tenant, p_job, 'import', '{}', p_by, 1000, null, null) j);
+end $$;
+
+-- One batch of giving up: whether more is to be undone. With p_stale_s only an import that was not heard of for so long.
+create function undo_import(p_tenant text, p_import text, p_ms int, p_stale_s int default null) returns boolean
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c
+  where c.tenant_id = p_tenant and c.importing is not null and (p_import is null or c.importing = p_import)
+    and (p_stale_s is null or c.import_beat < clock_timestamp() - interval '1 second' * p_stale_s)
+  for update;
+  if not found then
+    return false;
+  end if;
+  if undo_rows(p_ms) then
+    return true;
+  end if;
+  update tenant_clocks c set importing = null, import_beat = null where c.tenant_id = p_tenant;
+  return false;
+end $$;

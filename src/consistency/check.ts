@@ -1,0 +1,72 @@
+import type { Tenant } from '../db/tenant.ts';
+import { Problem } from '../http/problem.ts';
+import type { Check, Report } from './schemas.ts';
+import { checkLog, checkMemories, EVENTS_A_STEP, type Finding, measure, readStanding, type Standing } from './sql.ts';
+
+// Looks at everything that is counted or derived, a stretch of the log at a time; the tenant is written to meanwhile.
+
+const SAMPLE = 5;
+/** What is stored is counted in bytes of requests, which rows tell only about. */
+const SLACK = 0.5;
+const SLACK_BYTES = 64 * 1024;
+
+export interface Counted {
+  report: Report;
+  standing: Standing;
+  /** Rows of the log up to the standing's seq, and about their bytes. */
+  events: number;
+  bytes: number;
+}
+
+export async function checkTenant(tenant: Tenant, progress: (done: number) => unknown = () => undefined): Promise<Counted> {
+  const standing = await readStanding(tenant);
+  if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
+  const findings = new Map<string, Finding>();
+  const first = Math.min(standing.oldest_seq, standing.lowest ?? standing.oldest_seq);
+  const last = Math.max(standing.last_seq, standing.highest ?? 0);
+  let bytes = standing.artifact_bytes;
+  for (let from = first; from <= last; from += EVENTS_A_STEP) {
+    const to = Math.min(last, from + EVENTS_A_STEP - 1);
+    for (const finding of await checkLog(tenant, from, to)) add(findings, finding);
+    bytes += await measure(tenant, from, to);
+    await progress(to);
+  }
+  for await (const finding of checkMemories(tenant)) add(findings, finding);
+  const seq = findings.get('seq');
+  const events = seq ? seq.checked - seq.wrong : 0;
+  for (const finding of clockFindings(standing, events, bytes)) add(findings, finding);
+  const checks = [...findings.values()].map(toCheck).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const report = { ok: checks.every(({ ok }) => ok), as_of_seq: standing.last_seq, rebuilding: standing.rebuilding, checks };
+  return { report, standing, events, bytes };
+}
+
+function add(findings: Map<string, Finding>, { name, checked, wrong, sample }: Finding): void {
+  const before = findings.get(name) ?? { name, checked: 0, wrong: 0, sample: [] };
+  findings.set(name, {
+    name,
+    checked: before.checked + checked,
+    wrong: before.wrong + wrong,
+    sample: [...before.sample, ...sample].slice(0, SAMPLE),
+  });
+}
+
+function clockFindings(standing: Standing, events: number, bytes: number): Finding[] {
+  const { last_seq, oldest_seq, event_count, stored_bytes, highest, lowest, unlinked } = standing;
+  const isAbout = Math.abs(stored_bytes - bytes) <= bytes * SLACK + SLACK_BYTES;
+  return [
+    one('last_seq', highest === null || highest <= last_seq, { expected: highest, found: last_seq }),
+    one('oldest_seq', lowest === null || lowest >= oldest_seq, { expected: lowest, found: oldest_seq }),
+    one('event_count', event_count === events, { expected: events, found: event_count }),
+    one('stored_bytes', isAbout, { about: bytes, found: stored_bytes }),
+    one('unlinked_artifacts', unlinked === 0, { found: unlinked }),
+  ];
+}
+
+const one = (name: string, right: boolean, what: unknown): Finding => ({
+  name,
+  checked: 1,
+  wrong: right ? 0 : 1,
+  sample: right ? [] : [what],
+});
+
+const toCheck = ({ name, checked, wrong, sample }: Finding): Check => ({ name, ok: wrong === 0, checked, wrong, sample });

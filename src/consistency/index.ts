@@ -1,0 +1,2 @@
+export { consistencyJobs, consistencyRoutes } from './routes.ts';
+export { verifyImport } from './verify.ts';

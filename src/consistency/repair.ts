@@ -1,0 +1,40 @@
+import type { Tenant } from '../db/tenant.ts';
+import { rebuildTenant } from '../search/index.ts';
+import { type Counted, checkTenant } from './check.ts';
+import { EVENTS_A_STEP, repairClock, repairLog, repairMemories } from './sql.ts';
+
+// Makes again what can be derived, and says what cannot: the log itself, and what only it knew.
+
+const clockChecks = ['last_seq', 'oldest_seq', 'event_count', 'stored_bytes'];
+const passageChecks = ['passages', 'passage_scopes'];
+const stretchChecks = ['passage_ends', 'artifacts'];
+
+export interface Repaired extends Record<string, unknown> {
+  /** What was wrong and is right now. */
+  repaired: string[];
+  /** What is wrong still: it cannot be derived from anything. */
+  remaining: string[];
+  report: Counted['report'];
+}
+
+export async function repairTenant(tenant: Tenant, progress: (done: number) => unknown = () => undefined): Promise<Repaired> {
+  const before = await checkTenant(tenant, progress);
+  const wrong = new Set(before.report.checks.filter(({ ok }) => !ok).map(({ name }) => name));
+  if (wrong.has('memories')) await repairMemories(tenant);
+  const rebuilt = passageChecks.some((name) => wrong.has(name)) || before.standing.rebuilding;
+  if (rebuilt) await rebuildTenant(tenant, progress);
+  if (rebuilt || [...stretchChecks, 'memories'].some((name) => wrong.has(name))) await repairStretches(tenant, before, progress);
+  const counted = rebuilt ? await checkTenant(tenant, progress) : before;
+  if (clockChecks.some((name) => wrong.has(name)))
+    await repairClock(tenant, Math.max(counted.standing.last_seq, counted.standing.highest ?? 0), counted.events, counted.bytes);
+  const { report } = await checkTenant(tenant, progress);
+  const remaining = report.checks.filter(({ ok }) => !ok).map(({ name }) => name);
+  return { repaired: [...wrong].filter((name) => !remaining.includes(name)).sort(), remaining, report };
+}
+
+async function repairStretches(tenant: Tenant, { standing }: Counted, progress: (done: number) => unknown): Promise<void> {
+  for (let from = standing.oldest_seq; from <= standing.last_seq; from += EVENTS_A_STEP) {
+    await repairLog(tenant, from, Math.min(standing.last_seq, from + EVENTS_A_STEP - 1));
+    await progress(from);
+  }
+}

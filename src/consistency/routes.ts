@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { route } from '../auth/index.ts';
+import { Problem } from '../http/problem.ts';
+import { accepted, type Handlers, type Jobs, started } from '../jobs/index.ts';
+import { checkTenant } from './check.ts';
+import { repairTenant } from './repair.ts';
+import { report } from './schemas.ts';
+import { findOpenJob, readStanding } from './sql.ts';
+
+const tagged = { tag: 'Consistency', limit: 'v1', access: 'admin' } as const;
+
+/** Up to so many events a check is an answer; beyond, a job. */
+const AT_ONCE = 20_000;
+
+export const consistencyJobs: Handlers = {
+  consistency: async ({ tenant, report }) => ({ ...(await checkTenant(tenant, (done) => report(done))).report }),
+  repair: ({ tenant, report }) => repairTenant(tenant, (done) => report(done)),
+};
+
+export const consistencyRoutes = (jobs: Jobs) => [
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/consistency',
+    operation: 'checkConsistency',
+    summary: 'Recompute what is counted or derived and say where it differs; of a large tenant, as a job',
+    query: z.strictObject({}),
+    success: { status: 200, description: 'What was compared', schema: report },
+    also: [{ status: 202, description: 'The tenant is large: the report will be the result of the job', schema: started }],
+    problems: ['not-found', 'conflict'],
+    handle: async ({ caller: { tenant, principal } }) => {
+      const standing = await readStanding(tenant);
+      if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
+      if (standing.last_seq - standing.oldest_seq < AT_ONCE) return { body: (await checkTenant(tenant)).report };
+      const job_id =
+        (await findOpenJob(tenant, 'consistency')) ?? (await jobs.start(tenant, 'consistency', {}, principal.id)).job_id;
+      return { status: 202, ...accepted(job_id, false) };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/consistency/repair',
+    operation: 'repairConsistency',
+    audit: 'consistency.repair_begun',
+    summary: 'Make again what is derived and wrong, as a job; its result says what could not be repaired',
+    idempotent: true,
+    query: z.strictObject({}),
+    success: { status: 202, description: 'The job has begun', schema: started },
+    problems: ['conflict', 'not-found'],
+    handle: async ({ caller: { tenant, principal }, idempotency }) => {
+      const { job_id, replay } = await jobs.start(tenant, 'repair', {}, principal.id, idempotency);
+      return accepted(job_id, replay);
+    },
+  }),
+];

@@ -1,0 +1,88 @@
+import type { Tenant } from '../db/tenant.ts';
+
+export interface Finding {
+  name: string;
+  checked: number;
+  wrong: number;
+  sample: unknown[];
+}
+
+/** Each statement looks at so much, so that none comes near its time limit. */
+export const EVENTS_A_STEP = 5_000;
+const MEMORIES_A_STEP = 2_000;
+
+export interface Standing {
+  last_seq: number;
+  oldest_seq: number;
+  event_count: number;
+  stored_bytes: number;
+  highest: number | null;
+  lowest: number | null;
+  artifact_bytes: number;
+  unlinked: number;
+  rebuilding: boolean;
+}
+
+export async function readStanding(tenant: Tenant): Promise<Standing | undefined> {
+  const [row] = await tenant.call<Standing>('select * from read_standing($1)', [tenant.id]);
+  return row;
+}
+
+export const checkLog = (tenant: Tenant, from: number, to: number): Promise<Finding[]> =>
+  tenant.call('select name, checked, wrong, sample from check_log($1, $2, $3)', [tenant.id, from, to]);
+
+export async function measure(tenant: Tenant, from: number, to: number): Promise<number> {
+  const [row] = await tenant.call<{ bytes: number }>('select measure($1, $2, $3) as bytes', [tenant.id, from, to]);
+  return row!.bytes;
+}
+
+interface Page extends Omit<Finding, 'name'> {
+  /** Where the next one begins. */
+  last: string | null;
+}
+
+/** Page by page. */
+export async function* checkMemories(tenant: Tenant): AsyncGenerator<Finding> {
+  for (let after: string | null = ''; after !== null; ) {
+    const pages: Page[] = await tenant.call<Page>('select checked, wrong, sample, last from check_memories($1, $2, $3)', [
+      tenant.id,
+      after,
+      MEMORIES_A_STEP,
+    ]);
+    const { last, ...finding }: Page = pages[0]!;
+    yield { name: 'memories', ...finding };
+    after = last;
+  }
+}
+
+export async function repairLog(tenant: Tenant, from: number, to: number): Promise<number> {
+  const [row] = await tenant.call<{ n: number }>('select repair_log($1, $2, $3) as n', [tenant.id, from, to]);
+  return row!.n;
+}
+
+export async function repairMemories(tenant: Tenant): Promise<number> {
+  let changed = 0;
+  for (let after: string | null = ''; after !== null; ) {
+    const [page]: { changed: number; last: string | null }[] = await tenant.call(
+      'select changed, last from repair_memories($1, $2, $3)',
+      [tenant.id, after, MEMORIES_A_STEP],
+    );
+    changed += page!.changed;
+    after = page!.last;
+  }
+  return changed;
+}
+
+export const repairClock = (tenant: Tenant, upto: number, count: number, bytes: number): Promise<unknown> =>
+  tenant.call('select repair_clock($1, $2, $3, $4)', [tenant.id, upto, count, bytes]);
+
+/** Of this kind, queued or running. */
+export async function findOpenJob(tenant: Tenant, kind: string): Promise<string | undefined> {
+  const row = await tenant.read((db) =>
+    db.row<{ job_id: string }>(
+      `select job_id from jobs where tenant_id = $1 and kind = $2 and finished_at is null order by job_id limit 1`,
+      [tenant.id, kind],
+    ),
+  );
+  return row?.job_id;
+}

@@ -1,0 +1,2 @@
+export { importJobs, sweepImports } from './import.ts';
+export { exportRoutes } from './routes.ts';

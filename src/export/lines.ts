@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Problem } from '../http/problem.ts';
+
+// A body of lines, as it comes: nothing of it is held but the line that is being read.
+
+const NEWLINE = 0x0a;
+
+export interface LineLimits {
+  /** Of one line. */
+  maxLine: number;
+  /** Of the whole. */
+  maxBytes: number;
+  /** So long nothing may come. */
+  idle_ms: number;
+}
+
+export interface Line {
+  /** From 1. */
+  number: number;
+  bytes: Buffer;
+  /** Hex SHA-256 of all lines before this one. */
+  before: string | undefined;
+}
+
+/** `wantsDigest` says of which lines the hash of what came before is asked. The last line needs its end like every other. */
+export async function* linesOf(
+  req: IncomingMessage,
+  limits: LineLimits,
+  wantsDigest: (bytes: Buffer) => boolean,
+): AsyncGenerator<Line> {
+  const hash = createHash('sha256');
+  let number = 0;
+  let total = 0;
+  let rest: Buffer[] = [];
+  let held = 0;
+  for await (const part of partsOf(req, limits.idle_ms)) {
+    total += part.length;
+    if (total > limits.maxBytes) throw new Problem('too-large', `The body is larger than ${limits.maxBytes} bytes.`);
+    let from = 0;
+    for (let at = part.indexOf(NEWLINE); at >= 0; at = part.indexOf(NEWLINE, from)) {
+      const tail = part.subarray(from, at);
+      const bytes = rest.length > 0 ? Buffer.concat([...rest, tail]) : tail;
+      if (bytes.length > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
+      number += 1;
+      yield { number, bytes, before: wantsDigest(bytes) ? hash.copy().digest('hex') : undefined };
+      hash.update(bytes).update('\n');
+      rest = [];
+      held = 0;
+      from = at + 1;
+    }
+    if (from === part.length) continue;
+    rest.push(part.subarray(from));
+    held += part.length - from;
+    if (held > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
+  }
+  if (held > 0) throw faulty(number + 1, 'the line has no end: the file is cut off');
+}
+
+async function* partsOf(req: IncomingMessage, idle_ms: number): AsyncGenerator<Buffer> {
+  const parts = req.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  try {
+    for (;;) {
+      const waiting = new AbortController();
+      const idle = sleep(idle_ms, 'idle' as const, { ref: false, signal: waiting.signal }).catch(() => 'idle' as const);
+      const next = await Promise.race([parts.next(), idle]);
+      waiting.abort();
+      if (next === 'idle') throw new Problem('timeout', `Nothing came for ${idle_ms} ms.`, { headers: { Connection: 'close' } });
+      if (next.done) return;
+      yield next.value;
+    }
+  } catch (cause) {
+    if (cause instanceof Problem) throw cause;
+    throw new Problem('malformed-request', 'The body ended too early.', { cause });
+  } finally {
+    // lets go of the body, so that what is left of it can be dropped
+    void parts.return?.().then(undefined, () => undefined);
+  }
+}
+
+const tooLong = (number: number, max: number) =>
+  new Problem('too-large', `Line ${number} is longer than ${max} bytes.`, {
+    errors: [{ pointer: `#/${number - 1}`, detail: `longer than ${max} bytes` }],
+  });
+
+/** What is wrong with a line; pointers see the file as an array of its lines. */
+export const faulty = (number: number, detail: string, inside = ''): Problem =>
+  new Problem('validation', `Line ${number}: ${detail}`, { errors: [{ pointer: `#/${number - 1}${inside}`, detail }] });

@@ -1,0 +1,124 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { z } from 'zod';
+import { type Caller, isAdmin, route, sightById } from '../auth/index.ts';
+import type { Tenant } from '../db/tenant.ts';
+import { Problem } from '../http/problem.ts';
+import { STREAMED } from '../http/route.ts';
+import { accepted } from '../jobs/index.ts';
+import { importTenant } from './import.ts';
+import { type LineLimits, linesOf } from './lines.ts';
+import { openOutput, ReaderGone } from './output.ts';
+import { writePartial } from './partial.ts';
+import { imported } from './schemas.ts';
+import type { TakeSettings } from './take.ts';
+import { takeViews, writeWhole } from './whole.ts';
+
+const MEDIA_TYPE = 'application/x-ndjson';
+const tagged = { tag: 'Export', limit: 'v1', long: true } as const;
+const RECHECK_MS = 30_000;
+
+export interface ExportNeeds extends TakeSettings, LineLimits {
+  /** Exports and imports at once on this daemon; of one tenant there is one. */
+  parallel: number;
+  /** Authenticates the request anew; rejects when its credential is no longer good. */
+  recheck(req: IncomingMessage): Promise<Caller>;
+  /** There is a new job. */
+  begun(): void;
+  /** Throws where what was taken does not hang together. */
+  verify(tenant: Tenant, first: number, last: number): Promise<void>;
+}
+
+export function exportRoutes(needs: ExportNeeds) {
+  const once = atOnce(needs.parallel);
+  return [
+    route({
+      ...tagged,
+      method: 'GET',
+      path: '/v1/export',
+      operation: 'exportTenant',
+      audit: 'tenant.exported',
+      summary: 'Read the whole tenant as lines of JSON; a member reads what it may see of the log',
+      access: 'read',
+      query: z.strictObject({}),
+      success: { status: 200, description: 'A line for each row, the last one of type `end`', mediaType: MEDIA_TYPE },
+      problems: ['not-found'],
+      handle: ({ caller, req, res }) => once(caller.tenant.id, () => write(needs, caller, req, res)),
+    }),
+    route({
+      ...tagged,
+      method: 'POST',
+      path: '/v1/import',
+      operation: 'importTenant',
+      audit: 'tenant.imported',
+      summary: 'Bring an export into this tenant, which must be empty',
+      access: 'admin',
+      reads: MEDIA_TYPE,
+      query: z.strictObject({}),
+      success: { status: 202, description: 'All is there; a job makes the passages that searches need', schema: imported },
+      problems: ['validation', 'conflict', 'too-large', 'quota-exceeded', 'malformed-request', 'timeout', 'not-found'],
+      handle: ({ caller: { tenant, principal }, req }) =>
+        once(tenant.id, async () => {
+          assertLines(req);
+          const lines = linesOf(req, needs, (bytes) => bytes.length < 4096 && bytes.includes('"end"'));
+          const outcome = await importTenant(tenant, lines, needs, needs.verify, principal.id);
+          needs.begun();
+          return { body: outcome, headers: accepted(outcome.job_id, false).headers };
+        }),
+    }),
+  ];
+}
+
+/** One of a tenant at a time, and so many on a daemon: each holds memory as long as its client takes. */
+function atOnce(parallel: number) {
+  const running = new Set<string>();
+  return async <T>(tenant_id: string, work: () => Promise<T>): Promise<T> => {
+    if (running.has(tenant_id) || running.size >= parallel)
+      throw new Problem('rate-limited', 'Another export or import is running.', { headers: { 'Retry-After': '10' } });
+    running.add(tenant_id);
+    try {
+      return await work();
+    } finally {
+      running.delete(tenant_id);
+    }
+  };
+}
+
+function assertLines(req: IncomingMessage): void {
+  if (!/^application\/x-ndjson\s*(?:;|$)/i.test(req.headers['content-type'] ?? ''))
+    throw new Problem('unsupported-media-type', `The body must be ${MEDIA_TYPE}.`);
+  if ((req.headers['content-encoding'] ?? 'identity') !== 'identity')
+    throw new Problem('unsupported-media-type', 'Compressed bodies are not taken.');
+}
+
+async function write(needs: ExportNeeds, caller: Caller, req: IncomingMessage, res: ServerResponse): Promise<typeof STREAMED> {
+  const whole = isAdmin(caller.principal);
+  const sight = sightById(caller.principal);
+  const start = whole ? await takeViews(caller.tenant) : undefined;
+  const out = openOutput(res, needs.idle_ms);
+  let checked = Date.now();
+  const alive = async () => {
+    if (Date.now() - checked < RECHECK_MS) return;
+    const { principal } = await needs.recheck(req);
+    if (JSON.stringify([isAdmin(principal), sightById(principal)]) !== JSON.stringify([whole, sight]))
+      throw new Problem('forbidden', 'The credential changed.');
+    checked = Date.now();
+  };
+  try {
+    res.writeHead(200, {
+      'Content-Type': MEDIA_TYPE,
+      'Cache-Control': 'no-store, no-transform',
+      'X-Accel-Buffering': 'no',
+      'X-Content-Type-Options': 'nosniff',
+      'Content-Disposition': `attachment; filename="${caller.tenant.id}.ndjson"`,
+    });
+    if (start) await writeWhole(caller.tenant, start, out, alive);
+    else await writePartial(caller.tenant, sight, out, alive);
+    res.end();
+  } catch (error) {
+    if (!(error instanceof ReaderGone)) throw error;
+    res.destroy();
+  } finally {
+    await start?.spool.close();
+  }
+  return STREAMED;
+}

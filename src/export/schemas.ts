@@ -1,0 +1,203 @@
+import { z } from 'zod';
+import { channels } from '../auth/index.ts';
+import { time } from '../http/time.ts';
+import { tenantSettings } from '../tenants/index.ts';
+import type { Part } from './sql.ts';
+import { FORMAT_VERSION } from './whole.ts';
+
+// The lines of an export, as an import takes them. A file is trusted as little as any other request: what is not here is refused.
+
+const name = z.string().min(1).max(255);
+const names = z.array(name).max(256);
+const idOf = (prefix: string) => z.string().regex(new RegExp(`^${prefix}_[0-9a-zA-Z]{1,64}$`), `an id of this kind: ${prefix}_…`);
+const seq = z.int().min(1).max(1e15);
+const count = z.int().min(0).max(1e15);
+const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
+const channel = z.enum(channels);
+const bytea = z.string().regex(/^\\x(?:[0-9a-f]{2})*$/, 'bytes as PostgreSQL writes them');
+const object = z.record(z.string(), z.unknown());
+const scope = z.enum(['policy', 'project', 'user', 'session', 'global']);
+const status = z.enum(['active', 'proposed', 'rejected', 'superseded', 'deleted', 'expired']);
+
+export const header = z.strictObject({
+  type: z.literal('header'),
+  format: z.literal('agent-memory'),
+  format_version: z.literal(FORMAT_VERSION),
+  tenant_id: name,
+  created_at: time,
+  partial: z.literal(false, 'an export of what one member may see cannot be imported'),
+  as_of_seq: count,
+  oldest_seq: seq,
+  stored_bytes: count,
+  counts: z.record(z.string().max(64), count),
+});
+export type Header = z.output<typeof header>;
+
+export const tenantLine = z.strictObject({
+  type: z.literal('tenant'),
+  language: z.string().regex(/^[a-z_]{1,63}$/),
+  settings: tenantSettings,
+});
+export type TenantLine = z.output<typeof tenantLine>;
+
+const event = z.strictObject({
+  type: z.literal('event'),
+  seq,
+  event_id: idOf('evt'),
+  session_id: name,
+  channel,
+  actor_type: z.enum(['human', 'agent', 'tool']),
+  actor_id: name,
+  kind: z.string().regex(/^[a-z][a-z_.]{0,63}$/),
+  content: object,
+  user_id: name,
+  agent_id: name.nullable(),
+  project_id: name.nullable(),
+  sensitivity,
+  tags: names,
+  refs: names,
+  metadata: object,
+  artifact_id: idOf('art').nullable(),
+  chunk_count: z.int().min(0).max(32_767),
+  byte_count: z.int().min(0),
+  occurred_at: time,
+  created_at: time,
+});
+
+const artifact = z.strictObject({
+  type: z.literal('artifact'),
+  artifact_id: idOf('art'),
+  event_id: idOf('evt'),
+  media_type: z.string().max(255),
+  byte_count: z.int().min(0),
+  sha256: bytea,
+  channel,
+  sensitivity,
+  user_id: name,
+  created_at: time,
+});
+export type ArtifactLine = z.output<typeof artifact>;
+
+export const piece = z.strictObject({
+  type: z.literal('piece'),
+  artifact_id: idOf('art'),
+  at: z.int().min(0),
+  base64: z.base64().max(128 * 1024),
+});
+
+const memory = z.strictObject({
+  type: z.literal('memory'),
+  memory_id: idOf('mem'),
+  kind: z.enum(['decision', 'task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff']),
+  scope,
+  scope_id: name.nullable(),
+  status,
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
+  content_seq: seq,
+  last_seq: seq,
+  user_id: name,
+  agent_id: name.nullable(),
+  session_id: name.nullable(),
+  project_id: name.nullable(),
+  channel,
+  sensitivity,
+  text_hash: bytea.length(66),
+  importance: z.number().min(0).max(1),
+  pinned: z.boolean(),
+  tags: names,
+  valid_from: time.nullable(),
+  valid_to: time.nullable(),
+  expires_at: time.nullable(),
+  superseded_by: idOf('mem').nullable(),
+  task_status: z.enum(['open', 'doing', 'blocked', 'done']).nullable(),
+  doing_agent: name.nullable(),
+  marks: z.array(z.string().max(64)).max(16),
+  created_at: time,
+  updated_at: time,
+});
+
+const memoryVersion = z.strictObject({
+  type: z.literal('memory_version'),
+  memory_id: idOf('mem'),
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
+  seq,
+  content_seq: seq,
+  status,
+});
+
+const edit = z.strictObject({
+  type: z.literal('edit'),
+  edit_id: idOf('edt'),
+  status: z.enum(['pending', 'approved', 'rejected', 'reverted']),
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
+  target: name,
+  seq,
+  event_id: idOf('evt'),
+  ordinal: z.int().min(0).max(32_767).nullable(),
+  memory_id: idOf('mem').nullable(),
+  op: z.enum(['retract', 'amend', 'quarantine', 'attenuate', 'block']),
+  reason: z.string().max(10_000),
+  patch: object,
+  passages: z.array(object).max(10_000).nullable(),
+  session_id: name,
+  channel,
+  user_id: name,
+  agent_id: name.nullable(),
+  project_id: name.nullable(),
+  sensitivity,
+  proposed_by: object,
+  principal: name,
+  decided_by: object.nullable(),
+  proposed_seq: seq,
+  approved_seq: seq.nullable(),
+  last_seq: seq,
+  created_at: time,
+  updated_at: time,
+});
+
+const editEvent = z.strictObject({ type: z.literal('edit_event'), seq, edit_id: idOf('edt') });
+
+const overlay = z.strictObject({
+  type: z.literal('overlay'),
+  seq,
+  content: object.nullable(),
+  blocked_in: z.array(channel).max(4).nullable(),
+  chunk_count: z.int().min(0).max(32_767),
+  weight: z.number().min(0).max(1).nullable(),
+  edit_ids: z.array(idOf('edt')).max(1000),
+  base: z.array(object).max(10_000),
+});
+
+export const end = z.strictObject({
+  type: z.literal('end'),
+  counts: z.record(z.string().max(64), count),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+/** A line for each row of a part. */
+export const rows: Record<Part, z.ZodType<{ type: string }>> = {
+  memory,
+  edit,
+  edit_event: editEvent,
+  overlay,
+  artifact,
+  event,
+  memory_version: memoryVersion,
+};
+
+export const imported = z
+  .object({
+    job_id: z.string().describe('makes the searchable passages; answers say `partial_index` until it is done'),
+    as_of_seq: z.int(),
+    counts: z.record(z.string(), z.int()).describe('lines of each type'),
+  })
+  .meta({ id: 'Imported' });

@@ -1,0 +1,55 @@
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+// Pages that are read within one snapshot, kept until the client takes them: a slow reader must not hold a snapshot of the database
+// open. What is more than a little goes to a file without a name, which is gone with its process.
+
+const IN_MEMORY_BYTES = 8 * 1024 * 1024;
+const READ_BYTES = 1024 * 1024;
+
+export interface Spool {
+  add(page: string): Promise<void>;
+  /** What was added, in order; once. */
+  read(): AsyncGenerator<Buffer>;
+  close(): Promise<void>;
+}
+
+export function openSpool(inMemory = IN_MEMORY_BYTES): Spool {
+  let pages: Buffer[] = [];
+  let held = 0;
+  let file: FileHandle | undefined;
+
+  async function toFile(): Promise<void> {
+    if (!file) {
+      const name = join(tmpdir(), `agent-memory-${randomUUID()}`);
+      file = await open(name, 'wx+', 0o600);
+      await unlink(name);
+    }
+    for (const page of pages) await file.write(page);
+    pages = [];
+    held = 0;
+  }
+
+  async function* read(): AsyncGenerator<Buffer> {
+    for (let at = 0; file; ) {
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, at);
+      if (bytesRead === 0) break;
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+    yield* pages;
+  }
+
+  return {
+    add: async (page) => {
+      const bytes = Buffer.from(page);
+      pages.push(bytes);
+      held += bytes.length;
+      if (held > inMemory) await toFile();
+    },
+    read,
+    close: async () => file?.close(),
+  };
+}

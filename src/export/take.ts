@@ -1,0 +1,206 @@
+import { createHash } from 'node:crypto';
+import type { z } from 'zod';
+import type { Tenant } from '../db/tenant.ts';
+import { type JsonLimits, parseJson } from '../http/json.ts';
+import { Problem } from '../http/problem.ts';
+import { type Batch, openBatch } from './batch.ts';
+import { faulty, type Line } from './lines.ts';
+import { type ArtifactLine, end, type Header, header, piece, rows, type TenantLine, tenantLine } from './schemas.ts';
+import { insertArtifact, type Part, record, views } from './sql.ts';
+
+// Takes the lines of an export into a tenant that is marked for it. Nothing is believed: each value by its schema, the order, that
+// seq is dense, the counts and the hash at the end.
+
+export interface TakeSettings {
+  json: JsonLimits;
+  maxArtifactBytes: number;
+  /** Why a row may not be kept here, where the tenant's policy says so. */
+  screen?: (row: Record<string, unknown>) => string | undefined;
+}
+
+export interface Taken {
+  header: Header;
+  tenant: TenantLine;
+  counts: Record<string, number>;
+  /** Of the first event; without one, where the log would begin. */
+  oldest_seq: number;
+  event_count: number;
+  /** About what the rows take, as appends count it: text and passages. */
+  bytes: number;
+}
+
+/** In this order and no other; pieces follow their artifact. */
+const places = ['header', 'tenant', ...views, ...record, 'end'];
+
+interface Going {
+  batch: Batch;
+  place: number;
+  counts: Record<string, number>;
+  header?: Header;
+  tenant?: TenantLine;
+  artifact?: { line: ArtifactLine; text: string; pieces: Buffer[]; got: number };
+  firstSeq?: number;
+  lastSeq?: number;
+  bytes: number;
+  ended: boolean;
+}
+
+/** `room`: how many bytes the tenant may store; null: no bound. */
+export async function takeLines(
+  tenant: Tenant,
+  import_id: string,
+  room: number | null,
+  lines: AsyncIterable<Line>,
+  settings: TakeSettings,
+): Promise<Taken> {
+  const at: Going = { batch: openBatch(tenant, import_id), place: -1, counts: {}, bytes: 0, ended: false };
+  let number = 0;
+  for await (const line of lines) {
+    number = line.number;
+    await takeLine(tenant, import_id, at, line, settings);
+    if (room !== null && at.bytes > room) throw new Problem('quota-exceeded', 'The tenant may not store so many bytes.');
+  }
+  if (!at.header || !at.tenant || !at.ended) throw faulty(number + 1, 'the file has no end: it is cut off');
+  return {
+    header: at.header,
+    tenant: at.tenant,
+    counts: at.counts,
+    oldest_seq: at.firstSeq ?? at.header.oldest_seq,
+    event_count: at.counts.event ?? 0,
+    bytes: at.bytes,
+  };
+}
+
+async function takeLine(tenant: Tenant, import_id: string, at: Going, line: Line, settings: TakeSettings): Promise<void> {
+  const { number } = line;
+  if (at.ended) throw faulty(number, 'there is something after the end');
+  const value = read(line, settings.json);
+  const { type } = value;
+  if (typeof type !== 'string') throw faulty(number, 'a line has a type', '/type');
+  if (at.artifact && type !== 'piece') throw faulty(number, 'the bytes of the artifact before are not all there');
+  if (type !== 'progress' && type !== 'piece') step(at, number, type);
+  if (type === 'header') at.header = parse(header, value, number);
+  else if (type === 'tenant') at.tenant = parse(tenantLine, value, number);
+  else if (type === 'end') await takeEnd(at, line, value);
+  else if (type === 'piece') await takePiece(tenant, import_id, at, number, parse(piece, value, number));
+  else if (Object.hasOwn(rows, type))
+    await takeRow(tenant, import_id, at, line, parse(rows[type as Part], value, number), settings);
+  if (!['header', 'progress', 'end'].includes(type)) at.counts[type] = (at.counts[type] ?? 0) + 1;
+}
+
+function read({ bytes, number }: Line, limits: JsonLimits): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = parseJson(bytes, limits);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    const first = error.errors?.[0];
+    throw faulty(number, first?.detail ?? error.message, first?.pointer?.slice(1) ?? '');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw faulty(number, 'not an object');
+  return value as Record<string, unknown>;
+}
+
+function parse<T extends z.ZodType>(schema: T, value: unknown, number: number): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0]!] : issue.path;
+  const detail = issue.code === 'unrecognized_keys' ? 'a field that is not known here' : issue.message;
+  throw faulty(number, detail, path.map((part) => `/${String(part).slice(0, 200)}`).join(''));
+}
+
+/** Each type at its place in the file; the header and the tenant once. */
+function step(at: Going, number: number, type: string): void {
+  const place = places.indexOf(type);
+  if (place < 0) throw faulty(number, 'a type of line that is not known here', '/type');
+  const next = place === at.place + 1;
+  // the header, then the tenant, each once
+  if (place < at.place || (!next && (place <= 1 || at.place < 1)))
+    throw faulty(number, `a line of type ${type} may not stand here`, '/type');
+  at.place = place;
+}
+
+async function takeRow(
+  tenant: Tenant,
+  import_id: string,
+  at: Going,
+  line: Line,
+  row: Record<string, unknown>,
+  settings: TakeSettings,
+): Promise<void> {
+  const { number } = line;
+  const reason = settings.screen?.(row);
+  if (reason) throw faulty(number, reason);
+  const last = at.header!.as_of_seq;
+  for (const field of ['seq', 'content_seq', 'last_seq', 'proposed_seq', 'approved_seq'])
+    if (typeof row[field] === 'number' && row[field] > last) throw faulty(number, `a seq beyond ${last}`, `/${field}`);
+  if (row.type === 'artifact') return takeArtifact(tenant, import_id, at, line, row as unknown as ArtifactLine, settings);
+  if (row.type === 'event') {
+    const seq = row.seq as number;
+    if (at.lastSeq === undefined ? seq < at.header!.oldest_seq : seq !== at.lastSeq + 1)
+      throw faulty(number, `seq ${seq} does not follow ${at.lastSeq ?? at.header!.oldest_seq - 1}`, '/seq');
+    at.firstSeq ??= seq;
+    at.lastSeq = seq;
+    at.bytes += 2 * line.bytes.length;
+  }
+  await at.batch.add(row.type as Part, number, line.bytes);
+}
+
+async function takeArtifact(
+  tenant: Tenant,
+  import_id: string,
+  at: Going,
+  { number, bytes }: Line,
+  line: ArtifactLine,
+  { maxArtifactBytes }: TakeSettings,
+): Promise<void> {
+  if (line.byte_count > maxArtifactBytes)
+    throw faulty(number, `an artifact of more than ${maxArtifactBytes} bytes`, '/byte_count');
+  await at.batch.flush();
+  at.bytes += line.byte_count;
+  at.artifact = { line, text: bytes.toString(), pieces: [], got: 0 };
+  if (line.byte_count === 0) await keepArtifact(tenant, import_id, at, number);
+}
+
+async function takePiece(
+  tenant: Tenant,
+  import_id: string,
+  at: Going,
+  number: number,
+  given: z.output<typeof piece>,
+): Promise<void> {
+  const { artifact } = at;
+  if (artifact?.line.artifact_id !== given.artifact_id || given.at !== artifact.got)
+    throw faulty(number, 'a piece that does not belong here');
+  const bytes = Buffer.from(given.base64, 'base64');
+  artifact.pieces.push(bytes);
+  artifact.got += bytes.length;
+  if (bytes.length === 0 || artifact.got > artifact.line.byte_count)
+    throw faulty(number, 'not the bytes that the artifact has left', '/base64');
+  if (artifact.got === artifact.line.byte_count) await keepArtifact(tenant, import_id, at, number);
+  else await at.batch.beat();
+}
+
+async function keepArtifact(tenant: Tenant, import_id: string, at: Going, number: number): Promise<void> {
+  const { line, text, pieces } = at.artifact!;
+  const bytes = Buffer.concat(pieces);
+  if (`\\x${createHash('sha256').update(bytes).digest('hex')}` !== line.sha256)
+    throw faulty(number, 'the artifact’s bytes are not those of its sha256');
+  await at.batch.guard(number, () => insertArtifact(tenant, import_id, text, bytes));
+  delete at.artifact;
+}
+
+async function takeEnd(at: Going, { number, before }: Line, value: unknown): Promise<void> {
+  const told = parse(end, value, number);
+  await at.batch.flush();
+  const differing = [...new Set([...Object.keys(told.counts), ...Object.keys(at.counts)])].find(
+    (type) => (told.counts[type] ?? 0) !== (at.counts[type] ?? 0),
+  );
+  if (differing !== undefined)
+    throw faulty(number, `not as many lines of type ${differing.slice(0, 64)} as are counted`, '/counts');
+  if (told.sha256 !== before) throw faulty(number, 'the lines before are not those that were exported', '/sha256');
+  const { as_of_seq, oldest_seq } = at.header!;
+  if ((at.lastSeq ?? oldest_seq - 1) !== as_of_seq) throw faulty(number, `the log ends before seq ${as_of_seq}`);
+  at.ended = true;
+}

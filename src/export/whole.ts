@@ -1,0 +1,100 @@
+import type { Tenant } from '../db/tenant.ts';
+import { Problem } from '../http/problem.ts';
+import type { Output } from './output.ts';
+import { openSpool, type Spool } from './spool.ts';
+import { type Part, pagesOf, readPiece, readStanding, record, type Standing, views } from './sql.ts';
+
+// The tenant as lines. Everything is as of one seq: what changes is read in one snapshot that ends before the client is waited for;
+// the log up to that seq and what hangs on it do not change, and are walked by their keys without one.
+
+export const FORMAT_VERSION = 1;
+/** A multiple of 3, so that pieces of base64 join. */
+const PIECE_BYTES = 48 * 1024;
+const PIECES_A_READ = 16;
+const PROGRESS_EVERY = 50_000;
+
+export interface Start {
+  tenant_id: string;
+  as_of_seq: number;
+  standing: Standing;
+  /** Lines of what changes. */
+  spool: Spool;
+  counts: Partial<Record<Part, number>>;
+}
+
+/** What changes, and where the log stands, at one moment. */
+export async function takeViews(tenant: Tenant): Promise<Start> {
+  const spool = openSpool();
+  try {
+    return await tenant.snapshot(async (db) => {
+      const standing = await readStanding(db, tenant.id);
+      if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
+      const counts: Start['counts'] = {};
+      for (const part of views)
+        for await (const page of pagesOf(tenant.id, part, standing.last_seq, (work) => work(db))) {
+          await spool.add(`${page.lines}\n`);
+          counts[part] = (counts[part] ?? 0) + page.n;
+        }
+      return { tenant_id: tenant.id, as_of_seq: standing.last_seq, standing, spool, counts };
+    });
+  } catch (error) {
+    await spool.close();
+    throw error;
+  }
+}
+
+/** `alive` is called now and then and throws where the export may not go on. */
+export async function writeWhole(tenant: Tenant, start: Start, out: Output, alive: () => Promise<void>): Promise<void> {
+  const { standing, as_of_seq } = start;
+  const counts: Record<string, number> = { tenant: 1, ...start.counts };
+  const total = standing.event_count;
+  await out.write(
+    line({
+      type: 'header',
+      format: 'agent-memory',
+      format_version: FORMAT_VERSION,
+      tenant_id: tenant.id,
+      created_at: new Date().toISOString(),
+      partial: false,
+      as_of_seq,
+      oldest_seq: standing.oldest_seq,
+      stored_bytes: standing.stored_bytes,
+      counts: { ...start.counts, event: total },
+    }),
+  );
+  await out.write(line({ type: 'tenant', language: standing.language, settings: standing.settings }));
+  for await (const bytes of start.spool.read()) await out.write(bytes);
+  let told = 0;
+  for (const part of record)
+    for await (const page of pagesOf(tenant.id, part, as_of_seq, (work) => tenant.read(work))) {
+      await alive();
+      if (part === 'artifact') counts.piece = (counts.piece ?? 0) + (await writeArtifacts(tenant, page.lines, out));
+      else await out.write(`${page.lines}\n`);
+      counts[part] = (counts[part] ?? 0) + page.n;
+      if (part !== 'event' || counts.event! - told < PROGRESS_EVERY) continue;
+      told = counts.event!;
+      await out.write(line({ type: 'progress', done: told, total }));
+    }
+  await out.write(line({ type: 'end', counts, sha256: out.digest() }));
+}
+
+export const line = (value: unknown): string => `${JSON.stringify(value)}\n`;
+
+/** Each artifact, then its bytes. Returns how many pieces they were. */
+async function writeArtifacts(tenant: Tenant, lines: string, out: Output): Promise<number> {
+  let pieces = 0;
+  for (const text of lines.split('\n')) {
+    const { artifact_id, byte_count } = JSON.parse(text) as { artifact_id: string; byte_count: number };
+    await out.write(`${text}\n`);
+    for (let at = 0; at < byte_count; at += PIECES_A_READ * PIECE_BYTES) {
+      const bytes = await readPiece(tenant, artifact_id, at, PIECES_A_READ * PIECE_BYTES);
+      // erased meanwhile: half of an artifact is none, and the file has no end
+      if (!bytes || bytes.length === 0) throw new Problem('unavailable', 'An artifact was erased while it was exported.');
+      let text = '';
+      for (let from = 0; from < bytes.length; from += PIECE_BYTES, pieces += 1)
+        text += line({ type: 'piece', artifact_id, at: at + from, base64: bytes.toString('base64', from, from + PIECE_BYTES) });
+      await out.write(text);
+    }
+  }
+  return pieces;
+}

@@ -1,0 +1,172 @@
+import type { Tenant, Tenants } from '../db/tenant.ts';
+import { problemBody, toProblem } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import type { Logger } from '../log.ts';
+import { type DueJob, finishJob, listDue, releaseJob, reportJob, startJob, type TakenJob, takeJob } from './sql.ts';
+
+// Runs what is queued. A job is held by a lease in its row, renewed while it runs: when its daemon dies the lease runs out, and any
+// daemon goes on from the cursor.
+
+const LOOK_EVERY_MS = 5_000;
+const PER_TENANT = 2;
+/** Tries without getting further after which a job has failed. */
+const MAX_TRIES = 12;
+const LONGEST_WAIT_MS = 60_000;
+
+/** What a handler is given. */
+export interface Job<Input = unknown, Cursor = unknown> {
+  tenant: Tenant;
+  id: string;
+  input: Input;
+  /** Where an earlier holder left it; undefined at the beginning. */
+  cursor: Cursor | undefined;
+  done: number;
+  /** The lease: SQL of a handler that writes a cursor in its own transaction passes them to report_job. */
+  token: number;
+  lease_ms: number;
+  /** Tells how far it has come. Throws JobStopped where the daemon stops, or another holds the job by now: let it through. */
+  report(done?: number, total?: number, cursor?: Cursor): Promise<void>;
+  /** Whether `report` would throw. */
+  stopped(): boolean;
+}
+
+/** May be called again from its last cursor after a crash. What it returns is the job's result. */
+// biome-ignore lint/suspicious/noExplicitAny: each handler knows the input and the cursor that it made itself
+export type Handler = (job: Job<any, any>) => Promise<Record<string, unknown>>;
+export type Handlers = Record<string, Handler>;
+
+export interface Jobs {
+  /** Queues a job and begins soon. */
+  start(
+    tenant: Tenant,
+    kind: string,
+    input: unknown,
+    started_by: string,
+    idempotency?: Idempotency | null,
+  ): Promise<{ job_id: string; replay: boolean }>;
+  /** Takes up what is due until nothing is; the daemon looks every five seconds. */
+  resume(): Promise<void>;
+  /** Lets go of what runs, so that another daemon can go on at once. */
+  stop(): Promise<void>;
+}
+
+/** Ends a handler that may not go on. The job itself is taken up again. */
+export class JobStopped extends Error {
+  constructor() {
+    super('the job was stopped');
+    this.name = 'JobStopped';
+  }
+}
+
+export interface JobSettings {
+  lease_ms: number;
+  /** Jobs at once on this daemon. */
+  parallel: number;
+}
+
+export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, { lease_ms, parallel }: JobSettings): Jobs {
+  const running = new Map<string, Promise<void>>();
+  let stopping = false;
+  let looking: Promise<void> | undefined;
+
+  async function look(): Promise<void> {
+    const free = parallel - running.size;
+    if (stopping || free <= 0) return;
+    const due = await listDue(tenants(''), PER_TENANT, free);
+    for (const one of due) begin(one);
+  }
+
+  function begin({ tenant_id, job_id }: DueJob): void {
+    if (stopping || running.has(job_id) || running.size >= parallel) return;
+    const work = runJob(tenants(tenant_id), job_id)
+      .catch((err: unknown) => log.warn({ err, tenant_id, job_id }, 'a job could not be taken or told of'))
+      .finally(() => {
+        running.delete(job_id);
+        lookSoon();
+      });
+    running.set(job_id, work);
+  }
+
+  const lookSoon = () => {
+    if (stopping || looking) return;
+    looking = look()
+      .catch((err: unknown) => stopping || log.warn({ err }, 'looking for jobs failed'))
+      .then(() => {
+        looking = undefined;
+      });
+  };
+
+  async function runJob(tenant: Tenant, job_id: string): Promise<void> {
+    const taken = await takeJob(tenant, job_id, PER_TENANT, lease_ms);
+    if (!taken) return;
+    let held = true;
+    const isStopped = () => stopping || !held;
+    const tell = async (report: Parameters<typeof reportJob>[3]) => {
+      held = held && (await reportJob(tenant, job_id, taken.token, report, lease_ms));
+    };
+    const beat = setInterval(() => {
+      tell({}).catch((err: unknown) => log.warn({ err, job_id }, 'a job’s lease could not be renewed'));
+    }, lease_ms / 3);
+    beat.unref();
+    const job: Job = {
+      tenant,
+      id: job_id,
+      input: taken.input,
+      cursor: taken.cursor ?? undefined,
+      done: taken.done,
+      token: taken.token,
+      lease_ms,
+      stopped: isStopped,
+      report: async (done, total, cursor) => {
+        if (!isStopped()) await tell({ done, total, cursor });
+        if (isStopped()) throw new JobStopped();
+      },
+    };
+    try {
+      const handle = handlers[taken.kind];
+      if (!handle) throw new Error(`no handler for jobs of kind ${taken.kind}`);
+      const result = await handle(job);
+      await finishJob(tenant, job_id, taken.token, { result });
+    } catch (error) {
+      if (held) await giveUp(tenant, job_id, taken, error);
+    } finally {
+      clearInterval(beat);
+    }
+  }
+
+  /** For now, where the fault may pass; for good otherwise. */
+  async function giveUp(tenant: Tenant, job_id: string, { kind, token, tries }: TakenJob, error: unknown): Promise<void> {
+    if (error instanceof JobStopped || stopping) {
+      await releaseJob(tenant, job_id, token, 0);
+      return;
+    }
+    const { type, title, status, detail } = problemBody(toProblem(error), job_id);
+    const passing = status === 503 && tries < MAX_TRIES;
+    log[passing ? 'warn' : 'error']({ err: error, tenant_id: tenant.id, job_id, kind, tries }, 'a job did not get through');
+    if (passing) await releaseJob(tenant, job_id, token, Math.min(250 * 2 ** tries, LONGEST_WAIT_MS));
+    else await finishJob(tenant, job_id, token, { problem: { type, title, status, detail } });
+  }
+
+  const timer = setInterval(lookSoon, LOOK_EVERY_MS);
+  timer.unref();
+  lookSoon();
+  return {
+    start: async (tenant, kind, input, started_by, idempotency = null) => {
+      const job = await startJob(tenant, kind, input, started_by, idempotency);
+      if (!job.replay) begin({ tenant_id: tenant.id, job_id: job.job_id });
+      return job;
+    },
+    resume: async () => {
+      do {
+        await look();
+        await Promise.all(running.values());
+      } while (!stopping && (await listDue(tenants(''), PER_TENANT, 1)).length > 0);
+    },
+    stop: async () => {
+      stopping = true;
+      clearInterval(timer);
+      await looking;
+      await Promise.all(running.values());
+    },
+  };
+}

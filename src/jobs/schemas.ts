@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { pageOf } from '../http/page.ts';
+
+const states = ['queued', 'running', 'done', 'failed'] as const;
+
+export const job = z
+  .object({
+    job_id: z.string(),
+    kind: z.string().meta({ description: 'what it does, such as `erasure`' }),
+    state: z.enum(states),
+    progress: z.object({
+      done: z.int(),
+      total: z.int().nullable().meta({ description: 'null: not known yet' }),
+    }),
+    result: z.record(z.string(), z.unknown()).optional().meta({ description: 'of a job that is done' }),
+    problem: z
+      .object({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() })
+      .optional()
+      .meta({ description: 'why it failed' }),
+    created_at: z.iso.datetime(),
+    updated_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().optional(),
+  })
+  .meta({ id: 'Job' });
+export type JobView = z.output<typeof job>;
+
+/** What is answered to a request that began a job. */
+export const started = z.object({ job_id: z.string() }).meta({ id: 'StartedJob' });
+
+export const jobPage = pageOf(job);
+export const jobParams = z.strictObject({ job_id: z.string().max(255) });
+export const listQuery = z.strictObject({
+  kind: z.string().min(1).max(64).optional(),
+  state: z.enum(states).optional(),
+  cursor: z.string().max(2000).optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+});
+export type ListQuery = z.output<typeof listQuery>;
+
+/** The answer 202 to what began a job. */
+export const accepted = (job_id: string, replay: boolean) => ({
+  body: { job_id },
+  headers: { Location: `/v1/jobs/${job_id}`, ...(replay && { 'Idempotent-Replay': 'true' }) },
+});

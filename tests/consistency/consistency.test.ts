@@ -1,0 +1,139 @@
+import { jobDone } from '../export/file.ts';
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { type TestConnection, withClient } from '../support/cluster.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { onEmbedded } from '../support/database.ts';
+import { theEngine } from '../support/engine.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+beforeEach(async () => {
+  alice = await newTenant(daemon.url);
+  const record = async (body: unknown) => (await alice.ask('POST', '/v1/events', { body })).body;
+  const first = await record(message('the tide comes at six'));
+  const old = await record({ ...message(''), kind: 'decision', content: { decision: 'we sail at six' }, refs: [first.event_id] });
+  await record({ ...message(''), kind: 'decision', content: { decision: 'we sail at noon', supersedes: old.event_id } });
+  await record({
+    ...message(''),
+    kind: 'tool_result',
+    content: { tool: 'sh', excerpt_text: 'the tide table says a lot. '.repeat(4000) },
+  });
+  await record(message('the crew is aboard'));
+});
+afterAll(() => daemon.stop());
+
+interface Check {
+  name: string;
+  ok: boolean;
+  sample: unknown[];
+}
+
+async function wrong(): Promise<Check[]> {
+  const { status, body } = await alice.ask('GET', '/v1/consistency');
+  expect(status).toBe(200);
+  return body.checks.filter(({ ok }: Check) => !ok);
+}
+
+async function repair(): Promise<{ repaired: string[]; remaining: string[] }> {
+  const { status, body } = await alice.ask('POST', '/v1/consistency/repair');
+  expect(status).toBe(202);
+  const job = await jobDone(alice, body.job_id);
+  expect(job.problem).toBeUndefined();
+  return job.result as { repaired: string[]; remaining: string[] };
+}
+
+/** By a superuser, whom no wall keeps. */
+async function damage(statement: string): Promise<void> {
+  const engine = theEngine();
+  if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
+  const connection: TestConnection = { ...engine.cluster.admin, database: daemon.env.PGDATABASE! };
+  const { rowCount } = await withClient(connection, (client) =>
+    client.query(statement.replaceAll('$tenant', `'${alice.tenant_id}'`)),
+  );
+  expect(rowCount).toBeGreaterThan(0);
+}
+
+test('a tenant that was only written to is consistent, and a repair finds nothing to do', async () => {
+  const { body } = await alice.ask('GET', '/v1/consistency');
+  expect([body.ok, body.as_of_seq, body.checks.filter(({ ok }: Check) => !ok)]).toEqual([true, 5, []]);
+  expect(body.checks.map(({ name }: Check) => name)).toEqual([
+    'artifacts',
+    'event_count',
+    'last_seq',
+    'memories',
+    'memory_versions',
+    'oldest_seq',
+    'passage_ends',
+    'passage_scopes',
+    'passages',
+    'refs',
+    'seq',
+    'stored_bytes',
+    'unlinked_artifacts',
+  ]);
+  expect(await repair()).toMatchObject({ repaired: [], remaining: [] });
+});
+
+test('only an admin may ask', async () => {
+  const bob = await newColleague(alice);
+  const answers = [await bob.ask('GET', '/v1/consistency'), await bob.ask('POST', '/v1/consistency/repair')];
+  expect(answers.map(({ status }) => status)).toEqual([403, 403]);
+});
+
+// the embedded engine has one session, which the daemon holds
+const onPostgres = onEmbedded() ? test.skip : test;
+const where = 'where tenant_id = $tenant';
+const oneMemory = `${where} and status = 'active'`;
+
+onPostgres.each<[string, string, string[]]>([
+  ['a count of events', `update tenant_clocks set event_count = 99 ${where}`, ['event_count']],
+  ['a sum of bytes', `update tenant_clocks set stored_bytes = 10000000 ${where}`, ['stored_bytes']],
+  ['a clock that lags', `update tenant_clocks set last_seq = 4 ${where}`, ['last_seq']],
+  ['a beginning that is too late', `update tenant_clocks set oldest_seq = 3 ${where}`, ['oldest_seq']],
+  ['a passage that is gone', `delete from chunks ${where} and seq = 1`, ['passages']],
+  ['a passage too many', `update chunks set ordinal = 900 ${where} and seq = 1`, ['passages']],
+  ['a passage that more may see', `update chunks set channel = 'public' ${where} and seq = 1`, ['passage_scopes']],
+  ['a passage of someone else', `update chunks set user_id = 'bob' ${where} and seq = 1`, ['passage_scopes']],
+  ['a passage that never ends', `update chunks set until_seq = null, until_at = null ${where} and seq = 2`, ['passage_ends']],
+  ['a passage that ended', `update chunks set until_seq = 5 ${where} and seq = 3`, ['passage_ends']],
+  ['a memory of another version', `update memories set version = 7 ${oneMemory}`, ['memories']],
+  ['a memory in another state', `update memories set status = 'deleted' ${oneMemory}`, ['memories']],
+  ['a memory of another event', `update memories set content_seq = 1, last_seq = 1 ${oneMemory}`, ['memories']],
+  ['an artifact without its event', `update artifacts set event_id = null ${where}`, ['artifacts']],
+])('%s is found and repaired', async (_, statement, names) => {
+  await damage(statement);
+  expect((await wrong()).map(({ name }) => name)).toEqual(names);
+  expect(await repair()).toMatchObject({ repaired: names, remaining: [] });
+  expect(await wrong()).toEqual([]);
+  const { body } = await alice.ask('POST', '/v1/events', { body: message('on we go') });
+  expect(body.seq).toBe(6);
+});
+
+onPostgres.each<[string, string, string, unknown]>([
+  ['a gap in the log', `delete from events ${where} and seq = 1`, 'seq', 1],
+  ['a log that ends early', `delete from events ${where} and seq = 5`, 'seq', 5],
+  [
+    'a citation of nothing',
+    `update events set refs = '{evt_01m7yyk0f9nqsch5y3682m7h63}' ${where} and seq = 5`,
+    'refs',
+    { seq: 5 },
+  ],
+  [
+    'a version that is gone',
+    `delete from memory_versions ${where} and version = 1 and seq = 2`,
+    'memories',
+    { fault: 'its versions are not dense' },
+  ],
+  ['a memory that is gone', `delete from memories ${oneMemory}`, 'memory_versions', { fault: 'no such memory' }],
+  ['bytes that are gone', `update artifacts set bytes = '\\x00' ${where}`, 'artifacts', { fault: 'not all its bytes' }],
+  ['an artifact that is gone', `delete from artifacts ${where}`, 'artifacts', { fault: 'no such artifact' }],
+])('%s is found, and a repair says that it cannot', async (_, statement, name, what) => {
+  await damage(statement);
+  const found = (await wrong()).find((one) => one.name === name)!;
+  if (typeof what === 'object') expect(found.sample[0]).toMatchObject(what as object);
+  else expect(found.sample).toEqual([what]);
+  expect((await repair()).remaining).toContain(name);
+});

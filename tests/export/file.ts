@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Answer, Client } from '../support/client.ts';
+
+export type Line = Record<string, any>;
+
+export async function exported(client: Client): Promise<string> {
+  const { status, body } = await client.ask<string>('GET', '/v1/export');
+  if (status !== 200) throw new Error(`${status} ${JSON.stringify(body)}`);
+  return body;
+}
+
+export const linesOf = (file: string): Line[] =>
+  file
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+export const bringIn = (client: Client, file: string): Promise<Answer<Record<string, any>>> =>
+  client.ask('POST', '/v1/import', { body: file, headers: { 'content-type': 'application/x-ndjson' } });
+
+export async function jobDone(client: Client, job_id: string): Promise<Record<string, any>> {
+  for (;;) {
+    const { body } = await client.ask('GET', `/v1/jobs/${job_id}`);
+    if (body.finished_at) return body;
+    await sleep(50);
+  }
+}
+
+/** The lines as a file again, with an end that fits them. */
+export function fileOf(lines: Line[]): string {
+  const body = lines.filter(({ type }) => type !== 'end');
+  const text = body.map((line) => `${JSON.stringify(line)}\n`).join('');
+  const counts: Record<string, number> = {};
+  for (const { type } of body) if (type !== 'header' && type !== 'progress') counts[type] = (counts[type] ?? 0) + 1;
+  return `${text}${JSON.stringify({ type: 'end', counts, sha256: createHash('sha256').update(text).digest('hex') })}\n`;
+}
+
+/** The checks that are wrong, each with what it found. */
+export async function faultsOf(client: Client): Promise<unknown[]> {
+  const { body } = await client.ask('GET', '/v1/consistency');
+  return body.checks.filter(({ ok }: { ok: boolean }) => !ok);
+}

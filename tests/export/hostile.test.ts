@@ -1,0 +1,129 @@
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { bringIn, exported, fileOf, type Line, linesOf } from './file.ts';
+
+// A file is trusted as little as any request: what is broken is refused with its line, and nothing of it stays.
+
+let daemon: TestDaemon;
+let file: string;
+let target: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ MAX_EVENT_BYTES: String(128 * 1024), MAX_IMPORT_BYTES: String(4 * 1024 * 1024) });
+  const alice = await newTenant(daemon.url);
+  const { body } = await alice.ask('POST', '/v1/events', {
+    body: { events: Array.from({ length: 1200 }, (_, i) => message(`event ${i}`)) },
+  });
+  if (!body.data)
+    await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 1000 }, (_, i) => message(`event ${i}`)) } });
+  await alice.ask('POST', '/v1/events', { body: { ...message(''), kind: 'decision', content: { decision: 'we go on' } } });
+  await alice.ask('POST', '/v1/artifacts', { body: Buffer.alloc(100_000, 1), headers: { 'content-type': 'x/y' } });
+  file = await exported(alice);
+  target = await newTenant(daemon.url);
+});
+afterAll(() => daemon.stop());
+
+/** The file with something done to its lines, and an end that fits. */
+const changed = (change: (lines: Line[]) => Line[]): string => fileOf(change(linesOf(file)));
+const at = (type: string, change: (line: Line) => Line, nth = 0) => {
+  let seen = -1;
+  return changed((lines) => lines.map((line) => (line.type === type && ++seen === nth ? change(line) : line)));
+};
+const place = (type: string, nth = 0) => {
+  const lines = linesOf(file);
+  return lines.indexOf(lines.filter((line) => line.type === type)[nth]!);
+};
+
+async function isEmpty(client: Client): Promise<void> {
+  expect((await client.ask('GET', '/v1/usage')).body).toMatchObject({ events: 0, last_seq: 0, bytes: 0 });
+  expect((await client.ask('GET', '/v1/events')).body.data).toEqual([]);
+  expect(linesOf(await exported(client)).map(({ type }) => type)).toEqual(['header', 'tenant', 'end']);
+}
+
+const cut = (text: string) => text.slice(0, Math.floor(text.length / 2));
+const swapped = (type: string) =>
+  changed((lines) => {
+    const i = place(type, 1);
+    return [...lines.slice(0, i), lines[i + 1]!, lines[i]!, ...lines.slice(i + 2)];
+  });
+
+const broken: [string, () => string, number, string?][] = [
+  ['nothing', () => '', 422],
+  ['no line', () => 'hello', 422],
+  ['no JSON', () => '{"type":\n', 422, '#/0'],
+  ['something else than an object', () => '[1]\n', 422, '#/0'],
+  ['bytes that are no text', () => '{"type":"header","x":"\\u0000"}\n', 422, '#/0/x'],
+  ['deep nesting', () => `{"type":"header","x":${'['.repeat(200)}${']'.repeat(200)}}\n`, 422],
+  ['a giant line', () => `{"type":"header","x":"${'x'.repeat(1_500_000)}"}\n`, 413, '#/0'],
+  ['more than is taken', () => file + ' '.repeat(4 * 1024 * 1024), 413],
+  ['no header', () => changed((lines) => lines.slice(1)), 422, '#/0/type'],
+  ['another version', () => at('header', (line) => ({ ...line, format_version: 2 })), 422, '#/0/format_version'],
+  ['a second header', () => changed((lines) => [lines[0]!, ...lines]), 422, '#/1/type'],
+  ['a header at the end', () => changed(([header, ...lines]) => [...lines, header!]), 422, '#/0/type'],
+  ['no tenant', () => changed((lines) => lines.filter(({ type }) => type !== 'tenant')), 422, '#/1/type'],
+  [
+    'a type that nobody knows',
+    () => changed((lines) => [...lines.slice(0, 2), { type: 'user' }, ...lines.slice(2)]),
+    422,
+    '#/2/type',
+  ],
+  ['a prototype', () => changed((lines) => [...lines.slice(0, 2), { type: 'constructor' }, ...lines.slice(2)]), 422, '#/2/type'],
+  ['a field that nobody knows', () => at('event', (line) => ({ ...line, tenant_id: 'other' }), 7), 422, `#/LINE/tenant_id`],
+  ['an id of another kind', () => at('event', (line) => ({ ...line, event_id: 'evt_1_2' }), 7), 422, '#/LINE/event_id'],
+  ['a time that is none', () => at('event', (line) => ({ ...line, occurred_at: 'infinity' }), 7), 422, '#/LINE/occurred_at'],
+  ['a channel that is none', () => at('event', (line) => ({ ...line, channel: 'secret' }), 7), 422, '#/LINE/channel'],
+  ['a gap', () => changed((lines) => lines.filter(({ seq, type }) => seq !== 8 || type !== 'event')), 422, '#/LINE/seq'],
+  ['a seq twice', () => at('event', (line) => ({ ...line, seq: 7 }), 7), 422, '#/LINE/seq'],
+  ['another order', () => swapped('event'), 422],
+  [
+    'an id twice',
+    () => at('event', (line) => ({ ...line, event_id: linesOf(file)[place('event', 3)]!.event_id }), 7),
+    422,
+    '#/LINE',
+  ],
+  ['a log that ends early', () => changed((lines) => lines.filter(({ seq }) => seq !== 1002)), 422],
+  ['a log that goes on', () => at('header', (line) => ({ ...line, as_of_seq: 5 })), 422],
+  ['events before memories', () => changed((lines) => [...lines.slice(0, 2), ...lines.slice(2).reverse()]), 422],
+  ['half of an artifact', () => changed((lines) => lines.filter(({ at: from }) => !(from > 0))), 422],
+  ['other bytes', () => at('piece', (line) => ({ ...line, base64: Buffer.alloc(49_152, 2).toString('base64') })), 422],
+  ['bytes without an artifact', () => changed((lines) => lines.filter(({ type }) => type !== 'artifact')), 422],
+  ['a memory of a version that is not there', () => at('memory', (line) => ({ ...line, version: 2 })), 422],
+  ['a memory in another state', () => at('memory', (line) => ({ ...line, status: 'deleted' })), 422],
+  ['a version of no memory', () => at('memory_version', (line) => ({ ...line, memory_id: 'mem_x' })), 422],
+  ['a file that is cut off', () => cut(file), 422],
+  ['a file without its last line', () => file.slice(0, file.lastIndexOf('{"type":"end"')), 422],
+  ['a changed word', () => file.replace('"event 500"', '"event 5oo"'), 422, '#/END/sha256'],
+  ['a line after the end', () => `${file}{"type":"progress","done":1,"total":1}\n`, 422],
+  ['a language that is none', () => at('tenant', (line) => ({ ...line, language: 'klingon' })), 409],
+  ['settings that are none', () => at('tenant', (line) => ({ ...line, settings: { admin: true } })), 422, '#/1/settings/admin'],
+];
+
+// a row without its fourth would make jest wait for a callback
+test.each(broken.map(([name, make, status, pointer]) => [name, make, status, pointer ?? ''] as const))(
+  '%s is refused and leaves the tenant empty',
+  async (_, make, status, pointer) => {
+    const answer = await bringIn(target, make());
+    expect([answer.status, answer.body.title]).toEqual([status, answer.body.title]);
+    const wanted = pointer.replace('LINE', String(place('event', 7))).replace('END', String(linesOf(file).length - 1));
+    if (wanted) expect(answer.body.errors?.[0]?.pointer).toBe(wanted);
+    await isEmpty(target);
+  },
+);
+
+test('after all this the file is taken', async () => {
+  expect((await bringIn(target, file)).status).toBe(202);
+  expect((await target.ask('GET', '/v1/usage')).body.last_seq).toBe(1002);
+});
+
+test('only an admin imports, only lines are taken, and only into an empty tenant', async () => {
+  const alice = await newTenant(daemon.url);
+  const bob = await newColleague(alice);
+  expect((await bringIn(bob, file)).status).toBe(403);
+  const asJson = await alice.ask('POST', '/v1/import', { body: file });
+  const zipped = await alice.ask('POST', '/v1/import', {
+    body: file,
+    headers: { 'content-type': 'application/x-ndjson', 'content-encoding': 'gzip' },
+  });
+  expect([asJson.status, zipped.status]).toEqual([415, 415]);
+  await alice.ask('POST', '/v1/events', { body: message('not empty') });
+  expect((await bringIn(alice, file)).status).toBe(409);
+});

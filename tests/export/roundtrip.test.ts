@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto';
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { bringIn, exported, faultsOf, jobDone, linesOf } from './file.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ LOG_LEVEL: 'warn' });
+  alice = await newTenant(daemon.url);
+  await fill(alice);
+});
+afterAll(() => daemon.stop());
+
+async function fill(client: Client): Promise<void> {
+  await client.ask('PATCH', '/v1/tenant', { body: { settings: { display_name: 'The harbour' }, language: 'simple' } });
+  const record = async (body: unknown) => {
+    const answer = await client.ask('POST', '/v1/events', { body });
+    if (answer.status !== 201) throw new Error(JSON.stringify(answer.body));
+    return answer.body;
+  };
+  for (let from = 0; from < 40; from += 20)
+    await record({
+      events: Array.from({ length: 20 }, (_, i) =>
+        message(`the harbour crane number ${from + i} turns "left" → \\ ünïcödé 🎈`, {
+          session_id: `s${i % 3}`,
+          channel: ['private', 'team', 'public', 'agent'][i % 4],
+          tags: [`crane:${i}`],
+          metadata: { at: [1.5, 1e-7, { deep: [null, true] }], exact: 0.1 },
+          occurred_at: `2026-01-0${1 + (i % 5)}T10:00:00.123Z`,
+        }),
+      ),
+    });
+  const first = await record({ ...message(''), kind: 'decision', content: { decision: 'cranes are painted yellow' } });
+  await record({
+    ...message(''),
+    kind: 'decision',
+    content: { decision: 'cranes are painted blue', supersedes: first.event_id },
+    refs: [first.chunk_ids[0]],
+  });
+  for (const status of ['open', 'doing', 'done'])
+    await record({
+      ...message(''),
+      kind: 'task_update',
+      agent_id: 'planner',
+      content: { task_id: 'paint', title: 'paint it', status },
+    });
+  await record({ ...message('hush', { sensitivity: 'secret' }) });
+  const amend = { op: 'amend', reason: 'a typo', patch: { text: 'the harbour lift turns nowhere' } };
+  const { events } = { events: (await client.ask('GET', '/v1/events?limit=2')).body.data };
+  for (const [i, edit] of [amend, { op: 'quarantine', reason: 'doubtful' }].entries()) {
+    const { status, body } = await client.ask('POST', '/v1/edits', {
+      body: { target: events[i].event_id, auto_approve: true, ...edit },
+    });
+    if (status !== 201) throw new Error(JSON.stringify(body));
+  }
+  const long = Array.from({ length: 6000 }, (_, i) => `line ${i} of the crane log says ${i * 7}`).join('\n');
+  await record({
+    ...message(''),
+    kind: 'tool_result',
+    actor: { type: 'tool', id: 'sh' },
+    content: { tool: 'sh', excerpt_text: long },
+  });
+  await client.ask('POST', '/v1/artifacts', { body: Buffer.alloc(200_000, 7), headers: { 'content-type': 'image/x-crane' } });
+  await client.ask('POST', '/v1/artifacts', { body: Buffer.alloc(0), headers: { 'content-type': 'text/plain' } });
+}
+
+/** The same questions to two tenants. */
+async function answers(client: Client): Promise<unknown[]> {
+  const asked = [
+    client.ask('GET', '/v1/events?limit=200'),
+    client.ask('GET', '/v1/events?channel=public&tag=crane:6'),
+    client.ask('POST', '/v1/search', { body: { query: 'harbour crane painted', limit: 50 } }),
+    client.ask('POST', '/v1/search', { body: { query: 'line 4711 crane log', limit: 5, as_of_seq: 47 } }),
+    client.ask('POST', '/v1/context', { body: { session_id: 's1', channel: 'private', query_text: 'which colour are cranes?' } }),
+  ];
+  return (await Promise.all(asked)).map(({ status, body }) => [status, { ...body, context_id: '' }]);
+}
+
+const withoutHeader = (file: string) =>
+  linesOf(file).map((line) =>
+    line.type === 'header' || line.type === 'end' ? { ...line, tenant_id: '', created_at: '', sha256: '' } : line,
+  );
+
+test('an export says all and proves that it does', async () => {
+  const file = await exported(alice);
+  const lines = linesOf(file);
+  expect(lines[0]).toMatchObject({
+    type: 'header',
+    format_version: 1,
+    tenant_id: alice.tenant_id,
+    partial: false,
+    as_of_seq: 53,
+  });
+  const end = lines.at(-1)!;
+  expect(end.counts).toMatchObject({ tenant: 1, event: 53, artifact: 3, memory: 3, memory_version: 6 });
+  expect(end.sha256).toBe(
+    createHash('sha256')
+      .update(file.slice(0, file.lastIndexOf('{"type":"end"')))
+      .digest('hex'),
+  );
+  expect(lines.filter(({ type }) => type === 'event').map(({ seq }) => seq)).toEqual(Array.from({ length: 53 }, (_, i) => i + 1));
+  expect(file).not.toMatch(/password|secret_hash|access_token/);
+});
+
+test('an import brings the same seqs, ids and times, and the same answers', async () => {
+  const file = await exported(alice);
+  const copy = await newTenant(daemon.url);
+  const before = await answers(alice);
+  const { status, body, headers } = await bringIn(copy, file);
+  expect([status, body.as_of_seq, headers.get('location')]).toEqual([202, 53, `/v1/jobs/${body.job_id}`]);
+  expect((await jobDone(copy, body.job_id)).state).toBe('done');
+  expect(withoutHeader(await exported(copy))).toEqual(withoutHeader(file));
+  expect(await answers(copy)).toEqual(before);
+  const artifact = linesOf(file).find(({ media_type }) => media_type === 'image/x-crane')!;
+  const bytes = await fetch(`${daemon.url}/v1/artifacts/${artifact.artifact_id}`, {
+    headers: { authorization: `Bearer ${copy.token}` },
+  });
+  expect(Buffer.from(await bytes.arrayBuffer()).equals(Buffer.alloc(200_000, 7))).toBe(true);
+  expect(await faultsOf(copy)).toEqual([]);
+});
+
+test('the copy goes on where the original ended, and takes no second import', async () => {
+  const copy = await newTenant(daemon.url);
+  const file = await exported(alice);
+  const { body } = await bringIn(copy, file);
+  const { body: recorded } = await copy.ask('POST', '/v1/events', { body: message('the next') });
+  expect(recorded.seq).toBe(54);
+  expect((await bringIn(copy, file)).status).toBe(409);
+  await jobDone(copy, body.job_id);
+  expect(await faultsOf(copy)).toEqual([]);
+});
+
+test('a member gets what it may see of the log, which cannot be imported', async () => {
+  const bob = await newColleague(alice);
+  const file = await exported(bob);
+  const lines = linesOf(file);
+  expect(lines[0]).toMatchObject({ type: 'header', partial: true });
+  const events = lines.filter(({ type }) => type === 'event');
+  expect(events.length).toBe(32);
+  expect(events.filter(({ channel }) => channel === 'private')).toEqual([]);
+  expect(file).not.toMatch(/painted|paint it/);
+  expect((await bringIn(await newTenant(daemon.url), file)).body.errors[0].pointer).toBe('#/0/partial');
+});
+
+test('an empty tenant is exported and imported too', async () => {
+  const file = await exported(await newTenant(daemon.url));
+  const copy = await newTenant(daemon.url);
+  const { status, body } = await bringIn(copy, file);
+  expect([status, body.as_of_seq]).toEqual([202, 0]);
+  expect((await copy.ask('POST', '/v1/events', { body: message('first') })).body.seq).toBe(1);
+});

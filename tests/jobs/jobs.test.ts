@@ -1,0 +1,189 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { loadConfig } from '../../src/config.ts';
+import { type Database, openDatabase } from '../../src/db/index.ts';
+import type { Tenant } from '../../src/db/tenant.ts';
+import { Problem } from '../../src/http/problem.ts';
+import { type Handlers, type Jobs, openJobs, startJob, sweepJobs } from '../../src/jobs/index.ts';
+import { listDue, readJob, reportJob, takeJob } from '../../src/jobs/sql.ts';
+import { createLogger } from '../../src/log.ts';
+import { newName } from '../support/client.ts';
+import { daemonDatabase } from '../support/database.ts';
+
+let given: Awaited<ReturnType<typeof daemonDatabase>>;
+let database: Database;
+const log = createLogger('silent');
+const opened: Jobs[] = [];
+beforeAll(async () => {
+  given = await daemonDatabase();
+  database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), log);
+});
+afterEach(async () => {
+  for (const jobs of opened.splice(0)) await jobs.stop();
+});
+afterAll(async () => {
+  await database.close();
+  await given.release();
+});
+
+async function makeTenant(): Promise<Tenant> {
+  const tenant = database.tenants(newName('t'));
+  await tenant.write((db) => db.run('insert into tenants (tenant_id) values ($1)', [tenant.id]));
+  return tenant;
+}
+
+function open(handlers: Handlers, settings = { lease_ms: 1000, parallel: 2 }): Jobs {
+  const jobs = openJobs(database.tenants, handlers, log, settings);
+  opened.push(jobs);
+  return jobs;
+}
+
+const view = (tenant: Tenant, job_id: string) => tenant.read((db) => readJob(db, tenant.id, job_id, null));
+async function until(tenant: Tenant, job_id: string, state: string) {
+  for (let i = 0; i < 200; i += 1) {
+    const job = await view(tenant, job_id);
+    if (job?.state === state) return job;
+    await sleep(25);
+  }
+  throw new Error(`the job never was ${state}: ${JSON.stringify(await view(tenant, job_id))}`);
+}
+
+test('a job that is started runs, tells how far it is, and keeps its result but not what it was asked', async () => {
+  const tenant = await makeTenant();
+  const jobs = open({
+    count: async (job) => {
+      for (let i = 1; i <= job.input.to; i += 1) await job.report(i, job.input.to, { at: i });
+      return { counted: job.input.to };
+    },
+  });
+  const { job_id } = await jobs.start(tenant, 'count', { to: 5 }, 'usr_1');
+  const job = await until(tenant, job_id, 'done');
+  expect(job).toMatchObject({ kind: 'count', progress: { done: 5, total: 5 }, result: { counted: 5 } });
+  expect(job.finished_at).toEqual(expect.any(String));
+  const kept = await tenant.read((db) => db.row('select input, cursor from jobs where job_id = $1', [job_id]));
+  expect(kept).toEqual({ input: {}, cursor: null });
+});
+
+test('when a holder dies another takes the job up from its cursor, and the first one is refused when it comes back', async () => {
+  const tenant = await makeTenant();
+  const { job_id } = await startJob(tenant, 'walk', { to: 4 }, 'usr_1');
+  const dead = (await takeJob(tenant, job_id, 2, 300))!;
+  expect(await reportJob(tenant, job_id, dead.token, { done: 2, total: 4, cursor: 2 }, 300)).toBe(true);
+  expect(await takeJob(tenant, job_id, 2, 300)).toBeUndefined();
+
+  const began: number[] = [];
+  const jobs = open({
+    walk: async (job) => {
+      began.push(job.cursor);
+      return { token: job.token };
+    },
+  });
+  await jobs.resume();
+  expect(began).toEqual([]);
+  await sleep(350);
+  await jobs.resume();
+  expect((await until(tenant, job_id, 'done')).result).toEqual({ token: dead.token + 1 });
+  expect(began).toEqual([2]);
+  expect(await reportJob(tenant, job_id, dead.token, { done: 3 }, 300)).toBe(false);
+});
+
+test('a job runs longer than its lease while its daemon lives, and a stopped daemon lets go of it at once', async () => {
+  const tenant = await makeTenant();
+  let stoppedAt = 0;
+  const wait: Handlers = {
+    wait: async (job) => {
+      for (let i = job.done; i < 30; i += 1) {
+        stoppedAt = i;
+        await sleep(50);
+        await job.report(i + 1, 30, i + 1);
+      }
+      return {};
+    },
+  };
+  const [first, second] = [open(wait, { lease_ms: 600, parallel: 1 }), open(wait, { lease_ms: 600, parallel: 1 })];
+  const { job_id } = await first.start(tenant, 'wait', {}, 'usr_1');
+  await sleep(1000);
+  expect(await listDue(database.tenants(''), 2, 10)).toEqual([]);
+  await first.stop();
+  expect(stoppedAt).toBeGreaterThan(10);
+  expect(await listDue(database.tenants(''), 2, 10)).toEqual([{ tenant_id: tenant.id, job_id }]);
+  await second.resume();
+  expect((await until(tenant, job_id, 'done')).progress).toEqual({ done: 30, total: 30 });
+});
+
+test('equal requests under one key begin one job; another body is refused', async () => {
+  const tenant = await makeTenant();
+  const key = { key: 'aa'.repeat(32), body: 'bb'.repeat(32) };
+  const made = await Promise.all(Array.from({ length: 8 }, () => startJob(tenant, 'x', {}, 'usr_1', key)));
+  expect(new Set(made.map(({ job_id }) => job_id)).size).toBe(1);
+  expect(made.filter(({ replay }) => !replay)).toHaveLength(1);
+  await expect(startJob(tenant, 'x', {}, 'usr_1', { ...key, body: 'cc'.repeat(32) })).rejects.toMatchObject({ code: 'AM409' });
+});
+
+test('a tenant has at most twenty unfinished jobs and two that run; another tenant’s is begun beside them', async () => {
+  const [busy, quiet] = [await makeTenant(), await makeTenant()];
+  for (let i = 0; i < 20; i += 1) await startJob(busy, 'hold', {}, 'usr_1');
+  await expect(startJob(busy, 'hold', {}, 'usr_1')).rejects.toMatchObject({ code: 'AM409' });
+  await startJob(quiet, 'hold', {}, 'usr_1');
+  const begun: string[] = [];
+  let atOnce = 0;
+  let most = 0;
+  const jobs = open(
+    {
+      hold: async (job) => {
+        begun.push(job.tenant.id);
+        if (job.tenant.id === busy.id) most = Math.max(most, ++atOnce);
+        await sleep(30);
+        if (job.tenant.id === busy.id) atOnce -= 1;
+        return {};
+      },
+    },
+    { lease_ms: 5000, parallel: 4 },
+  );
+  await jobs.resume();
+  expect(begun.slice(0, 4)).toContain(quiet.id);
+  expect([begun.length, most]).toEqual([21, 2]);
+}, 30_000);
+
+test('a fault that may pass is tried again, any other ends the job with a problem that tells no secrets', async () => {
+  const tenant = await makeTenant();
+  let tries = 0;
+  const jobs = open({
+    shaky: async () => {
+      tries += 1;
+      if (tries < 3) throw Object.assign(new Error('deadlock'), { code: '40P01' });
+      return { tries };
+    },
+    broken: async () => {
+      throw new Error('password=hunter2');
+    },
+    refused: async () => {
+      throw new Problem('conflict', 'This is the last owner.');
+    },
+  });
+  const ids = await Promise.all(['shaky', 'broken', 'refused'].map((kind) => jobs.start(tenant, kind, { secret: 1 }, 'usr_1')));
+  const broken = await until(tenant, ids[1]!.job_id, 'failed').catch(() => undefined);
+  for (let i = 0; i < 40 && tries < 3; i += 1) {
+    await jobs.resume();
+    await sleep(100);
+  }
+  expect((await until(tenant, ids[0]!.job_id, 'done')).result).toEqual({ tries: 3 });
+  expect(JSON.stringify(broken ?? (await view(tenant, ids[1]!.job_id)))).not.toContain('hunter2');
+  expect((await until(tenant, ids[1]!.job_id, 'failed')).problem).toMatchObject({ status: 500 });
+  expect((await until(tenant, ids[2]!.job_id, 'failed')).problem).toMatchObject({
+    status: 409,
+    detail: 'This is the last owner.',
+  });
+}, 20_000);
+
+test('what was over a month ago is swept', async () => {
+  const tenant = await makeTenant();
+  const [old, young] = [await startJob(tenant, 'x', {}, 'usr_1'), await startJob(tenant, 'x', {}, 'usr_1')];
+  const finish = (job_id: string, days: number) =>
+    tenant.write((db) =>
+      db.run(`update jobs set state = 'done', finished_at = now() - interval '1 day' * $2 where job_id = $1`, [job_id, days]),
+    );
+  await finish(old.job_id, 31);
+  await finish(young.job_id, 29);
+  expect(await sweepJobs(tenant, 100)).toBe(1);
+  expect((await view(tenant, young.job_id))?.state).toBe('done');
+});
