@@ -219,26 +219,33 @@ as $$
 $$;
 
 -- What a memory rests on: what the events of its versions cite, from the one with its content on.
+-- In plpgsql with a plan that is kept: as SQL, or where the caller asks for custom plans, it was planned for each memory (0.6 ms).
 create function memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint) returns text[]
-language sql stable
-begin atomic
-  select coalesce(array_agg(r.ref order by r.seq, r.place), '{}')
-  from (
-    select distinct on (u.ref) u.ref, v.seq, u.place
-    from memory_versions v
-    join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
-    cross join lateral unnest(e.refs) with ordinality u (ref, place)
-    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq between p_content_seq and p_last
-      and v.status in ('active', 'proposed') and u.ref not in (p_memory_id, e.event_id)
-    order by u.ref, v.seq, u.place
-  ) r;
-end;
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+    select coalesce(array_agg(r.ref order by r.seq, r.place), '{}')
+    from (
+      select distinct on (u.ref) u.ref, v.seq, u.place
+      from memory_versions v
+      -- `limit 1` keeps it a look-up of each
+      cross join lateral (select x.event_id, x.refs from events x where x.tenant_id = p_tenant and x.seq = v.seq limit 1) e
+      cross join lateral unnest(e.refs) with ordinality u (ref, place)
+      where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq between p_content_seq and p_last
+        and v.status in ('active', 'proposed') and u.ref not in (p_memory_id, e.event_id)
+      order by u.ref, v.seq, u.place
+    ) r);
+end $$;
 
 -- Whether any of these is there: something recorded, or a memory that rests on something itself. A memory's own events do not ground it.
 create function is_grounded(p_tenant text, p_memory_id text, p_refs text[]) returns boolean
-language sql stable
-begin atomic
-  with recursive cited (ref, depth) as (
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (with recursive cited (ref, depth) as (
     select r, 1 from unnest(p_refs) r
     union
     select inner_ref, c.depth + 1
@@ -259,13 +266,14 @@ begin atomic
       or exists (
         select from memories m
         where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, c.ref) and m.memory_id <> p_memory_id
-          and m.status <> 'deleted' and m.kind in ('decision', 'task', 'rule', 'preference', 'handoff')));
-end;
+          and m.status <> 'deleted' and m.kind in ('decision', 'task', 'rule', 'preference', 'handoff'))));
+end $$;
 
 -- What answers say of a memory beside its words, as it stood at p_last. Acts ground themselves; claims need something that they rest on.
 create function memory_standing(
   p_tenant text, p_memory memories, p_content_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint) returns jsonb
 language plpgsql stable
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_refs text[] := memory_refs(p_tenant, p_memory.memory_id, p_content_seq, p_last);
