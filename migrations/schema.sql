@@ -1633,75 +1633,36 @@ begin
   using p_tenant, p_rows;
 end $_$;
 
--- Name: memory_of(text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT m.memory_id
-    FROM public.memories m
-   WHERE ((m.tenant_id = memory_of.p_tenant) AND (m.memory_id = memory_of.p_ref))
- UNION ALL
- ( SELECT v.memory_id
-    FROM (public.events e
-      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq) AND (v.status <> 'superseded'::text))))
-   WHERE ((e.tenant_id = memory_of.p_tenant) AND (e.event_id =
-         CASE
-             WHEN (memory_of.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(memory_of.p_ref, 5), '_'::text, 1))
-             ELSE memory_of.p_ref
-         END))
-  LIMIT 1)
- LIMIT 1;
-END;
-
--- Name: memory_refs(text, text, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint) RETURNS text[]
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT COALESCE(array_agg(r.ref ORDER BY r.seq, r.place), '{}'::text[]) AS "coalesce"
-    FROM ( SELECT DISTINCT ON (u.ref) u.ref,
-             v.seq,
-             u.place
-            FROM ((public.memory_versions v
-              JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
-              CROSS JOIN LATERAL unnest(e.refs) WITH ORDINALITY u(ref, place))
-           WHERE ((v.tenant_id = memory_refs.p_tenant) AND (v.memory_id = memory_refs.p_memory_id) AND ((v.seq >= memory_refs.p_content_seq) AND (v.seq <= memory_refs.p_last)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((u.ref <> memory_refs.p_memory_id) AND (u.ref <> e.event_id)))
-           ORDER BY u.ref, v.seq, u.place) r;
-END;
-
 -- Name: is_grounded(text, text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[]) RETURNS boolean
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- WITH RECURSIVE cited(ref, depth) AS (
-          SELECT r.r,
-             1 AS "?column?"
-            FROM unnest(is_grounded.p_refs) r(r)
-         UNION
-          SELECT inner_ref.inner_ref,
-             (c.depth + 1)
-            FROM (((cited c
-              CROSS JOIN LATERAL ( SELECT public.memory_of(is_grounded.p_tenant, c.ref) AS memory_id) o)
-              JOIN public.memories m ON (((m.tenant_id = is_grounded.p_tenant) AND (m.memory_id = o.memory_id) AND (m.memory_id <> is_grounded.p_memory_id) AND (m.status <> 'deleted'::text))))
-              CROSS JOIN LATERAL unnest(public.memory_refs(is_grounded.p_tenant, m.memory_id, m.content_seq, m.last_seq)) inner_ref(inner_ref))
-           WHERE (c.depth < 4)
-         )
-  SELECT (EXISTS ( SELECT
-            FROM cited c
-           WHERE ((c.ref !~ '^(evt|chk|art|mem)_'::text) OR (EXISTS ( SELECT
-                    FROM public.events e
-                   WHERE ((e.tenant_id = is_grounded.p_tenant) AND (e.kind !~~ 'memory.%'::text) AND (e.event_id =
-                         CASE
-                             WHEN (c.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c.ref, 5), '_'::text, 1))
-                             ELSE c.ref
-                         END)))) OR (EXISTS ( SELECT
-                    FROM public.artifacts a
-                   WHERE ((a.tenant_id = is_grounded.p_tenant) AND (a.artifact_id = c.ref)))) OR (EXISTS ( SELECT
-                    FROM public.memories m
-                   WHERE ((m.tenant_id = is_grounded.p_tenant) AND (m.memory_id = public.memory_of(is_grounded.p_tenant, c.ref)) AND (m.memory_id <> is_grounded.p_memory_id) AND (m.status <> 'deleted'::text) AND (m.kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text])))))))) AS "exists";
-END;
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (with recursive cited (ref, depth) as (
+    select r, 1 from unnest(p_refs) r
+    union
+    select inner_ref, c.depth + 1
+    from cited c
+    cross join lateral (select memory_of(p_tenant, c.ref) as memory_id) o
+    join memories m on m.tenant_id = p_tenant and m.memory_id = o.memory_id and m.memory_id <> p_memory_id and m.status <> 'deleted'
+    cross join lateral unnest(memory_refs(p_tenant, m.memory_id, m.content_seq, m.last_seq)) inner_ref
+    where c.depth < 4
+  )
+  select exists (
+    select from cited c
+    where c.ref !~ '^(evt|chk|art|mem)_'
+      or exists (
+        select from events e
+        where e.tenant_id = p_tenant and e.kind not like 'memory.%'
+          and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end)
+      or exists (select from artifacts a where a.tenant_id = p_tenant and a.artifact_id = c.ref)
+      or exists (
+        select from memories m
+        where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, c.ref) and m.memory_id <> p_memory_id
+          and m.status <> 'deleted' and m.kind in ('decision', 'task', 'rule', 'preference', 'handoff'))));
+end $$;
 
 -- Name: is_importing(); Type: FUNCTION; Schema: public
 
@@ -1849,10 +1810,53 @@ CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.e
     LANGUAGE sql STABLE
     RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
+-- Name: memory_of(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.memory_id
+    FROM public.memories m
+   WHERE ((m.tenant_id = memory_of.p_tenant) AND (m.memory_id = memory_of.p_ref))
+ UNION ALL
+ ( SELECT v.memory_id
+    FROM (public.events e
+      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq) AND (v.status <> 'superseded'::text))))
+   WHERE ((e.tenant_id = memory_of.p_tenant) AND (e.event_id =
+         CASE
+             WHEN (memory_of.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(memory_of.p_ref, 5), '_'::text, 1))
+             ELSE memory_of.p_ref
+         END))
+  LIMIT 1)
+ LIMIT 1;
+END;
+
+-- Name: memory_refs(text, text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (
+    select coalesce(array_agg(r.ref order by r.seq, r.place), '{}')
+    from (
+      select distinct on (u.ref) u.ref, v.seq, u.place
+      from memory_versions v
+      -- `limit 1` keeps it a look-up of each
+      cross join lateral (select x.event_id, x.refs from events x where x.tenant_id = p_tenant and x.seq = v.seq limit 1) e
+      cross join lateral unnest(e.refs) with ordinality u (ref, place)
+      where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq between p_content_seq and p_last
+        and v.status in ('active', 'proposed') and u.ref not in (p_memory_id, e.event_id)
+      order by u.ref, v.seq, u.place
+    ) r);
+end $$;
+
 -- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_content_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint) RETURNS jsonb
     LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
   v_refs text[] := memory_refs(p_tenant, p_memory.memory_id, p_content_seq, p_last);
