@@ -42,16 +42,16 @@ create table memories (
   constraint memories__scope check (scope in ('policy', 'project', 'user', 'session', 'global')),
   constraint memories__status check (status in ('active', 'proposed', 'rejected', 'superseded', 'deleted', 'expired')),
   constraint memories__channel check (channel in ('private', 'public', 'team', 'agent')),
-  constraint memories__sensitivity check (sensitivity in ('none', 'low', 'high', 'secret')),
-  -- at the end of the statement: one batch may end a task and begin the next
-  constraint memories__one_doing unique (tenant_id, doing_agent) deferrable initially immediate
+  constraint memories__sensitivity check (sensitivity in ('none', 'low', 'high', 'secret'))
 );
 -- One active memory says the same thing. A task is the same task however sensitive an update is.
 create unique index memories__same on memories (
   tenant_id, text_hash, kind, scope, scope_id, user_id, channel, (case when kind = 'task' then '' else sensitivity end))
   nulls not distinct where status = 'active';
+-- an agent's one task in work
+create unique index memories__one_doing on memories (tenant_id, doing_agent) where doing_agent is not null;
 -- lists and the sections of a context
-create index memories__kind on memories (tenant_id, kind, content_seq) where status = 'active';
+create index memories__kind on memories (tenant_id, kind, status, content_seq);
 -- the sweeper, and a text that may be said again
 create index memories__expires on memories (tenant_id, expires_at) where status = 'active' and expires_at is not null;
 select wall('memories', 'select, insert, update, delete');
@@ -151,23 +151,43 @@ begin
   return v_old.memory_id;
 end $$;
 
+-- What follows from updates of tasks: only the newest of each is current; and if the tenant's settings say so, an agent has one task in
+-- work. Those that ended make room first, so that one request may end a task and begin the next.
+create function settle_tasks(p_tenant text, p_memory_ids text[]) returns void
+language plpgsql
+as $$
+begin
+  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
+  from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = null
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
+    update memories m set doing_agent = m.agent_id
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
+  end if;
+end $$;
+
 -- The memories that events of this transaction make, move or say again; the clock is locked. p_wishes, one an event p_seqs[i]:
 -- {"memory_id", "kind", "scope", "text_hash": hex, "status", "importance", "pinned", "valid_from", "valid_to", "expires_at", "supersedes", "task_status",
 -- "task_ref": a memory's id where an update names its task by that}.
 -- Returns the id of each event's memory.
 create function write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) returns text[]
 language plpgsql
+-- planned anew each time, the large statement cost twice its execution
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 declare
   v_ended text[];
   v_ids text[];
+  v_wish record;
 begin
   update memories m set status = 'expired', doing_agent = null
   where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
-  for i in 1 .. cardinality(p_seqs) loop
-    if p_wishes[i] ->> 'supersedes' is not null then
-      v_ended[i] := supersede(p_tenant, p_wishes[i] ->> 'supersedes', p_seqs[i]);
-    end if;
+  for v_wish in
+    select w.* from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place) where w.doc ? 'supersedes' order by w.place
+  loop
+    v_ended[v_wish.place] := supersede(p_tenant, v_wish.doc ->> 'supersedes', v_wish.seq);
   end loop;
 
   with wish as materialized (
@@ -184,8 +204,9 @@ begin
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
     cross join lateral (
       select
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant
         coalesce(
-          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind = 'task' and t.status = 'active'),
+          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
@@ -202,9 +223,10 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
+      -- found by the hash alone: without statistics the planner took the index by kind, and read every memory for each
       select m.memory_id, m.version, m.content_seq
       from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind = w.kind and m.scope = w.scope
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       limit 1
@@ -215,11 +237,11 @@ begin
   made as (
     insert into memories (
       tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, doing_agent, created_at, updated_at)
+      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
       m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, doing_agent(p_tenant, m.task_status, m.agent_id), m.created_at, m.created_at
+      m.task_status, m.created_at, m.created_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -232,8 +254,7 @@ begin
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end,
-      doing_agent = doing_agent(p_tenant, m.task_status, m.agent_id)
+      tags = case when m.kind = 'task' then m.tags else k.tags end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
   ),
@@ -251,23 +272,11 @@ begin
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
-  -- of a task only the newest update is current
-  perform end_passages(p_tenant, array[t.id], t.seq, e.occurred_at)
-  from (
-    select w.id, max(w.seq) as seq
-    from unnest(v_ids, p_seqs, p_wishes) w (id, seq, doc)
-    where w.doc ->> 'kind' = 'task'
-    group by w.id
-  ) t
-  join events e on e.tenant_id = p_tenant and e.seq = t.seq;
+  if exists (select from unnest(p_wishes) w (doc) where w.doc ->> 'kind' = 'task') then
+    perform settle_tasks(p_tenant, v_ids);
+  end if;
   return v_ids;
 end $$;
-
--- Whose one task in work this is, if the tenant's settings say that there may be one.
-create function doing_agent(p_tenant text, p_task_status text, p_agent text) returns text
-language sql stable
-return case when p_task_status = 'doing' then (
-  select p_agent from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) end;
 
 create type unit_outcome as (status text, outcome jsonb, at timestamptz, memories text[]);
 

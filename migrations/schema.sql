@@ -21,6 +21,12 @@ CREATE TYPE public.unit_outcome AS (
 	memories text[]
 );
 
+-- Name: add_counts(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.add_counts(p_counts jsonb, p_more jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN (SELECT COALESCE(jsonb_object_agg(keys.k, (COALESCE(((add_counts.p_counts ->> keys.k))::bigint, (0)::bigint) + COALESCE(((add_counts.p_more ->> keys.k))::bigint, (0)::bigint))), '{}'::jsonb) AS "coalesce" FROM (SELECT jsonb_object_keys(add_counts.p_counts) AS jsonb_object_keys UNION SELECT jsonb_object_keys(add_counts.p_more) AS jsonb_object_keys) keys(k));
+
 -- Name: add_fitting(bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint) RETURNS bigint
@@ -66,6 +72,27 @@ CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
 
+-- Name: begin_erasure(text, text, text, text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_last bigint;
+begin
+  perform enter_tenant(p_tenant);
+  if p_kind = 'user_id' then
+    if is_last_owner(p_tenant, p_subject) then
+      raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+    end if;
+    insert into erasure_marks (tenant_id, job_id, what, id)
+    select p_tenant, p_job, 'user', u.user_id from users u where u.tenant_id = p_tenant and u.subject = p_subject
+    on conflict do nothing;
+  end if;
+  select c.last_seq into v_last from tenant_clocks c where c.tenant_id = p_tenant;
+  return least(v_last, p_upto);
+end $$;
+
 -- Name: begin_login(text, text, bytea, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.begin_login(p_tenant text, p_username text, p_account bytea, p_address bytea, p_free_account integer, p_free_address integer) RETURNS TABLE(wait_s integer, user_id text, username text, password_hash text)
@@ -91,6 +118,78 @@ begin
   -- account's row and then the address's: a sweep that held the address's already would meet another attempt halfway.
   delete from login_failures where key_hash in (
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
+end $$;
+
+-- Name: blank_events(bigint[], jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+  v_count bigint;
+begin
+  update public.events e
+  set content = p_content, metadata = '{}', tags = '{}', refs = '{}', artifact_id = null, chunk_count = 0,
+    byte_count = pg_column_size(p_content),
+    session_id = case when strpos(e.session_id, p_subject) > 0 then p_name else e.session_id end,
+    user_id = case when strpos(e.user_id, p_subject) > 0 then p_name else e.user_id end,
+    agent_id = case when strpos(e.agent_id, p_subject) > 0 then p_name else e.agent_id end,
+    project_id = case when strpos(e.project_id, p_subject) > 0 then p_name else e.project_id end,
+    actor_id = case when strpos(e.actor_id, p_subject) > 0 or e.actor_id ~ '^usr_' then coalesce(p_name, e.actor_id) else e.actor_id end
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) OWNER TO agent_memory_blanker;
+
+-- Name: blank_marked(text, text, text, integer, jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.blank_marked(p_tenant text, p_job text, p_after text, p_limit integer, p_content jsonb, p_subject text, p_name text) RETURNS TABLE(last_id text, events bigint, chunks bigint, artifacts bigint)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_seqs bigint[];
+  v_artifacts text[];
+  v_freed bigint;
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  with next as materialized (
+    select k.id, k.seq
+    from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > p_after
+    order by k.id
+    limit p_limit
+  ),
+  sized as materialized (
+    select n.id, n.seq, e.artifact_id, e.byte_count + coalesce(a.byte_count, 0) as bytes,
+      sum(e.byte_count + coalesce(a.byte_count, 0)) over (order by n.id) as upto
+    from next n
+    join events e on e.tenant_id = p_tenant and e.seq = n.seq
+    left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+  ),
+  taken as materialized (
+    select * from sized s where s.upto - s.bytes < 2097152
+  )
+  select max(t.id), array_agg(t.seq), array_agg(t.artifact_id) filter (where t.artifact_id is not null), coalesce(sum(
+    octet_length(e.content::text) + octet_length(e.metadata::text) + 2 * octet_length(e.refs::text) + 2 * octet_length(e.tags::text)
+    + coalesce((select sum(octet_length(c.text) + octet_length(c.header)) from chunks c where c.tenant_id = p_tenant and c.seq = t.seq), 0)), 0)
+  into last_id, v_seqs, v_artifacts, v_freed
+  from taken t join events e on e.tenant_id = p_tenant and e.seq = t.seq;
+  if last_id is null then
+    return;
+  end if;
+  delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs);
+  get diagnostics chunks = row_count;
+  with gone as (
+    delete from artifacts a where a.tenant_id = p_tenant and a.artifact_id = any (v_artifacts) returning a.byte_count)
+  select count(*), v_freed + coalesce(sum(byte_count), 0) into artifacts, v_freed from gone;
+  events := blank_events(v_seqs, p_content, p_subject, p_name);
+  update tenant_clocks c set stored_bytes = greatest(0, c.stored_bytes - greatest(0, v_freed - events * octet_length(p_content::text)))
+  where c.tenant_id = p_tenant;
+  return next;
 end $$;
 
 -- Name: breadth(text); Type: FUNCTION; Schema: public
@@ -255,6 +354,90 @@ begin
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
 
+-- Name: role_rank(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
+
+-- Name: api_keys; Type: TABLE; Schema: public
+
+CREATE TABLE public.api_keys (
+    tenant_id text NOT NULL,
+    key_id text NOT NULL,
+    name text NOT NULL,
+    secret_hash bytea NOT NULL,
+    role text NOT NULL,
+    scopes text[] NOT NULL,
+    user_id text NOT NULL,
+    channels text[],
+    created_by text NOT NULL,
+    created_with text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    used_at timestamp with time zone,
+    CONSTRAINT api_keys__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.api_keys FORCE ROW LEVEL SECURITY;
+
+-- Name: invites; Type: TABLE; Schema: public
+
+CREATE TABLE public.invites (
+    tenant_id text NOT NULL,
+    invite_id text NOT NULL,
+    secret_hash bytea NOT NULL,
+    role text NOT NULL,
+    username text,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    used_by text,
+    CONSTRAINT invites__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.invites FORCE ROW LEVEL SECURITY;
+
+-- Name: sessions; Type: TABLE; Schema: public
+
+CREATE TABLE public.sessions (
+    tenant_id text NOT NULL,
+    session_id text NOT NULL,
+    user_id text NOT NULL,
+    user_agent text,
+    address text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.sessions FORCE ROW LEVEL SECURITY;
+
+-- Name: count_accounts(text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.count_accounts(p_tenant text, p_subject text, p_users text[]) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH RECURSIVE key AS (
+          SELECT k.key_id
+            FROM public.api_keys k
+           WHERE ((k.tenant_id = count_accounts.p_tenant) AND ((k.user_id = count_accounts.p_subject) OR (k.created_by = ANY (count_accounts.p_users))))
+         UNION
+          SELECT k.key_id
+            FROM (public.api_keys k
+              JOIN key ON (((k.tenant_id = count_accounts.p_tenant) AND (k.created_with = key.key_id))))
+         )
+  SELECT jsonb_build_object('users', cardinality(p_users), 'sessions', ( SELECT count(*) AS count
+            FROM public.sessions s
+           WHERE ((s.tenant_id = count_accounts.p_tenant) AND (s.user_id = ANY (count_accounts.p_users)))), 'api_keys', ( SELECT count(*) AS count
+            FROM key), 'invites', ( SELECT count(*) AS count
+            FROM public.invites i
+           WHERE ((i.tenant_id = count_accounts.p_tenant) AND (i.created_by = ANY (count_accounts.p_users))))) AS jsonb_build_object;
+END;
+
 -- Name: count_failure(bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.count_failure(p_key bytea, p_free integer) RETURNS boolean
@@ -274,27 +457,50 @@ begin
   return found;
 end $$;
 
--- Name: tenants; Type: TABLE; Schema: public
+-- Name: drop_events(bigint, bigint); Type: FUNCTION; Schema: public
 
-CREATE TABLE public.tenants (
-    tenant_id text NOT NULL,
-    state text DEFAULT 'active'::text NOT NULL,
-    language regconfig DEFAULT 'english'::regconfig NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    deleting_since timestamp with time zone,
-    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
-    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
-);
+CREATE FUNCTION public.drop_events(p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+  v_count bigint;
+begin
+  delete from public.events e where e.tenant_id = (select public.current_tenant()) and e.seq >= p_from and e.seq <= p_to;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
 
-ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
+ALTER FUNCTION public.drop_events(p_from bigint, p_to bigint) OWNER TO agent_memory_blanker;
 
--- Name: doing_agent(text, text, text); Type: FUNCTION; Schema: public
+-- Name: drop_marks(text, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.doing_agent(p_tenant text, p_task_status text, p_agent text) RETURNS text
-    LANGUAGE sql STABLE
-    RETURN CASE WHEN (p_task_status = 'doing'::text) THEN (SELECT doing_agent.p_agent AS p_agent FROM public.tenants t WHERE ((t.tenant_id = doing_agent.p_tenant) AND ((t.settings ->> 'one_doing_per_agent'::text))::boolean)) ELSE NULL::text END;
+CREATE FUNCTION public.drop_marks(p_tenant text, p_job text, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  perform enter_tenant(p_tenant);
+  delete from erasure_marks k where k.ctid = any (array(
+    select m.ctid from erasure_marks m where m.tenant_id = p_tenant and m.job_id = p_job limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Name: end_erasure(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_erasure(p_tenant text, p_job text, p_event jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seq bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select e.seq into v_seq from events e where e.tenant_id = p_tenant and e.event_id = p_event ->> 'event_id';
+  return coalesce(v_seq, say(p_tenant, p_event));
+end $$;
 
 -- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
 
@@ -432,6 +638,107 @@ end $_$;
 
 ALTER FUNCTION public.erase_rows(p_ms integer) OWNER TO agent_memory_eraser;
 
+-- Name: erase_step(text, text, integer, integer, integer, jsonb, jsonb, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.erase_step(p_tenant text, p_job text, p_token integer, p_lease_ms integer, p_limit integer, p_cursor jsonb, p_input jsonb, p_ids text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_kind text := p_input ->> 'kind';
+  v_subject text := p_input ->> 'subject';
+  v_name text := p_input ->> 'name';
+  v_phase text := p_cursor ->> 'phase';
+  v_after text := coalesce(p_cursor ->> 'after', '');
+  v_upto bigint := (p_cursor ->> 'upto')::bigint;
+  v_users text[];
+  v_counts jsonb := '{}';
+  v_next text;
+  v_found bigint := coalesce((p_cursor ->> 'found')::bigint, 0);
+  v_total bigint;
+  v_row record;
+  v_hashes bytea[];
+begin
+  perform enter_tenant(p_tenant);
+  if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
+    return null;
+  end if;
+  v_users := subject_users(p_tenant, p_job);
+  case v_phase
+    when 'accounts' then
+      v_counts := case when v_kind = 'user_id' then forget_accounts(p_tenant, v_subject, v_name, v_users) else '{}' end;
+      v_phase := 'find';
+    when 'find' then
+      perform mark_events(p_tenant, p_job, v_kind, v_subject, coalesce(nullif(v_after, ''), '0')::bigint + 1,
+        least(v_upto, coalesce(nullif(v_after, ''), '0')::bigint + p_limit * 20));
+      v_next := least(v_upto, coalesce(nullif(v_after, ''), '0')::bigint + p_limit * 20)::text;
+      if v_next::bigint >= v_upto then
+        v_phase := 'memories';
+        v_next := null;
+      end if;
+    when 'memories' then
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_after, p_limit);
+      v_next := v_row.last_id;
+      v_found := v_found + v_row.found;
+      if v_next is null then
+        -- a walk that found something is followed by another; what was found is blanked before the last
+        v_phase := case when v_found > 0 then 'memories' else 'blank' end;
+        v_found := 0;
+      end if;
+    when 'blank' then
+      select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit,
+        jsonb_build_object('erased', true, 'erasure', v_name), v_subject, v_name);
+      v_next := v_row.last_id;
+      v_counts := case when v_next is null then '{}' else jsonb_build_object('events', v_row.events, 'chunks', v_row.chunks, 'artifacts', v_row.artifacts) end;
+      v_phase := case when v_next is null then 'forget' else 'blank' end;
+    when 'forget' then
+      select * into v_row from forget_memories(p_tenant, p_job, v_after, least(p_limit, cardinality(p_ids)), p_ids);
+      v_next := v_row.last_id;
+      v_counts := case when v_next is null then '{}' else jsonb_build_object(
+        'memories', v_row.memories, 'memory_versions', v_row.versions, 'memories_kept', v_row.kept) end;
+      v_phase := case when v_next is null then 'cite' else 'forget' end;
+    when 'cite' then
+      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+      select max(k.id) as last_id, rename_refs(array_agg(k.seq), v_subject, v_name) as n into v_row
+      from (
+        select k.id, k.seq from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and k.id > v_after order by k.id limit p_limit) k
+      where not exists (
+        select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id);
+      v_next := v_row.last_id;
+      v_counts := jsonb_build_object('citing_events', coalesce(v_row.n, 0));
+      v_phase := case when v_next is null then 'answers' else 'cite' end;
+    when 'answers' then
+      select max(encode(a.key_hash, 'hex')), array_agg(a.key_hash) filter (where a.marked) into v_next, v_hashes
+      from marked_answers(p_tenant, p_job, decode(v_after, 'hex'), p_limit) a;
+      delete from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = any (v_hashes);
+      v_counts := jsonb_build_object('idempotency_keys', coalesce(cardinality(v_hashes), 0));
+      v_phase := case when v_next is null then 'elsewhere' else 'answers' end;
+    when 'elsewhere' then
+      v_counts := forget_elsewhere(p_tenant, p_job, v_kind, v_subject, v_name, v_users);
+      v_phase := 'late';
+    when 'late' then
+      -- what a rebuild that ran beside this has read before and written after
+      delete from chunks c using (
+        select k.id, k.seq from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > v_after order by k.id limit p_limit) k
+      where c.tenant_id = p_tenant and c.seq = k.seq;
+      select max(k.id) into v_next
+      from (
+        select k.id from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > v_after order by k.id limit p_limit) k;
+      v_phase := case when v_next is null then 'over' else 'late' end;
+    else
+      raise exception 'no phase %', v_phase;
+  end case;
+  if v_phase = 'blank' and p_cursor ->> 'phase' = 'memories' then
+    select count(*) into v_total from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event';
+  end if;
+  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), v_counts);
+  p_cursor := p_cursor || jsonb_build_object('phase', v_phase, 'after', coalesce(v_next, ''), 'found', v_found, 'counts', v_counts);
+  perform report_job(p_tenant, p_job, p_token, coalesce((v_counts ->> 'events')::bigint, 0), v_total, p_cursor, p_lease_ms);
+  return p_cursor;
+end $$;
+
 -- Name: erase_tenant(text, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.erase_tenant(p_tenant text, p_ms integer, p_keep_name_s integer) RETURNS text
@@ -496,6 +803,73 @@ begin
   end if;
 end $$;
 
+-- Name: forget_accounts(text, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_accounts(p_tenant text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_counts jsonb;
+begin
+  perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
+  if is_last_owner(p_tenant, p_subject) then
+    raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+  end if;
+  v_counts := count_accounts(p_tenant, p_subject, p_users);
+  update invites i set used_by = p_name where i.tenant_id = p_tenant and i.used_by = any (p_users);
+  update invites i set username = p_name where i.tenant_id = p_tenant and lower(i.username) = lower(p_subject);
+  update password_resets r set created_by = p_name where r.tenant_id = p_tenant and r.created_by = any (p_users);
+  update jobs j set started_by = p_name where j.tenant_id = p_tenant and j.started_by = any (p_users);
+  delete from api_keys k where k.tenant_id = p_tenant and k.user_id = p_subject;
+  delete from users u where u.tenant_id = p_tenant and u.user_id = any (p_users);
+  return v_counts;
+end $$;
+
+-- Name: forget_elsewhere(text, text, text, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_elsewhere(p_tenant text, p_job text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return '{}';
+end $$;
+
+-- Name: forget_memories(text, text, text, integer, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_memories(p_tenant text, p_job text, p_after text, p_limit integer, p_event_ids text[]) RETURNS TABLE(last_id text, memories bigint, versions bigint, kept bigint)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_ids text[];
+  v_keeps text[];
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  -- `keep` sorts before `memory`: those that lose a citation are done while the others' ids are still known
+  select array_agg(n.id) filter (where n.what = 'memory'), array_agg(n.id order by n.id) filter (where n.what = 'keep'), max(n.what || '/' || n.id)
+  into v_ids, v_keeps, last_id
+  from (
+    select k.what, k.id
+    from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.what || '/' || k.id > p_after
+    order by k.what || '/' || k.id
+    limit p_limit
+  ) n;
+  if last_id is null then
+    return;
+  end if;
+  for i in 1 .. coalesce(cardinality(v_keeps), 0) loop
+    perform keep_memory(p_tenant, p_job, v_keeps[i], p_event_ids[i]);
+  end loop;
+  kept := coalesce(cardinality(v_keeps), 0);
+  delete from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_ids);
+  get diagnostics versions = row_count;
+  update memories m set superseded_by = null where m.tenant_id = p_tenant and m.superseded_by = any (v_ids);
+  delete from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_ids);
+  get diagnostics memories = row_count;
+  return next;
+end $$;
+
 -- Name: forgive(bytea, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.forgive(p_account bytea, p_address bytea, p_free_address integer) RETURNS void
@@ -507,30 +881,6 @@ CREATE FUNCTION public.forgive(p_account bytea, p_address bytea, p_free_address 
     blocked_until = case when failures - 1 >= p_free_address then blocked_until end
   where key_hash = p_address;
 $$;
-
--- Name: role_rank(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
-
--- Name: invites; Type: TABLE; Schema: public
-
-CREATE TABLE public.invites (
-    tenant_id text NOT NULL,
-    invite_id text NOT NULL,
-    secret_hash bytea NOT NULL,
-    role text NOT NULL,
-    username text,
-    created_by text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    used_at timestamp with time zone,
-    used_by text,
-    CONSTRAINT invites__role CHECK ((public.role_rank(role) IS NOT NULL))
-);
-
-ALTER TABLE ONLY public.invites FORCE ROW LEVEL SECURITY;
 
 -- Name: good_invite(text, text, bytea, text); Type: FUNCTION; Schema: public
 
@@ -562,99 +912,6 @@ begin
   join tenants t on t.tenant_id = r.tenant_id and t.state = 'active'
   where r.tenant_id = p_tenant and r.reset_id = p_reset and r.secret_hash = p_hash
     and r.used_at is null and r.expires_at > now();
-end $$;
-
--- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
-    LANGUAGE plpgsql
-    AS $$
-#variable_conflict use_column
-begin
-  perform enter_tenant(p_tenant);
-  update api_keys k set used_at = now()
-  where k.tenant_id = p_tenant and k.key_id = p_key and k.secret_hash = p_hash and k.revoked_at is null
-    and (k.used_at is null or k.used_at < now() - interval '5 minutes');
-  return query
-  select
-    k.secret_hash,
-    case when role_rank(u.role) < role_rank(k.role) then u.role else k.role end,
-    k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
-  from api_keys k
-  join users u on u.tenant_id = k.tenant_id and u.user_id = k.created_by
-  join tenants t on t.tenant_id = k.tenant_id
-  where k.tenant_id = p_tenant and k.key_id = p_key
-    and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
-    and u.disabled_at is null and (k.user_id = u.subject or role_rank(u.role) >= role_rank('admin'))
-    and t.state = 'active';
-end $$;
-
--- Name: let_erase(regclass); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.let_erase(p_table regclass) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_rule text := 'tenant_id = (select tenant_deleting())';
-begin
-  if p_table = 'tenants'::regclass then
-    v_rule := 'tenant_id = (select current_tenant()) and state = ''deleting''';
-  end if;
-  execute format('create policy eraser_finds on %s for select to agent_memory_eraser using (%s)', p_table, v_rule);
-  execute format('create policy eraser_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
-  execute format('grant select, delete on %s to agent_memory_eraser', p_table);
-end $$;
-
--- Name: list_due_jobs(integer, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, job_id text)
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
-  select d.tenant_id, d.job_id
-  from (
-    select distinct on (j.tenant_id) j.tenant_id, j.job_id, j.due_at
-    from public.jobs j
-    where j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
-      and p_per_tenant > (
-        select count(*) from public.jobs h
-        where h.tenant_id = j.tenant_id and h.state = 'running' and h.due_at > clock_timestamp())
-    order by j.tenant_id, j.due_at
-  ) d
-  order by d.due_at
-  limit p_limit
-$$;
-
-ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
-
--- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$ select t.tenant_id, t.state from public.tenants t where t.tenant_id > p_after order by t.tenant_id limit p_limit $$;
-
-ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
-
--- Name: mask_expression(integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE((SELECT string_agg(format('case when c.tsv @@ $2[%s] then %s else 0 end'::text, i.i, (1 << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
-
--- Name: may_register(text, boolean, text, bytea, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.may_register(p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_username text) RETURNS text
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  if p_invite is null then
-    return case when p_open and not exists (select from tenants t where t.tenant_id = p_tenant) then 'ok' else 'refused' end;
-  elsif not exists (select from good_invite(p_tenant, p_invite, p_hash, p_username)) then
-    return 'refused';
-  end if;
-  return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
 end $$;
 
 -- Name: events; Type: TABLE; Schema: public
@@ -731,6 +988,332 @@ CREATE TABLE public.memories (
 );
 
 ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: grounds_of(public.memories, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.grounds_of(p_memory public.memories, p_from bigint) RETURNS TABLE(ref text, seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT r.ref,
+     max(e.seq) AS max
+    FROM ((public.memory_versions v
+      JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
+      CROSS JOIN LATERAL unnest(
+         CASE
+             WHEN (e.kind ~~ 'memory.%'::text) THEN e.refs
+             ELSE (e.event_id || e.refs)
+         END) r(ref))
+   WHERE ((v.tenant_id = (grounds_of.p_memory).tenant_id) AND (v.memory_id = (grounds_of.p_memory).memory_id) AND (v.seq >= grounds_of.p_from) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
+   GROUP BY r.ref;
+END;
+
+-- Name: erasure_marks; Type: TABLE; Schema: public
+
+CREATE TABLE public.erasure_marks (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    what text NOT NULL,
+    id text NOT NULL,
+    seq bigint
+);
+
+ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
+
+-- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_marked(p_tenant text, p_job text, p_ref text) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN (EXISTS (SELECT FROM public.erasure_marks k WHERE ((k.tenant_id = is_marked.p_tenant) AND (k.job_id = is_marked.p_job) AND (k.what = ANY (ARRAY['event'::text, 'artifact'::text, 'memory'::text])) AND (k.id = CASE WHEN (is_marked.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(is_marked.p_ref, 5), '_'::text, 1)) ELSE is_marked.p_ref END))));
+
+-- Name: home_of(public.memories, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.home_of(p_memory public.memories, p_job text) RETURNS bigint
+    LANGUAGE sql STABLE
+    RETURN (SELECT v.seq FROM (public.memory_versions v JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq)))) WHERE ((v.tenant_id = (home_of.p_memory).tenant_id) AND (v.memory_id = (home_of.p_memory).memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((v.content_seq = (home_of.p_memory).content_seq) OR ((home_of.p_memory).kind = 'task'::text)) AND ((v.seq = (home_of.p_memory).content_seq) OR (e.kind = ANY (ARRAY['decision'::text, 'task_update'::text, 'memory.created'::text]))) AND (NOT (e.content ? 'erased'::text)) AND (NOT public.is_marked((home_of.p_memory).tenant_id, home_of.p_job, e.event_id))) ORDER BY (v.seq = (home_of.p_memory).content_seq) DESC, v.seq DESC LIMIT 1);
+
+-- Name: users; Type: TABLE; Schema: public
+
+CREATE TABLE public.users (
+    tenant_id text NOT NULL,
+    user_id text NOT NULL,
+    username text NOT NULL,
+    email text,
+    password_hash text NOT NULL,
+    role text NOT NULL,
+    subject text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    disabled_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
+
+-- Name: is_last_owner(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_last_owner(p_tenant text, p_subject text) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.subject = is_last_owner.p_subject) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
+
+-- Name: is_of_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_of_subject(p_event public.events, p_kind text, p_subject text, p_users text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_event).user_id = p_subject) OR (((p_event).actor_type = 'human'::text) AND ((p_event).actor_id = ANY ((p_subject || p_users))))) WHEN 'session_id'::text THEN ((p_event).session_id = p_subject) WHEN 'project_id'::text THEN ((p_event).project_id = p_subject) ELSE (((p_event).agent_id = p_subject) OR (((p_event).actor_type = 'agent'::text) AND ((p_event).actor_id = p_subject))) END;
+
+-- Name: keep_memory(text, text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.keep_memory(p_tenant text, p_job text, p_memory_id text, p_event_id text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_memory memories;
+  v_home events;
+  v_refs text[];
+  v_seq bigint;
+begin
+  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
+  select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
+  if v_memory.memory_id is null or v_home.seq is null then
+    return;
+  end if;
+  v_refs := array(
+    select g.ref from grounds_of(v_memory, v_memory.content_seq) g
+    where not is_marked(p_tenant, p_job, g.ref) and g.ref <> p_memory_id order by g.seq desc, g.ref limit 256);
+  delete from memory_versions v using erasure_marks k
+  where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+    and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq;
+  update memory_versions v set content_seq = v_home.seq
+  where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.content_seq = v_memory.content_seq;
+  update memories m
+  set content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}'))
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id
+  returning * into v_memory;
+  if not v_memory.status in ('active', 'proposed') then
+    return;
+  end if;
+  v_seq := say(p_tenant, jsonb_strip_nulls(jsonb_build_object(
+    'event_id', p_event_id, 'session_id', v_home.session_id, 'channel', v_home.channel, 'actor_type', v_home.actor_type, 'actor_id', v_home.actor_id,
+    'kind', 'memory.updated', 'user_id', v_home.user_id, 'agent_id', v_home.agent_id, 'project_id', v_home.project_id,
+    'sensitivity', v_home.sensitivity, 'tags', to_jsonb(v_home.tags), 'refs', to_jsonb(v_refs), 'metadata', v_home.metadata,
+    'content', memory_content(v_memory, v_home),
+    'chunks', coalesce((
+      select jsonb_agg(jsonb_build_object('text', c.text, 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
+      from chunks c where c.tenant_id = p_tenant and c.seq = v_home.seq), '[]'))));
+  -- edits of a passage and the time it holds for go with its text
+  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
+  from chunks o
+  where o.tenant_id = p_tenant and o.seq = v_home.seq and c.tenant_id = p_tenant and c.seq = v_seq and c.ordinal = o.ordinal;
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  values (p_tenant, p_memory_id, v_memory.version + 1, v_seq, v_seq, v_memory.status);
+  update memories m
+  set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
+    task_status = case when m.kind = 'task' then coalesce(v_home.content ->> 'status', v_home.content -> 'body' ->> 'status', m.task_status) end
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp());
+end $$;
+
+-- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  update api_keys k set used_at = now()
+  where k.tenant_id = p_tenant and k.key_id = p_key and k.secret_hash = p_hash and k.revoked_at is null
+    and (k.used_at is null or k.used_at < now() - interval '5 minutes');
+  return query
+  select
+    k.secret_hash,
+    case when role_rank(u.role) < role_rank(k.role) then u.role else k.role end,
+    k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
+  from api_keys k
+  join users u on u.tenant_id = k.tenant_id and u.user_id = k.created_by
+  join tenants t on t.tenant_id = k.tenant_id
+  where k.tenant_id = p_tenant and k.key_id = p_key
+    and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+    and u.disabled_at is null and (k.user_id = u.subject or role_rank(u.role) >= role_rank('admin'))
+    and t.state = 'active';
+end $$;
+
+-- Name: let_erase(regclass); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.let_erase(p_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_rule text := 'tenant_id = (select tenant_deleting())';
+begin
+  if p_table = 'tenants'::regclass then
+    v_rule := 'tenant_id = (select current_tenant()) and state = ''deleting''';
+  end if;
+  execute format('create policy eraser_finds on %s for select to agent_memory_eraser using (%s)', p_table, v_rule);
+  execute format('create policy eraser_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
+  execute format('grant select, delete on %s to agent_memory_eraser', p_table);
+end $$;
+
+-- Name: list_due_jobs(integer, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, job_id text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select d.tenant_id, d.job_id
+  from (
+    select distinct on (j.tenant_id) j.tenant_id, j.job_id, j.due_at
+    from public.jobs j
+    where j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+      and p_per_tenant > (
+        select count(*) from public.jobs h
+        where h.tenant_id = j.tenant_id and h.state = 'running' and h.due_at > clock_timestamp())
+    order by j.tenant_id, j.due_at
+  ) d
+  order by d.due_at
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
+
+-- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$ select t.tenant_id, t.state from public.tenants t where t.tenant_id > p_after order by t.tenant_id limit p_limit $$;
+
+ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
+
+-- Name: mark_events(text, text, text, text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_events(p_tenant text, p_job text, p_kind text, p_subject text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_users text[] := subject_users(p_tenant, p_job);
+begin
+  insert into erasure_marks (tenant_id, job_id, what, id, seq)
+  select p_tenant, p_job, case when is_of_subject(e, p_kind, p_subject, v_users) then 'event' else 'ref' end, e.event_id, e.seq
+  from events e
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and not e.content ? 'erased'
+    and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
+  on conflict do nothing;
+  insert into erasure_marks (tenant_id, job_id, what, id)
+  select p_tenant, p_job, 'artifact', e.artifact_id
+  from events e join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.artifact_id is not null
+  on conflict do nothing;
+end $$;
+
+-- Name: mark_memories(text, text, text, text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_after text, p_limit integer) RETURNS TABLE(last_id text, found bigint)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ids text[];
+  v_verdicts text[];
+begin
+  select array_agg(m.memory_id order by m.memory_id), array_agg(case
+    when judged.theirs or (judged.gone and home.seq is null) or (judged.lost and not judged.rests and m.kind in ('fact', 'summary', 'note')) then 'memory'
+    when judged.lost or judged.gone then 'keep' end order by m.memory_id)
+  into v_ids, v_verdicts
+  from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
+  cross join lateral (select home_of(m, p_job) as seq) home
+  cross join lateral (
+    select
+      coalesce(case p_kind
+        when 'user_id' then m.user_id = p_subject
+        when 'session_id' then m.session_id = p_subject
+        when 'project_id' then m.project_id = p_subject
+        when 'agent_id' then m.agent_id = p_subject and m.kind <> 'task' end, false) as theirs,
+      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
+      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
+      coalesce(bool_or(not is_marked(p_tenant, p_job, g.ref)), false) as rests
+    from grounds_of(m, m.content_seq) g
+  ) judged;
+  last_id := v_ids[cardinality(v_ids)];
+  delete from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep' and k.id = any (v_ids);
+  with verdict as materialized (
+    select v.id, v.verdict from unnest(v_ids, v_verdicts) v (id, verdict) where v.verdict is not null
+  ),
+  made as (
+    insert into erasure_marks (tenant_id, job_id, what, id)
+    select p_tenant, p_job, v.verdict, v.id from verdict v
+    on conflict do nothing
+    returning what
+  ),
+  evidence as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select distinct p_tenant, p_job, 'event', e.event_id, e.seq
+    from verdict v
+    join memory_versions w on w.tenant_id = p_tenant and w.memory_id = v.id and w.status <> 'superseded'
+    join events e on e.tenant_id = p_tenant and e.seq = w.seq
+    where v.verdict = 'memory' and not e.content ? 'erased'
+    on conflict do nothing
+    returning what
+  )
+  select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into found;
+  return next;
+end $$;
+
+-- Name: idempotency_keys; Type: TABLE; Schema: public
+
+CREATE TABLE public.idempotency_keys (
+    tenant_id text NOT NULL,
+    key_hash bytea NOT NULL,
+    body_hash bytea NOT NULL,
+    outcome jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
+
+-- Name: marked_answers(text, text, bytea, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.marked_answers(p_tenant text, p_job text, p_after bytea, p_limit integer) RETURNS TABLE(key_hash bytea, marked boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT k.key_hash,
+     (EXISTS ( SELECT
+            FROM (public.events e
+              JOIN public.erasure_marks m ON (((m.tenant_id = marked_answers.p_tenant) AND (m.job_id = marked_answers.p_job) AND (m.what = 'event'::text) AND (m.id = e.event_id))))
+           WHERE ((e.tenant_id = marked_answers.p_tenant) AND (e.seq >= ((k.outcome ->> 'seq'::text))::bigint) AND (e.seq < (((k.outcome ->> 'seq'::text))::bigint + ((k.outcome ->> 'count'::text))::bigint))))) AS "exists"
+    FROM ( SELECT i.key_hash,
+             i.outcome
+            FROM public.idempotency_keys i
+           WHERE ((i.tenant_id = marked_answers.p_tenant) AND (i.key_hash > marked_answers.p_after))
+           ORDER BY i.key_hash
+          LIMIT marked_answers.p_limit) k;
+END;
+
+-- Name: mask_expression(integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((SELECT string_agg(format('case when c.tsv @@ $2[%s] then %s else 0 end'::text, i.i, (1 << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
+
+-- Name: may_register(text, boolean, text, bytea, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.may_register(p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_username text) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  if p_invite is null then
+    return case when p_open and not exists (select from tenants t where t.tenant_id = p_tenant) then 'ok' else 'refused' end;
+  elsif not exists (select from good_invite(p_tenant, p_invite, p_hash, p_username)) then
+    return 'refused';
+  end if;
+  return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
+end $$;
+
+-- Name: memory_content(public.memories, public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_content(p_memory public.memories, p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE
+    RETURN (jsonb_strip_nulls(jsonb_build_object('memory_id', (p_memory).memory_id, 'kind', (p_memory).kind, 'scope', (p_memory).scope, 'importance', (p_memory).importance, 'pinned', (p_memory).pinned, 'valid_from', (p_memory).valid_from, 'valid_to', (p_memory).valid_to, 'expires_at', (p_memory).expires_at, 'origin', jsonb_build_object('type', (p_event).actor_type, 'id', (p_event).actor_id), 'trust', CASE (p_event).actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END)) || CASE (p_event).kind WHEN 'decision'::text THEN jsonb_build_object('text', ((p_event).content ->> 'decision'::text), 'body', ((p_event).content - ARRAY['decision'::text, 'scope'::text, 'supersedes'::text])) WHEN 'task_update'::text THEN jsonb_build_object('text', ((p_event).content ->> 'title'::text), 'body', ((p_event).content - 'title'::text)) ELSE ((p_event).content - 'supersedes'::text) END);
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
@@ -897,6 +1480,54 @@ begin
 end $_$;
 
 ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) OWNER TO agent_memory_searcher;
+
+-- Name: preview_erasure(text, text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.preview_erasure(p_tenant text, p_job text, p_kind text, p_subject text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_counts jsonb;
+  v_upto bigint;
+  v_users text[];
+  v_found bigint;
+  v_row record;
+begin
+  begin
+    v_upto := begin_erasure(p_tenant, p_job, p_kind, p_subject, 9223372036854775807);
+    v_users := subject_users(p_tenant, p_job);
+    perform mark_events(p_tenant, p_job, p_kind, p_subject, 1, v_upto);
+    loop
+      select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, '', 2147483647);
+      exit when coalesce(v_row.found, 0) = 0;
+    end loop;
+    v_counts := jsonb_build_object(
+      'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
+      'chunks', (
+        select count(*) from erasure_marks k join chunks c on c.tenant_id = p_tenant and c.seq = k.seq
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
+      'artifacts', (
+        select count(*) from artifacts a join events e on e.tenant_id = p_tenant and e.artifact_id = a.artifact_id
+          join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
+        where a.tenant_id = p_tenant),
+      'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+      'memory_versions', (
+        select count(*) from erasure_marks k join memory_versions v on v.tenant_id = p_tenant and v.memory_id = k.id
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+      'memories_kept', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep'),
+      'citing_events', (
+        select count(*) from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and not exists (
+          select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)),
+      'idempotency_keys', (select count(*) from marked_answers(p_tenant, p_job, '', 2147483647) a where a.marked))
+      || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users) else '{}' end;
+    v_counts := v_counts || forget_elsewhere(p_tenant, p_job, p_kind, p_subject, 'erased', v_users);
+    raise exception 'undone' using errcode = 'AM000';
+  exception when sqlstate 'AM000' then
+    null;
+  end;
+  return v_counts;
+end $$;
 
 -- Name: read_clocks(text[]); Type: FUNCTION; Schema: public
 
@@ -1089,6 +1720,23 @@ begin
   return found;
 end $$;
 
+-- Name: rename_refs(bigint[], text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+  v_count bigint;
+begin
+  update public.events e set refs = array_replace(e.refs, p_subject, p_name)
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) OWNER TO agent_memory_blanker;
+
 -- Name: report_job(text, text, integer, bigint, bigint, jsonb, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.report_job(p_tenant text, p_job text, p_token integer, p_done bigint, p_total bigint, p_cursor jsonb, p_lease_ms integer) RETURNS boolean
@@ -1146,6 +1794,23 @@ begin
   select status, v_token.replaced_by, v_token.nonce, v_token.session_id, v_user.user_id, v_user.username, v_user.role, v_user.generation;
 end $$;
 
+-- Name: say(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.say(p_tenant text, p_event jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_max bigint;
+  v_seq bigint;
+begin
+  select c.max_bytes into v_max from tenant_clocks c where c.tenant_id = p_tenant for update;
+  update tenant_clocks c set max_bytes = null where c.tenant_id = p_tenant;
+  select (u.outcome ->> 'seq')::bigint into v_seq
+  from commit_units(p_tenant, jsonb_build_array(jsonb_build_object('key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))) u;
+  update tenant_clocks c set max_bytes = v_max where c.tenant_id = p_tenant;
+  return v_seq;
+end $$;
+
 -- Name: scope_places(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
@@ -1170,6 +1835,23 @@ begin
   join tenants t on t.tenant_id = s.tenant_id
   where s.tenant_id = p_tenant and s.session_id = p_session
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
+end $$;
+
+-- Name: settle_tasks(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
+  from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = null
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
+    update memories m set doing_agent = m.agent_id
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
+  end if;
 end $$;
 
 -- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
@@ -1205,6 +1887,12 @@ begin
   end if;
   return query select 'new', p_job;
 end $$;
+
+-- Name: subject_users(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN ARRAY(SELECT k.id FROM public.erasure_marks k WHERE ((k.tenant_id = subject_users.p_tenant) AND (k.job_id = subject_users.p_job) AND (k.what = 'user'::text)));
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
 
@@ -1362,6 +2050,16 @@ CREATE FUNCTION public.tenant_deleting() RETURNS text
     LANGUAGE sql STABLE
     AS $$ select t.tenant_id from tenants t where t.tenant_id = (select current_tenant()) and t.state = 'deleting' $$;
 
+-- Name: tenant_forgetting(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.tenant_forgetting() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select j.tenant_id from jobs j
+  where j.tenant_id = (select current_tenant()) and j.kind in ('erasure', 'retention') and j.state = 'running' and j.due_at > clock_timestamp()
+  limit 1
+$$;
+
 -- Name: term_query(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
@@ -1437,17 +2135,20 @@ end $$;
 
 CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) RETURNS text[]
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
   v_ended text[];
   v_ids text[];
+  v_wish record;
 begin
   update memories m set status = 'expired', doing_agent = null
   where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
-  for i in 1 .. cardinality(p_seqs) loop
-    if p_wishes[i] ->> 'supersedes' is not null then
-      v_ended[i] := supersede(p_tenant, p_wishes[i] ->> 'supersedes', p_seqs[i]);
-    end if;
+  for v_wish in
+    select w.* from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place) where w.doc ? 'supersedes' order by w.place
+  loop
+    v_ended[v_wish.place] := supersede(p_tenant, v_wish.doc ->> 'supersedes', v_wish.seq);
   end loop;
 
   with wish as materialized (
@@ -1464,8 +2165,9 @@ begin
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
     cross join lateral (
       select
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant
         coalesce(
-          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind = 'task' and t.status = 'active'),
+          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
@@ -1482,9 +2184,10 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
+      -- found by the hash alone: without statistics the planner took the index by kind, and read every memory for each
       select m.memory_id, m.version, m.content_seq
       from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind = w.kind and m.scope = w.scope
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       limit 1
@@ -1495,11 +2198,11 @@ begin
   made as (
     insert into memories (
       tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, doing_agent, created_at, updated_at)
+      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
       m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, doing_agent(p_tenant, m.task_status, m.agent_id), m.created_at, m.created_at
+      m.task_status, m.created_at, m.created_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -1512,8 +2215,7 @@ begin
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end,
-      doing_agent = doing_agent(p_tenant, m.task_status, m.agent_id)
+      tags = case when m.kind = 'task' then m.tags else k.tags end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
   ),
@@ -1531,15 +2233,9 @@ begin
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
-  -- of a task only the newest update is current
-  perform end_passages(p_tenant, array[t.id], t.seq, e.occurred_at)
-  from (
-    select w.id, max(w.seq) as seq
-    from unnest(v_ids, p_seqs, p_wishes) w (id, seq, doc)
-    where w.doc ->> 'kind' = 'task'
-    group by w.id
-  ) t
-  join events e on e.tenant_id = p_tenant and e.seq = t.seq;
+  if exists (select from unnest(p_wishes) w (doc) where w.doc ->> 'kind' = 'task') then
+    perform settle_tasks(p_tenant, v_ids);
+  end if;
   return v_ids;
 end $$;
 
@@ -1550,28 +2246,6 @@ CREATE AGGREGATE public.sum_fitting(bigint, bigint) (
     STYPE = bigint,
     INITCOND = '0'
 );
-
--- Name: api_keys; Type: TABLE; Schema: public
-
-CREATE TABLE public.api_keys (
-    tenant_id text NOT NULL,
-    key_id text NOT NULL,
-    name text NOT NULL,
-    secret_hash bytea NOT NULL,
-    role text NOT NULL,
-    scopes text[] NOT NULL,
-    user_id text NOT NULL,
-    channels text[],
-    created_by text NOT NULL,
-    created_with text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    used_at timestamp with time zone,
-    CONSTRAINT api_keys__role CHECK ((public.role_rank(role) IS NOT NULL))
-);
-
-ALTER TABLE ONLY public.api_keys FORCE ROW LEVEL SECURITY;
 
 -- Name: artifacts; Type: TABLE; Schema: public
 
@@ -1600,18 +2274,6 @@ CREATE TABLE public.chunk_rebuilds (
 );
 
 ALTER TABLE ONLY public.chunk_rebuilds FORCE ROW LEVEL SECURITY;
-
--- Name: idempotency_keys; Type: TABLE; Schema: public
-
-CREATE TABLE public.idempotency_keys (
-    tenant_id text NOT NULL,
-    key_hash bytea NOT NULL,
-    body_hash bytea NOT NULL,
-    outcome jsonb NOT NULL,
-    created_at timestamp with time zone NOT NULL
-);
-
-ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
 
 -- Name: jobs; Type: TABLE; Schema: public
 
@@ -1698,22 +2360,6 @@ CREATE TABLE public.schema_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
--- Name: sessions; Type: TABLE; Schema: public
-
-CREATE TABLE public.sessions (
-    tenant_id text NOT NULL,
-    session_id text NOT NULL,
-    user_id text NOT NULL,
-    user_agent text,
-    address text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    used_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    revoked_at timestamp with time zone
-);
-
-ALTER TABLE ONLY public.sessions FORCE ROW LEVEL SECURITY;
-
 -- Name: tenant_clocks; Type: TABLE; Schema: public
 
 CREATE TABLE public.tenant_clocks (
@@ -1728,23 +2374,21 @@ WITH (fillfactor='50');
 
 ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
 
--- Name: users; Type: TABLE; Schema: public
+-- Name: tenants; Type: TABLE; Schema: public
 
-CREATE TABLE public.users (
+CREATE TABLE public.tenants (
     tenant_id text NOT NULL,
-    user_id text NOT NULL,
-    username text NOT NULL,
-    email text,
-    password_hash text NOT NULL,
-    role text NOT NULL,
-    subject text NOT NULL,
-    generation integer DEFAULT 1 NOT NULL,
-    disabled_at timestamp with time zone,
+    state text DEFAULT 'active'::text NOT NULL,
+    language regconfig DEFAULT 'english'::regconfig NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
+    deleting_since timestamp with time zone,
+    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
+    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
 );
 
-ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
+ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
 
 -- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public
 
@@ -1765,6 +2409,11 @@ ALTER TABLE ONLY public.chunk_rebuilds
 
 ALTER TABLE ONLY public.chunks
     ADD CONSTRAINT chunks_pkey PRIMARY KEY (tenant_id, seq, ordinal);
+
+-- Name: erasure_marks erasure_marks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.erasure_marks
+    ADD CONSTRAINT erasure_marks_pkey PRIMARY KEY (tenant_id, job_id, what, id);
 
 -- Name: events events_pkey; Type: CONSTRAINT; Schema: public
 
@@ -1790,11 +2439,6 @@ ALTER TABLE ONLY public.jobs
 
 ALTER TABLE ONLY public.login_failures
     ADD CONSTRAINT login_failures_pkey PRIMARY KEY (key_hash);
-
--- Name: memories memories__one_doing; Type: CONSTRAINT; Schema: public
-
-ALTER TABLE ONLY public.memories
-    ADD CONSTRAINT memories__one_doing UNIQUE (tenant_id, doing_agent) DEFERRABLE;
 
 -- Name: memories memories_pkey; Type: CONSTRAINT; Schema: public
 
@@ -1905,7 +2549,11 @@ CREATE INDEX memories__expires ON public.memories USING btree (tenant_id, expire
 
 -- Name: memories__kind; Type: INDEX; Schema: public
 
-CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, content_seq) WHERE (status = 'active'::text);
+CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, status, content_seq);
+
+-- Name: memories__one_doing; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent) WHERE (doing_agent IS NOT NULL);
 
 -- Name: memories__same; Type: INDEX; Schema: public
 
@@ -1967,6 +2615,11 @@ ALTER TABLE ONLY public.chunk_rebuilds
 
 ALTER TABLE ONLY public.chunks
     ADD CONSTRAINT chunks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: erasure_marks erasure_marks__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.erasure_marks
+    ADD CONSTRAINT erasure_marks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: events events__tenant; Type: FK CONSTRAINT; Schema: public
 
@@ -2031,6 +2684,22 @@ ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
 
+-- Name: events blanker_blanks; Type: POLICY; Schema: public
+
+CREATE POLICY blanker_blanks ON public.events FOR UPDATE TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting))) WITH CHECK ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
+
+-- Name: events blanker_finds; Type: POLICY; Schema: public
+
+CREATE POLICY blanker_finds ON public.events FOR SELECT TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
+
+-- Name: jobs blanker_reads; Type: POLICY; Schema: public
+
+CREATE POLICY blanker_reads ON public.jobs FOR SELECT TO agent_memory_blanker USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: events blanker_trims; Type: POLICY; Schema: public
+
+CREATE POLICY blanker_trims ON public.events FOR DELETE TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
+
 -- Name: chunk_rebuilds; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.chunk_rebuilds ENABLE ROW LEVEL SECURITY;
@@ -2054,6 +2723,10 @@ CREATE POLICY eraser_deletes ON public.chunk_rebuilds FOR DELETE TO agent_memory
 -- Name: chunks eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.chunks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: erasure_marks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.erasure_marks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: events eraser_deletes; Type: POLICY; Schema: public
 
@@ -2119,6 +2792,10 @@ CREATE POLICY eraser_finds ON public.chunk_rebuilds FOR SELECT TO agent_memory_e
 
 CREATE POLICY eraser_finds ON public.chunks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: erasure_marks eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.erasure_marks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: events eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.events FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2166,6 +2843,10 @@ CREATE POLICY eraser_finds ON public.tenants FOR SELECT TO agent_memory_eraser U
 -- Name: users eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.users FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: erasure_marks; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.erasure_marks ENABLE ROW LEVEL SECURITY;
 
 -- Name: events; Type: ROW SECURITY; Schema: public
 
@@ -2243,6 +2924,10 @@ CREATE POLICY tenant_wall ON public.chunk_rebuilds TO agent_memory_app USING ((t
 
 CREATE POLICY tenant_wall ON public.chunks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: erasure_marks tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.erasure_marks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: events tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.events TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -2305,19 +2990,32 @@ GRANT USAGE ON SCHEMA public TO agent_memory_app;
 GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
+GRANT USAGE ON SCHEMA public TO agent_memory_blanker;
 
--- Name: TABLE tenants; Type: ACL; Schema: public
+-- Name: FUNCTION blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text); Type: ACL; Schema: public
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
+REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
 
--- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
+-- Name: TABLE api_keys; Type: ACL; Schema: public
 
-GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
 
--- Name: COLUMN tenants.state; Type: ACL; Schema: public
+-- Name: TABLE invites; Type: ACL; Schema: public
 
-GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+
+-- Name: TABLE sessions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
+
+-- Name: FUNCTION drop_events(p_from bigint, p_to bigint); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) TO agent_memory_app;
 
 -- Name: TABLE chunks; Type: ACL; Schema: public
 
@@ -2340,10 +3038,92 @@ GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
 REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
--- Name: TABLE invites; Type: ACL; Schema: public
+-- Name: TABLE events; Type: ACL; Schema: public
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_eraser;
+GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.seq; Type: ACL; Schema: public
+
+GRANT SELECT(seq) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.session_id; Type: ACL; Schema: public
+
+GRANT SELECT(session_id) ON TABLE public.events TO agent_memory_searcher;
+GRANT UPDATE(session_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.channel; Type: ACL; Schema: public
+
+GRANT SELECT(channel) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.actor_id; Type: ACL; Schema: public
+
+GRANT UPDATE(actor_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.content; Type: ACL; Schema: public
+
+GRANT UPDATE(content) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.user_id; Type: ACL; Schema: public
+
+GRANT SELECT(user_id) ON TABLE public.events TO agent_memory_searcher;
+GRANT UPDATE(user_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.agent_id; Type: ACL; Schema: public
+
+GRANT UPDATE(agent_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.project_id; Type: ACL; Schema: public
+
+GRANT UPDATE(project_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.sensitivity; Type: ACL; Schema: public
+
+GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.tags; Type: ACL; Schema: public
+
+GRANT UPDATE(tags) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.refs; Type: ACL; Schema: public
+
+GRANT UPDATE(refs) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.metadata; Type: ACL; Schema: public
+
+GRANT UPDATE(metadata) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.artifact_id; Type: ACL; Schema: public
+
+GRANT UPDATE(artifact_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.chunk_count; Type: ACL; Schema: public
+
+GRANT UPDATE(chunk_count) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.byte_count; Type: ACL; Schema: public
+
+GRANT UPDATE(byte_count) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: TABLE memories; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+
+-- Name: TABLE erasure_marks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
+
+-- Name: TABLE users; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
 
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
@@ -2359,39 +3139,10 @@ GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
--- Name: TABLE events; Type: ACL; Schema: public
+-- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
-GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_eraser;
-
--- Name: COLUMN events.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.events TO agent_memory_searcher;
-
--- Name: COLUMN events.seq; Type: ACL; Schema: public
-
-GRANT SELECT(seq) ON TABLE public.events TO agent_memory_searcher;
-
--- Name: COLUMN events.session_id; Type: ACL; Schema: public
-
-GRANT SELECT(session_id) ON TABLE public.events TO agent_memory_searcher;
-
--- Name: COLUMN events.channel; Type: ACL; Schema: public
-
-GRANT SELECT(channel) ON TABLE public.events TO agent_memory_searcher;
-
--- Name: COLUMN events.user_id; Type: ACL; Schema: public
-
-GRANT SELECT(user_id) ON TABLE public.events TO agent_memory_searcher;
-
--- Name: COLUMN events.sensitivity; Type: ACL; Schema: public
-
-GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
-
--- Name: TABLE memories; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
 
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
 
@@ -2403,6 +3154,11 @@ GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_pla
 REVOKE ALL ON FUNCTION public.read_clocks(p_tenants text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
 
+-- Name: FUNCTION rename_refs(p_seqs bigint[], p_subject text, p_name text); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) TO agent_memory_app;
+
 -- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms tsquery[]); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
@@ -2411,11 +3167,6 @@ GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO 
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
-
--- Name: TABLE api_keys; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
 
 -- Name: TABLE artifacts; Type: ACL; Schema: public
 
@@ -2427,11 +3178,6 @@ GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_rebuilds TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
 
--- Name: TABLE idempotency_keys; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
-
 -- Name: TABLE jobs; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
@@ -2440,14 +3186,20 @@ GRANT SELECT,DELETE ON TABLE public.jobs TO agent_memory_eraser;
 -- Name: COLUMN jobs.tenant_id; Type: ACL; Schema: public
 
 GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_overseer;
+GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_blanker;
 
 -- Name: COLUMN jobs.job_id; Type: ACL; Schema: public
 
 GRANT SELECT(job_id) ON TABLE public.jobs TO agent_memory_overseer;
 
+-- Name: COLUMN jobs.kind; Type: ACL; Schema: public
+
+GRANT SELECT(kind) ON TABLE public.jobs TO agent_memory_blanker;
+
 -- Name: COLUMN jobs.state; Type: ACL; Schema: public
 
 GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_overseer;
+GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_blanker;
 
 -- Name: COLUMN jobs.token; Type: ACL; Schema: public
 
@@ -2456,6 +3208,7 @@ GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
 -- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
 
 GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
+GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_blanker;
 
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
@@ -2475,11 +3228,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rate_windows TO agent_memory_a
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.refresh_tokens TO agent_memory_eraser;
 
--- Name: TABLE sessions; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
-
 -- Name: TABLE tenant_clocks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
@@ -2493,7 +3241,15 @@ GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
--- Name: TABLE users; Type: ACL; Schema: public
+-- Name: TABLE tenants; Type: ACL; Schema: public
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
+
+-- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
+
+-- Name: COLUMN tenants.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;

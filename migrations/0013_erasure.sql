@@ -1,0 +1,655 @@
+-- Forgetting: a subject on request, old payloads by policy, the beginning of a log by trim.
+-- min_code: 7
+
+-- The log is append-only for the serving role. What is forgotten is blanked by another one, which can do nothing else, only through the
+-- functions below, and only while a job of the bound tenant that forgets is held by a daemon.
+do $$
+begin
+  execute 'create role agent_memory_blanker nologin nosuperuser nobypassrls';
+exception when duplicate_object or unique_violation then null;
+end $$;
+do $$
+begin
+  if not pg_has_role(current_user, 'agent_memory_blanker', 'usage') then
+    execute 'grant agent_memory_blanker to current_user';
+  end if;
+end $$;
+grant usage on schema public to agent_memory_blanker;
+grant select (tenant_id, kind, state, due_at) on jobs to agent_memory_blanker;
+create policy blanker_reads on jobs for select to agent_memory_blanker using (tenant_id = (select current_tenant()));
+
+create function tenant_forgetting() returns text
+language sql stable
+as $$
+  select j.tenant_id from jobs j
+  where j.tenant_id = (select current_tenant()) and j.kind in ('erasure', 'retention') and j.state = 'running' and j.due_at > clock_timestamp()
+  limit 1
+$$;
+grant select, delete on events to agent_memory_blanker;
+grant update (content, metadata, tags, refs, artifact_id, chunk_count, byte_count, session_id, user_id, agent_id, project_id, actor_id)
+  on events to agent_memory_blanker;
+create policy blanker_finds on events for select to agent_memory_blanker using (tenant_id = (select tenant_forgetting()));
+create policy blanker_blanks on events for update to agent_memory_blanker
+  using (tenant_id = (select tenant_forgetting())) with check (tenant_id = (select tenant_forgetting()));
+create policy blanker_trims on events for delete to agent_memory_blanker using (tenant_id = (select tenant_forgetting()));
+
+-- An event keeps its place, its kind and its times. p_subject: names that hold it become p_name; null: no name changes.
+create function blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+  v_count bigint;
+begin
+  update public.events e
+  set content = p_content, metadata = '{}', tags = '{}', refs = '{}', artifact_id = null, chunk_count = 0,
+    byte_count = pg_column_size(p_content),
+    session_id = case when strpos(e.session_id, p_subject) > 0 then p_name else e.session_id end,
+    user_id = case when strpos(e.user_id, p_subject) > 0 then p_name else e.user_id end,
+    agent_id = case when strpos(e.agent_id, p_subject) > 0 then p_name else e.agent_id end,
+    project_id = case when strpos(e.project_id, p_subject) > 0 then p_name else e.project_id end,
+    actor_id = case when strpos(e.actor_id, p_subject) > 0 or e.actor_id ~ '^usr_' then coalesce(p_name, e.actor_id) else e.actor_id end
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Other people's events that cite a name: the citation is replaced, the rest is theirs.
+create function rename_refs(p_seqs bigint[], p_subject text, p_name text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+  v_count bigint;
+begin
+  update public.events e set refs = array_replace(e.refs, p_subject, p_name)
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+create function drop_events(p_from bigint, p_to bigint) returns bigint
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+  v_count bigint;
+begin
+  delete from public.events e where e.tenant_id = (select public.current_tenant()) and e.seq >= p_from and e.seq <= p_to;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+do $$
+declare
+  v_function regprocedure;
+begin
+  grant create on schema public to agent_memory_blanker;
+  foreach v_function in array array['blank_events(bigint[], jsonb, text, text)', 'rename_refs(bigint[], text, text)', 'drop_events(bigint, bigint)']::regprocedure[] loop
+    execute format('revoke execute on function %s from public', v_function);
+    execute format('grant execute on function %s to agent_memory_app', v_function);
+    execute format('alter function %s owner to agent_memory_blanker', v_function);
+  end loop;
+  revoke create on schema public from agent_memory_blanker;
+end $$;
+
+-- What a job that forgets has found, and not yet done: ids, no content. Gone with the job's end.
+create table erasure_marks (
+  tenant_id text not null,
+  job_id text not null,
+  -- event, ref (an event that only cites the name), artifact, memory, keep (a memory that loses a part of what it rests on), user
+  what text not null,
+  id text not null,
+  seq bigint,
+  constraint erasure_marks_pkey primary key (tenant_id, job_id, what, id),
+  constraint erasure_marks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
+);
+select wall('erasure_marks', 'select, insert, update, delete');
+
+-- The subject's own events: what is recorded about a user or is a user's words, all of a session or project, what an agent did.
+create function is_of_subject(p_event events, p_kind text, p_subject text, p_users text[]) returns boolean
+language sql immutable
+return case p_kind
+  when 'user_id' then p_event.user_id = p_subject or (p_event.actor_type = 'human' and p_event.actor_id = any (p_subject || p_users))
+  when 'session_id' then p_event.session_id = p_subject
+  when 'project_id' then p_event.project_id = p_subject
+  else p_event.agent_id = p_subject or (p_event.actor_type = 'agent' and p_event.actor_id = p_subject) end;
+
+create function subject_users(p_tenant text, p_job text) returns text[]
+language sql stable
+return array(select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'user');
+
+-- Marks the subject's events of a stretch of the log, with their artifacts, and those of others that cite its name.
+create function mark_events(p_tenant text, p_job text, p_kind text, p_subject text, p_from bigint, p_to bigint) returns void
+language plpgsql
+as $$
+declare
+  v_users text[] := subject_users(p_tenant, p_job);
+begin
+  insert into erasure_marks (tenant_id, job_id, what, id, seq)
+  select p_tenant, p_job, case when is_of_subject(e, p_kind, p_subject, v_users) then 'event' else 'ref' end, e.event_id, e.seq
+  from events e
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and not e.content ? 'erased'
+    and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
+  on conflict do nothing;
+  insert into erasure_marks (tenant_id, job_id, what, id)
+  select p_tenant, p_job, 'artifact', e.artifact_id
+  from events e join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.artifact_id is not null
+  on conflict do nothing;
+end $$;
+
+create function is_marked(p_tenant text, p_job text, p_ref text) returns boolean
+language sql stable
+return exists (
+  select from erasure_marks k
+  where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('event', 'artifact', 'memory')
+    and k.id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end);
+
+-- Where a memory's text still stands: the event of its content, or else the newest other that says the same.
+create function home_of(p_memory memories, p_job text) returns bigint
+language sql stable
+return (
+  select v.seq
+  from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
+  where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.status in ('active', 'proposed')
+    and (v.content_seq = p_memory.content_seq or p_memory.kind = 'task')
+    and (v.seq = p_memory.content_seq or e.kind in ('decision', 'task_update', 'memory.created'))
+    and not e.content ? 'erased' and not is_marked(p_memory.tenant_id, p_job, e.event_id)
+  order by v.seq = p_memory.content_seq desc, v.seq desc
+  limit 1);
+
+-- What a memory rests on: what the events of its versions cite from its content on, and those that were recorded, themselves.
+create function grounds_of(p_memory memories, p_from bigint) returns table (ref text, seq bigint)
+language sql stable
+begin atomic
+  select r.ref, max(e.seq)
+  from memory_versions v
+  join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
+  cross join lateral unnest(case when e.kind like 'memory.%' then e.refs else e.event_id || e.refs end) r (ref)
+  where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.seq >= p_from and v.status in ('active', 'proposed')
+  group by r.ref;
+end;
+
+-- What becomes of the next memories: `memory` (the subject's own, or nothing is left of its text or of what it rests on), `keep` (something
+-- is), or nothing. A memory that goes takes the events of its versions along, which others may rest on: so this is walked until
+-- it finds nothing more.
+create function mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_after text, p_limit int)
+returns table (last_id text, found bigint)
+language plpgsql
+as $$
+declare
+  v_ids text[];
+  v_verdicts text[];
+begin
+  select array_agg(m.memory_id order by m.memory_id), array_agg(case
+    when judged.theirs or (judged.gone and home.seq is null) or (judged.lost and not judged.rests and m.kind in ('fact', 'summary', 'note')) then 'memory'
+    when judged.lost or judged.gone then 'keep' end order by m.memory_id)
+  into v_ids, v_verdicts
+  from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
+  cross join lateral (select home_of(m, p_job) as seq) home
+  cross join lateral (
+    select
+      coalesce(case p_kind
+        when 'user_id' then m.user_id = p_subject
+        when 'session_id' then m.session_id = p_subject
+        when 'project_id' then m.project_id = p_subject
+        when 'agent_id' then m.agent_id = p_subject and m.kind <> 'task' end, false) as theirs,
+      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
+      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
+      coalesce(bool_or(not is_marked(p_tenant, p_job, g.ref)), false) as rests
+    from grounds_of(m, m.content_seq) g
+  ) judged;
+  last_id := v_ids[cardinality(v_ids)];
+  delete from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep' and k.id = any (v_ids);
+  with verdict as materialized (
+    select v.id, v.verdict from unnest(v_ids, v_verdicts) v (id, verdict) where v.verdict is not null
+  ),
+  made as (
+    insert into erasure_marks (tenant_id, job_id, what, id)
+    select p_tenant, p_job, v.verdict, v.id from verdict v
+    on conflict do nothing
+    returning what
+  ),
+  evidence as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select distinct p_tenant, p_job, 'event', e.event_id, e.seq
+    from verdict v
+    join memory_versions w on w.tenant_id = p_tenant and w.memory_id = v.id and w.status <> 'superseded'
+    join events e on e.tenant_id = p_tenant and e.seq = w.seq
+    where v.verdict = 'memory' and not e.content ? 'erased'
+    on conflict do nothing
+    returning what
+  )
+  select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into found;
+  return next;
+end $$;
+
+-- Blanks what is marked, the next p_limit of it, with the passages and bytes. The clock is locked first and all of this is one short
+-- transaction: whoever writes waits for one batch. Large contents and bytes count, so that a batch stays short.
+create function blank_marked(p_tenant text, p_job text, p_after text, p_limit int, p_content jsonb, p_subject text, p_name text)
+returns table (last_id text, events bigint, chunks bigint, artifacts bigint)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+  v_seqs bigint[];
+  v_artifacts text[];
+  v_freed bigint;
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  with next as materialized (
+    select k.id, k.seq
+    from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > p_after
+    order by k.id
+    limit p_limit
+  ),
+  sized as materialized (
+    select n.id, n.seq, e.artifact_id, e.byte_count + coalesce(a.byte_count, 0) as bytes,
+      sum(e.byte_count + coalesce(a.byte_count, 0)) over (order by n.id) as upto
+    from next n
+    join events e on e.tenant_id = p_tenant and e.seq = n.seq
+    left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+  ),
+  taken as materialized (
+    select * from sized s where s.upto - s.bytes < 2097152
+  )
+  select max(t.id), array_agg(t.seq), array_agg(t.artifact_id) filter (where t.artifact_id is not null), coalesce(sum(
+    octet_length(e.content::text) + octet_length(e.metadata::text) + 2 * octet_length(e.refs::text) + 2 * octet_length(e.tags::text)
+    + coalesce((select sum(octet_length(c.text) + octet_length(c.header)) from chunks c where c.tenant_id = p_tenant and c.seq = t.seq), 0)), 0)
+  into last_id, v_seqs, v_artifacts, v_freed
+  from taken t join events e on e.tenant_id = p_tenant and e.seq = t.seq;
+  if last_id is null then
+    return;
+  end if;
+  delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs);
+  get diagnostics chunks = row_count;
+  with gone as (
+    delete from artifacts a where a.tenant_id = p_tenant and a.artifact_id = any (v_artifacts) returning a.byte_count)
+  select count(*), v_freed + coalesce(sum(byte_count), 0) into artifacts, v_freed from gone;
+  events := blank_events(v_seqs, p_content, p_subject, p_name);
+  update tenant_clocks c set stored_bytes = greatest(0, c.stored_bytes - greatest(0, v_freed - events * octet_length(p_content::text)))
+  where c.tenant_id = p_tenant;
+  return next;
+end $$;
+
+-- What the service itself must be able to say, however full the tenant is. The clock is locked.
+create function say(p_tenant text, p_event jsonb) returns bigint
+language plpgsql
+as $$
+declare
+  v_max bigint;
+  v_seq bigint;
+begin
+  select c.max_bytes into v_max from tenant_clocks c where c.tenant_id = p_tenant for update;
+  update tenant_clocks c set max_bytes = null where c.tenant_id = p_tenant;
+  select (u.outcome ->> 'seq')::bigint into v_seq
+  from commit_units(p_tenant, jsonb_build_array(jsonb_build_object('key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))) u;
+  update tenant_clocks c set max_bytes = v_max where c.tenant_id = p_tenant;
+  return v_seq;
+end $$;
+
+-- The whole of a memory, as an event that makes a version says it, from the event that has its text.
+create function memory_content(p_memory memories, p_event events) returns jsonb
+language sql stable
+return jsonb_strip_nulls(jsonb_build_object(
+  'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope, 'importance', p_memory.importance, 'pinned', p_memory.pinned,
+  'valid_from', p_memory.valid_from, 'valid_to', p_memory.valid_to, 'expires_at', p_memory.expires_at,
+  'origin', jsonb_build_object('type', p_event.actor_type, 'id', p_event.actor_id),
+  'trust', case p_event.actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end))
+  || case p_event.kind
+    when 'decision' then jsonb_build_object(
+      'text', p_event.content ->> 'decision', 'body', p_event.content - array['decision', 'scope', 'supersedes'])
+    when 'task_update' then jsonb_build_object('text', p_event.content ->> 'title', 'body', p_event.content - 'title')
+    else p_event.content - 'supersedes' end;
+
+-- A memory that rests on others too loses what is erased: a new version says the same without it. One that is not held any more is
+-- only marked, and has its text where it still stands.
+create function keep_memory(p_tenant text, p_job text, p_memory_id text, p_event_id text) returns void
+language plpgsql
+as $$
+declare
+  v_memory memories;
+  v_home events;
+  v_refs text[];
+  v_seq bigint;
+begin
+  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
+  select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
+  if v_memory.memory_id is null or v_home.seq is null then
+    return;
+  end if;
+  v_refs := array(
+    select g.ref from grounds_of(v_memory, v_memory.content_seq) g
+    where not is_marked(p_tenant, p_job, g.ref) and g.ref <> p_memory_id order by g.seq desc, g.ref limit 256);
+  delete from memory_versions v using erasure_marks k
+  where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+    and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq;
+  update memory_versions v set content_seq = v_home.seq
+  where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.content_seq = v_memory.content_seq;
+  update memories m
+  set content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}'))
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id
+  returning * into v_memory;
+  if not v_memory.status in ('active', 'proposed') then
+    return;
+  end if;
+  v_seq := say(p_tenant, jsonb_strip_nulls(jsonb_build_object(
+    'event_id', p_event_id, 'session_id', v_home.session_id, 'channel', v_home.channel, 'actor_type', v_home.actor_type, 'actor_id', v_home.actor_id,
+    'kind', 'memory.updated', 'user_id', v_home.user_id, 'agent_id', v_home.agent_id, 'project_id', v_home.project_id,
+    'sensitivity', v_home.sensitivity, 'tags', to_jsonb(v_home.tags), 'refs', to_jsonb(v_refs), 'metadata', v_home.metadata,
+    'content', memory_content(v_memory, v_home),
+    'chunks', coalesce((
+      select jsonb_agg(jsonb_build_object('text', c.text, 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
+      from chunks c where c.tenant_id = p_tenant and c.seq = v_home.seq), '[]'))));
+  -- edits of a passage and the time it holds for go with its text
+  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
+  from chunks o
+  where o.tenant_id = p_tenant and o.seq = v_home.seq and c.tenant_id = p_tenant and c.seq = v_seq and c.ordinal = o.ordinal;
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  values (p_tenant, p_memory_id, v_memory.version + 1, v_seq, v_seq, v_memory.status);
+  update memories m
+  set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
+    task_status = case when m.kind = 'task' then coalesce(v_home.content ->> 'status', v_home.content -> 'body' ->> 'status', m.task_status) end
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp());
+end $$;
+
+-- Carries out the verdicts on the next memories. The clock is locked first.
+create function forget_memories(p_tenant text, p_job text, p_after text, p_limit int, p_event_ids text[])
+returns table (last_id text, memories bigint, versions bigint, kept bigint)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+  v_ids text[];
+  v_keeps text[];
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  -- `keep` sorts before `memory`: those that lose a citation are done while the others' ids are still known
+  select array_agg(n.id) filter (where n.what = 'memory'), array_agg(n.id order by n.id) filter (where n.what = 'keep'), max(n.what || '/' || n.id)
+  into v_ids, v_keeps, last_id
+  from (
+    select k.what, k.id
+    from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.what || '/' || k.id > p_after
+    order by k.what || '/' || k.id
+    limit p_limit
+  ) n;
+  if last_id is null then
+    return;
+  end if;
+  for i in 1 .. coalesce(cardinality(v_keeps), 0) loop
+    perform keep_memory(p_tenant, p_job, v_keeps[i], p_event_ids[i]);
+  end loop;
+  kept := coalesce(cardinality(v_keeps), 0);
+  delete from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_ids);
+  get diagnostics versions = row_count;
+  update memories m set superseded_by = null where m.tenant_id = p_tenant and m.superseded_by = any (v_ids);
+  delete from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_ids);
+  get diagnostics memories = row_count;
+  return next;
+end $$;
+
+-- The accounts of a user that is erased: who logs in as this subject. With them go their sessions, the invites and keys they made, what
+-- those keys made, and the keys that act for the subject.
+create function forget_accounts(p_tenant text, p_subject text, p_name text, p_users text[]) returns jsonb
+language plpgsql
+as $$
+declare
+  v_counts jsonb;
+begin
+  perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
+  if is_last_owner(p_tenant, p_subject) then
+    raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+  end if;
+  v_counts := count_accounts(p_tenant, p_subject, p_users);
+  update invites i set used_by = p_name where i.tenant_id = p_tenant and i.used_by = any (p_users);
+  update invites i set username = p_name where i.tenant_id = p_tenant and lower(i.username) = lower(p_subject);
+  update password_resets r set created_by = p_name where r.tenant_id = p_tenant and r.created_by = any (p_users);
+  update jobs j set started_by = p_name where j.tenant_id = p_tenant and j.started_by = any (p_users);
+  delete from api_keys k where k.tenant_id = p_tenant and k.user_id = p_subject;
+  delete from users u where u.tenant_id = p_tenant and u.user_id = any (p_users);
+  return v_counts;
+end $$;
+
+create function is_last_owner(p_tenant text, p_subject text) returns boolean
+language sql stable
+return exists (
+    select from users u where u.tenant_id = p_tenant and u.subject = p_subject and u.role = 'owner' and u.disabled_at is null)
+  and 1 = (select count(*) from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null);
+
+create function count_accounts(p_tenant text, p_subject text, p_users text[]) returns jsonb
+language sql stable
+begin atomic
+  with recursive key as (
+    select k.key_id from api_keys k where k.tenant_id = p_tenant and (k.user_id = p_subject or k.created_by = any (p_users))
+    union
+    select k.key_id from api_keys k join key on k.tenant_id = p_tenant and k.created_with = key.key_id
+  )
+  select jsonb_build_object(
+    'users', cardinality(p_users),
+    'sessions', (select count(*) from sessions s where s.tenant_id = p_tenant and s.user_id = any (p_users)),
+    'api_keys', (select count(*) from key),
+    'invites', (select count(*) from invites i where i.tenant_id = p_tenant and i.created_by = any (p_users)));
+end;
+
+-- Answers kept for retries whose events are among the marked; the next p_limit keys are looked at.
+create function marked_answers(p_tenant text, p_job text, p_after bytea, p_limit int) returns table (key_hash bytea, marked boolean)
+language sql stable
+begin atomic
+  select k.key_hash, exists (
+    select from events e join erasure_marks m on m.tenant_id = p_tenant and m.job_id = p_job and m.what = 'event' and m.id = e.event_id
+    where e.tenant_id = p_tenant and e.seq >= (k.outcome ->> 'seq')::bigint
+      and e.seq < (k.outcome ->> 'seq')::bigint + (k.outcome ->> 'count')::bigint)
+  from (
+    select i.key_hash, i.outcome from idempotency_keys i
+    where i.tenant_id = p_tenant and i.key_hash > p_after order by i.key_hash limit p_limit) k;
+end;
+
+-- The tables of features that came later, by the kind of subject and by what is marked: a function of its own, so that they can be added.
+create function forget_elsewhere(p_tenant text, p_job text, p_kind text, p_subject text, p_name text, p_users text[]) returns jsonb
+language plpgsql
+as $$
+begin
+  return '{}';
+end $$;
+
+create function add_counts(p_counts jsonb, p_more jsonb) returns jsonb
+language sql immutable
+return (
+  select coalesce(jsonb_object_agg(k, coalesce((p_counts ->> k)::bigint, 0) + coalesce((p_more ->> k)::bigint, 0)), '{}')
+  from (select jsonb_object_keys(p_counts) union select jsonb_object_keys(p_more)) keys (k));
+
+-- Up to where an erasure reaches: what is recorded later is a new relationship. AM409 where it may not be.
+create function begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint) returns bigint
+language plpgsql
+as $$
+declare
+  v_last bigint;
+begin
+  perform enter_tenant(p_tenant);
+  if p_kind = 'user_id' then
+    if is_last_owner(p_tenant, p_subject) then
+      raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+    end if;
+    insert into erasure_marks (tenant_id, job_id, what, id)
+    select p_tenant, p_job, 'user', u.user_id from users u where u.tenant_id = p_tenant and u.subject = p_subject
+    on conflict do nothing;
+  end if;
+  select c.last_seq into v_last from tenant_clocks c where c.tenant_id = p_tenant;
+  return least(v_last, p_upto);
+end $$;
+
+-- One step of an erasure, in one short transaction that also writes how far it is. p_cursor is where it stands: {"phase", "after",
+-- "upto", "found", "counts"}; null comes back where the job is another's by now. p_ids: ids for the events it may have to write.
+create function erase_step(p_tenant text, p_job text, p_token int, p_lease_ms int, p_limit int, p_cursor jsonb, p_input jsonb, p_ids text[])
+returns jsonb
+language plpgsql
+as $$
+declare
+  v_kind text := p_input ->> 'kind';
+  v_subject text := p_input ->> 'subject';
+  v_name text := p_input ->> 'name';
+  v_phase text := p_cursor ->> 'phase';
+  v_after text := coalesce(p_cursor ->> 'after', '');
+  v_upto bigint := (p_cursor ->> 'upto')::bigint;
+  v_users text[];
+  v_counts jsonb := '{}';
+  v_next text;
+  v_found bigint := coalesce((p_cursor ->> 'found')::bigint, 0);
+  v_total bigint;
+  v_row record;
+  v_hashes bytea[];
+begin
+  perform enter_tenant(p_tenant);
+  if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
+    return null;
+  end if;
+  v_users := subject_users(p_tenant, p_job);
+  case v_phase
+    when 'accounts' then
+      v_counts := case when v_kind = 'user_id' then forget_accounts(p_tenant, v_subject, v_name, v_users) else '{}' end;
+      v_phase := 'find';
+    when 'find' then
+      perform mark_events(p_tenant, p_job, v_kind, v_subject, coalesce(nullif(v_after, ''), '0')::bigint + 1,
+        least(v_upto, coalesce(nullif(v_after, ''), '0')::bigint + p_limit * 20));
+      v_next := least(v_upto, coalesce(nullif(v_after, ''), '0')::bigint + p_limit * 20)::text;
+      if v_next::bigint >= v_upto then
+        v_phase := 'memories';
+        v_next := null;
+      end if;
+    when 'memories' then
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_after, p_limit);
+      v_next := v_row.last_id;
+      v_found := v_found + v_row.found;
+      if v_next is null then
+        -- a walk that found something is followed by another; what was found is blanked before the last
+        v_phase := case when v_found > 0 then 'memories' else 'blank' end;
+        v_found := 0;
+      end if;
+    when 'blank' then
+      select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit,
+        jsonb_build_object('erased', true, 'erasure', v_name), v_subject, v_name);
+      v_next := v_row.last_id;
+      v_counts := case when v_next is null then '{}' else jsonb_build_object('events', v_row.events, 'chunks', v_row.chunks, 'artifacts', v_row.artifacts) end;
+      v_phase := case when v_next is null then 'forget' else 'blank' end;
+    when 'forget' then
+      select * into v_row from forget_memories(p_tenant, p_job, v_after, least(p_limit, cardinality(p_ids)), p_ids);
+      v_next := v_row.last_id;
+      v_counts := case when v_next is null then '{}' else jsonb_build_object(
+        'memories', v_row.memories, 'memory_versions', v_row.versions, 'memories_kept', v_row.kept) end;
+      v_phase := case when v_next is null then 'cite' else 'forget' end;
+    when 'cite' then
+      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+      select max(k.id) as last_id, rename_refs(array_agg(k.seq), v_subject, v_name) as n into v_row
+      from (
+        select k.id, k.seq from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and k.id > v_after order by k.id limit p_limit) k
+      where not exists (
+        select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id);
+      v_next := v_row.last_id;
+      v_counts := jsonb_build_object('citing_events', coalesce(v_row.n, 0));
+      v_phase := case when v_next is null then 'answers' else 'cite' end;
+    when 'answers' then
+      select max(encode(a.key_hash, 'hex')), array_agg(a.key_hash) filter (where a.marked) into v_next, v_hashes
+      from marked_answers(p_tenant, p_job, decode(v_after, 'hex'), p_limit) a;
+      delete from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = any (v_hashes);
+      v_counts := jsonb_build_object('idempotency_keys', coalesce(cardinality(v_hashes), 0));
+      v_phase := case when v_next is null then 'elsewhere' else 'answers' end;
+    when 'elsewhere' then
+      v_counts := forget_elsewhere(p_tenant, p_job, v_kind, v_subject, v_name, v_users);
+      v_phase := 'late';
+    when 'late' then
+      -- what a rebuild that ran beside this has read before and written after
+      delete from chunks c using (
+        select k.id, k.seq from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > v_after order by k.id limit p_limit) k
+      where c.tenant_id = p_tenant and c.seq = k.seq;
+      select max(k.id) into v_next
+      from (
+        select k.id from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > v_after order by k.id limit p_limit) k;
+      v_phase := case when v_next is null then 'over' else 'late' end;
+    else
+      raise exception 'no phase %', v_phase;
+  end case;
+  if v_phase = 'blank' and p_cursor ->> 'phase' = 'memories' then
+    select count(*) into v_total from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event';
+  end if;
+  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), v_counts);
+  p_cursor := p_cursor || jsonb_build_object('phase', v_phase, 'after', coalesce(v_next, ''), 'found', v_found, 'counts', v_counts);
+  perform report_job(p_tenant, p_job, p_token, coalesce((v_counts ->> 'events')::bigint, 0), v_total, p_cursor, p_lease_ms);
+  return p_cursor;
+end $$;
+
+-- The end: the log says what was done, naming the subject by its hash alone.
+create function end_erasure(p_tenant text, p_job text, p_event jsonb) returns bigint
+language plpgsql
+as $$
+declare
+  v_seq bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select e.seq into v_seq from events e where e.tenant_id = p_tenant and e.event_id = p_event ->> 'event_id';
+  return coalesce(v_seq, say(p_tenant, p_event));
+end $$;
+
+create function drop_marks(p_tenant text, p_job text, p_limit int) returns bigint
+language plpgsql
+as $$
+declare
+  v_count bigint;
+begin
+  perform enter_tenant(p_tenant);
+  delete from erasure_marks k where k.ctid = any (array(
+    select m.ctid from erasure_marks m where m.tenant_id = p_tenant and m.job_id = p_job limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- What an erasure would remove, table by table: it is found as by the job, counted, and undone.
+create function preview_erasure(p_tenant text, p_job text, p_kind text, p_subject text) returns jsonb
+language plpgsql
+as $$
+declare
+  v_counts jsonb;
+  v_upto bigint;
+  v_users text[];
+  v_found bigint;
+  v_row record;
+begin
+  begin
+    v_upto := begin_erasure(p_tenant, p_job, p_kind, p_subject, 9223372036854775807);
+    v_users := subject_users(p_tenant, p_job);
+    perform mark_events(p_tenant, p_job, p_kind, p_subject, 1, v_upto);
+    loop
+      select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, '', 2147483647);
+      exit when coalesce(v_row.found, 0) = 0;
+    end loop;
+    v_counts := jsonb_build_object(
+      'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
+      'chunks', (
+        select count(*) from erasure_marks k join chunks c on c.tenant_id = p_tenant and c.seq = k.seq
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
+      'artifacts', (
+        select count(*) from artifacts a join events e on e.tenant_id = p_tenant and e.artifact_id = a.artifact_id
+          join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
+        where a.tenant_id = p_tenant),
+      'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+      'memory_versions', (
+        select count(*) from erasure_marks k join memory_versions v on v.tenant_id = p_tenant and v.memory_id = k.id
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+      'memories_kept', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep'),
+      'citing_events', (
+        select count(*) from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and not exists (
+          select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)),
+      'idempotency_keys', (select count(*) from marked_answers(p_tenant, p_job, '', 2147483647) a where a.marked))
+      || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users) else '{}' end;
+    v_counts := v_counts || forget_elsewhere(p_tenant, p_job, p_kind, p_subject, 'erased', v_users);
+    raise exception 'undone' using errcode = 'AM000';
+  exception when sqlstate 'AM000' then
+    null;
+  end;
+  return v_counts;
+end $$;
