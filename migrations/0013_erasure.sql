@@ -171,7 +171,7 @@ end;
 -- What becomes of the next memories: `memory` (the subject's own, or nothing is left of its text or of what it rests on), `keep` (something
 -- is), or nothing. A memory that goes takes the events of its versions along, which others may rest on: so this is walked until
 -- it finds nothing more.
-create function mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_after text, p_limit int)
+create function mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_after text, p_limit int)
 returns table (last_id text, found bigint)
 language plpgsql
 as $$
@@ -187,7 +187,7 @@ begin
   cross join lateral (select home_of(m, p_job) as seq) home
   cross join lateral (
     select
-      coalesce(case p_kind
+      m.content_seq <= p_upto and coalesce(case p_kind
         when 'user_id' then m.user_id = p_subject
         when 'session_id' then m.session_id = p_subject
         when 'project_id' then m.project_id = p_subject
@@ -391,37 +391,37 @@ end $$;
 
 -- The accounts of a user that is erased: who logs in as this subject. With them go their sessions, the invites and keys they made, what
 -- those keys made, and the keys that act for the subject.
-create function forget_accounts(p_tenant text, p_subject text, p_name text, p_users text[]) returns jsonb
+create function forget_accounts(p_tenant text, p_subject text, p_name text, p_users text[], p_before timestamptz) returns jsonb
 language plpgsql
 as $$
 declare
   v_counts jsonb;
 begin
   perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
-  if is_last_owner(p_tenant, p_subject) then
+  if is_last_owner(p_tenant, p_users) then
     raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
   end if;
-  v_counts := count_accounts(p_tenant, p_subject, p_users);
+  v_counts := count_accounts(p_tenant, p_subject, p_users, p_before);
   update invites i set used_by = p_name where i.tenant_id = p_tenant and i.used_by = any (p_users);
   update invites i set username = p_name where i.tenant_id = p_tenant and lower(i.username) = lower(p_subject);
   update password_resets r set created_by = p_name where r.tenant_id = p_tenant and r.created_by = any (p_users);
   update jobs j set started_by = p_name where j.tenant_id = p_tenant and j.started_by = any (p_users);
-  delete from api_keys k where k.tenant_id = p_tenant and k.user_id = p_subject;
+  delete from api_keys k where k.tenant_id = p_tenant and k.user_id = p_subject and k.created_at < p_before;
   delete from users u where u.tenant_id = p_tenant and u.user_id = any (p_users);
   return v_counts;
 end $$;
 
-create function is_last_owner(p_tenant text, p_subject text) returns boolean
+create function is_last_owner(p_tenant text, p_users text[]) returns boolean
 language sql stable
 return exists (
-    select from users u where u.tenant_id = p_tenant and u.subject = p_subject and u.role = 'owner' and u.disabled_at is null)
+    select from users u where u.tenant_id = p_tenant and u.user_id = any (p_users) and u.role = 'owner' and u.disabled_at is null)
   and 1 = (select count(*) from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null);
 
-create function count_accounts(p_tenant text, p_subject text, p_users text[]) returns jsonb
+create function count_accounts(p_tenant text, p_subject text, p_users text[], p_before timestamptz) returns jsonb
 language sql stable
 begin atomic
   with recursive key as (
-    select k.key_id from api_keys k where k.tenant_id = p_tenant and (k.user_id = p_subject or k.created_by = any (p_users))
+    select k.key_id from api_keys k where k.tenant_id = p_tenant and ((k.user_id = p_subject and k.created_at < p_before) or k.created_by = any (p_users))
     union
     select k.key_id from api_keys k join key on k.tenant_id = p_tenant and k.created_with = key.key_id
   )
@@ -460,20 +460,23 @@ return (
   from (select jsonb_object_keys(p_counts) union select jsonb_object_keys(p_more)) keys (k));
 
 -- Up to where an erasure reaches: what is recorded later is a new relationship. AM409 where it may not be.
-create function begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint) returns bigint
+create function begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_before timestamptz) returns bigint
 language plpgsql
 as $$
 declare
   v_last bigint;
 begin
   perform enter_tenant(p_tenant);
+  if not exists (select from tenants t where t.tenant_id = p_tenant) then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
   if p_kind = 'user_id' then
-    if is_last_owner(p_tenant, p_subject) then
+    insert into erasure_marks (tenant_id, job_id, what, id)
+    select p_tenant, p_job, 'user', u.user_id from users u where u.tenant_id = p_tenant and u.subject = p_subject and u.created_at < p_before
+    on conflict do nothing;
+    if is_last_owner(p_tenant, subject_users(p_tenant, p_job)) then
       raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
     end if;
-    insert into erasure_marks (tenant_id, job_id, what, id)
-    select p_tenant, p_job, 'user', u.user_id from users u where u.tenant_id = p_tenant and u.subject = p_subject
-    on conflict do nothing;
   end if;
   select c.last_seq into v_last from tenant_clocks c where c.tenant_id = p_tenant;
   return least(v_last, p_upto);
@@ -507,7 +510,7 @@ begin
   v_users := subject_users(p_tenant, p_job);
   case v_phase
     when 'accounts' then
-      v_counts := case when v_kind = 'user_id' then forget_accounts(p_tenant, v_subject, v_name, v_users) else '{}' end;
+      v_counts := case when v_kind = 'user_id' then forget_accounts(p_tenant, v_subject, v_name, v_users, (p_input ->> 'before')::timestamptz) else '{}' end;
       v_phase := 'find';
     when 'find' then
       perform mark_events(p_tenant, p_job, v_kind, v_subject, coalesce(nullif(v_after, ''), '0')::bigint + 1,
@@ -518,7 +521,7 @@ begin
         v_next := null;
       end if;
     when 'memories' then
-      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_after, p_limit);
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit);
       v_next := v_row.last_id;
       v_found := v_found + v_row.found;
       if v_next is null then
@@ -619,11 +622,11 @@ declare
   v_row record;
 begin
   begin
-    v_upto := begin_erasure(p_tenant, p_job, p_kind, p_subject, 9223372036854775807);
+    v_upto := begin_erasure(p_tenant, p_job, p_kind, p_subject, 9223372036854775807, 'infinity');
     v_users := subject_users(p_tenant, p_job);
     perform mark_events(p_tenant, p_job, p_kind, p_subject, 1, v_upto);
     loop
-      select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, '', 2147483647);
+      select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, v_upto, '', 2147483647);
       exit when coalesce(v_row.found, 0) = 0;
     end loop;
     v_counts := jsonb_build_object(
@@ -645,7 +648,7 @@ begin
         where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and not exists (
           select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)),
       'idempotency_keys', (select count(*) from marked_answers(p_tenant, p_job, '', 2147483647) a where a.marked))
-      || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users) else '{}' end;
+      || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users, 'infinity') else '{}' end;
     v_counts := v_counts || forget_elsewhere(p_tenant, p_job, p_kind, p_subject, 'erased', v_users);
     raise exception 'undone' using errcode = 'AM000';
   exception when sqlstate 'AM000' then

@@ -72,22 +72,25 @@ CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
 
--- Name: begin_erasure(text, text, text, text, bigint); Type: FUNCTION; Schema: public
+-- Name: begin_erasure(text, text, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint) RETURNS bigint
+CREATE FUNCTION public.begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_before timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 declare
   v_last bigint;
 begin
   perform enter_tenant(p_tenant);
+  if not exists (select from tenants t where t.tenant_id = p_tenant) then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
   if p_kind = 'user_id' then
-    if is_last_owner(p_tenant, p_subject) then
+    insert into erasure_marks (tenant_id, job_id, what, id)
+    select p_tenant, p_job, 'user', u.user_id from users u where u.tenant_id = p_tenant and u.subject = p_subject and u.created_at < p_before
+    on conflict do nothing;
+    if is_last_owner(p_tenant, subject_users(p_tenant, p_job)) then
       raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
     end if;
-    insert into erasure_marks (tenant_id, job_id, what, id)
-    select p_tenant, p_job, 'user', u.user_id from users u where u.tenant_id = p_tenant and u.subject = p_subject
-    on conflict do nothing;
   end if;
   select c.last_seq into v_last from tenant_clocks c where c.tenant_id = p_tenant;
   return least(v_last, p_upto);
@@ -416,15 +419,15 @@ CREATE TABLE public.sessions (
 
 ALTER TABLE ONLY public.sessions FORCE ROW LEVEL SECURITY;
 
--- Name: count_accounts(text, text, text[]); Type: FUNCTION; Schema: public
+-- Name: count_accounts(text, text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.count_accounts(p_tenant text, p_subject text, p_users text[]) RETURNS jsonb
+CREATE FUNCTION public.count_accounts(p_tenant text, p_subject text, p_users text[], p_before timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  WITH RECURSIVE key AS (
           SELECT k.key_id
             FROM public.api_keys k
-           WHERE ((k.tenant_id = count_accounts.p_tenant) AND ((k.user_id = count_accounts.p_subject) OR (k.created_by = ANY (count_accounts.p_users))))
+           WHERE ((k.tenant_id = count_accounts.p_tenant) AND (((k.user_id = count_accounts.p_subject) AND (k.created_at < count_accounts.p_before)) OR (k.created_by = ANY (count_accounts.p_users))))
          UNION
           SELECT k.key_id
             FROM (public.api_keys k
@@ -665,7 +668,7 @@ begin
   v_users := subject_users(p_tenant, p_job);
   case v_phase
     when 'accounts' then
-      v_counts := case when v_kind = 'user_id' then forget_accounts(p_tenant, v_subject, v_name, v_users) else '{}' end;
+      v_counts := case when v_kind = 'user_id' then forget_accounts(p_tenant, v_subject, v_name, v_users, (p_input ->> 'before')::timestamptz) else '{}' end;
       v_phase := 'find';
     when 'find' then
       perform mark_events(p_tenant, p_job, v_kind, v_subject, coalesce(nullif(v_after, ''), '0')::bigint + 1,
@@ -676,7 +679,7 @@ begin
         v_next := null;
       end if;
     when 'memories' then
-      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_after, p_limit);
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit);
       v_next := v_row.last_id;
       v_found := v_found + v_row.found;
       if v_next is null then
@@ -769,6 +772,110 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: event_doc(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_fields(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT jsonb_build_object('importance', m.importance, 'scope', m.scope, 'pinned', m.pinned, 'status',
+                 CASE
+                     WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
+                     ELSE m.status
+                 END) AS jsonb_build_object
+            FROM (public.memory_versions v
+              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+           WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
+           ORDER BY (v.status = 'superseded'::text)
+          LIMIT 1), '{}'::jsonb) AS "coalesce";
+END;
+
+-- Name: event_matches(public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+
 -- Name: finish_job(text, text, integer, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.finish_job(p_tenant text, p_job text, p_token integer, p_result jsonb, p_problem jsonb) RETURNS boolean
@@ -803,24 +910,24 @@ begin
   end if;
 end $$;
 
--- Name: forget_accounts(text, text, text, text[]); Type: FUNCTION; Schema: public
+-- Name: forget_accounts(text, text, text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.forget_accounts(p_tenant text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
+CREATE FUNCTION public.forget_accounts(p_tenant text, p_subject text, p_name text, p_users text[], p_before timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
 declare
   v_counts jsonb;
 begin
   perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
-  if is_last_owner(p_tenant, p_subject) then
+  if is_last_owner(p_tenant, p_users) then
     raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
   end if;
-  v_counts := count_accounts(p_tenant, p_subject, p_users);
+  v_counts := count_accounts(p_tenant, p_subject, p_users, p_before);
   update invites i set used_by = p_name where i.tenant_id = p_tenant and i.used_by = any (p_users);
   update invites i set username = p_name where i.tenant_id = p_tenant and lower(i.username) = lower(p_subject);
   update password_resets r set created_by = p_name where r.tenant_id = p_tenant and r.created_by = any (p_users);
   update jobs j set started_by = p_name where j.tenant_id = p_tenant and j.started_by = any (p_users);
-  delete from api_keys k where k.tenant_id = p_tenant and k.user_id = p_subject;
+  delete from api_keys k where k.tenant_id = p_tenant and k.user_id = p_subject and k.created_at < p_before;
   delete from users u where u.tenant_id = p_tenant and u.user_id = any (p_users);
   return v_counts;
 end $$;
@@ -914,81 +1021,6 @@ begin
     and r.used_at is null and r.expires_at > now();
 end $$;
 
--- Name: events; Type: TABLE; Schema: public
-
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
--- Name: memories; Type: TABLE; Schema: public
-
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
-
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
-
 -- Name: grounds_of(public.memories, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.grounds_of(p_memory public.memories, p_from bigint) RETURNS TABLE(ref text, seq bigint)
@@ -1049,11 +1081,11 @@ CREATE TABLE public.users (
 
 ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
 
--- Name: is_last_owner(text, text); Type: FUNCTION; Schema: public
+-- Name: is_last_owner(text, text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.is_last_owner(p_tenant text, p_subject text) RETURNS boolean
+CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.subject = is_last_owner.p_subject) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
+    RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.user_id = ANY (is_last_owner.p_users)) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
 
 -- Name: is_of_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
 
@@ -1206,9 +1238,9 @@ begin
   on conflict do nothing;
 end $$;
 
--- Name: mark_memories(text, text, text, text, text, integer); Type: FUNCTION; Schema: public
+-- Name: mark_memories(text, text, text, text, bigint, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_after text, p_limit integer) RETURNS TABLE(last_id text, found bigint)
+CREATE FUNCTION public.mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_after text, p_limit integer) RETURNS TABLE(last_id text, found bigint)
     LANGUAGE plpgsql
     AS $$
 declare
@@ -1223,7 +1255,7 @@ begin
   cross join lateral (select home_of(m, p_job) as seq) home
   cross join lateral (
     select
-      coalesce(case p_kind
+      m.content_seq <= p_upto and coalesce(case p_kind
         when 'user_id' then m.user_id = p_subject
         when 'session_id' then m.session_id = p_subject
         when 'project_id' then m.project_id = p_subject
@@ -1314,6 +1346,12 @@ end $$;
 CREATE FUNCTION public.memory_content(p_memory public.memories, p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE
     RETURN (jsonb_strip_nulls(jsonb_build_object('memory_id', (p_memory).memory_id, 'kind', (p_memory).kind, 'scope', (p_memory).scope, 'importance', (p_memory).importance, 'pinned', (p_memory).pinned, 'valid_from', (p_memory).valid_from, 'valid_to', (p_memory).valid_to, 'expires_at', (p_memory).expires_at, 'origin', jsonb_build_object('type', (p_event).actor_type, 'id', (p_event).actor_id), 'trust', CASE (p_event).actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END)) || CASE (p_event).kind WHEN 'decision'::text THEN jsonb_build_object('text', ((p_event).content ->> 'decision'::text), 'body', ((p_event).content - ARRAY['decision'::text, 'scope'::text, 'supersedes'::text])) WHEN 'task_update'::text THEN jsonb_build_object('text', ((p_event).content ->> 'title'::text), 'body', ((p_event).content - 'title'::text)) ELSE ((p_event).content - 'supersedes'::text) END);
+
+-- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
@@ -1494,11 +1532,11 @@ declare
   v_row record;
 begin
   begin
-    v_upto := begin_erasure(p_tenant, p_job, p_kind, p_subject, 9223372036854775807);
+    v_upto := begin_erasure(p_tenant, p_job, p_kind, p_subject, 9223372036854775807, 'infinity');
     v_users := subject_users(p_tenant, p_job);
     perform mark_events(p_tenant, p_job, p_kind, p_subject, 1, v_upto);
     loop
-      select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, '', 2147483647);
+      select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, v_upto, '', 2147483647);
       exit when coalesce(v_row.found, 0) = 0;
     end loop;
     v_counts := jsonb_build_object(
@@ -1520,7 +1558,7 @@ begin
         where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and not exists (
           select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)),
       'idempotency_keys', (select count(*) from marked_answers(p_tenant, p_job, '', 2147483647) a where a.marked))
-      || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users) else '{}' end;
+      || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users, 'infinity') else '{}' end;
     v_counts := v_counts || forget_elsewhere(p_tenant, p_job, p_kind, p_subject, 'erased', v_users);
     raise exception 'undone' using errcode = 'AM000';
   exception when sqlstate 'AM000' then

@@ -9,6 +9,7 @@ import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { eraser, erasureRoutes } from './erasure/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
@@ -102,7 +103,8 @@ export function createService(config: Config, database: Database, log: Logger): 
     database.tenants,
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
-  const work = startWork(config, database, log);
+  const seal = sealOf(config);
+  const work = startWork({ config, database, seal, forget: auth.forget }, log);
   const limits = createLimits(config, database.pool, log);
   const health: Health = {
     phase: 'starting',
@@ -155,6 +157,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...searchRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...jobRoutes,
+    ...erasureRoutes(work.jobs, seal),
   ] as Route<Caller>[];
   const stop = async () => {
     await work.stop();
@@ -184,10 +187,12 @@ function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key
 }
 
 /** What goes on beside the requests. */
-function startWork(config: Config, database: Database, log: Logger) {
+function startWork({ config, database, seal, forget }: WorkNeeds, log: Logger) {
   const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs], log);
-  const jobs = openJobs(database.tenants, {}, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const sweeps = [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs];
+  const sweeper = startSweeper(database.tenants, sweeps, log);
+  const handlers = { erasure: eraser({ seal, forget, ledger: ledgerOf(config) }) };
+  const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
   const stop = async () => {
     await jobs.stop();
     await erasures.stop();
@@ -195,3 +200,12 @@ function startWork(config: Config, database: Database, log: Logger) {
   };
   return { erasures, jobs, stop };
 }
+
+interface WorkNeeds {
+  config: Config;
+  database: Database;
+  seal: Seal | undefined;
+  forget(tenant_id: string): void;
+}
+
+export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');

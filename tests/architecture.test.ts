@@ -8,14 +8,16 @@ import { parseSync } from '@swc/core';
 const features: Record<string, string[]> = {
   artifacts: ['auth'],
   auth: [],
-  context: ['auth', 'search'],
-  events: ['artifacts', 'auth', 'memories', 'search'],
+  context: ['auth', 'filter', 'search'],
+  erasure: ['auth', 'jobs'],
+  events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
+  filter: [],
   health: ['auth'],
   jobs: ['auth'],
   limits: [],
   memories: ['auth', 'search'],
   metrics: ['auth'],
-  search: ['auth'],
+  search: ['auth', 'filter'],
   tenants: ['auth'],
 };
 const wiring = ['main.ts', 'daemon.ts'];

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
+import { filterParameter } from '../filter/index.ts';
 import { time } from '../http/time.ts';
 
 // The wire of events, as API.md fixes it. Content keeps every further field it came with.
@@ -131,6 +132,7 @@ export const listQuery = z.strictObject({
   tag: name('with this tag').optional(),
   since: time.optional().describe('occurred at or after'),
   until: time.optional().describe('occurred before'),
+  filter: filterParameter.optional(),
   order: z.enum(['asc', 'desc']).default('asc').describe('by seq'),
   limit: whole(1, 1000).default(50),
   cursor: z.string().max(500).optional(),

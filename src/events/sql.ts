@@ -1,6 +1,7 @@
 import { type Sight, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
+import type { Filter } from '../filter/index.ts';
 import type { Event, Recorded } from './schemas.ts';
 
 const columns = `e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id,
@@ -74,6 +75,7 @@ export interface EventFilter {
   tag?: string;
   since?: string;
   until?: string;
+  filter?: Filter;
 }
 
 /** Where in the log to look: beyond `after`, up to and with `upto`, from which end, and how many. */
@@ -120,6 +122,7 @@ export async function listEvents(
         and ($12::timestamptz is null or e.occurred_at >= $12)
         and ($13::timestamptz is null or e.occurred_at < $13)
         and ($15::bigint is null or e.seq <= $15)
+        and ($17::jsonb is null or event_matches(e, $17))
         order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
         limit $14
       ) l
@@ -141,6 +144,7 @@ export async function listEvents(
       limit,
       upto,
       PAGE_BYTES,
+      filter.filter,
     ],
   );
   return { events: rows.map(toEvent), more: rows.length > 0 && rows.length < rows[0]!.listed };

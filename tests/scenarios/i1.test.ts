@@ -73,6 +73,7 @@ const cases: Record<string, Case> = {
   readChunk: {},
   storeArtifact: { body: () => 'bytes', ownAnswer: true },
   readArtifact: {},
+  erase: { body: () => ({ user_id: 'alice', dry_run: true }), ownAnswer: true },
   listJobs: { ownAnswer: true },
   readJob: {},
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },

@@ -1,0 +1,217 @@
+import { textFault } from '../http/json.ts';
+import { time } from '../http/time.ts';
+
+// From a filter to one jsonpath predicate and its variables, or to everything that is wrong with it. No value of a filter becomes SQL:
+// the predicate is a parameter of the statement, its values are variables of the predicate. Every leaf is an `exists` over a filter
+// expression in strict mode, which is true or false and never unknown, so that `not` means what it says.
+
+/** What the database is given; `event_matches` and `memory_matches` (migrations/0008) take it as one value. */
+export interface Filter {
+  path: string;
+  vars: Record<string, unknown>;
+  /** It asks for a field that only memories have, which has to be looked up. */
+  memory: boolean;
+}
+
+export interface Wrong {
+  path: (string | number)[];
+  message: string;
+}
+
+type Type = 'text' | 'time' | 'number' | 'boolean' | 'list' | 'json';
+interface Field {
+  type: Type;
+  /** Where it stands in the document that event_doc or memory_doc makes. */
+  at: string;
+  memory?: boolean;
+}
+
+const text = (at: string): Field => ({ type: 'text', at });
+export const fields: Record<string, Field> = {
+  // an event that is a version of a memory has the kind of both
+  kind: text('kinds[*]'),
+  session_id: text('session_id'),
+  user_id: text('user_id'),
+  agent_id: text('agent_id'),
+  project_id: text('project_id'),
+  channel: text('channel'),
+  sensitivity: text('sensitivity'),
+  'actor.type': text('actor_type'),
+  'actor.id': text('actor_id'),
+  tags: { type: 'list', at: 'tags' },
+  refs: { type: 'list', at: 'refs' },
+  occurred_at: { type: 'time', at: 'occurred_at' },
+  created_at: { type: 'time', at: 'created_at' },
+  seq: { type: 'number', at: 'seq' },
+  importance: { type: 'number', at: 'importance', memory: true },
+  scope: { ...text('scope'), memory: true },
+  status: { ...text('status'), memory: true },
+  pinned: { type: 'boolean', at: 'pinned', memory: true },
+};
+
+const compared = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const;
+const allowed: Record<Type, string[]> = {
+  text: ['eq', 'ne', 'in', 'nin', 'exists'],
+  time: ['eq', 'ne', 'gt', 'gte', 'lt', 'lte', 'in', 'nin', 'exists'],
+  number: ['eq', 'ne', 'gt', 'gte', 'lt', 'lte', 'in', 'nin', 'exists'],
+  boolean: ['eq', 'ne', 'exists'],
+  list: ['contains', 'exists'],
+  json: ['eq', 'ne', 'gt', 'gte', 'lt', 'lte', 'in', 'nin', 'contains', 'exists'],
+};
+
+export const MAX_CLAUSES = 64;
+export const MAX_DEPTH = 8;
+export const MAX_VALUES = 100;
+const MAX_TEXT = 1_000;
+const MAX_NAME = 255;
+const NOTHING = '(1 == 0)';
+
+interface Making extends Filter {
+  faults: Wrong[];
+  clauses: number;
+}
+type Place = (string | number)[];
+
+/** A filter with everything that is wrong with it; `faults` is empty where it can be used. */
+export function compileFilter(value: unknown): Filter & { faults: Wrong[] } {
+  const making: Making = { path: '', vars: {}, memory: false, faults: [], clauses: 0 };
+  const predicate = group(value, [], 1, making);
+  const { vars, memory, faults } = making;
+  return { path: `strict ${predicate}`, vars, memory, faults };
+}
+
+const wrong = (making: Making, path: Place, message: string): string => {
+  making.faults.push({ path, message });
+  return NOTHING;
+};
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const all = (parts: string[]) => (parts.length === 0 ? '(1 == 1)' : `(${parts.join(' && ')})`);
+const any = (parts: string[]) => (parts.length === 0 ? NOTHING : `(${parts.join(' || ')})`);
+const not = (predicate: string) => `(!${predicate})`;
+
+function isFull(making: Making, path: Place): boolean {
+  making.clauses += 1;
+  if (making.clauses <= MAX_CLAUSES) return false;
+  if (making.clauses === MAX_CLAUSES + 1) wrong(making, path, `a filter has at most ${MAX_CLAUSES} clauses`);
+  return true;
+}
+
+/** All that an object asks for. */
+function group(value: unknown, path: Place, depth: number, making: Making): string {
+  if (!isObject(value)) return wrong(making, path, 'a filter is an object');
+  if (depth > MAX_DEPTH) return wrong(making, path, `a filter is nested at most ${MAX_DEPTH} deep`);
+  const keys = Object.keys(value);
+  if (keys.length === 0 && isFull(making, path)) return NOTHING;
+  const parts: string[] = [];
+  for (const key of keys) {
+    if (making.clauses > MAX_CLAUSES) break;
+    parts.push(member(key, value[key], [...path, key], depth, making));
+  }
+  return all(parts);
+}
+
+function member(key: string, value: unknown, path: Place, depth: number, making: Making): string {
+  if (key === 'not') return not(group(value, path, depth + 1, making));
+  if (key !== 'and' && key !== 'or') return field(key, value, path, making);
+  if (!Array.isArray(value)) return wrong(making, path, `\`${key}\` takes a list of filters`);
+  if (value.length === 0 && isFull(making, path)) return NOTHING;
+  const parts: string[] = [];
+  for (const [i, inner] of value.entries()) {
+    if (making.clauses > MAX_CLAUSES) break;
+    parts.push(group(inner, [...path, i], depth + 1, making));
+  }
+  return key === 'and' ? all(parts) : any(parts);
+}
+
+function field(name: string, value: unknown, path: Place, making: Making): string {
+  const found = fieldOf(name);
+  if (typeof found === 'string') return isFull(making, path) ? NOTHING : wrong(making, path, found);
+  if (found.memory) making.memory = true;
+  if (!isObject(value)) return clause(found, 'eq', value, path, making);
+  const operators = Object.keys(value);
+  if (operators.length === 0) return wrong(making, path, 'an operator and its value');
+  return all(operators.map((operator) => clause(found, operator, value[operator], [...path, operator], making)));
+}
+
+/** A fixed field, or the place in the metadata that the name is a path to; else what is wrong with it. */
+function fieldOf(name: string): Field | string {
+  if (Object.hasOwn(fields, name)) return fields[name]!;
+  if (!name.startsWith('metadata.')) return 'a field that is not known here';
+  const parts = name.split('.');
+  if (parts.length > MAX_DEPTH + 1 || parts.some((part) => part === '' || part.length > MAX_NAME || textFault(part)))
+    return `\`metadata.\` and a path of at most ${MAX_DEPTH} names`;
+  return { type: 'json', at: parts.map((part) => JSON.stringify(part)).join('.') };
+}
+
+function clause({ type, at }: Field, operator: string, value: unknown, path: Place, making: Making): string {
+  if (isFull(making, path)) return NOTHING;
+  if (!allowed[type].includes(operator)) {
+    const known = Object.values(allowed).flat().includes(operator);
+    return wrong(making, path, known ? `this field takes ${allowed[type].join(', ')}` : 'an operator that is not known here');
+  }
+  if (operator === 'exists') {
+    if (typeof value !== 'boolean') return wrong(making, path, '`exists` takes true or false');
+    return value ? `exists($ ? (exists(@.${at})))` : not(`exists($ ? (exists(@.${at})))`);
+  }
+  if (operator === 'in' || operator === 'nin') {
+    const found = oneOf(at, type, value, path, making);
+    return operator === 'in' ? found : not(found);
+  }
+  if (operator === 'contains') return contains(at, type, value, path, making);
+  const plain = plainOf(type, operator, value, path, making);
+  if (plain === undefined) return NOTHING;
+  const variable = named(making, plain);
+  if (operator in compared) return `exists($ ? (@.${at} ${compared[operator as keyof typeof compared]} ${variable}))`;
+  const equal = `exists($ ? (@.${at} == ${variable}))`;
+  return operator === 'eq' ? equal : not(equal);
+}
+
+function oneOf(at: string, type: Type, value: unknown, path: Place, making: Making): string {
+  if (!Array.isArray(value)) return wrong(making, path, 'a list of values');
+  if (value.length > MAX_VALUES) return wrong(making, path, `at most ${MAX_VALUES} values`);
+  const plain = value.map((one, i) => plainOf(type, 'in', one, [...path, i], making));
+  return plain.length === 0 ? NOTHING : `exists(${named(making, plain)}[*] ? (@ == $.${at}))`;
+}
+
+/** A list has the value, or each of the values; a text of the metadata has it as a part. */
+function contains(at: string, type: Type, value: unknown, path: Place, making: Making): string {
+  const several = Array.isArray(value);
+  if (several && value.length > MAX_VALUES) return wrong(making, path, `at most ${MAX_VALUES} values`);
+  const wanted = several ? value : [value];
+  return all(
+    wanted.map((one, i) => {
+      const plain = plainOf(type === 'list' ? 'text' : type, 'contains', one, several ? [...path, i] : path, making);
+      if (plain === undefined) return NOTHING;
+      const element = `exists($ ? (exists(@.${at}[*] ? (@ == ${named(making, plain)}))))`;
+      if (type === 'list' || typeof plain !== 'string' || plain === '') return element;
+      // quoted whole (`q`): no character of it has a meaning
+      return any([element, `exists($ ? (@.${at} like_regex ${JSON.stringify(plain)} flag "q"))`]);
+    }),
+  );
+}
+
+function named(making: Making, value: unknown): string {
+  const name = `v${Object.keys(making.vars).length}`;
+  making.vars[name] = value;
+  return `$${name}`;
+}
+
+/** The value as the document has such a field; undefined where it cannot be one. */
+function plainOf(type: Type, operator: string, value: unknown, path: Place, making: Making): unknown {
+  const refuse = (message: string) => void wrong(making, path, message);
+  if (typeof value === 'string' && (value.length > MAX_TEXT || textFault(value)))
+    return refuse(`a text of at most ${MAX_TEXT} characters that can be kept`);
+  if (typeof value === 'number' && !Number.isFinite(value)) return refuse('a number that a double can hold');
+  if (type === 'time') {
+    const { success, data } = time.safeParse(value);
+    return success ? Date.parse(data) : refuse('a time, as RFC 3339 writes it');
+  }
+  if (type === 'json') {
+    const fits = operator in compared ? ['string', 'number'] : ['string', 'number', 'boolean'];
+    if (fits.includes(typeof value) || (value === null && !(operator in compared))) return value;
+    return refuse(operator in compared ? 'a number or a text' : 'a text, a number, true, false or null');
+  }
+  const wanted = type === 'text' || type === 'list' ? 'string' : type;
+  return typeof value === wanted ? value : refuse(`a ${wanted === 'string' ? 'text' : wanted}`);
+}
