@@ -33,7 +33,8 @@ create policy blanker_blanks on events for update to agent_memory_blanker
   using (tenant_id = (select tenant_forgetting())) with check (tenant_id = (select tenant_forgetting()));
 create policy blanker_trims on events for delete to agent_memory_blanker using (tenant_id = (select tenant_forgetting()));
 
--- An event keeps its place, its kind and its times. p_subject: names that hold it become p_name; null: no name changes.
+-- An event keeps its place, its kind and its times. p_subject: names that hold it become p_name, and the session's name where the event is
+-- about that user, for clients put anything into it; null: no name changes.
 create function blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) returns bigint
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -43,7 +44,7 @@ begin
   update public.events e
   set content = p_content, metadata = '{}', tags = '{}', refs = '{}', artifact_id = null, chunk_count = 0,
     byte_count = pg_column_size(p_content),
-    session_id = case when strpos(e.session_id, p_subject) > 0 then p_name else e.session_id end,
+    session_id = case when strpos(e.session_id, p_subject) > 0 or e.user_id = p_subject then p_name else e.session_id end,
     user_id = case when strpos(e.user_id, p_subject) > 0 then p_name else e.user_id end,
     agent_id = case when strpos(e.agent_id, p_subject) > 0 then p_name else e.agent_id end,
     project_id = case when strpos(e.project_id, p_subject) > 0 then p_name else e.project_id end,
@@ -172,7 +173,7 @@ end;
 -- is), or nothing. A memory that goes takes the events of its versions along, which others may rest on: so this is walked until
 -- it finds nothing more.
 create function mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_after text, p_limit int)
-returns table (last_id text, found bigint)
+returns table (last_id text, news bigint)
 language plpgsql
 as $$
 declare
@@ -189,9 +190,8 @@ begin
     select
       m.content_seq <= p_upto and coalesce(case p_kind
         when 'user_id' then m.user_id = p_subject
-        when 'session_id' then m.session_id = p_subject
-        when 'project_id' then m.project_id = p_subject
-        when 'agent_id' then m.agent_id = p_subject and m.kind <> 'task' end, false) as theirs,
+        when 'session_id' then m.scope = 'session' and m.session_id = p_subject
+        when 'project_id' then m.scope = 'project' and m.project_id = p_subject end, false) as theirs,
       coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
       coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
       coalesce(bool_or(not is_marked(p_tenant, p_job, g.ref)), false) as rests
@@ -218,7 +218,7 @@ begin
     on conflict do nothing
     returning what
   )
-  select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into found;
+  select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into news;
   return next;
 end $$;
 
@@ -523,7 +523,7 @@ begin
     when 'memories' then
       select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit);
       v_next := v_row.last_id;
-      v_found := v_found + v_row.found;
+      v_found := v_found + v_row.news;
       if v_next is null then
         -- a walk that found something is followed by another; what was found is blanked before the last
         v_phase := case when v_found > 0 then 'memories' else 'blank' end;
@@ -627,7 +627,7 @@ begin
     perform mark_events(p_tenant, p_job, p_kind, p_subject, 1, v_upto);
     loop
       select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, v_upto, '', 2147483647);
-      exit when coalesce(v_row.found, 0) = 0;
+      exit when coalesce(v_row.news, 0) = 0;
     end loop;
     v_counts := jsonb_build_object(
       'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
-import { authorize, type Caller, openAuth } from './auth/index.ts';
+import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
@@ -106,15 +106,7 @@ export function createService(config: Config, database: Database, log: Logger): 
   const seal = sealOf(config);
   const work = startWork({ config, database, seal, forget: auth.forget }, log);
   const limits = createLimits(config, database.pool, log);
-  const health: Health = {
-    phase: 'starting',
-    ping: sharePing(database.ping),
-    isAuthenticated: (req) =>
-      auth.identify(req).then(
-        () => true,
-        () => false,
-      ),
-  };
+  const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
   const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
   const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() };
@@ -185,6 +177,16 @@ function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key
   }
   return readFileSync(file, 'utf8');
 }
+
+const healthOf = (database: Database, auth: Auth): Health => ({
+  phase: 'starting',
+  ping: sharePing(database.ping),
+  isAuthenticated: (req) =>
+    auth.identify(req).then(
+      () => true,
+      () => false,
+    ),
+});
 
 /** What goes on beside the requests. */
 function startWork({ config, database, seal, forget }: WorkNeeds, log: Logger) {
