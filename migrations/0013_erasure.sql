@@ -656,3 +656,271 @@ begin
   end;
   return v_counts;
 end $$;
+
+-- Retention: what a tenant wants forgotten by itself. One policy a tenant.
+create table retention_policies (
+  tenant_id text not null,
+  rules jsonb not null,
+  trim jsonb,
+  version int not null default 1,
+  updated_at timestamptz not null default now(),
+  last_run_at timestamptz,
+  constraint retention_policies_pkey primary key (tenant_id),
+  constraint retention_policies__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
+);
+select wall('retention_policies', 'select, insert, update, delete');
+
+-- The last seq of what was recorded before then: times grow with seq.
+create function seq_before(p_tenant text, p_at timestamptz) returns bigint
+language plpgsql stable
+as $$
+declare
+  v_low bigint;
+  v_high bigint;
+  v_middle bigint;
+begin
+  select c.oldest_seq - 1, c.last_seq into v_low, v_high from tenant_clocks c where c.tenant_id = p_tenant;
+  while v_low < v_high loop
+    v_middle := (v_low + v_high + 1) / 2;
+    if (select e.created_at < p_at from events e where e.tenant_id = p_tenant and e.seq = v_middle) then
+      v_low := v_middle;
+    else
+      v_high := v_middle - 1;
+    end if;
+  end loop;
+  return v_low;
+end $$;
+
+-- Whether a memory is held: a task that is done is not, nor what has expired.
+create function stands(p_memory memories) returns boolean
+language sql stable
+return p_memory.status in ('active', 'proposed') and coalesce(p_memory.expires_at > now(), true) and coalesce(p_memory.task_status <> 'done', true);
+
+-- Events that stay whatever a rule says: those of pinned memories and those that these cite, also by a passage, bytes or a memory of them.
+create function mark_pins(p_tenant text, p_job text) returns void
+language sql
+begin atomic
+  with pinned as materialized (
+    select m.* from memories m where m.tenant_id = p_tenant and m.pinned and stands(m)
+  ),
+  cited as materialized (
+    select distinct case when g.ref ~ '^chk_' then 'evt_' || split_part(substr(g.ref, 5), '_', 1) else g.ref end as ref
+    from pinned p cross join lateral grounds_of(p, p.content_seq) g
+  )
+  insert into erasure_marks (tenant_id, job_id, what, id, seq)
+  select distinct p_tenant, p_job, 'pin', e.event_id, e.seq
+  from (
+    select v.seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.memory_id in (select p.memory_id from pinned p union all select c.ref from cited c)
+    union all
+    select e.seq from cited c join events e on e.tenant_id = p_tenant and e.event_id = c.ref
+    union all
+    select e.seq
+    from cited c join artifacts a on a.tenant_id = p_tenant and a.artifact_id = c.ref join events e on e.tenant_id = p_tenant and e.event_id = a.event_id
+  ) s
+  join events e on e.tenant_id = p_tenant and e.seq = s.seq
+  on conflict do nothing;
+end;
+
+-- Marks what the rules want forgotten of a stretch. A rule without an importance leaves memories that are held alone; with one it ends
+-- those that weigh no more.
+create function mark_old(p_tenant text, p_job text, p_rules jsonb, p_now timestamptz, p_from bigint, p_to bigint) returns void
+language plpgsql
+as $$
+begin
+  insert into erasure_marks (tenant_id, job_id, what, id, seq)
+  select p_tenant, p_job, 'event', e.event_id, e.seq
+  from events e
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to
+    and not e.content ? 'erased' and e.kind not in ('erasure.completed', 'retention.forgot')
+    and not exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin' and k.id = e.event_id)
+    and exists (
+      select
+      from jsonb_to_recordset(p_rules) r (kind text, channel text, older_than_days numeric, max_importance numeric)
+      where e.created_at < p_now - interval '1 day' * r.older_than_days::float8
+        and (r.channel is null or r.channel = e.channel)
+        and (r.kind is null or r.kind = e.kind or (e.kind like 'memory.%' and e.content ->> 'kind' = r.kind))
+        and (r.max_importance is null or not exists (
+          select from memory_versions v join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+          where v.tenant_id = p_tenant and v.seq = e.seq and m.importance::numeric > r.max_importance))
+        and (r.max_importance is not null or not exists (
+          select from memory_versions v join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+          where v.tenant_id = p_tenant and v.seq = e.seq and v.seq >= m.content_seq and stands(m))))
+  on conflict do nothing;
+  insert into erasure_marks (tenant_id, job_id, what, id)
+  select distinct p_tenant, p_job, 'memory', m.memory_id
+  from memories m join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = m.content_seq
+  where m.tenant_id = p_tenant and m.content_seq >= p_from and m.content_seq <= p_to and stands(m)
+  on conflict do nothing;
+end $$;
+
+-- Up to where the log may be trimmed: never past an event that a memory which is held, or a pinned one’s evidence, stands on.
+create function trim_bound(p_tenant text, p_job text, p_trim jsonb, p_now timestamptz) returns bigint
+language sql stable
+return least(
+  case
+    when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
+    when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8) else 0 end,
+  (select min(m.content_seq) - 1 from memories m where m.tenant_id = p_tenant and stands(m) and not exists (
+    select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)),
+  (select min(k.seq) - 1 from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin'));
+
+-- Drops the beginning of the log, at most p_limit events of it, with all that was derived from them.
+create function trim_step(p_tenant text, p_upto bigint, p_limit int) returns bigint
+language plpgsql
+as $$
+declare
+  v_from bigint;
+  v_to bigint;
+  v_freed bigint;
+  v_bytes bigint;
+  v_count bigint;
+begin
+  select c.oldest_seq into v_from from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_to := least(p_upto, v_from + p_limit - 1);
+  if v_to < v_from then
+    return 0;
+  end if;
+  select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text) + 400), 0) into v_freed
+  from events e where e.tenant_id = p_tenant and e.seq between v_from and v_to;
+  with gone as (
+    delete from artifacts a using events e
+    where e.tenant_id = p_tenant and e.seq between v_from and v_to and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+    returning a.byte_count)
+  select coalesce(sum(byte_count), 0) into v_bytes from gone;
+  with gone as (
+    delete from chunks c where c.tenant_id = p_tenant and c.seq between v_from and v_to returning octet_length(c.text) + octet_length(c.header) as bytes)
+  select v_bytes + coalesce(sum(bytes), 0) into v_bytes from gone;
+  delete from memories m where m.tenant_id = p_tenant and m.content_seq between v_from and v_to;
+  delete from memory_versions v where v.tenant_id = p_tenant and v.seq between v_from and v_to;
+  v_count := drop_events(v_from, v_to);
+  update tenant_clocks c
+  set oldest_seq = v_to + 1, event_count = c.event_count - v_count, stored_bytes = greatest(0, c.stored_bytes - v_freed - v_bytes)
+  where c.tenant_id = p_tenant;
+  return v_count;
+end $$;
+
+-- One step of a retention run, as erase_step. p_input: {"rules", "trim"}; p_cursor: {"phase", "after", "upto", "now", "counts", "trim_to"};
+-- p_event: what the log says at the end.
+create function retain_step(p_tenant text, p_job text, p_token int, p_lease_ms int, p_limit int, p_cursor jsonb, p_input jsonb, p_event jsonb)
+returns jsonb
+language plpgsql
+as $$
+declare
+  v_phase text := p_cursor ->> 'phase';
+  v_after text := coalesce(p_cursor ->> 'after', '');
+  v_upto bigint := (p_cursor ->> 'upto')::bigint;
+  v_now timestamptz := (p_cursor ->> 'now')::timestamptz;
+  v_counts jsonb := '{}';
+  v_next text;
+  v_total bigint;
+  v_row record;
+  v_trimmed bigint;
+  v_more jsonb := '{}';
+begin
+  perform enter_tenant(p_tenant);
+  if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
+    return null;
+  end if;
+  case v_phase
+    when 'pins' then
+      perform mark_pins(p_tenant, p_job);
+      select seq_before(p_tenant, v_now - interval '1 day' * min((r ->> 'older_than_days')::float8)), c.oldest_seq - 1 into v_upto, v_next
+      from tenant_clocks c left join jsonb_array_elements(p_input -> 'rules') r on true
+      where c.tenant_id = p_tenant group by c.oldest_seq;
+      v_more := jsonb_build_object('upto', coalesce(v_upto, 0));
+      v_phase := 'find';
+    when 'find' then
+      v_next := least(v_upto, v_after::bigint + p_limit * 10)::text;
+      perform mark_old(p_tenant, p_job, p_input -> 'rules', v_now, v_after::bigint + 1, v_next::bigint);
+      if v_next::bigint >= v_upto then
+        v_phase := 'blank';
+        v_next := null;
+        select count(*), jsonb_build_object('first_seq', min(k.seq), 'last_seq', max(k.seq)) into v_total, v_more
+        from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event';
+      end if;
+    when 'blank' then
+      select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit, '{"erased": true, "retention": true}', null, null);
+      v_next := v_row.last_id;
+      v_counts := case when v_next is null then '{}' else jsonb_build_object('events', v_row.events, 'chunks', v_row.chunks, 'artifacts', v_row.artifacts) end;
+      if v_next is null then
+        v_phase := 'say';
+        v_more := jsonb_build_object('trim_to', trim_bound(p_tenant, p_job, p_input -> 'trim', v_now));
+      end if;
+    when 'say' then
+      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+      if (p_cursor -> 'counts' ->> 'events')::bigint > 0 then
+        v_total := say(p_tenant, p_event);
+        select count(*) into v_trimmed from (
+          select end_memory(p_tenant, m.memory_id, 'expired', v_total)
+          from erasure_marks k join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
+          where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and stands(m)) ended;
+        v_counts := jsonb_build_object('memories', v_trimmed);
+        v_total := null;
+      end if;
+      v_phase := case when p_input -> 'trim' is null or p_input ->> 'trim' is null then 'over' else 'trim' end;
+    when 'trim' then
+      v_trimmed := trim_step(p_tenant, (p_cursor ->> 'trim_to')::bigint, p_limit);
+      v_counts := jsonb_build_object('trimmed', v_trimmed);
+      v_phase := case when v_trimmed = 0 then 'over' else 'trim' end;
+    else
+      raise exception 'no phase %', v_phase;
+  end case;
+  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), v_counts);
+  p_cursor := p_cursor || jsonb_build_object('phase', v_phase, 'after', coalesce(v_next, ''), 'counts', v_counts) || v_more;
+  perform report_job(p_tenant, p_job, p_token, coalesce((v_counts ->> 'events')::bigint, 0), v_total, p_cursor, p_lease_ms);
+  return p_cursor;
+end $$;
+
+-- What a policy would forget now, found as by the job, and undone.
+create function preview_retention(p_tenant text, p_job text, p_rules jsonb, p_trim jsonb) returns jsonb
+language plpgsql
+as $$
+declare
+  v_answer jsonb;
+  v_to bigint;
+  v_oldest bigint;
+begin
+  perform enter_tenant(p_tenant);
+  begin
+    perform mark_pins(p_tenant, p_job);
+    select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
+    perform mark_old(p_tenant, p_job, p_rules, clock_timestamp(), v_oldest,
+      seq_before(p_tenant, clock_timestamp() - interval '1 day' * (select min((r ->> 'older_than_days')::float8) from jsonb_array_elements(p_rules) r)));
+    v_to := trim_bound(p_tenant, p_job, p_trim, clock_timestamp());
+    select jsonb_build_object(
+      'events', count(*), 'by_kind', coalesce(jsonb_object_agg(k.kind, k.n), '{}'), 'oldest', to_jsonb(min(k.oldest)), 'newest', to_jsonb(max(k.newest)))
+    into v_answer
+    from (
+      select e.kind, count(*) as n, min(e.created_at) as oldest, max(e.created_at) as newest
+      from erasure_marks k join events e on e.tenant_id = p_tenant and e.seq = k.seq
+      where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'
+      group by e.kind) k;
+    v_answer := v_answer || jsonb_build_object(
+      'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
+      'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+      'sample', (
+        select coalesce(jsonb_agg(s.id), '[]') from (
+          select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' order by k.seq limit 10) s),
+      'trimmed', greatest(0, v_to - v_oldest + 1), 'oldest_seq', greatest(v_oldest, v_to + 1));
+    raise exception 'undone' using errcode = 'AM000';
+  exception when sqlstate 'AM000' then
+    null;
+  end;
+  return v_answer;
+end $$;
+
+-- Whether the daily run is due, which it then is not for another day.
+create function retention_due(p_tenant text) returns jsonb
+language plpgsql
+as $$
+declare
+  v_policy retention_policies;
+begin
+  perform enter_tenant(p_tenant);
+  update retention_policies p set last_run_at = clock_timestamp()
+  where p.tenant_id = p_tenant and coalesce(p.last_run_at < clock_timestamp() - interval '1 day', true)
+  returning * into v_policy;
+  return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
+end $$;

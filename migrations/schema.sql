@@ -135,7 +135,7 @@ begin
   update public.events e
   set content = p_content, metadata = '{}', tags = '{}', refs = '{}', artifact_id = null, chunk_count = 0,
     byte_count = pg_column_size(p_content),
-    session_id = case when strpos(e.session_id, p_subject) > 0 then p_name else e.session_id end,
+    session_id = case when strpos(e.session_id, p_subject) > 0 or e.user_id = p_subject then p_name else e.session_id end,
     user_id = case when strpos(e.user_id, p_subject) > 0 then p_name else e.user_id end,
     agent_id = case when strpos(e.agent_id, p_subject) > 0 then p_name else e.agent_id end,
     project_id = case when strpos(e.project_id, p_subject) > 0 then p_name else e.project_id end,
@@ -681,7 +681,7 @@ begin
     when 'memories' then
       select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit);
       v_next := v_row.last_id;
-      v_found := v_found + v_row.found;
+      v_found := v_found + v_row.news;
       if v_next is null then
         -- a walk that found something is followed by another; what was found is blanked before the last
         v_phase := case when v_found > 0 then 'memories' else 'blank' end;
@@ -1240,7 +1240,7 @@ end $$;
 
 -- Name: mark_memories(text, text, text, text, bigint, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_after text, p_limit integer) RETURNS TABLE(last_id text, found bigint)
+CREATE FUNCTION public.mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_after text, p_limit integer) RETURNS TABLE(last_id text, news bigint)
     LANGUAGE plpgsql
     AS $$
 declare
@@ -1257,9 +1257,8 @@ begin
     select
       m.content_seq <= p_upto and coalesce(case p_kind
         when 'user_id' then m.user_id = p_subject
-        when 'session_id' then m.session_id = p_subject
-        when 'project_id' then m.project_id = p_subject
-        when 'agent_id' then m.agent_id = p_subject and m.kind <> 'task' end, false) as theirs,
+        when 'session_id' then m.scope = 'session' and m.session_id = p_subject
+        when 'project_id' then m.scope = 'project' and m.project_id = p_subject end, false) as theirs,
       coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
       coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
       coalesce(bool_or(not is_marked(p_tenant, p_job, g.ref)), false) as rests
@@ -1286,9 +1285,135 @@ begin
     on conflict do nothing
     returning what
   )
-  select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into found;
+  select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into news;
   return next;
 end $$;
+
+-- Name: mark_old(text, text, jsonb, timestamp with time zone, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_old(p_tenant text, p_job text, p_rules jsonb, p_now timestamp with time zone, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into erasure_marks (tenant_id, job_id, what, id, seq)
+  select p_tenant, p_job, 'event', e.event_id, e.seq
+  from events e
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to
+    and not e.content ? 'erased' and e.kind not in ('erasure.completed', 'retention.forgot')
+    and not exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin' and k.id = e.event_id)
+    and exists (
+      select
+      from jsonb_to_recordset(p_rules) r (kind text, channel text, older_than_days numeric, max_importance numeric)
+      where e.created_at < p_now - interval '1 day' * r.older_than_days::float8
+        and (r.channel is null or r.channel = e.channel)
+        and (r.kind is null or r.kind = e.kind or (e.kind like 'memory.%' and e.content ->> 'kind' = r.kind))
+        and (r.max_importance is null or not exists (
+          select from memory_versions v join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+          where v.tenant_id = p_tenant and v.seq = e.seq and m.importance::numeric > r.max_importance))
+        and (r.max_importance is not null or not exists (
+          select from memory_versions v join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+          where v.tenant_id = p_tenant and v.seq = e.seq and v.seq >= m.content_seq and stands(m))))
+  on conflict do nothing;
+  insert into erasure_marks (tenant_id, job_id, what, id)
+  select distinct p_tenant, p_job, 'memory', m.memory_id
+  from memories m join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = m.content_seq
+  where m.tenant_id = p_tenant and m.content_seq >= p_from and m.content_seq <= p_to and stands(m)
+  on conflict do nothing;
+end $$;
+
+-- Name: stands(public.memories); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
+
+-- Name: artifacts; Type: TABLE; Schema: public
+
+CREATE TABLE public.artifacts (
+    tenant_id text NOT NULL,
+    artifact_id text NOT NULL,
+    event_id text,
+    media_type text NOT NULL,
+    byte_count bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    bytes bytea NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+
+-- Name: mark_pins(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ WITH pinned AS MATERIALIZED (
+          SELECT m.tenant_id,
+             m.memory_id,
+             m.kind,
+             m.scope,
+             m.scope_id,
+             m.status,
+             m.version,
+             m.content_seq,
+             m.last_seq,
+             m.user_id,
+             m.agent_id,
+             m.session_id,
+             m.project_id,
+             m.channel,
+             m.sensitivity,
+             m.text_hash,
+             m.importance,
+             m.pinned,
+             m.tags,
+             m.valid_from,
+             m.valid_to,
+             m.expires_at,
+             m.superseded_by,
+             m.task_status,
+             m.doing_agent,
+             m.marks,
+             m.created_at,
+             m.updated_at
+            FROM public.memories m
+           WHERE ((m.tenant_id = mark_pins.p_tenant) AND m.pinned AND public.stands(m.*))
+         ), cited AS MATERIALIZED (
+          SELECT DISTINCT
+                 CASE
+                     WHEN (g.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(g.ref, 5), '_'::text, 1))
+                     ELSE g.ref
+                 END AS ref
+            FROM (pinned p
+              CROSS JOIN LATERAL public.grounds_of(ROW(p.tenant_id, p.memory_id, p.kind, p.scope, p.scope_id, p.status, p.version, p.content_seq, p.last_seq, p.user_id, p.agent_id, p.session_id, p.project_id, p.channel, p.sensitivity, p.text_hash, p.importance, p.pinned, p.tags, p.valid_from, p.valid_to, p.expires_at, p.superseded_by, p.task_status, p.doing_agent, p.marks, p.created_at, p.updated_at), p.content_seq) g(ref, seq))
+         )
+  INSERT INTO public.erasure_marks (tenant_id, job_id, what, id, seq)  SELECT DISTINCT mark_pins.p_tenant AS p_tenant,
+             mark_pins.p_job AS p_job,
+             'pin'::text,
+             e.event_id,
+             e.seq
+            FROM (( SELECT v.seq
+                    FROM public.memory_versions v
+                   WHERE ((v.tenant_id = mark_pins.p_tenant) AND (v.memory_id IN ( SELECT p.memory_id
+                            FROM pinned p
+                         UNION ALL
+                          SELECT c.ref
+                            FROM cited c)))
+                 UNION ALL
+                  SELECT e_1.seq
+                    FROM (cited c
+                      JOIN public.events e_1 ON (((e_1.tenant_id = mark_pins.p_tenant) AND (e_1.event_id = c.ref))))
+                 UNION ALL
+                  SELECT e_1.seq
+                    FROM ((cited c
+                      JOIN public.artifacts a ON (((a.tenant_id = mark_pins.p_tenant) AND (a.artifact_id = c.ref))))
+                      JOIN public.events e_1 ON (((e_1.tenant_id = mark_pins.p_tenant) AND (e_1.event_id = a.event_id))))) s
+              JOIN public.events e ON (((e.tenant_id = mark_pins.p_tenant) AND (e.seq = s.seq)))) ON CONFLICT DO NOTHING;
+END;
 
 -- Name: idempotency_keys; Type: TABLE; Schema: public
 
@@ -1537,7 +1662,7 @@ begin
     perform mark_events(p_tenant, p_job, p_kind, p_subject, 1, v_upto);
     loop
       select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, v_upto, '', 2147483647);
-      exit when coalesce(v_row.found, 0) = 0;
+      exit when coalesce(v_row.news, 0) = 0;
     end loop;
     v_counts := jsonb_build_object(
       'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
@@ -1565,6 +1690,45 @@ begin
     null;
   end;
   return v_counts;
+end $$;
+
+-- Name: preview_retention(text, text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.preview_retention(p_tenant text, p_job text, p_rules jsonb, p_trim jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_answer jsonb;
+  v_to bigint;
+  v_oldest bigint;
+begin
+  perform enter_tenant(p_tenant);
+  begin
+    perform mark_pins(p_tenant, p_job);
+    select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
+    perform mark_old(p_tenant, p_job, p_rules, clock_timestamp(), v_oldest,
+      seq_before(p_tenant, clock_timestamp() - interval '1 day' * (select min((r ->> 'older_than_days')::float8) from jsonb_array_elements(p_rules) r)));
+    v_to := trim_bound(p_tenant, p_job, p_trim, clock_timestamp());
+    select jsonb_build_object(
+      'events', count(*), 'by_kind', coalesce(jsonb_object_agg(k.kind, k.n), '{}'), 'oldest', to_jsonb(min(k.oldest)), 'newest', to_jsonb(max(k.newest)))
+    into v_answer
+    from (
+      select e.kind, count(*) as n, min(e.created_at) as oldest, max(e.created_at) as newest
+      from erasure_marks k join events e on e.tenant_id = p_tenant and e.seq = k.seq
+      where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'
+      group by e.kind) k;
+    v_answer := v_answer || jsonb_build_object(
+      'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
+      'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+      'sample', (
+        select coalesce(jsonb_agg(s.id), '[]') from (
+          select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' order by k.seq limit 10) s),
+      'trimmed', greatest(0, v_to - v_oldest + 1), 'oldest_seq', greatest(v_oldest, v_to + 1));
+    raise exception 'undone' using errcode = 'AM000';
+  exception when sqlstate 'AM000' then
+    null;
+  end;
+  return v_answer;
 end $$;
 
 -- Name: read_clocks(text[]); Type: FUNCTION; Schema: public
@@ -1790,6 +1954,92 @@ begin
   return found;
 end $$;
 
+-- Name: retain_step(text, text, integer, integer, integer, jsonb, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retain_step(p_tenant text, p_job text, p_token integer, p_lease_ms integer, p_limit integer, p_cursor jsonb, p_input jsonb, p_event jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_phase text := p_cursor ->> 'phase';
+  v_after text := coalesce(p_cursor ->> 'after', '');
+  v_upto bigint := (p_cursor ->> 'upto')::bigint;
+  v_now timestamptz := (p_cursor ->> 'now')::timestamptz;
+  v_counts jsonb := '{}';
+  v_next text;
+  v_total bigint;
+  v_row record;
+  v_trimmed bigint;
+  v_more jsonb := '{}';
+begin
+  perform enter_tenant(p_tenant);
+  if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
+    return null;
+  end if;
+  case v_phase
+    when 'pins' then
+      perform mark_pins(p_tenant, p_job);
+      select seq_before(p_tenant, v_now - interval '1 day' * min((r ->> 'older_than_days')::float8)), c.oldest_seq - 1 into v_upto, v_next
+      from tenant_clocks c left join jsonb_array_elements(p_input -> 'rules') r on true
+      where c.tenant_id = p_tenant group by c.oldest_seq;
+      v_more := jsonb_build_object('upto', coalesce(v_upto, 0));
+      v_phase := 'find';
+    when 'find' then
+      v_next := least(v_upto, v_after::bigint + p_limit * 10)::text;
+      perform mark_old(p_tenant, p_job, p_input -> 'rules', v_now, v_after::bigint + 1, v_next::bigint);
+      if v_next::bigint >= v_upto then
+        v_phase := 'blank';
+        v_next := null;
+        select count(*), jsonb_build_object('first_seq', min(k.seq), 'last_seq', max(k.seq)) into v_total, v_more
+        from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event';
+      end if;
+    when 'blank' then
+      select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit, '{"erased": true, "retention": true}', null, null);
+      v_next := v_row.last_id;
+      v_counts := case when v_next is null then '{}' else jsonb_build_object('events', v_row.events, 'chunks', v_row.chunks, 'artifacts', v_row.artifacts) end;
+      if v_next is null then
+        v_phase := 'say';
+        v_more := jsonb_build_object('trim_to', trim_bound(p_tenant, p_job, p_input -> 'trim', v_now));
+      end if;
+    when 'say' then
+      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+      if (p_cursor -> 'counts' ->> 'events')::bigint > 0 then
+        v_total := say(p_tenant, p_event);
+        select count(*) into v_trimmed from (
+          select end_memory(p_tenant, m.memory_id, 'expired', v_total)
+          from erasure_marks k join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
+          where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and stands(m)) ended;
+        v_counts := jsonb_build_object('memories', v_trimmed);
+        v_total := null;
+      end if;
+      v_phase := case when p_input -> 'trim' is null or p_input ->> 'trim' is null then 'over' else 'trim' end;
+    when 'trim' then
+      v_trimmed := trim_step(p_tenant, (p_cursor ->> 'trim_to')::bigint, p_limit);
+      v_counts := jsonb_build_object('trimmed', v_trimmed);
+      v_phase := case when v_trimmed = 0 then 'over' else 'trim' end;
+    else
+      raise exception 'no phase %', v_phase;
+  end case;
+  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), v_counts);
+  p_cursor := p_cursor || jsonb_build_object('phase', v_phase, 'after', coalesce(v_next, ''), 'counts', v_counts) || v_more;
+  perform report_job(p_tenant, p_job, p_token, coalesce((v_counts ->> 'events')::bigint, 0), v_total, p_cursor, p_lease_ms);
+  return p_cursor;
+end $$;
+
+-- Name: retention_due(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retention_due(p_tenant text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_policy retention_policies;
+begin
+  perform enter_tenant(p_tenant);
+  update retention_policies p set last_run_at = clock_timestamp()
+  where p.tenant_id = p_tenant and coalesce(p.last_run_at < clock_timestamp() - interval '1 day', true)
+  returning * into v_policy;
+  return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
+end $$;
+
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -1854,6 +2104,28 @@ end $$;
 CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT array_agg(public.place_key(public.current_tenant(), k.k, (scope_places.p_scope ->> (k.k || '_id'::text)))) AS array_agg FROM unnest(ARRAY['session'::text, 'user'::text, 'agent'::text, 'project'::text]) k(k) WHERE (scope_places.p_scope ? (k.k || '_id'::text))), ARRAY[public.place_key(public.current_tenant(), 'tenant'::text, ''::text)]);
+
+-- Name: seq_before(text, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.seq_before(p_tenant text, p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_low bigint;
+  v_high bigint;
+  v_middle bigint;
+begin
+  select c.oldest_seq - 1, c.last_seq into v_low, v_high from tenant_clocks c where c.tenant_id = p_tenant;
+  while v_low < v_high loop
+    v_middle := (v_low + v_high + 1) / 2;
+    if (select e.created_at < p_at from events e where e.tenant_id = p_tenant and e.seq = v_middle) then
+      v_low := v_middle;
+    else
+      v_high := v_middle - 1;
+    end if;
+  end loop;
+  return v_low;
+end $$;
 
 -- Name: session_state(text, text); Type: FUNCTION; Schema: public
 
@@ -2104,6 +2376,62 @@ CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((''''::text || replace(replace(p_lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
 
+-- Name: tenant_clocks; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenant_clocks (
+    tenant_id text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    oldest_seq bigint DEFAULT 1 NOT NULL,
+    event_count bigint DEFAULT 0 NOT NULL,
+    stored_bytes bigint DEFAULT 0 NOT NULL,
+    max_bytes bigint
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
+
+-- Name: trim_bound(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trim_bound(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE sql STABLE
+    RETURN LEAST(CASE WHEN (p_trim ? 'keep_events'::text) THEN ((SELECT c.last_seq FROM public.tenant_clocks c WHERE (c.tenant_id = trim_bound.p_tenant)) - ((p_trim ->> 'keep_events'::text))::bigint) WHEN (p_trim ? 'keep_days'::text) THEN public.seq_before(p_tenant, (p_now - ('1 day'::interval * ((p_trim ->> 'keep_days'::text))::double precision))) ELSE (0)::bigint END, (SELECT (min(m.content_seq) - 1) FROM public.memories m WHERE ((m.tenant_id = trim_bound.p_tenant) AND public.stands(m.*) AND (NOT (EXISTS (SELECT FROM public.erasure_marks k WHERE ((k.tenant_id = trim_bound.p_tenant) AND (k.job_id = trim_bound.p_job) AND (k.what = 'memory'::text) AND (k.id = m.memory_id))))))), (SELECT (min(k.seq) - 1) FROM public.erasure_marks k WHERE ((k.tenant_id = trim_bound.p_tenant) AND (k.job_id = trim_bound.p_job) AND (k.what = 'pin'::text))));
+
+-- Name: trim_step(text, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trim_step(p_tenant text, p_upto bigint, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_from bigint;
+  v_to bigint;
+  v_freed bigint;
+  v_bytes bigint;
+  v_count bigint;
+begin
+  select c.oldest_seq into v_from from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_to := least(p_upto, v_from + p_limit - 1);
+  if v_to < v_from then
+    return 0;
+  end if;
+  select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text) + 400), 0) into v_freed
+  from events e where e.tenant_id = p_tenant and e.seq between v_from and v_to;
+  with gone as (
+    delete from artifacts a using events e
+    where e.tenant_id = p_tenant and e.seq between v_from and v_to and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+    returning a.byte_count)
+  select coalesce(sum(byte_count), 0) into v_bytes from gone;
+  with gone as (
+    delete from chunks c where c.tenant_id = p_tenant and c.seq between v_from and v_to returning octet_length(c.text) + octet_length(c.header) as bytes)
+  select v_bytes + coalesce(sum(bytes), 0) into v_bytes from gone;
+  delete from memories m where m.tenant_id = p_tenant and m.content_seq between v_from and v_to;
+  delete from memory_versions v where v.tenant_id = p_tenant and v.seq between v_from and v_to;
+  v_count := drop_events(v_from, v_to);
+  update tenant_clocks c
+  set oldest_seq = v_to + 1, event_count = c.event_count - v_count, stored_bytes = greatest(0, c.stored_bytes - v_freed - v_bytes)
+  where c.tenant_id = p_tenant;
+  return v_count;
+end $$;
+
 -- Name: username_taken(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.username_taken(p_tenant text, p_username text) RETURNS boolean
@@ -2285,25 +2613,6 @@ CREATE AGGREGATE public.sum_fitting(bigint, bigint) (
     INITCOND = '0'
 );
 
--- Name: artifacts; Type: TABLE; Schema: public
-
-CREATE TABLE public.artifacts (
-    tenant_id text NOT NULL,
-    artifact_id text NOT NULL,
-    event_id text,
-    media_type text NOT NULL,
-    byte_count bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    bytes bytea NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
-
-ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
-
 -- Name: chunk_rebuilds; Type: TABLE; Schema: public
 
 CREATE TABLE public.chunk_rebuilds (
@@ -2388,6 +2697,19 @@ CREATE TABLE public.refresh_tokens (
 
 ALTER TABLE ONLY public.refresh_tokens FORCE ROW LEVEL SECURITY;
 
+-- Name: retention_policies; Type: TABLE; Schema: public
+
+CREATE TABLE public.retention_policies (
+    tenant_id text NOT NULL,
+    rules jsonb NOT NULL,
+    "trim" jsonb,
+    version integer DEFAULT 1 NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_run_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.retention_policies FORCE ROW LEVEL SECURITY;
+
 -- Name: schema_migrations; Type: TABLE; Schema: public
 
 CREATE TABLE public.schema_migrations (
@@ -2397,20 +2719,6 @@ CREATE TABLE public.schema_migrations (
     min_code integer NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
-
--- Name: tenant_clocks; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenant_clocks (
-    tenant_id text NOT NULL,
-    last_seq bigint DEFAULT 0 NOT NULL,
-    oldest_seq bigint DEFAULT 1 NOT NULL,
-    event_count bigint DEFAULT 0 NOT NULL,
-    stored_bytes bigint DEFAULT 0 NOT NULL,
-    max_bytes bigint
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
 
 -- Name: tenants; Type: TABLE; Schema: public
 
@@ -2502,6 +2810,11 @@ ALTER TABLE ONLY public.rate_windows
 
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (tenant_id, token_id);
+
+-- Name: retention_policies retention_policies_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.retention_policies
+    ADD CONSTRAINT retention_policies_pkey PRIMARY KEY (tenant_id);
 
 -- Name: schema_migrations schema_migrations_pkey; Type: CONSTRAINT; Schema: public
 
@@ -2699,6 +3012,11 @@ ALTER TABLE ONLY public.password_resets
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens__session FOREIGN KEY (tenant_id, session_id) REFERENCES public.sessions(tenant_id, session_id) ON DELETE CASCADE;
 
+-- Name: retention_policies retention_policies__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.retention_policies
+    ADD CONSTRAINT retention_policies__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: sessions sessions__user; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.sessions
@@ -2798,6 +3116,10 @@ CREATE POLICY eraser_deletes ON public.password_resets FOR DELETE TO agent_memor
 
 CREATE POLICY eraser_deletes ON public.refresh_tokens FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: retention_policies eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.retention_policies FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: sessions eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.sessions FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2866,6 +3188,10 @@ CREATE POLICY eraser_finds ON public.password_resets FOR SELECT TO agent_memory_
 
 CREATE POLICY eraser_finds ON public.refresh_tokens FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: retention_policies eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.retention_policies FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: sessions eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.sessions FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -2929,6 +3255,10 @@ ALTER TABLE public.password_resets ENABLE ROW LEVEL SECURITY;
 -- Name: refresh_tokens; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.refresh_tokens ENABLE ROW LEVEL SECURITY;
+
+-- Name: retention_policies; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.retention_policies ENABLE ROW LEVEL SECURITY;
 
 -- Name: chunks searcher_reads; Type: POLICY; Schema: public
 
@@ -2997,6 +3327,10 @@ CREATE POLICY tenant_wall ON public.password_resets TO agent_memory_app USING ((
 -- Name: refresh_tokens tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.refresh_tokens TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: retention_policies tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.retention_policies TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: sessions tenant_wall; Type: POLICY; Schema: public
 
@@ -3177,6 +3511,11 @@ GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
+-- Name: TABLE artifacts; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
+
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
@@ -3202,14 +3541,22 @@ GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO agent_memory_app;
 
+-- Name: TABLE tenant_clocks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
+
+-- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
+
+GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
-
--- Name: TABLE artifacts; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
 -- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
 
@@ -3266,18 +3613,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rate_windows TO agent_memory_a
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.refresh_tokens TO agent_memory_eraser;
 
--- Name: TABLE tenant_clocks; Type: ACL; Schema: public
+-- Name: TABLE retention_policies; Type: ACL; Schema: public
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
-
--- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
-
--- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
-
-GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.retention_policies TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.retention_policies TO agent_memory_eraser;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public
 

@@ -23,6 +23,7 @@ import { jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
+import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
@@ -150,6 +151,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...contextRoutes(config.TOKENIZER),
     ...jobRoutes,
     ...erasureRoutes(work.jobs, seal),
+    ...retentionRoutes(work.jobs),
   ] as Route<Caller>[];
   const stop = async () => {
     await work.stop();
@@ -191,10 +193,10 @@ const healthOf = (database: Database, auth: Auth): Health => ({
 /** What goes on beside the requests. */
 function startWork({ config, database, seal, forget }: WorkNeeds, log: Logger) {
   const erasures = startErasures(database.tenants, log);
-  const sweeps = [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs];
-  const sweeper = startSweeper(database.tenants, sweeps, log);
-  const handlers = { erasure: eraser({ seal, forget, ledger: ledgerOf(config) }) };
+  const handlers = { erasure: eraser({ seal, forget, ledger: ledgerOf(config) }), retention: retainer };
   const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const sweeps = [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs, sweepRetention(jobs)];
+  const sweeper = startSweeper(database.tenants, sweeps, log);
   const stop = async () => {
     await jobs.stop();
     await erasures.stop();

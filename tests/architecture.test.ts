@@ -17,6 +17,7 @@ const features: Record<string, string[]> = {
   limits: [],
   memories: ['auth', 'search'],
   metrics: ['auth'],
+  retention: ['auth', 'erasure', 'jobs'],
   search: ['auth', 'filter'],
   tenants: ['auth'],
 };

@@ -6,6 +6,7 @@ import { newId } from '../id.ts';
 import { type Job, JobStopped } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
 import type { Ledger } from './ledger.ts';
+import { pace } from './pace.ts';
 import type { Certificate, ErasureInput, Subject } from './schemas.ts';
 import { beginErasure, type Cursor, dropMarks, eraseStep, sayErased } from './sql.ts';
 
@@ -14,10 +15,8 @@ import { beginErasure, type Cursor, dropMarks, eraseStep, sayErased } from './sq
 
 const PURPOSE = 'erasures';
 const PAUSE_MS = 25;
-/** A step that takes longer is followed by a smaller one. */
-const LONG_STEP_MS = 120;
-const [LEAST, FIRST, MOST] = [20, 200, 1000];
-const MARKS_A_BATCH = 5000;
+const MEMORIES_A_STEP = 50;
+const idsFor = (limit: number) => Array.from({ length: Math.min(limit, MEMORIES_A_STEP) }, () => newId('evt'));
 
 export interface RunNeeds {
   seal: Seal;
@@ -32,20 +31,13 @@ export const nameOf = (seal: Seal, tenant_id: string, { kind, id }: Subject): st
 
 export async function runErasure(needs: RunNeeds, job: Job<ErasureInput, Cursor>) {
   let cursor = job.cursor ?? (await begin(needs, job));
-  let limit = FIRST;
+  const step = pace();
   while (cursor.phase !== 'over') {
     if (job.stopped()) throw new JobStopped();
-    const before = performance.now();
-    const next = await eraseStep(
-      job,
-      cursor,
-      limit,
-      Array.from({ length: Math.min(limit, 50) }, () => newId('evt')),
-    );
+    const at = cursor;
+    const next = await step((limit) => eraseStep(job, at, limit, idsFor(limit)));
     if (!next) throw new JobStopped();
-    if (cursor.phase === 'accounts') needs.forget(job.tenant.id);
-    const took = performance.now() - before;
-    limit = took > LONG_STEP_MS ? Math.max(LEAST, limit >> 1) : took < LONG_STEP_MS / 3 ? Math.min(MOST, limit * 2) : limit;
+    if (at.phase === 'accounts') needs.forget(job.tenant.id);
     cursor = next;
     await sleep(PAUSE_MS);
   }
@@ -95,7 +87,7 @@ async function end({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>, c
   const text = canonicalJson(certificate);
   const signed = { certificate, sha256: hash('sha256', text), hmac: seal.mac(text, PURPOSE), ...(replay_of && { replay_of }) };
   await sayErased(job.tenant, job.id, completed(certificate, signed.sha256));
-  for (let count = MARKS_A_BATCH; count === MARKS_A_BATCH; ) count = await dropMarks(job.tenant, job.id, MARKS_A_BATCH);
+  await dropMarks(job.tenant, job.id);
   if (replay_of === undefined) ledger.append(entry(seal, job, 'completed', cursor.upto, finished_at));
   return signed;
 }

@@ -63,5 +63,9 @@ export const eraseStep = (
 export const sayErased = (tenant: Tenant, job_id: string, event: unknown): Promise<number> =>
   one(tenant, 'select end_erasure($1, $2, $3) as value', [tenant.id, job_id, JSON.stringify(event)]);
 
-export const dropMarks = (tenant: Tenant, job_id: string, limit: number): Promise<number> =>
-  one(tenant, 'select drop_marks($1, $2, $3) as value', [tenant.id, job_id, limit]);
+const MARKS_A_BATCH = 5000;
+
+export async function dropMarks(tenant: Tenant, job_id: string): Promise<void> {
+  for (let count = MARKS_A_BATCH; count === MARKS_A_BATCH; )
+    count = await one(tenant, 'select drop_marks($1, $2, $3) as value', [tenant.id, job_id, MARKS_A_BATCH]);
+}
