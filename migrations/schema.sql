@@ -205,13 +205,176 @@ CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
 
 CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END);
+    RETURN (((((((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN ''::text ELSE ((' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'::text || CASE WHEN (p_scope ? 'as_of'::text) THEN ' or c.until_at > ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || ')'::text) END) || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text) || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'::text) || CASE WHEN (p_scope ? 'filter'::text) THEN ' and (select event_matches(e, $1 -> ''filter'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text ELSE ''::text END);
 
 -- Name: chunk_places(text, bigint, text, text, text, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text, p_channel text, p_user text, p_agent text, p_project text) RETURNS uuid[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
+
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_versions; Type: TABLE; Schema: public
+
+CREATE TABLE public.memory_versions (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    content_seq bigint NOT NULL,
+    status text NOT NULL
+);
+
+ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
+
+-- Name: citations(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint, p_to bigint, p_limit integer) RETURNS TABLE(refs text[], ref_count integer)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH own AS MATERIALIZED (
+          SELECT DISTINCT e.seq,
+             e.event_id,
+             (e.kind ~~ 'memory.%'::text) AS made_it,
+             e.refs
+            FROM (public.memory_versions v
+              JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
+           WHERE ((v.tenant_id = citations.p_tenant) AND (v.memory_id = citations.p_memory_id) AND ((v.seq >= citations.p_from) AND (v.seq <= citations.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
+         ), cited AS (
+          SELECT r.ref,
+             max(own.seq) AS seq,
+             min(r.place) AS place
+            FROM (own
+              CROSS JOIN LATERAL unnest(
+                 CASE
+                     WHEN own.made_it THEN own.refs
+                     ELSE (own.event_id || own.refs)
+                 END) WITH ORDINALITY r(ref, place))
+           GROUP BY r.ref
+         UNION
+          SELECT m.memory_id,
+             citations.p_from AS p_from,
+             0
+            FROM public.memories m
+           WHERE ((m.tenant_id = citations.p_tenant) AND (m.superseded_by = citations.p_memory_id))
+         ), counted AS (
+          SELECT c_1.ref,
+             max(c_1.seq) AS seq,
+             min(c_1.place) AS place
+            FROM cited c_1
+           WHERE ((c_1.ref <> citations.p_memory_id) AND (NOT (EXISTS ( SELECT
+                    FROM (public.events e
+                      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq))))
+                   WHERE ((e.tenant_id = citations.p_tenant) AND (e.kind ~~ 'memory.%'::text) AND (e.event_id =
+                         CASE
+                             WHEN (c_1.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c_1.ref, 5), '_'::text, 1))
+                             ELSE c_1.ref
+                         END) AND (v.memory_id = citations.p_memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))))))
+           GROUP BY c_1.ref
+         )
+  SELECT COALESCE((array_agg(c.ref ORDER BY c.seq DESC, c.place, c.ref))[1:citations.p_limit], '{}'::text[]) AS "coalesce",
+     (count(*))::integer AS count
+    FROM counted c;
+END;
+
+-- Name: close_memory(text, text, integer, text[], text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.close_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_status text, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_done unit_outcome;
+  v_seq bigint;
+begin
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_new and v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    update memories m
+    set status = p_status, version = m.version + 1, last_seq = v_seq, doing_agent = null, updated_at = v_done.at
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select p_tenant, p_memory_id, m.version, v_seq, m.content_seq, p_status
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
 
 -- Name: commit_units(text, jsonb); Type: FUNCTION; Schema: public
 
@@ -357,6 +520,12 @@ begin
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
 
+-- Name: concerns(public.memories, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN ((p_memory).kind = ANY (ARRAY['rule'::text, 'preference'::text])) THEN CASE (p_memory).scope WHEN 'project'::text THEN ((p_memory).project_id = (p_ask ->> 'project_id'::text)) WHEN 'user'::text THEN ((p_ask -> 'users'::text) ? (p_memory).user_id) WHEN 'session'::text THEN ((p_memory).session_id = (p_ask ->> 'session_id'::text)) ELSE true END ELSE ((NOT (p_scope ? 'project_id'::text)) OR ((p_memory).project_id = (p_scope ->> 'project_id'::text)) OR (((p_memory).scope = 'policy'::text) AND ((p_memory).project_id IS NULL))) END;
+
 -- Name: role_rank(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
@@ -460,6 +629,63 @@ begin
   return found;
 end $$;
 
+-- Name: validity(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text]) THEN tstzrange(((p_memory ->> 'valid_from'::text))::timestamp with time zone, LEAST(((p_memory ->> 'valid_to'::text))::timestamp with time zone, ((p_memory ->> 'expires_at'::text))::timestamp with time zone)) ELSE NULL::tstzrange END;
+
+-- Name: chunks; Type: TABLE; Schema: public
+
+CREATE TABLE public.chunks (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    ordinal smallint NOT NULL,
+    event_id text NOT NULL,
+    kind text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    text text NOT NULL,
+    header text NOT NULL,
+    token_count integer NOT NULL,
+    tsv tsvector NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    until_seq bigint,
+    until_at timestamp with time zone,
+    valid tstzrange,
+    weight real,
+    blocked_in text[]
+)
+WITH (toast_tuple_target='8160');
+
+ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
+
+-- Name: date_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.date_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.chunks c SET until_seq = ended.seq, until_at = ended.occurred_at, valid =
+         CASE
+             WHEN (e.kind ~~ 'memory.%'::text) THEN public.validity(e.content)
+             ELSE NULL::tstzrange
+         END
+    FROM ((public.memory_versions v
+      JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
+      LEFT JOIN LATERAL ( SELECT w.seq,
+             x.occurred_at
+            FROM (public.memory_versions w
+              JOIN public.events x ON (((x.tenant_id = w.tenant_id) AND (x.seq = w.seq))))
+           WHERE ((w.tenant_id = v.tenant_id) AND (w.memory_id = v.memory_id) AND (w.seq > v.seq) AND ((w.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (w.content_seq > v.seq)))
+           ORDER BY w.version
+          LIMIT 1) ended ON (true))
+   WHERE ((v.tenant_id = date_chunks.p_tenant) AND ((v.seq >= date_chunks.p_from) AND (v.seq <= date_chunks.p_to)) AND (v.status <> 'superseded'::text) AND (c.tenant_id = date_chunks.p_tenant) AND (c.seq = v.seq));
+END;
+
 -- Name: drop_events(bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.drop_events(p_from bigint, p_to bigint) RETURNS bigint
@@ -525,48 +751,6 @@ begin
   values (p_tenant, p_memory_id, v_memory.version, p_seq, v_memory.content_seq, p_status);
   perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
 end $$;
-
--- Name: chunks; Type: TABLE; Schema: public
-
-CREATE TABLE public.chunks (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    ordinal smallint NOT NULL,
-    event_id text NOT NULL,
-    kind text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    text text NOT NULL,
-    header text NOT NULL,
-    token_count integer NOT NULL,
-    tsv tsvector NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    until_seq bigint,
-    until_at timestamp with time zone,
-    valid tstzrange,
-    weight real,
-    blocked_in text[]
-)
-WITH (toast_tuple_target='8160');
-
-ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
-
--- Name: memory_versions; Type: TABLE; Schema: public
-
-CREATE TABLE public.memory_versions (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    version integer NOT NULL,
-    seq bigint NOT NULL,
-    content_seq bigint NOT NULL,
-    status text NOT NULL
-);
-
-ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
 
 -- Name: end_passages(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -772,86 +956,11 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
--- Name: events; Type: TABLE; Schema: public
-
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
 -- Name: event_doc(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
-
--- Name: memories; Type: TABLE; Schema: public
-
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
-
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
 
 -- Name: memory_fields(text, bigint); Type: FUNCTION; Schema: public
 
@@ -1039,6 +1148,87 @@ CREATE FUNCTION public.grounds_of(p_memory public.memories, p_from bigint) RETUR
    GROUP BY r.ref;
 END;
 
+-- Name: held_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.held_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_as_of timestamptz := p_scope ->> 'as_of';
+begin
+  return query
+  with unchanged as (
+    select k.m, (k.m).content_seq as seq
+    from unnest(p_kinds, p_limits) kind (name, most)
+    cross join lateral (
+      select m
+      from memories m
+      where v_as_of is null and m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
+        and (m.kind <> 'task' or m.task_status <> 'done')
+        and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
+        and concerns(m, p_scope, p_ask)
+        and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
+      order by m.content_seq desc
+      limit kind.most
+    ) k
+  ),
+  changed as (
+    select distinct on (v.memory_id) v.memory_id, v.content_seq, v.status
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq <= p_last
+      and v.memory_id in (
+        select w.memory_id
+        from memory_versions w
+        where w.tenant_id = p_tenant and (v_as_of is not null or w.seq > p_last)
+        order by w.seq desc
+        limit 20000)
+      and (v_as_of is null or exists (
+        select from events e where e.tenant_id = p_tenant and e.seq = v.seq and e.occurred_at <= v_as_of))
+    order by v.memory_id, v.version desc
+  ),
+  past as (
+    select m, c.content_seq as seq
+    from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
+    where c.status = p_status and m.kind = any (p_kinds)
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
+      and concerns(m, p_scope, p_ask)
+      and exists (
+        select from seen_events(p_tenant, p_scope) e
+        where e.seq = c.content_seq and (m.kind <> 'task' or coalesce(e.content #>> '{body,status}', e.content ->> 'status') <> 'done'))
+  )
+  select distinct on ((h.m).memory_id) h.m, h.seq
+  from (select * from unchanged union all select * from past) h
+  where ((h.m).valid_from is null or (h.m).valid_from <= coalesce(v_as_of, now()))
+    and ((h.m).valid_to is null or (h.m).valid_to > coalesce(v_as_of, now()));
+end $$;
+
+-- Name: hold_memory(text, text, integer, text[], jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hold_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_unit jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_memory memories;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_unit ->> 'key', 'hex')) then
+    return false;
+  end if;
+  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+  if not found then
+    raise exception 'there is no memory with this id' using errcode = 'AM404';
+  end if;
+  if v_memory.version <> p_version then
+    raise exception 'the memory has version %', v_memory.version using errcode = 'AM412';
+  end if;
+  if not v_memory.status = any (p_statuses) then
+    raise exception 'the memory is %', v_memory.status using errcode = 'AM409';
+  end if;
+  return true;
+end $$;
+
 -- Name: erasure_marks; Type: TABLE; Schema: public
 
 CREATE TABLE public.erasure_marks (
@@ -1062,6 +1252,95 @@ CREATE FUNCTION public.is_marked(p_tenant text, p_job text, p_ref text) RETURNS 
 CREATE FUNCTION public.home_of(p_memory public.memories, p_job text) RETURNS bigint
     LANGUAGE sql STABLE
     RETURN (SELECT v.seq FROM (public.memory_versions v JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq)))) WHERE ((v.tenant_id = (home_of.p_memory).tenant_id) AND (v.memory_id = (home_of.p_memory).memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((v.content_seq = (home_of.p_memory).content_seq) OR ((home_of.p_memory).kind = 'task'::text)) AND ((v.seq = (home_of.p_memory).content_seq) OR (e.kind = ANY (ARRAY['decision'::text, 'task_update'::text, 'memory.created'::text]))) AND (NOT (e.content ? 'erased'::text)) AND (NOT public.is_marked((home_of.p_memory).tenant_id, home_of.p_job, e.event_id))) ORDER BY (v.seq = (home_of.p_memory).content_seq) DESC, v.seq DESC LIMIT 1);
+
+-- Name: memory_of(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.memory_id
+    FROM public.memories m
+   WHERE ((m.tenant_id = memory_of.p_tenant) AND (m.memory_id = memory_of.p_ref))
+ UNION ALL
+ ( SELECT v.memory_id
+    FROM (public.events e
+      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq) AND (v.status <> 'superseded'::text))))
+   WHERE ((e.tenant_id = memory_of.p_tenant) AND (e.event_id =
+         CASE
+             WHEN (memory_of.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(memory_of.p_ref, 5), '_'::text, 1))
+             ELSE memory_of.p_ref
+         END))
+  LIMIT 1)
+ LIMIT 1;
+END;
+
+-- Name: memory_refs(text, text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint) RETURNS text[]
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(array_agg(r.ref ORDER BY r.seq, r.place), '{}'::text[]) AS "coalesce"
+    FROM ( SELECT DISTINCT ON (u.ref) u.ref,
+             v.seq,
+             u.place
+            FROM ((public.memory_versions v
+              JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
+              CROSS JOIN LATERAL unnest(e.refs) WITH ORDINALITY u(ref, place))
+           WHERE ((v.tenant_id = memory_refs.p_tenant) AND (v.memory_id = memory_refs.p_memory_id) AND ((v.seq >= memory_refs.p_content_seq) AND (v.seq <= memory_refs.p_last)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((u.ref <> memory_refs.p_memory_id) AND (u.ref <> e.event_id)))
+           ORDER BY u.ref, v.seq, u.place) r;
+END;
+
+-- Name: artifacts; Type: TABLE; Schema: public
+
+CREATE TABLE public.artifacts (
+    tenant_id text NOT NULL,
+    artifact_id text NOT NULL,
+    event_id text,
+    media_type text NOT NULL,
+    byte_count bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    bytes bytea NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+
+-- Name: is_grounded(text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH RECURSIVE cited(ref, depth) AS (
+          SELECT r.r,
+             1 AS "?column?"
+            FROM unnest(is_grounded.p_refs) r(r)
+         UNION
+          SELECT inner_ref.inner_ref,
+             (c.depth + 1)
+            FROM (((cited c
+              CROSS JOIN LATERAL ( SELECT public.memory_of(is_grounded.p_tenant, c.ref) AS memory_id) o)
+              JOIN public.memories m ON (((m.tenant_id = is_grounded.p_tenant) AND (m.memory_id = o.memory_id) AND (m.memory_id <> is_grounded.p_memory_id) AND (m.status <> 'deleted'::text))))
+              CROSS JOIN LATERAL unnest(public.memory_refs(is_grounded.p_tenant, m.memory_id, m.content_seq, m.last_seq)) inner_ref(inner_ref))
+           WHERE (c.depth < 4)
+         )
+  SELECT (EXISTS ( SELECT
+            FROM cited c
+           WHERE ((c.ref !~ '^(evt|chk|art|mem)_'::text) OR (EXISTS ( SELECT
+                    FROM public.events e
+                   WHERE ((e.tenant_id = is_grounded.p_tenant) AND (e.kind !~~ 'memory.%'::text) AND (e.event_id =
+                         CASE
+                             WHEN (c.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c.ref, 5), '_'::text, 1))
+                             ELSE c.ref
+                         END)))) OR (EXISTS ( SELECT
+                    FROM public.artifacts a
+                   WHERE ((a.tenant_id = is_grounded.p_tenant) AND (a.artifact_id = c.ref)))) OR (EXISTS ( SELECT
+                    FROM public.memories m
+                   WHERE ((m.tenant_id = is_grounded.p_tenant) AND (m.memory_id = public.memory_of(is_grounded.p_tenant, c.ref)) AND (m.memory_id <> is_grounded.p_memory_id) AND (m.status <> 'deleted'::text) AND (m.kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text])))))))) AS "exists";
+END;
 
 -- Name: users; Type: TABLE; Schema: public
 
@@ -1327,25 +1606,6 @@ CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
 
--- Name: artifacts; Type: TABLE; Schema: public
-
-CREATE TABLE public.artifacts (
-    tenant_id text NOT NULL,
-    artifact_id text NOT NULL,
-    event_id text,
-    media_type text NOT NULL,
-    byte_count bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    bytes bytea NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
-
-ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
-
 -- Name: mark_pins(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
@@ -1478,26 +1738,22 @@ CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.e
     LANGUAGE sql STABLE
     RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
--- Name: memory_of(text, text); Type: FUNCTION; Schema: public
+-- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT m.memory_id
-    FROM public.memories m
-   WHERE ((m.tenant_id = memory_of.p_tenant) AND (m.memory_id = memory_of.p_ref))
- UNION ALL
- ( SELECT v.memory_id
-    FROM (public.events e
-      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq) AND (v.status <> 'superseded'::text))))
-   WHERE ((e.tenant_id = memory_of.p_tenant) AND (e.event_id =
-         CASE
-             WHEN (memory_of.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(memory_of.p_ref, 5), '_'::text, 1))
-             ELSE memory_of.p_ref
-         END))
-  LIMIT 1)
- LIMIT 1;
-END;
+CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_content_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_refs text[] := memory_refs(p_tenant, p_memory.memory_id, p_content_seq, p_last);
+begin
+  return jsonb_build_object(
+    'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
+    'refs', to_jsonb(v_refs[1:256]),
+    'grounded', p_memory.kind in ('decision', 'task', 'rule', 'preference', 'handoff') or is_grounded(p_tenant, p_memory.memory_id, v_refs),
+    'trust', coalesce(p_content ->> 'trust', case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end),
+    'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
+    'body', coalesce(p_content -> 'body', '{}'));
+end $$;
 
 -- Name: memory_wish(public.events); Type: FUNCTION; Schema: public
 
@@ -1528,6 +1784,12 @@ begin
     limit 20 for update skip locked);
 end $$;
 
+-- Name: overlay_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.overlay_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$ begin end $$;
+
 -- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_vector(p_language regconfig, p_text text, p_header text, p_at timestamp with time zone) RETURNS tsvector
@@ -1539,7 +1801,7 @@ $$;
 
 -- Name: pool(text, jsonb, text[], jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_terms text[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
+CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_terms text[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
     LANGUAGE plpgsql
     AS $$
 begin
@@ -1551,7 +1813,7 @@ end $$;
 
 -- Name: pool_chunks(jsonb, tsquery[], jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
+CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -1573,19 +1835,32 @@ begin
     from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
   return query execute format($q$
     with matched as materialized (
-      select c.seq, c.ordinal, c.session_id, c.kind, %1$s as mask
+      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s as mask
       from chunks c
       where %2$s @> $3 and ($4::uuid[] is null or %2$s && $4) and c.tsv @@ $5 and %3$s
       union
-      select c.seq, c.ordinal, c.session_id, c.kind, %1$s
+      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s
       from chunks c
       where $7::bigint is not null and ($9::uuid[] is null or %2$s @> $9) and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
     ),
-    best as materialized (
-      select *, %4$s as score
+    ranked as (
+      select *, (%4$s) * coalesce(weight, 1) as score
       from matched
       order by score desc, seq desc, ordinal
       limit 1600
+    ),
+    -- `offset 0` keeps it a look-up of each
+    best as materialized (
+      select r.*, v.memory_id, v.kind as memory_kind
+      from ranked r
+      left join lateral (
+        select v.memory_id, m.kind, m.status
+        from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+        where (r.kind in ('decision', 'task_update') or r.kind like 'memory.%%')
+          and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> 'superseded'
+        limit 1 offset 0
+      ) v on true
+      where v.status is null or v.status not in ('proposed', 'rejected')
     ),
     leader as (
       select l.seq, l.session_id, max(l.score) as score
@@ -1618,12 +1893,12 @@ begin
       cross join lateral (
         select %1$s as mask
         from chunks c
-        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and %3$s
+        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and c.kind not like 'memory.%%' and %3$s
         limit 1
       ) n
     ),
     numbered as (
-      select b.*, dense_rank() over (order by b.session_id) as session
+      select b.*, dense_rank() over (order by b.session_id) as session, dense_rank() over (order by b.memory_id) as memory
       from best b
     )
     select
@@ -1631,7 +1906,9 @@ begin
       coalesce(array_to_json(array_agg(n.ordinal order by n.seq, n.ordinal)), '[]'),
       coalesce(array_to_json(array_agg(n.session order by n.seq, n.ordinal)), '[]'),
       coalesce(array_to_json(array_agg(n.mask order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(distinct n.seq) filter (where n.kind = 'decision')), '[]'),
+      coalesce(array_to_json(array_agg(distinct n.seq) filter (where n.kind = 'decision' or n.memory_kind = 'decision')), '[]'),
+      coalesce(json_agg(distinct jsonb_build_array(n.seq, n.memory)) filter (where n.memory_id is not null), '[]'),
+      coalesce(json_agg(jsonb_build_array(n.seq, n.ordinal, n.weight)) filter (where n.weight is not null), '[]'),
       (select coalesce(json_agg(json_build_array(b.centre, b.distance, b.seq, b.mask) order by b.centre, b.distance), '[]') from neighbour b)
     from numbered n $q$, v_mask, v_place, v_condition, v_score)
   using
@@ -1759,92 +2036,145 @@ begin
   and e.sensitivity = any (p_sensitivities);
 end $$;
 
--- Name: read_ledger(text, jsonb, text, bigint[]); Type: FUNCTION; Schema: public
+-- Name: read_handoff(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_ledger(p_tenant text, p_scope jsonb, p_session text, p_decisions bigint[]) RETURNS TABLE(part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[])
+CREATE FUNCTION public.read_handoff(p_tenant text, p_scope jsonb, p_ask jsonb) RETURNS TABLE(seq bigint, event_id text, session_id text, content jsonb, occurred_at timestamp with time zone, memory jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select e.seq, e.event_id, e.session_id, e.content, e.occurred_at,
+    memory_standing(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last)
+  from held_memories(p_tenant, p_scope, p_ask, v_last, array['handoff'], array[200], 'active') h
+  cross join lateral (select s.* from seen_events(p_tenant, p_scope) s where s.seq = h.content_seq limit 1) e
+  where e.content #>> '{body,to_agent}' = p_ask ->> 'agent_id'
+  order by e.seq desc
+  limit 1;
+end $$;
+
+-- Name: read_ledger(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb) RETURNS TABLE(part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[], memory jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 declare
-  v_channels text[] := array(select jsonb_array_elements_text(p_scope -> 'channels'));
-  v_sensitivities text[] := array(select jsonb_array_elements_text(p_scope -> 'sensitivities'));
-  v_subjects text[] := case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end;
-  v_project text := p_scope ->> 'project_id';
-  v_as_of timestamptz := p_scope ->> 'as_of';
   v_last bigint;
+  v_filter jsonb := p_scope -> 'filter';
+  v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
 begin
   perform enter_tenant(p_tenant);
   select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
   from tenant_clocks k
   where k.tenant_id = p_tenant;
   return query
-  with seen as not materialized (
-    select e.*
-    from events e
-    where e.tenant_id = p_tenant and e.seq <= v_last
-      and e.channel = any (v_channels)
-      and (e.channel <> 'private' or v_subjects is null or e.user_id = any (v_subjects))
-      and e.sensitivity = any (v_sensitivities)
-      and (v_as_of is null or e.occurred_at <= v_as_of)
-  ),
-  task as (
-    select distinct on (coalesce(t.content ->> 'task_id', t.content ->> 'title')) t.*
-    from (
-      select s.*
-      from seen s
-      where s.kind = 'task_update' and (v_project is null or s.project_id = v_project)
-      order by s.seq desc
-      limit 1000
-    ) t
-    order by coalesce(t.content ->> 'task_id', t.content ->> 'title'), t.seq desc
-  ),
-  decision as (
-    select s.seq from seen s where s.seq = any (p_decisions) and s.kind = 'decision'
+  with named as (
+    select distinct m.memory_id
+    from unnest(v_named) r (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, r.id)
     union
-    (select s.seq
-     from seen s
-     where s.kind = 'decision' and (v_project is null or s.project_id = v_project)
-     order by s.seq desc
-     limit 40)
+    select m.memory_id
+    from memories m
+    where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active'
+      and m.text_hash in (select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h)
   ),
   chosen as (
-    (select 'task' as part, t.seq from task t where t.content ->> 'status' in ('open', 'doing', 'blocked') order by t.seq desc limit 50)
+    select
+      case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end as part, h.content_seq as seq, h.memory
+    from held_memories(
+      p_tenant, p_scope, p_ask, v_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
     union all
-    select 'decision', d.seq from decision d
+    select 'superseded', h.content_seq, h.memory
+    from held_memories(
+      p_tenant, p_scope, p_ask, v_last, array['decision', 'fact', 'preference', 'rule', 'note', 'summary'], array[40, 10, 10, 10, 10, 10],
+      'superseded') h
     union all
-    (select 'recent', s.seq from seen s where s.session_id = p_session order by s.seq desc limit 60)
+    select 'decision', v.seq, m
+    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+    where v.tenant_id = p_tenant and v.seq in (select d::bigint from jsonb_array_elements_text(p_ask -> 'decisions') d)
+      and v.status <> 'superseded' and m.kind = 'decision'
+    union all
+    select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
+    from named n join memories m on m.tenant_id = p_tenant and m.memory_id = n.memory_id
+    where m.status = 'active' and m.last_seq <= v_last
+    union all
+    select 'cited', e.seq, null
+    from events e
+    where e.tenant_id = p_tenant and e.kind not like 'memory.%'
+      and e.event_id in (select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)
+    union all
+    (select 'recent', s.seq, null
+     from seen_events(p_tenant, p_scope) s
+     where s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
+       and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
+       and (v_filter is null or event_matches(s, v_filter))
+       -- what was handed over is not told again
+       and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
+     order by s.seq desc
+     limit 60)
   )
   select
     'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null, null::jsonb, null,
-    null::boolean, null::timestamptz, null::text[]
+    null::boolean, null::timestamptz, null::text[], null::jsonb
   union all
   select
     c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id, s.content, s.artifact_id,
-    s.kind = 'decision' and exists (
-      select from seen newer where newer.supersedes = s.event_id),
+    c.part = 'superseded' or coalesce(
+      c.part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= v_last
+        and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
     s.occurred_at,
-    (select tsvector_to_array(ts_filter(k.tsv, '{a}')) from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0)
-  from chosen c cross join lateral (select o.* from seen o where o.seq = c.seq limit 1) s;
+    k.words,
+    case when (c.memory).memory_id is not null then memory_standing(
+      p_tenant, c.memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, v_last) end
+  from chosen c
+  cross join lateral (
+    select o.*
+    from seen_events(p_tenant, p_scope) o
+    where o.seq = c.seq
+      and (v_filter is null or c.part = 'rule' or (c.memory).memory_id is null or memory_matches(c.memory, o, v_filter))
+    limit 1
+  ) s
+  left join lateral (
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(ts_filter(k.tsv, '{a}')) as words
+    from chunks k
+    where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
+    limit 1
+  ) k on true
+  where (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']);
 end $$;
 
--- Name: read_passages(text, bigint[], integer[]); Type: FUNCTION; Schema: public
+-- Name: read_passages(text, jsonb, bigint[], integer[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_passages(p_tenant text, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, words text[])
+CREATE FUNCTION public.read_passages(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, words text[], superseded boolean, memory jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
+declare
+  v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
+  v_as_of timestamptz := p_scope ->> 'as_of';
 begin
   perform enter_tenant(p_tenant);
   return query
   select
-    c.seq, c.ordinal::int, c.event_id, c.kind, c.session_id, c.text, e.actor_id, e.tags, e.artifact_id, e.chunk_count::int,
-    c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}'))
+    c.seq, c.ordinal::int, c.event_id, c.kind, c.session_id, c.text, e.actor_id, e.tags, e.artifact_id,
+    e.chunk_count::int, c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}')),
+    coalesce(c.until_seq <= v_last and (v_as_of is null or c.until_at <= v_as_of), false),
+    case when c.kind in ('decision', 'task_update') or c.kind like 'memory.%' then (
+      select memory_standing(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last)
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where v.tenant_id = p_tenant and v.seq = c.seq and v.status <> 'superseded'
+      limit 1) end
   from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, place)
   cross join lateral (
     select k.* from chunks k where k.tenant_id = p_tenant and k.seq = wanted.seq and k.ordinal = wanted.ordinal limit 1
   ) c
   cross join lateral (
-    select v.actor_id, v.tags, v.artifact_id, v.chunk_count from events v where v.tenant_id = p_tenant and v.seq = wanted.seq limit 1
+    select s.actor_type, s.actor_id, s.tags, s.artifact_id, s.chunk_count, case when s.kind like 'memory.%' then s.content end as content
+    from seen_events(p_tenant, p_scope) s
+    where s.seq = wanted.seq
+    limit 1
   ) e
   order by wanted.place;
 end $$;
@@ -1866,6 +2196,8 @@ begin
   from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
   join events e on e.tenant_id = p_tenant and e.seq = c.seq
   join tenants t on t.tenant_id = p_tenant;
+  perform date_chunks(p_tenant, p_from, p_to);
+  perform overlay_chunks(p_tenant, p_from, p_to);
   update chunk_rebuilds r set rebuilt_to = p_to where r.tenant_id = p_tenant;
 end $$;
 
@@ -1938,6 +2270,16 @@ begin
 end $$;
 
 ALTER FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) OWNER TO agent_memory_blanker;
+
+-- Name: replace_memory(text, text, integer, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version integer, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
+  return query select c.status, c.outcome, c.at, c.memories from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+end $$;
 
 -- Name: report_job(text, text, integer, bigint, bigint, jsonb, integer); Type: FUNCTION; Schema: public
 
@@ -2040,6 +2382,44 @@ begin
   return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
 end $$;
 
+-- Name: revise_memory(text, text, integer, text[], jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.revise_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_state jsonb, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_done unit_outcome;
+  v_seq bigint;
+  v_old text;
+begin
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_new and v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    if p_state ->> 'supersedes' is not null then
+      v_old := supersede(p_tenant, p_state ->> 'supersedes', v_seq);
+      update memories m set superseded_by = p_memory_id where m.tenant_id = p_tenant and m.memory_id = v_old;
+    end if;
+    update memories m
+    set
+      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status,
+      text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
+      valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
+    from jsonb_to_record(p_state) s (
+      status text, text_hash text, importance real, pinned boolean, tags text[], valid_from timestamptz, valid_to timestamptz,
+      expires_at timestamptz, task_status text)
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select p_tenant, p_memory_id, m.version, v_seq, v_seq, m.status
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
+    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform settle_tasks(p_tenant, array[p_memory_id]);
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -2105,6 +2485,20 @@ CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT array_agg(public.place_key(public.current_tenant(), k.k, (scope_places.p_scope ->> (k.k || '_id'::text)))) AS array_agg FROM unnest(ARRAY['session'::text, 'user'::text, 'agent'::text, 'project'::text]) k(k) WHERE (scope_places.p_scope ? (k.k || '_id'::text))), ARRAY[public.place_key(public.current_tenant(), 'tenant'::text, ''::text)]);
 
+-- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
+    LANGUAGE sql STABLE
+    AS $$
+  select e.*
+  from events e
+  where e.tenant_id = p_tenant
+    and e.channel = any (array(select jsonb_array_elements_text(p_scope -> 'channels')))
+    and (e.channel <> 'private' or p_scope -> 'subjects' = 'null' or p_scope -> 'subjects' ? e.user_id)
+    and e.sensitivity = any (array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+$$;
+
 -- Name: seq_before(text, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.seq_before(p_tenant text, p_at timestamp with time zone) RETURNS bigint
@@ -2156,9 +2550,9 @@ begin
   perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
   from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  update memories m set doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
   if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
-    update memories m set doing_agent = null
-    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
     update memories m set doing_agent = m.agent_id
     where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
   end if;
@@ -2217,6 +2611,10 @@ begin
   select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
   if not found then
     raise exception 'what is to be superseded is no memory' using errcode = 'AM409';
+  end if;
+  -- who may replace a rule is asked where rules are made; a recorded decision has not been asked
+  if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
+    raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
   end if;
   if breadth(v_new.channel) < breadth(v_old.channel)
     or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
@@ -2442,12 +2840,6 @@ CREATE FUNCTION public.username_taken(p_tenant text, p_username text) RETURNS bo
     where u.tenant_id = p_tenant and (lower(u.username) = lower(p_username) or lower(u.subject) = lower(p_username)))
 $$;
 
--- Name: validity(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
-    LANGUAGE sql STABLE
-    RETURN CASE WHEN (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text]) THEN tstzrange(((p_memory ->> 'valid_from'::text))::timestamp with time zone, LEAST(((p_memory ->> 'valid_to'::text))::timestamp with time zone, ((p_memory ->> 'expires_at'::text))::timestamp with time zone)) ELSE NULL::tstzrange END;
-
 -- Name: wall(regclass, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.wall(p_table regclass, p_rights text) RETURNS void
@@ -2581,7 +2973,12 @@ begin
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end
+      tags = case when m.kind = 'task' then m.tags else k.tags end,
+      -- the newest update of a task says when it holds; what was pinned stays so
+      pinned = k.pinned or (m.kind = 'task' and m.pinned),
+      valid_from = case when m.kind = 'task' then m.valid_from else k.valid_from end,
+      valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
+      expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
   ),
@@ -2906,6 +3303,10 @@ CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, sta
 
 CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent) WHERE (doing_agent IS NOT NULL);
 
+-- Name: memories__open_tasks; Type: INDEX; Schema: public
+
+CREATE INDEX memories__open_tasks ON public.memories USING btree (tenant_id, content_seq) WHERE ((status = 'active'::text) AND (kind = 'task'::text) AND (task_status <> 'done'::text));
+
 -- Name: memories__same; Type: INDEX; Schema: public
 
 CREATE UNIQUE INDEX memories__same ON public.memories USING btree (tenant_id, text_hash, kind, scope, scope_id, user_id, channel, (
@@ -2913,6 +3314,14 @@ CASE
     WHEN (kind = 'task'::text) THEN ''::text
     ELSE sensitivity
 END)) NULLS NOT DISTINCT WHERE (status = 'active'::text);
+
+-- Name: memories__superseded; Type: INDEX; Schema: public
+
+CREATE INDEX memories__superseded ON public.memories USING btree (tenant_id, kind, content_seq) WHERE (status = 'superseded'::text);
+
+-- Name: memories__superseded_by; Type: INDEX; Schema: public
+
+CREATE INDEX memories__superseded_by ON public.memories USING btree (tenant_id, superseded_by) WHERE (superseded_by IS NOT NULL);
 
 -- Name: memory_versions__seq; Type: INDEX; Schema: public
 
@@ -3268,6 +3677,14 @@ CREATE POLICY searcher_reads ON public.chunks FOR SELECT TO agent_memory_searche
 
 CREATE POLICY searcher_reads ON public.events FOR SELECT TO agent_memory_searcher USING (true);
 
+-- Name: memories searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.memories FOR SELECT TO agent_memory_searcher USING (true);
+
+-- Name: memory_versions searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.memory_versions FOR SELECT TO agent_memory_searcher USING (true);
+
 -- Name: sessions; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
@@ -3369,51 +3786,11 @@ GRANT USAGE ON SCHEMA public TO agent_memory_blanker;
 REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
 
--- Name: TABLE api_keys; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
-
--- Name: TABLE invites; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
-
--- Name: TABLE sessions; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
-
--- Name: FUNCTION drop_events(p_from bigint, p_to bigint); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) TO agent_memory_app;
-
--- Name: TABLE chunks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
-GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
-GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
-
--- Name: TABLE memory_versions; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
-
--- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.erase_rows(p_ms integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
-
--- Name: FUNCTION erase_tenant_row(p_after_s integer); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
-
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.events TO agent_memory_searcher;
 GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_blanker;
 
 -- Name: COLUMN events.tenant_id; Type: ACL; Schema: public
@@ -3486,11 +3863,59 @@ GRANT UPDATE(byte_count) ON TABLE public.events TO agent_memory_blanker;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
+
+-- Name: TABLE memory_versions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
+
+-- Name: TABLE api_keys; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
+
+-- Name: TABLE invites; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+
+-- Name: TABLE sessions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
+
+-- Name: TABLE chunks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
+GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
+
+-- Name: FUNCTION drop_events(p_from bigint, p_to bigint); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) TO agent_memory_app;
+
+-- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.erase_rows(p_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
+
+-- Name: FUNCTION erase_tenant_row(p_after_s integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
 -- Name: TABLE erasure_marks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
+
+-- Name: TABLE artifacts; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
 -- Name: TABLE users; Type: ACL; Schema: public
 
@@ -3510,11 +3935,6 @@ GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
-
--- Name: TABLE artifacts; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 

@@ -22,6 +22,7 @@ import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/
 import { jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
+import { memoryRoutes } from './memories/index.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
@@ -141,12 +142,9 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...metricsRoutes(metrics),
     ...auth.routes,
     ...tenantRoutes(auth.forget, work.erasures.erase),
-    ...eventRoutes(follow, {
-      maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
-      maxEventBytes: config.MAX_EVENT_BYTES,
-      maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
-    }),
+    ...eventRoutes(follow, eventLimitsOf(config)),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
+    ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...jobRoutes,
@@ -159,6 +157,12 @@ export function createService(config: Config, database: Database, log: Logger): 
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
+
+const eventLimitsOf = (config: Config) => ({
+  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+  maxEventBytes: config.MAX_EVENT_BYTES,
+  maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
+});
 
 /** Undefined in production without a key: then nothing is kept encrypted. */
 export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {

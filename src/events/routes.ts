@@ -5,13 +5,12 @@ import type { Outcome } from '../db/commit.ts';
 import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
+import { type Cited, cite, refuseDangling } from '../memories/index.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { assertKeptAfter } from './kept.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
 import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
-import { chunkIds, findDangling, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
-
-const MAX_REFS_CHECKED = 10_000;
+import { chunkIds, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
 
 export const eventRoutes = (follow: Follow, limits: EventLimits) => [
   route({
@@ -111,7 +110,7 @@ async function record(
   limits: EventLimits,
 ): Promise<{ data: Recorded[]; replay: boolean }> {
   const prepared = prepareAll(caller.principal, given, (i) => pointerTo(given, i), limits);
-  await refuseDangling(caller, given);
+  await refuseDangling(caller, citedBy(given));
   const outcome = await commitWithArtifacts(caller.tenant, prepared.flatMap(artifactOf), {
     key: idempotency?.key ?? null,
     body: idempotency?.body ?? null,
@@ -150,24 +149,14 @@ function artifactOf({ row, overflow }: Prepared): NewArtifact[] {
   return [{ artifact_id: overflow.artifact_id, media_type, bytes, sha256: sha256Of(bytes), channel, sensitivity, user_id }];
 }
 
-const ownId = /^(?:evt|chk|art|mem|cap|edt|job|ctx)_/;
-
-/** Ids of ours that an event cites must name what its author may see; to cite another tenant's is to cite nothing. */
-async function refuseDangling(caller: Caller, given: NewEvent[]): Promise<void> {
-  const cited = new Map<string, string>();
+/** What the events of a request cite. */
+function citedBy(given: NewEvent[]): Cited {
+  const cited: Cited = new Map();
   given.forEach((item, i) => {
     const base = pointerTo(given, i);
-    item.refs.forEach((id, at) => ownId.test(id) && cited.set(id, `${base}/refs/${at}`));
+    cite(cited, item.refs, `${base}/refs`);
     if (item.kind === 'decision' && item.content.supersedes !== undefined)
       cited.set(item.content.supersedes, `${base}/content/supersedes`);
   });
-  if (cited.size === 0) return;
-  if (cited.size > MAX_REFS_CHECKED) throw new Problem('validation', `A request may cite at most ${MAX_REFS_CHECKED} ids.`);
-  const dangling = await caller.tenant.read((db) =>
-    findDangling(db, caller.tenant.id, [...cited.keys()], sightById(caller.principal)),
-  );
-  if (dangling.length === 0) return;
-  throw new Problem('not-found', `It cites ${JSON.stringify(dangling[0])}, which does not exist.`, {
-    errors: dangling.slice(0, 20).map((id) => ({ pointer: cited.get(id)!, detail: 'names nothing that exists' })),
-  });
+  return cited;
 }

@@ -125,7 +125,7 @@ export const listQuery = z.strictObject({
   channel: channel.default('private'),
   after: whole(0, 1e15).optional().describe('only events of a greater seq'),
   session_id: name('of this session').optional(),
-  kind: z.enum(kinds).optional(),
+  kind: name('of this kind: of clients or of the service').optional(),
   user_id: name('about this subject').optional(),
   agent_id: name('of this agent').optional(),
   project_id: name('of this project').optional(),

@@ -184,25 +184,6 @@ export function memoryNamed(kind: string, content: unknown, memory_id: string | 
   return { memory_id, task_id: (content as { task_id?: string }).task_id ?? memory_id };
 }
 
-/** Those of the ids that name no event (`evt_`, `chk_`) or artifact (`art_`) the caller may see. */
-export async function findDangling(db: Db, tenant: string, ids: string[], sight: Sight): Promise<string[]> {
-  const rows = await db.rows<{ id: string }>(
-    `select i.id
-    from unnest($5::text[]) as i (id)
-    where not exists (
-      select from events e
-      where e.tenant_id = $1
-      and e.event_id = case when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1) else i.id end
-      and case when i.id !~ '^chk_' then true when i.id !~ '^chk_[^_]+_[0-9]{1,4}$' then false else split_part(i.id, '_', 3)::int < e.chunk_count end
-      and ${visible(2, 'e.')})
-    and not exists (
-      select from artifacts a
-      where a.tenant_id = $1 and a.artifact_id = i.id and a.event_id is not null and ${visible(2, 'a.')})`,
-    [tenant, ...sightValues(sight), ids],
-  );
-  return rows.map((row) => row.id);
-}
-
 export interface ClockRecord {
   last_seq: number;
   oldest_seq: number;

@@ -19,7 +19,7 @@ export const searchRoutes = [
     handle: async ({ caller, body }) => {
       const { query, limit, channel, explain, ...scope } = body;
       const sight = sightIn(caller.principal, channel, body.user_id);
-      const found = await find(caller.tenant, { query, limit, scope: { ...sight, ...scope } });
+      const found = await find(caller.tenant, { query, limit, scope: { ...sight, channel, ...scope } });
       return { body: { data: found.hits.map((hit) => toResult(hit, explain)), degraded: found.degraded } };
     },
   }),
@@ -55,14 +55,25 @@ export const searchRoutes = [
 /** A chunk's id is its event's and its ordinal. */
 export const chunkId = (event_id: string, ordinal: number): string => `chk_${event_id.slice(4)}_${ordinal}`;
 
-const toResult = (hit: Hit, explain: boolean) => ({
-  id: chunkId(hit.event_id, hit.ordinal),
-  type: 'chunk' as const,
-  text: hit.text,
-  score: hit.score,
-  event_id: hit.event_id,
-  session_id: hit.session_id,
-  occurred_at: hit.occurred_at,
-  refs: [hit.event_id],
-  ...(explain && { scores: hit.scores }),
-});
+function toResult(hit: Hit, explain: boolean) {
+  const { memory } = hit;
+  return {
+    id: memory ? memory.memory_id : chunkId(hit.event_id, hit.ordinal),
+    type: memory ? ('memory' as const) : ('chunk' as const),
+    text: hit.text,
+    score: hit.score,
+    event_id: hit.event_id,
+    ...(memory && {
+      memory_id: memory.memory_id,
+      kind: memory.kind,
+      scope: memory.scope,
+      grounded: memory.grounded,
+      trust: memory.trust,
+      origin: memory.origin,
+    }),
+    session_id: hit.session_id,
+    occurred_at: hit.occurred_at,
+    refs: [...new Set([hit.event_id, ...(memory?.refs ?? [])])],
+    ...(explain && { scores: hit.scores }),
+  };
+}

@@ -54,7 +54,7 @@ test('sections come in their order, the window oldest first, everything cites it
   expect(bundle.sections.map(({ name }) => name)).toEqual(['task_state', 'decisions', 'recent_window', 'retrieved_evidence']);
   expect(items(bundle, 'recent_window').map(({ text }) => text.split(': ')[1])).toEqual(['when do we ship?', 'I will look']);
   expect(items(bundle, 'retrieved_evidence').map(({ text }) => text)).toEqual([expect.stringContaining('a tag and a note')]);
-  for (const { items: all } of bundle.sections) for (const { refs } of all) expect(refs[0]).toMatch(/^evt_/);
+  for (const { items: all } of bundle.sections) for (const { refs } of all) expect(refs[0]).toMatch(/^(evt|mem)_/);
 });
 
 test('task_state is the last word on each task that is not done', async () => {
@@ -81,11 +81,12 @@ test('a decision that a newer one supersedes is left out everywhere and named as
   expect(bundle.omissions).toContainEqual({ reason: 'superseded', count: 1, candidates: [first!.event_id] });
 });
 
-test('a decision in another’s private channel supersedes nothing that the asker sees', async () => {
+test('a decision in a private channel may not supersede one that others see', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   const [first] = await record(alice, { ...decide('tabs, not spaces'), channel: 'team' });
-  await record(bob, decide('spaces, not tabs', { supersedes: first!.event_id }));
+  const refused = await bob.ask('POST', '/v1/events', { body: decide('spaces, not tabs', { supersedes: first!.event_id }) });
+  expect([refused.status, refused.body.detail]).toEqual([409, expect.stringContaining('may see the new memory')]);
   expect((await context(alice, { query_text: 'tabs or spaces?' })).text).toContain('tabs, not spaces');
 });
 

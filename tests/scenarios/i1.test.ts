@@ -23,6 +23,7 @@ interface Case {
   forgedOnly?: boolean;
 }
 
+const memoryOfMallory = { kind: 'note', text: 'of mallory', channel: 'private' };
 const probe = { open: 'tells of the daemon, of no tenant' };
 const proves = { open: 'proves itself with a secret in its body; its tests try the secrets of others' };
 const cases: Record<string, Case> = {
@@ -64,6 +65,7 @@ const cases: Record<string, Case> = {
       message('x', { refs: [theirs.event_id] }),
       message('x', { refs: [theirs.chunk_id] }),
       message('x', { refs: [theirs.artifact_id] }),
+      message('x', { refs: [theirs.memory_id] }),
       { events: [message('x'), message('x', { refs: [theirs.event_id] })] },
       { ...message(''), kind: 'decision', content: { decision: 'x', supersedes: theirs.event_id } },
     ],
@@ -80,6 +82,27 @@ const cases: Record<string, Case> = {
   runRetention: { ownAnswer: true },
   listJobs: { ownAnswer: true },
   readJob: {},
+  makeMemories: {
+    body: () => memoryOfMallory,
+    ownAnswer: true,
+    citing: () => [
+      ...['event_id', 'chunk_id', 'artifact_id', 'memory_id'].map((id) => ({ ...memoryOfMallory, refs: [theirs[id]] })),
+      { ...memoryOfMallory, supersedes: theirs.memory_id },
+      { ...memoryOfMallory, supersedes: theirs.event_id },
+      { ...memoryOfMallory, kind: 'fact', body: { contradicts: [theirs.memory_id] } },
+      { ...memoryOfMallory, kind: 'handoff', body: { to_agent: 'b', problem: 'p', refs: [theirs.memory_id] } },
+      { memories: [memoryOfMallory, { ...memoryOfMallory, refs: [theirs.memory_id] }] },
+    ],
+  },
+  listMemories: { query: () => '?channel=private&user_id=alice&session_id=s1', ownAnswer: true },
+  readMemory: {},
+  listMemoryVersions: {},
+  listMemoryHistory: {},
+  changeMemory: { body: () => ({ text: 'hers' }) },
+  deleteMemory: {},
+  supersedeMemory: { body: () => memoryOfMallory },
+  approveMemory: {},
+  rejectMemory: {},
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
   buildContext: {
     body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
@@ -91,9 +114,10 @@ beforeAll(async () => {
   daemon = await startTestDaemon();
   [alice, mallory] = [await newTenant(daemon.url), await newTenant(daemon.url, undefined, 'mallory')];
   const bob = await newColleague(alice);
-  const [event, artifact, invite, key, sessions] = [
+  const [event, artifact, memory, invite, key, sessions] = [
     await alice.ask('POST', '/v1/events', { body: message('alpha secret plan') }),
     await alice.ask('POST', '/v1/artifacts', { body: 'alpha bytes', headers: { 'content-type': 'text/plain' } }),
+    await alice.ask('POST', '/v1/memories', { body: { kind: 'fact', text: 'alpha fact', channel: 'private' } }),
     await alice.ask('POST', '/auth/invites', { body: { role: 'member' } }),
     await alice.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } }),
     await alice.ask('GET', '/auth/sessions'),
@@ -102,6 +126,7 @@ beforeAll(async () => {
     event_id: event.body.event_id,
     chunk_id: event.body.chunk_ids[0],
     artifact_id: artifact.body.artifact_id,
+    memory_id: memory.body.memory_id,
     invite_id: invite.body.invite_id,
     key_id: key.body.key_id,
     session_id: sessions.body.data[0].session_id,
@@ -117,6 +142,7 @@ async function holdings(): Promise<string> {
   const paths = [
     '/v1/events?user_id=alice',
     '/v1/events?channel=team',
+    '/v1/memories?user_id=alice&status=any',
     '/auth/users',
     '/auth/invites',
     '/auth/api-keys',

@@ -124,8 +124,8 @@ test('a question without words gives the newest', async () => {
 
 test('a field that is not built yet is refused, and explain says what a score is made of', async () => {
   const alice = await newTenant(daemon.url);
-  const refused = await alice.ask('POST', '/v1/search', { body: { query: 'x', filter: {} } });
-  expect([refused.status, refused.body.errors]).toEqual([422, [{ pointer: '#/filter', detail: expect.any(String) }]]);
+  const refused = await alice.ask('POST', '/v1/search', { body: { query: 'x', rerank: true } });
+  expect([refused.status, refused.body.errors]).toEqual([422, [{ pointer: '#/rerank', detail: expect.any(String) }]]);
   await record(alice, message('explain me'));
   const [hit] = await search(alice, 'explain', { explain: true });
   expect(hit!.score).toBeCloseTo(Object.values(hit!.scores!).reduce((a, b) => a + b));
