@@ -225,7 +225,7 @@ end $$;
 -- Blanks what is marked, the next p_limit of it, with the passages and bytes. The clock is locked first and all of this is one short
 -- transaction: whoever writes waits for one batch. Large contents and bytes count, so that a batch stays short.
 create function blank_marked(p_tenant text, p_job text, p_after text, p_limit int, p_content jsonb, p_subject text, p_name text)
-returns table (last_id text, events bigint, chunks bigint, artifacts bigint)
+returns table (last_id text, events bigint, chunks bigint, artifacts bigint, about jsonb)
 language plpgsql
 as $$
 #variable_conflict use_column
@@ -265,6 +265,7 @@ begin
   with gone as (
     delete from artifacts a where a.tenant_id = p_tenant and a.artifact_id = any (v_artifacts) returning a.byte_count)
   select count(*), v_freed + coalesce(sum(byte_count), 0) into artifacts, v_freed from gone;
+  about := forget_about(p_tenant, v_seqs);
   events := blank_events(v_seqs, p_content, p_subject, p_name);
   update tenant_clocks c set stored_bytes = greatest(0, c.stored_bytes - greatest(0, v_freed - events * octet_length(p_content::text)))
   where c.tenant_id = p_tenant;
@@ -445,19 +446,70 @@ begin atomic
     where i.tenant_id = p_tenant and i.key_hash > p_after order by i.key_hash limit p_limit) k;
 end;
 
--- The tables of features that came later, by the kind of subject and by what is marked: a function of its own, so that they can be added.
-create function forget_elsewhere(p_tenant text, p_job text, p_kind text, p_subject text, p_name text, p_users text[]) returns jsonb
-language plpgsql
-as $$
-begin
-  return '{}';
-end $$;
-
 create function add_counts(p_counts jsonb, p_more jsonb) returns jsonb
 language sql immutable
 return (
   select coalesce(jsonb_object_agg(k, coalesce((p_counts ->> k)::bigint, 0) + coalesce((p_more ->> k)::bigint, 0)), '{}')
   from (select jsonb_object_keys(p_counts) union select jsonb_object_keys(p_more)) keys (k));
+
+-- The rows of other features that name the subject or hold its words, whatever event they are about: capsules, subscriptions, what it
+-- proposed or decided as an edit. Each feature says itself what of it goes.
+create function forget_named(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) returns jsonb
+language plpgsql
+as $$
+declare
+  v_counts jsonb := '{}';
+  v_names text[] := p_subject || p_users;
+  v_count bigint;
+begin
+  if to_regclass('public.capsules') is not null then
+    v_counts := add_counts(v_counts, forget_capsules(p_tenant, p_kind, p_subject));
+  end if;
+  if to_regclass('public.webhooks') is not null then
+    v_counts := add_counts(v_counts, forget_webhooks(p_tenant, p_kind, p_subject, p_name, p_users));
+  end if;
+  if to_regclass('public.edits') is not null and p_kind in ('user_id', 'agent_id') then
+    update edits d
+    set
+      reason = case when d.proposed_by ->> 'id' = any (v_names) then 'erased' else d.reason end,
+      principal = case when d.principal = any (v_names) or d.proposed_by ->> 'id' = any (v_names) then p_name else d.principal end,
+      proposed_by = case when d.proposed_by ->> 'id' = any (v_names) then d.proposed_by || jsonb_build_object('id', p_name) else d.proposed_by end,
+      decided_by = case when d.decided_by ->> 'id' = any (v_names) then d.decided_by || jsonb_build_object('id', p_name) else d.decided_by end
+    where d.tenant_id = p_tenant
+      and (d.proposed_by ->> 'id' = any (v_names) or d.decided_by ->> 'id' = any (v_names) or d.principal = any (v_names));
+    get diagnostics v_count = row_count;
+    v_counts := add_counts(v_counts, jsonb_build_object('edits_named', v_count));
+  end if;
+  update jobs j set result = null
+  where j.tenant_id = p_tenant and j.finished_at is not null
+    and jsonb_path_exists(j.result, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject));
+  get diagnostics v_count = row_count;
+  return add_counts(v_counts, jsonb_build_object('jobs', v_count));
+end $$;
+
+-- The rows of other features that are about these events.
+create function forget_about(p_tenant text, p_seqs bigint[]) returns jsonb
+language plpgsql
+as $$
+declare
+  v_counts jsonb := '{}';
+  v_count bigint;
+begin
+  if to_regclass('public.edits') is not null then
+    v_counts := add_counts(v_counts, jsonb_build_object('edits', forget_edits(p_tenant, p_seqs)));
+  end if;
+  if to_regclass('public.capsules') is not null then
+    delete from capsules c where c.tenant_id = p_tenant and c.seq = any (p_seqs);
+    get diagnostics v_count = row_count;
+    v_counts := add_counts(v_counts, jsonb_build_object('capsules', v_count));
+  end if;
+  if to_regclass('public.webhook_deliveries') is not null then
+    delete from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+    get diagnostics v_count = row_count;
+    v_counts := add_counts(v_counts, jsonb_build_object('webhook_deliveries', v_count));
+  end if;
+  return v_counts;
+end $$;
 
 -- Up to where an erasure reaches: what is recorded later is a new relationship. AM409 where it may not be.
 create function begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_before timestamptz) returns bigint
@@ -502,6 +554,7 @@ declare
   v_total bigint;
   v_row record;
   v_hashes bytea[];
+  v_seqs bigint[];
 begin
   perform enter_tenant(p_tenant);
   if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
@@ -533,13 +586,15 @@ begin
       select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit,
         jsonb_build_object('erased', true, 'erasure', v_name), v_subject, v_name);
       v_next := v_row.last_id;
-      v_counts := case when v_next is null then '{}' else jsonb_build_object('events', v_row.events, 'chunks', v_row.chunks, 'artifacts', v_row.artifacts) end;
+      v_counts := jsonb_build_object(
+        'events', coalesce(v_row.events, 0), 'chunks', coalesce(v_row.chunks, 0), 'artifacts', coalesce(v_row.artifacts, 0))
+        || coalesce(v_row.about, '{}');
       v_phase := case when v_next is null then 'forget' else 'blank' end;
     when 'forget' then
       select * into v_row from forget_memories(p_tenant, p_job, v_after, least(p_limit, cardinality(p_ids)), p_ids);
       v_next := v_row.last_id;
-      v_counts := case when v_next is null then '{}' else jsonb_build_object(
-        'memories', v_row.memories, 'memory_versions', v_row.versions, 'memories_kept', v_row.kept) end;
+      v_counts := jsonb_build_object(
+        'memories', coalesce(v_row.memories, 0), 'memory_versions', coalesce(v_row.versions, 0), 'memories_kept', coalesce(v_row.kept, 0));
       v_phase := case when v_next is null then 'cite' else 'forget' end;
     when 'cite' then
       perform from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -557,20 +612,20 @@ begin
       from marked_answers(p_tenant, p_job, decode(v_after, 'hex'), p_limit) a;
       delete from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = any (v_hashes);
       v_counts := jsonb_build_object('idempotency_keys', coalesce(cardinality(v_hashes), 0));
-      v_phase := case when v_next is null then 'elsewhere' else 'answers' end;
-    when 'elsewhere' then
-      v_counts := forget_elsewhere(p_tenant, p_job, v_kind, v_subject, v_name, v_users);
+      v_phase := case when v_next is null then 'named' else 'answers' end;
+    when 'named' then
+      v_counts := forget_named(p_tenant, v_kind, v_subject, v_name, v_users);
       v_phase := 'late';
     when 'late' then
-      -- what a rebuild that ran beside this has read before and written after
-      delete from chunks c using (
-        select k.id, k.seq from erasure_marks k
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > v_after order by k.id limit p_limit) k
-      where c.tenant_id = p_tenant and c.seq = k.seq;
-      select max(k.id) into v_next
+      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+      select max(k.id), array_agg(k.seq) into v_next, v_seqs
       from (
-        select k.id from erasure_marks k
+        select k.id, k.seq from erasure_marks k
         where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > v_after order by k.id limit p_limit) k;
+      -- what was begun on these events while they were blanked
+      v_counts := forget_about(p_tenant, v_seqs);
+      -- what a rebuild that ran beside this has read before and written after
+      delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs);
       v_phase := case when v_next is null then 'over' else 'late' end;
     else
       raise exception 'no phase %', v_phase;
@@ -649,7 +704,9 @@ begin
           select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)),
       'idempotency_keys', (select count(*) from marked_answers(p_tenant, p_job, '', 2147483647) a where a.marked))
       || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users, 'infinity') else '{}' end;
-    v_counts := v_counts || forget_elsewhere(p_tenant, p_job, p_kind, p_subject, 'erased', v_users);
+    v_counts := v_counts || add_counts(
+      forget_named(p_tenant, p_kind, p_subject, 'erased', v_users),
+      forget_about(p_tenant, array(select k.seq from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event')));
     raise exception 'undone' using errcode = 'AM000';
   exception when sqlstate 'AM000' then
     null;
@@ -792,6 +849,7 @@ begin
   with gone as (
     delete from chunks c where c.tenant_id = p_tenant and c.seq between v_from and v_to returning octet_length(c.text) + octet_length(c.header) as bytes)
   select v_bytes + coalesce(sum(bytes), 0) into v_bytes from gone;
+  perform forget_about(p_tenant, array(select generate_series(v_from, v_to)));
   delete from memories m where m.tenant_id = p_tenant and m.content_seq between v_from and v_to;
   delete from memory_versions v where v.tenant_id = p_tenant and v.seq between v_from and v_to;
   v_count := drop_events(v_from, v_to);

@@ -4,22 +4,21 @@ import { newId } from '../id.ts';
 import { accepted, type Handler, type Jobs, started } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
 import { openLedger } from './ledger.ts';
-import { nameOf, runErasure } from './run.ts';
+import { nameOf, type RunNeeds, runErasure } from './run.ts';
 import { erasureBody, preview, subjectOf } from './schemas.ts';
 import { isLastOwner, previewErasure } from './sql.ts';
 
-export interface ErasureNeeds {
+export interface ErasureNeeds extends Omit<RunNeeds, 'seal' | 'ledger'> {
   /** Undefined: there is no key, and nothing can be erased that could be proved. */
   seal: Seal | undefined;
   ledger: string;
-  forget(tenant_id: string): void;
 }
 
 /** What runs jobs of kind `erasure`. */
 export const eraser =
-  ({ seal, ledger, forget }: ErasureNeeds): Handler =>
+  (needs: ErasureNeeds): Handler =>
   (job) =>
-    runErasure({ seal: keyed(seal), ledger: openLedger(ledger), forget }, job);
+    runErasure({ ...needs, seal: keyed(needs.seal), ledger: openLedger(needs.ledger) }, job);
 
 export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
   route({

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { entryOf } from '../db/commit.ts';
+import type { Tenant } from '../db/tenant.ts';
 import { canonicalJson } from '../http/json.ts';
 import { newId } from '../id.ts';
 import { type Job, JobStopped } from '../jobs/index.ts';
@@ -8,7 +9,7 @@ import type { Seal } from '../seal.ts';
 import type { Ledger } from './ledger.ts';
 import { pace } from './pace.ts';
 import type { Certificate, ErasureInput, Subject } from './schemas.ts';
-import { beginErasure, type Cursor, dropMarks, eraseStep, sayErased } from './sql.ts';
+import { beginErasure, type Cursor, dropMarks, eraseStep, readUsers, sayErased } from './sql.ts';
 
 // An erasure goes step by step, each one short transaction that also says how far it is; between two steps the tenant’s writers have
 // the clock for themselves.
@@ -23,6 +24,8 @@ export interface RunNeeds {
   ledger: Ledger;
   /** What is known of the tenant’s credentials is asked for again. */
   forget(tenant_id: string): void;
+  /** Blanks what the audit has of these names; repeatable. Says how many entries. */
+  eraseAudit?(tenant: Tenant, names: string[], by: string): Promise<number>;
 }
 
 /** What the names of a subject are replaced by: equal within a tenant, and not to be guessed without the key. */
@@ -70,10 +73,14 @@ const entry = (
 });
 
 /** Repeatable: the moment and the id of the event are kept, so that a second end says the same. */
-async function end({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>, cursor: Cursor) {
+async function end({ seal, ledger, eraseAudit }: RunNeeds, job: Job<ErasureInput, Cursor>, cursor: Cursor) {
+  const { kind, subject, name, replay_of } = job.input;
+  if (cursor.finished_at === undefined && eraseAudit && (kind === 'user_id' || kind === 'agent_id')) {
+    const names = [subject, ...(await readUsers(job.tenant, job.id))];
+    cursor.counts.audit_entries = await eraseAudit(job.tenant, names, job.id);
+  }
   const finished_at = cursor.finished_at ?? new Date().toISOString();
   await job.report(undefined, undefined, { ...cursor, finished_at });
-  const { kind, name, replay_of } = job.input;
   const certificate: Certificate = {
     job_id: job.id,
     tenant_id: job.tenant.id,

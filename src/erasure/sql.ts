@@ -59,6 +59,16 @@ export const eraseStep = (
     ids,
   ]);
 
+/** The accounts of the subject, as they were named. */
+export const readUsers = (tenant: Tenant, job_id: string): Promise<string[]> =>
+  tenant.read(async (db) => {
+    const rows = await db.rows<{ id: string }>(
+      `select id from erasure_marks where tenant_id = $1 and job_id = $2 and what = 'user'`,
+      [tenant.id, job_id],
+    );
+    return rows.map(({ id }) => id);
+  });
+
 /** Appends what the log says at the end, once. */
 export const sayErased = (tenant: Tenant, job_id: string, event: unknown): Promise<number> =>
   one(tenant, 'select end_erasure($1, $2, $3) as value', [tenant.id, job_id, JSON.stringify(event)]);
