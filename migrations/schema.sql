@@ -33,6 +33,44 @@ CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
 
+-- Name: append_audit(text, bigint, bytea, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.append_audit(p_tenant text, p_seq bigint, p_mac bytea, p_entries jsonb) RETURNS TABLE(appended boolean, last_seq bigint, last_mac bytea, last_at timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_clock audit_clocks;
+  v_last bytea := decode(p_entries -> -1 ->> 'mac', 'hex');
+begin
+  perform enter_tenant(p_tenant);
+  if not exists (select from tenants t where t.tenant_id = p_tenant and t.state <> 'deleting') then
+    return;
+  end if;
+  insert into audit_clocks as c (tenant_id) values (p_tenant) on conflict do nothing;
+  select * into v_clock from audit_clocks c where c.tenant_id = p_tenant for update;
+  appended := v_clock.last_seq = p_seq and v_clock.last_mac = p_mac;
+  if appended then
+    insert into audit_entries (tenant_id, seq, at, first_at, action, route, status, count, payload, salt, commitment, key_id, mac)
+    select
+      p_tenant, p_seq + e.place, r.at, r.first_at, r.action, r.route, r.status, r.count, r.payload, decode(r.salt, 'hex'), decode(r.commitment, 'hex'),
+      r.key_id, decode(r.mac, 'hex')
+    from jsonb_array_elements(p_entries) with ordinality as e (doc, place)
+    cross join lateral jsonb_to_record(e.doc) as r (
+      at timestamptz, first_at timestamptz, action text, route text, status smallint, count int, payload jsonb, salt text, commitment text, key_id text,
+      mac text);
+    update audit_clocks c
+    set last_seq = p_seq + jsonb_array_length(p_entries), last_mac = v_last, last_at = (p_entries -> -1 ->> 'at')::timestamptz
+    where c.tenant_id = p_tenant
+    returning * into v_clock;
+  elsif v_clock.last_seq > p_seq then
+    appended := exists (
+      select from audit_entries e
+      where e.tenant_id = p_tenant and e.seq = p_seq + jsonb_array_length(p_entries) and e.mac = v_last);
+  end if;
+  return query select appended, v_clock.last_seq, v_clock.last_mac, v_clock.last_at;
+end $$;
+
 -- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.apply_reset(p_tenant text, p_reset text, p_hash bytea, p_password_hash text) RETURNS boolean
@@ -122,6 +160,23 @@ begin
   delete from login_failures where key_hash in (
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
+
+-- Name: blank_audit(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+  v_count int;
+begin
+  update public.audit_entries e set payload = null, salt = null
+  where e.tenant_id = p_tenant and e.tenant_id = public.current_tenant() and e.seq = any (p_seqs) and e.action <> 'audit.erased';
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) OWNER TO agent_memory_audit_eraser;
 
 -- Name: blank_events(bigint[], jsonb, text, text); Type: FUNCTION; Schema: public
 
@@ -3068,6 +3123,39 @@ CREATE AGGREGATE public.sum_fitting(bigint, bigint) (
     INITCOND = '0'
 );
 
+-- Name: audit_clocks; Type: TABLE; Schema: public
+
+CREATE TABLE public.audit_clocks (
+    tenant_id text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    last_mac bytea DEFAULT '\x'::bytea NOT NULL,
+    last_at timestamp(3) with time zone
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.audit_clocks FORCE ROW LEVEL SECURITY;
+
+-- Name: audit_entries; Type: TABLE; Schema: public
+
+CREATE TABLE public.audit_entries (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp(3) with time zone NOT NULL,
+    first_at timestamp(3) with time zone NOT NULL,
+    action text NOT NULL,
+    route text NOT NULL,
+    status smallint NOT NULL,
+    count integer NOT NULL,
+    payload jsonb,
+    salt bytea,
+    principal_id text GENERATED ALWAYS AS ((payload ->> 'principal_id'::text)) STORED,
+    commitment bytea NOT NULL,
+    key_id text NOT NULL,
+    mac bytea NOT NULL
+);
+
+ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
+
 -- Name: chunk_rebuilds; Type: TABLE; Schema: public
 
 CREATE TABLE public.chunk_rebuilds (
@@ -3201,6 +3289,16 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts_pkey PRIMARY KEY (tenant_id, artifact_id);
 
+-- Name: audit_clocks audit_clocks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_clocks
+    ADD CONSTRAINT audit_clocks_pkey PRIMARY KEY (tenant_id);
+
+-- Name: audit_entries audit_entries_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_entries
+    ADD CONSTRAINT audit_entries_pkey PRIMARY KEY (tenant_id, seq);
+
 -- Name: chunk_rebuilds chunk_rebuilds_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -3308,6 +3406,18 @@ CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created
 -- Name: artifacts__unlinked; Type: INDEX; Schema: public
 
 CREATE INDEX artifacts__unlinked ON public.artifacts USING btree (tenant_id, created_at) WHERE (event_id IS NULL);
+
+-- Name: audit_entries__action; Type: INDEX; Schema: public
+
+CREATE INDEX audit_entries__action ON public.audit_entries USING btree (tenant_id, action, seq);
+
+-- Name: audit_entries__at; Type: INDEX; Schema: public
+
+CREATE INDEX audit_entries__at ON public.audit_entries USING btree (tenant_id, at);
+
+-- Name: audit_entries__principal; Type: INDEX; Schema: public
+
+CREATE INDEX audit_entries__principal ON public.audit_entries USING btree (tenant_id, principal_id, seq);
 
 -- Name: chunks__search; Type: INDEX; Schema: public
 
@@ -3424,6 +3534,16 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: audit_clocks audit_clocks__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_clocks
+    ADD CONSTRAINT audit_clocks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: audit_entries audit_entries__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_entries
+    ADD CONSTRAINT audit_entries__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: chunk_rebuilds chunk_rebuilds__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -3507,6 +3627,14 @@ ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
 
+-- Name: audit_clocks; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.audit_clocks ENABLE ROW LEVEL SECURITY;
+
+-- Name: audit_entries; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
+
 -- Name: events blanker_blanks; Type: POLICY; Schema: public
 
 CREATE POLICY blanker_blanks ON public.events FOR UPDATE TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting))) WITH CHECK ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
@@ -3538,6 +3666,14 @@ CREATE POLICY eraser_deletes ON public.api_keys FOR DELETE TO agent_memory_erase
 -- Name: artifacts eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.artifacts FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: audit_clocks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.audit_clocks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: audit_entries eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.audit_entries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: chunk_rebuilds eraser_deletes; Type: POLICY; Schema: public
 
@@ -3611,6 +3747,14 @@ CREATE POLICY eraser_finds ON public.api_keys FOR SELECT TO agent_memory_eraser 
 
 CREATE POLICY eraser_finds ON public.artifacts FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: audit_clocks eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.audit_clocks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: audit_entries eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.audit_entries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: chunk_rebuilds eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.chunk_rebuilds FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -3674,6 +3818,10 @@ CREATE POLICY eraser_finds ON public.tenants FOR SELECT TO agent_memory_eraser U
 -- Name: users eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.users FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: audit_entries eraser_of_audit; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_of_audit ON public.audit_entries TO agent_memory_audit_eraser USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: erasure_marks; Type: ROW SECURITY; Schema: public
 
@@ -3759,6 +3907,14 @@ CREATE POLICY tenant_wall ON public.api_keys TO agent_memory_app USING ((tenant_
 
 CREATE POLICY tenant_wall ON public.artifacts TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: audit_clocks tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.audit_clocks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: audit_entries tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.audit_entries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: chunk_rebuilds tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.chunk_rebuilds TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -3838,6 +3994,12 @@ GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
 GRANT USAGE ON SCHEMA public TO agent_memory_blanker;
+GRANT USAGE ON SCHEMA public TO agent_memory_audit_eraser;
+
+-- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
 
 -- Name: FUNCTION blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text); Type: ACL; Schema: public
 
@@ -4035,6 +4197,36 @@ GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
+
+-- Name: TABLE audit_clocks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.audit_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.audit_clocks TO agent_memory_eraser;
+
+-- Name: TABLE audit_entries; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT ON TABLE public.audit_entries TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.audit_entries TO agent_memory_eraser;
+
+-- Name: COLUMN audit_entries.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.seq; Type: ACL; Schema: public
+
+GRANT SELECT(seq) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.action; Type: ACL; Schema: public
+
+GRANT SELECT(action) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.payload; Type: ACL; Schema: public
+
+GRANT UPDATE(payload) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.salt; Type: ACL; Schema: public
+
+GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
 
 -- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
 

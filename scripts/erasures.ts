@@ -1,6 +1,7 @@
 import { Command } from 'commander';
+import { openAudit } from '../src/audit/index.ts';
 import { loadConfig } from '../src/config.ts';
-import { ledgerOf, sealOf } from '../src/daemon.ts';
+import { auditKeysOf, ledgerOf, sealOf } from '../src/daemon.ts';
 import { openDatabase } from '../src/db/index.ts';
 import type { Tenant } from '../src/db/tenant.ts';
 import { eraser, readLedger, replayErasures } from '../src/erasure/index.ts';
@@ -26,7 +27,9 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
   if (!seal) throw new Error('The ledger can be read only with its key: set ENCRYPTION_KEY.');
   const log = createLogger('warn', 'erasures');
   const database = await openDatabase(config, log);
-  const handlers = { erasure: eraser({ seal, ledger: ledgerOf(config), forget: () => undefined }) };
+  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
+  const needs = { seal, ledger: ledgerOf(config), forget: () => undefined, eraseAudit: audit.eraseSubject };
+  const handlers = { erasure: eraser(needs) };
   const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
   try {
     for (const entry of (files ?? [ledgerOf(config)]).flatMap(readLedger)) {
@@ -41,6 +44,7 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
     }
   } finally {
     await jobs.stop();
+    await audit.stop();
     await database.close();
   }
 }

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
+import { type Audit, type AuditKeys, openAudit, openKeys } from './audit/index.ts';
 import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
@@ -105,8 +106,9 @@ export function createService(config: Config, database: Database, log: Logger): 
     database.tenants,
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
+  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
   const seal = sealOf(config);
-  const work = startWork({ config, database, seal, forget: auth.forget }, log);
+  const work = startWork({ config, database, seal, forget: auth.forget, eraseAudit: audit.eraseSubject }, log);
   const limits = createLimits(config, database.pool, log);
   const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
@@ -126,12 +128,8 @@ export function createService(config: Config, database: Database, log: Logger): 
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: addressFrom,
     finished: metrics.finished,
-    body: {
-      maxBytes: config.MAX_BODY_BYTES,
-      maxDepth: config.MAX_JSON_DEPTH,
-      maxArray: config.MAX_ARRAY_LENGTH,
-      maxString: config.MAX_STRING_BYTES,
-    },
+    trail: audit.trail,
+    body: bodyLimitsOf(config),
     held,
     inFlight,
     timeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -147,12 +145,15 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
     ...contextRoutes(config.TOKENIZER),
+    ...audit.routes,
     ...jobRoutes,
     ...erasureRoutes(work.jobs, seal),
     ...retentionRoutes(work.jobs),
   ] as Route<Caller>[];
   const stop = async () => {
     await work.stop();
+    // after everything that has something to say
+    await audit.stop();
     await limits.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
@@ -164,12 +165,28 @@ const eventLimitsOf = (config: Config) => ({
   maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
 });
 
+const bodyLimitsOf = (config: Config) => ({
+  maxBytes: config.MAX_BODY_BYTES,
+  maxDepth: config.MAX_JSON_DEPTH,
+  maxArray: config.MAX_ARRAY_LENGTH,
+  maxString: config.MAX_STRING_BYTES,
+});
+
 /** Undefined in production without a key: then nothing is kept encrypted. */
 export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
   const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
   return key === undefined
     ? undefined
     : openSeal(readKey(key)!, ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!]);
+}
+
+/** The key of the audit's chain, and whatever else may have chained older entries. */
+export function auditKeysOf(config: Config): AuditKeys {
+  const { AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET, ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS } = config;
+  const given = [AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET].filter((secret) => secret !== undefined);
+  const own = given.length > 0 ? given : [developmentSecret(config.DATA_DIR, 'encryption-key')];
+  const older = [ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS].filter((secret) => secret !== undefined);
+  return openKeys([...own, ...older, ...config.AUDIT_KEY_PREVIOUS]);
 }
 
 /** Development has secrets of its own, made once; production must be given them. */
@@ -195,9 +212,9 @@ const healthOf = (database: Database, auth: Auth): Health => ({
 });
 
 /** What goes on beside the requests. */
-function startWork({ config, database, seal, forget }: WorkNeeds, log: Logger) {
+function startWork({ config, database, seal, forget, eraseAudit }: WorkNeeds, log: Logger) {
   const erasures = startErasures(database.tenants, log);
-  const handlers = { erasure: eraser({ seal, forget, ledger: ledgerOf(config) }), retention: retainer };
+  const handlers = { erasure: eraser({ seal, forget, eraseAudit, ledger: ledgerOf(config) }), retention: retainer };
   const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
   const sweeps = [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs, sweepRetention(jobs)];
   const sweeper = startSweeper(database.tenants, sweeps, log);
@@ -214,6 +231,7 @@ interface WorkNeeds {
   database: Database;
   seal: Seal | undefined;
   forget(tenant_id: string): void;
+  eraseAudit: Audit['eraseSubject'];
 }
 
 export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');

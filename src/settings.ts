@@ -162,6 +162,23 @@ export const settings = z.object({
     'Authentication',
     'opens what was sealed before ENCRYPTION_KEY was changed',
   ),
+  AUDIT_KEY: optional(
+    z.string().min(32, 'at least 32 bytes (`openssl rand -base64 32`)'),
+    'Authentication',
+    'chains the audit, the same for all daemons and for `npm run audit:verify`; by default ENCRYPTION_KEY, or without it JWT_SECRET, gives one',
+  ),
+  AUDIT_KEY_PREVIOUS: setting(
+    list.pipe(z.array(z.string().min(32, 'secrets of at least 32 bytes, separated by commas'))),
+    '',
+    'Authentication',
+    'secrets that older entries of the audit were chained with, separated by commas: `npm run audit:verify` needs them',
+  ),
+  AUDIT_WINDOW_MS: setting(
+    whole(100, 3_600_000),
+    '60000',
+    'Limits',
+    'ms over which refusals are counted before they are written to the audit; a kill loses so much of the counts',
+  ),
   CREDENTIAL_TTL_MS: setting(
     whole(0, 60_000),
     '20000',
@@ -244,6 +261,8 @@ export const secretSettings = [
   'JWT_SECRET_PREVIOUS',
   'ENCRYPTION_KEY',
   'ENCRYPTION_KEY_PREVIOUS',
+  'AUDIT_KEY',
+  'AUDIT_KEY_PREVIOUS',
   'PGPASSWORD',
   'POSTGRES_PASSWORD',
   'DATABASE_URL',

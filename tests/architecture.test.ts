@@ -7,6 +7,7 @@ import { parseSync } from '@swc/core';
 /** Features, and the doors of other features that each may use. */
 const features: Record<string, string[]> = {
   artifacts: ['auth'],
+  audit: ['auth'],
   auth: [],
   context: ['auth', 'filter', 'memories', 'search'],
   erasure: ['auth', 'jobs'],

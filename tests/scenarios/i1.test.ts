@@ -58,6 +58,7 @@ const cases: Record<string, Case> = {
   changeTenant: { body: () => ({ language: 'english' }), ownAnswer: true },
   deleteTenant: { body: () => ({ confirm: alice.tenant_id }), forgedOnly: true },
   readUsage: { ownAnswer: true },
+  listAudit: { ownAnswer: true },
   recordEvents: {
     body: () => message('of mallory'),
     ownAnswer: true,
