@@ -21,6 +21,73 @@ CREATE TYPE public.unit_outcome AS (
 	memories text[]
 );
 
+-- Name: edit_events; Type: TABLE; Schema: public
+
+CREATE TABLE public.edit_events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    edit_id text NOT NULL
+);
+
+ALTER TABLE ONLY public.edit_events FORCE ROW LEVEL SECURITY;
+
+-- Name: edits; Type: TABLE; Schema: public
+
+CREATE TABLE public.edits (
+    tenant_id text NOT NULL,
+    edit_id text NOT NULL,
+    status text NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    target text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    ordinal smallint,
+    memory_id text,
+    op text NOT NULL,
+    reason text NOT NULL,
+    patch jsonb NOT NULL,
+    passages jsonb,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    proposed_by jsonb NOT NULL,
+    principal text NOT NULL,
+    decided_by jsonb,
+    proposed_seq bigint NOT NULL,
+    approved_seq bigint,
+    last_seq bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT edits__op CHECK ((op = ANY (ARRAY['retract'::text, 'amend'::text, 'quarantine'::text, 'attenuate'::text, 'block'::text]))),
+    CONSTRAINT edits__passages CHECK (((op = 'amend'::text) = (passages IS NOT NULL))),
+    CONSTRAINT edits__status CHECK ((status = ANY (ARRAY['pending'::text, 'approved'::text, 'rejected'::text, 'reverted'::text])))
+);
+
+ALTER TABLE ONLY public.edits FORCE ROW LEVEL SECURITY;
+
+-- Name: active_edits(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.active_edits(p_tenant text, p_seq bigint) RETURNS TABLE(n bigint, edit_id text, op text, ordinal smallint, patch jsonb, passages jsonb)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT row_number() OVER (ORDER BY d.approved_seq) AS row_number,
+     d.edit_id,
+     d.op,
+     d.ordinal,
+     d.patch,
+         CASE
+             WHEN (d.seq = active_edits.p_seq) THEN d.passages
+             WHEN (d.op = 'amend'::text) THEN '[]'::jsonb
+             ELSE NULL::jsonb
+         END AS "case"
+    FROM (public.edit_events x
+      JOIN public.edits d ON (((d.tenant_id = x.tenant_id) AND (d.edit_id = x.edit_id))))
+   WHERE ((x.tenant_id = active_edits.p_tenant) AND (x.seq = active_edits.p_seq) AND (d.status = 'approved'::text));
+END;
+
 -- Name: add_counts(jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.add_counts(p_counts jsonb, p_more jsonb) RETURNS jsonb
@@ -69,6 +136,75 @@ begin
       where e.tenant_id = p_tenant and e.seq = p_seq + jsonb_array_length(p_entries) and e.mac = v_last);
   end if;
   return query select appended, v_clock.last_seq, v_clock.last_mac, v_clock.last_at;
+end $$;
+
+-- Name: apply_edits(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.apply_edits(p_tenant text, p_seq bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_event events;
+  v_base jsonb;
+begin
+  select * into v_event from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  if not found then
+    return;
+  end if;
+  select o.base into v_base from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
+  if v_base is null then
+    select coalesce(jsonb_agg(jsonb_build_object('text', c.text, 'header', c.header, 'token_count', c.token_count) order by c.ordinal), '[]')
+    into v_base
+    from chunks c
+    where c.tenant_id = p_tenant and c.seq = p_seq;
+  end if;
+  perform write_edited_passages(p_tenant, v_event, v_base);
+  delete from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
+  insert into overlays (tenant_id, seq, content, blocked_in, chunk_count, weight, edit_ids, base)
+  with active as materialized (
+    select a.* from active_edits(p_tenant, p_seq) a
+  ),
+  whole as (
+    select
+      array_agg(a.edit_id order by a.n) as edit_ids,
+      bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
+      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
+      bool_or(a.passages = '[]') as silent,
+      -- what is read is one text unless passages were edited one by one since
+      (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
+      coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
+        > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
+    from active a
+    having count(*) > 0
+  ),
+  passage as (
+    select
+      coalesce(bool_and(x.retracted), false) as retracted,
+      coalesce(bool_and(x.retracted or x.apart), false) as apart,
+      count(*) as n,
+      min(coalesce(x.weight, 1)) as weight,
+      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
+    from edited_passages(p_tenant, p_seq, v_base) x
+  ),
+  place as (
+    select array_agg(distinct c.channel order by c.channel) as channels
+    from active a
+    cross join lateral unnest(
+      case
+        when a.op = 'block' then array[a.patch ->> 'channel']
+        when a.op = 'quarantine' and a.ordinal is null then array['private', 'public', 'team', 'agent'] end
+    ) c (channel)
+  )
+  select
+    p_tenant, p_seq,
+    case
+      when w.retracted or (p.retracted and w.silent is not true) then '{"withheld": true}'::jsonb
+      when w.rewritten then edited_content(v_event.kind, v_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
+    end,
+    case when w.retracted or (p.apart and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
+    p.n, nullif(p.weight, 1), w.edit_ids, v_base
+  from whole w cross join passage p cross join place l;
 end $$;
 
 -- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
@@ -685,6 +821,33 @@ begin
   return found;
 end $$;
 
+-- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+begin
+  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  if v_done.status = 'new' then
+    if (select count(*) from (
+      select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_done.at limit 10000) live) >= 10000 then
+      raise exception 'the tenant has too many capsules; revoke some first' using errcode = 'AM409';
+    end if;
+    insert into capsules (
+      tenant_id, capsule_id, seq, user_id, agent_id, project_id, channel, tags, for_all, audience_users, audience_agents, items,
+      item_channels, item_sensitivities, created_at, expires_at)
+    select
+      p_tenant, r.capsule_id, (v_done.outcome ->> 'seq')::bigint, r.user_id, r.agent_id, r.project_id, r.channel, r.tags, r.for_all,
+      r.audience_users, r.audience_agents, r.items, r.item_channels, r.item_sensitivities, v_done.at, r.expires_at
+    from jsonb_to_record(p_capsule) as r (
+      capsule_id text, user_id text, agent_id text, project_id text, channel text, tags text[], for_all boolean, audience_users text[],
+      audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: validity(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
@@ -742,6 +905,44 @@ CREATE FUNCTION public.date_chunks(p_tenant text, p_from bigint, p_to bigint) RE
    WHERE ((v.tenant_id = date_chunks.p_tenant) AND ((v.seq >= date_chunks.p_from) AND (v.seq <= date_chunks.p_to)) AND (v.status <> 'superseded'::text) AND (c.tenant_id = date_chunks.p_tenant) AND (c.seq = v.seq));
 END;
 
+-- Name: decide_edit(text, jsonb, text, text, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.decide_edit(p_tenant text, p_unit jsonb, p_edit_id text, p_status text, p_by jsonb, p_version integer) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+  v_edit edits;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_done.status = 'new' then
+    select * into v_edit from edits d where d.tenant_id = p_tenant and d.edit_id = p_edit_id;
+    if not found then
+      raise exception 'there is no edit with this id' using errcode = 'AM404';
+    end if;
+    if v_edit.version <> p_version then
+      raise exception 'the edit has version %', v_edit.version using errcode = 'AM412';
+    end if;
+    if v_edit.status <> (case p_status when 'reverted' then 'approved' else 'pending' end) then
+      raise exception 'the edit is %', v_edit.status using errcode = 'AM409';
+    end if;
+    update edits d
+    set
+      status = p_status, version = d.version + 1, decided_by = p_by, last_seq = (v_done.outcome ->> 'seq')::bigint, updated_at = v_done.at,
+      approved_seq = case when p_status = 'approved' then (v_done.outcome ->> 'seq')::bigint else d.approved_seq end
+    where d.tenant_id = p_tenant and d.edit_id = p_edit_id
+    returning * into v_edit;
+    if p_status = 'approved' then
+      perform enact_edit(p_tenant, v_edit);
+    elsif p_status = 'reverted' then
+      perform apply_edits(p_tenant, x.seq) from edit_events x where x.tenant_id = p_tenant and x.edit_id = p_edit_id;
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: drop_events(bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.drop_events(p_from bigint, p_to bigint) RETURNS bigint
@@ -771,6 +972,133 @@ begin
     select m.ctid from erasure_marks m where m.tenant_id = p_tenant and m.job_id = p_job limit p_limit));
   get diagnostics v_count = row_count;
   return v_count;
+end $$;
+
+-- Name: edited_content(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edited_content(p_kind text, p_content jsonb, p_text text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((SELECT COALESCE(jsonb_object_agg(k.key, CASE WHEN (k.key = 'body'::text) THEN ((SELECT COALESCE(jsonb_object_agg(b.key, b.value) FILTER (WHERE (b.key = ANY (ARRAY['task_id'::text, 'status'::text, 'subject'::text, 'unit'::text, 'contradicts'::text, 'priority'::text, 'to_agent'::text, 'refs'::text]))), '{}'::jsonb) AS "coalesce" FROM jsonb_each(k.value) b(key, value)) || CASE WHEN (k.value ? 'to_agent'::text) THEN jsonb_build_object('problem', edited_content.p_text) ELSE '{}'::jsonb END) ELSE k.value END), '{}'::jsonb) AS "coalesce" FROM jsonb_each(edited_content.p_content) k(key, value) WHERE CASE WHEN (edited_content.p_kind ~~ 'memory.%'::text) THEN ((k.key <> 'text'::text) AND ((k.key <> 'body'::text) OR (jsonb_typeof(k.value) = 'object'::text))) ELSE (k.key = ANY (ARRAY['tool'::text, 'path'::text, 'line_range'::text, 'scope'::text, 'supersedes'::text, 'task_id'::text, 'status'::text])) END) || jsonb_build_object(CASE p_kind WHEN 'tool_result'::text THEN 'excerpt_text'::text WHEN 'decision'::text THEN 'decision'::text WHEN 'task_update'::text THEN 'title'::text ELSE 'text'::text END, p_text));
+
+-- Name: weigh(real, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.weigh(p_weight real, p_patch jsonb) RETURNS real
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN GREATEST((0)::real, LEAST((1)::real, COALESCE(((p_patch ->> 'importance'::text))::real, (p_weight + ((p_patch ->> 'importance_delta'::text))::real), p_weight)));
+
+-- Name: weight_of(jsonb); Type: AGGREGATE; Schema: public
+
+CREATE AGGREGATE public.weight_of(jsonb) (
+    SFUNC = public.weigh,
+    STYPE = real,
+    INITCOND = '1'
+);
+
+-- Name: edited_passages(text, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb) RETURNS TABLE(ordinal smallint, text text, header text, token_count integer, weight real, blocked_in text[], retracted boolean, apart boolean, gap text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH active AS MATERIALIZED (
+          SELECT a.n,
+             a.edit_id,
+             a.op,
+             a.ordinal,
+             a.patch,
+             a.passages
+            FROM public.active_edits(edited_passages.p_tenant, edited_passages.p_seq) a(n, edit_id, op, ordinal, patch, passages)
+         ), whole AS (
+          SELECT a.n,
+             a.passages
+            FROM active a
+           WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NULL))
+           ORDER BY a.n DESC
+          LIMIT 1
+         ), said AS (
+          SELECT c.doc,
+             ((c.place - 1))::smallint AS ordinal
+            FROM jsonb_array_elements(COALESCE(( SELECT w.passages
+                    FROM whole w), edited_passages.p_base)) WITH ORDINALITY c(doc, place)
+         ), passage AS (
+          SELECT (COALESCE((b.place - 1), (s.ordinal)::bigint))::smallint AS ordinal,
+             COALESCE((own.passages -> 0), s.doc) AS doc,
+             "substring"((s.doc ->> 'text'::text), '\s*$'::text) AS gap
+            FROM ((jsonb_array_elements(edited_passages.p_base) WITH ORDINALITY b(doc, place)
+              FULL JOIN said s ON ((s.ordinal = (b.place - 1))))
+              LEFT JOIN LATERAL ( SELECT a.passages
+                    FROM active a
+                   WHERE ((a.op = 'amend'::text) AND (a.ordinal = COALESCE((b.place - 1), (s.ordinal)::bigint)) AND (a.n > COALESCE(( SELECT w.n
+                            FROM whole w), (0)::bigint)))
+                   ORDER BY a.n DESC
+                  LIMIT 1) own ON ((s.doc IS NOT NULL)))
+         ), effect AS (
+          SELECT p.ordinal,
+             p.doc,
+             p.gap,
+             ((p.doc IS NULL) OR COALESCE(bool_or((a.op = 'retract'::text)), false)) AS retracted,
+             COALESCE(bool_or(((a.op = 'quarantine'::text) AND (a.ordinal IS NOT NULL))), false) AS apart,
+             public.weight_of(a.patch ORDER BY a.n) FILTER (WHERE (a.op = 'attenuate'::text)) AS weight,
+             array_agg(DISTINCT c.channel ORDER BY c.channel) FILTER (WHERE (c.channel IS NOT NULL)) AS blocked_in
+            FROM ((passage p
+              LEFT JOIN active a ON (((a.ordinal IS NULL) OR (a.ordinal = p.ordinal))))
+              LEFT JOIN LATERAL ( SELECT (a.patch ->> 'channel'::text) AS channel
+                   WHERE (a.op = 'block'::text)
+                 UNION ALL
+                  SELECT v.channel
+                    FROM unnest(ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]) v(channel)
+                   WHERE (a.op = 'quarantine'::text)) c ON (true))
+           GROUP BY p.ordinal, p.doc, p.gap
+         )
+  SELECT e.ordinal,
+         CASE
+             WHEN e.retracted THEN ''::text
+             ELSE (e.doc ->> 'text'::text)
+         END AS "case",
+         CASE
+             WHEN e.retracted THEN ''::text
+             ELSE (e.doc ->> 'header'::text)
+         END AS "case",
+         CASE
+             WHEN e.retracted THEN 0
+             ELSE ((e.doc ->> 'token_count'::text))::integer
+         END AS "case",
+     NULLIF(e.weight, (1)::double precision) AS "nullif",
+         CASE
+             WHEN e.retracted THEN ARRAY['agent'::text, 'private'::text, 'public'::text, 'team'::text]
+             ELSE e.blocked_in
+         END AS blocked_in,
+     e.retracted,
+     e.apart,
+     e.gap
+    FROM effect e;
+END;
+
+-- Name: enact_edit(text, public.edits); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.enact_edit(p_tenant text, p_edit public.edits) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[];
+begin
+  if p_edit.memory_id is not null and not exists (
+    select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
+    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
+  end if;
+  select array_agg(distinct s.seq) into v_seqs
+  from (
+    select p_edit.seq
+    union all
+    select v.seq
+    from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq and e.chunk_count > 0
+    where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed')
+  ) s (seq);
+  if cardinality(v_seqs) > 1000 then
+    raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
+  end if;
+  insert into edit_events (tenant_id, seq, edit_id)
+  select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
+  perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
 end $$;
 
 -- Name: end_erasure(text, text, jsonb); Type: FUNCTION; Schema: public
@@ -1125,6 +1453,44 @@ begin
   return v_counts;
 end $$;
 
+-- Name: forget_capsules(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_capsules(p_tenant text, p_kind text, p_subject text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_made int;
+  v_named int;
+begin
+  delete from capsules c
+  where c.tenant_id = p_tenant
+    and case p_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = p_subject;
+  get diagnostics v_made = row_count;
+  update capsules c
+  set
+    audience_users = case when p_kind = 'user_id' then array_remove(c.audience_users, p_subject) else c.audience_users end,
+    audience_agents = array_remove(c.audience_agents, p_subject)
+  where c.tenant_id = p_tenant and p_kind in ('user_id', 'agent_id')
+    and ((p_kind = 'user_id' and p_subject = any (c.audience_users)) or p_subject = any (c.audience_agents));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('capsules', v_made, 'capsule_audiences', v_named);
+end $$;
+
+-- Name: forget_edits(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_edits(p_tenant text, p_seqs bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  delete from overlays o where o.tenant_id = p_tenant and o.seq = any (p_seqs);
+  delete from edit_events x where x.tenant_id = p_tenant and x.seq = any (p_seqs);
+  delete from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
 -- Name: forget_memories(text, text, text, integer, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.forget_memories(p_tenant text, p_job text, p_after text, p_limit integer, p_event_ids text[]) RETURNS TABLE(last_id text, memories bigint, versions bigint, kept bigint)
@@ -1194,6 +1560,26 @@ begin
     and jsonb_path_exists(j.result, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject));
   get diagnostics v_count = row_count;
   return add_counts(v_counts, jsonb_build_object('jobs', v_count));
+end $_$;
+
+-- Name: forget_webhooks(text, text, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_filtered int;
+  v_named int;
+begin
+  delete from webhooks w where w.tenant_id = p_tenant and jsonb_path_exists(w.filter, '$.vars.** ? (@ == $s)', jsonb_build_object('s', p_subject));
+  get diagnostics v_filtered = row_count;
+  update webhooks w
+  set
+    user_ids = case when p_kind = 'user_id' then array_remove(w.user_ids, p_subject) else w.user_ids end,
+    created_by = case when w.created_by = any (p_users) then p_name else w.created_by end
+  where w.tenant_id = p_tenant and ((p_kind = 'user_id' and p_subject = any (w.user_ids)) or w.created_by = any (p_users));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('webhooks', v_filtered, 'webhooks_named', v_named);
 end $_$;
 
 -- Name: forgive(bytea, bytea, integer); Type: FUNCTION; Schema: public
@@ -1597,6 +1983,25 @@ $$;
 
 ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
+-- Name: list_due_webhooks(text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select w.tenant_id, w.webhook_id
+  from public.webhooks w
+  join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
+  join public.tenant_clocks c on c.tenant_id = w.tenant_id
+  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
+    and (w.lease_until is null or w.lease_until < now())
+    and (w.replaying or (c.last_seq > w.cursor and (w.retry_at is null or w.retry_at <= now())))
+  order by w.lease_until nulls first
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) OWNER TO agent_memory_overseer;
+
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
@@ -1898,7 +2303,21 @@ end $$;
 
 CREATE FUNCTION public.overlay_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
     LANGUAGE plpgsql
-    AS $$ begin end $$;
+    AS $$
+declare
+  v_seq bigint;
+begin
+  -- the rows that the rebuild has just made are what they are made from now
+  delete from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to;
+  for v_seq in
+    select distinct x.seq
+    from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq between p_from and p_to and d.status = 'approved'
+    order by x.seq
+  loop
+    perform apply_edits(p_tenant, v_seq);
+  end loop;
+end $$;
 
 -- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -2120,6 +2539,37 @@ begin
   return v_answer;
 end $$;
 
+-- Name: propose_edit(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+  v_edit edits;
+  v_seq bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
+      'last_seq', v_seq + (v_done.outcome ->> 'count')::bigint - 1, 'created_at', v_done.at, 'updated_at', v_done.at));
+    if (select count(*) from edits d where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status in ('pending', 'approved')) >= 100 then
+      raise exception 'the event has 100 edits that wait or hold' using errcode = 'AM409';
+    end if;
+    if v_edit.status = 'approved' then
+      v_edit.approved_seq := v_edit.last_seq;
+    end if;
+    insert into edits select v_edit.*;
+    if v_edit.status = 'approved' then
+      perform enact_edit(p_tenant, v_edit);
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: read_clocks(text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_clocks(p_tenants text[]) RETURNS TABLE(tenant_id text, last_seq bigint)
@@ -2131,7 +2581,7 @@ ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overse
 
 -- Name: read_event(text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS SETOF public.events
+CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
     LANGUAGE plpgsql
     AS $$
 declare
@@ -2139,8 +2589,11 @@ declare
   v_tenant text := enter_tenant(p_tenant);
 begin
   return query
-  select e.*
+  select
+    e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id, e.sensitivity,
+    e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, e.occurred_at, e.created_at, o.edit_ids, o.content, o.blocked_in, o.chunk_count
   from events e
+  left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq
   where e.tenant_id = p_tenant
   and e.event_id = p_event_id
   and e.channel = any (p_channels)
@@ -2532,6 +2985,25 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
+-- Name: revoke_capsule(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.revoke_capsule(p_tenant text, p_unit jsonb, p_capsule_id text) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+begin
+  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  if v_done.status = 'new' then
+    update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
+    where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
+    if not found then
+      raise exception 'the capsule has ended already' using errcode = 'AM409';
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -2602,13 +3074,18 @@ CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
 CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
     LANGUAGE sql STABLE
     AS $$
-  select e.*
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes
   from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
   where e.tenant_id = p_tenant
     and e.channel = any (array(select jsonb_array_elements_text(p_scope -> 'channels')))
     and (e.channel <> 'private' or p_scope -> 'subjects' = 'null' or p_scope -> 'subjects' ? e.user_id)
     and e.sensitivity = any (array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
     and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and (o.blocked_in is null or not o.blocked_in @> array[p_scope ->> 'channel'])
 $$;
 
 -- Name: seq_before(text, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -2668,6 +3145,41 @@ begin
     update memories m set doing_agent = m.agent_id
     where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
   end if;
+end $$;
+
+-- Name: settle_webhook(text, text, bigint, integer, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_lease_ms integer, p_cursor bigint, p_retry_ms double precision, p_delivery jsonb, p_disable text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    cursor = greatest(w.cursor, p_cursor),
+    attempts = case when p_retry_ms is not null then w.attempts + 1 when p_cursor is not null then 0 else w.attempts end,
+    retry_at = case
+      when p_retry_ms is not null then clock_timestamp() + p_retry_ms * interval '1 millisecond'
+      when p_cursor is null then w.retry_at end,
+    active = w.active and p_disable is null,
+    disabled_reason = coalesce(p_disable, w.disabled_reason),
+    lease_until = clock_timestamp() + p_lease_ms * interval '1 millisecond'
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+  if not found then
+    return false;
+  end if;
+  if p_delivery is not null then
+    insert into webhook_deliveries as d (
+      tenant_id, webhook_id, seq, event_id, kind, state, attempts, status_code, error, duration_ms, attempted_at)
+    select p_tenant, p_webhook_id, r.seq, r.event_id, r.kind, r.state, 1, r.status_code, r.error, r.duration_ms, clock_timestamp()
+    from jsonb_to_record(p_delivery) as r (
+      seq bigint, event_id text, kind text, state text, status_code int, error text, duration_ms int)
+    on conflict (tenant_id, webhook_id, seq) do update
+    set
+      state = excluded.state, attempts = d.attempts + 1, status_code = excluded.status_code, error = excluded.error,
+      duration_ms = excluded.duration_ms, attempted_at = excluded.attempted_at;
+  end if;
+  return true;
 end $$;
 
 -- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
@@ -3002,6 +3514,36 @@ begin
     order by o.ord);
 end $$;
 
+-- Name: write_edited_passages(text, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.write_edited_passages(p_tenant text, p_event public.events, p_base jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from chunks c
+  where c.tenant_id = p_tenant and c.seq = p_event.seq
+    and c.ordinal >= (select count(*) from edited_passages(p_tenant, p_event.seq, p_base));
+  insert into chunks (
+    tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, tsv, occurred_at, until_seq, until_at, valid, weight, blocked_in)
+  select
+    p_tenant, p_event.seq, x.ordinal, p_event.event_id, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
+    p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
+    case
+      when x.retracted then ''::tsvector
+      when x.text = c.text and x.header = c.header then c.tsv
+      else passage_vector(t.language, x.text, x.header, p_event.occurred_at) end,
+    p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
+  from edited_passages(p_tenant, p_event.seq, p_base) x
+  join tenants t on t.tenant_id = p_tenant
+  left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
+  left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
+  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
+  on conflict (tenant_id, seq, ordinal) do update
+  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, tsv = excluded.tsv, weight = excluded.weight,
+    blocked_in = excluded.blocked_in;
+end $$;
+
 -- Name: write_memories(text, bigint[], jsonb[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) RETURNS text[]
@@ -3156,6 +3698,34 @@ CREATE TABLE public.audit_entries (
 
 ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
 
+-- Name: capsules; Type: TABLE; Schema: public
+
+CREATE TABLE public.capsules (
+    tenant_id text NOT NULL,
+    capsule_id text NOT NULL,
+    seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    channel text NOT NULL,
+    tags text[] NOT NULL,
+    for_all boolean NOT NULL,
+    audience_users text[] NOT NULL,
+    audience_agents text[] NOT NULL,
+    items text[] NOT NULL,
+    item_channels text[] NOT NULL,
+    item_sensitivities text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_seq bigint,
+    CONSTRAINT capsules__all CHECK (((NOT for_all) OR (channel <> 'private'::text))),
+    CONSTRAINT capsules__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT capsules__items CHECK (((cardinality(items) >= 1) AND (cardinality(items) <= 200)))
+);
+
+ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
+
 -- Name: chunk_rebuilds; Type: TABLE; Schema: public
 
 CREATE TABLE public.chunk_rebuilds (
@@ -3199,6 +3769,21 @@ CREATE TABLE public.login_failures (
     expires_at timestamp with time zone NOT NULL
 )
 WITH (fillfactor='70');
+
+-- Name: overlays; Type: TABLE; Schema: public
+
+CREATE TABLE public.overlays (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    content jsonb,
+    blocked_in text[],
+    chunk_count smallint NOT NULL,
+    weight real,
+    edit_ids text[] NOT NULL,
+    base jsonb NOT NULL
+);
+
+ALTER TABLE ONLY public.overlays FORCE ROW LEVEL SECURITY;
 
 -- Name: password_resets; Type: TABLE; Schema: public
 
@@ -3279,6 +3864,55 @@ CREATE TABLE public.tenants (
 
 ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
 
+-- Name: webhook_deliveries; Type: TABLE; Schema: public
+
+CREATE TABLE public.webhook_deliveries (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    kind text NOT NULL,
+    state text NOT NULL,
+    attempts integer NOT NULL,
+    status_code integer,
+    error text,
+    duration_ms integer,
+    attempted_at timestamp with time zone NOT NULL,
+    CONSTRAINT webhook_deliveries__state CHECK ((state = ANY (ARRAY['delivered'::text, 'retrying'::text, 'dead'::text, 'replaying'::text])))
+);
+
+ALTER TABLE ONLY public.webhook_deliveries FORCE ROW LEVEL SECURITY;
+
+-- Name: webhooks; Type: TABLE; Schema: public
+
+CREATE TABLE public.webhooks (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL,
+    url text NOT NULL,
+    description text NOT NULL,
+    filter jsonb,
+    channels text[] NOT NULL,
+    sensitivities text[] NOT NULL,
+    user_ids text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    disabled_reason text,
+    secret jsonb NOT NULL,
+    old_secret jsonb,
+    old_secret_until timestamp with time zone,
+    cursor bigint NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone,
+    replaying boolean DEFAULT false NOT NULL,
+    lease_id bigint DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    version integer DEFAULT 1 NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.webhooks FORCE ROW LEVEL SECURITY;
+
 -- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -3299,6 +3933,11 @@ ALTER TABLE ONLY public.audit_clocks
 ALTER TABLE ONLY public.audit_entries
     ADD CONSTRAINT audit_entries_pkey PRIMARY KEY (tenant_id, seq);
 
+-- Name: capsules capsules_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capsules
+    ADD CONSTRAINT capsules_pkey PRIMARY KEY (tenant_id, capsule_id);
+
 -- Name: chunk_rebuilds chunk_rebuilds_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -3308,6 +3947,16 @@ ALTER TABLE ONLY public.chunk_rebuilds
 
 ALTER TABLE ONLY public.chunks
     ADD CONSTRAINT chunks_pkey PRIMARY KEY (tenant_id, seq, ordinal);
+
+-- Name: edit_events edit_events_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edit_events
+    ADD CONSTRAINT edit_events_pkey PRIMARY KEY (tenant_id, seq, edit_id);
+
+-- Name: edits edits_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edits
+    ADD CONSTRAINT edits_pkey PRIMARY KEY (tenant_id, edit_id);
 
 -- Name: erasure_marks erasure_marks_pkey; Type: CONSTRAINT; Schema: public
 
@@ -3348,6 +3997,11 @@ ALTER TABLE ONLY public.memories
 
 ALTER TABLE ONLY public.memory_versions
     ADD CONSTRAINT memory_versions_pkey PRIMARY KEY (tenant_id, memory_id, version);
+
+-- Name: overlays overlays_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.overlays
+    ADD CONSTRAINT overlays_pkey PRIMARY KEY (tenant_id, seq);
 
 -- Name: password_resets password_resets_pkey; Type: CONSTRAINT; Schema: public
 
@@ -3399,6 +4053,16 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, user_id);
 
+-- Name: webhook_deliveries webhook_deliveries_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (tenant_id, webhook_id, seq);
+
+-- Name: webhooks webhooks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (tenant_id, webhook_id);
+
 -- Name: api_keys__parent; Type: INDEX; Schema: public
 
 CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created_with) WHERE (created_with IS NOT NULL);
@@ -3419,9 +4083,25 @@ CREATE INDEX audit_entries__at ON public.audit_entries USING btree (tenant_id, a
 
 CREATE INDEX audit_entries__principal ON public.audit_entries USING btree (tenant_id, principal_id, seq);
 
+-- Name: capsules__expires; Type: INDEX; Schema: public
+
+CREATE INDEX capsules__expires ON public.capsules USING btree (tenant_id, expires_at);
+
 -- Name: chunks__search; Type: INDEX; Schema: public
 
 CREATE INDEX chunks__search ON public.chunks USING gin (public.chunk_places(tenant_id, seq, session_id, channel, user_id, agent_id, project_id), tsv) WITH (gin_pending_list_limit='256');
+
+-- Name: edit_events__edit; Type: INDEX; Schema: public
+
+CREATE INDEX edit_events__edit ON public.edit_events USING btree (tenant_id, edit_id);
+
+-- Name: edits__proposed; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX edits__proposed ON public.edits USING btree (tenant_id, proposed_seq);
+
+-- Name: edits__seq; Type: INDEX; Schema: public
+
+CREATE INDEX edits__seq ON public.edits USING btree (tenant_id, seq);
 
 -- Name: events__event_id; Type: INDEX; Schema: public
 
@@ -3519,6 +4199,14 @@ CREATE UNIQUE INDEX tenants__lower_tenant_id ON public.tenants USING btree (lowe
 
 CREATE UNIQUE INDEX users__lower_username ON public.users USING btree (tenant_id, lower(username));
 
+-- Name: webhook_deliveries__attempted; Type: INDEX; Schema: public
+
+CREATE INDEX webhook_deliveries__attempted ON public.webhook_deliveries USING btree (tenant_id, attempted_at);
+
+-- Name: webhook_deliveries__open; Type: INDEX; Schema: public
+
+CREATE INDEX webhook_deliveries__open ON public.webhook_deliveries USING btree (tenant_id, webhook_id, state, seq) WHERE (state <> 'delivered'::text);
+
 -- Name: api_keys api_keys__creator; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -3544,6 +4232,11 @@ ALTER TABLE ONLY public.audit_clocks
 ALTER TABLE ONLY public.audit_entries
     ADD CONSTRAINT audit_entries__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: capsules capsules__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capsules
+    ADD CONSTRAINT capsules__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: chunk_rebuilds chunk_rebuilds__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -3553,6 +4246,16 @@ ALTER TABLE ONLY public.chunk_rebuilds
 
 ALTER TABLE ONLY public.chunks
     ADD CONSTRAINT chunks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: edit_events edit_events__edit; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edit_events
+    ADD CONSTRAINT edit_events__edit FOREIGN KEY (tenant_id, edit_id) REFERENCES public.edits(tenant_id, edit_id) ON DELETE CASCADE;
+
+-- Name: edits edits__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edits
+    ADD CONSTRAINT edits__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: erasure_marks erasure_marks__tenant; Type: FK CONSTRAINT; Schema: public
 
@@ -3589,6 +4292,11 @@ ALTER TABLE ONLY public.memories
 ALTER TABLE ONLY public.memory_versions
     ADD CONSTRAINT memory_versions__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: overlays overlays__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.overlays
+    ADD CONSTRAINT overlays__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: password_resets password_resets__user; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.password_resets
@@ -3618,6 +4326,16 @@ ALTER TABLE ONLY public.tenant_clocks
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: webhook_deliveries webhook_deliveries__webhook; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries__webhook FOREIGN KEY (tenant_id, webhook_id) REFERENCES public.webhooks(tenant_id, webhook_id) ON DELETE CASCADE;
+
+-- Name: webhooks webhooks__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: api_keys; Type: ROW SECURITY; Schema: public
 
@@ -3651,6 +4369,10 @@ CREATE POLICY blanker_reads ON public.jobs FOR SELECT TO agent_memory_blanker US
 
 CREATE POLICY blanker_trims ON public.events FOR DELETE TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
 
+-- Name: capsules; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.capsules ENABLE ROW LEVEL SECURITY;
+
 -- Name: chunk_rebuilds; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.chunk_rebuilds ENABLE ROW LEVEL SECURITY;
@@ -3658,6 +4380,14 @@ ALTER TABLE public.chunk_rebuilds ENABLE ROW LEVEL SECURITY;
 -- Name: chunks; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.chunks ENABLE ROW LEVEL SECURITY;
+
+-- Name: edit_events; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.edit_events ENABLE ROW LEVEL SECURITY;
+
+-- Name: edits; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.edits ENABLE ROW LEVEL SECURITY;
 
 -- Name: api_keys eraser_deletes; Type: POLICY; Schema: public
 
@@ -3675,6 +4405,10 @@ CREATE POLICY eraser_deletes ON public.audit_clocks FOR DELETE TO agent_memory_e
 
 CREATE POLICY eraser_deletes ON public.audit_entries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: capsules eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.capsules FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: chunk_rebuilds eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.chunk_rebuilds FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -3682,6 +4416,14 @@ CREATE POLICY eraser_deletes ON public.chunk_rebuilds FOR DELETE TO agent_memory
 -- Name: chunks eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.chunks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edit_events eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.edit_events FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edits eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.edits FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: erasure_marks eraser_deletes; Type: POLICY; Schema: public
 
@@ -3711,6 +4453,10 @@ CREATE POLICY eraser_deletes ON public.memories FOR DELETE TO agent_memory_erase
 
 CREATE POLICY eraser_deletes ON public.memory_versions FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: overlays eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.overlays FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: password_resets eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.password_resets FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -3739,6 +4485,14 @@ CREATE POLICY eraser_deletes ON public.tenants FOR DELETE TO agent_memory_eraser
 
 CREATE POLICY eraser_deletes ON public.users FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: webhook_deliveries eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.webhook_deliveries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: webhooks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.webhooks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: api_keys eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.api_keys FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -3755,6 +4509,10 @@ CREATE POLICY eraser_finds ON public.audit_clocks FOR SELECT TO agent_memory_era
 
 CREATE POLICY eraser_finds ON public.audit_entries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: capsules eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.capsules FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: chunk_rebuilds eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.chunk_rebuilds FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -3762,6 +4520,14 @@ CREATE POLICY eraser_finds ON public.chunk_rebuilds FOR SELECT TO agent_memory_e
 -- Name: chunks eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.chunks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edit_events eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.edit_events FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edits eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.edits FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: erasure_marks eraser_finds; Type: POLICY; Schema: public
 
@@ -3791,6 +4557,10 @@ CREATE POLICY eraser_finds ON public.memories FOR SELECT TO agent_memory_eraser 
 
 CREATE POLICY eraser_finds ON public.memory_versions FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: overlays eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.overlays FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: password_resets eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.password_resets FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -3818,6 +4588,14 @@ CREATE POLICY eraser_finds ON public.tenants FOR SELECT TO agent_memory_eraser U
 -- Name: users eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.users FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: webhook_deliveries eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.webhook_deliveries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: webhooks eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.webhooks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: audit_entries eraser_of_audit; Type: POLICY; Schema: public
 
@@ -3851,6 +4629,10 @@ ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 
+-- Name: overlays; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
+
 -- Name: jobs overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
@@ -3862,6 +4644,10 @@ CREATE POLICY overseer_reads ON public.tenant_clocks FOR SELECT TO agent_memory_
 -- Name: tenants overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.tenants FOR SELECT TO agent_memory_overseer USING (true);
+
+-- Name: webhooks overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.webhooks FOR SELECT TO agent_memory_overseer USING (true);
 
 -- Name: password_resets; Type: ROW SECURITY; Schema: public
 
@@ -3915,6 +4701,10 @@ CREATE POLICY tenant_wall ON public.audit_clocks TO agent_memory_app USING ((ten
 
 CREATE POLICY tenant_wall ON public.audit_entries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: capsules tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.capsules TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: chunk_rebuilds tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.chunk_rebuilds TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -3922,6 +4712,14 @@ CREATE POLICY tenant_wall ON public.chunk_rebuilds TO agent_memory_app USING ((t
 -- Name: chunks tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.chunks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: edit_events tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.edit_events TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: edits tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.edits TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: erasure_marks tenant_wall; Type: POLICY; Schema: public
 
@@ -3951,6 +4749,10 @@ CREATE POLICY tenant_wall ON public.memories TO agent_memory_app USING ((tenant_
 
 CREATE POLICY tenant_wall ON public.memory_versions TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: overlays tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.overlays TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: password_resets tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.password_resets TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -3979,6 +4781,14 @@ CREATE POLICY tenant_wall ON public.tenants TO agent_memory_app USING ((tenant_i
 
 CREATE POLICY tenant_wall ON public.users TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: webhook_deliveries tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.webhook_deliveries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: webhooks tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.webhooks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: tenants; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
@@ -3986,6 +4796,14 @@ ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 -- Name: users; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
+
+-- Name: webhook_deliveries; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.webhook_deliveries ENABLE ROW LEVEL SECURITY;
+
+-- Name: webhooks; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.webhooks ENABLE ROW LEVEL SECURITY;
 
 -- Name: SCHEMA public; Type: ACL; Schema: -
 
@@ -3995,6 +4813,16 @@ GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
 GRANT USAGE ON SCHEMA public TO agent_memory_blanker;
 GRANT USAGE ON SCHEMA public TO agent_memory_audit_eraser;
+
+-- Name: TABLE edit_events; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.edit_events TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.edit_events TO agent_memory_eraser;
+
+-- Name: TABLE edits; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.edits TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
 
 -- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
 
@@ -4151,6 +4979,11 @@ REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
+-- Name: FUNCTION list_due_webhooks(p_tenants text[], p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) TO agent_memory_app;
+
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
@@ -4228,6 +5061,11 @@ GRANT UPDATE(payload) ON TABLE public.audit_entries TO agent_memory_audit_eraser
 
 GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
 
+-- Name: TABLE capsules; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
+
 -- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_rebuilds TO agent_memory_app;
@@ -4269,6 +5107,11 @@ GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_blanker;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
 
+-- Name: TABLE overlays; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.overlays TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.overlays TO agent_memory_eraser;
+
 -- Name: TABLE password_resets; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.password_resets TO agent_memory_app;
@@ -4300,3 +5143,41 @@ GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
 -- Name: COLUMN tenants.state; Type: ACL; Schema: public
 
 GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
+
+-- Name: TABLE webhook_deliveries; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_deliveries TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.webhook_deliveries TO agent_memory_eraser;
+
+-- Name: TABLE webhooks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhooks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.webhooks TO agent_memory_eraser;
+
+-- Name: COLUMN webhooks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.webhook_id; Type: ACL; Schema: public
+
+GRANT SELECT(webhook_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.active; Type: ACL; Schema: public
+
+GRANT SELECT(active) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.cursor; Type: ACL; Schema: public
+
+GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.retry_at; Type: ACL; Schema: public
+
+GRANT SELECT(retry_at) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.replaying; Type: ACL; Schema: public
+
+GRANT SELECT(replaying) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.lease_until; Type: ACL; Schema: public
+
+GRANT SELECT(lease_until) ON TABLE public.webhooks TO agent_memory_overseer;

@@ -6,10 +6,12 @@ import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { type Audit, type AuditKeys, openAudit, openKeys } from './audit/index.ts';
 import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
+import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { editRoutes } from './edits/index.ts';
 import { eraser, erasureRoutes } from './erasure/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
@@ -20,7 +22,7 @@ import { Problem, problemBody } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import { type Gate, send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
-import { jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
+import { type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { memoryRoutes } from './memories/index.ts';
@@ -29,6 +31,7 @@ import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts'
 import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
+import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
@@ -112,6 +115,7 @@ export function createService(config: Config, database: Database, log: Logger): 
   const limits = createLimits(config, database.pool, log);
   const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
+  const webhooks = openWebhooks(config, seal, { tenants: database.tenants, watch: database.watch, log });
   const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
   const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() };
   const metrics = createMetrics({
@@ -144,20 +148,40 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
     ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
+    ...capsuleRoutes,
+    ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
+    ...webhooks.routes,
     ...audit.routes,
     ...jobRoutes,
     ...erasureRoutes(work.jobs, seal),
     ...retentionRoutes(work.jobs),
   ] as Route<Caller>[];
   const stop = async () => {
-    await work.stop();
-    // after everything that has something to say
-    await audit.stop();
-    await limits.stop();
+    // the audit after everything that has something to say
+    for (const part of [work, webhooks, audit, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
+
+const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
+  phase: 'starting',
+  ping: sharePing(ping),
+  isAuthenticated: (req) =>
+    identify(req).then(
+      () => true,
+      () => false,
+    ),
+});
+
+const sweepsOf = (config: Config, jobs: Jobs) => [
+  sweepIdempotency(config.IDEMPOTENCY_TTL),
+  sweepArtifacts,
+  sweepCapsules,
+  sweepDeliveries,
+  sweepJobs,
+  sweepRetention(jobs),
+];
 
 const eventLimitsOf = (config: Config) => ({
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
@@ -201,23 +225,12 @@ function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key
   return readFileSync(file, 'utf8');
 }
 
-const healthOf = (database: Database, auth: Auth): Health => ({
-  phase: 'starting',
-  ping: sharePing(database.ping),
-  isAuthenticated: (req) =>
-    auth.identify(req).then(
-      () => true,
-      () => false,
-    ),
-});
-
 /** What goes on beside the requests. */
 function startWork({ config, database, seal, forget, eraseAudit }: WorkNeeds, log: Logger) {
   const erasures = startErasures(database.tenants, log);
   const handlers = { erasure: eraser({ seal, forget, eraseAudit, ledger: ledgerOf(config) }), retention: retainer };
   const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
-  const sweeps = [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepJobs, sweepRetention(jobs)];
-  const sweeper = startSweeper(database.tenants, sweeps, log);
+  const sweeper = startSweeper(database.tenants, sweepsOf(config, jobs), log);
   const stop = async () => {
     await jobs.stop();
     await erasures.stop();

@@ -245,6 +245,20 @@ export const settings = z.object({
     'Jobs',
     'file that erasures are written to, apart from the database, so that a restored backup is erased again (`npm run erasures:replay`); by default erasures.ndjson under DATA_DIR',
   ),
+  WEBHOOK_ALLOW_PRIVATE: setting(
+    flag,
+    'false',
+    'Webhooks',
+    'deliver to private, loopback and link-local addresses, and over http:// too; for receivers in a network of your own',
+  ),
+  WEBHOOK_TIMEOUT_MS: setting(whole(100, 60_000), '10000', 'Webhooks', 'ms that a receiver may take to answer'),
+  WEBHOOK_ATTEMPTS: setting(whole(1, 50), '12', 'Webhooks', 'attempts at one event before it becomes a dead letter'),
+  WEBHOOK_RETRY_MS: setting(
+    whole(10, 600_000),
+    '5000',
+    'Webhooks',
+    'longest ms before the second attempt; doubled for each further one, at most an hour, of which a random part is waited',
+  ),
   TOKENIZER: setting(
     z.enum(['o200k_base', 'cl100k_base']),
     'o200k_base',

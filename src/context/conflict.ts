@@ -29,7 +29,9 @@ interface Statement {
 }
 
 const MAX_STATEMENTS = 12;
-const STEM = 5;
+/** Of a word, beyond what the index keeps of it. */
+const LONGEST_ENDING = 6;
+const MAX_CHARACTERS = 8_000;
 const SHARED = 0.5;
 
 /** For each claim in a conflict, the ids of what it conflicts with. */
@@ -80,7 +82,10 @@ function isSameSubject(a: Statement, b: Statement): boolean {
   const shared = a.subject.filter((word) => b.subject.includes(word));
   const fewer = Math.min(a.subject.length, b.subject.length);
   // a unit in common is a word in common: "32K tokens of context", "the context takes 65K tokens"
-  const units = a.measures.some(({ unit }) => unit !== '' && b.measures.some((other) => other.unit === unit)) ? 1 : 0;
+  const has = (statement: Statement, unit: string) =>
+    statement.subject.includes(unit) || statement.measures.some((measure) => measure.unit === unit);
+  const units =
+    a.measures.some(({ unit }) => unit && has(b, unit)) || b.measures.some(({ unit }) => unit && has(a, unit)) ? 1 : 0;
   if (shared.length === 0 || shared.length + units < Math.min(2, fewer) || shared.length < SHARED * fewer) return false;
   return !isSubstituted(a.subject, b.subject);
 }
@@ -89,7 +94,10 @@ const without = (words: string[], others: string[]) => words.filter((word) => !o
 
 /** One word in the place of another and all else the same: another subject in the same frame (staging, production). */
 function isSubstituted(a: string[], b: string[]): boolean {
-  return a.length === b.length && a.filter((word, i) => word !== b[i]).length === 1;
+  if (a.length !== b.length) return false;
+  const other = a.flatMap((word, i) => (word === b[i] ? [] : [[word, b[i]!] as const]));
+  // backup, back: forms of a word
+  return other.length === 1 && other[0]![0].slice(0, 4) !== other[0]![1].slice(0, 4);
 }
 
 const magnitudes: Record<string, number> = { k: 1e3, m: 1e6, g: 1e9, b: 1e9 };
@@ -98,54 +106,54 @@ const numeral =
   /(?<![\p{L}\p{N}_.:/#@-])([$€£¥])?(-?\d{1,3}(?:[,'’ ]\d{3})+|-?\d+)(\.\d+)?\s?(%|[\p{L}µ°]+)?(?![\p{L}\p{N}_:/]|[-.]\d)/gu;
 
 function statementsOf({ text, words, measure }: Claim): Statement[] {
-  const stems = new Set(words.map(stemOf));
+  const lexemes = new Set(words);
   const said = text
+    .slice(0, MAX_CHARACTERS)
     .split(/(?<=[.!?。！？;])\s+|\n+/u)
     .filter((sentence) => /\d/.test(sentence))
     .slice(0, MAX_STATEMENTS)
-    .flatMap((sentence) => statementOf(sentence, stems));
+    .flatMap((sentence) => statementOf(sentence, lexemes));
   const { subject, unit, value } = measure ?? {};
   if (typeof subject !== 'string' || !Number.isFinite(Number(value)) || value === '') return said;
-  const ofSubject = contentWords(subject);
+  const stemmed = (word: string) => lexemeOf(word, lexemes) ?? word.toLowerCase().replace(/(?<=...)s$/, '');
+  const ofSubject = [...new Set((subject.match(/\p{L}+/gu) ?? []).map(stemmed))];
   return [
-    { subject: ofSubject, marks: [], measures: [{ value: Number(value), unit: typeof unit === 'string' ? stemOf(unit) : '' }] },
+    { subject: ofSubject, marks: [], measures: [{ value: Number(value), unit: typeof unit === 'string' ? stemmed(unit) : '' }] },
     ...said,
   ];
 }
 
-function statementOf(sentence: string, stems: Set<string>): Statement[] {
+function statementOf(sentence: string, lexemes: Set<string>): Statement[] {
   const measures: Measure[] = [];
-  const isContent = (word: string) => stems.has(stemOf(word));
   const rest = sentence.replaceAll(
     numeral,
     (whole, currency: string | undefined, digits: string, fraction = '', beside = '', at: number) => {
+      const magnitude = beside.length === 1 && Object.hasOwn(magnitudes, beside.toLowerCase()) ? beside.toLowerCase() : undefined;
+      const next = magnitude ? (/^[\s-]*(\p{L}+)/u.exec(sentence.slice(at + whole.length))?.[1] ?? '') : beside;
+      const isAbbreviation = next !== '' && (next === '%' || whole.endsWith(`${digits}${fraction}${next}`));
+      const unit = currency ?? (next && lexemeOf(next, lexemes)) ?? (isAbbreviation ? next.toLowerCase() : '');
       const number = Number(digits.replaceAll(/[,'’ ]/g, '') + fraction);
-      const magnitude =
-        beside.length === 1 && Object.hasOwn(magnitudes, beside.toLowerCase()) ? magnitudes[beside.toLowerCase()]! : 1;
-      const next = magnitude === 1 ? beside : (/^[\s-]*(\p{L}+)/u.exec(sentence.slice(at + whole.length))?.[1] ?? '');
-      const isUnit =
-        next !== '' && (next === '%' || isContent(next) || (next.length <= 3 && whole.endsWith(`${digits}${fraction}${next}`)));
-      measures.push({ value: number * magnitude, unit: currency ?? (isUnit ? stemOf(next) : '') });
-      return isUnit || magnitude !== 1 ? ' ' : ` ${beside}`;
+      measures.push({ value: number * (magnitude ? magnitudes[magnitude]! : 1), unit });
+      return unit !== '' || magnitude ? ' ' : ` ${beside}`;
     },
   );
   if (measures.length === 0) return [];
   const units = new Set(measures.map(({ unit }) => unit));
   const all = rest.match(/[\p{L}\p{N}_]+/gu) ?? [];
-  const subject = [...new Set(all.filter((word) => !/\d/.test(word) && isContent(word)).map(stemOf))].filter(
-    (word) => !units.has(word),
-  );
-  return [
-    { subject, marks: all.filter((word) => /\d/.test(word) && /\p{L}/u.test(word)).map((word) => word.toLowerCase()), measures },
-  ];
+  const named = all.filter((word) => !/\d/.test(word)).map((word) => lexemeOf(word, lexemes));
+  const subject = [...new Set(named)].filter((word) => word !== undefined && !units.has(word)) as string[];
+  const marks = all.filter((word) => /\d/.test(word) && /\p{L}/u.test(word)).map((word) => word.toLowerCase());
+  return [{ subject, marks, measures }];
 }
 
-const contentWords = (text: string) => [...new Set((text.match(/\p{L}+/gu) ?? []).map(stemOf))];
-
-/** Enough of a word to tell it by, and the same for its forms. */
-const stemOf = (word: string) =>
-  word
-    .normalize('NFKC')
-    .toLowerCase()
-    .replace(/(?<=...)s$/, '')
-    .slice(0, STEM);
+/** The word of the index that a word of the text is a form of. */
+function lexemeOf(word: string, lexemes: Set<string>): string | undefined {
+  const plain = word.normalize('NFKC').toLowerCase();
+  for (let end = plain.length; end > 0 && end >= plain.length - LONGEST_ENDING; end -= 1) {
+    const stem = plain.slice(0, end);
+    if (lexemes.has(stem)) return stem;
+    // carry, carried: carri
+    if (stem.endsWith('y') && lexemes.has(`${stem.slice(0, -1)}i`)) return `${stem.slice(0, -1)}i`;
+  }
+  return undefined;
+}

@@ -1,6 +1,7 @@
+import type { Handed } from '../capsules/index.ts';
 import type { Found, Hit } from '../search/index.ts';
 import { type Claim, findConflicts } from './conflict.ts';
-import { citedItem, decisionItem, evidenceItem, handoffItem, recentItem, ruleItem, taskItem } from './items.ts';
+import { capsuleItems, citedItem, decisionItem, evidenceItem, handoffItem, recentItem, ruleItem, taskItem } from './items.ts';
 import type { Item, Omission, SectionName } from './pack.ts';
 import type { Handoff, Ledger, LedgerEvent } from './sql.ts';
 
@@ -18,11 +19,14 @@ export interface Sources {
   ledger: Ledger;
   found: Found | undefined;
   handoff: Handoff | undefined;
+  capsules: Handed[];
+  /** More characters of capsules are not looked at. */
+  room: number;
   history: boolean;
 }
 
 /** What was read, as candidates of the sections, best first. */
-export function gather({ ledger, found, handoff, history }: Sources): Gathered {
+export function gather({ ledger, found, handoff, capsules, room, history }: Sources): Gathered {
   const events = (...parts: LedgerEvent['part'][]) => ledger.events.filter((event) => parts.includes(event.part));
   const hits = found?.hits ?? [];
   const replaced = events('superseded');
@@ -33,6 +37,7 @@ export function gather({ ledger, found, handoff, history }: Sources): Gathered {
   const evidence = [...cited, ...grounded.map(evidenceItem)];
   const decisions = onePerMemory(events('decision')).filter((event) => history || !event.superseded);
   const recent = events('recent').filter((event) => history || !event.superseded);
+  const { handed, beyond } = within(capsules.flatMap(capsuleItems), room);
   const candidates: Gathered['candidates'] = {
     rules: inOrderOfRules(events('rule')).map(ruleItem),
     task_state: events('task').map(taskItem),
@@ -40,17 +45,32 @@ export function gather({ ledger, found, handoff, history }: Sources): Gathered {
     decisions: inOrderOf(hits, withHistory(decisions, replaced, history), handoff).map(decisionItem),
     recent_window: recent.flatMap(recentItem),
     retrieved_evidence: handoff ? evidence.slice(0, HANDOFF_EVIDENCE) : evidence,
-    capsules: [],
+    capsules: handed,
   };
   flagConflicts(candidates, hits);
-  const ungrounded = claims.filter((hit) => hit.memory && !hit.memory.grounded).map((hit) => hit.memory!.memory_id);
+  const ungrounded = [
+    ...claims.filter((hit) => hit.memory && !hit.memory.grounded).map((hit) => hit.memory!.memory_id),
+    ...capsules.flatMap(({ items }) => items.filter(({ grounded }) => !grounded).map(({ id }) => id)),
+  ];
   return {
     candidates,
-    omissions: [...omitted('ungrounded', ungrounded), ...(history ? [] : omitted('superseded', [...superseded]))],
+    omissions: [
+      ...omitted('budget', beyond),
+      ...omitted('ungrounded', ungrounded),
+      ...(history ? [] : omitted('superseded', [...superseded])),
+    ],
   };
 }
 
-function omitted(reason: 'ungrounded' | 'superseded', ids: string[]): Omission[] {
+/** Two thousand items of a capsule are not counted where a hundred fill the bundle. */
+function within(items: Item[], room: number): { handed: Item[]; beyond: string[] } {
+  let used = 0;
+  let end = 0;
+  while (end < items.length && used <= room) used += items[end++]!.text.length;
+  return { handed: items.slice(0, end), beyond: items.slice(end).flatMap(({ ids }) => ids) };
+}
+
+function omitted(reason: Omission['reason'], ids: string[]): Omission[] {
   const named = [...new Set(ids)];
   return named.length > 0 ? [{ reason, count: named.length, candidates: named.slice(0, MAX_OMITTED_NAMED) }] : [];
 }

@@ -1,5 +1,6 @@
+import type { Handed } from '../capsules/index.ts';
 import { chunkId, type Hit, type Standing, textOf } from '../search/index.ts';
-import type { About, Item } from './pack.ts';
+import { type About, type Item, itemTypes } from './pack.ts';
 import { renderDecision, renderHandoff, renderPassage, renderTask, unfolded } from './render.ts';
 import type { Handoff, LedgerEvent } from './sql.ts';
 
@@ -134,3 +135,33 @@ export function evidenceItem(hit: Hit): Item {
     ...(artifact_id !== null && { artifact_id }),
   };
 }
+
+/** What a capsule says of itself, if anything, then its items in the order in which they were handed over. */
+export function capsuleItems({ capsule_id, author, title, risks, items }: Handed): Item[] {
+  const said = [title ?? '', ...risks.map((risk) => `risk: ${risk}`)].filter((part) => part !== '').join('; ');
+  const head = {
+    type: 'text' as const,
+    text: `from ${author}: ${said}`,
+    refs: [capsule_id],
+    ids: [capsule_id],
+    said: capsule_id,
+    words: [],
+  };
+  return [...(said === '' ? [] : [head]), ...items.filter(({ grounded }) => grounded).map(handedItem)];
+}
+
+const handedItem = ({ id, kind, text, refs, scope, trust, origin, superseded }: Handed['items'][number]): Item => ({
+  type: itemTypes.find((type) => type === kind) ?? 'text',
+  text: marked(origin ? `${origin.id}: ${text}` : text, superseded),
+  refs: [...new Set(refs)].slice(0, 256),
+  ids: [id],
+  about: {
+    ...(id.startsWith('mem_') && { memory_id: id }),
+    ...(scope !== undefined && { scope }),
+    ...(trust !== undefined && { trust }),
+    ...(origin !== undefined && { origin }),
+    ...(superseded && { superseded: true as const }),
+  },
+  said: text,
+  words: [],
+});

@@ -1,4 +1,5 @@
 import { type Caller, readableSubjects, route, sightIn } from '../auth/index.ts';
+import { readCapsules } from '../capsules/index.ts';
 import { newId } from '../id.ts';
 import { sha256Hex } from '../memories/index.ts';
 import { type Found, find, MAX_FOUND, type Scope, scoring } from '../search/index.ts';
@@ -11,6 +12,8 @@ import { type Encoding, loadTokenCounter } from './tokens.ts';
 /** How many of the best decisions are read beside the best passages. */
 const DECISIONS = 40;
 const MAX_QUESTION = 4_000;
+/** Characters of capsules that are looked at for each token of the budget. */
+const ROOM_CHARACTERS = 16;
 
 export const contextRoutes = (encoding: Encoding) => [
   route({
@@ -24,7 +27,7 @@ export const contextRoutes = (encoding: Encoding) => [
     query: contextQuery,
     body: contextBody,
     success: { status: 200, description: 'The bundle; nothing of it is stored', schema: context },
-    problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
+    problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found'],
     handle: async ({ caller, body, query }) => {
       const { text, ...answer } = await build(caller, body, encoding);
       return { body: query.render === 'text' ? { ...answer, text } : answer };
@@ -34,6 +37,8 @@ export const contextRoutes = (encoding: Encoding) => [
 
 async function build(caller: Caller, request: ContextRequest, encoding: Encoding) {
   const asked = scopeOf(caller, request);
+  const { tenant, principal } = caller;
+  const capsules = request.capsules.length > 0 ? await readCapsules(tenant, principal, request.capsules, request.channel) : [];
   const ask = askOf(caller, request);
   const handoff = request.agent_id === undefined ? undefined : await readHandoff(caller.tenant, asked, ask);
   const query = /\S/u.test(request.query_text) ? request.query_text : handoff && questionOf(handoff);
@@ -42,7 +47,14 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
   const scope = found ? { ...asked, as_of_seq: found.as_of_seq } : asked;
   const ledger = await readLedger(caller.tenant, scope, { ...ask, decisions, ...(handoff && citedBy(handoff)) });
   const countTokens = await loadTokenCounter(encoding);
-  const { candidates, omissions } = gather({ ledger, found, handoff, history: request.history });
+  const { candidates, omissions } = gather({
+    ledger,
+    found,
+    handoff,
+    capsules,
+    room: request.max_tokens * ROOM_CHARACTERS,
+    history: request.history,
+  });
   const packed = pack(candidates, request.max_tokens, countTokens);
   return {
     context_id: newId('ctx'),

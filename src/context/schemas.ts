@@ -19,6 +19,11 @@ export const contextBody = z
     ...asOf,
     history: z.boolean().default(false).describe('what is superseded too, marked as such'),
     filter: filter.optional(),
+    capsules: z
+      .array(z.string().min(1).max(255))
+      .max(10)
+      .default([])
+      .describe('capsules whose items the context shows, where they may be read in this channel'),
   })
   .meta({ id: 'ContextRequest' });
 export type ContextRequest = z.output<typeof contextBody>;

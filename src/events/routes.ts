@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { commitWithArtifacts, type NewArtifact, sha256Of } from '../artifacts/index.ts';
-import { type Caller, route, sightById, sightIn } from '../auth/index.ts';
+import { askingChannels, type Caller, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
 import type { Outcome } from '../db/commit.ts';
 import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
@@ -89,7 +89,9 @@ export const eventRoutes = (follow: Follow, limits: EventLimits) => [
     success: { status: 200, description: 'The event', schema: event },
     problems: ['not-found'],
     handle: async ({ caller, params }) => {
-      const found = await readEvent(caller.tenant, params.event_id, sightById(caller.principal));
+      const { principal } = caller;
+      const look = isAdmin(principal) ? ('original' as const) : { asking: askingChannels(principal) };
+      const found = await readEvent(caller.tenant, params.event_id, sightById(principal), look);
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
       return { body: found };
     },

@@ -96,6 +96,12 @@ export const event = z
     chunk_ids: z.array(z.string()),
     occurred_at: z.string(),
     created_at: z.string(),
+    edit_ids: z
+      .array(z.string())
+      .optional()
+      .describe(
+        'the approved edits under which it reads as it does; of what is withheld the content is `{"withheld": true, "edit_ids"}`',
+      ),
   })
   .meta({ id: 'Event' });
 export type Event = z.output<typeof event>;

@@ -1,4 +1,4 @@
-import { type Sight, sightValues, visible } from '../auth/index.ts';
+import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { AsOf, ListQuery, Memory } from './schemas.ts';
 import { type MemoryRecord, toMemory } from './view.ts';
@@ -6,7 +6,9 @@ import { type MemoryRecord, toMemory } from './view.ts';
 // A memory as one of its versions has it: the row says what it is, the version what stood, the version's content event what was said.
 
 const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.marks,
-  m.created_at, v.version, v.seq, v.status, e.event_id, e.kind as event_kind, e.content, e.sensitivity, e.tags, e.metadata, e.actor_type, e.actor_id,
+  m.created_at, v.version, v.seq, v.status, e.event_id, e.kind as event_kind, o.edit_ids, o.blocked_in,
+  case when o.content is null or o.content ? 'withheld' then e.content else o.content end as content,
+  coalesce(o.content ? 'withheld', false) as retracted, e.sensitivity, e.tags, e.metadata, e.actor_type, e.actor_id,
   case when v.status = 'superseded' then m.superseded_by end as superseded_by,
   (select old.memory_id from memories old
    where old.tenant_id = m.tenant_id and old.superseded_by = m.memory_id order by old.last_seq desc limit 1) as supersedes,
@@ -23,7 +25,9 @@ const VERSION = `select v.version, v.seq, v.content_seq, v.status
   and ($6::timestamptz is null or at.occurred_at <= $6)
   order by v.version desc
   limit 1`;
+// What was said reads as its edits say, whatever the moment that is asked about.
 const CONTENT = `join events e on e.tenant_id = m.tenant_id and e.seq = v.content_seq
+  left join overlays o on o.tenant_id = m.tenant_id and o.seq = v.content_seq
   join events le on le.tenant_id = m.tenant_id and le.seq = v.seq`;
 const CITED = 'cross join lateral citations(m.tenant_id, m.memory_id, v.content_seq, v.seq, 256) cited';
 
@@ -35,8 +39,8 @@ export async function readMemories(db: Db, tenant: string, ids: string[], sight:
     cross join lateral (${VERSION}) v
     ${CONTENT}
     ${CITED}
-    where m.tenant_id = $1 and m.memory_id = any ($7::text[]) and ${visible(2, 'e.')}`,
-    [tenant, ...sightValues(sight), asOf.as_of_seq, asOf.as_of, ids],
+    where m.tenant_id = $1 and m.memory_id = any ($7::text[]) and ${visible(2, 'e.')} and ${unhidden(8)}`,
+    [tenant, ...sightValues(sight), asOf.as_of_seq, asOf.as_of, ids, ...byIdValues(sight)],
     'read_memories',
   );
   return rows.map((row) => toMemory(row, momentOf(asOf)));
@@ -102,6 +106,7 @@ export async function listMemories(db: Db, tenant: string, sight: Sight, query: 
         from memories m
         cross join lateral (${VERSION}) v
         join events e on e.tenant_id = m.tenant_id and e.seq = v.content_seq
+        left join overlays o on o.tenant_id = m.tenant_id and o.seq = v.content_seq
         cross join lateral (
           select case
             when v.status = 'active' and e.kind like 'memory.%' and (e.content ->> 'expires_at')::timestamptz <= coalesce($6::timestamptz, now()) then 'expired'
@@ -122,6 +127,7 @@ export async function listMemories(db: Db, tenant: string, sight: Sight, query: 
         and ($15::boolean is null or case when e.kind like 'memory.%' then e.content -> 'pinned' = 'true' else m.pinned end = $15)
         and ($16::timestamptz is null or m.created_at >= $16)
         and ($17::timestamptz is null or m.created_at < $17)
+        and (o.blocked_in is null or not o.blocked_in @> array[$22::text])
         and ($18::jsonb is null or memory_matches(m, e, $18))
         and ($19::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $19)
         order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}
@@ -134,7 +140,7 @@ export async function listMemories(db: Db, tenant: string, sight: Sight, query: 
     ${CITED}
     where page.before < $21
     order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}`,
-    [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES],
+    [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES, query.channel],
   );
   const memories = rows.slice(0, query.limit).map((row) => toMemory(row, momentOf(query)));
   return { memories, more: rows.length > query.limit || (rows.length > 0 && rows.length < rows[0]!.listed) };
@@ -154,10 +160,10 @@ export async function listVersions(
     join memory_versions v on v.tenant_id = m.tenant_id and v.memory_id = m.memory_id
     ${CONTENT}
     ${CITED}
-    where m.tenant_id = $1 and m.memory_id = $5 and v.version > $6 and ${visible(2, 'e.')}
+    where m.tenant_id = $1 and m.memory_id = $5 and v.version > $6 and ${visible(2, 'e.')} and ${unhidden(8)}
     order by v.version
     limit $7`,
-    [tenant, ...sightValues(sight), memory_id, after, limit],
+    [tenant, ...sightValues(sight), memory_id, after, limit, ...byIdValues(sight)],
     'list_memory_versions',
   );
   return rows.map((row) => toMemory(row));
@@ -193,11 +199,11 @@ export async function readChain(
     join memory_versions v on v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version
     ${CONTENT}
     ${CITED}
-    where ${visible(2, 'e.')}
+    where ${visible(2, 'e.')} and ${unhidden(8)}
     order by c.step desc, m.memory_id
     offset $6
     limit $7`,
-    [tenant, ...sightValues(sight), memory_id, after, limit],
+    [tenant, ...sightValues(sight), memory_id, after, limit, ...byIdValues(sight)],
   );
   return rows.map((row) => toMemory(row));
 }

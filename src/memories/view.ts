@@ -14,6 +14,11 @@ export interface MemoryRecord {
   importance: number;
   pinned: boolean;
   marks: string[];
+  /** Of approved edits of what it says; null: there are none. */
+  edit_ids: string[] | null;
+  blocked_in: string[] | null;
+  /** Shown to those alone who may read what is retracted. */
+  retracted: boolean;
   created_at: string;
   version: number;
   seq: number;
@@ -63,6 +68,13 @@ function saidIn(kind: string, content: Record<string, unknown>): Said {
 const inferredTrust = (actor_type: string): Memory['trust'] =>
   actor_type === 'human' ? 'stated' : actor_type === 'agent' ? 'inferred' : 'observed';
 
+const CHANNELS = 4;
+
+function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
+  if (retracted) return ['retracted'];
+  return blocked_in?.length === CHANNELS ? ['quarantined'] : [];
+}
+
 /** `at`: the moment that is asked about, in ms. */
 export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
   const { text, body, ...said } = saidIn(row.event_kind, row.content);
@@ -98,7 +110,8 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     grounded: row.grounded,
     trust: said.trust ?? inferredTrust(row.actor_type),
     origin: said.origin ?? { type: row.actor_type, id: row.actor_id },
-    marks: row.marks,
+    marks: [...row.marks, ...marksOf(row)],
+    ...(row.edit_ids !== null && { edit_ids: row.edit_ids }),
     ...(supersedes !== undefined && supersedes !== null && { supersedes }),
     ...(row.superseded_by !== null && { superseded_by: row.superseded_by }),
     created_at: row.created_at,

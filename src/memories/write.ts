@@ -1,4 +1,4 @@
-import { type Caller, sightById } from '../auth/index.ts';
+import { type Caller, sightById, withRetracted } from '../auth/index.ts';
 import { entryOf, type Outcome, type Unit } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { Problem } from '../http/problem.ts';
@@ -135,7 +135,9 @@ async function answer({ tenant, principal }: Caller, unit: Unit, states: State[]
     const ids = replay
       ? (await readMade(db, tenant.id, seq, count)).map(({ memory_id }) => memory_id)
       : memories!.map((id) => id!);
-    const found = new Map((await readMemories(db, tenant.id, ids, sightById(principal))).map((view) => [view.memory_id, view]));
+    // who says what was retracted is told its own words
+    const sight = withRetracted(sightById(principal));
+    const found = new Map((await readMemories(db, tenant.id, ids, sight)).map((view) => [view.memory_id, view]));
     return ids.flatMap((id, i) => fresh[i] ?? found.get(id) ?? []);
   });
   if (data.length === 0) throw new Problem('not-found', 'The memory is not there any more.');

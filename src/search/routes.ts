@@ -1,4 +1,4 @@
-import { route, sightById, sightIn } from '../auth/index.ts';
+import { askingChannels, route, sightById, sightIn } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import { find, type Hit } from './find.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
@@ -36,7 +36,9 @@ export const searchRoutes = [
     problems: ['not-found'],
     handle: async ({ caller, params }) => {
       const [, event, ordinal] = /^chk_([0-9a-z]{1,64})_(\d{1,4})$/.exec(params.chunk_id) ?? [];
-      const found = event && (await readChunk(caller.tenant, `evt_${event}`, Number(ordinal), sightById(caller.principal)));
+      const sight = sightById(caller.principal);
+      const asking = askingChannels(caller.principal);
+      const found = event && (await readChunk(caller.tenant, `evt_${event}`, Number(ordinal), sight, asking));
       if (!found) throw new Problem('not-found', 'There is no chunk with this id.');
       const { actor_id: _, tags: __, agent_id, project_id, ...rest } = found;
       return {

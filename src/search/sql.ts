@@ -139,7 +139,14 @@ export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'ch
   token_count: number;
 }
 
-export function readChunk(tenant: Tenant, event_id: string, ordinal: number, sight: Sight): Promise<ChunkRow | undefined> {
+/** Retracted it is not there; blocked in some channels, it is there for who may ask in another (`isHiddenById`). */
+export function readChunk(
+  tenant: Tenant,
+  event_id: string,
+  ordinal: number,
+  sight: Sight,
+  asking: string[],
+): Promise<ChunkRow | undefined> {
   return tenant.read((db) =>
     db.row(
       `select
@@ -147,8 +154,9 @@ export function readChunk(tenant: Tenant, event_id: string, ordinal: number, sig
          c.token_count, e.actor_id, e.tags, c.occurred_at
        from events e
        join chunks c on c.tenant_id = e.tenant_id and c.seq = e.seq
-       where e.tenant_id = $1 and e.event_id = $5 and c.ordinal = $6 and ${visible(2, 'c.')}`,
-      [tenant.id, ...sightValues(sight), event_id, ordinal],
+       where e.tenant_id = $1 and e.event_id = $5 and c.ordinal = $6 and ${visible(2, 'c.')}
+         and c.text <> '' and (c.blocked_in is null or cardinality(c.blocked_in) = 4 or not c.blocked_in @> $7)`,
+      [tenant.id, ...sightValues(sight), event_id, ordinal, asking],
     ),
   );
 }

@@ -153,38 +153,3 @@ test('what may not be seen is neither packed nor counted nor named', async () =>
   expect(bundle).toMatchObject({ sections: [], omissions: [], provenance: { candidate_pool_size: 0, deduplicated: 0 } });
   expect(await context(alice, { query_text: 'lagoon secret', channel: 'team' })).toMatchObject({ sections: [], omissions: [] });
 });
-
-test('A12 a fact said 20 times verbatim and 20 times in other words takes at most 3 items', async () => {
-  const alice = await newTenant(daemon.url);
-  const fact = 'The staging server is restarted every night at three by the cron job.';
-  const others = [
-    'Every night at three the cron job restarts the staging server.',
-    'Staging gets restarted nightly at three by cron.',
-    'A cron job restarts staging each night at three.',
-    'Note that the staging server restarts at three every night via cron.',
-    'Cron restarts the staging server at three in the night.',
-    'At three each night, staging is restarted by the cron job.',
-    'The nightly cron job restarts the staging server at three.',
-    'Remember: staging server, nightly restart at three, cron job.',
-    'Our staging server gets its restart from cron at three every night.',
-    'The restart of the staging server happens every night at three, by cron.',
-  ];
-  const noise = Array.from({ length: 60 }, (_, i) =>
-    message(`The release notes mention topic ${'abcdefghij'[i % 10]}${i} and nothing else`, { session_id: `n${i}` }),
-  );
-  await record(alice, ...noise, message(fact, { session_id: 'f' }));
-  const ask = () =>
-    context(alice, { session_id: 'today', query_text: 'When is the staging server restarted?', max_tokens: 2000 });
-  const once = await ask();
-  await record(
-    alice,
-    ...Array.from({ length: 19 }, (_, i) => message(fact, { session_id: `v${i}` })),
-    ...Array.from({ length: 20 }, (_, i) => message(others[i % 10]!, { session_id: `p${i}` })),
-  );
-  const often = await ask();
-  const about = items(often, 'retrieved_evidence').filter(({ text }) => /staging/i.test(text));
-  expect(about.length).toBeGreaterThanOrEqual(1);
-  expect(about.map(({ text }) => text).slice(3)).toEqual([]);
-  expect(often.provenance.deduplicated).toBeGreaterThanOrEqual(37);
-  expect(Math.abs(often.token_used - once.token_used)).toBeLessThanOrEqual(Math.max(0.05 * once.token_used, 0));
-});

@@ -83,6 +83,37 @@ const cases: Record<string, Case> = {
   runRetention: { ownAnswer: true },
   listJobs: { ownAnswer: true },
   readJob: {},
+  createCapsule: {
+    body: () => ({ items: [theirs.event_id], audience: { users: ['mallory'] }, channel: 'private', user_id: 'mallory' }),
+    citing: () =>
+      ['event_id', 'chunk_id', 'artifact_id'].map((id) => ({
+        items: [theirs[id]],
+        audience: { users: ['mallory'] },
+        channel: 'private',
+      })),
+  },
+  listCapsules: { ownAnswer: true },
+  readCapsule: {},
+  revokeCapsule: {},
+  deleteCapsule: {},
+  createWebhook: { body: () => ({ url: 'https://example.com/hook', active: false, user_ids: ['alice'] }), ownAnswer: true },
+  listWebhooks: { ownAnswer: true },
+  readWebhook: {},
+  changeWebhook: { body: () => ({ url: 'https://example.org/' }) },
+  deleteWebhook: {},
+  rotateWebhookSecret: {},
+  listWebhookDeliveries: {},
+  replayWebhookDelivery: {},
+  proposeEdit: {
+    body: () => ({ target: theirs.event_id, op: 'retract', reason: 'of mallory', auto_approve: true }),
+    citing: () =>
+      [theirs.event_id, theirs.chunk_id, theirs.memory_id].map((target) => ({ target, op: 'retract', reason: 'of mallory' })),
+  },
+  listEdits: { query: () => `?target=${theirs.event_id}`, ownAnswer: true },
+  readEdit: {},
+  approveEdit: {},
+  rejectEdit: {},
+  revertEdit: {},
   makeMemories: {
     body: () => memoryOfMallory,
     ownAnswer: true,
@@ -107,6 +138,7 @@ const cases: Record<string, Case> = {
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
   buildContext: {
     body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
+    citing: () => [{ session_id: 's1', channel: 'private', capsules: [theirs.capsule_id] }],
     ownAnswer: true,
   },
 };
@@ -123,7 +155,17 @@ beforeAll(async () => {
     await alice.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } }),
     await alice.ask('GET', '/auth/sessions'),
   ];
+  const capsule = await alice.ask('POST', '/v1/capsules', {
+    body: { items: [event.body.event_id], audience: 'all', channel: 'public', title: 'alpha' },
+  });
+  const webhook = await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://example.com/alpha', active: false } });
+  const edit = await alice.ask('POST', '/v1/edits', {
+    body: { target: event.body.event_id, op: 'amend', patch: { text: 'alpha public plan' }, reason: 'alpha reason' },
+  });
   theirs = {
+    capsule_id: capsule.body.capsule_id,
+    webhook_id: webhook.body.webhook_id,
+    edit_id: edit.body.edit_id,
     event_id: event.body.event_id,
     chunk_id: event.body.chunk_ids[0],
     artifact_id: artifact.body.artifact_id,
@@ -143,11 +185,14 @@ async function holdings(): Promise<string> {
   const paths = [
     '/v1/events?user_id=alice',
     '/v1/events?channel=team',
+    '/v1/capsules',
+    '/v1/webhooks',
     '/v1/memories?user_id=alice&status=any',
     '/auth/users',
     '/auth/invites',
     '/auth/api-keys',
     '/v1/tenant',
+    '/v1/edits',
   ];
   const answers = await Promise.all(paths.map((path) => alice.ask('GET', path)));
   return JSON.stringify(answers.map(({ status, body }) => [status, body]));
