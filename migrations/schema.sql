@@ -1415,20 +1415,13 @@ declare
   v_counts jsonb := '{}';
   v_count bigint;
 begin
-  if to_regclass('public.edits') is not null then
-    v_counts := add_counts(v_counts, jsonb_build_object('edits', forget_edits(p_tenant, p_seqs)));
-  end if;
-  if to_regclass('public.capsules') is not null then
-    delete from capsules c where c.tenant_id = p_tenant and c.seq = any (p_seqs);
-    get diagnostics v_count = row_count;
-    v_counts := add_counts(v_counts, jsonb_build_object('capsules', v_count));
-  end if;
-  if to_regclass('public.webhook_deliveries') is not null then
-    delete from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
-    get diagnostics v_count = row_count;
-    v_counts := add_counts(v_counts, jsonb_build_object('webhook_deliveries', v_count));
-  end if;
-  return v_counts;
+  v_counts := jsonb_build_object('edits', forget_edits(p_tenant, p_seqs));
+  delete from capsules c where c.tenant_id = p_tenant and c.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('capsules', v_count);
+  delete from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_counts || jsonb_build_object('webhook_deliveries', v_count);
 end $$;
 
 -- Name: forget_accounts(text, text, text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
@@ -1537,13 +1530,8 @@ declare
   v_names text[] := p_subject || p_users;
   v_count bigint;
 begin
-  if to_regclass('public.capsules') is not null then
-    v_counts := add_counts(v_counts, forget_capsules(p_tenant, p_kind, p_subject));
-  end if;
-  if to_regclass('public.webhooks') is not null then
-    v_counts := add_counts(v_counts, forget_webhooks(p_tenant, p_kind, p_subject, p_name, p_users));
-  end if;
-  if to_regclass('public.edits') is not null and p_kind in ('user_id', 'agent_id') then
+  v_counts := add_counts(forget_capsules(p_tenant, p_kind, p_subject), forget_webhooks(p_tenant, p_kind, p_subject, p_name, p_users));
+  if p_kind in ('user_id', 'agent_id') then
     update edits d
     set
       reason = case when d.proposed_by ->> 'id' = any (v_names) then 'erased' else d.reason end,

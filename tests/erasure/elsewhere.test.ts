@@ -13,15 +13,10 @@ onServer('an erasure', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;
   let daemon: TestDaemon;
   let database: Database;
-  let present: Set<string>;
   beforeAll(async () => {
     given = await daemonDatabase();
     daemon = await startTestDaemon({ LOG_LEVEL: 'error' }, given.env);
     database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
-    const rows = await database
-      .tenants('nobody')
-      .read((db) => db.rows<{ name: string }>(`select table_name as name from information_schema.tables`));
-    present = new Set(rows.map(({ name }) => name));
   });
   afterAll(async () => {
     await database.close();
@@ -30,7 +25,6 @@ onServer('an erasure', () => {
   });
 
   test('reaches edits, capsules and subscriptions, and counts them as its dry run does', async () => {
-    if (!['edits', 'capsules', 'webhooks'].every((name) => present.has(name))) return;
     const owner = await newTenant(daemon.url);
     const dora = await newColleague(owner, 'dora-of-denmark');
     const record = async (client: typeof owner, text: string) =>
