@@ -33,13 +33,14 @@ async function verify({ tenant, heads: file }: { tenant?: string; heads?: string
   const kept = file === undefined ? [] : readHeads(file).filter((head) => tenant === undefined || head.tenant === tenant);
   await onDatabase(async ({ tenants }) => {
     const walked = new Set<string>();
-    for await (const name of tenant === undefined ? everyTenant(tenants) : [tenant]) {
+    for await (const name of everyTenant(tenants)) {
+      if (tenant !== undefined && name !== tenant) continue;
       walked.add(name);
       const own = kept.filter((head) => head.tenant === name);
       tell(await verifyTenant(tenants(name), keys, own));
     }
-    for (const name of new Set(kept.map((head) => head.tenant)))
-      if (!walked.has(name)) tell({ tenant: name, entries: 0, faults: [{ seq: 0, fault: 'there is no such tenant any more' }] });
+    for (const name of new Set([...(tenant === undefined ? [] : [tenant]), ...kept.map((head) => head.tenant)]))
+      if (!walked.has(name)) tell({ tenant: name, entries: 0, faults: [{ seq: 0, fault: 'there is no such tenant' }] });
   });
 }
 

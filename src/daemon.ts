@@ -124,6 +124,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     followers: () => followerCount(follow),
     requestsInFlight: () => inFlight.count,
     bodyBytesHeld: () => held.bytes,
+    auditWaiting: audit.waiting,
   });
   const gate: Gate<Caller> = {
     identify: auth.identify,

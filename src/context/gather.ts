@@ -8,6 +8,7 @@ import type { Handoff, Ledger, LedgerEvent } from './sql.ts';
 /** So many pieces of evidence go with a handoff: it is a packet, not the talk that led to it. */
 const HANDOFF_EVIDENCE = 20;
 const MAX_OMITTED_NAMED = 100;
+const MAX_CONFLICTS_TOLD = 3;
 
 export interface Gathered {
   candidates: Record<SectionName, Item[]>;
@@ -145,6 +146,9 @@ function flagConflicts(candidates: Gathered['candidates'], hits: Hit[]): void {
   const conflicts = findConflicts(claims);
   for (const item of items) {
     const others = conflicts.get(item.ids[0]!);
-    if (others) item.about = { ...item.about, conflict: { with: others, between: [item.ids[0]!, ...others] } };
+    if (!others) continue;
+    item.about = { ...item.about, conflict: { with: others, between: [item.ids[0]!, ...others] } };
+    // the model reads the text alone
+    item.text += ` [in conflict with ${others.slice(0, MAX_CONFLICTS_TOLD).join(', ')}]`;
   }
 }

@@ -18,16 +18,17 @@ export const editRoutes = [
     method: 'POST',
     path: '/v1/edits',
     operation: 'proposeEdit',
-    audit: 'edit.proposed',
     summary: 'Propose to retract, amend, quarantine, attenuate or block a passage, an event or a memory',
     access: 'write',
+    audit: 'edit.proposed',
     idempotent: true,
     body: newEdit,
     success: { status: 201, description: 'Proposed, or with `auto_approve` in force', schema: edit },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'too-large', 'quota-exceeded'],
     handle: async ({ caller, body, idempotency }) => {
       const { made, replay } = await propose(caller, body, idempotency);
-      return { body: made, headers: { Location: `/v1/edits/${made.edit_id}`, ...headersOf(made, replay) } };
+      const headers = { Location: `/v1/edits/${made.edit_id}`, ...headersOf(made, replay) };
+      return { body: made, headers, audit: { edit_id: made.edit_id, ...factsOf(made, replay) } };
     },
   }),
   route({
@@ -91,13 +92,16 @@ function decision(verb: string, status: Status, summary: string) {
       const outcome = await decideEdit(caller.tenant, unit, found.edit_id, { status, by: actorOf(caller.principal), version });
       assertDone(outcome);
       const now = await mustRead(caller, found.edit_id);
-      return { body: now, headers: headersOf(now, outcome.status === 'replay') };
+      const replay = outcome.status === 'replay';
+      return { body: now, headers: headersOf(now, replay), audit: factsOf(now, replay) };
     },
   });
 }
 
 const etagOf = ({ version }: { version: number }) => `"${version}"`;
 const headersOf = (of: Edit, replay = false) => ({ ETag: etagOf(of), ...(replay && { 'Idempotent-Replay': 'true' }) });
+
+const factsOf = ({ target, op, status }: Edit, replay: boolean) => ({ target, op, status, ...(replay && { replay }) });
 
 /** The version that an If-Match names; one that is not the edit's is refused where the edit is locked. */
 function versionOf(header: string | undefined, current: number): number | null {

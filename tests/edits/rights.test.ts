@@ -173,3 +173,12 @@ test('an event takes at most 100 edits that wait or hold, and none is made of wh
   const said = (await alice.ask('GET', `/v1/events?channel=team&after=${event.seq}&limit=1`)).body.data[0];
   expect((await alice.ask('POST', '/v1/edits', { body: { ...body, target: said.event_id } })).status).toBe(404);
 });
+
+test('of two decisions at once one holds and the other is 409; the audit names each step', async () => {
+  const event = await record(alice, team('x'));
+  const made = await edit(bob, event.event_id, 'retract', undefined, {});
+  const answers = await Promise.all([decide(alice, made.edit_id, 'approve'), decide(alice, made.edit_id, 'reject')]);
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+  const actions = (await alice.ask('GET', '/v1/audit')).body.data.map(({ action }: { action: string }) => action);
+  expect(actions.filter((action: string) => /^edit\./.test(action))).toHaveLength(2);
+});
