@@ -173,11 +173,11 @@ begin
   end if;
 end $$;
 
--- The memories that events of this transaction make, move or say again; the clock is locked. p_wishes, one an event p_seqs[i]:
--- {"memory_id", "kind", "scope", "text_hash": hex, "status", "importance", "pinned", "valid_from", "valid_to", "expires_at", "supersedes", "task_status",
+-- The memories that events of this transaction make, move or say again; the clock is locked. p_docs, one an event p_seqs[i]: the event
+-- without its content, and in "memory" what it wishes for: {"memory_id", "kind", "scope", "text_hash": hex, "status", "importance", "pinned", "valid_from", "valid_to", "expires_at", "supersedes", "task_status",
 -- "task_ref": a memory's id where an update names its task by that}.
 -- Returns the id of each event's memory.
-create function write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) returns text[]
+create function write_memories(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_at timestamptz) returns text[]
 language plpgsql
 -- planned anew each time, the large statement cost twice its execution; every join is a look-up by key
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -190,22 +190,25 @@ begin
   update memories m set status = 'expired', doing_agent = null
   where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
   for v_wish in
-    select w.* from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place) where w.doc ? 'supersedes' order by w.place
+    select w.seq, w.doc #>> '{memory,supersedes}' as ref, w.place
+    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
+    where w.doc -> 'memory' ? 'supersedes'
+    order by w.place
   loop
-    v_ended[v_wish.place] := supersede(p_tenant, v_wish.doc ->> 'supersedes', v_wish.seq);
+    v_ended[v_wish.place] := supersede(p_tenant, v_wish.ref, v_wish.seq);
   end loop;
 
   with wish as materialized (
     select
-      w.place, e.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags, e.created_at,
+      w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
       r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
       r.expires_at, r.task_status, same.*,
       -- what it is the same as: one memory may say it
       case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
-    from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place)
-    -- the first from there on, in order: only the primary key gives that, and a plan of an empty table takes any other index for as good
-    cross join lateral (select x.* from events x where x.tenant_id = p_tenant and x.seq >= w.seq order by x.seq limit 1) e
-    cross join lateral jsonb_to_record(w.doc) r (
+    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
+    cross join lateral jsonb_to_record(w.doc) e (
+      channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
+    cross join lateral jsonb_to_record(w.doc -> 'memory') r (
       memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
     cross join lateral (
@@ -234,7 +237,7 @@ begin
       select m.memory_id, m.version, m.content_seq
       from memories m
       where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
-        and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind = w.kind and m.scope = w.scope
+        and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       order by m.text_hash
@@ -250,7 +253,7 @@ begin
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
       m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, m.created_at, m.created_at
+      m.task_status, p_at, p_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -258,7 +261,7 @@ begin
   moved as (
     update memories k
     set
-      version = m.known_version + m.n, last_seq = m.seq, updated_at = m.created_at,
+      version = m.known_version + m.n, last_seq = m.seq, updated_at = p_at,
       content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
@@ -288,7 +291,7 @@ begin
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
-  if exists (select from unnest(p_wishes) w (doc) where w.doc ->> 'kind' = 'task') then
+  if exists (select from unnest(p_docs) w (doc) where w.doc #>> '{memory,kind}' = 'task') then
     perform settle_tasks(p_tenant, v_ids);
   end if;
   return v_ids;
@@ -311,19 +314,20 @@ declare
   v_units bigint[];
   v_places bigint[];
   v_seqs bigint[];
-  v_wishes jsonb[];
+  v_docs jsonb[];
+  v_at timestamptz;
   v_ids text[];
 begin
   select array_agg(o.ord order by o.ord, e.place), array_agg(e.place order by o.ord, e.place),
-    array_agg((o.outcome ->> 'seq')::bigint + e.place - 1 order by o.ord, e.place), array_agg(e.doc -> 'memory' order by o.ord, e.place)
-  into v_units, v_places, v_seqs, v_wishes
+    array_agg((o.outcome ->> 'seq')::bigint + e.place - 1 order by o.ord, e.place), array_agg(e.doc - '{content,metadata,chunks}'::text[] order by o.ord, e.place), max(o.at)
+  into v_units, v_places, v_seqs, v_docs, v_at
   from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
   cross join lateral jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
   where o.status = 'new' and e.doc ? 'memory';
   if v_seqs is null then
     return p_outcomes;
   end if;
-  v_ids := write_memories(p_tenant, v_seqs, v_wishes);
+  v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
   return array(
     select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
     from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
@@ -486,10 +490,10 @@ begin
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $$;
 
--- What a decision or task_update asks of write_memories. src/memories/wish.ts says the same for those that come in.
-create function memory_wish(p_event events) returns jsonb
+-- What a decision or task_update asks of write_memories, with the event. src/memories/wish.ts says the same for those that come in.
+create function memory_doc(p_event events) returns jsonb
 language sql stable
-return jsonb_strip_nulls(jsonb_build_object(
+return to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object(
   'memory_id', 'mem_' || substr(p_event.event_id, 5),
   'kind', case p_event.kind when 'decision' then 'decision' else 'task' end,
   'scope', coalesce(case when p_event.kind = 'decision' then p_event.content ->> 'scope' end,
@@ -502,7 +506,7 @@ return jsonb_strip_nulls(jsonb_build_object(
   'importance', case p_event.kind when 'decision' then 1.0 else 0.8 end,
   'pinned', false,
   'supersedes', p_event.content ->> 'supersedes',
-  'task_status', case when p_event.kind = 'task_update' then p_event.content ->> 'status' end));
+  'task_status', case when p_event.kind = 'task_update' then p_event.content ->> 'status' end)));
 
 -- Decisions and tasks of logs that are older than this: every one of them makes its memory.
 do $$
@@ -518,10 +522,10 @@ begin
       order by e.seq
     loop
       begin
-        perform write_memories(v_tenant, array[v_event.seq], array[memory_wish(v_event)]);
+        perform write_memories(v_tenant, array[v_event.seq], array[memory_doc(v_event)], v_event.created_at);
       -- what it says it replaces was no decision, or replaced before: it stands beside it
       exception when sqlstate 'AM409' then
-        perform write_memories(v_tenant, array[v_event.seq], array[memory_wish(v_event) - 'supersedes']);
+        perform write_memories(v_tenant, array[v_event.seq], array[memory_doc(v_event) #- '{memory,supersedes}'], v_event.created_at);
       end;
     end loop;
   end loop;

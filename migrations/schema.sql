@@ -2561,6 +2561,12 @@ CREATE FUNCTION public.memory_content(p_memory public.memories, p_event public.e
     LANGUAGE sql STABLE
     RETURN (jsonb_strip_nulls(jsonb_build_object('memory_id', (p_memory).memory_id, 'kind', (p_memory).kind, 'scope', (p_memory).scope, 'importance', (p_memory).importance, 'pinned', (p_memory).pinned, 'valid_from', (p_memory).valid_from, 'valid_to', (p_memory).valid_to, 'expires_at', (p_memory).expires_at, 'origin', jsonb_build_object('type', (p_event).actor_type, 'id', (p_event).actor_id), 'trust', CASE (p_event).actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END)) || CASE (p_event).kind WHEN 'decision'::text THEN jsonb_build_object('text', ((p_event).content ->> 'decision'::text), 'body', ((p_event).content - ARRAY['decision'::text, 'scope'::text, 'supersedes'::text])) WHEN 'task_update'::text THEN jsonb_build_object('text', ((p_event).content ->> 'title'::text), 'body', ((p_event).content - 'title'::text)) ELSE ((p_event).content - 'supersedes'::text) END);
 
+-- Name: memory_doc(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_doc(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE
+    RETURN (to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object('memory_id', ('mem_'::text || substr((p_event).event_id, 5)), 'kind', CASE (p_event).kind WHEN 'decision'::text THEN 'decision'::text ELSE 'task'::text END, 'scope', COALESCE(CASE WHEN ((p_event).kind = 'decision'::text) THEN ((p_event).content ->> 'scope'::text) ELSE NULL::text END, CASE WHEN ((p_event).project_id IS NULL) THEN 'global'::text ELSE 'project'::text END), 'status', 'active', 'text_hash', encode(sha256(convert_to(CASE (p_event).kind WHEN 'decision'::text THEN ((p_event).content ->> 'decision'::text) ELSE COALESCE(((p_event).content ->> 'task_id'::text), ((p_event).content ->> 'title'::text)) END, 'UTF8'::name)), 'hex'::text), 'task_ref', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'task_id'::text) ELSE NULL::text END, 'importance', CASE (p_event).kind WHEN 'decision'::text THEN 1.0 ELSE 0.8 END, 'pinned', false, 'supersedes', ((p_event).content ->> 'supersedes'::text), 'task_status', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'status'::text) ELSE NULL::text END))));
+
 -- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
@@ -2648,12 +2654,6 @@ CREATE FUNCTION public.memory_state(p_tenant text, p_memory_id text) RETURNS TAB
                    WHERE ((i.tenant_id = memory_state.p_tenant) AND (i.memory_id = memory_state.p_memory_id))) o) w
       JOIN public.memory_versions v ON (((v.tenant_id = memory_state.p_tenant) AND (v.memory_id = memory_state.p_memory_id) AND (v.version = w.last))));
 END;
-
--- Name: memory_wish(public.events); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_wish(p_event public.events) RETURNS jsonb
-    LANGUAGE sql STABLE
-    RETURN jsonb_strip_nulls(jsonb_build_object('memory_id', ('mem_'::text || substr((p_event).event_id, 5)), 'kind', CASE (p_event).kind WHEN 'decision'::text THEN 'decision'::text ELSE 'task'::text END, 'scope', COALESCE(CASE WHEN ((p_event).kind = 'decision'::text) THEN ((p_event).content ->> 'scope'::text) ELSE NULL::text END, CASE WHEN ((p_event).project_id IS NULL) THEN 'global'::text ELSE 'project'::text END), 'status', 'active', 'text_hash', encode(sha256(convert_to(CASE (p_event).kind WHEN 'decision'::text THEN ((p_event).content ->> 'decision'::text) ELSE COALESCE(((p_event).content ->> 'task_id'::text), ((p_event).content ->> 'title'::text)) END, 'UTF8'::name)), 'hex'::text), 'task_ref', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'task_id'::text) ELSE NULL::text END, 'importance', CASE (p_event).kind WHEN 'decision'::text THEN 1.0 ELSE 0.8 END, 'pinned', false, 'supersedes', ((p_event).content ->> 'supersedes'::text), 'task_status', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'status'::text) ELSE NULL::text END));
 
 -- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
 
@@ -4067,19 +4067,20 @@ declare
   v_units bigint[];
   v_places bigint[];
   v_seqs bigint[];
-  v_wishes jsonb[];
+  v_docs jsonb[];
+  v_at timestamptz;
   v_ids text[];
 begin
   select array_agg(o.ord order by o.ord, e.place), array_agg(e.place order by o.ord, e.place),
-    array_agg((o.outcome ->> 'seq')::bigint + e.place - 1 order by o.ord, e.place), array_agg(e.doc -> 'memory' order by o.ord, e.place)
-  into v_units, v_places, v_seqs, v_wishes
+    array_agg((o.outcome ->> 'seq')::bigint + e.place - 1 order by o.ord, e.place), array_agg(e.doc - '{content,metadata,chunks}'::text[] order by o.ord, e.place), max(o.at)
+  into v_units, v_places, v_seqs, v_docs, v_at
   from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
   cross join lateral jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
   where o.status = 'new' and e.doc ? 'memory';
   if v_seqs is null then
     return p_outcomes;
   end if;
-  v_ids := write_memories(p_tenant, v_seqs, v_wishes);
+  v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
   return array(
     select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
     from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
@@ -4122,9 +4123,9 @@ begin
     blocked_in = excluded.blocked_in;
 end $$;
 
--- Name: write_memories(text, bigint[], jsonb[]); Type: FUNCTION; Schema: public
+-- Name: write_memories(text, bigint[], jsonb[], timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) RETURNS text[]
+CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_at timestamp with time zone) RETURNS text[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -4139,22 +4140,25 @@ begin
   update memories m set status = 'expired', doing_agent = null
   where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
   for v_wish in
-    select w.* from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place) where w.doc ? 'supersedes' order by w.place
+    select w.seq, w.doc #>> '{memory,supersedes}' as ref, w.place
+    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
+    where w.doc -> 'memory' ? 'supersedes'
+    order by w.place
   loop
-    v_ended[v_wish.place] := supersede(p_tenant, v_wish.doc ->> 'supersedes', v_wish.seq);
+    v_ended[v_wish.place] := supersede(p_tenant, v_wish.ref, v_wish.seq);
   end loop;
 
   with wish as materialized (
     select
-      w.place, e.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags, e.created_at,
+      w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
       r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
       r.expires_at, r.task_status, same.*,
       -- what it is the same as: one memory may say it
       case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
-    from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place)
-    -- the first from there on, in order: only the primary key gives that, and a plan of an empty table takes any other index for as good
-    cross join lateral (select x.* from events x where x.tenant_id = p_tenant and x.seq >= w.seq order by x.seq limit 1) e
-    cross join lateral jsonb_to_record(w.doc) r (
+    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
+    cross join lateral jsonb_to_record(w.doc) e (
+      channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
+    cross join lateral jsonb_to_record(w.doc -> 'memory') r (
       memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
     cross join lateral (
@@ -4183,7 +4187,7 @@ begin
       select m.memory_id, m.version, m.content_seq
       from memories m
       where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
-        and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind = w.kind and m.scope = w.scope
+        and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       order by m.text_hash
@@ -4199,7 +4203,7 @@ begin
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
       m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, m.created_at, m.created_at
+      m.task_status, p_at, p_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -4207,7 +4211,7 @@ begin
   moved as (
     update memories k
     set
-      version = m.known_version + m.n, last_seq = m.seq, updated_at = m.created_at,
+      version = m.known_version + m.n, last_seq = m.seq, updated_at = p_at,
       content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
@@ -4237,7 +4241,7 @@ begin
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
-  if exists (select from unnest(p_wishes) w (doc) where w.doc ->> 'kind' = 'task') then
+  if exists (select from unnest(p_docs) w (doc) where w.doc #>> '{memory,kind}' = 'task') then
     perform settle_tasks(p_tenant, v_ids);
   end if;
   return v_ids;

@@ -9,7 +9,7 @@ const IMPORTANCE = { decision: 1, task: 0.8 };
 /**
  * The memory that a recorded event makes: a decision its decision, a task_update its task. What a tool says never becomes
  * either, and a secret is kept nowhere. The id is the event's own, so that a retry and a rebuild give the same.
- * memory_wish in migrations/0007 says the same for logs that were there before.
+ * memory_doc in migrations/0007 says the same for logs that were there before.
  */
 export function wishOf(event: EventRow): MemoryWish | undefined {
   if (event.actor_type === 'tool' || event.sensitivity === 'secret') return undefined;
