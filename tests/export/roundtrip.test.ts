@@ -54,6 +54,13 @@ async function fill(client: Client): Promise<void> {
     });
     if (status !== 201) throw new Error(JSON.stringify(body));
   }
+  const items = events.map(({ event_id }: { event_id: string }) => event_id);
+  const packed = { items, audience: 'all', channel: 'team', title: 'cranes', risks: ['wind'] };
+  for (const end of [false, true]) {
+    const { status, body } = await client.ask('POST', '/v1/capsules', { body: packed });
+    if (status !== 201) throw new Error(JSON.stringify(body));
+    if (end) await client.ask('POST', `/v1/capsules/${body.capsule_id}/revoke`);
+  }
   const long = Array.from({ length: 6000 }, (_, i) => `line ${i} of the crane log says ${i * 7}`).join('\n');
   await record({
     ...message(''),
@@ -72,6 +79,7 @@ async function answers(client: Client): Promise<unknown[]> {
     client.ask('GET', '/v1/events?channel=public&tag=crane:6'),
     client.ask('POST', '/v1/search', { body: { query: 'harbour crane painted', limit: 50 } }),
     client.ask('POST', '/v1/search', { body: { query: 'line 4711 crane log', limit: 5, as_of_seq: 47 } }),
+    client.ask('GET', '/v1/capsules?channel=team'),
     client.ask('POST', '/v1/context', { body: { session_id: 's1', channel: 'private', query_text: 'which colour are cranes?' } }),
   ];
   return (await Promise.all(asked)).map(({ status, body }) => [status, { ...body, context_id: '' }]);
