@@ -13,10 +13,12 @@ begin atomic
     ('edit_event', 3, 'edit_events', array['seq', 'edit_id'], null, null),
     ('overlay', 4, 'overlays', array['seq'], null, 'pg_column_size(t.content) + pg_column_size(t.base)'),
     ('capsule', 5, 'capsules', array['capsule_id'], null, null),
-    ('artifact', 6, 'artifacts', array['artifact_id'],
+    -- one row
+    ('retention_policy', 6, 'retention_policies', array['version'], null, null),
+    ('artifact', 7, 'artifacts', array['artifact_id'],
       'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)', null),
-    ('event', 7, 'events', array['seq'], 't.seq <= $3', 't.byte_count'),
-    ('memory_version', 8, 'memory_versions', array['memory_id', 'version'], 't.seq <= $3', null);
+    ('event', 8, 'events', array['seq'], 't.seq <= $3', 't.byte_count'),
+    ('memory_version', 9, 'memory_versions', array['memory_id', 'version'], 't.seq <= $3', null);
 end;
 
 create function portable_columns(p_relation text) returns table (name text, type text)

@@ -88,6 +88,12 @@ CREATE FUNCTION public.active_edits(p_tenant text, p_seq bigint) RETURNS TABLE(n
    WHERE ((x.tenant_id = active_edits.p_tenant) AND (x.seq = active_edits.p_seq) AND (d.status = 'approved'::text));
 END;
 
+-- Name: add_counts(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.add_counts(p_counts jsonb, p_more jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN (SELECT COALESCE(jsonb_object_agg(keys.k, (COALESCE(((add_counts.p_counts ->> keys.k))::bigint, (0)::bigint) + COALESCE(((add_counts.p_more ->> keys.k))::bigint, (0)::bigint))), '{}'::jsonb) AS "coalesce" FROM (SELECT jsonb_object_keys(add_counts.p_counts) AS jsonb_object_keys UNION SELECT jsonb_object_keys(add_counts.p_more) AS jsonb_object_keys) keys(k));
+
 -- Name: add_fitting(bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint) RETURNS bigint
@@ -259,6 +265,30 @@ begin
   end if;
 end $$;
 
+-- Name: begin_erasure(text, text, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_before timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_last bigint;
+begin
+  perform enter_tenant(p_tenant);
+  if not exists (select from tenants t where t.tenant_id = p_tenant) then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  if p_kind = 'user_id' then
+    insert into erasure_marks (tenant_id, job_id, what, id)
+    select p_tenant, p_job, 'user', u.user_id from users u where u.tenant_id = p_tenant and u.subject = p_subject and u.created_at < p_before
+    on conflict do nothing;
+    if is_last_owner(p_tenant, subject_users(p_tenant, p_job)) then
+      raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+    end if;
+  end if;
+  select c.last_seq into v_last from tenant_clocks c where c.tenant_id = p_tenant;
+  return least(v_last, p_upto);
+end $$;
+
 -- Name: begin_import(text, text, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.begin_import(p_tenant text, p_import text, p_by text, p_lease_ms integer) RETURNS bigint
@@ -335,6 +365,79 @@ begin
 end $$;
 
 ALTER FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) OWNER TO agent_memory_audit_eraser;
+
+-- Name: blank_events(bigint[], jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+  v_count bigint;
+begin
+  update public.events e
+  set content = p_content, metadata = '{}', tags = '{}', refs = '{}', artifact_id = null, chunk_count = 0,
+    byte_count = pg_column_size(p_content),
+    session_id = case when strpos(e.session_id, p_subject) > 0 or e.user_id = p_subject then p_name else e.session_id end,
+    user_id = case when strpos(e.user_id, p_subject) > 0 then p_name else e.user_id end,
+    agent_id = case when strpos(e.agent_id, p_subject) > 0 then p_name else e.agent_id end,
+    project_id = case when strpos(e.project_id, p_subject) > 0 then p_name else e.project_id end,
+    actor_id = case when strpos(e.actor_id, p_subject) > 0 or e.actor_id ~ '^usr_' then coalesce(p_name, e.actor_id) else e.actor_id end
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) OWNER TO agent_memory_blanker;
+
+-- Name: blank_marked(text, text, text, integer, jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.blank_marked(p_tenant text, p_job text, p_after text, p_limit integer, p_content jsonb, p_subject text, p_name text) RETURNS TABLE(last_id text, events bigint, chunks bigint, artifacts bigint, about jsonb)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_seqs bigint[];
+  v_artifacts text[];
+  v_freed bigint;
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  with next as materialized (
+    select k.id, k.seq
+    from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > p_after
+    order by k.id
+    limit p_limit
+  ),
+  sized as materialized (
+    select n.id, n.seq, e.artifact_id, e.byte_count + coalesce(a.byte_count, 0) as bytes,
+      sum(e.byte_count + coalesce(a.byte_count, 0)) over (order by n.id) as upto
+    from next n
+    join events e on e.tenant_id = p_tenant and e.seq = n.seq
+    left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+  ),
+  taken as materialized (
+    select * from sized s where s.upto - s.bytes < 2097152
+  )
+  select max(t.id), array_agg(t.seq), array_agg(t.artifact_id) filter (where t.artifact_id is not null), coalesce(sum(
+    octet_length(e.content::text) + octet_length(e.metadata::text) + 2 * octet_length(e.refs::text) + 2 * octet_length(e.tags::text)
+    + coalesce((select sum(octet_length(c.text) + octet_length(c.header)) from chunks c where c.tenant_id = p_tenant and c.seq = t.seq), 0)), 0)
+  into last_id, v_seqs, v_artifacts, v_freed
+  from taken t join events e on e.tenant_id = p_tenant and e.seq = t.seq;
+  if last_id is null then
+    return;
+  end if;
+  delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs);
+  get diagnostics chunks = row_count;
+  with gone as (
+    delete from artifacts a where a.tenant_id = p_tenant and a.artifact_id = any (v_artifacts) returning a.byte_count)
+  select count(*), v_freed + coalesce(sum(byte_count), 0) into artifacts, v_freed from gone;
+  about := forget_about(p_tenant, v_seqs);
+  events := blank_events(v_seqs, p_content, p_subject, p_name);
+  update tenant_clocks c set stored_bytes = greatest(0, c.stored_bytes - greatest(0, v_freed - events * octet_length(p_content::text)))
+  where c.tenant_id = p_tenant;
+  return next;
+end $$;
 
 -- Name: breadth(text); Type: FUNCTION; Schema: public
 
@@ -818,6 +921,90 @@ CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask j
     LANGUAGE sql STABLE
     RETURN CASE WHEN ((p_memory).kind = ANY (ARRAY['rule'::text, 'preference'::text])) THEN CASE (p_memory).scope WHEN 'project'::text THEN ((p_memory).project_id = (p_ask ->> 'project_id'::text)) WHEN 'user'::text THEN ((p_ask -> 'users'::text) ? (p_memory).user_id) WHEN 'session'::text THEN ((p_memory).session_id = (p_ask ->> 'session_id'::text)) ELSE true END ELSE ((NOT (p_scope ? 'project_id'::text)) OR ((p_memory).project_id = (p_scope ->> 'project_id'::text)) OR (((p_memory).scope = 'policy'::text) AND ((p_memory).project_id IS NULL))) END;
 
+-- Name: role_rank(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
+
+-- Name: api_keys; Type: TABLE; Schema: public
+
+CREATE TABLE public.api_keys (
+    tenant_id text NOT NULL,
+    key_id text NOT NULL,
+    name text NOT NULL,
+    secret_hash bytea NOT NULL,
+    role text NOT NULL,
+    scopes text[] NOT NULL,
+    user_id text NOT NULL,
+    channels text[],
+    created_by text NOT NULL,
+    created_with text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    used_at timestamp with time zone,
+    CONSTRAINT api_keys__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.api_keys FORCE ROW LEVEL SECURITY;
+
+-- Name: invites; Type: TABLE; Schema: public
+
+CREATE TABLE public.invites (
+    tenant_id text NOT NULL,
+    invite_id text NOT NULL,
+    secret_hash bytea NOT NULL,
+    role text NOT NULL,
+    username text,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    used_by text,
+    CONSTRAINT invites__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.invites FORCE ROW LEVEL SECURITY;
+
+-- Name: sessions; Type: TABLE; Schema: public
+
+CREATE TABLE public.sessions (
+    tenant_id text NOT NULL,
+    session_id text NOT NULL,
+    user_id text NOT NULL,
+    user_agent text,
+    address text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.sessions FORCE ROW LEVEL SECURITY;
+
+-- Name: count_accounts(text, text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.count_accounts(p_tenant text, p_subject text, p_users text[], p_before timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH RECURSIVE key AS (
+          SELECT k.key_id
+            FROM public.api_keys k
+           WHERE ((k.tenant_id = count_accounts.p_tenant) AND (((k.user_id = count_accounts.p_subject) AND (k.created_at < count_accounts.p_before)) OR (k.created_by = ANY (count_accounts.p_users))))
+         UNION
+          SELECT k.key_id
+            FROM (public.api_keys k
+              JOIN key ON (((k.tenant_id = count_accounts.p_tenant) AND (k.created_with = key.key_id))))
+         )
+  SELECT jsonb_build_object('users', cardinality(p_users), 'sessions', ( SELECT count(*) AS count
+            FROM public.sessions s
+           WHERE ((s.tenant_id = count_accounts.p_tenant) AND (s.user_id = ANY (count_accounts.p_users)))), 'api_keys', ( SELECT count(*) AS count
+            FROM key), 'invites', ( SELECT count(*) AS count
+            FROM public.invites i
+           WHERE ((i.tenant_id = count_accounts.p_tenant) AND (i.created_by = ANY (count_accounts.p_users))))) AS jsonb_build_object;
+END;
+
 -- Name: count_failure(bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.count_failure(p_key bytea, p_free integer) RETURNS boolean
@@ -959,6 +1146,37 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
+-- Name: drop_events(bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.drop_events(p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+  v_count bigint;
+begin
+  delete from public.events e where e.tenant_id = (select public.current_tenant()) and e.seq >= p_from and e.seq <= p_to;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.drop_events(p_from bigint, p_to bigint) OWNER TO agent_memory_blanker;
+
+-- Name: drop_marks(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.drop_marks(p_tenant text, p_job text, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  perform enter_tenant(p_tenant);
+  delete from erasure_marks k where k.ctid = any (array(
+    select m.ctid from erasure_marks m where m.tenant_id = p_tenant and m.job_id = p_job limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
 -- Name: edited_content(text, jsonb, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.edited_content(p_kind text, p_content jsonb, p_text text) RETURNS jsonb
@@ -1086,6 +1304,20 @@ begin
   perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
 end $$;
 
+-- Name: end_erasure(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_erasure(p_tenant text, p_job text, p_event jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seq bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select e.seq into v_seq from events e where e.tenant_id = p_tenant and e.event_id = p_event ->> 'event_id';
+  return coalesce(v_seq, say(p_tenant, p_event));
+end $$;
+
 -- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) RETURNS void
@@ -1179,6 +1411,110 @@ begin
 end $_$;
 
 ALTER FUNCTION public.erase_rows(p_ms integer) OWNER TO agent_memory_eraser;
+
+-- Name: erase_step(text, text, integer, integer, integer, jsonb, jsonb, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.erase_step(p_tenant text, p_job text, p_token integer, p_lease_ms integer, p_limit integer, p_cursor jsonb, p_input jsonb, p_ids text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_kind text := p_input ->> 'kind';
+  v_subject text := p_input ->> 'subject';
+  v_name text := p_input ->> 'name';
+  v_phase text := p_cursor ->> 'phase';
+  v_after text := coalesce(p_cursor ->> 'after', '');
+  v_upto bigint := (p_cursor ->> 'upto')::bigint;
+  v_users text[];
+  v_counts jsonb := '{}';
+  v_next text;
+  v_found bigint := coalesce((p_cursor ->> 'found')::bigint, 0);
+  v_total bigint;
+  v_row record;
+  v_hashes bytea[];
+  v_seqs bigint[];
+begin
+  perform enter_tenant(p_tenant);
+  if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
+    return null;
+  end if;
+  v_users := subject_users(p_tenant, p_job);
+  case v_phase
+    when 'accounts' then
+      v_counts := case when v_kind = 'user_id' then forget_accounts(p_tenant, v_subject, v_name, v_users, (p_input ->> 'before')::timestamptz) else '{}' end;
+      v_phase := 'find';
+    when 'find' then
+      perform mark_events(p_tenant, p_job, v_kind, v_subject, coalesce(nullif(v_after, ''), '0')::bigint + 1,
+        least(v_upto, coalesce(nullif(v_after, ''), '0')::bigint + p_limit * 20));
+      v_next := least(v_upto, coalesce(nullif(v_after, ''), '0')::bigint + p_limit * 20)::text;
+      if v_next::bigint >= v_upto then
+        v_phase := 'memories';
+        v_next := null;
+      end if;
+    when 'memories' then
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit);
+      v_next := v_row.last_id;
+      v_found := v_found + v_row.news;
+      if v_next is null then
+        -- a walk that found something is followed by another; what was found is blanked before the last
+        v_phase := case when v_found > 0 then 'memories' else 'blank' end;
+        v_found := 0;
+      end if;
+    when 'blank' then
+      select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit,
+        jsonb_build_object('erased', true, 'erasure', v_name), v_subject, v_name);
+      v_next := v_row.last_id;
+      v_counts := jsonb_build_object(
+        'events', coalesce(v_row.events, 0), 'chunks', coalesce(v_row.chunks, 0), 'artifacts', coalesce(v_row.artifacts, 0))
+        || coalesce(v_row.about, '{}');
+      v_phase := case when v_next is null then 'forget' else 'blank' end;
+    when 'forget' then
+      select * into v_row from forget_memories(p_tenant, p_job, v_after, least(p_limit, cardinality(p_ids)), p_ids);
+      v_next := v_row.last_id;
+      v_counts := jsonb_build_object(
+        'memories', coalesce(v_row.memories, 0), 'memory_versions', coalesce(v_row.versions, 0), 'memories_kept', coalesce(v_row.kept, 0));
+      v_phase := case when v_next is null then 'cite' else 'forget' end;
+    when 'cite' then
+      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+      select max(k.id) as last_id, rename_refs(array_agg(k.seq), v_subject, v_name) as n into v_row
+      from (
+        select k.id, k.seq from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and k.id > v_after order by k.id limit p_limit) k
+      where not exists (
+        select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id);
+      v_next := v_row.last_id;
+      v_counts := jsonb_build_object('citing_events', coalesce(v_row.n, 0));
+      v_phase := case when v_next is null then 'answers' else 'cite' end;
+    when 'answers' then
+      select max(encode(a.key_hash, 'hex')), array_agg(a.key_hash) filter (where a.marked) into v_next, v_hashes
+      from marked_answers(p_tenant, p_job, decode(v_after, 'hex'), p_limit) a;
+      delete from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = any (v_hashes);
+      v_counts := jsonb_build_object('idempotency_keys', coalesce(cardinality(v_hashes), 0));
+      v_phase := case when v_next is null then 'named' else 'answers' end;
+    when 'named' then
+      v_counts := forget_named(p_tenant, v_kind, v_subject, v_name, v_users);
+      v_phase := 'late';
+    when 'late' then
+      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+      select max(k.id), array_agg(k.seq) into v_next, v_seqs
+      from (
+        select k.id, k.seq from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > v_after order by k.id limit p_limit) k;
+      -- what was begun on these events while they were blanked
+      v_counts := forget_about(p_tenant, v_seqs);
+      -- what a rebuild that ran beside this has read before and written after
+      delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs);
+      v_phase := case when v_next is null then 'over' else 'late' end;
+    else
+      raise exception 'no phase %', v_phase;
+  end case;
+  if v_phase = 'blank' and p_cursor ->> 'phase' = 'memories' then
+    select count(*) into v_total from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event';
+  end if;
+  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), v_counts);
+  p_cursor := p_cursor || jsonb_build_object('phase', v_phase, 'after', coalesce(v_next, ''), 'found', v_found, 'counts', v_counts);
+  perform report_job(p_tenant, p_job, p_token, coalesce((v_counts ->> 'events')::bigint, 0), v_total, p_cursor, p_lease_ms);
+  return p_cursor;
+end $$;
 
 -- Name: erase_tenant(text, integer, integer); Type: FUNCTION; Schema: public
 
@@ -1392,6 +1728,46 @@ begin
   end if;
 end $$;
 
+-- Name: forget_about(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_about(p_tenant text, p_seqs bigint[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_counts jsonb := '{}';
+  v_count bigint;
+begin
+  v_counts := jsonb_build_object('edits', forget_edits(p_tenant, p_seqs));
+  delete from capsules c where c.tenant_id = p_tenant and c.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  v_counts := v_counts || jsonb_build_object('capsules', v_count);
+  delete from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_counts || jsonb_build_object('webhook_deliveries', v_count);
+end $$;
+
+-- Name: forget_accounts(text, text, text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_accounts(p_tenant text, p_subject text, p_name text, p_users text[], p_before timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_counts jsonb;
+begin
+  perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
+  if is_last_owner(p_tenant, p_users) then
+    raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+  end if;
+  v_counts := count_accounts(p_tenant, p_subject, p_users, p_before);
+  update invites i set used_by = p_name where i.tenant_id = p_tenant and i.used_by = any (p_users);
+  update invites i set username = p_name where i.tenant_id = p_tenant and lower(i.username) = lower(p_subject);
+  update password_resets r set created_by = p_name where r.tenant_id = p_tenant and r.created_by = any (p_users);
+  update jobs j set started_by = p_name where j.tenant_id = p_tenant and j.started_by = any (p_users);
+  delete from api_keys k where k.tenant_id = p_tenant and k.user_id = p_subject and k.created_at < p_before;
+  delete from users u where u.tenant_id = p_tenant and u.user_id = any (p_users);
+  return v_counts;
+end $$;
+
 -- Name: forget_capsules(text, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.forget_capsules(p_tenant text, p_kind text, p_subject text) RETURNS jsonb
@@ -1430,6 +1806,72 @@ begin
   return v_count;
 end $$;
 
+-- Name: forget_memories(text, text, text, integer, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_memories(p_tenant text, p_job text, p_after text, p_limit integer, p_event_ids text[]) RETURNS TABLE(last_id text, memories bigint, versions bigint, kept bigint)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_ids text[];
+  v_keeps text[];
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  -- `keep` sorts before `memory`: those that lose a citation are done while the others' ids are still known
+  select array_agg(n.id) filter (where n.what = 'memory'), array_agg(n.id order by n.id) filter (where n.what = 'keep'), max(n.what || '/' || n.id)
+  into v_ids, v_keeps, last_id
+  from (
+    select k.what, k.id
+    from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.what || '/' || k.id > p_after
+    order by k.what || '/' || k.id
+    limit p_limit
+  ) n;
+  if last_id is null then
+    return;
+  end if;
+  for i in 1 .. coalesce(cardinality(v_keeps), 0) loop
+    perform keep_memory(p_tenant, p_job, v_keeps[i], p_event_ids[i]);
+  end loop;
+  kept := coalesce(cardinality(v_keeps), 0);
+  delete from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_ids);
+  get diagnostics versions = row_count;
+  update memories m set superseded_by = null where m.tenant_id = p_tenant and m.superseded_by = any (v_ids);
+  delete from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_ids);
+  get diagnostics memories = row_count;
+  return next;
+end $$;
+
+-- Name: forget_named(text, text, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_named(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_counts jsonb := '{}';
+  v_names text[] := p_subject || p_users;
+  v_count bigint;
+begin
+  v_counts := add_counts(forget_capsules(p_tenant, p_kind, p_subject), forget_webhooks(p_tenant, p_kind, p_subject, p_name, p_users));
+  if p_kind in ('user_id', 'agent_id') then
+    update edits d
+    set
+      reason = case when d.proposed_by ->> 'id' = any (v_names) then 'erased' else d.reason end,
+      principal = case when d.principal = any (v_names) or d.proposed_by ->> 'id' = any (v_names) then p_name else d.principal end,
+      proposed_by = case when d.proposed_by ->> 'id' = any (v_names) then d.proposed_by || jsonb_build_object('id', p_name) else d.proposed_by end,
+      decided_by = case when d.decided_by ->> 'id' = any (v_names) then d.decided_by || jsonb_build_object('id', p_name) else d.decided_by end
+    where d.tenant_id = p_tenant
+      and (d.proposed_by ->> 'id' = any (v_names) or d.decided_by ->> 'id' = any (v_names) or d.principal = any (v_names));
+    get diagnostics v_count = row_count;
+    v_counts := add_counts(v_counts, jsonb_build_object('edits_named', v_count));
+  end if;
+  update jobs j set result = null
+  where j.tenant_id = p_tenant and j.finished_at is not null
+    and jsonb_path_exists(j.result, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject));
+  get diagnostics v_count = row_count;
+  return add_counts(v_counts, jsonb_build_object('jobs', v_count));
+end $_$;
+
 -- Name: forget_webhooks(text, text, text, text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
@@ -1462,30 +1904,6 @@ CREATE FUNCTION public.forgive(p_account bytea, p_address bytea, p_free_address 
   where key_hash = p_address;
 $$;
 
--- Name: role_rank(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
-
--- Name: invites; Type: TABLE; Schema: public
-
-CREATE TABLE public.invites (
-    tenant_id text NOT NULL,
-    invite_id text NOT NULL,
-    secret_hash bytea NOT NULL,
-    role text NOT NULL,
-    username text,
-    created_by text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    used_at timestamp with time zone,
-    used_by text,
-    CONSTRAINT invites__role CHECK ((public.role_rank(role) IS NOT NULL))
-);
-
-ALTER TABLE ONLY public.invites FORCE ROW LEVEL SECURITY;
-
 -- Name: good_invite(text, text, bytea, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.good_invite(p_tenant text, p_invite text, p_hash bytea, p_username text) RETURNS SETOF public.invites
@@ -1517,6 +1935,24 @@ begin
   where r.tenant_id = p_tenant and r.reset_id = p_reset and r.secret_hash = p_hash
     and r.used_at is null and r.expires_at > now();
 end $$;
+
+-- Name: grounds_of(public.memories, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.grounds_of(p_memory public.memories, p_from bigint) RETURNS TABLE(ref text, seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT r.ref,
+     max(e.seq) AS max
+    FROM ((public.memory_versions v
+      JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
+      CROSS JOIN LATERAL unnest(
+         CASE
+             WHEN (e.kind ~~ 'memory.%'::text) THEN e.refs
+             ELSE (e.event_id || e.refs)
+         END) r(ref))
+   WHERE ((v.tenant_id = (grounds_of.p_memory).tenant_id) AND (v.memory_id = (grounds_of.p_memory).memory_id) AND (v.seq >= grounds_of.p_from) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
+   GROUP BY r.ref;
+END;
 
 -- Name: held_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
 
@@ -1599,6 +2035,30 @@ begin
   return true;
 end $$;
 
+-- Name: erasure_marks; Type: TABLE; Schema: public
+
+CREATE TABLE public.erasure_marks (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    what text NOT NULL,
+    id text NOT NULL,
+    seq bigint
+);
+
+ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
+
+-- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_marked(p_tenant text, p_job text, p_ref text) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN (EXISTS (SELECT FROM public.erasure_marks k WHERE ((k.tenant_id = is_marked.p_tenant) AND (k.job_id = is_marked.p_job) AND (k.what = ANY (ARRAY['event'::text, 'artifact'::text, 'memory'::text])) AND (k.id = CASE WHEN (is_marked.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(is_marked.p_ref, 5), '_'::text, 1)) ELSE is_marked.p_ref END))));
+
+-- Name: home_of(public.memories, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.home_of(p_memory public.memories, p_job text) RETURNS bigint
+    LANGUAGE sql STABLE
+    RETURN (SELECT v.seq FROM (public.memory_versions v JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq)))) WHERE ((v.tenant_id = (home_of.p_memory).tenant_id) AND (v.memory_id = (home_of.p_memory).memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((v.content_seq = (home_of.p_memory).content_seq) OR ((home_of.p_memory).kind = 'task'::text)) AND ((v.seq = (home_of.p_memory).content_seq) OR (e.kind = ANY (ARRAY['decision'::text, 'task_update'::text, 'memory.created'::text]))) AND (NOT (e.content ? 'erased'::text)) AND (NOT public.is_marked((home_of.p_memory).tenant_id, home_of.p_job, e.event_id))) ORDER BY (v.seq = (home_of.p_memory).content_seq) DESC, v.seq DESC LIMIT 1);
+
 -- Name: import_artifact(text, text, jsonb, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea, p_lease_ms integer) RETURNS void
@@ -1673,6 +2133,88 @@ end $$;
 CREATE FUNCTION public.is_importing() RETURNS boolean
     LANGUAGE sql STABLE
     AS $$ select exists (select from tenant_clocks c where c.tenant_id = (select current_tenant()) and c.importing is not null) $$;
+
+-- Name: users; Type: TABLE; Schema: public
+
+CREATE TABLE public.users (
+    tenant_id text NOT NULL,
+    user_id text NOT NULL,
+    username text NOT NULL,
+    email text,
+    password_hash text NOT NULL,
+    role text NOT NULL,
+    subject text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    disabled_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
+
+-- Name: is_last_owner(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.user_id = ANY (is_last_owner.p_users)) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
+
+-- Name: is_of_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_of_subject(p_event public.events, p_kind text, p_subject text, p_users text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_event).user_id = p_subject) OR (((p_event).actor_type = 'human'::text) AND ((p_event).actor_id = ANY ((p_subject || p_users))))) WHEN 'session_id'::text THEN ((p_event).session_id = p_subject) WHEN 'project_id'::text THEN ((p_event).project_id = p_subject) ELSE (((p_event).agent_id = p_subject) OR (((p_event).actor_type = 'agent'::text) AND ((p_event).actor_id = p_subject))) END;
+
+-- Name: keep_memory(text, text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.keep_memory(p_tenant text, p_job text, p_memory_id text, p_event_id text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_memory memories;
+  v_home events;
+  v_refs text[];
+  v_seq bigint;
+begin
+  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
+  select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
+  if v_memory.memory_id is null or v_home.seq is null then
+    return;
+  end if;
+  v_refs := array(
+    select g.ref from grounds_of(v_memory, v_memory.content_seq) g
+    where not is_marked(p_tenant, p_job, g.ref) and g.ref <> p_memory_id order by g.seq desc, g.ref limit 256);
+  delete from memory_versions v using erasure_marks k
+  where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+    and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq;
+  update memory_versions v set content_seq = v_home.seq
+  where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.content_seq = v_memory.content_seq;
+  update memories m
+  set content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}'))
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id
+  returning * into v_memory;
+  if not v_memory.status in ('active', 'proposed') then
+    return;
+  end if;
+  v_seq := say(p_tenant, jsonb_strip_nulls(jsonb_build_object(
+    'event_id', p_event_id, 'session_id', v_home.session_id, 'channel', v_home.channel, 'actor_type', v_home.actor_type, 'actor_id', v_home.actor_id,
+    'kind', 'memory.updated', 'user_id', v_home.user_id, 'agent_id', v_home.agent_id, 'project_id', v_home.project_id,
+    'sensitivity', v_home.sensitivity, 'tags', to_jsonb(v_home.tags), 'refs', to_jsonb(v_refs), 'metadata', v_home.metadata,
+    'content', memory_content(v_memory, v_home),
+    'chunks', coalesce((
+      select jsonb_agg(jsonb_build_object('text', c.text, 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
+      from chunks c where c.tenant_id = p_tenant and c.seq = v_home.seq), '[]'))));
+  -- edits of a passage and the time it holds for go with its text
+  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
+  from chunks o
+  where o.tenant_id = p_tenant and o.seq = v_home.seq and c.tenant_id = p_tenant and c.seq = v_seq and c.ordinal = o.ordinal;
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  values (p_tenant, p_memory_id, v_memory.version + 1, v_seq, v_seq, v_memory.status);
+  update memories m
+  set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
+    task_status = case when m.kind = 'task' then coalesce(v_home.content ->> 'status', v_home.content -> 'body' ->> 'status', m.task_status) end
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp());
+end $$;
 
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
 
@@ -1765,6 +2307,215 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
 
+-- Name: mark_events(text, text, text, text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_events(p_tenant text, p_job text, p_kind text, p_subject text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_users text[] := subject_users(p_tenant, p_job);
+begin
+  insert into erasure_marks (tenant_id, job_id, what, id, seq)
+  select p_tenant, p_job, case when is_of_subject(e, p_kind, p_subject, v_users) then 'event' else 'ref' end, e.event_id, e.seq
+  from events e
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and not e.content ? 'erased'
+    and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
+  on conflict do nothing;
+  insert into erasure_marks (tenant_id, job_id, what, id)
+  select p_tenant, p_job, 'artifact', e.artifact_id
+  from events e join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.artifact_id is not null
+  on conflict do nothing;
+end $$;
+
+-- Name: mark_memories(text, text, text, text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_after text, p_limit integer) RETURNS TABLE(last_id text, news bigint)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ids text[];
+  v_verdicts text[];
+begin
+  select array_agg(m.memory_id order by m.memory_id), array_agg(case
+    when judged.theirs or (judged.gone and home.seq is null) or (judged.lost and not judged.rests and m.kind in ('fact', 'summary', 'note')) then 'memory'
+    when judged.lost or judged.gone then 'keep' end order by m.memory_id)
+  into v_ids, v_verdicts
+  from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
+  cross join lateral (select home_of(m, p_job) as seq) home
+  cross join lateral (
+    select
+      m.content_seq <= p_upto and coalesce(case p_kind
+        when 'user_id' then m.user_id = p_subject
+        when 'session_id' then m.scope = 'session' and m.session_id = p_subject
+        when 'project_id' then m.scope = 'project' and m.project_id = p_subject end, false) as theirs,
+      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
+      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
+      coalesce(bool_or(not is_marked(p_tenant, p_job, g.ref)), false) as rests
+    from grounds_of(m, m.content_seq) g
+  ) judged;
+  last_id := v_ids[cardinality(v_ids)];
+  delete from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep' and k.id = any (v_ids);
+  with verdict as materialized (
+    select v.id, v.verdict from unnest(v_ids, v_verdicts) v (id, verdict) where v.verdict is not null
+  ),
+  made as (
+    insert into erasure_marks (tenant_id, job_id, what, id)
+    select p_tenant, p_job, v.verdict, v.id from verdict v
+    on conflict do nothing
+    returning what
+  ),
+  evidence as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select distinct p_tenant, p_job, 'event', e.event_id, e.seq
+    from verdict v
+    join memory_versions w on w.tenant_id = p_tenant and w.memory_id = v.id and w.status <> 'superseded'
+    join events e on e.tenant_id = p_tenant and e.seq = w.seq
+    where v.verdict = 'memory' and not e.content ? 'erased'
+    on conflict do nothing
+    returning what
+  )
+  select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into news;
+  return next;
+end $$;
+
+-- Name: mark_old(text, text, jsonb, timestamp with time zone, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_old(p_tenant text, p_job text, p_rules jsonb, p_now timestamp with time zone, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into erasure_marks (tenant_id, job_id, what, id, seq)
+  select p_tenant, p_job, 'event', e.event_id, e.seq
+  from events e
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to
+    and not e.content ? 'erased' and e.kind not in ('erasure.completed', 'retention.forgot')
+    and not exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin' and k.id = e.event_id)
+    and exists (
+      select
+      from jsonb_to_recordset(p_rules) r (kind text, channel text, older_than_days numeric, max_importance numeric)
+      where e.created_at < p_now - interval '1 day' * r.older_than_days::float8
+        and (r.channel is null or r.channel = e.channel)
+        and (r.kind is null or r.kind = e.kind or (e.kind like 'memory.%' and e.content ->> 'kind' = r.kind))
+        and (r.max_importance is null or not exists (
+          select from memory_versions v join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+          where v.tenant_id = p_tenant and v.seq = e.seq and m.importance::numeric > r.max_importance))
+        and (r.max_importance is not null or not exists (
+          select from memory_versions v join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+          where v.tenant_id = p_tenant and v.seq = e.seq and v.seq >= m.content_seq and stands(m))))
+  on conflict do nothing;
+  insert into erasure_marks (tenant_id, job_id, what, id)
+  select distinct p_tenant, p_job, 'memory', m.memory_id
+  from memories m join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = m.content_seq
+  where m.tenant_id = p_tenant and m.content_seq >= p_from and m.content_seq <= p_to and stands(m)
+  on conflict do nothing;
+end $$;
+
+-- Name: stands(public.memories); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
+
+-- Name: mark_pins(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ WITH pinned AS MATERIALIZED (
+          SELECT m.tenant_id,
+             m.memory_id,
+             m.kind,
+             m.scope,
+             m.scope_id,
+             m.status,
+             m.version,
+             m.content_seq,
+             m.last_seq,
+             m.user_id,
+             m.agent_id,
+             m.session_id,
+             m.project_id,
+             m.channel,
+             m.sensitivity,
+             m.text_hash,
+             m.importance,
+             m.pinned,
+             m.tags,
+             m.valid_from,
+             m.valid_to,
+             m.expires_at,
+             m.superseded_by,
+             m.task_status,
+             m.doing_agent,
+             m.marks,
+             m.created_at,
+             m.updated_at
+            FROM public.memories m
+           WHERE ((m.tenant_id = mark_pins.p_tenant) AND m.pinned AND public.stands(m.*))
+         ), cited AS MATERIALIZED (
+          SELECT DISTINCT
+                 CASE
+                     WHEN (g.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(g.ref, 5), '_'::text, 1))
+                     ELSE g.ref
+                 END AS ref
+            FROM (pinned p
+              CROSS JOIN LATERAL public.grounds_of(ROW(p.tenant_id, p.memory_id, p.kind, p.scope, p.scope_id, p.status, p.version, p.content_seq, p.last_seq, p.user_id, p.agent_id, p.session_id, p.project_id, p.channel, p.sensitivity, p.text_hash, p.importance, p.pinned, p.tags, p.valid_from, p.valid_to, p.expires_at, p.superseded_by, p.task_status, p.doing_agent, p.marks, p.created_at, p.updated_at), p.content_seq) g(ref, seq))
+         )
+  INSERT INTO public.erasure_marks (tenant_id, job_id, what, id, seq)  SELECT DISTINCT mark_pins.p_tenant AS p_tenant,
+             mark_pins.p_job AS p_job,
+             'pin'::text,
+             e.event_id,
+             e.seq
+            FROM (( SELECT v.seq
+                    FROM public.memory_versions v
+                   WHERE ((v.tenant_id = mark_pins.p_tenant) AND (v.memory_id IN ( SELECT p.memory_id
+                            FROM pinned p
+                         UNION ALL
+                          SELECT c.ref
+                            FROM cited c)))
+                 UNION ALL
+                  SELECT e_1.seq
+                    FROM (cited c
+                      JOIN public.events e_1 ON (((e_1.tenant_id = mark_pins.p_tenant) AND (e_1.event_id = c.ref))))
+                 UNION ALL
+                  SELECT e_1.seq
+                    FROM ((cited c
+                      JOIN public.artifacts a ON (((a.tenant_id = mark_pins.p_tenant) AND (a.artifact_id = c.ref))))
+                      JOIN public.events e_1 ON (((e_1.tenant_id = mark_pins.p_tenant) AND (e_1.event_id = a.event_id))))) s
+              JOIN public.events e ON (((e.tenant_id = mark_pins.p_tenant) AND (e.seq = s.seq)))) ON CONFLICT DO NOTHING;
+END;
+
+-- Name: idempotency_keys; Type: TABLE; Schema: public
+
+CREATE TABLE public.idempotency_keys (
+    tenant_id text NOT NULL,
+    key_hash bytea NOT NULL,
+    body_hash bytea NOT NULL,
+    outcome jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
+
+-- Name: marked_answers(text, text, bytea, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.marked_answers(p_tenant text, p_job text, p_after bytea, p_limit integer) RETURNS TABLE(key_hash bytea, marked boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT k.key_hash,
+     (EXISTS ( SELECT
+            FROM (public.events e
+              JOIN public.erasure_marks m ON (((m.tenant_id = marked_answers.p_tenant) AND (m.job_id = marked_answers.p_job) AND (m.what = 'event'::text) AND (m.id = e.event_id))))
+           WHERE ((e.tenant_id = marked_answers.p_tenant) AND (e.seq >= ((k.outcome ->> 'seq'::text))::bigint) AND (e.seq < (((k.outcome ->> 'seq'::text))::bigint + ((k.outcome ->> 'count'::text))::bigint))))) AS "exists"
+    FROM ( SELECT i.key_hash,
+             i.outcome
+            FROM public.idempotency_keys i
+           WHERE ((i.tenant_id = marked_answers.p_tenant) AND (i.key_hash > marked_answers.p_after))
+           ORDER BY i.key_hash
+          LIMIT marked_answers.p_limit) k;
+END;
+
 -- Name: mask_expression(integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
@@ -1807,6 +2558,12 @@ CREATE FUNCTION public.measure_log(p_tenant text, p_from bigint, p_to bigint) RE
             FROM public.chunks c
            WHERE ((c.tenant_id = measure_log.p_tenant) AND ((c.seq >= measure_log.p_from) AND (c.seq <= measure_log.p_to)))), (0)::bigint));
 END;
+
+-- Name: memory_content(public.memories, public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_content(p_memory public.memories, p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE
+    RETURN (jsonb_strip_nulls(jsonb_build_object('memory_id', (p_memory).memory_id, 'kind', (p_memory).kind, 'scope', (p_memory).scope, 'importance', (p_memory).importance, 'pinned', (p_memory).pinned, 'valid_from', (p_memory).valid_from, 'valid_to', (p_memory).valid_to, 'expires_at', (p_memory).expires_at, 'origin', jsonb_build_object('type', (p_event).actor_type, 'id', (p_event).actor_id), 'trust', CASE (p_event).actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END)) || CASE (p_event).kind WHEN 'decision'::text THEN jsonb_build_object('text', ((p_event).content ->> 'decision'::text), 'body', ((p_event).content - ARRAY['decision'::text, 'scope'::text, 'supersedes'::text])) WHEN 'task_update'::text THEN jsonb_build_object('text', ((p_event).content ->> 'title'::text), 'body', ((p_event).content - 'title'::text)) ELSE ((p_event).content - 'supersedes'::text) END);
 
 -- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
 
@@ -2111,8 +2868,97 @@ END;
 CREATE FUNCTION public.portable_parts() RETURNS TABLE(part text, place integer, relation text, keys text[], bound text, weight text)
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
- VALUES ('memory'::text,1,'memories'::text,ARRAY['memory_id'::text],NULL::text,NULL::text), ('edit'::text,2,'edits'::text,ARRAY['edit_id'::text],NULL::text,NULL::text), ('edit_event'::text,3,'edit_events'::text,ARRAY['seq'::text, 'edit_id'::text],NULL::text,NULL::text), ('overlay'::text,4,'overlays'::text,ARRAY['seq'::text],NULL::text,'pg_column_size(t.content) + pg_column_size(t.base)'::text), ('capsule'::text,5,'capsules'::text,ARRAY['capsule_id'::text],NULL::text,NULL::text), ('artifact'::text,6,'artifacts'::text,ARRAY['artifact_id'::text],'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)'::text,NULL::text), ('event'::text,7,'events'::text,ARRAY['seq'::text],'t.seq <= $3'::text,'t.byte_count'::text), ('memory_version'::text,8,'memory_versions'::text,ARRAY['memory_id'::text, 'version'::text],'t.seq <= $3'::text,NULL::text);
+ VALUES ('memory'::text,1,'memories'::text,ARRAY['memory_id'::text],NULL::text,NULL::text), ('edit'::text,2,'edits'::text,ARRAY['edit_id'::text],NULL::text,NULL::text), ('edit_event'::text,3,'edit_events'::text,ARRAY['seq'::text, 'edit_id'::text],NULL::text,NULL::text), ('overlay'::text,4,'overlays'::text,ARRAY['seq'::text],NULL::text,'pg_column_size(t.content) + pg_column_size(t.base)'::text), ('capsule'::text,5,'capsules'::text,ARRAY['capsule_id'::text],NULL::text,NULL::text), ('retention_policy'::text,6,'retention_policies'::text,ARRAY['version'::text],NULL::text,NULL::text), ('artifact'::text,7,'artifacts'::text,ARRAY['artifact_id'::text],'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)'::text,NULL::text), ('event'::text,8,'events'::text,ARRAY['seq'::text],'t.seq <= $3'::text,'t.byte_count'::text), ('memory_version'::text,9,'memory_versions'::text,ARRAY['memory_id'::text, 'version'::text],'t.seq <= $3'::text,NULL::text);
 END;
+
+-- Name: preview_erasure(text, text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.preview_erasure(p_tenant text, p_job text, p_kind text, p_subject text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_counts jsonb;
+  v_upto bigint;
+  v_users text[];
+  v_found bigint;
+  v_row record;
+begin
+  begin
+    v_upto := begin_erasure(p_tenant, p_job, p_kind, p_subject, 9223372036854775807, 'infinity');
+    v_users := subject_users(p_tenant, p_job);
+    perform mark_events(p_tenant, p_job, p_kind, p_subject, 1, v_upto);
+    loop
+      select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, v_upto, '', 2147483647);
+      exit when coalesce(v_row.news, 0) = 0;
+    end loop;
+    v_counts := jsonb_build_object(
+      'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
+      'chunks', (
+        select count(*) from erasure_marks k join chunks c on c.tenant_id = p_tenant and c.seq = k.seq
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
+      'artifacts', (
+        select count(*) from artifacts a join events e on e.tenant_id = p_tenant and e.artifact_id = a.artifact_id
+          join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
+        where a.tenant_id = p_tenant),
+      'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+      'memory_versions', (
+        select count(*) from erasure_marks k join memory_versions v on v.tenant_id = p_tenant and v.memory_id = k.id
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+      'memories_kept', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep'),
+      'citing_events', (
+        select count(*) from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and not exists (
+          select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)),
+      'idempotency_keys', (select count(*) from marked_answers(p_tenant, p_job, '', 2147483647) a where a.marked))
+      || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users, 'infinity') else '{}' end;
+    v_counts := v_counts || add_counts(
+      forget_named(p_tenant, p_kind, p_subject, 'erased', v_users),
+      forget_about(p_tenant, array(select k.seq from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event')));
+    raise exception 'undone' using errcode = 'AM000';
+  exception when sqlstate 'AM000' then
+    null;
+  end;
+  return v_counts;
+end $$;
+
+-- Name: preview_retention(text, text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.preview_retention(p_tenant text, p_job text, p_rules jsonb, p_trim jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_answer jsonb;
+  v_to bigint;
+  v_oldest bigint;
+begin
+  perform enter_tenant(p_tenant);
+  begin
+    perform mark_pins(p_tenant, p_job);
+    select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
+    perform mark_old(p_tenant, p_job, p_rules, clock_timestamp(), v_oldest,
+      seq_before(p_tenant, clock_timestamp() - interval '1 day' * (select min((r ->> 'older_than_days')::float8) from jsonb_array_elements(p_rules) r)));
+    v_to := trim_bound(p_tenant, p_job, p_trim, clock_timestamp());
+    select jsonb_build_object(
+      'events', count(*), 'by_kind', coalesce(jsonb_object_agg(k.kind, k.n), '{}'), 'oldest', to_jsonb(min(k.oldest)), 'newest', to_jsonb(max(k.newest)))
+    into v_answer
+    from (
+      select e.kind, count(*) as n, min(e.created_at) as oldest, max(e.created_at) as newest
+      from erasure_marks k join events e on e.tenant_id = p_tenant and e.seq = k.seq
+      where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'
+      group by e.kind) k;
+    v_answer := v_answer || jsonb_build_object(
+      'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
+      'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+      'sample', (
+        select coalesce(jsonb_agg(s.id), '[]') from (
+          select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' order by k.seq limit 10) s),
+      'trimmed', greatest(0, v_to - v_oldest + 1), 'oldest_seq', greatest(v_oldest, v_to + 1));
+    raise exception 'undone' using errcode = 'AM000';
+  exception when sqlstate 'AM000' then
+    null;
+  end;
+  return v_answer;
+end $$;
 
 -- Name: propose_edit(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -2421,6 +3267,23 @@ begin
   return found;
 end $$;
 
+-- Name: rename_refs(bigint[], text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+  v_count bigint;
+begin
+  update public.events e set refs = array_replace(e.refs, p_subject, p_name)
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) OWNER TO agent_memory_blanker;
+
 -- Name: repair_clock(text, bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.repair_clock(p_tenant text, p_upto bigint, p_count bigint, p_bytes bigint) RETURNS void
@@ -2526,6 +3389,94 @@ begin
   return found;
 end $$;
 
+-- Name: retain_step(text, text, integer, integer, integer, jsonb, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retain_step(p_tenant text, p_job text, p_token integer, p_lease_ms integer, p_limit integer, p_cursor jsonb, p_input jsonb, p_event jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_phase text := p_cursor ->> 'phase';
+  v_after text := coalesce(p_cursor ->> 'after', '');
+  v_upto bigint := (p_cursor ->> 'upto')::bigint;
+  v_now timestamptz := (p_cursor ->> 'now')::timestamptz;
+  v_counts jsonb := '{}';
+  v_next text;
+  v_total bigint;
+  v_row record;
+  v_trimmed bigint;
+  v_more jsonb := '{}';
+begin
+  perform enter_tenant(p_tenant);
+  if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
+    return null;
+  end if;
+  case v_phase
+    when 'pins' then
+      perform mark_pins(p_tenant, p_job);
+      select seq_before(p_tenant, v_now - interval '1 day' * min((r ->> 'older_than_days')::float8)), c.oldest_seq - 1 into v_upto, v_next
+      from tenant_clocks c left join jsonb_array_elements(p_input -> 'rules') r on true
+      where c.tenant_id = p_tenant group by c.oldest_seq;
+      v_more := jsonb_build_object('upto', coalesce(v_upto, 0));
+      v_phase := 'find';
+    when 'find' then
+      v_next := least(v_upto, v_after::bigint + p_limit * 10)::text;
+      perform mark_old(p_tenant, p_job, p_input -> 'rules', v_now, v_after::bigint + 1, v_next::bigint);
+      if v_next::bigint >= v_upto then
+        v_phase := 'blank';
+        v_next := null;
+        select count(*), jsonb_build_object('first_seq', min(k.seq), 'last_seq', max(k.seq)) into v_total, v_more
+        from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event';
+      end if;
+    when 'blank' then
+      select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit, '{"erased": true, "retention": true}', null, null);
+      v_next := v_row.last_id;
+      v_counts := case when v_next is null then '{}' else jsonb_build_object('events', v_row.events, 'chunks', v_row.chunks, 'artifacts', v_row.artifacts) end;
+      if v_next is null then
+        v_phase := 'say';
+        v_more := jsonb_build_object('trim_to', trim_bound(p_tenant, p_job, p_input -> 'trim', v_now));
+      end if;
+    when 'say' then
+      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+      if (p_cursor -> 'counts' ->> 'events')::bigint > 0 then
+        v_total := say(p_tenant, p_event);
+        select count(*) into v_trimmed from (
+          select end_memory(p_tenant, m.memory_id, 'expired', v_total)
+          from erasure_marks k join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
+          where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and stands(m)) ended;
+        v_counts := jsonb_build_object('memories', v_trimmed);
+        v_total := null;
+      end if;
+      v_phase := case when p_input -> 'trim' is null or p_input ->> 'trim' is null then 'over' else 'trim' end;
+    when 'trim' then
+      v_trimmed := trim_step(p_tenant, (p_cursor ->> 'trim_to')::bigint, p_limit);
+      v_counts := jsonb_build_object('trimmed', v_trimmed);
+      v_phase := case when v_trimmed = 0 then 'over' else 'trim' end;
+    else
+      raise exception 'no phase %', v_phase;
+  end case;
+  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), v_counts);
+  p_cursor := p_cursor || jsonb_build_object('phase', v_phase, 'after', coalesce(v_next, ''), 'counts', v_counts) || v_more;
+  perform report_job(p_tenant, p_job, p_token, coalesce((v_counts ->> 'events')::bigint, 0), v_total, p_cursor, p_lease_ms);
+  return p_cursor;
+end $$;
+
+-- Name: retention_due(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retention_due(p_tenant text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_policy retention_policies;
+begin
+  perform enter_tenant(p_tenant);
+  update retention_policies p set last_run_at = clock_timestamp()
+  where p.tenant_id = p_tenant and coalesce(p.last_run_at < clock_timestamp() - interval '1 day', true)
+    -- not what has only half come
+    and not is_importing()
+  returning * into v_policy;
+  return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
+end $$;
+
 -- Name: revise_memory(text, text, integer, text[], jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.revise_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_state jsonb, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
@@ -2625,6 +3576,23 @@ begin
   select status, v_token.replaced_by, v_token.nonce, v_token.session_id, v_user.user_id, v_user.username, v_user.role, v_user.generation;
 end $$;
 
+-- Name: say(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.say(p_tenant text, p_event jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_max bigint;
+  v_seq bigint;
+begin
+  select c.max_bytes into v_max from tenant_clocks c where c.tenant_id = p_tenant for update;
+  update tenant_clocks c set max_bytes = null where c.tenant_id = p_tenant;
+  select (u.outcome ->> 'seq')::bigint into v_seq
+  from commit_units(p_tenant, jsonb_build_array(jsonb_build_object('key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))) u;
+  update tenant_clocks c set max_bytes = v_max where c.tenant_id = p_tenant;
+  return v_seq;
+end $$;
+
 -- Name: scope_places(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
@@ -2649,6 +3617,28 @@ CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF p
     and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
     and (o.blocked_in is null or not o.blocked_in @> array[p_scope ->> 'channel'])
 $$;
+
+-- Name: seq_before(text, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.seq_before(p_tenant text, p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_low bigint;
+  v_high bigint;
+  v_middle bigint;
+begin
+  select c.oldest_seq - 1, c.last_seq into v_low, v_high from tenant_clocks c where c.tenant_id = p_tenant;
+  while v_low < v_high loop
+    v_middle := (v_low + v_high + 1) / 2;
+    if (select e.created_at < p_at from events e where e.tenant_id = p_tenant and e.seq = v_middle) then
+      v_low := v_middle;
+    else
+      v_high := v_middle - 1;
+    end if;
+  end loop;
+  return v_low;
+end $$;
 
 -- Name: session_state(text, text); Type: FUNCTION; Schema: public
 
@@ -2755,6 +3745,12 @@ begin
   end if;
   return query select 'new', p_job;
 end $$;
+
+-- Name: subject_users(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN ARRAY(SELECT k.id FROM public.erasure_marks k WHERE ((k.tenant_id = subject_users.p_tenant) AND (k.job_id = subject_users.p_job) AND (k.what = 'user'::text)));
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
 
@@ -2916,11 +3912,79 @@ CREATE FUNCTION public.tenant_deleting() RETURNS text
     LANGUAGE sql STABLE
     AS $$ select t.tenant_id from tenants t where t.tenant_id = (select current_tenant()) and t.state = 'deleting' $$;
 
+-- Name: tenant_forgetting(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.tenant_forgetting() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select j.tenant_id from jobs j
+  where j.tenant_id = (select current_tenant()) and j.kind in ('erasure', 'retention') and j.state = 'running' and j.due_at > clock_timestamp()
+  limit 1
+$$;
+
 -- Name: term_query(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((''''::text || replace(replace(p_lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
+
+-- Name: tenant_clocks; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenant_clocks (
+    tenant_id text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    oldest_seq bigint DEFAULT 1 NOT NULL,
+    event_count bigint DEFAULT 0 NOT NULL,
+    stored_bytes bigint DEFAULT 0 NOT NULL,
+    max_bytes bigint,
+    importing text
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
+
+-- Name: trim_bound(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trim_bound(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE sql STABLE
+    RETURN LEAST(CASE WHEN (p_trim ? 'keep_events'::text) THEN ((SELECT c.last_seq FROM public.tenant_clocks c WHERE (c.tenant_id = trim_bound.p_tenant)) - ((p_trim ->> 'keep_events'::text))::bigint) WHEN (p_trim ? 'keep_days'::text) THEN public.seq_before(p_tenant, (p_now - ('1 day'::interval * ((p_trim ->> 'keep_days'::text))::double precision))) ELSE (0)::bigint END, (SELECT (min(m.content_seq) - 1) FROM public.memories m WHERE ((m.tenant_id = trim_bound.p_tenant) AND public.stands(m.*) AND (NOT (EXISTS (SELECT FROM public.erasure_marks k WHERE ((k.tenant_id = trim_bound.p_tenant) AND (k.job_id = trim_bound.p_job) AND (k.what = 'memory'::text) AND (k.id = m.memory_id))))))), (SELECT (min(k.seq) - 1) FROM public.erasure_marks k WHERE ((k.tenant_id = trim_bound.p_tenant) AND (k.job_id = trim_bound.p_job) AND (k.what = 'pin'::text))));
+
+-- Name: trim_step(text, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trim_step(p_tenant text, p_upto bigint, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_from bigint;
+  v_to bigint;
+  v_freed bigint;
+  v_bytes bigint;
+  v_count bigint;
+begin
+  select c.oldest_seq into v_from from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_to := least(p_upto, v_from + p_limit - 1);
+  if v_to < v_from then
+    return 0;
+  end if;
+  select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text) + 400), 0) into v_freed
+  from events e where e.tenant_id = p_tenant and e.seq between v_from and v_to;
+  with gone as (
+    delete from artifacts a using events e
+    where e.tenant_id = p_tenant and e.seq between v_from and v_to and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+    returning a.byte_count)
+  select coalesce(sum(byte_count), 0) into v_bytes from gone;
+  with gone as (
+    delete from chunks c where c.tenant_id = p_tenant and c.seq between v_from and v_to returning octet_length(c.text) + octet_length(c.header) as bytes)
+  select v_bytes + coalesce(sum(bytes), 0) into v_bytes from gone;
+  perform forget_about(p_tenant, array(select generate_series(v_from, v_to)));
+  delete from memories m where m.tenant_id = p_tenant and m.content_seq between v_from and v_to;
+  delete from memory_versions v where v.tenant_id = p_tenant and v.seq between v_from and v_to;
+  v_count := drop_events(v_from, v_to);
+  update tenant_clocks c
+  set oldest_seq = v_to + 1, event_count = c.event_count - v_count, stored_bytes = greatest(0, c.stored_bytes - v_freed - v_bytes)
+  where c.tenant_id = p_tenant;
+  return v_count;
+end $$;
 
 -- Name: undo_import(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
@@ -3196,28 +4260,6 @@ CREATE AGGREGATE public.sum_fitting(bigint, bigint) (
     INITCOND = '0'
 );
 
--- Name: api_keys; Type: TABLE; Schema: public
-
-CREATE TABLE public.api_keys (
-    tenant_id text NOT NULL,
-    key_id text NOT NULL,
-    name text NOT NULL,
-    secret_hash bytea NOT NULL,
-    role text NOT NULL,
-    scopes text[] NOT NULL,
-    user_id text NOT NULL,
-    channels text[],
-    created_by text NOT NULL,
-    created_with text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    used_at timestamp with time zone,
-    CONSTRAINT api_keys__role CHECK ((public.role_rank(role) IS NOT NULL))
-);
-
-ALTER TABLE ONLY public.api_keys FORCE ROW LEVEL SECURITY;
-
 -- Name: audit_clocks; Type: TABLE; Schema: public
 
 CREATE TABLE public.audit_clocks (
@@ -3287,18 +4329,6 @@ CREATE TABLE public.chunk_rebuilds (
 );
 
 ALTER TABLE ONLY public.chunk_rebuilds FORCE ROW LEVEL SECURITY;
-
--- Name: idempotency_keys; Type: TABLE; Schema: public
-
-CREATE TABLE public.idempotency_keys (
-    tenant_id text NOT NULL,
-    key_hash bytea NOT NULL,
-    body_hash bytea NOT NULL,
-    outcome jsonb NOT NULL,
-    created_at timestamp with time zone NOT NULL
-);
-
-ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
 
 -- Name: jobs; Type: TABLE; Schema: public
 
@@ -3390,6 +4420,19 @@ CREATE TABLE public.refresh_tokens (
 
 ALTER TABLE ONLY public.refresh_tokens FORCE ROW LEVEL SECURITY;
 
+-- Name: retention_policies; Type: TABLE; Schema: public
+
+CREATE TABLE public.retention_policies (
+    tenant_id text NOT NULL,
+    rules jsonb NOT NULL,
+    "trim" jsonb,
+    version integer DEFAULT 1 NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_run_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.retention_policies FORCE ROW LEVEL SECURITY;
+
 -- Name: schema_migrations; Type: TABLE; Schema: public
 
 CREATE TABLE public.schema_migrations (
@@ -3399,37 +4442,6 @@ CREATE TABLE public.schema_migrations (
     min_code integer NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
-
--- Name: sessions; Type: TABLE; Schema: public
-
-CREATE TABLE public.sessions (
-    tenant_id text NOT NULL,
-    session_id text NOT NULL,
-    user_id text NOT NULL,
-    user_agent text,
-    address text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    used_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    revoked_at timestamp with time zone
-);
-
-ALTER TABLE ONLY public.sessions FORCE ROW LEVEL SECURITY;
-
--- Name: tenant_clocks; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenant_clocks (
-    tenant_id text NOT NULL,
-    last_seq bigint DEFAULT 0 NOT NULL,
-    oldest_seq bigint DEFAULT 1 NOT NULL,
-    event_count bigint DEFAULT 0 NOT NULL,
-    stored_bytes bigint DEFAULT 0 NOT NULL,
-    max_bytes bigint,
-    importing text
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
 
 -- Name: tenants; Type: TABLE; Schema: public
 
@@ -3446,24 +4458,6 @@ CREATE TABLE public.tenants (
 );
 
 ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
-
--- Name: users; Type: TABLE; Schema: public
-
-CREATE TABLE public.users (
-    tenant_id text NOT NULL,
-    user_id text NOT NULL,
-    username text NOT NULL,
-    email text,
-    password_hash text NOT NULL,
-    role text NOT NULL,
-    subject text NOT NULL,
-    generation integer DEFAULT 1 NOT NULL,
-    disabled_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
-);
-
-ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
 
 -- Name: webhook_deliveries; Type: TABLE; Schema: public
 
@@ -3559,6 +4553,11 @@ ALTER TABLE ONLY public.edit_events
 ALTER TABLE ONLY public.edits
     ADD CONSTRAINT edits_pkey PRIMARY KEY (tenant_id, edit_id);
 
+-- Name: erasure_marks erasure_marks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.erasure_marks
+    ADD CONSTRAINT erasure_marks_pkey PRIMARY KEY (tenant_id, job_id, what, id);
+
 -- Name: events events_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.events
@@ -3613,6 +4612,11 @@ ALTER TABLE ONLY public.rate_windows
 
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (tenant_id, token_id);
+
+-- Name: retention_policies retention_policies_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.retention_policies
+    ADD CONSTRAINT retention_policies_pkey PRIMARY KEY (tenant_id);
 
 -- Name: schema_migrations schema_migrations_pkey; Type: CONSTRAINT; Schema: public
 
@@ -3852,6 +4856,11 @@ ALTER TABLE ONLY public.edit_events
 ALTER TABLE ONLY public.edits
     ADD CONSTRAINT edits__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: erasure_marks erasure_marks__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.erasure_marks
+    ADD CONSTRAINT erasure_marks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: events events__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.events
@@ -3897,6 +4906,11 @@ ALTER TABLE ONLY public.password_resets
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens__session FOREIGN KEY (tenant_id, session_id) REFERENCES public.sessions(tenant_id, session_id) ON DELETE CASCADE;
 
+-- Name: retention_policies retention_policies__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.retention_policies
+    ADD CONSTRAINT retention_policies__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: sessions sessions__user; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.sessions
@@ -3937,6 +4951,22 @@ ALTER TABLE public.audit_clocks ENABLE ROW LEVEL SECURITY;
 -- Name: audit_entries; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
+
+-- Name: events blanker_blanks; Type: POLICY; Schema: public
+
+CREATE POLICY blanker_blanks ON public.events FOR UPDATE TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting))) WITH CHECK ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
+
+-- Name: events blanker_finds; Type: POLICY; Schema: public
+
+CREATE POLICY blanker_finds ON public.events FOR SELECT TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
+
+-- Name: jobs blanker_reads; Type: POLICY; Schema: public
+
+CREATE POLICY blanker_reads ON public.jobs FOR SELECT TO agent_memory_blanker USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: events blanker_trims; Type: POLICY; Schema: public
+
+CREATE POLICY blanker_trims ON public.events FOR DELETE TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
 
 -- Name: capsules; Type: ROW SECURITY; Schema: public
 
@@ -3994,6 +5024,10 @@ CREATE POLICY eraser_deletes ON public.edit_events FOR DELETE TO agent_memory_er
 
 CREATE POLICY eraser_deletes ON public.edits FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: erasure_marks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.erasure_marks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: events eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.events FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -4029,6 +5063,10 @@ CREATE POLICY eraser_deletes ON public.password_resets FOR DELETE TO agent_memor
 -- Name: refresh_tokens eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.refresh_tokens FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: retention_policies eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.retention_policies FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: sessions eraser_deletes; Type: POLICY; Schema: public
 
@@ -4090,6 +5128,10 @@ CREATE POLICY eraser_finds ON public.edit_events FOR SELECT TO agent_memory_eras
 
 CREATE POLICY eraser_finds ON public.edits FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: erasure_marks eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.erasure_marks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: events eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.events FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -4126,6 +5168,10 @@ CREATE POLICY eraser_finds ON public.password_resets FOR SELECT TO agent_memory_
 
 CREATE POLICY eraser_finds ON public.refresh_tokens FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: retention_policies eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.retention_policies FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: sessions eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.sessions FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -4157,6 +5203,10 @@ CREATE POLICY eraser_of_audit ON public.audit_entries TO agent_memory_audit_eras
 -- Name: tenant_clocks eraser_sees_import; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_sees_import ON public.tenant_clocks FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (importing IS NOT NULL)));
+
+-- Name: erasure_marks; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.erasure_marks ENABLE ROW LEVEL SECURITY;
 
 -- Name: events; Type: ROW SECURITY; Schema: public
 
@@ -4209,6 +5259,10 @@ ALTER TABLE public.password_resets ENABLE ROW LEVEL SECURITY;
 -- Name: refresh_tokens; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.refresh_tokens ENABLE ROW LEVEL SECURITY;
+
+-- Name: retention_policies; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.retention_policies ENABLE ROW LEVEL SECURITY;
 
 -- Name: chunks searcher_reads; Type: POLICY; Schema: public
 
@@ -4270,6 +5324,10 @@ CREATE POLICY tenant_wall ON public.edit_events TO agent_memory_app USING ((tena
 
 CREATE POLICY tenant_wall ON public.edits TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: erasure_marks tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.erasure_marks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: events tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.events TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -4305,6 +5363,10 @@ CREATE POLICY tenant_wall ON public.password_resets TO agent_memory_app USING ((
 -- Name: refresh_tokens tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.refresh_tokens TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: retention_policies tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.retention_policies TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: sessions tenant_wall; Type: POLICY; Schema: public
 
@@ -4366,6 +5428,10 @@ CREATE POLICY undo_deletes ON public.memory_versions FOR DELETE TO agent_memory_
 
 CREATE POLICY undo_deletes ON public.overlays FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
+-- Name: retention_policies undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.retention_policies FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: artifacts undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.artifacts FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
@@ -4398,6 +5464,10 @@ CREATE POLICY undo_finds ON public.memory_versions FOR SELECT TO agent_memory_er
 
 CREATE POLICY undo_finds ON public.overlays FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
+-- Name: retention_policies undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.retention_policies FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: users; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
@@ -4416,6 +5486,7 @@ GRANT USAGE ON SCHEMA public TO agent_memory_app;
 GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
+GRANT USAGE ON SCHEMA public TO agent_memory_blanker;
 GRANT USAGE ON SCHEMA public TO agent_memory_audit_eraser;
 
 -- Name: TABLE edit_events; Type: ACL; Schema: public
@@ -4433,11 +5504,17 @@ GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
 REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
 
+-- Name: FUNCTION blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
+
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.events TO agent_memory_searcher;
+GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_blanker;
 
 -- Name: COLUMN events.tenant_id; Type: ACL; Schema: public
 
@@ -4450,18 +5527,60 @@ GRANT SELECT(seq) ON TABLE public.events TO agent_memory_searcher;
 -- Name: COLUMN events.session_id; Type: ACL; Schema: public
 
 GRANT SELECT(session_id) ON TABLE public.events TO agent_memory_searcher;
+GRANT UPDATE(session_id) ON TABLE public.events TO agent_memory_blanker;
 
 -- Name: COLUMN events.channel; Type: ACL; Schema: public
 
 GRANT SELECT(channel) ON TABLE public.events TO agent_memory_searcher;
 
+-- Name: COLUMN events.actor_id; Type: ACL; Schema: public
+
+GRANT UPDATE(actor_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.content; Type: ACL; Schema: public
+
+GRANT UPDATE(content) ON TABLE public.events TO agent_memory_blanker;
+
 -- Name: COLUMN events.user_id; Type: ACL; Schema: public
 
 GRANT SELECT(user_id) ON TABLE public.events TO agent_memory_searcher;
+GRANT UPDATE(user_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.agent_id; Type: ACL; Schema: public
+
+GRANT UPDATE(agent_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.project_id; Type: ACL; Schema: public
+
+GRANT UPDATE(project_id) ON TABLE public.events TO agent_memory_blanker;
 
 -- Name: COLUMN events.sensitivity; Type: ACL; Schema: public
 
 GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
+
+-- Name: COLUMN events.tags; Type: ACL; Schema: public
+
+GRANT UPDATE(tags) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.refs; Type: ACL; Schema: public
+
+GRANT UPDATE(refs) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.metadata; Type: ACL; Schema: public
+
+GRANT UPDATE(metadata) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.artifact_id; Type: ACL; Schema: public
+
+GRANT UPDATE(artifact_id) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.chunk_count; Type: ACL; Schema: public
+
+GRANT UPDATE(chunk_count) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: COLUMN events.byte_count; Type: ACL; Schema: public
+
+GRANT UPDATE(byte_count) ON TABLE public.events TO agent_memory_blanker;
 
 -- Name: TABLE memories; Type: ACL; Schema: public
 
@@ -4475,11 +5594,31 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memor
 GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
 
+-- Name: TABLE api_keys; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
+
+-- Name: TABLE invites; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+
+-- Name: TABLE sessions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
+
 -- Name: TABLE chunks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
 GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
 GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
+
+-- Name: FUNCTION drop_events(p_from bigint, p_to bigint); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) TO agent_memory_app;
 
 -- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
 
@@ -4496,10 +5635,15 @@ GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
--- Name: TABLE invites; Type: ACL; Schema: public
+-- Name: TABLE erasure_marks; Type: ACL; Schema: public
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
+
+-- Name: TABLE users; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
 
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
@@ -4520,6 +5664,11 @@ GRANT ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
+-- Name: TABLE idempotency_keys; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
+
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) FROM PUBLIC;
@@ -4530,10 +5679,28 @@ GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_pla
 REVOKE ALL ON FUNCTION public.read_clocks(p_tenants text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
 
+-- Name: FUNCTION rename_refs(p_seqs bigint[], p_subject text, p_name text); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) TO agent_memory_app;
+
 -- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms tsquery[]); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO agent_memory_app;
+
+-- Name: TABLE tenant_clocks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
+
+-- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
+
+GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 -- Name: FUNCTION undo_rows(p_ms integer); Type: ACL; Schema: public
 
@@ -4543,11 +5710,6 @@ GRANT ALL ON FUNCTION public.undo_rows(p_ms integer) TO agent_memory_app;
 -- Name: FUNCTION wall(p_table regclass, p_rights text); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
-
--- Name: TABLE api_keys; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
 
 -- Name: TABLE audit_clocks; Type: ACL; Schema: public
 
@@ -4589,11 +5751,6 @@ GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_rebuilds TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
 
--- Name: TABLE idempotency_keys; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
-
 -- Name: TABLE jobs; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
@@ -4602,14 +5759,20 @@ GRANT SELECT,DELETE ON TABLE public.jobs TO agent_memory_eraser;
 -- Name: COLUMN jobs.tenant_id; Type: ACL; Schema: public
 
 GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_overseer;
+GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_blanker;
 
 -- Name: COLUMN jobs.job_id; Type: ACL; Schema: public
 
 GRANT SELECT(job_id) ON TABLE public.jobs TO agent_memory_overseer;
 
+-- Name: COLUMN jobs.kind; Type: ACL; Schema: public
+
+GRANT SELECT(kind) ON TABLE public.jobs TO agent_memory_blanker;
+
 -- Name: COLUMN jobs.state; Type: ACL; Schema: public
 
 GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_overseer;
+GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_blanker;
 
 -- Name: COLUMN jobs.token; Type: ACL; Schema: public
 
@@ -4618,6 +5781,7 @@ GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
 -- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
 
 GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
+GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_blanker;
 
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
@@ -4642,23 +5806,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rate_windows TO agent_memory_a
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.refresh_tokens TO agent_memory_eraser;
 
--- Name: TABLE sessions; Type: ACL; Schema: public
+-- Name: TABLE retention_policies; Type: ACL; Schema: public
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
-
--- Name: TABLE tenant_clocks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
-
--- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
-
--- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
-
-GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.retention_policies TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.retention_policies TO agent_memory_eraser;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public
 
@@ -4672,11 +5823,6 @@ GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
 -- Name: COLUMN tenants.state; Type: ACL; Schema: public
 
 GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
-
--- Name: TABLE users; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
 
 -- Name: TABLE webhook_deliveries; Type: ACL; Schema: public
 

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
-import { type AuditKeys, openAudit, openKeys } from './audit/index.ts';
+import { type Audit, type AuditKeys, openAudit, openKeys } from './audit/index.ts';
 import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
 import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import type { Config } from './config.ts';
@@ -13,6 +13,7 @@ import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
 import { editRoutes } from './edits/index.ts';
+import { eraser, erasureRoutes } from './erasure/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
@@ -23,11 +24,12 @@ import { Problem, problemBody } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import { type Gate, send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
-import { jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
+import { type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { memoryRoutes } from './memories/index.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
+import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
@@ -115,11 +117,12 @@ export function createService(config: Config, database: Database, log: Logger): 
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
-  const work = startWork(config, database, log);
+  const seal = sealOf(config);
+  const work = startWork({ config, database, seal, forget: auth.forget, eraseAudit: audit.eraseSubject }, log);
   const limits = createLimits(config, database.pool, log);
   const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
-  const webhooks = openWebhooks(config, sealOf(config), { tenants: database.tenants, watch: database.watch, log });
+  const webhooks = openWebhooks(config, seal, { tenants: database.tenants, watch: database.watch, log });
   const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
   const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() };
   const metrics = createMetrics({
@@ -161,12 +164,16 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
     ...jobRoutes,
     ...audit.routes,
+    ...erasureRoutes(work.jobs, seal),
+    ...retentionRoutes(work.jobs),
   ] as Route<Caller>[];
-  const stop = async () => {
-    // the audit after everything that has something to say
-    for (const part of [work, webhooks, audit, limits]) await part.stop();
-  };
+  const stop = () => stopAll([work, webhooks, audit, limits]);
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
+}
+
+/** In this order: the audit after everything that has something to say. */
+async function stopAll(parts: { stop(): Promise<void> }[]): Promise<void> {
+  for (const part of parts) await part.stop();
 }
 
 const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
@@ -179,13 +186,14 @@ const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
     ),
 });
 
-const sweepsOf = (config: Config) => [
+const sweepsOf = (config: Config, jobs: Jobs) => [
   sweepIdempotency(config.IDEMPOTENCY_TTL),
   sweepArtifacts,
   sweepCapsules,
   sweepDeliveries,
   sweepJobs,
   sweepImports,
+  sweepRetention(jobs),
 ];
 
 const streamsOf = (config: Config, { body, identify }: Gate<Caller>) => ({
@@ -243,11 +251,16 @@ function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key
 }
 
 /** What goes on beside the requests. */
-function startWork(config: Config, database: Database, log: Logger) {
+function startWork({ config, database, seal, forget, eraseAudit }: WorkNeeds, log: Logger) {
   const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, sweepsOf(config), log);
-  const handlers = { ...importJobs, ...consistencyJobs };
+  const handlers = {
+    ...importJobs,
+    ...consistencyJobs,
+    erasure: eraser({ seal, forget, eraseAudit, ledger: ledgerOf(config) }),
+    retention: retainer,
+  };
   const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const sweeper = startSweeper(database.tenants, sweepsOf(config, jobs), log);
   const stop = async () => {
     await jobs.stop();
     await erasures.stop();
@@ -256,3 +269,13 @@ function startWork(config: Config, database: Database, log: Logger) {
   const lookForJobs = () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed'));
   return { erasures, jobs, lookForJobs, stop };
 }
+
+interface WorkNeeds {
+  config: Config;
+  database: Database;
+  seal: Seal | undefined;
+  forget(tenant_id: string): void;
+  eraseAudit: Audit['eraseSubject'];
+}
+
+export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 
 // AES-256-GCM under keys that are not in the database. Each purpose has a key of its own (HKDF, RFC 5869), so that what was sealed
 // for one thing opens for no other; `aad` binds an envelope to its row, so that it cannot be moved to another.
@@ -16,6 +16,8 @@ export interface Seal {
   seal(plaintext: Buffer | string, purpose: string, aad: string): Sealed;
   /** Throws SealBroken where the key is not known, or anything was changed. */
   open(sealed: Sealed, purpose: string, aad: string): Buffer;
+  /** Hex HMAC-SHA-256: the same for equal texts, and not to be guessed without the key. */
+  mac(text: string, purpose: string): string;
 }
 
 export class SealBroken extends Error {
@@ -60,6 +62,10 @@ export function openSeal(key: Buffer, previous: Buffer[] = []): Seal {
       const data = Buffer.concat([cipher.update(plaintext as Buffer), cipher.final()]);
       return { kid, iv: base64(iv), data: base64(data), tag: base64(cipher.getAuthTag()) };
     },
+    mac: (text, purpose) =>
+      createHmac('sha256', keyFor(kid, `${purpose} mac`))
+        .update(text)
+        .digest('hex'),
     open: ({ kid: id, iv, data, tag }, purpose, aad) => {
       const key_of_purpose = keyFor(id, purpose);
       try {

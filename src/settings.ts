@@ -266,6 +266,11 @@ export const settings = z.object({
     'Jobs',
     'ms after which another daemon takes up the job of one that no longer renews it',
   ),
+  ERASURE_LEDGER: optional(
+    z.string().min(1),
+    'Jobs',
+    'file that erasures are written to, apart from the database, so that a restored backup is erased again (`npm run erasures:replay`); by default erasures.ndjson under DATA_DIR',
+  ),
   TOKENIZER: setting(
     z.enum(['o200k_base', 'cl100k_base']),
     'o200k_base',

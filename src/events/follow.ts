@@ -5,6 +5,7 @@ import type { Watch } from '../db/watch.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
 import type { Logger } from '../log.ts';
+import { assertKept } from './kept.ts';
 import type { Event, ListQuery } from './schemas.ts';
 import { listEvents, readClock } from './sql.ts';
 
@@ -61,8 +62,7 @@ export async function followEvents(
   const clock = await caller.tenant.read((db) => readClock(db, caller.tenant.id));
   if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
   const cursor = startOf(req, query) ?? clock.last_seq;
-  if (cursor < clock.oldest_seq - 1)
-    throw new Problem('gone', `The log begins at ${clock.oldest_seq}.`, { members: { oldest_seq: clock.oldest_seq } });
+  assertKept(clock, cursor);
   // From here to the stream's registration nothing is awaited: a client that has left, and a place that is taken, are seen here.
   if (res.destroyed) return STREAMED;
   if (follow.ended) throw new Problem('unavailable', 'The daemon is stopping.', { headers: { 'Retry-After': '1' } });

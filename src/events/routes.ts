@@ -7,6 +7,7 @@ import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { type Cited, cite, refuseDangling } from '../memories/index.ts';
 import { type Follow, followEvents } from './follow.ts';
+import { assertKeptAfter } from './kept.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
 import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
 import { chunkIds, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
@@ -65,7 +66,11 @@ export const eventRoutes = (follow: Follow, limits: EventLimits) => [
       const { caller, query, req } = input;
       if (/\btext\/event-stream\b/.test(req.headers.accept ?? '')) return followEvents(follow, input);
       const sight = sightIn(caller.principal, query.channel, query.user_id);
-      const { events, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretchOf(query)));
+      const stretch = stretchOf(query);
+      const { events, more } = await caller.tenant.read(async (db) => {
+        await assertKeptAfter(db, caller.tenant.id, stretch.after);
+        return listEvents(db, caller.tenant.id, sight, query, stretch);
+      });
       const data = events.slice(0, query.limit);
       const next_cursor = more || events.length > query.limit ? encodeCursor([data.at(-1)!.seq]) : null;
       return { body: { data, next_cursor } };

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { time } from '../http/time.ts';
+import { policyBody } from '../retention/index.ts';
 import { tenantSettings } from '../tenants/index.ts';
 import type { Part } from './sql.ts';
 import { FORMAT_VERSION } from './whole.ts';
@@ -198,6 +199,17 @@ const capsule = z.strictObject({
   revoked_seq: seq.nullable(),
 });
 
+const retentionPolicy = z.strictObject({
+  type: z.literal('retention_policy'),
+  ...policyBody.shape,
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
+  updated_at: time,
+  last_run_at: time.nullable(),
+});
+
 export const end = z.strictObject({
   type: z.literal('end'),
   counts: z.record(z.string().max(64), count),
@@ -211,6 +223,7 @@ export const rows: Record<Part, z.ZodType<{ type: string }>> = {
   edit_event: editEvent,
   overlay,
   capsule,
+  retention_policy: retentionPolicy,
   artifact,
   event,
   memory_version: memoryVersion,

@@ -160,7 +160,7 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, { le
       do {
         await look();
         await Promise.all(running.values());
-      } while (!stopping && (await listDue(tenants(''), PER_TENANT, 1)).length > 0);
+      } while (!stopping && ((await listDue(tenants(''), PER_TENANT, 1)).length > 0 || running.size > 0));
     },
     stop: async () => {
       stopping = true;

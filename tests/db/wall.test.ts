@@ -78,7 +78,7 @@ test('every other policy is for a role that cannot log in, and only reads or is 
     `select polname || ' on ' || polrelid::regclass as name from pg_policy p
      where p.polroles <> array[$1::regrole::oid]
        and (exists (select from unnest(p.polroles) r (id) left join pg_roles on oid = r.id where rolcanlogin is distinct from false)
-         or (p.polcmd <> 'r' and pg_get_expr(p.polqual, p.polrelid) !~ 'tenant_id = .*(current_tenant|tenant_deleting)\\(\\)'))`,
+         or (p.polcmd <> 'r' and pg_get_expr(p.polqual, p.polrelid) !~ 'tenant_id = .*(current_tenant|tenant_deleting|tenant_forgetting)\\(\\)'))`,
     [SERVING_ROLE],
   );
   expect(wrong).toEqual([]);

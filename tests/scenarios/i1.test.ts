@@ -76,6 +76,11 @@ const cases: Record<string, Case> = {
   readChunk: {},
   storeArtifact: { body: () => 'bytes', ownAnswer: true },
   readArtifact: {},
+  erase: { body: () => ({ user_id: 'alice', dry_run: true }), ownAnswer: true },
+  readRetention: { ownAnswer: true },
+  setRetention: { body: () => ({ rules: [] }), ownAnswer: true },
+  previewRetention: { body: () => ({ rules: [{ older_than_days: 0 }] }), ownAnswer: true },
+  runRetention: { ownAnswer: true },
   createCapsule: {
     body: () => ({ items: [theirs.event_id], audience: { users: ['mallory'] }, channel: 'private', user_id: 'mallory' }),
     citing: () =>

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
 import { type Daemon, startDaemon } from '../../src/daemon.ts';
@@ -16,6 +17,7 @@ const settings = {
   RATE_LIMIT_ENABLED: 'false',
   BCRYPT_COST: '4',
   JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop',
+  ERASURE_LEDGER: join(tmpdir(), `erasures-of-tests-${process.pid}.ndjson`),
   ENCRYPTION_KEY: Buffer.alloc(32, 'only-for-tests').toString('base64'),
 };
 

@@ -1,0 +1,63 @@
+import { Command } from 'commander';
+import { openAudit } from '../src/audit/index.ts';
+import { loadConfig } from '../src/config.ts';
+import { auditKeysOf, ledgerOf, sealOf } from '../src/daemon.ts';
+import { openDatabase } from '../src/db/index.ts';
+import type { Tenant } from '../src/db/tenant.ts';
+import { eraser, readLedger, replayErasures } from '../src/erasure/index.ts';
+import { openJobs } from '../src/jobs/index.ts';
+import { createLogger } from '../src/log.ts';
+
+const program = new Command('npm run erasures:replay --')
+  .description(
+    'Erases again what a restored backup has brought back, by the ledger of erasures. Run it before the daemon is started.',
+  )
+  .option('--ledger <file...>', 'ledgers to read; by default ERASURE_LEDGER')
+  .option('--tenant <name>', 'only this one; by default all')
+  .action(({ ledger, tenant }: { ledger?: string[]; tenant?: string }) => replay(ledger, tenant));
+
+program.parseAsync().catch((error: Error) => {
+  console.error(`error: ${error.message}`);
+  process.exitCode = 1;
+});
+
+async function replay(files: string[] | undefined, only: string | undefined): Promise<void> {
+  const config = loadConfig();
+  const seal = sealOf(config);
+  if (!seal) throw new Error('The ledger can be read only with its key: set ENCRYPTION_KEY.');
+  const log = createLogger('warn', 'erasures');
+  const database = await openDatabase(config, log);
+  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
+  const needs = { seal, ledger: ledgerOf(config), forget: () => undefined, eraseAudit: audit.eraseSubject };
+  const handlers = { erasure: eraser(needs) };
+  const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  try {
+    for (const entry of (files ?? [ledgerOf(config)]).flatMap(readLedger)) {
+      if (only !== undefined && entry.tenant_id !== only) continue;
+      const job_id = await replayErasures({ tenants: database.tenants, jobs, seal }, entry);
+      if (job_id === undefined) {
+        console.log(`${entry.tenant_id}  ${entry.job_id}  no such tenant`);
+        continue;
+      }
+      await jobs.resume();
+      console.log(`${entry.tenant_id}  ${entry.job_id}  ${await outcomeOf(database.tenants(entry.tenant_id), job_id)}`);
+    }
+  } finally {
+    await jobs.stop();
+    await audit.stop();
+    await database.close();
+  }
+}
+
+async function outcomeOf(tenant: Tenant, job_id: string): Promise<string> {
+  const job = await tenant.read((db) =>
+    db.row<{ state: string; events: number | null; detail: string | null }>(
+      `select state, (result -> 'certificate' -> 'counts' ->> 'events')::int as events, problem ->> 'detail' as detail
+       from jobs where tenant_id = $1 and job_id = $2`,
+      [tenant.id, job_id],
+    ),
+  );
+  if (job?.state === 'done') return `${job.events} events erased again`;
+  process.exitCode = 1;
+  return `not erased: ${job?.state} ${job?.detail ?? ''}`;
+}

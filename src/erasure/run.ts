@@ -1,0 +1,112 @@
+import { hash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { entryOf } from '../db/commit.ts';
+import type { Tenant } from '../db/tenant.ts';
+import { canonicalJson } from '../http/json.ts';
+import { newId } from '../id.ts';
+import { type Job, JobStopped } from '../jobs/index.ts';
+import type { Seal } from '../seal.ts';
+import type { Ledger } from './ledger.ts';
+import { pace } from './pace.ts';
+import type { Certificate, ErasureInput, Subject } from './schemas.ts';
+import { beginErasure, type Cursor, dropMarks, eraseStep, readUsers, sayErased } from './sql.ts';
+
+// An erasure goes step by step, each one short transaction that also says how far it is; between two steps the tenant’s writers have
+// the clock for themselves.
+
+const PURPOSE = 'erasures';
+const PAUSE_MS = 25;
+const MEMORIES_A_STEP = 50;
+const idsFor = (limit: number) => Array.from({ length: Math.min(limit, MEMORIES_A_STEP) }, () => newId('evt'));
+
+export interface RunNeeds {
+  seal: Seal;
+  ledger: Ledger;
+  /** What is known of the tenant’s credentials is asked for again. */
+  forget(tenant_id: string): void;
+  /** Blanks what the audit has of these names; repeatable. Says how many entries. */
+  eraseAudit?(tenant: Tenant, names: string[], by: string): Promise<number>;
+}
+
+/** What the names of a subject are replaced by: equal within a tenant, and not to be guessed without the key. */
+export const nameOf = (seal: Seal, tenant_id: string, { kind, id }: Subject): string =>
+  `erased_${seal.mac(JSON.stringify([tenant_id, kind, id]), PURPOSE).slice(0, 32)}`;
+
+export async function runErasure(needs: RunNeeds, job: Job<ErasureInput, Cursor>) {
+  let cursor = job.cursor ?? (await begin(needs, job));
+  const step = pace();
+  while (cursor.phase !== 'over') {
+    if (job.stopped()) throw new JobStopped();
+    const at = cursor;
+    const next = await step((limit) => eraseStep(job, at, limit, idsFor(limit)));
+    if (!next) throw new JobStopped();
+    if (at.phase === 'accounts') needs.forget(job.tenant.id);
+    cursor = next;
+    await sleep(PAUSE_MS);
+  }
+  return end(needs, job, cursor);
+}
+
+async function begin({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>): Promise<Cursor> {
+  const started_at = new Date().toISOString();
+  const upto = await beginErasure(job, job.input.before ?? started_at);
+  if (job.input.replay_of === undefined) ledger.append(entry(seal, job, 'started', upto, started_at));
+  const cursor = { phase: 'accounts', after: '', upto, found: 0, counts: {}, started_at };
+  await job.report(0, undefined, cursor);
+  return cursor;
+}
+
+const entry = (
+  seal: Seal,
+  { id, tenant, input }: Job<ErasureInput>,
+  state: 'started' | 'completed',
+  upto_seq: number,
+  at: string,
+) => ({
+  at,
+  state,
+  job_id: id,
+  tenant_id: tenant.id,
+  kind: input.kind,
+  upto_seq,
+  subject: seal.seal(input.subject, PURPOSE, `${tenant.id}/${id}`),
+});
+
+/** Repeatable: the moment and the id of the event are kept, so that a second end says the same. */
+async function end({ seal, ledger, eraseAudit }: RunNeeds, job: Job<ErasureInput, Cursor>, cursor: Cursor) {
+  const { kind, subject, name, replay_of } = job.input;
+  if (cursor.finished_at === undefined && eraseAudit && (kind === 'user_id' || kind === 'agent_id')) {
+    const names = [subject, ...(await readUsers(job.tenant, job.id))];
+    cursor.counts.audit_entries = await eraseAudit(job.tenant, names, job.id);
+  }
+  const finished_at = cursor.finished_at ?? new Date().toISOString();
+  await job.report(undefined, undefined, { ...cursor, finished_at });
+  const certificate: Certificate = {
+    job_id: job.id,
+    tenant_id: job.tenant.id,
+    kind,
+    subject_hash: name,
+    upto_seq: cursor.upto,
+    started_at: cursor.started_at,
+    finished_at,
+    counts: cursor.counts,
+  };
+  const text = canonicalJson(certificate);
+  const signed = { certificate, sha256: hash('sha256', text), hmac: seal.mac(text, PURPOSE), ...(replay_of && { replay_of }) };
+  await sayErased(job.tenant, job.id, completed(certificate, signed.sha256));
+  await dropMarks(job.tenant, job.id);
+  if (replay_of === undefined) ledger.append(entry(seal, job, 'completed', cursor.upto, finished_at));
+  return signed;
+}
+
+const completed = ({ job_id, kind, subject_hash, upto_seq, counts }: Certificate, sha256: string) =>
+  entryOf({
+    event_id: `evt_${job_id.slice(4)}`,
+    session_id: job_id,
+    channel: 'team',
+    actor_type: 'agent',
+    actor_id: 'agent-memory',
+    user_id: subject_hash,
+    kind: 'erasure.completed',
+    content: { kind, subject_hash, upto_seq, counts, certificate: sha256 },
+  });

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+
+export const subjectKinds = ['user_id', 'session_id', 'project_id', 'agent_id'] as const;
+export type SubjectKind = (typeof subjectKinds)[number];
+
+const name = (about: string) => z.string().min(1).max(255).describe(about).optional();
+
+export const erasureBody = z
+  .strictObject({
+    user_id: name('a person: what is recorded about them and what they said, their account and keys'),
+    session_id: name('a session'),
+    project_id: name('a project'),
+    agent_id: name('an agent: what it did'),
+    dry_run: z.boolean().default(false).describe('only count what would go'),
+  })
+  .refine((body) => subjectKinds.filter((kind) => body[kind] !== undefined).length === 1, {
+    message: 'exactly one of user_id, session_id, project_id and agent_id',
+  });
+
+/** Whose data is to be forgotten. */
+export interface Subject {
+  kind: SubjectKind;
+  id: string;
+}
+
+export function subjectOf(body: z.output<typeof erasureBody>): Subject {
+  const kind = subjectKinds.find((one) => body[one] !== undefined)!;
+  return { kind, id: body[kind]! };
+}
+
+const counts = z
+  .record(z.string(), z.int())
+  .describe('rows by table; `memories_kept` lost a part of what they rest on, `citing_events` a name');
+export type Counts = z.output<typeof counts>;
+
+export const preview = z.object({ kind: z.enum(subjectKinds), subject_hash: z.string(), counts }).meta({ id: 'ErasurePreview' });
+
+/** What a job of this kind is asked. */
+export interface ErasureInput {
+  kind: SubjectKind;
+  subject: string;
+  /** What its names are replaced by. */
+  name: string;
+  /** Of an erasure that is done again after a restore: whose it was, up to where it reached, and when. */
+  replay_of?: string;
+  upto_seq?: number;
+  before?: string;
+}
+
+export interface Certificate {
+  job_id: string;
+  tenant_id: string;
+  kind: SubjectKind;
+  subject_hash: string;
+  upto_seq: number;
+  started_at: string;
+  finished_at: string;
+  counts: Counts;
+}

@@ -1,0 +1,81 @@
+import type { Tenant } from '../db/tenant.ts';
+import type { Job } from '../jobs/index.ts';
+import type { Counts, ErasureInput, Subject } from './schemas.ts';
+
+/** Where an erasure stands; the database moves it on. */
+export interface Cursor {
+  phase: string;
+  after: string;
+  upto: number;
+  found: number;
+  counts: Counts;
+  started_at: string;
+  finished_at?: string;
+}
+
+async function one<T>(tenant: Tenant, text: string, values: unknown[]): Promise<T> {
+  const [row] = await tenant.call<{ value: T }>(text, values);
+  return row!.value;
+}
+
+export const previewErasure = (tenant: Tenant, job_id: string, { kind, id }: Subject): Promise<Counts> =>
+  one(tenant, 'select preview_erasure($1, $2, $3, $4) as value', [tenant.id, job_id, kind, id]);
+
+export const isLastOwner = (tenant: Tenant, subject: string): Promise<boolean> =>
+  tenant.read(async (db) => {
+    const row = await db.row<{ last: boolean }>(
+      `select is_last_owner($1, array(select user_id from users where tenant_id = $1 and subject = $2)) as last`,
+      [tenant.id, subject],
+    );
+    return row!.last;
+  });
+
+/** The seq up to which it reaches. */
+export const beginErasure = ({ tenant, id, input }: Job<ErasureInput>, before: string): Promise<number> =>
+  one(tenant, 'select begin_erasure($1, $2, $3, $4, $5, $6) as value', [
+    tenant.id,
+    id,
+    input.kind,
+    input.subject,
+    input.upto_seq ?? Number.MAX_SAFE_INTEGER,
+    before,
+  ]);
+
+/** One short transaction. Null: another daemon has the job. `ids`: for events that it may have to write. */
+export const eraseStep = (
+  { tenant, id, token, lease_ms, input }: Job<ErasureInput>,
+  cursor: Cursor,
+  limit: number,
+  ids: string[],
+): Promise<Cursor | null> =>
+  one(tenant, 'select erase_step($1, $2, $3, $4, $5, $6, $7, $8) as value', [
+    tenant.id,
+    id,
+    token,
+    lease_ms,
+    limit,
+    JSON.stringify(cursor),
+    JSON.stringify({ ...input, before: input.before ?? cursor.started_at }),
+    ids,
+  ]);
+
+/** The accounts of the subject, as they were named. */
+export const readUsers = (tenant: Tenant, job_id: string): Promise<string[]> =>
+  tenant.read(async (db) => {
+    const rows = await db.rows<{ id: string }>(
+      `select id from erasure_marks where tenant_id = $1 and job_id = $2 and what = 'user'`,
+      [tenant.id, job_id],
+    );
+    return rows.map(({ id }) => id);
+  });
+
+/** Appends what the log says at the end, once. */
+export const sayErased = (tenant: Tenant, job_id: string, event: unknown): Promise<number> =>
+  one(tenant, 'select end_erasure($1, $2, $3) as value', [tenant.id, job_id, JSON.stringify(event)]);
+
+const MARKS_A_BATCH = 5000;
+
+export async function dropMarks(tenant: Tenant, job_id: string): Promise<void> {
+  for (let count = MARKS_A_BATCH; count === MARKS_A_BATCH; )
+    count = await one(tenant, 'select drop_marks($1, $2, $3) as value', [tenant.id, job_id, MARKS_A_BATCH]);
+}

@@ -1,0 +1,87 @@
+import { type Caller, route } from '../auth/index.ts';
+import { recallKey, rememberKey } from '../db/idempotency.ts';
+import { Problem } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import { newId } from '../id.ts';
+import { accepted, type Jobs, started } from '../jobs/index.ts';
+import { type Policy, type PolicyBody, policy, policyBody, preview } from './schemas.ts';
+import { lockPolicy, previewRetention, readPolicy, writePolicy } from './sql.ts';
+
+const tagged = { tag: 'Retention', limit: 'v1', access: 'admin' } as const;
+
+export const retentionRoutes = (jobs: Jobs) => [
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/retention',
+    operation: 'readRetention',
+    summary: 'Read what the tenant forgets by itself',
+    success: { status: 200, description: 'The policy; without one no rules, version 0', schema: policy },
+    problems: ['forbidden'],
+    handle: async ({ caller: { tenant } }) => answer(await tenant.read((db) => readPolicy(db, tenant.id))),
+  }),
+  route({
+    ...tagged,
+    method: 'PUT',
+    path: '/v1/retention',
+    operation: 'setRetention',
+    audit: 'retention.changed',
+    summary: 'Set what the tenant forgets by itself, once a day',
+    idempotent: true,
+    body: policyBody,
+    success: { status: 200, description: 'The policy as it is now', schema: policy },
+    problems: ['validation', 'forbidden', 'conflict', 'precondition-failed'],
+    handle: async ({ caller, body, req, idempotency }) => setPolicy(caller, body, req.headers['if-match'], idempotency),
+  }),
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/retention/preview',
+    operation: 'previewRetention',
+    audit: 'retention.previewed',
+    summary: 'What a policy would forget now; nothing is changed',
+    body: policyBody,
+    success: { status: 200, description: 'Counted as the run would', schema: preview },
+    problems: ['validation', 'forbidden', 'unavailable'],
+    handle: async ({ caller: { tenant }, body }) => ({ body: await previewRetention(tenant, newId('job'), body) }),
+  }),
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/retention/runs',
+    operation: 'runRetention',
+    audit: 'retention.begun',
+    summary: 'Forget now what the policy names',
+    idempotent: true,
+    success: { status: 202, description: 'Queued', schema: started },
+    problems: ['forbidden', 'conflict'],
+    handle: async ({ caller: { tenant, principal }, idempotency }) => {
+      const { rules, trim } = await tenant.read((db) => readPolicy(db, tenant.id));
+      const { job_id, replay } = await jobs.start(tenant, 'retention', { rules, trim }, principal.id, idempotency);
+      return accepted(job_id, replay);
+    },
+  }),
+];
+
+const etagOf = (version: number) => `"${version}"`;
+const answer = (body: Policy, replay = false) => ({
+  body,
+  headers: { ETag: etagOf(body.version), ...(replay && { 'Idempotent-Replay': 'true' }) },
+});
+
+const setPolicy = ({ tenant }: Caller, body: PolicyBody, ifMatch: string | undefined, idempotency: Idempotency | null) =>
+  tenant.write(async (db) => {
+    const before = await lockPolicy(db, tenant.id);
+    if (idempotency && (await recallKey(db, tenant.id, idempotency))) return answer(before, true);
+    if (
+      ifMatch !== undefined &&
+      ifMatch.trim() !== '*' &&
+      !ifMatch.split(',').some((tag) => tag.trim() === etagOf(before.version))
+    )
+      throw new Problem('precondition-failed', `The policy has version ${before.version}.`, {
+        headers: { ETag: etagOf(before.version) },
+      });
+    const after = await writePolicy(db, tenant.id, body);
+    if (idempotency) await rememberKey(db, tenant.id, idempotency);
+    return answer(after!);
+  });

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { channels } from '../auth/index.ts';
+
+const days = (about: string) => z.number().min(0).max(36_500).describe(about);
+
+const rule = z.strictObject({
+  kind: z.string().min(1).max(64).optional().describe('of the event, or of the memory it made; absent: every kind'),
+  channel: z.enum(channels).optional(),
+  older_than_days: days('since it was recorded'),
+  max_importance: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('also what memories hold that weigh no more, which end by it; absent: what a memory holds stays'),
+});
+
+const trim = z
+  .strictObject({
+    keep_days: days('what is younger stays').optional(),
+    keep_events: z.int().min(0).max(1e12).optional().describe('so many of the newest stay'),
+  })
+  .refine((given) => (given.keep_days === undefined) !== (given.keep_events === undefined), 'keep_days or keep_events');
+
+export const policyBody = z
+  .strictObject({
+    rules: z.array(rule).max(100).describe('an event that any rule names is forgotten: its payload is blanked, its place stays'),
+    trim: trim.nullable().default(null).describe('drops the beginning of the log; never what a memory that is held stands on'),
+  })
+  .meta({ id: 'RetentionPolicyBody' });
+export type PolicyBody = z.output<typeof policyBody>;
+
+export const policy = z
+  .object({
+    rules: z.array(z.object(rule.shape)),
+    trim: z.object({ keep_days: z.number().optional(), keep_events: z.int().optional() }).nullable(),
+    version: z.int(),
+    updated_at: z.iso.datetime().nullable(),
+    last_run_at: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'RetentionPolicy' });
+export type Policy = z.output<typeof policy>;
+
+export const preview = z
+  .object({
+    events: z.int().describe('that would be forgotten'),
+    by_kind: z.record(z.string(), z.int()),
+    oldest: z.string().nullable(),
+    newest: z.string().nullable(),
+    sample: z.array(z.string()).describe('ids of the oldest ten'),
+    memories: z.int().describe('that would end'),
+    trimmed: z.int().describe('events that trim would drop'),
+    oldest_seq: z.int().describe('where the log would begin'),
+  })
+  .meta({ id: 'RetentionPreview' });

@@ -1,0 +1,76 @@
+import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+import type { Job } from '../jobs/index.ts';
+import type { Policy, PolicyBody } from './schemas.ts';
+
+const columns = 'rules, trim, version, updated_at, last_run_at';
+
+/** A tenant without a policy has version 0: nothing is forgotten. */
+export async function readPolicy(db: Db, tenant_id: string): Promise<Policy> {
+  const row = await db.row<Policy>(`select ${columns} from retention_policies where tenant_id = $1`, [tenant_id]);
+  return row ?? { rules: [], trim: null, version: 0, updated_at: null, last_run_at: null };
+}
+
+/** Locks the tenant first, so that the first policy too is written by one at a time. */
+export const lockPolicy = async (db: Db, tenant_id: string): Promise<Policy> => {
+  await db.run('select from tenants where tenant_id = $1 for no key update', [tenant_id]);
+  return readPolicy(db, tenant_id);
+};
+
+export const writePolicy = (db: Db, tenant_id: string, { rules, trim }: PolicyBody): Promise<Policy | undefined> =>
+  db.row(
+    `insert into retention_policies as p (tenant_id, rules, trim) values ($1, $2, $3)
+     on conflict (tenant_id) do update set rules = excluded.rules, trim = excluded.trim, version = p.version + 1, updated_at = now()
+     returning ${columns}`,
+    [tenant_id, JSON.stringify(rules), trim && JSON.stringify(trim)],
+  );
+
+async function one<T>(tenant: Tenant, text: string, values: unknown[]): Promise<T> {
+  const [row] = await tenant.call<{ value: T }>(text, values);
+  return row!.value;
+}
+
+export const previewRetention = (tenant: Tenant, job_id: string, { rules, trim }: PolicyBody): Promise<unknown> =>
+  one(tenant, 'select preview_retention($1, $2, $3, $4) as value', [
+    tenant.id,
+    job_id,
+    JSON.stringify(rules),
+    trim && JSON.stringify(trim),
+  ]);
+
+export interface Cursor {
+  phase: string;
+  after: string;
+  now: string;
+  counts: Record<string, number>;
+  first_seq?: number | null;
+  last_seq?: number | null;
+}
+
+/** One short transaction. Null: another daemon has the job. */
+export const retainStep = (
+  { tenant, id, token, lease_ms, input }: Job<PolicyBody>,
+  cursor: Cursor,
+  limit: number,
+  event: unknown,
+): Promise<Cursor | null> =>
+  one(tenant, 'select retain_step($1, $2, $3, $4, $5, $6, $7, $8) as value', [
+    tenant.id,
+    id,
+    token,
+    lease_ms,
+    limit,
+    JSON.stringify(cursor),
+    JSON.stringify(input),
+    JSON.stringify(event),
+  ]);
+
+/** The policy of a tenant whose daily run is due, once a day. */
+export const takeDue = (tenant: Tenant): Promise<PolicyBody | null> =>
+  one(tenant, 'select retention_due($1) as value', [tenant.id]);
+
+export const readOldest = (tenant: Tenant): Promise<number> =>
+  tenant.read(async (db) => {
+    const row = await db.row<{ oldest_seq: number }>('select oldest_seq from tenant_clocks where tenant_id = $1', [tenant.id]);
+    return row!.oldest_seq;
+  });

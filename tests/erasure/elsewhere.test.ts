@@ -1,0 +1,105 @@
+import { loadConfig } from '../../src/config.ts';
+import { type Database, openDatabase } from '../../src/db/index.ts';
+import { createLogger } from '../../src/log.ts';
+import { message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { dumpOf, erase } from './support.ts';
+
+// What other features keep of a subject, written as they write it: by the statements of their tables.
+const onServer = onEmbedded() ? describe.skip : describe;
+
+onServer('an erasure', () => {
+  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let daemon: TestDaemon;
+  let database: Database;
+  beforeAll(async () => {
+    given = await daemonDatabase();
+    daemon = await startTestDaemon({ LOG_LEVEL: 'error' }, given.env);
+    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+  });
+  afterAll(async () => {
+    await database.close();
+    await daemon.stop();
+    await given.release();
+  });
+
+  test('reaches edits, capsules and subscriptions, and counts them as its dry run does', async () => {
+    const owner = await newTenant(daemon.url);
+    const dora = await newColleague(owner, 'dora-of-denmark');
+    const record = async (client: typeof owner, text: string) =>
+      (
+        await client.ask('POST', '/v1/events', {
+          body: message(text, { channel: 'team', actor: { type: 'human', id: client.username } }),
+        })
+      ).body;
+    const [hers, theirs] = [await record(dora, 'her own words'), await record(owner, 'their words')];
+    const tenant = database.tenants(owner.tenant_id);
+    await tenant.write(async (db) => {
+      const edit = (id: string, event: Record<string, any>, by: string, reason: string) =>
+        db.run(`insert into edits select r.* from jsonb_populate_record(null::edits, $1::jsonb) r`, [
+          JSON.stringify({
+            tenant_id: tenant.id,
+            edit_id: id,
+            status: 'pending',
+            version: 1,
+            target: event.event_id,
+            seq: event.seq,
+            event_id: event.event_id,
+            op: 'quarantine',
+            reason,
+            patch: { text: 'instead' },
+            session_id: 's1',
+            channel: 'team',
+            user_id: 'x',
+            sensitivity: 'none',
+            proposed_by: { type: 'human', id: by },
+            principal: by === 'alice' ? owner.user_id : dora.user_id,
+            proposed_seq: event.seq,
+            last_seq: 1,
+            created_at: new Date(),
+            updated_at: new Date(),
+          }),
+        ]);
+      await edit('edt_1', hers, 'alice', 'about her words');
+      await edit('edt_2', theirs, 'dora-of-denmark', 'because dora says so');
+      await db.run(
+        `insert into overlays (tenant_id, seq, content, chunk_count, edit_ids, base) values ($1, $2, '{"text": "her words, amended"}', 1, '{edt_1}', '[]')`,
+        [tenant.id, hers.seq],
+      );
+      const capsule = (id: string, user: string, seq: number, users: string[]) =>
+        db.run(
+          `insert into capsules (tenant_id, capsule_id, seq, user_id, channel, tags, for_all, audience_users, audience_agents, items, item_channels, item_sensitivities, created_at, expires_at)
+           values ($1, $2, $3, $4, 'team', '{}', false, $5, '{}', $6, '{team}', '{none}', now(), now() + interval '1 day')`,
+          [tenant.id, id, seq, user, users, [theirs.event_id]],
+        );
+      await capsule('cap_1', 'dora-of-denmark', hers.seq, ['alice']);
+      await capsule('cap_2', 'alice', theirs.seq, ['alice', 'dora-of-denmark']);
+      await db.run(
+        `insert into webhooks (tenant_id, webhook_id, url, description, channels, sensitivities, user_ids, secret, cursor, created_by)
+         values ($1, 'whk_1', 'https://example.com', '', '{team}', '{none}', '{alice,dora-of-denmark}', '{}', 0, $2)`,
+        [tenant.id, dora.user_id],
+      );
+      await db.run(
+        `insert into webhook_deliveries (tenant_id, webhook_id, seq, event_id, kind, state, attempts, error, attempted_at)
+         values ($1, 'whk_1', $2, $3, 'message', 'dead', 1, 'told of her own words', now())`,
+        [tenant.id, hers.seq, hers.event_id],
+      );
+    });
+    const foreseen = (await owner.ask('POST', '/v1/erasures', { body: { user_id: 'dora-of-denmark', dry_run: true } })).body
+      .counts;
+    const { result } = await erase(owner, { user_id: 'dora-of-denmark' });
+    expect(result.certificate.counts).toMatchObject(foreseen);
+    expect(foreseen).toMatchObject({
+      edits: 1,
+      edits_named: 1,
+      capsules: 1,
+      capsule_audiences: 1,
+      webhooks_named: 1,
+      webhook_deliveries: 1,
+    });
+    const rows = await dumpOf(tenant);
+    for (const word of ['dora', dora.user_id, 'her own words', 'her words']) expect(rows).not.toContain(word);
+    for (const kept of ['edt_2', 'cap_2', 'whk_1', 'their words']) expect(rows).toContain(kept);
+  }, 60_000);
+});

@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { loadConfig } from '../../src/config.ts';
+import { type Database, openDatabase } from '../../src/db/index.ts';
+import { createLogger } from '../../src/log.ts';
+import { type Client, message, newTenant, send } from '../support/client.ts';
+import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
+import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { dumpOf, finished } from './support.ts';
+
+// A subject of ten thousand events, while others write; and daemons that die on the way. It needs connections beside the daemon's.
+/** `ERASURE_EVENTS=100000 npx jest tests/erasure/large -t 'other writers'` measures; it says the figures on stderr. */
+const EVENTS = Number(process.env.ERASURE_EVENTS ?? 10_000);
+const onServer = onEmbedded() ? describe.skip : describe;
+
+onServer('a large erasure', () => {
+  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let database: Database;
+  const daemons: SpawnedDaemon[] = [];
+  const spawn = async () => {
+    const daemon = await spawnDaemon(given.env, { JOB_LEASE_MS: '1000' });
+    daemons.push(daemon);
+    return daemon;
+  };
+  beforeAll(async () => {
+    given = await daemonDatabase();
+    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+  });
+  afterAll(async () => {
+    for (const daemon of daemons)
+      if (daemon.child.exitCode === null && daemon.child.signalCode === null) await daemon.kill('SIGTERM');
+    await database.close();
+    await given.release();
+  });
+
+  async function fill(owner: Client, user_id: string, count: number) {
+    for (let i = 0; i < count; i += 1000) {
+      const events = Array.from({ length: 1000 }, (_, j) =>
+        message(`line ${i + j} of ${user_id}`, { user_id, channel: 'team', actor: { type: 'agent', id: 'scribe' } }),
+      );
+      const { status, body } = await owner.ask('POST', '/v1/events', { body: { events } });
+      if (status !== 201) throw new Error(JSON.stringify(body));
+    }
+  }
+
+  test('lets other writers of the tenant through: none waits a second', async () => {
+    const { url } = await spawn();
+    const owner = await newTenant(url);
+    await fill(owner, 'subject-of-many', EVENTS);
+    const { body } = await owner.ask('POST', '/v1/erasures', { body: { user_id: 'subject-of-many' } });
+    const began = performance.now();
+    const waits: number[] = [];
+    let over = false;
+    const write = async (n: number) => {
+      while (!over) {
+        const before = performance.now();
+        const { status } = await owner.ask('POST', '/v1/events', { body: message(`beside ${n}`, { channel: 'team' }) });
+        if (status !== 201) throw new Error(`a writer was refused: ${status}`);
+        waits.push(performance.now() - before);
+        await sleep(5);
+      }
+    };
+    const writers = [write(1), write(2), write(3)];
+    const job = await finished(owner, body.job_id, 600_000);
+    const took = performance.now() - began;
+    over = true;
+    await Promise.all(writers);
+    expect(job.result.certificate.counts).toMatchObject({ events: EVENTS, chunks: EVENTS });
+    if (EVENTS > 10_000)
+      process.stderr.write(
+        `${EVENTS} events in ${Math.round(took)} ms; ${waits.length} writes beside it, the longest ${Math.round(Math.max(...waits))} ms\n`,
+      );
+    expect(waits.length).toBeGreaterThan(50);
+    expect(Math.max(...waits)).toBeLessThan(1000);
+    const rows = await dumpOf(database.tenants(owner.tenant_id));
+    expect([rows.includes('subject-of-many'), rows.includes('beside 3')]).toEqual([false, true]);
+  }, 900_000);
+
+  test('goes on after a kill -9 of its daemon, and counts each row once', async () => {
+    const first = await spawn();
+    const owner = await newTenant(first.url);
+    await fill(owner, 'killed-halfway', 10_000);
+    const { body } = await owner.ask('POST', '/v1/erasures', { body: { user_id: 'killed-halfway' } });
+    let done = 0;
+    for (let kills = 0; kills < 2; kills += 1) {
+      const daemon = kills === 0 ? first : await spawn();
+      const client = {
+        ...owner,
+        ask: (method: string, path: string) => send<any>(daemon.url, method, path, {}, owner.token),
+      } as Client;
+      for (const before = done; done <= before; await sleep(10))
+        done = (await client.ask('GET', `/v1/jobs/${body.job_id}`)).body.progress.done;
+      await daemon.kill('SIGKILL');
+    }
+    expect(done).toBeLessThan(10_000);
+    const last = await spawn();
+    const client = {
+      ...owner,
+      ask: (method: string, path: string) => send<any>(last.url, method, path, {}, owner.token),
+    } as Client;
+    const job = await finished(client, body.job_id);
+    expect(job.result.certificate.counts).toMatchObject({ events: 10_000, chunks: 10_000 });
+    expect((await dumpOf(database.tenants(owner.tenant_id))).includes('killed-halfway')).toBe(false);
+  }, 120_000);
+});

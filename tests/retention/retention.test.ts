@@ -1,0 +1,150 @@
+import { loadConfig } from '../../src/config.ts';
+import { type Database, openDatabase } from '../../src/db/index.ts';
+import type { Tenant } from '../../src/db/tenant.ts';
+import { openJobs } from '../../src/jobs/index.ts';
+import { createLogger } from '../../src/log.ts';
+import { retainer, sweepRetention } from '../../src/retention/index.ts';
+import { dumpOf, finished, makeMemory, memoryRow } from '../erasure/support.ts';
+import { type Client, message, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { daemonDatabase, onEmbedded } from '../support/database.ts';
+
+// Time passes by moving what was recorded back, for which the tests need the database beside the daemon.
+const onServer = onEmbedded() ? describe.skip : describe;
+
+onServer('retention', () => {
+  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let daemon: TestDaemon;
+  let database: Database;
+  beforeAll(async () => {
+    given = await daemonDatabase();
+    daemon = await startTestDaemon({ LOG_LEVEL: 'error' }, given.env);
+    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+  });
+  afterAll(async () => {
+    await database.close();
+    await daemon.stop();
+    await given.release();
+  });
+
+  const team = (text: string, more: Record<string, unknown> = {}) => message(text, { channel: 'team', ...more });
+  async function record(client: Client, ...events: unknown[]) {
+    const answer = await client.ask('POST', '/v1/events', { body: { events } });
+    if (answer.status !== 201) throw new Error(JSON.stringify(answer.body));
+    return answer.body.data as Record<string, any>[];
+  }
+  const result = (text: string) => ({
+    ...team(''),
+    actor: { type: 'tool', id: 'sh' },
+    kind: 'tool_result',
+    content: { tool: 'sh', excerpt_text: text },
+  });
+  const run = async (client: Client) => finished(client, (await client.ask('POST', '/v1/retention/runs')).body.job_id);
+  const contentOf = async (client: Client, id: string) => (await client.ask('GET', `/v1/events/${id}`)).body.content;
+
+  test('a policy is read, set with its version, and refused where it makes no sense', async () => {
+    const owner = await newTenant(daemon.url);
+    expect((await owner.ask('GET', '/v1/retention')).body).toMatchObject({ rules: [], trim: null, version: 0 });
+    const rules = [{ kind: 'tool_result', older_than_days: 30, max_importance: 0.5 }];
+    const set = await owner.ask('PUT', '/v1/retention', { body: { rules, trim: { keep_days: 365 } } });
+    expect([set.body.rules, set.body.trim, set.headers.get('etag')]).toEqual([rules, { keep_days: 365 }, '"1"']);
+    const put = async (body: unknown, headers = {}) => (await owner.ask('PUT', '/v1/retention', { body, headers })).status;
+    expect(await put({ rules: [] }, { 'if-match': '"7"' })).toBe(412);
+    expect(await put({ rules: [{ kind: 'x' }] })).toBe(422);
+    expect(await put({ rules: [], trim: { keep_days: 1, keep_events: 1 } })).toBe(422);
+    expect(await put({ rules: [], trim: {} })).toBe(422);
+    expect(await put({ rules: [] }, { 'if-match': '"1"' })).toBe(200);
+  });
+
+  test('what a rule names is blanked in its place, as the preview said; the rest and what is pinned stays', async () => {
+    const owner = await newTenant(daemon.url);
+    const tenant = database.tenants(owner.tenant_id);
+    const [old, cited, said] = await record(owner, result('old output'), result('cited output'), team('a word'));
+    const pinned = await makeMemory(tenant, { text: 'the build is slow', user_id: 'alice', refs: [cited!.chunk_ids[0]] });
+    await tenant.write((db) => db.run('update memories set pinned = true where memory_id = $1', [pinned.memory_id]));
+    const rules = [{ kind: 'tool_result', older_than_days: 0 }];
+    const preview = (await owner.ask('POST', '/v1/retention/preview', { body: { rules } })).body;
+    expect(preview).toMatchObject({
+      events: 1,
+      by_kind: { tool_result: 1 },
+      sample: [old!.event_id],
+      memories: 0,
+      trimmed: 0,
+      oldest_seq: 1,
+    });
+    expect(await contentOf(owner, old!.event_id)).toMatchObject({ excerpt_text: 'old output' });
+
+    await owner.ask('PUT', '/v1/retention', { body: { rules } });
+    const job = await run(owner);
+    expect(job).toMatchObject({ kind: 'retention', state: 'done', result: { counts: { events: 1, chunks: 1 }, oldest_seq: 1 } });
+    expect(await contentOf(owner, old!.event_id)).toEqual({ erased: true, retention: true });
+    expect(await contentOf(owner, cited!.event_id)).toMatchObject({ excerpt_text: 'cited output' });
+    expect(await contentOf(owner, said!.event_id)).toEqual({ text: 'a word' });
+    expect(await dumpOf(tenant)).not.toContain('old output');
+    const log = (await owner.ask('GET', '/v1/events?channel=team&limit=100')).body.data;
+    expect(log.filter((event: { kind: string }) => event.kind === 'retention.forgot').map(({ content }: any) => content)).toEqual(
+      [{ counts: expect.objectContaining({ events: 1 }), first_seq: 1, last_seq: 1, rules }],
+    );
+    expect(log.map(({ seq }: { seq: number }) => seq).sort((a: number, b: number) => a - b)).toEqual(
+      log.map((_: unknown, i: number) => i + 1),
+    );
+  }, 30_000);
+
+  test('a memory that is held stays unless a rule names an importance; then it ends by the log', async () => {
+    const owner = await newTenant(daemon.url);
+    const tenant = database.tenants(owner.tenant_id);
+    const fact = await makeMemory(tenant, { text: 'tea is at four', user_id: 'alice', refs: ['x'] });
+    await owner.ask('PUT', '/v1/retention', { body: { rules: [{ older_than_days: 0 }] } });
+    expect((await run(owner)).result.counts.events ?? 0).toBe(0);
+    await owner.ask('PUT', '/v1/retention', { body: { rules: [{ kind: 'fact', older_than_days: 0, max_importance: 0.4 }] } });
+    expect((await run(owner)).result.counts.events ?? 0).toBe(0);
+    await owner.ask('PUT', '/v1/retention', { body: { rules: [{ kind: 'fact', older_than_days: 0, max_importance: 0.5 }] } });
+    expect((await run(owner)).result.counts).toMatchObject({ events: 1, memories: 1 });
+    expect(await memoryRow(tenant, fact.memory_id)).toMatchObject({ status: 'expired', content: { erased: true } });
+    expect(await dumpOf(tenant)).not.toContain('tea is at four');
+  }, 30_000);
+
+  test('trim drops the beginning, never past what is held; who asks for what is gone is told where the log begins', async () => {
+    const owner = await newTenant(daemon.url);
+    const tenant = database.tenants(owner.tenant_id);
+    await record(owner, ...Array.from({ length: 30 }, (_, i) => team(`early ${i}`)));
+    await owner.ask('POST', '/v1/artifacts?channel=team', { body: 'early bytes', headers: { 'content-type': 'text/plain' } });
+    const held = await makeMemory(tenant, { text: 'still true', user_id: 'alice', refs: ['x'] });
+    await record(owner, ...Array.from({ length: 30 }, (_, i) => team(`late ${i}`)));
+    const before = (await owner.ask('GET', '/v1/usage')).body;
+    const body = { rules: [], trim: { keep_events: 10 } };
+    expect((await owner.ask('POST', '/v1/retention/preview', { body })).body).toMatchObject({ trimmed: 31, oldest_seq: 32 });
+    await owner.ask('PUT', '/v1/retention', { body });
+    expect((await run(owner)).result).toMatchObject({ counts: { trimmed: 31 }, oldest_seq: 32 });
+    const after = (await owner.ask('GET', '/v1/usage')).body;
+    expect([after.oldest_seq, after.last_seq, after.events]).toEqual([32, before.last_seq, before.events - 31]);
+    expect(after.bytes).toBeLessThan(before.bytes);
+    expect(await memoryRow(tenant, held.memory_id)).toMatchObject({ status: 'active', passages: 1 });
+    expect(await dumpOf(tenant)).not.toMatch(/early/);
+    const asked = async (query: string, headers = {}) => {
+      const answer = await owner.ask('GET', `/v1/events?channel=team&${query}`, { headers });
+      return [answer.status, answer.body.oldest_seq];
+    };
+    expect(await asked('after=5')).toEqual([410, 32]);
+    expect(await asked('after=5', { accept: 'text/event-stream' })).toEqual([410, 32]);
+    expect((await owner.ask('GET', '/v1/events?channel=team&after=31')).body.data[0].seq).toBe(32);
+    expect(await run(owner)).toMatchObject({ result: { oldest_seq: 32 } });
+  }, 30_000);
+
+  test('the sweeper begins a run once a day', async () => {
+    const owner = await newTenant(daemon.url);
+    const tenant: Tenant = database.tenants(owner.tenant_id);
+    const jobs = openJobs(database.tenants, { retention: retainer }, createLogger('silent'), { lease_ms: 5000, parallel: 1 });
+    const runs = async () => (await owner.ask('GET', '/v1/jobs?kind=retention')).body.data.length;
+    const sweep = sweepRetention(jobs);
+    await sweep(tenant, 1);
+    expect(await runs()).toBe(0);
+    await owner.ask('PUT', '/v1/retention', { body: { rules: [] } });
+    await Promise.all([sweep(tenant, 1), sweep(tenant, 1)]);
+    expect(await runs()).toBe(1);
+    await tenant.write((db) => db.run(`update retention_policies set last_run_at = now() - interval '25 hours'`));
+    await sweep(tenant, 1);
+    expect(await runs()).toBe(2);
+    await jobs.stop();
+  }, 30_000);
+});
