@@ -1,3 +1,4 @@
+import { cpuOf } from './cpu.ts';
 import { peakMemory } from './daemon.ts';
 import type { Figure } from './report.ts';
 import type { World } from './world.ts';
@@ -9,7 +10,10 @@ const IMPORTED = 100_000;
 export async function measureExport(world: World): Promise<Figure[]> {
   const { url, pid } = await world.daemon('two');
   await fill(world, 'exported', EVENTS);
-  const out = await takeOut(url, await world.tenant('exported'));
+  const headers = await world.tenant('exported');
+  const before = cpuOf(pid);
+  const out = await takeOut(url, headers);
+  const cpu = (cpuOf(pid) - before) / EVENTS;
   const memory = peakMemory(pid);
   await fill(world, 'smaller', IMPORTED);
   const file = await (await fetch(`${url}/v1/export`, { headers: await world.tenant('smaller') })).arrayBuffer();
@@ -23,6 +27,7 @@ export async function measureExport(world: World): Promise<Figure[]> {
   const importSeconds = (performance.now() - started) / 1000;
   return [
     { part: 'export', name: `events exported of ${EVENTS}`, value: EVENTS / out.seconds, unit: '/s', goal: { min: 20_000 } },
+    { part: 'export', name: 'CPU of the daemon for each', value: cpu, unit: 'µs' },
     {
       part: 'export',
       name: 'memory of the daemon at most while it exports (RSS)',

@@ -967,6 +967,8 @@ begin
   perform enter_tenant(p_tenant);
   update retention_policies p set last_run_at = clock_timestamp()
   where p.tenant_id = p_tenant and coalesce(p.last_run_at < clock_timestamp() - interval '1 day', true)
+    -- not what has only half come
+    and not is_importing()
   returning * into v_policy;
   return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
 end $$;

@@ -12,10 +12,13 @@ begin atomic
     ('edit', 2, 'edits', array['edit_id'], null, null),
     ('edit_event', 3, 'edit_events', array['seq', 'edit_id'], null, null),
     ('overlay', 4, 'overlays', array['seq'], null, 'pg_column_size(t.content) + pg_column_size(t.base)'),
-    ('artifact', 5, 'artifacts', array['artifact_id'],
+    ('capsule', 5, 'capsules', array['capsule_id'], null, null),
+    -- one row
+    ('retention_policy', 6, 'retention_policies', array['version'], null, null),
+    ('artifact', 7, 'artifacts', array['artifact_id'],
       'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)', null),
-    ('event', 6, 'events', array['seq'], 't.seq <= $3', 't.byte_count'),
-    ('memory_version', 7, 'memory_versions', array['memory_id', 'version'], 't.seq <= $3', null);
+    ('event', 8, 'events', array['seq'], 't.seq <= $3', 't.byte_count'),
+    ('memory_version', 9, 'memory_versions', array['memory_id', 'version'], 't.seq <= $3', null);
 end;
 
 create function portable_columns(p_relation text) returns table (name text, type text)
@@ -65,10 +68,9 @@ begin
   using p_tenant, p_after, p_upto, p_limit;
 end $$;
 
--- While a tenant is imported its log may not grow: the imported rows bring their seqs. Who imports, and when last heard of.
-alter table tenant_clocks
-  add column importing text,
-  add column import_beat timestamptz;
+-- While a tenant is imported its log may not grow: the imported rows bring their seqs. The import is a job that the daemon holds to which
+-- the file comes: when its lease runs out another daemon takes it, and undoes what came.
+alter table tenant_clocks add column importing text;
 
 create function refuse_while_importing() returns trigger
 language plpgsql
@@ -130,9 +132,8 @@ grant create on schema public to agent_memory_eraser;
 alter function undo_rows(int) owner to agent_memory_eraser;
 revoke create on schema public from agent_memory_eraser;
 
--- Marks an empty tenant. 'stale': another import was broken off and its rows must be undone first.
-create function begin_import(p_tenant text, p_import text, p_stale_s int)
-returns table (status text, stale text, room bigint)
+-- Marks an empty tenant, and begins the job. `p_lease_ms` from now another daemon may take it. Returns how many bytes the tenant may store.
+create function begin_import(p_tenant text, p_import text, p_by text, p_lease_ms int) returns bigint
 language plpgsql
 as $$
 declare
@@ -146,11 +147,7 @@ begin
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   if v_clock.importing is not null then
-    if v_clock.import_beat > clock_timestamp() - interval '1 second' * p_stale_s then
-      raise exception 'the tenant is being imported already' using errcode = 'AM409';
-    end if;
-    return query select 'stale', v_clock.importing, null::bigint;
-    return;
+    raise exception 'the tenant is being imported already' using errcode = 'AM409';
   end if;
   v_found := v_clock.last_seq > 0;
   for v_part in select * from portable_parts() p where p.part <> 'artifact' loop
@@ -160,24 +157,33 @@ begin
   if v_found then
     raise exception 'the tenant is not empty' using errcode = 'AM409';
   end if;
-  update tenant_clocks c set importing = p_import, import_beat = clock_timestamp() where c.tenant_id = p_tenant;
-  return query select 'begun', null::text, v_clock.max_bytes;
+  perform start_job(p_tenant, p_import, 'import', '{"receiving": true}', p_by, 1000, null, null);
+  update jobs j set state = 'running', due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_import;
+  update tenant_clocks c set importing = p_import where c.tenant_id = p_tenant;
+  return v_clock.max_bytes;
 end $$;
 
--- The clock's lock, held to the end of the transaction, and proof that the import was not given up meanwhile.
-create function beat_import(p_tenant text, p_import text) returns void
+-- The clock's lock, held to the end of the transaction, and proof that the import was not given up meanwhile: nobody took its job.
+create function beat_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms int) returns void
 language plpgsql
 as $$
 begin
   perform enter_tenant(p_tenant);
-  update tenant_clocks c set import_beat = clock_timestamp() where c.tenant_id = p_tenant and c.importing = p_import;
+  perform from tenant_clocks c where c.tenant_id = p_tenant and c.importing = p_import for update;
+  if found then
+    update jobs j
+    set done = j.done + p_events, total = coalesce(p_total, j.total), updated_at = clock_timestamp(),
+      due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+    where j.tenant_id = p_tenant and j.job_id = p_import and j.state = 'running' and j.token = 0;
+  end if;
   if not found then
     raise exception 'the import was given up' using errcode = 'AM409';
   end if;
 end $$;
 
 -- Lines of one part as rows. What an event weighs is measured again: pages end by it.
-create function import_rows(p_tenant text, p_import text, p_part text, p_rows jsonb) returns void
+create function import_rows(p_tenant text, p_import text, p_part text, p_rows jsonb, p_lease_ms int) returns void
 language plpgsql
 set timezone = 'UTC'
 as $$
@@ -186,7 +192,7 @@ declare
   v_columns text;
   v_values text;
 begin
-  perform beat_import(p_tenant, p_import);
+  perform beat_import(p_tenant, p_import, case p_part when 'event' then jsonb_array_length(p_rows) else 0 end, null, p_lease_ms);
   select
     string_agg(format('%I', c.name), ', '),
     string_agg(case when c.name <> 'byte_count' or p_part <> 'event' then format('r.%I', c.name)
@@ -200,24 +206,23 @@ begin
   using p_tenant, p_rows;
 end $$;
 
-create function import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea) returns void
+create function import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea, p_lease_ms int) returns void
 language plpgsql
 set timezone = 'UTC'
 as $$
 begin
-  perform beat_import(p_tenant, p_import);
+  perform beat_import(p_tenant, p_import, 0, null, p_lease_ms);
   insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
   select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
   from jsonb_populate_record(null::artifacts, p_row) r;
 end $$;
 
--- All is there and was found good: from here on the tenant is like any other, but for its passages, which are to be made.
-create function finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb, p_job text, p_by text)
-returns text
+-- All is there and was found good: from here on the tenant is like any other, but for its passages. The job goes on with them.
+create function finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb) returns void
 language plpgsql
 as $$
 begin
-  perform beat_import(p_tenant, p_import);
+  perform beat_import(p_tenant, p_import, 0, 2 * (p_clock ->> 'event_count')::bigint, 0);
   if not exists (
     select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
     raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
@@ -228,22 +233,22 @@ begin
   insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
   update tenant_clocks c
   set
-    importing = null, import_beat = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq,
-    event_count = k.event_count, stored_bytes = k.stored_bytes
+    importing = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq, event_count = k.event_count, stored_bytes = k.stored_bytes
   from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint)
   where c.tenant_id = p_tenant;
-  return (select j.job_id from start_job(p_tenant, p_job, 'import', '{}', p_by, 1000, null, null) j);
+  update jobs j set state = 'queued', input = p_clock where j.tenant_id = p_tenant and j.job_id = p_import;
 end $$;
 
--- One batch of giving up: whether more is to be undone. With p_stale_s only an import that was not heard of for so long.
-create function undo_import(p_tenant text, p_import text, p_ms int, p_stale_s int default null) returns boolean
+-- One batch of giving up, whether more is to be undone; with the last the job has failed. p_import null: one whose job is over, if any.
+create function undo_import(p_tenant text, p_import text, p_ms int, p_problem jsonb) returns boolean
 language plpgsql
 as $$
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c
-  where c.tenant_id = p_tenant and c.importing is not null and (p_import is null or c.importing = p_import)
-    and (p_stale_s is null or c.import_beat < clock_timestamp() - interval '1 second' * p_stale_s)
+  where c.tenant_id = p_tenant and c.importing = coalesce(p_import, c.importing)
+    and (p_import is not null
+      or not exists (select from jobs j where j.tenant_id = p_tenant and j.job_id = c.importing and j.finished_at is null))
   for update;
   if not found then
     return false;
@@ -251,6 +256,9 @@ begin
   if undo_rows(p_ms) then
     return true;
   end if;
-  update tenant_clocks c set importing = null, import_beat = null where c.tenant_id = p_tenant;
+  update tenant_clocks c set importing = null where c.tenant_id = p_tenant;
+  update jobs j
+  set state = 'failed', problem = p_problem, input = '{}', updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_import and j.finished_at is null;
   return false;
 end $$;

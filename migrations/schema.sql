@@ -246,14 +246,20 @@ CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
 
--- Name: beat_import(text, text); Type: FUNCTION; Schema: public
+-- Name: beat_import(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.beat_import(p_tenant text, p_import text) RETURNS void
+CREATE FUNCTION public.beat_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms integer) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
   perform enter_tenant(p_tenant);
-  update tenant_clocks c set import_beat = clock_timestamp() where c.tenant_id = p_tenant and c.importing = p_import;
+  perform from tenant_clocks c where c.tenant_id = p_tenant and c.importing = p_import for update;
+  if found then
+    update jobs j
+    set done = j.done + p_events, total = coalesce(p_total, j.total), updated_at = clock_timestamp(),
+      due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+    where j.tenant_id = p_tenant and j.job_id = p_import and j.state = 'running' and j.token = 0;
+  end if;
   if not found then
     raise exception 'the import was given up' using errcode = 'AM409';
   end if;
@@ -283,9 +289,9 @@ begin
   return least(v_last, p_upto);
 end $$;
 
--- Name: begin_import(text, text, integer); Type: FUNCTION; Schema: public
+-- Name: begin_import(text, text, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.begin_import(p_tenant text, p_import text, p_stale_s integer) RETURNS TABLE(status text, stale text, room bigint)
+CREATE FUNCTION public.begin_import(p_tenant text, p_import text, p_by text, p_lease_ms integer) RETURNS bigint
     LANGUAGE plpgsql
     AS $_$
 declare
@@ -299,11 +305,7 @@ begin
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   if v_clock.importing is not null then
-    if v_clock.import_beat > clock_timestamp() - interval '1 second' * p_stale_s then
-      raise exception 'the tenant is being imported already' using errcode = 'AM409';
-    end if;
-    return query select 'stale', v_clock.importing, null::bigint;
-    return;
+    raise exception 'the tenant is being imported already' using errcode = 'AM409';
   end if;
   v_found := v_clock.last_seq > 0;
   for v_part in select * from portable_parts() p where p.part <> 'artifact' loop
@@ -313,8 +315,11 @@ begin
   if v_found then
     raise exception 'the tenant is not empty' using errcode = 'AM409';
   end if;
-  update tenant_clocks c set importing = p_import, import_beat = clock_timestamp() where c.tenant_id = p_tenant;
-  return query select 'begun', null::text, v_clock.max_bytes;
+  perform start_job(p_tenant, p_import, 'import', '{"receiving": true}', p_by, 1000, null, null);
+  update jobs j set state = 'running', due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_import;
+  update tenant_clocks c set importing = p_import where c.tenant_id = p_tenant;
+  return v_clock.max_bytes;
 end $_$;
 
 -- Name: begin_login(text, text, bytea, bytea, integer, integer); Type: FUNCTION; Schema: public
@@ -1666,13 +1671,13 @@ CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text,
          END AS "case";
 END;
 
--- Name: finish_import(text, text, jsonb, text, jsonb, text, text); Type: FUNCTION; Schema: public
+-- Name: finish_import(text, text, jsonb, text, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb, p_job text, p_by text) RETURNS text
+CREATE FUNCTION public.finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
-  perform beat_import(p_tenant, p_import);
+  perform beat_import(p_tenant, p_import, 0, 2 * (p_clock ->> 'event_count')::bigint, 0);
   if not exists (
     select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
     raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
@@ -1683,11 +1688,10 @@ begin
   insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
   update tenant_clocks c
   set
-    importing = null, import_beat = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq,
-    event_count = k.event_count, stored_bytes = k.stored_bytes
+    importing = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq, event_count = k.event_count, stored_bytes = k.stored_bytes
   from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint)
   where c.tenant_id = p_tenant;
-  return (select j.job_id from start_job(p_tenant, p_job, 'import', '{}', p_by, 1000, null, null) j);
+  update jobs j set state = 'queued', input = p_clock where j.tenant_id = p_tenant and j.job_id = p_import;
 end $$;
 
 -- Name: finish_job(text, text, integer, jsonb, jsonb); Type: FUNCTION; Schema: public
@@ -2055,22 +2059,22 @@ CREATE FUNCTION public.home_of(p_memory public.memories, p_job text) RETURNS big
     LANGUAGE sql STABLE
     RETURN (SELECT v.seq FROM (public.memory_versions v JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq)))) WHERE ((v.tenant_id = (home_of.p_memory).tenant_id) AND (v.memory_id = (home_of.p_memory).memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((v.content_seq = (home_of.p_memory).content_seq) OR ((home_of.p_memory).kind = 'task'::text)) AND ((v.seq = (home_of.p_memory).content_seq) OR (e.kind = ANY (ARRAY['decision'::text, 'task_update'::text, 'memory.created'::text]))) AND (NOT (e.content ? 'erased'::text)) AND (NOT public.is_marked((home_of.p_memory).tenant_id, home_of.p_job, e.event_id))) ORDER BY (v.seq = (home_of.p_memory).content_seq) DESC, v.seq DESC LIMIT 1);
 
--- Name: import_artifact(text, text, jsonb, bytea); Type: FUNCTION; Schema: public
+-- Name: import_artifact(text, text, jsonb, bytea, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea) RETURNS void
+CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea, p_lease_ms integer) RETURNS void
     LANGUAGE plpgsql
     SET "TimeZone" TO 'UTC'
     AS $$
 begin
-  perform beat_import(p_tenant, p_import);
+  perform beat_import(p_tenant, p_import, 0, null, p_lease_ms);
   insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
   select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
   from jsonb_populate_record(null::artifacts, p_row) r;
 end $$;
 
--- Name: import_rows(text, text, text, jsonb); Type: FUNCTION; Schema: public
+-- Name: import_rows(text, text, text, jsonb, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.import_rows(p_tenant text, p_import text, p_part text, p_rows jsonb) RETURNS void
+CREATE FUNCTION public.import_rows(p_tenant text, p_import text, p_part text, p_rows jsonb, p_lease_ms integer) RETURNS void
     LANGUAGE plpgsql
     SET "TimeZone" TO 'UTC'
     AS $_$
@@ -2079,7 +2083,7 @@ declare
   v_columns text;
   v_values text;
 begin
-  perform beat_import(p_tenant, p_import);
+  perform beat_import(p_tenant, p_import, case p_part when 'event' then jsonb_array_length(p_rows) else 0 end, null, p_lease_ms);
   select
     string_agg(format('%I', c.name), ', '),
     string_agg(case when c.name <> 'byte_count' or p_part <> 'event' then format('r.%I', c.name)
@@ -2864,7 +2868,7 @@ END;
 CREATE FUNCTION public.portable_parts() RETURNS TABLE(part text, place integer, relation text, keys text[], bound text, weight text)
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
- VALUES ('memory'::text,1,'memories'::text,ARRAY['memory_id'::text],NULL::text,NULL::text), ('edit'::text,2,'edits'::text,ARRAY['edit_id'::text],NULL::text,NULL::text), ('edit_event'::text,3,'edit_events'::text,ARRAY['seq'::text, 'edit_id'::text],NULL::text,NULL::text), ('overlay'::text,4,'overlays'::text,ARRAY['seq'::text],NULL::text,'pg_column_size(t.content) + pg_column_size(t.base)'::text), ('artifact'::text,5,'artifacts'::text,ARRAY['artifact_id'::text],'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)'::text,NULL::text), ('event'::text,6,'events'::text,ARRAY['seq'::text],'t.seq <= $3'::text,'t.byte_count'::text), ('memory_version'::text,7,'memory_versions'::text,ARRAY['memory_id'::text, 'version'::text],'t.seq <= $3'::text,NULL::text);
+ VALUES ('memory'::text,1,'memories'::text,ARRAY['memory_id'::text],NULL::text,NULL::text), ('edit'::text,2,'edits'::text,ARRAY['edit_id'::text],NULL::text,NULL::text), ('edit_event'::text,3,'edit_events'::text,ARRAY['seq'::text, 'edit_id'::text],NULL::text,NULL::text), ('overlay'::text,4,'overlays'::text,ARRAY['seq'::text],NULL::text,'pg_column_size(t.content) + pg_column_size(t.base)'::text), ('capsule'::text,5,'capsules'::text,ARRAY['capsule_id'::text],NULL::text,NULL::text), ('retention_policy'::text,6,'retention_policies'::text,ARRAY['version'::text],NULL::text,NULL::text), ('artifact'::text,7,'artifacts'::text,ARRAY['artifact_id'::text],'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)'::text,NULL::text), ('event'::text,8,'events'::text,ARRAY['seq'::text],'t.seq <= $3'::text,'t.byte_count'::text), ('memory_version'::text,9,'memory_versions'::text,ARRAY['memory_id'::text, 'version'::text],'t.seq <= $3'::text,NULL::text);
 END;
 
 -- Name: preview_erasure(text, text, text, text); Type: FUNCTION; Schema: public
@@ -3467,6 +3471,8 @@ begin
   perform enter_tenant(p_tenant);
   update retention_policies p set last_run_at = clock_timestamp()
   where p.tenant_id = p_tenant and coalesce(p.last_run_at < clock_timestamp() - interval '1 day', true)
+    -- not what has only half come
+    and not is_importing()
   returning * into v_policy;
   return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
 end $$;
@@ -3931,8 +3937,7 @@ CREATE TABLE public.tenant_clocks (
     event_count bigint DEFAULT 0 NOT NULL,
     stored_bytes bigint DEFAULT 0 NOT NULL,
     max_bytes bigint,
-    importing text,
-    import_beat timestamp with time zone
+    importing text
 )
 WITH (fillfactor='50');
 
@@ -3981,16 +3986,17 @@ begin
   return v_count;
 end $$;
 
--- Name: undo_import(text, text, integer, integer); Type: FUNCTION; Schema: public
+-- Name: undo_import(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.undo_import(p_tenant text, p_import text, p_ms integer, p_stale_s integer DEFAULT NULL::integer) RETURNS boolean
+CREATE FUNCTION public.undo_import(p_tenant text, p_import text, p_ms integer, p_problem jsonb) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c
-  where c.tenant_id = p_tenant and c.importing is not null and (p_import is null or c.importing = p_import)
-    and (p_stale_s is null or c.import_beat < clock_timestamp() - interval '1 second' * p_stale_s)
+  where c.tenant_id = p_tenant and c.importing = coalesce(p_import, c.importing)
+    and (p_import is not null
+      or not exists (select from jobs j where j.tenant_id = p_tenant and j.job_id = c.importing and j.finished_at is null))
   for update;
   if not found then
     return false;
@@ -3998,7 +4004,10 @@ begin
   if undo_rows(p_ms) then
     return true;
   end if;
-  update tenant_clocks c set importing = null, import_beat = null where c.tenant_id = p_tenant;
+  update tenant_clocks c set importing = null where c.tenant_id = p_tenant;
+  update jobs j
+  set state = 'failed', problem = p_problem, input = '{}', updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_import and j.finished_at is null;
   return false;
 end $$;
 
@@ -5395,6 +5404,10 @@ ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY undo_deletes ON public.artifacts FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
+-- Name: capsules undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.capsules FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: edit_events undo_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY undo_deletes ON public.edit_events FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
@@ -5419,9 +5432,17 @@ CREATE POLICY undo_deletes ON public.memory_versions FOR DELETE TO agent_memory_
 
 CREATE POLICY undo_deletes ON public.overlays FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
+-- Name: retention_policies undo_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY undo_deletes ON public.retention_policies FOR DELETE TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
 -- Name: artifacts undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.artifacts FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: capsules undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.capsules FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
 -- Name: edit_events undo_finds; Type: POLICY; Schema: public
 
@@ -5446,6 +5467,10 @@ CREATE POLICY undo_finds ON public.memory_versions FOR SELECT TO agent_memory_er
 -- Name: overlays undo_finds; Type: POLICY; Schema: public
 
 CREATE POLICY undo_finds ON public.overlays FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
+
+-- Name: retention_policies undo_finds; Type: POLICY; Schema: public
+
+CREATE POLICY undo_finds ON public.retention_policies FOR SELECT TO agent_memory_eraser USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND ( SELECT public.is_importing() AS is_importing)));
 
 -- Name: users; Type: ROW SECURITY; Schema: public
 

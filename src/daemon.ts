@@ -161,7 +161,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...contextRoutes(config.TOKENIZER),
     ...webhooks.routes,
     ...exportRoutes({ ...streamsOf(config, gate), verify: verifyImport, begun: work.lookForJobs }),
-    ...consistencyRoutes(work.jobs),
+    ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
     ...jobRoutes,
     ...audit.routes,
     ...erasureRoutes(work.jobs, seal),
@@ -205,6 +205,7 @@ const streamsOf = (config: Config, { body, identify }: Gate<Caller>) => ({
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
   idle_ms: IDLE_STREAM_MS,
   parallel: PARALLEL_EXPORTS,
+  lease_ms: config.JOB_LEASE_MS,
 });
 
 const eventLimitsOf = (config: Config) => ({

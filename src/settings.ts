@@ -212,6 +212,12 @@ export const settings = z.object({
     'Limits',
     'largest export that is taken back in; it is streamed, not held',
   ),
+  CONSISTENCY_AT_ONCE: setting(
+    whole(0, 1_000_000),
+    '20000',
+    'Limits',
+    'most events of a tenant whose consistency is checked within the request; a larger tenant’s check is a job',
+  ),
   MAX_EVENT_BYTES: setting(
     whole(128 * 1024, 64 * MIB),
     String(MIB),

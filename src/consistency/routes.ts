@@ -9,15 +9,13 @@ import { findOpenJob, readStanding } from './sql.ts';
 
 const tagged = { tag: 'Consistency', limit: 'v1', access: 'admin' } as const;
 
-/** Up to so many events a check is an answer; beyond, a job. */
-const AT_ONCE = 20_000;
-
 export const consistencyJobs: Handlers = {
   consistency: async ({ tenant, report }) => ({ ...(await checkTenant(tenant, (done) => report(done))).report }),
   repair: ({ tenant, report }) => repairTenant(tenant, (done) => report(done)),
 };
 
-export const consistencyRoutes = (jobs: Jobs) => [
+/** Up to so many events (`atOnce`) a check is an answer; beyond, a job. */
+export const consistencyRoutes = (jobs: Jobs, atOnce: number) => [
   route({
     ...tagged,
     method: 'GET',
@@ -31,7 +29,7 @@ export const consistencyRoutes = (jobs: Jobs) => [
     handle: async ({ caller: { tenant, principal } }) => {
       const standing = await readStanding(tenant);
       if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
-      if (standing.last_seq - standing.oldest_seq < AT_ONCE) return { body: (await checkTenant(tenant)).report };
+      if (standing.last_seq - standing.oldest_seq < atOnce) return { body: (await checkTenant(tenant)).report };
       const job_id =
         (await findOpenJob(tenant, 'consistency')) ?? (await jobs.start(tenant, 'consistency', {}, principal.id)).job_id;
       return { status: 202, ...accepted(job_id, false) };

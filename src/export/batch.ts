@@ -1,18 +1,17 @@
 import type { Tenant } from '../db/tenant.ts';
 import { faulty } from './lines.ts';
-import { beatImport, insertRows, type Part } from './sql.ts';
+import { type Import, insertRows, type Part } from './sql.ts';
 
-const MAX_ROWS = 1_000;
-const MAX_BYTES = 1024 * 1024;
-/** An import that was not heard of for longer is given up by others. */
-const BEAT_MS = 10_000;
+const MAX_ROWS = 2_000;
+const MAX_BYTES = 2 * 1024 * 1024;
+/** However slowly they come: what a reader of the tenant's job sees is not older. */
+const MAX_WAIT_MS = 10_000;
 
-/** Rows on their way to the database, many at once. */
+/** Rows on their way to the database, many at once; the next ones are collected meanwhile. */
 export interface Batch {
   add(part: Part, number: number, bytes: Buffer): Promise<void>;
+  /** Until all is there. */
   flush(): Promise<void>;
-  /** Says now and then that the import goes on, where no rows do. */
-  beat(): Promise<void>;
   /** What the database refuses is told with the line. */
   guard(number: number, work: () => Promise<void>): Promise<void>;
 }
@@ -22,25 +21,28 @@ interface Waiting {
   text: string;
 }
 
-export function openBatch(tenant: Tenant, import_id: string): Batch {
+export function openBatch(tenant: Tenant, held: Import): Batch {
   let part: Part | undefined;
   let waiting: Waiting[] = [];
-  let held = 0;
-  let heard = Date.now();
+  let bytes = 0;
+  let sent = Date.now();
+  let going: Promise<void> = Promise.resolve();
 
-  async function flush(): Promise<void> {
+  async function send(): Promise<void> {
+    await going;
     if (!part || waiting.length === 0) return;
-    const rows = waiting;
+    going = insert(part, waiting);
+    // awaited with the next ones
+    going.catch(() => undefined);
     waiting = [];
-    held = 0;
-    await insert(part, rows);
-    heard = Date.now();
+    bytes = 0;
+    sent = Date.now();
   }
 
   /** A batch that is refused is halved until the row is found. */
   async function insert(of: Part, rows: Waiting[]): Promise<void> {
     try {
-      await insertRows(tenant, import_id, of, `[${rows.map(({ text }) => text).join(',')}]`);
+      await insertRows(tenant, held, of, `[${rows.map(({ text }) => text).join(',')}]`);
     } catch (error) {
       if (rows.length === 1 || !isRefusal(error)) throw refusal(rows[0]!.number, error);
       const middle = rows.length >> 1;
@@ -50,18 +52,16 @@ export function openBatch(tenant: Tenant, import_id: string): Batch {
   }
 
   return {
-    add: async (of, number, bytes) => {
-      if (of !== part || waiting.length >= MAX_ROWS || held + bytes.length > MAX_BYTES || Date.now() - heard > BEAT_MS)
-        await flush();
+    add: async (of, number, line) => {
+      if (of !== part || waiting.length >= MAX_ROWS || bytes + line.length > MAX_BYTES || Date.now() - sent > MAX_WAIT_MS)
+        await send();
       part = of;
-      waiting.push({ number, text: bytes.toString() });
-      held += bytes.length;
+      waiting.push({ number, text: line.toString() });
+      bytes += line.length;
     },
-    flush,
-    beat: async () => {
-      if (Date.now() - heard < BEAT_MS) return;
-      await beatImport(tenant, import_id);
-      heard = Date.now();
+    flush: async () => {
+      await send();
+      await going;
     },
     guard: (number, work) =>
       work().catch((error: unknown) => {

@@ -1,46 +1,47 @@
 import type { Tenant } from '../db/tenant.ts';
-import { Problem } from '../http/problem.ts';
+import { Problem, problemBody, toProblem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import type { Handlers } from '../jobs/index.ts';
 import { rebuildTenant } from '../search/index.ts';
 import type { Line } from './lines.ts';
-import { beginImport, finishImport, undoImport } from './sql.ts';
+import { beatImport, beginImport, type Clock, finishImport, undoImport } from './sql.ts';
 import { type Taken, type TakeSettings, takeLines } from './take.ts';
-
-/** An import that says nothing for so long is dead: the next one, or the sweeper, undoes it. */
-export const STALE_S = 60;
 
 /** The file into the empty tenant, whole or not at all. While it comes, nothing else can be recorded. */
 export async function importTenant(
   tenant: Tenant,
   lines: AsyncIterable<Line>,
-  settings: TakeSettings,
+  settings: TakeSettings & { lease_ms: number },
   verify: (tenant: Tenant, first: number, last: number) => Promise<void>,
   started_by: string,
 ): Promise<{ job_id: string; as_of_seq: number; counts: Record<string, number> }> {
-  const import_id = newId('imp');
-  const room = await begin(tenant, import_id);
+  const job_id = newId('job');
+  const held = { id: job_id, lease_ms: settings.lease_ms };
+  const room = await beginImport(tenant, held, started_by);
+  // an import that lost its job finds out with its next rows
+  const beat = setInterval(() => void beatImport(tenant, held).catch(() => undefined), held.lease_ms / 3);
+  beat.unref();
   try {
-    const taken = await takeLines(tenant, import_id, room, lines, settings);
+    const taken = await takeLines(tenant, held, room, lines, settings);
     await verify(tenant, taken.oldest_seq, taken.header.as_of_seq);
     const stored_bytes = credible(taken);
     if (room !== null && stored_bytes > room) throw new Problem('quota-exceeded', 'The tenant may not store so many bytes.');
     const { header, oldest_seq, event_count, counts } = taken;
     const clock = { last_seq: header.as_of_seq, oldest_seq, event_count, stored_bytes };
-    const job_id = await finishImport(tenant, import_id, clock, taken.tenant, started_by);
+    await finishImport(tenant, held, clock, taken.tenant);
     return { job_id, as_of_seq: header.as_of_seq, counts };
   } catch (error) {
-    // the first error is the one that counts; what cannot be undone now is undone by the next import or the sweeper
-    await undoImport(tenant, import_id).catch(() => undefined);
+    // the first error is the one that counts; what cannot be undone now is undone by who takes the job
+    await undoImport(tenant, job_id, problemOf(error, job_id)).catch(() => undefined);
     throw error;
+  } finally {
+    clearInterval(beat);
   }
 }
 
-async function begin(tenant: Tenant, import_id: string): Promise<number | null> {
-  const { status, stale, room } = await beginImport(tenant, import_id, STALE_S);
-  if (status === 'begun') return room;
-  await undoImport(tenant, stale, STALE_S);
-  return begin(tenant, import_id);
+function problemOf(error: unknown, job_id: string): unknown {
+  const { type, title, status, detail } = problemBody(toProblem(error), job_id);
+  return { type, title, status, detail };
 }
 
 /** What the tenant had stored where that is about what came; else what came. */
@@ -49,10 +50,21 @@ function credible({ header: { stored_bytes }, bytes }: Taken): number {
   return stored_bytes > bytes / 3 - slack && stored_bytes < bytes * 3 + slack ? stored_bytes : bytes;
 }
 
-/** The passages of what was imported, from its log. */
+const brokenOff = (job_id: string) =>
+  problemOf(new Problem('timeout', 'The daemon to which the file came is gone. The tenant is empty again.'), job_id);
+
 export const importJobs: Handlers = {
-  import: async ({ tenant, report }) => ({ events: await rebuildTenant(tenant, (seq) => report(seq)) }),
+  import: async ({ tenant, id, input, report }) => {
+    const { receiving, event_count, oldest_seq } = input as Clock & { receiving?: boolean };
+    if (receiving) {
+      await undoImport(tenant, id, brokenOff(id));
+      // the job has failed by now; what is returned is dropped
+      return {};
+    }
+    // the passages of what was imported, from its log
+    return { events: await rebuildTenant(tenant, (seq) => report(event_count + Math.max(0, seq - oldest_seq + 1))) };
+  },
 };
 
-/** Of imports that broke off with their daemon. */
-export const sweepImports = (tenant: Tenant): Promise<number> => undoImport(tenant, null, 10 * STALE_S).then(() => 0);
+/** Of imports whose job failed to undo them. */
+export const sweepImports = (tenant: Tenant): Promise<number> => undoImport(tenant, null, null).then(() => 0);

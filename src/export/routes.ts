@@ -20,6 +20,8 @@ const RECHECK_MS = 30_000;
 export interface ExportNeeds extends TakeSettings, LineLimits {
   /** Exports and imports at once on this daemon; of one tenant there is one. */
   parallel: number;
+  /** An import whose daemon says nothing for so long is given up. */
+  lease_ms: number;
   /** Authenticates the request anew; rejects when its credential is no longer good. */
   recheck(req: IncomingMessage): Promise<Caller>;
   /** There is a new job. */

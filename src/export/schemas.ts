@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { time } from '../http/time.ts';
+import { policyBody } from '../retention/index.ts';
 import { tenantSettings } from '../tenants/index.ts';
 import type { Part } from './sql.ts';
 import { FORMAT_VERSION } from './whole.ts';
@@ -177,6 +178,38 @@ const overlay = z.strictObject({
   base: z.array(object).max(10_000),
 });
 
+const capsule = z.strictObject({
+  type: z.literal('capsule'),
+  capsule_id: idOf('cap'),
+  seq,
+  user_id: name,
+  agent_id: name.nullable(),
+  project_id: name.nullable(),
+  channel,
+  tags: names,
+  for_all: z.boolean(),
+  audience_users: names,
+  audience_agents: names,
+  items: names.min(1).max(200),
+  item_channels: z.array(channel).max(4),
+  item_sensitivities: z.array(sensitivity).max(4),
+  created_at: time,
+  expires_at: time,
+  revoked_at: time.nullable(),
+  revoked_seq: seq.nullable(),
+});
+
+const retentionPolicy = z.strictObject({
+  type: z.literal('retention_policy'),
+  ...policyBody.shape,
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
+  updated_at: time,
+  last_run_at: time.nullable(),
+});
+
 export const end = z.strictObject({
   type: z.literal('end'),
   counts: z.record(z.string().max(64), count),
@@ -189,6 +222,8 @@ export const rows: Record<Part, z.ZodType<{ type: string }>> = {
   edit,
   edit_event: editEvent,
   overlay,
+  capsule,
+  retention_policy: retentionPolicy,
   artifact,
   event,
   memory_version: memoryVersion,

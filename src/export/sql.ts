@@ -1,14 +1,13 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { newId } from '../id.ts';
 
 /** What changes: read in one snapshot. The order of both lists is that of the file, and of portable_parts in migrations/0017. */
-export const views = ['memory', 'edit', 'edit_event', 'overlay'] as const;
+export const views = ['memory', 'edit', 'edit_event', 'overlay', 'capsule', 'retention_policy'] as const;
 /** What a log of a given length has for good. */
 export const record = ['artifact', 'event', 'memory_version'] as const;
 export type Part = (typeof views)[number] | (typeof record)[number];
 
-const PAGE_ROWS = 2_000;
+const PAGE_ROWS = 500;
 const ARTIFACTS_A_PAGE = 100;
 
 export interface Page {
@@ -17,7 +16,7 @@ export interface Page {
   last: unknown;
 }
 
-/** The rows of a part as lines, page by page; `read` says on which connection. */
+/** The rows of a part as lines, page by page, the next one read while one is taken; `read` says on which connection. */
 export async function* pagesOf(
   tenant_id: string,
   part: Part,
@@ -25,19 +24,22 @@ export async function* pagesOf(
   read: (work: (db: Db) => Promise<Page | undefined>) => Promise<Page | undefined>,
 ): AsyncGenerator<Page> {
   const limit = part === 'artifact' ? ARTIFACTS_A_PAGE : PAGE_ROWS;
-  for (let after: unknown = null; ; ) {
-    const page = await read((db) =>
-      db.row<Page>('select lines, n, last from export_page($1, $2, $3, $4, $5)', [
-        tenant_id,
-        part,
-        after === null ? null : JSON.stringify(after),
-        upto,
-        limit,
-      ]),
-    );
-    if (!page || page.n === 0) return;
-    yield page;
-    after = page.last;
+  const begin = (after: unknown): Promise<Page | undefined> => {
+    const values = [tenant_id, part, after === null ? null : JSON.stringify(after), upto, limit];
+    const page = read((db) => db.row<Page>('select lines, n, last from export_page($1, $2, $3, $4, $5)', values));
+    // awaited later, or not at all where the client is gone
+    page.catch(() => undefined);
+    return page;
+  };
+  let coming = begin(null);
+  try {
+    for (let page = await coming; page && page.n > 0; page = await coming) {
+      coming = begin(page.last);
+      yield page;
+    }
+  } finally {
+    // nothing runs on the connection any more
+    await coming.catch(() => undefined);
   }
 }
 
@@ -71,29 +73,34 @@ export async function readPiece(tenant: Tenant, artifact_id: string, from: numbe
   return row?.piece;
 }
 
-export interface Begun {
-  status: 'begun' | 'stale';
-  stale: string | null;
-  /** How many bytes the tenant may store; null: no bound. */
-  room: number | null;
+/** The import is a job: who receives the file holds it by a lease. */
+export interface Import {
+  id: string;
+  lease_ms: number;
 }
 
-/** Marks the tenant if it is empty; AM409 otherwise. */
-export async function beginImport(tenant: Tenant, import_id: string, stale_s: number): Promise<Begun> {
-  const [row] = await tenant.call<Begun>('select * from begin_import($1, $2, $3)', [tenant.id, import_id, stale_s]);
-  return row!;
+/** Marks the tenant if it is empty; AM409 otherwise. Returns how many bytes it may store; null: no bound. */
+export async function beginImport(tenant: Tenant, { id, lease_ms }: Import, started_by: string): Promise<number | null> {
+  const [row] = await tenant.call<{ room: number | null }>('select begin_import($1, $2, $3, $4) as room', [
+    tenant.id,
+    id,
+    started_by,
+    lease_ms,
+  ]);
+  return row!.room;
 }
 
-export const beatImport = (tenant: Tenant, import_id: string): Promise<unknown> =>
-  tenant.call('select beat_import($1, $2)', [tenant.id, import_id]);
+/** `total`: of its progress, where that is known now. */
+export const beatImport = (tenant: Tenant, { id, lease_ms }: Import, total?: number): Promise<unknown> =>
+  tenant.call('select beat_import($1, $2, 0, $3, $4)', [tenant.id, id, total, lease_ms]);
 
 /** `json`: an array of lines. */
-export async function insertRows(tenant: Tenant, import_id: string, part: Part, json: string): Promise<void> {
-  await tenant.call('select import_rows($1, $2, $3, $4)', [tenant.id, import_id, part, json]);
+export async function insertRows(tenant: Tenant, { id, lease_ms }: Import, part: Part, json: string): Promise<void> {
+  await tenant.call('select import_rows($1, $2, $3, $4, $5)', [tenant.id, id, part, json, lease_ms]);
 }
 
-export async function insertArtifact(tenant: Tenant, import_id: string, line: string, bytes: Buffer): Promise<void> {
-  await tenant.call('select import_artifact($1, $2, $3, $4)', [tenant.id, import_id, line, bytes]);
+export async function insertArtifact(tenant: Tenant, { id, lease_ms }: Import, line: string, bytes: Buffer): Promise<void> {
+  await tenant.call('select import_artifact($1, $2, $3, $4, $5)', [tenant.id, id, line, bytes, lease_ms]);
 }
 
 export interface Clock {
@@ -103,36 +110,32 @@ export interface Clock {
   stored_bytes: number;
 }
 
-/** The tenant as imported, and the job that makes its passages: both or neither. */
+/** The tenant as imported; its job may go on with the passages: both or neither. */
 export async function finishImport(
   tenant: Tenant,
-  import_id: string,
+  { id }: Import,
   clock: Clock,
   { language, settings }: Pick<Standing, 'language' | 'settings'>,
-  started_by: string,
-): Promise<string> {
-  const [row] = await tenant.call<{ job_id: string }>('select finish_import($1, $2, $3, $4, $5, $6, $7) as job_id', [
+): Promise<void> {
+  await tenant.call('select finish_import($1, $2, $3, $4, $5)', [
     tenant.id,
-    import_id,
+    id,
     JSON.stringify(clock),
     language,
     JSON.stringify(settings),
-    newId('job'),
-    started_by,
   ]);
-  return row!.job_id;
 }
 
 const UNDO_BATCH_MS = 200;
 
-/** Removes what an import has brought. `stale_s`: only if it was not heard of for so long. */
-export async function undoImport(tenant: Tenant, import_id: string | null, stale_s?: number): Promise<void> {
+/** Removes what an import has brought; `id` null: one whose job is over already. `problem`: why, for the job. */
+export async function undoImport(tenant: Tenant, id: string | null, problem: unknown): Promise<void> {
   for (let more = true; more; ) {
     const [row] = await tenant.call<{ more: boolean }>('select undo_import($1, $2, $3, $4) as more', [
       tenant.id,
-      import_id,
+      id,
       UNDO_BATCH_MS,
-      stale_s,
+      JSON.stringify(problem),
     ]);
     more = row!.more;
   }

@@ -6,7 +6,7 @@ import { Problem } from '../http/problem.ts';
 import { type Batch, openBatch } from './batch.ts';
 import { faulty, type Line } from './lines.ts';
 import { type ArtifactLine, end, type Header, header, piece, rows, type TenantLine, tenantLine } from './schemas.ts';
-import { insertArtifact, type Part, record, views } from './sql.ts';
+import { beatImport, type Import, insertArtifact, type Part, record, views } from './sql.ts';
 
 // Takes the lines of an export into a tenant that is marked for it. Nothing is believed: each value by its schema, the order, that
 // seq is dense, the counts and the hash at the end.
@@ -48,17 +48,23 @@ interface Going {
 /** `room`: how many bytes the tenant may store; null: no bound. */
 export async function takeLines(
   tenant: Tenant,
-  import_id: string,
+  held: Import,
   room: number | null,
   lines: AsyncIterable<Line>,
   settings: TakeSettings,
 ): Promise<Taken> {
-  const at: Going = { batch: openBatch(tenant, import_id), place: -1, counts: {}, bytes: 0, ended: false };
+  const at: Going = { batch: openBatch(tenant, held), place: -1, counts: {}, bytes: 0, ended: false };
   let number = 0;
-  for await (const line of lines) {
-    number = line.number;
-    await takeLine(tenant, import_id, at, line, settings);
-    if (room !== null && at.bytes > room) throw new Problem('quota-exceeded', 'The tenant may not store so many bytes.');
+  try {
+    for await (const line of lines) {
+      number = line.number;
+      await takeLine(tenant, held, at, line, settings);
+      if (room !== null && at.bytes > room) throw new Problem('quota-exceeded', 'The tenant may not store so many bytes.');
+    }
+  } catch (error) {
+    // where an earlier line was refused meanwhile, that is told
+    await at.batch.flush();
+    throw error;
   }
   if (!at.header || !at.tenant || !at.ended) throw faulty(number + 1, 'the file has no end: it is cut off');
   return {
@@ -71,7 +77,7 @@ export async function takeLines(
   };
 }
 
-async function takeLine(tenant: Tenant, import_id: string, at: Going, line: Line, settings: TakeSettings): Promise<void> {
+async function takeLine(tenant: Tenant, held: Import, at: Going, line: Line, settings: TakeSettings): Promise<void> {
   const { number } = line;
   if (at.ended) throw faulty(number, 'there is something after the end');
   const value = read(line, settings.json);
@@ -79,12 +85,15 @@ async function takeLine(tenant: Tenant, import_id: string, at: Going, line: Line
   if (typeof type !== 'string') throw faulty(number, 'a line has a type', '/type');
   if (at.artifact && type !== 'piece') throw faulty(number, 'the bytes of the artifact before are not all there');
   if (type !== 'progress' && type !== 'piece') step(at, number, type);
-  if (type === 'header') at.header = parse(header, value, number);
-  else if (type === 'tenant') at.tenant = parse(tenantLine, value, number);
+  if (type === 'header') {
+    at.header = parse(header, value, number);
+    // each event once when it comes and once when it is indexed
+    await beatImport(tenant, held, 2 * (at.header.counts.event ?? 0));
+  }
+  if (type === 'tenant') at.tenant = parse(tenantLine, value, number);
   else if (type === 'end') await takeEnd(at, line, value);
-  else if (type === 'piece') await takePiece(tenant, import_id, at, number, parse(piece, value, number));
-  else if (Object.hasOwn(rows, type))
-    await takeRow(tenant, import_id, at, line, parse(rows[type as Part], value, number), settings);
+  else if (type === 'piece') await takePiece(tenant, held, at, number, parse(piece, value, number));
+  else if (Object.hasOwn(rows, type)) await takeRow(tenant, held, at, line, parse(rows[type as Part], value, number), settings);
   if (!['header', 'progress', 'end'].includes(type)) at.counts[type] = (at.counts[type] ?? 0) + 1;
 }
 
@@ -123,7 +132,7 @@ function step(at: Going, number: number, type: string): void {
 
 async function takeRow(
   tenant: Tenant,
-  import_id: string,
+  held: Import,
   at: Going,
   line: Line,
   row: Record<string, unknown>,
@@ -133,9 +142,9 @@ async function takeRow(
   const reason = settings.screen?.(row);
   if (reason) throw faulty(number, reason);
   const last = at.header!.as_of_seq;
-  for (const field of ['seq', 'content_seq', 'last_seq', 'proposed_seq', 'approved_seq'])
+  for (const field of ['seq', 'content_seq', 'last_seq', 'proposed_seq', 'approved_seq', 'revoked_seq'])
     if (typeof row[field] === 'number' && row[field] > last) throw faulty(number, `a seq beyond ${last}`, `/${field}`);
-  if (row.type === 'artifact') return takeArtifact(tenant, import_id, at, line, row as unknown as ArtifactLine, settings);
+  if (row.type === 'artifact') return takeArtifact(tenant, held, at, line, row as unknown as ArtifactLine, settings);
   if (row.type === 'event') {
     const seq = row.seq as number;
     if (at.lastSeq === undefined ? seq < at.header!.oldest_seq : seq !== at.lastSeq + 1)
@@ -149,7 +158,7 @@ async function takeRow(
 
 async function takeArtifact(
   tenant: Tenant,
-  import_id: string,
+  held: Import,
   at: Going,
   { number, bytes }: Line,
   line: ArtifactLine,
@@ -160,16 +169,10 @@ async function takeArtifact(
   await at.batch.flush();
   at.bytes += line.byte_count;
   at.artifact = { line, text: bytes.toString(), pieces: [], got: 0 };
-  if (line.byte_count === 0) await keepArtifact(tenant, import_id, at, number);
+  if (line.byte_count === 0) await keepArtifact(tenant, held, at, number);
 }
 
-async function takePiece(
-  tenant: Tenant,
-  import_id: string,
-  at: Going,
-  number: number,
-  given: z.output<typeof piece>,
-): Promise<void> {
+async function takePiece(tenant: Tenant, held: Import, at: Going, number: number, given: z.output<typeof piece>): Promise<void> {
   const { artifact } = at;
   if (artifact?.line.artifact_id !== given.artifact_id || given.at !== artifact.got)
     throw faulty(number, 'a piece that does not belong here');
@@ -178,16 +181,15 @@ async function takePiece(
   artifact.got += bytes.length;
   if (bytes.length === 0 || artifact.got > artifact.line.byte_count)
     throw faulty(number, 'not the bytes that the artifact has left', '/base64');
-  if (artifact.got === artifact.line.byte_count) await keepArtifact(tenant, import_id, at, number);
-  else await at.batch.beat();
+  if (artifact.got === artifact.line.byte_count) await keepArtifact(tenant, held, at, number);
 }
 
-async function keepArtifact(tenant: Tenant, import_id: string, at: Going, number: number): Promise<void> {
+async function keepArtifact(tenant: Tenant, held: Import, at: Going, number: number): Promise<void> {
   const { line, text, pieces } = at.artifact!;
   const bytes = Buffer.concat(pieces);
   if (`\\x${createHash('sha256').update(bytes).digest('hex')}` !== line.sha256)
     throw faulty(number, 'the artifact’s bytes are not those of its sha256');
-  await at.batch.guard(number, () => insertArtifact(tenant, import_id, text, bytes));
+  await at.batch.guard(number, () => insertArtifact(tenant, held, text, bytes));
   delete at.artifact;
 }
 

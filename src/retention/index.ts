@@ -1,2 +1,3 @@
 export { retentionRoutes } from './routes.ts';
 export { retainer, sweepRetention } from './run.ts';
+export { policyBody } from './schemas.ts';

@@ -1,5 +1,5 @@
 import { jobDone } from '../export/file.ts';
-import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { onEmbedded } from '../support/database.ts';
@@ -81,6 +81,21 @@ test('only an admin may ask', async () => {
   const bob = await newColleague(alice);
   const answers = [await bob.ask('GET', '/v1/consistency'), await bob.ask('POST', '/v1/consistency/repair')];
   expect(answers.map(({ status }) => status)).toEqual([403, 403]);
+});
+
+test('of a large tenant a check is a job, one at a time, whose result is the report', async () => {
+  const strict = await startTestDaemon({ CONSISTENCY_AT_ONCE: '2' }, onEmbedded() ? undefined : daemon.env);
+  const asked = onEmbedded() ? await newTenant(strict.url) : alice;
+  try {
+    if (onEmbedded()) for (const n of [1, 2, 3]) await asked.ask('POST', '/v1/events', { body: message(`event ${n}`) });
+    const answers = await Promise.all(
+      [1, 2].map(() => send<{ job_id: string }>(strict.url, 'GET', '/v1/consistency', {}, asked.token)),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([202, 202]);
+    expect((await jobDone(asked, answers[0]!.body.job_id)).result).toMatchObject({ ok: true, rebuilding: false });
+  } finally {
+    await strict.stop();
+  }
 });
 
 // the embedded engine has one session, which the daemon holds

@@ -12,6 +12,7 @@ const left: Record<string, string> = {
   audit_entries: 'what was done here, chained by the key of this service',
   chunk_rebuilds: 'what runs here',
   chunks: 'derived: made again from the log',
+  erasure_marks: 'of erasures that run here',
   idempotency_keys: 'answers to requests that were made here',
   invites: 'a credential',
   jobs: 'what runs here',
@@ -21,6 +22,8 @@ const left: Record<string, string> = {
   tenant_clocks: 'the header',
   tenants: 'the line of type tenant',
   users: 'a credential',
+  webhook_deliveries: 'as webhooks',
+  webhooks: 'a copy that told the same receivers would tell them twice; and its secret is sealed by a key of this service',
 };
 
 let client: Client;

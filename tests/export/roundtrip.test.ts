@@ -54,6 +54,15 @@ async function fill(client: Client): Promise<void> {
     });
     if (status !== 201) throw new Error(JSON.stringify(body));
   }
+  const { data } = (await client.ask('GET', '/v1/events?channel=public&limit=2')).body;
+  const items = data.map(({ event_id }: { event_id: string }) => event_id);
+  const packed = { items, audience: 'all', channel: 'team', title: 'cranes', risks: ['wind'] };
+  for (const end of [false, true]) {
+    const { status, body } = await client.ask('POST', '/v1/capsules', { body: packed });
+    if (status !== 201) throw new Error(JSON.stringify(body));
+    if (end) await client.ask('POST', `/v1/capsules/${body.capsule_id}/revoke`);
+  }
+  await record(message('a crane of which nobody may know', { session_id: 'gone' }));
   const long = Array.from({ length: 6000 }, (_, i) => `line ${i} of the crane log says ${i * 7}`).join('\n');
   await record({
     ...message(''),
@@ -63,6 +72,7 @@ async function fill(client: Client): Promise<void> {
   });
   await client.ask('POST', '/v1/artifacts', { body: Buffer.alloc(200_000, 7), headers: { 'content-type': 'image/x-crane' } });
   await client.ask('POST', '/v1/artifacts', { body: Buffer.alloc(0), headers: { 'content-type': 'text/plain' } });
+  await forget(client);
 }
 
 /** The same questions to two tenants. */
@@ -72,9 +82,20 @@ async function answers(client: Client): Promise<unknown[]> {
     client.ask('GET', '/v1/events?channel=public&tag=crane:6'),
     client.ask('POST', '/v1/search', { body: { query: 'harbour crane painted', limit: 50 } }),
     client.ask('POST', '/v1/search', { body: { query: 'line 4711 crane log', limit: 5, as_of_seq: 47 } }),
+    client.ask('GET', '/v1/capsules'),
     client.ask('POST', '/v1/context', { body: { session_id: 's1', channel: 'private', query_text: 'which colour are cranes?' } }),
   ];
   return (await Promise.all(asked)).map(({ status, body }) => [status, { ...body, context_id: '' }]);
+}
+
+/** Some of it forgotten, and a rule for the rest. */
+async function forget(client: Client): Promise<void> {
+  const policy = { rules: [{ kind: 'message', older_than_days: 36_000 }], trim: { keep_days: 36_000 } };
+  const { status } = await client.ask('PUT', '/v1/retention', { body: policy });
+  const erasure = await client.ask('POST', '/v1/erasures', { body: { session_id: 'gone' } });
+  if (status !== 200 || erasure.status !== 202) throw new Error(`${status} ${JSON.stringify(erasure.body)}`);
+  const job = await jobDone(client, erasure.body.job_id);
+  if (job.state !== 'done') throw new Error(JSON.stringify(job));
 }
 
 const withoutHeader = (file: string) =>
@@ -90,17 +111,25 @@ test('an export says all and proves that it does', async () => {
     format_version: 1,
     tenant_id: alice.tenant_id,
     partial: false,
-    as_of_seq: 53,
+    as_of_seq: 58,
   });
   const end = lines.at(-1)!;
-  expect(end.counts).toMatchObject({ tenant: 1, event: 53, artifact: 3, memory: 3, memory_version: 6 });
+  expect(end.counts).toMatchObject({
+    tenant: 1,
+    event: 58,
+    capsule: 2,
+    retention_policy: 1,
+    artifact: 3,
+    memory: 3,
+    memory_version: 6,
+  });
   expect(end.sha256).toBe(
     createHash('sha256')
       .update(file.slice(0, file.lastIndexOf('{"type":"end"')))
       .digest('hex'),
   );
-  expect(lines.filter(({ type }) => type === 'event').map(({ seq }) => seq)).toEqual(Array.from({ length: 53 }, (_, i) => i + 1));
-  expect(file).not.toMatch(/password|secret_hash|access_token/);
+  expect(lines.filter(({ type }) => type === 'event').map(({ seq }) => seq)).toEqual(Array.from({ length: 58 }, (_, i) => i + 1));
+  expect(file).not.toMatch(/nobody may know|password|secret_hash|access_token/);
 });
 
 test('an import brings the same seqs, ids and times, and the same answers', async () => {
@@ -108,7 +137,7 @@ test('an import brings the same seqs, ids and times, and the same answers', asyn
   const copy = await newTenant(daemon.url);
   const before = await answers(alice);
   const { status, body, headers } = await bringIn(copy, file);
-  expect([status, body.as_of_seq, headers.get('location')]).toEqual([202, 53, `/v1/jobs/${body.job_id}`]);
+  expect([status, body.as_of_seq, headers.get('location')]).toEqual([202, 58, `/v1/jobs/${body.job_id}`]);
   expect((await jobDone(copy, body.job_id)).state).toBe('done');
   expect(withoutHeader(await exported(copy))).toEqual(withoutHeader(file));
   expect(await answers(copy)).toEqual(before);
@@ -125,7 +154,7 @@ test('the copy goes on where the original ended, and takes no second import', as
   const file = await exported(alice);
   const { body } = await bringIn(copy, file);
   const { body: recorded } = await copy.ask('POST', '/v1/events', { body: message('the next') });
-  expect(recorded.seq).toBe(54);
+  expect(recorded.seq).toBe(59);
   expect((await bringIn(copy, file)).status).toBe(409);
   await jobDone(copy, body.job_id);
   expect(await faultsOf(copy)).toEqual([]);
@@ -137,7 +166,7 @@ test('a member gets what it may see of the log, which cannot be imported', async
   const lines = linesOf(file);
   expect(lines[0]).toMatchObject({ type: 'header', partial: true });
   const events = lines.filter(({ type }) => type === 'event');
-  expect(events.length).toBe(32);
+  expect(events.length).toBe(35);
   expect(events.filter(({ channel }) => channel === 'private')).toEqual([]);
   expect(file).not.toMatch(/painted|paint it/);
   expect((await bringIn(await newTenant(daemon.url), file)).body.errors[0].pointer).toBe('#/0/partial');

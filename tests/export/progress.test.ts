@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Client, message, newTenant } from '../support/client.ts';
+import { type SpawnedDaemon, spawnDaemon, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { onEmbedded } from '../support/database.ts';
+import { bringIn, exported, faultsOf, jobDone, linesOf } from './file.ts';
+
+// An import is a job from its first byte on; who dies with it leaves the job to another daemon, which empties the tenant.
+
+const EVENTS = 6_000;
+const PARTS = 3;
+
+let daemon: TestDaemon;
+let file: string;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ JOB_LEASE_MS: '1500', LOG_LEVEL: 'silent' });
+  const alice = await newTenant(daemon.url);
+  for (let from = 0; from < EVENTS; from += 500)
+    await alice.ask('POST', '/v1/events', {
+      body: { events: Array.from({ length: 500 }, (_, i) => message(`tide ${from + i}`)) },
+    });
+  file = await exported(alice);
+});
+afterAll(() => daemon.stop());
+
+const importJob = async (client: Client) => (await client.ask('GET', '/v1/jobs?kind=import')).body.data[0];
+
+async function until<T>(what: () => Promise<T | undefined | false>): Promise<T> {
+  for (;;) {
+    const found = await what();
+    if (found) return found;
+    await sleep(50);
+  }
+}
+
+/** Sends most of the file and then nothing. */
+function beginTo(url: string, client: Client): { goOn(): void; answer: Promise<Response | undefined> } {
+  const bytes = Buffer.from(file);
+  const most = Math.floor((bytes.length * (PARTS - 1)) / PARTS);
+  let goOn: () => void = () => undefined;
+  const body = new ReadableStream({
+    start: (controller) => {
+      controller.enqueue(bytes.subarray(0, most));
+      goOn = () => {
+        controller.enqueue(bytes.subarray(most));
+        controller.close();
+      };
+    },
+  });
+  const init = {
+    method: 'POST',
+    body,
+    duplex: 'half',
+    headers: { authorization: `Bearer ${client.token}`, 'content-type': 'application/x-ndjson' },
+  };
+  const answer = fetch(`${url}/v1/import`, init as RequestInit).catch(() => undefined);
+  return { goOn: () => goOn(), answer };
+}
+
+test('how far an import has come is told while it comes, and its job goes on with the passages', async () => {
+  const copy = await newTenant(daemon.url);
+  const sending = beginTo(daemon.url, copy);
+  const job = await until(async () => {
+    const found = await importJob(copy);
+    return found?.progress.done >= 2_000 && found;
+  });
+  expect(job).toMatchObject({ kind: 'import', state: 'running', progress: { total: 2 * EVENTS } });
+  expect((await copy.ask('POST', '/v1/events', { body: message('meanwhile') })).status).toBe(409);
+  // longer than the lease: it is renewed where nothing comes
+  await sleep(3_000);
+  sending.goOn();
+  const response = (await sending.answer)!;
+  expect([response.status, ((await response.json()) as { job_id: string }).job_id]).toEqual([202, job.job_id]);
+  expect(await jobDone(copy, job.job_id)).toMatchObject({
+    state: 'done',
+    progress: { done: 2 * EVENTS, total: 2 * EVENTS },
+    result: { events: EVENTS },
+  });
+  expect(await faultsOf(copy)).toEqual([]);
+});
+
+test('a refused import is a failed job that says why', async () => {
+  const copy = await newTenant(daemon.url);
+  const { status } = await bringIn(copy, file.replace('"tide 3500"', '"tide 35oo"'));
+  expect([status, await importJob(copy)]).toMatchObject([422, { state: 'failed', problem: { status: 422 } }]);
+});
+
+// the embedded engine has one session, which the daemon holds
+const onPostgres = onEmbedded() ? test.skip : test;
+
+onPostgres(
+  'when the daemon is killed in the middle, another empties the tenant, and the file can come again',
+  async () => {
+    const copy = await newTenant(daemon.url);
+    const other: SpawnedDaemon = await spawnDaemon(daemon.env, { JOB_LEASE_MS: '1500' });
+    const sending = beginTo(other.url, copy);
+    const { job_id } = await until(async () => {
+      const found = await importJob(copy);
+      return found?.progress.done >= 2_000 && found;
+    });
+    await other.kill('SIGKILL');
+    await sending.answer;
+    expect(await jobDone(copy, job_id)).toMatchObject({ state: 'failed', problem: { title: expect.any(String) } });
+    expect(linesOf(await exported(copy)).map(({ type }) => type)).toEqual(['header', 'tenant', 'end']);
+    expect((await copy.ask('GET', '/v1/events')).body.data).toEqual([]);
+    const { status, body } = await bringIn(copy, file);
+    expect(status).toBe(202);
+    await jobDone(copy, body.job_id);
+    expect(await faultsOf(copy)).toEqual([]);
+  },
+  60_000,
+);
