@@ -23,6 +23,7 @@ import { createLogger, type Logger } from './log.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
+import { openSecrets } from './secrets/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
@@ -101,6 +102,9 @@ export function createService(config: Config, database: Database, log: Logger): 
     database.tenants,
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
+  const secrets = openSecrets(sealOf(config), config.CREDENTIAL_TTL_MS);
+  const revealed = ({ principal }: Caller, event_id: string) =>
+    log.info({ tenant_id: principal.tenant_id, principal: principal.id, event_id }, 'a secret is revealed');
   const erasures = startErasures(database.tenants, log);
   const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts], log);
   const limits = createLimits(config, database.pool, log);
@@ -145,13 +149,18 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...healthRoutes(health),
     ...metricsRoutes(metrics),
     ...auth.routes,
-    ...tenantRoutes(auth.forget, erasures.erase),
-    ...eventRoutes(follow, {
-      maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
-      maxEventBytes: config.MAX_EVENT_BYTES,
-      maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
-    }),
-    ...artifactRoutes(config.MAX_ARTIFACT_BYTES),
+    ...tenantRoutes(auth.forget, erasures.erase, secrets),
+    ...eventRoutes(
+      follow,
+      {
+        maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+        maxEventBytes: config.MAX_EVENT_BYTES,
+        maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
+      },
+      secrets,
+      revealed,
+    ),
+    ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets),
     ...searchRoutes,
     ...contextRoutes(config.TOKENIZER),
   ] as Route<Caller>[];

@@ -6,7 +6,7 @@ import { parseSync } from '@swc/core';
 
 /** Features, and the doors of other features that each may use. */
 const features: Record<string, string[]> = {
-  artifacts: ['auth'],
+  artifacts: ['auth', 'secrets'],
   auth: [],
   context: ['auth', 'filter', 'search'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
@@ -16,7 +16,7 @@ const features: Record<string, string[]> = {
   memories: ['auth', 'search'],
   metrics: ['auth'],
   search: ['auth', 'filter'],
-  tenants: ['auth'],
+  tenants: ['auth', 'secrets'],
 };
 const wiring = ['main.ts', 'daemon.ts'];
 const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts', 'seal.ts'];

@@ -5,14 +5,16 @@ import type { Outcome } from '../db/commit.ts';
 import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
+import type { Screener, Secrets } from '../secrets/index.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
-import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
+import { type Revealed, reveal } from './reveal.ts';
+import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded, revealQuery } from './schemas.ts';
 import { chunkIds, findDangling, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
 
 const MAX_REFS_CHECKED = 10_000;
 
-export const eventRoutes = (follow: Follow, limits: EventLimits) => [
+export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secrets, revealed: Revealed) => [
   route({
     method: 'POST',
     path: '/v1/events',
@@ -33,7 +35,7 @@ export const eventRoutes = (follow: Follow, limits: EventLimits) => [
     handle: async ({ caller, body, idempotency }) => {
       const single = !('events' in body);
       const given = single ? [body] : body.events;
-      const { data, replay } = await record(caller, given, idempotency, limits);
+      const { data, replay } = await record(caller, given, idempotency, { ...limits, screener: await secrets.of(caller.tenant) });
       return {
         body: single ? data[0] : { data },
         headers: {
@@ -82,12 +84,13 @@ export const eventRoutes = (follow: Follow, limits: EventLimits) => [
     limit: 'v1',
     hot: true,
     params: z.strictObject({ event_id: z.string().max(255) }),
+    query: revealQuery,
     success: { status: 200, description: 'The event', schema: event },
-    problems: ['not-found'],
-    handle: async ({ caller, params }) => {
+    problems: ['validation', 'forbidden', 'not-found', 'unavailable'],
+    handle: async ({ caller, params, query }) => {
       const found = await readEvent(caller.tenant, params.event_id, sightById(caller.principal));
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
-      return { body: found };
+      return { body: query.reveal === 'true' ? reveal(caller, found, secrets, revealed) : found };
     },
   }),
 ];
@@ -103,9 +106,9 @@ async function record(
   caller: Caller,
   given: NewEvent[],
   idempotency: Idempotency | null,
-  limits: EventLimits,
+  { screener, ...limits }: EventLimits & { screener: Screener },
 ): Promise<{ data: Recorded[]; replay: boolean }> {
-  const prepared = prepareAll(caller.principal, given, (i) => pointerTo(given, i), limits);
+  const prepared = prepareAll(caller.principal, screener, given, (i) => pointerTo(given, i), limits);
   await refuseDangling(caller, given);
   const outcome = await commitWithArtifacts(caller.tenant, prepared.flatMap(artifactOf), {
     key: idempotency?.key ?? null,

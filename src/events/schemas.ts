@@ -138,3 +138,10 @@ export const listQuery = z.strictObject({
   cursor: z.string().max(500).optional(),
 });
 export type ListQuery = z.output<typeof listQuery>;
+
+export const revealQuery = z.strictObject({
+  reveal: z
+    .enum(['true', 'false'])
+    .optional()
+    .describe('`true`: with the secrets that were kept encrypted; for admins and the event’s own subject'),
+});

@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { secretsPolicy } from '../secrets/index.ts';
 
 const settings = z.strictObject({
   display_name: z.string().min(1).max(200).optional(),
   contact_email: z.email().max(254).optional(),
+  secrets: secretsPolicy.optional(),
 });
 
 export const tenant = z.object({
@@ -24,6 +26,7 @@ export const tenantPatch = z
       .strictObject({
         display_name: settings.shape.display_name.unwrap().nullable().optional(),
         contact_email: settings.shape.contact_email.unwrap().nullable().optional(),
+        secrets: secretsPolicy.nullable().optional(),
       })
       .optional(),
   })

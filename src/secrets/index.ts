@@ -1,0 +1,2 @@
+export { openSecrets, type Screened, type Screener, type Secrets } from './policy.ts';
+export { secretsPolicy } from './schemas.ts';
