@@ -103,8 +103,6 @@ export function createService(config: Config, database: Database, log: Logger): 
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
   const secrets = openSecrets(sealOf(config), config.CREDENTIAL_TTL_MS);
-  const revealed = ({ principal }: Caller, event_id: string) =>
-    log.info({ tenant_id: principal.tenant_id, principal: principal.id, event_id }, 'a secret is revealed');
   const erasures = startErasures(database.tenants, log);
   const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts], log);
   const limits = createLimits(config, database.pool, log);
@@ -158,7 +156,7 @@ export function createService(config: Config, database: Database, log: Logger): 
         maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
       },
       secrets,
-      revealed,
+      revealedTo(log),
     ),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets),
     ...searchRoutes,
@@ -171,6 +169,12 @@ export function createService(config: Config, database: Database, log: Logger): 
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
+
+/** A secret that was kept encrypted is shown: said in the log, without it. */
+const revealedTo =
+  (log: Logger) =>
+  ({ principal }: Caller, event_id: string): void =>
+    log.info({ tenant_id: principal.tenant_id, principal: principal.id, event_id }, 'a secret is revealed');
 
 /** Undefined in production without a key: then nothing is kept encrypted. */
 export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {

@@ -9,13 +9,14 @@ const features: Record<string, string[]> = {
   artifacts: ['auth', 'secrets'],
   auth: [],
   context: ['auth', 'filter', 'search'],
-  events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
+  events: ['artifacts', 'auth', 'filter', 'memories', 'search', 'secrets'],
   filter: [],
   health: ['auth'],
   limits: [],
   memories: ['auth', 'search'],
   metrics: ['auth'],
   search: ['auth', 'filter'],
+  secrets: [],
   tenants: ['auth', 'secrets'],
 };
 const wiring = ['main.ts', 'daemon.ts'];

@@ -18,7 +18,7 @@ const leads =
   /\\{0,3}["'\x60]?\]?(?:\s+(?:for|to|of|on|at|in|für|pour|para)\s[^.:=\n]{1,60}?)?\s{0,20}(?:(?<sign>:\s{0,4}[A-Za-z]\w{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|->|：|:)|(?<=\s)(?<says>is now|is|was|ist|lautet|es|est|é|это)(?=[\s:])\s?:?)\s{0,20}/uy;
 const opening = /(?:\[\s?)?(?<slashes>\\{0,3})(?<quote>["'`])/y;
 const scheme = /(?:bearer|basic|token|apikey)\s{1,4}/iy;
-const bareValue = /(?:(?![&;,]\s?[\w.-]{1,40}[=:])[^\s"'`<>])+/y;
+const bareValue = /(?:(?![&;,]\s?[\w.-]{1,40}[=:])[^\s"'`<>]){1,1025}/y;
 
 const at = (expression: RegExp, text: string, index: number): RegExpExecArray | null => {
   expression.lastIndex = index;
@@ -108,7 +108,8 @@ function quotedValue(text: string, from: number, { slashes, quote }: Opening, na
 
 function plainValue(text: string, from: number, named: Named, setting: Setting): Value | undefined {
   const match = at(bareValue, text, from);
-  if (!match || match[0].length > MAX_VALUE) return undefined;
+  // more than a secret is long: as far as it was read
+  if (!match || match[0].length > 1024) return undefined;
   const value = match[0].replace(/[.,;:)\]}\\]{1,8}$/, '');
   return accepts(value, named, setting) ? { from, to: from + value.length, quoted: false } : undefined;
 }
