@@ -148,16 +148,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...metricsRoutes(metrics),
     ...auth.routes,
     ...tenantRoutes(auth.forget, erasures.erase, secrets),
-    ...eventRoutes(
-      follow,
-      {
-        maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
-        maxEventBytes: config.MAX_EVENT_BYTES,
-        maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
-      },
-      secrets,
-      revealedTo(log),
-    ),
+    ...eventRoutes(follow, eventLimitsOf(config), secrets, revealedTo(log)),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets),
     ...searchRoutes,
     ...contextRoutes(config.TOKENIZER),
@@ -169,6 +160,12 @@ export function createService(config: Config, database: Database, log: Logger): 
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
+
+const eventLimitsOf = ({ MAX_ARTIFACT_BYTES, MAX_EVENT_BYTES, MAX_BATCH_TEXT_BYTES }: Config) => ({
+  maxArtifactBytes: MAX_ARTIFACT_BYTES,
+  maxEventBytes: MAX_EVENT_BYTES,
+  maxTextBytes: MAX_BATCH_TEXT_BYTES,
+});
 
 /** A secret that was kept encrypted is shown: said in the log, without it. */
 const revealedTo =
