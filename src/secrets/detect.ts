@@ -25,6 +25,8 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): void 
   eachRun(text, (from, to) => void runs.push([from, to]));
   for (const [from, to] of runs) {
     const run = text.slice(from, to);
+    // names of code; of all tokens only this one may be without a digit
+    if (!/\d/.test(run) && !run.includes('hf_')) continue;
     tokensInRun(run, from, joints, found);
     if (depth < MAX_DEPTH) wrapped(run, from, depth, found);
   }
@@ -47,8 +49,7 @@ function wrapped(run: string, offset: number, depth: number, found: Span[]): voi
     const bytes = Buffer.from(match[0], 'base64');
     if (!isText(bytes)) continue;
     const [inner] = findSecrets(bytes.toString(), { personal_data: false, contacts: false }, depth + 1);
-    if (inner)
-      found.push({ from: offset + match.index, to: offset + match.index + match[0].length, kind: inner.kind, exact: true });
+    if (inner) found.push({ from: offset + match.index, to: offset + match.index + match[0].length, kind: inner.kind });
   }
 }
 
