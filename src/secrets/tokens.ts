@@ -166,7 +166,7 @@ export function privateKeys(text: string, found: Span[]): void {
     // a mere mention of the line holds no key
     if (to - body < 40) continue;
     const trailing = /\s*$/.exec(text.slice(Math.max(body, to - 100), to))![0].length;
-    found.push({ from, to: end === to ? to : to - trailing, kind: 'private-key', exact: true });
+    found.push({ from, to: end === to ? to : to - trailing, kind: 'private-key', exact: end === to });
     BEGIN.lastIndex = to;
   }
 }
