@@ -142,6 +142,10 @@ begin
   if not found then
     raise exception 'what is to be superseded is no memory' using errcode = 'AM409';
   end if;
+  -- who may replace a rule is asked where rules are made; a recorded decision has not been asked
+  if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
+    raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
+  end if;
   if breadth(v_new.channel) < breadth(v_old.channel)
     or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
     or (v_new.sensitivity in ('high', 'secret') and v_old.sensitivity in ('none', 'low')) then
@@ -160,9 +164,9 @@ begin
   perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
   from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  update memories m set doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
   if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
-    update memories m set doing_agent = null
-    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
     update memories m set doing_agent = m.agent_id
     where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
   end if;
@@ -254,7 +258,12 @@ begin
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end
+      tags = case when m.kind = 'task' then m.tags else k.tags end,
+      -- the newest update of a task says when it holds; what was pinned stays so
+      pinned = k.pinned or (m.kind = 'task' and m.pinned),
+      valid_from = case when m.kind = 'task' then m.valid_from else k.valid_from end,
+      valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
+      expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
   ),

@@ -21,11 +21,185 @@ CREATE TYPE public.unit_outcome AS (
 	memories text[]
 );
 
+-- Name: edit_events; Type: TABLE; Schema: public
+
+CREATE TABLE public.edit_events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    edit_id text NOT NULL
+);
+
+ALTER TABLE ONLY public.edit_events FORCE ROW LEVEL SECURITY;
+
+-- Name: edits; Type: TABLE; Schema: public
+
+CREATE TABLE public.edits (
+    tenant_id text NOT NULL,
+    edit_id text NOT NULL,
+    status text NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    target text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    ordinal smallint,
+    memory_id text,
+    op text NOT NULL,
+    reason text NOT NULL,
+    patch jsonb NOT NULL,
+    passages jsonb,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    proposed_by jsonb NOT NULL,
+    principal text NOT NULL,
+    decided_by jsonb,
+    proposed_seq bigint NOT NULL,
+    approved_seq bigint,
+    last_seq bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT edits__op CHECK ((op = ANY (ARRAY['retract'::text, 'amend'::text, 'quarantine'::text, 'attenuate'::text, 'block'::text]))),
+    CONSTRAINT edits__passages CHECK (((op = 'amend'::text) = (passages IS NOT NULL))),
+    CONSTRAINT edits__status CHECK ((status = ANY (ARRAY['pending'::text, 'approved'::text, 'rejected'::text, 'reverted'::text])))
+);
+
+ALTER TABLE ONLY public.edits FORCE ROW LEVEL SECURITY;
+
+-- Name: active_edits(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.active_edits(p_tenant text, p_seq bigint) RETURNS TABLE(n bigint, edit_id text, op text, ordinal smallint, patch jsonb, passages jsonb)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT row_number() OVER (ORDER BY d.approved_seq) AS row_number,
+     d.edit_id,
+     d.op,
+     d.ordinal,
+     d.patch,
+         CASE
+             WHEN (d.seq = active_edits.p_seq) THEN d.passages
+             WHEN (d.op = 'amend'::text) THEN '[]'::jsonb
+             ELSE NULL::jsonb
+         END AS "case"
+    FROM (public.edit_events x
+      JOIN public.edits d ON (((d.tenant_id = x.tenant_id) AND (d.edit_id = x.edit_id))))
+   WHERE ((x.tenant_id = active_edits.p_tenant) AND (x.seq = active_edits.p_seq) AND (d.status = 'approved'::text));
+END;
+
 -- Name: add_fitting(bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
+
+-- Name: append_audit(text, bigint, bytea, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.append_audit(p_tenant text, p_seq bigint, p_mac bytea, p_entries jsonb) RETURNS TABLE(appended boolean, last_seq bigint, last_mac bytea, last_at timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_clock audit_clocks;
+  v_last bytea := decode(p_entries -> -1 ->> 'mac', 'hex');
+begin
+  perform enter_tenant(p_tenant);
+  if not exists (select from tenants t where t.tenant_id = p_tenant and t.state <> 'deleting') then
+    return;
+  end if;
+  insert into audit_clocks as c (tenant_id) values (p_tenant) on conflict do nothing;
+  select * into v_clock from audit_clocks c where c.tenant_id = p_tenant for update;
+  appended := v_clock.last_seq = p_seq and v_clock.last_mac = p_mac;
+  if appended then
+    insert into audit_entries (tenant_id, seq, at, first_at, action, route, status, count, payload, salt, commitment, key_id, mac)
+    select
+      p_tenant, p_seq + e.place, r.at, r.first_at, r.action, r.route, r.status, r.count, r.payload, decode(r.salt, 'hex'), decode(r.commitment, 'hex'),
+      r.key_id, decode(r.mac, 'hex')
+    from jsonb_array_elements(p_entries) with ordinality as e (doc, place)
+    cross join lateral jsonb_to_record(e.doc) as r (
+      at timestamptz, first_at timestamptz, action text, route text, status smallint, count int, payload jsonb, salt text, commitment text, key_id text,
+      mac text);
+    update audit_clocks c
+    set last_seq = p_seq + jsonb_array_length(p_entries), last_mac = v_last, last_at = (p_entries -> -1 ->> 'at')::timestamptz
+    where c.tenant_id = p_tenant
+    returning * into v_clock;
+  elsif v_clock.last_seq > p_seq then
+    appended := exists (
+      select from audit_entries e
+      where e.tenant_id = p_tenant and e.seq = p_seq + jsonb_array_length(p_entries) and e.mac = v_last);
+  end if;
+  return query select appended, v_clock.last_seq, v_clock.last_mac, v_clock.last_at;
+end $$;
+
+-- Name: apply_edits(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.apply_edits(p_tenant text, p_seq bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_event events;
+  v_base jsonb;
+begin
+  select * into v_event from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  if not found then
+    return;
+  end if;
+  select o.base into v_base from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
+  if v_base is null then
+    select coalesce(jsonb_agg(jsonb_build_object('text', c.text, 'header', c.header, 'token_count', c.token_count) order by c.ordinal), '[]')
+    into v_base
+    from chunks c
+    where c.tenant_id = p_tenant and c.seq = p_seq;
+  end if;
+  perform write_edited_passages(p_tenant, v_event, v_base);
+  delete from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
+  insert into overlays (tenant_id, seq, content, blocked_in, chunk_count, weight, edit_ids, base)
+  with active as materialized (
+    select a.* from active_edits(p_tenant, p_seq) a
+  ),
+  whole as (
+    select
+      array_agg(a.edit_id order by a.n) as edit_ids,
+      bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
+      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
+      bool_or(a.passages = '[]') as silent,
+      -- what is read is one text unless passages were edited one by one since
+      (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
+      coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
+        > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
+    from active a
+    having count(*) > 0
+  ),
+  passage as (
+    select
+      coalesce(bool_and(x.retracted), false) as retracted,
+      coalesce(bool_and(x.retracted or x.apart), false) as apart,
+      count(*) as n,
+      min(coalesce(x.weight, 1)) as weight,
+      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
+    from edited_passages(p_tenant, p_seq, v_base) x
+  ),
+  place as (
+    select array_agg(distinct c.channel order by c.channel) as channels
+    from active a
+    cross join lateral unnest(
+      case
+        when a.op = 'block' then array[a.patch ->> 'channel']
+        when a.op = 'quarantine' and a.ordinal is null then array['private', 'public', 'team', 'agent'] end
+    ) c (channel)
+  )
+  select
+    p_tenant, p_seq,
+    case
+      when w.retracted or (p.retracted and w.silent is not true) then '{"withheld": true}'::jsonb
+      when w.rewritten then edited_content(v_event.kind, v_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
+    end,
+    case when w.retracted or (p.apart and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
+    p.n, nullif(p.weight, 1), w.edit_ids, v_base
+  from whole w cross join passage p cross join place l;
+end $$;
 
 -- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
 
@@ -93,6 +267,23 @@ begin
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
 
+-- Name: blank_audit(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+  v_count int;
+begin
+  update public.audit_entries e set payload = null, salt = null
+  where e.tenant_id = p_tenant and e.tenant_id = public.current_tenant() and e.seq = any (p_seqs) and e.action <> 'audit.erased';
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+ALTER FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) OWNER TO agent_memory_audit_eraser;
+
 -- Name: breadth(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
@@ -103,13 +294,176 @@ CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
 
 CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END);
+    RETURN (((((((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN ''::text ELSE ((' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'::text || CASE WHEN (p_scope ? 'as_of'::text) THEN ' or c.until_at > ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || ')'::text) END) || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text) || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'::text) || CASE WHEN (p_scope ? 'filter'::text) THEN ' and (select event_matches(e, $1 -> ''filter'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text ELSE ''::text END);
 
 -- Name: chunk_places(text, bigint, text, text, text, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text, p_channel text, p_user text, p_agent text, p_project text) RETURNS uuid[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
+
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_versions; Type: TABLE; Schema: public
+
+CREATE TABLE public.memory_versions (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    content_seq bigint NOT NULL,
+    status text NOT NULL
+);
+
+ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
+
+-- Name: citations(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint, p_to bigint, p_limit integer) RETURNS TABLE(refs text[], ref_count integer)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH own AS MATERIALIZED (
+          SELECT DISTINCT e.seq,
+             e.event_id,
+             (e.kind ~~ 'memory.%'::text) AS made_it,
+             e.refs
+            FROM (public.memory_versions v
+              JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
+           WHERE ((v.tenant_id = citations.p_tenant) AND (v.memory_id = citations.p_memory_id) AND ((v.seq >= citations.p_from) AND (v.seq <= citations.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
+         ), cited AS (
+          SELECT r.ref,
+             max(own.seq) AS seq,
+             min(r.place) AS place
+            FROM (own
+              CROSS JOIN LATERAL unnest(
+                 CASE
+                     WHEN own.made_it THEN own.refs
+                     ELSE (own.event_id || own.refs)
+                 END) WITH ORDINALITY r(ref, place))
+           GROUP BY r.ref
+         UNION
+          SELECT m.memory_id,
+             citations.p_from AS p_from,
+             0
+            FROM public.memories m
+           WHERE ((m.tenant_id = citations.p_tenant) AND (m.superseded_by = citations.p_memory_id))
+         ), counted AS (
+          SELECT c_1.ref,
+             max(c_1.seq) AS seq,
+             min(c_1.place) AS place
+            FROM cited c_1
+           WHERE ((c_1.ref <> citations.p_memory_id) AND (NOT (EXISTS ( SELECT
+                    FROM (public.events e
+                      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq))))
+                   WHERE ((e.tenant_id = citations.p_tenant) AND (e.kind ~~ 'memory.%'::text) AND (e.event_id =
+                         CASE
+                             WHEN (c_1.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c_1.ref, 5), '_'::text, 1))
+                             ELSE c_1.ref
+                         END) AND (v.memory_id = citations.p_memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))))))
+           GROUP BY c_1.ref
+         )
+  SELECT COALESCE((array_agg(c.ref ORDER BY c.seq DESC, c.place, c.ref))[1:citations.p_limit], '{}'::text[]) AS "coalesce",
+     (count(*))::integer AS count
+    FROM counted c;
+END;
+
+-- Name: close_memory(text, text, integer, text[], text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.close_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_status text, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_done unit_outcome;
+  v_seq bigint;
+begin
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_new and v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    update memories m
+    set status = p_status, version = m.version + 1, last_seq = v_seq, doing_agent = null, updated_at = v_done.at
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select p_tenant, p_memory_id, m.version, v_seq, m.content_seq, p_status
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
 
 -- Name: commit_units(text, jsonb); Type: FUNCTION; Schema: public
 
@@ -255,6 +609,12 @@ begin
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
 
+-- Name: concerns(public.memories, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN ((p_memory).kind = ANY (ARRAY['rule'::text, 'preference'::text])) THEN CASE (p_memory).scope WHEN 'project'::text THEN ((p_memory).project_id = (p_ask ->> 'project_id'::text)) WHEN 'user'::text THEN ((p_ask -> 'users'::text) ? (p_memory).user_id) WHEN 'session'::text THEN ((p_memory).session_id = (p_ask ->> 'session_id'::text)) ELSE true END ELSE ((NOT (p_scope ? 'project_id'::text)) OR ((p_memory).project_id = (p_scope ->> 'project_id'::text)) OR (((p_memory).scope = 'policy'::text) AND ((p_memory).project_id IS NULL))) END;
+
 -- Name: count_failure(bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.count_failure(p_key bytea, p_free integer) RETURNS boolean
@@ -274,26 +634,38 @@ begin
   return found;
 end $$;
 
--- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
+-- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) RETURNS void
+CREATE FUNCTION public.create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
     LANGUAGE plpgsql
     AS $$
 declare
-  v_memory memories;
+  v_done unit_outcome;
 begin
-  update memories m
-  set status = p_status, version = m.version + 1, last_seq = p_seq, doing_agent = null, updated_at = clock_timestamp()
-  where m.tenant_id = p_tenant and m.memory_id = p_memory_id and m.status = any (array['active', 'proposed'])
-    and (m.expires_at is null or m.expires_at > clock_timestamp())
-  returning * into v_memory;
-  if not found then
-    raise exception 'the memory is not active' using errcode = 'AM409';
+  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  if v_done.status = 'new' then
+    if (select count(*) from (
+      select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_done.at limit 10000) live) >= 10000 then
+      raise exception 'the tenant has too many capsules; revoke some first' using errcode = 'AM409';
+    end if;
+    insert into capsules (
+      tenant_id, capsule_id, seq, user_id, agent_id, project_id, channel, tags, for_all, audience_users, audience_agents, items,
+      item_channels, item_sensitivities, created_at, expires_at)
+    select
+      p_tenant, r.capsule_id, (v_done.outcome ->> 'seq')::bigint, r.user_id, r.agent_id, r.project_id, r.channel, r.tags, r.for_all,
+      r.audience_users, r.audience_agents, r.items, r.item_channels, r.item_sensitivities, v_done.at, r.expires_at
+    from jsonb_to_record(p_capsule) as r (
+      capsule_id text, user_id text, agent_id text, project_id text, channel text, tags text[], for_all boolean, audience_users text[],
+      audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
   end if;
-  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
-  values (p_tenant, p_memory_id, v_memory.version, p_seq, v_memory.content_seq, p_status);
-  perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
+
+-- Name: validity(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text]) THEN tstzrange(((p_memory ->> 'valid_from'::text))::timestamp with time zone, LEAST(((p_memory ->> 'valid_to'::text))::timestamp with time zone, ((p_memory ->> 'expires_at'::text))::timestamp with time zone)) ELSE NULL::tstzrange END;
 
 -- Name: chunks; Type: TABLE; Schema: public
 
@@ -324,18 +696,213 @@ WITH (toast_tuple_target='8160');
 
 ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
 
--- Name: memory_versions; Type: TABLE; Schema: public
+-- Name: date_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
 
-CREATE TABLE public.memory_versions (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    version integer NOT NULL,
-    seq bigint NOT NULL,
-    content_seq bigint NOT NULL,
-    status text NOT NULL
+CREATE FUNCTION public.date_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.chunks c SET until_seq = ended.seq, until_at = ended.occurred_at, valid =
+         CASE
+             WHEN (e.kind ~~ 'memory.%'::text) THEN public.validity(e.content)
+             ELSE NULL::tstzrange
+         END
+    FROM ((public.memory_versions v
+      JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
+      LEFT JOIN LATERAL ( SELECT w.seq,
+             x.occurred_at
+            FROM (public.memory_versions w
+              JOIN public.events x ON (((x.tenant_id = w.tenant_id) AND (x.seq = w.seq))))
+           WHERE ((w.tenant_id = v.tenant_id) AND (w.memory_id = v.memory_id) AND (w.seq > v.seq) AND ((w.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (w.content_seq > v.seq)))
+           ORDER BY w.version
+          LIMIT 1) ended ON (true))
+   WHERE ((v.tenant_id = date_chunks.p_tenant) AND ((v.seq >= date_chunks.p_from) AND (v.seq <= date_chunks.p_to)) AND (v.status <> 'superseded'::text) AND (c.tenant_id = date_chunks.p_tenant) AND (c.seq = v.seq));
+END;
+
+-- Name: decide_edit(text, jsonb, text, text, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.decide_edit(p_tenant text, p_unit jsonb, p_edit_id text, p_status text, p_by jsonb, p_version integer) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+  v_edit edits;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_done.status = 'new' then
+    select * into v_edit from edits d where d.tenant_id = p_tenant and d.edit_id = p_edit_id;
+    if not found then
+      raise exception 'there is no edit with this id' using errcode = 'AM404';
+    end if;
+    if v_edit.version <> p_version then
+      raise exception 'the edit has version %', v_edit.version using errcode = 'AM412';
+    end if;
+    if v_edit.status <> (case p_status when 'reverted' then 'approved' else 'pending' end) then
+      raise exception 'the edit is %', v_edit.status using errcode = 'AM409';
+    end if;
+    update edits d
+    set
+      status = p_status, version = d.version + 1, decided_by = p_by, last_seq = (v_done.outcome ->> 'seq')::bigint, updated_at = v_done.at,
+      approved_seq = case when p_status = 'approved' then (v_done.outcome ->> 'seq')::bigint else d.approved_seq end
+    where d.tenant_id = p_tenant and d.edit_id = p_edit_id
+    returning * into v_edit;
+    if p_status = 'approved' then
+      perform enact_edit(p_tenant, v_edit);
+    elsif p_status = 'reverted' then
+      perform apply_edits(p_tenant, x.seq) from edit_events x where x.tenant_id = p_tenant and x.edit_id = p_edit_id;
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
+-- Name: edited_content(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edited_content(p_kind text, p_content jsonb, p_text text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((SELECT COALESCE(jsonb_object_agg(k.key, CASE WHEN (k.key = 'body'::text) THEN ((SELECT COALESCE(jsonb_object_agg(b.key, b.value) FILTER (WHERE (b.key = ANY (ARRAY['task_id'::text, 'status'::text, 'subject'::text, 'unit'::text, 'contradicts'::text, 'priority'::text, 'to_agent'::text, 'refs'::text]))), '{}'::jsonb) AS "coalesce" FROM jsonb_each(k.value) b(key, value)) || CASE WHEN (k.value ? 'to_agent'::text) THEN jsonb_build_object('problem', edited_content.p_text) ELSE '{}'::jsonb END) ELSE k.value END), '{}'::jsonb) AS "coalesce" FROM jsonb_each(edited_content.p_content) k(key, value) WHERE CASE WHEN (edited_content.p_kind ~~ 'memory.%'::text) THEN ((k.key <> 'text'::text) AND ((k.key <> 'body'::text) OR (jsonb_typeof(k.value) = 'object'::text))) ELSE (k.key = ANY (ARRAY['tool'::text, 'path'::text, 'line_range'::text, 'scope'::text, 'supersedes'::text, 'task_id'::text, 'status'::text])) END) || jsonb_build_object(CASE p_kind WHEN 'tool_result'::text THEN 'excerpt_text'::text WHEN 'decision'::text THEN 'decision'::text WHEN 'task_update'::text THEN 'title'::text ELSE 'text'::text END, p_text));
+
+-- Name: weigh(real, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.weigh(p_weight real, p_patch jsonb) RETURNS real
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN GREATEST((0)::real, LEAST((1)::real, COALESCE(((p_patch ->> 'importance'::text))::real, (p_weight + ((p_patch ->> 'importance_delta'::text))::real), p_weight)));
+
+-- Name: weight_of(jsonb); Type: AGGREGATE; Schema: public
+
+CREATE AGGREGATE public.weight_of(jsonb) (
+    SFUNC = public.weigh,
+    STYPE = real,
+    INITCOND = '1'
 );
 
-ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
+-- Name: edited_passages(text, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb) RETURNS TABLE(ordinal smallint, text text, header text, token_count integer, weight real, blocked_in text[], retracted boolean, apart boolean, gap text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH active AS MATERIALIZED (
+          SELECT a.n,
+             a.edit_id,
+             a.op,
+             a.ordinal,
+             a.patch,
+             a.passages
+            FROM public.active_edits(edited_passages.p_tenant, edited_passages.p_seq) a(n, edit_id, op, ordinal, patch, passages)
+         ), whole AS (
+          SELECT a.n,
+             a.passages
+            FROM active a
+           WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NULL))
+           ORDER BY a.n DESC
+          LIMIT 1
+         ), said AS (
+          SELECT c.doc,
+             ((c.place - 1))::smallint AS ordinal
+            FROM jsonb_array_elements(COALESCE(( SELECT w.passages
+                    FROM whole w), edited_passages.p_base)) WITH ORDINALITY c(doc, place)
+         ), passage AS (
+          SELECT (COALESCE((b.place - 1), (s.ordinal)::bigint))::smallint AS ordinal,
+             COALESCE((own.passages -> 0), s.doc) AS doc,
+             "substring"((s.doc ->> 'text'::text), '\s*$'::text) AS gap
+            FROM ((jsonb_array_elements(edited_passages.p_base) WITH ORDINALITY b(doc, place)
+              FULL JOIN said s ON ((s.ordinal = (b.place - 1))))
+              LEFT JOIN LATERAL ( SELECT a.passages
+                    FROM active a
+                   WHERE ((a.op = 'amend'::text) AND (a.ordinal = COALESCE((b.place - 1), (s.ordinal)::bigint)) AND (a.n > COALESCE(( SELECT w.n
+                            FROM whole w), (0)::bigint)))
+                   ORDER BY a.n DESC
+                  LIMIT 1) own ON ((s.doc IS NOT NULL)))
+         ), effect AS (
+          SELECT p.ordinal,
+             p.doc,
+             p.gap,
+             ((p.doc IS NULL) OR COALESCE(bool_or((a.op = 'retract'::text)), false)) AS retracted,
+             COALESCE(bool_or(((a.op = 'quarantine'::text) AND (a.ordinal IS NOT NULL))), false) AS apart,
+             public.weight_of(a.patch ORDER BY a.n) FILTER (WHERE (a.op = 'attenuate'::text)) AS weight,
+             array_agg(DISTINCT c.channel ORDER BY c.channel) FILTER (WHERE (c.channel IS NOT NULL)) AS blocked_in
+            FROM ((passage p
+              LEFT JOIN active a ON (((a.ordinal IS NULL) OR (a.ordinal = p.ordinal))))
+              LEFT JOIN LATERAL ( SELECT (a.patch ->> 'channel'::text) AS channel
+                   WHERE (a.op = 'block'::text)
+                 UNION ALL
+                  SELECT v.channel
+                    FROM unnest(ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]) v(channel)
+                   WHERE (a.op = 'quarantine'::text)) c ON (true))
+           GROUP BY p.ordinal, p.doc, p.gap
+         )
+  SELECT e.ordinal,
+         CASE
+             WHEN e.retracted THEN ''::text
+             ELSE (e.doc ->> 'text'::text)
+         END AS "case",
+         CASE
+             WHEN e.retracted THEN ''::text
+             ELSE (e.doc ->> 'header'::text)
+         END AS "case",
+         CASE
+             WHEN e.retracted THEN 0
+             ELSE ((e.doc ->> 'token_count'::text))::integer
+         END AS "case",
+     NULLIF(e.weight, (1)::double precision) AS "nullif",
+         CASE
+             WHEN e.retracted THEN ARRAY['agent'::text, 'private'::text, 'public'::text, 'team'::text]
+             ELSE e.blocked_in
+         END AS blocked_in,
+     e.retracted,
+     e.apart,
+     e.gap
+    FROM effect e;
+END;
+
+-- Name: enact_edit(text, public.edits); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.enact_edit(p_tenant text, p_edit public.edits) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[];
+begin
+  if p_edit.memory_id is not null and not exists (
+    select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
+    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
+  end if;
+  select array_agg(distinct s.seq) into v_seqs
+  from (
+    select p_edit.seq
+    union all
+    select v.seq
+    from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq and e.chunk_count > 0
+    where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed')
+  ) s (seq);
+  if cardinality(v_seqs) > 1000 then
+    raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
+  end if;
+  insert into edit_events (tenant_id, seq, edit_id)
+  select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
+  perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
+end $$;
+
+-- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_memory memories;
+begin
+  update memories m
+  set status = p_status, version = m.version + 1, last_seq = p_seq, doing_agent = null, updated_at = clock_timestamp()
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id and m.status = any (array['active', 'proposed'])
+    and (m.expires_at is null or m.expires_at > clock_timestamp())
+  returning * into v_memory;
+  if not found then
+    raise exception 'the memory is not active' using errcode = 'AM409';
+  end if;
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  values (p_tenant, p_memory_id, v_memory.version, p_seq, v_memory.content_seq, p_status);
+  perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+end $$;
 
 -- Name: end_passages(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -440,86 +1007,11 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
--- Name: events; Type: TABLE; Schema: public
-
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
 -- Name: event_doc(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
-
--- Name: memories; Type: TABLE; Schema: public
-
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
-
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
 
 -- Name: memory_fields(text, bigint); Type: FUNCTION; Schema: public
 
@@ -561,6 +1053,64 @@ begin
     perform open_session(p_tenant, p_user, p_session);
   end if;
 end $$;
+
+-- Name: forget_capsules(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_capsules(p_tenant text, p_kind text, p_subject text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_made int;
+  v_named int;
+begin
+  delete from capsules c
+  where c.tenant_id = p_tenant
+    and case p_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = p_subject;
+  get diagnostics v_made = row_count;
+  update capsules c
+  set
+    audience_users = case when p_kind = 'user_id' then array_remove(c.audience_users, p_subject) else c.audience_users end,
+    audience_agents = array_remove(c.audience_agents, p_subject)
+  where c.tenant_id = p_tenant and p_kind in ('user_id', 'agent_id')
+    and ((p_kind = 'user_id' and p_subject = any (c.audience_users)) or p_subject = any (c.audience_agents));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('capsules', v_made, 'capsule_audiences', v_named);
+end $$;
+
+-- Name: forget_edits(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_edits(p_tenant text, p_seqs bigint[]) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  delete from overlays o where o.tenant_id = p_tenant and o.seq = any (p_seqs);
+  delete from edit_events x where x.tenant_id = p_tenant and x.seq = any (p_seqs);
+  delete from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Name: forget_webhooks(text, text, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_filtered int;
+  v_named int;
+begin
+  delete from webhooks w where w.tenant_id = p_tenant and jsonb_path_exists(w.filter, '$.vars.** ? (@ == $s)', jsonb_build_object('s', p_subject));
+  get diagnostics v_filtered = row_count;
+  update webhooks w
+  set
+    user_ids = case when p_kind = 'user_id' then array_remove(w.user_ids, p_subject) else w.user_ids end,
+    created_by = case when w.created_by = any (p_users) then p_name else w.created_by end
+  where w.tenant_id = p_tenant and ((p_kind = 'user_id' and p_subject = any (w.user_ids)) or w.created_by = any (p_users));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('webhooks', v_filtered, 'webhooks_named', v_named);
+end $_$;
 
 -- Name: forgive(bytea, bytea, integer); Type: FUNCTION; Schema: public
 
@@ -630,6 +1180,176 @@ begin
     and r.used_at is null and r.expires_at > now();
 end $$;
 
+-- Name: held_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.held_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_as_of timestamptz := p_scope ->> 'as_of';
+begin
+  return query
+  with unchanged as (
+    select k.m, (k.m).content_seq as seq
+    from unnest(p_kinds, p_limits) kind (name, most)
+    cross join lateral (
+      select m
+      from memories m
+      where v_as_of is null and m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
+        and (m.kind <> 'task' or m.task_status <> 'done')
+        and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
+        and concerns(m, p_scope, p_ask)
+        and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
+      order by m.content_seq desc
+      limit kind.most
+    ) k
+  ),
+  changed as (
+    select distinct on (v.memory_id) v.memory_id, v.content_seq, v.status
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq <= p_last
+      and v.memory_id in (
+        select w.memory_id
+        from memory_versions w
+        where w.tenant_id = p_tenant and (v_as_of is not null or w.seq > p_last)
+        order by w.seq desc
+        limit 20000)
+      and (v_as_of is null or exists (
+        select from events e where e.tenant_id = p_tenant and e.seq = v.seq and e.occurred_at <= v_as_of))
+    order by v.memory_id, v.version desc
+  ),
+  past as (
+    select m, c.content_seq as seq
+    from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
+    where c.status = p_status and m.kind = any (p_kinds)
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
+      and concerns(m, p_scope, p_ask)
+      and exists (
+        select from seen_events(p_tenant, p_scope) e
+        where e.seq = c.content_seq and (m.kind <> 'task' or coalesce(e.content #>> '{body,status}', e.content ->> 'status') <> 'done'))
+  )
+  select distinct on ((h.m).memory_id) h.m, h.seq
+  from (select * from unchanged union all select * from past) h
+  where ((h.m).valid_from is null or (h.m).valid_from <= coalesce(v_as_of, now()))
+    and ((h.m).valid_to is null or (h.m).valid_to > coalesce(v_as_of, now()));
+end $$;
+
+-- Name: hold_memory(text, text, integer, text[], jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hold_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_unit jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_memory memories;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_unit ->> 'key', 'hex')) then
+    return false;
+  end if;
+  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+  if not found then
+    raise exception 'there is no memory with this id' using errcode = 'AM404';
+  end if;
+  if v_memory.version <> p_version then
+    raise exception 'the memory has version %', v_memory.version using errcode = 'AM412';
+  end if;
+  if not v_memory.status = any (p_statuses) then
+    raise exception 'the memory is %', v_memory.status using errcode = 'AM409';
+  end if;
+  return true;
+end $$;
+
+-- Name: memory_of(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.memory_id
+    FROM public.memories m
+   WHERE ((m.tenant_id = memory_of.p_tenant) AND (m.memory_id = memory_of.p_ref))
+ UNION ALL
+ ( SELECT v.memory_id
+    FROM (public.events e
+      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq) AND (v.status <> 'superseded'::text))))
+   WHERE ((e.tenant_id = memory_of.p_tenant) AND (e.event_id =
+         CASE
+             WHEN (memory_of.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(memory_of.p_ref, 5), '_'::text, 1))
+             ELSE memory_of.p_ref
+         END))
+  LIMIT 1)
+ LIMIT 1;
+END;
+
+-- Name: memory_refs(text, text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint) RETURNS text[]
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(array_agg(r.ref ORDER BY r.seq, r.place), '{}'::text[]) AS "coalesce"
+    FROM ( SELECT DISTINCT ON (u.ref) u.ref,
+             v.seq,
+             u.place
+            FROM ((public.memory_versions v
+              JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
+              CROSS JOIN LATERAL unnest(e.refs) WITH ORDINALITY u(ref, place))
+           WHERE ((v.tenant_id = memory_refs.p_tenant) AND (v.memory_id = memory_refs.p_memory_id) AND ((v.seq >= memory_refs.p_content_seq) AND (v.seq <= memory_refs.p_last)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((u.ref <> memory_refs.p_memory_id) AND (u.ref <> e.event_id)))
+           ORDER BY u.ref, v.seq, u.place) r;
+END;
+
+-- Name: artifacts; Type: TABLE; Schema: public
+
+CREATE TABLE public.artifacts (
+    tenant_id text NOT NULL,
+    artifact_id text NOT NULL,
+    event_id text,
+    media_type text NOT NULL,
+    byte_count bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    bytes bytea NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+
+-- Name: is_grounded(text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH RECURSIVE cited(ref, depth) AS (
+          SELECT r.r,
+             1 AS "?column?"
+            FROM unnest(is_grounded.p_refs) r(r)
+         UNION
+          SELECT inner_ref.inner_ref,
+             (c.depth + 1)
+            FROM (((cited c
+              CROSS JOIN LATERAL ( SELECT public.memory_of(is_grounded.p_tenant, c.ref) AS memory_id) o)
+              JOIN public.memories m ON (((m.tenant_id = is_grounded.p_tenant) AND (m.memory_id = o.memory_id) AND (m.memory_id <> is_grounded.p_memory_id) AND (m.status <> 'deleted'::text))))
+              CROSS JOIN LATERAL unnest(public.memory_refs(is_grounded.p_tenant, m.memory_id, m.content_seq, m.last_seq)) inner_ref(inner_ref))
+           WHERE (c.depth < 4)
+         )
+  SELECT (EXISTS ( SELECT
+            FROM cited c
+           WHERE ((c.ref !~ '^(evt|chk|art|mem)_'::text) OR (EXISTS ( SELECT
+                    FROM public.events e
+                   WHERE ((e.tenant_id = is_grounded.p_tenant) AND (e.kind !~~ 'memory.%'::text) AND (e.event_id =
+                         CASE
+                             WHEN (c.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c.ref, 5), '_'::text, 1))
+                             ELSE c.ref
+                         END)))) OR (EXISTS ( SELECT
+                    FROM public.artifacts a
+                   WHERE ((a.tenant_id = is_grounded.p_tenant) AND (a.artifact_id = c.ref)))) OR (EXISTS ( SELECT
+                    FROM public.memories m
+                   WHERE ((m.tenant_id = is_grounded.p_tenant) AND (m.memory_id = public.memory_of(is_grounded.p_tenant, c.ref)) AND (m.memory_id <> is_grounded.p_memory_id) AND (m.status <> 'deleted'::text) AND (m.kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text])))))))) AS "exists";
+END;
+
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
@@ -671,6 +1391,25 @@ begin
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
 
+-- Name: list_due_webhooks(text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  select w.tenant_id, w.webhook_id
+  from public.webhooks w
+  join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
+  join public.tenant_clocks c on c.tenant_id = w.tenant_id
+  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
+    and (w.lease_until is null or w.lease_until < now())
+    and (w.replaying or (c.last_seq > w.cursor and (w.retry_at is null or w.retry_at <= now())))
+  order by w.lease_until nulls first
+  limit p_limit
+$$;
+
+ALTER FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) OWNER TO agent_memory_overseer;
+
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
@@ -707,26 +1446,22 @@ CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.e
     LANGUAGE sql STABLE
     RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
--- Name: memory_of(text, text); Type: FUNCTION; Schema: public
+-- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT m.memory_id
-    FROM public.memories m
-   WHERE ((m.tenant_id = memory_of.p_tenant) AND (m.memory_id = memory_of.p_ref))
- UNION ALL
- ( SELECT v.memory_id
-    FROM (public.events e
-      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq) AND (v.status <> 'superseded'::text))))
-   WHERE ((e.tenant_id = memory_of.p_tenant) AND (e.event_id =
-         CASE
-             WHEN (memory_of.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(memory_of.p_ref, 5), '_'::text, 1))
-             ELSE memory_of.p_ref
-         END))
-  LIMIT 1)
- LIMIT 1;
-END;
+CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_content_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_refs text[] := memory_refs(p_tenant, p_memory.memory_id, p_content_seq, p_last);
+begin
+  return jsonb_build_object(
+    'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
+    'refs', to_jsonb(v_refs[1:256]),
+    'grounded', p_memory.kind in ('decision', 'task', 'rule', 'preference', 'handoff') or is_grounded(p_tenant, p_memory.memory_id, v_refs),
+    'trust', coalesce(p_content ->> 'trust', case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end),
+    'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
+    'body', coalesce(p_content -> 'body', '{}'));
+end $$;
 
 -- Name: memory_wish(public.events); Type: FUNCTION; Schema: public
 
@@ -757,6 +1492,26 @@ begin
     limit 20 for update skip locked);
 end $$;
 
+-- Name: overlay_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.overlay_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seq bigint;
+begin
+  -- the rows that the rebuild has just made are what they are made from now
+  delete from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to;
+  for v_seq in
+    select distinct x.seq
+    from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq between p_from and p_to and d.status = 'approved'
+    order by x.seq
+  loop
+    perform apply_edits(p_tenant, v_seq);
+  end loop;
+end $$;
+
 -- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_vector(p_language regconfig, p_text text, p_header text, p_at timestamp with time zone) RETURNS tsvector
@@ -768,7 +1523,7 @@ $$;
 
 -- Name: pool(text, jsonb, text[], jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_terms text[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
+CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_terms text[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
     LANGUAGE plpgsql
     AS $$
 begin
@@ -780,7 +1535,7 @@ end $$;
 
 -- Name: pool_chunks(jsonb, tsquery[], jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, neighbours json)
+CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -802,19 +1557,32 @@ begin
     from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
   return query execute format($q$
     with matched as materialized (
-      select c.seq, c.ordinal, c.session_id, c.kind, %1$s as mask
+      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s as mask
       from chunks c
       where %2$s @> $3 and ($4::uuid[] is null or %2$s && $4) and c.tsv @@ $5 and %3$s
       union
-      select c.seq, c.ordinal, c.session_id, c.kind, %1$s
+      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s
       from chunks c
       where $7::bigint is not null and ($9::uuid[] is null or %2$s @> $9) and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
     ),
-    best as materialized (
-      select *, %4$s as score
+    ranked as (
+      select *, (%4$s) * coalesce(weight, 1) as score
       from matched
       order by score desc, seq desc, ordinal
       limit 1600
+    ),
+    -- `offset 0` keeps it a look-up of each
+    best as materialized (
+      select r.*, v.memory_id, v.kind as memory_kind
+      from ranked r
+      left join lateral (
+        select v.memory_id, m.kind, m.status
+        from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+        where (r.kind in ('decision', 'task_update') or r.kind like 'memory.%%')
+          and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> 'superseded'
+        limit 1 offset 0
+      ) v on true
+      where v.status is null or v.status not in ('proposed', 'rejected')
     ),
     leader as (
       select l.seq, l.session_id, max(l.score) as score
@@ -847,12 +1615,12 @@ begin
       cross join lateral (
         select %1$s as mask
         from chunks c
-        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and %3$s
+        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and c.kind not like 'memory.%%' and %3$s
         limit 1
       ) n
     ),
     numbered as (
-      select b.*, dense_rank() over (order by b.session_id) as session
+      select b.*, dense_rank() over (order by b.session_id) as session, dense_rank() over (order by b.memory_id) as memory
       from best b
     )
     select
@@ -860,7 +1628,9 @@ begin
       coalesce(array_to_json(array_agg(n.ordinal order by n.seq, n.ordinal)), '[]'),
       coalesce(array_to_json(array_agg(n.session order by n.seq, n.ordinal)), '[]'),
       coalesce(array_to_json(array_agg(n.mask order by n.seq, n.ordinal)), '[]'),
-      coalesce(array_to_json(array_agg(distinct n.seq) filter (where n.kind = 'decision')), '[]'),
+      coalesce(array_to_json(array_agg(distinct n.seq) filter (where n.kind = 'decision' or n.memory_kind = 'decision')), '[]'),
+      coalesce(json_agg(distinct jsonb_build_array(n.seq, n.memory)) filter (where n.memory_id is not null), '[]'),
+      coalesce(json_agg(jsonb_build_array(n.seq, n.ordinal, n.weight)) filter (where n.weight is not null), '[]'),
       (select coalesce(json_agg(json_build_array(b.centre, b.distance, b.seq, b.mask) order by b.centre, b.distance), '[]') from neighbour b)
     from numbered n $q$, v_mask, v_place, v_condition, v_score)
   using
@@ -873,6 +1643,37 @@ end $_$;
 
 ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) OWNER TO agent_memory_searcher;
 
+-- Name: propose_edit(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+  v_edit edits;
+  v_seq bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
+      'last_seq', v_seq + (v_done.outcome ->> 'count')::bigint - 1, 'created_at', v_done.at, 'updated_at', v_done.at));
+    if (select count(*) from edits d where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status in ('pending', 'approved')) >= 100 then
+      raise exception 'the event has 100 edits that wait or hold' using errcode = 'AM409';
+    end if;
+    if v_edit.status = 'approved' then
+      v_edit.approved_seq := v_edit.last_seq;
+    end if;
+    insert into edits select v_edit.*;
+    if v_edit.status = 'approved' then
+      perform enact_edit(p_tenant, v_edit);
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
 -- Name: read_clocks(text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_clocks(p_tenants text[]) RETURNS TABLE(tenant_id text, last_seq bigint)
@@ -884,7 +1685,7 @@ ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overse
 
 -- Name: read_event(text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS SETOF public.events
+CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
     LANGUAGE plpgsql
     AS $$
 declare
@@ -892,8 +1693,11 @@ declare
   v_tenant text := enter_tenant(p_tenant);
 begin
   return query
-  select e.*
+  select
+    e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id, e.sensitivity,
+    e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, e.occurred_at, e.created_at, o.edit_ids, o.content, o.blocked_in, o.chunk_count
   from events e
+  left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq
   where e.tenant_id = p_tenant
   and e.event_id = p_event_id
   and e.channel = any (p_channels)
@@ -901,92 +1705,145 @@ begin
   and e.sensitivity = any (p_sensitivities);
 end $$;
 
--- Name: read_ledger(text, jsonb, text, bigint[]); Type: FUNCTION; Schema: public
+-- Name: read_handoff(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_ledger(p_tenant text, p_scope jsonb, p_session text, p_decisions bigint[]) RETURNS TABLE(part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[])
+CREATE FUNCTION public.read_handoff(p_tenant text, p_scope jsonb, p_ask jsonb) RETURNS TABLE(seq bigint, event_id text, session_id text, content jsonb, occurred_at timestamp with time zone, memory jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select e.seq, e.event_id, e.session_id, e.content, e.occurred_at,
+    memory_standing(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last)
+  from held_memories(p_tenant, p_scope, p_ask, v_last, array['handoff'], array[200], 'active') h
+  cross join lateral (select s.* from seen_events(p_tenant, p_scope) s where s.seq = h.content_seq limit 1) e
+  where e.content #>> '{body,to_agent}' = p_ask ->> 'agent_id'
+  order by e.seq desc
+  limit 1;
+end $$;
+
+-- Name: read_ledger(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb) RETURNS TABLE(part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[], memory jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 declare
-  v_channels text[] := array(select jsonb_array_elements_text(p_scope -> 'channels'));
-  v_sensitivities text[] := array(select jsonb_array_elements_text(p_scope -> 'sensitivities'));
-  v_subjects text[] := case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end;
-  v_project text := p_scope ->> 'project_id';
-  v_as_of timestamptz := p_scope ->> 'as_of';
   v_last bigint;
+  v_filter jsonb := p_scope -> 'filter';
+  v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
 begin
   perform enter_tenant(p_tenant);
   select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
   from tenant_clocks k
   where k.tenant_id = p_tenant;
   return query
-  with seen as not materialized (
-    select e.*
-    from events e
-    where e.tenant_id = p_tenant and e.seq <= v_last
-      and e.channel = any (v_channels)
-      and (e.channel <> 'private' or v_subjects is null or e.user_id = any (v_subjects))
-      and e.sensitivity = any (v_sensitivities)
-      and (v_as_of is null or e.occurred_at <= v_as_of)
-  ),
-  task as (
-    select distinct on (coalesce(t.content ->> 'task_id', t.content ->> 'title')) t.*
-    from (
-      select s.*
-      from seen s
-      where s.kind = 'task_update' and (v_project is null or s.project_id = v_project)
-      order by s.seq desc
-      limit 1000
-    ) t
-    order by coalesce(t.content ->> 'task_id', t.content ->> 'title'), t.seq desc
-  ),
-  decision as (
-    select s.seq from seen s where s.seq = any (p_decisions) and s.kind = 'decision'
+  with named as (
+    select distinct m.memory_id
+    from unnest(v_named) r (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, r.id)
     union
-    (select s.seq
-     from seen s
-     where s.kind = 'decision' and (v_project is null or s.project_id = v_project)
-     order by s.seq desc
-     limit 40)
+    select m.memory_id
+    from memories m
+    where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active'
+      and m.text_hash in (select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h)
   ),
   chosen as (
-    (select 'task' as part, t.seq from task t where t.content ->> 'status' in ('open', 'doing', 'blocked') order by t.seq desc limit 50)
+    select
+      case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end as part, h.content_seq as seq, h.memory
+    from held_memories(
+      p_tenant, p_scope, p_ask, v_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
     union all
-    select 'decision', d.seq from decision d
+    select 'superseded', h.content_seq, h.memory
+    from held_memories(
+      p_tenant, p_scope, p_ask, v_last, array['decision', 'fact', 'preference', 'rule', 'note', 'summary'], array[40, 10, 10, 10, 10, 10],
+      'superseded') h
     union all
-    (select 'recent', s.seq from seen s where s.session_id = p_session order by s.seq desc limit 60)
+    select 'decision', v.seq, m
+    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+    where v.tenant_id = p_tenant and v.seq in (select d::bigint from jsonb_array_elements_text(p_ask -> 'decisions') d)
+      and v.status <> 'superseded' and m.kind = 'decision'
+    union all
+    select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
+    from named n join memories m on m.tenant_id = p_tenant and m.memory_id = n.memory_id
+    where m.status = 'active' and m.last_seq <= v_last
+    union all
+    select 'cited', e.seq, null
+    from events e
+    where e.tenant_id = p_tenant and e.kind not like 'memory.%'
+      and e.event_id in (select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)
+    union all
+    (select 'recent', s.seq, null
+     from seen_events(p_tenant, p_scope) s
+     where s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
+       and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
+       and (v_filter is null or event_matches(s, v_filter))
+       -- what was handed over is not told again
+       and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
+     order by s.seq desc
+     limit 60)
   )
   select
     'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null, null::jsonb, null,
-    null::boolean, null::timestamptz, null::text[]
+    null::boolean, null::timestamptz, null::text[], null::jsonb
   union all
   select
     c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id, s.content, s.artifact_id,
-    s.kind = 'decision' and exists (
-      select from seen newer where newer.supersedes = s.event_id),
+    c.part = 'superseded' or coalesce(
+      c.part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= v_last
+        and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
     s.occurred_at,
-    (select tsvector_to_array(ts_filter(k.tsv, '{a}')) from chunks k where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0)
-  from chosen c cross join lateral (select o.* from seen o where o.seq = c.seq limit 1) s;
+    k.words,
+    case when (c.memory).memory_id is not null then memory_standing(
+      p_tenant, c.memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, v_last) end
+  from chosen c
+  cross join lateral (
+    select o.*
+    from seen_events(p_tenant, p_scope) o
+    where o.seq = c.seq
+      and (v_filter is null or c.part = 'rule' or (c.memory).memory_id is null or memory_matches(c.memory, o, v_filter))
+    limit 1
+  ) s
+  left join lateral (
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(ts_filter(k.tsv, '{a}')) as words
+    from chunks k
+    where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
+    limit 1
+  ) k on true
+  where (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']);
 end $$;
 
--- Name: read_passages(text, bigint[], integer[]); Type: FUNCTION; Schema: public
+-- Name: read_passages(text, jsonb, bigint[], integer[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_passages(p_tenant text, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, words text[])
+CREATE FUNCTION public.read_passages(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, words text[], superseded boolean, memory jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
+declare
+  v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
+  v_as_of timestamptz := p_scope ->> 'as_of';
 begin
   perform enter_tenant(p_tenant);
   return query
   select
-    c.seq, c.ordinal::int, c.event_id, c.kind, c.session_id, c.text, e.actor_id, e.tags, e.artifact_id, e.chunk_count::int,
-    c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}'))
+    c.seq, c.ordinal::int, c.event_id, c.kind, c.session_id, c.text, e.actor_id, e.tags, e.artifact_id,
+    e.chunk_count::int, c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}')),
+    coalesce(c.until_seq <= v_last and (v_as_of is null or c.until_at <= v_as_of), false),
+    case when c.kind in ('decision', 'task_update') or c.kind like 'memory.%' then (
+      select memory_standing(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last)
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where v.tenant_id = p_tenant and v.seq = c.seq and v.status <> 'superseded'
+      limit 1) end
   from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, place)
   cross join lateral (
     select k.* from chunks k where k.tenant_id = p_tenant and k.seq = wanted.seq and k.ordinal = wanted.ordinal limit 1
   ) c
   cross join lateral (
-    select v.actor_id, v.tags, v.artifact_id, v.chunk_count from events v where v.tenant_id = p_tenant and v.seq = wanted.seq limit 1
+    select s.actor_type, s.actor_id, s.tags, s.artifact_id, s.chunk_count, case when s.kind like 'memory.%' then s.content end as content
+    from seen_events(p_tenant, p_scope) s
+    where s.seq = wanted.seq
+    limit 1
   ) e
   order by wanted.place;
 end $$;
@@ -1008,6 +1865,8 @@ begin
   from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
   join events e on e.tenant_id = p_tenant and e.seq = c.seq
   join tenants t on t.tenant_id = p_tenant;
+  perform date_chunks(p_tenant, p_from, p_to);
+  perform overlay_chunks(p_tenant, p_from, p_to);
   update chunk_rebuilds r set rebuilt_to = p_to where r.tenant_id = p_tenant;
 end $$;
 
@@ -1050,6 +1909,73 @@ begin
   update invites i set used_at = now(), used_by = p_user ->> 'user_id' where i.tenant_id = p_tenant and i.invite_id = p_invite;
   perform open_session(p_tenant, p_user ->> 'user_id', p_session);
   return query select 'ok', v_role, 1;
+end $$;
+
+-- Name: replace_memory(text, text, integer, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version integer, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
+  return query select c.status, c.outcome, c.at, c.memories from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+end $$;
+
+-- Name: revise_memory(text, text, integer, text[], jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.revise_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_state jsonb, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_done unit_outcome;
+  v_seq bigint;
+  v_old text;
+begin
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_new and v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    if p_state ->> 'supersedes' is not null then
+      v_old := supersede(p_tenant, p_state ->> 'supersedes', v_seq);
+      update memories m set superseded_by = p_memory_id where m.tenant_id = p_tenant and m.memory_id = v_old;
+    end if;
+    update memories m
+    set
+      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status,
+      text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
+      valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
+    from jsonb_to_record(p_state) s (
+      status text, text_hash text, importance real, pinned boolean, tags text[], valid_from timestamptz, valid_to timestamptz,
+      expires_at timestamptz, task_status text)
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select p_tenant, p_memory_id, m.version, v_seq, v_seq, m.status
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
+    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform settle_tasks(p_tenant, array[p_memory_id]);
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
+-- Name: revoke_capsule(text, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.revoke_capsule(p_tenant text, p_unit jsonb, p_capsule_id text) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_done unit_outcome;
+begin
+  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  if v_done.status = 'new' then
+    update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
+    where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
+    if not found then
+      raise exception 'the capsule has ended already' using errcode = 'AM409';
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
@@ -1100,6 +2026,25 @@ CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT array_agg(public.place_key(public.current_tenant(), k.k, (scope_places.p_scope ->> (k.k || '_id'::text)))) AS array_agg FROM unnest(ARRAY['session'::text, 'user'::text, 'agent'::text, 'project'::text]) k(k) WHERE (scope_places.p_scope ? (k.k || '_id'::text))), ARRAY[public.place_key(public.current_tenant(), 'tenant'::text, ''::text)]);
 
+-- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
+    LANGUAGE sql STABLE
+    AS $$
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes
+  from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+  where e.tenant_id = p_tenant
+    and e.channel = any (array(select jsonb_array_elements_text(p_scope -> 'channels')))
+    and (e.channel <> 'private' or p_scope -> 'subjects' = 'null' or p_scope -> 'subjects' ? e.user_id)
+    and e.sensitivity = any (array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and (o.blocked_in is null or not o.blocked_in @> array[p_scope ->> 'channel'])
+$$;
+
 -- Name: session_state(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.session_state(p_tenant text, p_session text) RETURNS TABLE(user_id text, username text, role text, subject text, generation integer, expires_at timestamp with time zone)
@@ -1129,12 +2074,47 @@ begin
   perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
   from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  update memories m set doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
   if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
-    update memories m set doing_agent = null
-    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
     update memories m set doing_agent = m.agent_id
     where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
   end if;
+end $$;
+
+-- Name: settle_webhook(text, text, bigint, integer, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_lease_ms integer, p_cursor bigint, p_retry_ms double precision, p_delivery jsonb, p_disable text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    cursor = greatest(w.cursor, p_cursor),
+    attempts = case when p_retry_ms is not null then w.attempts + 1 when p_cursor is not null then 0 else w.attempts end,
+    retry_at = case
+      when p_retry_ms is not null then clock_timestamp() + p_retry_ms * interval '1 millisecond'
+      when p_cursor is null then w.retry_at end,
+    active = w.active and p_disable is null,
+    disabled_reason = coalesce(p_disable, w.disabled_reason),
+    lease_until = clock_timestamp() + p_lease_ms * interval '1 millisecond'
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+  if not found then
+    return false;
+  end if;
+  if p_delivery is not null then
+    insert into webhook_deliveries as d (
+      tenant_id, webhook_id, seq, event_id, kind, state, attempts, status_code, error, duration_ms, attempted_at)
+    select p_tenant, p_webhook_id, r.seq, r.event_id, r.kind, r.state, 1, r.status_code, r.error, r.duration_ms, clock_timestamp()
+    from jsonb_to_record(p_delivery) as r (
+      seq bigint, event_id text, kind text, state text, status_code int, error text, duration_ms int)
+    on conflict (tenant_id, webhook_id, seq) do update
+    set
+      state = excluded.state, attempts = d.attempts + 1, status_code = excluded.status_code, error = excluded.error,
+      duration_ms = excluded.duration_ms, attempted_at = excluded.attempted_at;
+  end if;
+  return true;
 end $$;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
@@ -1150,6 +2130,10 @@ begin
   select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
   if not found then
     raise exception 'what is to be superseded is no memory' using errcode = 'AM409';
+  end if;
+  -- who may replace a rule is asked where rules are made; a recorded decision has not been asked
+  if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
+    raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
   end if;
   if breadth(v_new.channel) < breadth(v_old.channel)
     or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
@@ -1290,12 +2274,6 @@ CREATE FUNCTION public.username_taken(p_tenant text, p_username text) RETURNS bo
     where u.tenant_id = p_tenant and (lower(u.username) = lower(p_username) or lower(u.subject) = lower(p_username)))
 $$;
 
--- Name: validity(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
-    LANGUAGE sql STABLE
-    RETURN CASE WHEN (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text]) THEN tstzrange(((p_memory ->> 'valid_from'::text))::timestamp with time zone, LEAST(((p_memory ->> 'valid_to'::text))::timestamp with time zone, ((p_memory ->> 'expires_at'::text))::timestamp with time zone)) ELSE NULL::tstzrange END;
-
 -- Name: wall(regclass, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.wall(p_table regclass, p_rights text) RETURNS void
@@ -1343,6 +2321,36 @@ begin
       where o.ord = any (v_units)
     ) made on true
     order by o.ord);
+end $$;
+
+-- Name: write_edited_passages(text, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.write_edited_passages(p_tenant text, p_event public.events, p_base jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from chunks c
+  where c.tenant_id = p_tenant and c.seq = p_event.seq
+    and c.ordinal >= (select count(*) from edited_passages(p_tenant, p_event.seq, p_base));
+  insert into chunks (
+    tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, tsv, occurred_at, until_seq, until_at, valid, weight, blocked_in)
+  select
+    p_tenant, p_event.seq, x.ordinal, p_event.event_id, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
+    p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
+    case
+      when x.retracted then ''::tsvector
+      when x.text = c.text and x.header = c.header then c.tsv
+      else passage_vector(t.language, x.text, x.header, p_event.occurred_at) end,
+    p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
+  from edited_passages(p_tenant, p_event.seq, p_base) x
+  join tenants t on t.tenant_id = p_tenant
+  left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
+  left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
+  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
+  on conflict (tenant_id, seq, ordinal) do update
+  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, tsv = excluded.tsv, weight = excluded.weight,
+    blocked_in = excluded.blocked_in;
 end $$;
 
 -- Name: write_memories(text, bigint[], jsonb[]); Type: FUNCTION; Schema: public
@@ -1429,7 +2437,12 @@ begin
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end
+      tags = case when m.kind = 'task' then m.tags else k.tags end,
+      -- the newest update of a task says when it holds; what was pinned stays so
+      pinned = k.pinned or (m.kind = 'task' and m.pinned),
+      valid_from = case when m.kind = 'task' then m.valid_from else k.valid_from end,
+      valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
+      expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
   ),
@@ -1483,24 +2496,66 @@ CREATE TABLE public.api_keys (
 
 ALTER TABLE ONLY public.api_keys FORCE ROW LEVEL SECURITY;
 
--- Name: artifacts; Type: TABLE; Schema: public
+-- Name: audit_clocks; Type: TABLE; Schema: public
 
-CREATE TABLE public.artifacts (
+CREATE TABLE public.audit_clocks (
     tenant_id text NOT NULL,
-    artifact_id text NOT NULL,
-    event_id text,
-    media_type text NOT NULL,
-    byte_count bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    bytes bytea NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+    last_seq bigint DEFAULT 0 NOT NULL,
+    last_mac bytea DEFAULT '\x'::bytea NOT NULL,
+    last_at timestamp(3) with time zone
+)
+WITH (fillfactor='50');
 
-ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+ALTER TABLE ONLY public.audit_clocks FORCE ROW LEVEL SECURITY;
+
+-- Name: audit_entries; Type: TABLE; Schema: public
+
+CREATE TABLE public.audit_entries (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp(3) with time zone NOT NULL,
+    first_at timestamp(3) with time zone NOT NULL,
+    action text NOT NULL,
+    route text NOT NULL,
+    status smallint NOT NULL,
+    count integer NOT NULL,
+    payload jsonb,
+    salt bytea,
+    principal_id text GENERATED ALWAYS AS ((payload ->> 'principal_id'::text)) STORED,
+    commitment bytea NOT NULL,
+    key_id text NOT NULL,
+    mac bytea NOT NULL
+);
+
+ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
+
+-- Name: capsules; Type: TABLE; Schema: public
+
+CREATE TABLE public.capsules (
+    tenant_id text NOT NULL,
+    capsule_id text NOT NULL,
+    seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    channel text NOT NULL,
+    tags text[] NOT NULL,
+    for_all boolean NOT NULL,
+    audience_users text[] NOT NULL,
+    audience_agents text[] NOT NULL,
+    items text[] NOT NULL,
+    item_channels text[] NOT NULL,
+    item_sensitivities text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_seq bigint,
+    CONSTRAINT capsules__all CHECK (((NOT for_all) OR (channel <> 'private'::text))),
+    CONSTRAINT capsules__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT capsules__items CHECK (((cardinality(items) >= 1) AND (cardinality(items) <= 200)))
+);
+
+ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
 
 -- Name: chunk_rebuilds; Type: TABLE; Schema: public
 
@@ -1532,6 +2587,21 @@ CREATE TABLE public.login_failures (
     expires_at timestamp with time zone NOT NULL
 )
 WITH (fillfactor='70');
+
+-- Name: overlays; Type: TABLE; Schema: public
+
+CREATE TABLE public.overlays (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    content jsonb,
+    blocked_in text[],
+    chunk_count smallint NOT NULL,
+    weight real,
+    edit_ids text[] NOT NULL,
+    base jsonb NOT NULL
+);
+
+ALTER TABLE ONLY public.overlays FORCE ROW LEVEL SECURITY;
 
 -- Name: password_resets; Type: TABLE; Schema: public
 
@@ -1647,6 +2717,55 @@ CREATE TABLE public.users (
 
 ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
 
+-- Name: webhook_deliveries; Type: TABLE; Schema: public
+
+CREATE TABLE public.webhook_deliveries (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    kind text NOT NULL,
+    state text NOT NULL,
+    attempts integer NOT NULL,
+    status_code integer,
+    error text,
+    duration_ms integer,
+    attempted_at timestamp with time zone NOT NULL,
+    CONSTRAINT webhook_deliveries__state CHECK ((state = ANY (ARRAY['delivered'::text, 'retrying'::text, 'dead'::text, 'replaying'::text])))
+);
+
+ALTER TABLE ONLY public.webhook_deliveries FORCE ROW LEVEL SECURITY;
+
+-- Name: webhooks; Type: TABLE; Schema: public
+
+CREATE TABLE public.webhooks (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL,
+    url text NOT NULL,
+    description text NOT NULL,
+    filter jsonb,
+    channels text[] NOT NULL,
+    sensitivities text[] NOT NULL,
+    user_ids text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    disabled_reason text,
+    secret jsonb NOT NULL,
+    old_secret jsonb,
+    old_secret_until timestamp with time zone,
+    cursor bigint NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone,
+    replaying boolean DEFAULT false NOT NULL,
+    lease_id bigint DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    version integer DEFAULT 1 NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.webhooks FORCE ROW LEVEL SECURITY;
+
 -- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -1657,6 +2776,21 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts_pkey PRIMARY KEY (tenant_id, artifact_id);
 
+-- Name: audit_clocks audit_clocks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_clocks
+    ADD CONSTRAINT audit_clocks_pkey PRIMARY KEY (tenant_id);
+
+-- Name: audit_entries audit_entries_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_entries
+    ADD CONSTRAINT audit_entries_pkey PRIMARY KEY (tenant_id, seq);
+
+-- Name: capsules capsules_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capsules
+    ADD CONSTRAINT capsules_pkey PRIMARY KEY (tenant_id, capsule_id);
+
 -- Name: chunk_rebuilds chunk_rebuilds_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -1666,6 +2800,16 @@ ALTER TABLE ONLY public.chunk_rebuilds
 
 ALTER TABLE ONLY public.chunks
     ADD CONSTRAINT chunks_pkey PRIMARY KEY (tenant_id, seq, ordinal);
+
+-- Name: edit_events edit_events_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edit_events
+    ADD CONSTRAINT edit_events_pkey PRIMARY KEY (tenant_id, seq, edit_id);
+
+-- Name: edits edits_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edits
+    ADD CONSTRAINT edits_pkey PRIMARY KEY (tenant_id, edit_id);
 
 -- Name: events events_pkey; Type: CONSTRAINT; Schema: public
 
@@ -1696,6 +2840,11 @@ ALTER TABLE ONLY public.memories
 
 ALTER TABLE ONLY public.memory_versions
     ADD CONSTRAINT memory_versions_pkey PRIMARY KEY (tenant_id, memory_id, version);
+
+-- Name: overlays overlays_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.overlays
+    ADD CONSTRAINT overlays_pkey PRIMARY KEY (tenant_id, seq);
 
 -- Name: password_resets password_resets_pkey; Type: CONSTRAINT; Schema: public
 
@@ -1742,6 +2891,16 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, user_id);
 
+-- Name: webhook_deliveries webhook_deliveries_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (tenant_id, webhook_id, seq);
+
+-- Name: webhooks webhooks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (tenant_id, webhook_id);
+
 -- Name: api_keys__parent; Type: INDEX; Schema: public
 
 CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created_with) WHERE (created_with IS NOT NULL);
@@ -1750,9 +2909,37 @@ CREATE INDEX api_keys__parent ON public.api_keys USING btree (tenant_id, created
 
 CREATE INDEX artifacts__unlinked ON public.artifacts USING btree (tenant_id, created_at) WHERE (event_id IS NULL);
 
+-- Name: audit_entries__action; Type: INDEX; Schema: public
+
+CREATE INDEX audit_entries__action ON public.audit_entries USING btree (tenant_id, action, seq);
+
+-- Name: audit_entries__at; Type: INDEX; Schema: public
+
+CREATE INDEX audit_entries__at ON public.audit_entries USING btree (tenant_id, at);
+
+-- Name: audit_entries__principal; Type: INDEX; Schema: public
+
+CREATE INDEX audit_entries__principal ON public.audit_entries USING btree (tenant_id, principal_id, seq);
+
+-- Name: capsules__expires; Type: INDEX; Schema: public
+
+CREATE INDEX capsules__expires ON public.capsules USING btree (tenant_id, expires_at);
+
 -- Name: chunks__search; Type: INDEX; Schema: public
 
 CREATE INDEX chunks__search ON public.chunks USING gin (public.chunk_places(tenant_id, seq, session_id, channel, user_id, agent_id, project_id), tsv) WITH (gin_pending_list_limit='256');
+
+-- Name: edit_events__edit; Type: INDEX; Schema: public
+
+CREATE INDEX edit_events__edit ON public.edit_events USING btree (tenant_id, edit_id);
+
+-- Name: edits__proposed; Type: INDEX; Schema: public
+
+CREATE UNIQUE INDEX edits__proposed ON public.edits USING btree (tenant_id, proposed_seq);
+
+-- Name: edits__seq; Type: INDEX; Schema: public
+
+CREATE INDEX edits__seq ON public.edits USING btree (tenant_id, seq);
 
 -- Name: events__event_id; Type: INDEX; Schema: public
 
@@ -1794,6 +2981,10 @@ CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, sta
 
 CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent) WHERE (doing_agent IS NOT NULL);
 
+-- Name: memories__open_tasks; Type: INDEX; Schema: public
+
+CREATE INDEX memories__open_tasks ON public.memories USING btree (tenant_id, content_seq) WHERE ((status = 'active'::text) AND (kind = 'task'::text) AND (task_status <> 'done'::text));
+
 -- Name: memories__same; Type: INDEX; Schema: public
 
 CREATE UNIQUE INDEX memories__same ON public.memories USING btree (tenant_id, text_hash, kind, scope, scope_id, user_id, channel, (
@@ -1801,6 +2992,14 @@ CASE
     WHEN (kind = 'task'::text) THEN ''::text
     ELSE sensitivity
 END)) NULLS NOT DISTINCT WHERE (status = 'active'::text);
+
+-- Name: memories__superseded; Type: INDEX; Schema: public
+
+CREATE INDEX memories__superseded ON public.memories USING btree (tenant_id, kind, content_seq) WHERE (status = 'superseded'::text);
+
+-- Name: memories__superseded_by; Type: INDEX; Schema: public
+
+CREATE INDEX memories__superseded_by ON public.memories USING btree (tenant_id, superseded_by) WHERE (superseded_by IS NOT NULL);
 
 -- Name: memory_versions__seq; Type: INDEX; Schema: public
 
@@ -1830,6 +3029,14 @@ CREATE UNIQUE INDEX tenants__lower_tenant_id ON public.tenants USING btree (lowe
 
 CREATE UNIQUE INDEX users__lower_username ON public.users USING btree (tenant_id, lower(username));
 
+-- Name: webhook_deliveries__attempted; Type: INDEX; Schema: public
+
+CREATE INDEX webhook_deliveries__attempted ON public.webhook_deliveries USING btree (tenant_id, attempted_at);
+
+-- Name: webhook_deliveries__open; Type: INDEX; Schema: public
+
+CREATE INDEX webhook_deliveries__open ON public.webhook_deliveries USING btree (tenant_id, webhook_id, state, seq) WHERE (state <> 'delivered'::text);
+
 -- Name: api_keys api_keys__creator; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.api_keys
@@ -1845,6 +3052,21 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: audit_clocks audit_clocks__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_clocks
+    ADD CONSTRAINT audit_clocks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: audit_entries audit_entries__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.audit_entries
+    ADD CONSTRAINT audit_entries__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: capsules capsules__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.capsules
+    ADD CONSTRAINT capsules__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: chunk_rebuilds chunk_rebuilds__tenant; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunk_rebuilds
@@ -1854,6 +3076,16 @@ ALTER TABLE ONLY public.chunk_rebuilds
 
 ALTER TABLE ONLY public.chunks
     ADD CONSTRAINT chunks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+-- Name: edit_events edit_events__edit; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edit_events
+    ADD CONSTRAINT edit_events__edit FOREIGN KEY (tenant_id, edit_id) REFERENCES public.edits(tenant_id, edit_id) ON DELETE CASCADE;
+
+-- Name: edits edits__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.edits
+    ADD CONSTRAINT edits__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 -- Name: events events__tenant; Type: FK CONSTRAINT; Schema: public
 
@@ -1880,6 +3112,11 @@ ALTER TABLE ONLY public.memories
 ALTER TABLE ONLY public.memory_versions
     ADD CONSTRAINT memory_versions__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: overlays overlays__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.overlays
+    ADD CONSTRAINT overlays__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: password_resets password_resets__user; Type: FK CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.password_resets
@@ -1905,6 +3142,16 @@ ALTER TABLE ONLY public.tenant_clocks
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+-- Name: webhook_deliveries webhook_deliveries__webhook; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries__webhook FOREIGN KEY (tenant_id, webhook_id) REFERENCES public.webhooks(tenant_id, webhook_id) ON DELETE CASCADE;
+
+-- Name: webhooks webhooks__tenant; Type: FK CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks__tenant FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 -- Name: api_keys; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
@@ -1912,6 +3159,18 @@ ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 -- Name: artifacts; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
+
+-- Name: audit_clocks; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.audit_clocks ENABLE ROW LEVEL SECURITY;
+
+-- Name: audit_entries; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
+
+-- Name: capsules; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.capsules ENABLE ROW LEVEL SECURITY;
 
 -- Name: chunk_rebuilds; Type: ROW SECURITY; Schema: public
 
@@ -1921,6 +3180,14 @@ ALTER TABLE public.chunk_rebuilds ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.chunks ENABLE ROW LEVEL SECURITY;
 
+-- Name: edit_events; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.edit_events ENABLE ROW LEVEL SECURITY;
+
+-- Name: edits; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.edits ENABLE ROW LEVEL SECURITY;
+
 -- Name: api_keys eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.api_keys FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -1929,6 +3196,18 @@ CREATE POLICY eraser_deletes ON public.api_keys FOR DELETE TO agent_memory_erase
 
 CREATE POLICY eraser_deletes ON public.artifacts FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: audit_clocks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.audit_clocks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: audit_entries eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.audit_entries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: capsules eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.capsules FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: chunk_rebuilds eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.chunk_rebuilds FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -1936,6 +3215,14 @@ CREATE POLICY eraser_deletes ON public.chunk_rebuilds FOR DELETE TO agent_memory
 -- Name: chunks eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.chunks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edit_events eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.edit_events FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edits eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.edits FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: events eraser_deletes; Type: POLICY; Schema: public
 
@@ -1956,6 +3243,10 @@ CREATE POLICY eraser_deletes ON public.memories FOR DELETE TO agent_memory_erase
 -- Name: memory_versions eraser_deletes; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_deletes ON public.memory_versions FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: overlays eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.overlays FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: password_resets eraser_deletes; Type: POLICY; Schema: public
 
@@ -1981,6 +3272,14 @@ CREATE POLICY eraser_deletes ON public.tenants FOR DELETE TO agent_memory_eraser
 
 CREATE POLICY eraser_deletes ON public.users FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: webhook_deliveries eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.webhook_deliveries FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: webhooks eraser_deletes; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_deletes ON public.webhooks FOR DELETE TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: api_keys eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.api_keys FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -1989,6 +3288,18 @@ CREATE POLICY eraser_finds ON public.api_keys FOR SELECT TO agent_memory_eraser 
 
 CREATE POLICY eraser_finds ON public.artifacts FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: audit_clocks eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.audit_clocks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: audit_entries eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.audit_entries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: capsules eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.capsules FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
 -- Name: chunk_rebuilds eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.chunk_rebuilds FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
@@ -1996,6 +3307,14 @@ CREATE POLICY eraser_finds ON public.chunk_rebuilds FOR SELECT TO agent_memory_e
 -- Name: chunks eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.chunks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edit_events eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.edit_events FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: edits eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.edits FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: events eraser_finds; Type: POLICY; Schema: public
 
@@ -2016,6 +3335,10 @@ CREATE POLICY eraser_finds ON public.memories FOR SELECT TO agent_memory_eraser 
 -- Name: memory_versions eraser_finds; Type: POLICY; Schema: public
 
 CREATE POLICY eraser_finds ON public.memory_versions FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: overlays eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.overlays FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
 -- Name: password_resets eraser_finds; Type: POLICY; Schema: public
 
@@ -2041,6 +3364,18 @@ CREATE POLICY eraser_finds ON public.tenants FOR SELECT TO agent_memory_eraser U
 
 CREATE POLICY eraser_finds ON public.users FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
 
+-- Name: webhook_deliveries eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.webhook_deliveries FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: webhooks eraser_finds; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_finds ON public.webhooks FOR SELECT TO agent_memory_eraser USING ((tenant_id = ( SELECT public.tenant_deleting() AS tenant_deleting)));
+
+-- Name: audit_entries eraser_of_audit; Type: POLICY; Schema: public
+
+CREATE POLICY eraser_of_audit ON public.audit_entries TO agent_memory_audit_eraser USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: events; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.events ENABLE ROW LEVEL SECURITY;
@@ -2061,6 +3396,10 @@ ALTER TABLE public.memories ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 
+-- Name: overlays; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
+
 -- Name: tenant_clocks overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.tenant_clocks FOR SELECT TO agent_memory_overseer USING (true);
@@ -2068,6 +3407,10 @@ CREATE POLICY overseer_reads ON public.tenant_clocks FOR SELECT TO agent_memory_
 -- Name: tenants overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.tenants FOR SELECT TO agent_memory_overseer USING (true);
+
+-- Name: webhooks overseer_reads; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_reads ON public.webhooks FOR SELECT TO agent_memory_overseer USING (true);
 
 -- Name: password_resets; Type: ROW SECURITY; Schema: public
 
@@ -2085,6 +3428,14 @@ CREATE POLICY searcher_reads ON public.chunks FOR SELECT TO agent_memory_searche
 
 CREATE POLICY searcher_reads ON public.events FOR SELECT TO agent_memory_searcher USING (true);
 
+-- Name: memories searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.memories FOR SELECT TO agent_memory_searcher USING (true);
+
+-- Name: memory_versions searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.memory_versions FOR SELECT TO agent_memory_searcher USING (true);
+
 -- Name: sessions; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
@@ -2101,6 +3452,18 @@ CREATE POLICY tenant_wall ON public.api_keys TO agent_memory_app USING ((tenant_
 
 CREATE POLICY tenant_wall ON public.artifacts TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: audit_clocks tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.audit_clocks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: audit_entries tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.audit_entries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: capsules tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.capsules TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: chunk_rebuilds tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.chunk_rebuilds TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -2108,6 +3471,14 @@ CREATE POLICY tenant_wall ON public.chunk_rebuilds TO agent_memory_app USING ((t
 -- Name: chunks tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.chunks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: edit_events tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.edit_events TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: edits tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.edits TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: events tenant_wall; Type: POLICY; Schema: public
 
@@ -2128,6 +3499,10 @@ CREATE POLICY tenant_wall ON public.memories TO agent_memory_app USING ((tenant_
 -- Name: memory_versions tenant_wall; Type: POLICY; Schema: public
 
 CREATE POLICY tenant_wall ON public.memory_versions TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: overlays tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.overlays TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 -- Name: password_resets tenant_wall; Type: POLICY; Schema: public
 
@@ -2153,6 +3528,14 @@ CREATE POLICY tenant_wall ON public.tenants TO agent_memory_app USING ((tenant_i
 
 CREATE POLICY tenant_wall ON public.users TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+-- Name: webhook_deliveries tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.webhook_deliveries TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+-- Name: webhooks tenant_wall; Type: POLICY; Schema: public
+
+CREATE POLICY tenant_wall ON public.webhooks TO agent_memory_app USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 -- Name: tenants; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
@@ -2161,38 +3544,42 @@ ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
 
+-- Name: webhook_deliveries; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.webhook_deliveries ENABLE ROW LEVEL SECURITY;
+
+-- Name: webhooks; Type: ROW SECURITY; Schema: public
+
+ALTER TABLE public.webhooks ENABLE ROW LEVEL SECURITY;
+
 -- Name: SCHEMA public; Type: ACL; Schema: -
 
 GRANT USAGE ON SCHEMA public TO agent_memory_app;
 GRANT USAGE ON SCHEMA public TO agent_memory_searcher;
 GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
+GRANT USAGE ON SCHEMA public TO agent_memory_audit_eraser;
 
--- Name: TABLE chunks; Type: ACL; Schema: public
+-- Name: TABLE edit_events; Type: ACL; Schema: public
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
-GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
-GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
+GRANT SELECT,INSERT,DELETE ON TABLE public.edit_events TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.edit_events TO agent_memory_eraser;
 
--- Name: TABLE memory_versions; Type: ACL; Schema: public
+-- Name: TABLE edits; Type: ACL; Schema: public
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.edits TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
 
--- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
+-- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
 
-REVOKE ALL ON FUNCTION public.erase_rows(p_ms integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
-
--- Name: FUNCTION erase_tenant_row(p_after_s integer); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
+REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
 
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.events TO agent_memory_searcher;
 
 -- Name: COLUMN events.tenant_id; Type: ACL; Schema: public
 
@@ -2222,15 +3609,48 @@ GRANT SELECT(sensitivity) ON TABLE public.events TO agent_memory_searcher;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
+
+-- Name: TABLE memory_versions; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
+
+-- Name: TABLE chunks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
+GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
+
+-- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.erase_rows(p_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
+
+-- Name: FUNCTION erase_tenant_row(p_after_s integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
 -- Name: TABLE invites; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
 
+-- Name: TABLE artifacts; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
+
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
+
+-- Name: FUNCTION list_due_webhooks(p_tenants text[], p_limit integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
@@ -2261,10 +3681,40 @@ REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
 
--- Name: TABLE artifacts; Type: ACL; Schema: public
+-- Name: TABLE audit_clocks; Type: ACL; Schema: public
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.audit_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.audit_clocks TO agent_memory_eraser;
+
+-- Name: TABLE audit_entries; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT ON TABLE public.audit_entries TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.audit_entries TO agent_memory_eraser;
+
+-- Name: COLUMN audit_entries.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.seq; Type: ACL; Schema: public
+
+GRANT SELECT(seq) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.action; Type: ACL; Schema: public
+
+GRANT SELECT(action) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.payload; Type: ACL; Schema: public
+
+GRANT UPDATE(payload) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: COLUMN audit_entries.salt; Type: ACL; Schema: public
+
+GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: TABLE capsules; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
 
 -- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
 
@@ -2279,6 +3729,11 @@ GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
+
+-- Name: TABLE overlays; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.overlays TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.overlays TO agent_memory_eraser;
 
 -- Name: TABLE password_resets; Type: ACL; Schema: public
 
@@ -2329,3 +3784,41 @@ GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
+
+-- Name: TABLE webhook_deliveries; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_deliveries TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.webhook_deliveries TO agent_memory_eraser;
+
+-- Name: TABLE webhooks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhooks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.webhooks TO agent_memory_eraser;
+
+-- Name: COLUMN webhooks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.webhook_id; Type: ACL; Schema: public
+
+GRANT SELECT(webhook_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.active; Type: ACL; Schema: public
+
+GRANT SELECT(active) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.cursor; Type: ACL; Schema: public
+
+GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.retry_at; Type: ACL; Schema: public
+
+GRANT SELECT(retry_at) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.replaying; Type: ACL; Schema: public
+
+GRANT SELECT(replaying) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.lease_until; Type: ACL; Schema: public
+
+GRANT SELECT(lease_until) ON TABLE public.webhooks TO agent_memory_overseer;

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
+import { sayOnce } from '../src/audit/index.ts';
 import { logOut, makeResetFor, openLogin, register } from '../src/auth/index.ts';
 import { loadConfig } from '../src/config.ts';
+import { auditKeysOf } from '../src/daemon.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
 import type { Tenant } from '../src/db/tenant.ts';
 import { Problem } from '../src/http/problem.ts';
@@ -32,13 +34,13 @@ program
   .command('suspend <tenant>')
   .description('refuses every credential of the tenant, until `resume`; daemons obey within a minute')
   .action((tenant_id: string) =>
-    change(tenant_id, (tenant) => tenant.write((db) => setSuspended(db, tenant.id, true)), 'suspended'),
+    change(tenant_id, (tenant) => tenant.write((db) => setSuspended(db, tenant.id, true)), 'suspended', 'tenant.suspended'),
   );
 program
   .command('resume <tenant>')
   .description('ends a suspension')
   .action((tenant_id: string) =>
-    change(tenant_id, (tenant) => tenant.write((db) => setSuspended(db, tenant.id, false)), 'active'),
+    change(tenant_id, (tenant) => tenant.write((db) => setSuspended(db, tenant.id, false)), 'active', 'tenant.resumed'),
   );
 program
   .command('reset-password <tenant>')
@@ -56,6 +58,12 @@ program.parseAsync().catch((error: Error) => {
   process.exitCode = 1;
 });
 
+/** What the operator did stands in the tenant's audit like what its admins do. */
+async function say({ tenants }: Database, tenant_id: string, action: string, about: Record<string, unknown> = {}): Promise<void> {
+  const said = { action, route: 'npm run tenant', principal_id: 'operator', about };
+  await sayOnce(() => auditKeysOf(loadConfig()), tenants, tenant_id, said, log);
+}
+
 const faultOf = (problem: Problem) =>
   [problem.message, ...(problem.errors ?? []).map(({ pointer, detail }) => `${pointer}: ${detail}`)].join('\n  ');
 
@@ -70,13 +78,15 @@ async function onDatabase<T>(work: (database: Database) => Promise<T>): Promise<
 
 async function create(tenant_id: string, { username, email }: { username: string; email?: string }): Promise<void> {
   const { password, generated } = await passwordOf(username);
-  await onDatabase(async ({ tenants }) => {
+  await onDatabase(async (database) => {
+    const { tenants } = database;
     const config = loadConfig();
     // Registering logs in too; here nobody wants the tokens, so they are never shown and their session is ended.
     const login = openLogin({ ...config, JWT_SECRET: config.JWT_SECRET ?? 'unused' }, tenants);
     const origin = { address: 'the command line', req: { headers: {} } };
     const { user, refresh_token } = await register(login, { tenant_id, username, password, email }, origin, true).catch(explain);
     await logOut(login, refresh_token);
+    await say(database, tenant_id, 'tenant.created', { user_id: user.user_id, username });
     console.log(JSON.stringify({ ...user, ...(generated && { password }) }));
   });
 }
@@ -97,8 +107,18 @@ async function list(): Promise<void> {
   });
 }
 
-async function change(tenant_id: string, work: (tenant: Tenant) => Promise<number>, state: string): Promise<void> {
-  const touched = await onDatabase(({ tenants }) => work(tenants(tenant_id)));
+async function change(
+  tenant_id: string,
+  work: (tenant: Tenant) => Promise<number>,
+  state: string,
+  action: string,
+  about?: Record<string, unknown>,
+): Promise<void> {
+  const touched = await onDatabase(async (database) => {
+    const count = await work(database.tenants(tenant_id));
+    if (count > 0) await say(database, tenant_id, action, about);
+    return count;
+  });
   if (touched === 0) throw new Error(`there is no tenant ${tenant_id}`);
   console.log(`${tenant_id}  ${state}`);
 }
@@ -106,11 +126,16 @@ async function change(tenant_id: string, work: (tenant: Tenant) => Promise<numbe
 async function quota(tenant_id: string, text: string): Promise<void> {
   if (text !== 'none' && !/^\d{1,15}$/.test(text)) throw new Error('--max-bytes takes a whole number, or `none`');
   const bytes = text === 'none' ? null : Number(text);
-  await change(tenant_id, (tenant) => tenant.write((db) => setQuota(db, tenant.id, bytes)), `max_bytes ${text}`);
+  const work = (tenant: Tenant) => tenant.write((db) => setQuota(db, tenant.id, bytes));
+  await change(tenant_id, work, `max_bytes ${text}`, 'tenant.quota_set', { max_bytes: bytes });
 }
 
 async function resetPassword(tenant_id: string, username: string): Promise<void> {
-  const reset = await onDatabase(({ tenants }) => makeResetFor(tenants(tenant_id), username));
+  const reset = await onDatabase(async (database) => {
+    const made = await makeResetFor(database.tenants(tenant_id), username);
+    if (made) await say(database, tenant_id, 'user.reset_made', { user_id: made.user_id });
+    return made;
+  });
   if (!reset) throw new Error(`the tenant ${tenant_id} has no enabled user ${username}`);
   console.log(JSON.stringify(reset));
 }

@@ -3,7 +3,8 @@ import express from 'express';
 import helmet from 'helmet';
 import { Problem } from './http/problem.ts';
 import type { Route } from './http/route.ts';
-import { begin, type Gate, matchPath, refuse, serve } from './http/serve.ts';
+import { begin, type Gate, refuse, serve } from './http/serve.ts';
+import { matchPath } from './http/url.ts';
 
 // The order in which a request meets the service. Hot routes go through the thin door, everything else through Express; both
 // end in the same `serve`. Why there are two: docs/decisions/thin-door.md.

@@ -4,11 +4,14 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createApp } from './app.ts';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
-import { authorize, type Caller, openAuth } from './auth/index.ts';
+import { type AuditKeys, openAudit, openKeys } from './audit/index.ts';
+import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
+import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { editRoutes } from './edits/index.ts';
 import { createFollow, endFollowers, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
@@ -20,11 +23,13 @@ import { type Gate, send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
+import { memoryRoutes } from './memories/index.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
 import { openSecrets } from './secrets/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
+import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
@@ -103,19 +108,13 @@ export function createService(config: Config, database: Database, log: Logger): 
     config.RATE_LIMIT_ENABLED ? addressFrom : undefined,
   );
   const secrets = openSecrets(sealOf(config), config.CREDENTIAL_TTL_MS);
+  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
   const erasures = startErasures(database.tenants, log);
-  const sweeper = startSweeper(database.tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts], log);
+  const sweeper = startSweeper(database.tenants, sweepsOf(config), log);
   const limits = createLimits(config, database.pool, log);
-  const health: Health = {
-    phase: 'starting',
-    ping: sharePing(database.ping),
-    isAuthenticated: (req) =>
-      auth.identify(req).then(
-        () => true,
-        () => false,
-      ),
-  };
+  const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
+  const webhooks = openWebhooks(config, sealOf(config), { tenants: database.tenants, watch: database.watch, log });
   const held = { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES };
   const inFlight = { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() };
   const metrics = createMetrics({
@@ -124,6 +123,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     followers: () => followerCount(follow),
     requestsInFlight: () => inFlight.count,
     bodyBytesHeld: () => held.bytes,
+    auditWaiting: audit.waiting,
   });
   const gate: Gate<Caller> = {
     identify: auth.identify,
@@ -132,12 +132,8 @@ export function createService(config: Config, database: Database, log: Logger): 
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: addressFrom,
     finished: metrics.finished,
-    body: {
-      maxBytes: config.MAX_BODY_BYTES,
-      maxDepth: config.MAX_JSON_DEPTH,
-      maxArray: config.MAX_ARRAY_LENGTH,
-      maxString: config.MAX_STRING_BYTES,
-    },
+    trail: audit.trail,
+    body: bodyLimitsOf(config),
     held,
     inFlight,
     timeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -148,30 +144,47 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...metricsRoutes(metrics),
     ...auth.routes,
     ...tenantRoutes(auth.forget, erasures.erase, secrets),
-    ...eventRoutes(follow, eventLimitsOf(config), secrets, revealedTo(log)),
+    ...eventRoutes(follow, eventLimitsOf(config), secrets),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets),
+    ...memoryRoutes(eventLimitsOf(config)),
     ...searchRoutes,
+    ...capsuleRoutes,
+    ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
+    ...webhooks.routes,
+    ...audit.routes,
   ] as Route<Caller>[];
   const stop = async () => {
-    await erasures.stop();
-    await sweeper.stop();
-    await limits.stop();
+    // the audit after everything that has something to say
+    for (const part of [erasures, webhooks, sweeper, audit, limits]) await part.stop();
   };
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
 
-const eventLimitsOf = ({ MAX_ARTIFACT_BYTES, MAX_EVENT_BYTES, MAX_BATCH_TEXT_BYTES }: Config) => ({
-  maxArtifactBytes: MAX_ARTIFACT_BYTES,
-  maxEventBytes: MAX_EVENT_BYTES,
-  maxTextBytes: MAX_BATCH_TEXT_BYTES,
+const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
+  phase: 'starting',
+  ping: sharePing(ping),
+  isAuthenticated: (req) =>
+    identify(req).then(
+      () => true,
+      () => false,
+    ),
 });
 
-/** A secret that was kept encrypted is shown: said in the log, without it. */
-const revealedTo =
-  (log: Logger) =>
-  ({ principal }: Caller, event_id: string): void =>
-    log.info({ tenant_id: principal.tenant_id, principal: principal.id, event_id }, 'a secret is revealed');
+const sweepsOf = (config: Config) => [sweepIdempotency(config.IDEMPOTENCY_TTL), sweepArtifacts, sweepCapsules, sweepDeliveries];
+
+const eventLimitsOf = (config: Config) => ({
+  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+  maxEventBytes: config.MAX_EVENT_BYTES,
+  maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
+});
+
+const bodyLimitsOf = (config: Config) => ({
+  maxBytes: config.MAX_BODY_BYTES,
+  maxDepth: config.MAX_JSON_DEPTH,
+  maxArray: config.MAX_ARRAY_LENGTH,
+  maxString: config.MAX_STRING_BYTES,
+});
 
 /** Undefined in production without a key: then nothing is kept encrypted. */
 export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
@@ -179,6 +192,15 @@ export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREV
   return key === undefined
     ? undefined
     : openSeal(readKey(key)!, ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!]);
+}
+
+/** The key of the audit's chain, and whatever else may have chained older entries. */
+export function auditKeysOf(config: Config): AuditKeys {
+  const { AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET, ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS } = config;
+  const given = [AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET].filter((secret) => secret !== undefined);
+  const own = given.length > 0 ? given : [developmentSecret(config.DATA_DIR, 'encryption-key')];
+  const older = [ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS].filter((secret) => secret !== undefined);
+  return openKeys([...own, ...older, ...config.AUDIT_KEY_PREVIOUS]);
 }
 
 /** Development has secrets of its own, made once; production must be given them. */

@@ -162,6 +162,23 @@ export const settings = z.object({
     'Authentication',
     'opens what was sealed before ENCRYPTION_KEY was changed',
   ),
+  AUDIT_KEY: optional(
+    z.string().min(32, 'at least 32 bytes (`openssl rand -base64 32`)'),
+    'Authentication',
+    'chains the audit, the same for all daemons and for `npm run audit:verify`; by default ENCRYPTION_KEY, or without it JWT_SECRET, gives one',
+  ),
+  AUDIT_KEY_PREVIOUS: setting(
+    list.pipe(z.array(z.string().min(32, 'secrets of at least 32 bytes, separated by commas'))),
+    '',
+    'Authentication',
+    'secrets that older entries of the audit were chained with, separated by commas: `npm run audit:verify` needs them',
+  ),
+  AUDIT_WINDOW_MS: setting(
+    whole(100, 3_600_000),
+    '60000',
+    'Limits',
+    'ms over which refusals are counted before they are written to the audit; a kill loses so much of the counts',
+  ),
   CREDENTIAL_TTL_MS: setting(
     whole(0, 60_000),
     '20000',
@@ -216,6 +233,20 @@ export const settings = z.object({
   MAX_SSE_CLIENTS: setting(whole(1, 100_000), '200', 'Limits', 'followers of one tenant on this daemon; more are answered 429'),
   MAX_TENANT_BYTES: setting(whole(0, Number.MAX_SAFE_INTEGER), '0', 'Limits', 'bytes a new tenant may store; 0: no bound'),
   IDEMPOTENCY_TTL: setting(duration, '48h', 'Limits', 'how long answers are kept for retries (≥ 24h)'),
+  WEBHOOK_ALLOW_PRIVATE: setting(
+    flag,
+    'false',
+    'Webhooks',
+    'deliver to private, loopback and link-local addresses, and over http:// too; for receivers in a network of your own',
+  ),
+  WEBHOOK_TIMEOUT_MS: setting(whole(100, 60_000), '10000', 'Webhooks', 'ms that a receiver may take to answer'),
+  WEBHOOK_ATTEMPTS: setting(whole(1, 50), '12', 'Webhooks', 'attempts at one event before it becomes a dead letter'),
+  WEBHOOK_RETRY_MS: setting(
+    whole(10, 600_000),
+    '5000',
+    'Webhooks',
+    'longest ms before the second attempt; doubled for each further one, at most an hour, of which a random part is waited',
+  ),
   TOKENIZER: setting(
     z.enum(['o200k_base', 'cl100k_base']),
     'o200k_base',
@@ -232,6 +263,8 @@ export const secretSettings = [
   'JWT_SECRET_PREVIOUS',
   'ENCRYPTION_KEY',
   'ENCRYPTION_KEY_PREVIOUS',
+  'AUDIT_KEY',
+  'AUDIT_KEY_PREVIOUS',
   'PGPASSWORD',
   'POSTGRES_PASSWORD',
   'DATABASE_URL',

@@ -7,17 +7,21 @@ import { parseSync } from '@swc/core';
 /** Features, and the doors of other features that each may use. */
 const features: Record<string, string[]> = {
   artifacts: ['auth', 'secrets'],
+  audit: ['auth'],
   auth: [],
-  context: ['auth', 'filter', 'search'],
+  capsules: ['auth', 'search'],
+  context: ['auth', 'capsules', 'filter', 'memories', 'search'],
+  edits: ['auth', 'search'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'search', 'secrets'],
   filter: [],
   health: ['auth'],
   limits: [],
-  memories: ['auth', 'search'],
+  memories: ['auth', 'filter', 'search'],
   metrics: ['auth'],
   search: ['auth', 'filter'],
   secrets: [],
   tenants: ['auth', 'secrets'],
+  webhooks: ['auth', 'events', 'filter'],
 };
 const wiring = ['main.ts', 'daemon.ts'];
 const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts', 'seal.ts'];
@@ -122,6 +126,7 @@ test.each([
   ['pg', /^src\/db\//],
   ['express', /^src\/(app\.ts|http\/)/],
   ['prom-client', /^src\/metrics\//],
+  ['ipaddr.js', /^src\/webhooks\//],
   ['ioredis', /^src\/limits\//],
   ['bcrypt', /^src\/auth\//],
   ['jsonwebtoken', /^src\/auth\//],
@@ -156,7 +161,8 @@ function readSql(): string {
 }
 
 // What may stand inside a statement: lists of columns, the rule of visibility, bounds and choices written in the code.
-const constantInSql = /^(\w*[cC]olumns|[A-Z_]+|within|visible(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
+const constantInSql =
+  /^(\w*[cC]olumns|[A-Z_]+|within|visible(\(.*\))?|unhidden(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
 
 test('no statement is put together from input', () => {
   const built = files.flatMap((file) =>

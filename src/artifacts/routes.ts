@@ -1,6 +1,17 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
-import { type Caller, channels, requireChannel, route, sightById, sightValues, visible, writableSubject } from '../auth/index.ts';
+import {
+  askingChannels,
+  type Caller,
+  channels,
+  isAdmin,
+  requireChannel,
+  route,
+  sightById,
+  sightValues,
+  visible,
+  writableSubject,
+} from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import type { Reply } from '../http/route.ts';
 import { newId } from '../id.ts';
@@ -98,6 +109,7 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
           params.artifact_id,
           visible(3),
           sightValues(sightById(caller.principal)),
+          isAdmin(caller.principal) ? null : askingChannels(caller.principal),
         );
         if (!found) throw new Problem('not-found', 'There is no artifact with this id.');
         if (isKnown(req.headers['if-none-match'], found)) return { status: 304, headers: headersOf(found, undefined) };

@@ -58,19 +58,26 @@ export interface ArtifactRecord {
   created_at: string;
 }
 
-/** What is known of an artifact that may be seen; `visible` is the rule's predicate with parameters from $3 on. */
+/**
+ * What is known of an artifact that may be seen; `visible` is the rule's predicate with parameters from $3 on. What an event no longer
+ * says its artifact does not say either, but to admins: `asking` is null for them, else the channels of the credential.
+ */
 export const findArtifact = (
   db: Db,
   tenant: string,
   artifact_id: string,
   visible: string,
   sight: unknown[],
+  asking: string[] | null,
 ): Promise<ArtifactRecord | undefined> =>
   db.row(
     `select artifact_id, event_id, media_type, byte_count, sha256, created_at
     from artifacts
-    where tenant_id = $1 and artifact_id = $2 and event_id is not null and ${visible}`,
-    [tenant, artifact_id, ...sight],
+    where tenant_id = $1 and artifact_id = $2 and event_id is not null and ${visible}
+    and ($6::text[] is null or not exists (
+      select from events e join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq
+      where e.tenant_id = $1 and e.event_id = artifacts.event_id and (o.content is not null or o.blocked_in @> $6)))`,
+    [tenant, artifact_id, ...sight, asking],
     'find_artifact',
   );
 

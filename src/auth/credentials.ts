@@ -8,7 +8,7 @@ import type { Caller, Principal } from './principal.ts';
 import { looksLikeKey, readSecret, type Secret } from './secrets.ts';
 import { type KeyState, readKeyState, readSessionState, type SessionState } from './sql.ts';
 import { openStateCache, type StateCache } from './state_cache.ts';
-import type { Claims, Tokens } from './tokens.ts';
+import { type Claims, namedIn, type Tokens } from './tokens.ts';
 
 /** Knows who is behind a request. What it believes of a credential is at most `ttl_ms` old. */
 export interface Credentials {
@@ -89,6 +89,15 @@ async function identifyKey(
     channels: state.channels,
     expires_at: state.expires_at,
   };
+}
+
+/** Whose a credential says it is, good or not. */
+export function claimOf({
+  headersDistinct,
+}: Pick<IncomingMessage, 'headersDistinct'>): { tenant_id: string; id: string } | undefined {
+  const [header = ''] = headersDistinct['x-api-key'] ?? headersDistinct.authorization ?? [];
+  const text = header.replace(/^bearer +/i, '');
+  return looksLikeKey(text) ? readSecret('key', text) : namedIn(text);
 }
 
 export const unauthenticated = (detail: string): Problem =>

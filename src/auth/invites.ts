@@ -16,6 +16,7 @@ export const inviteRoutes = () => [
     operation: 'makeInvite',
     summary: 'Make an invite, with which one person registers in this tenant',
     body: inviteBody,
+    audit: 'invite.made',
     success: { status: 201, description: 'The invite; its secret is shown this once', schema: newInvite },
     problems: ['validation', 'forbidden', 'conflict'],
     handle: async ({ caller: { tenant, principal }, body }) => {
@@ -25,7 +26,11 @@ export const inviteRoutes = () => [
       const wanted = { ...body, username: body.username ?? null, created_by: principal.user_id };
       const made = await tenant.write((db) => insertInvite(db, tenant.id, secret, wanted));
       if (!made) throw new Problem('conflict', 'The tenant has too many unused invites; delete some first.');
-      return { body: { ...made, invite: secret.text }, headers: { Location: `/auth/invites/${made.invite_id}` } };
+      return {
+        body: { ...made, invite: secret.text },
+        headers: { Location: `/auth/invites/${made.invite_id}` },
+        audit: { invite_id: made.invite_id, role: made.role, username: made.username ?? null },
+      };
     },
   }),
   route({
@@ -50,6 +55,7 @@ export const inviteRoutes = () => [
     operation: 'deleteInvite',
     summary: 'Take an invite back',
     params: inviteParams,
+    audit: 'invite.deleted',
     success: { status: 204, description: 'It can no longer be used' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller: { tenant }, params }) => {

@@ -18,11 +18,17 @@ export const keyRoutes = (login: Login) => [
     summary: 'Make an API key within the own authority',
     access: 'write',
     body: keyBody,
+    audit: 'key.made',
     success: { status: 201, description: 'The key; its secret is shown this once', schema: newKey },
     problems: ['validation', 'forbidden', 'conflict'],
     handle: async ({ caller, body }) => {
       const made = await makeKey(caller, body);
-      return { body: made, headers: { Location: `/auth/api-keys/${made.key_id}` } };
+      const { key_id, role, scopes, user_id, channels, expires_at } = made;
+      return {
+        body: made,
+        headers: { Location: `/auth/api-keys/${key_id}` },
+        audit: { key_id, role, scopes, user_id, channels, expires_at },
+      };
     },
   }),
   route({
@@ -49,6 +55,7 @@ export const keyRoutes = (login: Login) => [
     summary: 'Revoke an API key and all that were made with it',
     access: 'write',
     params: keyParams,
+    audit: 'key.revoked',
     success: { status: 204, description: 'Revoked; every daemon obeys within 60 s' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, params }) => {

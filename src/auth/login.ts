@@ -161,14 +161,16 @@ export async function refresh(login: Login, text: string) {
 
 const wrongRefresh = () => unauthenticated('The refresh token is not valid, or no longer.');
 
-/** The same answer for a token that is unknown: there is nothing left to end. */
-export async function logOut(login: Login, text: string): Promise<void> {
+/** The session that it ended. The same answer for a token that is unknown: there is nothing left to end. */
+export async function logOut(login: Login, text: string): Promise<string | undefined> {
   const token = readSecret('ref', text);
-  if (!token) return;
-  if (await endSession(login.tenants(token.tenant_id), token)) login.credentials.forget(token.tenant_id);
+  const session_id = token && (await endSession(login.tenants(token.tenant_id), token));
+  if (session_id) login.credentials.forget(token.tenant_id);
+  return session_id;
 }
 
-export async function resetPassword(login: Login, text: string, password: string): Promise<void> {
+/** The user whose password it was. */
+export async function resetPassword(login: Login, text: string, password: string): Promise<string> {
   const token = readSecret('rst', text);
   const tenant = token && login.tenants(token.tenant_id);
   const user = token && tenant && (await findReset(tenant, token));
@@ -177,6 +179,7 @@ export async function resetPassword(login: Login, text: string, password: string
   const hash = await login.hasher.hash(password);
   if (!(await applyReset(tenant!, token!, hash))) throw wrongReset();
   login.credentials.forget(tenant!.id);
+  return user.user_id;
 }
 
 const wrongReset = () => unauthenticated('The token is not valid, or no longer.');

@@ -25,6 +25,7 @@ export const meRoutes = (login: Login) => [
     operation: 'changePassword',
     summary: 'Change the own password',
     body: passwordBody,
+    audit: 'password.changed',
     success: { status: 204, description: 'Changed; every other session is over' },
     problems: ['validation', 'forbidden', 'rate-limited', 'unavailable'],
     handle: async ({ caller, body, address }) => {
@@ -53,11 +54,12 @@ export const meRoutes = (login: Login) => [
     operation: 'endSessions',
     summary: 'End every other own session, or the one that is named',
     query: sessionQuery,
+    audit: 'session.ended',
     success: { status: 204, description: 'Ended' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, query }) => {
       await endOwnSessions(login, caller, query.id);
-      return {};
+      return { audit: query.id === undefined ? { all: true } : { session_id: query.id } };
     },
   }),
   route({
@@ -67,6 +69,7 @@ export const meRoutes = (login: Login) => [
     operation: 'endSession',
     summary: 'End one own session',
     params: sessionParams,
+    audit: 'session.ended',
     success: { status: 204, description: 'Ended' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, params }) => {

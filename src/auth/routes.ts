@@ -4,6 +4,7 @@ import { type Login, logIn, logOut, refresh, register, resetPassword } from './l
 import { meRoutes } from './me.ts';
 import { openRoute } from './principal.ts';
 import { loginBody, pair, refreshBody, registerBody, resetBody } from './schemas.ts';
+import { type Kind, readSecret } from './secrets.ts';
 import { userRoutes } from './users.ts';
 
 const badBody = ['malformed-json', 'impossible-text', 'validation'] as const;
@@ -14,11 +15,16 @@ const open = { tag: 'Authentication', access: 'none', limit: 'auth', maxBytes: M
 
 export const authRoutes = (login: Login) => [
   ...openRoutes(login),
+  ...tokenRoutes(login),
   ...meRoutes(login),
   ...userRoutes(login),
   ...inviteRoutes(),
   ...keyRoutes(login),
 ];
+
+/** The tenant that a secret belongs to. */
+const tenantOfSecret = (kind: Kind, text: string) => readSecret(kind, text)?.tenant_id;
+const tenantNamed = ({ tenant_id }: { tenant_id: string }) => tenant_id;
 
 const openRoutes = (login: Login) => [
   openRoute({
@@ -28,11 +34,14 @@ const openRoutes = (login: Login) => [
     operation: 'register',
     summary: 'Make a tenant and become its owner, or join one by invite',
     body: registerBody,
+    audit: 'user.registered',
+    tenantOf: tenantNamed,
     success: { status: 201, description: 'Registered and logged in', schema: pair },
     problems: [...badBody, 'forbidden', 'conflict', 'rate-limited', 'unavailable'],
-    handle: async ({ body, address, req }) => ({
-      body: await register(login, body, { address, req }, login.settings.REGISTRATION === 'open'),
-    }),
+    handle: async ({ body, address, req }) => {
+      const made = await register(login, body, { address, req }, login.settings.REGISTRATION === 'open');
+      return { body: made, audit: { user_id: made.user.user_id, username: made.user.username, role: made.user.role } };
+    },
   }),
   openRoute({
     ...open,
@@ -41,10 +50,19 @@ const openRoutes = (login: Login) => [
     operation: 'logIn',
     summary: 'Log in with a password',
     body: loginBody,
+    audit: 'session.begun',
+    tenantOf: tenantNamed,
     success: { status: 200, description: 'A pair of tokens', schema: pair },
     problems: [...badBody, 'unauthenticated', 'rate-limited', 'unavailable'],
-    handle: async ({ body, address, req }) => ({ body: await logIn(login, body, { address, req }) }),
+    handle: async ({ body, address, req }) => {
+      const made = await logIn(login, body, { address, req });
+      return { body: made, audit: { user_id: made.user.user_id, username: made.user.username } };
+    },
   }),
+];
+
+/** Of what is proved by a secret that the service has made. */
+const tokenRoutes = (login: Login) => [
   openRoute({
     ...open,
     method: 'POST',
@@ -52,6 +70,9 @@ const openRoutes = (login: Login) => [
     operation: 'refresh',
     summary: 'Change a refresh token for a new pair',
     body: refreshBody,
+    // the session was recorded when it began; that a token was stolen is seen by the refusal
+    audit: false,
+    tenantOf: ({ refresh_token }: { refresh_token: string }) => tenantOfSecret('ref', refresh_token),
     success: { status: 200, description: 'A new pair; the old refresh token dies after 10 s', schema: pair },
     problems: [...badBody, 'unauthenticated', 'rate-limited'],
     handle: async ({ body }) => ({ body: await refresh(login, body.refresh_token) }),
@@ -63,11 +84,13 @@ const openRoutes = (login: Login) => [
     operation: 'logOut',
     summary: 'End the session of a refresh token',
     body: refreshBody,
+    audit: 'session.ended',
+    tenantOf: ({ refresh_token }: { refresh_token: string }) => tenantOfSecret('ref', refresh_token),
     success: { status: 204, description: 'The session is over, if there was one' },
     problems: [...badBody, 'rate-limited'],
     handle: async ({ body }) => {
-      await logOut(login, body.refresh_token);
-      return {};
+      const session_id = await logOut(login, body.refresh_token);
+      return session_id === undefined ? {} : { audit: { session_id } };
     },
   }),
   openRoute({
@@ -77,11 +100,12 @@ const openRoutes = (login: Login) => [
     operation: 'resetPassword',
     summary: 'Set a new password with a reset token',
     body: resetBody,
+    audit: 'password.reset',
+    tenantOf: ({ token }: { token: string }) => tenantOfSecret('rst', token),
     success: { status: 204, description: 'Set; every session of the user is over' },
     problems: [...badBody, 'unauthenticated', 'rate-limited', 'unavailable'],
     handle: async ({ body }) => {
-      await resetPassword(login, body.token, body.new_password);
-      return {};
+      return { audit: { user_id: await resetPassword(login, body.token, body.new_password) } };
     },
   }),
 ];

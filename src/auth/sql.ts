@@ -169,13 +169,13 @@ export async function rotateRefreshToken(
 }
 
 /** Whether there was a session to end. */
-export async function endSession(tenant: Tenant, token: Secret): Promise<boolean> {
+export async function endSession(tenant: Tenant, token: Secret): Promise<string | undefined> {
   const [row] = await tenant.call<{ session_id: string | null }>('select end_session($1, $2, $3) as session_id', [
     tenant.id,
     token.id,
     token.hash,
   ]);
-  return row!.session_id !== null;
+  return row!.session_id ?? undefined;
 }
 
 export async function findReset(tenant: Tenant, reset: Secret): Promise<{ user_id: string; username: string } | undefined> {

@@ -35,12 +35,13 @@ export const userRoutes = (login: Login) => [
     summary: 'Change a user’s role, disable or enable them',
     params: userParams,
     body: userPatch,
+    audit: 'user.changed',
     success: { status: 200, description: 'As the user is now; every daemon obeys within 60 s', schema: user },
     problems: ['validation', 'forbidden', 'not-found', 'conflict'],
     handle: async ({ caller, params, body }) => {
       const changed = await changeUser(caller, params.user_id, body);
       login.credentials.forget(caller.tenant.id);
-      return { body: changed };
+      return { body: changed, audit: { role: changed?.role, disabled: changed?.disabled } };
     },
   }),
   route({
@@ -50,9 +51,13 @@ export const userRoutes = (login: Login) => [
     operation: 'makePasswordReset',
     summary: 'Make a token with which a user sets a new password',
     params: userParams,
+    audit: 'user.reset_made',
     success: { status: 201, description: 'Good once, for an hour; shown this once', schema: reset },
     problems: ['forbidden', 'not-found'],
-    handle: async ({ caller, params }) => ({ body: await makeReset(caller, params.user_id) }),
+    handle: async ({ caller, params }) => {
+      const made = await makeReset(caller, params.user_id);
+      return { body: made, audit: { reset_id: made.reset_id } };
+    },
   }),
 ];
 

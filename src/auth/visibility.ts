@@ -7,6 +7,8 @@ export interface Sight {
   channels: Channel[];
   sensitivities: string[];
   subjects: string[] | null;
+  /** Of a look-up by id: the channels that the credential may ask in, and whether it is shown what edits have retracted. */
+  byId?: { asking: Channel[]; retracted: boolean };
 }
 
 export const channels = ['private', 'public', 'team', 'agent'] as const satisfies Channel[];
@@ -35,14 +37,28 @@ export function sightIn(principal: Principal, channel: Channel, user_id?: string
  * tombstone that is all there is of it; admins may look up anyone's, as they may by naming the subject.
  */
 export function sightById(principal: Principal): Sight {
-  const own = principal.channels ?? [...channels];
+  const own = askingChannels(principal);
   const seen = new Set(own.flatMap((channel) => seenFrom[channel]));
   return {
     channels: [...seen],
     sensitivities: [...(own.some((channel) => channel === 'team' || channel === 'private') ? trusted : open), 'secret'],
     subjects: isAdmin(principal) ? null : principal.subjects,
+    byId: { asking: own, retracted: isAdmin(principal) },
   };
 }
+
+/** With what edits have retracted. */
+export const withRetracted = (sight: Sight): Sight => ({
+  ...sight,
+  ...(sight.byId && { byId: { ...sight.byId, retracted: true } }),
+});
+
+/** The channels a credential may ask in. What edits block in all of them it does not see by id either. */
+export const askingChannels = ({ channels: own }: Principal): Channel[] => own ?? [...channels];
+
+/** Whether what is blocked in some channels is hidden from a look-up by id. Blocked in all four it is quarantined: read by id alone. */
+export const isHiddenById = (blocked: string[] | null, asking: Channel[]): boolean =>
+  blocked !== null && blocked.length < channels.length && asking.every((channel) => blocked.includes(channel));
 
 /** The rule in SQL over columns channel, user_id, sensitivity; `first` is the number of the first of three parameters. */
 export const visible = (first: number, of = ''): string =>
@@ -51,3 +67,10 @@ export const visible = (first: number, of = ''): string =>
     and ${of}sensitivity = any ($${first + 2}::text[])`;
 
 export const sightValues = ({ channels, subjects, sensitivities }: Sight): unknown[] => [channels, subjects, sensitivities];
+
+/** What edits leave to a look-up by id, in SQL over the overlay `o` of an event; `first` is the number of the first of two parameters. */
+export const unhidden = (first: number): string =>
+  `($${first}::boolean or (not coalesce(o.content ? 'withheld', false)
+    and (o.blocked_in is null or cardinality(o.blocked_in) = ${channels.length} or not o.blocked_in @> $${first + 1}::text[])))`;
+
+export const byIdValues = ({ byId }: Sight): unknown[] => [byId?.retracted ?? false, byId?.asking ?? channels];

@@ -1,89 +1,154 @@
-import { chunkId, type Found, type Hit, textOf } from '../search/index.ts';
-import type { Item, SectionName } from './pack.ts';
-import { renderDecision, renderPassage, renderTask } from './render.ts';
-import type { Ledger, LedgerEvent } from './sql.ts';
+import type { Handed } from '../capsules/index.ts';
+import type { Found, Hit } from '../search/index.ts';
+import { type Claim, findConflicts } from './conflict.ts';
+import { capsuleItems, citedItem, decisionItem, evidenceItem, handoffItem, recentItem, ruleItem, taskItem } from './items.ts';
+import type { Item, Omission, SectionName } from './pack.ts';
+import type { Handoff, Ledger, LedgerEvent } from './sql.ts';
 
-/** An event in the recent window is cut here: the window is for following the talk, not for reading outputs. */
-const RECENT_CHARACTERS = 4_000;
+/** So many pieces of evidence go with a handoff: it is a packet, not the talk that led to it. */
+const HANDOFF_EVIDENCE = 20;
+const MAX_OMITTED_NAMED = 100;
+const MAX_CONFLICTS_TOLD = 3;
 
 export interface Gathered {
   candidates: Record<SectionName, Item[]>;
-  /** Found or newest decisions that a newer one replaces. */
-  superseded: string[];
+  /** What was left out before anything was packed. */
+  omissions: Omission[];
+}
+
+export interface Sources {
+  ledger: Ledger;
+  found: Found | undefined;
+  handoff: Handoff | undefined;
+  capsules: Handed[];
+  /** More characters of capsules are not looked at. */
+  room: number;
+  history: boolean;
 }
 
 /** What was read, as candidates of the sections, best first. */
-export function gather(ledger: Ledger, found: Found | undefined): Gathered {
-  const events = (part: LedgerEvent['part']) => ledger.events.filter((event) => event.part === part);
-  const decisions = events('decision');
-  const superseded = new Set(decisions.filter((event) => event.superseded).map(({ event_id }) => event_id));
+export function gather({ ledger, found, handoff, capsules, room, history }: Sources): Gathered {
+  const events = (...parts: LedgerEvent['part'][]) => ledger.events.filter((event) => parts.includes(event.part));
   const hits = found?.hits ?? [];
-  const evidence = hits.filter((hit) => hit.kind !== 'decision');
+  const replaced = events('superseded');
+  const superseded = new Set([...replaced, ...events('decision').filter((event) => event.superseded)].map(idOf));
+  const cited = events('cited').flatMap(citedItem);
+  const claims = hits.filter(isEvidence);
+  const grounded = claims.filter((hit) => !hit.memory || hit.memory.grounded);
+  const evidence = [...cited, ...grounded.map(evidenceItem)];
+  const decisions = onePerMemory(events('decision')).filter((event) => history || !event.superseded);
+  const recent = events('recent').filter((event) => history || !event.superseded);
+  const { handed, beyond } = within(capsules.flatMap(capsuleItems), room);
+  const candidates: Gathered['candidates'] = {
+    rules: inOrderOfRules(events('rule')).map(ruleItem),
+    task_state: events('task').map(taskItem),
+    handoff: handoff ? [handoffItem(handoff)] : [],
+    decisions: inOrderOf(hits, withHistory(decisions, replaced, history), handoff).map(decisionItem),
+    recent_window: recent.flatMap(recentItem),
+    retrieved_evidence: handoff ? evidence.slice(0, HANDOFF_EVIDENCE) : evidence,
+    capsules: handed,
+  };
+  flagConflicts(candidates, hits);
+  const ungrounded = [
+    ...claims.filter((hit) => hit.memory && !hit.memory.grounded).map((hit) => hit.memory!.memory_id),
+    ...capsules.flatMap(({ items }) => items.filter(({ grounded }) => !grounded).map(({ id }) => id)),
+  ];
   return {
-    candidates: {
-      rules: [],
-      task_state: events('task').map(taskItem),
-      handoff: [],
-      decisions: inOrderOf(
-        hits,
-        decisions.filter((event) => !event.superseded),
-      ).map(decisionItem),
-      recent_window: events('recent')
-        .filter((event) => !superseded.has(event.event_id))
-        .flatMap(recentItem),
-      retrieved_evidence: evidence.map(evidenceItem),
-    },
-    superseded: [...superseded],
+    candidates,
+    omissions: [
+      ...omitted('budget', beyond),
+      ...omitted('ungrounded', ungrounded),
+      ...(history ? [] : omitted('superseded', [...superseded])),
+    ],
   };
 }
 
-/** Decisions that were found, the best by their own words first; then the newest. */
-function inOrderOf(hits: Hit[], decisions: LedgerEvent[]): LedgerEvent[] {
+/** Two thousand items of a capsule are not counted where a hundred fill the bundle. */
+function within(items: Item[], room: number): { handed: Item[]; beyond: string[] } {
+  let used = 0;
+  let end = 0;
+  while (end < items.length && used <= room) used += items[end++]!.text.length;
+  return { handed: items.slice(0, end), beyond: items.slice(end).flatMap(({ ids }) => ids) };
+}
+
+function omitted(reason: Omission['reason'], ids: string[]): Omission[] {
+  const named = [...new Set(ids)];
+  return named.length > 0 ? [{ reason, count: named.length, candidates: named.slice(0, MAX_OMITTED_NAMED) }] : [];
+}
+
+/** What clients know it by: the event that they recorded, or the memory that they made. */
+const idOf = ({ kind, event_id, memory }: LedgerEvent) => (memory && kind.startsWith('memory.') ? memory.memory_id : event_id);
+
+/** Rules and handoffs are followed or not, and decisions have their section: none of them is evidence. */
+const isEvidence = ({ memory }: Hit) => !memory || !['decision', 'rule', 'handoff'].includes(memory.kind);
+
+function onePerMemory(events: LedgerEvent[]): LedgerEvent[] {
+  const seen = new Set<string>();
+  return events.filter(({ memory, event_id }) => {
+    const id = memory?.memory_id ?? event_id;
+    return !seen.has(id) && seen.add(id);
+  });
+}
+
+const withHistory = (decisions: LedgerEvent[], replaced: LedgerEvent[], history: boolean) =>
+  history ? onePerMemory([...decisions, ...replaced.filter(({ memory }) => memory?.kind === 'decision')]) : decisions;
+
+const precedence = ['policy', 'project', 'user', 'session', 'global'];
+const rank = ({ memory }: LedgerEvent) => precedence.indexOf(memory?.scope ?? 'global');
+const newestFirst = (a: LedgerEvent, b: LedgerEvent) => b.seq - a.seq || (a.event_id < b.event_id ? -1 : 1);
+
+/** By the precedence of their scopes, then their priority. */
+function inOrderOfRules(rules: LedgerEvent[]): LedgerEvent[] {
+  const priority = ({ memory }: LedgerEvent) => Number(memory?.body.priority ?? 0);
+  return rules.toSorted((a, b) => rank(a) - rank(b) || priority(b) - priority(a) || newestFirst(a, b));
+}
+
+/** Decisions that were found, the best by their own words first; then by the precedence of their scopes, then the newest. A handoff's come first. */
+function inOrderOf(hits: Hit[], decisions: LedgerEvent[], handoff: Handoff | undefined): LedgerEvent[] {
   const score = new Map<string, number>();
-  for (const hit of hits) score.set(hit.event_id, Math.max(score.get(hit.event_id) ?? 0, hit.scores.passage));
-  const of = (event: LedgerEvent) => score.get(event.event_id) ?? 0;
-  return decisions.toSorted((a, b) => of(b) - of(a) || b.seq - a.seq);
+  for (const { memory, scores } of hits)
+    if (memory) score.set(memory.memory_id, Math.max(score.get(memory.memory_id) ?? 0, scores.passage));
+  const of = ({ memory }: LedgerEvent) => score.get(memory?.memory_id ?? '') ?? 0;
+  const sorted = decisions.toSorted((a, b) => of(b) - of(a) || rank(a) - rank(b) || newestFirst(a, b));
+  if (!handoff) return sorted;
+  const named = namedBy(handoff);
+  const isNamed = ({ event_id, memory, content, kind }: LedgerEvent) =>
+    named.ids.includes(event_id) ||
+    named.ids.includes(memory?.memory_id ?? '') ||
+    named.texts.includes(String(kind.startsWith('memory.') ? content.text : content.decision));
+  const own = sorted.filter(isNamed);
+  return own.length > 0 || named.texts.length > 0 ? own : sorted;
 }
 
-const taskItem = (event: LedgerEvent): Item => ({
-  type: 'task',
-  text: renderTask(event.content),
-  refs: [event.event_id],
-  // Tasks are told apart by their ids, however alike they read.
-  said: event.event_id,
-  words: [],
-});
-
-const decisionItem = (event: LedgerEvent): Item => ({
-  type: 'decision',
-  text: `${event.occurred_at.slice(0, 10)}: ${renderDecision(event.content)}`,
-  refs: [event.event_id],
-  said: renderDecision(event.content),
-  words: event.words ?? [],
-});
-
-function recentItem(event: LedgerEvent): Item[] {
-  const text = textOf(event.kind, event.content);
-  if (!/\S/u.test(text)) return [];
-  const head = text.length > RECENT_CHARACTERS ? `${text.slice(0, RECENT_CHARACTERS).toWellFormed()} […]` : text;
-  return [
-    {
-      type: event.kind === 'decision' ? 'decision' : 'text',
-      text: renderPassage({ ...event, text: head }),
-      refs: [event.event_id],
-      // "yes" of two people is two answers
-      said: (event.words ?? []).length < 4 ? `${event.actor_id} ${text}` : text,
-      words: event.words ?? [],
-      ...(event.artifact_id !== null && { artifact_id: event.artifact_id }),
-    },
-  ];
+/** What a handoff names: ids of this service among its refs and decisions, and decisions by their text. */
+export function namedBy({ content, memory }: Handoff): { ids: string[]; texts: string[] } {
+  const { refs = [], decisions = [] } = (content.body ?? {}) as { refs?: string[]; decisions?: string[] };
+  const ids = [...memory.refs, ...refs, ...decisions].filter((name) => /^(?:evt|chk|mem)_/.test(name));
+  return { ids: [...new Set(ids)], texts: decisions.filter((name) => !ids.includes(name)) };
 }
 
-const evidenceItem = (hit: Hit): Item => ({
-  type: hit.kind === 'decision' ? 'decision' : 'text',
-  text: renderPassage({ ...hit, text: hit.text.trim() }),
-  refs: [hit.event_id, chunkId(hit.event_id, hit.ordinal)],
-  said: hit.text,
-  words: hit.words,
-  ...(hit.artifact_id !== null && { artifact_id: hit.artifact_id }),
-});
+/** Both sides stay and say so: which of them is right is for the reader to find out. */
+function flagConflicts(candidates: Gathered['candidates'], hits: Hit[]): void {
+  const bodies = new Map(hits.flatMap(({ memory }) => (memory ? [[memory.memory_id, memory.body] as const] : [])));
+  const items = [...candidates.recent_window, ...candidates.retrieved_evidence, ...candidates.decisions];
+  const claims = items.map((item): Claim => {
+    const body = bodies.get(item.about?.memory_id ?? '') ?? {};
+    return {
+      id: item.ids[0]!,
+      text: item.said,
+      words: item.words,
+      contradicts: Array.isArray(body.contradicts) ? body.contradicts : [],
+      ids: item.ids,
+      isClaim: ['fact', 'note', 'summary'].includes(item.type),
+      measure: body,
+    };
+  });
+  const conflicts = findConflicts(claims);
+  for (const item of items) {
+    const others = conflicts.get(item.ids[0]!);
+    if (!others) continue;
+    item.about = { ...item.about, conflict: { with: others, between: [item.ids[0]!, ...others] } };
+    // the model reads the text alone
+    item.text += ` [in conflict with ${others.slice(0, MAX_CONFLICTS_TOLD).join(', ')}]`;
+  }
+}

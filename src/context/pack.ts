@@ -5,13 +5,40 @@ import type { CountTokens } from './tokens.ts';
 // What goes into the bundle. Each section has a share of the budget and gives back what it does not use; an item that does not fit
 // is skipped, and smaller ones behind it still come in; what was said already is not said again.
 
-export const sectionNames = ['rules', 'task_state', 'handoff', 'decisions', 'recent_window', 'retrieved_evidence'] as const;
+export const sectionNames = [
+  'rules',
+  'task_state',
+  'handoff',
+  'decisions',
+  'recent_window',
+  'retrieved_evidence',
+  'capsules',
+] as const;
 export type SectionName = (typeof sectionNames)[number];
 
+/** An item is a memory of a kind, or text. */
+export const itemTypes = ['text', 'decision', 'task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'] as const;
+
+/** What an item tells of the memory that it is. */
+export interface About {
+  memory_id?: string;
+  scope?: string;
+  trust?: 'approved' | 'stated' | 'inferred' | 'observed';
+  origin?: { type: string; id: string };
+  /** It is not held any more: of a history. */
+  superseded?: true;
+  /** Something else measures the same otherwise, or is said to be contradicted. `between` names both sides. */
+  conflict?: { with: string[]; between: string[] };
+}
+
 export interface Item {
-  type: 'text' | 'decision' | 'task';
+  type: (typeof itemTypes)[number];
   text: string;
+  /** What it is and what it rests on. */
   refs: string[];
+  /** What it is, the narrowest last: an item that is the same thing is a repetition. */
+  ids: string[];
+  about?: About;
   /** What it says, without who and when: the same said again is a repetition. */
   said: string;
   /** Stemmed words, for finding repetitions in other words. */
@@ -20,7 +47,7 @@ export interface Item {
   artifact_id?: string;
 }
 
-export interface PackedItem extends Omit<Item, 'said' | 'words' | 'artifact_id'> {
+export interface PackedItem extends About, Pick<Item, 'type' | 'text' | 'refs'> {
   token_count: number;
 }
 
@@ -31,7 +58,7 @@ export interface Section {
 }
 
 export interface Omission {
-  reason: 'budget' | 'duplicate' | 'truncated' | 'superseded';
+  reason: 'budget' | 'duplicate' | 'truncated' | 'superseded' | 'ungrounded';
   count: number;
   candidates: string[];
   artifact_id?: string;
@@ -53,7 +80,8 @@ const shares: Record<SectionName, number> = {
   handoff: 0.1,
   decisions: 0.15,
   recent_window: 0.15,
-  retrieved_evidence: 0.4,
+  retrieved_evidence: 0.3,
+  capsules: 0.1,
 };
 /** What an item may take of the whole bundle before it is cut. */
 const LARGEST_ITEM = 0.35;
@@ -97,10 +125,10 @@ function withoutRepetitions(candidates: Record<SectionName, Item[]>) {
   const known = new Set<string>();
   for (const section of sectionNames)
     for (const [place, item] of candidates[section].entries()) {
-      const again = item.refs.some((ref) => known.has(ref)) || repeats(worded(section, item));
+      const again = item.ids.some((id) => known.has(id)) || repeats(worded(section, item));
       if (again) repeated.push(item);
       else fresh.push({ section, item, place });
-      for (const ref of item.refs) if (ref.startsWith('chk_') || section !== 'retrieved_evidence') known.add(ref);
+      for (const id of item.ids) if (!id.startsWith('evt_') || section !== 'retrieved_evidence') known.add(id);
     }
   return { fresh, repeated };
 }
@@ -108,7 +136,7 @@ function withoutRepetitions(candidates: Record<SectionName, Item[]>) {
 const worded = (section: SectionName, { type, said, words }: Item) => ({
   text: said,
   words,
-  loose: type === 'text' && section === 'retrieved_evidence',
+  loose: section === 'retrieved_evidence' && ['text', 'fact', 'note', 'summary'].includes(type),
 });
 
 function sizeOf(section: SectionName, item: Item, place: number, budget: number, countTokens: CountTokens): Candidate {
@@ -162,7 +190,13 @@ function sectionsOf(taken: Set<Candidate>): Section[] {
     const chosen = [...taken].filter(({ section }) => section === name).sort((a, b) => a.place - b.place);
     if (chosen.length === 0) return [];
     if (name === 'recent_window') chosen.reverse();
-    const items = chosen.map(({ item: { type, text, refs }, cost }) => ({ type, text, token_count: cost, refs }));
+    const items = chosen.map(({ item: { type, text, refs, about }, cost }) => ({
+      type,
+      text,
+      token_count: cost,
+      refs,
+      ...about,
+    }));
     return [{ name, token_count: items.reduce((sum, { token_count }) => sum + token_count, 0), items }];
   });
 }
@@ -177,7 +211,7 @@ function dropLast(taken: Set<Candidate>, sections: Section[]): void {
 }
 
 function omissionsOf(left: Candidate[], repeated: Item[], taken: Candidate[]): Omission[] {
-  const named = (items: Item[]) => [...new Set(items.map(({ refs }) => refs.at(-1)!))].slice(0, MAX_CANDIDATES_NAMED);
+  const named = (items: Item[]) => [...new Set(items.map(({ ids }) => ids.at(-1)!))].slice(0, MAX_CANDIDATES_NAMED);
   const omissions: Omission[] = [];
   if (left.length > 0) omissions.push({ reason: 'budget', count: left.length, candidates: named(left.map(({ item }) => item)) });
   if (repeated.length > 0) omissions.push({ reason: 'duplicate', count: repeated.length, candidates: named(repeated) });

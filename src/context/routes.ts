@@ -1,14 +1,19 @@
-import { type Caller, route, sightIn } from '../auth/index.ts';
+import { type Caller, readableSubjects, route, sightIn } from '../auth/index.ts';
+import { readCapsules } from '../capsules/index.ts';
 import { newId } from '../id.ts';
+import { sha256Hex } from '../memories/index.ts';
 import { type Found, find, MAX_FOUND, type Scope, scoring } from '../search/index.ts';
-import { gather } from './gather.ts';
-import { type Omission, pack } from './pack.ts';
+import { gather, namedBy } from './gather.ts';
+import { pack } from './pack.ts';
 import { type ContextRequest, context, contextBody, contextQuery } from './schemas.ts';
-import { readLedger } from './sql.ts';
+import { type Ask, type Handoff, readHandoff, readLedger } from './sql.ts';
 import { type Encoding, loadTokenCounter } from './tokens.ts';
 
 /** How many of the best decisions are read beside the best passages. */
 const DECISIONS = 40;
+const MAX_QUESTION = 4_000;
+/** Characters of capsules that are looked at for each token of the budget. */
+const ROOM_CHARACTERS = 16;
 
 export const contextRoutes = (encoding: Encoding) => [
   route({
@@ -22,7 +27,7 @@ export const contextRoutes = (encoding: Encoding) => [
     query: contextQuery,
     body: contextBody,
     success: { status: 200, description: 'The bundle; nothing of it is stored', schema: context },
-    problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
+    problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found'],
     handle: async ({ caller, body, query }) => {
       const { text, ...answer } = await build(caller, body, encoding);
       return { body: query.render === 'text' ? { ...answer, text } : answer };
@@ -31,30 +36,40 @@ export const contextRoutes = (encoding: Encoding) => [
 ];
 
 async function build(caller: Caller, request: ContextRequest, encoding: Encoding) {
-  const scope = scopeOf(caller, request);
-  const found = /\S/u.test(request.query_text) ? await search(caller, request, scope) : undefined;
-  const decisions = found?.hits.filter((hit) => hit.kind === 'decision').map(({ seq }) => seq) ?? [];
-  const ledgerScope = found ? { ...scope, as_of_seq: found.as_of_seq } : scope;
-  const ledger = await readLedger(caller.tenant, ledgerScope, request.session_id, [...new Set(decisions)]);
+  const asked = scopeOf(caller, request);
+  const { tenant, principal } = caller;
+  const capsules = request.capsules.length > 0 ? await readCapsules(tenant, principal, request.capsules, request.channel) : [];
+  const ask = askOf(caller, request);
+  const handoff = request.agent_id === undefined ? undefined : await readHandoff(caller.tenant, asked, ask);
+  const query = /\S/u.test(request.query_text) ? request.query_text : handoff && questionOf(handoff);
+  const found = query === undefined ? undefined : await search(caller, query, asked);
+  const decisions = found?.hits.filter(({ memory }) => memory?.kind === 'decision').map(({ seq }) => seq) ?? [];
+  const scope = found ? { ...asked, as_of_seq: found.as_of_seq } : asked;
+  const ledger = await readLedger(caller.tenant, scope, { ...ask, decisions, ...(handoff && citedBy(handoff)) });
   const countTokens = await loadTokenCounter(encoding);
-  const { candidates, superseded } = gather(ledger, found);
+  const { candidates, omissions } = gather({
+    ledger,
+    found,
+    handoff,
+    capsules,
+    room: request.max_tokens * ROOM_CHARACTERS,
+    history: request.history,
+  });
   const packed = pack(candidates, request.max_tokens, countTokens);
-  const replaced: Omission[] =
-    superseded.length > 0 ? [{ reason: 'superseded', count: superseded.length, candidates: superseded }] : [];
   return {
     context_id: newId('ctx'),
     budget_tokens: request.max_tokens,
     token_used: packed.token_used,
     degraded: ledger.partial_index ? ['partial_index'] : [],
     sections: packed.sections,
-    omissions: [...packed.omissions, ...replaced],
+    omissions: [...packed.omissions, ...omissions],
     provenance: {
       intent: request.intent,
       query_terms: found?.terms ?? [],
       candidate_pool_size: found?.pool_size ?? new Set(ledger.events.map(({ seq }) => seq)).size,
       retrieved: found?.hits.length ?? 0,
-      deduplicated: packed.deduplicated,
-      filters: { ...scope },
+      deduplicated: packed.deduplicated + (found?.collapsed ?? 0),
+      filters: { ...asked, ...(asked.filter && { filter: asked.filter.given }) },
       scoring: found ? scoring : {},
       as_of_seq: ledger.as_of_seq,
     },
@@ -63,14 +78,41 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
 }
 
 /** `user_id` says whose private items may be used, `agent_id` who asks; neither hides what is shared with them. */
-function scopeOf({ principal }: Caller, { channel, user_id, project_id, as_of, as_of_seq }: ContextRequest): Scope {
+function scopeOf({ principal }: Caller, request: ContextRequest): Scope {
+  const { channel, user_id, project_id, as_of, as_of_seq, filter, history } = request;
   return {
     ...sightIn(principal, channel, user_id),
+    channel,
     ...(project_id !== undefined && { project_id }),
     ...(as_of !== undefined && { as_of }),
     ...(as_of_seq !== undefined && { as_of_seq }),
+    ...(filter !== undefined && { filter }),
+    ...(history && { history }),
   };
 }
 
-const search = (caller: Caller, { query_text }: ContextRequest, scope: Scope): Promise<Found> =>
-  find(caller.tenant, { query: query_text, scope, limit: MAX_FOUND, decisions: DECISIONS });
+/** Preferences are of the subject that is named, or of the credential's own. */
+function askOf({ principal }: Caller, { session_id, user_id, agent_id, project_id }: ContextRequest): Ask {
+  const subjects = readableSubjects(principal, user_id);
+  const users = subjects === null ? null : user_id !== undefined && subjects.includes(user_id) ? [user_id] : subjects;
+  return {
+    session_id,
+    users,
+    ...(agent_id !== undefined && { agent_id }),
+    ...(project_id !== undefined && { project_id }),
+  };
+}
+
+/** What the receiver of a handoff has to know, as a question. */
+function questionOf({ content }: Handoff): string {
+  const { problem = '', open_questions = [] } = (content.body ?? {}) as { problem?: string; open_questions?: string[] };
+  return [problem, ...open_questions].join('\n').slice(0, MAX_QUESTION);
+}
+
+function citedBy(handoff: Handoff): Partial<Ask> {
+  const { ids, texts } = namedBy(handoff);
+  return { named: ids, hashes: texts.map(sha256Hex), handoff_seq: handoff.seq };
+}
+
+const search = (caller: Caller, query: string, scope: Scope): Promise<Found> =>
+  find(caller.tenant, { query, scope, limit: MAX_FOUND, decisions: DECISIONS });

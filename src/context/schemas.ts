@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
-import { asOf, degraded } from '../search/index.ts';
-import { sectionNames } from './pack.ts';
+import { filter } from '../filter/index.ts';
+import { asOf, degraded, origin, trust } from '../search/index.ts';
+import { itemTypes, sectionNames } from './pack.ts';
 
 const name = (about: string) => z.string().min(1).max(255).describe(about);
 
@@ -11,11 +12,18 @@ export const contextBody = z
     channel: z.enum(channels).describe('where the answer will be seen'),
     query_text: z.string().max(65_536).default('').describe('what the next step is about; without it nothing is searched for'),
     intent: name('what the caller is up to; `continue` needs no query').default('answer'),
-    agent_id: name('who asks').optional(),
+    agent_id: name('who asks; the newest handoff to it is what the context is built from').optional(),
     user_id: name('whose private items to use, where the credential may').optional(),
     project_id: name('only of this project').optional(),
     max_tokens: z.int().min(256).max(200_000).default(65_000),
     ...asOf,
+    history: z.boolean().default(false).describe('what is superseded too, marked as such'),
+    filter: filter.optional(),
+    capsules: z
+      .array(z.string().min(1).max(255))
+      .max(10)
+      .default([])
+      .describe('capsules whose items the context shows, where they may be read in this channel'),
   })
   .meta({ id: 'ContextRequest' });
 export type ContextRequest = z.output<typeof contextBody>;
@@ -25,10 +33,19 @@ export const contextQuery = z.strictObject({
 });
 
 const item = z.object({
-  type: z.enum(['text', 'decision', 'task']),
+  type: z.enum(itemTypes),
   text: z.string(),
   token_count: z.int(),
-  refs: z.array(z.string()),
+  refs: z.array(z.string()).describe('what it is, then what it rests on'),
+  memory_id: z.string().optional(),
+  scope: z.string().optional(),
+  trust: trust.optional(),
+  origin: origin.optional(),
+  superseded: z.literal(true).optional().describe('it is not held any more'),
+  conflict: z
+    .object({ with: z.array(z.string()), between: z.array(z.string()) })
+    .optional()
+    .describe('what measures the same otherwise, or is said to be contradicted; `between` names both sides'),
 });
 
 export const context = z
@@ -40,7 +57,7 @@ export const context = z
     sections: z.array(z.object({ name: z.enum(sectionNames), token_count: z.int(), items: z.array(item) })),
     omissions: z.array(
       z.object({
-        reason: z.enum(['budget', 'duplicate', 'truncated', 'superseded']),
+        reason: z.enum(['budget', 'duplicate', 'truncated', 'superseded', 'ungrounded']),
         count: z.int(),
         candidates: z.array(z.string()),
         artifact_id: z.string().optional(),

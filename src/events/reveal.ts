@@ -4,18 +4,13 @@ import { SealBroken, type Sealed } from '../seal.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Event } from './schemas.ts';
 
-/** Called for every secret that is shown, before it is: the one place where that can be recorded. */
-export type Revealed = (caller: Caller, event_id: string) => void;
-
 /** An event as it came, from the copy that was sealed; without one, as it is kept. */
-export function reveal(caller: Caller, found: Event, secrets: Secrets, revealed: Revealed): Event {
-  const { principal } = caller;
+export function reveal({ principal }: Caller, found: Event, secrets: Secrets): Event {
   if (!isAdmin(principal) && found.user_id !== principal.subject)
     throw new Problem('forbidden', 'Secrets are shown to admins and to the subject that the event is about.');
   const { sealed } = found.content as { sealed?: Sealed };
   if (typeof sealed?.kid !== 'string') return found;
   const text = opened(secrets, principal.tenant_id, sealed, found.event_id);
-  revealed(caller, found.event_id);
   const original = JSON.parse(text) as string | Pick<Event, 'content' | 'metadata' | 'tags'>;
   if (typeof original !== 'string') return { ...found, ...original };
   // an upload: its event never held the text

@@ -1,20 +1,25 @@
 import { z } from 'zod';
 import { commitWithArtifacts, type NewArtifact, sha256Of } from '../artifacts/index.ts';
-import { type Caller, route, sightById, sightIn } from '../auth/index.ts';
+import { askingChannels, type Caller, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
 import type { Outcome } from '../db/commit.ts';
 import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
+import { type Cited, cite, refuseDangling } from '../memories/index.ts';
 import type { Screener, Secrets } from '../secrets/index.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
-import { type Revealed, reveal } from './reveal.ts';
-import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded, revealQuery } from './schemas.ts';
-import { chunkIds, findDangling, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
+import { reveal } from './reveal.ts';
+import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
+import { chunkIds, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
 
-const MAX_REFS_CHECKED = 10_000;
+export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secrets) => [
+  ...written(limits, secrets),
+  ...read(follow),
+  revealed(secrets),
+];
 
-export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secrets, revealed: Revealed) => [
+const written = (limits: EventLimits, secrets: Secrets) => [
   route({
     method: 'POST',
     path: '/v1/events',
@@ -45,6 +50,9 @@ export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secret
       };
     },
   }),
+];
+
+const read = (follow: Follow) => [
   route({
     method: 'GET',
     path: '/v1/events',
@@ -84,16 +92,37 @@ export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secret
     limit: 'v1',
     hot: true,
     params: z.strictObject({ event_id: z.string().max(255) }),
-    query: revealQuery,
     success: { status: 200, description: 'The event', schema: event },
-    problems: ['validation', 'forbidden', 'not-found', 'unavailable'],
-    handle: async ({ caller, params, query }) => {
-      const found = await readEvent(caller.tenant, params.event_id, sightById(caller.principal));
+    problems: ['not-found'],
+    handle: async ({ caller, params }) => {
+      const { principal } = caller;
+      const look = isAdmin(principal) ? ('original' as const) : { asking: askingChannels(principal) };
+      const found = await readEvent(caller.tenant, params.event_id, sightById(principal), look);
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
-      return { body: query.reveal === 'true' ? reveal(caller, found, secrets, revealed) : found };
+      return { body: found };
     },
   }),
 ];
+
+const revealed = (secrets: Secrets) =>
+  route({
+    method: 'POST',
+    path: '/v1/events/{event_id}/reveal',
+    operation: 'revealEvent',
+    summary: 'Read one event with the secrets that were kept encrypted; the audit is told first',
+    tag: 'Events',
+    access: 'read',
+    limit: 'v1',
+    audit: 'secret.revealed',
+    params: z.strictObject({ event_id: z.string().max(255) }),
+    success: { status: 200, description: 'The event as it came; as it is kept where nothing was encrypted', schema: event },
+    problems: ['forbidden', 'not-found', 'unavailable'],
+    handle: async ({ caller, params }) => {
+      const found = await readEvent(caller.tenant, params.event_id, sightById(caller.principal), 'original');
+      if (!found) throw new Problem('not-found', 'There is no event with this id.');
+      return { body: reveal(caller, found, secrets) };
+    },
+  });
 
 /** The page that a cursor points to, read one row further to know whether another follows. */
 function stretchOf({ order, after, cursor, limit }: ListQuery): Stretch {
@@ -109,7 +138,7 @@ async function record(
   { screener, ...limits }: EventLimits & { screener: Screener },
 ): Promise<{ data: Recorded[]; replay: boolean }> {
   const prepared = prepareAll(caller.principal, screener, given, (i) => pointerTo(given, i), limits);
-  await refuseDangling(caller, given);
+  await refuseDangling(caller, citedBy(given));
   const outcome = await commitWithArtifacts(caller.tenant, prepared.flatMap(artifactOf), {
     key: idempotency?.key ?? null,
     body: idempotency?.body ?? null,
@@ -148,24 +177,14 @@ function artifactOf({ row, overflow }: Prepared): NewArtifact[] {
   return [{ artifact_id: overflow.artifact_id, media_type, bytes, sha256: sha256Of(bytes), channel, sensitivity, user_id }];
 }
 
-const ownId = /^(?:evt|chk|art|mem|cap|edt|job|ctx)_/;
-
-/** Ids of ours that an event cites must name what its author may see; to cite another tenant's is to cite nothing. */
-async function refuseDangling(caller: Caller, given: NewEvent[]): Promise<void> {
-  const cited = new Map<string, string>();
+/** What the events of a request cite. */
+function citedBy(given: NewEvent[]): Cited {
+  const cited: Cited = new Map();
   given.forEach((item, i) => {
     const base = pointerTo(given, i);
-    item.refs.forEach((id, at) => ownId.test(id) && cited.set(id, `${base}/refs/${at}`));
+    cite(cited, item.refs, `${base}/refs`);
     if (item.kind === 'decision' && item.content.supersedes !== undefined)
       cited.set(item.content.supersedes, `${base}/content/supersedes`);
   });
-  if (cited.size === 0) return;
-  if (cited.size > MAX_REFS_CHECKED) throw new Problem('validation', `A request may cite at most ${MAX_REFS_CHECKED} ids.`);
-  const dangling = await caller.tenant.read((db) =>
-    findDangling(db, caller.tenant.id, [...cited.keys()], sightById(caller.principal)),
-  );
-  if (dangling.length === 0) return;
-  throw new Problem('not-found', `It cites ${JSON.stringify(dangling[0])}, which does not exist.`, {
-    errors: dangling.slice(0, 20).map((id) => ({ pointer: cited.get(id)!, detail: 'names nothing that exists' })),
-  });
+  return cited;
 }

@@ -96,6 +96,12 @@ export const event = z
     chunk_ids: z.array(z.string()),
     occurred_at: z.string(),
     created_at: z.string(),
+    edit_ids: z
+      .array(z.string())
+      .optional()
+      .describe(
+        'the approved edits under which it reads as it does; of what is withheld the content is `{"withheld": true, "edit_ids"}`',
+      ),
   })
   .meta({ id: 'Event' });
 export type Event = z.output<typeof event>;
@@ -125,7 +131,7 @@ export const listQuery = z.strictObject({
   channel: channel.default('private'),
   after: whole(0, 1e15).optional().describe('only events of a greater seq'),
   session_id: name('of this session').optional(),
-  kind: z.enum(kinds).optional(),
+  kind: name('of this kind: of clients or of the service').optional(),
   user_id: name('about this subject').optional(),
   agent_id: name('of this agent').optional(),
   project_id: name('of this project').optional(),
@@ -138,10 +144,3 @@ export const listQuery = z.strictObject({
   cursor: z.string().max(500).optional(),
 });
 export type ListQuery = z.output<typeof listQuery>;
-
-export const revealQuery = z.strictObject({
-  reveal: z
-    .enum(['true', 'false'])
-    .optional()
-    .describe('`true`: with the secrets that were kept encrypted; for admins and the event’s own subject'),
-});

@@ -1,13 +1,15 @@
-import { type Sight, sightValues, visible } from '../auth/index.ts';
+import { type Channel, type Sight, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
+import { type Look, type Overlay, underEdits } from './edited.ts';
 import type { Event, Recorded } from './schemas.ts';
 
 const columns = `e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id,
-  e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, e.occurred_at, e.created_at`;
+  e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, e.occurred_at, e.created_at,
+  o.edit_ids, o.content as edited, o.blocked_in, o.chunk_count as edited_count`;
 
-export interface EventRecord {
+export interface EventRecord extends Overlay {
   seq: number;
   event_id: string;
   session_id: string;
@@ -33,8 +35,8 @@ export interface EventRecord {
 export const chunkIds = (event_id: string, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `chk_${event_id.slice(4)}_${i}`);
 
-export function toEvent(row: EventRecord): Event {
-  return {
+export function toEvent(row: EventRecord, look: Look): Event {
+  const event: Event = {
     event_id: row.event_id,
     seq: row.seq,
     session_id: row.session_id,
@@ -54,16 +56,17 @@ export function toEvent(row: EventRecord): Event {
     occurred_at: row.occurred_at,
     created_at: row.created_at,
   };
+  return row.edit_ids === null ? event : underEdits(event, row, look, (count) => chunkIds(row.event_id, count));
 }
 
 /** One round trip: the function binds the tenant itself. */
-export async function readEvent(tenant: Tenant, event_id: string, sight: Sight): Promise<Event | undefined> {
+export async function readEvent(tenant: Tenant, event_id: string, sight: Sight, look: Look): Promise<Event | undefined> {
   const [row] = await tenant.call<EventRecord>(
     'select * from read_event($1, $2, $3, $4, $5)',
     [tenant.id, event_id, ...sightValues(sight)],
     'read_event',
   );
-  return row && toEvent(row);
+  return row && toEvent(row, look);
 }
 
 export interface EventFilter {
@@ -100,7 +103,7 @@ export async function listEvents(
   db: Db,
   tenant: string,
   sight: Sight,
-  filter: EventFilter,
+  filter: EventFilter & { channel: Channel },
   { after, upto, order, limit }: Stretch,
 ): Promise<Listed> {
   const rows = await db.rows<EventRecord & { listed: number }>(
@@ -127,6 +130,7 @@ export async function listEvents(
         limit $14
       ) l
     ) e
+    left join overlays o on o.tenant_id = $1 and o.seq = e.seq
     where e.before < $16
     order by e.seq ${order === 'asc' ? 'asc' : 'desc'}`,
     [
@@ -147,7 +151,7 @@ export async function listEvents(
       filter.filter,
     ],
   );
-  return { events: rows.map(toEvent), more: rows.length > 0 && rows.length < rows[0]!.listed };
+  return { events: rows.map((row) => toEvent(row, filter)), more: rows.length > 0 && rows.length < rows[0]!.listed };
 }
 
 /** What was answered when these events were written. */
@@ -182,25 +186,6 @@ export function memoryNamed(kind: string, content: unknown, memory_id: string | 
   if (memory_id == null) return {};
   if (kind !== 'task_update') return { memory_id };
   return { memory_id, task_id: (content as { task_id?: string }).task_id ?? memory_id };
-}
-
-/** Those of the ids that name no event (`evt_`, `chk_`) or artifact (`art_`) the caller may see. */
-export async function findDangling(db: Db, tenant: string, ids: string[], sight: Sight): Promise<string[]> {
-  const rows = await db.rows<{ id: string }>(
-    `select i.id
-    from unnest($5::text[]) as i (id)
-    where not exists (
-      select from events e
-      where e.tenant_id = $1
-      and e.event_id = case when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1) else i.id end
-      and case when i.id !~ '^chk_' then true when i.id !~ '^chk_[^_]+_[0-9]{1,4}$' then false else split_part(i.id, '_', 3)::int < e.chunk_count end
-      and ${visible(2, 'e.')})
-    and not exists (
-      select from artifacts a
-      where a.tenant_id = $1 and a.artifact_id = i.id and a.event_id is not null and ${visible(2, 'a.')})`,
-    [tenant, ...sightValues(sight), ids],
-  );
-  return rows.map((row) => row.id);
 }
 
 export interface ClockRecord {

@@ -7,6 +7,8 @@ import { time } from '../http/time.ts';
 
 /** What the database is given; `event_matches` and `memory_matches` (migrations/0008) take it as one value. */
 export interface Filter {
+  /** As the client wrote it. */
+  given: Record<string, unknown>;
   path: string;
   vars: Record<string, unknown>;
   /** It asks for a field that only memories have, which has to be looked up. */
@@ -66,18 +68,18 @@ const MAX_TEXT = 1_000;
 const MAX_NAME = 255;
 const NOTHING = '(1 == 0)';
 
-interface Making extends Filter {
+interface Making extends Omit<Filter, 'given'> {
   faults: Wrong[];
   clauses: number;
 }
 type Place = (string | number)[];
 
 /** A filter with everything that is wrong with it; `faults` is empty where it can be used. */
-export function compileFilter(value: unknown): Filter & { faults: Wrong[] } {
+export function compileFilter(given: Record<string, unknown>): Filter & { faults: Wrong[] } {
   const making: Making = { path: '', vars: {}, memory: false, faults: [], clauses: 0 };
-  const predicate = group(value, [], 1, making);
+  const predicate = group(given, [], 1, making);
   const { vars, memory, faults } = making;
-  return { path: `strict ${predicate}`, vars, memory, faults };
+  return { given, path: `strict ${predicate}`, vars, memory, faults };
 }
 
 const wrong = (making: Making, path: Place, message: string): string => {

@@ -107,6 +107,12 @@ const unavailable = (detail: string) => (cause: unknown) => new Problem('unavail
 const sentence = (cause: unknown) =>
   (cause as Error).message.replace(/^./, (first) => first.toUpperCase()).replace(/[^.]$/, '$&.');
 
+// What a broken uniqueness means to a client.
+const byConstraint: Record<string, string> = {
+  memories__one_doing: 'The agent has a task in work already.',
+  memories__same: 'Another active memory says the same.',
+};
+
 // SQLSTATE (or its class) → problem. What is not here is a fault of ours: 500, without a text.
 const bySqlState: Record<string, (cause: unknown) => Problem> = {
   // raised by our own functions, whose texts are written for clients
@@ -114,7 +120,12 @@ const bySqlState: Record<string, (cause: unknown) => Problem> = {
   AM404: (cause) => new Problem('not-found', sentence(cause), { cause }),
   AM409: (cause) => new Problem('conflict', sentence(cause), { cause }),
   AM412: (cause) => new Problem('precondition-failed', sentence(cause), { cause }),
-  23505: (cause) => new Problem('conflict', 'Such a thing exists already.', { cause }),
+  23505: (cause) =>
+    new Problem(
+      'conflict',
+      byConstraint[String((cause as { constraint?: unknown }).constraint)] ?? 'Such a thing exists already.',
+      { cause },
+    ),
   23503: (cause) => new Problem('conflict', 'It refers to something that does not exist.', { cause }),
   23514: (cause) => new Problem('validation', 'A value breaks a rule of the storage.', { cause }),
   22: (cause) => new Problem('validation', 'A value cannot be stored.', { cause }),

@@ -34,6 +34,8 @@ export interface Reply {
   status?: number;
   headers?: Record<string, string>;
   body?: unknown;
+  /** What the audit names beside the parameters of the path: ids and what was granted, never secrets or content. */
+  audit?: Record<string, unknown>;
 }
 
 /** A handler that has written the response itself (streams) returns this. */
@@ -67,6 +69,13 @@ export interface Route<C = unknown> {
   maxBytes?: number;
   /** A write that honours Idempotency-Key. */
   idempotent?: boolean;
+  /**
+   * The action under which the audit names a success (src/http/trail.ts). Every write of an admin or under /auth says one, or false
+   * where it changes nothing of lasting interest.
+   */
+  audit?: string | false;
+  /** Of a route that anyone may call: the tenant that its body is about. */
+  tenantOf?(body: never): string | undefined;
   /** May be served by the thin door in front of Express. */
   hot?: boolean;
   /** Answers `Accept: text/event-stream` with a stream, which has no time limit. */

@@ -2,9 +2,11 @@ import { hash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
 import { type Held, isJson, readBody } from './body.ts';
-import { canonicalJson, type JsonLimits, parseJson, textFault } from './json.ts';
+import { canonicalJson, type JsonLimits, parseJson } from './json.ts';
 import { Problem, problemBody, toProblem } from './problem.ts';
 import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
+import { type Act, audited, type Trail, tellRefusal } from './trail.ts';
+import { matchPath, urlOf } from './url.ts';
 
 // One request from its first byte to its log line. Everything here takes plain node:http objects, so Express and the thin
 // door in front of it serve the same routes by the same code.
@@ -21,6 +23,8 @@ export interface Gate<C> {
   addressOf(req: IncomingMessage): string;
   /** Called once for each finished request. */
   finished(route: string, method: string, status: number, ms: number): void;
+  /** What the audit is told. */
+  trail: Trail<C>;
   body: JsonLimits & { maxBytes: number };
   held: Held;
   inFlight: InFlight;
@@ -38,7 +42,8 @@ export interface InFlight {
 const LARGEST_SHARE = 0.5;
 
 export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const requestId = begin(gate, route.path, req, res);
+  const request_id = begin(gate, route.path, req, res);
+  const act: Act<C> = { route, req, request_id, address: '', caller: null, params: undefined, body: undefined };
   let heldBytes = 0;
   // probes and scrapes must be answered when everything else is shed
   const streams = route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? '');
@@ -48,8 +53,10 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     if (inFlight && ++inFlight.count > inFlight.max)
       throw new Problem('unavailable', 'Too many requests are being served.', { headers: { 'Retry-After': '1' } });
     const address = gate.addressOf(req);
+    act.address = address;
     if (route.limit === 'auth') await gate.admit(route, null, address, res);
     const caller = route.access === 'none' ? null : await gate.identify(req);
+    act.caller = caller;
     if (caller && route.access !== 'none' && route.access !== 'any') gate.authorize(caller, route.access);
     if (route.limit === 'v1') await gate.admit(route, caller, address, res);
     const scope = caller && gate.scopeOf(caller);
@@ -74,14 +81,16 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       res,
       idempotency: idempotencyOf(route, req, pathname, scope?.principal, raw),
     };
+    act.params = input.params;
+    act.body = input.body;
     const reply = await withinTime(streams ? 0 : gate.timeoutMs, res, (signalOf) =>
-      route.handle(Object.defineProperty(input, 'signal', { get: signalOf }) as never),
+      audited(gate.trail, act, () => route.handle(Object.defineProperty(input, 'signal', { get: signalOf }) as never)),
     );
     if (reply !== STREAMED) send(res, route.success.status, reply);
     // A large answer keeps its place until it is taken.
     if (res.writableLength > LARGE_ANSWER_BYTES) await taken(res);
   } catch (error) {
-    refuse(gate.log, res, requestId, error);
+    tellRefusal(gate.trail, act, refuse(gate.log, res, request_id, error));
   } finally {
     if (inFlight) inFlight.count -= 1;
     leave();
@@ -152,63 +161,21 @@ export function send(res: ServerResponse, status: number, { status: own, headers
   res.end(text);
 }
 
-/** The one place where an error becomes an answer and a log line. */
-export function refuse(log: Logger, res: ServerResponse, requestId: string, error: unknown): void {
+/** The one place where an error becomes an answer and a log line; returns its status. */
+export function refuse(log: Logger, res: ServerResponse, requestId: string, error: unknown): number {
   const problem = toProblem(error);
   if (problem.status >= 500)
     log[problem.type === 'internal' ? 'error' : 'warn'](
       { request_id: requestId, problem: problem.type, err: problem.cause ?? problem },
       'refused',
     );
-  if (res.headersSent) return void res.destroy();
-  send(res, problem.status, {
-    headers: { ...problem.headers, 'Content-Type': 'application/problem+json' },
-    body: problemBody(problem, requestId),
-  });
-}
-
-export function urlOf(req: IncomingMessage): { pathname: string; query: Record<string, string | string[]> } {
-  // Express strips the path it is mounted at from `url`; ours is mounted at the root, so both doors see the same.
-  // A client may name the host too (RFC 9112, 3.2.2).
-  const url = req.url?.startsWith('/') ? req.url : (req.url ?? '/').replace(/^https?:\/\/[^/?]*/i, '');
-  const mark = url.indexOf('?');
-  if (mark < 0) return { pathname: url, query: {} };
-  const query: Record<string, string | string[]> = Object.create(null);
-  for (const [name, value] of new URLSearchParams(url.slice(mark + 1))) {
-    const fault = textFault(name) ?? textFault(value) ?? (/\ufffd/.test(name + value) ? 'bytes that are not UTF-8' : undefined);
-    if (fault)
-      throw new Problem('impossible-text', `The parameter ${JSON.stringify(name.slice(0, 50))} holds ${fault}.`, {
-        errors: [{ parameter: name, detail: fault }],
-      });
-    const before = query[name];
-    query[name] = before === undefined ? value : [before, value].flat();
-  }
-  return { pathname: url.slice(0, mark), query };
-}
-
-/** The parameters of a path, or undefined where it is not of this template. */
-export function matchPath(template: string, pathname: string): Record<string, string> | undefined {
-  const wanted = template.split('/');
-  const given = pathname.split('/');
-  if (wanted.length !== given.length) return undefined;
-  const params: Record<string, string> = {};
-  for (let i = 0; i < wanted.length; i += 1) {
-    if (wanted[i]!.startsWith('{') && given[i] !== '') params[wanted[i]!.slice(1, -1)] = decodeSegment(given[i]!);
-    else if (wanted[i] !== given[i]) return undefined;
-  }
-  return params;
-}
-
-function decodeSegment(segment: string): string {
-  let text: string;
-  try {
-    text = decodeURIComponent(segment);
-  } catch (cause) {
-    throw new Problem('malformed-request', 'The path is not valid UTF-8.', { cause });
-  }
-  const fault = textFault(text);
-  if (fault) throw new Problem('impossible-text', `The path holds ${fault}.`);
-  return text;
+  if (res.headersSent) res.destroy();
+  else
+    send(res, problem.status, {
+      headers: { ...problem.headers, 'Content-Type': 'application/problem+json' },
+      body: problemBody(problem, requestId),
+    });
+  return problem.status;
 }
 
 /** A body where none is taken must be an empty object: unknown fields are refused, never ignored. */

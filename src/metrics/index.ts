@@ -14,6 +14,7 @@ export interface Readings {
   followers(): number;
   requestsInFlight(): number;
   bodyBytesHeld(): number;
+  auditWaiting(): number;
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -62,6 +63,7 @@ export function createMetrics(readings: Readings) {
   gauge('write_batches_in_flight', 'Commits under way', () => readings.writes().inFlight);
   gauge('followers', 'Streams that follow a log', () => readings.followers());
   gauge('requests_in_flight', 'Requests being served', () => readings.requestsInFlight());
+  gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', () => readings.auditWaiting());
   gauge('body_bytes_held', 'Bytes of request bodies held', () => readings.bodyBytesHeld());
 
   return {

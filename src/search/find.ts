@@ -1,6 +1,6 @@
 import type { Tenant } from '../db/tenant.ts';
 import { planSearch } from './plan.ts';
-import { type Ranked, rankPool } from './rank.ts';
+import { onePerMemory, type Ranked, rankPool } from './rank.ts';
 import { type PassageRow, readNewest, readPassages, readPool, type Scope, surveyChunks } from './sql.ts';
 
 /** The most that one search ranks and hands on. */
@@ -16,6 +16,8 @@ export interface Found {
   terms: string[];
   /** How many passages were considered. */
   pool_size: number;
+  /** How many were left out because they say a memory again. */
+  collapsed: number;
   hits: Hit[];
   degraded: string[];
 }
@@ -36,13 +38,16 @@ export async function find(tenant: Tenant, { query, scope, limit, decisions }: Q
   const base = { as_of_seq, terms, degraded: survey.partial_index ? ['partial_index'] : [] };
   if (terms.length === 0) {
     const newest = await readNewest(tenant, scope, as_of_seq, limit);
-    return { ...base, pool_size: newest.length, hits: await withTexts(tenant, newest.map(unranked)) };
+    const hits = await withTexts(tenant, { ...scope, as_of_seq }, newest.map(unranked));
+    return { ...base, pool_size: newest.length, collapsed: 0, hits };
   }
   const plan = planSearch(survey);
   const pool = await readPool(tenant, { ...scope, as_of_seq }, terms, plan);
-  const ranked = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length);
+  const all = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length);
+  const ranked = onePerMemory(all, pool.memories);
   const wanted = decisions === undefined ? ranked.slice(0, limit) : apart(ranked, new Set(pool.decisions), decisions, limit);
-  return { ...base, pool_size: ranked.length, hits: await withTexts(tenant, wanted) };
+  const hits = await withTexts(tenant, { ...scope, as_of_seq }, wanted);
+  return { ...base, pool_size: all.length, collapsed: all.length - ranked.length, hits };
 }
 
 const unranked = (place: { seq: number; ordinal: number }): Ranked => ({
@@ -66,8 +71,8 @@ function bestDecisions(ranked: Ranked[], decisionSeqs: Set<number>, limit: numbe
     .slice(0, limit);
 }
 
-async function withTexts(tenant: Tenant, ranked: Ranked[]): Promise<Hit[]> {
-  const rows = await readPassages(tenant, ranked);
+async function withTexts(tenant: Tenant, scope: Scope, ranked: Ranked[]): Promise<Hit[]> {
+  const rows = await readPassages(tenant, scope, ranked);
   const scored = new Map(ranked.map((entry) => [`${entry.seq}.${entry.ordinal}`, entry]));
   return rows.map((row) => {
     const { score, scores } = scored.get(`${row.seq}.${row.ordinal}`)!;

@@ -3,5 +3,5 @@ export { passagesOf, textOf } from './passages.ts';
 export { scoring } from './rank.ts';
 export { rebuildTenant } from './rebuild.ts';
 export { chunkId, searchRoutes } from './routes.ts';
-export { asOf, degraded } from './schemas.ts';
-export type { Scope } from './sql.ts';
+export { asOf, degraded, origin, trust } from './schemas.ts';
+export type { Scope, Standing } from './sql.ts';

@@ -33,6 +33,7 @@ export function passagesOf(event: Passaged, fullText?: string): Passage[] {
   const content = (event.content ?? {}) as Content;
   const headerOf = headersFor({
     ...event,
+    kind: isMemory(event.kind) ? String(content.kind ?? '') : event.kind,
     names: [content.tool, content.path, content.title].filter((name) => typeof name === 'string').map((name) => cutAt(name, 200)),
   });
   return splitText(textOf(event.kind, content, fullText))
@@ -40,8 +41,20 @@ export function passagesOf(event: Passaged, fullText?: string): Passage[] {
     .map((text) => ({ text, header: headerOf(text), token_count: estimateTokens(text) }));
 }
 
+const isMemory = (kind: string) => kind.startsWith('memory.');
+const ids = /^(?:evt|chk|art|mem|cap|edt)_[0-9a-z_]+$/;
+
+/** A memory says its text and what is said in its body; its other fields say how it is to be taken. A proposal says nothing yet. */
+function memoryTextOf({ text, body, status: standing }: Content): string {
+  if (standing === 'proposed') return '';
+  const { to_agent: _, task_id: __, status: ___, priority: ____, ...said } = (body ?? {}) as Content;
+  const parts = leaves(said).filter((part) => part !== text && !ids.test(part));
+  return cutAt([...leaves(text), ...parts].join('\n'), SEARCHABLE_CHARACTERS);
+}
+
 /** What an event says, as one text. */
 export function textOf(kind: string, content: Content, fullText?: string): string {
+  if (isMemory(kind)) return memoryTextOf(content);
   const order = leading[kind] ?? [];
   const rest = Object.keys(content)
     .filter((name) => !order.includes(name) && !silent.has(name))

@@ -15,6 +15,10 @@ export interface Pool {
   masks: number[];
   /** Which of them are decisions, by seq. */
   decisions: number[];
+  /** [seq, which memory it is a version of, by number] */
+  memories: [number, number][];
+  /** [seq, ordinal, weight] of passages that an edit lets count for less. */
+  weights: [number, number, number][];
   /** [seq, distance in its session, seq there, mask there] */
   neighbours: [number, number, number, number][];
 }
@@ -77,12 +81,13 @@ const sharpened = (pool: Pool, { weights, complete, visible }: Pick<Plan, 'weigh
 
 function rowsOf(pool: Pool, weights: number[]): Row[] {
   const weigh = (mask: number) => weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0);
+  const attenuated = new Map(pool.weights.map(([seq, ordinal, weight]) => [`${seq}.${ordinal}`, weight]));
   const rows = pool.seqs.map((seq, i) => ({
     seq,
     ordinal: pool.ordinals[i]!,
     session: pool.sessions[i]!,
     mask: pool.masks[i]!,
-    own: weigh(pool.masks[i]!),
+    own: weigh(pool.masks[i]!) * (attenuated.get(`${seq}.${pool.ordinals[i]!}`) ?? 1),
   }));
   const known = new Map(rows.map((row) => [row.seq, row]));
   for (const [centre, , seq, mask] of pool.neighbours) {
@@ -115,6 +120,20 @@ function aroundOf(rows: Row[], neighbours: Pool['neighbours']): (row: Row) => nu
     const next = Math.max(score(-1), score(1), sibling(row, -1), sibling(row, 1));
     return NEXT * next + SECOND * (score(-2) + score(2));
   };
+}
+
+/** Of the passages of one memory the best: it is one thing, however often it was said. */
+export function onePerMemory(ranked: Ranked[], memories: Pool['memories']): Ranked[] {
+  if (memories.length === 0) return ranked;
+  const memoryOf = new Map(memories);
+  const seen = new Set<number>();
+  return ranked.filter(({ seq }) => {
+    const memory = memoryOf.get(seq);
+    if (memory === undefined) return true;
+    if (seen.has(memory)) return false;
+    seen.add(memory);
+    return true;
+  });
 }
 
 /** A session is worth its two best passages. */

@@ -1,4 +1,4 @@
-import { route, sightById, sightIn } from '../auth/index.ts';
+import { askingChannels, route, sightById, sightIn } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import { find, type Hit } from './find.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
@@ -19,7 +19,7 @@ export const searchRoutes = [
     handle: async ({ caller, body }) => {
       const { query, limit, channel, explain, ...scope } = body;
       const sight = sightIn(caller.principal, channel, body.user_id);
-      const found = await find(caller.tenant, { query, limit, scope: { ...sight, ...scope } });
+      const found = await find(caller.tenant, { query, limit, scope: { ...sight, channel, ...scope } });
       return { body: { data: found.hits.map((hit) => toResult(hit, explain)), degraded: found.degraded } };
     },
   }),
@@ -36,7 +36,9 @@ export const searchRoutes = [
     problems: ['not-found'],
     handle: async ({ caller, params }) => {
       const [, event, ordinal] = /^chk_([0-9a-z]{1,64})_(\d{1,4})$/.exec(params.chunk_id) ?? [];
-      const found = event && (await readChunk(caller.tenant, `evt_${event}`, Number(ordinal), sightById(caller.principal)));
+      const sight = sightById(caller.principal);
+      const asking = askingChannels(caller.principal);
+      const found = event && (await readChunk(caller.tenant, `evt_${event}`, Number(ordinal), sight, asking));
       if (!found) throw new Problem('not-found', 'There is no chunk with this id.');
       const { actor_id: _, tags: __, agent_id, project_id, ...rest } = found;
       return {
@@ -55,14 +57,25 @@ export const searchRoutes = [
 /** A chunk's id is its event's and its ordinal. */
 export const chunkId = (event_id: string, ordinal: number): string => `chk_${event_id.slice(4)}_${ordinal}`;
 
-const toResult = (hit: Hit, explain: boolean) => ({
-  id: chunkId(hit.event_id, hit.ordinal),
-  type: 'chunk' as const,
-  text: hit.text,
-  score: hit.score,
-  event_id: hit.event_id,
-  session_id: hit.session_id,
-  occurred_at: hit.occurred_at,
-  refs: [hit.event_id],
-  ...(explain && { scores: hit.scores }),
-});
+function toResult(hit: Hit, explain: boolean) {
+  const { memory } = hit;
+  return {
+    id: memory ? memory.memory_id : chunkId(hit.event_id, hit.ordinal),
+    type: memory ? ('memory' as const) : ('chunk' as const),
+    text: hit.text,
+    score: hit.score,
+    event_id: hit.event_id,
+    ...(memory && {
+      memory_id: memory.memory_id,
+      kind: memory.kind,
+      scope: memory.scope,
+      grounded: memory.grounded,
+      trust: memory.trust,
+      origin: memory.origin,
+    }),
+    session_id: hit.session_id,
+    occurred_at: hit.occurred_at,
+    refs: [...new Set([hit.event_id, ...(memory?.refs ?? [])])],
+    ...(explain && { scores: hit.scores }),
+  };
+}

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
+import { filter } from '../filter/index.ts';
 import { time } from '../http/time.ts';
+import { memoryTrusts } from './sql.ts';
 
 const name = (about: string) => z.string().min(1).max(255).describe(about);
 
@@ -20,9 +22,15 @@ export const searchBody = z
     project_id: name('only of this project').optional(),
     channel: z.enum(channels).default('private'),
     ...asOf,
+    filter: filter.optional(),
     explain: z.boolean().default(false).describe('adds what each score is made of'),
   })
   .meta({ id: 'Search' });
+
+export const trust = z
+  .enum(memoryTrusts)
+  .describe('approved: an admin made or approved it; stated by a human, inferred by an agent, observed by a tool');
+export const origin = z.object({ type: z.string(), id: z.string() }).describe('whose words they are');
 
 export const degraded = z.array(z.enum(['partial_index', 'embeddings', 'rerank']));
 
@@ -36,6 +44,11 @@ export const searchAnswer = z
         score: z.number(),
         event_id: z.string().optional(),
         memory_id: z.string().optional(),
+        kind: z.string().optional().describe('of a memory'),
+        scope: z.string().optional(),
+        grounded: z.boolean().optional().describe('it is an act, or rests on something that is there'),
+        trust: trust.optional(),
+        origin: origin.optional(),
         session_id: z.string(),
         occurred_at: z.string(),
         refs: z.array(z.string()),

@@ -1,10 +1,13 @@
 import { type Sight, sightValues, visible } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
+import type { Filter } from '../filter/index.ts';
 import type { Plan, Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
 
 /** What a search looks at: what may be seen, and of that what is asked for. */
 export interface Scope extends Sight {
+  /** Where the answer will be seen: what is blocked there is not found. */
+  channel: string;
   session_id?: string;
   user_id?: string;
   agent_id?: string;
@@ -13,6 +16,26 @@ export interface Scope extends Sight {
   as_of?: string;
   /** Only what the log held at that seq. */
   as_of_seq?: number;
+  filter?: Filter;
+  /** What is no longer current too. */
+  history?: boolean;
+}
+
+export const memoryTrusts = ['approved', 'stated', 'inferred', 'observed'] as const;
+
+/** What a memory is beside its words, as memory_standing (migrations/0008) says it. */
+export interface Standing {
+  memory_id: string;
+  kind: string;
+  scope: string;
+  /** What it rests on. */
+  refs: string[];
+  /** An act, or a claim that rests on something. */
+  grounded: boolean;
+  /** Made or approved by an admin, said by a human, by an agent, by a tool. */
+  trust: (typeof memoryTrusts)[number];
+  origin: { type: string; id: string };
+  body: Record<string, unknown>;
 }
 
 /** A passage as answers need it. */
@@ -30,6 +53,10 @@ export interface PassageRow {
   occurred_at: string;
   /** The text's own words as the index has them: two passages are compared by these. */
   words: string[];
+  /** It is not held any more (as of what was asked). */
+  superseded: boolean;
+  /** The memory that it is a version of. */
+  memory: Standing | null;
 }
 
 /** Unnamed, as every statement of a search: the generic plan of a named one took 111 ms instead of 4.5. */
@@ -43,10 +70,11 @@ export async function readPool(tenant: Tenant, scope: Scope, terms: string[], pl
   return row!;
 }
 
-export function readPassages(tenant: Tenant, places: { seq: number; ordinal: number }[]): Promise<PassageRow[]> {
+export function readPassages(tenant: Tenant, scope: Scope, places: { seq: number; ordinal: number }[]): Promise<PassageRow[]> {
   if (places.length === 0) return Promise.resolve([]);
-  return tenant.call<PassageRow>('select * from read_passages($1, $2, $3)', [
+  return tenant.call<PassageRow>('select * from read_passages($1, $2, $3, $4)', [
     tenant.id,
+    scope,
     places.map(({ seq }) => seq),
     places.map(({ ordinal }) => ordinal),
   ]);
@@ -65,7 +93,8 @@ export function readNewest(
     db.rows(
       `select c.seq, c.ordinal
        from (
-         select n.seq, n.ordinal, n.session_id, n.channel, n.user_id, n.agent_id, n.project_id, n.sensitivity, n.occurred_at
+         select n.seq, n.ordinal, n.session_id, n.channel, n.user_id, n.agent_id, n.project_id, n.sensitivity, n.occurred_at,
+           n.until_seq, n.until_at, n.valid, n.blocked_in
          from chunks n
          where n.tenant_id = $1 and n.seq <= $5
          order by n.seq desc, n.ordinal
@@ -77,6 +106,10 @@ export function readNewest(
          and ($8::text is null or c.agent_id = $8)
          and ($9::text is null or c.project_id = $9)
          and ($10::timestamptz is null or c.occurred_at <= $10)
+         and ($12 or c.until_seq is null or c.until_seq > $5 or c.until_at > $10)
+         and (c.valid is null or c.valid @> coalesce($10::timestamptz, now()))
+         and (c.blocked_in is null or not c.blocked_in @> array[$13])
+         and ($14::jsonb is null or (select event_matches(e, $14) from events e where e.tenant_id = $1 and e.seq = c.seq))
        order by c.seq desc, c.ordinal
        limit $11`,
       [
@@ -89,12 +122,15 @@ export function readNewest(
         scope.project_id,
         scope.as_of,
         limit,
+        scope.history ?? false,
+        scope.channel,
+        scope.filter,
       ],
     ),
   );
 }
 
-export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'chunk_count'> {
+export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'chunk_count' | 'superseded' | 'memory'> {
   channel: string;
   user_id: string;
   agent_id: string | null;
@@ -103,7 +139,14 @@ export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'ch
   token_count: number;
 }
 
-export function readChunk(tenant: Tenant, event_id: string, ordinal: number, sight: Sight): Promise<ChunkRow | undefined> {
+/** Retracted it is not there; blocked in some channels, it is there for who may ask in another (`isHiddenById`). */
+export function readChunk(
+  tenant: Tenant,
+  event_id: string,
+  ordinal: number,
+  sight: Sight,
+  asking: string[],
+): Promise<ChunkRow | undefined> {
   return tenant.read((db) =>
     db.row(
       `select
@@ -111,8 +154,9 @@ export function readChunk(tenant: Tenant, event_id: string, ordinal: number, sig
          c.token_count, e.actor_id, e.tags, c.occurred_at
        from events e
        join chunks c on c.tenant_id = e.tenant_id and c.seq = e.seq
-       where e.tenant_id = $1 and e.event_id = $5 and c.ordinal = $6 and ${visible(2, 'c.')}`,
-      [tenant.id, ...sightValues(sight), event_id, ordinal],
+       where e.tenant_id = $1 and e.event_id = $5 and c.ordinal = $6 and ${visible(2, 'c.')}
+         and c.text <> '' and (c.blocked_in is null or cardinality(c.blocked_in) = 4 or not c.blocked_in @> $7)`,
+      [tenant.id, ...sightValues(sight), event_id, ordinal, asking],
     ),
   );
 }

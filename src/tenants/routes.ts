@@ -39,6 +39,7 @@ export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant
     access: 'admin',
     idempotent: true,
     body: tenantPatch,
+    audit: 'tenant.changed',
     success: { status: 200, description: 'The tenant as it is now', schema: tenantSchema },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, body, req, idempotency }) => {
@@ -46,7 +47,8 @@ export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant
       if (body.settings?.secrets?.mode === 'encrypt' && !secrets.canEncrypt) throw noKey();
       const { view, replay } = await changeTenant(caller, body, req.headers['if-match'], idempotency);
       secrets.forget(caller.tenant.id);
-      return answer(view, replay);
+      const fields = [...Object.keys(body), ...Object.keys(body.settings ?? {}).map((name) => `settings.${name}`)];
+      return { ...answer(view, replay), audit: { fields, ...(replay && { replay }) } };
     },
   }),
   route({
@@ -57,6 +59,7 @@ export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant
     summary: 'Delete the tenant with all that it holds',
     access: 'admin',
     body: confirmation,
+    audit: 'tenant.deleted',
     success: { status: 202, description: 'No credential works any more; the rows are being removed', schema: closing },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant, principal }, body }) => {

@@ -13,14 +13,10 @@ const nextRefs = () => {
   made += 1;
   return [`evt_${made}`, `chk_${made}_0`];
 };
-const itemOf = (text: string, more: Partial<Item> = {}): Item => ({
-  type: 'text',
-  text,
-  said: text,
-  refs: nextRefs(),
-  words: [],
-  ...more,
-});
+function itemOf(text: string, more: Partial<Item> = {}): Item {
+  const refs = nextRefs();
+  return { type: 'text', text, said: text, refs, ids: refs, words: [], ...more };
+}
 const wordsOf = (text: string) => [...new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [])];
 
 const anyItem = fc

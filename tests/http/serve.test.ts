@@ -6,7 +6,8 @@ import { z } from 'zod';
 import { createApp } from '../../src/app.ts';
 import { type Problem, type ProblemType, problems } from '../../src/http/problem.ts';
 import { declareFor } from '../../src/http/route.ts';
-import { type Gate, matchPath, urlOf } from '../../src/http/serve.ts';
+import type { Gate } from '../../src/http/serve.ts';
+import { matchPath, urlOf } from '../../src/http/url.ts';
 import { createLogger } from '../../src/log.ts';
 
 // The pipeline around a handler, without a database.
@@ -23,6 +24,7 @@ const gate: Gate<Caller | null> = {
   scopeOf: () => ({ principal: 'usr_1', tenant: 'acme' }),
   addressOf: () => '127.0.0.1',
   finished: () => undefined,
+  trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },
   body: { maxBytes: MAX, maxDepth: 10, maxArray: 100, maxString: MAX },
   held: { bytes: 0, max: 10 * MAX },
   inFlight: { count: 0, max: 50, byTenant: new Map() },

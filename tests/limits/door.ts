@@ -65,6 +65,7 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: (req) => addressOf(req, hops),
     finished: () => undefined,
+    trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },
     body: { maxBytes: 1000, maxDepth: 5, maxArray: 10, maxString: 100 },
     held: { bytes: 0, max: 1e6 },
     inFlight: { count: 0, max: 10_000, byTenant: new Map() },

@@ -23,6 +23,7 @@ interface Case {
   forgedOnly?: boolean;
 }
 
+const memoryOfMallory = { kind: 'note', text: 'of mallory', channel: 'private' };
 const probe = { open: 'tells of the daemon, of no tenant' };
 const proves = { open: 'proves itself with a secret in its body; its tests try the secrets of others' };
 const cases: Record<string, Case> = {
@@ -57,6 +58,7 @@ const cases: Record<string, Case> = {
   changeTenant: { body: () => ({ language: 'english' }), ownAnswer: true },
   deleteTenant: { body: () => ({ confirm: alice.tenant_id }), forgedOnly: true },
   readUsage: { ownAnswer: true },
+  listAudit: { ownAnswer: true },
   recordEvents: {
     body: () => message('of mallory'),
     ownAnswer: true,
@@ -64,18 +66,73 @@ const cases: Record<string, Case> = {
       message('x', { refs: [theirs.event_id] }),
       message('x', { refs: [theirs.chunk_id] }),
       message('x', { refs: [theirs.artifact_id] }),
+      message('x', { refs: [theirs.memory_id] }),
       { events: [message('x'), message('x', { refs: [theirs.event_id] })] },
       { ...message(''), kind: 'decision', content: { decision: 'x', supersedes: theirs.event_id } },
     ],
   },
   listEvents: { query: () => '?channel=private&user_id=alice&session_id=s1&after=0', ownAnswer: true },
   readEvent: {},
+  revealEvent: {},
   readChunk: {},
   storeArtifact: { body: () => 'bytes', ownAnswer: true },
   readArtifact: {},
+  createCapsule: {
+    body: () => ({ items: [theirs.event_id], audience: { users: ['mallory'] }, channel: 'private', user_id: 'mallory' }),
+    citing: () =>
+      ['event_id', 'chunk_id', 'artifact_id'].map((id) => ({
+        items: [theirs[id]],
+        audience: { users: ['mallory'] },
+        channel: 'private',
+      })),
+  },
+  listCapsules: { ownAnswer: true },
+  readCapsule: {},
+  revokeCapsule: {},
+  deleteCapsule: {},
+  createWebhook: { body: () => ({ url: 'https://example.com/hook', active: false, user_ids: ['alice'] }), ownAnswer: true },
+  listWebhooks: { ownAnswer: true },
+  readWebhook: {},
+  changeWebhook: { body: () => ({ url: 'https://example.org/' }) },
+  deleteWebhook: {},
+  rotateWebhookSecret: {},
+  listWebhookDeliveries: {},
+  replayWebhookDelivery: {},
+  proposeEdit: {
+    body: () => ({ target: theirs.event_id, op: 'retract', reason: 'of mallory', auto_approve: true }),
+    citing: () =>
+      [theirs.event_id, theirs.chunk_id, theirs.memory_id].map((target) => ({ target, op: 'retract', reason: 'of mallory' })),
+  },
+  listEdits: { query: () => `?target=${theirs.event_id}`, ownAnswer: true },
+  readEdit: {},
+  approveEdit: {},
+  rejectEdit: {},
+  revertEdit: {},
+  makeMemories: {
+    body: () => memoryOfMallory,
+    ownAnswer: true,
+    citing: () => [
+      ...['event_id', 'chunk_id', 'artifact_id', 'memory_id'].map((id) => ({ ...memoryOfMallory, refs: [theirs[id]] })),
+      { ...memoryOfMallory, supersedes: theirs.memory_id },
+      { ...memoryOfMallory, supersedes: theirs.event_id },
+      { ...memoryOfMallory, kind: 'fact', body: { contradicts: [theirs.memory_id] } },
+      { ...memoryOfMallory, kind: 'handoff', body: { to_agent: 'b', problem: 'p', refs: [theirs.memory_id] } },
+      { memories: [memoryOfMallory, { ...memoryOfMallory, refs: [theirs.memory_id] }] },
+    ],
+  },
+  listMemories: { query: () => '?channel=private&user_id=alice&session_id=s1', ownAnswer: true },
+  readMemory: {},
+  listMemoryVersions: {},
+  listMemoryHistory: {},
+  changeMemory: { body: () => ({ text: 'hers' }) },
+  deleteMemory: {},
+  supersedeMemory: { body: () => memoryOfMallory },
+  approveMemory: {},
+  rejectMemory: {},
   search: { body: () => ({ query: 'the secret plan', user_id: 'alice', session_id: 's1' }), ownAnswer: true },
   buildContext: {
     body: () => ({ session_id: 's1', channel: 'private', query_text: 'the secret plan', user_id: 'alice' }),
+    citing: () => [{ session_id: 's1', channel: 'private', capsules: [theirs.capsule_id] }],
     ownAnswer: true,
   },
 };
@@ -84,17 +141,29 @@ beforeAll(async () => {
   daemon = await startTestDaemon();
   [alice, mallory] = [await newTenant(daemon.url), await newTenant(daemon.url, undefined, 'mallory')];
   const bob = await newColleague(alice);
-  const [event, artifact, invite, key, sessions] = [
+  const [event, artifact, memory, invite, key, sessions] = [
     await alice.ask('POST', '/v1/events', { body: message('alpha secret plan') }),
     await alice.ask('POST', '/v1/artifacts', { body: 'alpha bytes', headers: { 'content-type': 'text/plain' } }),
+    await alice.ask('POST', '/v1/memories', { body: { kind: 'fact', text: 'alpha fact', channel: 'private' } }),
     await alice.ask('POST', '/auth/invites', { body: { role: 'member' } }),
     await alice.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } }),
     await alice.ask('GET', '/auth/sessions'),
   ];
+  const capsule = await alice.ask('POST', '/v1/capsules', {
+    body: { items: [event.body.event_id], audience: 'all', channel: 'public', title: 'alpha' },
+  });
+  const webhook = await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://example.com/alpha', active: false } });
+  const edit = await alice.ask('POST', '/v1/edits', {
+    body: { target: event.body.event_id, op: 'amend', patch: { text: 'alpha public plan' }, reason: 'alpha reason' },
+  });
   theirs = {
+    capsule_id: capsule.body.capsule_id,
+    webhook_id: webhook.body.webhook_id,
+    edit_id: edit.body.edit_id,
     event_id: event.body.event_id,
     chunk_id: event.body.chunk_ids[0],
     artifact_id: artifact.body.artifact_id,
+    memory_id: memory.body.memory_id,
     invite_id: invite.body.invite_id,
     key_id: key.body.key_id,
     session_id: sessions.body.data[0].session_id,
@@ -109,10 +178,14 @@ async function holdings(): Promise<string> {
   const paths = [
     '/v1/events?user_id=alice',
     '/v1/events?channel=team',
+    '/v1/capsules',
+    '/v1/webhooks',
+    '/v1/memories?user_id=alice&status=any',
     '/auth/users',
     '/auth/invites',
     '/auth/api-keys',
     '/v1/tenant',
+    '/v1/edits',
   ];
   const answers = await Promise.all(paths.map((path) => alice.ask('GET', path)));
   return JSON.stringify(answers.map(({ status, body }) => [status, body]));

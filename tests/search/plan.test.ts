@@ -63,6 +63,8 @@ test('a passage beside the best one comes before one that shares as little and s
     sessions: [1, 2, 3],
     masks: [3, 1, 1],
     decisions: [],
+    memories: [],
+    weights: [],
     neighbours: [[10, 1, 11, 1]] as [number, number, number, number][],
   };
   const ranked = rankPool(pool, known([1, 2]), 10);
@@ -80,6 +82,8 @@ test('ranking is the same whatever order the pool came in', () => {
           sessions: order.map((i) => rows[i]![1]),
           masks: order.map((i) => rows[i]![0]),
           decisions: [],
+          memories: [],
+          weights: [],
           neighbours: [],
         });
         const order = rows.map((_, i) => i);

@@ -41,9 +41,9 @@ test('kept encrypted, a secret is revealed to an admin and its own subject, and 
     text: 'password = [redacted:password], said ann',
     sealed: { kid: expect.any(String) },
   });
-  expect((await alice.ask('GET', `/v1/events/${body.event_id}?reveal=true`)).body.content).toEqual({ text });
+  expect((await alice.ask('POST', `/v1/events/${body.event_id}/reveal`)).body.content).toEqual({ text });
   const bob = await newColleague(alice);
-  expect((await bob.ask('GET', `/v1/events/${body.event_id}?reveal=true`)).status).toBe(403);
+  expect((await bob.ask('POST', `/v1/events/${body.event_id}/reveal`)).status).toBe(403);
   const upload = await alice.ask('POST', '/v1/artifacts', { body: Buffer.from(text), headers: { 'content-type': 'text/plain' } });
-  expect((await alice.ask('GET', `/v1/events/${upload.body.event_id}?reveal=true`)).body.content.text).toBe(text);
+  expect((await alice.ask('POST', `/v1/events/${upload.body.event_id}/reveal`)).body.content.text).toBe(text);
 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { OpenApi, Operation } from '../../src/http/openapi.ts';
-import { matchPath } from '../../src/http/serve.ts';
+import { matchPath } from '../../src/http/url.ts';
 
 // Holds answers against the committed openapi.json.
 

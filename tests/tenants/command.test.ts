@@ -21,7 +21,14 @@ const run = (args: string[], input = '', env: Record<string, string> = {}): Prom
   new Promise((resolve) => {
     const child = spawn(join(root, 'node_modules/.bin/tsx'), ['scripts/tenant.ts', ...args], {
       cwd: root,
-      env: { PATH: process.env.PATH, NODE_ENV: 'test', BCRYPT_COST: '4', ...own.env, ...env },
+      env: {
+        PATH: process.env.PATH,
+        NODE_ENV: 'test',
+        BCRYPT_COST: '4',
+        AUDIT_KEY: 'of the operator, for tests only!!',
+        ...own.env,
+        ...env,
+      },
     });
     const run: Run = { code: null, out: '', err: '' };
     child.stdout.on('data', (part) => {

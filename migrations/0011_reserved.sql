@@ -1,0 +1,4 @@
+-- Reserved.
+-- min_code: 1
+
+select 1;

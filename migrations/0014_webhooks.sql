@@ -1,0 +1,143 @@
+-- Webhooks: the log told to others over HTTP. The log is the outbox: a subscription has its place in it, and nothing else is queued.
+-- min_code: 7
+
+create table webhooks (
+  tenant_id text not null,
+  webhook_id text not null,
+  url text not null,
+  description text not null,
+  -- as event_matches takes it, with what was given
+  filter jsonb,
+  -- what it may be told of, chosen by the admin who made it
+  channels text[] not null,
+  sensitivities text[] not null,
+  user_ids text[] not null,
+  active boolean not null default true,
+  disabled_reason text,
+  -- sealed under a key that is not in the database; the one before it signs too until then
+  secret jsonb not null,
+  old_secret jsonb,
+  old_secret_until timestamptz,
+  -- the last event that is done with
+  cursor bigint not null,
+  -- failed attempts at the one after it, and when to try again
+  attempts int not null default 0,
+  retry_at timestamptz,
+  -- there are deliveries to repeat
+  replaying boolean not null default false,
+  -- one daemon delivers, so that the order is kept; what a former one still reports is told by its number
+  lease_id bigint not null default 0,
+  lease_until timestamptz,
+  version int not null default 1,
+  created_by text not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint webhooks_pkey primary key (tenant_id, webhook_id),
+  constraint webhooks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
+);
+select wall('webhooks', 'select, insert, update, delete');
+
+-- What became of each event: one row, however often it was tried. Bounded by the sweeper.
+create table webhook_deliveries (
+  tenant_id text not null,
+  webhook_id text not null,
+  seq bigint not null,
+  event_id text not null,
+  kind text not null,
+  state text not null,
+  attempts int not null,
+  status_code int,
+  error text,
+  duration_ms int,
+  attempted_at timestamptz not null,
+  constraint webhook_deliveries_pkey primary key (tenant_id, webhook_id, seq),
+  constraint webhook_deliveries__webhook foreign key (tenant_id, webhook_id) references webhooks (tenant_id, webhook_id) on delete cascade,
+  constraint webhook_deliveries__state check (state in ('delivered', 'retrying', 'dead', 'replaying'))
+);
+-- dead letters, and what is to be repeated
+create index webhook_deliveries__open on webhook_deliveries (tenant_id, webhook_id, state, seq) where state <> 'delivered';
+-- the sweeper
+create index webhook_deliveries__attempted on webhook_deliveries (tenant_id, attempted_at);
+select wall('webhook_deliveries', 'select, insert, update, delete');
+
+-- What one attempt came to, the place in the log and the lease, in one statement. p_delivery null: nothing on the way there was to be
+-- told. Nothing is written, and false, where another daemon has taken over.
+create function settle_webhook(
+  p_tenant text, p_webhook_id text, p_lease_id bigint, p_lease_ms int, p_cursor bigint, p_retry_ms float8, p_delivery jsonb, p_disable text)
+returns boolean
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    cursor = greatest(w.cursor, p_cursor),
+    attempts = case when p_retry_ms is not null then w.attempts + 1 when p_cursor is not null then 0 else w.attempts end,
+    retry_at = case
+      when p_retry_ms is not null then clock_timestamp() + p_retry_ms * interval '1 millisecond'
+      when p_cursor is null then w.retry_at end,
+    active = w.active and p_disable is null,
+    disabled_reason = coalesce(p_disable, w.disabled_reason),
+    lease_until = clock_timestamp() + p_lease_ms * interval '1 millisecond'
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+  if not found then
+    return false;
+  end if;
+  if p_delivery is not null then
+    insert into webhook_deliveries as d (
+      tenant_id, webhook_id, seq, event_id, kind, state, attempts, status_code, error, duration_ms, attempted_at)
+    select p_tenant, p_webhook_id, r.seq, r.event_id, r.kind, r.state, 1, r.status_code, r.error, r.duration_ms, clock_timestamp()
+    from jsonb_to_record(p_delivery) as r (
+      seq bigint, event_id text, kind text, state text, status_code int, error text, duration_ms int)
+    on conflict (tenant_id, webhook_id, seq) do update
+    set
+      state = excluded.state, attempts = d.attempts + 1, status_code = excluded.status_code, error = excluded.error,
+      duration_ms = excluded.duration_ms, attempted_at = excluded.attempted_at;
+  end if;
+  return true;
+end $$;
+
+-- What an erasure takes: a subscription that filters by the subject (without its filter it would tell more), and the subject's name in the
+-- others. p_users: the accounts that go, p_name what stands for them. Says how many.
+create function forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) returns jsonb
+language plpgsql
+as $$
+declare
+  v_filtered int;
+  v_named int;
+begin
+  delete from webhooks w where w.tenant_id = p_tenant and jsonb_path_exists(w.filter, '$.vars.** ? (@ == $s)', jsonb_build_object('s', p_subject));
+  get diagnostics v_filtered = row_count;
+  update webhooks w
+  set
+    user_ids = case when p_kind = 'user_id' then array_remove(w.user_ids, p_subject) else w.user_ids end,
+    created_by = case when w.created_by = any (p_users) then p_name else w.created_by end
+  where w.tenant_id = p_tenant and ((p_kind = 'user_id' and p_subject = any (w.user_ids)) or w.created_by = any (p_users));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('webhooks', v_filtered, 'webhooks_named', v_named);
+end $$;
+
+-- Of every subscription the overseer sees whether there is something to do, and neither whom it tells nor what.
+grant select (tenant_id, webhook_id, active, cursor, retry_at, replaying, lease_until) on webhooks to agent_memory_overseer;
+create policy overseer_reads on webhooks for select to agent_memory_overseer using (true);
+grant create on schema public to agent_memory_overseer;
+
+-- Subscriptions with work and nobody at it, over all tenants or of some: one statement for ten thousand of them.
+create function list_due_webhooks(p_tenants text[], p_limit int) returns table (tenant_id text, webhook_id text)
+language sql stable security definer set search_path = pg_catalog, public, pg_temp
+as $$
+  select w.tenant_id, w.webhook_id
+  from public.webhooks w
+  join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
+  join public.tenant_clocks c on c.tenant_id = w.tenant_id
+  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
+    and (w.lease_until is null or w.lease_until < now())
+    and (w.replaying or (c.last_seq > w.cursor and (w.retry_at is null or w.retry_at <= now())))
+  order by w.lease_until nulls first
+  limit p_limit
+$$;
+revoke execute on function list_due_webhooks(text[], int) from public;
+grant execute on function list_due_webhooks(text[], int) to agent_memory_app;
+alter function list_due_webhooks(text[], int) owner to agent_memory_overseer;
+
+revoke create on schema public from agent_memory_overseer;

@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { headOf, type KeptHead, type Verdict, verifyTenant } from '../src/audit/index.ts';
+import { loadConfig } from '../src/config.ts';
+import { auditKeysOf } from '../src/daemon.ts';
+import { type Database, openDatabase } from '../src/db/index.ts';
+import { createLogger } from '../src/log.ts';
+import { listTenants } from '../src/tenants/index.ts';
+
+const PAGE = 1000;
+
+const program = new Command('npm run audit').description('Verifies the audit of tenants, and says where it stands.');
+program
+  .command('verify')
+  .description('finds every entry that was changed, is missing, was put in or moved; exit 1 if there is any')
+  .option('--tenant <name>', 'only this one; by default all')
+  .option('--heads <file>', 'what `npm run audit:heads` printed earlier: finds also what is missing at the end')
+  .action(verify);
+program
+  .command('heads')
+  .description('where each stream stands, a line of JSON a tenant: keep it elsewhere, such as in the manifest of a backup')
+  .option('--tenant <name>', 'only this one; by default all')
+  .action(heads);
+
+program.parseAsync().catch((error: Error) => {
+  console.error(`error: ${error.message}`);
+  process.exitCode = 1;
+});
+
+async function verify({ tenant, heads: file }: { tenant?: string; heads?: string }): Promise<void> {
+  const config = loadConfig();
+  const keys = auditKeysOf(config);
+  const kept = file === undefined ? [] : readHeads(file).filter((head) => tenant === undefined || head.tenant === tenant);
+  await onDatabase(async ({ tenants }) => {
+    const walked = new Set<string>();
+    for await (const name of everyTenant(tenants)) {
+      if (tenant !== undefined && name !== tenant) continue;
+      walked.add(name);
+      const own = kept.filter((head) => head.tenant === name);
+      tell(await verifyTenant(tenants(name), keys, own));
+    }
+    for (const name of new Set([...(tenant === undefined ? [] : [tenant]), ...kept.map((head) => head.tenant)]))
+      if (!walked.has(name)) tell({ tenant: name, entries: 0, faults: [{ seq: 0, fault: 'there is no such tenant' }] });
+  });
+}
+
+function tell({ tenant, entries, faults }: Verdict): void {
+  console.log(`${tenant}  ${entries} entries  ${faults.length === 0 ? 'whole' : 'NOT WHOLE'}`);
+  for (const { seq, fault } of faults) console.log(`${tenant}  seq ${seq}: ${fault}`);
+  if (faults.length > 0) process.exitCode = 1;
+}
+
+async function heads({ tenant }: { tenant?: string }): Promise<void> {
+  await onDatabase(async ({ tenants }) => {
+    for await (const name of tenant === undefined ? everyTenant(tenants) : [tenant])
+      console.log(JSON.stringify(await headOf(tenants(name))));
+  });
+}
+
+function readHeads(file: string): KeptHead[] {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  return lines.filter((line) => line.trim() !== '').map((line) => JSON.parse(line) as KeptHead);
+}
+
+/** The database as it is: nothing is migrated for a look. Where a daemon has the embedded one, the error names it. */
+async function onDatabase(work: (database: Database) => Promise<void>): Promise<void> {
+  const database = await openDatabase({ ...loadConfig(), MIGRATE_ON_START: false }, createLogger('warn', 'audit'));
+  try {
+    await work(database);
+  } finally {
+    await database.close();
+  }
+}
+
+async function* everyTenant(tenants: Database['tenants']): AsyncGenerator<string> {
+  for (let after = ''; ; ) {
+    const page = await listTenants(tenants(''), after, PAGE);
+    for (const { tenant_id } of page) yield tenant_id;
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.tenant_id;
+  }
+}

@@ -1,0 +1,37 @@
+import { route } from '../auth/index.ts';
+import { decodeCursor, toPage } from '../http/page.ts';
+import { type AuditEntry, auditPage, auditQuery } from './schemas.ts';
+import { type EntryRow, listAudit } from './sql.ts';
+
+export const auditRoutes = () => [
+  route({
+    method: 'GET',
+    path: '/v1/audit',
+    operation: 'listAudit',
+    summary: 'Who was let in or refused, and what was administered',
+    tag: 'Audit',
+    access: 'admin',
+    limit: 'v1',
+    query: auditQuery,
+    success: { status: 200, description: 'A page of entries', schema: auditPage },
+    problems: ['validation', 'forbidden'],
+    handle: async ({ caller: { tenant }, query }) => {
+      const from = query.cursor === undefined ? undefined : Number(decodeCursor(query.cursor, ['number'])[0]);
+      const rows = await tenant.read((db) => listAudit(db, tenant.id, query, from, query.limit + 1));
+      return { body: toPage(rows.map(toEntry), query.limit, ({ seq }) => [seq]) };
+    },
+  }),
+];
+
+const toEntry = ({ seq, at, first_at, action, route, status, count, principal_id, payload, mac }: EntryRow): AuditEntry => ({
+  seq,
+  at,
+  first_at,
+  action,
+  route,
+  status,
+  count,
+  principal_id,
+  payload,
+  mac: mac.toString('hex'),
+});

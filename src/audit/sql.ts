@@ -1,0 +1,96 @@
+import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+import type { Entry, Head } from './chain.ts';
+import type { AuditQuery } from './schemas.ts';
+
+const columns = 'seq, at, first_at, action, route, status, count, payload, salt, commitment, key_id, mac';
+
+/** A row, and the column that the database keeps of its payload. */
+export interface EntryRow extends Entry {
+  principal_id: string | null;
+}
+
+export interface Appended {
+  appended: boolean;
+  head: Head;
+}
+
+/** Undefined: there is no such tenant any more. */
+export async function appendAudit(tenant: Tenant, after: Head, entries: Entry[]): Promise<Appended | undefined> {
+  const rows = entries.map(({ salt, commitment, mac, ...entry }) => ({
+    ...entry,
+    salt: salt!.toString('hex'),
+    commitment: commitment.toString('hex'),
+    mac: mac.toString('hex'),
+  }));
+  const [row] = await tenant.call<{ appended: boolean; last_seq: number; last_mac: Buffer; last_at: string | null }>(
+    'select appended, last_seq, last_mac, last_at from append_audit($1, $2, $3, $4)',
+    [tenant.id, after.seq, after.mac, JSON.stringify(rows)],
+    'append_audit',
+  );
+  return row && { appended: row.appended, head: { seq: row.last_seq, mac: row.last_mac, at: row.last_at } };
+}
+
+export const readHead = (db: Db, tenant_id: string): Promise<Head | undefined> =>
+  db.row('select last_seq as seq, last_mac as mac, last_at as at from audit_clocks where tenant_id = $1', [tenant_id]);
+
+/** A stretch of the chain, in order. */
+export const readChain = (db: Db, tenant_id: string, after: number, limit: number): Promise<EntryRow[]> =>
+  db.rows(`select ${columns}, principal_id from audit_entries where tenant_id = $1 and seq > $2 order by seq limit $3`, [
+    tenant_id,
+    after,
+    limit,
+  ]);
+
+const stretchOf = (order: 'asc' | 'desc', from: number | undefined) =>
+  order === 'asc' ? [from ?? 0, Number.MAX_SAFE_INTEGER] : [0, from ?? Number.MAX_SAFE_INTEGER];
+
+/** `from`: the seq that the page goes on after, in its order. */
+export function listAudit(
+  db: Db,
+  tenant_id: string,
+  query: AuditQuery,
+  from: number | undefined,
+  limit: number,
+): Promise<EntryRow[]> {
+  const { order } = query;
+  return db.rows(
+    `select ${columns}, principal_id
+     from audit_entries
+     where tenant_id = $1
+       and ($2::text is null or action = $2)
+       and ($3::text is null or principal_id = $3)
+       and ($4::timestamptz is null or at >= $4)
+       and ($5::timestamptz is null or at < $5)
+       and seq > $6::bigint and seq < $7::bigint
+     order by seq ${order === 'asc' ? 'asc' : 'desc'}
+     limit $8`,
+    [tenant_id, query.action, query.principal, query.since, query.until, ...stretchOf(order, from), limit],
+  );
+}
+
+/** Which of these tenants exist: one statement for all that strangers have named. */
+export async function existing(any: Tenant, tenant_ids: string[]): Promise<Set<string>> {
+  const rows = await any.call<{ tenant_id: string }>('select tenant_id from read_clocks($1)', [tenant_ids]);
+  return new Set(rows.map(({ tenant_id }) => tenant_id));
+}
+
+/** Entries whose payload has one of the names as a value, wherever in it. */
+export async function findNaming(db: Db, tenant_id: string, names: string[], after: number, limit: number): Promise<number[]> {
+  const rows = await db.rows<{ seq: number }>(
+    `select e.seq
+     from audit_entries e
+     where e.tenant_id = $1 and e.seq > $3 and e.action <> 'audit.erased'
+       and jsonb_path_query_array(e.payload, 'strict $.** ? (@.type() == "string")') ?| $2::text[]
+     order by e.seq limit $4`,
+    [tenant_id, names, after, limit],
+  );
+  return rows.map(({ seq }) => seq);
+}
+
+export async function blankAudit(tenant: Tenant, seqs: number[]): Promise<number> {
+  return tenant.write(async (db) => {
+    const row = await db.row<{ blanked: number }>('select blank_audit($1, $2) as blanked', [tenant.id, seqs]);
+    return row!.blanked;
+  });
+}

@@ -1,0 +1,103 @@
+import type { Draft } from './chain.ts';
+
+// Refusals are counted, not listed: one entry a principal, route and status in each window. Who is not known cannot make the stream grow
+// as they like: a few of them are told apart, all others are counted together.
+
+/** Of a tenant, in a window. */
+export const MAX_STRANGERS = 5;
+export const MAX_PRINCIPALS = 100;
+/** Tenants that strangers named, whether there are such tenants or not. */
+const MAX_NAMED = 10_000;
+
+export interface Refusal {
+  tenant: string;
+  /** Null: the credential, if there was one, is nobody's. */
+  principal: { id: string; kind: string; user_id: string } | null;
+  address: string;
+  route: string;
+  status: number;
+  request_id: string;
+  /** The id in a credential that was not good. */
+  claimed?: string | undefined;
+  at: string;
+}
+
+interface Line {
+  first: Refusal;
+  last: Refusal;
+  count: number;
+  other: boolean;
+}
+
+interface Book {
+  known: Map<string, Line>;
+  strangers: Map<string, Line>;
+}
+
+export interface Tally {
+  add(refusal: Refusal): void;
+  /** Tenants of whom nobody but strangers spoke: do they exist? */
+  unproven(): string[];
+  /** Everything counted so far, by tenant. Of what was `asked`, only what `exists`; what came since is kept. */
+  take(asked: ReadonlySet<string>, exists: ReadonlySet<string>): [tenant: string, drafts: Draft[]][];
+}
+
+export function createTally(): Tally {
+  const books = new Map<string, Book>();
+  const unproven = () => [...books].filter(([, { known }]) => known.size === 0).map(([tenant]) => tenant);
+
+  function bookOf({ tenant, principal }: Refusal): Book | undefined {
+    const found = books.get(tenant);
+    if (found || (principal === null && books.size >= MAX_NAMED)) return found;
+    const book: Book = { known: new Map(), strangers: new Map() };
+    books.set(tenant, book);
+    return book;
+  }
+
+  return {
+    add(refusal) {
+      const book = bookOf(refusal);
+      if (!book) return;
+      const { principal, address, route, status } = refusal;
+      const [lines, max] = principal ? [book.known, MAX_PRINCIPALS] : [book.strangers, MAX_STRANGERS];
+      const own = `${principal?.id ?? address} ${status} ${route}`;
+      const other = !lines.has(own) && lines.size >= max;
+      const key = other ? `other ${status}` : own;
+      const line = lines.get(key);
+      if (!line) lines.set(key, { first: refusal, last: refusal, count: 1, other });
+      else {
+        line.last = refusal;
+        line.count += 1;
+      }
+    },
+    unproven,
+    take(asked, exists) {
+      const taken: [string, Draft[]][] = [];
+      for (const [tenant, { known, strangers }] of books) {
+        if (known.size === 0 && !asked.has(tenant)) continue;
+        books.delete(tenant);
+        if (known.size > 0 || exists.has(tenant)) taken.push([tenant, [...known.values(), ...strangers.values()].map(draftOf)]);
+      }
+      return taken;
+    },
+  };
+}
+
+function draftOf({ first, last, count, other }: Line): Draft {
+  const { principal, address, claimed } = last;
+  const whose = principal
+    ? { principal_id: principal.id, principal_kind: principal.kind, user_id: principal.user_id }
+    : { principal_kind: 'unknown', ...(claimed !== undefined && { claimed }) };
+  return {
+    action: 'refused',
+    route: other ? '*' : first.route,
+    status: first.status,
+    count,
+    first_at: first.at,
+    payload: {
+      ...(other ? { principal_kind: principal ? 'others' : 'unknown others' } : { ...whose, address }),
+      request_id: last.request_id,
+      last_at: last.at,
+    },
+  };
+}

@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Caller, claimOf, networkOf, type Principal } from '../auth/index.ts';
+import type { Tenants } from '../db/tenant.ts';
+import { Problem } from '../http/problem.ts';
+import type { Act, Trail } from '../http/trail.ts';
+import type { Logger } from '../log.ts';
+import type { Appender } from './append.ts';
+import type { Draft, Payload } from './chain.ts';
+import { existing } from './sql.ts';
+import { createTally } from './tally.ts';
+
+/** An act waits no longer than this for its entry; the entry is tried on. */
+const WAIT_MS = 4000;
+
+export interface Counting extends Trail<Caller> {
+  /** Writes what has been counted. */
+  flush(): Promise<void>;
+}
+
+export function createTrail(appender: Appender, tenants: Tenants, log: Logger): Counting {
+  const tally = createTally();
+
+  async function flush(): Promise<void> {
+    const asked = tally.unproven();
+    const exists = asked.length > 0 ? await existing(tenants(''), asked) : new Set<string>();
+    for (const [tenant, drafts] of tally.take(new Set(asked), exists))
+      for (const draft of drafts)
+        appender
+          .append(tenant, draft)
+          .catch((err) => log.error({ err, tenant_id: tenant, audit: draft }, 'an audit entry was lost'));
+  }
+
+  return {
+    flush,
+    assertOpen(act) {
+      const tenant = tenantOf(act);
+      if (tenant !== undefined && appender.isFailing(tenant))
+        throw closed('The audit cannot be written at the moment, so nothing was done.');
+    },
+    async record(act, status, facts) {
+      const tenant = tenantOf(act);
+      // an open route says whose it was; where it says nothing, nothing was done
+      if (tenant === undefined || (act.caller === null && facts === undefined)) return;
+      const draft = draftOf(act, status, facts ?? {});
+      const written = appender.append(tenant, draft);
+      const late = new AbortController();
+      const outcome = await Promise.race([
+        written.then(() => 'written' as const),
+        sleep(WAIT_MS, 'late' as const, { signal: late.signal, ref: false }).catch(() => 'late' as const),
+      ]).catch((err: unknown) => {
+        log.error({ err, tenant_id: tenant, audit: draft }, 'an audit entry was lost');
+        return 'lost' as const;
+      });
+      late.abort();
+      if (outcome === 'written') return;
+      if (outcome === 'late')
+        written.catch((err) => log.error({ err, tenant_id: tenant, audit: draft }, 'an audit entry was lost'));
+      throw closed('It was done, but could not be put on the audit record yet.');
+    },
+    refused({ route, req, address, caller, request_id, body }, status) {
+      const claim = caller ? undefined : claimOf(req);
+      const tenant = caller?.principal.tenant_id ?? claim?.tenant_id ?? namedIn(route, body);
+      if (tenant === undefined) return;
+      const principal = caller
+        ? { id: caller.principal.id, kind: caller.principal.kind, user_id: caller.principal.user_id }
+        : null;
+      const where = { address: networkOf(address), route: `${route.method} ${route.path}` };
+      tally.add({ tenant, principal, ...where, status, request_id, claimed: claim?.id, at: new Date().toISOString() });
+    },
+  };
+}
+
+const closed = (detail: string) => new Problem('unavailable', detail, { headers: { 'Retry-After': '5' } });
+
+const tenantOf = ({ caller, route, body }: Act<Caller>) => caller?.principal.tenant_id ?? namedIn(route, body);
+
+const namedIn = ({ tenantOf: read }: Act<Caller>['route'], body: unknown): string | undefined =>
+  body === undefined ? undefined : read?.(body as never);
+
+function draftOf({ route, caller, address, request_id, params }: Act<Caller>, status: number, facts: Payload): Draft {
+  return {
+    action: route.audit as string,
+    route: `${route.method} ${route.path}`,
+    status,
+    count: 1,
+    payload: { ...whose(caller?.principal, facts), address, request_id, about: { ...(params as Payload | undefined), ...facts } },
+  };
+}
+
+function whose(principal: Principal | undefined, { user_id }: Payload): Payload {
+  if (!principal) return { principal_id: user_id ?? null, principal_kind: 'user', user_id: user_id ?? null };
+  const { id, kind, user_id: own, username, session_id } = principal;
+  return {
+    principal_id: id,
+    principal_kind: kind,
+    user_id: own,
+    ...(username && { username }),
+    ...(session_id && { session_id }),
+  };
+}

@@ -1,0 +1,63 @@
+import type { Tenant } from '../db/tenant.ts';
+import { createChecker, type Fault, type Head, NO_HEAD } from './chain.ts';
+import type { AuditKeys } from './keys.ts';
+import { type EntryRow, readChain, readHead } from './sql.ts';
+
+// Reads a tenant's stream from its beginning. Entries that are written meanwhile are read too.
+
+const PAGE = 1000;
+
+/** Where a stream stood, kept elsewhere, such as in the manifest of a backup. */
+export interface KeptHead {
+  tenant: string;
+  seq: number;
+  /** Hex. */
+  mac: string;
+}
+
+export interface Verdict {
+  tenant: string;
+  entries: number;
+  faults: Fault[];
+}
+
+export async function verifyTenant(tenant: Tenant, keys: AuditKeys, kept: KeptHead[] = []): Promise<Verdict> {
+  const checker = createChecker(keys, tenant.id);
+  const expected = new Map(kept.map(({ seq, mac }) => [seq, mac]));
+  let entries = 0;
+  const take = (row: EntryRow) => {
+    entries += 1;
+    checker.check(row);
+    if (row.principal_id !== (row.payload?.principal_id ?? null))
+      checker.find(row.seq, 'its principal is not that of its payload');
+    if (expected.has(row.seq) && expected.get(row.seq) !== row.mac.toString('hex'))
+      checker.find(row.seq, 'not the entry that was there');
+    expected.delete(row.seq);
+  };
+  let after = Number.MIN_SAFE_INTEGER;
+  async function readOn(): Promise<void> {
+    for (let rows = [] as EntryRow[], first = true; first || rows.length === PAGE; first = false) {
+      rows = await tenant.read((db) => readChain(db, tenant.id, after, PAGE));
+      rows.forEach(take);
+      after = rows.at(-1)?.seq ?? after;
+    }
+  }
+  const standing = async () => (await tenant.read((db) => readHead(db, tenant.id))) ?? NO_HEAD;
+  let before: Head;
+  let clock = await standing();
+  // until nothing was written while the rows were read
+  do {
+    before = clock;
+    await readOn();
+    clock = await standing();
+  } while (clock.seq !== before.seq);
+  const faults = checker.end(clock);
+  expected.delete(0);
+  for (const seq of expected.keys()) faults.push({ seq, fault: 'missing: it was there before' });
+  return { tenant: tenant.id, entries, faults };
+}
+
+export async function headOf(tenant: Tenant): Promise<KeptHead> {
+  const head = await tenant.read((db) => readHead(db, tenant.id));
+  return { tenant: tenant.id, seq: head?.seq ?? 0, mac: head?.mac.toString('hex') ?? '' };
+}

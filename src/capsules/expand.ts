@@ -1,0 +1,122 @@
+import type { Channel, Principal, Sight } from '../auth/index.ts';
+import { sightById, sightIn } from '../auth/index.ts';
+import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+import { Problem } from '../http/problem.ts';
+import { textOf } from '../search/index.ts';
+import type { CapsuleItem } from './schemas.ts';
+import { type CapsuleRow, findCapsule, ITEM_BYTES, type ItemRow, readItems } from './sql.ts';
+
+/**
+ * What an author may put into a capsule: what the credential sees of what is shared, and the author's own private items, whatever
+ * else an admin could look up. Never secrets; what is of high sensitivity only where the capsule stays in the team or in private.
+ */
+export function sightOfAuthor(principal: Principal, user_id: string, channel: Channel): Sight {
+  const { channels, sensitivities } = sightById(principal);
+  const shown = channel === 'team' || channel === 'private' ? ['none', 'low', 'high'] : ['none', 'low'];
+  return { channels, sensitivities: sensitivities.filter((each) => shown.includes(each)), subjects: [user_id] };
+}
+
+const sightOf = (row: CapsuleRow): Sight => ({
+  channels: row.item_channels,
+  sensitivities: row.item_sensitivities,
+  subjects: [row.user_id],
+});
+
+/** The items in their order, as today allows; undefined: it does not. Of a capsule that has ended nothing is handed over. */
+async function itemsOf(db: Db, tenant: string, row: CapsuleRow, shownIn: Channel[]): Promise<(ItemRow | undefined)[]> {
+  const found = row.status === 'active' ? await readItems(db, tenant, row.items, sightOf(row), shownIn) : [];
+  const byId = new Map(found.map((item) => [item.id, item]));
+  return row.items.map((id) => byId.get(id));
+}
+
+export async function expand(db: Db, tenant: string, row: CapsuleRow, shownIn: Channel[]): Promise<CapsuleItem[]> {
+  const items = await itemsOf(db, tenant, row, shownIn);
+  return items.map((item, i) => (item ? itemOf(item) : { id: row.items[i]!, unavailable: true }));
+}
+
+function itemOf(row: ItemRow): CapsuleItem {
+  const { id, type, kind, content, refs, standing, status, media_type, byte_count, occurred_at } = row;
+  const text = textIn(row);
+  return {
+    id,
+    type,
+    ...(kind !== null && { kind }),
+    ...(text !== undefined && { text }),
+    ...(isCut(row) && { truncated: true }),
+    ...(content !== null && { content }),
+    ...(status !== null && { status }),
+    ...(standing && { scope: standing.scope, trust: standing.trust }),
+    ...originOf(row),
+    ...(media_type !== null && { media_type }),
+    ...(byte_count !== null && { byte_count }),
+    refs: standing?.refs ?? refs,
+    occurred_at,
+  };
+}
+
+function originOf({ standing, actor_type, actor_id }: ItemRow): Pick<CapsuleItem, 'origin'> {
+  if (standing) return { origin: standing.origin };
+  return actor_type === null || actor_id === null ? {} : { origin: { type: actor_type, id: actor_id } };
+}
+
+function textIn({ kind, content, text, bytes }: Pick<ItemRow, 'kind' | 'content' | 'text' | 'bytes'>): string | undefined {
+  // a character may be cut at the end
+  if (bytes !== null)
+    return new TextDecoder()
+      .decode(bytes)
+      .replace(/\uFFFD$/, '')
+      .replaceAll('\0', '');
+  if (content === null) return text?.toWellFormed();
+  return typeof content.text === 'string' ? content.text : textOf(kind ?? '', content);
+}
+
+const isCut = ({ type, content, byte_count, bytes }: Pick<ItemRow, 'type' | 'content' | 'byte_count' | 'bytes'>): boolean =>
+  type === 'artifact' ? bytes !== null && Number(byte_count) > ITEM_BYTES : type !== 'passage' && content === null;
+
+/** An item of a capsule as a context takes it. */
+export interface HandedItem extends Pick<CapsuleItem, 'id' | 'kind' | 'scope' | 'trust' | 'origin'> {
+  type: NonNullable<CapsuleItem['type']>;
+  text: string;
+  /** What it is, the capsule, and what it rests on. */
+  refs: string[];
+  superseded: boolean;
+  /** A claim that rests on nothing has no place in a context. */
+  grounded: boolean;
+}
+
+export interface Handed {
+  capsule_id: string;
+  author: string;
+  title: string | null;
+  risks: string[];
+  items: HandedItem[];
+}
+
+/** Capsules that may be read in a channel, with their items. One that may not, or no longer, is no capsule: 404. */
+export function readCapsules(tenant: Tenant, principal: Principal, ids: string[], channel: Channel): Promise<Handed[]> {
+  const { channels } = sightIn(principal, channel);
+  return tenant.read(async (db) => {
+    const handed: Handed[] = [];
+    for (const [i, capsule_id] of ids.entries()) {
+      const row = await findCapsule(db, tenant.id, principal, capsule_id, channels);
+      if (row?.status !== 'active')
+        throw new Problem('not-found', `There is no capsule ${JSON.stringify(capsule_id.slice(0, 80))}.`, {
+          errors: [{ pointer: `#/capsules/${i}`, detail: 'names no capsule that may be used here' }],
+        });
+      const rows = await itemsOf(db, tenant.id, row, [row.channel, channel]);
+      const items = rows.flatMap((item) => handedItem(capsule_id, item));
+      handed.push({ capsule_id, author: row.agent_id ?? row.user_id, title: row.title, risks: row.risks ?? [], items });
+    }
+    return handed;
+  });
+}
+
+function handedItem(capsule_id: string, row: ItemRow | undefined): HandedItem[] {
+  const text = row && textIn(row);
+  if (!row || text === undefined || !/\S/u.test(text)) return [];
+  const { id, type, kind, scope, trust, origin, refs = [] } = itemOf(row);
+  const superseded = row.status === 'superseded';
+  const grounded = row.standing?.grounded !== false;
+  return [{ id, type: type!, kind, scope, trust, origin, text, refs: [id, capsule_id, ...refs], superseded, grounded }];
+}

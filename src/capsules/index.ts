@@ -1,0 +1,3 @@
+export { type Handed, readCapsules } from './expand.ts';
+export { capsuleRoutes } from './routes.ts';
+export { sweepCapsules } from './sql.ts';

@@ -1,0 +1,235 @@
+import { type Caller, requireChannel, route, writableSubject } from '../auth/index.ts';
+import { entryOf, type Outcome } from '../db/commit.ts';
+import { recallUnit } from '../db/idempotency.ts';
+import { decodeCursor, toPage } from '../http/page.ts';
+import { Problem } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import { newId } from '../id.ts';
+import { expand, sightOfAuthor } from './expand.ts';
+import {
+  type CapsuleBody,
+  capsule,
+  capsuleBody,
+  capsuleList,
+  capsulePage,
+  capsuleParams,
+  endOf,
+  type Summary,
+} from './schemas.ts';
+import { type CapsuleRow, capsuleOf, findCapsule, listCapsules, readItems } from './sql.ts';
+
+const tagged = { tag: 'Capsules', limit: 'v1' } as const;
+
+export const capsuleRoutes = [
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/capsules',
+    operation: 'createCapsule',
+    summary: 'Hand chosen items to agents, users or all, for a time',
+    access: 'write',
+    idempotent: true,
+    body: capsuleBody,
+    success: { status: 201, description: 'The capsule; it may be read from now on', schema: capsule },
+    problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict', 'quota-exceeded'],
+    handle: async ({ caller, body, idempotency }) => {
+      const { capsule_id, replay } = await create(caller, body, idempotency);
+      const view = await read(caller, capsule_id);
+      return { body: view, headers: { Location: `/v1/capsules/${capsule_id}`, ...replayed(replay) } };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/capsules',
+    operation: 'listCapsules',
+    summary: 'List the capsules that one may read or has made, the newest first',
+    access: 'read',
+    query: capsuleList,
+    success: { status: 200, description: 'A page of capsules, without their items', schema: capsulePage },
+    problems: ['validation'],
+    handle: async ({ caller: { tenant, principal }, query }) => {
+      const before = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
+      const rows = await tenant.read((db) => listCapsules(db, tenant.id, principal, query, before));
+      const { data, next_cursor } = toPage(rows, query.limit, (row) => [row.capsule_id]);
+      return { body: { data: data.map(summaryOf), next_cursor } };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/capsules/{capsule_id}',
+    operation: 'readCapsule',
+    summary: 'Read a capsule with its items as they are today',
+    access: 'read',
+    params: capsuleParams,
+    success: { status: 200, description: 'The capsule', schema: capsule },
+    problems: ['not-found'],
+    handle: async ({ caller, params }) => ({ body: await read(caller, params.capsule_id) }),
+  }),
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/capsules/{capsule_id}/revoke',
+    operation: 'revokeCapsule',
+    summary: 'Revoke a capsule: from now on nobody is handed its items',
+    access: 'write',
+    idempotent: true,
+    params: capsuleParams,
+    success: { status: 200, description: 'The capsule, revoked', schema: capsule },
+    problems: ['forbidden', 'not-found', 'conflict', 'quota-exceeded'],
+    handle: async ({ caller, params, idempotency }) => {
+      const replay = await revoke(caller, params.capsule_id, idempotency);
+      return { body: await read(caller, params.capsule_id), headers: replayed(replay) };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'DELETE',
+    path: '/v1/capsules/{capsule_id}',
+    operation: 'deleteCapsule',
+    summary: 'Revoke a capsule, as its `revoke` does',
+    access: 'write',
+    idempotent: true,
+    params: capsuleParams,
+    success: { status: 204, description: 'Revoked' },
+    problems: ['forbidden', 'not-found', 'conflict', 'quota-exceeded'],
+    handle: async ({ caller, params, idempotency }) => ({
+      headers: replayed(await revoke(caller, params.capsule_id, idempotency)),
+    }),
+  }),
+];
+
+const replayed = (replay: boolean): Record<string, string> => (replay ? { 'Idempotent-Replay': 'true' } : {});
+const noCapsule = () => new Problem('not-found', 'There is no capsule with this id.');
+
+async function read({ tenant, principal }: Caller, capsule_id: string) {
+  return tenant.read(async (db) => {
+    const row = await findCapsule(db, tenant.id, principal, capsule_id);
+    if (!row) throw noCapsule();
+    return { ...summaryOf(row), items: await expand(db, tenant.id, row, [row.channel]) };
+  });
+}
+
+const summaryOf = (row: CapsuleRow): Summary => ({
+  capsule_id: row.capsule_id,
+  seq: row.seq,
+  status: row.status,
+  title: row.title,
+  risks: row.risks ?? [],
+  author: { user_id: row.user_id, ...(row.agent_id !== null && { agent_id: row.agent_id }) },
+  ...(row.owned && { audience: row.for_all ? 'all' : { agents: row.audience_agents, users: row.audience_users } }),
+  channel: row.channel,
+  ...(row.project_id !== null && { project_id: row.project_id }),
+  tags: row.tags,
+  item_count: row.items.length,
+  created_at: row.created_at,
+  expires_at: row.expires_at,
+  ...(row.revoked_at !== null && { revoked_at: row.revoked_at }),
+});
+
+async function create(caller: Caller, body: CapsuleBody, idempotency: Idempotency | null) {
+  const { tenant, principal } = caller;
+  requireChannel(principal, body.channel);
+  const user_id = writableSubject(principal, body.user_id);
+  const known = idempotency && (await tenant.read((db) => recallUnit(db, tenant.id, idempotency)));
+  const capsule_id = newId('cap');
+  const outcome = known ?? (await insert(caller, body, user_id, capsule_id, idempotency));
+  if (outcome.status === 'new') return { capsule_id, replay: false };
+  refuseUnwritten(outcome);
+  const first = await tenant.read((db) => capsuleOf(db, tenant.id, outcome.seq));
+  if (first === undefined) throw new Problem('gone', 'What this key made is no longer kept.');
+  return { capsule_id: first, replay: true };
+}
+
+function refuseUnwritten({ status }: Outcome): void {
+  if (status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
+  if (status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
+}
+
+async function insert(caller: Caller, body: CapsuleBody, user_id: string, capsule_id: string, idempotency: Idempotency | null) {
+  const { tenant, principal } = caller;
+  const end = endOf(body, Date.now());
+  if (end === undefined)
+    throw new Problem('validation', 'A capsule expires in the future, at most 365 days from now.', {
+      errors: [{ pointer: '#/expires_at', detail: 'a time in the future, at most 365 days from now' }],
+    });
+  const { audience, items, channel, agent_id, project_id, tags, title, risks } = body;
+  const sight = sightOfAuthor(principal, user_id, channel);
+  const found = await tenant.read((db) => readItems(db, tenant.id, items, sight, [channel]));
+  refuseUnseen(
+    items,
+    found.map(({ id }) => id),
+  );
+  const expires_at = new Date(end).toISOString();
+  const people = audience === 'all' ? {} : audience;
+  // whom it is for stands in the view alone, where an erasure finds it
+  const named = audience === 'all' ? 'all' : 'named';
+  const content = { capsule_id, ...(title !== undefined && { title }), audience: named, items, channel, risks, expires_at };
+  const row = {
+    ...{ capsule_id, user_id, agent_id, project_id, channel, tags, items: [...new Set(items)], expires_at },
+    for_all: audience === 'all',
+    audience_users: people.users ?? [],
+    audience_agents: people.agents ?? [],
+    item_channels: sight.channels,
+    item_sensitivities: sight.sensitivities,
+  };
+  const entry = { ...logged(caller, { ...row, kind: 'capsule.created', content }), agent_id, project_id, tags };
+  return tenant.change('select * from create_capsule($1, $2::jsonb, $3::jsonb)', [
+    tenant.id,
+    JSON.stringify(unitOf(entry, idempotency)),
+    JSON.stringify(row),
+  ]);
+}
+
+function refuseUnseen(items: string[], found: string[]): void {
+  const seen = new Set(found);
+  const missing = items.flatMap((id, i) => (seen.has(id) ? [] : [`#/items/${i}`]));
+  if (missing.length === 0) return;
+  throw new Problem('not-found', 'A capsule holds only what its author may see and hand on.', {
+    errors: missing.slice(0, 50).map((pointer) => ({ pointer, detail: 'names nothing that may be handed on here' })),
+  });
+}
+
+interface Logged {
+  kind: string;
+  capsule_id: string;
+  user_id: string;
+  channel: string;
+  for_all: boolean;
+  content: unknown;
+}
+
+/** The event is seen by the author alone, unless the capsule is for all: it names what others must not know of. */
+const logged = ({ principal }: Caller, { kind, capsule_id, user_id, channel, for_all, content }: Logged) =>
+  entryOf({
+    kind,
+    session_id: capsule_id,
+    channel: for_all ? channel : 'private',
+    user_id,
+    actor_type: principal.kind === 'user' ? 'human' : 'agent',
+    actor_id: principal.username ?? principal.id,
+    content,
+  });
+
+const unitOf = (event: object, idempotency: Idempotency | null) => ({
+  key: idempotency?.key ?? null,
+  body: idempotency?.body ?? null,
+  bytes: Buffer.byteLength(JSON.stringify(event)),
+  events: [event],
+});
+
+async function revoke(caller: Caller, capsule_id: string, idempotency: Idempotency | null): Promise<boolean> {
+  const { tenant, principal } = caller;
+  const row = await tenant.read((db) => findCapsule(db, tenant.id, principal, capsule_id));
+  if (!row) throw noCapsule();
+  if (!row.owned) throw new Problem('forbidden', 'Only its author or an admin revokes a capsule.');
+  const entry = logged(caller, { ...row, kind: 'capsule.revoked', content: { capsule_id } });
+  const outcome = await tenant.change('select * from revoke_capsule($1, $2::jsonb, $3)', [
+    tenant.id,
+    JSON.stringify(unitOf(entry, idempotency)),
+    capsule_id,
+  ]);
+  refuseUnwritten(outcome);
+  return outcome.status === 'replay';
+}

@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import { channels } from '../auth/index.ts';
+import { pageOf } from '../http/page.ts';
+import { time } from '../http/time.ts';
+import { origin, trust } from '../search/index.ts';
+
+const DEFAULT_TTL_S = 7 * 86_400;
+const LONGEST_TTL_S = 365 * 86_400;
+const MAX_ITEMS = 200;
+
+const name = (about: string) => z.string().min(1).max(255).describe(about);
+const names = (about: string) => z.array(z.string().min(1).max(255)).max(100).describe(about);
+
+const audienceOf = z
+  .strictObject({
+    agents: names('subjects of API keys (their `user_id`), or ids of keys').optional(),
+    users: names('subjects, as in `user_id` of events').optional(),
+  })
+  .refine(({ agents = [], users = [] }) => agents.length + users.length > 0, 'at least one agent or user, or "all"');
+
+export const capsuleBody = z
+  .strictObject({
+    title: z.string().min(1).max(200).optional(),
+    items: z
+      .array(z.string().regex(/^(?:evt|chk|mem|art)_[0-9A-Za-z_]{1,64}$/, 'the id of an event, passage, memory or artifact'))
+      .min(1)
+      .max(MAX_ITEMS)
+      .describe('what the author may see; in the order in which it is handed over'),
+    audience: z.union([z.literal('all'), audienceOf]).describe('`all`: whoever may use the channel'),
+    ttl_s: z.int().min(1).max(LONGEST_TTL_S).optional().describe(`seconds until it expires; by default ${DEFAULT_TTL_S}`),
+    expires_at: time.optional(),
+    risks: z.array(z.string().min(1).max(2000)).max(50).default([]).describe('what the receiver should be wary of'),
+    channel: z.enum(channels).describe('where the capsule may be used, as for an event'),
+    user_id: name('in whose name; by default the credential’s own subject').optional(),
+    agent_id: name('the agent that made it').optional(),
+    project_id: name('the project it belongs to').optional(),
+    tags: z.array(z.string().min(1).max(255)).max(256).default([]).describe('free labels'),
+  })
+  .refine(({ ttl_s, expires_at }) => ttl_s === undefined || expires_at === undefined, {
+    path: ['expires_at'],
+    message: 'either ttl_s or expires_at',
+  })
+  .refine(({ audience, channel }) => audience !== 'all' || channel !== 'private', {
+    path: ['channel'],
+    message: 'what is for all is not private',
+  })
+  .meta({ id: 'NewCapsule' });
+export type CapsuleBody = z.output<typeof capsuleBody>;
+
+/** When a capsule ends, in ms; undefined where that is past or too far off. */
+export function endOf({ ttl_s, expires_at }: CapsuleBody, now: number): number | undefined {
+  const end = expires_at === undefined ? now + (ttl_s ?? DEFAULT_TTL_S) * 1000 : Date.parse(expires_at);
+  return end > now && end <= now + LONGEST_TTL_S * 1000 ? end : undefined;
+}
+
+const item = z
+  .object({
+    id: z.string(),
+    unavailable: z
+      .literal(true)
+      .optional()
+      .describe('retracted, withheld, erased, deleted or expired since; nothing else is told'),
+    type: z.enum(['event', 'passage', 'memory', 'artifact']).optional(),
+    kind: z.string().optional(),
+    text: z.string().optional(),
+    truncated: z.boolean().optional().describe('the text is only its beginning'),
+    content: z.record(z.string(), z.unknown()).optional().describe('of an event or memory, where it is not large'),
+    status: z.string().optional().describe('of a memory: `active`, or `superseded` since'),
+    scope: z.string().optional(),
+    trust: trust.optional(),
+    origin: origin.optional().describe('who said it'),
+    media_type: z.string().optional(),
+    byte_count: z.int().optional(),
+    refs: z.array(z.string()).optional().describe('what it rests on'),
+    occurred_at: z.string().optional(),
+  })
+  .meta({ id: 'CapsuleItem' });
+export type CapsuleItem = z.output<typeof item>;
+
+const summary = z.object({
+  capsule_id: z.string(),
+  seq: z.int().describe('of the event that made it'),
+  status: z.enum(['active', 'revoked', 'expired']),
+  title: z.string().nullable(),
+  risks: z.array(z.string()),
+  author: z.object({ user_id: z.string(), agent_id: z.string().optional() }),
+  audience: z
+    .union([z.literal('all'), z.object({ agents: z.array(z.string()), users: z.array(z.string()) })])
+    .optional()
+    .describe('told to the author and to admins'),
+  channel: z.enum(channels),
+  project_id: z.string().optional(),
+  tags: z.array(z.string()),
+  item_count: z.int(),
+  created_at: z.string(),
+  expires_at: z.string(),
+  revoked_at: z.string().optional(),
+});
+export const capsule = summary.extend({ items: z.array(item) }).meta({ id: 'Capsule' });
+export const capsulePage = pageOf(summary);
+export type Summary = z.output<typeof summary>;
+
+export const capsuleParams = z.strictObject({ capsule_id: z.string().max(255) });
+export const capsuleList = z.strictObject({
+  status: z.enum(['active', 'revoked', 'expired']).optional().describe('others than active are told to the author and to admins'),
+  authored: z.enum(['true', 'false']).optional().describe('true: only own ones; false: only those of others'),
+  limit: z.coerce.number().int().min(1).max(1000).default(50),
+  cursor: z.string().max(500).optional(),
+});
+export type CapsuleList = z.output<typeof capsuleList>;

@@ -1,0 +1,53 @@
+import type { Channel, Principal } from '../auth/index.ts';
+import { type EventRow, entryOf } from '../db/commit.ts';
+
+// What the log says of an edit. Never its text: that stands in the edit alone, so that an edit of the edited leaves none behind.
+
+/** What an edit is about, as far as its events repeat it. */
+export interface Concerned {
+  event_id: string;
+  memory_id: string | null;
+  session_id: string;
+  channel: Channel;
+  user_id: string;
+  agent_id: string | null;
+  project_id: string | null;
+  sensitivity: string;
+}
+
+export interface Said {
+  edit_id: string;
+  target: string;
+  op: string;
+  reason: string;
+  patch: Record<string, unknown>;
+}
+
+export const actorOf = (principal: Principal) => ({
+  type: principal.kind === 'user' ? 'human' : 'agent',
+  id: principal.username ?? principal.id,
+});
+
+/** An event of an edit is as visible as what it is about. */
+export function editEntry(principal: Principal, what: string, about: Concerned, { patch, ...said }: Said): EventRow {
+  const { text: _, ...rest } = patch;
+  const actor = actorOf(principal);
+  return entryOf({
+    kind: `edit.${what}`,
+    session_id: about.session_id,
+    channel: about.channel,
+    user_id: about.user_id,
+    ...(about.agent_id !== null && { agent_id: about.agent_id }),
+    ...(about.project_id !== null && { project_id: about.project_id }),
+    sensitivity: about.sensitivity,
+    actor_type: actor.type,
+    actor_id: actor.id,
+    content: { edit_id: said.edit_id, target: said.target, op: said.op, reason: said.reason, patch: rest },
+    refs: [about.event_id, ...(about.memory_id === null ? [] : [about.memory_id])],
+  });
+}
+
+const eventKind = /^(?:message|tool_call|tool_result|decision|task_update|artifact|memory\..+)$/;
+
+/** What the service itself says in the log is no text of anyone's, but for memories. */
+export const isEditable = (kind: string): boolean => eventKind.test(kind);

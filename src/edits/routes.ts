@@ -1,0 +1,185 @@
+import { type Caller, isAdmin, requireChannel, route, sightById } from '../auth/index.ts';
+import type { EventRow, Outcome, Unit } from '../db/commit.ts';
+import { recallUnit } from '../db/idempotency.ts';
+import { decodeCursor, pageOf, toPage } from '../http/page.ts';
+import { Problem } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import { newId } from '../id.ts';
+import { passagesOf } from '../search/index.ts';
+import { actorOf, editEntry, isEditable } from './entry.ts';
+import { type Edit, edit, editParams, listQuery, type NewEdit, newEdit, type Status } from './schemas.ts';
+import { decideEdit, findTarget, type NewRow, proposeEdit, type Reader, readEdit, select, type TargetRow } from './sql.ts';
+
+const tagged = { tag: 'Edits', limit: 'v1' } as const;
+
+export const editRoutes = [
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/edits',
+    operation: 'proposeEdit',
+    summary: 'Propose to retract, amend, quarantine, attenuate or block a passage, an event or a memory',
+    access: 'write',
+    audit: 'edit.proposed',
+    idempotent: true,
+    body: newEdit,
+    success: { status: 201, description: 'Proposed, or with `auto_approve` in force', schema: edit },
+    problems: ['validation', 'forbidden', 'not-found', 'conflict', 'too-large', 'quota-exceeded'],
+    handle: async ({ caller, body, idempotency }) => {
+      const { made, replay } = await propose(caller, body, idempotency);
+      const headers = { Location: `/v1/edits/${made.edit_id}`, ...headersOf(made, replay) };
+      return { body: made, headers, audit: { edit_id: made.edit_id, ...factsOf(made, replay) } };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/edits',
+    operation: 'listEdits',
+    summary: 'List edits of what the caller may see, newest first',
+    access: 'read',
+    query: listQuery,
+    success: { status: 200, description: 'A page of edits', schema: pageOf(edit) },
+    problems: ['validation'],
+    handle: async ({ caller, query: { cursor, limit, ...filter } }) => {
+      const before = cursor === undefined ? undefined : Number(decodeCursor(cursor, ['number'])[0]);
+      const rows = await caller.tenant.read((db) =>
+        select(db, caller.tenant.id, readerOf(caller), { ...filter, before, limit: limit + 1 }),
+      );
+      return { body: toPage(rows, limit, (row) => [row.seq]) };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/edits/{edit_id}',
+    operation: 'readEdit',
+    summary: 'Read one edit',
+    access: 'read',
+    params: editParams,
+    success: { status: 200, description: 'The edit', schema: edit },
+    problems: ['not-found'],
+    handle: async ({ caller, params }) => {
+      const found = await mustRead(caller, params.edit_id);
+      return { body: found, headers: headersOf(found) };
+    },
+  }),
+  decision('approve', 'approved', 'Approve a pending edit: it holds at once, everywhere'),
+  decision('reject', 'rejected', 'Reject a pending edit'),
+  decision('revert', 'reverted', 'Revert an approved edit: what remains is what the other edits say'),
+];
+
+/** A route by which an admin decides on an edit. */
+function decision(verb: string, status: Status, summary: string) {
+  return route({
+    ...tagged,
+    method: 'POST',
+    path: `/v1/edits/{edit_id}/${verb}`,
+    operation: `${verb}Edit`,
+    summary,
+    access: 'admin',
+    audit: `edit.${status}`,
+    idempotent: true,
+    params: editParams,
+    success: { status: 200, description: 'The edit as it is now', schema: edit },
+    problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed', 'quota-exceeded'],
+    handle: async ({ caller, params, req, idempotency }) => {
+      const found = await mustRead(caller, params.edit_id);
+      requireChannel(caller.principal, found.channel);
+      const about = { memory_id: null, agent_id: null, project_id: null, ...found };
+      const unit = unitOf([editEntry(caller.principal, status, about, found)], idempotency);
+      const version = versionOf(req.headers['if-match'], found.version);
+      const outcome = await decideEdit(caller.tenant, unit, found.edit_id, { status, by: actorOf(caller.principal), version });
+      assertDone(outcome);
+      const now = await mustRead(caller, found.edit_id);
+      const replay = outcome.status === 'replay';
+      return { body: now, headers: headersOf(now, replay), audit: factsOf(now, replay) };
+    },
+  });
+}
+
+const etagOf = ({ version }: { version: number }) => `"${version}"`;
+const headersOf = (of: Edit, replay = false) => ({ ETag: etagOf(of), ...(replay && { 'Idempotent-Replay': 'true' }) });
+
+const factsOf = ({ target, op, status }: Edit, replay: boolean) => ({ target, op, status, ...(replay && { replay }) });
+
+/** The version that an If-Match names; one that is not the edit's is refused where the edit is locked. */
+function versionOf(header: string | undefined, current: number): number | null {
+  if (header === undefined || header.trim() === '*') return null;
+  const tags = header.split(',').map((tag) => /^"(\d{1,9})"$/.exec(tag.trim())?.[1]);
+  return tags.includes(String(current)) ? current : -1;
+}
+
+const readerOf = ({ principal }: Caller): Reader => ({
+  sight: sightById(principal),
+  admin: isAdmin(principal),
+  principal: principal.id,
+});
+
+async function mustRead(caller: Caller, edit_id: string): Promise<Edit> {
+  const found = await caller.tenant.read((db) => readEdit(db, caller.tenant.id, readerOf(caller), { edit_id }));
+  if (!found) throw new Problem('not-found', 'There is no edit with this id.');
+  return found;
+}
+
+async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency | null): Promise<{ made: Edit; replay: boolean }> {
+  const { tenant, principal } = caller;
+  const reader = readerOf(caller);
+  if (body.auto_approve && !reader.admin) throw new Problem('forbidden', 'Only an admin may approve an edit.');
+  const text = body.op === 'amend' ? body.patch.text : '';
+  const { known, target } = await tenant.read(async (db) => ({
+    known: idempotency ? await recallUnit(db, tenant.id, idempotency) : undefined,
+    target: await findTarget(db, tenant.id, reader, body.target, text),
+  }));
+  // before anything is refused that the first try did not meet
+  if (known) return answer(caller, reader, known);
+  if (!target || !isEditable(target.kind)) throw new Problem('not-found', 'There is no passage, event or memory with this id.');
+  requireChannel(principal, target.channel);
+  const row = rowOf(caller, body, target);
+  const entries = [editEntry(principal, 'proposed', target, row)];
+  if (body.auto_approve) entries.push(editEntry(principal, 'approved', target, row));
+  const outcome = await proposeEdit(tenant, unitOf(entries, idempotency, row), row);
+  return answer(caller, reader, outcome);
+}
+
+async function answer({ tenant }: Caller, reader: Reader, outcome: Outcome) {
+  assertDone(outcome);
+  const made = await tenant.read((db) => readEdit(db, tenant.id, reader, { seq: outcome.seq }));
+  if (!made) throw new Problem('gone', 'What this key proposed is no longer kept.');
+  return { made, replay: outcome.status === 'replay' };
+}
+
+function rowOf({ principal }: Caller, body: NewEdit, target: TargetRow): NewRow {
+  const { kind, actor_id, tags, content, ...about } = target;
+  const by = actorOf(principal);
+  const passages = body.op === 'amend' ? passagesOf({ kind, actor_id, tags, content }) : null;
+  if (passages && about.ordinal !== null && passages.length > 1)
+    throw new Problem('validation', 'The text is longer than a passage; amend the event instead.', {
+      errors: [{ pointer: '#/patch/text', detail: 'about 190 tokens at most for one passage of several' }],
+    });
+  return {
+    ...about,
+    edit_id: newId('edt'),
+    status: body.auto_approve ? 'approved' : 'pending',
+    target: body.target,
+    op: body.op,
+    reason: body.reason,
+    patch: body.patch,
+    passages,
+    proposed_by: by,
+    principal: principal.id,
+    decided_by: body.auto_approve ? by : null,
+  };
+}
+
+const unitOf = (events: EventRow[], idempotency: Idempotency | null, row?: NewRow): Unit => ({
+  key: idempotency?.key ?? null,
+  body: idempotency?.body ?? null,
+  bytes: Buffer.byteLength(JSON.stringify([events, row])),
+  events,
+});
+
+function assertDone(outcome: Outcome): void {
+  if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
+  if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
+}

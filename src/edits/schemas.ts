@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import { channels } from '../auth/index.ts';
+
+/** An event keeps so much of a text; the rest of it would be an artifact, which an amendment has not. */
+const MAX_TEXT = 65_536;
+
+export const ops = ['retract', 'amend', 'quarantine', 'attenuate', 'block'] as const;
+export const statuses = ['pending', 'approved', 'rejected', 'reverted'] as const;
+export type Status = (typeof statuses)[number];
+
+const target = z
+  .string()
+  .regex(/^(?:chk|mem|evt)_[0-9A-Za-z_-]{1,251}$/, 'the id of a passage (chk_…), a memory (mem_…) or an event (evt_…)')
+  .describe('a passage, a memory, or an event: all of its passages');
+const shared = {
+  target,
+  reason: z.string().regex(/\S/, 'some text').max(2000).describe('why; it stands in the log, as visible as the target'),
+  auto_approve: z.boolean().default(false).describe('approve it at once; admins only'),
+};
+const nothing = z.strictObject({}).default({});
+const importance = z.number().min(0).max(1).describe('how much its passages count in a ranking: 1 is as before');
+const importance_delta = z.number().min(-1).max(1).describe('a step from what they count now, within 0 and 1');
+
+export const newEdit = z
+  .discriminatedUnion('op', [
+    z.strictObject({ ...shared, op: z.literal('retract'), patch: nothing }),
+    z.strictObject({
+      ...shared,
+      op: z.literal('amend'),
+      patch: z.strictObject({ text: z.string().regex(/\S/, 'some text').max(MAX_TEXT).describe('what it says instead') }),
+    }),
+    z.strictObject({ ...shared, op: z.literal('quarantine'), patch: nothing }),
+    z.strictObject({
+      ...shared,
+      op: z.literal('attenuate'),
+      patch: z.union([z.strictObject({ importance }), z.strictObject({ importance_delta })]),
+    }),
+    z.strictObject({
+      ...shared,
+      op: z.literal('block'),
+      patch: z.strictObject({ channel: z.enum(channels).describe('requests in this channel no longer see it') }),
+    }),
+  ])
+  .meta({ id: 'NewEdit' });
+export type NewEdit = z.output<typeof newEdit>;
+
+const actor = z.object({ type: z.string(), id: z.string() });
+
+export const edit = z
+  .object({
+    edit_id: z.string(),
+    status: z.enum(statuses),
+    version: z.int(),
+    target: z.string(),
+    event_id: z.string().describe('the event whose passages it is about'),
+    memory_id: z.string().optional(),
+    op: z.enum(ops),
+    reason: z.string(),
+    patch: z
+      .record(z.string(), z.unknown())
+      .describe('without its `text` where only admins and its author may read that: it is not approved, or the target is hidden'),
+    session_id: z.string(),
+    channel: z.enum(channels),
+    user_id: z.string(),
+    agent_id: z.string().optional(),
+    project_id: z.string().optional(),
+    sensitivity: z.string(),
+    proposed_by: actor,
+    decided_by: actor.optional(),
+    seq: z.int().describe('of the event that proposed it'),
+    last_seq: z.int().describe('of the newest event about it'),
+    created_at: z.string(),
+    updated_at: z.string(),
+  })
+  .meta({ id: 'Edit' });
+export type Edit = z.output<typeof edit>;
+
+export const editParams = z.strictObject({ edit_id: z.string().max(255) });
+
+export const listQuery = z.strictObject({
+  status: z.enum(statuses).optional(),
+  target: z.string().min(1).max(255).describe('of this target, by the id it was named by').optional(),
+  op: z.enum(ops).optional(),
+  limit: z
+    .string()
+    .regex(/^\d{1,4}$/, 'a whole number')
+    .transform(Number)
+    .pipe(z.number().min(1).max(1000))
+    .default(50),
+  cursor: z.string().max(500).optional(),
+});
+export type ListQuery = z.output<typeof listQuery>;

@@ -1,0 +1,275 @@
+import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import { type Caller, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
+import { decodeCursor, encodeCursor, pageOf, toPage } from '../http/page.ts';
+import { Problem } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import {
+  listQuery,
+  type Memory,
+  memoriesBody,
+  memory,
+  memoryParams,
+  memoryPatch,
+  newMemory,
+  pageQuery,
+  readQuery,
+} from './schemas.ts';
+import { listMemories, listVersions, readChain, readMemories } from './sql.ts';
+import { assertMayChange, type MemoryLimits } from './state.ts';
+import {
+  approveMemory,
+  type Change,
+  closeMemory,
+  deleted,
+  noMemory,
+  patchMemory,
+  remember,
+  supersede,
+  type Written,
+} from './write.ts';
+
+const tagged = { tag: 'Memories', limit: 'v1' } as const;
+const one = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
+
+export const memoryRoutes = (limits: MemoryLimits) => [
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/memories',
+    operation: 'makeMemories',
+    summary: 'Make one memory, or up to 1000 all or nothing',
+    access: 'write',
+    hot: true,
+    idempotent: true,
+    body: memoriesBody,
+    success: {
+      status: 201,
+      description: 'Made, in the order given; one that was held already has this request’s refs added',
+      schema: z.union([memory, z.object({ data: z.array(memory) })]),
+    },
+    problems: [
+      'malformed-json',
+      'impossible-text',
+      'validation',
+      'forbidden',
+      'not-found',
+      'conflict',
+      'too-large',
+      'quota-exceeded',
+    ],
+    handle: async ({ caller, body, idempotency }) => {
+      if ('memories' in body) {
+        const { data, replay } = await remember(caller, body.memories, idempotency, limits);
+        return { body: { data }, headers: replay ? replayed : {} };
+      }
+      return made(await remember(caller, [body], idempotency, limits));
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/memories',
+    operation: 'listMemories',
+    summary: 'List memories, as they are or as they were believed',
+    access: 'read',
+    query: listQuery,
+    success: { status: 200, description: 'A page of memories', schema: pageOf(memory) },
+    problems: ['validation', 'forbidden'],
+    handle: async ({ caller: { tenant, principal }, query }) => {
+      const sight = sightIn(principal, query.channel, query.user_id);
+      const after = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
+      const { memories, more } = await tenant.read((db) => listMemories(db, tenant.id, sight, query, after));
+      return { body: { data: memories, next_cursor: more ? encodeCursor([memories.at(-1)!.memory_id]) : null } };
+    },
+  }),
+  route({
+    ...one,
+    method: 'GET',
+    operation: 'readMemory',
+    summary: 'Read one memory, as it is or as it was believed',
+    access: 'read',
+    query: readQuery,
+    success: { status: 200, description: 'The memory', schema: memory },
+    also: [{ status: 304, description: 'still the version of If-None-Match' }],
+    problems: ['validation', 'not-found', 'gone'],
+    handle: async ({ caller: { tenant, principal }, params, query, req }) => {
+      const [found] = await tenant.read((db) => readMemories(db, tenant.id, [params.memory_id], sightById(principal), query));
+      if (!found) throw noMemory();
+      if (found.status === 'deleted') throw deleted();
+      const headers = { ETag: etagOf(found) };
+      const known = req.headers['if-none-match'];
+      if (known !== undefined && tagsOf(known).some((tag) => tag === '*' || tag.replace(/^W\//, '') === headers.ETag))
+        return { status: 304, headers };
+      return { body: found, headers };
+    },
+  }),
+  ...historyRoutes,
+  ...ownerRoutes(limits),
+  ...reviewRoutes(limits),
+];
+
+const historyRoutes = [
+  route({
+    ...one,
+    method: 'GET',
+    path: '/v1/memories/{memory_id}/versions',
+    operation: 'listMemoryVersions',
+    summary: 'List the versions of a memory, oldest first',
+    access: 'read',
+    query: pageQuery,
+    success: { status: 200, description: 'A page of versions; those of a deleted memory are for admins', schema: pageOf(memory) },
+    problems: ['validation', 'not-found', 'gone'],
+    handle: async ({ caller: { tenant, principal }, params, query }) => {
+      const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
+      const rows = await tenant.read(async (db) => {
+        const [now] = await readMemories(db, tenant.id, [params.memory_id], sightById(principal));
+        if (!now) throw noMemory();
+        if (now.status === 'deleted' && !isAdmin(principal)) throw deleted();
+        return listVersions(db, tenant.id, params.memory_id, sightById(principal), { after, limit: query.limit + 1 });
+      });
+      return { body: toPage(rows, query.limit, ({ version }) => [version]) };
+    },
+  }),
+  route({
+    ...one,
+    method: 'GET',
+    path: '/v1/memories/{memory_id}/history',
+    operation: 'listMemoryHistory',
+    summary: 'List the memories that took each other’s place, oldest first',
+    access: 'read',
+    query: pageQuery,
+    success: { status: 200, description: 'A page of the chain that the memory is a part of', schema: pageOf(memory) },
+    problems: ['validation', 'not-found'],
+    handle: async ({ caller: { tenant, principal }, params, query }) => {
+      const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
+      const sight = sightById(principal);
+      const rows = await tenant.read(async (db) => {
+        const [now] = await readMemories(db, tenant.id, [params.memory_id], sight);
+        if (!now) throw noMemory();
+        return readChain(db, tenant.id, params.memory_id, sight, { after, limit: query.limit + 1 });
+      });
+      return { body: toPage(rows, query.limit, () => [after + query.limit]) };
+    },
+  }),
+];
+
+const ownerRoutes = (limits: MemoryLimits) => [
+  route({
+    ...one,
+    method: 'PATCH',
+    operation: 'changeMemory',
+    summary: 'Change a memory: a new version of it',
+    access: 'write',
+    idempotent: true,
+    body: memoryPatch,
+    success: { status: 200, description: 'The memory as it is now', schema: memory },
+    problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
+    handle: async (input) => changed(await patchMemory(input.caller, changeOf(input), input.body, limits)),
+  }),
+  route({
+    ...one,
+    method: 'DELETE',
+    operation: 'deleteMemory',
+    summary: 'Delete a memory; the log keeps what it was',
+    access: 'write',
+    idempotent: true,
+    success: { status: 204, description: 'Deleted' },
+    problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
+    handle: async (input) => {
+      const { replay } = await closeMemory(input.caller, changeOf(input), 'deleted');
+      return { headers: replay ? replayed : {} };
+    },
+  }),
+  route({
+    ...one,
+    method: 'POST',
+    path: '/v1/memories/{memory_id}/supersede',
+    operation: 'supersedeMemory',
+    summary: 'Put a new memory in the place of one',
+    access: 'write',
+    idempotent: true,
+    body: newMemory,
+    success: { status: 201, description: 'The new memory; `supersedes` names the old one', schema: memory },
+    problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
+    handle: async ({ caller, params, body, req, idempotency }) => {
+      const { tenant, principal } = caller;
+      if (body.supersedes !== undefined && body.supersedes !== params.memory_id)
+        throw new Problem('validation', 'The path names what is superseded.', {
+          errors: [{ pointer: '#/supersedes', detail: 'another than in the path' }],
+        });
+      const [old] = await tenant.read((db) => readMemories(db, tenant.id, [params.memory_id], sightById(principal)));
+      if (!old) throw noMemory();
+      if (old.status === 'deleted') throw deleted();
+      assertMayChange(principal, old);
+      return made(await supersede(caller, old, body, versionOf(req), idempotency, limits));
+    },
+  }),
+];
+
+const reviewRoutes = (limits: MemoryLimits) => [
+  route({
+    ...one,
+    method: 'POST',
+    path: '/v1/memories/{memory_id}/approve',
+    operation: 'approveMemory',
+    summary: 'Approve a proposed rule: from now on it is active',
+    access: 'admin',
+    audit: 'memory.approved',
+    idempotent: true,
+    success: { status: 200, description: 'The memory as it is now', schema: memory },
+    problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
+    handle: async (input) => changed(await approveMemory(input.caller, changeOf(input), limits)),
+  }),
+  route({
+    ...one,
+    method: 'POST',
+    path: '/v1/memories/{memory_id}/reject',
+    operation: 'rejectMemory',
+    summary: 'Reject a proposed rule',
+    access: 'admin',
+    audit: 'memory.rejected',
+    idempotent: true,
+    success: { status: 200, description: 'The memory as it is now', schema: memory },
+    problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
+    handle: async (input) => changed(await closeMemory(input.caller, changeOf(input), 'rejected')),
+  }),
+];
+
+const replayed = { 'Idempotent-Replay': 'true' };
+const etagOf = ({ version }: Memory) => `"${version}"`;
+const tagsOf = (header: string) => header.split(',').map((tag) => tag.trim());
+
+function made({ data: [memory], replay }: Written) {
+  return {
+    body: memory,
+    headers: { Location: `/v1/memories/${memory!.memory_id}`, ETag: etagOf(memory!), ...(replay && replayed) },
+  };
+}
+
+const changed = ({ data: [memory], replay }: Written) => ({
+  body: memory,
+  headers: { ETag: etagOf(memory!), ...(replay && replayed) },
+});
+
+interface Asked {
+  caller: Caller;
+  params: { memory_id: string };
+  req: IncomingMessage;
+  idempotency: Idempotency | null;
+}
+
+const changeOf = ({ params, req, idempotency }: Asked): Change => ({
+  memory_id: params.memory_id,
+  version: versionOf(req),
+  idempotency,
+});
+
+/** The version in If-Match. One that no version can have matches nothing; weak tags never match here (RFC 9110, 13.1.1). */
+function versionOf(req: IncomingMessage): number | undefined {
+  if (req.headers['if-none-match']?.trim() === '*') throw new Problem('precondition-failed', 'The memory exists.');
+  const header = req.headers['if-match'];
+  if (header === undefined || header.trim() === '*') return undefined;
+  const versions = tagsOf(header).map((tag) => Number(/^"(\d{1,9})"$/.exec(tag)?.[1] ?? -1));
+  return Math.max(...versions);
+}

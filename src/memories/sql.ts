@@ -1,0 +1,224 @@
+import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
+import type { Db } from '../db/query.ts';
+import type { AsOf, ListQuery, Memory } from './schemas.ts';
+import { type MemoryRecord, toMemory } from './view.ts';
+
+// A memory as one of its versions has it: the row says what it is, the version what stood, the version's content event what was said.
+
+const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.marks,
+  m.created_at, v.version, v.seq, v.status, e.event_id, e.kind as event_kind, o.edit_ids, o.blocked_in,
+  case when o.content is null or o.content ? 'withheld' then e.content else o.content end as content,
+  coalesce(o.content ? 'withheld', false) as retracted, e.sensitivity, e.tags, e.metadata, e.actor_type, e.actor_id,
+  case when v.status = 'superseded' then m.superseded_by end as superseded_by,
+  (select old.memory_id from memories old
+   where old.tenant_id = m.tenant_id and old.superseded_by = m.memory_id order by old.last_seq desc limit 1) as supersedes,
+  le.created_at as updated_at, cited.refs, cited.ref_count,
+  m.kind in ('decision', 'task', 'rule', 'preference', 'handoff') or is_grounded(m.tenant_id, m.memory_id, cited.refs) as grounded`;
+
+const momentOf = ({ as_of }: AsOf): number => (as_of === undefined ? Date.now() : Date.parse(as_of));
+
+// The version that stood: the newest, or the newest of those that had been written, and had happened, by then.
+const VERSION = `select v.version, v.seq, v.content_seq, v.status
+  from memory_versions v join events at on at.tenant_id = v.tenant_id and at.seq = v.seq
+  where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id
+  and ($5::bigint is null or v.seq <= $5)
+  and ($6::timestamptz is null or at.occurred_at <= $6)
+  order by v.version desc
+  limit 1`;
+// What was said reads as its edits say, whatever the moment that is asked about.
+const CONTENT = `join events e on e.tenant_id = m.tenant_id and e.seq = v.content_seq
+  left join overlays o on o.tenant_id = m.tenant_id and o.seq = v.content_seq
+  join events le on le.tenant_id = m.tenant_id and le.seq = v.seq`;
+const CITED = 'cross join lateral citations(m.tenant_id, m.memory_id, v.content_seq, v.seq, 256) cited';
+
+/** Memories by id, in no order, as they may be seen. */
+export async function readMemories(db: Db, tenant: string, ids: string[], sight: Sight, asOf: AsOf = {}): Promise<Memory[]> {
+  const rows = await db.rows<MemoryRecord>(
+    `select ${columns}
+    from memories m
+    cross join lateral (${VERSION}) v
+    ${CONTENT}
+    ${CITED}
+    where m.tenant_id = $1 and m.memory_id = any ($7::text[]) and ${visible(2, 'e.')} and ${unhidden(8)}`,
+    [tenant, ...sightValues(sight), asOf.as_of_seq, asOf.as_of, ids, ...byIdValues(sight)],
+    'read_memories',
+  );
+  return rows.map((row) => toMemory(row, momentOf(asOf)));
+}
+
+/** The memories that ids of memories, events or passages mean. */
+export async function readMeant(db: Db, tenant: string, refs: string[], sight: Sight): Promise<Map<string, Memory>> {
+  const meant = await db.rows<{ ref: string; memory_id: string }>(
+    'select r.ref, m.id as memory_id from unnest($2::text[]) r (ref) cross join lateral memory_of($1, r.ref) m (id) where m.id is not null',
+    [tenant, refs],
+  );
+  const ids = meant.map(({ memory_id }) => memory_id);
+  const found = new Map((await readMemories(db, tenant, ids, sight)).map((memory) => [memory.memory_id, memory]));
+  return new Map(meant.flatMap(({ ref, memory_id }) => (found.has(memory_id) ? [[ref, found.get(memory_id)!]] : [])));
+}
+
+/** More of what a version rests on than an answer shows, newest first. */
+export async function readRefs(db: Db, tenant: string, { memory_id, version }: Memory, limit: number): Promise<string[]> {
+  const row = await db.row<{ refs: string[] }>(
+    `select cited.refs
+     from memory_versions v cross join lateral citations(v.tenant_id, v.memory_id, v.content_seq, v.seq, $4) cited
+     where v.tenant_id = $1 and v.memory_id = $2 and v.version = $3`,
+    [tenant, memory_id, version, limit],
+  );
+  return row?.refs ?? [];
+}
+
+/** A page ends at its limit or here, whichever comes first. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+
+export interface Listed {
+  memories: Memory[];
+  /** Another page follows. */
+  more: boolean;
+}
+
+const valuesOf = (query: ListQuery): unknown[] => [
+  query.as_of_seq,
+  query.as_of,
+  query.kind,
+  query.scope,
+  query.status,
+  query.session_id,
+  query.user_id,
+  query.agent_id,
+  query.project_id,
+  query.tag,
+  query.pinned,
+  query.since,
+  query.until,
+  query.filter,
+];
+
+/** By id, which sorts by the time they were made; unnamed, so that each filter gets the plan it deserves. */
+export async function listMemories(db: Db, tenant: string, sight: Sight, query: ListQuery, after?: string): Promise<Listed> {
+  const { order } = query;
+  const rows = await db.rows<MemoryRecord & { listed: number }>(
+    `select ${columns}, page.listed
+    from (
+      select l.*, sum(l.byte_count) over (order by l.memory_id ${order === 'asc' ? 'asc' : 'desc'}) - l.byte_count as before, count(*) over () as listed
+      from (
+        select m.memory_id, v.version, v.seq, v.content_seq, v.status, e.byte_count
+        from memories m
+        cross join lateral (${VERSION}) v
+        join events e on e.tenant_id = m.tenant_id and e.seq = v.content_seq
+        left join overlays o on o.tenant_id = m.tenant_id and o.seq = v.content_seq
+        cross join lateral (
+          select case
+            when v.status = 'active' and e.kind like 'memory.%' and (e.content ->> 'expires_at')::timestamptz <= coalesce($6::timestamptz, now()) then 'expired'
+            else v.status end as status
+        ) now_is
+        where m.tenant_id = $1
+        and m.channel = any ($2::text[])
+        and ${visible(2, 'e.')}
+        and ($7::text is null or m.kind = $7)
+        and ($8::text is null or m.scope = $8)
+        and ($9::text = 'any' or now_is.status = $9)
+        and ($9::text <> 'active' or m.status = 'active' or $5::bigint is not null or $6::timestamptz is not null)
+        and ($10::text is null or m.session_id = $10)
+        and ($11::text is null or m.user_id = $11)
+        and ($12::text is null or m.agent_id = $12)
+        and ($13::text is null or m.project_id = $13)
+        and ($14::text is null or $14 = any (e.tags))
+        and ($15::boolean is null or case when e.kind like 'memory.%' then e.content -> 'pinned' = 'true' else m.pinned end = $15)
+        and ($16::timestamptz is null or m.created_at >= $16)
+        and ($17::timestamptz is null or m.created_at < $17)
+        and (o.blocked_in is null or not o.blocked_in @> array[$22::text])
+        and ($18::jsonb is null or memory_matches(m, e, $18))
+        and ($19::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $19)
+        order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}
+        limit $20
+      ) l
+    ) page
+    join memories m on m.tenant_id = $1 and m.memory_id = page.memory_id
+    cross join lateral (select page.version, page.seq, page.content_seq, page.status) v
+    ${CONTENT}
+    ${CITED}
+    where page.before < $21
+    order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}`,
+    [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES, query.channel],
+  );
+  const memories = rows.slice(0, query.limit).map((row) => toMemory(row, momentOf(query)));
+  return { memories, more: rows.length > query.limit || (rows.length > 0 && rows.length < rows[0]!.listed) };
+}
+
+/** Every version, oldest first, beyond the version `after`. */
+export async function listVersions(
+  db: Db,
+  tenant: string,
+  memory_id: string,
+  sight: Sight,
+  { after, limit }: { after: number; limit: number },
+): Promise<Memory[]> {
+  const rows = await db.rows<MemoryRecord>(
+    `select ${columns}
+    from memories m
+    join memory_versions v on v.tenant_id = m.tenant_id and v.memory_id = m.memory_id
+    ${CONTENT}
+    ${CITED}
+    where m.tenant_id = $1 and m.memory_id = $5 and v.version > $6 and ${visible(2, 'e.')} and ${unhidden(8)}
+    order by v.version
+    limit $7`,
+    [tenant, ...sightValues(sight), memory_id, after, limit, ...byIdValues(sight)],
+    'list_memory_versions',
+  );
+  return rows.map((row) => toMemory(row));
+}
+
+/**
+ * The whole chain of which a memory is a part: to what stands now and back to what stood first, oldest first. A member that took
+ * the place of several has all of them before it.
+ */
+export async function readChain(
+  db: Db,
+  tenant: string,
+  memory_id: string,
+  sight: Sight,
+  { after, limit }: { after: number; limit: number },
+): Promise<Memory[]> {
+  const rows = await db.rows<MemoryRecord>(
+    `with recursive newer as (
+      select m.memory_id, m.superseded_by, 0 as step from memories m where m.tenant_id = $1 and m.memory_id = $5
+      union all
+      select m.memory_id, m.superseded_by, n.step + 1
+      from newer n join memories m on m.tenant_id = $1 and m.memory_id = n.superseded_by
+    ),
+    chain as (
+      select n.memory_id, 0 as step from newer n where n.superseded_by is null
+      union all
+      select m.memory_id, c.step + 1
+      from chain c join memories m on m.tenant_id = $1 and m.superseded_by = c.memory_id
+    )
+    select ${columns}
+    from chain c
+    join memories m on m.tenant_id = $1 and m.memory_id = c.memory_id
+    join memory_versions v on v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version
+    ${CONTENT}
+    ${CITED}
+    where ${visible(2, 'e.')} and ${unhidden(8)}
+    order by c.step desc, m.memory_id
+    offset $6
+    limit $7`,
+    [tenant, ...sightValues(sight), memory_id, after, limit, ...byIdValues(sight)],
+  );
+  return rows.map((row) => toMemory(row));
+}
+
+export interface Made {
+  memory_id: string;
+  seq: number;
+}
+
+/** The memories that events of this stretch made, in order. */
+export const readMade = (db: Db, tenant: string, seq: number, count: number): Promise<Made[]> =>
+  db.rows(
+    `select memory_id, seq from memory_versions
+     where tenant_id = $1 and seq >= $2 and seq < $2 + $3::bigint and status <> 'superseded'
+     order by seq`,
+    [tenant, seq, count],
+    'read_made',
+  );

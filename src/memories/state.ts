@@ -1,0 +1,284 @@
+import type { Principal } from '../auth/index.ts';
+import { isAdmin, requireChannel, writableSubject } from '../auth/index.ts';
+import { type EventRow, entryOf, type MemoryWish } from '../db/commit.ts';
+import { type Fault, Problem } from '../http/problem.ts';
+import { newId } from '../id.ts';
+import { passagesOf } from '../search/index.ts';
+import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
+import { sha256Hex } from './wish.ts';
+
+// A memory as it shall be: what its event holds, and what is wished of write_memories. Who may say what is decided here.
+
+export type Actor = Memory['origin'];
+
+/** All that a version of a memory is. Its event's columns have the rest. */
+export interface State {
+  memory_id: string;
+  kind: MemoryKind;
+  text: string;
+  body: Record<string, unknown>;
+  scope: MemoryScope;
+  status: 'active' | 'proposed';
+  user_id: string;
+  agent_id: string | undefined;
+  session_id: string | undefined;
+  project_id: string | undefined;
+  channel: string;
+  sensitivity: string;
+  tags: string[];
+  refs: string[];
+  metadata: Record<string, unknown>;
+  importance: number;
+  pinned: boolean;
+  valid_from: string | undefined;
+  valid_to: string | undefined;
+  expires_at: string | undefined;
+  supersedes: string | undefined;
+  origin: Actor;
+  trust: Memory['trust'];
+}
+
+const IMPORTANCE: Record<MemoryKind, number> = {
+  decision: 1,
+  rule: 1,
+  handoff: 0.9,
+  task: 0.8,
+  preference: 0.7,
+  fact: 0.5,
+  summary: 0.5,
+  note: 0.3,
+};
+
+/** What a tool's output must never become: words that agents are told to follow. */
+const BINDING: MemoryKind[] = ['rule', 'decision', 'preference'];
+
+/** Rules that bind more than one subject are for admins to make, or to approve. */
+export const isGuarded = (kind: string, scope: string): boolean =>
+  kind === 'rule' && (scope === 'policy' || scope === 'project' || scope === 'global');
+
+/** Acts are their own ground; claims need something to rest on. */
+export const isAct = (kind: MemoryKind): boolean => ['decision', 'task', 'rule', 'preference', 'handoff'].includes(kind);
+
+/** Whose words a request's are, unless it says so. */
+export const actorOf = ({ kind, id, username }: Principal): Actor =>
+  kind === 'user' ? { type: 'human', id: username ?? id } : { type: 'agent', id };
+
+function trustOf(principal: Principal, { type }: Actor): Memory['trust'] {
+  if (type === 'tool') return 'observed';
+  if (type === 'agent') return 'inferred';
+  return isAdmin(principal) ? 'approved' : 'stated';
+}
+
+export function assertMaySay(kind: MemoryKind, actor: Actor): void {
+  if (actor.type === 'tool' && BINDING.includes(kind))
+    throw new Problem('forbidden', `A tool may not make a ${kind}: what a tool says is never binding.`);
+}
+
+/** The right to change or end a memory that the caller sees. */
+export function assertMayChange(principal: Principal, { kind, scope, channel, user_id }: Memory): void {
+  requireChannel(principal, channel);
+  if (channel === 'private') writableSubject(principal, user_id);
+  if (isGuarded(kind, scope) && !isAdmin(principal))
+    throw new Problem('forbidden', `A rule of the scope "${scope}" is changed by admins.`);
+}
+
+export function stateOf(principal: Principal, given: NewMemory, pointer: string): State {
+  requireChannel(principal, given.channel);
+  const actor = given.actor ?? actorOf(principal);
+  assertMaySay(given.kind, actor);
+  const scope = given.scope ?? defaultScope(given);
+  const state: State = {
+    ...given,
+    memory_id: newId('mem'),
+    text: given.text ?? (given.body as { problem: string }).problem,
+    body: given.body,
+    scope,
+    status: isGuarded(given.kind, scope) && !isAdmin(principal) ? 'proposed' : 'active',
+    user_id: writableSubject(principal, given.user_id),
+    agent_id: given.agent_id,
+    session_id: given.session_id,
+    project_id: given.project_id,
+    importance: given.importance ?? IMPORTANCE[given.kind],
+    valid_from: given.valid_from,
+    valid_to: given.valid_to,
+    expires_at: given.expires_at,
+    supersedes: given.supersedes,
+    origin: actor,
+    trust: trustOf(principal, actor),
+  };
+  refuseFaults([...faultsOfScope(state), ...faultsOfTimes(state)], pointer);
+  return state;
+}
+
+function defaultScope({ kind, project_id }: NewMemory): MemoryScope {
+  if (project_id !== undefined) return 'project';
+  return kind === 'preference' ? 'user' : 'global';
+}
+
+/** What a patch makes of a memory (RFC 7396). */
+export function patched(principal: Principal, current: Memory, patch: MemoryPatch): State {
+  const actor = patch.actor ?? actorOf(principal);
+  assertMaySay(current.kind, actor);
+  const saysMore = patch.text !== undefined || patch.body !== undefined;
+  const state: State = {
+    ...bare(current),
+    ...(saysMore && { origin: actor, trust: trustOf(principal, actor) }),
+    text: patch.text ?? current.text,
+    body: patch.body === undefined ? current.body : mergedBody(current, patch.body),
+    tags: replaced(patch.tags, current.tags, []),
+    refs: replaced(patch.refs, current.refs, []),
+    importance: replaced(patch.importance, current.importance, IMPORTANCE[current.kind]),
+    pinned: replaced(patch.pinned, current.pinned, false),
+    valid_from: replaced(patch.valid_from, current.valid_from, undefined),
+    valid_to: replaced(patch.valid_to, current.valid_to, undefined),
+    expires_at: replaced(patch.expires_at, current.expires_at, undefined),
+    metadata: patch.metadata === null ? {} : (merge(current.metadata, patch.metadata ?? {}) as Record<string, unknown>),
+  };
+  refuseFaults(faultsOfTimes(state), '#');
+  return state;
+}
+
+const replaced = <T, D>(given: T | null | undefined, current: T | D, byDefault: D): T | D =>
+  given === undefined ? current : (given ?? byDefault);
+
+/** A proposal as it is once an admin stands behind it. */
+export const approved = (current: Memory): State => ({ ...bare(current), status: 'active', trust: 'approved' });
+
+const bare = (current: Memory): State => ({
+  ...current,
+  status: current.status === 'proposed' ? 'proposed' : 'active',
+  agent_id: current.agent_id,
+  session_id: current.session_id,
+  project_id: current.project_id,
+  valid_from: current.valid_from,
+  valid_to: current.valid_to,
+  expires_at: current.expires_at,
+  // what it took the place of is done; only a proposal has it before it
+  supersedes: current.status === 'proposed' ? current.supersedes : undefined,
+});
+
+function mergedBody({ kind, body }: Memory, patch: Record<string, unknown>): Record<string, unknown> {
+  const { success, data, error } = bodies[kind].safeParse(merge(body, patch));
+  if (success) return data;
+  throw new Problem('validation', error.issues[0]!.message, {
+    errors: error.issues
+      .slice(0, 20)
+      .map(({ path, message }) => ({ pointer: ['#/body', ...path.map(String)].join('/'), detail: message })),
+  });
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** RFC 7396. */
+export function merge(target: unknown, patch: unknown): unknown {
+  if (!isRecord(patch)) return patch;
+  const result: Record<string, unknown> = isRecord(target) ? { ...target } : {};
+  for (const [field, value] of Object.entries(patch))
+    if (value === null) delete result[field];
+    else result[field] = merge(result[field], value);
+  return result;
+}
+
+type FieldFault = [field: string, detail: string];
+
+function faultsOfScope({ sensitivity, scope, project_id, session_id }: State): FieldFault[] {
+  const faults: FieldFault[] = [];
+  if (sensitivity === 'secret') faults.push(['sensitivity', 'nothing of a secret is kept, so it cannot be a memory']);
+  if (scope === 'project' && project_id === undefined) faults.push(['project_id', 'needed with the scope "project"']);
+  if (scope === 'session' && session_id === undefined) faults.push(['session_id', 'needed with the scope "session"']);
+  return faults;
+}
+
+// kept in UTC and in one form: they compare as texts do
+function faultsOfTimes({ valid_from, valid_to, expires_at }: State): FieldFault[] {
+  const faults: FieldFault[] = [];
+  if (valid_from && valid_to && valid_from >= valid_to) faults.push(['valid_to', 'must be after valid_from']);
+  if (valid_from && expires_at && valid_from >= expires_at) faults.push(['expires_at', 'must be after valid_from']);
+  if (expires_at && Date.parse(expires_at) <= Date.now()) faults.push(['expires_at', 'must be in the future']);
+  return faults;
+}
+
+function refuseFaults(faults: FieldFault[], pointer: string): void {
+  if (faults.length === 0) return;
+  const errors: Fault[] = faults.map(([field, detail]) => ({ pointer: `${pointer}/${field}`, detail }));
+  throw new Problem('validation', `${faults[0]![0]}: ${faults[0]![1]}.`, { errors });
+}
+
+export interface MemoryLimits {
+  /** Of an event's content and metadata. */
+  maxEventBytes: number;
+  /** Of the passages of one request together. */
+  maxTextBytes: number;
+}
+
+/** The event of a version of a memory, and what it adds to the tenant's stored bytes. */
+export function eventOf(
+  state: State,
+  kind: string,
+  actor: Actor,
+  limits: MemoryLimits,
+  pointer = '#',
+): { row: EventRow; bytes: number } {
+  const { memory_id, user_id, channel, agent_id, project_id, sensitivity, tags, refs, metadata } = state;
+  const { text, body, scope, status, importance, pinned, valid_from, valid_to, expires_at, supersedes, origin, trust } = state;
+  const row = entryOf({
+    kind,
+    session_id: state.session_id ?? memory_id,
+    channel,
+    user_id,
+    ...(agent_id !== undefined && { agent_id }),
+    ...(project_id !== undefined && { project_id }),
+    actor_type: actor.type,
+    actor_id: actor.id,
+    sensitivity,
+    tags,
+    refs,
+    metadata,
+    content: {
+      memory_id,
+      kind: state.kind,
+      text,
+      body,
+      scope,
+      status,
+      importance,
+      pinned,
+      valid_from,
+      valid_to,
+      expires_at,
+      supersedes,
+      origin,
+      trust,
+    },
+  });
+  const bytes = Buffer.byteLength(JSON.stringify(row));
+  if (bytes > limits.maxEventBytes)
+    throw new Problem('too-large', `A memory may have at most ${limits.maxEventBytes} bytes; there are ${bytes}.`, {
+      errors: [{ pointer, detail: `${bytes} bytes, of at most ${limits.maxEventBytes}` }],
+    });
+  row.chunks = passagesOf(row);
+  return { row, bytes: bytes + Buffer.byteLength(JSON.stringify(row.chunks)) };
+}
+
+/** What the state asks of write_memories, or of revise_memory. */
+export function wishFor(state: State): MemoryWish {
+  const { memory_id, kind, scope, status, importance, pinned, valid_from, valid_to, expires_at, supersedes, body } = state;
+  const task = kind === 'task' ? (body as { task_id?: string; status: string }) : undefined;
+  return {
+    memory_id,
+    kind,
+    scope,
+    status,
+    importance,
+    pinned,
+    text_hash: sha256Hex(task?.task_id ?? state.text),
+    ...(valid_from !== undefined && { valid_from }),
+    ...(valid_to !== undefined && { valid_to }),
+    ...(expires_at !== undefined && { expires_at }),
+    // a proposal takes no place before it is approved
+    ...(supersedes !== undefined && status === 'active' && { supersedes }),
+    ...(task && { task_status: task.status }),
+    ...(task?.task_id !== undefined && { task_ref: task.task_id }),
+  };
+}

@@ -1,0 +1,120 @@
+import type { Memory, MemoryKind } from './schemas.ts';
+
+// A row as a memory is shown. Decisions and tasks that were recorded as events say themselves in their own words.
+
+export interface MemoryRecord {
+  memory_id: string;
+  kind: MemoryKind;
+  scope: Memory['scope'];
+  user_id: string;
+  agent_id: string | null;
+  session_id: string | null;
+  project_id: string | null;
+  channel: Memory['channel'];
+  importance: number;
+  pinned: boolean;
+  marks: string[];
+  /** Of approved edits of what it says; null: there are none. */
+  edit_ids: string[] | null;
+  blocked_in: string[] | null;
+  /** Shown to those alone who may read what is retracted. */
+  retracted: boolean;
+  created_at: string;
+  version: number;
+  seq: number;
+  status: Memory['status'];
+  event_id: string;
+  event_kind: string;
+  content: Record<string, unknown>;
+  sensitivity: Memory['sensitivity'];
+  tags: string[];
+  metadata: Record<string, unknown>;
+  actor_type: string;
+  actor_id: string;
+  superseded_by: string | null;
+  supersedes: string | null;
+  updated_at: string;
+  refs: string[];
+  ref_count: number;
+  grounded: boolean;
+}
+
+interface Said {
+  text: string;
+  body: Record<string, unknown>;
+  importance?: number;
+  pinned?: boolean;
+  valid_from?: string;
+  valid_to?: string;
+  expires_at?: string;
+  supersedes?: string;
+  origin?: Memory['origin'];
+  trust?: Memory['trust'];
+}
+
+/** What an event's content says as a memory: those that are recorded as decisions and tasks say it in their own words. */
+function saidIn(kind: string, content: Record<string, unknown>): Said {
+  if (kind === 'decision') {
+    const { decision, scope: _scope, supersedes: _supersedes, ...body } = content;
+    return { text: String(decision ?? ''), body };
+  }
+  if (kind === 'task_update') {
+    const { title, ...body } = content;
+    return { text: String(title ?? ''), body };
+  }
+  return { ...content, text: String(content.text ?? ''), body: (content.body ?? {}) as Record<string, unknown> };
+}
+
+const inferredTrust = (actor_type: string): Memory['trust'] =>
+  actor_type === 'human' ? 'stated' : actor_type === 'agent' ? 'inferred' : 'observed';
+
+const CHANNELS = 4;
+
+function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
+  if (retracted) return ['retracted'];
+  return blocked_in?.length === CHANNELS ? ['quarantined'] : [];
+}
+
+/** `at`: the moment that is asked about, in ms. */
+export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
+  const { text, body, ...said } = saidIn(row.event_kind, row.content);
+  const gone = row.status === 'deleted';
+  const over = row.status === 'active' && said.expires_at !== undefined && Date.parse(said.expires_at) <= at;
+  const supersedes = row.supersedes ?? said.supersedes;
+  return {
+    memory_id: row.memory_id,
+    version: row.version,
+    seq: row.seq,
+    event_id: row.event_id,
+    kind: row.kind,
+    text: gone ? '' : text,
+    body: gone ? {} : body,
+    scope: row.scope,
+    status: over ? 'expired' : row.status,
+    user_id: row.user_id,
+    ...(row.agent_id !== null && { agent_id: row.agent_id }),
+    ...(row.session_id !== null && { session_id: row.session_id }),
+    ...(row.project_id !== null && { project_id: row.project_id }),
+    channel: row.channel,
+    sensitivity: row.sensitivity,
+    tags: row.tags,
+    metadata: row.metadata,
+    // what a task weighs is its own, not its newest update's
+    importance: (row.kind === 'task' ? undefined : said.importance) ?? row.importance,
+    pinned: (row.kind === 'task' ? undefined : said.pinned) ?? row.pinned,
+    ...(said.valid_from !== undefined && { valid_from: said.valid_from }),
+    ...(said.valid_to !== undefined && { valid_to: said.valid_to }),
+    ...(said.expires_at !== undefined && { expires_at: said.expires_at }),
+    refs: row.refs,
+    ref_count: row.ref_count,
+    grounded: row.grounded,
+    trust: said.trust ?? inferredTrust(row.actor_type),
+    origin: said.origin ?? { type: row.actor_type, id: row.actor_id },
+    marks: [...row.marks, ...marksOf(row)],
+    ...(row.edit_ids !== null && { edit_ids: row.edit_ids }),
+    ...(supersedes !== undefined && supersedes !== null && { supersedes }),
+    ...(row.superseded_by !== null && { superseded_by: row.superseded_by }),
+    created_at: row.created_at,
+    updated_at: row.updated_at,
+  };
+}

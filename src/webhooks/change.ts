@@ -1,0 +1,139 @@
+import { channels as allChannels, type Caller, type Principal, requireChannel } from '../auth/index.ts';
+import { recallKey, rememberKey } from '../db/idempotency.ts';
+import type { Db } from '../db/query.ts';
+import { Problem } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import { newId } from '../id.ts';
+import type { Seal } from '../seal.ts';
+import { faultOf } from './address.ts';
+import type { WebhookNeeds } from './routes.ts';
+import type { Webhook, WebhookBody, WebhookPatch } from './schemas.ts';
+import { makeSigningSecret, SEALED_FOR } from './sign.ts';
+import { insertWebhook, type Kept, lockWebhook, MAX_WEBHOOKS, updateSecret, updateWebhook } from './sql.ts';
+
+// What an admin decides about a webhook: where it goes, and what it may be told of.
+
+export const etagOf = ({ version }: { version: number }) => `"${version}"`;
+export const noWebhook = () => new Problem('not-found', 'There is no webhook with this id.');
+
+export const isReplay = async (db: Db, tenant_id: string, idempotency: Idempotency | null): Promise<boolean> =>
+  idempotency !== null && (await recallKey(db, tenant_id, idempotency));
+
+export async function createWebhook(
+  { tenant, principal }: Caller,
+  body: WebhookBody,
+  idempotency: Idempotency | null,
+  needs: WebhookNeeds,
+): Promise<Webhook & { secret: string }> {
+  const seal = sealOf(needs);
+  const kept = checked(principal, keptOf(body, body.user_ids ?? [principal.subject]), needs);
+  const webhook_id = newId('whk');
+  const secret = makeSigningSecret();
+  const sealed = seal.seal(secret, SEALED_FOR, `${tenant.id}/${webhook_id}`);
+  const made = await tenant.write(async (db) => {
+    if (await isReplay(db, tenant.id, idempotency)) throw shownOnce();
+    const row = await insertWebhook(db, tenant.id, kept, {
+      webhook_id,
+      secret: sealed,
+      created_by: principal.user_id,
+      after: body.after,
+    });
+    if (!row) throw new Problem('conflict', `A tenant has at most ${MAX_WEBHOOKS} webhooks; delete one first.`);
+    if (idempotency) await rememberKey(db, tenant.id, idempotency);
+    return row;
+  });
+  return { ...made, secret };
+}
+
+const shownOnce = () => new Problem('conflict', 'This Idempotency-Key was used; its answer held a secret, which is shown once.');
+
+function sealOf({ seal }: WebhookNeeds): Seal {
+  if (seal) return seal;
+  throw new Problem('conflict', 'The service can keep no secrets of webhooks: its operator has set no ENCRYPTION_KEY.');
+}
+
+const levels = ['none', 'low', 'high'] as const;
+type Decided = Omit<WebhookBody, 'user_ids' | 'after'>;
+
+const keptOf = ({ url, description, filter, channels, sensitivity, active }: Decided, user_ids: string[]): Kept => ({
+  url,
+  description,
+  filter,
+  channels: [...new Set(channels)],
+  sensitivities: levels.slice(0, levels.indexOf(sensitivity) + 1),
+  user_ids: [...new Set(user_ids)],
+  active,
+});
+
+/** A receiver is told what its admin may see, and what is of high sensitivity only from where it may be seen at all. */
+function checked(principal: Principal, kept: Kept, { allowPrivate }: WebhookNeeds): Kept {
+  const fault = faultOf(kept.url, allowPrivate);
+  if (fault) throw refused('#/url', fault);
+  for (const channel of allChannels) if (kept.channels.includes(channel)) requireChannel(principal, channel);
+  if (kept.sensitivities.includes('high') && !kept.channels.some((channel) => channel === 'team' || channel === 'private'))
+    throw refused('#/sensitivity', 'high needs the channel team or private');
+  return kept;
+}
+
+const refused = (pointer: string, detail: string) =>
+  new Problem('validation', `The webhook cannot be kept: ${detail}.`, { errors: [{ pointer, detail }] });
+
+/** Whether it was a retry. */
+export function changeWebhook(
+  { tenant, principal }: Caller,
+  webhook_id: string,
+  patch: WebhookPatch,
+  ifMatch: string | undefined,
+  idempotency: Idempotency | null,
+  needs: WebhookNeeds,
+): Promise<boolean> {
+  return tenant.write(async (db) => {
+    const found = await lockWebhook(db, tenant.id, webhook_id);
+    if (!found) throw noWebhook();
+    if (await isReplay(db, tenant.id, idempotency)) return true;
+    assertMatch(ifMatch, found.version);
+    const { version: _, ...before } = found;
+    const { filter, sensitivity, user_ids, ...given } = patch;
+    await updateWebhook(
+      db,
+      tenant.id,
+      webhook_id,
+      checked(
+        principal,
+        {
+          ...before,
+          ...given,
+          ...(filter !== undefined && { filter }),
+          ...(sensitivity !== undefined && { sensitivities: levels.slice(0, levels.indexOf(sensitivity) + 1) }),
+          ...(user_ids !== undefined && { user_ids }),
+        },
+        needs,
+      ),
+    );
+    if (idempotency) await rememberKey(db, tenant.id, idempotency);
+    return false;
+  });
+}
+
+function assertMatch(ifMatch: string | undefined, version: number): void {
+  if (ifMatch === undefined || ifMatch.trim() === '*') return;
+  // Weak tags never match here (RFC 9110, 13.1.1).
+  if (!ifMatch.split(',').some((tag) => tag.trim() === etagOf({ version })))
+    throw new Problem('precondition-failed', `The webhook has version ${version}.`, { headers: { ETag: etagOf({ version }) } });
+}
+
+export async function rotateSecret(
+  { tenant }: Caller,
+  webhook_id: string,
+  idempotency: Idempotency | null,
+  needs: WebhookNeeds,
+): Promise<string> {
+  const secret = makeSigningSecret();
+  const sealed = sealOf(needs).seal(secret, SEALED_FOR, `${tenant.id}/${webhook_id}`);
+  await tenant.write(async (db) => {
+    if (await isReplay(db, tenant.id, idempotency)) throw shownOnce();
+    if ((await updateSecret(db, tenant.id, webhook_id, sealed)) === 0) throw noWebhook();
+    if (idempotency) await rememberKey(db, tenant.id, idempotency);
+  });
+  return secret;
+}

@@ -1,0 +1,154 @@
+import type { Sight } from '../auth/index.ts';
+import type { Tenant } from '../db/tenant.ts';
+import { listEvents, readClock } from '../events/index.ts';
+import type { DispatchNeeds } from './dispatch.ts';
+import { type Attempt, post } from './send.ts';
+import { SEALED_FOR, signatures } from './sign.ts';
+import { endReplays, type Leased, listReplays, settle } from './sql.ts';
+
+// What happens under the lease of one subscription. No connection to the database is held while a receiver is waited for.
+
+type Event = Awaited<ReturnType<typeof listEvents>>['events'][number];
+
+export interface Delivering extends DispatchNeeds {
+  tenant: Tenant;
+  webhook: Leased;
+  leaseMs: number;
+  /** Opened when first needed. */
+  secrets: string[] | undefined;
+  stopping: AbortSignal;
+  isStopping(): boolean;
+}
+
+const BATCH = 100;
+/** A filter that matches next to nothing does not walk the whole log in one statement. */
+const WALK = 10_000;
+const REPLAYS = 100;
+const LONGEST_RETRY_MS = 3_600_000;
+const GONE = 410;
+
+interface Next {
+  /** The lease is still ours. */
+  held: boolean;
+  more: boolean;
+  /** The event failed and is tried again after so long. */
+  retry_ms?: number;
+}
+
+/** Delivers the next events in order, up to the first that fails. */
+export async function deliverNext(at: Delivering): Promise<Next> {
+  const { tenant, webhook } = at;
+  const { events, upto, head } = await readAhead(at);
+  for (const event of events) {
+    if (at.isStopping()) return { held: true, more: false };
+    const attempt = await attemptOf(at, event);
+    // broken off by the end of the daemon: not the receiver's fault, nothing is written
+    if (at.stopping.aborted) return { held: true, more: false };
+    const { retry_ms, ...settlement } = judge(at, event, attempt);
+    if (!(await settle(tenant, webhook, at.leaseMs, { ...settlement, retry_ms }))) return { held: false, more: false };
+    if (settlement.cursor === null) return { held: true, more: false, ...(retry_ms !== null && { retry_ms }) };
+    webhook.cursor = event.seq;
+    webhook.attempts = 0;
+  }
+  if (upto > webhook.cursor) {
+    if (!(await settle(tenant, webhook, at.leaseMs, { cursor: upto, retry_ms: null, delivery: null, disable: null })))
+      return { held: false, more: false };
+    webhook.cursor = upto;
+  }
+  return { held: true, more: webhook.cursor < head };
+}
+
+/** What follows the cursor and may be told; all up to `upto` has been looked at then. */
+function readAhead({ tenant, webhook }: Delivering) {
+  return tenant.read(async (db) => {
+    const head = (await readClock(db, tenant.id))?.last_seq ?? webhook.cursor;
+    const last = Math.min(head, webhook.cursor + WALK);
+    const stretch = { after: webhook.cursor, upto: last, order: 'asc', limit: BATCH } as const;
+    const { events, more } = await listEvents(db, tenant.id, sightOf(webhook), filterOf(webhook), stretch);
+    return { events, head, upto: more || events.length === BATCH ? events.at(-1)!.seq : last };
+  });
+}
+
+const sightOf = ({ channels, sensitivities, user_ids }: Leased): Sight => ({ channels, sensitivities, subjects: user_ids });
+/** An edit withholds in channels of requests: this is the one in which a request would see what the receiver does. */
+const channelOf = ({ channels }: Leased): Leased['channels'][number] =>
+  (['private', 'team', 'agent'] as const).find((each) => channels.includes(each)) ?? 'public';
+const filterOf = (webhook: Leased) => ({
+  channel: channelOf(webhook),
+  ...(webhook.filter !== null && { filter: webhook.filter }),
+});
+
+/** The same body whenever the event is delivered; Webhook-Id is the event's, so that a receiver knows a repetition. */
+async function attemptOf(at: Delivering, event: Event): Promise<Attempt> {
+  const { webhook, tenant, seal, send, stopping } = at;
+  try {
+    const bound = `${tenant.id}/${webhook.webhook_id}`;
+    const sealed = webhook.old_secret ? [webhook.secret, webhook.old_secret] : [webhook.secret];
+    at.secrets ??= sealed.map((each) => seal.open(each, SEALED_FOR, bound).toString());
+  } catch (error) {
+    return { status_code: null, error: `${(error as Error).message}`, duration_ms: 0 };
+  }
+  const body = JSON.stringify({ webhook_id: webhook.webhook_id, event });
+  const timestamp_s = Math.floor(Date.now() / 1000);
+  const headers = {
+    'Content-Type': 'application/json',
+    'Content-Length': String(Buffer.byteLength(body)),
+    'User-Agent': 'agent-memory-webhooks',
+    'Webhook-Id': event.event_id,
+    'Webhook-Timestamp': String(timestamp_s),
+    'Webhook-Signature': signatures(at.secrets, event.event_id, timestamp_s, body),
+  };
+  return post(webhook.url, headers, body, send, stopping);
+}
+
+/** Full jitter: receivers that failed together are not asked together again. */
+export const backoffOf = (attempts: number, base_ms: number, random = Math.random()): number =>
+  Math.ceil(random * Math.min(LONGEST_RETRY_MS, base_ms * 2 ** (attempts - 1)));
+
+const logOf = ({ event_id, seq, kind }: Pick<Event, 'event_id' | 'seq' | 'kind'>, attempt: Attempt) => ({
+  event_id,
+  seq,
+  kind,
+  status_code: attempt.status_code,
+  error: attempt.error,
+  duration_ms: attempt.duration_ms,
+});
+
+function judge({ webhook, maxAttempts, retryMs }: Delivering, event: Event, attempt: Attempt) {
+  const row = logOf(event, attempt);
+  if (attempt.error === null)
+    return { cursor: event.seq, retry_ms: null, disable: null, delivery: { ...row, state: 'delivered' as const } };
+  if (attempt.status_code === GONE)
+    return {
+      cursor: null,
+      retry_ms: null,
+      disable: 'the receiver answered 410 Gone',
+      delivery: { ...row, state: 'retrying' as const },
+    };
+  webhook.attempts += 1;
+  if (webhook.attempts >= maxAttempts)
+    return { cursor: event.seq, retry_ms: null, disable: null, delivery: { ...row, state: 'dead' as const } };
+  const retry_ms = backoffOf(webhook.attempts, retryMs);
+  return { cursor: null, retry_ms, disable: null, delivery: { ...row, state: 'retrying' as const } };
+}
+
+/** One attempt each, as the events look today. False where the lease was lost. */
+export async function deliverReplays(at: Delivering): Promise<boolean> {
+  const { tenant, webhook } = at;
+  for (const { seq, event_id, kind } of await listReplays(tenant, webhook.webhook_id, REPLAYS)) {
+    if (at.isStopping()) return true;
+    const stretch = { after: seq - 1, upto: seq, order: 'asc', limit: 1 } as const;
+    const { events } = await tenant.read((db) =>
+      listEvents(db, tenant.id, sightOf(webhook), { channel: channelOf(webhook) }, stretch),
+    );
+    const attempt = events[0]
+      ? await attemptOf(at, events[0])
+      : { status_code: null, error: 'the event may not be told any more', duration_ms: 0 };
+    if (at.stopping.aborted) return true;
+    const state = attempt.error === null ? 'delivered' : 'dead';
+    const delivery = { ...logOf({ event_id, seq, kind }, attempt), state } as const;
+    if (!(await settle(tenant, webhook, at.leaseMs, { cursor: null, retry_ms: null, disable: null, delivery }))) return false;
+  }
+  await endReplays(tenant, webhook);
+  return true;
+}

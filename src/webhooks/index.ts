@@ -1,0 +1,36 @@
+import type { Caller } from '../auth/index.ts';
+import type { Route } from '../http/route.ts';
+import type { Seal } from '../seal.ts';
+import { resolveName } from './address.ts';
+import { type DispatchNeeds, startDispatcher } from './dispatch.ts';
+import { webhookRoutes } from './routes.ts';
+
+export { sweepDeliveries } from './sql.ts';
+
+export interface WebhookSettings {
+  WEBHOOK_ALLOW_PRIVATE: boolean;
+  WEBHOOK_TIMEOUT_MS: number;
+  WEBHOOK_ATTEMPTS: number;
+  WEBHOOK_RETRY_MS: number;
+}
+
+export interface Webhooks {
+  routes: Route<Caller>[];
+  stop(): Promise<void>;
+}
+
+/** Without a seal none can be made, and none is delivered. */
+export function openWebhooks(
+  settings: WebhookSettings,
+  seal: Seal | undefined,
+  needs: Pick<DispatchNeeds, 'tenants' | 'watch' | 'log'>,
+): Webhooks {
+  const allowPrivate = settings.WEBHOOK_ALLOW_PRIVATE;
+  const send = { allowPrivate, timeoutMs: settings.WEBHOOK_TIMEOUT_MS, resolve: resolveName };
+  const { WEBHOOK_ATTEMPTS: maxAttempts, WEBHOOK_RETRY_MS: retryMs } = settings;
+  const dispatcher = seal && startDispatcher({ ...needs, seal, send, maxAttempts, retryMs });
+  return {
+    routes: webhookRoutes({ seal, allowPrivate, wake: (tenant_id) => dispatcher?.wake(tenant_id) }) as Route<Caller>[],
+    stop: async () => dispatcher?.stop(),
+  };
+}

@@ -1,0 +1,191 @@
+import { type Caller, route } from '../auth/index.ts';
+import { rememberKey } from '../db/idempotency.ts';
+import { decodeCursor, toPage } from '../http/page.ts';
+import { Problem } from '../http/problem.ts';
+import type { Seal } from '../seal.ts';
+import { changeWebhook, createWebhook, etagOf, isReplay, noWebhook, rotateSecret } from './change.ts';
+import {
+  deliveryList,
+  deliveryPage,
+  deliveryParams,
+  deliverySchema,
+  newWebhook,
+  type Webhook,
+  webhook,
+  webhookBody,
+  webhookList,
+  webhookPage,
+  webhookParams,
+  webhookPatch,
+} from './schemas.ts';
+import { deleteWebhook, findWebhook, listDeliveries, listWebhooks, lockWebhook, replayDelivery } from './sql.ts';
+
+const tagged = { tag: 'Webhooks', limit: 'v1', access: 'admin' } as const;
+
+export interface WebhookNeeds {
+  /** Undefined where the operator gave no key. */
+  seal: Seal | undefined;
+  allowPrivate: boolean;
+  /** Something of the tenant may be due for delivery. */
+  wake(tenant_id: string): void;
+}
+
+export const webhookRoutes = (needs: WebhookNeeds) => [...made(needs), ...changed(needs), ...delivered(needs)];
+
+const made = (needs: WebhookNeeds) => [
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/webhooks',
+    operation: 'createWebhook',
+    audit: 'webhook.created',
+    summary: 'Tell a receiver of events over HTTP, signed and in order',
+    idempotent: true,
+    body: webhookBody,
+    success: { status: 201, description: 'The webhook; its secret is shown this once', schema: newWebhook },
+    problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'],
+    handle: async ({ caller, body, idempotency }) => {
+      const made = await createWebhook(caller, body, idempotency, needs);
+      needs.wake(caller.tenant.id);
+      return { body: made, headers: { Location: `/v1/webhooks/${made.webhook_id}`, ETag: etagOf(made) } };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/webhooks',
+    operation: 'listWebhooks',
+    summary: 'List the webhooks of the tenant',
+    query: webhookList,
+    success: { status: 200, description: 'A page of webhooks, without their secrets', schema: webhookPage },
+    problems: ['validation', 'forbidden'],
+    handle: async ({ caller: { tenant }, query }) => {
+      const after = query.cursor ? String(decodeCursor(query.cursor, ['string'])[0]) : '';
+      const rows = await tenant.read((db) => listWebhooks(db, tenant.id, after, query.limit + 1));
+      return { body: toPage(rows, query.limit, (row) => [row.webhook_id]) };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/webhooks/{webhook_id}',
+    operation: 'readWebhook',
+    summary: 'Read a webhook and where it stands in the log',
+    params: webhookParams,
+    success: { status: 200, description: 'The webhook', schema: webhook },
+    problems: ['forbidden', 'not-found'],
+    handle: async ({ caller, params }) => answer(await read(caller, params.webhook_id), false),
+  }),
+];
+
+const changed = (needs: WebhookNeeds) => [
+  route({
+    ...tagged,
+    method: 'PATCH',
+    path: '/v1/webhooks/{webhook_id}',
+    operation: 'changeWebhook',
+    audit: 'webhook.changed',
+    summary: 'Change a webhook, stop it or start it again where it stood',
+    idempotent: true,
+    params: webhookParams,
+    body: webhookPatch,
+    success: { status: 200, description: 'The webhook as it is now', schema: webhook },
+    problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
+    handle: async ({ caller, params, body, req, idempotency }) => {
+      const replay = await changeWebhook(caller, params.webhook_id, body, req.headers['if-match'], idempotency, needs);
+      needs.wake(caller.tenant.id);
+      return answer(await read(caller, params.webhook_id), replay);
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'DELETE',
+    path: '/v1/webhooks/{webhook_id}',
+    operation: 'deleteWebhook',
+    audit: 'webhook.deleted',
+    summary: 'Delete a webhook with its log of deliveries',
+    idempotent: true,
+    params: webhookParams,
+    success: { status: 204, description: 'Deleted' },
+    problems: ['forbidden', 'not-found', 'conflict'],
+    handle: ({ caller: { tenant }, params, idempotency }) =>
+      tenant.write(async (db) => {
+        if (await isReplay(db, tenant.id, idempotency)) return { headers: { 'Idempotent-Replay': 'true' } };
+        if ((await deleteWebhook(db, tenant.id, params.webhook_id)) === 0) throw noWebhook();
+        if (idempotency) await rememberKey(db, tenant.id, idempotency);
+        return {};
+      }),
+  }),
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/webhooks/{webhook_id}/rotate',
+    operation: 'rotateWebhookSecret',
+    audit: 'webhook.secret_rotated',
+    summary: 'Give a webhook a new secret; the old one signs too for a day',
+    idempotent: true,
+    params: webhookParams,
+    success: { status: 200, description: 'The webhook; its new secret is shown this once', schema: newWebhook },
+    problems: ['forbidden', 'not-found', 'conflict'],
+    handle: async ({ caller, params, idempotency }) => {
+      const secret = await rotateSecret(caller, params.webhook_id, idempotency, needs);
+      const view = await read(caller, params.webhook_id);
+      return { body: { ...view, secret }, headers: { ETag: etagOf(view) } };
+    },
+  }),
+];
+
+const delivered = ({ wake }: WebhookNeeds) => [
+  route({
+    ...tagged,
+    method: 'GET',
+    path: '/v1/webhooks/{webhook_id}/deliveries',
+    operation: 'listWebhookDeliveries',
+    summary: 'What became of the events of a webhook, the newest first; `state=dead`: its dead letters',
+    params: webhookParams,
+    query: deliveryList,
+    success: { status: 200, description: 'A page of deliveries, one an event', schema: deliveryPage },
+    problems: ['validation', 'forbidden', 'not-found'],
+    handle: async ({ caller, params, query }) => {
+      const { tenant } = caller;
+      await read(caller, params.webhook_id);
+      const before = query.cursor ? Number(decodeCursor(query.cursor, ['number'])[0]) : undefined;
+      const asked = { state: query.state, before, limit: query.limit + 1 };
+      const rows = await tenant.read((db) => listDeliveries(db, tenant.id, params.webhook_id, asked));
+      return { body: toPage(rows, query.limit, (row) => [row.seq]) };
+    },
+  }),
+  route({
+    ...tagged,
+    method: 'POST',
+    path: '/v1/webhooks/{webhook_id}/deliveries/{event_id}/replay',
+    operation: 'replayWebhookDelivery',
+    audit: 'webhook.replayed',
+    summary: 'Deliver an event again, once, as it may be told today',
+    idempotent: true,
+    params: deliveryParams,
+    success: { status: 202, description: 'It will be delivered beside what is new', schema: deliverySchema },
+    problems: ['forbidden', 'not-found', 'conflict'],
+    handle: async ({ caller: { tenant }, params, idempotency }) => {
+      const found = await tenant.write(async (db) => {
+        if (!(await lockWebhook(db, tenant.id, params.webhook_id))) throw noWebhook();
+        const replay = await isReplay(db, tenant.id, idempotency);
+        const row = await replayDelivery(db, tenant.id, params.webhook_id, params.event_id, replay);
+        if (!row) throw new Problem('not-found', 'The webhook has done with no such event, or its delivery is no longer kept.');
+        if (idempotency && !replay) await rememberKey(db, tenant.id, idempotency);
+        return { row, replay };
+      });
+      wake(tenant.id);
+      return { body: found.row, headers: replayed(found.replay) };
+    },
+  }),
+];
+
+async function read({ tenant }: Caller, webhook_id: string): Promise<Webhook> {
+  const found = await tenant.read((db) => findWebhook(db, tenant.id, webhook_id));
+  if (!found) throw noWebhook();
+  return found;
+}
+
+const replayed = (replay: boolean): Record<string, string> => (replay ? { 'Idempotent-Replay': 'true' } : {});
+const answer = (view: Webhook, replay: boolean) => ({ body: view, headers: { ETag: etagOf(view), ...replayed(replay) } });

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { channels } from '../auth/index.ts';
+import { filter } from '../filter/index.ts';
+import { pageOf } from '../http/page.ts';
+
+const fields = {
+  url: z.string().min(1).max(2000).describe('https://…, on the internet'),
+  description: z.string().max(500),
+  filter: filter.nullable(),
+  channels: z.array(z.enum(channels)).min(1).max(4).describe('of these channels; `private` only where it is named'),
+  user_ids: z
+    .array(z.string().min(1).max(255))
+    .min(1)
+    .max(100)
+    .describe('whose private events, with the channel `private`; by default the own'),
+  sensitivity: z.enum(['none', 'low', 'high']).describe('up to this one; `high` needs the channel team or private'),
+  active: z.boolean(),
+};
+
+export const webhookBody = z
+  .strictObject({
+    url: fields.url,
+    description: fields.description.default(''),
+    filter: fields.filter.default(null),
+    channels: fields.channels.default(['public', 'team', 'agent']),
+    user_ids: fields.user_ids.optional(),
+    sensitivity: fields.sensitivity.default('low'),
+    active: fields.active.default(true),
+    after: z.int().min(0).max(1e15).optional().describe('begins after this seq; by default with what happens from now on'),
+  })
+  .meta({ id: 'NewWebhook' });
+export type WebhookBody = z.output<typeof webhookBody>;
+
+export const webhookPatch = z
+  .strictObject({
+    url: fields.url.optional(),
+    description: fields.description.optional(),
+    filter: fields.filter.optional(),
+    channels: fields.channels.optional(),
+    user_ids: fields.user_ids.optional(),
+    sensitivity: fields.sensitivity.optional(),
+    active: fields.active.optional(),
+  })
+  .refine((patch) => Object.keys(patch).length > 0, 'at least one field');
+export type WebhookPatch = z.output<typeof webhookPatch>;
+
+export const webhook = z
+  .object({
+    webhook_id: z.string(),
+    url: z.string(),
+    description: z.string(),
+    filter: z.record(z.string(), z.unknown()).nullable(),
+    channels: z.array(z.enum(channels)),
+    user_ids: z.array(z.string()),
+    sensitivity: z.enum(['none', 'low', 'high']),
+    active: z.boolean(),
+    disabled_reason: z.string().nullable().describe('why the service stopped it'),
+    cursor: z.int().describe('the last seq that is done with'),
+    attempts: z.int().describe('failed ones at the event after the cursor'),
+    retry_at: z.string().nullable(),
+    version: z.int(),
+    created_by: z.string(),
+    created_at: z.string(),
+    updated_at: z.string(),
+  })
+  .meta({ id: 'Webhook' });
+export type Webhook = z.output<typeof webhook>;
+export const newWebhook = webhook
+  .extend({ secret: z.string().describe('signs the deliveries; shown this once') })
+  .meta({ id: 'WebhookWithSecret' });
+export const webhookPage = pageOf(webhook);
+
+const webhook_id = z.string().max(255);
+export const webhookParams = z.strictObject({ webhook_id });
+export const deliveryParams = z.strictObject({ webhook_id, event_id: z.string().max(255) });
+const page = { limit: z.coerce.number().int().min(1).max(1000).default(50), cursor: z.string().max(500).optional() };
+export const webhookList = z.strictObject(page);
+export const deliveryList = z.strictObject({
+  state: z.enum(['delivered', 'retrying', 'dead', 'replaying']).optional().describe('`dead`: given up, until it is replayed'),
+  ...page,
+});
+
+const delivery = z
+  .object({
+    event_id: z.string(),
+    seq: z.int(),
+    kind: z.string(),
+    state: z.enum(['delivered', 'retrying', 'dead', 'replaying']),
+    attempts: z.int(),
+    status_code: z.int().nullable().describe('of the last attempt; null: there was no answer'),
+    error: z.string().nullable(),
+    duration_ms: z.int().nullable(),
+    attempted_at: z.string(),
+  })
+  .meta({ id: 'WebhookDelivery' });
+export type Delivery = z.output<typeof delivery>;
+export const deliverySchema = delivery;
+export const deliveryPage = pageOf(delivery);

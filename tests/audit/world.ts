@@ -1,0 +1,40 @@
+import { loadConfig } from '../../src/config.ts';
+import { auditKeysOf } from '../../src/daemon.ts';
+import { type Database, openDatabase } from '../../src/db/index.ts';
+import { createLogger } from '../../src/log.ts';
+import { withClient } from '../support/cluster.ts';
+import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { theEngine } from '../support/engine.ts';
+
+export const keys = auditKeysOf(
+  loadConfig({ NODE_ENV: 'test', ENCRYPTION_KEY: Buffer.alloc(32, 'only-for-tests').toString('base64') }),
+);
+
+/** A migrated database, the service's way into it, and that of someone who may change everything. */
+export async function openWorld() {
+  const own = await daemonDatabase();
+  const database = await openDatabase(loadConfig({ NODE_ENV: 'test', ...own.env }), createLogger('silent'));
+  const close = async () => {
+    await database.close();
+    await own.release();
+  };
+  return { env: own.env, database, close, meddle: meddlerOf(own.env, database) };
+}
+
+type Meddle = <Row = Record<string, unknown>>(text: string, values?: unknown[]) => Promise<Row[]>;
+
+function meddlerOf(env: Record<string, string>, database: Database): Meddle {
+  const engine = theEngine();
+  if (onEmbedded() || engine.kind === 'embedded')
+    return (text, values) => database.pool.using(async (client) => (await client.query(text, values)).rows);
+  const admin = { ...engine.cluster.admin, database: env.PGDATABASE! };
+  return (text, values) => withClient(admin, async (client) => (await client.query(text, values)).rows);
+}
+
+/** A tenant without users, for tests of the stream alone. */
+export async function makeTenant(database: Database, tenant_id: string): Promise<void> {
+  await database.tenants(tenant_id).write(async (db) => {
+    await db.run('insert into tenants (tenant_id) values ($1)', [tenant_id]);
+    await db.run('insert into tenant_clocks (tenant_id) values ($1)', [tenant_id]);
+  });
+}

@@ -1,0 +1,69 @@
+import { type Claim, findConflicts } from '../../src/context/conflict.ts';
+
+// Words as the index gives them, nearly: stop words out, endings off.
+const stop = new Set(
+  'the a an is are was were be to of for in on at by we our it its has have had with and or than that this every each per from now not only up set about takes holds'.split(
+    ' ',
+  ),
+);
+const wordsOf = (text: string) =>
+  (text.toLowerCase().match(/[\p{L}]+/gu) ?? [])
+    .filter((word) => !stop.has(word))
+    .map((word) => word.replace(/(?:s|ing|ed)$/, ''));
+const claim = (id: string, text: string, more: Partial<Claim> = {}): Claim => ({
+  id,
+  text,
+  words: wordsOf(text),
+  contradicts: [],
+  ids: [id],
+  isClaim: true,
+  ...more,
+});
+const conflict = (a: string, b: string) => findConflicts([claim('a', a), claim('b', b, { isClaim: false })]).size > 0;
+
+test.each([
+  ['The context window is 32K tokens', 'The context window is 65K tokens'],
+  ['The context window is 32K', 'The context window is 65K tokens.'],
+  ['We retry an upload 3 times', 'An upload is retried 5 times before it fails'],
+  ['Our token limit for contexts was set to 32K', 'The context budget is 65K tokens'],
+  ['The backup of the ledger takes 40 minutes', 'Backing up the ledger takes about 55 minutes'],
+  ['Das Kontextfenster fasst 32.5 Prozent', 'Das Kontextfenster fasst 65 Prozent'],
+  ['The cache holds 1,000 entries', 'The cache holds 2000 entries'],
+  ['Payment timeout: 30s', 'The payment timeout is 45s'],
+  ['The plan costs $40 a month', 'The plan costs $55 a month'],
+])('%s / %s conflict', (a, b) => expect([a, conflict(a, b)]).toEqual([a, true]));
+
+test.each([
+  ['The context window is 65K tokens', 'The context window is 65,000 tokens'],
+  ['The cache holds 1,000 entries', 'The cache holds 1000 entries'],
+  ['The staging timeout is 30 seconds', 'The production timeout is 60 seconds'],
+  ['The context window is 32K tokens', 'The context window was opened 3 times'],
+  ['Alice has 3 cats', 'The deploy takes 5 minutes'],
+  ['In v1 the window is 32K tokens', 'In v2 the window is 65K tokens'],
+  ['The meeting about the window is on 2024-05-01', 'The meeting about the window is on 2024-06-01'],
+  ['The window grew from 32K to 65K tokens', 'The window is 65K tokens'],
+  ['Nothing is counted here', 'Nor here'],
+])('%s / %s do not', (a, b) => expect([a, conflict(a, b)]).toEqual([a, false]));
+
+test('two events are not held against each other, a declared contradiction is flagged on both sides, a measured one by its body', () => {
+  const a = claim('a', 'The window is 32K tokens', { isClaim: false });
+  const b = claim('b', 'The window is 65K tokens', { isClaim: false });
+  expect(findConflicts([a, b]).size).toBe(0);
+  const declared = findConflicts([claim('a', 'x', { contradicts: ['chk_b'] }), claim('b', 'y', { ids: ['b', 'chk_b'] })]);
+  expect(Object.fromEntries(declared)).toEqual({ a: ['b'], b: ['a'] });
+  expect(Object.fromEntries(findConflicts([claim('a', 'x', { contradicts: ['evt_away'] })]))).toEqual({ a: ['evt_away'] });
+  const measured = { subject: 'context window', unit: 'tokens', value: 32_000 };
+  expect(findConflicts([claim('a', 'It is small', { measure: measured }), b]).size).toBe(2);
+});
+
+test('a hostile text costs no more than its length', () => {
+  const texts = [
+    `${'1 '.repeat(20_000)}`,
+    `${'1,000'.repeat(10_000)}`,
+    `${'9'.repeat(50_000)}`,
+    `window ${'- '.repeat(20_000)}5`,
+  ];
+  const begun = performance.now();
+  findConflicts(texts.flatMap((text, i) => [claim(`a${i}`, text), claim(`b${i}`, `${text} window`)]));
+  expect(performance.now() - begun).toBeLessThan(2_000);
+});

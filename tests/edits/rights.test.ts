@@ -1,0 +1,184 @@
+import { type Client, message, newColleague, newName, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { chunk, decide, edit, record, team } from './client.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+let bob: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+beforeEach(async () => {
+  alice = await newTenant(daemon.url);
+  bob = await newColleague(alice);
+});
+afterAll(() => daemon.stop());
+
+test('a member proposes, an admin approves; each step is an event, as visible as the target', async () => {
+  const event = await record(alice, team('the sky is green', { agent_id: 'planner', project_id: 'p1' }));
+  const made = await edit(bob, event.chunk_ids[0]!, 'amend', { text: 'the sky is blue' }, {});
+  expect(made).toMatchObject({
+    status: 'pending',
+    version: 1,
+    op: 'amend',
+    target: event.chunk_ids[0],
+    event_id: event.event_id,
+    patch: { text: 'the sky is blue' },
+    proposed_by: { type: 'human', id: 'bob' },
+  });
+  expect(await chunk(bob, event.chunk_ids[0]!)).toBe('the sky is green');
+  const approved = await decide(alice, made.edit_id, 'approve');
+  expect([approved.status, approved.body.status, approved.body.version, approved.headers.get('etag')]).toEqual([
+    200,
+    'approved',
+    2,
+    '"2"',
+  ]);
+  expect(approved.body.decided_by).toEqual({ type: 'human', id: 'alice' });
+  expect(await chunk(bob, event.chunk_ids[0]!)).toBe('the sky is blue');
+  const { data } = (await bob.ask('GET', `/v1/events?channel=team&after=${event.seq}&project_id=p1`)).body;
+  expect(
+    data.map(({ kind, seq, content, refs, session_id, agent_id }: any) => [
+      kind,
+      seq,
+      content.edit_id,
+      refs,
+      session_id,
+      agent_id,
+    ]),
+  ).toEqual([
+    ['edit.proposed', made.seq, made.edit_id, [event.event_id], 's1', 'planner'],
+    ['edit.approved', made.seq + 1, made.edit_id, [event.event_id], 's1', 'planner'],
+  ]);
+  expect(JSON.stringify(data)).not.toContain('blue');
+  expect((await alice.ask('GET', '/v1/events?channel=public')).body.data).toEqual([]);
+});
+
+test('a member may not approve, reject, revert or approve its own at once', async () => {
+  const event = await record(alice, team('x marks the spot'));
+  const made = await edit(bob, event.event_id, 'retract', undefined, {});
+  for (const verb of ['approve', 'reject', 'revert']) expect((await decide(bob, made.edit_id, verb)).status).toBe(403);
+  const { status } = await bob.ask('POST', '/v1/edits', {
+    body: { target: event.event_id, op: 'retract', reason: 'r', auto_approve: true },
+  });
+  expect(status).toBe(403);
+  const reader = await newColleague(alice, 'rita', 'reader');
+  expect((await reader.ask('POST', '/v1/edits', { body: { target: event.event_id, op: 'retract', reason: 'r' } })).status).toBe(
+    403,
+  );
+  expect(await chunk(bob, event.chunk_ids[0]!)).toBe('x marks the spot');
+});
+
+test('what a member cannot see it cannot edit, and edits of it it does not see', async () => {
+  const secret = await record(alice, message('alice likes marzipan'));
+  for (const target of [
+    secret.event_id,
+    secret.chunk_ids[0],
+    'evt_none',
+    'chk_none_0',
+    'mem_none',
+    `${secret.event_id.replace('evt', 'chk')}_7`,
+  ])
+    expect((await bob.ask('POST', '/v1/edits', { body: { target, op: 'retract', reason: 'r' } })).status).toBe(404);
+  const made = await edit(alice, secret.event_id, 'amend', { text: 'alice likes nougat' }, {});
+  expect((await bob.ask('GET', `/v1/edits/${made.edit_id}`)).status).toBe(404);
+  expect((await bob.ask('GET', '/v1/edits')).body.data).toEqual([]);
+  expect((await alice.ask('GET', '/v1/edits')).body.data).toHaveLength(1);
+  const mallory = await newTenant(daemon.url, newName('t'), 'mallory');
+  expect((await mallory.ask('GET', `/v1/edits/${made.edit_id}`)).status).toBe(404);
+  expect((await decide(mallory, made.edit_id, 'approve')).status).toBe(404);
+  expect((await mallory.ask('POST', '/v1/edits', { body: { target: secret.event_id, op: 'retract', reason: 'r' } })).status).toBe(
+    404,
+  );
+});
+
+test('the text of a proposal is for admins and its author until it holds, and not after it is hidden', async () => {
+  const event = await record(alice, team('the sky is green'));
+  const made = await edit(bob, event.event_id, 'amend', { text: 'the sky is blue' }, {});
+  const carol = await newColleague(alice, 'carol');
+  const patch = async (by: Client) => (await by.ask('GET', `/v1/edits/${made.edit_id}`)).body.patch;
+  expect([await patch(carol), await patch(bob), await patch(alice)]).toEqual([
+    {},
+    { text: 'the sky is blue' },
+    { text: 'the sky is blue' },
+  ]);
+  await decide(alice, made.edit_id, 'approve');
+  expect(await patch(carol)).toEqual({ text: 'the sky is blue' });
+  await edit(alice, event.event_id, 'retract');
+  expect(await patch(carol)).toEqual({});
+});
+
+test('a state that is not the one needed is 409, another version 412; a retry is answered again', async () => {
+  const event = await record(alice, team('the sky is green'));
+  const asked = {
+    body: { target: event.event_id, op: 'retract', reason: 'r', auto_approve: true },
+    headers: { 'idempotency-key': 'once' },
+  };
+  const [first, again] = [await alice.ask('POST', '/v1/edits', asked), await alice.ask('POST', '/v1/edits', asked)];
+  expect([first.status, again.status, again.body]).toEqual([201, 201, first.body]);
+  expect(again.headers.get('idempotent-replay')).toBe('true');
+  const id = first.body.edit_id;
+  expect((await decide(alice, id, 'approve')).status).toBe(409);
+  expect((await decide(alice, id, 'reject')).status).toBe(409);
+  expect((await decide(alice, id, 'revert', { 'if-match': '"7"' })).status).toBe(412);
+  const key = { 'if-match': '"1"', 'idempotency-key': 'revert' };
+  expect((await decide(alice, id, 'revert', key)).body).toMatchObject({ status: 'reverted', version: 2 });
+  const replay = await decide(alice, id, 'revert', key);
+  expect([replay.status, replay.headers.get('idempotent-replay'), replay.body.version]).toEqual([200, 'true', 2]);
+  expect((await decide(alice, id, 'revert')).status).toBe(409);
+  expect((await alice.ask('GET', '/v1/events?channel=team')).body.data).toHaveLength(4);
+});
+
+test.each([
+  ['amend', {}],
+  ['amend', { text: ' ' }],
+  ['amend', { text: 'x', importance: 1 }],
+  ['attenuate', {}],
+  ['attenuate', { importance: 2 }],
+  ['attenuate', { importance: 1, importance_delta: -1 }],
+  ['block', { channel: 'nowhere' }],
+  ['retract', { text: 'x' }],
+  ['shred', {}],
+])('%s with %j is 422', async (op, patch) => {
+  const event = await record(alice, team('x'));
+  expect((await alice.ask('POST', '/v1/edits', { body: { target: event.event_id, op, patch, reason: 'r' } })).status).toBe(422);
+});
+
+test('lists of edits are filtered and paged, newest first', async () => {
+  const event = await record(alice, team('x'));
+  for (let i = 0; i < 3; i += 1) await edit(bob, event.event_id, 'attenuate', { importance: i / 4 }, {});
+  const last = await edit(bob, event.event_id, 'retract', undefined, {});
+  await decide(alice, last.edit_id, 'reject');
+  const page = (await alice.ask('GET', '/v1/edits?limit=2')).body;
+  const rest = (await alice.ask('GET', `/v1/edits?limit=2&cursor=${page.next_cursor}`)).body;
+  expect([...page.data, ...rest.data].map(({ op, status }: any) => [op, status])).toEqual([
+    ['retract', 'rejected'],
+    ...Array.from({ length: 3 }, () => ['attenuate', 'pending']),
+  ]);
+  expect(rest.next_cursor).toBeNull();
+  expect((await alice.ask('GET', '/v1/edits?status=pending&op=retract')).body.data).toEqual([]);
+  expect((await alice.ask('GET', `/v1/edits?status=rejected&target=${event.event_id}`)).body.data).toHaveLength(1);
+});
+
+test('an event takes at most 100 edits that wait or hold, and none is made of what edits and the like say in the log', async () => {
+  const event = await record(alice, team('x'));
+  const body = { target: event.event_id, op: 'attenuate', patch: { importance_delta: -0.01 }, reason: 'r' };
+  for (let i = 0; i < 100; i += 10)
+    await Promise.all(
+      Array.from({ length: 10 }, async () => expect((await alice.ask('POST', '/v1/edits', { body })).status).toBe(201)),
+    );
+  const { last_seq } = (await alice.ask('GET', '/v1/usage')).body;
+  expect((await alice.ask('POST', '/v1/edits', { body })).status).toBe(409);
+  expect((await alice.ask('GET', '/v1/usage')).body.last_seq).toBe(last_seq);
+  const said = (await alice.ask('GET', `/v1/events?channel=team&after=${event.seq}&limit=1`)).body.data[0];
+  expect((await alice.ask('POST', '/v1/edits', { body: { ...body, target: said.event_id } })).status).toBe(404);
+});
+
+test('of two decisions at once one holds and the other is 409; the audit names each step', async () => {
+  const event = await record(alice, team('x'));
+  const made = await edit(bob, event.event_id, 'retract', undefined, {});
+  const answers = await Promise.all([decide(alice, made.edit_id, 'approve'), decide(alice, made.edit_id, 'reject')]);
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+  const actions = (await alice.ask('GET', '/v1/audit')).body.data.map(({ action }: { action: string }) => action);
+  expect(actions.filter((action: string) => /^edit\./.test(action))).toHaveLength(2);
+});

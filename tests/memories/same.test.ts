@@ -1,0 +1,239 @@
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+
+// One text is one memory; one memory takes the place of another; an agent has one task in work.
+
+let daemon: TestDaemon;
+let alice: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+beforeEach(async () => {
+  alice = await newTenant(daemon.url);
+});
+afterAll(() => daemon.stop());
+
+const fact = (text: string, more: Record<string, unknown> = {}) => ({ kind: 'fact', text, channel: 'team', ...more });
+const ask = (body: unknown, by = alice, headers?: Record<string, string>) =>
+  by.ask('POST', '/v1/memories', { body, ...(headers && { headers }) });
+const make = async (body: unknown, by = alice) => {
+  const answer = await ask(body, by);
+  expect([answer.status, answer.body.errors ?? answer.body.detail]).toEqual([201, undefined]);
+  return answer.body;
+};
+const read = async (id: string, query = '') => (await alice.ask('GET', `/v1/memories/${id}${query}`)).body;
+const list = async (query = '') => (await alice.ask('GET', `/v1/memories${query}`)).body.data;
+
+test('a hundred equal writes at once make one memory that cites them all', async () => {
+  const said = await alice.ask('POST', '/v1/events', {
+    body: { events: Array.from({ length: 100 }, (_, i) => message(`m${i}`)) },
+  });
+  const ids: string[] = said.body.data.map((e: any) => e.event_id);
+  const answers = await Promise.all(ids.map((id) => ask(fact('The limit is 65K', { refs: [id] }))));
+  expect(new Set(answers.map(({ status, body }) => `${status} ${body.memory_id}`)).size).toBe(1);
+  const [only, ...others] = await list();
+  expect([others, only.version, only.ref_count, only.grounded]).toEqual([[], 100, 100, true]);
+  expect(only.refs.toSorted()).toEqual(ids.toSorted());
+  expect((await list('?as_of_seq=101'))[0].ref_count).toBe(1);
+});
+
+test('equal texts in one batch are one memory; the answer names it for each', async () => {
+  const { data } = await make({ memories: [fact('a'), fact('b'), fact('a', { tags: ['late'] })] });
+  expect(data[0].memory_id).toBe(data[2].memory_id);
+  expect([data[2].version, data[2].tags, (await list()).length]).toEqual([2, [], 2]);
+});
+
+test('what differs in kind, scope, subject, channel or sensitivity is never merged, least of all the private with the public', async () => {
+  const bob = await newColleague(alice);
+  const made = [
+    await make(fact('x', { channel: 'private' })),
+    await make(fact('x', { channel: 'private' }), bob),
+    await make(fact('x', { channel: 'public' })),
+    await make(fact('x', { channel: 'team' })),
+    await make(fact('x', { channel: 'team', sensitivity: 'high' })),
+    await make(fact('x', { channel: 'team', project_id: 'p1' })),
+    await make(fact('x', { channel: 'team', project_id: 'p2' })),
+    await make(fact('x', { channel: 'team', scope: 'policy' })),
+    await make({ ...fact('x'), kind: 'note' }),
+    await make(fact('x', { channel: 'team' }), bob),
+  ];
+  expect(new Set(made.map(({ memory_id }) => memory_id)).size).toBe(made.length);
+  expect(made.map(({ version }) => version)).toEqual(made.map(() => 1));
+});
+
+test('a memory’s own event and passages ground nothing', async () => {
+  const { memory_id, event_id } = await make(fact('floating'));
+  const again = await make(fact('floating', { refs: [event_id, `chk_${event_id.slice(4)}_0`, memory_id] }));
+  expect([again.memory_id, again.ref_count, again.grounded]).toEqual([memory_id, 0, false]);
+  const changed = await alice.ask('PATCH', `/v1/memories/${memory_id}`, { body: { refs: [event_id] } });
+  expect([changed.body.ref_count, changed.body.grounded]).toEqual([0, false]);
+  const other = await make(fact('rests', { refs: [memory_id] }));
+  expect([other.grounded, other.refs]).toEqual([false, [memory_id]]);
+  expect((await make({ ...fact('named'), refs: ['RFC 9110'] })).grounded).toBe(true);
+});
+
+test('a change keeps what the memory rests on, unless it says otherwise', async () => {
+  const [a, b] = (await alice.ask('POST', '/v1/events', { body: { events: [message('a'), message('b')] } })).body.data;
+  const { memory_id } = await make(fact('x', { refs: [a.event_id] }));
+  await make(fact('x', { refs: [b.event_id] }));
+  const patch = async (body: unknown) => (await alice.ask('PATCH', `/v1/memories/${memory_id}`, { body })).body.refs;
+  expect(await patch({ text: 'y' })).toEqual([b.event_id, a.event_id]);
+  expect(await patch({ refs: [a.event_id] })).toEqual([a.event_id]);
+  expect((await read(memory_id, '?as_of_seq=4')).refs).toEqual([b.event_id, a.event_id]);
+});
+
+test('an Idempotency-Key answers a repeated write with the same memory, also for a batch, a change and an end', async () => {
+  const keyed = (key: string) => ({ 'idempotency-key': key });
+  const first = await ask(fact('once'), alice, keyed('k1'));
+  const again = await ask(fact('once'), alice, keyed('k1'));
+  expect([again.status, again.headers.get('idempotent-replay'), again.body]).toEqual([201, 'true', first.body]);
+  expect((await ask(fact('other'), alice, keyed('k1'))).status).toBe(409);
+  const batch = { memories: [fact('b1'), fact('b2'), fact('b1')] };
+  const [one, two] = [await ask(batch, alice, keyed('k2')), await ask(batch, alice, keyed('k2'))];
+  expect(two.body.data.map((m: any) => m.memory_id)).toEqual(one.body.data.map((m: any) => m.memory_id));
+  const at = `/v1/memories/${first.body.memory_id}`;
+  for (const [method, key, body, version] of [
+    ['PATCH', 'k3', { text: 'twice' }, 2],
+    ['DELETE', 'k4', undefined, 3],
+  ] as const) {
+    const send = () => alice.ask(method, at, { body, headers: { ...keyed(key), 'if-match': `"${version - 1}"` } });
+    const [done, replay] = [await send(), await send()];
+    expect([replay.status, replay.headers.get('idempotent-replay')]).toEqual([done.status, 'true']);
+  }
+  expect((await alice.ask('GET', `${at}/versions`)).body.data).toHaveLength(3);
+});
+
+test('POST …/supersede puts the new in the place of the old in one step; of two at once one wins and the other gets 409', async () => {
+  const old = await make(fact('the limit is 32K'));
+  const replace = (text: string) => alice.ask('POST', `/v1/memories/${old.memory_id}/supersede`, { body: fact(text) });
+  const answers = await Promise.all([replace('65K'), replace('64K')]);
+  expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
+  const { body } = answers.find(({ status }) => status === 201)!;
+  expect([body.supersedes, body.refs, body.status]).toEqual([old.memory_id, [old.memory_id], 'active']);
+  expect(await read(body.memory_id)).toEqual(body);
+  expect(await read(old.memory_id)).toMatchObject({ status: 'superseded', superseded_by: body.memory_id, version: 2 });
+  expect((await list()).map((m: any) => m.memory_id)).toEqual([body.memory_id]);
+  const found = await alice.ask('POST', '/v1/search', { body: { query: '32K limit' } });
+  expect(found.body.data.map((hit: any) => hit.event_id)).not.toContain(old.event_id);
+});
+
+test('the old version that a supersession names by If-Match must be the one that stands', async () => {
+  const old = await make(fact('v1'));
+  const at = `/v1/memories/${old.memory_id}`;
+  await alice.ask('PATCH', at, { body: { tags: ['t'] } });
+  const replace = (version: number) =>
+    alice.ask('POST', `${at}/supersede`, {
+      body: fact('v2'),
+      headers: { 'if-match': `"${version}"`, 'idempotency-key': `k${version}` },
+    });
+  expect([(await replace(1)).status, (await replace(2)).status, (await replace(2)).headers.get('idempotent-replay')]).toEqual([
+    412,
+    201,
+    'true',
+  ]);
+});
+
+test('fewer may not see the new than saw the old; a rule gives way to a rule alone', async () => {
+  const old = await make(fact('open', { channel: 'public' }));
+  const rule = await make({ kind: 'rule', text: 'Be kind', channel: 'team' });
+  const replace = async (id: string, body: unknown) => (await alice.ask('POST', `/v1/memories/${id}/supersede`, { body })).status;
+  expect(await replace(old.memory_id, fact('closed', { channel: 'team' }))).toBe(409);
+  expect(await replace(old.memory_id, fact('closed', { channel: 'public', sensitivity: 'high' }))).toBe(409);
+  expect(await replace(rule.memory_id, fact('no rule'))).toBe(409);
+  const decision = {
+    ...message(''),
+    channel: 'team',
+    kind: 'decision',
+    content: { decision: 'No rule', supersedes: rule.memory_id },
+  };
+  expect((await alice.ask('POST', '/v1/events', { body: decision })).status).toBe(409);
+  expect([(await read(old.memory_id)).status, (await read(rule.memory_id)).status]).toEqual(['active', 'active']);
+});
+
+test('a decision that was recorded is a memory like any other: it is read, changed and superseded', async () => {
+  const content = { decision: 'Use files', rationale: ['atomic'], scope: 'project', further: 1 };
+  const event = (await alice.ask('POST', '/v1/events', { body: { ...message(''), kind: 'decision', content, project_id: 'p1' } }))
+    .body;
+  const d1 = await read(event.memory_id);
+  expect(d1).toMatchObject({
+    kind: 'decision',
+    text: 'Use files',
+    body: { rationale: ['atomic'], further: 1 },
+    scope: 'project',
+    refs: [event.event_id],
+    trust: 'stated',
+    grounded: true,
+  });
+  const d2 = await make({
+    kind: 'decision',
+    text: 'Use PostgreSQL',
+    channel: 'private',
+    project_id: 'p1',
+    supersedes: event.event_id,
+  });
+  expect([d2.supersedes, (await read(d1.memory_id)).superseded_by]).toEqual([d1.memory_id, d2.memory_id]);
+  const d3 = { ...message(''), kind: 'decision', content: { decision: 'Use both', supersedes: d2.memory_id } };
+  const third = await read((await alice.ask('POST', '/v1/events', { body: d3 })).body.memory_id);
+  expect([third.supersedes, third.refs.toSorted()]).toEqual([d2.memory_id, [third.event_id, d2.memory_id].toSorted()]);
+  const history = (await alice.ask('GET', `/v1/memories/${d2.memory_id}/history`)).body.data;
+  expect(history.map((m: any) => [m.text, m.status])).toEqual([
+    ['Use files', 'superseded'],
+    ['Use PostgreSQL', 'superseded'],
+    ['Use both', 'active'],
+  ]);
+});
+
+test('a long chain is read in one request, from any of its members', async () => {
+  let last = await make(fact('v0'));
+  for (let i = 1; i < 300; i += 1)
+    last = (await alice.ask('POST', `/v1/memories/${last.memory_id}/supersede`, { body: fact(`v${i}`) })).body;
+  const whole = (await alice.ask('GET', `/v1/memories/${last.supersedes}/history?limit=1000`)).body;
+  expect(whole.data.map((m: any) => m.text)).toEqual(Array.from({ length: 300 }, (_, i) => `v${i}`));
+  expect(whole.next_cursor).toBeNull();
+  const page = (await alice.ask('GET', `/v1/memories/${last.memory_id}/history?limit=100`)).body;
+  const rest = (await alice.ask('GET', `/v1/memories/${last.memory_id}/history?limit=200&cursor=${page.next_cursor}`)).body;
+  expect([page.data.length, rest.data.length, rest.data.at(-1).text, rest.next_cursor]).toEqual([100, 200, 'v299', null]);
+}, 60_000);
+
+test('one_doing_per_agent: a second task in work is refused, and free again when the first ends', async () => {
+  const change = (settings: unknown) => alice.ask('PATCH', '/v1/tenant', { body: { settings } });
+  const task = (text: string, status: string) => ({ kind: 'task', text, body: { status }, channel: 'team', agent_id: 'planner' });
+  const [a, b] = [await make(task('a', 'doing')), await make(task('b', 'doing'))];
+  await Promise.all([a, b].map((m) => alice.ask('PATCH', `/v1/memories/${m.memory_id}`, { body: { body: { status: 'open' } } })));
+  expect((await change({ one_doing_per_agent: true })).body.settings).toEqual({ one_doing_per_agent: true });
+  const move = (id: string, status: string) => alice.ask('PATCH', `/v1/memories/${id}`, { body: { body: { status } } });
+  expect((await move(a.memory_id, 'doing')).status).toBe(200);
+  const refused = [
+    await move(b.memory_id, 'doing'),
+    await ask(task('c', 'doing')),
+    await alice.ask('POST', '/v1/events', {
+      body: {
+        ...message(''),
+        channel: 'team',
+        kind: 'task_update',
+        content: { title: 'd', status: 'doing' },
+        agent_id: 'planner',
+      },
+    }),
+  ];
+  expect(refused.map(({ status, body }) => [status, body.detail])).toEqual(
+    refused.map(() => [409, 'The agent has a task in work already.']),
+  );
+  expect((await ask({ ...task('c', 'doing'), agent_id: 'other' })).status).toBe(201);
+  const swapped = await ask({ memories: [task('b', 'doing'), task('a', 'done')] });
+  expect([swapped.status, swapped.body.data?.map((m: any) => m.body.status)]).toEqual([201, ['doing', 'done']]);
+  expect([(await read(a.memory_id)).body.status, (await read(b.memory_id)).body.status]).toEqual(['done', 'doing']);
+  await alice.ask('DELETE', `/v1/memories/${b.memory_id}`);
+  expect((await ask(task('d', 'doing'))).status).toBe(201);
+});
+
+test('a task is moved by its name, whether by an event or as a memory', async () => {
+  const task = { kind: 'task', text: 'Write it', channel: 'private', body: { details: 'soon' }, pinned: true };
+  const made = await make(task);
+  const update = { ...message(''), kind: 'task_update', content: { title: 'Write it', status: 'doing' } };
+  expect((await alice.ask('POST', '/v1/events', { body: update })).body.memory_id).toBe(made.memory_id);
+  expect(await read(made.memory_id)).toMatchObject({ version: 2, body: { status: 'doing' }, pinned: true });
+  expect(await make({ ...task, body: { status: 'done' } })).toMatchObject({ memory_id: made.memory_id, version: 3 });
+  const versions = (await alice.ask('GET', `/v1/memories/${made.memory_id}/versions`)).body.data;
+  expect(versions.map((v: any) => v.body.status)).toEqual(['open', 'doing', 'done']);
+});

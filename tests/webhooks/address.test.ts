@@ -1,0 +1,119 @@
+import { admittedAddress, faultOf, isPublic, Refused } from '../../src/webhooks/address.ts';
+import { post } from '../../src/webhooks/send.ts';
+import { type Receiver, startReceiver } from './receiver.ts';
+
+const inside = [
+  ['loopback', ['127.0.0.1', '127.255.255.254', '::1', '0.0.0.0', '::']],
+  ['private', ['10.1.2.3', '172.16.0.1', '172.31.255.255', '192.168.1.1', 'fc00::1', 'fdff::1', 'fec0::1']],
+  ['link-local and metadata', ['169.254.169.254', '169.254.1.1', 'fe80::1', 'fd00:ec2::254']],
+  ['carrier-grade NAT', ['100.64.0.1', '100.127.255.255']],
+  ['IPv4 inside IPv6', ['::ffff:127.0.0.1', '::ffff:7f00:1', '::ffff:8.8.8.8', '::127.0.0.1', '::ffff:0:127.0.0.1']],
+  ['NAT64, 6to4, Teredo', ['64:ff9b::7f00:1', '64:ff9b::808:808', '64:ff9b:1::1', '2002:7f00:1::', '2001:0:1::1']],
+  [
+    'reserved, multicast, documentation',
+    ['192.0.2.1', '198.18.0.1', '240.0.0.1', '255.255.255.255', '224.0.0.1', 'ff02::1', '2001:db8::1', '100::1'],
+  ],
+  ['no address', ['example.com', '', '1.2.3', '0x7f.1']],
+] as const;
+test.each(inside)('%s is not public', (_, addresses) => {
+  expect(addresses.filter(isPublic)).toEqual([]);
+});
+
+test('what belongs to the internet is public', () => {
+  const outside = [
+    '8.8.8.8',
+    '1.1.1.1',
+    '172.15.0.1',
+    '172.32.0.1',
+    '100.63.255.255',
+    '2606:4700:4700::1111',
+    '2a00:1450:4001::1',
+  ];
+  expect(outside.filter((address) => !isPublic(address))).toEqual([]);
+});
+
+test.each([
+  ['http://example.com/', 'https'],
+  ['ftp://example.com/', 'https'],
+  ['javascript:alert(1)', 'https'],
+  ['/hook', 'absolute'],
+  ['https://', 'absolute'],
+  ['https://user:pass@example.com/', 'credentials'],
+  ['https://user@example.com/', 'credentials'],
+  ['https://example.com/#x', 'fragment'],
+  ['https://example.com:22/', 'port'],
+  ['https://example.com:25/', 'port'],
+  ['https://localhost/', 'private'],
+  ['https://x.localhost./', 'private'],
+  ['https://127.0.0.1/', 'private'],
+  ['https://2130706433/', 'private'],
+  ['https://0x7f.1/', 'private'],
+  ['https://0177.0.0.1/', 'private'],
+  ['https://[::1]/', 'private'],
+  ['https://[::ffff:169.254.169.254]/', 'private'],
+  ['https://１２７.0.0.1/', 'private'],
+])('%s is refused: %s', (url, why) => {
+  expect(faultOf(url, false)).toContain(why);
+});
+
+test('URLs of the internet are taken, and with the setting those of one’s own network', () => {
+  const fine = ['https://example.com/hook?x=1', 'https://example.com:8443/', 'https://8.8.8.8/', 'https://[2606:4700::1]/'];
+  expect(fine.map((url) => faultOf(url, false))).toEqual(fine.map(() => undefined));
+  expect(['http://127.0.0.1:80/', 'http://receiver.internal/'].map((url) => faultOf(url, true))).toEqual([undefined, undefined]);
+});
+
+describe('delivering to a name', () => {
+  let receiver: Receiver;
+  beforeAll(async () => {
+    receiver = await startReceiver();
+  });
+  afterAll(() => receiver.close());
+  const never = new AbortController().signal;
+  const resolving = (...addresses: string[]) => {
+    const asked: string[] = [];
+    const resolve = (hostname: string) => {
+      asked.push(hostname);
+      return Promise.resolve(addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })));
+    };
+    return { asked, resolve };
+  };
+  const deliver = (allowPrivate: boolean, resolve: ReturnType<typeof resolving>['resolve'], timeoutMs = 2000) =>
+    post(receiver.url.replace('127.0.0.1', 'hook.example'), {}, '{}', { allowPrivate, timeoutMs, resolve }, never);
+
+  test('one bad address among good ones refuses the name; nothing is sent', async () => {
+    for (const addresses of [['127.0.0.1'], ['8.8.8.8', '10.0.0.1'], ['2606:4700::1', '::ffff:127.0.0.1'], []])
+      await expect(admittedAddress('hook.example', false, resolving(...addresses).resolve)).rejects.toThrow(Refused);
+    expect(await deliver(false, resolving('127.0.0.1').resolve)).toMatchObject({
+      status_code: null,
+      error: expect.stringContaining('private'),
+    });
+    expect(receiver.got).toEqual([]);
+  });
+
+  test('the name is resolved once and the connection goes to that address: rebinding gains nothing', async () => {
+    const { asked, resolve } = resolving('127.0.0.1');
+    expect(await deliver(true, resolve)).toMatchObject({ status_code: 204, error: null });
+    expect([asked, receiver.got.at(-1)?.headers.host]).toEqual([
+      ['hook.example'],
+      new URL(receiver.url).host.replace('127.0.0.1', 'hook.example'),
+    ]);
+
+    let answers = 0;
+    const rebinding = () => Promise.resolve([{ address: answers++ === 0 ? '192.0.2.1' : '127.0.0.1', family: 4 }]);
+    const before = receiver.got.length;
+    // judged public as the first answer would be by a check, then connected to by that same answer: nobody is there
+    expect((await deliver(true, rebinding, 300)).error).not.toBeNull();
+    expect([answers, receiver.got.length]).toEqual([1, before]);
+  });
+
+  test('redirects are not followed, slow answers and names are given up', async () => {
+    receiver.react(() => 302);
+    expect(await deliver(true, resolving('127.0.0.1').resolve)).toMatchObject({ status_code: 302, error: 'answered 302' });
+    receiver.react(() => new Promise(() => undefined));
+    expect(await deliver(true, resolving('127.0.0.1').resolve, 200)).toMatchObject({
+      status_code: null,
+      error: 'no answer within 200 ms',
+    });
+    expect(await deliver(true, () => new Promise(() => undefined), 200)).toMatchObject({ error: 'no answer within 200 ms' });
+  });
+});

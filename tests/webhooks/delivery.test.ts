@@ -1,0 +1,99 @@
+import { backoffOf } from '../../src/webhooks/deliver.ts';
+import { type Client, message, newTenant } from '../support/client.ts';
+import { type SpawnedDaemon, spawnDaemon, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { theEngine } from '../support/engine.ts';
+import { eventually, type Receiver, startReceiver } from './receiver.ts';
+
+const settings = { WEBHOOK_ALLOW_PRIVATE: 'true', WEBHOOK_RETRY_MS: '50', WEBHOOK_TIMEOUT_MS: '1000' };
+/** Two daemons on one database need a server. */
+const onPostgres = theEngine().kind === 'postgres' ? test : test.skip;
+
+let receiver: Receiver;
+const open: { stop(): Promise<void> }[] = [];
+beforeEach(async () => {
+  receiver = await startReceiver();
+});
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.stop();
+  await receiver.close();
+});
+
+async function start(overrides: Record<string, string> = {}, env?: Record<string, string>): Promise<TestDaemon> {
+  const daemon = await startTestDaemon({ ...settings, ...overrides }, env);
+  open.push(daemon);
+  return daemon;
+}
+
+const subscribe = async (who: Client) => {
+  const { status, body } = await who.ask('POST', '/v1/webhooks', { body: { url: receiver.url } });
+  expect(status).toBe(201);
+  return body;
+};
+const record = async (who: Client, url: string, n: number) => {
+  const answer = await fetch(`${url}/v1/events`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${who.token}` },
+    body: JSON.stringify(message(`n${n}`, { channel: 'team' })),
+  });
+  expect(answer.status).toBe(201);
+};
+const seqs = () => receiver.got.map(({ event }) => event.seq);
+const firsts = () => [...new Set(seqs())];
+
+onPostgres('two daemons deliver each event once and in order', async () => {
+  const one = await start();
+  const other = await start({}, one.env);
+  const alice = await newTenant(one.url);
+  await subscribe(alice);
+  for (let n = 0; n < 60; n += 1) await record(alice, n % 2 ? one.url : other.url, n);
+  await receiver.until(60);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(seqs()).toEqual(Array.from({ length: 60 }, (_, i) => seqs()[0]! + i));
+});
+
+onPostgres(
+  'a daemon that is killed loses nothing: another goes on, in order, and repeats at most what was under way',
+  async () => {
+    const keeper = await start();
+    const victim: SpawnedDaemon = await spawnDaemon(keeper.env, settings);
+    const alice = await newTenant(victim.url);
+    await subscribe(alice);
+    let killed: Promise<void> | undefined;
+    receiver.react(async (_, nth) => {
+      // in the middle of an answer
+      if (nth === 5) killed = victim.kill('SIGKILL');
+      await killed;
+      return 200;
+    });
+    const recording = (async () => {
+      for (let n = 0; n < 20; n += 1) await record(alice, keeper.url, n);
+    })();
+    await recording;
+    // the lease of the dead daemon lasts a minute, unless it was the keeper that had it
+    await eventually(() => firsts().length === 20, 'all events', 90_000);
+    await victim.kill('SIGKILL').catch(() => undefined);
+    expect(firsts()).toEqual(firsts().toSorted((a, b) => a - b));
+    expect(firsts().at(-1)! - firsts()[0]!).toBe(19);
+    expect(seqs().length - firsts().length).toBeLessThanOrEqual(1);
+  },
+  120_000,
+);
+
+test('a daemon stops in time although a receiver does not answer, and what was under way is not counted against it', async () => {
+  const keeper = await startTestDaemon({ ...settings, WEBHOOK_TIMEOUT_MS: '60000' });
+  const alice = await newTenant(keeper.url);
+  receiver.react(() => new Promise(() => undefined));
+  const { webhook_id } = await subscribe(alice);
+  await record(alice, keeper.url, 1);
+  await receiver.until(1);
+  const begun = Date.now();
+  const listed = await alice.ask('GET', `/v1/webhooks/${webhook_id}/deliveries`);
+  expect(listed.body.data).toEqual([]);
+  await keeper.stop();
+  expect(Date.now() - begun).toBeLessThan(8_000);
+}, 30_000);
+
+test('the wait doubles up to an hour, and a random part of it is waited', () => {
+  expect([1, 2, 3, 11, 40].map((attempts) => backoffOf(attempts, 5000, 1))).toEqual([5000, 10_000, 20_000, 3_600_000, 3_600_000]);
+  expect([0, 0.5].map((random) => backoffOf(2, 5000, random))).toEqual([0, 5000]);
+});

@@ -1,0 +1,72 @@
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** A delivery as it came. */
+export interface Received {
+  headers: IncomingHttpHeaders;
+  body: string;
+  event: { event_id: string; seq: number; kind: string; content: Record<string, unknown> };
+}
+
+/** What a receiver answers with; a promise holds the answer back. */
+export type Reaction = (received: Received, nth: number) => number | Promise<number>;
+
+export interface Receiver {
+  url: string;
+  got: Received[];
+  /** Resolves when so many deliveries have come. */
+  until(count: number): Promise<Received[]>;
+  react(reaction: Reaction): void;
+  close(): Promise<void>;
+}
+
+export async function startReceiver(reaction: Reaction = () => 204): Promise<Receiver> {
+  const got: Received[] = [];
+  let react = reaction;
+  const server = createServer((req, res) => {
+    const parts: Buffer[] = [];
+    req.on('data', (part) => parts.push(part));
+    req.on('end', async () => {
+      const body = Buffer.concat(parts).toString();
+      const received = { headers: req.headers, body, event: JSON.parse(body).event };
+      got.push(received);
+      const status = await react(received, got.length);
+      res.writeHead(status, status >= 300 && status < 400 ? { location: '/elsewhere' } : {}).end();
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
+    got,
+    until: async (count) => {
+      await eventually(() => got.length >= count, `${count} deliveries`);
+      return got;
+    },
+    react: (next) => {
+      react = next;
+    },
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+export async function eventually(holds: () => boolean | Promise<boolean>, what: string, ms = 15_000): Promise<void> {
+  const until = Date.now() + ms;
+  while (!(await holds())) {
+    if (Date.now() > until) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** As a receiver verifies it, written apart from the code that signs. */
+export function signs(secret: string, { headers, body }: Received): boolean {
+  const key = Buffer.from(secret.replace('whsec_', ''), 'base64');
+  const text = [headers['webhook-id'], headers['webhook-timestamp'], body].join('.');
+  const expected = `v1,${createHmac('sha256', key).update(text).digest('base64')}`;
+  return String(headers['webhook-signature']).split(' ').includes(expected);
+}

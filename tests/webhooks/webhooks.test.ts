@@ -1,0 +1,186 @@
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { eventually, type Receiver, signs, startReceiver } from './receiver.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+let receiver: Receiver;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ WEBHOOK_ALLOW_PRIVATE: 'true', WEBHOOK_ATTEMPTS: '3', WEBHOOK_RETRY_MS: '50' });
+});
+afterAll(() => daemon.stop());
+beforeEach(async () => {
+  [alice, receiver] = [await newTenant(daemon.url), await startReceiver()];
+});
+afterEach(() => receiver.close());
+
+async function subscribe(more: Record<string, unknown> = {}) {
+  const { status, body } = await alice.ask('POST', '/v1/webhooks', { body: { url: receiver.url, ...more } });
+  expect([status, body.detail]).toEqual([201, undefined]);
+  return { ...body, path: `/v1/webhooks/${body.webhook_id}` } as {
+    webhook_id: string;
+    secret: string;
+    cursor: number;
+    path: string;
+  };
+}
+
+async function record(text: string, more: Record<string, unknown> = {}) {
+  const { status, body } = await alice.ask('POST', '/v1/events', { body: message(text, { channel: 'team', ...more }) });
+  expect(status).toBe(201);
+  return body;
+}
+
+const texts = () => receiver.got.map(({ event }) => event.content.text);
+const deliveriesOf = async (path: string, query = '') => (await alice.ask('GET', `${path}/deliveries${query}`)).body.data;
+const stateOf = async (path: string) => (await deliveriesOf(path)).map((one: any) => [one.state, one.attempts, one.status_code]);
+
+test('events arrive signed and in order, with the same Webhook-Id as their event', async () => {
+  const { secret, path } = await subscribe();
+  const events = [];
+  for (let i = 0; i < 20; i += 1) events.push(await record(`n${i}`));
+  await receiver.until(20);
+  expect(texts()).toEqual(events.map((_, i) => `n${i}`));
+  expect(receiver.got.every((one) => signs(secret, one))).toBe(true);
+  expect(signs(`whsec_${Buffer.alloc(32).toString('base64')}`, receiver.got[0]!)).toBe(false);
+  expect(receiver.got.map(({ headers }) => headers['webhook-id'])).toEqual(events.map(({ event_id }) => event_id));
+  const age_s = Date.now() / 1000 - Number(receiver.got[0]!.headers['webhook-timestamp']);
+  expect(Math.abs(age_s)).toBeLessThan(60);
+  await eventually(async () => (await deliveriesOf(path)).length === 20, 'the log of deliveries');
+  expect((await deliveriesOf(path, '?limit=1'))[0]).toMatchObject({
+    event_id: events[19]!.event_id,
+    state: 'delivered',
+    attempts: 1,
+    status_code: 204,
+    error: null,
+  });
+});
+
+test('only what was chosen is told: channels, private only where it is named, sensitivity, filter', async () => {
+  const other = await startReceiver();
+  await subscribe();
+  await subscribe({
+    url: other.url,
+    channels: ['private'],
+    user_ids: ['bob'],
+    sensitivity: 'high',
+    filter: { 'metadata.team': 'a' },
+  });
+  const bob = await newColleague(alice);
+  await record('private of alice', { channel: 'private', metadata: { team: 'a' } });
+  await bob.ask('POST', '/v1/events', { body: message('of bob, other team', { metadata: { team: 'b' } }) });
+  await bob.ask('POST', '/v1/events', { body: message('of bob', { metadata: { team: 'a' }, sensitivity: 'high' }) });
+  await record('high', { sensitivity: 'high' });
+  await record('secret', { sensitivity: 'secret' });
+  await record('for the team');
+  await Promise.all([receiver.until(1), other.until(1)]);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect([texts(), other.got.map(({ event }) => event.content.text)]).toEqual([['for the team'], ['of bob']]);
+  await other.close();
+});
+
+test('a failure is tried again and holds up what follows; then all arrives in order', async () => {
+  receiver.react((_, nth) => (nth <= 2 ? 500 : 200));
+  const { path } = await subscribe();
+  await record('first');
+  await record('second');
+  await receiver.until(4);
+  expect(texts()).toEqual(['first', 'first', 'first', 'second']);
+  await eventually(async () => (await deliveriesOf(path)).length === 2, 'both deliveries');
+  expect(await stateOf(path)).toEqual([
+    ['delivered', 1, 200],
+    ['delivered', 3, 200],
+  ]);
+});
+
+test('what fails too often is a dead letter, and the next goes on; a replay delivers it again', async () => {
+  receiver.react(({ event }) => (event.content.text === 'bad' ? 503 : 200));
+  const { path } = await subscribe();
+  const bad = await record('bad');
+  await record('good');
+  await receiver.until(4);
+  expect(texts()).toEqual(['bad', 'bad', 'bad', 'good']);
+  const dead = await deliveriesOf(path, '?state=dead');
+  expect(dead).toMatchObject([{ event_id: bad.event_id, attempts: 3, status_code: 503, error: 'answered 503' }]);
+
+  const replay = () => alice.ask('POST', `${path}/deliveries/${bad.event_id}/replay`);
+  expect((await replay()).status).toBe(202);
+  await receiver.until(5);
+  await eventually(async () => (await deliveriesOf(path, '?state=dead'))[0]?.attempts === 4, 'a replay that failed');
+  receiver.react(() => 200);
+  expect((await replay()).body.state).toBe('replaying');
+  await eventually(async () => (await deliveriesOf(path, '?state=delivered')).length === 2, 'no dead letter');
+  expect(await stateOf(path)).toEqual([
+    ['delivered', 1, 200],
+    ['delivered', 5, 200],
+  ]);
+  expect((await alice.ask('POST', `${path}/deliveries/evt_none/replay`)).status).toBe(404);
+});
+
+test('410 stops a webhook; started again it goes on with the event it stood at', async () => {
+  receiver.react(() => 410);
+  const { path } = await subscribe();
+  await record('x');
+  await eventually(async () => !(await alice.ask('GET', path)).body.active, 'a stopped webhook');
+  expect((await alice.ask('GET', path)).body.disabled_reason).toContain('410');
+  await record('y');
+  receiver.react(() => 200);
+  const started = await alice.ask('PATCH', path, { body: { active: true } });
+  expect(started.body).toMatchObject({ active: true, disabled_reason: null });
+  await receiver.until(3);
+  expect(texts()).toEqual(['x', 'x', 'y']);
+});
+
+test('it begins with what happens from now on, or after the seq that is named', async () => {
+  await record('before');
+  const other = await startReceiver();
+  await subscribe();
+  await subscribe({ url: other.url, after: 0 });
+  await record('after');
+  await Promise.all([receiver.until(1), other.until(2)]);
+  expect([texts(), other.got.map(({ event }) => event.content.text)]).toEqual([['after'], ['before', 'after']]);
+  await other.close();
+});
+
+test('a secret is shown once; after a rotation both sign', async () => {
+  const first = await subscribe();
+  expect(JSON.stringify((await alice.ask('GET', '/v1/webhooks')).body)).not.toContain('whsec_');
+  const rotated = await alice.ask('POST', `${first.path}/rotate`);
+  await record('x');
+  const [got] = await receiver.until(1);
+  expect([signs(first.secret, got!), signs(rotated.body.secret, got!)]).toEqual([true, true]);
+  const key = { headers: { 'idempotency-key': 'k' } };
+  const body = { url: receiver.url };
+  expect((await alice.ask('POST', '/v1/webhooks', { ...key, body })).status).toBe(201);
+  expect((await alice.ask('POST', '/v1/webhooks', { ...key, body })).status).toBe(409);
+});
+
+test('it is changed under its ETag, and ends when it is deleted; only admins may', async () => {
+  const { path } = await subscribe();
+  const changed = await alice.ask('PATCH', path, {
+    body: { description: 'd', filter: { kind: 'decision' } },
+    headers: { 'if-match': '"1"' },
+  });
+  expect([changed.status, changed.headers.get('etag'), changed.body.filter]).toEqual([200, '"2"', { kind: 'decision' }]);
+  expect((await alice.ask('PATCH', path, { body: { description: 'e' }, headers: { 'if-match': '"1"' } })).status).toBe(412);
+  await record('not a decision');
+  await record('', { kind: 'decision', content: { decision: 'PostgreSQL' } });
+  await receiver.until(1);
+  expect(receiver.got.map(({ event }) => event.kind)).toEqual(['decision']);
+  const bob = await newColleague(alice);
+  expect((await bob.ask('GET', path)).status).toBe(403);
+  expect([(await alice.ask('DELETE', path)).status, (await alice.ask('GET', path)).status]).toEqual([204, 404]);
+});
+
+test('what cannot be a webhook is refused by its field, and there are at most twenty', async () => {
+  const refusedAt = async (body: Record<string, unknown>) => {
+    const answer = await alice.ask('POST', '/v1/webhooks', { body: { url: receiver.url, ...body } });
+    return [answer.status, answer.body.errors?.[0].pointer];
+  };
+  expect(await refusedAt({ url: 'https://user:pw@example.com/' })).toEqual([422, '#/url']);
+  expect(await refusedAt({ sensitivity: 'high', channels: ['public'] })).toEqual([422, '#/sensitivity']);
+  expect(await refusedAt({ filter: { colour: 'red' } })).toEqual([422, '#/filter/colour']);
+  expect(await refusedAt({ secret: 'mine' })).toEqual([422, '#/secret']);
+  const made = await Promise.all(Array.from({ length: 22 }, () => refusedAt({ active: false })));
+  expect(made.map(([status]) => status).sort()).toEqual([...Array(20).fill(201), 409, 409]);
+});
