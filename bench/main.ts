@@ -2,6 +2,7 @@ import { measureAppend } from './append.ts';
 import { measureIsolation } from './isolation.ts';
 import { measureKeys } from './keys.ts';
 import { measureLogin } from './login.ts';
+import { measureMemories } from './memories.ts';
 import { measureMemory } from './memory.ts';
 import { measureMixed } from './mixed.ts';
 import { measureRead } from './read.ts';
@@ -17,6 +18,7 @@ import { openWorld, type World } from './world.ts';
 
 const parts: Record<string, (world: World) => Promise<Figure[]>> = {
   append: measureAppend,
+  memories: measureMemories,
   mixed: measureMixed,
   read: measureRead,
   keys: measureKeys,

@@ -50,8 +50,9 @@ create unique index memories__same on memories (
   nulls not distinct where status = 'active';
 -- an agent's one task in work
 create unique index memories__one_doing on memories (tenant_id, doing_agent) where doing_agent is not null;
--- lists and the sections of a context
-create index memories__kind on memories (tenant_id, kind, status, content_seq);
+-- The sections of a context. The kind leads: led by the tenant it cost about as much as the index of equal texts while there were few,
+-- and each new memory then read all of them.
+create index memories__kind on memories (kind, status, tenant_id, content_seq);
 -- the sweeper, and a text that may be said again
 create index memories__expires on memories (tenant_id, expires_at) where status = 'active' and expires_at is not null;
 select wall('memories', 'select, insert, update, delete');
@@ -178,8 +179,8 @@ end $$;
 -- Returns the id of each event's memory.
 create function write_memories(p_tenant text, p_seqs bigint[], p_wishes jsonb[]) returns text[]
 language plpgsql
--- planned anew each time, the large statement cost twice its execution
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+-- planned anew each time, the large statement cost twice its execution; every join is a look-up by key
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_ended text[];
@@ -202,7 +203,8 @@ begin
       -- what it is the same as: one memory may say it
       case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
     from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place)
-    join events e on e.tenant_id = p_tenant and e.seq = w.seq
+    -- the first from there on, in order: only the primary key gives that, and a plan of an empty table takes any other index for as good
+    cross join lateral (select x.* from events x where x.tenant_id = p_tenant and x.seq >= w.seq order by x.seq limit 1) e
     cross join lateral jsonb_to_record(w.doc) r (
       memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
@@ -227,12 +229,15 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
-      -- found by the hash alone: without statistics the planner took the index by kind, and read every memory for each
+      -- By the hash, in its order, which only the index of equal texts gives: asked for by equality alone, a plan of an empty table took
+      -- another index for as good, and read every memory of the tenant for each new one as long as its session lived.
       select m.memory_id, m.version, m.content_seq
       from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
+        and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
+      order by m.text_hash
       limit 1
     ) known on true
     window same as (partition by w.key order by w.seq)
@@ -266,6 +271,8 @@ begin
       expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
+      -- or all of the tenant's were joined, mostly for none
+      and k.memory_id = any (array(select x.id from matched x where x.known_version is not null))
   ),
   versioned as (
     insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)

@@ -2359,6 +2359,8 @@ CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_wishes j
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 declare
   v_ended text[];
@@ -2381,7 +2383,8 @@ begin
       -- what it is the same as: one memory may say it
       case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
     from unnest(p_seqs, p_wishes) with ordinality as w (seq, doc, place)
-    join events e on e.tenant_id = p_tenant and e.seq = w.seq
+    -- the first from there on, in order: only the primary key gives that, and a plan of an empty table takes any other index for as good
+    cross join lateral (select x.* from events x where x.tenant_id = p_tenant and x.seq >= w.seq order by x.seq limit 1) e
     cross join lateral jsonb_to_record(w.doc) r (
       memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
@@ -2406,12 +2409,15 @@ begin
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
-      -- found by the hash alone: without statistics the planner took the index by kind, and read every memory for each
+      -- By the hash, in its order, which only the index of equal texts gives: asked for by equality alone, a plan of an empty table took
+      -- another index for as good, and read every memory of the tenant for each new one as long as its session lived.
       select m.memory_id, m.version, m.content_seq
       from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active' and m.text_hash = w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
+        and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind = w.kind and m.scope = w.scope
         and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
+      order by m.text_hash
       limit 1
     ) known on true
     window same as (partition by w.key order by w.seq)
@@ -2445,6 +2451,8 @@ begin
       expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
     where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
+      -- or all of the tenant's were joined, mostly for none
+      and k.memory_id = any (array(select x.id from matched x where x.known_version is not null))
   ),
   versioned as (
     insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
@@ -2975,7 +2983,7 @@ CREATE INDEX memories__expires ON public.memories USING btree (tenant_id, expire
 
 -- Name: memories__kind; Type: INDEX; Schema: public
 
-CREATE INDEX memories__kind ON public.memories USING btree (tenant_id, kind, status, content_seq);
+CREATE INDEX memories__kind ON public.memories USING btree (kind, status, tenant_id, content_seq);
 
 -- Name: memories__one_doing; Type: INDEX; Schema: public
 
