@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHmac, hkdfSync, randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ import { memoryRoutes } from './memories/index.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
-import { openSecrets } from './secrets/index.ts';
+import { cutFields, openSecrets } from './secrets/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 
@@ -132,6 +132,8 @@ export function createService(config: Config, database: Database, log: Logger): 
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: addressFrom,
     finished: metrics.finished,
+    screen: async ({ tenant }, body, pointers) => cutFields(await secrets.of(tenant), body, pointers),
+    mac: macOf(config),
     trail: audit.trail,
     body: bodyLimitsOf(config),
     held,
@@ -146,7 +148,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...tenantRoutes(auth.forget, erasures.erase, secrets),
     ...eventRoutes(follow, eventLimitsOf(config), secrets),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets),
-    ...memoryRoutes(eventLimitsOf(config)),
+    ...memoryRoutes(eventLimitsOf(config), secrets),
     ...searchRoutes,
     ...capsuleRoutes,
     ...editRoutes,
@@ -192,6 +194,13 @@ export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREV
   return key === undefined
     ? undefined
     : openSeal(readKey(key)!, ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!]);
+}
+
+/** Its key is not in the database, and the same on all daemons of a service. Under another one retries are answered 409. */
+function macOf({ ENCRYPTION_KEY, JWT_SECRET, DATA_DIR }: Config): Gate<Caller>['mac'] {
+  const secret = ENCRYPTION_KEY ?? JWT_SECRET ?? developmentSecret(DATA_DIR, 'jwt-secret');
+  const key = Buffer.from(hkdfSync('sha256', secret, '', 'agent-memory idempotency', 32));
+  return (data) => createHmac('sha256', key).update(data).digest('hex');
 }
 
 /** The key of the audit's chain, and whatever else may have chained older entries. */

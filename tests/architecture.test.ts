@@ -16,7 +16,7 @@ const features: Record<string, string[]> = {
   filter: [],
   health: ['auth'],
   limits: [],
-  memories: ['auth', 'filter', 'search'],
+  memories: ['auth', 'filter', 'search', 'secrets'],
   metrics: ['auth'],
   search: ['auth', 'filter'],
   secrets: [],

@@ -39,6 +39,7 @@ export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant
     access: 'admin',
     idempotent: true,
     body: tenantPatch,
+    free: ['settings/display_name'],
     audit: 'tenant.changed',
     success: { status: 200, description: 'The tenant as it is now', schema: tenantSchema },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
