@@ -4,14 +4,9 @@ import { isPassword, isPlaceholder, isToken, type Setting } from './value.ts';
 
 // Secrets known by what stands beside them: `password = …`, "my password is …", `"api_key": "…"`, user:password@host, Authorization.
 
-/** Where to look at all; what no name of a secret lacks. */
-export const hint =
-  /[pP][aAwW][sSdD]|[sS][eE][cCnN][rRhH]|[tT][oO][kK][eE]|[kK][eE][yY]|[aA][uU][tT][hH]|[cC][rR][eE][dD]|[bB][eE][aA][rR][eE]|[bB][aA][sS][iI][cC] |:\/\/|-----B|\s-u\s|kennw|contrase|mot de|парол|密|パス|비밀/;
-const word =
-  /pass|pwd|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|парол|密[码碼]|パスワード|비밀번호/gi;
-
 const isNamePart = (character: string): boolean => /[\p{L}\d_$-]/u.test(character);
 const MAX_SIDE = 60;
+const SHORTEST_WORD = 2;
 
 /** After a name: its closing quote, "for the server", and what says that a value follows. */
 const leads =
@@ -25,19 +20,23 @@ const at = (expression: RegExp, text: string, index: number): RegExpExecArray | 
   return expression.exec(text);
 };
 
-/** Values of names that promise a secret. Values already read are not read again, so that the whole stays linear. */
-export function namedValues(text: string, found: Span[]): void {
-  word.lastIndex = 0;
-  for (let hit = word.exec(text); hit; hit = word.exec(text)) {
-    const [start, end] = nameAround(text, hit.index, word.lastIndex);
+/**
+ * Values of names that promise a secret; `words`: where a word of such a name begins. Values already read are not read again, so that
+ * the whole stays linear.
+ */
+export function namedValues(text: string, words: number[], found: Span[]): void {
+  let done = 0;
+  for (const at of words) {
+    if (at < done) continue;
+    const [start, end] = nameAround(text, at, at + SHORTEST_WORD);
     const named = nameOf(text, start, end);
     // a name may hold a word twice, and is read once
-    word.lastIndex = end;
+    done = end;
     if (!named) continue;
     const value = valueAfter(text, start, end, named);
     if (!value) continue;
     found.push({ from: value.from, to: value.to, kind: named.kind, exact: value.quoted });
-    word.lastIndex = Math.max(end, value.to);
+    done = Math.max(end, value.to);
   }
 }
 

@@ -1,6 +1,17 @@
-import { basicCredentials, hint, namedValues, urlPasswords } from './context.ts';
+import { anchorsOf } from './anchors.ts';
+import { basicCredentials, namedValues, urlPasswords } from './context.ts';
 import { type Classes, personalData } from './personal.ts';
-import { awsSecretsBeside, eachRun, firstAbove, type Joints, jointsOf, privateKeys, type Span, tokensInRun } from './tokens.ts';
+import {
+  awsSecretsBeside,
+  crossesLines,
+  eachRun,
+  firstAbove,
+  type Joints,
+  jointsOf,
+  privateKeys,
+  type Span,
+  tokensInRun,
+} from './tokens.ts';
 
 // All secrets of a text, in order. First what costs next to nothing: nearly every text has neither a long run of characters nor a
 // telling word, and is done. Then once as it stands, and once with its lines put together.
@@ -14,36 +25,44 @@ const MAX_DEPTH = 2;
 export function findSecrets(text: string, classes: Classes, depth = 0): Span[] {
   if (text.length < 4) return none;
   const found: Span[] = [];
-  scan(text, noJoints, depth, found);
+  const hinted = scan(text, noJoints, depth, found);
   if (classes.personal_data || classes.contacts) personalData(text, classes, found);
-  if (mayBeBroken(text)) found.push(...acrossLines(text, depth));
+  if (mayBeBroken(text, hinted)) found.push(...acrossLines(text, depth));
   return found.length === 0 ? none : merge(found);
 }
 
-function scan(text: string, joints: Joints, depth: number, found: Span[]): void {
+/** Returns whether anything but a token may be there. */
+function scan(text: string, joints: Joints, depth: number, found: Span[]): boolean {
+  const anchors = anchorsOf(text);
   const runs: [number, number][] = [];
   eachRun(text, (from, to) => void runs.push([from, to]));
+  let next = 0;
   for (const [from, to] of runs) {
+    while (next < anchors.tokens.length && anchors.tokens[next]! < from) next += 1;
+    const anchored = next < anchors.tokens.length && anchors.tokens[next]! < to;
+    if (!anchored && to - from < SHORTEST_ENCODED) continue;
     const run = text.slice(from, to);
     // names of code; of all tokens only this one may be without a digit
     if (!/\d/.test(run) && !run.includes('hf_')) continue;
-    tokensInRun(run, from, joints, found);
+    if (anchored) tokensInRun(run, from, joints, found);
     if (depth < MAX_DEPTH) wrapped(run, from, depth, found);
   }
-  if (runs.length > 0) awsSecretsBeside(text, runs, found);
-  if (!hint.test(text)) return;
-  if (text.includes('-----BEGIN')) privateKeys(text, found);
-  if (text.includes('://')) urlPasswords(text, found);
-  namedValues(text, found);
-  basicCredentials(text, found);
+  if (found.length > 0) awsSecretsBeside(text, runs, found);
+  const [begins, urls] = [text.includes('-----BEGIN'), text.includes('://')];
+  if (begins) privateKeys(text, found);
+  if (urls) urlPasswords(text, found);
+  if (anchors.names.length > 0) namedValues(text, anchors.names, found);
+  if (anchors.login) basicCredentials(text, found);
+  return begins || urls || anchors.names.length > 0 || anchors.login;
 }
 
+const SHORTEST_ENCODED = 24;
 const encoded = /[A-Za-z0-9+/_-]{24,}={0,2}/g;
 const MAX_ENCODED = 1024 * 1024;
 
 /** Base64 of a text that holds a secret: the whole of it goes. An image is told by its first bytes. */
 function wrapped(run: string, offset: number, depth: number, found: Span[]): void {
-  if (run.length < 24) return;
+  if (run.length < SHORTEST_ENCODED) return;
   for (const match of run.matchAll(encoded)) {
     if (match[0].length > MAX_ENCODED || !isText(Buffer.from(match[0].slice(0, 24), 'base64'))) continue;
     const bytes = Buffer.from(match[0], 'base64');
@@ -66,7 +85,12 @@ function isText(bytes: Buffer): boolean {
 // `"abc" + "def"`, `'abc' \` and a new line, a backslash before the line's end: meant to be one. A plain line break may be either.
 const strong = String.raw`\\?["'\x60]\s{0,20}(?:\+|\.|&|\\)?\s{0,20}\\?["'\x60](?=[\w+/=.-])|\\\r?\n[ \t]{0,40}`;
 const weak = String.raw`[ \t]{0,40}\r?\n[ \t>|#*]{0,40}`;
-const mayBeBroken = (text: string): boolean => text.includes('\n') || /["'`]\s{0,20}[+.&]?\s{0,20}["'`][\w.]/.test(text);
+const meant = /["'`]\s{0,20}[+.&\\]?\s{0,20}\\?["'`][\w+/=.-]|\\\r?\n/;
+const hasQuote = (text: string): boolean => text.includes('"') || text.includes("'") || text.includes('`') || text.includes('\\');
+
+/** Nearly every text of more lines than one has nothing that crosses them. */
+const mayBeBroken = (text: string, hinted: boolean): boolean =>
+  (text.includes('\n') && (hinted || crossesLines(text))) || (hasQuote(text) && meant.test(text));
 
 interface Joint {
   at: number;
@@ -119,7 +143,8 @@ function rawOf(position: number, joints: Joint[], passed: number): number {
 
 /** Whether a line's beginning looks like the rest of a token, and not like the next word. */
 const goesOn = (piece: string): boolean =>
-  piece.length >= 6 && ((/\d/.test(piece) && /[A-Za-z]/.test(piece)) || /[a-z][A-Z]/.test(piece) || piece.length >= 20);
+  piece.length >= 6 &&
+  (/^[\da-f]+$/.test(piece) || (/\d/.test(piece) && /[A-Za-z]/.test(piece)) || /[a-z][A-Z]/.test(piece) || piece.length >= 20);
 
 /** In order, overlapping ones as one; of two kinds that of the one that begins first, or of the longer. */
 function merge(spans: Span[]): Span[] {

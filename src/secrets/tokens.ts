@@ -63,6 +63,36 @@ export function eachRun(text: string, see: (from: number, to: number) => void): 
   }
 }
 
+const [BREAK, UNDERSCORE] = [10, 95];
+const isBlank = new Uint8Array(128);
+for (const character of ' \t>|#*\r') isBlank[character.charCodeAt(0)] = 1;
+
+/** Whether a run long enough for a token, and with a digit (or `hf_`) in it, goes on in the next line. */
+export function crossesLines(text: string): boolean {
+  let run = 0;
+  let telling = false;
+  let crossed = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (inRun[code] === 1) {
+      run += 1;
+      if ((code >= 48 && code <= 57) || code === UNDERSCORE) telling = true;
+      if (crossed && telling && run >= STEP) return true;
+      continue;
+    }
+    const from = i;
+    let broken = false;
+    while (i < text.length && (isBlank[text.charCodeAt(i)] === 1 || text.charCodeAt(i) === BREAK)) {
+      if (text.charCodeAt(i) === BREAK) broken = true;
+      i += 1;
+    }
+    if (broken) crossed = run > 0;
+    if (!broken || run === 0) [run, telling, crossed] = [0, false, false];
+    if (i > from) i -= 1;
+  }
+  return false;
+}
+
 const isAlnum = (code: number): boolean =>
   (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
 

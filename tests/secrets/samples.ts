@@ -7,8 +7,9 @@ const LOWER = UPPER.toLowerCase();
 const DIGITS = '0123456789';
 export const pick = (alphabet: string, n: number): string =>
   Array.from({ length: n }, () => alphabet[randomInt(alphabet.length)]).join('');
-const alnum = (n: number) => `a1Z${pick(UPPER + LOWER + DIGITS, n - 3)}`;
-const word = (n: number) => pick(UPPER + LOWER + DIGITS, n);
+// its end looks like chance too, and not like the word that begins the next line
+const word = (n: number) => (n < 12 ? pick(UPPER + LOWER + DIGITS, n) : `${pick(UPPER + LOWER + DIGITS, n - 3)}4kZ`);
+const alnum = (n: number) => `a1Z${word(n - 3)}`;
 const hex = (n: number) => pick('0123456789abcdef', n);
 const join = (...parts: string[]) => parts.join('');
 const url64 = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
