@@ -42,8 +42,7 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
     const anchored = next < anchors.tokens.length && anchors.tokens[next]! < to;
     if (!anchored && to - from < SHORTEST_ENCODED) continue;
     const run = text.slice(from, to);
-    // names of code; of all tokens only this one may be without a digit
-    if (!/\d/.test(run) && !run.includes('hf_')) continue;
+    if (!telling.test(run)) continue;
     if (anchored) tokensInRun(run, from, joints, found);
     if (depth < MAX_DEPTH) wrapped(run, from, depth, found);
   }
@@ -57,6 +56,8 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
 }
 
 const SHORTEST_ENCODED = 24;
+/** Names of code have no digit; of all tokens only these may be without one. */
+const telling = /\d|hf_|A[KS]IA/;
 const encoded = /[A-Za-z0-9+/_-]{24,}={0,2}/g;
 const MAX_ENCODED = 1024 * 1024;
 

@@ -64,10 +64,11 @@ export function eachRun(text: string, see: (from: number, to: number) => void): 
 }
 
 const [BREAK, UNDERSCORE] = [10, 95];
+const isUpper = (code: number): boolean => code >= 65 && code <= 90;
 const isBlank = new Uint8Array(128);
 for (const character of ' \t>|#*\r') isBlank[character.charCodeAt(0)] = 1;
 
-/** Whether a run long enough for a token, and with a digit (or `hf_`) in it, goes on in the next line. */
+/** Whether a run long enough for a token, and with a digit in it (or what tokens without one have), goes on in the next line. */
 export function crossesLines(text: string): boolean {
   let run = 0;
   let telling = false;
@@ -76,7 +77,8 @@ export function crossesLines(text: string): boolean {
     const code = text.charCodeAt(i);
     if (inRun[code] === 1) {
       run += 1;
-      if ((code >= 48 && code <= 57) || code === UNDERSCORE) telling = true;
+      if ((code >= 48 && code <= 57) || code === UNDERSCORE || (isUpper(code) && run > 1 && isUpper(text.charCodeAt(i - 1))))
+        telling = true;
       if (crossed && telling && run >= STEP) return true;
       continue;
     }
