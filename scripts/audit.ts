@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { headOf, type KeptHead, type Verdict, verifyTenant } from '../src/audit/index.ts';
 import { loadConfig } from '../src/config.ts';
-import { auditKeysOf } from '../src/daemon.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
+import { auditKeysOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
 import { listTenants } from '../src/tenants/index.ts';
 

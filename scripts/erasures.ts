@@ -1,12 +1,13 @@
 import { Command } from 'commander';
 import { openAudit } from '../src/audit/index.ts';
 import { loadConfig } from '../src/config.ts';
-import { auditKeysOf, ledgerOf, sealOf } from '../src/daemon.ts';
 import { openDatabase } from '../src/db/index.ts';
 import type { Tenant } from '../src/db/tenant.ts';
 import { eraser, readLedger, replayErasures } from '../src/erasure/index.ts';
 import { openJobs } from '../src/jobs/index.ts';
+import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
+import { ledgerOf } from '../src/wiring.ts';
 
 const program = new Command('npm run erasures:replay --')
   .description(

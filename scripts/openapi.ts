@@ -2,9 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { loadConfig } from '../src/config.ts';
-import { createService } from '../src/daemon.ts';
 import type { Database } from '../src/db/index.ts';
 import { createLogger } from '../src/log.ts';
+import { createService } from '../src/wiring.ts';
 
 const FILE = join(import.meta.dirname, '..', 'openapi.json');
 

@@ -4,10 +4,10 @@ import { Command } from 'commander';
 import { sayOnce } from '../src/audit/index.ts';
 import { logOut, makeResetFor, openLogin, register } from '../src/auth/index.ts';
 import { loadConfig } from '../src/config.ts';
-import { auditKeysOf } from '../src/daemon.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
 import type { Tenant } from '../src/db/tenant.ts';
 import { Problem } from '../src/http/problem.ts';
+import { auditKeysOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
 import { closeTenant, eraseNow, listTenants, setQuota, setSuspended } from '../src/tenants/index.ts';
 

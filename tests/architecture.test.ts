@@ -6,7 +6,7 @@ import { parseSync } from '@swc/core';
 
 /** Features, and the doors of other features that each may use. */
 const features: Record<string, string[]> = {
-  artifacts: ['auth'],
+  artifacts: ['auth', 'secrets'],
   audit: ['auth'],
   auth: [],
   capsules: ['auth', 'search'],
@@ -14,20 +14,21 @@ const features: Record<string, string[]> = {
   context: ['auth', 'capsules', 'filter', 'memories', 'search'],
   edits: ['auth', 'search'],
   erasure: ['auth', 'jobs'],
-  events: ['artifacts', 'auth', 'filter', 'memories', 'search'],
+  events: ['artifacts', 'auth', 'filter', 'memories', 'search', 'secrets'],
   export: ['auth', 'events', 'jobs', 'retention', 'search', 'tenants'],
   filter: [],
   health: ['auth'],
   jobs: ['auth'],
   limits: [],
-  memories: ['auth', 'filter', 'search'],
+  memories: ['auth', 'filter', 'search', 'secrets'],
   metrics: ['auth'],
   retention: ['auth', 'erasure', 'jobs'],
   search: ['auth', 'filter'],
-  tenants: ['auth'],
+  secrets: [],
+  tenants: ['auth', 'secrets'],
   webhooks: ['auth', 'events', 'filter'],
 };
-const wiring = ['main.ts', 'daemon.ts'];
+const wiring = ['main.ts', 'daemon.ts', 'wiring.ts', 'keys.ts'];
 const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts', 'seal.ts'];
 const forbiddenNames = /^(utils?|helpers?|types?|constants?|common|services?|misc|shared)\.ts$/;
 

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { loadConfig } from '../src/config.ts';
-import { createService } from '../src/daemon.ts';
 import type { Database } from '../src/db/index.ts';
 import { openapi } from '../src/http/openapi.ts';
 import { problems } from '../src/http/problem.ts';
 import type { Route } from '../src/http/route.ts';
 import { createLogger } from '../src/log.ts';
+import { createService } from '../src/wiring.ts';
 import { document } from './support/contract.ts';
 import { startTestDaemon, type TestDaemon } from './support/daemon.ts';
 
@@ -77,11 +77,12 @@ describe.each(routes.map((route) => [nameOf(route), route] as const))('%s', (_, 
   });
 
   test('takes an Idempotency-Key where it writes under /v1', () => {
-    // a deleted tenant answers nobody a second time; a body that is not held cannot be compared, and a tenant is empty once
+    // what only reads; a deleted tenant answers nobody a second time; a body that is not held cannot be compared, and a tenant is empty once
     const exempt = [
       'POST /v1/search',
       'POST /v1/context',
       'POST /v1/retention/preview',
+      'POST /v1/events/{event_id}/reveal',
       'DELETE /v1/tenant',
       'POST /v1/import',
     ].includes(nameOf(route));

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import {
   askingChannels,
@@ -14,6 +15,8 @@ import {
 import { Problem } from '../http/problem.ts';
 import type { Reply } from '../http/route.ts';
 import { newId } from '../id.ts';
+import type { Sealed } from '../seal.ts';
+import type { Screener, Secrets } from '../secrets/index.ts';
 import { type ArtifactRecord, findArtifact, readSlice } from './sql.ts';
 import { commitWithArtifacts, sha256Of } from './stage.ts';
 
@@ -38,7 +41,7 @@ const stored = z
   })
   .meta({ id: 'StoredArtifact' });
 
-export const artifactRoutes = (maxBytes: number) => [
+export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
   route({
     method: 'POST',
     path: '/v1/artifacts',
@@ -53,20 +56,30 @@ export const artifactRoutes = (maxBytes: number) => [
     success: { status: 201, description: 'Stored', schema: stored },
     problems: ['validation', 'too-large', 'conflict', 'quota-exceeded'],
     handle: async ({ caller, query, body, req, idempotency }) => {
-      const bytes = body as unknown as Buffer;
       const media_type = mediaType(req.headers['content-type']);
       requireChannel(caller.principal, query.channel);
+      const { session_id, agent_id, project_id, channel } = query;
+      const screener = await secrets.of(caller.tenant);
+      screener.refuseIds({ session_id, user_id: query.user_id, agent_id, project_id }, '#');
       const user_id = writableSubject(caller.principal, query.user_id);
       const artifact_id = newId('art');
-      const { channel, sensitivity } = query;
+      const event_id = newId('evt');
+      const { bytes, secret, sealed } = screenBytes(screener, body as unknown as Buffer, event_id);
+      const sensitivity = secret ? 'secret' : query.sensitivity;
       const sha256 = sha256Of(bytes);
-      const content = { artifact_id, media_type, byte_count: bytes.length, sha256: sha256.toString('hex') };
+      const content = {
+        artifact_id,
+        media_type,
+        byte_count: bytes.length,
+        sha256: sha256.toString('hex'),
+        ...(sealed && { sealed }),
+      };
       const artifact = { artifact_id, media_type, bytes, sha256, channel, sensitivity, user_id };
       const outcome = await commitWithArtifacts(caller.tenant, [artifact], {
         key: idempotency?.key ?? null,
         body: idempotency?.body ?? null,
         bytes: bytes.length,
-        events: [eventOf(caller, { ...query, user_id }, content)],
+        events: [eventOf(caller, { ...query, user_id, sensitivity, event_id }, content)],
       });
       if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
       if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
@@ -107,6 +120,18 @@ export const artifactRoutes = (maxBytes: number) => [
   }),
 ];
 
+const MAX_SEALED_BYTES = 512 * 1024;
+
+/** Whatever is text, by its bytes: what it is called is the client's word. */
+function screenBytes(screener: Screener, given: Buffer, event_id: string): { bytes: Buffer; secret: boolean; sealed?: Sealed } {
+  if (!isUtf8(given)) return { bytes: given, secret: false };
+  const text = given.toString();
+  const { value, secret, sealed } = screener.screenText(text, { pointer: '#', aad: event_id });
+  if (sealed && given.length > MAX_SEALED_BYTES)
+    throw new Problem('too-large', `A text with secrets is kept encrypted up to ${MAX_SEALED_BYTES} bytes.`);
+  return { bytes: value === text ? given : Buffer.from(value), secret, ...(sealed && { sealed }) };
+}
+
 function mediaType(given: string | undefined): string {
   const type = given ?? 'application/octet-stream';
   if (type.length > 255 || !/^[\w.+-]+\/[\w.+-]+(?:\s*;[\x20-\x7e]*)?$/.test(type))
@@ -116,11 +141,11 @@ function mediaType(given: string | undefined): string {
 
 function eventOf(
   { principal }: Caller,
-  query: z.output<typeof uploadQuery> & { user_id: string },
+  query: Omit<z.output<typeof uploadQuery>, 'sensitivity'> & { user_id: string; sensitivity: string; event_id: string },
   content: { artifact_id: string },
 ) {
   return {
-    event_id: newId('evt'),
+    event_id: query.event_id,
     session_id: query.session_id,
     channel: query.channel,
     actor_type: principal.kind === 'user' ? 'human' : 'agent',
@@ -149,8 +174,9 @@ async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise
     }>('select event_id, content, created_at from events where tenant_id = $1 and seq = $2', [tenant.id, seq]),
   );
   if (!found) throw new Problem('gone', 'What this key stored is no longer kept.');
+  const { artifact_id, media_type, byte_count, sha256 } = found.content;
   return {
-    body: { seq, event_id: found.event_id, created_at: found.created_at, ...found.content },
+    body: { seq, event_id: found.event_id, created_at: found.created_at, artifact_id, media_type, byte_count, sha256 },
     headers: { Location: `/v1/artifacts/${found.content.artifact_id}`, ...(replay && { 'Idempotent-Replay': 'true' }) },
   };
 }

@@ -18,6 +18,7 @@ export const keyRoutes = (login: Login) => [
     summary: 'Make an API key within the own authority',
     access: 'write',
     body: keyBody,
+    free: ['name'],
     audit: 'key.made',
     success: { status: 201, description: 'The key; its secret is shown this once', schema: newKey },
     problems: ['validation', 'forbidden', 'conflict'],

@@ -30,6 +30,7 @@ export const capsuleRoutes = [
     access: 'write',
     idempotent: true,
     body: capsuleBody,
+    free: ['title', 'risks', 'tags', 'agent_id', 'project_id', 'audience'],
     success: { status: 201, description: 'The capsule; it may be read from now on', schema: capsule },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict', 'quota-exceeded'],
     handle: async ({ caller, body, idempotency }) => {

@@ -23,6 +23,7 @@ export const editRoutes = [
     audit: 'edit.proposed',
     idempotent: true,
     body: newEdit,
+    free: ['reason', 'patch/text'],
     success: { status: 201, description: 'Proposed, or with `auto_approve` in force', schema: edit },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'too-large', 'quota-exceeded'],
     handle: async ({ caller, body, idempotency }) => {

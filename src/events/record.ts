@@ -4,7 +4,9 @@ import type { EventRow } from '../db/commit.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { wishOf } from '../memories/index.ts';
+import type { Sealed } from '../seal.ts';
 import { passagesOf } from '../search/index.ts';
+import type { Screener } from '../secrets/index.ts';
 import type { NewEvent } from './schemas.ts';
 
 // An event as it came, made into what is stored: subject, tombstone, excerpt, passages.
@@ -36,13 +38,14 @@ export interface EventLimits {
 /** The events of one request, in order; `pointerTo` says where each stands in it. */
 export function prepareAll(
   principal: Principal,
+  screener: Screener,
   given: NewEvent[],
   pointerTo: (i: number) => string,
   limits: EventLimits,
 ): Prepared[] {
   let room = limits.maxTextBytes;
   return given.map((item, i) => {
-    const prepared = prepare(principal, item, pointerTo(i), limits);
+    const prepared = prepare(principal, screener, item, pointerTo(i), limits);
     for (const { text } of prepared.row.chunks) room -= Buffer.byteLength(text);
     // its words are found and written in one transaction, which must end before the statement's timeout
     if (room < 0)
@@ -54,25 +57,26 @@ export function prepareAll(
   });
 }
 
-function prepare(principal: Principal, given: NewEvent, pointer: string, limits: EventLimits): Prepared {
+function prepare(principal: Principal, screener: Screener, given: NewEvent, pointer: string, limits: EventLimits): Prepared {
   requireChannel(principal, given.channel);
-  const secret = given.sensitivity === 'secret';
-  const { content, overflow } = secret ? { content: tombstone, overflow: undefined } : excerpt(given.content);
+  const event_id = newId('evt');
+  const free = screen(screener, given, pointer, event_id);
+  const { content, overflow } = excerpt(free.content);
   const row: EventRow = {
-    event_id: newId('evt'),
+    event_id,
     session_id: given.session_id,
     channel: given.channel,
     actor_type: given.actor.type,
     actor_id: given.actor.id,
     kind: given.kind,
-    content,
+    content: free.sealed ? { ...content, sealed: free.sealed } : content,
     user_id: writableSubject(principal, given.user_id),
     agent_id: given.agent_id,
     project_id: given.project_id,
-    sensitivity: given.sensitivity,
-    tags: given.tags,
+    sensitivity: free.sensitivity,
+    tags: free.tags,
     refs: given.refs,
-    metadata: secret ? {} : given.metadata,
+    metadata: free.metadata,
     artifact_id: overflow?.artifact_id,
     occurred_at: given.occurred_at,
     chunks: [],
@@ -82,10 +86,36 @@ function prepare(principal: Principal, given: NewEvent, pointer: string, limits:
   const rowBytes = jsonBytes(row);
   // asked first of the whole, so that nearly every event is written out once
   if (rowBytes > limits.maxEventBytes) refuseLarge(row, pointer, limits.maxEventBytes);
-  if (!secret) row.chunks = passagesOf(row, overflow?.text);
+  // nothing that is `secret` is ever searched
+  if (row.sensitivity !== 'secret') row.chunks = passagesOf(row, overflow?.text);
   const memory = wishOf(row);
   if (memory) row.memory = memory;
   return { row, overflow, bytes: rowBytes + jsonBytes(row.chunks) + overflowBytes };
+}
+
+interface Free {
+  content: Record<string, unknown>;
+  metadata: Record<string, unknown>;
+  tags: string[];
+  sensitivity: NewEvent['sensitivity'];
+  sealed?: Sealed;
+}
+
+/** What a client writes freely, without the secrets in it; of what it declared `secret` itself nothing is kept. */
+function screen(screener: Screener, given: NewEvent, pointer: string, event_id: string): Free {
+  const { session_id, user_id, agent_id, project_id, refs, sensitivity } = given;
+  screener.refuseIds({ session_id, user_id, agent_id, project_id, 'actor/id': given.actor.id }, pointer);
+  if (refs.length > 0) screener.refuseIds(Object.fromEntries(refs.map((ref, i) => [i, ref])), `${pointer}/refs`);
+  const { supersedes, task_id } = given.content as { supersedes?: unknown; task_id?: unknown };
+  if (typeof supersedes === 'string') screener.refuseIds({ supersedes }, `${pointer}/content`);
+  if (typeof task_id === 'string') screener.refuseIds({ task_id }, `${pointer}/content`);
+  const free = { content: given.content as Record<string, unknown>, metadata: given.metadata, tags: given.tags };
+  if (sensitivity === 'secret') {
+    const tags = screener.screen({ tags: free.tags }, { pointer, aad: event_id }).value.tags;
+    return { content: tombstone, metadata: {}, tags, sensitivity };
+  }
+  const { value, secret, sealed } = screener.screen(free, { pointer, aad: event_id });
+  return { ...value, sensitivity: secret ? 'secret' : sensitivity, ...(sealed && { sealed }) };
 }
 
 const jsonBytes = (value: unknown) => Buffer.byteLength(JSON.stringify(value));

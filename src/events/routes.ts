@@ -6,13 +6,21 @@ import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { type Cited, cite, refuseDangling } from '../memories/index.ts';
+import type { Screener, Secrets } from '../secrets/index.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { assertKeptAfter } from './kept.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
+import { reveal } from './reveal.ts';
 import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
 import { chunkIds, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
 
-export const eventRoutes = (follow: Follow, limits: EventLimits) => [
+export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secrets) => [
+  ...written(limits, secrets),
+  ...read(follow),
+  revealed(secrets),
+];
+
+const written = (limits: EventLimits, secrets: Secrets) => [
   route({
     method: 'POST',
     path: '/v1/events',
@@ -33,7 +41,7 @@ export const eventRoutes = (follow: Follow, limits: EventLimits) => [
     handle: async ({ caller, body, idempotency }) => {
       const single = !('events' in body);
       const given = single ? [body] : body.events;
-      const { data, replay } = await record(caller, given, idempotency, limits);
+      const { data, replay } = await record(caller, given, idempotency, { ...limits, screener: await secrets.of(caller.tenant) });
       return {
         body: single ? data[0] : { data },
         headers: {
@@ -43,6 +51,9 @@ export const eventRoutes = (follow: Follow, limits: EventLimits) => [
       };
     },
   }),
+];
+
+const read = (follow: Follow) => [
   route({
     method: 'GET',
     path: '/v1/events',
@@ -98,6 +109,26 @@ export const eventRoutes = (follow: Follow, limits: EventLimits) => [
   }),
 ];
 
+const revealed = (secrets: Secrets) =>
+  route({
+    method: 'POST',
+    path: '/v1/events/{event_id}/reveal',
+    operation: 'revealEvent',
+    summary: 'Read one event with the secrets that were kept encrypted; the audit is told first',
+    tag: 'Events',
+    access: 'read',
+    limit: 'v1',
+    audit: 'secret.revealed',
+    params: z.strictObject({ event_id: z.string().max(255) }),
+    success: { status: 200, description: 'The event as it came; as it is kept where nothing was encrypted', schema: event },
+    problems: ['forbidden', 'not-found', 'unavailable'],
+    handle: async ({ caller, params }) => {
+      const found = await readEvent(caller.tenant, params.event_id, sightById(caller.principal), 'original');
+      if (!found) throw new Problem('not-found', 'There is no event with this id.');
+      return { body: reveal(caller, found, secrets) };
+    },
+  });
+
 /** The page that a cursor points to, read one row further to know whether another follows. */
 function stretchOf({ order, after, cursor, limit }: ListQuery): Stretch {
   const last = cursor === undefined ? undefined : Number(decodeCursor(cursor, ['number'])[0]);
@@ -109,9 +140,9 @@ async function record(
   caller: Caller,
   given: NewEvent[],
   idempotency: Idempotency | null,
-  limits: EventLimits,
+  { screener, ...limits }: EventLimits & { screener: Screener },
 ): Promise<{ data: Recorded[]; replay: boolean }> {
-  const prepared = prepareAll(caller.principal, given, (i) => pointerTo(given, i), limits);
+  const prepared = prepareAll(caller.principal, screener, given, (i) => pointerTo(given, i), limits);
   await refuseDangling(caller, citedBy(given));
   const outcome = await commitWithArtifacts(caller.tenant, prepared.flatMap(artifactOf), {
     key: idempotency?.key ?? null,

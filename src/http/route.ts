@@ -8,7 +8,7 @@ import { type Fault, Problem, type ProblemType } from './problem.ts';
 type Shape = z.ZodType | undefined;
 type Output<T extends Shape> = T extends z.ZodType ? z.output<T> : undefined;
 
-/** Who asks again under which Idempotency-Key, and with which body: hex SHA-256 of both. */
+/** Who asks again under which Idempotency-Key, and with which body: hex SHA-256 of both, that of the body under a key. */
 export interface Idempotency {
   key: string;
   body: string;
@@ -80,6 +80,8 @@ export interface Route<C = unknown> {
   audit?: string | false;
   /** Of a route that anyone may call: the tenant that its body is about. */
   tenantOf?(body: never): string | undefined;
+  /** Words of the client's own in the body (`reason`, `patch/text`): secrets are cut out of them before anything else is done. */
+  free?: string[];
   /** May be served by the thin door in front of Express. */
   hot?: boolean;
   /** Answers `Accept: text/event-stream` with a stream, which has no time limit. */

@@ -24,6 +24,10 @@ export interface Gate<C> {
   addressOf(req: IncomingMessage): string;
   /** Called once for each finished request. */
   finished(route: string, method: string, status: number, ms: number): void;
+  /** The body without the secrets that stand at these pointers; throws where the tenant refuses them. */
+  screen(caller: C, body: unknown, pointers: string[]): Promise<unknown>;
+  /** A keyed hash, hex: of what was sent nothing is kept that could be guessed back. The same on every daemon and after a restart. */
+  mac(data: string | Buffer): string;
   /** What the audit is told. */
   trail: Trail<C>;
   body: JsonLimits & { maxBytes: number };
@@ -74,13 +78,14 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       body: bytes && (route.raw ? bytes : jsonOf(route, req, bytes, gate.body)),
     };
     if (scope) keepInside(scope.tenant, req.headers, raw.query, raw.body);
+    if (route.free && caller) raw.body = await gate.screen(caller, raw.body, route.free);
     const input = {
       ...parseInput(route, raw),
       caller: caller as C,
       address,
       req,
       res,
-      idempotency: idempotencyOf(route, req, pathname, scope?.principal, raw),
+      idempotency: idempotencyOf(gate, route, req, pathname, scope?.principal, raw),
     };
     act.params = input.params;
     act.body = input.body;
@@ -227,6 +232,7 @@ function assertOwn(tenant: string, named: unknown): void {
 }
 
 function idempotencyOf<C>(
+  { mac }: Gate<C>,
   route: Route<C>,
   req: IncomingMessage,
   pathname: string,
@@ -242,9 +248,7 @@ function idempotencyOf<C>(
   const query = canonicalJson(raw.query);
   const body = Buffer.isBuffer(raw.body) ? raw.body : canonicalJson(raw.body ?? null);
   return {
-    key: sha256(JSON.stringify([principal, route.method, pathname, key])),
-    body: sha256(Buffer.isBuffer(body) ? Buffer.concat([Buffer.from(`${query}\n`), body]) : `${query}\n${body}`),
+    key: hash('sha256', JSON.stringify([principal, route.method, pathname, key])),
+    body: mac(Buffer.isBuffer(body) ? Buffer.concat([Buffer.from(`${query}\n`), body]) : `${query}\n${body}`),
   };
 }
-
-const sha256 = (text: string | Buffer) => hash('sha256', text);

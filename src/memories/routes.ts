@@ -4,6 +4,7 @@ import { type Caller, isAdmin, route, sightById, sightIn } from '../auth/index.t
 import { decodeCursor, encodeCursor, pageOf, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
+import type { Secrets } from '../secrets/index.ts';
 import {
   listQuery,
   type Memory,
@@ -16,7 +17,7 @@ import {
   readQuery,
 } from './schemas.ts';
 import { listMemories, listVersions, readChain, readMemories } from './sql.ts';
-import { assertMayChange, type MemoryLimits } from './state.ts';
+import { assertMayChange, type MemoryLimits as Writing } from './state.ts';
 import {
   approveMemory,
   type Change,
@@ -32,7 +33,15 @@ import {
 const tagged = { tag: 'Memories', limit: 'v1' } as const;
 const one = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
 
-export const memoryRoutes = (limits: MemoryLimits) => [
+type Limits = Omit<Writing, 'screener'>;
+
+/** How a caller's memories are written. */
+type WritingOf = (caller: Caller) => Promise<Writing>;
+
+export const memoryRoutes = (limits: Limits, secrets: Secrets) =>
+  routesOf(async ({ tenant }) => ({ ...limits, screener: await secrets.of(tenant) }));
+
+const routesOf = (writingOf: WritingOf) => [
   route({
     ...tagged,
     method: 'POST',
@@ -60,10 +69,10 @@ export const memoryRoutes = (limits: MemoryLimits) => [
     ],
     handle: async ({ caller, body, idempotency }) => {
       if ('memories' in body) {
-        const { data, replay } = await remember(caller, body.memories, idempotency, limits);
+        const { data, replay } = await remember(caller, body.memories, idempotency, await writingOf(caller));
         return { body: { data }, headers: replay ? replayed : {} };
       }
-      return made(await remember(caller, [body], idempotency, limits));
+      return made(await remember(caller, [body], idempotency, await writingOf(caller)));
     },
   }),
   route({
@@ -105,8 +114,8 @@ export const memoryRoutes = (limits: MemoryLimits) => [
     },
   }),
   ...historyRoutes,
-  ...ownerRoutes(limits),
-  ...reviewRoutes(limits),
+  ...ownerRoutes(writingOf),
+  ...reviewRoutes(writingOf),
 ];
 
 const historyRoutes = [
@@ -154,7 +163,7 @@ const historyRoutes = [
   }),
 ];
 
-const ownerRoutes = (limits: MemoryLimits) => [
+const ownerRoutes = (writingOf: WritingOf) => [
   route({
     ...one,
     method: 'PATCH',
@@ -165,7 +174,7 @@ const ownerRoutes = (limits: MemoryLimits) => [
     body: memoryPatch,
     success: { status: 200, description: 'The memory as it is now', schema: memory },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
-    handle: async (input) => changed(await patchMemory(input.caller, changeOf(input), input.body, limits)),
+    handle: async (input) => changed(await patchMemory(input.caller, changeOf(input), input.body, await writingOf(input.caller))),
   }),
   route({
     ...one,
@@ -202,12 +211,12 @@ const ownerRoutes = (limits: MemoryLimits) => [
       if (!old) throw noMemory();
       if (old.status === 'deleted') throw deleted();
       assertMayChange(principal, old);
-      return made(await supersede(caller, old, body, versionOf(req), idempotency, limits));
+      return made(await supersede(caller, old, body, versionOf(req), idempotency, await writingOf(caller)));
     },
   }),
 ];
 
-const reviewRoutes = (limits: MemoryLimits) => [
+const reviewRoutes = (writingOf: WritingOf) => [
   route({
     ...one,
     method: 'POST',
@@ -219,7 +228,7 @@ const reviewRoutes = (limits: MemoryLimits) => [
     idempotent: true,
     success: { status: 200, description: 'The memory as it is now', schema: memory },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
-    handle: async (input) => changed(await approveMemory(input.caller, changeOf(input), limits)),
+    handle: async (input) => changed(await approveMemory(input.caller, changeOf(input), await writingOf(input.caller))),
   }),
   route({
     ...one,

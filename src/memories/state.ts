@@ -3,7 +3,9 @@ import { isAdmin, requireChannel, writableSubject } from '../auth/index.ts';
 import { type EventRow, entryOf, type MemoryWish } from '../db/commit.ts';
 import { type Fault, Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
+import type { Sealed } from '../seal.ts';
 import { passagesOf } from '../search/index.ts';
+import type { Screener } from '../secrets/index.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import { sha256Hex } from './wish.ts';
 
@@ -36,6 +38,8 @@ export interface State {
   supersedes: string | undefined;
   origin: Actor;
   trust: Memory['trust'];
+  /** What it was before secrets were cut out of it. */
+  sealed?: Sealed;
 }
 
 const IMPORTANCE: Record<MemoryKind, number> = {
@@ -210,6 +214,7 @@ export interface MemoryLimits {
   maxEventBytes: number;
   /** Of the passages of one request together. */
   maxTextBytes: number;
+  screener: Screener;
 }
 
 /** The event of a version of a memory, and what it adds to the tenant's stored bytes. */
@@ -250,6 +255,7 @@ export function eventOf(
       supersedes,
       origin,
       trust,
+      sealed: state.sealed,
     },
   });
   const bytes = Buffer.byteLength(JSON.stringify(row));
@@ -257,7 +263,7 @@ export function eventOf(
     throw new Problem('too-large', `A memory may have at most ${limits.maxEventBytes} bytes; there are ${bytes}.`, {
       errors: [{ pointer, detail: `${bytes} bytes, of at most ${limits.maxEventBytes}` }],
     });
-  row.chunks = passagesOf(row);
+  if (sensitivity !== 'secret') row.chunks = passagesOf(row);
   return { row, bytes: bytes + Buffer.byteLength(JSON.stringify(row.chunks)) };
 }
 

@@ -5,6 +5,7 @@ import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { type Cited, cite, refuseDangling } from './refs.ts';
 import type { Memory, MemoryPatch, NewMemory } from './schemas.ts';
+import { screened } from './screen.ts';
 import { readMade, readMeant, readMemories, readRefs } from './sql.ts';
 import {
   actorOf,
@@ -69,12 +70,10 @@ export async function supersede(
 
 async function unitOf(caller: Caller, given: NewMemory[], idempotency: Idempotency | null, limits: MemoryLimits) {
   const pointerTo = (i: number) => (given.length === 1 ? '#' : `#/memories/${i}`);
-  const states = given.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
+  const drafts = given.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
   // ids sort by time; those of one moment as they were given
-  const ids = states.map(({ memory_id }) => memory_id).sort();
-  states.forEach((state, i) => {
-    state.memory_id = ids[i]!;
-  });
+  const ids = drafts.map(({ memory_id }) => memory_id).sort();
+  const states = drafts.map((one, i) => screened({ ...one, memory_id: ids[i]! }, limits.screener, pointerTo(i)));
   await refuseDangling(caller, citedBy(states, pointerTo));
   await resolveSuperseded(caller, states);
   let room = limits.maxTextBytes;
@@ -153,7 +152,7 @@ function groundOf({ kind, refs }: State): boolean | undefined {
 function viewOf(state: State, unit: Unit, i: number, seq: number, at: string): Memory {
   const { event_id } = unit.events[i]!;
   const refs = [...new Set(state.refs)];
-  const { supersedes, ...rest } = JSON.parse(JSON.stringify(state)) as State;
+  const { supersedes, sealed: _, ...rest } = JSON.parse(JSON.stringify(state)) as State;
   return {
     ...rest,
     channel: state.channel as Memory['channel'],
@@ -217,7 +216,7 @@ export const patchMemory = (caller: Caller, change: Change, patch: MemoryPatch, 
     const { current, replay } = await readForChange(caller, change);
     if (replay) return { data: [current], replay };
     assertMayChange(caller.principal, current);
-    const state = patched(caller.principal, current, patch);
+    const state = screened(patched(caller.principal, current, patch), limits.screener, '#');
     if (patch.refs || patch.body)
       await refuseDangling(
         caller,

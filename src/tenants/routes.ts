@@ -3,6 +3,7 @@ import { recallKey, rememberKey } from '../db/idempotency.ts';
 import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
+import type { Secrets } from '../secrets/index.ts';
 import {
   closing,
   confirmation,
@@ -17,7 +18,7 @@ import { closeTenant, isLanguage, lockVersion, readTenant, readUsage, updateTena
 const tagged = { tag: 'Tenant', limit: 'v1' } as const;
 
 /** `forget`: what is known of the tenant's credentials; `erase`: begins to remove its rows. */
-export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant_id: string) => void) => [
+export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant_id: string) => void, secrets: Secrets) => [
   route({
     ...tagged,
     method: 'GET',
@@ -38,12 +39,15 @@ export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant
     access: 'admin',
     idempotent: true,
     body: tenantPatch,
+    free: ['settings/display_name'],
     audit: 'tenant.changed',
     success: { status: 200, description: 'The tenant as it is now', schema: tenantSchema },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, body, req, idempotency }) => {
       if (req.headers['if-none-match']?.trim() === '*') throw new Problem('precondition-failed', 'The tenant exists.');
+      if (body.settings?.secrets?.mode === 'encrypt' && !secrets.canEncrypt) throw noKey();
       const { view, replay } = await changeTenant(caller, body, req.headers['if-match'], idempotency);
+      secrets.forget(caller.tenant.id);
       const fields = [...Object.keys(body), ...Object.keys(body.settings ?? {}).map((name) => `settings.${name}`)];
       return { ...answer(view, replay), audit: { fields, ...(replay && { replay }) } };
     },
@@ -89,6 +93,10 @@ export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant
   }),
 ];
 
+const noKey = () =>
+  new Problem('validation', 'Nothing can be kept encrypted: the operator has not set ENCRYPTION_KEY.', {
+    errors: [{ pointer: '#/settings/secrets/mode', detail: '`redact` or `refuse`, without a key' }],
+  });
 const noTenant = () => new Problem('not-found', 'The tenant no longer exists.');
 const etagOf = (version: number) => `"${version}"`;
 

@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import { secretsPolicy } from '../secrets/index.ts';
 
 export const settings = z.strictObject({
   display_name: z.string().min(1).max(200).optional(),
   contact_email: z.email().max(254).optional(),
   one_doing_per_agent: z.boolean().optional().describe('an agent may have one task in work'),
+  secrets: secretsPolicy.optional(),
 });
 
 export const tenant = z.object({
@@ -26,6 +28,7 @@ export const tenantPatch = z
         display_name: settings.shape.display_name.unwrap().nullable().optional(),
         contact_email: settings.shape.contact_email.unwrap().nullable().optional(),
         one_doing_per_agent: settings.shape.one_doing_per_agent.unwrap().nullable().optional(),
+        secrets: secretsPolicy.nullable().optional(),
       })
       .optional(),
   })

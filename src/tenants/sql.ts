@@ -30,7 +30,10 @@ export const updateTenant = (db: Db, tenant_id: string, patch: TenantPatch): Pro
   db.run(
     `update tenants set
        language = coalesce(('pg_catalog.' || $2::text)::regconfig, language),
-       settings = jsonb_strip_nulls(settings || $3::jsonb),
+       settings = jsonb_strip_nulls(
+         settings || $3::jsonb
+         || case when jsonb_typeof($3::jsonb -> 'secrets') = 'object'
+            then jsonb_build_object('secrets', coalesce(settings -> 'secrets', '{}') || ($3::jsonb -> 'secrets')) else '{}' end),
        version = version + 1
      where tenant_id = $1`,
     [tenant_id, patch.language, JSON.stringify(patch.settings ?? {})],

@@ -42,6 +42,7 @@ const made = (needs: WebhookNeeds) => [
     summary: 'Tell a receiver of events over HTTP, signed and in order',
     idempotent: true,
     body: webhookBody,
+    free: ['description'],
     success: { status: 201, description: 'The webhook; its secret is shown this once', schema: newWebhook },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'],
     handle: async ({ caller, body, idempotency }) => {
@@ -89,6 +90,7 @@ const changed = (needs: WebhookNeeds) => [
     idempotent: true,
     params: webhookParams,
     body: webhookPatch,
+    free: ['description'],
     success: { status: 200, description: 'The webhook as it is now', schema: webhook },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, params, body, req, idempotency }) => {

@@ -1,6 +1,6 @@
 import { loadConfig } from '../../src/config.ts';
-import { auditKeysOf } from '../../src/daemon.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
+import { auditKeysOf } from '../../src/keys.ts';
 import { createLogger } from '../../src/log.ts';
 import { withClient } from '../support/cluster.ts';
 import { daemonDatabase, onEmbedded } from '../support/database.ts';

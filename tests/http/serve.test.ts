@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -24,6 +25,8 @@ const gate: Gate<Caller | null> = {
   scopeOf: () => ({ principal: 'usr_1', tenant: 'acme' }),
   addressOf: () => '127.0.0.1',
   finished: () => undefined,
+  screen: async (_caller, body) => body,
+  mac: (data) => hash('sha256', data),
   trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },
   body: { maxBytes: MAX, maxDepth: 10, maxArray: 100, maxString: MAX },
   held: { bytes: 0, max: 10 * MAX },

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -65,6 +66,8 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: (req) => addressOf(req, hops),
     finished: () => undefined,
+    screen: async (_caller, body) => body,
+    mac: (data) => hash('sha256', data),
     trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },
     body: { maxBytes: 1000, maxDepth: 5, maxArray: 10, maxString: 100 },
     held: { bytes: 0, max: 1e6 },

@@ -73,6 +73,7 @@ const cases: Record<string, Case> = {
   },
   listEvents: { query: () => '?channel=private&user_id=alice&session_id=s1&after=0', ownAnswer: true },
   readEvent: {},
+  revealEvent: {},
   readChunk: {},
   storeArtifact: { body: () => 'bytes', ownAnswer: true },
   readArtifact: {},

@@ -1,4 +1,0 @@
--- Reserved.
--- min_code: 1
-
-select 1;

@@ -1,0 +1,32 @@
+import { type Caller, isAdmin } from '../auth/index.ts';
+import { Problem } from '../http/problem.ts';
+import { SealBroken, type Sealed } from '../seal.ts';
+import type { Secrets } from '../secrets/index.ts';
+import type { Event } from './schemas.ts';
+
+/** An event as it came, from the copy that was sealed; without one, as it is kept. */
+export function reveal({ principal }: Caller, found: Event, secrets: Secrets): Event {
+  if (!isAdmin(principal) && found.user_id !== principal.subject)
+    throw new Problem('forbidden', 'Secrets are shown to admins and to the subject that the event is about.');
+  const { sealed } = found.content as { sealed?: Sealed };
+  if (typeof sealed?.kid !== 'string') return found;
+  const { sealed: _, ...content } = found.content;
+  const ofMemory = found.kind.startsWith('memory.');
+  const text = opened(secrets, principal.tenant_id, sealed, ofMemory ? String(content.memory_id) : found.event_id);
+  const original = JSON.parse(text) as string | Record<string, unknown>;
+  // an upload: its event never held the text
+  if (typeof original === 'string') return { ...found, content: { ...content, text: original } };
+  if (!ofMemory) return { ...found, ...original };
+  const { text: said, body, ...rest } = original;
+  return { ...found, ...rest, content: { ...content, text: said, body } };
+}
+
+function opened(secrets: Secrets, tenant_id: string, sealed: Sealed, holder: string): string {
+  try {
+    return secrets.open(tenant_id, sealed, holder);
+  } catch (cause) {
+    if (cause instanceof SealBroken)
+      throw new Problem('unavailable', 'The sealed copy cannot be opened with the keys of this daemon.', { cause });
+    throw cause;
+  }
+}

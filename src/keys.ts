@@ -1,0 +1,47 @@
+import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type AuditKeys, openKeys } from './audit/index.ts';
+import type { Config } from './config.ts';
+import { openSeal, readKey, type Seal } from './seal.ts';
+
+// Which key each purpose gets. None of them is ever in the database.
+
+/** What signs access tokens. */
+export const jwtSecretOf = ({ JWT_SECRET, DATA_DIR }: Config): string => JWT_SECRET ?? developmentSecret(DATA_DIR, 'jwt-secret');
+
+/** Undefined in production without a key: then nothing is kept encrypted. */
+export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
+  const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
+  return key === undefined
+    ? undefined
+    : openSeal(readKey(key)!, ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!]);
+}
+
+/** Its key is not in the database, and the same on all daemons of a service. Under another one retries are answered 409. */
+export function macOf(config: Config): (data: string | Buffer) => string {
+  const secret = config.ENCRYPTION_KEY ?? jwtSecretOf(config);
+  const key = Buffer.from(hkdfSync('sha256', secret, '', 'agent-memory idempotency', 32));
+  return (data) => createHmac('sha256', key).update(data).digest('hex');
+}
+
+/** The key of the audit's chain, and whatever else may have chained older entries. */
+export function auditKeysOf(config: Config): AuditKeys {
+  const { AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET, ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS } = config;
+  const given = [AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET].filter((secret) => secret !== undefined);
+  const own = given.length > 0 ? given : [developmentSecret(config.DATA_DIR, 'encryption-key')];
+  const older = [ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS].filter((secret) => secret !== undefined);
+  return openKeys([...own, ...older, ...config.AUDIT_KEY_PREVIOUS]);
+}
+
+/** Development has secrets of its own, made once; production must be given them. */
+function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key'): string {
+  const file = join(dataDir, name);
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  try {
+    writeFileSync(file, randomBytes(32).toString('base64'), { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  return readFileSync(file, 'utf8');
+}

@@ -1,0 +1,159 @@
+import { anchorsOf } from './anchors.ts';
+import { basicCredentials, namedValues, urlPasswords } from './context.ts';
+import { type Classes, personalData } from './personal.ts';
+import {
+  awsSecretsBeside,
+  crossesLines,
+  eachRun,
+  firstAbove,
+  type Joints,
+  jointsOf,
+  privateKeys,
+  type Span,
+  tokensInRun,
+} from './tokens.ts';
+
+// All secrets of a text, in order. First what costs next to nothing: nearly every text has neither a long run of characters nor a
+// telling word, and is done. Then once as it stands, and once with its lines put together.
+
+export type { Span } from './tokens.ts';
+
+const none: Span[] = [];
+const noJoints: Joints = jointsOf([]);
+const MAX_DEPTH = 2;
+
+export function findSecrets(text: string, classes: Classes, depth = 0): Span[] {
+  if (text.length < 4) return none;
+  const found: Span[] = [];
+  const hinted = scan(text, noJoints, depth, found);
+  if (classes.personal_data || classes.contacts) personalData(text, classes, found);
+  if (mayBeBroken(text, hinted)) found.push(...acrossLines(text, depth));
+  return found.length === 0 ? none : merge(found);
+}
+
+/** Returns whether anything but a token may be there. */
+function scan(text: string, joints: Joints, depth: number, found: Span[]): boolean {
+  const anchors = anchorsOf(text);
+  const runs: [number, number][] = [];
+  eachRun(text, (from, to) => void runs.push([from, to]));
+  let next = 0;
+  for (const [from, to] of runs) {
+    while (next < anchors.tokens.length && anchors.tokens[next]! < from) next += 1;
+    const anchored = next < anchors.tokens.length && anchors.tokens[next]! < to;
+    if (!anchored && to - from < SHORTEST_ENCODED) continue;
+    const run = text.slice(from, to);
+    if (!telling.test(run)) continue;
+    if (anchored) tokensInRun(run, from, joints, found);
+    if (depth < MAX_DEPTH) wrapped(run, from, depth, found);
+  }
+  if (found.length > 0) awsSecretsBeside(text, runs, found);
+  const [begins, urls] = [text.includes('-----BEGIN'), text.includes('://')];
+  if (begins) privateKeys(text, found);
+  if (urls) urlPasswords(text, found);
+  if (anchors.names.length > 0) namedValues(text, anchors.names, found);
+  if (anchors.login) basicCredentials(text, found);
+  return begins || urls || anchors.names.length > 0 || anchors.login;
+}
+
+const SHORTEST_ENCODED = 24;
+/** Names of code have no digit; of all tokens only these may be without one. */
+const telling = /\d|hf_|A[KS]IA/;
+const encoded = /[A-Za-z0-9+/_-]{24,}={0,2}/g;
+const MAX_ENCODED = 1024 * 1024;
+
+/** Base64 of a text that holds a secret: the whole of it goes. An image is told by its first bytes. */
+function wrapped(run: string, offset: number, depth: number, found: Span[]): void {
+  if (run.length < SHORTEST_ENCODED) return;
+  for (const match of run.matchAll(encoded)) {
+    if (match[0].length > MAX_ENCODED || !isText(Buffer.from(match[0].slice(0, 24), 'base64'))) continue;
+    const bytes = Buffer.from(match[0], 'base64');
+    if (!isText(bytes)) continue;
+    const [inner] = findSecrets(bytes.toString(), { personal_data: false, contacts: false }, depth + 1);
+    if (inner) found.push({ from: offset + match.index, to: offset + match.index + match[0].length, kind: inner.kind });
+  }
+}
+
+/** Nothing below a space but line breaks and tabs, in its first kilobyte. */
+function isText(bytes: Buffer): boolean {
+  const end = Math.min(bytes.length, 1024);
+  for (let i = 0; i < end; i += 1) {
+    const byte = bytes[i]!;
+    if ((byte < 32 && byte !== 10 && byte !== 13 && byte !== 9) || byte > 126) return false;
+  }
+  return end > 0;
+}
+
+// `"abc" + "def"`, `'abc' \` and a new line, a backslash before the line's end: meant to be one. A plain line break may be either.
+const strong = String.raw`\\?["'\x60]\s{0,20}(?:\+|\.|&|\\)?\s{0,20}\\?["'\x60](?=[\w+/=.-])|\\\r?\n[ \t]{0,40}`;
+const weak = String.raw`[ \t]{0,40}\r?\n[ \t>|#*]{0,40}`;
+const meant = /["'`]\s{0,20}[+.&\\]?\s{0,20}\\?["'`][\w+/=.-]|\\\r?\n/;
+const hasQuote = (text: string): boolean => text.includes('"') || text.includes("'") || text.includes('`') || text.includes('\\');
+
+/** Nearly every text of more lines than one has nothing that crosses them. */
+const mayBeBroken = (text: string, hinted: boolean): boolean =>
+  (text.includes('\n') && (hinted || crossesLines(text))) || (hasQuote(text) && meant.test(text));
+
+interface Joint {
+  at: number;
+  /** Where the text as it stands goes on. */
+  right: number;
+  strong: boolean;
+}
+
+function acrossLines(text: string, depth: number): Span[] {
+  const joints: Joint[] = [];
+  let together = '';
+  let last = 0;
+  for (const match of text.matchAll(new RegExp(`(${strong})|${weak}`, 'g'))) {
+    together += text.slice(last, match.index);
+    last = match.index + match[0].length;
+    joints.push({ at: together.length, right: last, strong: match[1] !== undefined });
+  }
+  if (joints.length === 0) return none;
+  together += text.slice(last);
+  const spans: Span[] = [];
+  const places = joints.map(({ at }) => at);
+  scan(together, jointsOf(places), depth, spans);
+  return spans.flatMap((span) => unfold(span, together, joints, places));
+}
+
+/** A span of the text put together, as one of the text as it stands, if lines were crossed for a reason. */
+function unfold(span: Span, together: string, joints: Joint[], places: number[]): Span[] {
+  const first = firstAbove(places, span.from);
+  let { to } = span;
+  for (let i = first; i < joints.length && joints[i]!.at < to; i += 1) {
+    const { at, strong: meant } = joints[i]!;
+    const piece = together.slice(at, Math.min(to, joints[i + 1]?.at ?? to));
+    if (!meant && !span.exact && !goesOn(piece)) to = at;
+  }
+  if (first >= joints.length || joints[first]!.at >= to) return [];
+  return [
+    {
+      from: rawOf(span.from, joints, firstAbove(places, span.from)),
+      to: rawOf(to, joints, firstAbove(places, to - 1)),
+      kind: span.kind,
+    },
+  ];
+}
+
+/** A place of the text put together, behind `passed` joints. */
+function rawOf(position: number, joints: Joint[], passed: number): number {
+  const joint = joints[passed - 1];
+  return joint ? joint.right + (position - joint.at) : position;
+}
+
+/** Whether a line's beginning looks like the rest of a token, and not like the next word. */
+const goesOn = (piece: string): boolean =>
+  piece.length >= 6 &&
+  (/^[\da-f]+$/.test(piece) || (/\d/.test(piece) && /[A-Za-z]/.test(piece)) || /[a-z][A-Z]/.test(piece) || piece.length >= 20);
+
+/** In order, overlapping ones as one; of two kinds that of the one that begins first, or of the longer. */
+function merge(spans: Span[]): Span[] {
+  const merged: Span[] = [];
+  for (const { from, to, kind } of spans.sort((a, b) => a.from - b.from || b.to - a.to)) {
+    const last = merged.at(-1);
+    if (last && from < last.to) last.to = Math.max(last.to, to);
+    else if (from < to) merged.push({ from, to, kind });
+  }
+  return merged;
+}

@@ -1,0 +1,125 @@
+import { LRUCache } from 'lru-cache';
+import type { Tenant } from '../db/tenant.ts';
+import { type Fault, Problem } from '../http/problem.ts';
+import type { Seal, Sealed } from '../seal.ts';
+import { findSecrets } from './detect.ts';
+import { personalKinds } from './personal.ts';
+import { type Finding, redactJson, redactText } from './redact.ts';
+import type { SecretsPolicy } from './schemas.ts';
+
+// What a tenant wants done with the secrets that its writes hold. Every write that stores something goes through a screener.
+
+/** A value as it may be stored. */
+export interface Screened<T> {
+  value: T;
+  /** A secret was found: what holds the value is `secret` from now on. Personal data alone does not make it so. */
+  secret: boolean;
+  /** The value as it came, where the tenant keeps it so. */
+  sealed?: Sealed;
+}
+
+export interface Screener {
+  /** JSON at every depth, names too. `aad`: the id of what will hold it, to which the sealed copy is bound. */
+  screen<T>(value: T, at: { pointer: string; aad: string }): Screened<T>;
+  /** One text, such as an upload. */
+  screenText(text: string, at: { pointer: string; aad: string }): Screened<string>;
+  /** Ids link things and cannot be redacted: one that holds a secret is refused. */
+  refuseIds(ids: Record<string, string | undefined>, pointer: string): void;
+}
+
+export interface Secrets {
+  of(tenant: Tenant): Promise<Screener>;
+  /** The policy was changed here: it counts here at once. */
+  forget(tenant_id: string): void;
+  /** Whether mode `encrypt` is possible. */
+  canEncrypt: boolean;
+  /** What a sealed copy holds. */
+  open(tenant_id: string, sealed: Sealed, aad: string): string;
+}
+
+const PURPOSE = 'secrets';
+const MAX_TENANTS = 10_000;
+const MAX_FAULTS = 20;
+
+/** `ttl_ms`: how long a policy is trusted that another daemon may have changed. */
+export function openSecrets(seal: Seal | undefined, ttl_ms: number): Secrets {
+  const known = new LRUCache<string, Screener>({ max: MAX_TENANTS, ttl: Math.max(1, ttl_ms) });
+  const loading = new Map<string, Promise<Screener>>();
+  const load = (tenant: Tenant): Promise<Screener> => {
+    const running = loading.get(tenant.id);
+    if (running) return running;
+    const answer = readPolicy(tenant).then((policy) => {
+      const screener = screenerOf(tenant.id, policy, seal);
+      // not what was read before a change
+      if (loading.get(tenant.id) === answer) known.set(tenant.id, screener);
+      return screener;
+    });
+    loading.set(tenant.id, answer);
+    const done = () => void (loading.get(tenant.id) === answer && loading.delete(tenant.id));
+    answer.then(done, done);
+    return answer;
+  };
+  return {
+    of: async (tenant) => known.get(tenant.id) ?? load(tenant),
+    forget: (tenant_id) => {
+      known.delete(tenant_id);
+      loading.delete(tenant_id);
+    },
+    canEncrypt: seal !== undefined,
+    open: (tenant_id, sealed, aad) => {
+      if (!seal) throw new Problem('unavailable', 'ENCRYPTION_KEY is not configured.');
+      return seal.open(sealed, PURPOSE, `${tenant_id}/${aad}`).toString();
+    },
+  };
+}
+
+async function readPolicy(tenant: Tenant): Promise<SecretsPolicy> {
+  const row = await tenant.read((db) =>
+    db.row<{ policy: SecretsPolicy | null }>(`select settings -> 'secrets' as policy from tenants where tenant_id = $1`, [
+      tenant.id,
+    ]),
+  );
+  return row?.policy ?? {};
+}
+
+function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPolicy, seal: Seal | undefined): Screener {
+  const classes = { personal_data: more.personal_data ?? false, contacts: more.contacts ?? false };
+  const decide = <T>(given: T, value: T, found: Finding[], aad: string): Screened<T> => {
+    if (found.length === 0) return { value, secret: false };
+    if (mode === 'refuse') throw refusal(found);
+    const secret = found.some(({ kind }) => !personalKinds.has(kind));
+    if (mode !== 'encrypt') return { value, secret };
+    if (!seal) throw new Problem('unavailable', 'The tenant keeps secrets encrypted, and this daemon has no ENCRYPTION_KEY.');
+    return { value, secret, sealed: seal.seal(JSON.stringify(given), PURPOSE, `${tenant_id}/${aad}`) };
+  };
+  return {
+    screen: (given, { pointer, aad }) => {
+      const { value, found } = redactJson(given, classes, pointer);
+      return decide(given, value, found, aad);
+    },
+    screenText: (given, { pointer, aad }) => {
+      const spans = findSecrets(given, classes);
+      if (spans.length === 0) return { value: given, secret: false };
+      return decide(
+        given,
+        redactText(given, spans),
+        spans.map(({ kind }) => ({ kind, pointer })),
+        aad,
+      );
+    },
+    refuseIds: (ids, pointer) => {
+      for (const name in ids) {
+        const id = ids[name];
+        if (id === undefined) continue;
+        const [span] = findSecrets(id, classes);
+        if (span && !personalKinds.has(span.kind)) throw refusal([{ kind: span.kind, pointer: `${pointer}/${name}` }]);
+      }
+    },
+  };
+}
+
+/** Says the kind and the place, never the value. */
+function refusal(found: Finding[]): Problem {
+  const errors: Fault[] = found.slice(0, MAX_FAULTS).map(({ kind, pointer }) => ({ pointer, detail: `holds a secret: ${kind}` }));
+  return new Problem('validation', 'The request holds a secret; take it out and send it again.', { errors });
+}

@@ -1,0 +1,148 @@
+import { accepts } from './context.ts';
+import { findSecrets, type Span } from './detect.ts';
+import { type Named, readName } from './name.ts';
+import type { Classes } from './personal.ts';
+
+// Secrets cut out of JSON at every depth, of names too. What holds none is given back as it is, not as a copy.
+
+/** What was found, and where: never the value. */
+export interface Finding {
+  kind: string;
+  /** JSON pointer; names that hold a secret stand redacted in it. */
+  pointer: string;
+}
+
+export const mark = (kind: string): string => `[redacted:${kind}]`;
+
+export function redactText(text: string, spans: Span[]): string {
+  if (spans.length === 0) return text;
+  let kept = '';
+  let last = 0;
+  for (const { from, to, kind } of spans) {
+    kept += text.slice(last, from) + mark(kind);
+    last = to;
+  }
+  return kept + text.slice(last);
+}
+
+interface Walk {
+  classes: Classes;
+  path: string[];
+  found: Finding[];
+}
+
+export function redactJson<T>(value: T, classes: Classes, pointer: string): { value: T; found: Finding[] } {
+  const walk: Walk = { classes, path: [pointer], found: [] };
+  return { value: visit(value, undefined, walk) as T, found: walk.found };
+}
+
+const note = (walk: Walk, kind: string): number => walk.found.push({ kind, pointer: walk.path.join('/') });
+
+function visit(value: unknown, named: Named | undefined, walk: Walk): unknown {
+  if (typeof value === 'string') return visitText(value, named, walk);
+  if (typeof value === 'number') return visitNumber(value, named, walk);
+  if (typeof value !== 'object' || value === null) return value;
+  return Array.isArray(value) ? visitArray(value, named, walk) : visitObject(value as Record<string, unknown>, named, walk);
+}
+
+function visitText(text: string, named: Named | undefined, walk: Walk): string {
+  const spans = findSecrets(text, walk.classes);
+  const whole = spans.length === 1 && spans[0]!.from === 0 && spans[0]!.to === text.length;
+  if (named && !whole && accepts(text, named, 'quoted')) {
+    note(walk, named.kind);
+    return mark(named.kind);
+  }
+  for (const { kind } of spans) note(walk, kind);
+  return redactText(text, spans);
+}
+
+/** A PIN, a numeric password. */
+function visitNumber(value: number, named: Named | undefined, walk: Walk): unknown {
+  if (named?.form !== 'password' || !Number.isInteger(value) || Math.abs(value) < 1000) return value;
+  note(walk, named.kind);
+  return mark(named.kind);
+}
+
+function visitArray(items: unknown[], named: Named | undefined, walk: Walk): unknown[] {
+  // lines of one text
+  if (items.length > 1 && items.every((item) => typeof item === 'string')) return visitLines(items as string[], named, walk);
+  let copy: unknown[] | undefined;
+  items.forEach((item, i) => {
+    walk.path.push(String(i));
+    const kept = visit(item, named, walk);
+    walk.path.pop();
+    if (kept !== item) {
+      copy ??= [...items];
+      copy[i] = kept;
+    }
+  });
+  return copy ?? items;
+}
+
+/** Found in the lines together, cut out of each. */
+function visitLines(lines: string[], named: Named | undefined, walk: Walk): string[] {
+  const spans = findSecrets(lines.join('\n'), walk.classes);
+  if (spans.length === 0 && !named) return lines;
+  let start = 0;
+  let next = 0;
+  return lines.map((line, i) => {
+    const end = start + line.length;
+    const own: Span[] = [];
+    for (let s = next; s < spans.length && spans[s]!.from < end; s += 1) {
+      const { from, to, kind } = spans[s]!;
+      if (to > start) own.push({ from: Math.max(from, start) - start, to: Math.min(to, end) - start, kind });
+      if (to <= end) next = s + 1;
+    }
+    start = end + 1;
+    walk.path.push(String(i));
+    for (const { kind } of own) note(walk, kind);
+    const kept = own.length > 0 ? redactText(line, own) : visitText(line, named, walk);
+    walk.path.pop();
+    return kept;
+  });
+}
+
+const holds = new Set(['value', 'plaintext', 'data', 'current', 'raw', 'stringData']);
+
+function visitObject(given: Record<string, unknown>, named: Named | undefined, walk: Walk): Record<string, unknown> {
+  let copy: Record<string, unknown> | undefined;
+  // {"name": "DB_PASSWORD", "value": "…"}
+  const title = given.name ?? given.key ?? given.header;
+  const pair = typeof title === 'string' && 'value' in given ? readName(title) : undefined;
+  const entries = Object.entries(given);
+  entries.forEach(([key, value], i) => {
+    const spans = inName(key, walk.classes);
+    const name = spans.length === 0 ? key : redactText(key, spans);
+    walk.path.push(escapeName(name));
+    for (const { kind } of spans) note(walk, kind);
+    const kept = visit(value, readName(key) ?? (holds.has(key) ? (pair ?? named) : undefined), walk);
+    walk.path.pop();
+    if (!copy && (kept !== value || name !== key)) copy = Object.fromEntries(entries.slice(0, i));
+    if (copy) copy[unused(copy, name)] = kept;
+  });
+  return copy ?? given;
+}
+
+const clean = new Set<string>();
+const MAX_CLEAN = 5_000;
+
+/** Names come again and again: those in which nothing was found are remembered. */
+function inName(key: string, classes: Classes): Span[] {
+  const plain = !classes.personal_data && !classes.contacts;
+  if (plain && clean.has(key)) return [];
+  const spans = findSecrets(key, classes);
+  if (spans.length > 0 || key.length > 64 || !plain) return spans;
+  // names of clients: as many as they like
+  if (clean.size >= MAX_CLEAN) clean.clear();
+  clean.add(key);
+  return spans;
+}
+
+const escapeName = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 200);
+
+/** Two names may become one when they are redacted. */
+function unused(taken: Record<string, unknown>, name: string): string {
+  let free = name;
+  for (let n = 2; Object.hasOwn(taken, free); n += 1) free = `${name} ${n}`;
+  return free;
+}

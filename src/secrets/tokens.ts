@@ -1,0 +1,204 @@
+import { anyToken, type Rule, rules, tokenAt } from './rules.ts';
+import { entropyOf, isReal } from './value.ts';
+
+// Secrets known by their form. All of them have a long run of characters without a space, so only such runs are looked at.
+
+export interface Span {
+  from: number;
+  to: number;
+  kind: string;
+  /** Put together from lines it is right only as a whole: a fixed length, or an end of its own. */
+  exact?: boolean;
+}
+
+/** Places in a text where lines were put together: what stands before such a place does not belong to what follows. */
+export interface Joints {
+  has(at: number): boolean;
+  /** Those beyond `from` and before `to`, in order. */
+  within(from: number, to: number): number[];
+}
+
+/** `places` in order. */
+export function jointsOf(places: number[]): Joints {
+  const set = new Set(places);
+  return {
+    has: (at) => set.has(at),
+    within: (from, to) => {
+      const first = firstAbove(places, from);
+      let end = first;
+      while (end < places.length && places[end]! < to) end += 1;
+      return places.slice(first, end);
+    },
+  };
+}
+
+/** The index of the first that is greater. */
+export function firstAbove(sorted: number[], value: number): number {
+  let low = 0;
+  for (let high = sorted.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]! <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+const inRun = new Uint8Array(128);
+for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/.=~:')
+  inRun[character.charCodeAt(0)] = 1;
+/** No token is shorter. */
+const STEP = 16;
+
+/** Calls back for each run of at least 16 characters. One of every 16 characters is looked at: 2 ns a character where there is none. */
+export function eachRun(text: string, see: (from: number, to: number) => void): void {
+  for (let i = STEP - 1; i < text.length; i += STEP) {
+    if (inRun[text.charCodeAt(i)] !== 1) continue;
+    let from = i;
+    let to = i + 1;
+    while (from > 0 && inRun[text.charCodeAt(from - 1)] === 1) from -= 1;
+    while (to < text.length && inRun[text.charCodeAt(to)] === 1) to += 1;
+    if (to - from >= STEP) see(from, to);
+    // the next probe must lie beyond this run
+    while (i + STEP < to) i += STEP;
+  }
+}
+
+const [BREAK, UNDERSCORE] = [10, 95];
+const isUpper = (code: number): boolean => code >= 65 && code <= 90;
+const isBlank = new Uint8Array(128);
+for (const character of ' \t>|#*\r') isBlank[character.charCodeAt(0)] = 1;
+
+/** Whether a run long enough for a token, and with a digit in it (or what tokens without one have), goes on in the next line. */
+export function crossesLines(text: string): boolean {
+  let run = 0;
+  let telling = false;
+  let crossed = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (inRun[code] === 1) {
+      run += 1;
+      if ((code >= 48 && code <= 57) || code === UNDERSCORE || (isUpper(code) && run > 1 && isUpper(text.charCodeAt(i - 1))))
+        telling = true;
+      if (crossed && telling && run >= STEP) return true;
+      continue;
+    }
+    const from = i;
+    let broken = false;
+    while (i < text.length && (isBlank[text.charCodeAt(i)] === 1 || text.charCodeAt(i) === BREAK)) {
+      if (text.charCodeAt(i) === BREAK) broken = true;
+      i += 1;
+    }
+    if (broken) crossed = run > 0;
+    if (!broken || run === 0) [run, telling, crossed] = [0, false, false];
+    if (i > from) i -= 1;
+  }
+  return false;
+}
+
+const isAlnum = (code: number): boolean =>
+  (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
+
+/** Tokens of the table, and JSON Web Tokens, in the run. */
+export function tokensInRun(run: string, offset: number, joints: Joints, found: Span[]): void {
+  anyToken.lastIndex = 0;
+  for (let match = anyToken.exec(run); match; match = anyToken.exec(run)) {
+    const span = toSpan(run, match, offset, joints);
+    if (span) found.push(span);
+    else anyToken.lastIndex = match.index + 1;
+  }
+  let last = 0;
+  for (const joint of joints.within(offset, offset + run.length)) {
+    if (joint < last) continue;
+    tokenAt.lastIndex = joint - offset;
+    const match = tokenAt.exec(run);
+    const span = match && toSpan(run, match, offset, joints);
+    if (!span) continue;
+    found.push(span);
+    last = span.to;
+  }
+  webTokens(run, offset, found);
+}
+
+const further = /[\w-]{1,1000}/y;
+
+function toSpan(run: string, match: RegExpExecArray, offset: number, joints: Joints): Span | undefined {
+  let which = 1;
+  while (match[which] === undefined) which += 1;
+  const rule: Rule = rules[which - 1]!;
+  let end = match.index + match[0].length;
+  const glued = joints.has(offset + end);
+  if (rule.alone && !glued && isAlnum(run.charCodeAt(end))) return undefined;
+  if (!isReal(match[0])) return undefined;
+  // longer than its issuer says: all of it belongs to it
+  further.lastIndex = end;
+  if (!glued && further.test(run)) end = further.lastIndex;
+  return { from: offset + match.index, to: offset + end, kind: rule.kind, exact: rule.exact === true };
+}
+
+const MAX_HEADER = 4_000;
+
+/** RFC 7519: three parts (or five, RFC 7516) whose first is a JSON object that names an algorithm. */
+function webTokens(run: string, offset: number, found: Span[]): void {
+  let dot = -1;
+  for (let at = run.indexOf('eyJ'); at >= 0; at = run.indexOf('eyJ', at + 3)) {
+    if (dot < at) dot = run.indexOf('.', at);
+    if (dot < 0) return;
+    if (dot - at > MAX_HEADER || dot - at < 12 || isAlnum(run.charCodeAt(at - 1))) continue;
+    if (!/"(?:alg|enc|typ)"/.test(Buffer.from(run.slice(at, dot), 'base64url').toString('latin1'))) continue;
+    const rest = /[\w-]{8,}(?:\.[\w-]{0,8192}){0,4}/y;
+    rest.lastIndex = dot + 1;
+    const match = rest.exec(run);
+    if (!match) continue;
+    const to = rest.lastIndex;
+    found.push({ from: offset + at, to: offset + to, kind: 'jwt' });
+    at = to;
+    dot = -1;
+  }
+}
+
+/** Beside an access key of AWS, 40 characters of chance are its secret. */
+export function awsSecretsBeside(text: string, runs: [number, number][], found: Span[]): void {
+  const keys = found.filter(({ kind }) => kind === 'aws-access-key');
+  if (keys.length === 0) return;
+  const near = keys.slice(0, 50);
+  for (const [from, to] of runs)
+    for (const match of text.slice(from, to).matchAll(/(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])/g)) {
+      const at = from + match.index;
+      const isNear = near.some((key) => Math.abs(key.from - at) < 400);
+      if (
+        isNear &&
+        /[a-z]/.test(match[0]) &&
+        /[A-Z]/.test(match[0]) &&
+        /\d/.test(match[0]) &&
+        isReal(match[0]) &&
+        entropyOf(match[0]) > 4
+      )
+        found.push({ from: at, to: at + 40, kind: 'aws-secret-key', exact: true });
+    }
+}
+
+const BEGIN = /-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----/g;
+
+/** PEM (RFC 7468): from its BEGIN to its END, or as far as it goes where that is cut off. Also with `\n` written out. */
+export function privateKeys(text: string, found: Span[]): void {
+  BEGIN.lastIndex = 0;
+  let end = -1;
+  for (let begin = BEGIN.exec(text); begin; begin = BEGIN.exec(text)) {
+    const from = begin.index;
+    const body = from + begin[0].length;
+    if (end < body && end !== Number.POSITIVE_INFINITY) {
+      const close = /-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----/g;
+      close.lastIndex = body;
+      end = close.exec(text) ? close.lastIndex : Number.POSITIVE_INFINITY;
+    }
+    const cut = /(?:(?:\s|\\[nr]|[",'])*[A-Za-z0-9+/=]{16,})*/y;
+    cut.lastIndex = body;
+    cut.test(text);
+    const to = end === Number.POSITIVE_INFINITY ? cut.lastIndex : end;
+    // a mere mention of the line holds no key
+    if (to - body < 40) continue;
+    const trailing = /\s*$/.exec(text.slice(Math.max(body, to - 100), to))![0].length;
+    found.push({ from, to: end === to ? to : to - trailing, kind: 'private-key', exact: end === to });
+    BEGIN.lastIndex = to;
+  }
+}

@@ -1,0 +1,197 @@
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
+import { type Audit, openAudit } from './audit/index.ts';
+import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
+import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
+import type { Config } from './config.ts';
+import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
+import { contextRoutes } from './context/index.ts';
+import type { Database } from './db/index.ts';
+import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import { editRoutes } from './edits/index.ts';
+import { eraser, erasureRoutes } from './erasure/index.ts';
+import { createFollow, eventRoutes, type Follow, followerCount } from './events/index.ts';
+import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
+import { type Health, healthRoutes, sharePing } from './health/index.ts';
+import { addressOf } from './http/address.ts';
+import { type OpenApi, openapi } from './http/openapi.ts';
+import type { Route } from './http/route.ts';
+import type { Gate } from './http/serve.ts';
+import { type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
+import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
+import { createLimits } from './limits/index.ts';
+import type { Logger } from './log.ts';
+import { memoryRoutes } from './memories/index.ts';
+import { createMetrics, metricsRoutes } from './metrics/index.ts';
+import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
+import type { Seal } from './seal.ts';
+import { searchRoutes } from './search/index.ts';
+import { cutFields, openSecrets } from './secrets/index.ts';
+import { startErasures, tenantRoutes } from './tenants/index.ts';
+import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
+
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
+
+const MIB = 1024 * 1024;
+/** An export or import in which nothing moves for so long is cut off. */
+const IDLE_STREAM_MS = 30_000;
+const PARALLEL_EXPORTS = 4;
+
+interface Service {
+  gate: Gate<Caller>;
+  routes: Route<Caller>[];
+  document: OpenApi;
+  health: Health;
+  follow: Follow;
+  stop(): Promise<void>;
+}
+
+/** Features and what they are given: plain arguments, nothing hidden. */
+export function createService(config: Config, database: Database, log: Logger): Service {
+  const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
+  const throttled = config.RATE_LIMIT_ENABLED ? addressFrom : undefined;
+  const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, database.tenants, throttled);
+  const seal = sealOf(config);
+  const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS);
+  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
+  const work = startWork({ config, database, seal, forget: auth.forget, eraseAudit: audit.eraseSubject }, log);
+  const limits = createLimits(config, database.pool, log);
+  const health = healthOf(database, auth);
+  const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
+  const webhooks = openWebhooks(config, seal, { tenants: database.tenants, watch: database.watch, log });
+  const { held, inFlight } = countersOf(config);
+  const metrics = createMetrics({
+    pool: database.pool.figures,
+    writes: database.writes,
+    followers: () => followerCount(follow),
+    requestsInFlight: () => inFlight.count,
+    bodyBytesHeld: () => held.bytes,
+    auditWaiting: audit.waiting,
+  });
+  const gate: Gate<Caller> = {
+    body: bodyLimitsOf(config),
+    timeoutMs: config.REQUEST_TIMEOUT_MS,
+    held,
+    inFlight,
+    identify: auth.identify,
+    authorize,
+    admit: limits.admit,
+    scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
+    addressOf: addressFrom,
+    finished: metrics.finished,
+    screen: async ({ tenant }, body, pointers) => cutFields(await secrets.of(tenant), body, pointers),
+    mac: macOf(config),
+    trail: audit.trail,
+    log,
+  };
+  const routes = [
+    ...healthRoutes(health),
+    ...metricsRoutes(metrics),
+    ...auth.routes,
+    ...tenantRoutes(auth.forget, work.erasures.erase, secrets),
+    ...eventRoutes(follow, eventLimitsOf(config), secrets),
+    ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets),
+    ...memoryRoutes(eventLimitsOf(config), secrets),
+    ...searchRoutes,
+    ...capsuleRoutes,
+    ...editRoutes,
+    ...contextRoutes(config.TOKENIZER),
+    ...webhooks.routes,
+    ...exportRoutes({ ...streamsOf(config, gate), verify: verifyImport, begun: work.lookForJobs }),
+    ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
+    ...jobRoutes,
+    ...audit.routes,
+    ...erasureRoutes(work.jobs, seal),
+    ...retentionRoutes(work.jobs),
+  ] as Route<Caller>[];
+  const stop = () => stopAll([work, webhooks, audit, limits]);
+  return { gate, routes, document: openapi(routes, version), health, follow, stop };
+}
+
+/** In this order: the audit after everything that has something to say. */
+async function stopAll(parts: { stop(): Promise<void> }[]): Promise<void> {
+  for (const part of parts) await part.stop();
+}
+
+const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
+  phase: 'starting',
+  ping: sharePing(ping),
+  isAuthenticated: (req) =>
+    identify(req).then(
+      () => true,
+      () => false,
+    ),
+});
+
+const sweepsOf = (config: Config, jobs: Jobs) => [
+  sweepIdempotency(config.IDEMPOTENCY_TTL),
+  sweepArtifacts,
+  sweepCapsules,
+  sweepDeliveries,
+  sweepJobs,
+  sweepImports,
+  sweepRetention(jobs),
+];
+
+const streamsOf = (config: Config, { body, identify }: Gate<Caller>) => ({
+  json: body,
+  recheck: identify,
+  // row_to_json writes blanks that the limit did not count
+  maxLine: 3 * config.MAX_EVENT_BYTES + MIB,
+  maxBytes: config.MAX_IMPORT_BYTES,
+  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+  idle_ms: IDLE_STREAM_MS,
+  parallel: PARALLEL_EXPORTS,
+  lease_ms: config.JOB_LEASE_MS,
+});
+
+/** What the gate counts while requests are served. */
+const countersOf = (config: Config) => ({
+  held: { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES },
+  inFlight: { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() },
+});
+
+const eventLimitsOf = (config: Config) => ({
+  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
+  maxEventBytes: config.MAX_EVENT_BYTES,
+  maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
+});
+
+const bodyLimitsOf = (config: Config) => ({
+  maxBytes: config.MAX_BODY_BYTES,
+  maxDepth: config.MAX_JSON_DEPTH,
+  maxArray: config.MAX_ARRAY_LENGTH,
+  maxString: config.MAX_STRING_BYTES,
+});
+
+/** What goes on beside the requests. */
+function startWork({ config, database, seal, forget, eraseAudit }: WorkNeeds, log: Logger) {
+  const erasures = startErasures(database.tenants, log);
+  const handlers = {
+    ...importJobs,
+    ...consistencyJobs,
+    erasure: eraser({ seal, forget, eraseAudit, ledger: ledgerOf(config) }),
+    retention: retainer,
+  };
+  const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const sweeper = startSweeper(database.tenants, sweepsOf(config, jobs), log);
+  const stop = async () => {
+    await jobs.stop();
+    await erasures.stop();
+    await sweeper.stop();
+  };
+  const lookForJobs = () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed'));
+  return { erasures, jobs, lookForJobs, stop };
+}
+
+interface WorkNeeds {
+  config: Config;
+  database: Database;
+  seal: Seal | undefined;
+  forget(tenant_id: string): void;
+  eraseAudit: Audit['eraseSubject'];
+}
+
+export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');

@@ -1,0 +1,293 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { innocents, namedSamples, pemKey, type Sample, tokenSamples } from '../secrets/samples.ts';
+import { type Asked, type Client, message, newTenant } from '../support/client.ts';
+import { findBinaries, serverPid, startCluster, withClient } from '../support/cluster.ts';
+import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
+import { daemonDatabase, onEmbedded } from '../support/database.ts';
+
+// A8: secrets never land. Every kind in every place, then a byte search over the database's directory with its WAL, the daemon's
+// log and every answer.
+
+interface World {
+  daemon: SpawnedDaemon;
+  /** Where every byte of the database lies. */
+  dir: string;
+  checkpoint(): Promise<void>;
+  end(): Promise<void>;
+}
+
+const bin = findBinaries();
+
+async function openWorld(): Promise<World> {
+  if (onEmbedded() || !bin || process.env.TEST_DATABASE_URL) return openEmbedded();
+  const dir = mkdtempSync(join(tmpdir(), 'agent-memory-a8-'));
+  const cluster = await startCluster(bin, dir);
+  const { host, port, user, database } = cluster.admin;
+  const daemon = await spawnDaemon(
+    { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database },
+    { LOG_LEVEL: 'debug' },
+  );
+  return {
+    daemon,
+    dir,
+    checkpoint: () => withClient(cluster.admin, async (client) => void (await client.query('checkpoint'))),
+    end: async () => {
+      process.kill(serverPid(dir), 'SIGQUIT');
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The embedded engine writes its files when it stops. */
+async function openEmbedded(): Promise<World> {
+  const { env, release } = await daemonDatabase();
+  const daemon = await spawnDaemon(env, { LOG_LEVEL: 'debug' });
+  return { daemon, dir: env.DATA_DIR!, checkpoint: async () => undefined, end: release };
+}
+
+const lorem = 'The build printed this line and went on with the next of its many steps. ';
+
+const halvesOf = (secret: string): string[] => {
+  const half = Math.floor(secret.length / 2);
+  return half < 10 ? [] : [secret.slice(0, half), secret.slice(half)];
+};
+
+/** As code has it that does not fit into a line. */
+function brokenOf({ text, secret }: Sample): string {
+  const half = Math.floor(secret.length / 2);
+  return text.replace(secret, () => `${secret.slice(0, half)}" +\n  "${secret.slice(half)}`);
+}
+
+/** The same secret wherever a client may put one. */
+function placements(sample: Sample): Record<string, unknown>[] {
+  const { text } = sample;
+  return [
+    message(text),
+    message('nested', { content: { text: 'nested', deep: [{ er: { note: text } }], [`name ${text}`]: true } }),
+    message(brokenOf(sample)),
+    message('in the metadata', { metadata: { note: [text] } }),
+    message('as lines', { content: { text: 'lines', lines: ['first', text, 'last'] } }),
+    {
+      ...message(''),
+      actor: { type: 'tool', id: 'shell' },
+      kind: 'tool_result',
+      content: { tool: 'shell', excerpt_text: `$ env\n${text}\n$ exit` },
+    },
+  ];
+}
+
+const large = (samples: Sample[]) => ({
+  ...message(''),
+  actor: { type: 'tool', id: 'shell' },
+  kind: 'tool_result',
+  content: {
+    tool: 'shell',
+    excerpt_text: samples
+      .map(({ text }) => `${lorem.repeat(64)}\n${text}\n`)
+      .join('')
+      .padEnd(240_000, lorem),
+  },
+});
+
+/** As it is, and as it would stand in base64 or hex at each of three places, or escaped. */
+function formsOf(secret: string): string[] {
+  const base64 = [0, 1, 2].map((shift) =>
+    Buffer.from('x'.repeat(shift) + secret)
+      .toString('base64')
+      .slice(4, -4),
+  );
+  return [secret, JSON.stringify(secret).slice(1, -1), ...base64, Buffer.from(secret).toString('hex')].filter(
+    (form) => form.length > 7,
+  );
+}
+
+function* filesIn(dir: string): Generator<string> {
+  for (const name of readdirSync(dir)) {
+    const path = join(dir, name);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat?.isDirectory()) yield* filesIn(path);
+    else if (stat?.isFile()) yield path;
+  }
+}
+
+/** Everything that the daemon says is kept: the secrets must be in none of it. */
+interface Spoken {
+  client: Client;
+  answers: string[];
+  /** Asks, and expects this status. */
+  say<T = Record<string, any>>(about: string, status: number, method: string, path: string, asked?: Asked): Promise<T>;
+}
+
+function listenTo(client: Client): Spoken {
+  const answers: string[] = [];
+  return {
+    client,
+    answers,
+    say: async (about, status, method, path, asked) => {
+      const { status: got, body } = await client.ask<any>(method, path, asked);
+      answers.push(typeof body === 'string' ? body : JSON.stringify(body));
+      expect([about, path, got]).toEqual([about, path, status]);
+      return body;
+    },
+  };
+}
+
+async function asEvents({ say }: Spoken, sample: Sample): Promise<void> {
+  const { kind, text } = sample;
+  const body = { events: placements(sample) };
+  const asked = { body, headers: { 'idempotency-key': kind } };
+  const { data } = await say<{ data: { event_id: string; sensitivity: string }[] }>(kind, 201, 'POST', '/v1/events', asked);
+  expect([kind, ...data.map(({ sensitivity }) => sensitivity)]).toEqual([kind, ...data.map(() => 'secret')]);
+  await Promise.all(
+    data.map(async ({ event_id }) => {
+      const kept = await say(kind, 200, 'GET', `/v1/events/${event_id}`);
+      expect([kind, JSON.stringify(kept)]).toEqual([kind, expect.stringContaining('[redacted:')]);
+    }),
+  );
+  const upload = { body: Buffer.from(text), headers: { 'content-type': 'text/plain' } };
+  const { artifact_id } = await say(kind, 201, 'POST', '/v1/artifacts?session_id=s1', upload);
+  await say(kind, 200, 'GET', `/v1/artifacts/${artifact_id}`);
+}
+
+const note = (text: string, more: Record<string, unknown> = {}) => ({ kind: 'note', text, channel: 'team', ...more });
+
+async function asMemories({ say }: Spoken, sample: Sample, changed: string): Promise<void> {
+  const { kind, text } = sample;
+  const memories = [
+    note(`It was said: ${text}`),
+    note(brokenOf(sample)),
+    note(`metadata of ${kind}`, { metadata: { deep: [{ er: text }] } }),
+    note(`body of ${kind}`, { kind: 'fact', body: { value: text } }),
+    note(`tag of ${kind}`, { tags: [text.slice(0, 250)] }),
+  ];
+  // a tag has its limit; a key in PEM is longer
+  const fitting = memories.slice(0, text.length > 250 ? 4 : 5);
+  const asked = { body: { memories: fitting }, headers: { 'idempotency-key': `memories ${kind}` } };
+  const { data } = await say<{ data: { sensitivity: string }[] }>(kind, 201, 'POST', '/v1/memories', asked);
+  expect([kind, ...data.map(({ sensitivity }) => sensitivity)]).toEqual([kind, ...fitting.map(() => 'secret')]);
+  const patched = await say(kind, 200, 'PATCH', `/v1/memories/${changed}`, { body: { text } });
+  expect([patched.sensitivity, patched.text]).toEqual(['secret', expect.stringContaining('[redacted:')]);
+}
+
+async function asWordsOfOthers({ say }: Spoken, { kind, text }: Sample, target: string): Promise<void> {
+  const redacted = expect.stringContaining('[redacted:');
+  const edit = { target, op: 'amend', reason: text, patch: { text }, auto_approve: true };
+  const made = await say(kind, 201, 'POST', '/v1/edits', { body: edit });
+  expect([made.reason, made.patch.text]).toEqual([redacted, redacted]);
+  const capsule = { title: text, risks: [text], items: [target], audience: 'all', channel: 'team' };
+  const handed = await say(kind, 201, 'POST', '/v1/capsules', { body: capsule });
+  expect([handed.title, ...handed.risks]).toEqual([redacted, redacted]);
+  const { settings } = await say(kind, 200, 'PATCH', '/v1/tenant', { body: { settings: { display_name: text } } });
+  expect(settings.display_name).toEqual(redacted);
+}
+
+async function writeLarge({ say }: Spoken, samples: Sample[]): Promise<void> {
+  const big = await say('large', 201, 'POST', '/v1/events', { body: large(samples) });
+  expect(big.sensitivity).toBe('secret');
+  await say('large', 200, 'GET', `/v1/artifacts/${big.artifact_id}`);
+}
+
+/** Names of what is made rarely, and ids, which cannot be redacted. */
+async function asNames({ say }: Spoken, { kind, secret, text }: Sample): Promise<void> {
+  const key = await say(kind, 201, 'POST', '/auth/api-keys', { body: { name: text, role: 'member', scopes: ['read'] } });
+  expect(key.name).toContain('[redacted:');
+  const hook = { url: 'https://example.com/hook', active: false, description: text };
+  const { description } = await say(kind, 201, 'POST', '/v1/webhooks', { body: hook });
+  expect(description).toContain('[redacted:');
+  const errors = [{ pointer: '#/session_id', detail: `holds a secret: ${kind}` }];
+  const refused = await say(kind, 422, 'POST', '/v1/events', { body: message('x', { session_id: secret }) });
+  expect(refused.errors).toEqual(errors);
+  const memory = await say(kind, 422, 'POST', '/v1/memories', { body: note('x', { session_id: secret }) });
+  expect(memory.errors).toEqual(errors);
+}
+
+/** What is found by words, listed, handed to agents. */
+async function askForAll({ say }: Spoken): Promise<void> {
+  for (const path of ['/v1/events', '/v1/memories', '/v1/edits', '/v1/capsules', '/v1/audit', '/v1/webhooks'])
+    await say('lists', 200, 'GET', `${path}?limit=1000`);
+  const found = await say('search', 200, 'POST', '/v1/search', { body: { query: 'password metadata said', channel: 'private' } });
+  expect(JSON.stringify(found)).not.toContain('It was said');
+  const listed = await say('memories', 200, 'GET', '/v1/memories?limit=1000&channel=private');
+  expect(listed.data.filter(({ sensitivity }: { sensitivity: string }) => sensitivity === 'secret')).toEqual([]);
+  await say('context', 200, 'POST', '/v1/context', { body: { session_id: 's1', channel: 'private', query_text: 'password' } });
+}
+
+async function writeInnocents({ say }: Spoken): Promise<void> {
+  const texts = innocents();
+  expect(texts.length).toBeGreaterThanOrEqual(200);
+  for (let i = 0; i < texts.length; i += 100) {
+    const events = texts.slice(i, i + 100).map((text) => message(text, { metadata: { text }, session_id: 'plain' }));
+    await say('innocents', 201, 'POST', '/v1/events', { body: { events } });
+    const memories = texts.slice(i, i + 100).map((text) => note(text, { metadata: { text } }));
+    const { data } = await say('innocents', 201, 'POST', '/v1/memories', { body: { memories } });
+    expect(data.map((memory: Kept) => [memory.text, memory.metadata.text, memory.sensitivity])).toEqual(
+      asGiven(texts.slice(i, i + 100)),
+    );
+  }
+  const { data } = await say('innocents', 200, 'GET', '/v1/events?session_id=plain&limit=1000');
+  expect(data.map((event: Kept) => [event.content.text, event.metadata.text, event.sensitivity])).toEqual(asGiven(texts));
+}
+
+interface Kept {
+  text: string;
+  content: { text: string };
+  metadata: { text: string };
+  sensitivity: string;
+}
+const asGiven = (texts: string[]) => texts.map((text) => [text, text, 'none']);
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+}, 120_000);
+afterAll(async () => {
+  await world.daemon.kill('SIGKILL');
+  await world.end();
+});
+
+test('A8 secrets of every kind, wherever they are put, are in no file, log or answer; look-alikes are untouched', async () => {
+  const spoken = listenTo(await newTenant(world.daemon.url));
+  const { say, answers } = spoken;
+  const pem = pemKey();
+  const samples = [...tokenSamples(), ...namedSamples(), { kind: 'private-key', secret: pem, text: pem }];
+  expect(new Set(samples.map(({ kind }) => kind)).size).toBeGreaterThanOrEqual(25);
+
+  const target = await say('target', 201, 'POST', '/v1/events', { body: message('what is amended', { channel: 'team' }) });
+  const changed = await say('changed', 201, 'POST', '/v1/memories', { body: note('what is changed') });
+  for (const sample of samples) {
+    await Promise.all([
+      asEvents(spoken, sample),
+      asMemories(spoken, sample, changed.memory_id),
+      asWordsOfOthers(spoken, sample, target.event_id),
+    ]);
+  }
+  const held = await say('held', 201, 'POST', '/v1/memories', { body: note(samples[1]!.text) });
+  const taken = await say('taken', 201, 'POST', `/v1/memories/${held.memory_id}/supersede`, { body: note(samples[0]!.text) });
+  expect(taken.sensitivity).toBe('secret');
+  await writeLarge(spoken, samples);
+  await asNames(spoken, samples[0]!);
+  await writeInnocents(spoken);
+  await askForAll(spoken);
+
+  await world.checkpoint();
+  await world.daemon.kill('SIGTERM');
+  const needles = samples.flatMap(({ kind, secret }) =>
+    (secret === pem ? pem.split('\n').filter((line) => line.length === 64) : [secret])
+      .flatMap(formsOf)
+      .concat(halvesOf(secret))
+      .map((form) => [kind, form] as const),
+  );
+  const places = [
+    ...[...filesIn(world.dir)].map((file) => [file.slice(world.dir.length), readFileSync(file)] as const),
+    ['the log', Buffer.from(world.daemon.logged())] as const,
+    ['the answers', Buffer.from(answers.join('\n'))] as const,
+  ];
+  expect(places.some(([, bytes]) => bytes.includes('[redacted:jwt]'))).toBe(true);
+  expect(world.daemon.logged()).toContain('/v1/events');
+  const landed = places.flatMap(([place, bytes]) =>
+    needles.filter(([, form]) => bytes.includes(form)).map(([kind]) => `${kind} in ${place}`),
+  );
+  expect(landed).toEqual([]);
+}, 300_000);

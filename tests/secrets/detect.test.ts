@@ -1,0 +1,148 @@
+import { findSecrets } from '../../src/secrets/detect.ts';
+import { redactJson, redactText } from '../../src/secrets/redact.ts';
+import { innocents, namedSamples, pemKey, tokenSamples } from './samples.ts';
+
+const classes = { personal_data: false, contacts: false };
+const redact = (text: string) => redactText(text, findSecrets(text, classes));
+const tokens = tokenSamples();
+const all = [...tokens, ...namedSamples()];
+const cases = (samples: typeof all) => samples.map((one) => [one.kind, one] as const);
+
+test.each(cases(all))('%s is cut out of a text, and nothing else', (_kind, { text, secret }) => {
+  const [before, after] = text.split(secret);
+  const kept = redact(`First. ${text}\nThe end.`);
+  expect(kept).not.toContain(secret);
+  expect(kept).toMatch(/\[redacted:[\w-]+\]/);
+  expect(kept.startsWith(`First. ${before}`)).toBe(true);
+  expect(kept.endsWith(`${after}\nThe end.`)).toBe(true);
+});
+
+test.each(cases(all))('%s is cut out of nested JSON and of an array of lines', (_kind, { text, secret }) => {
+  const { value, found } = redactJson({ a: [{ b: { c: text } }], lines: ['one', text, 'two'], [text]: 1 }, classes, '#');
+  expect(JSON.stringify(value)).not.toContain(JSON.stringify(secret).slice(1, -1));
+  expect(found.length).toBeGreaterThan(2);
+  expect(JSON.stringify(found)).not.toContain(secret);
+});
+
+const breaks: Record<string, (a: string, b: string) => string> = {
+  'a line break': (a, b) => `${a}\n${b}`,
+  'an indented line': (a, b) => `${a}\r\n      ${b}`,
+  'a backslash': (a, b) => `${a}\\\n${b}`,
+  'quotes and plus': (a, b) => `"${a}" +\n  "${b}"`,
+  'quotes and plus in a line': (a, b) => `'${a}' + '${b}'`,
+};
+test.each(Object.keys(breaks).flatMap((name) => cases(tokens).map(([kind, one]) => [kind, name, one] as const)))(
+  '%s broken by %s is found',
+  (_kind, name, { secret }) => {
+    for (const at of [2, Math.floor(secret.length / 2), secret.length - 8]) {
+      const [a, b] = [secret.slice(0, at), secret.slice(at)];
+      const kept = redact(`It is ${breaks[name]!(a, b)}\nand the rest stays.`);
+      expect(kept).toContain('[redacted:');
+      expect(kept).toContain('and the rest stays.');
+      expect(kept.replace(/\s|["'+\\]/g, '')).not.toContain(secret.replace(/\s|["'+\\]/g, ''));
+      const rest = b.length > 8 && at > 2 ? b : '~';
+      expect(kept).not.toContain(rest);
+    }
+  },
+);
+
+test('a PEM key is found whole, escaped, cut off, as lines, wrapped in base64', () => {
+  const pem = pemKey();
+  const line = pem.split('\n')[3]!;
+  const escaped = JSON.stringify({ private_key: pem });
+  const wrapped = Buffer.from(escaped).toString('base64');
+  for (const text of [pem, escaped, JSON.stringify(escaped), pem.slice(0, 400), pem.replaceAll('\n', '\n    '), wrapped]) {
+    const kept = redact(`before\n${text}\nafter`);
+    expect(kept).not.toContain(line);
+    expect(kept).not.toContain(wrapped.slice(100, 160));
+    expect(kept).toMatch(/^before\n[\s\S]*\[redacted:private-key\][\s\S]*after$/);
+  }
+  const { value } = redactJson({ lines: pem.split('\n') }, classes, '#');
+  expect(JSON.stringify(value)).not.toContain(line);
+});
+
+test('the name of a field says what its value is', () => {
+  const secret = { password: 'swordfish', config: { apiKey: 'q8Zr1kLmN0pT', db: { passwords: ['abcd1', 'efgh2'] } }, pin: 7 };
+  const { value, found } = redactJson(secret, classes, '#/content');
+  expect(value).toEqual({
+    password: '[redacted:password]',
+    config: { apiKey: '[redacted:api-key]', db: { passwords: ['[redacted:password]', '[redacted:password]'] } },
+    pin: 7,
+  });
+  expect(found[1]).toEqual({ kind: 'api-key', pointer: '#/content/config/apiKey' });
+  const pair = redactJson({ env: [{ name: 'DB_PASSWORD', value: 'swordfish' }] }, classes, '#');
+  expect(pair.value.env[0]!.value).toBe('[redacted:password]');
+});
+
+test('what looks like a secret and is none stays byte for byte', () => {
+  const texts = innocents();
+  expect(texts.length).toBeGreaterThanOrEqual(200);
+  expect(texts.filter((text) => redact(text) !== text)).toEqual([]);
+  const { value, found } = redactJson({ texts, text: texts.join('\n') }, classes, '#');
+  expect(found).toEqual([]);
+  expect(value.texts).toBe(texts);
+});
+
+test('personal data is found where it is asked for', () => {
+  const text = 'Card 4111 1111 1111 1111, IBAN DE89 3704 0044 0532 0130 00, ann@corp.com, +49 170 1234567, 4111 1111 1111 1112';
+  expect(redact(text)).toBe(text);
+  const on = (personal_data: boolean, contacts: boolean) => redactText(text, findSecrets(text, { personal_data, contacts }));
+  expect(on(true, false)).toBe(
+    'Card [redacted:card-number], IBAN [redacted:iban], ann@corp.com, +49 170 1234567, 4111 1111 1111 1112',
+  );
+  expect(on(false, true)).toBe(
+    'Card 4111 1111 1111 1111, IBAN DE89 3704 0044 0532 0130 00, [redacted:email], [redacted:phone], 4111 1111 1111 1112',
+  );
+});
+
+const SIZE = 128 * 1024;
+test.each(
+  [
+    'a',
+    'eyJ',
+    '-eyJ',
+    'sk-',
+    '-sk-ant-',
+    'password=',
+    'password ',
+    'password: "',
+    'password for ',
+    'x://a:',
+    '://',
+    'a:b@',
+    '"+"',
+    '"',
+    '\n',
+    ' ',
+    '\\\n',
+    '-----BEGIN PRIVATE KEY-----',
+    '-----BEGIN ',
+    'A\n',
+    'AKIA\n',
+    'basic ',
+    ' -u a:',
+    'key',
+    '4111',
+    '1 ',
+    'DE89 ',
+    'a@a.',
+    '+1',
+    'ghp_',
+    'eyJ.',
+    '>',
+    '\\"',
+    'MTA.',
+    'https://hooks.slack.com/',
+    'password" : "',
+    '1234567890:A',
+    'bearer ',
+    'a1B2/',
+    `${'QUJD'.repeat(10)} `,
+    'Password: x\n',
+  ].map((piece) => [JSON.stringify(piece), piece]),
+)('128 KiB of %s are read in time', (_name, piece) => {
+  const text = piece.repeat(Math.ceil(SIZE / piece.length));
+  const started = performance.now();
+  findSecrets(text, { personal_data: true, contacts: true });
+  expect(performance.now() - started).toBeLessThan(1_000);
+});
