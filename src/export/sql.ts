@@ -7,7 +7,7 @@ export const views = ['memory', 'edit', 'edit_event', 'overlay', 'capsule', 'ret
 export const record = ['artifact', 'event', 'memory_version'] as const;
 export type Part = (typeof views)[number] | (typeof record)[number];
 
-const PAGE_ROWS = 500;
+const PAGE_ROWS = 1_000;
 const ARTIFACTS_A_PAGE = 100;
 
 export interface Page {
@@ -16,17 +16,17 @@ export interface Page {
   last: unknown;
 }
 
-/** The rows of a part as lines, page by page, the next one read while one is taken; `read` says on which connection. */
+/** The rows of a part as lines, page by page, the next one read while one is taken; `rows` runs a statement. */
 export async function* pagesOf(
   tenant_id: string,
   part: Part,
   upto: number,
-  read: (work: (db: Db) => Promise<Page | undefined>) => Promise<Page | undefined>,
+  rows: (text: string, values: unknown[]) => Promise<Page[]>,
 ): AsyncGenerator<Page> {
   const limit = part === 'artifact' ? ARTIFACTS_A_PAGE : PAGE_ROWS;
   const begin = (after: unknown): Promise<Page | undefined> => {
     const values = [tenant_id, part, after === null ? null : JSON.stringify(after), upto, limit];
-    const page = read((db) => db.row<Page>('select lines, n, last from export_page($1, $2, $3, $4, $5)', values));
+    const page = rows('select lines, n, last from export_page($1, $2, $3, $4, $5)', values).then(([row]) => row);
     // awaited later, or not at all where the client is gone
     page.catch(() => undefined);
     return page;

@@ -31,7 +31,7 @@ export async function takeViews(tenant: Tenant): Promise<Start> {
       if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
       const counts: Start['counts'] = {};
       for (const part of views)
-        for await (const page of pagesOf(tenant.id, part, standing.last_seq, (work) => work(db))) {
+        for await (const page of pagesOf(tenant.id, part, standing.last_seq, (text, values) => db.rows(text, values))) {
           await spool.add(`${page.lines}\n`);
           counts[part] = (counts[part] ?? 0) + page.n;
         }
@@ -66,7 +66,7 @@ export async function writeWhole(tenant: Tenant, start: Start, out: Output, aliv
   for await (const bytes of start.spool.read()) await out.write(bytes);
   let told = 0;
   for (const part of record)
-    for await (const page of pagesOf(tenant.id, part, as_of_seq, (work) => tenant.read(work))) {
+    for await (const page of pagesOf(tenant.id, part, as_of_seq, (text, values) => tenant.call(text, values))) {
       await alive();
       if (part === 'artifact') counts.piece = (counts.piece ?? 0) + (await writeArtifacts(tenant, page.lines, out));
       else await out.write(`${page.lines}\n`);

@@ -166,7 +166,7 @@ test('a member gets what it may see of the log, which cannot be imported', async
   const lines = linesOf(file);
   expect(lines[0]).toMatchObject({ type: 'header', partial: true });
   const events = lines.filter(({ type }) => type === 'event');
-  expect(events.length).toBe(35);
+  expect(events.length).toBe(36);
   expect(events.filter(({ channel }) => channel === 'private')).toEqual([]);
   expect(file).not.toMatch(/painted|paint it/);
   expect((await bringIn(await newTenant(daemon.url), file)).body.errors[0].pointer).toBe('#/0/partial');
