@@ -1,80 +1,96 @@
 import { loadConfig } from '../../src/config.ts';
 import { openDatabase } from '../../src/db/index.ts';
 import { createLogger } from '../../src/log.ts';
-import { rebuildTenant } from '../../src/search/index.ts';
 import { message, newTenant } from '../support/client.ts';
 import { recordAll, remember } from '../support/context.ts';
-import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { freePort, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { daemonDatabase } from '../support/database.ts';
 
-// A11: rebuild. On the embedded engine the command goes through the daemon, which a second connection beside it cannot.
+// A11: rebuild. The rows are dropped while no daemon runs, for the embedded engine takes one connection.
 
+let database: Awaited<ReturnType<typeof daemonDatabase>>;
 let daemon: TestDaemon;
+let start: () => Promise<TestDaemon>;
 beforeAll(async () => {
-  daemon = await startTestDaemon();
+  database = await daemonDatabase();
+  const PORT = String(await freePort());
+  start = () => startTestDaemon({ PORT }, database.env);
+  daemon = await start();
 });
-afterAll(() => daemon.stop());
+afterAll(async () => {
+  await daemon.stop();
+  await database.release();
+});
 
-const itOnServer = onEmbedded() ? test.skip : test;
-itOnServer(
-  'A11 with all derived rows dropped a rebuild restores identical results, and meanwhile answers say partial_index',
-  async () => {
-    const alice = await newTenant(daemon.url);
-    const whole = `${'a line of the log\n'.repeat(6000)}the last line names a heron`;
-    const decide = (content: Record<string, unknown>) => ({ ...message(''), kind: 'decision', content });
-    const task = (status: string) => ({
-      ...message(''),
-      kind: 'task_update',
-      content: { task_id: 'T', title: 'count the otters', status },
-    });
-    await recordAll(
-      alice,
-      ...Array.from({ length: 700 }, (_, i) =>
-        message(`note ${i} about ${['herons', 'otters', 'code()'][i % 3]}`, { tags: [`t:${i % 5}`] }),
-      ),
-      { ...message(''), kind: 'tool_result', content: { tool: 'tail', excerpt_text: whole } },
-      decide({ zeta: 'otter', decision: 'keep the heron', rationale: ['it is tall'] }),
-      task('open'),
-      task('doing'),
-    );
-    // what is known of passages beside their text comes back too: until when they were current, when they are valid
-    const [old] = await recordAll(alice, decide({ decision: 'sell the heron, line by line' }));
-    await recordAll(alice, decide({ decision: 'the heron is not for sale', supersedes: old!.event_id }));
-    const fact = await remember(alice, { kind: 'fact', text: 'The heron of line 7 is grey', refs: [old!.event_id] });
-    await alice.ask('PATCH', `/v1/memories/${fact.memory_id}`, { body: { text: 'The heron of line 7 is white' } });
-    await remember(alice, {
-      kind: 'fact',
-      text: 'The otter of note 7 was young',
-      valid_to: '2020-01-01T00:00:00Z',
-      refs: [old!.event_id],
-    });
-    const gone = await remember(alice, { kind: 'note', text: 'The otter of note 7 is lost', refs: [old!.event_id] });
-    await alice.ask('DELETE', `/v1/memories/${gone.memory_id}`);
+/** Everything searched is gone; the log is what it was. */
+async function dropPassages(tenant_id: string): Promise<void> {
+  const opened = await openDatabase(loadConfig({ ...database.env, NODE_ENV: 'test' }), createLogger('silent'));
+  try {
+    const tenant = opened.tenants(tenant_id);
+    await tenant.write((db) => db.run('delete from chunks where tenant_id = $1', [tenant_id]));
+  } finally {
+    await opened.close();
+  }
+}
 
-    const ask = async (more: Record<string, unknown> = {}) => {
-      const body = { query: 'which heron or otter, line or note 7, for sale?', limit: 200, explain: true, ...more };
-      return (await alice.ask('POST', '/v1/search', { body })).body;
-    };
-    const then = { as_of_seq: old!.seq };
-    const [before, beforeThen] = [await ask(), await ask(then)];
-    expect(before.data).toHaveLength(200);
-    const texts = before.data.map(({ text }: { text: string }) => text).join('\n');
-    expect(texts).toContain('heron of line 7 is white');
-    for (const ended of ['sell the heron', 'is grey', 'was young', 'is lost']) expect(texts).not.toContain(ended);
-    expect(beforeThen.data.map(({ text }: { text: string }) => text).join('\n')).toContain('sell the heron');
+test('A11 with all passages dropped a rebuild restores identical results, and meanwhile answers say partial_index', async () => {
+  const alice = await newTenant(daemon.url);
+  const whole = `${'a line of the log\n'.repeat(6000)}the last line names a heron`;
+  const decide = (content: Record<string, unknown>) => ({ ...message(''), kind: 'decision', content });
+  const task = (status: string) => ({
+    ...message(''),
+    kind: 'task_update',
+    content: { task_id: 'T', title: 'count the otters', status },
+  });
+  await recordAll(
+    alice,
+    ...Array.from({ length: 700 }, (_, i) =>
+      message(`note ${i} about ${['herons', 'otters', 'code()'][i % 3]}`, { tags: [`t:${i % 5}`] }),
+    ),
+    { ...message(''), kind: 'tool_result', content: { tool: 'tail', excerpt_text: whole } },
+    decide({ zeta: 'otter', decision: 'keep the heron', rationale: ['it is tall'] }),
+    task('open'),
+    task('doing'),
+  );
+  // what is known of passages beside their text comes back too: until when they were current, when they are valid
+  const [old] = await recordAll(alice, decide({ decision: 'sell the heron, line by line' }));
+  await recordAll(alice, decide({ decision: 'the heron is not for sale', supersedes: old!.event_id }));
+  const fact = await remember(alice, { kind: 'fact', text: 'The heron of line 7 is grey', refs: [old!.event_id] });
+  await alice.ask('PATCH', `/v1/memories/${fact.memory_id}`, { body: { text: 'The heron of line 7 is white' } });
+  await remember(alice, {
+    kind: 'fact',
+    text: 'The otter of note 7 was young',
+    valid_to: '2020-01-01T00:00:00Z',
+    refs: [old!.event_id],
+  });
+  const gone = await remember(alice, { kind: 'note', text: 'The otter of note 7 is lost', refs: [old!.event_id] });
+  await alice.ask('DELETE', `/v1/memories/${gone.memory_id}`);
 
-    const database = await openDatabase(loadConfig({ ...daemon.env, NODE_ENV: 'test' }), createLogger('silent'));
-    try {
-      const tenant = database.tenants(alice.tenant_id);
-      await tenant.write((db) => db.run('delete from chunks where tenant_id = $1', [alice.tenant_id]));
-      const seen: string[][] = [];
-      await rebuildTenant(tenant, async () => void seen.push((await ask()).degraded));
-      expect(seen[0]).toEqual(['partial_index']);
-    } finally {
-      await database.close();
-    }
-    expect(await ask()).toEqual({ ...before, degraded: [] });
-    expect(await ask(then)).toEqual({ ...beforeThen, degraded: [] });
-  },
-  120_000,
-);
+  const ask = async (more: Record<string, unknown> = {}) => {
+    const body = { query: 'which heron or otter, line or note 7, for sale?', limit: 200, explain: true, ...more };
+    return (await alice.ask('POST', '/v1/search', { body })).body;
+  };
+  const then = { as_of_seq: old!.seq };
+  const [before, beforeThen] = [await ask(), await ask(then)];
+  expect(before.data).toHaveLength(200);
+  const texts = before.data.map(({ text }: { text: string }) => text).join('\n');
+  expect(texts).toContain('heron of line 7 is white');
+  for (const ended of ['sell the heron', 'is grey', 'was young', 'is lost']) expect(texts).not.toContain(ended);
+  expect(beforeThen.data.map(({ text }: { text: string }) => text).join('\n')).toContain('sell the heron');
+
+  await daemon.stop();
+  await dropPassages(alice.tenant_id);
+  daemon = await start();
+  expect((await ask()).data).toEqual([]);
+  const { body: begun } = await alice.ask('POST', '/v1/consistency/repair');
+  const seen = new Set<string>();
+  let job = begun;
+  while (!['done', 'failed'].includes(job.state)) {
+    for (const degraded of (await ask()).degraded) seen.add(degraded);
+    job = (await alice.ask('GET', `/v1/jobs/${begun.job_id}`)).body;
+  }
+  expect(job.result).toMatchObject({ repaired: ['passages'], remaining: [] });
+  expect([...seen]).toEqual(['partial_index']);
+  expect(await ask()).toEqual({ ...before, degraded: [] });
+  expect(await ask(then)).toEqual({ ...beforeThen, degraded: [] });
+}, 120_000);
