@@ -56,7 +56,7 @@ onServer('an erasure', () => {
     const actor = { type: 'human', id: 'carol-of-norway' };
     const hers = await record(
       carol,
-      team(`my name is ${secret}`, { actor, tags: [secret], metadata: { secret }, session_id: `${secret}-session` }),
+      team(`my name is ${secret}`, { actor, tags: [secret], metadata: { nickname: secret }, session_id: `${secret}-session` }),
     );
     const long = await record(carol, team(`${secret} `.repeat(20_000), { actor }));
     const decided = await record(carol, { ...team(''), actor, kind: 'decision', content: { decision: `use ${secret}` } });
