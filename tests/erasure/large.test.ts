@@ -78,7 +78,7 @@ onServer('a large erasure', () => {
   test('goes on after a kill -9 of its daemon, and counts each row once', async () => {
     const first = await spawn();
     const owner = await newTenant(first.url);
-    await fill(owner, 'killed-halfway', 10_000);
+    await fill(owner, 'killed-halfway', 20_000);
     const { body } = await owner.ask('POST', '/v1/erasures', { body: { user_id: 'killed-halfway' } });
     let done = 0;
     for (let kills = 0; kills < 2; kills += 1) {
@@ -91,14 +91,14 @@ onServer('a large erasure', () => {
         done = (await client.ask('GET', `/v1/jobs/${body.job_id}`)).body.progress.done;
       await daemon.kill('SIGKILL');
     }
-    expect(done).toBeLessThan(10_000);
+    expect(done).toBeLessThan(20_000);
     const last = await spawn();
     const client = {
       ...owner,
       ask: (method: string, path: string) => send<any>(last.url, method, path, {}, owner.token),
     } as Client;
     const job = await finished(client, body.job_id);
-    expect(job.result.certificate.counts).toMatchObject({ events: 10_000, chunks: 10_000 });
+    expect(job.result.certificate.counts).toMatchObject({ events: 20_000, chunks: 20_000 });
     expect((await dumpOf(database.tenants(owner.tenant_id))).includes('killed-halfway')).toBe(false);
   }, 120_000);
 });
