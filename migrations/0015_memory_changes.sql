@@ -12,8 +12,10 @@ language sql stable
 begin atomic
   with own as materialized (
     select distinct e.seq, e.event_id, e.kind like 'memory.%' as made_it, e.refs
-    from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
-    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq between p_from and p_to and v.status in ('active', 'proposed')
+    from memory_versions v
+    cross join lateral (select * from events e where e.tenant_id = v.tenant_id and e.seq = v.seq offset 0) e
+    -- by the memory, not by the stretch of the log: that may be all of it
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq + 0 between p_from and p_to and v.status in ('active', 'proposed')
   ),
   cited as (
     select r.ref, max(own.seq) as seq, min(r.place) as place
@@ -27,10 +29,14 @@ begin atomic
     select c.ref, max(c.seq) as seq, min(c.place) as place
     from cited c
     where c.ref <> p_memory_id and not exists (
-      select from events e join memory_versions v on v.tenant_id = e.tenant_id and v.seq = e.seq
-      where e.tenant_id = p_tenant and e.kind like 'memory.%'
-      and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end
-      and v.memory_id = p_memory_id and v.status in ('active', 'proposed'))
+      select from (
+        select e.seq from events e
+        where e.tenant_id = p_tenant and e.kind like 'memory.%'
+        and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end
+        offset 0) made
+      join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
+      where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+      offset 0)
     group by c.ref
   )
   select coalesce((array_agg(c.ref order by c.seq desc, c.place, c.ref))[1:p_limit], '{}'), count(*)::int

@@ -707,8 +707,32 @@ CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint,
              (e.kind ~~ 'memory.%'::text) AS made_it,
              e.refs
             FROM (public.memory_versions v
-              JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
-           WHERE ((v.tenant_id = citations.p_tenant) AND (v.memory_id = citations.p_memory_id) AND ((v.seq >= citations.p_from) AND (v.seq <= citations.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
+              CROSS JOIN LATERAL ( SELECT e_1.tenant_id,
+                     e_1.seq,
+                     e_1.event_id,
+                     e_1.session_id,
+                     e_1.channel,
+                     e_1.actor_type,
+                     e_1.actor_id,
+                     e_1.kind,
+                     e_1.content,
+                     e_1.user_id,
+                     e_1.agent_id,
+                     e_1.project_id,
+                     e_1.sensitivity,
+                     e_1.tags,
+                     e_1.refs,
+                     e_1.metadata,
+                     e_1.artifact_id,
+                     e_1.chunk_count,
+                     e_1.byte_count,
+                     e_1.occurred_at,
+                     e_1.created_at,
+                     e_1.supersedes
+                    FROM public.events e_1
+                   WHERE ((e_1.tenant_id = v.tenant_id) AND (e_1.seq = v.seq))
+                  OFFSET 0) e)
+           WHERE ((v.tenant_id = citations.p_tenant) AND (v.memory_id = citations.p_memory_id) AND (((v.seq + 0) >= citations.p_from) AND ((v.seq + 0) <= citations.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
          ), cited AS (
           SELECT r.ref,
              max(own.seq) AS seq,
@@ -732,13 +756,17 @@ CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint,
              min(c_1.place) AS place
             FROM cited c_1
            WHERE ((c_1.ref <> citations.p_memory_id) AND (NOT (EXISTS ( SELECT
-                    FROM (public.events e
-                      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq))))
-                   WHERE ((e.tenant_id = citations.p_tenant) AND (e.kind ~~ 'memory.%'::text) AND (e.event_id =
-                         CASE
-                             WHEN (c_1.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c_1.ref, 5), '_'::text, 1))
-                             ELSE c_1.ref
-                         END) AND (v.memory_id = citations.p_memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))))))
+                    FROM (( SELECT e.seq
+                            FROM public.events e
+                           WHERE ((e.tenant_id = citations.p_tenant) AND (e.kind ~~ 'memory.%'::text) AND (e.event_id =
+                                 CASE
+                                     WHEN (c_1.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c_1.ref, 5), '_'::text, 1))
+                                     ELSE c_1.ref
+                                 END))
+                          OFFSET 0) made
+                      JOIN public.memory_versions v ON (((v.tenant_id = citations.p_tenant) AND (v.seq = made.seq))))
+                   WHERE ((v.memory_id = citations.p_memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
+                  OFFSET 0))))
            GROUP BY c_1.ref
          )
   SELECT COALESCE((array_agg(c.ref ORDER BY c.seq DESC, c.place, c.ref))[1:citations.p_limit], '{}'::text[]) AS "coalesce",

@@ -17,29 +17,36 @@ const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_
 
 const momentOf = ({ as_of }: AsOf): number => (as_of === undefined ? Date.now() : Date.parse(as_of));
 
+// Every look-up by its whole key, in an order that `offset 0` keeps: the planner, before it has statistics of a young table, otherwise
+// reads all events of the tenant for one memory.
+
 // The version that stood: the newest, or the newest of those that had been written, and had happened, by then.
 const VERSION = `select v.version, v.seq, v.content_seq, v.status
-  from memory_versions v join events at on at.tenant_id = v.tenant_id and at.seq = v.seq
+  from memory_versions v
   where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id
   and ($5::bigint is null or v.seq <= $5)
-  and ($6::timestamptz is null or at.occurred_at <= $6)
+  and ($6::timestamptz is null or $6 >= (select at.occurred_at from events at where at.tenant_id = v.tenant_id and at.seq = v.seq))
   order by v.version desc
   limit 1`;
 // What was said reads as its edits say, whatever the moment that is asked about.
-const CONTENT = `join events e on e.tenant_id = m.tenant_id and e.seq = v.content_seq
-  left join overlays o on o.tenant_id = m.tenant_id and o.seq = v.content_seq
-  join events le on le.tenant_id = m.tenant_id and le.seq = v.seq`;
+const CONTENT = `cross join lateral (select * from events e where e.tenant_id = m.tenant_id and e.seq = v.content_seq offset 0) e
+  left join lateral (select * from overlays o where o.tenant_id = m.tenant_id and o.seq = v.content_seq offset 0) o on true
+  cross join lateral (select le.created_at from events le where le.tenant_id = m.tenant_id and le.seq = v.seq offset 0) le`;
 const CITED = 'cross join lateral citations(m.tenant_id, m.memory_id, v.content_seq, v.seq, 256) cited';
 
-/** Memories by id, in no order, as they may be seen. */
+/**
+ * Memories by id, in no order, as they may be seen. The ids are a subquery so that the plan of one id costs what that of any number does,
+ * and is kept: planning takes longer than reading.
+ */
 export async function readMemories(db: Db, tenant: string, ids: string[], sight: Sight, asOf: AsOf = {}): Promise<Memory[]> {
   const rows = await db.rows<MemoryRecord>(
     `select ${columns}
-    from memories m
+    from (select distinct id from unnest((select $7::text[])) id) wanted
+    cross join lateral (select * from memories m where m.tenant_id = $1 and m.memory_id = wanted.id offset 0) m
     cross join lateral (${VERSION}) v
     ${CONTENT}
     ${CITED}
-    where m.tenant_id = $1 and m.memory_id = any ($7::text[]) and ${visible(2, 'e.')} and ${unhidden(8)}`,
+    where ${visible(2, 'e.')} and ${unhidden(8)}`,
     [tenant, ...sightValues(sight), asOf.as_of_seq, asOf.as_of, ids, ...byIdValues(sight)],
     'read_memories',
   );
@@ -134,7 +141,7 @@ export async function listMemories(db: Db, tenant: string, sight: Sight, query: 
         limit $20
       ) l
     ) page
-    join memories m on m.tenant_id = $1 and m.memory_id = page.memory_id
+    cross join lateral (select * from memories m where m.tenant_id = $1 and m.memory_id = page.memory_id offset 0) m
     cross join lateral (select page.version, page.seq, page.content_seq, page.status) v
     ${CONTENT}
     ${CITED}
@@ -195,8 +202,9 @@ export async function readChain(
     )
     select ${columns}
     from chain c
-    join memories m on m.tenant_id = $1 and m.memory_id = c.memory_id
-    join memory_versions v on v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version
+    cross join lateral (select * from memories m where m.tenant_id = $1 and m.memory_id = c.memory_id offset 0) m
+    cross join lateral (
+      select * from memory_versions v where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version offset 0) v
     ${CONTENT}
     ${CITED}
     where ${visible(2, 'e.')} and ${unhidden(8)}
