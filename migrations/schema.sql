@@ -2144,8 +2144,7 @@ begin
   )
   select exists (
     select from cited c
-    where c.ref !~ '^(evt|chk|art|mem)_'
-      or exists (
+    where exists (
         select from events e
         where e.tenant_id = p_tenant and e.kind not like 'memory.%'
           and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end)
