@@ -310,6 +310,11 @@ begin
   insert into edit_events (tenant_id, seq, edit_id)
   select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
   perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
+  -- a task that nobody may read keeps its agent from no other
+  update memories m set doing_agent = null
+  from overlays o
+  where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
+    and o.tenant_id = p_tenant and o.seq = m.content_seq and cardinality(o.blocked_in) = 4;
 end $$;
 
 -- A new edit. p_unit has its event, and with status `approved` a second that approves it; p_edit is its row but for what the log gives.

@@ -89,7 +89,8 @@ begin
     end if;
     update memories m
     set
-      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status,
+      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status, repeats = 0,
+      sensitivity = p_unit #>> '{events,0,sensitivity}',
       text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
       valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
     from jsonb_to_record(p_state) s (
@@ -102,7 +103,7 @@ begin
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
     perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
-    perform settle_tasks(p_tenant, array[p_memory_id]);
+    perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
@@ -140,4 +141,47 @@ as $$
 begin
   perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
   return query select c.status, c.outcome, c.at, c.memories from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+end $$;
+
+-- The tasks in work take their agents' places as the settings say now. Of several of one agent the one that moved last has it; those
+-- that nobody may read have none. The caller has the clock, so that no task moves meanwhile.
+create function settle_places(p_tenant text) returns void
+language plpgsql
+as $$
+begin
+  update memories m set doing_agent = null where m.tenant_id = p_tenant and m.doing_agent is not null;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = m.agent_id
+    from (
+      select distinct on (t.agent_id, case when t.channel = 'private' then t.user_id else '' end) t.memory_id
+      from memories t
+      where t.tenant_id = p_tenant and t.kind = 'task' and t.status = 'active' and t.task_status = 'doing' and t.agent_id is not null
+        and (t.expires_at is null or t.expires_at > clock_timestamp())
+        and not exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and cardinality(o.blocked_in) = 4)
+      order by t.agent_id, case when t.channel = 'private' then t.user_id else '' end, t.last_seq desc
+    ) newest
+    where m.tenant_id = p_tenant and m.memory_id = newest.memory_id;
+  end if;
+end $$;
+
+-- Memories past their time say so, p_limit of them; nothing that is answered changes by it.
+create function expire_memories(p_tenant text, p_limit int) returns int
+language plpgsql
+as $$
+declare
+  v_count int;
+begin
+  perform enter_tenant(p_tenant);
+  -- as every writer of memories, or one that is said again might expire under it
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  update memories m set status = 'expired', doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (array(
+    select o.memory_id
+    from memories o
+    where o.tenant_id = p_tenant and o.status = 'active' and o.expires_at <= clock_timestamp()
+    order by o.expires_at
+    limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
 end $$;

@@ -211,6 +211,13 @@ begin
         when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
         -- an active one expires without an event
         when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
+        -- the event that ended it made its successor; where it made no version at all, its memory is said very often, or was erased
+        when m.status = 'superseded' and exists (
+            select from memory_versions v where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded')
+          and not exists (
+            select from memory_versions v
+            where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded' and v.memory_id || '' = m.superseded_by)
+          then 'another successor'
       end as fault
     from (
       select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit

@@ -584,6 +584,13 @@ begin
         when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
         -- an active one expires without an event
         when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
+        -- the event that ended it made its successor; where it made no version at all, its memory is said very often, or was erased
+        when m.status = 'superseded' and exists (
+            select from memory_versions v where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded')
+          and not exists (
+            select from memory_versions v
+            where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded' and v.memory_id || '' = m.superseded_by)
+          then 'another successor'
       end as fault
     from (
       select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
@@ -664,6 +671,8 @@ CREATE TABLE public.memories (
     text_hash bytea NOT NULL,
     importance real NOT NULL,
     pinned boolean NOT NULL,
+    repeats integer DEFAULT 0 NOT NULL,
+    worn boolean GENERATED ALWAYS AS ((repeats >= 256)) STORED NOT NULL,
     tags text[] NOT NULL,
     valid_from timestamp with time zone,
     valid_to timestamp with time zone,
@@ -812,6 +821,7 @@ declare
   -- of the commit: taken under the lock, so that it grows with seq
   v_now timestamptz;
   v_outcomes unit_outcome[];
+  v_remembers constant boolean := p_units @? '$[*].events[*].memory';
 begin
   perform enter_tenant(p_tenant);
   -- Words are half of the work and need no clock: found before it is locked, they do not hold up the tenant's other batches.
@@ -829,6 +839,10 @@ begin
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   v_now := clock_timestamp();
+  if v_remembers and (exists (select from memories m where m.tenant_id = p_tenant and m.worn)
+    or (select sum(jsonb_array_length(u.doc -> 'events')) from jsonb_array_elements(p_units) u (doc)) > 256) then
+    p_units := hush_repeats(p_tenant, p_units);
+  end if;
   v_room := coalesce(v_clock.max_bytes - v_clock.stored_bytes, 1::bigint << 60);
 
   with unit as materialized (
@@ -900,7 +914,7 @@ begin
       p_tenant, e.seq, c.ordinal, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
       c.text, c.header, c.token_count, c.tsv, coalesce(e.occurred_at, v_asked), e.valid
     from event e
-    join unnest(v_passages) c on c.unit = e.unit and c.event = e.place
+    join unnest(v_passages) c on c.unit = e.unit and c.event = e.place and c.ordinal < e.chunk_count
   ),
   linked as (
     update artifacts a set event_id = e.event_id
@@ -937,8 +951,11 @@ begin
   into v_outcomes
   from placed p join placed lead on lead.ord = p.leader;
 
-  if p_units @? '$[*].events[*].memory' then
+  if v_remembers then
     v_outcomes := with_memories(p_tenant, p_units, v_outcomes);
+    if p_units @? '$[*].events[*].memory.counted' then
+      v_outcomes := note_repeats(p_tenant, p_units, v_outcomes);
+    end if;
   end if;
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
@@ -1330,6 +1347,11 @@ begin
   insert into edit_events (tenant_id, seq, edit_id)
   select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
   perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
+  -- a task that nobody may read keeps its agent from no other
+  update memories m set doing_agent = null
+  from overlays o
+  where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
+    and o.tenant_id = p_tenant and o.seq = m.content_seq and cardinality(o.blocked_in) = 4;
 end $$;
 
 -- Name: end_erasure(text, text, jsonb); Type: FUNCTION; Schema: public
@@ -1367,14 +1389,24 @@ begin
   perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
 end $$;
 
--- Name: end_passages(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: end_passages(text, text[], bigint, timestamp with time zone, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.end_passages(p_tenant text, p_memory_ids text[], p_seq bigint, p_at timestamp with time zone) RETURNS void
+CREATE FUNCTION public.end_passages(p_tenant text, p_memory_ids text[], p_seq bigint, p_at timestamp with time zone, p_from bigint DEFAULT NULL::bigint) RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC
  UPDATE public.chunks c SET until_seq = end_passages.p_seq, until_at = end_passages.p_at
-    FROM public.memory_versions v
-   WHERE ((v.tenant_id = end_passages.p_tenant) AND (v.memory_id = ANY (end_passages.p_memory_ids)) AND (v.seq < end_passages.p_seq) AND (c.tenant_id = end_passages.p_tenant) AND (c.seq = v.seq) AND (c.until_seq IS NULL));
+    FROM (((unnest(end_passages.p_memory_ids) m(id)
+      LEFT JOIN LATERAL ( SELECT w.content_seq
+            FROM public.memory_versions w
+           WHERE ((w.tenant_id = end_passages.p_tenant) AND (w.memory_id = m.id) AND ((w.seq + 0) < COALESCE(end_passages.p_from, end_passages.p_seq)))
+           ORDER BY w.version DESC
+          LIMIT 1) stood ON (true))
+      LEFT JOIN LATERAL ( SELECT w.version
+            FROM public.memory_versions w
+           WHERE ((w.tenant_id = end_passages.p_tenant) AND (w.seq = stood.content_seq) AND ((w.memory_id || ''::text) = m.id))
+          LIMIT 1) said ON (true))
+      JOIN public.memory_versions v ON (((v.tenant_id = end_passages.p_tenant) AND (v.memory_id = m.id) AND (v.version >= COALESCE(said.version, 0)) AND ((v.seq + 0) < end_passages.p_seq))))
+   WHERE ((c.tenant_id = end_passages.p_tenant) AND (c.seq = v.seq) AND (c.until_seq IS NULL));
 END;
 
 -- Name: end_session(text, text, bytea); Type: FUNCTION; Schema: public
@@ -1602,6 +1634,57 @@ END;
 CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+
+-- Name: expire_memories(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.expire_memories(p_tenant text, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count int;
+begin
+  perform enter_tenant(p_tenant);
+  -- as every writer of memories, or one that is said again might expire under it
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  update memories m set status = 'expired', doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (array(
+    select o.memory_id
+    from memories o
+    where o.tenant_id = p_tenant and o.status = 'active' and o.expires_at <= clock_timestamp()
+    order by o.expires_at
+    limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Name: expire_named(text, jsonb[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.expire_named(p_tenant text, p_docs jsonb[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update memories m set status = 'expired', doing_agent = null
+  from (
+    select o.memory_id
+    from unnest(p_docs) w (doc)
+    cross join lateral (
+      -- by the hash, as `known` in write_memories
+      (select t.memory_id
+       from memories t
+       where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
+         and t.text_hash >= decode(w.doc #>> '{memory,text_hash}', 'hex') and t.text_hash <= decode(w.doc #>> '{memory,text_hash}', 'hex')
+         and t.user_id = w.doc ->> 'user_id' and t.channel = w.doc ->> 'channel'
+       order by t.text_hash
+       limit 1000)
+      union all
+      select t.memory_id
+      from memories t
+      where t.tenant_id = p_tenant and t.memory_id = w.doc #>> '{memory,task_ref}' and t.status || '' = 'active'
+        and t.expires_at + interval '0' <= clock_timestamp()
+    ) o
+  ) past
+  where m.tenant_id = p_tenant and m.memory_id = past.memory_id;
+end $$;
 
 -- Name: export_page(text, text, jsonb, bigint, integer); Type: FUNCTION; Schema: public
 
@@ -2087,6 +2170,74 @@ CREATE FUNCTION public.home_of(p_memory public.memories, p_job text) RETURNS big
     LANGUAGE sql STABLE
     RETURN (SELECT v.seq FROM (public.memory_versions v JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq)))) WHERE ((v.tenant_id = (home_of.p_memory).tenant_id) AND (v.memory_id = (home_of.p_memory).memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((v.content_seq = (home_of.p_memory).content_seq) OR ((home_of.p_memory).kind = 'task'::text)) AND ((v.seq = (home_of.p_memory).content_seq) OR (e.kind = ANY (ARRAY['decision'::text, 'task_update'::text, 'memory.created'::text]))) AND (NOT (e.content ? 'erased'::text)) AND (NOT public.is_marked((home_of.p_memory).tenant_id, home_of.p_job, e.event_id))) ORDER BY (v.seq = (home_of.p_memory).content_seq) DESC, v.seq DESC LIMIT 1);
 
+-- Name: hush_repeats(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hush_repeats(p_tenant text, p_units jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $_$
+declare
+  -- what this commit takes the place of is not there to be said again
+  v_ending text[] := array(
+    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].memory.supersedes') r (ref));
+begin
+  return (
+    with wish as (
+      select u.ord as unit, w.ord as place, r.memory_id, known.memory_id as known_id, known.repeats,
+        row(same.hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, e.sensitivity)::text as key
+      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+      cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
+      cross join lateral jsonb_to_record(w.doc) e (channel text, user_id text, session_id text, project_id text, sensitivity text)
+      cross join lateral jsonb_to_record(w.doc -> 'memory') r (memory_id text, kind text, scope text, text_hash text, status text)
+      cross join lateral (
+        select decode(r.text_hash, 'hex') as hash,
+          case r.scope when 'project' then e.project_id when 'session' then nullif(e.session_id, r.memory_id) when 'user' then e.user_id end as scope_id
+      ) same
+      left join lateral (
+        select m.memory_id, m.repeats
+        from memories m
+        where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
+          and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id = e.user_id
+          and m.channel = e.channel and m.sensitivity = e.sensitivity and m.memory_id <> all (v_ending)
+          and (m.expires_at is null or m.expires_at > clock_timestamp())
+        order by m.text_hash
+        limit 1
+      ) known on true
+      where r.status = 'active' and r.kind <> 'task'
+        -- a retry says nothing
+        and not exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex'))
+    ),
+    counted as materialized (
+      select n.unit, n.place, n.id
+      from (
+        select w.unit, w.place, coalesce(w.repeats, -1) + row_number() over same as nth, coalesce(w.known_id, first_value(w.memory_id) over same) as id
+        from wish w
+        window same as (partition by w.key order by w.unit, w.place)
+      ) n
+      where n.nth > 256
+    ),
+    hushed as (
+      select u.ord, (
+        select jsonb_agg(
+          case when c.id is null then w.doc else w.doc || jsonb_build_object('chunks', '[]'::jsonb, 'memory', (w.doc -> 'memory') || '{"counted": true}') || case
+            when w.doc ->> 'kind' = 'memory.created' then jsonb_build_object(
+              'content', ((w.doc -> 'content') - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', c.id, 'repeated', true))
+            else '{}' end end
+          order by w.ord)
+        from jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
+        left join counted c on c.unit = u.ord and c.place = w.ord) as events
+      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+      where u.ord in (select n.unit from counted n)
+    )
+    select jsonb_agg(
+      case when h.ord is null then u.doc else u.doc || jsonb_build_object('events', h.events, 'bytes', greatest(0,
+        (u.doc ->> 'bytes')::bigint - octet_length((u.doc -> 'events')::text) + octet_length(h.events::text))) end
+      order by u.ord)
+    from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+    left join hushed h on h.ord = u.ord);
+end $_$;
+
 -- Name: import_artifact(text, text, jsonb, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea, p_lease_ms integer) RETURNS void
@@ -2240,7 +2391,8 @@ begin
   set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
     task_status = case when m.kind = 'task' then coalesce(v_home.content ->> 'status', v_home.content -> 'body' ->> 'status', m.task_status) end
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
-  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp());
+  -- of all that it said: where its text stands has just moved
+  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp(), 0);
 end $$;
 
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
@@ -2468,6 +2620,8 @@ CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
              m.text_hash,
              m.importance,
              m.pinned,
+             m.repeats,
+             m.worn,
              m.tags,
              m.valid_from,
              m.valid_to,
@@ -2487,7 +2641,7 @@ CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
                      ELSE g.ref
                  END AS ref
             FROM (pinned p
-              CROSS JOIN LATERAL public.grounds_of(ROW(p.tenant_id, p.memory_id, p.kind, p.scope, p.scope_id, p.status, p.version, p.content_seq, p.last_seq, p.user_id, p.agent_id, p.session_id, p.project_id, p.channel, p.sensitivity, p.text_hash, p.importance, p.pinned, p.tags, p.valid_from, p.valid_to, p.expires_at, p.superseded_by, p.task_status, p.doing_agent, p.marks, p.created_at, p.updated_at), p.content_seq) g(ref, seq))
+              CROSS JOIN LATERAL public.grounds_of(ROW(p.tenant_id, p.memory_id, p.kind, p.scope, p.scope_id, p.status, p.version, p.content_seq, p.last_seq, p.user_id, p.agent_id, p.session_id, p.project_id, p.channel, p.sensitivity, p.text_hash, p.importance, p.pinned, p.repeats, p.worn, p.tags, p.valid_from, p.valid_to, p.expires_at, p.superseded_by, p.task_status, p.doing_agent, p.marks, p.created_at, p.updated_at), p.content_seq) g(ref, seq))
          )
   INSERT INTO public.erasure_marks (tenant_id, job_id, what, id, seq)  SELECT DISTINCT mark_pins.p_tenant AS p_tenant,
              mark_pins.p_job AS p_job,
@@ -2685,6 +2839,31 @@ CREATE FUNCTION public.memory_state(p_tenant text, p_memory_id text) RETURNS TAB
                    WHERE ((i.tenant_id = memory_state.p_tenant) AND (i.memory_id = memory_state.p_memory_id))) o) w
       JOIN public.memory_versions v ON (((v.tenant_id = memory_state.p_tenant) AND (v.memory_id = memory_state.p_memory_id) AND (v.version = w.last))));
 END;
+
+-- Name: note_repeats(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.note_repeats(p_tenant text, p_units jsonb, p_outcomes public.unit_outcome[]) RETURNS public.unit_outcome[]
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_notes jsonb;
+begin
+  select coalesce(jsonb_object_agg(o.outcome ->> 'seq', jsonb_build_object('memories', o.memories, 'counted', c.places)), '{}') into v_notes
+  from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+  cross join lateral (
+    select jsonb_agg(e.place - 1 order by e.place) as places
+    from jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
+    where e.doc -> 'memory' ? 'counted'
+  ) c
+  where o.status = 'new' and c.places is not null;
+  update idempotency_keys k set outcome = k.outcome || (v_notes -> (k.outcome ->> 'seq'))
+  from jsonb_array_elements(p_units) u (doc)
+  where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex') and v_notes ? (k.outcome ->> 'seq');
+  return array(
+    select row(o.status, o.outcome || coalesce(v_notes -> (o.outcome ->> 'seq'), '{}'), o.at, o.memories)::unit_outcome
+    from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+    order by o.ord);
+end $$;
 
 -- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
 
@@ -3524,7 +3703,8 @@ begin
     end if;
     update memories m
     set
-      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status,
+      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status, repeats = 0,
+      sensitivity = p_unit #>> '{events,0,sensitivity}',
       text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
       valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
     from jsonb_to_record(p_state) s (
@@ -3537,7 +3717,7 @@ begin
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
     perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
-    perform settle_tasks(p_tenant, array[p_memory_id]);
+    perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
@@ -3687,20 +3867,45 @@ begin
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
 
--- Name: settle_tasks(text, text[]); Type: FUNCTION; Schema: public
+-- Name: settle_places(text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[]) RETURNS void
+CREATE FUNCTION public.settle_places(p_tenant text) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
-  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
+  update memories m set doing_agent = null where m.tenant_id = p_tenant and m.doing_agent is not null;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = m.agent_id
+    from (
+      select distinct on (t.agent_id, case when t.channel = 'private' then t.user_id else '' end) t.memory_id
+      from memories t
+      where t.tenant_id = p_tenant and t.kind = 'task' and t.status = 'active' and t.task_status = 'doing' and t.agent_id is not null
+        and (t.expires_at is null or t.expires_at > clock_timestamp())
+        and not exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and cardinality(o.blocked_in) = 4)
+      order by t.agent_id, case when t.channel = 'private' then t.user_id else '' end, t.last_seq desc
+    ) newest
+    where m.tenant_id = p_tenant and m.memory_id = newest.memory_id;
+  end if;
+end $$;
+
+-- Name: settle_tasks(text, text[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[], p_from bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at, p_from)
   from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
   update memories m set doing_agent = null
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
   if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = null
+    where m.tenant_id = p_tenant and m.expires_at <= clock_timestamp() and m.doing_agent = any (array(
+      select t.agent_id from memories t where t.tenant_id = p_tenant and t.memory_id = any (p_memory_ids)));
     update memories m set doing_agent = m.agent_id
-    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing' and m.status = 'active';
   end if;
 end $$;
 
@@ -4169,12 +4374,14 @@ CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_docs jso
     SET enable_mergejoin TO 'off'
     AS $$
 declare
-  v_ended text[];
+  -- as long as p_seqs: the first that is assigned to an array without bounds becomes its first
+  v_ended text[] := array_fill(null::text, array[cardinality(p_seqs)]);
   v_ids text[];
   v_wish record;
 begin
-  update memories m set status = 'expired', doing_agent = null
-  where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
+  if exists (select from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp()) then
+    perform expire_named(p_tenant, p_docs);
+  end if;
   for v_wish in
     select w.seq, w.doc #>> '{memory,supersedes}' as ref, w.place
     from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
@@ -4188,7 +4395,7 @@ begin
     select
       w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
       r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
-      r.expires_at, r.task_status, same.*,
+      r.expires_at, r.task_status, coalesce(r.counted, false) as counted, same.*,
       -- what it is the same as: one memory may say it
       case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
     from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
@@ -4196,12 +4403,16 @@ begin
       channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
     cross join lateral jsonb_to_record(w.doc -> 'memory') r (
       memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
-      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
+      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean)
     cross join lateral (
       select
-        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant. Another's task is no task here, or
+        -- a guess of its name were told right from wrong.
         coalesce(
-          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'),
+          (select t.text_hash
+           from memories t
+           where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
+             and t.channel || '' = e.channel and t.user_id || '' = e.user_id),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
@@ -4214,7 +4425,9 @@ begin
       w.*, known.version as known_version, known.content_seq as known_content_seq,
       coalesce(known.memory_id, first_value(w.memory_id) over same) as id,
       row_number() over same as nth,
-      count(*) over (partition by w.key) as n,
+      -- versions; those that are only counted come last
+      greatest(count(*) filter (where not w.counted) over (partition by w.key), (known.memory_id is null)::int) as n,
+      count(*) over (partition by w.key) as said,
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
@@ -4235,11 +4448,11 @@ begin
   made as (
     insert into memories (
       tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
+      sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
-      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, p_at, p_at
+      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned,
+      case when m.kind = 'task' then 0 else m.said - 1 end, m.tags, m.valid_from, m.valid_to, m.expires_at, m.task_status, p_at, p_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -4247,7 +4460,10 @@ begin
   moved as (
     update memories k
     set
-      version = m.known_version + m.n, last_seq = m.seq, updated_at = p_at,
+      version = m.known_version + m.n,
+      last_seq = case when m.n = 0 then k.last_seq else m.seq end,
+      updated_at = case when m.n = 0 then k.updated_at else p_at end,
+      repeats = case when m.kind = 'task' then 0 else k.repeats + m.said end,
       content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
@@ -4259,7 +4475,7 @@ begin
       valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
       expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
-    where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
+    where m.known_version is not null and m.nth = greatest(m.n, 1) and k.tenant_id = p_tenant and k.memory_id = m.id
       -- or all of the tenant's were joined, mostly for none
       and k.memory_id = any (array(select x.id from matched x where x.known_version is not null))
   ),
@@ -4269,16 +4485,17 @@ begin
       p_tenant, m.id, coalesce(m.known_version, 0) + m.nth, m.seq,
       case when m.kind = 'task' then m.seq else coalesce(m.known_content_seq, m.first_seq) end, m.status
     from matched m
+    where m.nth <= m.n
   )
   select array_agg(m.id order by m.place) into v_ids from matched m;
 
-  if v_ended is not null then
+  if cardinality(array_remove(v_ended, null)) > 0 then
     update memories m set superseded_by = w.id
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
   if exists (select from unnest(p_docs) w (doc) where w.doc #>> '{memory,kind}' = 'task') then
-    perform settle_tasks(p_tenant, v_ids);
+    perform settle_tasks(p_tenant, v_ids, p_seqs[1]);
   end if;
   return v_ids;
 end $$;
@@ -4775,7 +4992,11 @@ CREATE INDEX memories__kind ON public.memories USING btree (kind, status, tenant
 
 -- Name: memories__one_doing; Type: INDEX; Schema: public
 
-CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent) WHERE (doing_agent IS NOT NULL);
+CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent, (
+CASE
+    WHEN (channel = 'private'::text) THEN user_id
+    ELSE ''::text
+END)) WHERE (doing_agent IS NOT NULL);
 
 -- Name: memories__open_tasks; Type: INDEX; Schema: public
 
@@ -4796,6 +5017,10 @@ CREATE INDEX memories__superseded ON public.memories USING btree (tenant_id, kin
 -- Name: memories__superseded_by; Type: INDEX; Schema: public
 
 CREATE INDEX memories__superseded_by ON public.memories USING btree (tenant_id, superseded_by) WHERE (superseded_by IS NOT NULL);
+
+-- Name: memories__worn; Type: INDEX; Schema: public
+
+CREATE INDEX memories__worn ON public.memories USING btree (tenant_id) WHERE worn;
 
 -- Name: memory_versions__seq; Type: INDEX; Schema: public
 
@@ -5699,6 +5924,10 @@ GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agen
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
+
+-- Name: COLUMN idempotency_keys.outcome; Type: ACL; Schema: public
+
+GRANT UPDATE(outcome) ON TABLE public.idempotency_keys TO agent_memory_app;
 
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
 

@@ -23,7 +23,7 @@ import { type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import type { Logger } from './log.ts';
-import { memoryRoutes } from './memories/index.ts';
+import { memoryRoutes, sweepMemories } from './memories/index.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import type { Seal } from './seal.ts';
@@ -130,6 +130,7 @@ const sweepsOf = (config: Config, jobs: Jobs) => [
   sweepArtifacts,
   sweepCapsules,
   sweepDeliveries,
+  sweepMemories,
   sweepJobs,
   sweepImports,
   sweepRetention(jobs),

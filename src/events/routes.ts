@@ -155,19 +155,17 @@ async function record(
   const replay = outcome.status === 'replay';
   return {
     replay,
-    data: replay
-      ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome.seq, outcome.count))
-      : answer(prepared, outcome),
+    data: replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : answer(prepared, outcome),
   };
 }
 
 const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
 
-const answer = (prepared: Prepared[], { seq, at, memories }: Outcome): Recorded[] =>
+const answer = (prepared: Prepared[], { seq, at, memories, counted }: Outcome): Recorded[] =>
   prepared.map(({ row }, i) => ({
     event_id: row.event_id,
     seq: seq + i,
-    chunk_ids: chunkIds(row.event_id, row.chunks.length),
+    chunk_ids: chunkIds(row.event_id, counted?.includes(i) ? 0 : row.chunks.length),
     ...(row.artifact_id !== undefined && { artifact_id: row.artifact_id }),
     ...memoryNamed(row.kind, row.content, memories?.[i]),
     sensitivity: row.sensitivity as Recorded['sensitivity'],

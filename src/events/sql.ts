@@ -1,4 +1,5 @@
 import { type Channel, type Sight, sightValues, visible } from '../auth/index.ts';
+import type { Outcome } from '../db/commit.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
@@ -155,7 +156,7 @@ export async function listEvents(
 }
 
 /** What was answered when these events were written. */
-export async function readRecorded(db: Db, tenant: string, seq: number, count: number): Promise<Recorded[]> {
+export async function readRecorded(db: Db, tenant: string, { seq, count, memories }: Outcome): Promise<Recorded[]> {
   const rows = await db.rows<
     Pick<EventRecord, 'event_id' | 'seq' | 'kind' | 'content' | 'chunk_count' | 'artifact_id' | 'sensitivity' | 'created_at'> & {
       memory_id: string | null;
@@ -170,12 +171,12 @@ export async function readRecorded(db: Db, tenant: string, seq: number, count: n
     [tenant, seq, count],
     'read_recorded',
   );
-  return rows.map((row) => ({
+  return rows.map((row, i) => ({
     event_id: row.event_id,
     seq: row.seq,
     chunk_ids: chunkIds(row.event_id, row.chunk_count),
     ...(row.artifact_id !== null && { artifact_id: row.artifact_id }),
-    ...memoryNamed(row.kind, row.content, row.memory_id),
+    ...memoryNamed(row.kind, row.content, row.memory_id ?? memories?.[i]),
     sensitivity: row.sensitivity,
     created_at: row.created_at,
   }));

@@ -160,6 +160,7 @@ export const memory = z
     expires_at: z.string().optional(),
     refs: z.array(z.string()).describe('what it rests on, the newest 256'),
     ref_count: z.int().describe('of all that it rests on'),
+    repeats: z.int().optional().describe('how often its text was said again; beyond 256 times only counted'),
     grounded: z
       .boolean()
       .describe('whether a context may state it: a claim needs refs; acts such as decisions and rules ground themselves'),

@@ -1,11 +1,12 @@
 import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
 import type { AsOf, ListQuery, Memory } from './schemas.ts';
 import { type MemoryRecord, toMemory } from './view.ts';
 
 // A memory as one of its versions has it: the row says what it is, the version what stood, the version's content event what was said.
 
-const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.marks,
+const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.repeats, m.marks,
   m.created_at, v.version, v.seq, v.status, e.event_id, e.kind as event_kind, o.edit_ids, o.blocked_in,
   case when o.content is null or o.content ? 'withheld' then e.content else o.content end as content,
   coalesce(o.content ? 'withheld', false) as retracted, e.sensitivity, e.tags, e.metadata, e.actor_type, e.actor_id,
@@ -189,16 +190,22 @@ export async function readChain(
 ): Promise<Memory[]> {
   const rows = await db.rows<MemoryRecord>(
     `with recursive newer as (
-      select m.memory_id, m.superseded_by, 0 as step from memories m where m.tenant_id = $1 and m.memory_id = $5
-      union all
-      select m.memory_id, m.superseded_by, n.step + 1
+      select m.memory_id, m.superseded_by from memories m where m.tenant_id = $1 and m.memory_id = $5
+      -- without duplicates, so that it ends where an imported chain has no end; each has one successor, so that the way back from
+      -- where it ends can only come round to just that
+      union
+      select m.memory_id, m.superseded_by
       from newer n join memories m on m.tenant_id = $1 and m.memory_id = n.superseded_by
     ),
+    ending as (
+      select coalesce((select n.memory_id from newer n where n.superseded_by is null), $5) as memory_id
+    ),
     chain as (
-      select n.memory_id, 0 as step from newer n where n.superseded_by is null
+      select l.memory_id, 0 as step from ending l
       union all
       select m.memory_id, c.step + 1
       from chain c join memories m on m.tenant_id = $1 and m.superseded_by = c.memory_id
+      where m.memory_id <> (select l.memory_id from ending l)
     )
     select ${columns}
     from chain c
@@ -215,6 +222,12 @@ export async function readChain(
   );
   return rows.map((row) => toMemory(row));
 }
+
+/** Who reads holds those past their time as ended already. */
+export const sweepMemories = async (tenant: Tenant, limit: number): Promise<number> => {
+  const [row] = await tenant.call<{ count: number }>('select expire_memories($1, $2) as count', [tenant.id, limit]);
+  return row!.count;
+};
 
 export interface Made {
   memory_id: string;

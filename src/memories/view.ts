@@ -13,6 +13,7 @@ export interface MemoryRecord {
   channel: Memory['channel'];
   importance: number;
   pinned: boolean;
+  repeats: number;
   marks: string[];
   /** Of approved edits of what it says; null: there are none. */
   edit_ids: string[] | null;
@@ -107,6 +108,7 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     ...(said.expires_at !== undefined && { expires_at: said.expires_at }),
     refs: row.refs,
     ref_count: row.ref_count,
+    ...(row.repeats > 0 && { repeats: row.repeats }),
     grounded: row.grounded,
     trust: said.trust ?? inferredTrust(row.actor_type),
     origin: said.origin ?? { type: row.actor_type, id: row.actor_id },

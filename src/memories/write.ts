@@ -131,13 +131,11 @@ async function answer({ tenant, principal }: Caller, unit: Unit, states: State[]
       );
   if (!replay && fresh.every((view) => view !== undefined)) return { data: fresh, replay };
   const data = await tenant.read(async (db) => {
-    const ids = replay
-      ? (await readMade(db, tenant.id, seq, count)).map(({ memory_id }) => memory_id)
-      : memories!.map((id) => id!);
+    const ids = replay ? (memories ?? (await readMade(db, tenant.id, seq, count)).map(({ memory_id }) => memory_id)) : memories!;
     // who says what was retracted is told its own words
     const sight = withRetracted(sightById(principal));
-    const found = new Map((await readMemories(db, tenant.id, ids, sight)).map((view) => [view.memory_id, view]));
-    return ids.flatMap((id, i) => fresh[i] ?? found.get(id) ?? []);
+    const found = new Map((await readMemories(db, tenant.id, ids as string[], sight)).map((view) => [view.memory_id, view]));
+    return ids.flatMap((id, i) => fresh[i] ?? found.get(id!) ?? []);
   });
   if (data.length === 0) throw new Problem('not-found', 'The memory is not there any more.');
   return { data, replay };

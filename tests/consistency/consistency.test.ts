@@ -143,6 +143,12 @@ onPostgres.each<[string, string, string, unknown]>([
     { fault: 'its versions are not dense' },
   ],
   ['a memory that is gone', `delete from memories ${oneMemory}`, 'memory_versions', { fault: 'no such memory' }],
+  [
+    'a memory that names another successor',
+    `update memories set superseded_by = memory_id ${where} and superseded_by is not null`,
+    'memories',
+    { fault: 'another successor' },
+  ],
   ['bytes that are gone', `update artifacts set bytes = '\\x00' ${where}`, 'artifacts', { fault: 'not all its bytes' }],
   ['an artifact that is gone', `delete from artifacts ${where}`, 'artifacts', { fault: 'no such artifact' }],
 ])('%s is found, and a repair says that it cannot', async (_, statement, name, what) => {
