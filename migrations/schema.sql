@@ -607,7 +607,7 @@ end $$;
 
 CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((((((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN ''::text ELSE ((' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'::text || CASE WHEN (p_scope ? 'as_of'::text) THEN ' or c.until_at > ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || ')'::text) END) || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text) || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'::text) || CASE WHEN (p_scope ? 'filter'::text) THEN ' and (select event_matches(e, $1 -> ''filter'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text ELSE ''::text END);
+    RETURN (((((((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN ''::text ELSE ((' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'::text || CASE WHEN (p_scope ? 'as_of'::text) THEN ' or c.until_at > ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || ')'::text) END) || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text) || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'::text) || CASE WHEN (p_scope ? 'filter'::text) THEN (' and (select event_matches(e, $1 -> ''filter'', exists (select from overlays o where o.tenant_id = c.tenant_id and o.seq = c.seq'::text || ' and o.blocked_in @> array[$1 ->> ''channel'']), $1 ->> ''channel'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text) ELSE ''::text END);
 
 -- Name: chunk_places(text, bigint, text, text, text, text, text); Type: FUNCTION; Schema: public
 
@@ -1329,6 +1329,12 @@ CREATE FUNCTION public.enact_edit(p_tenant text, p_edit public.edits) RETURNS vo
 declare
   v_seqs bigint[];
 begin
+  if (
+    select count(*)
+    from edits d
+    where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
+    raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
+  end if;
   if p_edit.memory_id is not null and not exists (
     select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
     raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
@@ -1612,16 +1618,37 @@ CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
 
--- Name: memory_fields(text, bigint); Type: FUNCTION; Schema: public
+-- Name: overlays; Type: TABLE; Schema: public
 
-CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint) RETURNS jsonb
+CREATE TABLE public.overlays (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    content jsonb,
+    blocked_in text[],
+    chunk_count smallint NOT NULL,
+    weight real,
+    edit_ids text[] NOT NULL,
+    base jsonb NOT NULL
+);
+
+ALTER TABLE ONLY public.overlays FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_fields(text, bigint, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint, p_channel text) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT COALESCE(( SELECT jsonb_build_object('importance', m.importance, 'scope', m.scope, 'pinned', m.pinned, 'status',
+ SELECT COALESCE(( SELECT (jsonb_build_object('scope', m.scope, 'status',
                  CASE
                      WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
                      ELSE m.status
-                 END) AS jsonb_build_object
+                 END) ||
+                 CASE
+                     WHEN (EXISTS ( SELECT
+                        FROM public.overlays o
+                       WHERE ((o.tenant_id = memory_fields.p_tenant) AND (o.seq = m.content_seq) AND (o.blocked_in @> ARRAY[memory_fields.p_channel])))) THEN '{}'::jsonb
+                     ELSE jsonb_build_object('importance', m.importance, 'pinned', m.pinned)
+                 END)
             FROM (public.memory_versions v
               JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
            WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
@@ -1629,11 +1656,17 @@ CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint) RETURNS jsonb
           LIMIT 1), '{}'::jsonb) AS "coalesce";
 END;
 
--- Name: event_matches(public.events, jsonb); Type: FUNCTION; Schema: public
+-- Name: withheld_doc(public.events); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETURNS boolean
+CREATE FUNCTION public.withheld_doc(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ((public.event_doc(p_event) - ARRAY['tags'::text, 'refs'::text]) || jsonb_build_object('kinds', CASE (p_event).kind WHEN 'task_update'::text THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'metadata', '{}'::jsonb));
+
+-- Name: event_matches(public.events, jsonb, boolean, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb, p_withheld boolean, p_channel text) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+    RETURN COALESCE(jsonb_path_match(CASE WHEN p_withheld THEN public.withheld_doc(p_event) ELSE (public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq, p_channel) ELSE '{}'::jsonb END) END, ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: expire_memories(text, integer); Type: FUNCTION; Schema: public
 
@@ -2756,7 +2789,7 @@ CREATE FUNCTION public.memory_doc(p_event public.events) RETURNS jsonb
 
 CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
@@ -3166,9 +3199,9 @@ begin
   return v_answer;
 end $$;
 
--- Name: propose_edit(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+-- Name: propose_edit(text, jsonb, jsonb, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting integer) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
     LANGUAGE plpgsql
     AS $$
 declare
@@ -3183,8 +3216,11 @@ begin
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
       'last_seq', v_seq + (v_done.outcome ->> 'count')::bigint - 1, 'created_at', v_done.at, 'updated_at', v_done.at));
-    if (select count(*) from edits d where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status in ('pending', 'approved')) >= 100 then
-      raise exception 'the event has 100 edits that wait or hold' using errcode = 'AM409';
+    if v_edit.status = 'pending' and p_waiting <= (
+      select count(*)
+      from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
+      where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status = 'pending' and coalesce(k.created_by, d.principal) = p_user) then
+      raise exception '% of your edits of this event wait for an admin already', p_waiting using errcode = 'AM409';
     end if;
     if v_edit.status = 'approved' then
       v_edit.approved_seq := v_edit.last_seq;
@@ -3301,7 +3337,7 @@ begin
      from seen_events(p_tenant, p_scope) s
      where s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
        and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
-       and (v_filter is null or event_matches(s, v_filter))
+       and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
        -- what was handed over is not told again
        and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
      order by s.seq desc
@@ -4613,21 +4649,6 @@ CREATE TABLE public.login_failures (
 )
 WITH (fillfactor='70');
 
--- Name: overlays; Type: TABLE; Schema: public
-
-CREATE TABLE public.overlays (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    content jsonb,
-    blocked_in text[],
-    chunk_count smallint NOT NULL,
-    weight real,
-    edit_ids text[] NOT NULL,
-    base jsonb NOT NULL
-);
-
-ALTER TABLE ONLY public.overlays FORCE ROW LEVEL SECURITY;
-
 -- Name: password_resets; Type: TABLE; Schema: public
 
 CREATE TABLE public.password_resets (
@@ -5536,6 +5557,10 @@ CREATE POLICY searcher_reads ON public.memories FOR SELECT TO agent_memory_searc
 
 CREATE POLICY searcher_reads ON public.memory_versions FOR SELECT TO agent_memory_searcher USING (true);
 
+-- Name: overlays searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.overlays FOR SELECT TO agent_memory_searcher USING (true);
+
 -- Name: sessions; Type: ROW SECURITY; Schema: public
 
 ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
@@ -5886,6 +5911,23 @@ GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
 REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
+-- Name: TABLE overlays; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.overlays TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.overlays TO agent_memory_eraser;
+
+-- Name: COLUMN overlays.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.overlays TO agent_memory_searcher;
+
+-- Name: COLUMN overlays.seq; Type: ACL; Schema: public
+
+GRANT SELECT(seq) ON TABLE public.overlays TO agent_memory_searcher;
+
+-- Name: COLUMN overlays.blocked_in; Type: ACL; Schema: public
+
+GRANT SELECT(blocked_in) ON TABLE public.overlays TO agent_memory_searcher;
+
 -- Name: TABLE artifacts; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
@@ -6046,11 +6088,6 @@ GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_blanker;
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
-
--- Name: TABLE overlays; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.overlays TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.overlays TO agent_memory_eraser;
 
 -- Name: TABLE password_resets; Type: ACL; Schema: public
 

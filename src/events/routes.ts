@@ -12,7 +12,7 @@ import { assertKeptAfter } from './kept.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
 import { reveal } from './reveal.ts';
 import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
-import { chunkIds, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
+import { chunkIds, listEvents, memoryNamed, readEvent, readRecorded, readUnedited, type Stretch } from './sql.ts';
 
 export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secrets) => [
   ...written(limits, secrets),
@@ -123,7 +123,12 @@ const revealed = (secrets: Secrets) =>
     success: { status: 200, description: 'The event as it came; as it is kept where nothing was encrypted', schema: event },
     problems: ['forbidden', 'not-found', 'unavailable'],
     handle: async ({ caller, params }) => {
-      const found = await readEvent(caller.tenant, params.event_id, sightById(caller.principal), 'original');
+      const { principal, tenant } = caller;
+      const sight = sightById(principal);
+      // the sealed copy is of what was recorded: who may not read that any more is not shown it either
+      const found = isAdmin(principal)
+        ? await readEvent(tenant, params.event_id, sight, 'original')
+        : await readUnedited(tenant, params.event_id, sight, askingChannels(principal));
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
       return { body: reveal(caller, found, secrets) };
     },

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
-import { type Caller, isAdmin, route, sightById } from '../auth/index.ts';
+import { askingChannels, type Caller, isAdmin, route, sightById } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
@@ -114,7 +114,7 @@ async function write(needs: ExportNeeds, caller: Caller, req: IncomingMessage, r
       'Content-Disposition': `attachment; filename="${caller.tenant.id}.ndjson"`,
     });
     if (start) await writeWhole(caller.tenant, start, out, alive);
-    else await writePartial(caller.tenant, sight, out, alive);
+    else await writePartial(caller.tenant, { sight, within: askingChannels(caller.principal) }, out, alive);
     res.end();
   } catch (error) {
     if (!(error instanceof ReaderGone)) throw error;
