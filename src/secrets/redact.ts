@@ -106,7 +106,7 @@ function visitLines(lines: string[], named: Named | undefined, walk: Walk): stri
   });
 }
 
-const holds = new Set(['value', 'plaintext', 'data', 'current', 'raw', 'stringData']);
+const holds = new Set(['value', 'plaintext', 'data', 'current', 'raw', 'stringData', 'eq', 'ne', 'in', 'nin', 'contains']);
 
 function visitObject(given: Record<string, unknown>, named: Named | undefined, walk: Walk): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined;

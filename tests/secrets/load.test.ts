@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-const token = `ghp_a8Fk3LmQ9zXw2Vb7${'Nc5Rt1Yp6Hd4Sg0Jk2'}`;
+const token = `ghp_a8Fk3LmQ9zXw2Vb7${'Nc5Rt1Yp6Hd4Sg0Jk'}`;
 const body = (names: number) =>
   message('many names', {
     metadata: Object.fromEntries(Array.from({ length: names }, (_, i) => [`${token}${i.toString(36).padStart(3, 'Q')}`, i])),
