@@ -523,10 +523,7 @@ begin
 
   return query
   with judged as (
-    select c.seq, c.ordinal, c.until_seq, x.until_seq as expected, c.until_seq is distinct from x.until_seq as wrong
-    from chunks c
-    left join passage_ends(p_tenant, p_from, p_to) x on x.seq = c.seq
-    where c.tenant_id = p_tenant and c.seq between p_from and p_to and (c.until_seq is not null or x.seq is not null)
+    select c.*, c.until_seq is distinct from c.expected as wrong from compare_ends(p_tenant, p_from, p_to) c
   )
   select 'passage_ends', count(*), count(*) filter (where j.wrong),
     coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
@@ -594,6 +591,29 @@ begin
     coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'fault', j.fault) order by j.memory_id) filter (where j.fault is not null and j.nth <= 5), '[]'),
     max(j.memory_id)
   from (select d.*, row_number() over (partition by d.fault is null order by d.memory_id) as nth from judged d) j;
+end $$;
+
+-- Name: check_successors(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_successors(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(checked bigint, wrong bigint, sample jsonb, last text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  with judged as (
+    select m.memory_id, m.superseded_by, x.expected, m.superseded_by is distinct from x.expected as wrong
+    from (
+      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+    ) m
+    cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
+  )
+  select count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'expected', j.expected, 'found', j.superseded_by) order by j.memory_id)
+      filter (where j.wrong and j.nth <= 5), '[]'),
+    max(j.memory_id)
+  from (select d.*, row_number() over (partition by d.wrong order by d.memory_id) as nth from judged d) j;
 end $$;
 
 -- Name: chunk_condition(jsonb); Type: FUNCTION; Schema: public
@@ -915,6 +935,102 @@ begin
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
 
+-- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH touched AS MATERIALIZED (
+          SELECT DISTINCT v.memory_id
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)))
+         ), turns AS (
+          SELECT v.memory_id,
+             v.version,
+             v.seq,
+             v.status,
+             ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (PARTITION BY v.memory_id ORDER BY v.version))) AS is_turn
+            FROM (touched t
+              JOIN public.memory_versions v ON (((v.tenant_id = passage_ends.p_tenant) AND (v.memory_id = t.memory_id) AND (v.seq >= passage_ends.p_from))))
+         ), ended AS (
+          SELECT t.seq,
+             t.status,
+             min(
+                 CASE
+                     WHEN t.is_turn THEN t.seq
+                     ELSE NULL::bigint
+                 END) OVER (PARTITION BY t.memory_id ORDER BY t.version DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until_seq
+            FROM turns t
+         )
+  SELECT d.seq,
+     d.until_seq,
+     e.occurred_at
+    FROM (ended d
+      LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = d.until_seq))))
+   WHERE (((d.seq >= passage_ends.p_from) AND (d.seq <= passage_ends.p_to)) AND (d.until_seq IS NOT NULL) AND (d.status = ANY (ARRAY['active'::text, 'proposed'::text])));
+END;
+
+-- Name: chunks; Type: TABLE; Schema: public
+
+CREATE TABLE public.chunks (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    ordinal smallint NOT NULL,
+    event_id text NOT NULL,
+    kind text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    text text NOT NULL,
+    header text NOT NULL,
+    token_count integer NOT NULL,
+    tsv tsvector NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    until_seq bigint,
+    until_at timestamp with time zone,
+    valid tstzrange,
+    weight real,
+    blocked_in text[]
+)
+WITH (toast_tuple_target='8160');
+
+ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
+
+-- Name: compare_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.compare_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, ordinal smallint, until_seq bigint, expected bigint, expected_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT o.seq,
+     o.ordinal,
+     o.until_seq,
+     o.expected,
+     o.expected_at
+    FROM ( SELECT s.seq,
+             s.ordinal,
+             s.until_seq,
+             max(s.expected) OVER (PARTITION BY s.seq) AS expected,
+             max(s.expected_at) OVER (PARTITION BY s.seq) AS expected_at
+            FROM ( SELECT c.seq,
+                     c.ordinal,
+                     c.until_seq,
+                     NULL::bigint AS expected,
+                     NULL::timestamp with time zone AS expected_at
+                    FROM public.chunks c
+                   WHERE ((c.tenant_id = compare_ends.p_tenant) AND ((c.seq >= compare_ends.p_from) AND (c.seq <= compare_ends.p_to)))
+                 UNION ALL
+                  SELECT x.seq,
+                     NULL::smallint,
+                     NULL::bigint,
+                     x.until_seq,
+                     x.until_at
+                    FROM public.passage_ends(compare_ends.p_tenant, compare_ends.p_from, compare_ends.p_to) x(seq, until_seq, until_at)) s) o
+   WHERE ((o.ordinal IS NOT NULL) AND ((o.until_seq IS NOT NULL) OR (o.expected IS NOT NULL)));
+END;
+
 -- Name: concerns(public.memories, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask jsonb) RETURNS boolean
@@ -1056,35 +1172,6 @@ end $$;
 CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
     LANGUAGE sql STABLE
     RETURN CASE WHEN (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text]) THEN tstzrange(((p_memory ->> 'valid_from'::text))::timestamp with time zone, LEAST(((p_memory ->> 'valid_to'::text))::timestamp with time zone, ((p_memory ->> 'expires_at'::text))::timestamp with time zone)) ELSE NULL::tstzrange END;
-
--- Name: chunks; Type: TABLE; Schema: public
-
-CREATE TABLE public.chunks (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    ordinal smallint NOT NULL,
-    event_id text NOT NULL,
-    kind text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    text text NOT NULL,
-    header text NOT NULL,
-    token_count integer NOT NULL,
-    tsv tsvector NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    until_seq bigint,
-    until_at timestamp with time zone,
-    valid tstzrange,
-    weight real,
-    blocked_in text[]
-)
-WITH (toast_tuple_target='8160');
-
-ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
 
 -- Name: date_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -2702,24 +2789,6 @@ begin
   end loop;
 end $$;
 
--- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT v.seq,
-     ending.seq,
-     e.occurred_at
-    FROM ((public.memory_versions v
-      CROSS JOIN LATERAL ( SELECT w.seq
-            FROM public.memory_versions w
-           WHERE ((w.tenant_id = passage_ends.p_tenant) AND (w.memory_id = v.memory_id) AND (w.version > v.version) AND ((w.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (w.content_seq > v.seq)))
-           ORDER BY w.version
-          LIMIT 1) ending)
-      LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = ending.seq))))
-   WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])));
-END;
-
 -- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_vector(p_language regconfig, p_text text, p_header text, p_at timestamp with time zone) RETURNS tsvector
@@ -3316,14 +3385,9 @@ declare
   v_links bigint;
 begin
   perform enter_tenant(p_tenant);
-  update chunks c set until_seq = x.until_seq, until_at = x.until_at
-  from (
-    select k.seq, k.ordinal, p.until_seq, p.until_at
-    from chunks k
-    left join passage_ends(p_tenant, p_from, p_to) p on p.seq = k.seq
-    where k.tenant_id = p_tenant and k.seq between p_from and p_to and k.until_seq is distinct from p.until_seq
-  ) x
-  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal;
+  update chunks c set until_seq = x.expected, until_at = x.expected_at
+  from compare_ends(p_tenant, p_from, p_to) x
+  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal and x.until_seq is distinct from x.expected;
   get diagnostics v_ends = row_count;
   update artifacts a set event_id = e.event_id
   from events e
@@ -3340,6 +3404,7 @@ CREATE FUNCTION public.repair_memories(p_tenant text, p_after text, p_limit inte
     AS $$
 declare
   v_last text;
+  v_named bigint;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -3360,6 +3425,16 @@ begin
     and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
       or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
   get diagnostics changed = row_count;
+  update memories m
+  set superseded_by = s.expected
+  from (
+    select o.memory_id, case when o.status = 'superseded' then successor_of(p_tenant, o.memory_id) end as expected
+    from memories o
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and m.superseded_by is distinct from s.expected;
+  get diagnostics v_named = row_count;
+  changed := changed + v_named;
   last := v_last;
   return next;
 end $$;
@@ -3751,6 +3826,20 @@ end $$;
 CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]
     LANGUAGE sql STABLE
     RETURN ARRAY(SELECT k.id FROM public.erasure_marks k WHERE ((k.tenant_id = subject_users.p_tenant) AND (k.job_id = subject_users.p_job) AND (k.what = 'user'::text)));
+
+-- Name: successor_of(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.successor_of(p_tenant text, p_memory_id text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT min(n.memory_id) AS min
+    FROM public.memory_versions n
+   WHERE ((n.tenant_id = successor_of.p_tenant) AND (n.memory_id <> successor_of.p_memory_id) AND (n.status <> 'superseded'::text) AND (n.seq = ( SELECT v.seq
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = successor_of.p_tenant) AND (v.memory_id = successor_of.p_memory_id) AND (v.status = 'superseded'::text))
+           ORDER BY v.version
+          LIMIT 1)));
+END;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
 
@@ -5598,6 +5687,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memor
 GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
 
+-- Name: TABLE chunks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
+GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
+
 -- Name: TABLE api_keys; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
@@ -5612,12 +5707,6 @@ GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
-
--- Name: TABLE chunks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
-GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
-GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
 
 -- Name: FUNCTION drop_events(p_from bigint, p_to bigint); Type: ACL; Schema: public
 
