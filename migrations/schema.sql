@@ -2366,24 +2366,35 @@ $$;
 
 ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
--- Name: list_due_webhooks(text[], integer); Type: FUNCTION; Schema: public
+-- Name: list_due_webhooks(integer, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text)
+CREATE FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text, slow boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-  select w.tenant_id, w.webhook_id
-  from public.webhooks w
-  join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
-  join public.tenant_clocks c on c.tenant_id = w.tenant_id
-  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
-    and (w.lease_until is null or w.lease_until < now())
-    and (w.replaying or (c.last_seq > w.cursor and (w.retry_at is null or w.retry_at <= now())))
-  order by w.lease_until nulls first
-  limit p_limit
+  select d.tenant_id, d.webhook_id, d.slow
+  from (values (false), (true)) k (slow)
+  cross join lateral (
+    select r.tenant_id, r.webhook_id, r.slow, r.due_at
+    from (
+      select f.*, row_number() over (partition by f.tenant_id order by f.due_at) as nth
+      from (
+        select w.tenant_id, w.webhook_id, w.slow, w.due_at
+        from public.webhooks w
+        where w.active and w.slow = k.slow and w.due_at <= now() and (w.lease_until is null or w.lease_until < now())
+          and exists (select from public.tenants t where t.tenant_id = w.tenant_id and t.state = 'active')
+        order by w.due_at
+        limit 10 * p_limit
+      ) f
+    ) r
+    where r.nth <= p_per_tenant
+    order by r.due_at
+    limit p_limit
+  ) d
+  order by d.due_at
 $$;
 
-ALTER FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) OWNER TO agent_memory_overseer;
+ALTER FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
@@ -2393,6 +2404,31 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
     AS $$ select t.tenant_id, t.state from public.tenants t where t.tenant_id > p_after order by t.tenant_id limit p_limit $$;
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
+
+-- Name: mark_due_webhooks(text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_due_webhooks(p_tenants text[]) RETURNS SETOF text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  with grown as (
+    select w.tenant_id, w.webhook_id
+    from public.webhooks w
+    join public.tenant_clocks c on c.tenant_id = w.tenant_id and c.last_seq > w.cursor
+    join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
+    where w.active and w.due_at is null and (p_tenants is null or w.tenant_id = any (p_tenants))
+    for update of w skip locked
+  )
+  update public.webhooks w set due_at = clock_timestamp()
+  from grown g
+  where w.tenant_id = g.tenant_id and w.webhook_id = g.webhook_id;
+  return query
+  select distinct w.tenant_id from public.webhooks w where w.active and (p_tenants is null or w.tenant_id = any (p_tenants));
+end $$;
+
+ALTER FUNCTION public.mark_due_webhooks(p_tenants text[]) OWNER TO agent_memory_overseer;
 
 -- Name: mark_events(text, text, text, text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -3334,6 +3370,22 @@ begin
   update jobs j set updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_after_ms
   where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
   return found;
+end $$;
+
+-- Name: release_webhook(text, text, bigint, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.release_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_slow boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    lease_until = null, slow = p_slow,
+    due_at = case
+      when w.replaying then clock_timestamp()
+      when w.cursor < (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) then greatest(w.retry_at, clock_timestamp()) end
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
 end $$;
 
 -- Name: rename_refs(bigint[], text, text); Type: FUNCTION; Schema: public
@@ -4591,6 +4643,8 @@ CREATE TABLE public.webhooks (
     attempts integer DEFAULT 0 NOT NULL,
     retry_at timestamp with time zone,
     replaying boolean DEFAULT false NOT NULL,
+    due_at timestamp with time zone,
+    slow boolean DEFAULT false NOT NULL,
     lease_id bigint DEFAULT 0 NOT NULL,
     lease_until timestamp with time zone,
     version integer DEFAULT 1 NOT NULL,
@@ -4894,6 +4948,10 @@ CREATE INDEX webhook_deliveries__attempted ON public.webhook_deliveries USING bt
 -- Name: webhook_deliveries__open; Type: INDEX; Schema: public
 
 CREATE INDEX webhook_deliveries__open ON public.webhook_deliveries USING btree (tenant_id, webhook_id, state, seq) WHERE (state <> 'delivered'::text);
+
+-- Name: webhooks__due; Type: INDEX; Schema: public
+
+CREATE INDEX webhooks__due ON public.webhooks USING btree (slow, due_at) WHERE (active AND (due_at IS NOT NULL));
 
 -- Name: tenant_clocks importing; Type: TRIGGER; Schema: public
 
@@ -5329,6 +5387,10 @@ ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
 
+-- Name: webhooks overseer_marks; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_marks ON public.webhooks FOR UPDATE TO agent_memory_overseer USING (true);
+
 -- Name: jobs overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
@@ -5747,15 +5809,20 @@ REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
--- Name: FUNCTION list_due_webhooks(p_tenants text[], p_limit integer); Type: ACL; Schema: public
+-- Name: FUNCTION list_due_webhooks(p_per_tenant integer, p_limit integer); Type: ACL; Schema: public
 
-REVOKE ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) TO agent_memory_app;
+REVOKE ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
+
+-- Name: FUNCTION mark_due_webhooks(p_tenants text[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) TO agent_memory_app;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
@@ -5943,13 +6010,13 @@ GRANT SELECT(active) ON TABLE public.webhooks TO agent_memory_overseer;
 
 GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
 
--- Name: COLUMN webhooks.retry_at; Type: ACL; Schema: public
+-- Name: COLUMN webhooks.due_at; Type: ACL; Schema: public
 
-GRANT SELECT(retry_at) ON TABLE public.webhooks TO agent_memory_overseer;
+GRANT SELECT(due_at),UPDATE(due_at) ON TABLE public.webhooks TO agent_memory_overseer;
 
--- Name: COLUMN webhooks.replaying; Type: ACL; Schema: public
+-- Name: COLUMN webhooks.slow; Type: ACL; Schema: public
 
-GRANT SELECT(replaying) ON TABLE public.webhooks TO agent_memory_overseer;
+GRANT SELECT(slow) ON TABLE public.webhooks TO agent_memory_overseer;
 
 -- Name: COLUMN webhooks.lease_until; Type: ACL; Schema: public
 
