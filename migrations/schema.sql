@@ -523,10 +523,7 @@ begin
 
   return query
   with judged as (
-    select c.seq, c.ordinal, c.until_seq, x.until_seq as expected, c.until_seq is distinct from x.until_seq as wrong
-    from chunks c
-    left join passage_ends(p_tenant, p_from, p_to) x on x.seq = c.seq
-    where c.tenant_id = p_tenant and c.seq between p_from and p_to and (c.until_seq is not null or x.seq is not null)
+    select c.*, c.until_seq is distinct from c.expected as wrong from compare_ends(p_tenant, p_from, p_to) c
   )
   select 'passage_ends', count(*), count(*) filter (where j.wrong),
     coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
@@ -601,6 +598,29 @@ begin
     coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'fault', j.fault) order by j.memory_id) filter (where j.fault is not null and j.nth <= 5), '[]'),
     max(j.memory_id)
   from (select d.*, row_number() over (partition by d.fault is null order by d.memory_id) as nth from judged d) j;
+end $$;
+
+-- Name: check_successors(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_successors(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(checked bigint, wrong bigint, sample jsonb, last text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  with judged as (
+    select m.memory_id, m.superseded_by, x.expected, m.superseded_by is distinct from x.expected as wrong
+    from (
+      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+    ) m
+    cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
+  )
+  select count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'expected', j.expected, 'found', j.superseded_by) order by j.memory_id)
+      filter (where j.wrong and j.nth <= 5), '[]'),
+    max(j.memory_id)
+  from (select d.*, row_number() over (partition by d.wrong order by d.memory_id) as nth from judged d) j;
 end $$;
 
 -- Name: chunk_condition(jsonb); Type: FUNCTION; Schema: public
@@ -960,6 +980,102 @@ begin
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
 
+-- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH touched AS MATERIALIZED (
+          SELECT DISTINCT v.memory_id
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)))
+         ), turns AS (
+          SELECT v.memory_id,
+             v.version,
+             v.seq,
+             v.status,
+             ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (PARTITION BY v.memory_id ORDER BY v.version))) AS is_turn
+            FROM (touched t
+              JOIN public.memory_versions v ON (((v.tenant_id = passage_ends.p_tenant) AND (v.memory_id = t.memory_id) AND (v.seq >= passage_ends.p_from))))
+         ), ended AS (
+          SELECT t.seq,
+             t.status,
+             min(
+                 CASE
+                     WHEN t.is_turn THEN t.seq
+                     ELSE NULL::bigint
+                 END) OVER (PARTITION BY t.memory_id ORDER BY t.version DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until_seq
+            FROM turns t
+         )
+  SELECT d.seq,
+     d.until_seq,
+     e.occurred_at
+    FROM (ended d
+      LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = d.until_seq))))
+   WHERE (((d.seq >= passage_ends.p_from) AND (d.seq <= passage_ends.p_to)) AND (d.until_seq IS NOT NULL) AND (d.status = ANY (ARRAY['active'::text, 'proposed'::text])));
+END;
+
+-- Name: chunks; Type: TABLE; Schema: public
+
+CREATE TABLE public.chunks (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    ordinal smallint NOT NULL,
+    event_id text NOT NULL,
+    kind text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    text text NOT NULL,
+    header text NOT NULL,
+    token_count integer NOT NULL,
+    tsv tsvector NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    until_seq bigint,
+    until_at timestamp with time zone,
+    valid tstzrange,
+    weight real,
+    blocked_in text[]
+)
+WITH (toast_tuple_target='8160');
+
+ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
+
+-- Name: compare_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.compare_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, ordinal smallint, until_seq bigint, expected bigint, expected_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT o.seq,
+     o.ordinal,
+     o.until_seq,
+     o.expected,
+     o.expected_at
+    FROM ( SELECT s.seq,
+             s.ordinal,
+             s.until_seq,
+             max(s.expected) OVER (PARTITION BY s.seq) AS expected,
+             max(s.expected_at) OVER (PARTITION BY s.seq) AS expected_at
+            FROM ( SELECT c.seq,
+                     c.ordinal,
+                     c.until_seq,
+                     NULL::bigint AS expected,
+                     NULL::timestamp with time zone AS expected_at
+                    FROM public.chunks c
+                   WHERE ((c.tenant_id = compare_ends.p_tenant) AND ((c.seq >= compare_ends.p_from) AND (c.seq <= compare_ends.p_to)))
+                 UNION ALL
+                  SELECT x.seq,
+                     NULL::smallint,
+                     NULL::bigint,
+                     x.until_seq,
+                     x.until_at
+                    FROM public.passage_ends(compare_ends.p_tenant, compare_ends.p_from, compare_ends.p_to) x(seq, until_seq, until_at)) s) o
+   WHERE ((o.ordinal IS NOT NULL) AND ((o.until_seq IS NOT NULL) OR (o.expected IS NOT NULL)));
+END;
+
 -- Name: concerns(public.memories, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask jsonb) RETURNS boolean
@@ -1101,35 +1217,6 @@ end $$;
 CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
     LANGUAGE sql STABLE
     RETURN CASE WHEN (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text]) THEN tstzrange(((p_memory ->> 'valid_from'::text))::timestamp with time zone, LEAST(((p_memory ->> 'valid_to'::text))::timestamp with time zone, ((p_memory ->> 'expires_at'::text))::timestamp with time zone)) ELSE NULL::tstzrange END;
-
--- Name: chunks; Type: TABLE; Schema: public
-
-CREATE TABLE public.chunks (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    ordinal smallint NOT NULL,
-    event_id text NOT NULL,
-    kind text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    text text NOT NULL,
-    header text NOT NULL,
-    token_count integer NOT NULL,
-    tsv tsvector NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    until_seq bigint,
-    until_at timestamp with time zone,
-    valid tstzrange,
-    weight real,
-    blocked_in text[]
-)
-WITH (toast_tuple_target='8160');
-
-ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
 
 -- Name: date_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -2491,24 +2578,35 @@ $$;
 
 ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
--- Name: list_due_webhooks(text[], integer); Type: FUNCTION; Schema: public
+-- Name: list_due_webhooks(integer, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text)
+CREATE FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text, slow boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-  select w.tenant_id, w.webhook_id
-  from public.webhooks w
-  join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
-  join public.tenant_clocks c on c.tenant_id = w.tenant_id
-  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
-    and (w.lease_until is null or w.lease_until < now())
-    and (w.replaying or (c.last_seq > w.cursor and (w.retry_at is null or w.retry_at <= now())))
-  order by w.lease_until nulls first
-  limit p_limit
+  select d.tenant_id, d.webhook_id, d.slow
+  from (values (false), (true)) k (slow)
+  cross join lateral (
+    select r.tenant_id, r.webhook_id, r.slow, r.due_at
+    from (
+      select f.*, row_number() over (partition by f.tenant_id order by f.due_at) as nth
+      from (
+        select w.tenant_id, w.webhook_id, w.slow, w.due_at
+        from public.webhooks w
+        where w.active and w.slow = k.slow and w.due_at <= now() and (w.lease_until is null or w.lease_until < now())
+          and exists (select from public.tenants t where t.tenant_id = w.tenant_id and t.state = 'active')
+        order by w.due_at
+        limit 10 * p_limit
+      ) f
+    ) r
+    where r.nth <= p_per_tenant
+    order by r.due_at
+    limit p_limit
+  ) d
+  order by d.due_at
 $$;
 
-ALTER FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) OWNER TO agent_memory_overseer;
+ALTER FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
@@ -2518,6 +2616,31 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
     AS $$ select t.tenant_id, t.state from public.tenants t where t.tenant_id > p_after order by t.tenant_id limit p_limit $$;
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
+
+-- Name: mark_due_webhooks(text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_due_webhooks(p_tenants text[]) RETURNS SETOF text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  with grown as (
+    select w.tenant_id, w.webhook_id
+    from public.webhooks w
+    join public.tenant_clocks c on c.tenant_id = w.tenant_id and c.last_seq > w.cursor
+    join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
+    where w.active and w.due_at is null and (p_tenants is null or w.tenant_id = any (p_tenants))
+    for update of w skip locked
+  )
+  update public.webhooks w set due_at = clock_timestamp()
+  from grown g
+  where w.tenant_id = g.tenant_id and w.webhook_id = g.webhook_id;
+  return query
+  select distinct w.tenant_id from public.webhooks w where w.active and (p_tenants is null or w.tenant_id = any (p_tenants));
+end $$;
+
+ALTER FUNCTION public.mark_due_webhooks(p_tenants text[]) OWNER TO agent_memory_overseer;
 
 -- Name: mark_events(text, text, text, text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -2940,24 +3063,6 @@ begin
     perform apply_edits(p_tenant, v_seq);
   end loop;
 end $$;
-
--- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT v.seq,
-     ending.seq,
-     e.occurred_at
-    FROM ((public.memory_versions v
-      CROSS JOIN LATERAL ( SELECT w.seq
-            FROM public.memory_versions w
-           WHERE ((w.tenant_id = passage_ends.p_tenant) AND (w.memory_id = v.memory_id) AND (w.version > v.version) AND ((w.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (w.content_seq > v.seq)))
-           ORDER BY w.version
-          LIMIT 1) ending)
-      LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = ending.seq))))
-   WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])));
-END;
 
 -- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -3509,6 +3614,22 @@ begin
   return found;
 end $$;
 
+-- Name: release_webhook(text, text, bigint, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.release_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_slow boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    lease_until = null, slow = p_slow,
+    due_at = case
+      when w.replaying then clock_timestamp()
+      when w.cursor < (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) then greatest(w.retry_at, clock_timestamp()) end
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+end $$;
+
 -- Name: rename_refs(bigint[], text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) RETURNS bigint
@@ -3558,14 +3679,9 @@ declare
   v_links bigint;
 begin
   perform enter_tenant(p_tenant);
-  update chunks c set until_seq = x.until_seq, until_at = x.until_at
-  from (
-    select k.seq, k.ordinal, p.until_seq, p.until_at
-    from chunks k
-    left join passage_ends(p_tenant, p_from, p_to) p on p.seq = k.seq
-    where k.tenant_id = p_tenant and k.seq between p_from and p_to and k.until_seq is distinct from p.until_seq
-  ) x
-  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal;
+  update chunks c set until_seq = x.expected, until_at = x.expected_at
+  from compare_ends(p_tenant, p_from, p_to) x
+  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal and x.until_seq is distinct from x.expected;
   get diagnostics v_ends = row_count;
   update artifacts a set event_id = e.event_id
   from events e
@@ -3582,6 +3698,7 @@ CREATE FUNCTION public.repair_memories(p_tenant text, p_after text, p_limit inte
     AS $$
 declare
   v_last text;
+  v_named bigint;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -3602,6 +3719,16 @@ begin
     and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
       or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
   get diagnostics changed = row_count;
+  update memories m
+  set superseded_by = s.expected
+  from (
+    select o.memory_id, case when o.status = 'superseded' then successor_of(p_tenant, o.memory_id) end as expected
+    from memories o
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and m.superseded_by is distinct from s.expected;
+  get diagnostics v_named = row_count;
+  changed := changed + v_named;
   last := v_last;
   return next;
 end $$;
@@ -4019,6 +4146,20 @@ end $$;
 CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]
     LANGUAGE sql STABLE
     RETURN ARRAY(SELECT k.id FROM public.erasure_marks k WHERE ((k.tenant_id = subject_users.p_tenant) AND (k.job_id = subject_users.p_job) AND (k.what = 'user'::text)));
+
+-- Name: successor_of(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.successor_of(p_tenant text, p_memory_id text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT min(n.memory_id) AS min
+    FROM public.memory_versions n
+   WHERE ((n.tenant_id = successor_of.p_tenant) AND (n.memory_id <> successor_of.p_memory_id) AND (n.status <> 'superseded'::text) AND (n.seq = ( SELECT v.seq
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = successor_of.p_tenant) AND (v.memory_id = successor_of.p_memory_id) AND (v.status = 'superseded'::text))
+           ORDER BY v.version
+          LIMIT 1)));
+END;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
 
@@ -4767,6 +4908,8 @@ CREATE TABLE public.webhooks (
     attempts integer DEFAULT 0 NOT NULL,
     retry_at timestamp with time zone,
     replaying boolean DEFAULT false NOT NULL,
+    due_at timestamp with time zone,
+    slow boolean DEFAULT false NOT NULL,
     lease_id bigint DEFAULT 0 NOT NULL,
     lease_until timestamp with time zone,
     version integer DEFAULT 1 NOT NULL,
@@ -5078,6 +5221,10 @@ CREATE INDEX webhook_deliveries__attempted ON public.webhook_deliveries USING bt
 -- Name: webhook_deliveries__open; Type: INDEX; Schema: public
 
 CREATE INDEX webhook_deliveries__open ON public.webhook_deliveries USING btree (tenant_id, webhook_id, state, seq) WHERE (state <> 'delivered'::text);
+
+-- Name: webhooks__due; Type: INDEX; Schema: public
+
+CREATE INDEX webhooks__due ON public.webhooks USING btree (slow, due_at) WHERE (active AND (due_at IS NOT NULL));
 
 -- Name: tenant_clocks importing; Type: TRIGGER; Schema: public
 
@@ -5513,6 +5660,10 @@ ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
 
+-- Name: webhooks overseer_marks; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_marks ON public.webhooks FOR UPDATE TO agent_memory_overseer USING (true);
+
 -- Name: jobs overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
@@ -5875,6 +6026,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memor
 GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
 
+-- Name: TABLE chunks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
+GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
+
 -- Name: TABLE api_keys; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
@@ -5889,12 +6046,6 @@ GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
-
--- Name: TABLE chunks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
-GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
-GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
 
 -- Name: FUNCTION drop_events(p_from bigint, p_to bigint); Type: ACL; Schema: public
 
@@ -5952,15 +6103,20 @@ REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
--- Name: FUNCTION list_due_webhooks(p_tenants text[], p_limit integer); Type: ACL; Schema: public
+-- Name: FUNCTION list_due_webhooks(p_per_tenant integer, p_limit integer); Type: ACL; Schema: public
 
-REVOKE ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) TO agent_memory_app;
+REVOKE ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
+
+-- Name: FUNCTION mark_due_webhooks(p_tenants text[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) TO agent_memory_app;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
@@ -6147,13 +6303,13 @@ GRANT SELECT(active) ON TABLE public.webhooks TO agent_memory_overseer;
 
 GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
 
--- Name: COLUMN webhooks.retry_at; Type: ACL; Schema: public
+-- Name: COLUMN webhooks.due_at; Type: ACL; Schema: public
 
-GRANT SELECT(retry_at) ON TABLE public.webhooks TO agent_memory_overseer;
+GRANT SELECT(due_at),UPDATE(due_at) ON TABLE public.webhooks TO agent_memory_overseer;
 
--- Name: COLUMN webhooks.replaying; Type: ACL; Schema: public
+-- Name: COLUMN webhooks.slow; Type: ACL; Schema: public
 
-GRANT SELECT(replaying) ON TABLE public.webhooks TO agent_memory_overseer;
+GRANT SELECT(slow) ON TABLE public.webhooks TO agent_memory_overseer;
 
 -- Name: COLUMN webhooks.lease_until; Type: ACL; Schema: public
 

@@ -28,7 +28,7 @@ import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import type { Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
-import { cutFields, openSecrets } from './secrets/index.ts';
+import { openSecrets, screenFields } from './secrets/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 
@@ -81,7 +81,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: addressFrom,
     finished: metrics.finished,
-    screen: async ({ tenant }, body, pointers) => cutFields(await secrets.of(tenant), body, pointers),
+    screen: async ({ tenant }, body, pointers) => screenFields(await secrets.of(tenant), body, pointers),
     mac: macOf(config),
     trail: audit.trail,
     log,

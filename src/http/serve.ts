@@ -24,8 +24,8 @@ export interface Gate<C> {
   addressOf(req: IncomingMessage): string;
   /** Called once for each finished request. */
   finished(route: string, method: string, status: number, ms: number): void;
-  /** The body without the secrets that stand at these pointers; throws where the tenant refuses them. */
-  screen(caller: C, body: unknown, pointers: string[]): Promise<unknown>;
+  /** The body without the secrets in what is `free`; throws where the tenant refuses them, or where one stands in what is `fixed`. */
+  screen(caller: C, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
   /** A keyed hash, hex: of what was sent nothing is kept that could be guessed back. The same on every daemon and after a restart. */
   mac(data: string | Buffer): string;
   /** What the audit is told. */
@@ -78,7 +78,8 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       body: bytes && (route.raw ? bytes : jsonOf(route, req, bytes, gate.body)),
     };
     if (scope) keepInside(scope.tenant, req.headers, raw.query, raw.body);
-    if (route.free && caller) raw.body = await gate.screen(caller, raw.body, route.free);
+    const { free = [], fixed = [] } = route;
+    if (caller && free.length + fixed.length > 0) raw.body = await gate.screen(caller, raw.body, { free, fixed });
     const input = {
       ...parseInput(route, raw),
       caller: caller as C,

@@ -25,6 +25,8 @@ export interface Screener {
   screenText(text: string, at: { pointer: string; aad: string }): Screened<string>;
   /** Ids link things and cannot be redacted: one that holds a secret is refused. */
   refuseIds(ids: Record<string, string | undefined>, pointer: string): void;
+  /** The same of JSON at every depth, such as a filter. */
+  refuse(value: unknown, pointer: string): void;
 }
 
 export interface Secrets {
@@ -106,6 +108,10 @@ function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPoli
         spans.map(({ kind }) => ({ kind, pointer })),
         aad,
       );
+    },
+    refuse: (value, pointer) => {
+      const found = redactJson(value, classes, pointer).found.filter(({ kind }) => !personalKinds.has(kind));
+      if (found.length > 0) throw refusal(found);
     },
     refuseIds: (ids, pointer) => {
       for (const name in ids) {
