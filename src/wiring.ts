@@ -135,8 +135,9 @@ const sweepsOf = (config: Config, jobs: Jobs) => [
   sweepRetention(jobs),
 ];
 
-const streamsOf = (config: Config, { body, identify }: Gate<Caller>) => ({
+const streamsOf = (config: Config, { body, held, identify }: Gate<Caller>) => ({
   json: body,
+  held,
   recheck: identify,
   // row_to_json writes blanks that the limit did not count
   maxLine: 3 * config.MAX_EVENT_BYTES + MIB,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Held, openCountedGather } from '../http/gather.ts';
 import { Problem } from '../http/problem.ts';
 
 // A body of lines, as it comes: nothing of it is held but the line that is being read.
@@ -14,6 +15,8 @@ export interface LineLimits {
   maxBytes: number;
   /** So long nothing may come. */
   idle_ms: number;
+  /** What the daemon holds of bodies: a line that comes in parts is counted while it does. */
+  held: Held;
 }
 
 export interface Line {
@@ -33,29 +36,31 @@ export async function* linesOf(
   const hash = createHash('sha256');
   let number = 0;
   let total = 0;
-  let rest: Buffer[] = [];
-  let held = 0;
-  for await (const part of partsOf(req, limits.idle_ms)) {
-    total += part.length;
-    if (total > limits.maxBytes) throw new Problem('too-large', `The body is larger than ${limits.maxBytes} bytes.`);
-    let from = 0;
-    for (let at = part.indexOf(NEWLINE); at >= 0; at = part.indexOf(NEWLINE, from)) {
-      const tail = part.subarray(from, at);
-      const bytes = rest.length > 0 ? Buffer.concat([...rest, tail]) : tail;
-      if (bytes.length > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
-      number += 1;
-      yield { number, bytes, before: wantsDigest(bytes) ? hash.copy().digest('hex') : undefined };
-      hash.update(bytes).update('\n');
-      rest = [];
-      held = 0;
-      from = at + 1;
+  const rest = openCountedGather(limits.held);
+  try {
+    for await (const part of partsOf(req, limits.idle_ms)) {
+      total += part.length;
+      if (total > limits.maxBytes) throw new Problem('too-large', `The body is larger than ${limits.maxBytes} bytes.`);
+      let from = 0;
+      for (let at = part.indexOf(NEWLINE); at >= 0; at = part.indexOf(NEWLINE, from)) {
+        const tail = part.subarray(from, at);
+        if (rest.size > 0) rest.add(tail);
+        const bytes = rest.size > 0 ? rest.join() : tail;
+        if (bytes.length > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
+        number += 1;
+        yield { number, bytes, before: wantsDigest(bytes) ? hash.copy().digest('hex') : undefined };
+        hash.update(bytes).update('\n');
+        rest.clear();
+        from = at + 1;
+      }
+      if (from === part.length) continue;
+      rest.add(part.subarray(from));
+      if (rest.size > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
     }
-    if (from === part.length) continue;
-    rest.push(part.subarray(from));
-    held += part.length - from;
-    if (held > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
+    if (rest.size > 0) throw faulty(number + 1, 'the line has no end: the file is cut off');
+  } finally {
+    rest.clear();
   }
-  if (held > 0) throw faulty(number + 1, 'the line has no end: the file is cut off');
 }
 
 async function* partsOf(req: IncomingMessage, idle_ms: number): AsyncGenerator<Buffer> {

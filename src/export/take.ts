@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import type { Tenant } from '../db/tenant.ts';
+import { type Gather, type Held, openCountedGather } from '../http/gather.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
 import { type Batch, openBatch } from './batch.ts';
@@ -14,6 +15,8 @@ import { beatImport, type Import, insertArtifact, type Part, record, views } fro
 export interface TakeSettings {
   json: JsonLimits;
   maxArtifactBytes: number;
+  /** What the daemon holds of bodies: an artifact is counted until it is stored. */
+  held: Held;
   /** Why a row may not be kept here, where the tenant's policy says so. */
   screen?: (row: Record<string, unknown>) => string | undefined;
 }
@@ -38,7 +41,7 @@ interface Going {
   counts: Record<string, number>;
   header?: Header;
   tenant?: TenantLine;
-  artifact?: { line: ArtifactLine; text: string; pieces: Buffer[]; got: number };
+  artifact?: { line: ArtifactLine; text: string; pieces: Gather };
   firstSeq?: number;
   lastSeq?: number;
   bytes: number;
@@ -65,6 +68,8 @@ export async function takeLines(
     // where an earlier line was refused meanwhile, that is told
     await at.batch.flush();
     throw error;
+  } finally {
+    at.artifact?.pieces.clear();
   }
   if (!at.header || !at.tenant || !at.ended) throw faulty(number + 1, 'the file has no end: it is cut off');
   return {
@@ -162,34 +167,35 @@ async function takeArtifact(
   at: Going,
   { number, bytes }: Line,
   line: ArtifactLine,
-  { maxArtifactBytes }: TakeSettings,
+  settings: TakeSettings,
 ): Promise<void> {
-  if (line.byte_count > maxArtifactBytes)
-    throw faulty(number, `an artifact of more than ${maxArtifactBytes} bytes`, '/byte_count');
+  if (line.byte_count > settings.maxArtifactBytes)
+    throw faulty(number, `an artifact of more than ${settings.maxArtifactBytes} bytes`, '/byte_count');
   await at.batch.flush();
   at.bytes += line.byte_count;
-  at.artifact = { line, text: bytes.toString(), pieces: [], got: 0 };
+  at.artifact = { line, text: bytes.toString(), pieces: openCountedGather(settings.held) };
   if (line.byte_count === 0) await keepArtifact(tenant, held, at, number);
 }
 
 async function takePiece(tenant: Tenant, held: Import, at: Going, number: number, given: z.output<typeof piece>): Promise<void> {
   const { artifact } = at;
-  if (artifact?.line.artifact_id !== given.artifact_id || given.at !== artifact.got)
+  if (artifact?.line.artifact_id !== given.artifact_id || given.at !== artifact.pieces.size)
     throw faulty(number, 'a piece that does not belong here');
   const bytes = Buffer.from(given.base64, 'base64');
-  artifact.pieces.push(bytes);
-  artifact.got += bytes.length;
-  if (bytes.length === 0 || artifact.got > artifact.line.byte_count)
+  const got = artifact.pieces.size + bytes.length;
+  if (bytes.length === 0 || got > artifact.line.byte_count)
     throw faulty(number, 'not the bytes that the artifact has left', '/base64');
-  if (artifact.got === artifact.line.byte_count) await keepArtifact(tenant, held, at, number);
+  artifact.pieces.add(bytes);
+  if (got === artifact.line.byte_count) await keepArtifact(tenant, held, at, number);
 }
 
 async function keepArtifact(tenant: Tenant, held: Import, at: Going, number: number): Promise<void> {
   const { line, text, pieces } = at.artifact!;
-  const bytes = Buffer.concat(pieces);
+  const bytes = pieces.join();
   if (`\\x${createHash('sha256').update(bytes).digest('hex')}` !== line.sha256)
     throw faulty(number, 'the artifact’s bytes are not those of its sha256');
   await at.batch.guard(number, () => insertArtifact(tenant, held, text, bytes));
+  pieces.clear();
   delete at.artifact;
 }
 

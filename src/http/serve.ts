@@ -1,7 +1,8 @@
 import { hash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
-import { type Held, isJson, readBody } from './body.ts';
+import { isJson, readBody } from './body.ts';
+import type { Held } from './gather.ts';
 import { canonicalJson, type JsonLimits, parseJson } from './json.ts';
 import { Problem, problemBody, toProblem } from './problem.ts';
 import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
