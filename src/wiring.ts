@@ -99,7 +99,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...webhooks.routes,
-    ...exportRoutes({ ...streamsOf(config, gate), verify: verifyImport, begun: work.lookForJobs }),
+    ...exportRoutes({ ...streamsOf(config, gate), secrets, verify: verifyImport, begun: work.lookForJobs }),
     ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
     ...jobRoutes,
     ...audit.routes,

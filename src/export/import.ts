@@ -5,13 +5,13 @@ import type { Handlers } from '../jobs/index.ts';
 import { rebuildTenant } from '../search/index.ts';
 import type { Line } from './lines.ts';
 import { beatImport, beginImport, type Clock, finishImport, undoImport } from './sql.ts';
-import { type Taken, type TakeSettings, takeLines } from './take.ts';
+import { type Taken, type Taking, takeLines } from './take.ts';
 
 /** The file into the empty tenant, whole or not at all. While it comes, nothing else can be recorded. */
 export async function importTenant(
   tenant: Tenant,
   lines: AsyncIterable<Line>,
-  settings: TakeSettings & { lease_ms: number },
+  settings: Taking & { lease_ms: number },
   verify: (tenant: Tenant, first: number, last: number) => Promise<void>,
   started_by: string,
 ): Promise<{ job_id: string; as_of_seq: number; counts: Record<string, number> }> {

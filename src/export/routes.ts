@@ -5,6 +5,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
 import { accepted } from '../jobs/index.ts';
+import type { Secrets } from '../secrets/index.ts';
 import { importTenant } from './import.ts';
 import { type LineLimits, linesOf } from './lines.ts';
 import { openOutput, ReaderGone } from './output.ts';
@@ -24,6 +25,7 @@ export interface ExportNeeds extends TakeSettings, LineLimits {
   lease_ms: number;
   /** Authenticates the request anew; rejects when its credential is no longer good. */
   recheck(req: IncomingMessage): Promise<Caller>;
+  secrets: Secrets;
   /** There is a new job. */
   begun(): void;
   /** Throws where what was taken does not hang together. */
@@ -61,8 +63,9 @@ export function exportRoutes(needs: ExportNeeds) {
       handle: ({ caller: { tenant, principal }, req }) =>
         once(tenant.id, async () => {
           assertLines(req);
+          const screener = await needs.secrets.of(tenant);
           const lines = linesOf(req, needs, (bytes) => bytes.length < 4096 && bytes.includes('"end"'));
-          const outcome = await importTenant(tenant, lines, needs, needs.verify, principal.id);
+          const outcome = await importTenant(tenant, lines, { ...needs, screener }, needs.verify, principal.id);
           needs.begun();
           return { body: outcome, headers: accepted(outcome.job_id, false).headers };
         }),

@@ -25,6 +25,8 @@ export interface Screener {
   screenText(text: string, at: { pointer: string; aad: string }): Screened<string>;
   /** Ids link things and cannot be redacted: one that holds a secret is refused. */
   refuseIds(ids: Record<string, string | undefined>, pointer: string): void;
+  /** Only what is found; `personal`: with the personal data that the policy names. */
+  find(value: unknown, pointer: string, personal: boolean): Finding[];
 }
 
 export interface Secrets {
@@ -107,6 +109,8 @@ function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPoli
         aad,
       );
     },
+    find: (given, pointer, personal) =>
+      redactJson(given, classes, pointer).found.filter(({ kind }) => personal || !personalKinds.has(kind)),
     refuseIds: (ids, pointer) => {
       for (const name in ids) {
         const id = ids[name];
