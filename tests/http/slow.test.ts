@@ -7,6 +7,7 @@ import { openOutput } from '../../src/export/output.ts';
 import { giveLast } from '../../src/http/give.ts';
 import type { OpenApi } from '../../src/http/openapi.ts';
 import { pagesOf } from '../../src/http/pages.ts';
+import { createHttpServer } from '../../src/http/server.ts';
 
 // Clients that take or send a little at a time.
 
@@ -99,7 +100,7 @@ test.each(writers)(
 test('a body that nobody reads does not keep a connection to the pages open', async () => {
   const app = express();
   pagesOf({} as OpenApi)(app);
-  const server = createServer(app).listen(0, '127.0.0.1');
+  const server = createHttpServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');
   jest.useFakeTimers({
     doNotFake: ['setInterval', 'setImmediate', 'nextTick', 'queueMicrotask', 'Date', 'performance', 'hrtime', 'clearInterval'],
