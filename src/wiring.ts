@@ -37,7 +37,10 @@ const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'pac
 const MIB = 1024 * 1024;
 /** An export or import in which nothing moves for so long is cut off. */
 const IDLE_STREAM_MS = 30_000;
+const SLOWEST_STREAM = { bytes: 64 * 1024, ms: 60_000 };
 const PARALLEL_EXPORTS = 4;
+/** Who is slower than this makes room when another comes. */
+const FAIR_STREAM = { after_ms: 60_000, bytes_s: 64 * 1024 };
 
 interface Service {
   gate: Gate<Caller>;
@@ -144,7 +147,9 @@ const streamsOf = (config: Config, { body, held, identify }: Gate<Caller>) => ({
   maxBytes: config.MAX_IMPORT_BYTES,
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
   idle_ms: IDLE_STREAM_MS,
+  slowest: SLOWEST_STREAM,
   parallel: PARALLEL_EXPORTS,
+  fair: FAIR_STREAM,
   lease_ms: config.JOB_LEASE_MS,
 });
 

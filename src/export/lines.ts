@@ -13,8 +13,10 @@ export interface LineLimits {
   maxLine: number;
   /** Of the whole. */
   maxBytes: number;
-  /** So long nothing may come. */
+  /** So long nothing may come, and so long may be waited for the first line in all. */
   idle_ms: number;
+  /** Who is waited for so long in all sends so much meanwhile. */
+  slowest: { bytes: number; ms: number };
   /** What the daemon holds of bodies: a line that comes in parts is counted while it does. */
   held: Held;
 }
@@ -38,7 +40,7 @@ export async function* linesOf(
   let total = 0;
   const rest = openCountedGather(limits.held);
   try {
-    for await (const part of partsOf(req, limits.idle_ms)) {
+    for await (const part of partsOf(req, limits, () => number > 0)) {
       total += part.length;
       if (total > limits.maxBytes) throw new Problem('too-large', `The body is larger than ${limits.maxBytes} bytes.`);
       let from = 0;
@@ -63,16 +65,25 @@ export async function* linesOf(
   }
 }
 
-async function* partsOf(req: IncomingMessage, idle_ms: number): AsyncGenerator<Buffer> {
+/** Only the time in which the client is waited for counts: a slow database is not its fault. */
+async function* partsOf(req: IncomingMessage, { idle_ms, slowest }: LineLimits, hasBegun: () => boolean): AsyncGenerator<Buffer> {
   const parts = req.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  let waited = 0;
+  let came = 0;
   try {
     for (;;) {
-      const waiting = new AbortController();
-      const idle = sleep(idle_ms, 'idle' as const, { ref: false, signal: waiting.signal }).catch(() => 'idle' as const);
-      const next = await Promise.race([parts.next(), idle]);
-      waiting.abort();
-      if (next === 'idle') throw new Problem('timeout', `Nothing came for ${idle_ms} ms.`, { headers: { Connection: 'close' } });
+      const before = performance.now();
+      const next = await nextWithin(parts, idle_ms);
+      waited += performance.now() - before;
+      if (next === 'idle') throw tooSlow(`Nothing came for ${idle_ms} ms.`);
       if (next.done) return;
+      came += next.value.length;
+      if (waited > idle_ms && !hasBegun()) throw tooSlow(`The first line took longer than ${idle_ms} ms.`);
+      if (waited >= slowest.ms) {
+        if (came < slowest.bytes) throw tooSlow(`Only ${came} bytes came in ${Math.round(waited)} ms.`);
+        waited = 0;
+        came = 0;
+      }
       yield next.value;
     }
   } catch (cause) {
@@ -83,6 +94,18 @@ async function* partsOf(req: IncomingMessage, idle_ms: number): AsyncGenerator<B
     void parts.return?.().then(undefined, () => undefined);
   }
 }
+
+async function nextWithin(parts: AsyncIterator<Buffer>, ms: number): Promise<IteratorResult<Buffer> | 'idle'> {
+  const waiting = new AbortController();
+  const idle = sleep(ms, 'idle' as const, { ref: false, signal: waiting.signal }).catch(() => 'idle' as const);
+  try {
+    return await Promise.race([parts.next(), idle]);
+  } finally {
+    waiting.abort();
+  }
+}
+
+const tooSlow = (detail: string): Problem => new Problem('timeout', detail, { headers: { Connection: 'close' } });
 
 const tooLong = (number: number, max: number) =>
   new Problem('too-large', `Line ${number} is longer than ${max} bytes.`, {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import { give } from '../http/give.ts';
+import { give, SLOWEST_PIECE_MS } from '../http/give.ts';
 
 // The client's end of an export: it takes as long as the client reads, and is cut off where nothing is taken any more.
 
@@ -19,7 +19,7 @@ export interface Output {
   digest(): string;
 }
 
-export function openOutput(res: ServerResponse, piece_ms: number): Output {
+export function openOutput(res: ServerResponse, piece_ms = SLOWEST_PIECE_MS): Output {
   const hash = createHash('sha256');
   return {
     write: async (lines) => {
