@@ -3746,6 +3746,23 @@ begin
   return query select 'new', p_job;
 end $$;
 
+-- Name: stray_edit(text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.stray_edit(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, stray text)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select max(d.edit_id), min(d.edit_id) filter (where d.seq >= p_first and d.event_id is distinct from d.there)
+  from (
+    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
+    from edits t
+    where t.tenant_id = p_tenant and t.edit_id > p_after
+    order by t.edit_id
+    limit p_limit) d;
+end $$;
+
 -- Name: subject_users(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]

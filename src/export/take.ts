@@ -162,8 +162,12 @@ async function takeRow(
       throw faulty(number, `seq ${seq} does not follow ${at.lastSeq ?? at.header!.oldest_seq - 1}`, '/seq');
     at.firstSeq ??= seq;
     at.lastSeq = seq;
-    at.bytes += 2 * line.bytes.length;
+    // once as its passages
+    at.bytes += line.bytes.length;
+  } else if (typeof row.seq === 'number' && row.seq < at.header!.oldest_seq) {
+    throw faulty(number, `a seq before ${at.header!.oldest_seq}, where the log begins`, '/seq');
   }
+  at.bytes += line.bytes.length;
   await at.batch.add(row.type as Part, number, line.bytes);
 }
 
@@ -178,7 +182,7 @@ async function takeArtifact(
   if (line.byte_count > settings.maxArtifactBytes)
     throw faulty(number, `an artifact of more than ${settings.maxArtifactBytes} bytes`, '/byte_count');
   await at.batch.flush();
-  at.bytes += line.byte_count;
+  at.bytes += bytes.length + line.byte_count;
   at.artifact = { line, text: bytes.toString(), pieces: openCountedGather(settings.held) };
   if (line.byte_count === 0) await keepArtifact(tenant, held, at, number, settings);
 }
