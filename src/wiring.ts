@@ -102,7 +102,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...webhooks.routes,
-    ...exportRoutes({ ...streamsOf(config, gate), secrets, verify: verifyImport, begun: work.lookForJobs }),
+    ...exportRoutes({ ...streamsOf(config, database, gate), secrets, verify: verifyImport, begun: work.lookForJobs }),
     ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
     ...jobRoutes,
     ...audit.routes,
@@ -138,7 +138,7 @@ const sweepsOf = (config: Config, jobs: Jobs) => [
   sweepRetention(jobs),
 ];
 
-const streamsOf = (config: Config, { body, held, identify }: Gate<Caller>) => ({
+const streamsOf = (config: Config, { pool }: Database, { body, held, identify }: Gate<Caller>) => ({
   json: body,
   held,
   recheck: identify,
@@ -147,6 +147,8 @@ const streamsOf = (config: Config, { body, held, identify }: Gate<Caller>) => ({
   maxBytes: config.MAX_IMPORT_BYTES,
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
   idle_ms: IDLE_STREAM_MS,
+  spool_dir: config.DATA_DIR,
+  oneSession: pool.embedded,
   slowest: SLOWEST_STREAM,
   parallel: PARALLEL_EXPORTS,
   fair: FAIR_STREAM,

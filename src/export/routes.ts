@@ -13,13 +13,13 @@ import { writePartial } from './partial.ts';
 import { openPlaces, type PlaceLimits } from './places.ts';
 import { imported } from './schemas.ts';
 import type { TakeSettings } from './take.ts';
-import { takeViews, writeWhole } from './whole.ts';
+import { type SpoolNeeds, takeViews, writeWhole } from './whole.ts';
 
 const MEDIA_TYPE = 'application/x-ndjson';
 const tagged = { tag: 'Export', limit: 'v1', long: true } as const;
 const RECHECK_MS = 30_000;
 
-export interface ExportNeeds extends TakeSettings, LineLimits, PlaceLimits {
+export interface ExportNeeds extends TakeSettings, LineLimits, PlaceLimits, SpoolNeeds {
   /** An import whose daemon says nothing for so long is given up. */
   lease_ms: number;
   /** Authenticates the request anew; rejects when its credential is no longer good. */
@@ -88,7 +88,7 @@ function assertLines(req: IncomingMessage): void {
 async function write(needs: ExportNeeds, caller: Caller, req: IncomingMessage, res: ServerResponse): Promise<typeof STREAMED> {
   const whole = isAdmin(caller.principal);
   const sight = sightById(caller.principal);
-  const start = whole ? await takeViews(caller.tenant) : undefined;
+  const start = whole ? await takeViews(caller.tenant, needs) : undefined;
   const out = openOutput(res);
   let checked = Date.now();
   const alive = async () => {
