@@ -4141,6 +4141,23 @@ begin
   return query select 'new', p_job;
 end $$;
 
+-- Name: stray_edit(text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.stray_edit(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, stray text)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select max(d.edit_id), min(d.edit_id) filter (where d.seq >= p_first and d.event_id is distinct from d.there)
+  from (
+    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
+    from edits t
+    where t.tenant_id = p_tenant and t.edit_id > p_after
+    order by t.edit_id
+    limit p_limit) d;
+end $$;
+
 -- Name: subject_users(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]
@@ -4256,15 +4273,19 @@ end $_$;
 
 ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) OWNER TO agent_memory_searcher;
 
--- Name: take_job(text, text, integer, integer); Type: FUNCTION; Schema: public
+-- Name: take_job(text, text, integer, integer, integer, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer)
+CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer, p_max_tries integer, p_spent jsonb) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
 begin
   perform enter_tenant(p_tenant);
   perform from jobs j where j.tenant_id = p_tenant and j.state in ('queued', 'running') order by j.job_id for update;
+  update jobs j
+  set state = 'failed', problem = p_spent, input = '{}', cursor = null, updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+    and j.tries >= p_max_tries;
   return query
   update jobs j
   set state = 'running', token = j.token + 1, tries = j.tries + 1, updated_at = clock_timestamp(),
@@ -4337,26 +4358,23 @@ CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((''''::text || replace(replace(p_lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
 
--- Name: tenant_clocks; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenant_clocks (
-    tenant_id text NOT NULL,
-    last_seq bigint DEFAULT 0 NOT NULL,
-    oldest_seq bigint DEFAULT 1 NOT NULL,
-    event_count bigint DEFAULT 0 NOT NULL,
-    stored_bytes bigint DEFAULT 0 NOT NULL,
-    max_bytes bigint,
-    importing text
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
-
 -- Name: trim_bound(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.trim_bound(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
-    LANGUAGE sql STABLE
-    RETURN LEAST(CASE WHEN (p_trim ? 'keep_events'::text) THEN ((SELECT c.last_seq FROM public.tenant_clocks c WHERE (c.tenant_id = trim_bound.p_tenant)) - ((p_trim ->> 'keep_events'::text))::bigint) WHEN (p_trim ? 'keep_days'::text) THEN public.seq_before(p_tenant, (p_now - ('1 day'::interval * ((p_trim ->> 'keep_days'::text))::double precision))) ELSE (0)::bigint END, (SELECT (min(m.content_seq) - 1) FROM public.memories m WHERE ((m.tenant_id = trim_bound.p_tenant) AND public.stands(m.*) AND (NOT (EXISTS (SELECT FROM public.erasure_marks k WHERE ((k.tenant_id = trim_bound.p_tenant) AND (k.job_id = trim_bound.p_job) AND (k.what = 'memory'::text) AND (k.id = m.memory_id))))))), (SELECT (min(k.seq) - 1) FROM public.erasure_marks k WHERE ((k.tenant_id = trim_bound.p_tenant) AND (k.job_id = trim_bound.p_job) AND (k.what = 'pin'::text))));
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return least(
+    case
+      when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
+      when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8) else 0 end,
+    (select min(m.content_seq) - 1 from memories m where m.tenant_id = p_tenant and stands(m) and not exists (
+      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)),
+    (select min(k.seq) - 1 from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin'),
+    (select greatest(min(w.cursor), seq_before(p_tenant, p_now - interval '7 days')) from webhooks w
+     where w.tenant_id = p_tenant and w.active
+     having count(*) > 0));
+end $$;
 
 -- Name: trim_step(text, bigint, integer); Type: FUNCTION; Schema: public
 
@@ -4852,6 +4870,21 @@ CREATE TABLE public.schema_migrations (
     min_code integer NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+-- Name: tenant_clocks; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenant_clocks (
+    tenant_id text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    oldest_seq bigint DEFAULT 1 NOT NULL,
+    event_count bigint DEFAULT 0 NOT NULL,
+    stored_bytes bigint DEFAULT 0 NOT NULL,
+    max_bytes bigint,
+    importing text
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
 
 -- Name: tenants; Type: TABLE; Schema: public
 
@@ -6147,19 +6180,6 @@ GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO agent_memory_app;
 
--- Name: TABLE tenant_clocks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
-
--- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
-
--- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
-
-GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
-
 -- Name: FUNCTION undo_rows(p_ms integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.undo_rows(p_ms integer) FROM PUBLIC;
@@ -6263,6 +6283,19 @@ GRANT SELECT,DELETE ON TABLE public.refresh_tokens TO agent_memory_eraser;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.retention_policies TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.retention_policies TO agent_memory_eraser;
+
+-- Name: TABLE tenant_clocks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
+
+-- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
+
+GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public
 

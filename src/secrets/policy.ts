@@ -27,6 +27,8 @@ export interface Screener {
   refuseIds(ids: Record<string, string | undefined>, pointer: string): void;
   /** The same of JSON at every depth, such as a filter. */
   refuse(value: unknown, pointer: string): void;
+  /** Only what is found; `personal`: with the personal data that the policy names. */
+  find(value: unknown, pointer: string, personal: boolean): Finding[];
 }
 
 export interface Secrets {
@@ -113,6 +115,8 @@ function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPoli
       const found = redactJson(value, classes, pointer).found.filter(({ kind }) => !personalKinds.has(kind));
       if (found.length > 0) throw refusal(found);
     },
+    find: (given, pointer, personal) =>
+      redactJson(given, classes, pointer).found.filter(({ kind }) => personal || !personalKinds.has(kind)),
     refuseIds: (ids, pointer) => {
       for (const name in ids) {
         const id = ids[name];
