@@ -297,6 +297,11 @@ begin
   return v_ids;
 end $$;
 
+-- What edits make of events that say a memory again; there are none yet.
+create function say_again(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_ids text[]) returns void
+language plpgsql
+as $$ begin end $$;
+
 create type unit_outcome as (status text, outcome jsonb, at timestamptz, memories text[]);
 
 -- When a memory holds, if it says so.
@@ -328,6 +333,7 @@ begin
     return p_outcomes;
   end if;
   v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
+  perform say_again(p_tenant, v_seqs, v_docs, v_ids);
   return array(
     select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
     from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
