@@ -21,11 +21,11 @@ const make = async (by: Asking, body: Record<string, unknown>) => {
   expect([answer.status, answer.body.errors ?? answer.body.detail]).toEqual([201, undefined]);
   return answer.body;
 };
-const at = (memory: { memory_id: string }, what = '') => `/v1/memories/${memory.memory_id}${what}`;
-const patch = async (by: Asking, memory: { memory_id: string }, body: unknown) =>
+const at = (memory: Record<string, any>, what = '') => `/v1/memories/${memory.memory_id}${what}`;
+const patch = async (by: Asking, memory: Record<string, any>, body: unknown) =>
   (await by.ask('PATCH', at(memory), { body })).status;
-const read = async (by: Asking, memory: { memory_id: string }) => (await by.ask('GET', at(memory))).body;
-const supersede = async (by: Asking, memory: { memory_id: string }, body: Record<string, unknown>) =>
+const read = async (by: Asking, memory: Record<string, any>) => (await by.ask('GET', at(memory))).body;
+const supersede = async (by: Asking, memory: Record<string, any>, body: Record<string, unknown>) =>
   (await by.ask('POST', at(memory, '/supersede'), { body: { channel: 'team', ...body } })).status;
 const decide = async (by: Asking, decision: string, more: Record<string, unknown> = {}) => {
   const event = { ...message(''), channel: 'team', kind: 'decision', content: { decision, ...more } };
@@ -122,7 +122,7 @@ test('a decision in the log supersedes what its author may change in a channel i
   expect((await read(bob, hers)).status).toBe('active');
   const carol = await newColleague(alice, 'carol');
   const done = await decide(carol, 'Use PostgreSQL', { supersedes: his.body.event_id });
-  expect([done.status, (await read(bob, his.body as { memory_id: string })).superseded_by]).toEqual([201, done.body.memory_id]);
+  expect([done.status, (await read(bob, his.body)).superseded_by]).toEqual([201, done.body.memory_id]);
 });
 
 test('a key approves and revokes only in its channels', async () => {
