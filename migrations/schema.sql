@@ -457,6 +457,13 @@ begin
   where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.op = any (p_ops)
   on conflict do nothing;
   if found then
+    -- a revert has to undo them all at once, as an approval does them
+    if exists (
+      select from edit_events x
+      cross join lateral (select count(*) as n from (select from edit_events k where k.tenant_id = p_tenant and k.edit_id = x.edit_id limit 1001) k) held
+      where x.tenant_id = p_tenant and x.seq = p_to and held.n > 1000) then
+      raise exception 'an edit holds for 1000 events of this memory: an admin reverts it first' using errcode = 'AM409';
+    end if;
     perform apply_edits(p_tenant, p_to);
   end if;
 end $$;
@@ -3665,6 +3672,8 @@ begin
       limit 1
     ) o
     where w.doc #>> '{memory,memory_id}' <> w.id
+      -- what is only counted says nothing
+      and exists (select from memory_versions n where n.tenant_id = p_tenant and n.seq = w.seq and n.memory_id = w.id)
     order by w.seq
   loop
     if v_said.kind = 'task' then
