@@ -358,6 +358,11 @@ begin
   return v_ids;
 end $$;
 
+-- What edits make of events that say a memory again; there are none yet.
+create function say_again(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_ids text[]) returns void
+language plpgsql
+as $$ begin end $$;
+
 create type unit_outcome as (status text, outcome jsonb, at timestamptz, memories text[]);
 
 -- When a memory holds, if it says so.
@@ -389,6 +394,7 @@ begin
     return p_outcomes;
   end if;
   v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
+  perform say_again(p_tenant, v_seqs, v_docs, v_ids);
   return array(
     select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
     from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
@@ -425,7 +431,9 @@ begin
           case r.scope when 'project' then e.project_id when 'session' then nullif(e.session_id, r.memory_id) when 'user' then e.user_id end as scope_id
       ) same
       left join lateral (
-        select m.memory_id, m.repeats
+        -- what an edit (0009) withholds is stated anew
+        select m.memory_id, case when exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
         from memories m
         where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
           and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id = e.user_id

@@ -67,6 +67,15 @@ grant select on events, memories, memory_versions to agent_memory_searcher;
 create policy searcher_reads on memories for select to agent_memory_searcher using (true);
 create policy searcher_reads on memory_versions for select to agent_memory_searcher using (true);
 
+-- Whether the event made or changed a memory that was deleted since.
+create function is_deleted(p_tenant text, p_seq bigint) returns boolean
+language sql stable
+return coalesce((
+  select m.status = 'deleted'
+  from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+  where v.tenant_id = p_tenant and v.seq = p_seq and v.status <> 'superseded'
+  limit 1), false);
+
 -- As in 0004; and of memories what was believed then, of what has a time what is valid then, nothing that is blocked in the channel.
 create or replace function chunk_condition(p_scope jsonb) returns text
 language sql immutable parallel safe
@@ -83,6 +92,8 @@ return 'c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->>
   || case when (p_scope ->> 'history')::boolean then ''
      else ' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'
        || case when p_scope ? 'as_of' then ' or c.until_at > ($1 ->> ''as_of'')::timestamptz' else '' end || ')' end
+  -- what was deleted admins alone find, as of then
+  || case when (p_scope ->> 'deleted')::boolean then '' else ' and (c.until_seq is null or not is_deleted(c.tenant_id, c.seq))' end
   || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'
   || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'
   -- a subquery, which stays one: as a join it read every event of the tenant
@@ -422,6 +433,7 @@ begin
     select m, c.content_seq as seq
     from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
     where c.status = p_status and m.kind = any (p_kinds)
+      and (m.status <> 'deleted' or (p_scope ->> 'deleted')::boolean)
       and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
       and concerns(m, p_scope, p_ask)
       and exists (

@@ -445,6 +445,44 @@ CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
 
+-- Name: carry_edits(text, bigint, bigint, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.carry_edits(p_tenant text, p_from bigint, p_to bigint, p_ops text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into edit_events (tenant_id, seq, edit_id)
+  select p_tenant, p_to, d.edit_id
+  from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+  where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.op = any (p_ops)
+  on conflict do nothing;
+  if found then
+    -- a revert has to undo them all at once, as an approval does them
+    if exists (
+      select from edit_events x
+      cross join lateral (select count(*) as n from (select from edit_events k where k.tenant_id = p_tenant and k.edit_id = x.edit_id limit 1001) k) held
+      where x.tenant_id = p_tenant and x.seq = p_to and held.n > 1000) then
+      raise exception 'an edit holds for 1000 events of this memory: an admin reverts it first' using errcode = 'AM409';
+    end if;
+    perform apply_edits(p_tenant, p_to);
+  end if;
+end $$;
+
+-- Name: carry_hiding(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.carry_hiding(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if exists (
+    select from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.ordinal is not null
+      and d.op in ('retract', 'quarantine', 'block')) then
+    raise exception 'an edit hides a part of the memory: an admin gives it new words, or reverts the edit' using errcode = 'AM409';
+  end if;
+  perform carry_edits(p_tenant, p_from, p_to, array['retract', 'quarantine', 'attenuate', 'block']);
+end $$;
+
 -- Name: check_log(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb)
@@ -627,7 +665,7 @@ end $$;
 
 CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((((((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN ''::text ELSE ((' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'::text || CASE WHEN (p_scope ? 'as_of'::text) THEN ' or c.until_at > ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || ')'::text) END) || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text) || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'::text) || CASE WHEN (p_scope ? 'filter'::text) THEN (' and (select event_matches(e, $1 -> ''filter'', exists (select from overlays o where o.tenant_id = c.tenant_id and o.seq = c.seq'::text || ' and o.blocked_in @> array[$1 ->> ''channel'']), $1 ->> ''channel'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text) ELSE ''::text END);
+    RETURN ((((((((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN ''::text ELSE ((' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'::text || CASE WHEN (p_scope ? 'as_of'::text) THEN ' or c.until_at > ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || ')'::text) END) || CASE WHEN ((p_scope ->> 'deleted'::text))::boolean THEN ''::text ELSE ' and (c.until_seq is null or not is_deleted(c.tenant_id, c.seq))'::text END) || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text) || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'::text) || CASE WHEN (p_scope ? 'filter'::text) THEN (' and (select event_matches(e, $1 -> ''filter'', exists (select from overlays o where o.tenant_id = c.tenant_id and o.seq = c.seq'::text || ' and o.blocked_in @> array[$1 ->> ''channel'']), $1 ->> ''channel'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text) ELSE ''::text END);
 
 -- Name: chunk_places(text, bigint, text, text, text, text, text); Type: FUNCTION; Schema: public
 
@@ -2228,6 +2266,7 @@ begin
     select m, c.content_seq as seq
     from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
     where c.status = p_status and m.kind = any (p_kinds)
+      and (m.status <> 'deleted' or (p_scope ->> 'deleted')::boolean)
       and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
       and concerns(m, p_scope, p_ask)
       and exists (
@@ -2315,7 +2354,9 @@ begin
           case r.scope when 'project' then e.project_id when 'session' then nullif(e.session_id, r.memory_id) when 'user' then e.user_id end as scope_id
       ) same
       left join lateral (
-        select m.memory_id, m.repeats
+        -- what an edit (0009) withholds is stated anew
+        select m.memory_id, case when exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
         from memories m
         where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
           and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id = e.user_id
@@ -2395,6 +2436,12 @@ begin
     case when p_part = 'event' then 'cross join lateral (select pg_column_size(r.content) + pg_column_size(r.metadata) as bytes) w' else '' end)
   using p_tenant, p_rows;
 end $_$;
+
+-- Name: is_deleted(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_deleted(p_tenant text, p_seq bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE((SELECT (m.status = 'deleted'::text) FROM (public.memory_versions v JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id)))) WHERE ((v.tenant_id = is_deleted.p_tenant) AND (v.seq = is_deleted.p_seq) AND (v.status <> 'superseded'::text)) LIMIT 1), false);
 
 -- Name: is_grounded(text, text, text[]); Type: FUNCTION; Schema: public
 
@@ -3855,6 +3902,7 @@ declare
   v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
   v_done unit_outcome;
   v_seq bigint;
+  v_from bigint := (select m.content_seq from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id);
   v_old text;
 begin
   select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
@@ -3881,6 +3929,9 @@ begin
     update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
     perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
     perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
+    if not (p_state ->> 'restated')::boolean then
+      perform carry_hiding(p_tenant, v_from, v_seq);
+    end if;
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
@@ -3961,6 +4012,50 @@ begin
   from commit_units(p_tenant, jsonb_build_array(jsonb_build_object('key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))) u;
   update tenant_clocks c set max_bytes = v_max where c.tenant_id = p_tenant;
   return v_seq;
+end $$;
+
+-- Name: say_again(text, bigint[], jsonb[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.say_again(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_said record;
+begin
+  -- nearly always: every event made a memory of its own
+  if not exists (select from unnest(p_docs, p_ids) w (doc, id) where w.doc #>> '{memory,memory_id}' <> w.id) then
+    return;
+  end if;
+  for v_said in
+    select w.seq, w.doc, w.id, was.content_seq, o.withheld, was.kind
+    from unnest(p_seqs, p_docs, p_ids) w (seq, doc, id)
+    -- `limit 1` keeps each a look-up by key
+    cross join lateral (
+      select v.content_seq, m.kind
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where v.tenant_id = p_tenant and v.memory_id = w.id and v.seq < w.seq
+      order by v.version desc
+      limit 1
+    ) was
+    cross join lateral (
+      select coalesce(x.content ? 'withheld', false) as withheld
+      from overlays x
+      where x.tenant_id = p_tenant and x.seq = was.content_seq
+      limit 1
+    ) o
+    where w.doc #>> '{memory,memory_id}' <> w.id
+      -- what is only counted says nothing
+      and exists (select from memory_versions n where n.tenant_id = p_tenant and n.seq = w.seq and n.memory_id = w.id)
+    order by w.seq
+  loop
+    if v_said.kind = 'task' then
+      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['quarantine', 'attenuate', 'block']);
+    elsif v_said.withheld then
+      perform state_anew(p_tenant, v_said.id, v_said.content_seq, v_said.seq, v_said.doc);
+    else
+      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
+    end if;
+  end loop;
 end $$;
 
 -- Name: scope_places(jsonb); Type: FUNCTION; Schema: public
@@ -4139,6 +4234,26 @@ begin
     values (p_tenant, decode(p_key, 'hex'), decode(p_body, 'hex'), jsonb_build_object('job_id', p_job), clock_timestamp());
   end if;
   return query select 'new', p_job;
+end $$;
+
+-- Name: state_anew(text, text, bigint, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_anew(p_tenant text, p_memory_id text, p_from bigint, p_seq bigint, p_doc jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update memories m
+  set content_seq = p_seq, repeats = 0, importance = r.importance, pinned = r.pinned, valid_from = r.valid_from, valid_to = r.valid_to,
+    expires_at = r.expires_at, tags = e.tags, agent_id = e.agent_id, session_id = nullif(e.session_id, r.memory_id), project_id = e.project_id
+  from jsonb_to_record(p_doc) e (tags text[], agent_id text, session_id text, project_id text),
+    jsonb_to_record(p_doc -> 'memory') r (
+      memory_id text, importance real, pinned boolean, valid_from timestamptz, valid_to timestamptz, expires_at timestamptz)
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id and m.content_seq = p_from;
+  if found then
+    update memory_versions v set content_seq = p_seq
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq >= p_seq and v.content_seq = p_from;
+    perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  end if;
 end $$;
 
 -- Name: stray_edit(text, bigint, text, integer); Type: FUNCTION; Schema: public
@@ -4517,6 +4632,7 @@ begin
     return p_outcomes;
   end if;
   v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
+  perform say_again(p_tenant, v_seqs, v_docs, v_ids);
   return array(
     select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
     from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)

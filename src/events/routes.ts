@@ -5,7 +5,7 @@ import type { Outcome } from '../db/commit.ts';
 import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
-import { type Cited, cite, refuseDangling } from '../memories/index.ts';
+import { type Cited, cite, findReplaced, type Replacing, refuseDangling } from '../memories/index.ts';
 import type { Screener, Secrets } from '../secrets/index.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { assertKeptAfter } from './kept.ts';
@@ -149,6 +149,7 @@ async function record(
 ): Promise<{ data: Recorded[]; replay: boolean }> {
   const prepared = prepareAll(caller.principal, screener, given, (i) => pointerTo(given, i), limits);
   await refuseDangling(caller, citedBy(given));
+  await findReplaced(caller, prepared.flatMap(replacingOf));
   const outcome = await commitWithArtifacts(caller.tenant, prepared.flatMap(artifactOf), {
     key: idempotency?.key ?? null,
     body: idempotency?.body ?? null,
@@ -195,4 +196,9 @@ function citedBy(given: NewEvent[]): Cited {
       cited.set(item.content.supersedes, `${base}/content/supersedes`);
   });
   return cited;
+}
+
+/** The memory that a decision takes the place of, which needs the right to change that one. */
+function replacingOf({ row: { memory, actor_type, actor_id } }: Prepared): Replacing[] {
+  return memory?.supersedes === undefined ? [] : [{ ref: memory.supersedes, actor: { type: actor_type, id: actor_id } }];
 }

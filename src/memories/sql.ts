@@ -1,6 +1,7 @@
 import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
+import type { Sealed } from '../seal.ts';
 import type { AsOf, ListQuery, Memory } from './schemas.ts';
 import { type MemoryRecord, toMemory } from './view.ts';
 
@@ -76,6 +77,24 @@ export async function readRefs(db: Db, tenant: string, { memory_id, version }: M
   return row?.refs ?? [];
 }
 
+/** What was sealed of an event's words. */
+export async function readSealed(db: Db, tenant: string, event_id: string): Promise<Sealed | undefined> {
+  const row = await db.row<{ sealed: Sealed | null }>(
+    `select content -> 'sealed' as sealed from events where tenant_id = $1 and event_id = $2`,
+    [tenant, event_id],
+  );
+  return row?.sealed ?? undefined;
+}
+
+/** What a memory is now, whoever asks. */
+export async function readStatus(db: Db, tenant: string, memory_id: string): Promise<string | undefined> {
+  const row = await db.row<{ status: string }>('select status from memories where tenant_id = $1 and memory_id = $2', [
+    tenant,
+    memory_id,
+  ]);
+  return row?.status;
+}
+
 /** A page ends at its limit or here, whichever comes first. */
 const PAGE_BYTES = 4 * 1024 * 1024;
 
@@ -103,7 +122,13 @@ const valuesOf = (query: ListQuery): unknown[] => [
 ];
 
 /** By id, which sorts by the time they were made; unnamed, so that each filter gets the plan it deserves. */
-export async function listMemories(db: Db, tenant: string, sight: Sight, query: ListQuery, after?: string): Promise<Listed> {
+export async function listMemories(
+  db: Db,
+  tenant: string,
+  sight: Sight,
+  query: ListQuery & { admin: boolean },
+  after?: string,
+): Promise<Listed> {
   const { order } = query;
   const rows = await db.rows<MemoryRecord & { listed: number }>(
     `select ${columns}, page.listed
@@ -136,6 +161,8 @@ export async function listMemories(db: Db, tenant: string, sight: Sight, query: 
         and ($16::timestamptz is null or m.created_at >= $16)
         and ($17::timestamptz is null or m.created_at < $17)
         and (o.blocked_in is null or not o.blocked_in @> array[$22::text])
+        -- of what was deleted since, admins alone are told what it said
+        and ($23::boolean or m.status <> 'deleted' or v.status = 'deleted')
         and ($18::jsonb is null or memory_matches(m, e, $18))
         and ($19::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $19)
         order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}
@@ -148,7 +175,7 @@ export async function listMemories(db: Db, tenant: string, sight: Sight, query: 
     ${CITED}
     where page.before < $21
     order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}`,
-    [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES, query.channel],
+    [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES, query.channel, query.admin],
   );
   const memories = rows.slice(0, query.limit).map((row) => toMemory(row, momentOf(query)));
   return { memories, more: rows.length > query.limit || (rows.length > 0 && rows.length < rows[0]!.listed) };

@@ -73,7 +73,8 @@ const CHANNELS = 4;
 
 function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
   if (retracted) return ['retracted'];
-  return blocked_in?.length === CHANNELS ? ['quarantined'] : [];
+  if (blocked_in === null || blocked_in.length === 0) return [];
+  return [blocked_in.length === CHANNELS ? 'quarantined' : 'blocked'];
 }
 
 /** `at`: the moment that is asked about, in ms. */
