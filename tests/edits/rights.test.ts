@@ -162,7 +162,7 @@ test('lists of edits are filtered and paged, newest first', async () => {
 
 test('a text that another edit took the place of is for admins and its author alone', async () => {
   const carol = await newColleague(alice, 'carol');
-  const patches = async (by: Client, ...made: { edit_id: string }[]) =>
+  const patches = async (by: Client, ...made: Record<string, any>[]) =>
     Promise.all(made.map(async ({ edit_id }) => (await by.ask('GET', `/v1/edits/${edit_id}`)).body.patch.text));
   const event = await record(alice, team('bob earns 1'));
   const first = await edit(bob, event.event_id, 'amend', { text: 'bob earns 2' }, {});
