@@ -63,9 +63,17 @@ begin atomic
       from chunks c where c.tenant_id = p_tenant and c.seq between p_from and p_to), 0)::bigint;
 end;
 
+-- Whether something was erased or trimmed: then ids may name what is gone, and versions be missing, by right.
+create function has_forgotten(p_tenant text) returns boolean
+language sql stable
+begin atomic
+  select not exists (select from events e where e.tenant_id = p_tenant and e.seq = 1)
+    or exists (select from events e where e.tenant_id = p_tenant and e.kind in ('erasure.completed', 'retention.forgot'));
+end;
+
 -- Why an id of this service that a row cites names nothing: null where it does name something. Ids from before the log's beginning, and
--- of memories and artifacts where something was erased, are gone by right.
-create function fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_erased boolean) returns text
+-- of memories and artifacts where something was forgotten, are gone by right.
+create function fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_forgotten boolean) returns text
 language sql stable
 begin atomic
   select case
@@ -79,10 +87,10 @@ begin atomic
       else 'dangling' end
     when p_ref ~ '^art_' then case
       when exists (select from artifacts a where a.tenant_id = p_tenant and a.artifact_id = p_ref and a.event_id is not null) then null
-      when p_erased then 'gone' else 'dangling' end
+      when p_forgotten then 'gone' else 'dangling' end
     when p_ref ~ '^mem_' then case
       when exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref) then null
-      when p_erased then 'gone' else 'dangling' end
+      when p_forgotten then 'gone' else 'dangling' end
   end;
 end;
 
@@ -95,14 +103,14 @@ as $$
 declare
   v_first bigint;
   v_oldest text;
-  v_erased boolean;
+  v_forgotten boolean;
 begin
   perform enter_tenant(p_tenant);
+  v_forgotten := has_forgotten(p_tenant);
   -- of what is being imported the clock tells nothing yet
   select case when c.importing is null then c.oldest_seq else (select min(e.seq) from events e where e.tenant_id = p_tenant) end into v_first
   from tenant_clocks c where c.tenant_id = p_tenant;
   select e.event_id into v_oldest from events e where e.tenant_id = p_tenant and e.seq = v_first and v_first > 1;
-  v_erased := exists (select from events e where e.tenant_id = p_tenant and e.kind in ('erasure.completed', 'retention.forgot'));
 
   return query
   select 'seq', p_to - p_from + 1, count(*), coalesce(jsonb_agg(to_jsonb(g.seq) order by g.seq) filter (where g.nth <= 5), '[]')
@@ -122,7 +130,7 @@ begin
       select e.seq, r.ref, case when x.fault = 'gone' then 'refs_gone' else 'refs' end as name, x.fault = 'dangling' as wrong
       from events e
       cross join lateral unnest(e.refs) r (ref)
-      cross join lateral (select fault_of_ref(p_tenant, r.ref, v_oldest, v_erased) as fault) x
+      cross join lateral (select fault_of_ref(p_tenant, r.ref, v_oldest, v_forgotten) as fault) x
       where e.tenant_id = p_tenant and e.seq between p_from and p_to and r.ref ~ '^(evt|chk|art|mem)_[0-9a-z]{26}'
     ) f
   ) r
@@ -197,7 +205,7 @@ begin
     from events e
     left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
     where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
-      and not (a.artifact_id is null and v_erased)
+      and not (a.artifact_id is null and v_forgotten)
   )
   select 'artifacts', count(*), count(j.fault),
     coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'artifact_id', j.artifact_id, 'fault', j.fault) order by j.seq) filter (where j.fault is not null and j.nth <= 5), '[]')
@@ -220,34 +228,48 @@ begin atomic
   join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
 end;
 
+-- The memory as the event of its content states it: whose it is and who may see it, its words, and what they are worth. A task keeps some
+-- of what earlier updates said, so only the first two are compared; nothing is where the words are gone.
+create function as_stated(p_memory memories) returns memories
+language sql stable
+begin atomic
+  select coalesce((select jsonb_populate_record(p_memory, jsonb_build_object('channel', e.channel, 'user_id', e.user_id) || case
+    when p_memory.kind = 'task' then '{}'
+    when e.kind = 'decision' and e.content ? 'decision' then jsonb_build_object('text_hash', sha256(convert_to(e.content ->> 'decision', 'utf8')), 'tags', e.tags)
+    when e.kind like 'memory.%' and e.content ? 'text' then jsonb_build_object(
+      'text_hash', sha256(convert_to(e.content ->> 'text', 'utf8')), 'tags', e.tags, 'importance', e.content -> 'importance',
+      'pinned', e.content -> 'pinned', 'valid_from', e.content -> 'valid_from', 'valid_to', e.content -> 'valid_to',
+      'expires_at', e.content -> 'expires_at')
+    else '{}' end)
+  from events e
+  where e.tenant_id = p_memory.tenant_id and e.seq = p_memory.content_seq), p_memory);
+end;
+
 -- A page of memories against their versions. `last` is where the next page begins.
 create function check_memories(p_tenant text, p_after text, p_limit int)
 returns table (checked bigint, wrong bigint, sample jsonb, last text)
 language plpgsql
 set plan_cache_mode = force_custom_plan
 as $$
+declare
+  v_forgotten boolean;
 begin
   perform enter_tenant(p_tenant);
+  v_forgotten := has_forgotten(p_tenant);
   return query
   with judged as (
     select m.memory_id,
       case
         when s.n is null then 'no version'
-        when s.n <> s.version or not s.rising then 'its versions are not dense'
+        when not s.rising or (s.n <> s.version and not v_forgotten) then 'its versions are not dense'
         when m.version <> s.version then 'another version'
         when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
         -- an active one expires without an event
         when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
-        -- the event that ended it made its successor; where it made no version at all, its memory is said very often, or was erased
-        when m.status = 'superseded' and exists (
-            select from memory_versions v where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded')
-          and not exists (
-            select from memory_versions v
-            where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded' and v.memory_id || '' = m.superseded_by)
-          then 'another successor'
+        when m.stood is distinct from as_stated(m.stood) then 'another content'
       end as fault
     from (
-      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+      select o.*, o as stood from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
     ) m
     left join lateral memory_state(p_tenant, m.memory_id) s on true
   )
@@ -272,6 +294,17 @@ begin atomic
     limit 1);
 end;
 
+-- What is said very often makes no version, and what was forgotten has none: then any that is there may have taken the place.
+create function is_wrong_successor(p_memory memories, p_expected text) returns boolean
+language sql stable
+begin atomic
+  select p_memory.superseded_by is distinct from p_expected
+    and not (p_memory.status = 'superseded' and p_expected is null and exists (
+      select from memories n
+      where n.tenant_id = p_memory.tenant_id and n.memory_id = p_memory.superseded_by
+        and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id))));
+end;
+
 -- A page of memories, as check_memories: each names its successor, and only what was superseded has one.
 create function check_successors(p_tenant text, p_after text, p_limit int)
 returns table (checked bigint, wrong bigint, sample jsonb, last text)
@@ -282,9 +315,10 @@ begin
   perform enter_tenant(p_tenant);
   return query
   with judged as (
-    select m.memory_id, m.superseded_by, x.expected, m.superseded_by is distinct from x.expected as wrong
+    select m.memory_id, m.superseded_by, x.expected,
+      is_wrong_successor(m.stood, x.expected) as wrong
     from (
-      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+      select o.*, o as stood from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
     ) m
     cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
   )
@@ -350,9 +384,12 @@ as $$
 declare
   v_last text;
   v_named bigint;
+  v_stated bigint;
+  v_forgotten boolean;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_forgotten := has_forgotten(p_tenant);
   select max(o.memory_id) into v_last
   from (select i.memory_id from memories i where i.tenant_id = p_tenant and i.memory_id > p_after order by i.memory_id limit p_limit) o;
   update memories m
@@ -366,7 +403,7 @@ begin
     from memories o cross join lateral memory_state(p_tenant, o.memory_id) w
     where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
   ) s
-  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and s.n = s.version
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and (s.n = s.version or v_forgotten) and s.rising
     and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
       or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
   get diagnostics changed = row_count;
@@ -377,9 +414,14 @@ begin
     from memories o
     where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
   ) s
-  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and m.superseded_by is distinct from s.expected;
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and is_wrong_successor(m, s.expected);
   get diagnostics v_named = row_count;
-  changed := changed + v_named;
+  update memories m
+  set (channel, user_id, text_hash, tags, importance, pinned, valid_from, valid_to, expires_at) = (
+    select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from as_stated(m) w)
+  where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from as_stated(m);
+  get diagnostics v_stated = row_count;
+  changed := changed + v_named + v_stated;
   last := v_last;
   return next;
 end $$;

@@ -228,6 +228,99 @@ begin
   return true;
 end $$;
 
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    repeats integer DEFAULT 0 NOT NULL,
+    worn boolean GENERATED ALWAYS AS ((repeats >= 256)) STORED NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: as_stated(public.memories); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.as_stated(p_memory public.memories) RETURNS public.memories
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT jsonb_populate_record(as_stated.p_memory, (jsonb_build_object('channel', e.channel, 'user_id', e.user_id) ||
+                 CASE
+                     WHEN ((as_stated.p_memory).kind = 'task'::text) THEN '{}'::jsonb
+                     WHEN ((e.kind = 'decision'::text) AND (e.content ? 'decision'::text)) THEN jsonb_build_object('text_hash', sha256(convert_to((e.content ->> 'decision'::text), 'utf8'::name)), 'tags', e.tags)
+                     WHEN ((e.kind ~~ 'memory.%'::text) AND (e.content ? 'text'::text)) THEN jsonb_build_object('text_hash', sha256(convert_to((e.content ->> 'text'::text), 'utf8'::name)), 'tags', e.tags, 'importance', (e.content -> 'importance'::text), 'pinned', (e.content -> 'pinned'::text), 'valid_from', (e.content -> 'valid_from'::text), 'valid_to', (e.content -> 'valid_to'::text), 'expires_at', (e.content -> 'expires_at'::text))
+                     ELSE '{}'::jsonb
+                 END)) AS jsonb_populate_record
+            FROM public.events e
+           WHERE ((e.tenant_id = (as_stated.p_memory).tenant_id) AND (e.seq = (as_stated.p_memory).content_seq))), p_memory) AS "coalesce";
+END;
+
 -- Name: current_tenant(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.current_tenant() RETURNS text
@@ -492,14 +585,14 @@ CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETU
 declare
   v_first bigint;
   v_oldest text;
-  v_erased boolean;
+  v_forgotten boolean;
 begin
   perform enter_tenant(p_tenant);
+  v_forgotten := has_forgotten(p_tenant);
   -- of what is being imported the clock tells nothing yet
   select case when c.importing is null then c.oldest_seq else (select min(e.seq) from events e where e.tenant_id = p_tenant) end into v_first
   from tenant_clocks c where c.tenant_id = p_tenant;
   select e.event_id into v_oldest from events e where e.tenant_id = p_tenant and e.seq = v_first and v_first > 1;
-  v_erased := exists (select from events e where e.tenant_id = p_tenant and e.kind in ('erasure.completed', 'retention.forgot'));
 
   return query
   select 'seq', p_to - p_from + 1, count(*), coalesce(jsonb_agg(to_jsonb(g.seq) order by g.seq) filter (where g.nth <= 5), '[]')
@@ -519,7 +612,7 @@ begin
       select e.seq, r.ref, case when x.fault = 'gone' then 'refs_gone' else 'refs' end as name, x.fault = 'dangling' as wrong
       from events e
       cross join lateral unnest(e.refs) r (ref)
-      cross join lateral (select fault_of_ref(p_tenant, r.ref, v_oldest, v_erased) as fault) x
+      cross join lateral (select fault_of_ref(p_tenant, r.ref, v_oldest, v_forgotten) as fault) x
       where e.tenant_id = p_tenant and e.seq between p_from and p_to and r.ref ~ '^(evt|chk|art|mem)_[0-9a-z]{26}'
     ) f
   ) r
@@ -594,7 +687,7 @@ begin
     from events e
     left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
     where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
-      and not (a.artifact_id is null and v_erased)
+      and not (a.artifact_id is null and v_forgotten)
   )
   select 'artifacts', count(*), count(j.fault),
     coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'artifact_id', j.artifact_id, 'fault', j.fault) order by j.seq) filter (where j.fault is not null and j.nth <= 5), '[]')
@@ -607,28 +700,25 @@ CREATE FUNCTION public.check_memories(p_tenant text, p_after text, p_limit integ
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
+declare
+  v_forgotten boolean;
 begin
   perform enter_tenant(p_tenant);
+  v_forgotten := has_forgotten(p_tenant);
   return query
   with judged as (
     select m.memory_id,
       case
         when s.n is null then 'no version'
-        when s.n <> s.version or not s.rising then 'its versions are not dense'
+        when not s.rising or (s.n <> s.version and not v_forgotten) then 'its versions are not dense'
         when m.version <> s.version then 'another version'
         when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
         -- an active one expires without an event
         when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
-        -- the event that ended it made its successor; where it made no version at all, its memory is said very often, or was erased
-        when m.status = 'superseded' and exists (
-            select from memory_versions v where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded')
-          and not exists (
-            select from memory_versions v
-            where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded' and v.memory_id || '' = m.superseded_by)
-          then 'another successor'
+        when m.stood is distinct from as_stated(m.stood) then 'another content'
       end as fault
     from (
-      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+      select o.*, o as stood from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
     ) m
     left join lateral memory_state(p_tenant, m.memory_id) s on true
   )
@@ -648,9 +738,10 @@ begin
   perform enter_tenant(p_tenant);
   return query
   with judged as (
-    select m.memory_id, m.superseded_by, x.expected, m.superseded_by is distinct from x.expected as wrong
+    select m.memory_id, m.superseded_by, x.expected,
+      is_wrong_successor(m.stood, x.expected) as wrong
     from (
-      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+      select o.*, o as stood from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
     ) m
     cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
   )
@@ -672,83 +763,6 @@ CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
 CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text, p_channel text, p_user text, p_agent text, p_project text) RETURNS uuid[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
-
--- Name: events; Type: TABLE; Schema: public
-
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
--- Name: memories; Type: TABLE; Schema: public
-
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    repeats integer DEFAULT 0 NOT NULL,
-    worn boolean GENERATED ALWAYS AS ((repeats >= 256)) STORED NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
-
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
 
 -- Name: memory_versions; Type: TABLE; Schema: public
 
@@ -1903,7 +1917,7 @@ ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
 
 -- Name: fault_of_ref(text, text, text, boolean); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_erased boolean) RETURNS text
+CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_forgotten boolean) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
@@ -1925,7 +1939,7 @@ CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text,
                  WHEN (EXISTS ( SELECT
                     FROM public.artifacts a
                    WHERE ((a.tenant_id = fault_of_ref.p_tenant) AND (a.artifact_id = fault_of_ref.p_ref) AND (a.event_id IS NOT NULL)))) THEN NULL::text
-                 WHEN p_erased THEN 'gone'::text
+                 WHEN p_forgotten THEN 'gone'::text
                  ELSE 'dangling'::text
              END
              WHEN (p_ref ~ '^mem_'::text) THEN
@@ -1933,7 +1947,7 @@ CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text,
                  WHEN (EXISTS ( SELECT
                     FROM public.memories m
                    WHERE ((m.tenant_id = fault_of_ref.p_tenant) AND (m.memory_id = fault_of_ref.p_ref)))) THEN NULL::text
-                 WHEN p_erased THEN 'gone'::text
+                 WHEN p_forgotten THEN 'gone'::text
                  ELSE 'dangling'::text
              END
              ELSE NULL::text
@@ -2223,6 +2237,18 @@ CREATE FUNCTION public.grounds_of(p_memory public.memories, p_from bigint) RETUR
    GROUP BY r.ref;
 END;
 
+-- Name: has_forgotten(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.has_forgotten(p_tenant text) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((NOT (EXISTS ( SELECT
+            FROM public.events e
+           WHERE ((e.tenant_id = has_forgotten.p_tenant) AND (e.seq = 1))))) OR (EXISTS ( SELECT
+            FROM public.events e
+           WHERE ((e.tenant_id = has_forgotten.p_tenant) AND (e.kind = ANY (ARRAY['erasure.completed'::text, 'retention.forgot'::text]))))));
+END;
+
 -- Name: held_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.held_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
@@ -2508,6 +2534,16 @@ CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS bool
 CREATE FUNCTION public.is_of_subject(p_event public.events, p_kind text, p_subject text, p_users text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_event).user_id = p_subject) OR (((p_event).actor_type = 'human'::text) AND ((p_event).actor_id = ANY ((p_subject || p_users))))) WHEN 'session_id'::text THEN ((p_event).session_id = p_subject) WHEN 'project_id'::text THEN ((p_event).project_id = p_subject) ELSE (((p_event).agent_id = p_subject) OR (((p_event).actor_type = 'agent'::text) AND ((p_event).actor_id = p_subject))) END;
+
+-- Name: is_wrong_successor(public.memories, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_wrong_successor(p_memory public.memories, p_expected text) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (((p_memory).superseded_by IS DISTINCT FROM p_expected) AND (NOT (((p_memory).status = 'superseded'::text) AND (p_expected IS NULL) AND (EXISTS ( SELECT
+            FROM public.memories n
+           WHERE ((n.tenant_id = (is_wrong_successor.p_memory).tenant_id) AND (n.memory_id = (is_wrong_successor.p_memory).superseded_by) AND ((n.repeats >= 256) OR public.has_forgotten((is_wrong_successor.p_memory).tenant_id))))))));
+END;
 
 -- Name: keep_memory(text, text, text, text); Type: FUNCTION; Schema: public
 
@@ -3746,9 +3782,12 @@ CREATE FUNCTION public.repair_memories(p_tenant text, p_after text, p_limit inte
 declare
   v_last text;
   v_named bigint;
+  v_stated bigint;
+  v_forgotten boolean;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_forgotten := has_forgotten(p_tenant);
   select max(o.memory_id) into v_last
   from (select i.memory_id from memories i where i.tenant_id = p_tenant and i.memory_id > p_after order by i.memory_id limit p_limit) o;
   update memories m
@@ -3762,7 +3801,7 @@ begin
     from memories o cross join lateral memory_state(p_tenant, o.memory_id) w
     where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
   ) s
-  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and s.n = s.version
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and (s.n = s.version or v_forgotten) and s.rising
     and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
       or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
   get diagnostics changed = row_count;
@@ -3773,9 +3812,14 @@ begin
     from memories o
     where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
   ) s
-  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and m.superseded_by is distinct from s.expected;
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and is_wrong_successor(m, s.expected);
   get diagnostics v_named = row_count;
-  changed := changed + v_named;
+  update memories m
+  set (channel, user_id, text_hash, tags, importance, pinned, valid_from, valid_to, expires_at) = (
+    select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from as_stated(m) w)
+  where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from as_stated(m);
+  get diagnostics v_stated = row_count;
+  changed := changed + v_named + v_stated;
   last := v_last;
   return next;
 end $$;
@@ -6080,16 +6124,6 @@ GRANT SELECT,DELETE ON TABLE public.edit_events TO agent_memory_eraser;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.edits TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
 
--- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
-
--- Name: FUNCTION blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
-
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
@@ -6168,6 +6202,16 @@ GRANT UPDATE(byte_count) ON TABLE public.events TO agent_memory_blanker;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
+
+-- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
+
+-- Name: FUNCTION blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
 
 -- Name: TABLE memory_versions; Type: ACL; Schema: public
 

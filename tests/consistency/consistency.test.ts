@@ -134,6 +134,10 @@ onPostgres.each<[string, string, string[]]>([
      where m.tenant_id = $tenant and o.tenant_id = $tenant and m.status = 'active' and o.status = 'superseded'`,
     ['superseded_by'],
   ],
+  ['a memory that more may see', `update memories set channel = 'public' ${oneMemory}`, ['memories']],
+  ['a memory of somebody else', `update memories set user_id = 'bob' ${oneMemory}`, ['memories']],
+  ['a memory of other words', `update memories set text_hash = sha256('x') ${oneMemory}`, ['memories']],
+  ['a memory with other tags', `update memories set tags = '{evil}' ${oneMemory}`, ['memories']],
   ['an artifact without its event', `update artifacts set event_id = null ${where}`, ['artifacts']],
 ])('%s is found and repaired', async (_, statement, names) => {
   await damage(statement);
@@ -160,12 +164,6 @@ onPostgres.each<[string, string, string, unknown]>([
     { fault: 'its versions are not dense' },
   ],
   ['a memory that is gone', `delete from memories ${oneMemory}`, 'memory_versions', { fault: 'no such memory' }],
-  [
-    'a memory that names another successor',
-    `update memories set superseded_by = memory_id ${where} and superseded_by is not null`,
-    'memories',
-    { fault: 'another successor' },
-  ],
   ['bytes that are gone', `update artifacts set bytes = '\\x00' ${where}`, 'artifacts', { fault: 'not all its bytes' }],
   ['an artifact that is gone', `delete from artifacts ${where}`, 'artifacts', { fault: 'no such artifact' }],
 ])('%s is found, and a repair says that it cannot', async (_, statement, name, what) => {

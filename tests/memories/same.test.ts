@@ -151,7 +151,7 @@ test('a ring of memories is not imported, nor is one whose closing event is left
   for (const line of lines) if (line.memory_id === b.memory_id && line.type === 'memory') line.superseded_by = a.memory_id;
   const other = await newTenant(daemon.url);
   const refused = await bringIn(other, fileOf(lines));
-  expect([refused.status, refused.body.detail]).toEqual([422, expect.stringContaining('another successor')]);
+  expect([refused.status, refused.body.detail]).toEqual([422, expect.stringContaining('superseded_by')]);
   const betrayed = await bringIn(other, fileOf(lines.filter(({ memory_id }) => memory_id !== c.memory_id)));
   expect([betrayed.status, betrayed.body.detail]).toEqual([422, expect.stringContaining('superseded_by')]);
 });
