@@ -4144,6 +4144,7 @@ CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_docs jso
 declare
   v_ended text[];
   v_ids text[];
+  v_known boolean;
   v_wish record;
 begin
   update memories m set status = 'expired', doing_agent = null
@@ -4161,7 +4162,7 @@ begin
     select
       w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
       r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
-      r.expires_at, r.task_status, same.*,
+      r.expires_at, r.task_status, r.only_new, same.*,
       -- what it is the same as: one memory may say it
       case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
     from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
@@ -4169,7 +4170,7 @@ begin
       channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
     cross join lateral jsonb_to_record(w.doc -> 'memory') r (
       memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
-      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text)
+      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, only_new boolean)
     cross join lateral (
       select
         -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant
@@ -4243,7 +4244,11 @@ begin
       case when m.kind = 'task' then m.seq else coalesce(m.known_content_seq, m.first_seq) end, m.status
     from matched m
   )
-  select array_agg(m.id order by m.place) into v_ids from matched m;
+  select array_agg(m.id order by m.place), bool_or(m.only_new and (m.known_version is not null or m.nth > 1)) into v_ids, v_known
+  from matched m;
+  if v_known then
+    raise exception 'The memory exists.' using errcode = 'AM412';
+  end if;
 
   if v_ended is not null then
     update memories m set superseded_by = w.id

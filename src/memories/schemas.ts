@@ -106,6 +106,8 @@ export const newMemory = z
   ])
   .meta({ id: 'NewMemory' });
 export type NewMemory = z.output<typeof newMemory>;
+/** `only_new`: by If-None-Match, where none may be held that says the same. */
+export type Wanted = NewMemory & { only_new?: boolean };
 
 export const newMemories = z.strictObject({ memories: z.array(newMemory).min(1).max(1000) }).meta({ id: 'NewMemories' });
 export const memoriesBody = z.union([newMemory, newMemories]);

@@ -4,7 +4,7 @@ import { recallUnit } from '../db/idempotency.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { type Cited, cite, refuseDangling } from './refs.ts';
-import type { Memory, MemoryPatch, NewMemory } from './schemas.ts';
+import type { Memory, MemoryPatch, NewMemory, Wanted } from './schemas.ts';
 import { screened } from './screen.ts';
 import { readMade, readMeant, readMemories, readRefs } from './sql.ts';
 import {
@@ -41,7 +41,7 @@ function assertWritten({ status }: Outcome): void {
 /** Makes memories, all or none. */
 export async function remember(
   caller: Caller,
-  given: NewMemory[],
+  given: Wanted[],
   idempotency: Idempotency | null,
   limits: MemoryLimits,
 ): Promise<Written> {
@@ -68,7 +68,7 @@ export async function supersede(
   return answer(caller, unit, states, outcome);
 }
 
-async function unitOf(caller: Caller, given: NewMemory[], idempotency: Idempotency | null, limits: MemoryLimits) {
+async function unitOf(caller: Caller, given: Wanted[], idempotency: Idempotency | null, limits: MemoryLimits) {
   const pointerTo = (i: number) => (given.length === 1 ? '#' : `#/memories/${i}`);
   const drafts = given.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
   // ids sort by time; those of one moment as they were given
@@ -152,7 +152,7 @@ function groundOf({ kind, refs }: State): boolean | undefined {
 function viewOf(state: State, unit: Unit, i: number, seq: number, at: string): Memory {
   const { event_id } = unit.events[i]!;
   const refs = [...new Set(state.refs)];
-  const { supersedes, sealed: _, ...rest } = JSON.parse(JSON.stringify(state)) as State;
+  const { supersedes, sealed: _, only_new: __, ...rest } = JSON.parse(JSON.stringify(state)) as State;
   return {
     ...rest,
     channel: state.channel as Memory['channel'],
