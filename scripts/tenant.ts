@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
-import { sayOnce } from '../src/audit/index.ts';
+import { type Said, sayOnce } from '../src/audit/index.ts';
 import { logOut, makeResetFor, openLogin, register } from '../src/auth/index.ts';
 import { loadConfig } from '../src/config.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
@@ -59,7 +59,12 @@ program.parseAsync().catch((error: Error) => {
 });
 
 /** What the operator did stands in the tenant's audit like what its admins do. */
-async function say({ tenants }: Database, tenant_id: string, action: string, about: Record<string, unknown> = {}): Promise<void> {
+async function say(
+  { tenants }: Database,
+  tenant_id: string,
+  action: Said['action'],
+  about: Record<string, unknown> = {},
+): Promise<void> {
   const said = { action, route: 'npm run tenant', principal_id: 'operator', about };
   await sayOnce(() => auditKeysOf(loadConfig()), tenants, tenant_id, said, log);
 }
@@ -111,7 +116,7 @@ async function change(
   tenant_id: string,
   work: (tenant: Tenant) => Promise<number>,
   state: string,
-  action: string,
+  action: Said['action'],
   about?: Record<string, unknown>,
 ): Promise<void> {
   const touched = await onDatabase(async (database) => {

@@ -34,8 +34,13 @@ export interface Reply {
   status?: number;
   headers?: Record<string, string>;
   body?: unknown;
-  /** What the audit names beside the parameters of the path: ids and what was granted, never secrets or content. */
+  /**
+   * What the audit names beside the parameters of the path and the ids that the answer begins with: what was granted, never secrets or
+   * content.
+   */
   audit?: Record<string, unknown>;
+  /** Which of the route's actions it was, where that is not the first. */
+  action?: string;
 }
 
 /** A handler that has written the response itself (streams) returns this. */
@@ -75,9 +80,9 @@ export interface Route<C = unknown> {
   idempotent?: boolean;
   /**
    * The action under which the audit names a success (src/http/trail.ts). Every write of an admin or under /auth says one, or false
-   * where it changes nothing of lasting interest.
+   * where it changes nothing of lasting interest. The first of several, unless the reply names another.
    */
-  audit?: string | false;
+  audit?: string | string[] | false;
   /** Of a route that anyone may call: the tenant that its body is about. */
   tenantOf?(body: never): string | undefined;
   /** Words of the client's own in the body (`reason`, `patch/text`): secrets are cut out of them before anything else is done. */
