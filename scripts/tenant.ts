@@ -72,8 +72,8 @@ async function say(
 const faultOf = (problem: Problem) =>
   [problem.message, ...(problem.errors ?? []).map(({ pointer, detail }) => `${pointer}: ${detail}`)].join('\n  ');
 
-async function onDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
-  const database = await openDatabase(loadConfig(), log);
+async function onDatabase<T>(work: (database: Database) => Promise<T>, existing = true): Promise<T> {
+  const database = await openDatabase(loadConfig(), log, { existing });
   try {
     return await work(database);
   } finally {
@@ -93,7 +93,7 @@ async function create(tenant_id: string, { username, email }: { username: string
     await logOut(login, refresh_token);
     await say(database, tenant_id, 'tenant.created', { user_id: user.user_id, username });
     console.log(JSON.stringify({ ...user, ...(generated && { password }) }));
-  });
+  }, false);
 }
 
 function explain(error: unknown): never {

@@ -79,7 +79,7 @@ export const editParams = z.strictObject({ edit_id: z.string().max(255) });
 
 export const listQuery = z.strictObject({
   status: z.enum(statuses).optional(),
-  target: z.string().min(1).max(255).describe('of this target, by the id it was named by').optional(),
+  target: target.describe('of this target, by the id it was named by').optional(),
   op: z.enum(ops).optional(),
   limit: z
     .string()
