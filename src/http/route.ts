@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { escapePointer } from './json.ts';
 import { type Fault, Problem, type ProblemType } from './problem.ts';
+import { strangersIn } from './words.ts';
 
 // Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, tests iterate over them.
 
@@ -120,6 +121,7 @@ export interface Unparsed {
 }
 
 const MAX_FAULTS = 50;
+const UNKNOWN = 'a field that is not known here';
 
 /** Params, query and body by the route's schemas; everything that is wrong is reported at once. */
 export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
@@ -129,7 +131,8 @@ export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
     query: check(route.query ?? nothing, raw.query, 'parameter', faults),
     body: route.raw ? raw.body : check(route.body ?? (raw.body === undefined ? undefined : nothing), raw.body, 'pointer', faults),
   };
-  if (faults.length > 0) throw new Problem('validation', faults[0]!.detail, { errors: faults });
+  const [first] = faults;
+  if (first) throw new Problem('validation', `${first.pointer ?? first.parameter}: ${first.detail}`, { errors: faults });
   return parsed;
 }
 
@@ -137,15 +140,18 @@ const nothing = z.strictObject({});
 
 function check(schema: z.ZodType | undefined, value: unknown, place: 'pointer' | 'parameter', faults: Fault[]): unknown {
   if (!schema) return undefined;
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   for (const issue of result.error.issues.flatMap(innermost)) {
     const room = MAX_FAULTS - faults.length;
     // unknown keys may be many: a pointer is made only for those that are told
     const where =
       issue.code === 'unrecognized_keys' ? issue.keys.slice(0, room).map((key) => [...issue.path, key]) : [issue.path];
-    for (const path of where.slice(0, room))
-      faults.push({ [place]: place === 'pointer' ? pointerOf(path) : path.join('.'), detail: describe(issue) });
+    const tell = (path: PropertyKey[], detail: string) =>
+      faults.push({ [place]: place === 'pointer' ? pointerOf(path) : path.join('.'), detail });
+    for (const path of where.slice(0, room)) tell(path, describe(issue));
+    if (issue.code === 'invalid_union')
+      for (const key of strangersIn(issue.input).slice(0, room - 1)) tell([...issue.path.slice(0, -1), key], UNKNOWN);
     if (faults.length >= MAX_FAULTS) break;
   }
   return undefined;
@@ -169,5 +175,4 @@ function weightOf(issue: z.core.$ZodIssue): number {
 }
 
 const pointerOf = (path: PropertyKey[]) => ['#', ...path.map((part) => escapePointer(String(part)))].join('/');
-const describe = (issue: z.core.$ZodIssue) =>
-  issue.code === 'unrecognized_keys' ? 'a field that is not known here' : issue.message;
+const describe = (issue: z.core.$ZodIssue) => (issue.code === 'unrecognized_keys' ? UNKNOWN : issue.message);

@@ -53,7 +53,7 @@ export const bodies = {
 };
 
 const actor = z.strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who says so') });
-const text = z.string().regex(/\S/, 'some text').max(1_000_000).describe('what is held to be true, in words');
+const text = z.string().regex(/\S/, 'must have some text').max(1_000_000).describe('what is held to be true, in words');
 const importance = z.number().min(0).max(1).describe('how much it weighs beside others');
 const metadata = z.record(z.string(), z.unknown()).describe('free JSON of the client’s own');
 const times = {

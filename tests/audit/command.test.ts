@@ -83,7 +83,11 @@ test('the operator’s acts are in the audit; verify finds what was cut off sinc
 test('a command that looks at what is there says where nothing is, and makes nothing', async () => {
   const nowhere = join(dir, 'nowhere');
   const env = { DATA_DIR: nowhere, PGHOST: '', DATABASE_URL: '' };
-  for (const [script, ...args] of [['audit', 'verify'], ['tenant', 'list'], ['migrate', 'status']])
+  for (const [script, ...args] of [
+    ['audit', 'verify'],
+    ['tenant', 'list'],
+    ['migrate', 'status'],
+  ])
     expect([script, await run(script!, args, env)]).toEqual([
       script,
       { code: 1, out: '', err: expect.stringContaining(`There is no database in ${nowhere}`) },
