@@ -75,10 +75,10 @@ export async function existing(any: Tenant, tenant_ids: string[]): Promise<Set<s
   return new Set(rows.map(({ tenant_id }) => tenant_id));
 }
 
-const naming = `e.action <> 'audit.erased' and jsonb_path_query_array(e.payload, 'strict $.** ? (@.type() == "string")') ?| $2::text[]`;
+const NAMING = `e.action <> 'audit.erased' and jsonb_path_query_array(e.payload, 'strict $.** ? (@.type() == "string")') ?| $2::text[]`;
 
 export async function countNaming(db: Db, tenant_id: string, names: string[]): Promise<number> {
-  const row = await db.row<{ n: number }>(`select count(*)::int as n from audit_entries e where e.tenant_id = $1 and ${naming}`, [
+  const row = await db.row<{ n: number }>(`select count(*)::int as n from audit_entries e where e.tenant_id = $1 and ${NAMING}`, [
     tenant_id,
     names,
   ]);
@@ -90,7 +90,7 @@ export async function findNaming(db: Db, tenant_id: string, names: string[], aft
   const rows = await db.rows<{ seq: number }>(
     `select e.seq
      from audit_entries e
-     where e.tenant_id = $1 and e.seq > $3 and ${naming}
+     where e.tenant_id = $1 and e.seq > $3 and ${NAMING}
      order by e.seq limit $4`,
     [tenant_id, names, after, limit],
   );
