@@ -24,6 +24,9 @@ create table memories (
   text_hash bytea not null,
   importance real not null,
   pinned boolean not null,
+  -- how often its text was said again since it stands; at `worn` more of it is only counted
+  repeats int not null default 0,
+  worn boolean not null generated always as (repeats >= 256) stored,
   tags text[] not null,
   valid_from timestamptz,
   valid_to timestamptz,
@@ -48,8 +51,11 @@ create table memories (
 create unique index memories__same on memories (
   tenant_id, text_hash, kind, scope, scope_id, user_id, channel, (case when kind = 'task' then '' else sensitivity end))
   nulls not distinct where status = 'active';
--- an agent's one task in work
-create unique index memories__one_doing on memories (tenant_id, doing_agent) where doing_agent is not null;
+-- An agent's one task in work. Private ones are counted by subject: nobody is refused for what is not shown to them.
+create unique index memories__one_doing on memories (tenant_id, doing_agent, (case when channel = 'private' then user_id else '' end))
+  where doing_agent is not null;
+-- whether anything is said too often: nearly always nothing
+create index memories__worn on memories (tenant_id) where worn;
 -- The sections of a context. The kind leads: led by the tenant it cost about as much as the index of equal texts while there were few,
 -- and each new memory then read all of them.
 create index memories__kind on memories (kind, status, tenant_id, content_seq);
@@ -99,14 +105,25 @@ create function breadth(p_channel text) returns int
 language sql immutable parallel safe
 return array_position(array['private', 'team', 'agent', 'public'], p_channel);
 
--- Passages of a memory's versions up to p_seq are no longer current.
-create function end_passages(p_tenant text, p_memory_ids text[], p_seq bigint, p_at timestamptz) returns void
+-- Passages of a memory's versions up to p_seq are no longer current. What was said before the content that stood at p_from (null: p_seq)
+-- has ended already and is not looked at: with 100,000 versions that took seconds.
+create function end_passages(p_tenant text, p_memory_ids text[], p_seq bigint, p_at timestamptz, p_from bigint default null) returns void
 language sql
 begin atomic
   update chunks c set until_seq = p_seq, until_at = p_at
-  from memory_versions v
-  where v.tenant_id = p_tenant and v.memory_id = any (p_memory_ids) and v.seq < p_seq
-    and c.tenant_id = p_tenant and c.seq = v.seq and c.until_seq is null;
+  from unnest(p_memory_ids) m (id)
+  left join lateral (
+    select w.content_seq
+    from memory_versions w
+    where w.tenant_id = p_tenant and w.memory_id = m.id and w.seq + 0 < coalesce(p_from, p_seq)
+    order by w.version desc
+    limit 1
+  ) stood on true
+  left join lateral (
+    select w.version from memory_versions w where w.tenant_id = p_tenant and w.seq = stood.content_seq and w.memory_id || '' = m.id limit 1
+  ) said on true
+  join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.id and v.version >= coalesce(said.version, 0) and v.seq + 0 < p_seq
+  where c.tenant_id = p_tenant and c.seq = v.seq and c.until_seq is null;
 end;
 
 -- The memory is no longer held, because of the event p_seq: the newer p_by, a deletion, a retraction.
@@ -157,25 +174,57 @@ begin
 end $$;
 
 -- What follows from updates of tasks: only the newest of each is current; and if the tenant's settings say so, an agent has one task in
--- work. Those that ended make room first, so that one request may end a task and begin the next.
-create function settle_tasks(p_tenant text, p_memory_ids text[]) returns void
+-- work. Those that ended make room first, so that one request may end a task and begin the next. p_from: the first event of this change.
+create function settle_tasks(p_tenant text, p_memory_ids text[], p_from bigint) returns void
 language plpgsql
 as $$
 begin
-  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
+  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at, p_from)
   from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
   update memories m set doing_agent = null
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
   if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = null
+    where m.tenant_id = p_tenant and m.expires_at <= clock_timestamp() and m.doing_agent = any (array(
+      select t.agent_id from memories t where t.tenant_id = p_tenant and t.memory_id = any (p_memory_ids)));
     update memories m set doing_agent = m.agent_id
-    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing' and m.status = 'active';
   end if;
+end $$;
+
+-- Memories past their time, of those that these wishes name or say again: what they say makes a new one. The sweeper does the others,
+-- which may be very many.
+create function expire_named(p_tenant text, p_docs jsonb[]) returns void
+language plpgsql
+as $$
+begin
+  update memories m set status = 'expired', doing_agent = null
+  from (
+    select o.memory_id
+    from unnest(p_docs) w (doc)
+    cross join lateral (
+      -- by the hash, as `known` in write_memories
+      (select t.memory_id
+       from memories t
+       where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
+         and t.text_hash >= decode(w.doc #>> '{memory,text_hash}', 'hex') and t.text_hash <= decode(w.doc #>> '{memory,text_hash}', 'hex')
+         and t.user_id = w.doc ->> 'user_id' and t.channel = w.doc ->> 'channel'
+       order by t.text_hash
+       limit 1000)
+      union all
+      select t.memory_id
+      from memories t
+      where t.tenant_id = p_tenant and t.memory_id = w.doc #>> '{memory,task_ref}' and t.status || '' = 'active'
+        and t.expires_at + interval '0' <= clock_timestamp()
+    ) o
+  ) past
+  where m.tenant_id = p_tenant and m.memory_id = past.memory_id;
 end $$;
 
 -- The memories that events of this transaction make, move or say again; the clock is locked. p_docs, one an event p_seqs[i]: the event
 -- without its content, and in "memory" what it wishes for: {"memory_id", "kind", "scope", "text_hash": hex, "status", "importance", "pinned", "valid_from", "valid_to", "expires_at", "supersedes", "task_status",
--- "task_ref": a memory's id where an update names its task by that}.
+-- "task_ref": a memory's id where an update names its task by that, "counted": by hush_repeats}.
 -- Returns the id of each event's memory.
 create function write_memories(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_at timestamptz) returns text[]
 language plpgsql
@@ -183,13 +232,15 @@ language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  v_ended text[];
+  -- as long as p_seqs: the first that is assigned to an array without bounds becomes its first
+  v_ended text[] := array_fill(null::text, array[cardinality(p_seqs)]);
   v_ids text[];
   v_known boolean;
   v_wish record;
 begin
-  update memories m set status = 'expired', doing_agent = null
-  where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
+  if exists (select from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp()) then
+    perform expire_named(p_tenant, p_docs);
+  end if;
   for v_wish in
     select w.seq, w.doc #>> '{memory,supersedes}' as ref, w.place
     from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
@@ -203,7 +254,7 @@ begin
     select
       w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
       r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
-      r.expires_at, r.task_status, r.only_new, same.*,
+      r.expires_at, r.task_status, coalesce(r.counted, false) as counted, r.only_new, same.*,
       -- what it is the same as: one memory may say it
       case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
     from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
@@ -211,12 +262,16 @@ begin
       channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
     cross join lateral jsonb_to_record(w.doc -> 'memory') r (
       memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
-      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, only_new boolean)
+      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
     cross join lateral (
       select
-        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant. Another's task is no task here, or
+        -- a guess of its name were told right from wrong.
         coalesce(
-          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'),
+          (select t.text_hash
+           from memories t
+           where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
+             and t.channel || '' = e.channel and t.user_id || '' = e.user_id),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
@@ -229,7 +284,9 @@ begin
       w.*, known.version as known_version, known.content_seq as known_content_seq,
       coalesce(known.memory_id, first_value(w.memory_id) over same) as id,
       row_number() over same as nth,
-      count(*) over (partition by w.key) as n,
+      -- versions; those that are only counted come last
+      greatest(count(*) filter (where not w.counted) over (partition by w.key), (known.memory_id is null)::int) as n,
+      count(*) over (partition by w.key) as said,
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
@@ -250,11 +307,11 @@ begin
   made as (
     insert into memories (
       tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
+      sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
-      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, p_at, p_at
+      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned,
+      case when m.kind = 'task' then 0 else m.said - 1 end, m.tags, m.valid_from, m.valid_to, m.expires_at, m.task_status, p_at, p_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -262,7 +319,10 @@ begin
   moved as (
     update memories k
     set
-      version = m.known_version + m.n, last_seq = m.seq, updated_at = p_at,
+      version = m.known_version + m.n,
+      last_seq = case when m.n = 0 then k.last_seq else m.seq end,
+      updated_at = case when m.n = 0 then k.updated_at else p_at end,
+      repeats = case when m.kind = 'task' then 0 else k.repeats + m.said end,
       content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
@@ -274,7 +334,7 @@ begin
       valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
       expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
-    where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
+    where m.known_version is not null and m.nth = greatest(m.n, 1) and k.tenant_id = p_tenant and k.memory_id = m.id
       -- or all of the tenant's were joined, mostly for none
       and k.memory_id = any (array(select x.id from matched x where x.known_version is not null))
   ),
@@ -284,6 +344,7 @@ begin
       p_tenant, m.id, coalesce(m.known_version, 0) + m.nth, m.seq,
       case when m.kind = 'task' then m.seq else coalesce(m.known_content_seq, m.first_seq) end, m.status
     from matched m
+    where m.nth <= m.n
   )
   select array_agg(m.id order by m.place), bool_or(m.only_new and (m.known_version is not null or m.nth > 1)) into v_ids, v_known
   from matched m;
@@ -291,16 +352,21 @@ begin
     raise exception 'The memory exists.' using errcode = 'AM412';
   end if;
 
-  if v_ended is not null then
+  if cardinality(array_remove(v_ended, null)) > 0 then
     update memories m set superseded_by = w.id
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
   if exists (select from unnest(p_docs) w (doc) where w.doc #>> '{memory,kind}' = 'task') then
-    perform settle_tasks(p_tenant, v_ids);
+    perform settle_tasks(p_tenant, v_ids, p_seqs[1]);
   end if;
   return v_ids;
 end $$;
+
+-- What edits make of events that say a memory again; there are none yet.
+create function say_again(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_ids text[]) returns void
+language plpgsql
+as $$ begin end $$;
 
 create type unit_outcome as (status text, outcome jsonb, at timestamptz, memories text[]);
 
@@ -333,6 +399,7 @@ begin
     return p_outcomes;
   end if;
   v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
+  perform say_again(p_tenant, v_seqs, v_docs, v_ids);
   return array(
     select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
     from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
@@ -345,11 +412,106 @@ begin
     order by o.ord);
 end $$;
 
+-- The units as they are written: what says a text that has been said 256 times more is only counted. Its event has no passages, and one
+-- that only made the memory no text of its own; so that to change, end or hide a memory stays short however often it is said.
+create function hush_repeats(p_tenant text, p_units jsonb) returns jsonb
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  -- what this commit takes the place of is not there to be said again
+  v_ending text[] := array(
+    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].memory.supersedes') r (ref));
+begin
+  return (
+    with wish as (
+      select u.ord as unit, w.ord as place, r.memory_id, known.memory_id as known_id, known.repeats,
+        row(same.hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, e.sensitivity)::text as key
+      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+      cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
+      cross join lateral jsonb_to_record(w.doc) e (channel text, user_id text, session_id text, project_id text, sensitivity text)
+      cross join lateral jsonb_to_record(w.doc -> 'memory') r (memory_id text, kind text, scope text, text_hash text, status text)
+      cross join lateral (
+        select decode(r.text_hash, 'hex') as hash,
+          case r.scope when 'project' then e.project_id when 'session' then nullif(e.session_id, r.memory_id) when 'user' then e.user_id end as scope_id
+      ) same
+      left join lateral (
+        -- what an edit (0009) withholds is stated anew
+        select m.memory_id, case when exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
+        from memories m
+        where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
+          and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id = e.user_id
+          and m.channel = e.channel and m.sensitivity = e.sensitivity and m.memory_id <> all (v_ending)
+          and (m.expires_at is null or m.expires_at > clock_timestamp())
+        order by m.text_hash
+        limit 1
+      ) known on true
+      where r.status = 'active' and r.kind <> 'task'
+        -- a retry says nothing
+        and not exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex'))
+    ),
+    counted as materialized (
+      select n.unit, n.place, n.id
+      from (
+        select w.unit, w.place, coalesce(w.repeats, -1) + row_number() over same as nth, coalesce(w.known_id, first_value(w.memory_id) over same) as id
+        from wish w
+        window same as (partition by w.key order by w.unit, w.place)
+      ) n
+      where n.nth > 256
+    ),
+    hushed as (
+      select u.ord, (
+        select jsonb_agg(
+          case when c.id is null then w.doc else w.doc || jsonb_build_object('chunks', '[]'::jsonb, 'memory', (w.doc -> 'memory') || '{"counted": true}') || case
+            when w.doc ->> 'kind' = 'memory.created' then jsonb_build_object(
+              'content', ((w.doc -> 'content') - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', c.id, 'repeated', true))
+            else '{}' end end
+          order by w.ord)
+        from jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
+        left join counted c on c.unit = u.ord and c.place = w.ord) as events
+      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+      where u.ord in (select n.unit from counted n)
+    )
+    select jsonb_agg(
+      case when h.ord is null then u.doc else u.doc || jsonb_build_object('events', h.events, 'bytes', greatest(0,
+        (u.doc ->> 'bytes')::bigint - octet_length((u.doc -> 'events')::text) + octet_length(h.events::text))) end
+      order by u.ord)
+    from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+    left join hushed h on h.ord = u.ord);
+end $$;
+
+grant update (outcome) on idempotency_keys to agent_memory_app;
+
+-- Units with events that are only counted: their outcomes say so, also to a retry, as no version names the memory.
+create function note_repeats(p_tenant text, p_units jsonb, p_outcomes unit_outcome[]) returns unit_outcome[]
+language plpgsql
+as $$
+declare
+  v_notes jsonb;
+begin
+  select coalesce(jsonb_object_agg(o.outcome ->> 'seq', jsonb_build_object('memories', o.memories, 'counted', c.places)), '{}') into v_notes
+  from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+  cross join lateral (
+    select jsonb_agg(e.place - 1 order by e.place) as places
+    from jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
+    where e.doc -> 'memory' ? 'counted'
+  ) c
+  where o.status = 'new' and c.places is not null;
+  update idempotency_keys k set outcome = k.outcome || (v_notes -> (k.outcome ->> 'seq'))
+  from jsonb_array_elements(p_units) u (doc)
+  where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex') and v_notes ? (k.outcome ->> 'seq');
+  return array(
+    select row(o.status, o.outcome || coalesce(v_notes -> (o.outcome ->> 'seq'), '{}'), o.at, o.memories)::unit_outcome
+    from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+    order by o.ord);
+end $$;
+
 -- As in 0003, and the memories of the events.
 drop function commit_units(text, jsonb);
 -- p_units: [{ "key": hex sha256 | null, "body": hex sha256, "bytes": n, "events": [{…, "chunks": [{"text","header","token_count"}], "memory": {…}}] }]
 -- `memory` is what write_memories takes; a unit whose memory cannot be written is refused whole with AM409.
--- Returns one row a unit, in order: its outcome {"seq","count"}, the ids of the memories that its events made (null: none), and whether it is `new`, a `replay`, a `conflict`
+-- Returns one row a unit, in order: its outcome {"seq","count"} (and of note_repeats), the ids of the memories that its events made (null: none), and whether it is `new`, a `replay`, a `conflict`
 -- (same key, other body) or over the tenant's `quota`; only `new` units wrote anything.
 -- The clock is locked before any other row: idempotency rows first gave 51 deadlocks in 2.5 s, after it none.
 create function commit_units(p_tenant text, p_units jsonb)
@@ -364,6 +526,7 @@ declare
   -- of the commit: taken under the lock, so that it grows with seq
   v_now timestamptz;
   v_outcomes unit_outcome[];
+  v_remembers constant boolean := p_units @? '$[*].events[*].memory';
 begin
   perform enter_tenant(p_tenant);
   -- Words are half of the work and need no clock: found before it is locked, they do not hold up the tenant's other batches.
@@ -381,6 +544,10 @@ begin
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   v_now := clock_timestamp();
+  if v_remembers and (exists (select from memories m where m.tenant_id = p_tenant and m.worn)
+    or (select sum(jsonb_array_length(u.doc -> 'events')) from jsonb_array_elements(p_units) u (doc)) > 256) then
+    p_units := hush_repeats(p_tenant, p_units);
+  end if;
   v_room := coalesce(v_clock.max_bytes - v_clock.stored_bytes, 1::bigint << 60);
 
   with unit as materialized (
@@ -452,7 +619,7 @@ begin
       p_tenant, e.seq, c.ordinal, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
       c.text, c.header, c.token_count, c.tsv, coalesce(e.occurred_at, v_asked), e.valid
     from event e
-    join unnest(v_passages) c on c.unit = e.unit and c.event = e.place
+    join unnest(v_passages) c on c.unit = e.unit and c.event = e.place and c.ordinal < e.chunk_count
   ),
   linked as (
     update artifacts a set event_id = e.event_id
@@ -489,8 +656,11 @@ begin
   into v_outcomes
   from placed p join placed lead on lead.ord = p.leader;
 
-  if p_units @? '$[*].events[*].memory' then
+  if v_remembers then
     v_outcomes := with_memories(p_tenant, p_units, v_outcomes);
+    if p_units @? '$[*].events[*].memory.counted' then
+      v_outcomes := note_repeats(p_tenant, p_units, v_outcomes);
+    end if;
   end if;
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $$;

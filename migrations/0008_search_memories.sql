@@ -16,8 +16,14 @@ return jsonb_strip_nulls(jsonb_build_object(
   'occurred_at', floor(extract(epoch from p_event.occurred_at) * 1000), 'created_at', floor(extract(epoch from p_event.created_at) * 1000)))
   || jsonb_build_object('metadata', p_event.metadata);
 
--- What an event has besides where it made or changed a memory.
-create function memory_fields(p_tenant text, p_seq bigint) returns jsonb
+-- Of one that is withheld from a request: no more than its answer shows, or a filter would read what it hides.
+create function withheld_doc(p_event events) returns jsonb
+language sql stable parallel safe
+return (event_doc(p_event) - array['tags', 'refs']) || jsonb_build_object(
+  'kinds', case p_event.kind when 'task_update' then '["task_update", "task"]' else jsonb_build_array(p_event.kind) end, 'metadata', '{}'::jsonb);
+
+-- What an event has besides where it made or changed a memory. p_channel: of the request, for 0009.
+create function memory_fields(p_tenant text, p_seq bigint, p_channel text) returns jsonb
 language sql stable
 begin atomic
   select coalesce((
@@ -29,14 +35,15 @@ begin atomic
     limit 1), '{}');
 end;
 
--- p_filter: {"path", "vars", "memory"}, what compileFilter makes.
-create function event_matches(p_event events, p_filter jsonb) returns boolean
+-- p_filter: {"path", "vars", "memory"}, what compileFilter makes. p_withheld: from requests in p_channel; named once, so that a subquery may be given.
+create function event_matches(p_event events, p_filter jsonb, p_withheld boolean, p_channel text) returns boolean
 language sql stable
 return coalesce(jsonb_path_match(
-  event_doc(p_event) || case when (p_filter ->> 'memory')::boolean then memory_fields(p_event.tenant_id, p_event.seq) else '{}' end,
+  case when p_withheld then withheld_doc(p_event) else event_doc(p_event)
+    || case when (p_filter ->> 'memory')::boolean then memory_fields(p_event.tenant_id, p_event.seq, p_channel) else '{}' end end,
   (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false);
 
--- A memory, with the event that holds its content.
+-- A memory, with the event that holds its content, which is not withheld.
 create function memory_matches(p_memory memories, p_event events, p_filter jsonb) returns boolean
 language sql stable
 return coalesce(jsonb_path_match(
@@ -44,7 +51,7 @@ return coalesce(jsonb_path_match(
     'kinds', jsonb_build_array(p_memory.kind),
     'session_id', p_memory.session_id, 'user_id', p_memory.user_id, 'agent_id', p_memory.agent_id, 'project_id', p_memory.project_id,
     'channel', p_memory.channel, 'sensitivity', p_memory.sensitivity, 'actor_type', p_event.actor_type, 'actor_id', p_event.actor_id,
-    'tags', nullif(p_memory.tags, '{}'), 'refs', nullif(p_event.refs, '{}'), 'seq', p_memory.last_seq,
+    'tags', nullif(p_event.tags, '{}'), 'refs', nullif(p_event.refs, '{}'), 'seq', p_memory.last_seq,
     'occurred_at', floor(extract(epoch from p_event.occurred_at) * 1000), 'created_at', floor(extract(epoch from p_memory.created_at) * 1000),
     'importance', p_memory.importance, 'scope', p_memory.scope, 'pinned', p_memory.pinned,
     'status', case when p_memory.status = 'active' and p_memory.expires_at <= now() then 'expired' else p_memory.status end))
@@ -59,6 +66,15 @@ create index memories__open_tasks on memories (tenant_id, content_seq) where sta
 grant select on events, memories, memory_versions to agent_memory_searcher;
 create policy searcher_reads on memories for select to agent_memory_searcher using (true);
 create policy searcher_reads on memory_versions for select to agent_memory_searcher using (true);
+
+-- Whether the event made or changed a memory that was deleted since.
+create function is_deleted(p_tenant text, p_seq bigint) returns boolean
+language sql stable
+return coalesce((
+  select m.status = 'deleted'
+  from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+  where v.tenant_id = p_tenant and v.seq = p_seq and v.status <> 'superseded'
+  limit 1), false);
 
 -- As in 0004; and of memories what was believed then, of what has a time what is valid then, nothing that is blocked in the channel.
 create or replace function chunk_condition(p_scope jsonb) returns text
@@ -76,11 +92,15 @@ return 'c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->>
   || case when (p_scope ->> 'history')::boolean then ''
      else ' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'
        || case when p_scope ? 'as_of' then ' or c.until_at > ($1 ->> ''as_of'')::timestamptz' else '' end || ')' end
+  -- what was deleted admins alone find, as of then
+  || case when (p_scope ->> 'deleted')::boolean then '' else ' and (c.until_seq is null or not is_deleted(c.tenant_id, c.seq))' end
   || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'
   || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'
   -- a subquery, which stays one: as a join it read every event of the tenant
   || case when p_scope ? 'filter'
-     then ' and (select event_matches(e, $1 -> ''filter'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)' else '' end;
+     then ' and (select event_matches(e, $1 -> ''filter'', exists (select from overlays o where o.tenant_id = c.tenant_id and o.seq = c.seq'
+       || ' and o.blocked_in @> array[$1 ->> ''channel'']), $1 ->> ''channel'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'
+     else '' end;
 
 -- As in 0004; and how much the attenuated count, and which passages are versions of which memory: those of one that is not approved are left out.
 drop function pool(text, jsonb, text[], jsonb);
@@ -257,8 +277,7 @@ begin
   )
   select exists (
     select from cited c
-    where c.ref !~ '^(evt|chk|art|mem)_'
-      or exists (
+    where exists (
         select from events e
         where e.tenant_id = p_tenant and e.kind not like 'memory.%'
           and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end)
@@ -414,6 +433,7 @@ begin
     select m, c.content_seq as seq
     from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
     where c.status = p_status and m.kind = any (p_kinds)
+      and (m.status <> 'deleted' or (p_scope ->> 'deleted')::boolean)
       and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
       and concerns(m, p_scope, p_ask)
       and exists (
@@ -517,7 +537,7 @@ begin
      from seen_events(p_tenant, p_scope) s
      where s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
        and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
-       and (v_filter is null or event_matches(s, v_filter))
+       and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
        -- what was handed over is not told again
        and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
      order by s.seq desc

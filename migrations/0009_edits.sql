@@ -43,7 +43,7 @@ create table edits (
 );
 -- lists
 create unique index edits__proposed on edits (tenant_id, proposed_seq);
--- how many wait or hold for one event
+-- how many wait or hold for one event, and what replaced what
 create index edits__seq on edits (tenant_id, seq);
 select wall('edits', 'select, insert, update, delete');
 
@@ -76,6 +76,25 @@ create table overlays (
   constraint overlays__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
 );
 select wall('overlays', 'select, insert, update, delete');
+-- A filter of a search is asked of no more than the request may see.
+grant select (tenant_id, seq, blocked_in) on overlays to agent_memory_searcher;
+create policy searcher_reads on overlays for select to agent_memory_searcher using (true);
+
+-- As in 0008; of a memory whose words are withheld from the request, what stands there whatever they are.
+create or replace function memory_fields(p_tenant text, p_seq bigint, p_channel text) returns jsonb
+language sql stable
+begin atomic
+  select coalesce((
+    select jsonb_build_object('scope', m.scope,
+      'status', case when m.status = 'active' and m.expires_at <= now() then 'expired' else m.status end)
+      || case
+        when exists (select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.blocked_in @> array[p_channel]) then '{}'
+        else jsonb_build_object('importance', m.importance, 'pinned', m.pinned) end
+    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+    where v.tenant_id = p_tenant and v.seq = p_seq
+    order by v.status = 'superseded'
+    limit 1), '{}');
+end;
 
 -- A content that says p_text and keeps of the old one only what is no prose: names, states and places.
 create function edited_content(p_kind text, p_content jsonb, p_text text) returns jsonb
@@ -292,6 +311,12 @@ as $$
 declare
   v_seqs bigint[];
 begin
+  if (
+    select count(*)
+    from edits d
+    where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
+    raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
+  end if;
   if p_edit.memory_id is not null and not exists (
     select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
     raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
@@ -310,10 +335,16 @@ begin
   insert into edit_events (tenant_id, seq, edit_id)
   select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
   perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
+  -- a task that nobody may read keeps its agent from no other
+  update memories m set doing_agent = null
+  from overlays o
+  where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
+    and o.tenant_id = p_tenant and o.seq = m.content_seq and cardinality(o.blocked_in) = 4;
 end $$;
 
 -- A new edit. p_unit has its event, and with status `approved` a second that approves it; p_edit is its row but for what the log gives.
-create function propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb)
+-- p_user, whoever's key it came by, may have p_waiting proposals for one event: so nobody's keep others from theirs, or an admin from deciding.
+create function propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting int)
 returns table (status text, outcome jsonb, at timestamptz, memories text[])
 language plpgsql
 as $$
@@ -329,8 +360,11 @@ begin
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
       'last_seq', v_seq + (v_done.outcome ->> 'count')::bigint - 1, 'created_at', v_done.at, 'updated_at', v_done.at));
-    if (select count(*) from edits d where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status in ('pending', 'approved')) >= 100 then
-      raise exception 'the event has 100 edits that wait or hold' using errcode = 'AM409';
+    if v_edit.status = 'pending' and p_waiting <= (
+      select count(*)
+      from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
+      where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status = 'pending' and coalesce(k.created_by, d.principal) = p_user) then
+      raise exception '% of your edits of this event wait for an admin already', p_waiting using errcode = 'AM409';
     end if;
     if v_edit.status = 'approved' then
       v_edit.approved_seq := v_edit.last_seq;

@@ -97,8 +97,9 @@ begin
 end $$;
 
 -- Takes a job that is due, unless the tenant has p_per_tenant under way. Its open jobs are locked in one order, so that two daemons
--- cannot each take the last place.
-create function take_job(p_tenant text, p_job text, p_per_tenant int, p_lease_ms int)
+-- cannot each take the last place. One that was taken p_max_tries times and never came further has failed with p_spent: whoever took it
+-- may have died of it, and nobody was left to say so.
+create function take_job(p_tenant text, p_job text, p_per_tenant int, p_lease_ms int, p_max_tries int, p_spent jsonb)
 returns table (kind text, input jsonb, cursor jsonb, done bigint, total bigint, token int, tries int)
 language plpgsql
 as $$
@@ -106,6 +107,10 @@ as $$
 begin
   perform enter_tenant(p_tenant);
   perform from jobs j where j.tenant_id = p_tenant and j.state in ('queued', 'running') order by j.job_id for update;
+  update jobs j
+  set state = 'failed', problem = p_spent, input = '{}', cursor = null, updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+    and j.tries >= p_max_tries;
   return query
   update jobs j
   set state = 'running', token = j.token + 1, tries = j.tries + 1, updated_at = clock_timestamp(),

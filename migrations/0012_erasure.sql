@@ -351,7 +351,8 @@ begin
   set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
     task_status = case when m.kind = 'task' then coalesce(v_home.content ->> 'status', v_home.content -> 'body' ->> 'status', m.task_status) end
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
-  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp());
+  -- of all that it said: where its text stands has just moved
+  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp(), 0);
 end $$;
 
 -- Carries out the verdicts on the next memories. The clock is locked first.
@@ -800,16 +801,23 @@ begin
   on conflict do nothing;
 end $$;
 
--- Up to where the log may be trimmed: never past an event that a memory which is held, or a pinned one’s evidence, stands on.
+-- Up to where the log may be trimmed: never past an event that a memory which is held, or a pinned one’s evidence, stands on; nor past
+-- one that a webhook has yet to deliver, for a week: a receiver that never catches up does not keep a log for ever.
 create function trim_bound(p_tenant text, p_job text, p_trim jsonb, p_now timestamptz) returns bigint
-language sql stable
-return least(
-  case
-    when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
-    when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8) else 0 end,
-  (select min(m.content_seq) - 1 from memories m where m.tenant_id = p_tenant and stands(m) and not exists (
-    select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)),
-  (select min(k.seq) - 1 from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin'));
+language plpgsql stable
+as $$
+begin
+  return least(
+    case
+      when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
+      when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8) else 0 end,
+    (select min(m.content_seq) - 1 from memories m where m.tenant_id = p_tenant and stands(m) and not exists (
+      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)),
+    (select min(k.seq) - 1 from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin'),
+    (select greatest(min(w.cursor), seq_before(p_tenant, p_now - interval '7 days')) from webhooks w
+     where w.tenant_id = p_tenant and w.active
+     having count(*) > 0));
+end $$;
 
 -- Drops the beginning of the log, at most p_limit events of it, with all that was derived from them.
 create function trim_step(p_tenant text, p_upto bigint, p_limit int) returns bigint

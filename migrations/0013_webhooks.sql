@@ -25,6 +25,10 @@ create table webhooks (
   retry_at timestamptz,
   -- there are deliveries to repeat
   replaying boolean not null default false,
+  -- since when there is something to do, or when there will be: an attempt, the end of a lease; null: nothing is known of
+  due_at timestamptz,
+  -- the receiver took long the last time
+  slow boolean not null default false,
   -- one daemon delivers, so that the order is kept; what a former one still reports is told by its number
   lease_id bigint not null default 0,
   lease_until timestamptz,
@@ -35,6 +39,8 @@ create table webhooks (
   constraint webhooks_pkey primary key (tenant_id, webhook_id),
   constraint webhooks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
 );
+-- who has waited longest
+create index webhooks__due on webhooks (slow, due_at) where active and due_at is not null;
 select wall('webhooks', 'select, insert, update, delete');
 
 -- What became of each event: one row, however often it was tried. Bounded by the sweeper.
@@ -117,27 +123,80 @@ begin
   return jsonb_build_object('webhooks', v_filtered, 'webhooks_named', v_named);
 end $$;
 
+-- A turn is over: when the next is due. What is committed meanwhile is marked by who committed it, and by the daemon whose turn it was.
+create function release_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_slow boolean) returns void
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    lease_until = null, slow = p_slow,
+    due_at = case
+      when w.replaying then clock_timestamp()
+      when w.cursor < (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) then greatest(w.retry_at, clock_timestamp()) end
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+end $$;
+
 -- Of every subscription the overseer sees whether there is something to do, and neither whom it tells nor what.
-grant select (tenant_id, webhook_id, active, cursor, retry_at, replaying, lease_until) on webhooks to agent_memory_overseer;
+grant select (tenant_id, webhook_id, active, cursor, slow, due_at, lease_until) on webhooks to agent_memory_overseer;
+grant update (due_at) on webhooks to agent_memory_overseer;
 create policy overseer_reads on webhooks for select to agent_memory_overseer using (true);
+create policy overseer_marks on webhooks for update to agent_memory_overseer using (true);
 grant create on schema public to agent_memory_overseer;
 
--- Subscriptions with work and nobody at it, over all tenants or of some: one statement for ten thousand of them.
-create function list_due_webhooks(p_tenants text[], p_limit int) returns table (tenant_id text, webhook_id text)
+-- Marks the subscriptions that a log has outgrown, of some tenants or of all, and says which of these have any. A row that is locked is
+-- being served or marked: to wait for it would be a deadlock of two that mark all.
+create function mark_due_webhooks(p_tenants text[]) returns setof text
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan
+as $$
+begin
+  with grown as (
+    select w.tenant_id, w.webhook_id
+    from public.webhooks w
+    join public.tenant_clocks c on c.tenant_id = w.tenant_id and c.last_seq > w.cursor
+    join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
+    where w.active and w.due_at is null and (p_tenants is null or w.tenant_id = any (p_tenants))
+    for update of w skip locked
+  )
+  update public.webhooks w set due_at = clock_timestamp()
+  from grown g
+  where w.tenant_id = g.tenant_id and w.webhook_id = g.webhook_id;
+  return query
+  select distinct w.tenant_id from public.webhooks w where w.active and (p_tenants is null or w.tenant_id = any (p_tenants));
+end $$;
+revoke execute on function mark_due_webhooks(text[]) from public;
+grant execute on function mark_due_webhooks(text[]) to agent_memory_app;
+alter function mark_due_webhooks(text[]) owner to agent_memory_overseer;
+
+-- Subscriptions with work and nobody at it, those that have waited longest first, of a tenant so many. Those whose receivers are slow are
+-- found apart, so that they cannot hide the others. A look reads the beginning of an index, however many tenants there are.
+create function list_due_webhooks(p_per_tenant int, p_limit int) returns table (tenant_id text, webhook_id text, slow boolean)
 language sql stable security definer set search_path = pg_catalog, public, pg_temp
 as $$
-  select w.tenant_id, w.webhook_id
-  from public.webhooks w
-  join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
-  join public.tenant_clocks c on c.tenant_id = w.tenant_id
-  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
-    and (w.lease_until is null or w.lease_until < now())
-    and (w.replaying or (c.last_seq > w.cursor and (w.retry_at is null or w.retry_at <= now())))
-  order by w.lease_until nulls first
-  limit p_limit
+  select d.tenant_id, d.webhook_id, d.slow
+  from (values (false), (true)) k (slow)
+  cross join lateral (
+    select r.tenant_id, r.webhook_id, r.slow, r.due_at
+    from (
+      select f.*, row_number() over (partition by f.tenant_id order by f.due_at) as nth
+      from (
+        select w.tenant_id, w.webhook_id, w.slow, w.due_at
+        from public.webhooks w
+        where w.active and w.slow = k.slow and w.due_at <= now() and (w.lease_until is null or w.lease_until < now())
+          and exists (select from public.tenants t where t.tenant_id = w.tenant_id and t.state = 'active')
+        order by w.due_at
+        limit 10 * p_limit
+      ) f
+    ) r
+    where r.nth <= p_per_tenant
+    order by r.due_at
+    limit p_limit
+  ) d
+  order by d.due_at
 $$;
-revoke execute on function list_due_webhooks(text[], int) from public;
-grant execute on function list_due_webhooks(text[], int) to agent_memory_app;
-alter function list_due_webhooks(text[], int) owner to agent_memory_overseer;
+revoke execute on function list_due_webhooks(int, int) from public;
+grant execute on function list_due_webhooks(int, int) to agent_memory_app;
+alter function list_due_webhooks(int, int) owner to agent_memory_overseer;
 
 revoke create on schema public from agent_memory_overseer;

@@ -217,6 +217,22 @@ begin
   from jsonb_populate_record(null::artifacts, p_row) r;
 end $$;
 
+-- The first of some edits that names another event than stands at its seq. One look-up by key each: there are no statistics yet.
+create function stray_edit(p_tenant text, p_first bigint, p_after text, p_limit int) returns table (last text, stray text)
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select max(d.edit_id), min(d.edit_id) filter (where d.seq >= p_first and d.event_id is distinct from d.there)
+  from (
+    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
+    from edits t
+    where t.tenant_id = p_tenant and t.edit_id > p_after
+    order by t.edit_id
+    limit p_limit) d;
+end $$;
+
 -- All is there and was found good: from here on the tenant is like any other, but for its passages. The job goes on with them.
 create function finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb) returns void
 language plpgsql

@@ -2,22 +2,52 @@
 -- min_code: 7
 
 -- Until which event the passages of each event of a stretch are current: the first later version of its memory that ends it or says
--- something else. As supersede, end_memory and write_memories leave it.
+-- something else. As supersede, end_memory and write_memories leave it. Backwards over the versions once: a fact may be said again
+-- thousands of times, and looking from each for the next that differs was the square of that.
 create function passage_ends(p_tenant text, p_from bigint, p_to bigint) returns table (seq bigint, until_seq bigint, until_at timestamptz)
 language sql stable
 begin atomic
-  select v.seq, ending.seq, e.occurred_at
-  from memory_versions v
-  cross join lateral (
-    select w.seq
-    from memory_versions w
-    where w.tenant_id = p_tenant and w.memory_id = v.memory_id and w.version > v.version
-      and (w.status <> all (array['active', 'proposed']) or w.content_seq > v.seq)
-    order by w.version
-    limit 1
-  ) ending
-  left join events e on e.tenant_id = p_tenant and e.seq = ending.seq
-  where v.tenant_id = p_tenant and v.seq between p_from and p_to and v.status = any (array['active', 'proposed']);
+  with touched as materialized (
+    select distinct v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq between p_from and p_to
+  ),
+  turns as (
+    select v.memory_id, v.version, v.seq, v.status,
+      v.status <> all (array['active', 'proposed'])
+        or v.content_seq is distinct from lag(v.content_seq) over (partition by v.memory_id order by v.version) as is_turn
+    from touched t
+    join memory_versions v on v.tenant_id = p_tenant and v.memory_id = t.memory_id and v.seq >= p_from
+  ),
+  ended as (
+    select t.seq, t.status,
+      min(case when t.is_turn then t.seq end) over (
+        partition by t.memory_id order by t.version desc rows between unbounded preceding and 1 preceding) as until_seq
+    from turns t
+  )
+  select d.seq, d.until_seq, e.occurred_at
+  from ended d
+  left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq
+  where d.seq between p_from and p_to and d.until_seq is not null and d.status = any (array['active', 'proposed']);
+end;
+
+-- The passages of a stretch, each with the end that it has and the one that it should have. Put beside each other by sorting: a join
+-- whose plan knew nothing of the tenant asked for all ends again for each passage.
+create function compare_ends(p_tenant text, p_from bigint, p_to bigint)
+returns table (seq bigint, ordinal smallint, until_seq bigint, expected bigint, expected_at timestamptz)
+language sql stable
+begin atomic
+  select o.seq, o.ordinal, o.until_seq, o.expected, o.expected_at
+  from (
+    select s.seq, s.ordinal, s.until_seq,
+      max(s.expected) over (partition by s.seq) as expected, max(s.expected_at) over (partition by s.seq) as expected_at
+    from (
+      select c.seq, c.ordinal, c.until_seq, null::bigint as expected, null::timestamptz as expected_at
+      from chunks c
+      where c.tenant_id = p_tenant and c.seq between p_from and p_to
+      union all
+      select x.seq, null, null, x.until_seq, x.until_at from passage_ends(p_tenant, p_from, p_to) x
+    ) s
+  ) o
+  where o.ordinal is not null and (o.until_seq is not null or o.expected is not null);
 end;
 
 -- About what a row weighs when it is appended: text, passages, and the fields around them.
@@ -134,10 +164,7 @@ begin
 
   return query
   with judged as (
-    select c.seq, c.ordinal, c.until_seq, x.until_seq as expected, c.until_seq is distinct from x.until_seq as wrong
-    from chunks c
-    left join passage_ends(p_tenant, p_from, p_to) x on x.seq = c.seq
-    where c.tenant_id = p_tenant and c.seq between p_from and p_to and (c.until_seq is not null or x.seq is not null)
+    select c.*, c.until_seq is distinct from c.expected as wrong from compare_ends(p_tenant, p_from, p_to) c
   )
   select 'passage_ends', count(*), count(*) filter (where j.wrong),
     coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
@@ -211,6 +238,13 @@ begin
         when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
         -- an active one expires without an event
         when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
+        -- the event that ended it made its successor; where it made no version at all, its memory is said very often, or was erased
+        when m.status = 'superseded' and exists (
+            select from memory_versions v where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded')
+          and not exists (
+            select from memory_versions v
+            where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded' and v.memory_id || '' = m.superseded_by)
+          then 'another successor'
       end as fault
     from (
       select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
@@ -221,6 +255,44 @@ begin
     coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'fault', j.fault) order by j.memory_id) filter (where j.fault is not null and j.nth <= 5), '[]'),
     max(j.memory_id)
   from (select d.*, row_number() over (partition by d.fault is null order by d.memory_id) as nth from judged d) j;
+end $$;
+
+-- What took the place of a superseded memory: what the event that ended it made. Of several versions that say so the first is meant;
+-- an erasure may add another. Successors come later in the log than what they replace, so a chain that says the same has no circle.
+create function successor_of(p_tenant text, p_memory_id text) returns text
+language sql stable
+begin atomic
+  select min(n.memory_id)
+  from memory_versions n
+  where n.tenant_id = p_tenant and n.memory_id <> p_memory_id and n.status <> 'superseded' and n.seq = (
+    select v.seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status = 'superseded'
+    order by v.version
+    limit 1);
+end;
+
+-- A page of memories, as check_memories: each names its successor, and only what was superseded has one.
+create function check_successors(p_tenant text, p_after text, p_limit int)
+returns table (checked bigint, wrong bigint, sample jsonb, last text)
+language plpgsql
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  with judged as (
+    select m.memory_id, m.superseded_by, x.expected, m.superseded_by is distinct from x.expected as wrong
+    from (
+      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+    ) m
+    cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
+  )
+  select count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'expected', j.expected, 'found', j.superseded_by) order by j.memory_id)
+      filter (where j.wrong and j.nth <= 5), '[]'),
+    max(j.memory_id)
+  from (select d.*, row_number() over (partition by d.wrong order by d.memory_id) as nth from judged d) j;
 end $$;
 
 -- The clock beside the ends of the log, at one moment; bytes that no event names yet and should have been swept.
@@ -258,14 +330,9 @@ declare
   v_links bigint;
 begin
   perform enter_tenant(p_tenant);
-  update chunks c set until_seq = x.until_seq, until_at = x.until_at
-  from (
-    select k.seq, k.ordinal, p.until_seq, p.until_at
-    from chunks k
-    left join passage_ends(p_tenant, p_from, p_to) p on p.seq = k.seq
-    where k.tenant_id = p_tenant and k.seq between p_from and p_to and k.until_seq is distinct from p.until_seq
-  ) x
-  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal;
+  update chunks c set until_seq = x.expected, until_at = x.expected_at
+  from compare_ends(p_tenant, p_from, p_to) x
+  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal and x.until_seq is distinct from x.expected;
   get diagnostics v_ends = row_count;
   update artifacts a set event_id = e.event_id
   from events e
@@ -275,12 +342,14 @@ begin
   return v_ends + v_links;
 end $$;
 
--- A page of memories: what stands now is what the newest version says. The clock first, as every writer of memories.
+-- A page of memories: what stands now is what the newest version says, and who took its place. The clock first, as every writer of
+-- memories.
 create function repair_memories(p_tenant text, p_after text, p_limit int) returns table (changed bigint, last text)
 language plpgsql
 as $$
 declare
   v_last text;
+  v_named bigint;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -301,6 +370,16 @@ begin
     and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
       or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
   get diagnostics changed = row_count;
+  update memories m
+  set superseded_by = s.expected
+  from (
+    select o.memory_id, case when o.status = 'superseded' then successor_of(p_tenant, o.memory_id) end as expected
+    from memories o
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and m.superseded_by is distinct from s.expected;
+  get diagnostics v_named = row_count;
+  changed := changed + v_named;
   last := v_last;
   return next;
 end $$;

@@ -445,6 +445,44 @@ CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
 
+-- Name: carry_edits(text, bigint, bigint, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.carry_edits(p_tenant text, p_from bigint, p_to bigint, p_ops text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into edit_events (tenant_id, seq, edit_id)
+  select p_tenant, p_to, d.edit_id
+  from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+  where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.op = any (p_ops)
+  on conflict do nothing;
+  if found then
+    -- a revert has to undo them all at once, as an approval does them
+    if exists (
+      select from edit_events x
+      cross join lateral (select count(*) as n from (select from edit_events k where k.tenant_id = p_tenant and k.edit_id = x.edit_id limit 1001) k) held
+      where x.tenant_id = p_tenant and x.seq = p_to and held.n > 1000) then
+      raise exception 'an edit holds for 1000 events of this memory: an admin reverts it first' using errcode = 'AM409';
+    end if;
+    perform apply_edits(p_tenant, p_to);
+  end if;
+end $$;
+
+-- Name: carry_hiding(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.carry_hiding(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if exists (
+    select from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.ordinal is not null
+      and d.op in ('retract', 'quarantine', 'block')) then
+    raise exception 'an edit hides a part of the memory: an admin gives it new words, or reverts the edit' using errcode = 'AM409';
+  end if;
+  perform carry_edits(p_tenant, p_from, p_to, array['retract', 'quarantine', 'attenuate', 'block']);
+end $$;
+
 -- Name: check_log(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb)
@@ -523,10 +561,7 @@ begin
 
   return query
   with judged as (
-    select c.seq, c.ordinal, c.until_seq, x.until_seq as expected, c.until_seq is distinct from x.until_seq as wrong
-    from chunks c
-    left join passage_ends(p_tenant, p_from, p_to) x on x.seq = c.seq
-    where c.tenant_id = p_tenant and c.seq between p_from and p_to and (c.until_seq is not null or x.seq is not null)
+    select c.*, c.until_seq is distinct from c.expected as wrong from compare_ends(p_tenant, p_from, p_to) c
   )
   select 'passage_ends', count(*), count(*) filter (where j.wrong),
     coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
@@ -584,6 +619,13 @@ begin
         when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
         -- an active one expires without an event
         when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
+        -- the event that ended it made its successor; where it made no version at all, its memory is said very often, or was erased
+        when m.status = 'superseded' and exists (
+            select from memory_versions v where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded')
+          and not exists (
+            select from memory_versions v
+            where v.tenant_id = p_tenant and v.seq = m.last_seq and v.status <> 'superseded' and v.memory_id || '' = m.superseded_by)
+          then 'another successor'
       end as fault
     from (
       select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
@@ -596,11 +638,34 @@ begin
   from (select d.*, row_number() over (partition by d.fault is null order by d.memory_id) as nth from judged d) j;
 end $$;
 
+-- Name: check_successors(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_successors(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(checked bigint, wrong bigint, sample jsonb, last text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  with judged as (
+    select m.memory_id, m.superseded_by, x.expected, m.superseded_by is distinct from x.expected as wrong
+    from (
+      select * from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
+    ) m
+    cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
+  )
+  select count(*), count(*) filter (where j.wrong),
+    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'expected', j.expected, 'found', j.superseded_by) order by j.memory_id)
+      filter (where j.wrong and j.nth <= 5), '[]'),
+    max(j.memory_id)
+  from (select d.*, row_number() over (partition by d.wrong order by d.memory_id) as nth from judged d) j;
+end $$;
+
 -- Name: chunk_condition(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((((((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN ''::text ELSE ((' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'::text || CASE WHEN (p_scope ? 'as_of'::text) THEN ' or c.until_at > ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || ')'::text) END) || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text) || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'::text) || CASE WHEN (p_scope ? 'filter'::text) THEN ' and (select event_matches(e, $1 -> ''filter'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text ELSE ''::text END);
+    RETURN ((((((((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN ''::text ELSE ((' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'::text || CASE WHEN (p_scope ? 'as_of'::text) THEN ' or c.until_at > ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || ')'::text) END) || CASE WHEN ((p_scope ->> 'deleted'::text))::boolean THEN ''::text ELSE ' and (c.until_seq is null or not is_deleted(c.tenant_id, c.seq))'::text END) || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text) || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'::text) || CASE WHEN (p_scope ? 'filter'::text) THEN (' and (select event_matches(e, $1 -> ''filter'', exists (select from overlays o where o.tenant_id = c.tenant_id and o.seq = c.seq'::text || ' and o.blocked_in @> array[$1 ->> ''channel'']), $1 ->> ''channel'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text) ELSE ''::text END);
 
 -- Name: chunk_places(text, bigint, text, text, text, text, text); Type: FUNCTION; Schema: public
 
@@ -664,6 +729,8 @@ CREATE TABLE public.memories (
     text_hash bytea NOT NULL,
     importance real NOT NULL,
     pinned boolean NOT NULL,
+    repeats integer DEFAULT 0 NOT NULL,
+    worn boolean GENERATED ALWAYS AS ((repeats >= 256)) STORED NOT NULL,
     tags text[] NOT NULL,
     valid_from timestamp with time zone,
     valid_to timestamp with time zone,
@@ -707,8 +774,32 @@ CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint,
              (e.kind ~~ 'memory.%'::text) AS made_it,
              e.refs
             FROM (public.memory_versions v
-              JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
-           WHERE ((v.tenant_id = citations.p_tenant) AND (v.memory_id = citations.p_memory_id) AND ((v.seq >= citations.p_from) AND (v.seq <= citations.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
+              CROSS JOIN LATERAL ( SELECT e_1.tenant_id,
+                     e_1.seq,
+                     e_1.event_id,
+                     e_1.session_id,
+                     e_1.channel,
+                     e_1.actor_type,
+                     e_1.actor_id,
+                     e_1.kind,
+                     e_1.content,
+                     e_1.user_id,
+                     e_1.agent_id,
+                     e_1.project_id,
+                     e_1.sensitivity,
+                     e_1.tags,
+                     e_1.refs,
+                     e_1.metadata,
+                     e_1.artifact_id,
+                     e_1.chunk_count,
+                     e_1.byte_count,
+                     e_1.occurred_at,
+                     e_1.created_at,
+                     e_1.supersedes
+                    FROM public.events e_1
+                   WHERE ((e_1.tenant_id = v.tenant_id) AND (e_1.seq = v.seq))
+                  OFFSET 0) e)
+           WHERE ((v.tenant_id = citations.p_tenant) AND (v.memory_id = citations.p_memory_id) AND (((v.seq + 0) >= citations.p_from) AND ((v.seq + 0) <= citations.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
          ), cited AS (
           SELECT r.ref,
              max(own.seq) AS seq,
@@ -732,13 +823,17 @@ CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint,
              min(c_1.place) AS place
             FROM cited c_1
            WHERE ((c_1.ref <> citations.p_memory_id) AND (NOT (EXISTS ( SELECT
-                    FROM (public.events e
-                      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq))))
-                   WHERE ((e.tenant_id = citations.p_tenant) AND (e.kind ~~ 'memory.%'::text) AND (e.event_id =
-                         CASE
-                             WHEN (c_1.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c_1.ref, 5), '_'::text, 1))
-                             ELSE c_1.ref
-                         END) AND (v.memory_id = citations.p_memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))))))
+                    FROM (( SELECT e.seq
+                            FROM public.events e
+                           WHERE ((e.tenant_id = citations.p_tenant) AND (e.kind ~~ 'memory.%'::text) AND (e.event_id =
+                                 CASE
+                                     WHEN (c_1.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c_1.ref, 5), '_'::text, 1))
+                                     ELSE c_1.ref
+                                 END))
+                          OFFSET 0) made
+                      JOIN public.memory_versions v ON (((v.tenant_id = citations.p_tenant) AND (v.seq = made.seq))))
+                   WHERE ((v.memory_id = citations.p_memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
+                  OFFSET 0))))
            GROUP BY c_1.ref
          )
   SELECT COALESCE((array_agg(c.ref ORDER BY c.seq DESC, c.place, c.ref))[1:citations.p_limit], '{}'::text[]) AS "coalesce",
@@ -784,6 +879,7 @@ declare
   -- of the commit: taken under the lock, so that it grows with seq
   v_now timestamptz;
   v_outcomes unit_outcome[];
+  v_remembers constant boolean := p_units @? '$[*].events[*].memory';
 begin
   perform enter_tenant(p_tenant);
   -- Words are half of the work and need no clock: found before it is locked, they do not hold up the tenant's other batches.
@@ -801,6 +897,10 @@ begin
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   v_now := clock_timestamp();
+  if v_remembers and (exists (select from memories m where m.tenant_id = p_tenant and m.worn)
+    or (select sum(jsonb_array_length(u.doc -> 'events')) from jsonb_array_elements(p_units) u (doc)) > 256) then
+    p_units := hush_repeats(p_tenant, p_units);
+  end if;
   v_room := coalesce(v_clock.max_bytes - v_clock.stored_bytes, 1::bigint << 60);
 
   with unit as materialized (
@@ -872,7 +972,7 @@ begin
       p_tenant, e.seq, c.ordinal, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
       c.text, c.header, c.token_count, c.tsv, coalesce(e.occurred_at, v_asked), e.valid
     from event e
-    join unnest(v_passages) c on c.unit = e.unit and c.event = e.place
+    join unnest(v_passages) c on c.unit = e.unit and c.event = e.place and c.ordinal < e.chunk_count
   ),
   linked as (
     update artifacts a set event_id = e.event_id
@@ -909,11 +1009,110 @@ begin
   into v_outcomes
   from placed p join placed lead on lead.ord = p.leader;
 
-  if p_units @? '$[*].events[*].memory' then
+  if v_remembers then
     v_outcomes := with_memories(p_tenant, p_units, v_outcomes);
+    if p_units @? '$[*].events[*].memory.counted' then
+      v_outcomes := note_repeats(p_tenant, p_units, v_outcomes);
+    end if;
   end if;
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
+
+-- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH touched AS MATERIALIZED (
+          SELECT DISTINCT v.memory_id
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)))
+         ), turns AS (
+          SELECT v.memory_id,
+             v.version,
+             v.seq,
+             v.status,
+             ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (PARTITION BY v.memory_id ORDER BY v.version))) AS is_turn
+            FROM (touched t
+              JOIN public.memory_versions v ON (((v.tenant_id = passage_ends.p_tenant) AND (v.memory_id = t.memory_id) AND (v.seq >= passage_ends.p_from))))
+         ), ended AS (
+          SELECT t.seq,
+             t.status,
+             min(
+                 CASE
+                     WHEN t.is_turn THEN t.seq
+                     ELSE NULL::bigint
+                 END) OVER (PARTITION BY t.memory_id ORDER BY t.version DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until_seq
+            FROM turns t
+         )
+  SELECT d.seq,
+     d.until_seq,
+     e.occurred_at
+    FROM (ended d
+      LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = d.until_seq))))
+   WHERE (((d.seq >= passage_ends.p_from) AND (d.seq <= passage_ends.p_to)) AND (d.until_seq IS NOT NULL) AND (d.status = ANY (ARRAY['active'::text, 'proposed'::text])));
+END;
+
+-- Name: chunks; Type: TABLE; Schema: public
+
+CREATE TABLE public.chunks (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    ordinal smallint NOT NULL,
+    event_id text NOT NULL,
+    kind text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    text text NOT NULL,
+    header text NOT NULL,
+    token_count integer NOT NULL,
+    tsv tsvector NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    until_seq bigint,
+    until_at timestamp with time zone,
+    valid tstzrange,
+    weight real,
+    blocked_in text[]
+)
+WITH (toast_tuple_target='8160');
+
+ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
+
+-- Name: compare_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.compare_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, ordinal smallint, until_seq bigint, expected bigint, expected_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT o.seq,
+     o.ordinal,
+     o.until_seq,
+     o.expected,
+     o.expected_at
+    FROM ( SELECT s.seq,
+             s.ordinal,
+             s.until_seq,
+             max(s.expected) OVER (PARTITION BY s.seq) AS expected,
+             max(s.expected_at) OVER (PARTITION BY s.seq) AS expected_at
+            FROM ( SELECT c.seq,
+                     c.ordinal,
+                     c.until_seq,
+                     NULL::bigint AS expected,
+                     NULL::timestamp with time zone AS expected_at
+                    FROM public.chunks c
+                   WHERE ((c.tenant_id = compare_ends.p_tenant) AND ((c.seq >= compare_ends.p_from) AND (c.seq <= compare_ends.p_to)))
+                 UNION ALL
+                  SELECT x.seq,
+                     NULL::smallint,
+                     NULL::bigint,
+                     x.until_seq,
+                     x.until_at
+                    FROM public.passage_ends(compare_ends.p_tenant, compare_ends.p_from, compare_ends.p_to) x(seq, until_seq, until_at)) s) o
+   WHERE ((o.ordinal IS NOT NULL) AND ((o.until_seq IS NOT NULL) OR (o.expected IS NOT NULL)));
+END;
 
 -- Name: concerns(public.memories, jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -1056,35 +1255,6 @@ end $$;
 CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
     LANGUAGE sql STABLE
     RETURN CASE WHEN (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text]) THEN tstzrange(((p_memory ->> 'valid_from'::text))::timestamp with time zone, LEAST(((p_memory ->> 'valid_to'::text))::timestamp with time zone, ((p_memory ->> 'expires_at'::text))::timestamp with time zone)) ELSE NULL::tstzrange END;
-
--- Name: chunks; Type: TABLE; Schema: public
-
-CREATE TABLE public.chunks (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    ordinal smallint NOT NULL,
-    event_id text NOT NULL,
-    kind text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    text text NOT NULL,
-    header text NOT NULL,
-    token_count integer NOT NULL,
-    tsv tsvector NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    until_seq bigint,
-    until_at timestamp with time zone,
-    valid tstzrange,
-    weight real,
-    blocked_in text[]
-)
-WITH (toast_tuple_target='8160');
-
-ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
 
 -- Name: date_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -1284,6 +1454,12 @@ CREATE FUNCTION public.enact_edit(p_tenant text, p_edit public.edits) RETURNS vo
 declare
   v_seqs bigint[];
 begin
+  if (
+    select count(*)
+    from edits d
+    where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
+    raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
+  end if;
   if p_edit.memory_id is not null and not exists (
     select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
     raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
@@ -1302,6 +1478,11 @@ begin
   insert into edit_events (tenant_id, seq, edit_id)
   select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
   perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
+  -- a task that nobody may read keeps its agent from no other
+  update memories m set doing_agent = null
+  from overlays o
+  where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
+    and o.tenant_id = p_tenant and o.seq = m.content_seq and cardinality(o.blocked_in) = 4;
 end $$;
 
 -- Name: end_erasure(text, text, jsonb); Type: FUNCTION; Schema: public
@@ -1339,14 +1520,24 @@ begin
   perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
 end $$;
 
--- Name: end_passages(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: end_passages(text, text[], bigint, timestamp with time zone, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.end_passages(p_tenant text, p_memory_ids text[], p_seq bigint, p_at timestamp with time zone) RETURNS void
+CREATE FUNCTION public.end_passages(p_tenant text, p_memory_ids text[], p_seq bigint, p_at timestamp with time zone, p_from bigint DEFAULT NULL::bigint) RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC
  UPDATE public.chunks c SET until_seq = end_passages.p_seq, until_at = end_passages.p_at
-    FROM public.memory_versions v
-   WHERE ((v.tenant_id = end_passages.p_tenant) AND (v.memory_id = ANY (end_passages.p_memory_ids)) AND (v.seq < end_passages.p_seq) AND (c.tenant_id = end_passages.p_tenant) AND (c.seq = v.seq) AND (c.until_seq IS NULL));
+    FROM (((unnest(end_passages.p_memory_ids) m(id)
+      LEFT JOIN LATERAL ( SELECT w.content_seq
+            FROM public.memory_versions w
+           WHERE ((w.tenant_id = end_passages.p_tenant) AND (w.memory_id = m.id) AND ((w.seq + 0) < COALESCE(end_passages.p_from, end_passages.p_seq)))
+           ORDER BY w.version DESC
+          LIMIT 1) stood ON (true))
+      LEFT JOIN LATERAL ( SELECT w.version
+            FROM public.memory_versions w
+           WHERE ((w.tenant_id = end_passages.p_tenant) AND (w.seq = stood.content_seq) AND ((w.memory_id || ''::text) = m.id))
+          LIMIT 1) said ON (true))
+      JOIN public.memory_versions v ON (((v.tenant_id = end_passages.p_tenant) AND (v.memory_id = m.id) AND (v.version >= COALESCE(said.version, 0)) AND ((v.seq + 0) < end_passages.p_seq))))
+   WHERE ((c.tenant_id = end_passages.p_tenant) AND (c.seq = v.seq) AND (c.until_seq IS NULL));
 END;
 
 -- Name: end_session(text, text, bytea); Type: FUNCTION; Schema: public
@@ -1552,16 +1743,37 @@ CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
 
--- Name: memory_fields(text, bigint); Type: FUNCTION; Schema: public
+-- Name: overlays; Type: TABLE; Schema: public
 
-CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint) RETURNS jsonb
+CREATE TABLE public.overlays (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    content jsonb,
+    blocked_in text[],
+    chunk_count smallint NOT NULL,
+    weight real,
+    edit_ids text[] NOT NULL,
+    base jsonb NOT NULL
+);
+
+ALTER TABLE ONLY public.overlays FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_fields(text, bigint, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint, p_channel text) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT COALESCE(( SELECT jsonb_build_object('importance', m.importance, 'scope', m.scope, 'pinned', m.pinned, 'status',
+ SELECT COALESCE(( SELECT (jsonb_build_object('scope', m.scope, 'status',
                  CASE
                      WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
                      ELSE m.status
-                 END) AS jsonb_build_object
+                 END) ||
+                 CASE
+                     WHEN (EXISTS ( SELECT
+                        FROM public.overlays o
+                       WHERE ((o.tenant_id = memory_fields.p_tenant) AND (o.seq = m.content_seq) AND (o.blocked_in @> ARRAY[memory_fields.p_channel])))) THEN '{}'::jsonb
+                     ELSE jsonb_build_object('importance', m.importance, 'pinned', m.pinned)
+                 END)
             FROM (public.memory_versions v
               JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
            WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
@@ -1569,11 +1781,68 @@ CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint) RETURNS jsonb
           LIMIT 1), '{}'::jsonb) AS "coalesce";
 END;
 
--- Name: event_matches(public.events, jsonb); Type: FUNCTION; Schema: public
+-- Name: withheld_doc(public.events); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb) RETURNS boolean
+CREATE FUNCTION public.withheld_doc(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ((public.event_doc(p_event) - ARRAY['tags'::text, 'refs'::text]) || jsonb_build_object('kinds', CASE (p_event).kind WHEN 'task_update'::text THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'metadata', '{}'::jsonb));
+
+-- Name: event_matches(public.events, jsonb, boolean, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb, p_withheld boolean, p_channel text) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN COALESCE(jsonb_path_match((public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq) ELSE '{}'::jsonb END), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+    RETURN COALESCE(jsonb_path_match(CASE WHEN p_withheld THEN public.withheld_doc(p_event) ELSE (public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq, p_channel) ELSE '{}'::jsonb END) END, ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+
+-- Name: expire_memories(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.expire_memories(p_tenant text, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count int;
+begin
+  perform enter_tenant(p_tenant);
+  -- as every writer of memories, or one that is said again might expire under it
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  update memories m set status = 'expired', doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (array(
+    select o.memory_id
+    from memories o
+    where o.tenant_id = p_tenant and o.status = 'active' and o.expires_at <= clock_timestamp()
+    order by o.expires_at
+    limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Name: expire_named(text, jsonb[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.expire_named(p_tenant text, p_docs jsonb[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update memories m set status = 'expired', doing_agent = null
+  from (
+    select o.memory_id
+    from unnest(p_docs) w (doc)
+    cross join lateral (
+      -- by the hash, as `known` in write_memories
+      (select t.memory_id
+       from memories t
+       where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
+         and t.text_hash >= decode(w.doc #>> '{memory,text_hash}', 'hex') and t.text_hash <= decode(w.doc #>> '{memory,text_hash}', 'hex')
+         and t.user_id = w.doc ->> 'user_id' and t.channel = w.doc ->> 'channel'
+       order by t.text_hash
+       limit 1000)
+      union all
+      select t.memory_id
+      from memories t
+      where t.tenant_id = p_tenant and t.memory_id = w.doc #>> '{memory,task_ref}' and t.status || '' = 'active'
+        and t.expires_at + interval '0' <= clock_timestamp()
+    ) o
+  ) past
+  where m.tenant_id = p_tenant and m.memory_id = past.memory_id;
+end $$;
 
 -- Name: export_page(text, text, jsonb, bigint, integer); Type: FUNCTION; Schema: public
 
@@ -1997,6 +2266,7 @@ begin
     select m, c.content_seq as seq
     from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
     where c.status = p_status and m.kind = any (p_kinds)
+      and (m.status <> 'deleted' or (p_scope ->> 'deleted')::boolean)
       and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
       and concerns(m, p_scope, p_ask)
       and exists (
@@ -2059,6 +2329,76 @@ CREATE FUNCTION public.home_of(p_memory public.memories, p_job text) RETURNS big
     LANGUAGE sql STABLE
     RETURN (SELECT v.seq FROM (public.memory_versions v JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq)))) WHERE ((v.tenant_id = (home_of.p_memory).tenant_id) AND (v.memory_id = (home_of.p_memory).memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((v.content_seq = (home_of.p_memory).content_seq) OR ((home_of.p_memory).kind = 'task'::text)) AND ((v.seq = (home_of.p_memory).content_seq) OR (e.kind = ANY (ARRAY['decision'::text, 'task_update'::text, 'memory.created'::text]))) AND (NOT (e.content ? 'erased'::text)) AND (NOT public.is_marked((home_of.p_memory).tenant_id, home_of.p_job, e.event_id))) ORDER BY (v.seq = (home_of.p_memory).content_seq) DESC, v.seq DESC LIMIT 1);
 
+-- Name: hush_repeats(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hush_repeats(p_tenant text, p_units jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $_$
+declare
+  -- what this commit takes the place of is not there to be said again
+  v_ending text[] := array(
+    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].memory.supersedes') r (ref));
+begin
+  return (
+    with wish as (
+      select u.ord as unit, w.ord as place, r.memory_id, known.memory_id as known_id, known.repeats,
+        row(same.hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, e.sensitivity)::text as key
+      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+      cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
+      cross join lateral jsonb_to_record(w.doc) e (channel text, user_id text, session_id text, project_id text, sensitivity text)
+      cross join lateral jsonb_to_record(w.doc -> 'memory') r (memory_id text, kind text, scope text, text_hash text, status text)
+      cross join lateral (
+        select decode(r.text_hash, 'hex') as hash,
+          case r.scope when 'project' then e.project_id when 'session' then nullif(e.session_id, r.memory_id) when 'user' then e.user_id end as scope_id
+      ) same
+      left join lateral (
+        -- what an edit (0009) withholds is stated anew
+        select m.memory_id, case when exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
+        from memories m
+        where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
+          and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id = e.user_id
+          and m.channel = e.channel and m.sensitivity = e.sensitivity and m.memory_id <> all (v_ending)
+          and (m.expires_at is null or m.expires_at > clock_timestamp())
+        order by m.text_hash
+        limit 1
+      ) known on true
+      where r.status = 'active' and r.kind <> 'task'
+        -- a retry says nothing
+        and not exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex'))
+    ),
+    counted as materialized (
+      select n.unit, n.place, n.id
+      from (
+        select w.unit, w.place, coalesce(w.repeats, -1) + row_number() over same as nth, coalesce(w.known_id, first_value(w.memory_id) over same) as id
+        from wish w
+        window same as (partition by w.key order by w.unit, w.place)
+      ) n
+      where n.nth > 256
+    ),
+    hushed as (
+      select u.ord, (
+        select jsonb_agg(
+          case when c.id is null then w.doc else w.doc || jsonb_build_object('chunks', '[]'::jsonb, 'memory', (w.doc -> 'memory') || '{"counted": true}') || case
+            when w.doc ->> 'kind' = 'memory.created' then jsonb_build_object(
+              'content', ((w.doc -> 'content') - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', c.id, 'repeated', true))
+            else '{}' end end
+          order by w.ord)
+        from jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
+        left join counted c on c.unit = u.ord and c.place = w.ord) as events
+      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+      where u.ord in (select n.unit from counted n)
+    )
+    select jsonb_agg(
+      case when h.ord is null then u.doc else u.doc || jsonb_build_object('events', h.events, 'bytes', greatest(0,
+        (u.doc ->> 'bytes')::bigint - octet_length((u.doc -> 'events')::text) + octet_length(h.events::text))) end
+      order by u.ord)
+    from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+    left join hushed h on h.ord = u.ord);
+end $_$;
+
 -- Name: import_artifact(text, text, jsonb, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea, p_lease_ms integer) RETURNS void
@@ -2097,6 +2437,12 @@ begin
   using p_tenant, p_rows;
 end $_$;
 
+-- Name: is_deleted(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_deleted(p_tenant text, p_seq bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE((SELECT (m.status = 'deleted'::text) FROM (public.memory_versions v JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id)))) WHERE ((v.tenant_id = is_deleted.p_tenant) AND (v.seq = is_deleted.p_seq) AND (v.status <> 'superseded'::text)) LIMIT 1), false);
+
 -- Name: is_grounded(text, text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[]) RETURNS boolean
@@ -2116,8 +2462,7 @@ begin
   )
   select exists (
     select from cited c
-    where c.ref !~ '^(evt|chk|art|mem)_'
-      or exists (
+    where exists (
         select from events e
         where e.tenant_id = p_tenant and e.kind not like 'memory.%'
           and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end)
@@ -2213,7 +2558,8 @@ begin
   set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
     task_status = case when m.kind = 'task' then coalesce(v_home.content ->> 'status', v_home.content -> 'body' ->> 'status', m.task_status) end
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
-  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp());
+  -- of all that it said: where its text stands has just moved
+  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp(), 0);
 end $$;
 
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
@@ -2279,24 +2625,35 @@ $$;
 
 ALTER FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
--- Name: list_due_webhooks(text[], integer); Type: FUNCTION; Schema: public
+-- Name: list_due_webhooks(integer, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text)
+CREATE FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, webhook_id text, slow boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-  select w.tenant_id, w.webhook_id
-  from public.webhooks w
-  join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
-  join public.tenant_clocks c on c.tenant_id = w.tenant_id
-  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
-    and (w.lease_until is null or w.lease_until < now())
-    and (w.replaying or (c.last_seq > w.cursor and (w.retry_at is null or w.retry_at <= now())))
-  order by w.lease_until nulls first
-  limit p_limit
+  select d.tenant_id, d.webhook_id, d.slow
+  from (values (false), (true)) k (slow)
+  cross join lateral (
+    select r.tenant_id, r.webhook_id, r.slow, r.due_at
+    from (
+      select f.*, row_number() over (partition by f.tenant_id order by f.due_at) as nth
+      from (
+        select w.tenant_id, w.webhook_id, w.slow, w.due_at
+        from public.webhooks w
+        where w.active and w.slow = k.slow and w.due_at <= now() and (w.lease_until is null or w.lease_until < now())
+          and exists (select from public.tenants t where t.tenant_id = w.tenant_id and t.state = 'active')
+        order by w.due_at
+        limit 10 * p_limit
+      ) f
+    ) r
+    where r.nth <= p_per_tenant
+    order by r.due_at
+    limit p_limit
+  ) d
+  order by d.due_at
 $$;
 
-ALTER FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) OWNER TO agent_memory_overseer;
+ALTER FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
@@ -2306,6 +2663,31 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
     AS $$ select t.tenant_id, t.state from public.tenants t where t.tenant_id > p_after order by t.tenant_id limit p_limit $$;
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
+
+-- Name: mark_due_webhooks(text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_due_webhooks(p_tenants text[]) RETURNS SETOF text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  with grown as (
+    select w.tenant_id, w.webhook_id
+    from public.webhooks w
+    join public.tenant_clocks c on c.tenant_id = w.tenant_id and c.last_seq > w.cursor
+    join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
+    where w.active and w.due_at is null and (p_tenants is null or w.tenant_id = any (p_tenants))
+    for update of w skip locked
+  )
+  update public.webhooks w set due_at = clock_timestamp()
+  from grown g
+  where w.tenant_id = g.tenant_id and w.webhook_id = g.webhook_id;
+  return query
+  select distinct w.tenant_id from public.webhooks w where w.active and (p_tenants is null or w.tenant_id = any (p_tenants));
+end $$;
+
+ALTER FUNCTION public.mark_due_webhooks(p_tenants text[]) OWNER TO agent_memory_overseer;
 
 -- Name: mark_events(text, text, text, text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -2441,6 +2823,8 @@ CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
              m.text_hash,
              m.importance,
              m.pinned,
+             m.repeats,
+             m.worn,
              m.tags,
              m.valid_from,
              m.valid_to,
@@ -2460,7 +2844,7 @@ CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
                      ELSE g.ref
                  END AS ref
             FROM (pinned p
-              CROSS JOIN LATERAL public.grounds_of(ROW(p.tenant_id, p.memory_id, p.kind, p.scope, p.scope_id, p.status, p.version, p.content_seq, p.last_seq, p.user_id, p.agent_id, p.session_id, p.project_id, p.channel, p.sensitivity, p.text_hash, p.importance, p.pinned, p.tags, p.valid_from, p.valid_to, p.expires_at, p.superseded_by, p.task_status, p.doing_agent, p.marks, p.created_at, p.updated_at), p.content_seq) g(ref, seq))
+              CROSS JOIN LATERAL public.grounds_of(ROW(p.tenant_id, p.memory_id, p.kind, p.scope, p.scope_id, p.status, p.version, p.content_seq, p.last_seq, p.user_id, p.agent_id, p.session_id, p.project_id, p.channel, p.sensitivity, p.text_hash, p.importance, p.pinned, p.repeats, p.worn, p.tags, p.valid_from, p.valid_to, p.expires_at, p.superseded_by, p.task_status, p.doing_agent, p.marks, p.created_at, p.updated_at), p.content_seq) g(ref, seq))
          )
   INSERT INTO public.erasure_marks (tenant_id, job_id, what, id, seq)  SELECT DISTINCT mark_pins.p_tenant AS p_tenant,
              mark_pins.p_job AS p_job,
@@ -2575,7 +2959,7 @@ CREATE FUNCTION public.memory_doc(p_event public.events) RETURNS jsonb
 
 CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_memory).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
@@ -2659,6 +3043,31 @@ CREATE FUNCTION public.memory_state(p_tenant text, p_memory_id text) RETURNS TAB
       JOIN public.memory_versions v ON (((v.tenant_id = memory_state.p_tenant) AND (v.memory_id = memory_state.p_memory_id) AND (v.version = w.last))));
 END;
 
+-- Name: note_repeats(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.note_repeats(p_tenant text, p_units jsonb, p_outcomes public.unit_outcome[]) RETURNS public.unit_outcome[]
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_notes jsonb;
+begin
+  select coalesce(jsonb_object_agg(o.outcome ->> 'seq', jsonb_build_object('memories', o.memories, 'counted', c.places)), '{}') into v_notes
+  from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+  cross join lateral (
+    select jsonb_agg(e.place - 1 order by e.place) as places
+    from jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
+    where e.doc -> 'memory' ? 'counted'
+  ) c
+  where o.status = 'new' and c.places is not null;
+  update idempotency_keys k set outcome = k.outcome || (v_notes -> (k.outcome ->> 'seq'))
+  from jsonb_array_elements(p_units) u (doc)
+  where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex') and v_notes ? (k.outcome ->> 'seq');
+  return array(
+    select row(o.status, o.outcome || coalesce(v_notes -> (o.outcome ->> 'seq'), '{}'), o.at, o.memories)::unit_outcome
+    from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+    order by o.ord);
+end $$;
+
 -- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.open_session(p_tenant text, p_user text, p_session jsonb) RETURNS void
@@ -2701,24 +3110,6 @@ begin
     perform apply_edits(p_tenant, v_seq);
   end loop;
 end $$;
-
--- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT v.seq,
-     ending.seq,
-     e.occurred_at
-    FROM ((public.memory_versions v
-      CROSS JOIN LATERAL ( SELECT w.seq
-            FROM public.memory_versions w
-           WHERE ((w.tenant_id = passage_ends.p_tenant) AND (w.memory_id = v.memory_id) AND (w.version > v.version) AND ((w.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (w.content_seq > v.seq)))
-           ORDER BY w.version
-          LIMIT 1) ending)
-      LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = ending.seq))))
-   WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])));
-END;
 
 -- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -2960,9 +3351,9 @@ begin
   return v_answer;
 end $$;
 
--- Name: propose_edit(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+-- Name: propose_edit(text, jsonb, jsonb, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting integer) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
     LANGUAGE plpgsql
     AS $$
 declare
@@ -2977,8 +3368,11 @@ begin
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
       'last_seq', v_seq + (v_done.outcome ->> 'count')::bigint - 1, 'created_at', v_done.at, 'updated_at', v_done.at));
-    if (select count(*) from edits d where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status in ('pending', 'approved')) >= 100 then
-      raise exception 'the event has 100 edits that wait or hold' using errcode = 'AM409';
+    if v_edit.status = 'pending' and p_waiting <= (
+      select count(*)
+      from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
+      where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status = 'pending' and coalesce(k.created_by, d.principal) = p_user) then
+      raise exception '% of your edits of this event wait for an admin already', p_waiting using errcode = 'AM409';
     end if;
     if v_edit.status = 'approved' then
       v_edit.approved_seq := v_edit.last_seq;
@@ -3095,7 +3489,7 @@ begin
      from seen_events(p_tenant, p_scope) s
      where s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
        and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
-       and (v_filter is null or event_matches(s, v_filter))
+       and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
        -- what was handed over is not told again
        and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
      order by s.seq desc
@@ -3267,6 +3661,22 @@ begin
   return found;
 end $$;
 
+-- Name: release_webhook(text, text, bigint, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.release_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_slow boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    lease_until = null, slow = p_slow,
+    due_at = case
+      when w.replaying then clock_timestamp()
+      when w.cursor < (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) then greatest(w.retry_at, clock_timestamp()) end
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+end $$;
+
 -- Name: rename_refs(bigint[], text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) RETURNS bigint
@@ -3316,14 +3726,9 @@ declare
   v_links bigint;
 begin
   perform enter_tenant(p_tenant);
-  update chunks c set until_seq = x.until_seq, until_at = x.until_at
-  from (
-    select k.seq, k.ordinal, p.until_seq, p.until_at
-    from chunks k
-    left join passage_ends(p_tenant, p_from, p_to) p on p.seq = k.seq
-    where k.tenant_id = p_tenant and k.seq between p_from and p_to and k.until_seq is distinct from p.until_seq
-  ) x
-  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal;
+  update chunks c set until_seq = x.expected, until_at = x.expected_at
+  from compare_ends(p_tenant, p_from, p_to) x
+  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal and x.until_seq is distinct from x.expected;
   get diagnostics v_ends = row_count;
   update artifacts a set event_id = e.event_id
   from events e
@@ -3340,6 +3745,7 @@ CREATE FUNCTION public.repair_memories(p_tenant text, p_after text, p_limit inte
     AS $$
 declare
   v_last text;
+  v_named bigint;
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -3360,6 +3766,16 @@ begin
     and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
       or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
   get diagnostics changed = row_count;
+  update memories m
+  set superseded_by = s.expected
+  from (
+    select o.memory_id, case when o.status = 'superseded' then successor_of(p_tenant, o.memory_id) end as expected
+    from memories o
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and m.superseded_by is distinct from s.expected;
+  get diagnostics v_named = row_count;
+  changed := changed + v_named;
   last := v_last;
   return next;
 end $$;
@@ -3486,6 +3902,7 @@ declare
   v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
   v_done unit_outcome;
   v_seq bigint;
+  v_from bigint := (select m.content_seq from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id);
   v_old text;
 begin
   select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
@@ -3497,7 +3914,8 @@ begin
     end if;
     update memories m
     set
-      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status,
+      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status, repeats = 0,
+      sensitivity = p_unit #>> '{events,0,sensitivity}',
       text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
       valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
     from jsonb_to_record(p_state) s (
@@ -3510,7 +3928,10 @@ begin
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
     perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
-    perform settle_tasks(p_tenant, array[p_memory_id]);
+    perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
+    if not (p_state ->> 'restated')::boolean then
+      perform carry_hiding(p_tenant, v_from, v_seq);
+    end if;
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
@@ -3593,6 +4014,50 @@ begin
   return v_seq;
 end $$;
 
+-- Name: say_again(text, bigint[], jsonb[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.say_again(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_said record;
+begin
+  -- nearly always: every event made a memory of its own
+  if not exists (select from unnest(p_docs, p_ids) w (doc, id) where w.doc #>> '{memory,memory_id}' <> w.id) then
+    return;
+  end if;
+  for v_said in
+    select w.seq, w.doc, w.id, was.content_seq, o.withheld, was.kind
+    from unnest(p_seqs, p_docs, p_ids) w (seq, doc, id)
+    -- `limit 1` keeps each a look-up by key
+    cross join lateral (
+      select v.content_seq, m.kind
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where v.tenant_id = p_tenant and v.memory_id = w.id and v.seq < w.seq
+      order by v.version desc
+      limit 1
+    ) was
+    cross join lateral (
+      select coalesce(x.content ? 'withheld', false) as withheld
+      from overlays x
+      where x.tenant_id = p_tenant and x.seq = was.content_seq
+      limit 1
+    ) o
+    where w.doc #>> '{memory,memory_id}' <> w.id
+      -- what is only counted says nothing
+      and exists (select from memory_versions n where n.tenant_id = p_tenant and n.seq = w.seq and n.memory_id = w.id)
+    order by w.seq
+  loop
+    if v_said.kind = 'task' then
+      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['quarantine', 'attenuate', 'block']);
+    elsif v_said.withheld then
+      perform state_anew(p_tenant, v_said.id, v_said.content_seq, v_said.seq, v_said.doc);
+    else
+      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
+    end if;
+  end loop;
+end $$;
+
 -- Name: scope_places(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
@@ -3660,20 +4125,45 @@ begin
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
 
--- Name: settle_tasks(text, text[]); Type: FUNCTION; Schema: public
+-- Name: settle_places(text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[]) RETURNS void
+CREATE FUNCTION public.settle_places(p_tenant text) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
-  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at)
+  update memories m set doing_agent = null where m.tenant_id = p_tenant and m.doing_agent is not null;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = m.agent_id
+    from (
+      select distinct on (t.agent_id, case when t.channel = 'private' then t.user_id else '' end) t.memory_id
+      from memories t
+      where t.tenant_id = p_tenant and t.kind = 'task' and t.status = 'active' and t.task_status = 'doing' and t.agent_id is not null
+        and (t.expires_at is null or t.expires_at > clock_timestamp())
+        and not exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and cardinality(o.blocked_in) = 4)
+      order by t.agent_id, case when t.channel = 'private' then t.user_id else '' end, t.last_seq desc
+    ) newest
+    where m.tenant_id = p_tenant and m.memory_id = newest.memory_id;
+  end if;
+end $$;
+
+-- Name: settle_tasks(text, text[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[], p_from bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at, p_from)
   from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
   update memories m set doing_agent = null
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
   if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = null
+    where m.tenant_id = p_tenant and m.expires_at <= clock_timestamp() and m.doing_agent = any (array(
+      select t.agent_id from memories t where t.tenant_id = p_tenant and t.memory_id = any (p_memory_ids)));
     update memories m set doing_agent = m.agent_id
-    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing';
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing' and m.status = 'active';
   end if;
 end $$;
 
@@ -3746,11 +4236,62 @@ begin
   return query select 'new', p_job;
 end $$;
 
+-- Name: state_anew(text, text, bigint, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.state_anew(p_tenant text, p_memory_id text, p_from bigint, p_seq bigint, p_doc jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update memories m
+  set content_seq = p_seq, repeats = 0, importance = r.importance, pinned = r.pinned, valid_from = r.valid_from, valid_to = r.valid_to,
+    expires_at = r.expires_at, tags = e.tags, agent_id = e.agent_id, session_id = nullif(e.session_id, r.memory_id), project_id = e.project_id
+  from jsonb_to_record(p_doc) e (tags text[], agent_id text, session_id text, project_id text),
+    jsonb_to_record(p_doc -> 'memory') r (
+      memory_id text, importance real, pinned boolean, valid_from timestamptz, valid_to timestamptz, expires_at timestamptz)
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id and m.content_seq = p_from;
+  if found then
+    update memory_versions v set content_seq = p_seq
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq >= p_seq and v.content_seq = p_from;
+    perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  end if;
+end $$;
+
+-- Name: stray_edit(text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.stray_edit(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, stray text)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select max(d.edit_id), min(d.edit_id) filter (where d.seq >= p_first and d.event_id is distinct from d.there)
+  from (
+    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
+    from edits t
+    where t.tenant_id = p_tenant and t.edit_id > p_after
+    order by t.edit_id
+    limit p_limit) d;
+end $$;
+
 -- Name: subject_users(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]
     LANGUAGE sql STABLE
     RETURN ARRAY(SELECT k.id FROM public.erasure_marks k WHERE ((k.tenant_id = subject_users.p_tenant) AND (k.job_id = subject_users.p_job) AND (k.what = 'user'::text)));
+
+-- Name: successor_of(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.successor_of(p_tenant text, p_memory_id text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT min(n.memory_id) AS min
+    FROM public.memory_versions n
+   WHERE ((n.tenant_id = successor_of.p_tenant) AND (n.memory_id <> successor_of.p_memory_id) AND (n.status <> 'superseded'::text) AND (n.seq = ( SELECT v.seq
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = successor_of.p_tenant) AND (v.memory_id = successor_of.p_memory_id) AND (v.status = 'superseded'::text))
+           ORDER BY v.version
+          LIMIT 1)));
+END;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
 
@@ -3847,15 +4388,19 @@ end $_$;
 
 ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) OWNER TO agent_memory_searcher;
 
--- Name: take_job(text, text, integer, integer); Type: FUNCTION; Schema: public
+-- Name: take_job(text, text, integer, integer, integer, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer)
+CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer, p_max_tries integer, p_spent jsonb) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
 begin
   perform enter_tenant(p_tenant);
   perform from jobs j where j.tenant_id = p_tenant and j.state in ('queued', 'running') order by j.job_id for update;
+  update jobs j
+  set state = 'failed', problem = p_spent, input = '{}', cursor = null, updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+    and j.tries >= p_max_tries;
   return query
   update jobs j
   set state = 'running', token = j.token + 1, tries = j.tries + 1, updated_at = clock_timestamp(),
@@ -3928,26 +4473,23 @@ CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((''''::text || replace(replace(p_lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
 
--- Name: tenant_clocks; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenant_clocks (
-    tenant_id text NOT NULL,
-    last_seq bigint DEFAULT 0 NOT NULL,
-    oldest_seq bigint DEFAULT 1 NOT NULL,
-    event_count bigint DEFAULT 0 NOT NULL,
-    stored_bytes bigint DEFAULT 0 NOT NULL,
-    max_bytes bigint,
-    importing text
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
-
 -- Name: trim_bound(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.trim_bound(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
-    LANGUAGE sql STABLE
-    RETURN LEAST(CASE WHEN (p_trim ? 'keep_events'::text) THEN ((SELECT c.last_seq FROM public.tenant_clocks c WHERE (c.tenant_id = trim_bound.p_tenant)) - ((p_trim ->> 'keep_events'::text))::bigint) WHEN (p_trim ? 'keep_days'::text) THEN public.seq_before(p_tenant, (p_now - ('1 day'::interval * ((p_trim ->> 'keep_days'::text))::double precision))) ELSE (0)::bigint END, (SELECT (min(m.content_seq) - 1) FROM public.memories m WHERE ((m.tenant_id = trim_bound.p_tenant) AND public.stands(m.*) AND (NOT (EXISTS (SELECT FROM public.erasure_marks k WHERE ((k.tenant_id = trim_bound.p_tenant) AND (k.job_id = trim_bound.p_job) AND (k.what = 'memory'::text) AND (k.id = m.memory_id))))))), (SELECT (min(k.seq) - 1) FROM public.erasure_marks k WHERE ((k.tenant_id = trim_bound.p_tenant) AND (k.job_id = trim_bound.p_job) AND (k.what = 'pin'::text))));
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return least(
+    case
+      when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
+      when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8) else 0 end,
+    (select min(m.content_seq) - 1 from memories m where m.tenant_id = p_tenant and stands(m) and not exists (
+      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)),
+    (select min(k.seq) - 1 from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin'),
+    (select greatest(min(w.cursor), seq_before(p_tenant, p_now - interval '7 days')) from webhooks w
+     where w.tenant_id = p_tenant and w.active
+     having count(*) > 0));
+end $$;
 
 -- Name: trim_step(text, bigint, integer); Type: FUNCTION; Schema: public
 
@@ -4090,6 +4632,7 @@ begin
     return p_outcomes;
   end if;
   v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
+  perform say_again(p_tenant, v_seqs, v_docs, v_ids);
   return array(
     select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
     from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
@@ -4142,13 +4685,15 @@ CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_docs jso
     SET enable_mergejoin TO 'off'
     AS $$
 declare
-  v_ended text[];
+  -- as long as p_seqs: the first that is assigned to an array without bounds becomes its first
+  v_ended text[] := array_fill(null::text, array[cardinality(p_seqs)]);
   v_ids text[];
   v_known boolean;
   v_wish record;
 begin
-  update memories m set status = 'expired', doing_agent = null
-  where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp();
+  if exists (select from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp()) then
+    perform expire_named(p_tenant, p_docs);
+  end if;
   for v_wish in
     select w.seq, w.doc #>> '{memory,supersedes}' as ref, w.place
     from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
@@ -4162,7 +4707,7 @@ begin
     select
       w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
       r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
-      r.expires_at, r.task_status, r.only_new, same.*,
+      r.expires_at, r.task_status, coalesce(r.counted, false) as counted, r.only_new, same.*,
       -- what it is the same as: one memory may say it
       case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
     from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
@@ -4170,12 +4715,16 @@ begin
       channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
     cross join lateral jsonb_to_record(w.doc -> 'memory') r (
       memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
-      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, only_new boolean)
+      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
     cross join lateral (
       select
-        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant. Another's task is no task here, or
+        -- a guess of its name were told right from wrong.
         coalesce(
-          (select t.text_hash from memories t where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'),
+          (select t.text_hash
+           from memories t
+           where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
+             and t.channel || '' = e.channel and t.user_id || '' = e.user_id),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
@@ -4188,7 +4737,9 @@ begin
       w.*, known.version as known_version, known.content_seq as known_content_seq,
       coalesce(known.memory_id, first_value(w.memory_id) over same) as id,
       row_number() over same as nth,
-      count(*) over (partition by w.key) as n,
+      -- versions; those that are only counted come last
+      greatest(count(*) filter (where not w.counted) over (partition by w.key), (known.memory_id is null)::int) as n,
+      count(*) over (partition by w.key) as said,
       first_value(w.seq) over same as first_seq
     from wish w
     left join lateral (
@@ -4209,11 +4760,11 @@ begin
   made as (
     insert into memories (
       tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
+      sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
     select
       p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
-      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned, m.tags, m.valid_from, m.valid_to, m.expires_at,
-      m.task_status, p_at, p_at
+      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned,
+      case when m.kind = 'task' then 0 else m.said - 1 end, m.tags, m.valid_from, m.valid_to, m.expires_at, m.task_status, p_at, p_at
     from matched m
     where m.known_version is null and m.nth = m.n
     order by m.seq
@@ -4221,7 +4772,10 @@ begin
   moved as (
     update memories k
     set
-      version = m.known_version + m.n, last_seq = m.seq, updated_at = p_at,
+      version = m.known_version + m.n,
+      last_seq = case when m.n = 0 then k.last_seq else m.seq end,
+      updated_at = case when m.n = 0 then k.updated_at else p_at end,
+      repeats = case when m.kind = 'task' then 0 else k.repeats + m.said end,
       content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
       task_status = m.task_status,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
@@ -4233,7 +4787,7 @@ begin
       valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
       expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
-    where m.known_version is not null and m.nth = m.n and k.tenant_id = p_tenant and k.memory_id = m.id
+    where m.known_version is not null and m.nth = greatest(m.n, 1) and k.tenant_id = p_tenant and k.memory_id = m.id
       -- or all of the tenant's were joined, mostly for none
       and k.memory_id = any (array(select x.id from matched x where x.known_version is not null))
   ),
@@ -4243,6 +4797,7 @@ begin
       p_tenant, m.id, coalesce(m.known_version, 0) + m.nth, m.seq,
       case when m.kind = 'task' then m.seq else coalesce(m.known_content_seq, m.first_seq) end, m.status
     from matched m
+    where m.nth <= m.n
   )
   select array_agg(m.id order by m.place), bool_or(m.only_new and (m.known_version is not null or m.nth > 1)) into v_ids, v_known
   from matched m;
@@ -4250,13 +4805,13 @@ begin
     raise exception 'The memory exists.' using errcode = 'AM412';
   end if;
 
-  if v_ended is not null then
+  if cardinality(array_remove(v_ended, null)) > 0 then
     update memories m set superseded_by = w.id
     from unnest(v_ids, v_ended) w (id, ended)
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
   if exists (select from unnest(p_docs) w (doc) where w.doc #>> '{memory,kind}' = 'task') then
-    perform settle_tasks(p_tenant, v_ids);
+    perform settle_tasks(p_tenant, v_ids, p_seqs[1]);
   end if;
   return v_ids;
 end $$;
@@ -4374,21 +4929,6 @@ CREATE TABLE public.login_failures (
 )
 WITH (fillfactor='70');
 
--- Name: overlays; Type: TABLE; Schema: public
-
-CREATE TABLE public.overlays (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    content jsonb,
-    blocked_in text[],
-    chunk_count smallint NOT NULL,
-    weight real,
-    edit_ids text[] NOT NULL,
-    base jsonb NOT NULL
-);
-
-ALTER TABLE ONLY public.overlays FORCE ROW LEVEL SECURITY;
-
 -- Name: password_resets; Type: TABLE; Schema: public
 
 CREATE TABLE public.password_resets (
@@ -4452,6 +4992,21 @@ CREATE TABLE public.schema_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+-- Name: tenant_clocks; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenant_clocks (
+    tenant_id text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    oldest_seq bigint DEFAULT 1 NOT NULL,
+    event_count bigint DEFAULT 0 NOT NULL,
+    stored_bytes bigint DEFAULT 0 NOT NULL,
+    max_bytes bigint,
+    importing text
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
+
 -- Name: tenants; Type: TABLE; Schema: public
 
 CREATE TABLE public.tenants (
@@ -4507,6 +5062,8 @@ CREATE TABLE public.webhooks (
     attempts integer DEFAULT 0 NOT NULL,
     retry_at timestamp with time zone,
     replaying boolean DEFAULT false NOT NULL,
+    due_at timestamp with time zone,
+    slow boolean DEFAULT false NOT NULL,
     lease_id bigint DEFAULT 0 NOT NULL,
     lease_until timestamp with time zone,
     version integer DEFAULT 1 NOT NULL,
@@ -4753,7 +5310,11 @@ CREATE INDEX memories__kind ON public.memories USING btree (kind, status, tenant
 
 -- Name: memories__one_doing; Type: INDEX; Schema: public
 
-CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent) WHERE (doing_agent IS NOT NULL);
+CREATE UNIQUE INDEX memories__one_doing ON public.memories USING btree (tenant_id, doing_agent, (
+CASE
+    WHEN (channel = 'private'::text) THEN user_id
+    ELSE ''::text
+END)) WHERE (doing_agent IS NOT NULL);
 
 -- Name: memories__open_tasks; Type: INDEX; Schema: public
 
@@ -4774,6 +5335,10 @@ CREATE INDEX memories__superseded ON public.memories USING btree (tenant_id, kin
 -- Name: memories__superseded_by; Type: INDEX; Schema: public
 
 CREATE INDEX memories__superseded_by ON public.memories USING btree (tenant_id, superseded_by) WHERE (superseded_by IS NOT NULL);
+
+-- Name: memories__worn; Type: INDEX; Schema: public
+
+CREATE INDEX memories__worn ON public.memories USING btree (tenant_id) WHERE worn;
 
 -- Name: memory_versions__seq; Type: INDEX; Schema: public
 
@@ -4810,6 +5375,10 @@ CREATE INDEX webhook_deliveries__attempted ON public.webhook_deliveries USING bt
 -- Name: webhook_deliveries__open; Type: INDEX; Schema: public
 
 CREATE INDEX webhook_deliveries__open ON public.webhook_deliveries USING btree (tenant_id, webhook_id, state, seq) WHERE (state <> 'delivered'::text);
+
+-- Name: webhooks__due; Type: INDEX; Schema: public
+
+CREATE INDEX webhooks__due ON public.webhooks USING btree (slow, due_at) WHERE (active AND (due_at IS NOT NULL));
 
 -- Name: tenant_clocks importing; Type: TRIGGER; Schema: public
 
@@ -5245,6 +5814,10 @@ ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
 
+-- Name: webhooks overseer_marks; Type: POLICY; Schema: public
+
+CREATE POLICY overseer_marks ON public.webhooks FOR UPDATE TO agent_memory_overseer USING (true);
+
 -- Name: jobs overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
@@ -5288,6 +5861,10 @@ CREATE POLICY searcher_reads ON public.memories FOR SELECT TO agent_memory_searc
 -- Name: memory_versions searcher_reads; Type: POLICY; Schema: public
 
 CREATE POLICY searcher_reads ON public.memory_versions FOR SELECT TO agent_memory_searcher USING (true);
+
+-- Name: overlays searcher_reads; Type: POLICY; Schema: public
+
+CREATE POLICY searcher_reads ON public.overlays FOR SELECT TO agent_memory_searcher USING (true);
 
 -- Name: sessions; Type: ROW SECURITY; Schema: public
 
@@ -5603,6 +6180,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memor
 GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
 
+-- Name: TABLE chunks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
+GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
+
 -- Name: TABLE api_keys; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
@@ -5618,12 +6201,6 @@ GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
 
--- Name: TABLE chunks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
-GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
-GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
-
 -- Name: FUNCTION drop_events(p_from bigint, p_to bigint); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) FROM PUBLIC;
@@ -5638,6 +6215,23 @@ GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
 
 REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
+
+-- Name: TABLE overlays; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.overlays TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.overlays TO agent_memory_eraser;
+
+-- Name: COLUMN overlays.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.overlays TO agent_memory_searcher;
+
+-- Name: COLUMN overlays.seq; Type: ACL; Schema: public
+
+GRANT SELECT(seq) ON TABLE public.overlays TO agent_memory_searcher;
+
+-- Name: COLUMN overlays.blocked_in; Type: ACL; Schema: public
+
+GRANT SELECT(blocked_in) ON TABLE public.overlays TO agent_memory_searcher;
 
 -- Name: TABLE artifacts; Type: ACL; Schema: public
 
@@ -5663,20 +6257,29 @@ REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
--- Name: FUNCTION list_due_webhooks(p_tenants text[], p_limit integer); Type: ACL; Schema: public
+-- Name: FUNCTION list_due_webhooks(p_per_tenant integer, p_limit integer); Type: ACL; Schema: public
 
-REVOKE ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer) TO agent_memory_app;
+REVOKE ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
+-- Name: FUNCTION mark_due_webhooks(p_tenants text[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) TO agent_memory_app;
+
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
+
+-- Name: COLUMN idempotency_keys.outcome; Type: ACL; Schema: public
+
+GRANT UPDATE(outcome) ON TABLE public.idempotency_keys TO agent_memory_app;
 
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
 
@@ -5697,19 +6300,6 @@ GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name
 
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO agent_memory_app;
-
--- Name: TABLE tenant_clocks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
-
--- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
-
--- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
-
-GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 -- Name: FUNCTION undo_rows(p_ms integer); Type: ACL; Schema: public
 
@@ -5796,11 +6386,6 @@ GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_blanker;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
 
--- Name: TABLE overlays; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.overlays TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.overlays TO agent_memory_eraser;
-
 -- Name: TABLE password_resets; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.password_resets TO agent_memory_app;
@@ -5819,6 +6404,19 @@ GRANT SELECT,DELETE ON TABLE public.refresh_tokens TO agent_memory_eraser;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.retention_policies TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.retention_policies TO agent_memory_eraser;
+
+-- Name: TABLE tenant_clocks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
+
+-- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
+
+GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public
 
@@ -5859,13 +6457,13 @@ GRANT SELECT(active) ON TABLE public.webhooks TO agent_memory_overseer;
 
 GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
 
--- Name: COLUMN webhooks.retry_at; Type: ACL; Schema: public
+-- Name: COLUMN webhooks.due_at; Type: ACL; Schema: public
 
-GRANT SELECT(retry_at) ON TABLE public.webhooks TO agent_memory_overseer;
+GRANT SELECT(due_at),UPDATE(due_at) ON TABLE public.webhooks TO agent_memory_overseer;
 
--- Name: COLUMN webhooks.replaying; Type: ACL; Schema: public
+-- Name: COLUMN webhooks.slow; Type: ACL; Schema: public
 
-GRANT SELECT(replaying) ON TABLE public.webhooks TO agent_memory_overseer;
+GRANT SELECT(slow) ON TABLE public.webhooks TO agent_memory_overseer;
 
 -- Name: COLUMN webhooks.lease_until; Type: ACL; Schema: public
 

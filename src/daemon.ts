@@ -26,7 +26,7 @@ export interface Daemon {
 }
 
 export async function startDaemon(config: Config, log: Logger = createLogger(config.LOG_LEVEL)): Promise<Daemon> {
-  const server = createHttpServer((_req, res) => send(res, 503, notYet()));
+  const server = createHttpServer((_req, res) => void send(res, 503, notYet()));
   // The port comes first: a port in use is told before a database is touched.
   await listen(server, config.PORT, config.HOST);
   let database: Database | undefined;

@@ -23,12 +23,12 @@ import { type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import type { Logger } from './log.ts';
-import { memoryRoutes } from './memories/index.ts';
+import { memoryRoutes, sweepMemories } from './memories/index.ts';
 import { createMetrics, metricsRoutes } from './metrics/index.ts';
 import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import type { Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
-import { cutFields, openSecrets } from './secrets/index.ts';
+import { openSecrets, screenFields } from './secrets/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 
@@ -37,7 +37,10 @@ const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'pac
 const MIB = 1024 * 1024;
 /** An export or import in which nothing moves for so long is cut off. */
 const IDLE_STREAM_MS = 30_000;
+const SLOWEST_STREAM = { bytes: 64 * 1024, ms: 60_000 };
 const PARALLEL_EXPORTS = 4;
+/** Who is slower than this makes room when another comes. */
+const FAIR_STREAM = { after_ms: 60_000, bytes_s: 64 * 1024 };
 
 interface Service {
   gate: Gate<Caller>;
@@ -81,7 +84,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: addressFrom,
     finished: metrics.finished,
-    screen: async ({ tenant }, body, pointers) => cutFields(await secrets.of(tenant), body, pointers),
+    screen: async ({ tenant }, body, pointers) => screenFields(await secrets.of(tenant), body, pointers),
     mac: macOf(config),
     trail: audit.trail,
     log,
@@ -99,7 +102,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
     ...webhooks.routes,
-    ...exportRoutes({ ...streamsOf(config, gate), verify: verifyImport, begun: work.lookForJobs }),
+    ...exportRoutes({ ...streamsOf(config, database, gate), secrets, verify: verifyImport, begun: work.lookForJobs }),
     ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
     ...jobRoutes,
     ...audit.routes,
@@ -130,20 +133,26 @@ const sweepsOf = (config: Config, jobs: Jobs) => [
   sweepArtifacts,
   sweepCapsules,
   sweepDeliveries,
+  sweepMemories,
   sweepJobs,
   sweepImports,
   sweepRetention(jobs),
 ];
 
-const streamsOf = (config: Config, { body, identify }: Gate<Caller>) => ({
+const streamsOf = (config: Config, { pool }: Database, { body, held, identify }: Gate<Caller>) => ({
   json: body,
+  held,
   recheck: identify,
   // row_to_json writes blanks that the limit did not count
   maxLine: 3 * config.MAX_EVENT_BYTES + MIB,
   maxBytes: config.MAX_IMPORT_BYTES,
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
   idle_ms: IDLE_STREAM_MS,
+  spool_dir: config.DATA_DIR,
+  oneSession: pool.embedded,
+  slowest: SLOWEST_STREAM,
   parallel: PARALLEL_EXPORTS,
+  fair: FAIR_STREAM,
   lease_ms: config.JOB_LEASE_MS,
 });
 

@@ -15,7 +15,7 @@ const features: Record<string, string[]> = {
   edits: ['auth', 'search'],
   erasure: ['auth', 'jobs'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'search', 'secrets'],
-  export: ['auth', 'events', 'jobs', 'retention', 'search', 'tenants'],
+  export: ['auth', 'events', 'jobs', 'retention', 'search', 'secrets', 'tenants'],
   filter: [],
   health: ['auth'],
   jobs: ['auth'],

@@ -13,7 +13,11 @@ import { document } from './support/contract.ts';
 import { startTestDaemon, type TestDaemon } from './support/daemon.ts';
 
 const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
-const service = createService(config, { pool: {}, watch: {} } as Database, createLogger('silent'));
+const service = createService(
+  config,
+  { pool: {}, watch: { subscribeAll: () => () => undefined } } as unknown as Database,
+  createLogger('silent'),
+);
 const routes: Route<never>[] = service.routes;
 const nameOf = (route: Route<never>) => `${route.method} ${route.path}`;
 

@@ -60,7 +60,7 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
       requireChannel(caller.principal, query.channel);
       const { session_id, agent_id, project_id, channel } = query;
       const screener = await secrets.of(caller.tenant);
-      screener.refuseIds({ session_id, user_id: query.user_id, agent_id, project_id }, '#');
+      screener.refuseIds({ session_id, user_id: query.user_id, agent_id, project_id, 'Content-Type': media_type }, '#');
       const user_id = writableSubject(caller.principal, query.user_id);
       const artifact_id = newId('art');
       const event_id = newId('evt');
@@ -132,11 +132,15 @@ function screenBytes(screener: Screener, given: Buffer, event_id: string): { byt
   return { bytes: value === text ? given : Buffer.from(value), secret, ...(sealed && { sealed }) };
 }
 
-function mediaType(given: string | undefined): string {
-  const type = given ?? 'application/octet-stream';
-  if (type.length > 255 || !/^[\w.+-]+\/[\w.+-]+(?:\s*;[\x20-\x7e]*)?$/.test(type))
-    throw new Problem('unsupported-media-type', 'Content-Type is not a media type.');
-  return type;
+const charsets =
+  /;\s*charset="?(utf-8|us-ascii|utf-16(?:le|be)?|iso-8859-\d{1,2}|windows-125\d|shift_jis|euc-jp|euc-kr|gb18030|gbk|big5|koi8-r)"?\s*(?:;|$)/i;
+
+/** Without parameters but a charset that is known: anything may stand in them, a secret too. */
+function mediaType(given = 'application/octet-stream'): string {
+  const [, type] = /^([\w.+-]+\/[\w.+-]+)\s*(?:;[\x20-\x7e]*)?$/.exec(given) ?? [];
+  if (type === undefined || given.length > 255) throw new Problem('unsupported-media-type', 'Content-Type is not a media type.');
+  const [, charset] = charsets.exec(given) ?? [];
+  return charset === undefined ? type : `${type}; charset=${charset.toLowerCase()}`;
 }
 
 function eventOf(

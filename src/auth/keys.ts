@@ -19,6 +19,7 @@ export const keyRoutes = (login: Login) => [
     access: 'write',
     body: keyBody,
     free: ['name'],
+    fixed: ['user_id'],
     audit: 'key.made',
     success: { status: 201, description: 'The key; its secret is shown this once', schema: newKey },
     problems: ['validation', 'forbidden', 'conflict'],

@@ -21,13 +21,14 @@ const seenFrom: Record<Channel, Channel[]> = {
 };
 const open = ['none', 'low'];
 const trusted = ['none', 'low', 'high'];
+const sensitivitiesIn = (channel: Channel): string[] => (channel === 'public' || channel === 'agent' ? open : trusted);
 
 /** The sight of a request made in `channel`, optionally about one subject. */
 export function sightIn(principal: Principal, channel: Channel, user_id?: string): Sight {
   requireChannel(principal, channel);
   return {
     channels: seenFrom[channel],
-    sensitivities: channel === 'public' || channel === 'agent' ? open : trusted,
+    sensitivities: sensitivitiesIn(channel),
     subjects: readableSubjects(principal, user_id),
   };
 }
@@ -60,6 +61,17 @@ export const askingChannels = ({ channels: own }: Principal): Channel[] => own ?
 export const isHiddenById = (blocked: string[] | null, asking: Channel[]): boolean =>
   blocked !== null && blocked.length < channels.length && asking.every((channel) => blocked.includes(channel));
 
+/** Whether what is blocked in some channels would be withheld by a list in each channel that a credential may ask in. */
+export const isHiddenInLists = (
+  blocked: string[] | null,
+  asking: Channel[],
+  of: { channel: Channel; sensitivity: string },
+): boolean =>
+  blocked !== null &&
+  asking
+    .filter((each) => seenFrom[each].includes(of.channel) && sensitivitiesIn(each).includes(of.sensitivity))
+    .every((each) => blocked.includes(each));
+
 /** The rule in SQL over columns channel, user_id, sensitivity; `first` is the number of the first of three parameters. */
 export const visible = (first: number, of = ''): string =>
   `${of}channel = any ($${first}::text[])
@@ -72,5 +84,12 @@ export const sightValues = ({ channels, subjects, sensitivities }: Sight): unkno
 export const unhidden = (first: number): string =>
   `($${first}::boolean or (not coalesce(o.content ? 'withheld', false)
     and (o.blocked_in is null or cardinality(o.blocked_in) = ${channels.length} or not o.blocked_in @> $${first + 1}::text[])))`;
+
+/**
+ * Whether an event `e` of the tenant $1 is withheld from requests in a channel, parameter `channel`, in SQL. What is retracted or
+ * quarantined is blocked in every channel. No condition of a request is asked of what it is not shown.
+ */
+export const withheldIn = (channel: number): string =>
+  `exists (select from overlays o where o.tenant_id = $1 and o.seq = e.seq and o.blocked_in @> array[$${channel}::text])`;
 
 export const byIdValues = ({ byId }: Sight): unknown[] => [byId?.retracted ?? false, byId?.asking ?? channels];

@@ -8,13 +8,14 @@ import type { CapsuleItem } from './schemas.ts';
 import { type CapsuleRow, findCapsule, ITEM_BYTES, type ItemRow, readItems } from './sql.ts';
 
 /**
- * What an author may put into a capsule: what the credential sees of what is shared, and the author's own private items, whatever
- * else an admin could look up. Never secrets; what is of high sensitivity only where the capsule stays in the team or in private.
+ * What an author may put into a capsule: what the credential sees of what is shared, and the author's private items where they are
+ * the credential's own to read; an admin may write for others and look up theirs, and hands none of them on. Never secrets; what is of high sensitivity only where the capsule stays in the team or in private.
  */
 export function sightOfAuthor(principal: Principal, user_id: string, channel: Channel): Sight {
   const { channels, sensitivities } = sightById(principal);
   const shown = channel === 'team' || channel === 'private' ? ['none', 'low', 'high'] : ['none', 'low'];
-  return { channels, sensitivities: sensitivities.filter((each) => shown.includes(each)), subjects: [user_id] };
+  const own = principal.subjects === null || principal.subjects.includes(user_id);
+  return { channels, sensitivities: sensitivities.filter((each) => shown.includes(each)), subjects: own ? [user_id] : [] };
 }
 
 const sightOf = (row: CapsuleRow): Sight => ({

@@ -224,6 +224,7 @@ async function revoke(caller: Caller, capsule_id: string, idempotency: Idempoten
   const { tenant, principal } = caller;
   const row = await tenant.read((db) => findCapsule(db, tenant.id, principal, capsule_id));
   if (!row) throw noCapsule();
+  requireChannel(principal, row.channel);
   if (!row.owned) throw new Problem('forbidden', 'Only its author or an admin revokes a capsule.');
   const entry = logged(caller, { ...row, kind: 'capsule.revoked', content: { capsule_id } });
   const outcome = await tenant.change('select * from revoke_capsule($1, $2::jsonb, $3)', [

@@ -7,6 +7,7 @@ import { EVENTS_A_STEP, repairClock, repairLog, repairMemories } from './sql.ts'
 
 const clockChecks = ['last_seq', 'oldest_seq', 'event_count', 'stored_bytes'];
 const passageChecks = ['passages', 'passage_scopes'];
+const memoryChecks = ['memories', 'superseded_by'];
 const stretchChecks = ['passage_ends', 'artifacts'];
 
 export interface Repaired extends Record<string, unknown> {
@@ -20,7 +21,7 @@ export interface Repaired extends Record<string, unknown> {
 export async function repairTenant(tenant: Tenant, progress: (done: number) => unknown = () => undefined): Promise<Repaired> {
   const before = await checkTenant(tenant, progress);
   const wrong = new Set(before.report.checks.filter(({ ok }) => !ok).map(({ name }) => name));
-  if (wrong.has('memories')) await repairMemories(tenant);
+  if (memoryChecks.some((name) => wrong.has(name))) await repairMemories(tenant);
   const rebuilt = passageChecks.some((name) => wrong.has(name)) || before.standing.rebuilding;
   if (rebuilt) await rebuildTenant(tenant, progress);
   if (rebuilt || [...stretchChecks, 'memories'].some((name) => wrong.has(name))) await repairStretches(tenant, before, progress);

@@ -41,18 +41,20 @@ interface Page extends Omit<Finding, 'name'> {
   last: string | null;
 }
 
+const ofMemories = {
+  memories: 'select checked, wrong, sample, last from check_memories($1, $2, $3)',
+  superseded_by: 'select checked, wrong, sample, last from check_successors($1, $2, $3)',
+};
+
 /** Page by page. */
 export async function* checkMemories(tenant: Tenant): AsyncGenerator<Finding> {
-  for (let after: string | null = ''; after !== null; ) {
-    const pages: Page[] = await tenant.call<Page>('select checked, wrong, sample, last from check_memories($1, $2, $3)', [
-      tenant.id,
-      after,
-      MEMORIES_A_STEP,
-    ]);
-    const { last, ...finding }: Page = pages[0]!;
-    yield { name: 'memories', ...finding };
-    after = last;
-  }
+  for (const [name, statement] of Object.entries(ofMemories))
+    for (let after: string | null = ''; after !== null; ) {
+      const pages: Page[] = await tenant.call<Page>(statement, [tenant.id, after, MEMORIES_A_STEP]);
+      const { last, ...finding }: Page = pages[0]!;
+      yield { name, ...finding };
+      after = last;
+    }
 }
 
 export async function repairLog(tenant: Tenant, from: number, to: number): Promise<number> {

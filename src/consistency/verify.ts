@@ -3,7 +3,7 @@ import { Problem } from '../http/problem.ts';
 import { checkLog, checkMemories, EVENTS_A_STEP, type Finding } from './sql.ts';
 
 /** What an import must bring whole, before the tenant's clock says that it is there. */
-const needed = new Set(['seq', 'memory_versions', 'memories']);
+const needed = new Set(['seq', 'memory_versions', 'memories', 'superseded_by']);
 
 /** Throws where memories and the log that was imported do not hang together. */
 export async function verifyImport(tenant: Tenant, first: number, last: number): Promise<void> {

@@ -1,4 +1,4 @@
-import { type Caller, readableSubjects, route, sightIn } from '../auth/index.ts';
+import { type Caller, isAdmin, readableSubjects, route, sightIn } from '../auth/index.ts';
 import { readCapsules } from '../capsules/index.ts';
 import { newId } from '../id.ts';
 import { sha256Hex } from '../memories/index.ts';
@@ -88,6 +88,7 @@ function scopeOf({ principal }: Caller, request: ContextRequest): Scope {
     ...(as_of_seq !== undefined && { as_of_seq }),
     ...(filter !== undefined && { filter }),
     ...(history && { history }),
+    ...(isAdmin(principal) && { deleted: true }),
   };
 }
 

@@ -80,8 +80,10 @@ export interface Outcome {
   seq: number;
   count: number;
   at: string;
-  /** Of a new unit: the memory of each event, in order, where any made one. */
+  /** Of a new unit: the memory of each event, in order, where any made one. Of a replay: where any is `counted`. */
   memories?: (string | null)[];
+  /** The places of events that say once more what has been said too often: they have no passages. */
+  counted?: number[];
 }
 
 export interface CommitLimits {
@@ -226,7 +228,7 @@ const isLarge = ([first]: Waiting[]): boolean => first !== undefined && first.js
 /** A row of commit_units, and of every function that writes a unit of its own through it. */
 export interface CommitRow {
   status: Outcome['status'];
-  outcome: { seq: number; count: number };
+  outcome: { seq: number; count: number; memories?: (string | null)[]; counted?: number[] };
   at: string;
   memories?: (string | null)[] | null;
 }

@@ -8,6 +8,7 @@ import { assertSchema, migrateUp } from './migrate.ts';
 import { connectionOf, createPool, type Pool, SERVING_ROLE } from './pool.ts';
 import { dbOf } from './query.ts';
 import { type Tenants, tenantsOf } from './tenant.ts';
+import { startTidying } from './tidy.ts';
 import { createWatch, type Watch } from './watch.ts';
 
 // The door of the database: where it is, that its schema fits, and the ways in.
@@ -57,6 +58,7 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
   };
   const queue = createWriteQueue(pool, limits, log, watch.committed);
   watch.start();
+  const tidying = engine && startTidying(pool, log);
   return {
     pool,
     tenants: tenantsOf(pool, queue.commit, watch.committed),
@@ -66,8 +68,9 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
     description: engine ? `embedded database in ${config.DATA_DIR} (survives a kill, not a power cut)` : 'PostgreSQL',
     onFailure: (callback) => engine?.onExit(callback),
     close: async () => {
+      const ended = Promise.all([tidying?.stop(), watch.stop()]).then(() => pool.end());
       // a server that is stopped does not answer a goodbye
-      await Promise.race([watch.stop().then(() => pool.end()), sleep(GOODBYE_MS, undefined, { ref: false })]);
+      await Promise.race([ended, sleep(GOODBYE_MS, undefined, { ref: false })]);
       await engine?.stop();
     },
   };

@@ -19,6 +19,8 @@ export interface Watch {
   committed(tenant: string, lastSeq: number): void;
   /** Calls back with the log's last seq, at least once for each time that it grew. Returns how to stop. */
   subscribe(tenant: string, listener: (lastSeq: number) => void): () => void;
+  /** Calls back for every commit of this daemon, and those of others that are heard of; none is polled for. Returns how to stop. */
+  subscribeAll(listener: (tenant: string) => void): () => void;
   start(): void;
   stop(): Promise<void>;
 }
@@ -27,6 +29,7 @@ type Listener = (lastSeq: number) => void;
 
 export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch {
   const listeners = new Map<string, Set<Listener>>();
+  const everywhere = new Set<(tenant: string) => void>();
   const news = new Map<string, number>();
   let listening: pg.Client | undefined;
   let notifyTimer: NodeJS.Timeout | undefined;
@@ -35,8 +38,13 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
 
   const tell = (tenant: string, lastSeq: number) => listeners.get(tenant)?.forEach((listener) => listener(lastSeq));
 
-  function committed(tenant: string, lastSeq: number): void {
+  const tellAll = (tenant: string, lastSeq: number) => {
     tell(tenant, lastSeq);
+    for (const listener of everywhere) listener(tenant);
+  };
+
+  function committed(tenant: string, lastSeq: number): void {
+    tellAll(tenant, lastSeq);
     if (!canListen || stopped) return;
     // answers of two batches may overtake each other
     news.set(tenant, Math.max(lastSeq, news.get(tenant) ?? 0));
@@ -59,7 +67,7 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
     try {
       const client = await pool.dedicated();
       client.on('notification', ({ payload }) => {
-        for (const [tenant, lastSeq] of JSON.parse(payload ?? '[]') as [string, number][]) tell(tenant, lastSeq);
+        for (const [tenant, lastSeq] of JSON.parse(payload ?? '[]') as [string, number][]) tellAll(tenant, lastSeq);
       });
       client.once('end', () => {
         listening = undefined;
@@ -105,6 +113,10 @@ export function createWatch(pool: Pool, log: Logger, canListen: boolean): Watch 
   return {
     committed,
     subscribe,
+    subscribeAll: (listener) => {
+      everywhere.add(listener);
+      return () => void everywhere.delete(listener);
+    },
     start: () => {
       void listen();
       void poll();

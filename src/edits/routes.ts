@@ -139,7 +139,10 @@ async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency |
   const row = rowOf(caller, body, target);
   const entries = [editEntry(principal, 'proposed', target, row)];
   if (body.auto_approve) entries.push(editEntry(principal, 'approved', target, row));
-  const outcome = await proposeEdit(tenant, unitOf(entries, idempotency, row), row);
+  const outcome = await proposeEdit(tenant, unitOf(entries, idempotency, row), row, {
+    user_id: principal.user_id,
+    admin: reader.admin,
+  });
   return answer(caller, reader, outcome);
 }
 

@@ -60,7 +60,9 @@ export const edit = z
     reason: z.string(),
     patch: z
       .record(z.string(), z.unknown())
-      .describe('without its `text` where only admins and its author may read that: it is not approved, or the target is hidden'),
+      .describe(
+        'without its `text` where only admins and its author may read that: it is not approved, another took its place, or the target is hidden',
+      ),
     session_id: z.string(),
     channel: z.enum(channels),
     user_id: z.string(),

@@ -65,8 +65,22 @@ export interface NewRow extends Omit<TargetRow, 'kind' | 'actor_id' | 'tags' | '
   decided_by: { type: string; id: string } | null;
 }
 
-export const proposeEdit = (tenant: Tenant, unit: Unit, edit: NewRow): Promise<Outcome> =>
-  tenant.change('select * from propose_edit($1, $2, $3)', [tenant.id, JSON.stringify(unit), JSON.stringify(edit)]);
+/** So many proposals for one event may wait, of an admin and of whoever else. */
+const WAITING = { admin: 100, other: 5 };
+
+export const proposeEdit = (
+  tenant: Tenant,
+  unit: Unit,
+  edit: NewRow,
+  by: { user_id: string; admin: boolean },
+): Promise<Outcome> =>
+  tenant.change('select * from propose_edit($1, $2, $3, $4, $5)', [
+    tenant.id,
+    JSON.stringify(unit),
+    JSON.stringify(edit),
+    by.user_id,
+    by.admin ? WAITING.admin : WAITING.other,
+  ]);
 
 /** `version`: what the client has read; null: whatever it is. */
 export const decideEdit = (
@@ -121,11 +135,22 @@ interface Wanted extends Partial<Pick<ListQuery, 'status' | 'target' | 'op'>> {
   limit: number;
 }
 
+// An amendment whose text is no longer what stands there: a newer one took its place, or a passage of it was taken away since or before.
+const REPLACED = `exists (
+  select
+  from edit_events x join edits n on n.tenant_id = x.tenant_id and n.edit_id = x.edit_id
+  where x.tenant_id = d.tenant_id and x.seq = d.seq and n.status = 'approved'
+    and (n.ordinal is null or d.ordinal is null or n.ordinal = d.ordinal)
+    and (n.op in ('retract', 'quarantine') or (n.op = 'amend' and n.approved_seq > d.approved_seq)))`;
+
 /** Newest first. A text that is not in force, or that is hidden, is shown to admins and to its author alone. */
 export async function select(db: Db, tenant: string, { sight, admin, principal }: Reader, wanted: Wanted): Promise<Edit[]> {
   const rows = await db.rows<Row>(
     `select ${columns},
-       case when $5 or d.principal = $6 or (d.status = 'approved' and (o.seq is null or o.blocked_in is null)) then d.patch else d.patch - 'text' end as patch
+       case
+         when d.op <> 'amend' or $5 or d.principal = $6 then d.patch
+         when d.status = 'approved' and (o.seq is null or o.blocked_in is null) and not ${REPLACED} then d.patch
+         else d.patch - 'text' end as patch
      from edits d
      left join overlays o on o.tenant_id = d.tenant_id and o.seq = d.seq
      where d.tenant_id = $1 and ${visible(2, 'd.')}

@@ -1,4 +1,4 @@
-import { type Channel, isHiddenById } from '../auth/index.ts';
+import { type Channel, isHiddenById, isHiddenInLists } from '../auth/index.ts';
 import type { Event } from './schemas.ts';
 
 // How an event reads under its approved edits. The event itself stays as it was.
@@ -12,20 +12,24 @@ export interface Overlay {
   edited_count: number | null;
 }
 
-/** Who looks: a request in a channel, a look-up by id with a credential's channels, or an admin, who sees the original by id. */
-export type Look = { channel: Channel } | { asking: Channel[] } | 'original';
+/** Who looks: a request in a channel, one in all of a credential's, a look-up by id with them, or an admin, who sees the original by id. */
+export type Look = { channel: Channel } | { within: Channel[] } | { asking: Channel[] } | 'original';
 
 /** `chunkIds` names so many passages of the event. */
 export function underEdits(event: Event, overlay: Overlay, look: Look, chunkIds: (count: number) => string[]): Event {
   const { edit_ids, edited, blocked_in, edited_count } = overlay;
   if (edit_ids === null) return event;
   if (look === 'original') return { ...event, edit_ids };
-  const hidden = 'channel' in look ? (blocked_in ?? []).includes(look.channel) : isHiddenById(blocked_in, look.asking);
-  if (hidden || edited?.withheld === true) return withheld(event, edit_ids);
+  if (isHidden(event, blocked_in, look) || edited?.withheld === true) return withheld(event, edit_ids);
   if (edited === null) return { ...event, edit_ids };
   // what it was amended from may be in its artifact
   const { artifact_id: _, ...rest } = event;
   return { ...rest, content: edited, chunk_ids: chunkIds(edited_count ?? 0), edit_ids };
+}
+
+function isHidden(event: Event, blocked: string[] | null, look: Exclude<Look, 'original'>): boolean {
+  if ('channel' in look) return (blocked ?? []).includes(look.channel);
+  return 'within' in look ? isHiddenInLists(blocked, look.within, event) : isHiddenById(blocked, look.asking);
 }
 
 /** Its place in the log and nothing of what it says. */

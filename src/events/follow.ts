@@ -6,6 +6,7 @@ import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
 import type { Logger } from '../log.ts';
 import { assertKept } from './kept.ts';
+import { createTurns, firstWalk, type Turns, tookTooLong, walkAfter, walkAfterTimeout } from './pace.ts';
 import type { Event, ListQuery } from './schemas.ts';
 import { listEvents, readClock } from './sql.ts';
 
@@ -13,7 +14,6 @@ import { listEvents, readClock } from './sql.ts';
 // order, everything up to the log's head is there to be read, and nothing is missed or repeated.
 
 const BATCH = 500;
-const WALK = 10_000;
 const HEARTBEAT_MS = 15_000;
 const RECHECK_MS = 30_000;
 const MAX_BUFFERED_BYTES = 1024 * 1024;
@@ -33,6 +33,7 @@ export interface Follow extends FollowNeeds {
   /** Open streams by tenant, each with the way to end it. */
   open: Map<string, Set<() => void>>;
   shared: Map<string, Promise<Batch>>;
+  turns: Turns;
   /** The daemon is stopping: no stream may begin. */
   ended: boolean;
 }
@@ -41,9 +42,16 @@ export interface Follow extends FollowNeeds {
 interface Batch {
   text: string;
   cursor: number;
+  took_ms: number;
 }
 
-export const createFollow = (needs: FollowNeeds): Follow => ({ ...needs, open: new Map(), shared: new Map(), ended: false });
+export const createFollow = (needs: FollowNeeds): Follow => ({
+  ...needs,
+  open: new Map(),
+  shared: new Map(),
+  turns: createTurns(),
+  ended: false,
+});
 
 export const followerCount = (follow: Follow): number => [...follow.open.values()].reduce((sum, set) => sum + set.size, 0);
 
@@ -68,7 +76,16 @@ export async function followEvents(
   if (follow.ended) throw new Problem('unavailable', 'The daemon is stopping.', { headers: { 'Retry-After': '1' } });
   if ((follow.open.get(caller.tenant.id)?.size ?? 0) >= follow.maxPerTenant)
     throw new Problem('rate-limited', 'The tenant has as many followers as are allowed.', { headers: { 'Retry-After': '5' } });
-  await stream(follow, { caller, query, sight, req, res, cursor, head: clock.last_seq });
+  await stream(follow, {
+    caller,
+    query,
+    sight,
+    req,
+    res,
+    cursor,
+    head: clock.last_seq,
+    walk: firstWalk(query.filter !== undefined),
+  });
   return STREAMED;
 }
 
@@ -91,6 +108,8 @@ interface Stream {
   res: ServerResponse;
   cursor: number;
   head: number;
+  /** So many events of the log are looked through next. */
+  walk: number;
 }
 
 async function stream(follow: Follow, at: Stream): Promise<void> {
@@ -114,7 +133,7 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
   try {
     openStream(at);
     while (!over) {
-      if (at.head > at.cursor) await advance(follow, at);
+      if (at.head > at.cursor && !(await advance(follow, at))) return giveUp(at);
       if (res.writableLength > MAX_BUFFERED_BYTES && !(await drained(res))) return letGo(at);
       if (at.head > at.cursor || over) continue;
       await new Promise<void>((resolve) => {
@@ -172,35 +191,55 @@ function openStream({ res, cursor }: Stream): void {
   res.write(`retry: 1000\nid: ${cursor}\n\n`);
 }
 
-/** Sends what lies between the cursor and the head. A database that is away is waited for: the stream stays open. */
-async function advance(follow: Follow, at: Stream): Promise<void> {
+/**
+ * Sends what lies between the cursor and the head. A database that is away is waited for: the stream stays open. False where a
+ * single event takes the filter longer than a statement may: nothing but another filter helps.
+ */
+async function advance(follow: Follow, at: Stream): Promise<boolean> {
+  const { res, caller, query } = at;
   try {
-    const { text, cursor } = await readShared(follow, at);
-    if (text && !at.res.destroyed) at.res.write(text);
-    at.cursor = cursor;
+    const batch = await follow.turns(caller.tenant.id, async () => (res.destroyed ? undefined : readShared(follow, at)));
+    if (!batch || res.destroyed) return true;
+    if (batch.text) res.write(batch.text);
+    at.cursor = batch.cursor;
+    at.walk = walkAfter(at.walk, batch.took_ms);
   } catch (err) {
+    if (tookTooLong(err)) {
+      if (at.walk === 1 && query.filter) return false;
+      at.walk = walkAfterTimeout(Math.min(at.walk, at.head - at.cursor));
+      return true;
+    }
     follow.log.warn({ err }, 'a follower waits for the database');
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
+  return true;
 }
 
-function readShared(follow: Follow, { caller, query, sight, cursor, head }: Stream): Promise<Batch> {
-  const key = JSON.stringify([caller.tenant.id, sight, query, cursor, head]);
+function giveUp({ res, cursor }: Stream): void {
+  const detail = 'The filter takes too long for the next event; ask for less, or begin after it.';
+  res.end(`event: error\ndata: ${JSON.stringify({ title: 'The filter costs too much', detail, last_seq: cursor })}\n\n`);
+}
+
+function readShared(follow: Follow, at: Stream): Promise<Batch> {
+  const { caller, query, sight, cursor, head, walk } = at;
+  const key = JSON.stringify([caller.tenant.id, sight, query, cursor, head, walk]);
   const known = follow.shared.get(key);
   if (known) return known;
-  const reading = readBatch(caller, query, sight, cursor, head).finally(() =>
-    setTimeout(() => follow.shared.delete(key), 50).unref(),
-  );
+  const reading = readBatch(at).finally(() => setTimeout(() => follow.shared.delete(key), 50).unref());
   follow.shared.set(key, reading);
   return reading;
 }
 
-async function readBatch(caller: Caller, query: ListQuery, sight: Sight, cursor: number, head: number): Promise<Batch> {
-  // A filter that matches next to nothing must not walk the whole log in one statement.
-  const upto = Math.min(head, cursor + WALK);
+async function readBatch({ caller, query, sight, cursor, head, walk }: Stream): Promise<Batch> {
+  const upto = Math.min(head, cursor + walk);
   const stretch = { after: cursor, upto, order: 'asc', limit: BATCH } as const;
+  const began = performance.now();
   const { events, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretch));
-  return { text: events.map(render).join(''), cursor: more || events.length === BATCH ? events.at(-1)!.seq : upto };
+  return {
+    text: events.map(render).join(''),
+    cursor: more || events.length === BATCH ? events.at(-1)!.seq : upto,
+    took_ms: performance.now() - began,
+  };
 }
 
 const render = (event: Event) => `id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`;

@@ -5,14 +5,14 @@ import type { Outcome } from '../db/commit.ts';
 import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
-import { type Cited, cite, refuseDangling } from '../memories/index.ts';
+import { type Cited, cite, findReplaced, type Replacing, refuseDangling } from '../memories/index.ts';
 import type { Screener, Secrets } from '../secrets/index.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { assertKeptAfter } from './kept.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
 import { reveal } from './reveal.ts';
 import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
-import { chunkIds, listEvents, memoryNamed, readEvent, readRecorded, type Stretch } from './sql.ts';
+import { chunkIds, listEvents, memoryNamed, readEvent, readRecorded, readUnedited, type Stretch } from './sql.ts';
 
 export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secrets) => [
   ...written(limits, secrets),
@@ -123,7 +123,12 @@ const revealed = (secrets: Secrets) =>
     success: { status: 200, description: 'The event as it came; as it is kept where nothing was encrypted', schema: event },
     problems: ['forbidden', 'not-found', 'unavailable'],
     handle: async ({ caller, params }) => {
-      const found = await readEvent(caller.tenant, params.event_id, sightById(caller.principal), 'original');
+      const { principal, tenant } = caller;
+      const sight = sightById(principal);
+      // the sealed copy is of what was recorded: who may not read that any more is not shown it either
+      const found = isAdmin(principal)
+        ? await readEvent(tenant, params.event_id, sight, 'original')
+        : await readUnedited(tenant, params.event_id, sight, askingChannels(principal));
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
       return { body: reveal(caller, found, secrets) };
     },
@@ -144,6 +149,7 @@ async function record(
 ): Promise<{ data: Recorded[]; replay: boolean }> {
   const prepared = prepareAll(caller.principal, screener, given, (i) => pointerTo(given, i), limits);
   await refuseDangling(caller, citedBy(given));
+  await findReplaced(caller, prepared.flatMap(replacingOf));
   const outcome = await commitWithArtifacts(caller.tenant, prepared.flatMap(artifactOf), {
     key: idempotency?.key ?? null,
     body: idempotency?.body ?? null,
@@ -155,19 +161,17 @@ async function record(
   const replay = outcome.status === 'replay';
   return {
     replay,
-    data: replay
-      ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome.seq, outcome.count))
-      : answer(prepared, outcome),
+    data: replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : answer(prepared, outcome),
   };
 }
 
 const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
 
-const answer = (prepared: Prepared[], { seq, at, memories }: Outcome): Recorded[] =>
+const answer = (prepared: Prepared[], { seq, at, memories, counted }: Outcome): Recorded[] =>
   prepared.map(({ row }, i) => ({
     event_id: row.event_id,
     seq: seq + i,
-    chunk_ids: chunkIds(row.event_id, row.chunks.length),
+    chunk_ids: chunkIds(row.event_id, counted?.includes(i) ? 0 : row.chunks.length),
     ...(row.artifact_id !== undefined && { artifact_id: row.artifact_id }),
     ...memoryNamed(row.kind, row.content, memories?.[i]),
     sensitivity: row.sensitivity as Recorded['sensitivity'],
@@ -192,4 +196,9 @@ function citedBy(given: NewEvent[]): Cited {
       cited.set(item.content.supersedes, `${base}/content/supersedes`);
   });
   return cited;
+}
+
+/** The memory that a decision takes the place of, which needs the right to change that one. */
+function replacingOf({ row: { memory, actor_type, actor_id } }: Prepared): Replacing[] {
+  return memory?.supersedes === undefined ? [] : [{ ref: memory.supersedes, actor: { type: actor_type, id: actor_id } }];
 }

@@ -1,4 +1,5 @@
-import { type Channel, type Sight, sightValues, visible } from '../auth/index.ts';
+import { type Channel, isHiddenById, type Sight, sightValues, visible, withheldIn } from '../auth/index.ts';
+import type { Outcome } from '../db/commit.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
@@ -59,14 +60,31 @@ export function toEvent(row: EventRecord, look: Look): Event {
   return row.edit_ids === null ? event : underEdits(event, row, look, (count) => chunkIds(row.event_id, count));
 }
 
-/** One round trip: the function binds the tenant itself. */
 export async function readEvent(tenant: Tenant, event_id: string, sight: Sight, look: Look): Promise<Event | undefined> {
+  const row = await findEvent(tenant, event_id, sight);
+  return row && toEvent(row, look);
+}
+
+/** An event as it was recorded, for who sees that by its id: none where edits have changed what it says, or hide it. */
+export async function readUnedited(
+  tenant: Tenant,
+  event_id: string,
+  sight: Sight,
+  asking: Channel[],
+): Promise<Event | undefined> {
+  const row = await findEvent(tenant, event_id, sight);
+  if (!row || row.edited !== null || isHiddenById(row.blocked_in, asking)) return undefined;
+  return toEvent(row, { asking });
+}
+
+/** One round trip: the function binds the tenant itself. */
+async function findEvent(tenant: Tenant, event_id: string, sight: Sight): Promise<EventRecord | undefined> {
   const [row] = await tenant.call<EventRecord>(
     'select * from read_event($1, $2, $3, $4, $5)',
     [tenant.id, event_id, ...sightValues(sight)],
     'read_event',
   );
-  return row && toEvent(row, look);
+  return row;
 }
 
 export interface EventFilter {
@@ -98,14 +116,18 @@ export interface Listed {
   more: boolean;
 }
 
+/** In one channel, narrowed; or all that lists show in some. What a list withholds is narrowed by no more than it shows of it. */
+export type Asked = (EventFilter & { channel: Channel }) | { within: Channel[] };
+
 /** Events of a stretch of the log, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
 export async function listEvents(
   db: Db,
   tenant: string,
   sight: Sight,
-  filter: EventFilter & { channel: Channel },
+  asked: Asked,
   { after, upto, order, limit }: Stretch,
 ): Promise<Listed> {
+  const filter: EventFilter & { channel?: Channel } = 'within' in asked ? {} : asked;
   const rows = await db.rows<EventRecord & { listed: number }>(
     `select ${columns}, e.listed
     from (
@@ -121,11 +143,11 @@ export async function listEvents(
         and ($8::text is null or e.user_id = $8)
         and ($9::text is null or e.agent_id = $9)
         and ($10::text is null or e.project_id = $10)
-        and ($11::text is null or $11 = any (e.tags))
+        and ($11::text is null or ($11 = any (e.tags) and not ${withheldIn(18)}))
         and ($12::timestamptz is null or e.occurred_at >= $12)
         and ($13::timestamptz is null or e.occurred_at < $13)
         and ($15::bigint is null or e.seq <= $15)
-        and ($17::jsonb is null or event_matches(e, $17))
+        and ($17::jsonb is null or event_matches(e, $17, ${withheldIn(18)}, $18))
         order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
         limit $14
       ) l
@@ -149,13 +171,14 @@ export async function listEvents(
       upto,
       PAGE_BYTES,
       filter.filter,
+      filter.channel,
     ],
   );
-  return { events: rows.map((row) => toEvent(row, filter)), more: rows.length > 0 && rows.length < rows[0]!.listed };
+  return { events: rows.map((row) => toEvent(row, asked)), more: rows.length > 0 && rows.length < rows[0]!.listed };
 }
 
 /** What was answered when these events were written. */
-export async function readRecorded(db: Db, tenant: string, seq: number, count: number): Promise<Recorded[]> {
+export async function readRecorded(db: Db, tenant: string, { seq, count, memories }: Outcome): Promise<Recorded[]> {
   const rows = await db.rows<
     Pick<EventRecord, 'event_id' | 'seq' | 'kind' | 'content' | 'chunk_count' | 'artifact_id' | 'sensitivity' | 'created_at'> & {
       memory_id: string | null;
@@ -170,12 +193,12 @@ export async function readRecorded(db: Db, tenant: string, seq: number, count: n
     [tenant, seq, count],
     'read_recorded',
   );
-  return rows.map((row) => ({
+  return rows.map((row, i) => ({
     event_id: row.event_id,
     seq: row.seq,
     chunk_ids: chunkIds(row.event_id, row.chunk_count),
     ...(row.artifact_id !== null && { artifact_id: row.artifact_id }),
-    ...memoryNamed(row.kind, row.content, row.memory_id),
+    ...memoryNamed(row.kind, row.content, row.memory_id ?? memories?.[i]),
     sensitivity: row.sensitivity,
     created_at: row.created_at,
   }));

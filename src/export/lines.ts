@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Held, openCountedGather } from '../http/gather.ts';
 import { Problem } from '../http/problem.ts';
 
 // A body of lines, as it comes: nothing of it is held but the line that is being read.
@@ -12,8 +13,12 @@ export interface LineLimits {
   maxLine: number;
   /** Of the whole. */
   maxBytes: number;
-  /** So long nothing may come. */
+  /** So long nothing may come, and so long may be waited for the first line in all. */
   idle_ms: number;
+  /** Who is waited for so long in all sends so much meanwhile. */
+  slowest: { bytes: number; ms: number };
+  /** What the daemon holds of bodies: a line that comes in parts is counted while it does. */
+  held: Held;
 }
 
 export interface Line {
@@ -33,41 +38,52 @@ export async function* linesOf(
   const hash = createHash('sha256');
   let number = 0;
   let total = 0;
-  let rest: Buffer[] = [];
-  let held = 0;
-  for await (const part of partsOf(req, limits.idle_ms)) {
-    total += part.length;
-    if (total > limits.maxBytes) throw new Problem('too-large', `The body is larger than ${limits.maxBytes} bytes.`);
-    let from = 0;
-    for (let at = part.indexOf(NEWLINE); at >= 0; at = part.indexOf(NEWLINE, from)) {
-      const tail = part.subarray(from, at);
-      const bytes = rest.length > 0 ? Buffer.concat([...rest, tail]) : tail;
-      if (bytes.length > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
-      number += 1;
-      yield { number, bytes, before: wantsDigest(bytes) ? hash.copy().digest('hex') : undefined };
-      hash.update(bytes).update('\n');
-      rest = [];
-      held = 0;
-      from = at + 1;
+  const rest = openCountedGather(limits.held);
+  try {
+    for await (const part of partsOf(req, limits, () => number > 0)) {
+      total += part.length;
+      if (total > limits.maxBytes) throw new Problem('too-large', `The body is larger than ${limits.maxBytes} bytes.`);
+      let from = 0;
+      for (let at = part.indexOf(NEWLINE); at >= 0; at = part.indexOf(NEWLINE, from)) {
+        const tail = part.subarray(from, at);
+        if (rest.size > 0) rest.add(tail);
+        const bytes = rest.size > 0 ? rest.join() : tail;
+        if (bytes.length > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
+        number += 1;
+        yield { number, bytes, before: wantsDigest(bytes) ? hash.copy().digest('hex') : undefined };
+        hash.update(bytes).update('\n');
+        rest.clear();
+        from = at + 1;
+      }
+      if (from === part.length) continue;
+      rest.add(part.subarray(from));
+      if (rest.size > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
     }
-    if (from === part.length) continue;
-    rest.push(part.subarray(from));
-    held += part.length - from;
-    if (held > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
+    if (rest.size > 0) throw faulty(number + 1, 'the line has no end: the file is cut off');
+  } finally {
+    rest.clear();
   }
-  if (held > 0) throw faulty(number + 1, 'the line has no end: the file is cut off');
 }
 
-async function* partsOf(req: IncomingMessage, idle_ms: number): AsyncGenerator<Buffer> {
+/** Only the time in which the client is waited for counts: a slow database is not its fault. */
+async function* partsOf(req: IncomingMessage, { idle_ms, slowest }: LineLimits, hasBegun: () => boolean): AsyncGenerator<Buffer> {
   const parts = req.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  let waited = 0;
+  let came = 0;
   try {
     for (;;) {
-      const waiting = new AbortController();
-      const idle = sleep(idle_ms, 'idle' as const, { ref: false, signal: waiting.signal }).catch(() => 'idle' as const);
-      const next = await Promise.race([parts.next(), idle]);
-      waiting.abort();
-      if (next === 'idle') throw new Problem('timeout', `Nothing came for ${idle_ms} ms.`, { headers: { Connection: 'close' } });
+      const before = performance.now();
+      const next = await nextWithin(parts, idle_ms);
+      waited += performance.now() - before;
+      if (next === 'idle') throw tooSlow(`Nothing came for ${idle_ms} ms.`);
       if (next.done) return;
+      came += next.value.length;
+      if (waited > idle_ms && !hasBegun()) throw tooSlow(`The first line took longer than ${idle_ms} ms.`);
+      if (waited >= slowest.ms) {
+        if (came < slowest.bytes) throw tooSlow(`Only ${came} bytes came in ${Math.round(waited)} ms.`);
+        waited = 0;
+        came = 0;
+      }
       yield next.value;
     }
   } catch (cause) {
@@ -78,6 +94,18 @@ async function* partsOf(req: IncomingMessage, idle_ms: number): AsyncGenerator<B
     void parts.return?.().then(undefined, () => undefined);
   }
 }
+
+async function nextWithin(parts: AsyncIterator<Buffer>, ms: number): Promise<IteratorResult<Buffer> | 'idle'> {
+  const waiting = new AbortController();
+  const idle = sleep(ms, 'idle' as const, { ref: false, signal: waiting.signal }).catch(() => 'idle' as const);
+  try {
+    return await Promise.race([parts.next(), idle]);
+  } finally {
+    waiting.abort();
+  }
+}
+
+const tooSlow = (detail: string): Problem => new Problem('timeout', detail, { headers: { Connection: 'close' } });
 
 const tooLong = (number: number, max: number) =>
   new Problem('too-large', `Line ${number} is longer than ${max} bytes.`, {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import { give, SLOWEST_PIECE_MS } from '../http/give.ts';
 
 // The client's end of an export: it takes as long as the client reads, and is cut off where nothing is taken any more.
 
@@ -18,36 +19,14 @@ export interface Output {
   digest(): string;
 }
 
-export function openOutput(res: ServerResponse, idle_ms: number): Output {
+export function openOutput(res: ServerResponse, piece_ms = SLOWEST_PIECE_MS): Output {
   const hash = createHash('sha256');
   return {
     write: async (lines) => {
-      if (res.destroyed) throw new ReaderGone();
       const bytes = typeof lines === 'string' ? Buffer.from(lines) : lines;
       hash.update(bytes);
-      if (!res.write(bytes)) await drained(res, idle_ms);
+      if (!(await give(res, bytes, piece_ms))) throw new ReaderGone();
     },
     digest: () => hash.copy().digest('hex'),
   };
-}
-
-/** Until the client has taken what waits for it. One that takes a little at a time is waited for; one that takes nothing is not. */
-function drained(res: ServerResponse, idle_ms: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let before = res.socket?.bytesWritten;
-    const watch = setInterval(() => {
-      if (res.socket?.bytesWritten === before) done();
-      before = res.socket?.bytesWritten;
-    }, idle_ms);
-    const done = (taken = false) => {
-      clearInterval(watch);
-      res.off('drain', onDrain).off('close', onClose);
-      if (taken) resolve();
-      else reject(new ReaderGone());
-    };
-    const onDrain = () => done(true);
-    const onClose = () => done();
-    res.once('drain', onDrain).once('close', onClose);
-    if (res.destroyed) done();
-  });
 }

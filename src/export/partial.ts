@@ -1,4 +1,4 @@
-import { channels, type Sight } from '../auth/index.ts';
+import type { Channel, Sight } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { listEvents, readClock } from '../events/index.ts';
 import { Problem } from '../http/problem.ts';
@@ -9,8 +9,13 @@ const PAGE_ROWS = 500;
 /** So much of the log is looked through in one statement: a member may see next to nothing of it. */
 const WALK = 10_000;
 
-/** What one member may see of the log, as lists show it. It cannot be imported: much of what it rests on is not in it. */
-export async function writePartial(tenant: Tenant, sight: Sight, out: Output, alive: () => Promise<void>): Promise<void> {
+/** What one member may see of the log, as lists show it in the channels `within` which it may ask. It cannot be imported: much of what it rests on is not in it. */
+export async function writePartial(
+  tenant: Tenant,
+  { sight, within }: { sight: Sight; within: Channel[] },
+  out: Output,
+  alive: () => Promise<void>,
+): Promise<void> {
   const clock = await tenant.read((db) => readClock(db, tenant.id));
   if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
   const { last_seq, oldest_seq } = clock;
@@ -26,14 +31,12 @@ export async function writePartial(tenant: Tenant, sight: Sight, out: Output, al
       oldest_seq,
     }),
   );
-  // edits hide by the channel of a request: this one is made in the one that shows most of what the credential may use
-  const channel = channels.find((one) => sight.channels.includes(one)) ?? 'public';
   let count = 0;
   for (let after = oldest_seq - 1; after < last_seq; ) {
     await alive();
     const upto = Math.min(last_seq, after + WALK);
     const stretch = { after, upto, order: 'asc', limit: PAGE_ROWS } as const;
-    const { events, more } = await tenant.read((db) => listEvents(db, tenant.id, sight, { channel }, stretch));
+    const { events, more } = await tenant.read((db) => listEvents(db, tenant.id, sight, { within }, stretch));
     await out.write(events.map((event) => line({ type: 'event', ...event })).join(''));
     count += events.length;
     after = more || events.length === PAGE_ROWS ? events.at(-1)!.seq : upto;

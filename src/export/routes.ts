@@ -1,29 +1,30 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
-import { type Caller, isAdmin, route, sightById } from '../auth/index.ts';
+import { askingChannels, type Caller, isAdmin, route, sightById } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
 import { accepted } from '../jobs/index.ts';
+import type { Secrets } from '../secrets/index.ts';
 import { importTenant } from './import.ts';
 import { type LineLimits, linesOf } from './lines.ts';
 import { openOutput, ReaderGone } from './output.ts';
 import { writePartial } from './partial.ts';
+import { openPlaces, type PlaceLimits } from './places.ts';
 import { imported } from './schemas.ts';
 import type { TakeSettings } from './take.ts';
-import { takeViews, writeWhole } from './whole.ts';
+import { type SpoolNeeds, takeViews, writeWhole } from './whole.ts';
 
 const MEDIA_TYPE = 'application/x-ndjson';
 const tagged = { tag: 'Export', limit: 'v1', long: true } as const;
 const RECHECK_MS = 30_000;
 
-export interface ExportNeeds extends TakeSettings, LineLimits {
-  /** Exports and imports at once on this daemon; of one tenant there is one. */
-  parallel: number;
+export interface ExportNeeds extends TakeSettings, LineLimits, PlaceLimits, SpoolNeeds {
   /** An import whose daemon says nothing for so long is given up. */
   lease_ms: number;
   /** Authenticates the request anew; rejects when its credential is no longer good. */
   recheck(req: IncomingMessage): Promise<Caller>;
+  secrets: Secrets;
   /** There is a new job. */
   begun(): void;
   /** Throws where what was taken does not hang together. */
@@ -31,7 +32,12 @@ export interface ExportNeeds extends TakeSettings, LineLimits {
 }
 
 export function exportRoutes(needs: ExportNeeds) {
-  const once = atOnce(needs.parallel);
+  const once = openPlaces(needs);
+  const asking = ({ tenant, principal }: Caller, req: IncomingMessage) => ({
+    tenant_id: tenant.id,
+    admin: isAdmin(principal),
+    socket: req.socket,
+  });
   return [
     route({
       ...tagged,
@@ -44,7 +50,7 @@ export function exportRoutes(needs: ExportNeeds) {
       query: z.strictObject({}),
       success: { status: 200, description: 'A line for each row, the last one of type `end`', mediaType: MEDIA_TYPE },
       problems: ['not-found'],
-      handle: ({ caller, req, res }) => once(caller.tenant.id, () => write(needs, caller, req, res)),
+      handle: ({ caller, req, res }) => once(asking(caller, req), () => write(needs, caller, req, res)),
     }),
     route({
       ...tagged,
@@ -58,31 +64,18 @@ export function exportRoutes(needs: ExportNeeds) {
       query: z.strictObject({}),
       success: { status: 202, description: 'All is there; a job makes the passages that searches need', schema: imported },
       problems: ['validation', 'conflict', 'too-large', 'quota-exceeded', 'malformed-request', 'timeout', 'not-found'],
-      handle: ({ caller: { tenant, principal }, req }) =>
-        once(tenant.id, async () => {
+      handle: ({ caller, req }) =>
+        once(asking(caller, req), async () => {
+          const { tenant, principal } = caller;
           assertLines(req);
+          const screener = await needs.secrets.of(tenant);
           const lines = linesOf(req, needs, (bytes) => bytes.length < 4096 && bytes.includes('"end"'));
-          const outcome = await importTenant(tenant, lines, needs, needs.verify, principal.id);
+          const outcome = await importTenant(tenant, lines, { ...needs, screener }, needs.verify, principal.id);
           needs.begun();
           return { body: outcome, headers: accepted(outcome.job_id, false).headers };
         }),
     }),
   ];
-}
-
-/** One of a tenant at a time, and so many on a daemon: each holds memory as long as its client takes. */
-function atOnce(parallel: number) {
-  const running = new Set<string>();
-  return async <T>(tenant_id: string, work: () => Promise<T>): Promise<T> => {
-    if (running.has(tenant_id) || running.size >= parallel)
-      throw new Problem('rate-limited', 'Another export or import is running.', { headers: { 'Retry-After': '10' } });
-    running.add(tenant_id);
-    try {
-      return await work();
-    } finally {
-      running.delete(tenant_id);
-    }
-  };
 }
 
 function assertLines(req: IncomingMessage): void {
@@ -95,8 +88,8 @@ function assertLines(req: IncomingMessage): void {
 async function write(needs: ExportNeeds, caller: Caller, req: IncomingMessage, res: ServerResponse): Promise<typeof STREAMED> {
   const whole = isAdmin(caller.principal);
   const sight = sightById(caller.principal);
-  const start = whole ? await takeViews(caller.tenant) : undefined;
-  const out = openOutput(res, needs.idle_ms);
+  const start = whole ? await takeViews(caller.tenant, needs) : undefined;
+  const out = openOutput(res);
   let checked = Date.now();
   const alive = async () => {
     if (Date.now() - checked < RECHECK_MS) return;
@@ -114,7 +107,7 @@ async function write(needs: ExportNeeds, caller: Caller, req: IncomingMessage, r
       'Content-Disposition': `attachment; filename="${caller.tenant.id}.ndjson"`,
     });
     if (start) await writeWhole(caller.tenant, start, out, alive);
-    else await writePartial(caller.tenant, sight, out, alive);
+    else await writePartial(caller.tenant, { sight, within: askingChannels(caller.principal) }, out, alive);
     res.end();
   } catch (error) {
     if (!(error instanceof ReaderGone)) throw error;

@@ -108,6 +108,10 @@ const memory = z.strictObject({
   text_hash: bytea.length(66),
   importance: z.number().min(0).max(1),
   pinned: z.boolean(),
+  repeats: z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1),
   tags: names,
   valid_from: time.nullable(),
   valid_to: time.nullable(),

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 // Pages that are read within one snapshot, kept until the client takes them: a slow reader must not hold a snapshot of the database
@@ -16,14 +15,16 @@ export interface Spool {
   close(): Promise<void>;
 }
 
-export function openSpool(inMemory = IN_MEMORY_BYTES): Spool {
+/** `dir`: where a file may be written, also where the root is read-only. */
+export function openSpool(dir: string, inMemory = IN_MEMORY_BYTES): Spool {
   let pages: Buffer[] = [];
   let held = 0;
   let file: FileHandle | undefined;
 
   async function toFile(): Promise<void> {
     if (!file) {
-      const name = join(tmpdir(), `agent-memory-${randomUUID()}`);
+      await mkdir(dir, { recursive: true, mode: 0o700 });
+      const name = join(dir, `agent-memory-${randomUUID()}`);
       file = await open(name, 'wx+', 0o600);
       await unlink(name);
     }

@@ -103,6 +103,21 @@ export async function insertArtifact(tenant: Tenant, { id, lease_ms }: Import, l
   await tenant.call('select import_artifact($1, $2, $3, $4, $5)', [tenant.id, id, line, bytes, lease_ms]);
 }
 
+const EDITS_A_STEP = 5_000;
+
+/** An edit that is not about the event at its seq, as far as the log is there. */
+export async function findStrayEdit(tenant: Tenant, first: number): Promise<string | undefined> {
+  for (let after: string | null = ''; after !== null; ) {
+    const [row]: { last: string | null; stray: string | null }[] = await tenant.call(
+      'select last, stray from stray_edit($1, $2, $3, $4)',
+      [tenant.id, first, after, EDITS_A_STEP],
+    );
+    if (row!.stray !== null) return row!.stray;
+    after = row!.last;
+  }
+  return undefined;
+}
+
 export interface Clock {
   last_seq: number;
   oldest_seq: number;

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import type { Tenant } from '../db/tenant.ts';
+import { type Gather, type Held, openCountedGather } from '../http/gather.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
+import type { Screener } from '../secrets/index.ts';
 import { type Batch, openBatch } from './batch.ts';
 import { faulty, type Line } from './lines.ts';
 import { type ArtifactLine, end, type Header, header, piece, rows, type TenantLine, tenantLine } from './schemas.ts';
+import { refuseSecretBytes, refuseSecrets } from './screen.ts';
 import { beatImport, type Import, insertArtifact, type Part, record, views } from './sql.ts';
 
 // Takes the lines of an export into a tenant that is marked for it. Nothing is believed: each value by its schema, the order, that
@@ -14,8 +17,13 @@ import { beatImport, type Import, insertArtifact, type Part, record, views } fro
 export interface TakeSettings {
   json: JsonLimits;
   maxArtifactBytes: number;
-  /** Why a row may not be kept here, where the tenant's policy says so. */
-  screen?: (row: Record<string, unknown>) => string | undefined;
+  /** What the daemon holds of bodies: an artifact is counted until it is stored. */
+  held: Held;
+}
+
+export interface Taking extends TakeSettings {
+  /** Of the tenant as it is, not as the file would have it. */
+  screener: Screener;
 }
 
 export interface Taken {
@@ -38,7 +46,7 @@ interface Going {
   counts: Record<string, number>;
   header?: Header;
   tenant?: TenantLine;
-  artifact?: { line: ArtifactLine; text: string; pieces: Buffer[]; got: number };
+  artifact?: { line: ArtifactLine; text: string; pieces: Gather };
   firstSeq?: number;
   lastSeq?: number;
   bytes: number;
@@ -51,7 +59,7 @@ export async function takeLines(
   held: Import,
   room: number | null,
   lines: AsyncIterable<Line>,
-  settings: TakeSettings,
+  settings: Taking,
 ): Promise<Taken> {
   const at: Going = { batch: openBatch(tenant, held), place: -1, counts: {}, bytes: 0, ended: false };
   let number = 0;
@@ -65,6 +73,8 @@ export async function takeLines(
     // where an earlier line was refused meanwhile, that is told
     await at.batch.flush();
     throw error;
+  } finally {
+    at.artifact?.pieces.clear();
   }
   if (!at.header || !at.tenant || !at.ended) throw faulty(number + 1, 'the file has no end: it is cut off');
   return {
@@ -77,7 +87,7 @@ export async function takeLines(
   };
 }
 
-async function takeLine(tenant: Tenant, held: Import, at: Going, line: Line, settings: TakeSettings): Promise<void> {
+async function takeLine(tenant: Tenant, held: Import, at: Going, line: Line, settings: Taking): Promise<void> {
   const { number } = line;
   if (at.ended) throw faulty(number, 'there is something after the end');
   const value = read(line, settings.json);
@@ -90,9 +100,11 @@ async function takeLine(tenant: Tenant, held: Import, at: Going, line: Line, set
     // each event once when it comes and once when it is indexed
     await beatImport(tenant, held, 2 * (at.header.counts.event ?? 0));
   }
-  if (type === 'tenant') at.tenant = parse(tenantLine, value, number);
-  else if (type === 'end') await takeEnd(at, line, value);
-  else if (type === 'piece') await takePiece(tenant, held, at, number, parse(piece, value, number));
+  if (type === 'tenant') {
+    at.tenant = parse(tenantLine, value, number);
+    refuseSecrets(settings.screener, number, value);
+  } else if (type === 'end') await takeEnd(at, line, value);
+  else if (type === 'piece') await takePiece(tenant, held, at, number, parse(piece, value, number), settings);
   else if (Object.hasOwn(rows, type)) await takeRow(tenant, held, at, line, parse(rows[type as Part], value, number), settings);
   if (!['header', 'progress', 'end'].includes(type)) at.counts[type] = (at.counts[type] ?? 0) + 1;
 }
@@ -136,11 +148,10 @@ async function takeRow(
   at: Going,
   line: Line,
   row: Record<string, unknown>,
-  settings: TakeSettings,
+  settings: Taking,
 ): Promise<void> {
   const { number } = line;
-  const reason = settings.screen?.(row);
-  if (reason) throw faulty(number, reason);
+  refuseSecrets(settings.screener, number, row);
   const last = at.header!.as_of_seq;
   for (const field of ['seq', 'content_seq', 'last_seq', 'proposed_seq', 'approved_seq', 'revoked_seq'])
     if (typeof row[field] === 'number' && row[field] > last) throw faulty(number, `a seq beyond ${last}`, `/${field}`);
@@ -151,8 +162,12 @@ async function takeRow(
       throw faulty(number, `seq ${seq} does not follow ${at.lastSeq ?? at.header!.oldest_seq - 1}`, '/seq');
     at.firstSeq ??= seq;
     at.lastSeq = seq;
-    at.bytes += 2 * line.bytes.length;
+    // once as its passages
+    at.bytes += line.bytes.length;
+  } else if (typeof row.seq === 'number' && row.seq < at.header!.oldest_seq) {
+    throw faulty(number, `a seq before ${at.header!.oldest_seq}, where the log begins`, '/seq');
   }
+  at.bytes += line.bytes.length;
   await at.batch.add(row.type as Part, number, line.bytes);
 }
 
@@ -162,34 +177,43 @@ async function takeArtifact(
   at: Going,
   { number, bytes }: Line,
   line: ArtifactLine,
-  { maxArtifactBytes }: TakeSettings,
+  settings: Taking,
 ): Promise<void> {
-  if (line.byte_count > maxArtifactBytes)
-    throw faulty(number, `an artifact of more than ${maxArtifactBytes} bytes`, '/byte_count');
+  if (line.byte_count > settings.maxArtifactBytes)
+    throw faulty(number, `an artifact of more than ${settings.maxArtifactBytes} bytes`, '/byte_count');
   await at.batch.flush();
-  at.bytes += line.byte_count;
-  at.artifact = { line, text: bytes.toString(), pieces: [], got: 0 };
-  if (line.byte_count === 0) await keepArtifact(tenant, held, at, number);
+  at.bytes += bytes.length + line.byte_count;
+  at.artifact = { line, text: bytes.toString(), pieces: openCountedGather(settings.held) };
+  if (line.byte_count === 0) await keepArtifact(tenant, held, at, number, settings);
 }
 
-async function takePiece(tenant: Tenant, held: Import, at: Going, number: number, given: z.output<typeof piece>): Promise<void> {
+async function takePiece(
+  tenant: Tenant,
+  held: Import,
+  at: Going,
+  number: number,
+  given: z.output<typeof piece>,
+  settings: Taking,
+): Promise<void> {
   const { artifact } = at;
-  if (artifact?.line.artifact_id !== given.artifact_id || given.at !== artifact.got)
+  if (artifact?.line.artifact_id !== given.artifact_id || given.at !== artifact.pieces.size)
     throw faulty(number, 'a piece that does not belong here');
   const bytes = Buffer.from(given.base64, 'base64');
-  artifact.pieces.push(bytes);
-  artifact.got += bytes.length;
-  if (bytes.length === 0 || artifact.got > artifact.line.byte_count)
+  const got = artifact.pieces.size + bytes.length;
+  if (bytes.length === 0 || got > artifact.line.byte_count)
     throw faulty(number, 'not the bytes that the artifact has left', '/base64');
-  if (artifact.got === artifact.line.byte_count) await keepArtifact(tenant, held, at, number);
+  artifact.pieces.add(bytes);
+  if (got === artifact.line.byte_count) await keepArtifact(tenant, held, at, number, settings);
 }
 
-async function keepArtifact(tenant: Tenant, held: Import, at: Going, number: number): Promise<void> {
+async function keepArtifact(tenant: Tenant, held: Import, at: Going, number: number, { screener }: Taking): Promise<void> {
   const { line, text, pieces } = at.artifact!;
-  const bytes = Buffer.concat(pieces);
+  const bytes = pieces.join();
   if (`\\x${createHash('sha256').update(bytes).digest('hex')}` !== line.sha256)
     throw faulty(number, 'the artifact’s bytes are not those of its sha256');
+  refuseSecretBytes(screener, number, bytes);
   await at.batch.guard(number, () => insertArtifact(tenant, held, text, bytes));
+  pieces.clear();
   delete at.artifact;
 }
 

@@ -1,8 +1,9 @@
+import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import type { Output } from './output.ts';
 import { openSpool, type Spool } from './spool.ts';
-import { type Part, pagesOf, readPiece, readStanding, record, type Standing, views } from './sql.ts';
+import { type Page, type Part, pagesOf, readPiece, readStanding, record, type Standing, views } from './sql.ts';
 
 // The tenant as lines. Everything is as of one seq: what changes is read in one snapshot that ends before the client is waited for;
 // the log up to that seq and what hangs on it do not change, and are walked by their keys without one.
@@ -22,21 +23,46 @@ export interface Start {
   counts: Partial<Record<Part, number>>;
 }
 
-/** What changes, and where the log stands, at one moment. */
-export async function takeViews(tenant: Tenant): Promise<Start> {
-  const spool = openSpool();
+export interface SpoolNeeds {
+  spool_dir: string;
+  /** The database has one session (the embedded engine): a snapshot held over all pages keeps everyone else waiting. */
+  oneSession: boolean;
+}
+
+/** Times that the views are read without a snapshot before it is taken after all. */
+const LOOSE_TRIES = 3;
+
+/**
+ * What changes, and where the log stands, at one moment. Every change of a view appends to the log in its transaction, so pages read
+ * one by one are of one moment too where the log stands at the end as it stood at the beginning.
+ */
+export async function takeViews(tenant: Tenant, { spool_dir, oneSession }: SpoolNeeds): Promise<Start> {
+  for (let i = 0; oneSession && i < LOOSE_TRIES; i += 1) {
+    const start = await readViews(tenant, spool_dir, (work) => tenant.read(work));
+    const now = await tenant.read((db) => readStanding(db, tenant.id));
+    if (JSON.stringify(now) === JSON.stringify(start.standing)) return start;
+    await start.spool.close();
+  }
+  return tenant.snapshot((db) => readViews(tenant, spool_dir, (work) => work(db)));
+}
+
+async function readViews(
+  tenant: Tenant,
+  spool_dir: string,
+  using: <T>(work: (db: Db) => Promise<T>) => Promise<T>,
+): Promise<Start> {
+  const spool = openSpool(spool_dir);
   try {
-    return await tenant.snapshot(async (db) => {
-      const standing = await readStanding(db, tenant.id);
-      if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
-      const counts: Start['counts'] = {};
-      for (const part of views)
-        for await (const page of pagesOf(tenant.id, part, standing.last_seq, (text, values) => db.rows(text, values))) {
-          await spool.add(`${page.lines}\n`);
-          counts[part] = (counts[part] ?? 0) + page.n;
-        }
-      return { tenant_id: tenant.id, as_of_seq: standing.last_seq, standing, spool, counts };
-    });
+    const standing = await using((db) => readStanding(db, tenant.id));
+    if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
+    const counts: Start['counts'] = {};
+    const rows = (text: string, values: unknown[]) => using((db) => db.rows<Page>(text, values));
+    for (const part of views)
+      for await (const page of pagesOf(tenant.id, part, standing.last_seq, rows)) {
+        await spool.add(`${page.lines}\n`);
+        counts[part] = (counts[part] ?? 0) + page.n;
+      }
+    return { tenant_id: tenant.id, as_of_seq: standing.last_seq, standing, spool, counts };
   } catch (error) {
     await spool.close();
     throw error;

@@ -61,7 +61,10 @@ const allowed: Record<Type, string[]> = {
   json: ['eq', 'ne', 'gt', 'gte', 'lt', 'lte', 'in', 'nin', 'contains', 'exists'],
 };
 
-export const MAX_CLAUSES = 64;
+/** Each value of a list is one: what a row costs is bounded by these two, and metadata may be a megabyte. */
+export const MAX_CLAUSES = 128;
+/** `contains` of metadata reads all of a text or a list for each value. */
+const MAX_PARTS = 16;
 export const MAX_DEPTH = 8;
 export const MAX_VALUES = 100;
 const MAX_TEXT = 1_000;
@@ -71,12 +74,13 @@ const NOTHING = '(1 == 0)';
 interface Making extends Omit<Filter, 'given'> {
   faults: Wrong[];
   clauses: number;
+  parts: number;
 }
 type Place = (string | number)[];
 
 /** A filter with everything that is wrong with it; `faults` is empty where it can be used. */
 export function compileFilter(given: Record<string, unknown>): Filter & { faults: Wrong[] } {
-  const making: Making = { path: '', vars: {}, memory: false, faults: [], clauses: 0 };
+  const making: Making = { path: '', vars: {}, memory: false, faults: [], clauses: 0, parts: 0 };
   const predicate = group(given, [], 1, making);
   const { vars, memory, faults } = making;
   return { given, path: `strict ${predicate}`, vars, memory, faults };
@@ -92,10 +96,12 @@ const all = (parts: string[]) => (parts.length === 0 ? '(1 == 1)' : `(${parts.jo
 const any = (parts: string[]) => (parts.length === 0 ? NOTHING : `(${parts.join(' || ')})`);
 const not = (predicate: string) => `(!${predicate})`;
 
-function isFull(making: Making, path: Place): boolean {
-  making.clauses += 1;
+/** Counts `count` clauses more; one fault tells of too many. */
+function isFull(making: Making, path: Place, count = 1): boolean {
+  const before = making.clauses;
+  making.clauses += count;
   if (making.clauses <= MAX_CLAUSES) return false;
-  if (making.clauses === MAX_CLAUSES + 1) wrong(making, path, `a filter has at most ${MAX_CLAUSES} clauses`);
+  if (before <= MAX_CLAUSES) wrong(making, path, `a filter has at most ${MAX_CLAUSES} clauses; each value of a list is one`);
   return true;
 }
 
@@ -133,7 +139,12 @@ function field(name: string, value: unknown, path: Place, making: Making): strin
   if (!isObject(value)) return clause(found, 'eq', value, path, making);
   const operators = Object.keys(value);
   if (operators.length === 0) return wrong(making, path, 'an operator and its value');
-  return all(operators.map((operator) => clause(found, operator, value[operator], [...path, operator], making)));
+  const parts: string[] = [];
+  for (const operator of operators) {
+    if (making.clauses > MAX_CLAUSES) break;
+    parts.push(clause(found, operator, value[operator], [...path, operator], making));
+  }
+  return all(parts);
 }
 
 /** A fixed field, or the place in the metadata that the name is a path to; else what is wrong with it. */
@@ -172,6 +183,7 @@ function clause({ type, at }: Field, operator: string, value: unknown, path: Pla
 function oneOf(at: string, type: Type, value: unknown, path: Place, making: Making): string {
   if (!Array.isArray(value)) return wrong(making, path, 'a list of values');
   if (value.length > MAX_VALUES) return wrong(making, path, `at most ${MAX_VALUES} values`);
+  if (isFull(making, path, Math.max(0, value.length - 1))) return NOTHING;
   const plain = value.map((one, i) => plainOf(type, 'in', one, [...path, i], making));
   return plain.length === 0 ? NOTHING : `exists(${named(making, plain)}[*] ? (@ == $.${at}))`;
 }
@@ -181,6 +193,9 @@ function contains(at: string, type: Type, value: unknown, path: Place, making: M
   const several = Array.isArray(value);
   if (several && value.length > MAX_VALUES) return wrong(making, path, `at most ${MAX_VALUES} values`);
   const wanted = several ? value : [value];
+  if (isFull(making, path, Math.max(0, wanted.length - 1))) return NOTHING;
+  if (type === 'json') making.parts += wanted.length;
+  if (making.parts > MAX_PARTS) return wrong(making, path, `a filter has at most ${MAX_PARTS} values that metadata contains`);
   return all(
     wanted.map((one, i) => {
       const plain = plainOf(type === 'list' ? 'text' : type, 'contains', one, several ? [...path, i] : path, making);

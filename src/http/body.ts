@@ -1,11 +1,6 @@
 import type { IncomingMessage } from 'node:http';
+import { type Held, openGather, tooManyBytes } from './gather.ts';
 import { Problem } from './problem.ts';
-
-/** A count of bytes held for running requests, so that many large bodies cannot exhaust the memory together. */
-export interface Held {
-  bytes: number;
-  readonly max: number;
-}
 
 /** The whole body, or `too-large` as soon as that is known. The caller gives `bytes.length` back to `held` when it is done. */
 export async function readBody(req: IncomingMessage, maxBytes: number, held: Held, timeoutMs: number): Promise<Buffer> {
@@ -14,11 +9,11 @@ export async function readBody(req: IncomingMessage, maxBytes: number, held: Hel
   const encoding = req.headers['content-encoding'];
   if (encoding && encoding !== 'identity') throw new Problem('unsupported-media-type', 'Compressed bodies are not taken.');
   return new Promise((resolve, reject) => {
-    const parts: Buffer[] = [];
+    const parts = openGather();
     let size = 0;
     const give = () => {
       clearTimeout(deadline);
-      resolve(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
+      resolve(parts.join());
     };
     const refuse = (problem: Problem) => {
       clearTimeout(deadline);
@@ -27,15 +22,15 @@ export async function readBody(req: IncomingMessage, maxBytes: number, held: Hel
       size = 0;
       // The rest is read and dropped: unread, it would stand in the way of the connection's next request.
       req.off('data', take).off('end', give).resume();
+      parts.clear();
       reject(problem);
     };
     const take = (part: Buffer) => {
       size += part.length;
       held.bytes += part.length;
       if (size > maxBytes) refuse(new Problem('too-large', `The body is larger than ${maxBytes} bytes.`));
-      else if (held.bytes > held.max)
-        refuse(new Problem('unavailable', 'Too many bytes are being received.', { headers: { 'Retry-After': '1' } }));
-      else parts.push(part);
+      else if (held.bytes > held.max) refuse(tooManyBytes());
+      else parts.add(part);
     };
     const breakOff = (cause: Error) => refuse(new Problem('malformed-request', 'The body ended too early.', { cause }));
     // A body that trickles in holds a place among the requests that are served.

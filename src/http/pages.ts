@@ -3,6 +3,7 @@ import express from 'express';
 import helmet from 'helmet';
 import type { OpenApi } from './openapi.ts';
 import { problems } from './problem.ts';
+import { cutLater } from './serve.ts';
 
 // The reference: /openapi.json, a page over it at /docs, and the problem types. Nothing is asked of any other host.
 
@@ -34,7 +35,13 @@ export function pagesOf(document: OpenApi): (app: express.Express) => void {
   pages.get('/docs/start.js', (_req, res) => void res.type('js').send(start));
   pages.get('/docs/problems', (_req, res) => void res.type('html').send(problemList()));
   pages.use('/docs', express.static(FILES, { index: false, redirect: false, maxAge: '1h' }));
-  return (app) => void app.use(['/docs', '/openapi.json'], policy).use(pages);
+  const paths = ['/docs', '/openapi.json'];
+  return (app) => void app.use(paths, policy, cutUnread).use(pages);
+}
+
+function cutUnread(req: express.Request, res: express.Response, next: express.NextFunction): void {
+  if (!req.complete) cutLater(res);
+  next();
 }
 
 const page = (title: string, head: string, body: string) =>

@@ -88,6 +88,8 @@ export interface Route<C = unknown> {
   tenantOf?(body: never): string | undefined;
   /** Words of the client's own in the body (`reason`, `patch/text`): secrets are cut out of them before anything else is done. */
   free?: string[];
+  /** What links or selects and so cannot be redacted (`user_id`, `filter`): refused where it holds a secret. */
+  fixed?: string[];
   /** May be served by the thin door in front of Express. */
   hot?: boolean;
   /** Answers `Accept: text/event-stream` with a stream, which has no time limit. */

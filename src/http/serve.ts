@@ -1,7 +1,9 @@
 import { hash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
-import { type Held, isJson, readBody } from './body.ts';
+import { isJson, readBody } from './body.ts';
+import type { Held } from './gather.ts';
+import { giveLast } from './give.ts';
 import { canonicalJson, type JsonLimits, parseJson } from './json.ts';
 import { Problem, problemBody, toProblem } from './problem.ts';
 import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
@@ -24,8 +26,8 @@ export interface Gate<C> {
   addressOf(req: IncomingMessage): string;
   /** Called once for each finished request. */
   finished(route: string, method: string, status: number, ms: number): void;
-  /** The body without the secrets that stand at these pointers; throws where the tenant refuses them. */
-  screen(caller: C, body: unknown, pointers: string[]): Promise<unknown>;
+  /** The body without the secrets in what is `free`; throws where the tenant refuses them, or where one stands in what is `fixed`. */
+  screen(caller: C, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
   /** A keyed hash, hex: of what was sent nothing is kept that could be guessed back. The same on every daemon and after a restart. */
   mac(data: string | Buffer): string;
   /** What the audit is told. */
@@ -79,7 +81,8 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     };
     if (route.method !== 'GET') refuseNoTag(req.headers['if-match']);
     if (scope) keepInside(scope.tenant, req.headers, raw.query, raw.body);
-    if (route.free && caller) raw.body = await gate.screen(caller, raw.body, route.free);
+    const { free = [], fixed = [] } = route;
+    if (caller && free.length + fixed.length > 0) raw.body = await gate.screen(caller, raw.body, { free, fixed });
     const input = {
       ...parseInput(route, raw),
       caller: caller as C,
@@ -93,9 +96,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     const reply = await withinTime(streams ? 0 : gate.timeoutMs, res, (signalOf) =>
       audited(gate.trail, act, () => route.handle(Object.defineProperty(input, 'signal', { get: signalOf }) as never)),
     );
-    if (reply !== STREAMED) send(res, route.success.status, reply);
-    // A large answer keeps its place until it is taken.
-    if (res.writableLength > LARGE_ANSWER_BYTES) await taken(res);
+    if (reply !== STREAMED) await send(res, route.success.status, reply);
   } catch (error) {
     tellRefusal(gate.trail, act, refuse(gate.log, res, request_id, error));
   } finally {
@@ -126,19 +127,8 @@ function enter({ max, byTenant }: InFlight, tenant: string): () => void {
   };
 }
 
+/** A larger answer keeps its place until it is taken. */
 const LARGE_ANSWER_BYTES = 256 * 1024;
-const SLOWEST_READER_MS = 30_000;
-
-/** Until the client has read the answer, or has read nothing of it for too long and is cut off. */
-function taken(res: ServerResponse): Promise<void> {
-  const { socket } = res;
-  let before = socket?.bytesWritten;
-  const watch = setInterval(() => {
-    if (socket?.bytesWritten === before) res.destroy();
-    before = socket?.bytesWritten;
-  }, SLOWEST_READER_MS);
-  return new Promise<void>((resolve) => res.once('close', resolve)).finally(() => clearInterval(watch));
-}
 
 /** Names the request, and logs and counts it when its response is over. */
 export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, res: ServerResponse): string {
@@ -159,28 +149,27 @@ export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, 
   return requestId;
 }
 
-export function send(res: ServerResponse, status: number, { status: own, headers, body }: Reply): void {
-  if (res.headersSent || res.destroyed) return;
+/** Sent when it returns, unless it is large: then when it is taken. */
+export function send(res: ServerResponse, status: number, { status: own, headers, body }: Reply): Promise<void> | undefined {
+  if (res.headersSent || res.destroyed) return undefined;
   if (!res.req.complete) cutLater(res);
   res.statusCode = own ?? status;
   res.setHeader('X-Content-Type-Options', 'nosniff');
   res.setHeader('Cache-Control', 'no-store');
   for (const name in headers) res.setHeader(name, headers[name]!);
   if (body === undefined) return void res.end();
-  if (Buffer.isBuffer(body)) {
-    res.setHeader('Content-Length', body.length);
-    return void res.end(body);
-  }
-  const text = typeof body === 'string' ? body : JSON.stringify(body);
-  if (!res.hasHeader('Content-Type')) res.setHeader('Content-Type', 'application/json; charset=utf-8');
-  res.setHeader('Content-Length', Buffer.byteLength(text));
-  res.end(text);
+  const bytes = Buffer.isBuffer(body) || typeof body === 'string' ? body : JSON.stringify(body);
+  if (!Buffer.isBuffer(body) && !res.hasHeader('Content-Type')) res.setHeader('Content-Type', 'application/json; charset=utf-8');
+  const length = Buffer.byteLength(bytes);
+  res.setHeader('Content-Length', length);
+  if (length > LARGE_ANSWER_BYTES) return giveLast(res, Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes));
+  return void res.end(bytes);
 }
 
 const UNREAD_BODY_MS = 30_000;
 
 /** What is left of a body that nobody reads any more is dropped; it may not take for ever. */
-function cutLater(res: ServerResponse): void {
+export function cutLater(res: ServerResponse): void {
   const { req } = res;
   res.once('finish', () => {
     if (req.complete) return;
@@ -200,7 +189,7 @@ export function refuse(log: Logger, res: ServerResponse, requestId: string, erro
     );
   if (res.headersSent) res.destroy();
   else
-    send(res, problem.status, {
+    void send(res, problem.status, {
       headers: { ...problem.headers, 'Content-Type': 'application/problem+json' },
       body: problemBody(problem, requestId),
     });

@@ -1,5 +1,5 @@
 import type { Tenant, Tenants } from '../db/tenant.ts';
-import { problemBody, toProblem } from '../http/problem.ts';
+import { Problem, problemBody, toProblem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Logger } from '../log.ts';
 import { type DueJob, finishJob, listDue, releaseJob, reportJob, startJob, type TakenJob, takeJob } from './sql.ts';
@@ -11,6 +11,8 @@ const LOOK_EVERY_MS = 5_000;
 const PER_TENANT = 2;
 /** Tries without getting further after which a job has failed. */
 const MAX_TRIES = 12;
+/** Twice as many: none of them ended, so each may have taken its daemon with it. */
+const MOST_TAKEN = 2 * MAX_TRIES;
 const LONGEST_WAIT_MS = 60_000;
 
 /** What a handler is given. */
@@ -58,6 +60,16 @@ export class JobStopped extends Error {
   }
 }
 
+function problemOf(error: unknown, job_id: string) {
+  const { type, title, status, detail } = problemBody(toProblem(error), job_id);
+  return { type, title, status, detail };
+}
+
+const spent = (job_id: string) => ({
+  max_tries: MOST_TAKEN,
+  problem: problemOf(new Problem('internal', `The job was begun ${MOST_TAKEN} times and never came further.`), job_id),
+});
+
 export interface JobSettings {
   lease_ms: number;
   /** Jobs at once on this daemon. */
@@ -97,7 +109,7 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, { le
   };
 
   async function runJob(tenant: Tenant, job_id: string): Promise<void> {
-    const taken = await takeJob(tenant, job_id, PER_TENANT, lease_ms);
+    const taken = await takeJob(tenant, job_id, PER_TENANT, lease_ms, spent(job_id));
     if (!taken) return;
     let held = true;
     const isStopped = () => stopping || !held;
@@ -140,11 +152,11 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, { le
       await releaseJob(tenant, job_id, token, 0);
       return;
     }
-    const { type, title, status, detail } = problemBody(toProblem(error), job_id);
+    const { status, ...problem } = problemOf(error, job_id);
     const passing = status === 503 && tries < MAX_TRIES;
     log[passing ? 'warn' : 'error']({ err: error, tenant_id: tenant.id, job_id, kind, tries }, 'a job did not get through');
     if (passing) await releaseJob(tenant, job_id, token, Math.min(250 * 2 ** tries, LONGEST_WAIT_MS));
-    else await finishJob(tenant, job_id, token, { problem: { type, title, status, detail } });
+    else await finishJob(tenant, job_id, token, { problem: { ...problem, status } });
   }
 
   const timer = setInterval(lookSoon, LOOK_EVERY_MS);

@@ -98,14 +98,22 @@ export interface TakenJob {
   tries: number;
 }
 
-/** Undefined where another daemon was quicker, or the tenant has enough under way. */
+/** After so many tries without getting further a job has failed, with this problem. */
+export interface Spent {
+  max_tries: number;
+  problem: unknown;
+}
+
+/** Undefined where another daemon was quicker, the tenant has enough under way, or the job is given up. */
 export async function takeJob(
   tenant: Tenant,
   job_id: string,
   per_tenant: number,
   lease_ms: number,
+  { max_tries, problem }: Spent,
 ): Promise<TakenJob | undefined> {
-  const [row] = await tenant.call<TakenJob>('select * from take_job($1, $2, $3, $4)', [tenant.id, job_id, per_tenant, lease_ms]);
+  const values = [tenant.id, job_id, per_tenant, lease_ms, max_tries, JSON.stringify(problem)];
+  const [row] = await tenant.call<TakenJob>('select * from take_job($1, $2, $3, $4, $5, $6)', values);
   return row;
 }
 

@@ -1,3 +1,4 @@
-export { type Cited, cite, findDangling, refuseDangling } from './refs.ts';
+export { type Cited, cite, findDangling, findReplaced, type Replacing, refuseDangling } from './refs.ts';
 export { memoryRoutes } from './routes.ts';
+export { sweepMemories } from './sql.ts';
 export { sha256Hex, wishOf } from './wish.ts';

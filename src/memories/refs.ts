@@ -1,6 +1,9 @@
 import { type Caller, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
+import { type Actor, assertMayReplace } from './rights.ts';
+import type { Memory } from './schemas.ts';
+import { readMeant } from './sql.ts';
 
 // What is cited must be there: ids of ours name what their author may see. To cite another tenant's is to cite nothing.
 
@@ -45,4 +48,23 @@ export async function findDangling(db: Db, tenant: string, ids: string[], sight:
     [tenant, ...sightValues(sight), ids],
   );
   return rows.map((row) => row.id);
+}
+
+/** What a write says is to be replaced, by the id of a memory, an event or a passage, and whose words do it. */
+export interface Replacing {
+  ref: string;
+  actor: Actor;
+}
+
+/** The memories that are to be replaced, by what names them. Each must be the caller's to replace. */
+export async function findReplaced({ tenant, principal }: Caller, replacing: Replacing[]): Promise<Map<string, Memory>> {
+  if (replacing.length === 0) return new Map();
+  const refs = replacing.map(({ ref }) => ref);
+  const meant = await tenant.read((db) => readMeant(db, tenant.id, refs, sightById(principal)));
+  for (const { ref, actor } of replacing) {
+    const old = meant.get(ref);
+    if (!old) throw new Problem('conflict', 'What is to be superseded is no memory.');
+    assertMayReplace(principal, old, actor);
+  }
+  return meant;
 }

@@ -5,6 +5,8 @@ import { decodeCursor, encodeCursor, pageOf, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
+import type { Written } from './answer.ts';
+import { assertMayChange } from './rights.ts';
 import {
   listQuery,
   type Memory,
@@ -16,19 +18,9 @@ import {
   pageQuery,
   readQuery,
 } from './schemas.ts';
-import { listMemories, listVersions, readChain, readMemories } from './sql.ts';
-import { assertMayChange, type MemoryLimits as Writing } from './state.ts';
-import {
-  approveMemory,
-  type Change,
-  closeMemory,
-  deleted,
-  noMemory,
-  patchMemory,
-  remember,
-  supersede,
-  type Written,
-} from './write.ts';
+import { listMemories, listVersions, readChain, readMemories, readStatus } from './sql.ts';
+import type { MemoryLimits as Writing } from './state.ts';
+import { approveMemory, type Change, closeMemory, deleted, noMemory, patchMemory, remember, supersede } from './write.ts';
 
 const tagged = { tag: 'Memories', limit: 'v1' } as const;
 const one = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
@@ -89,7 +81,9 @@ const routesOf = (writingOf: WritingOf) => [
     handle: async ({ caller: { tenant, principal }, query }) => {
       const sight = sightIn(principal, query.channel, query.user_id);
       const after = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
-      const { memories, more } = await tenant.read((db) => listMemories(db, tenant.id, sight, query, after));
+      const { memories, more } = await tenant.read((db) =>
+        listMemories(db, tenant.id, sight, { ...query, admin: isAdmin(principal) }, after),
+      );
       return { body: { data: memories, next_cursor: more ? encodeCursor([memories.at(-1)!.memory_id]) : null } };
     },
   }),
@@ -104,9 +98,15 @@ const routesOf = (writingOf: WritingOf) => [
     also: [{ status: 304, description: 'still the version of If-None-Match' }],
     problems: ['validation', 'not-found', 'gone'],
     handle: async ({ caller: { tenant, principal }, params, query, req }) => {
-      const [found] = await tenant.read((db) => readMemories(db, tenant.id, [params.memory_id], sightById(principal), query));
+      const isPast = query.as_of !== undefined || query.as_of_seq !== undefined;
+      const { found, status } = await tenant.read(async (db) => {
+        const [found] = await readMemories(db, tenant.id, [params.memory_id], sightById(principal), query);
+        // what was deleted is gone for members, whatever the moment they ask about
+        const asksPast = found && isPast && !isAdmin(principal);
+        return { found, status: asksPast ? await readStatus(db, tenant.id, params.memory_id) : found?.status };
+      });
       if (!found) throw noMemory();
-      if (found.status === 'deleted') throw deleted();
+      if (status === 'deleted' || found.status === 'deleted') throw deleted();
       const headers = { ETag: etagOf(found) };
       const known = req.headers['if-none-match'];
       if (known !== undefined && tagsOf(known).some((tag) => tag === '*' || tag.replace(/^W\//, '') === headers.ETag))
@@ -212,7 +212,7 @@ const ownerRoutes = (writingOf: WritingOf) => [
       if (!old) throw noMemory();
       if (old.status === 'deleted') throw deleted();
       assertMayChange(principal, old);
-      return made(await supersede(caller, old, body, versionOf(req), idempotency, await writingOf(caller)));
+      return made(await supersede(caller, old, body, versionsOf(req), idempotency, await writingOf(caller)));
     },
   }),
 ];
@@ -272,15 +272,14 @@ interface Asked {
 
 const changeOf = ({ params, req, idempotency }: Asked): Change => ({
   memory_id: params.memory_id,
-  version: versionOf(req),
+  versions: versionsOf(req),
   idempotency,
 });
 
-/** The version in If-Match. One that no version can have matches nothing; weak tags never match here (RFC 9110, 13.1.1). */
-function versionOf(req: IncomingMessage): number | undefined {
+/** The versions in If-Match. What no version can be matches nothing; weak tags never match here (RFC 9110, 13.1.1). */
+function versionsOf(req: IncomingMessage): number[] | undefined {
   if (wantsNew(req)) throw new Problem('precondition-failed', 'The memory exists.');
   const header = req.headers['if-match'];
   if (header === undefined || header.trim() === '*') return undefined;
-  const versions = tagsOf(header).map((tag) => Number(/^"(\d{1,9})"$/.exec(tag)?.[1] ?? -1));
-  return Math.max(...versions);
+  return tagsOf(header).map((tag) => Number(/^"(\d{1,9})"$/.exec(tag)?.[1] ?? -1));
 }

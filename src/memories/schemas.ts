@@ -162,15 +162,20 @@ export const memory = z
     expires_at: z.string().optional(),
     refs: z.array(z.string()).describe('what it rests on, the newest 256'),
     ref_count: z.int().describe('of all that it rests on'),
+    repeats: z.int().optional().describe('how often its text was said again; beyond 256 times only counted'),
     grounded: z
       .boolean()
       .describe('whether a context may state it: a claim needs refs; acts such as decisions and rules ground themselves'),
-    trust: z.enum(trusts).describe('approved by an admin, stated by a human, inferred by an agent, observed by a tool'),
+    trust: z
+      .enum(trusts)
+      .describe(
+        'approved by an admin, stated by a human who is logged in, inferred by an agent or said to be another’s, observed by a tool',
+      ),
     origin: z.object({ type: z.string(), id: z.string() }).describe('whose words they are'),
     marks: z
       .array(z.string())
       .describe(
-        'what became of what it rests on, such as `evidence_erased`, or of itself: `retracted` (told to admins), `quarantined`',
+        'what became of what it rests on, such as `evidence_erased`, or of itself: `retracted` (told to admins), `quarantined`, `blocked` (in some channel)',
       ),
     edit_ids: z.array(z.string()).optional().describe('the approved edits under which it reads as it does'),
     supersedes: z.string().optional(),

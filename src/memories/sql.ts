@@ -1,11 +1,13 @@
 import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
+import type { Tenant } from '../db/tenant.ts';
+import type { Sealed } from '../seal.ts';
 import type { AsOf, ListQuery, Memory } from './schemas.ts';
 import { type MemoryRecord, toMemory } from './view.ts';
 
 // A memory as one of its versions has it: the row says what it is, the version what stood, the version's content event what was said.
 
-const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.marks,
+const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.repeats, m.marks,
   m.created_at, v.version, v.seq, v.status, e.event_id, e.kind as event_kind, o.edit_ids, o.blocked_in,
   case when o.content is null or o.content ? 'withheld' then e.content else o.content end as content,
   coalesce(o.content ? 'withheld', false) as retracted, e.sensitivity, e.tags, e.metadata, e.actor_type, e.actor_id,
@@ -17,29 +19,36 @@ const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_
 
 const momentOf = ({ as_of }: AsOf): number => (as_of === undefined ? Date.now() : Date.parse(as_of));
 
+// Every look-up by its whole key, in an order that `offset 0` keeps: the planner, before it has statistics of a young table, otherwise
+// reads all events of the tenant for one memory.
+
 // The version that stood: the newest, or the newest of those that had been written, and had happened, by then.
 const VERSION = `select v.version, v.seq, v.content_seq, v.status
-  from memory_versions v join events at on at.tenant_id = v.tenant_id and at.seq = v.seq
+  from memory_versions v
   where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id
   and ($5::bigint is null or v.seq <= $5)
-  and ($6::timestamptz is null or at.occurred_at <= $6)
+  and ($6::timestamptz is null or $6 >= (select at.occurred_at from events at where at.tenant_id = v.tenant_id and at.seq = v.seq))
   order by v.version desc
   limit 1`;
 // What was said reads as its edits say, whatever the moment that is asked about.
-const CONTENT = `join events e on e.tenant_id = m.tenant_id and e.seq = v.content_seq
-  left join overlays o on o.tenant_id = m.tenant_id and o.seq = v.content_seq
-  join events le on le.tenant_id = m.tenant_id and le.seq = v.seq`;
+const CONTENT = `cross join lateral (select * from events e where e.tenant_id = m.tenant_id and e.seq = v.content_seq offset 0) e
+  left join lateral (select * from overlays o where o.tenant_id = m.tenant_id and o.seq = v.content_seq offset 0) o on true
+  cross join lateral (select le.created_at from events le where le.tenant_id = m.tenant_id and le.seq = v.seq offset 0) le`;
 const CITED = 'cross join lateral citations(m.tenant_id, m.memory_id, v.content_seq, v.seq, 256) cited';
 
-/** Memories by id, in no order, as they may be seen. */
+/**
+ * Memories by id, in no order, as they may be seen. The ids are a subquery so that the plan of one id costs what that of any number does,
+ * and is kept: planning takes longer than reading.
+ */
 export async function readMemories(db: Db, tenant: string, ids: string[], sight: Sight, asOf: AsOf = {}): Promise<Memory[]> {
   const rows = await db.rows<MemoryRecord>(
     `select ${columns}
-    from memories m
+    from (select distinct id from unnest((select $7::text[])) id) wanted
+    cross join lateral (select * from memories m where m.tenant_id = $1 and m.memory_id = wanted.id offset 0) m
     cross join lateral (${VERSION}) v
     ${CONTENT}
     ${CITED}
-    where m.tenant_id = $1 and m.memory_id = any ($7::text[]) and ${visible(2, 'e.')} and ${unhidden(8)}`,
+    where ${visible(2, 'e.')} and ${unhidden(8)}`,
     [tenant, ...sightValues(sight), asOf.as_of_seq, asOf.as_of, ids, ...byIdValues(sight)],
     'read_memories',
   );
@@ -66,6 +75,24 @@ export async function readRefs(db: Db, tenant: string, { memory_id, version }: M
     [tenant, memory_id, version, limit],
   );
   return row?.refs ?? [];
+}
+
+/** What was sealed of an event's words. */
+export async function readSealed(db: Db, tenant: string, event_id: string): Promise<Sealed | undefined> {
+  const row = await db.row<{ sealed: Sealed | null }>(
+    `select content -> 'sealed' as sealed from events where tenant_id = $1 and event_id = $2`,
+    [tenant, event_id],
+  );
+  return row?.sealed ?? undefined;
+}
+
+/** What a memory is now, whoever asks. */
+export async function readStatus(db: Db, tenant: string, memory_id: string): Promise<string | undefined> {
+  const row = await db.row<{ status: string }>('select status from memories where tenant_id = $1 and memory_id = $2', [
+    tenant,
+    memory_id,
+  ]);
+  return row?.status;
 }
 
 /** A page ends at its limit or here, whichever comes first. */
@@ -95,7 +122,13 @@ const valuesOf = (query: ListQuery): unknown[] => [
 ];
 
 /** By id, which sorts by the time they were made; unnamed, so that each filter gets the plan it deserves. */
-export async function listMemories(db: Db, tenant: string, sight: Sight, query: ListQuery, after?: string): Promise<Listed> {
+export async function listMemories(
+  db: Db,
+  tenant: string,
+  sight: Sight,
+  query: ListQuery & { admin: boolean },
+  after?: string,
+): Promise<Listed> {
   const { order } = query;
   const rows = await db.rows<MemoryRecord & { listed: number }>(
     `select ${columns}, page.listed
@@ -128,19 +161,21 @@ export async function listMemories(db: Db, tenant: string, sight: Sight, query: 
         and ($16::timestamptz is null or m.created_at >= $16)
         and ($17::timestamptz is null or m.created_at < $17)
         and (o.blocked_in is null or not o.blocked_in @> array[$22::text])
+        -- of what was deleted since, admins alone are told what it said
+        and ($23::boolean or m.status <> 'deleted' or v.status = 'deleted')
         and ($18::jsonb is null or memory_matches(m, e, $18))
         and ($19::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $19)
         order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}
         limit $20
       ) l
     ) page
-    join memories m on m.tenant_id = $1 and m.memory_id = page.memory_id
+    cross join lateral (select * from memories m where m.tenant_id = $1 and m.memory_id = page.memory_id offset 0) m
     cross join lateral (select page.version, page.seq, page.content_seq, page.status) v
     ${CONTENT}
     ${CITED}
     where page.before < $21
     order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}`,
-    [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES, query.channel],
+    [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES, query.channel, query.admin],
   );
   const memories = rows.slice(0, query.limit).map((row) => toMemory(row, momentOf(query)));
   return { memories, more: rows.length > query.limit || (rows.length > 0 && rows.length < rows[0]!.listed) };
@@ -182,21 +217,28 @@ export async function readChain(
 ): Promise<Memory[]> {
   const rows = await db.rows<MemoryRecord>(
     `with recursive newer as (
-      select m.memory_id, m.superseded_by, 0 as step from memories m where m.tenant_id = $1 and m.memory_id = $5
-      union all
-      select m.memory_id, m.superseded_by, n.step + 1
+      select m.memory_id, m.superseded_by from memories m where m.tenant_id = $1 and m.memory_id = $5
+      -- without duplicates, so that it ends where an imported chain has no end; each has one successor, so that the way back from
+      -- where it ends can only come round to just that
+      union
+      select m.memory_id, m.superseded_by
       from newer n join memories m on m.tenant_id = $1 and m.memory_id = n.superseded_by
     ),
+    ending as (
+      select coalesce((select n.memory_id from newer n where n.superseded_by is null), $5) as memory_id
+    ),
     chain as (
-      select n.memory_id, 0 as step from newer n where n.superseded_by is null
+      select l.memory_id, 0 as step from ending l
       union all
       select m.memory_id, c.step + 1
       from chain c join memories m on m.tenant_id = $1 and m.superseded_by = c.memory_id
+      where m.memory_id <> (select l.memory_id from ending l)
     )
     select ${columns}
     from chain c
-    join memories m on m.tenant_id = $1 and m.memory_id = c.memory_id
-    join memory_versions v on v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version
+    cross join lateral (select * from memories m where m.tenant_id = $1 and m.memory_id = c.memory_id offset 0) m
+    cross join lateral (
+      select * from memory_versions v where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version offset 0) v
     ${CONTENT}
     ${CITED}
     where ${visible(2, 'e.')} and ${unhidden(8)}
@@ -207,6 +249,12 @@ export async function readChain(
   );
   return rows.map((row) => toMemory(row));
 }
+
+/** Who reads holds those past their time as ended already. */
+export const sweepMemories = async (tenant: Tenant, limit: number): Promise<number> => {
+  const [row] = await tenant.call<{ count: number }>('select expire_memories($1, $2) as count', [tenant.id, limit]);
+  return row!.count;
+};
 
 export interface Made {
   memory_id: string;

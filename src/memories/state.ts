@@ -6,12 +6,11 @@ import { newId } from '../id.ts';
 import type { Sealed } from '../seal.ts';
 import { passagesOf } from '../search/index.ts';
 import type { Screener } from '../secrets/index.ts';
+import { type Actor, actorOf, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import { sha256Hex } from './wish.ts';
 
-// A memory as it shall be: what its event holds, and what is wished of write_memories. Who may say what is decided here.
-
-export type Actor = Memory['origin'];
+// A memory as it shall be: what its event holds, and what is wished of write_memories.
 
 /** All that a version of a memory is. Its event's columns have the rest. */
 export interface State {
@@ -55,38 +54,8 @@ const IMPORTANCE: Record<MemoryKind, number> = {
   note: 0.3,
 };
 
-/** What a tool's output must never become: words that agents are told to follow. */
-const BINDING: MemoryKind[] = ['rule', 'decision', 'preference'];
-
-/** Rules that bind more than one subject are for admins to make, or to approve. */
-export const isGuarded = (kind: string, scope: string): boolean =>
-  kind === 'rule' && (scope === 'policy' || scope === 'project' || scope === 'global');
-
 /** Acts are their own ground; claims need something to rest on. */
 export const isAct = (kind: MemoryKind): boolean => ['decision', 'task', 'rule', 'preference', 'handoff'].includes(kind);
-
-/** Whose words a request's are, unless it says so. */
-export const actorOf = ({ kind, id, username }: Principal): Actor =>
-  kind === 'user' ? { type: 'human', id: username ?? id } : { type: 'agent', id };
-
-function trustOf(principal: Principal, { type }: Actor): Memory['trust'] {
-  if (type === 'tool') return 'observed';
-  if (type === 'agent') return 'inferred';
-  return isAdmin(principal) ? 'approved' : 'stated';
-}
-
-export function assertMaySay(kind: MemoryKind, actor: Actor): void {
-  if (actor.type === 'tool' && BINDING.includes(kind))
-    throw new Problem('forbidden', `A tool may not make a ${kind}: what a tool says is never binding.`);
-}
-
-/** The right to change or end a memory that the caller sees. */
-export function assertMayChange(principal: Principal, { kind, scope, channel, user_id }: Memory): void {
-  requireChannel(principal, channel);
-  if (channel === 'private') writableSubject(principal, user_id);
-  if (isGuarded(kind, scope) && !isAdmin(principal))
-    throw new Problem('forbidden', `A rule of the scope "${scope}" is changed by admins.`);
-}
 
 export function stateOf(principal: Principal, given: NewMemory, pointer: string): State {
   requireChannel(principal, given.channel);
@@ -99,7 +68,7 @@ export function stateOf(principal: Principal, given: NewMemory, pointer: string)
     text: given.text ?? (given.body as { problem: string }).problem,
     body: given.body,
     scope,
-    status: isGuarded(given.kind, scope) && !isAdmin(principal) ? 'proposed' : 'active',
+    status: isGuarded({ ...given, scope }) && !isAdmin(principal) ? 'proposed' : 'active',
     user_id: writableSubject(principal, given.user_id),
     agent_id: given.agent_id,
     session_id: given.session_id,
@@ -125,7 +94,8 @@ function defaultScope({ kind, project_id }: NewMemory): MemoryScope {
 export function patched(principal: Principal, current: Memory, patch: MemoryPatch): State {
   const actor = patch.actor ?? actorOf(principal);
   assertMaySay(current.kind, actor);
-  const saysMore = patch.text !== undefined || patch.body !== undefined;
+  // nor does an admin stand behind what a member made of an admin's task
+  const saysMore = patch.text !== undefined || patch.body !== undefined || (current.trust === 'approved' && !isAdmin(principal));
   const state: State = {
     ...bare(current),
     ...(saysMore && { origin: actor, trust: trustOf(principal, actor) }),

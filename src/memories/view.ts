@@ -13,6 +13,7 @@ export interface MemoryRecord {
   channel: Memory['channel'];
   importance: number;
   pinned: boolean;
+  repeats: number;
   marks: string[];
   /** Of approved edits of what it says; null: there are none. */
   edit_ids: string[] | null;
@@ -72,7 +73,8 @@ const CHANNELS = 4;
 
 function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
   if (retracted) return ['retracted'];
-  return blocked_in?.length === CHANNELS ? ['quarantined'] : [];
+  if (blocked_in === null || blocked_in.length === 0) return [];
+  return [blocked_in.length === CHANNELS ? 'quarantined' : 'blocked'];
 }
 
 /** `at`: the moment that is asked about, in ms. */
@@ -107,6 +109,7 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     ...(said.expires_at !== undefined && { expires_at: said.expires_at }),
     refs: row.refs,
     ref_count: row.ref_count,
+    ...(row.repeats > 0 && { repeats: row.repeats }),
     grounded: row.grounded,
     trust: said.trust ?? inferredTrust(row.actor_type),
     origin: said.origin ?? { type: row.actor_type, id: row.actor_id },

@@ -1,42 +1,24 @@
-import { type Caller, sightById, withRetracted } from '../auth/index.ts';
-import { entryOf, type Outcome, type Unit } from '../db/commit.ts';
+import { type Caller, isAdmin, sightById } from '../auth/index.ts';
+import { entryOf, type Unit } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
-import { type Cited, cite, refuseDangling } from './refs.ts';
+import { answer, assertWritten, type Written } from './answer.ts';
+import { type Cited, cite, findReplaced, refuseDangling } from './refs.ts';
+import { actorOf, assertMayChange } from './rights.ts';
 import type { Memory, MemoryPatch, NewMemory, Wanted } from './schemas.ts';
 import { screened } from './screen.ts';
-import { readMade, readMeant, readMemories, readRefs } from './sql.ts';
-import {
-  actorOf,
-  approved,
-  assertMayChange,
-  eventOf,
-  isAct,
-  type MemoryLimits,
-  patched,
-  type State,
-  stateOf,
-  wishFor,
-} from './state.ts';
+import { readMemories, readRefs, readSealed } from './sql.ts';
+import { approved, eventOf, type MemoryLimits, patched, type State, stateOf, wishFor } from './state.ts';
 
 // Every change of a memory is one event, written in one transaction with what it changes.
-
-export interface Written {
-  data: Memory[];
-  replay: boolean;
-}
 
 /** Of what a version rests on so much is carried to the next. */
 const MAX_CARRIED_REFS = 10_000;
 const MAX_TRIES = 5;
+const NO_VERSION = -1;
 
 const keyed = (idempotency: Idempotency | null) => ({ key: idempotency?.key ?? null, body: idempotency?.body ?? null });
-
-function assertWritten({ status }: Outcome): void {
-  if (status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-  if (status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
-}
 
 /** Makes memories, all or none. */
 export async function remember(
@@ -49,12 +31,12 @@ export async function remember(
   return answer(caller, unit, states, await caller.tenant.commit(unit));
 }
 
-/** Makes a memory in the place of another. `version`: what the client has read of the old one. */
+/** Makes a memory in the place of another. `versions`: what the client may have read of the old one. */
 export async function supersede(
   caller: Caller,
   old: Memory,
   given: NewMemory,
-  version: number | undefined,
+  versions: number[] | undefined,
   idempotency: Idempotency | null,
   limits: MemoryLimits,
 ): Promise<Written> {
@@ -62,7 +44,7 @@ export async function supersede(
   const outcome = await caller.tenant.change('select * from replace_memory($1, $2, $3, $4::jsonb)', [
     caller.tenant.id,
     old.memory_id,
-    version,
+    versions && (versions.includes(old.version) ? old.version : NO_VERSION),
     JSON.stringify(unit),
   ]);
   return answer(caller, unit, states, outcome);
@@ -103,82 +85,29 @@ function citedBy(states: Pick<State, 'refs' | 'body' | 'supersedes'>[], pointerT
   return cited;
 }
 
-/** What is superseded is named by its own id, is cited, and must be the caller's to change. */
+/** What is superseded is named by its own id, is cited, and must be the caller's to replace. */
 async function resolveSuperseded(caller: Caller, states: State[]): Promise<void> {
-  const { tenant, principal } = caller;
-  const named = states.flatMap(({ supersedes }) => (supersedes === undefined ? [] : [supersedes]));
-  if (named.length === 0) return;
-  const meant = await tenant.read((db) => readMeant(db, tenant.id, named, sightById(principal)));
+  const replacing = states.flatMap(({ supersedes, origin }) =>
+    supersedes === undefined ? [] : [{ ref: supersedes, actor: origin }],
+  );
+  const meant = await findReplaced(caller, replacing);
   for (const state of states) {
     if (state.supersedes === undefined) continue;
-    const old = meant.get(state.supersedes);
-    if (!old) throw new Problem('conflict', 'What is to be superseded is no memory.');
-    assertMayChange(principal, old);
-    state.supersedes = old.memory_id;
-    state.refs = [old.memory_id, ...state.refs.filter((ref) => ref !== old.memory_id)];
+    const { memory_id } = meant.get(state.supersedes)!;
+    state.supersedes = memory_id;
+    state.refs = [memory_id, ...state.refs.filter((ref) => ref !== memory_id)];
   }
-}
-
-async function answer({ tenant, principal }: Caller, unit: Unit, states: State[], outcome: Outcome): Promise<Written> {
-  assertWritten(outcome);
-  const replay = outcome.status === 'replay';
-  const { seq, count, at, memories } = outcome;
-  // most writes make a memory of their own: nothing has to be read to answer them
-  const fresh = replay
-    ? []
-    : states.map((state, i) =>
-        memories?.[i] === state.memory_id && groundOf(state) !== undefined ? viewOf(state, unit, i, seq, at) : undefined,
-      );
-  if (!replay && fresh.every((view) => view !== undefined)) return { data: fresh, replay };
-  const data = await tenant.read(async (db) => {
-    const ids = replay
-      ? (await readMade(db, tenant.id, seq, count)).map(({ memory_id }) => memory_id)
-      : memories!.map((id) => id!);
-    // who says what was retracted is told its own words
-    const sight = withRetracted(sightById(principal));
-    const found = new Map((await readMemories(db, tenant.id, ids, sight)).map((view) => [view.memory_id, view]));
-    return ids.flatMap((id, i) => fresh[i] ?? found.get(id) ?? []);
-  });
-  if (data.length === 0) throw new Problem('not-found', 'The memory is not there any more.');
-  return { data, replay };
-}
-
-/** Whether a new memory rests on something; undefined where what it cites has to be looked at. */
-function groundOf({ kind, refs }: State): boolean | undefined {
-  if (isAct(kind)) return true;
-  return refs.length === 0 ? false : undefined;
-}
-
-function viewOf(state: State, unit: Unit, i: number, seq: number, at: string): Memory {
-  const { event_id } = unit.events[i]!;
-  const refs = [...new Set(state.refs)];
-  const { supersedes, sealed: _, only_new: __, ...rest } = JSON.parse(JSON.stringify(state)) as State;
-  return {
-    ...rest,
-    channel: state.channel as Memory['channel'],
-    sensitivity: state.sensitivity as Memory['sensitivity'],
-    version: 1,
-    seq: seq + i,
-    event_id,
-    refs: refs.slice(0, 256),
-    ref_count: refs.length,
-    grounded: groundOf(state) === true,
-    marks: [],
-    ...(supersedes !== undefined && { supersedes }),
-    created_at: at,
-    updated_at: at,
-  };
 }
 
 export interface Change {
   memory_id: string;
-  /** The version that the client has read, by If-Match. */
-  version: number | undefined;
+  /** The versions that the client goes by, one of which must stand: If-Match. */
+  versions: number[] | undefined;
   idempotency: Idempotency | null;
 }
 
 /** The memory as it is now, and whether this very change was made before. */
-async function readForChange({ tenant, principal }: Caller, { memory_id, version, idempotency }: Change) {
+async function readForChange({ tenant, principal }: Caller, { memory_id, versions, idempotency }: Change) {
   const [known, current] = await tenant.read(
     async (db) =>
       [
@@ -189,7 +118,7 @@ async function readForChange({ tenant, principal }: Caller, { memory_id, version
   if (!current) throw noMemory();
   if (known) assertWritten(known);
   if (!known && current.status === 'deleted') throw deleted();
-  if (!known && version !== undefined && version !== current.version)
+  if (!known && versions && !versions.includes(current.version))
     throw new Problem('precondition-failed', `The memory has version ${current.version}.`, {
       headers: { ETag: `"${current.version}"` },
     });
@@ -205,7 +134,7 @@ async function changing<T>(change: Change, attempt: () => Promise<T>): Promise<T
     try {
       return await attempt();
     } catch (error) {
-      if ((error as { code?: unknown }).code !== 'AM412' || change.version !== undefined) throw error;
+      if ((error as { code?: unknown }).code !== 'AM412' || change.versions !== undefined) throw error;
       if (tries === MAX_TRIES)
         throw new Problem('conflict', 'The memory is being changed by others; try again.', { cause: error });
     }
@@ -216,7 +145,7 @@ export const patchMemory = (caller: Caller, change: Change, patch: MemoryPatch, 
     const { current, replay } = await readForChange(caller, change);
     if (replay) return { data: [current], replay };
     assertMayChange(caller.principal, current);
-    const state = screened(patched(caller.principal, current, patch), limits.screener, '#');
+    const state = await rewritten(caller, current, patch, limits);
     if (patch.refs || patch.body)
       await refuseDangling(
         caller,
@@ -227,11 +156,35 @@ export const patchMemory = (caller: Caller, change: Change, patch: MemoryPatch, 
     return revise(caller, change, current, state, 'memory.updated', ['active', 'proposed', 'expired'], limits, patch.actor);
   });
 
+/** What a memory said before secrets were cut out of it, where the tenant keeps that. */
+async function sealedOf({ tenant }: Caller, { sensitivity, event_id }: Memory): Promise<Pick<State, 'sealed'>> {
+  if (sensitivity !== 'secret') return {};
+  const sealed = await tenant.read((db) => readSealed(db, tenant.id, event_id));
+  return sealed ? { sealed } : {};
+}
+
+/** A memory with a patch. Of one whose words were sealed the patch is made to these too, or the next version would not have them. */
+async function rewritten(caller: Caller, current: Memory, patch: MemoryPatch, { screener }: MemoryLimits): Promise<State> {
+  const patchedOf = (memory: Memory) => screened(patched(caller.principal, memory, patch), screener, '#');
+  const state = patchedOf(current);
+  const { sealed } = await sealedOf(caller, current);
+  if (!sealed) return state;
+  const original = screener.unseal(sealed, current.memory_id);
+  const whole = original && patchedOf({ ...current, ...original });
+  // no less is cut out than was: what made a word a secret may have been patched away
+  if (whole?.sealed && saidIn(whole) === saidIn(state)) return whole;
+  return patch.text === undefined && patch.body === undefined ? { ...state, sealed } : state;
+}
+
+const saidIn = ({ text, body, tags, metadata }: State) => JSON.stringify([text, body, tags, metadata]);
+
 export const approveMemory = (caller: Caller, change: Change, limits: MemoryLimits): Promise<Written> =>
   changing(change, async () => {
     const { current, replay } = await readForChange(caller, change);
     if (replay) return { data: [current], replay };
-    return revise(caller, change, current, approved(current), 'memory.approved', ['proposed'], limits);
+    assertMayChange(caller.principal, current);
+    const state = { ...approved(current), ...(await sealedOf(caller, current)) };
+    return revise(caller, change, current, state, 'memory.approved', ['proposed'], limits);
   });
 
 async function revise(
@@ -251,7 +204,8 @@ async function revise(
     current.memory_id,
     current.version,
     from,
-    JSON.stringify({ ...wishFor(state), tags: state.tags }),
+    // the edits of what it said stay with it, unless an admin gives it other words
+    JSON.stringify({ ...wishFor(state), tags: state.tags, restated: isAdmin(principal) && state.text !== current.text }),
     JSON.stringify({ ...keyed(idempotency), bytes, events: [row] }),
   ]);
   assertWritten(outcome);

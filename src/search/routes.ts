@@ -1,4 +1,4 @@
-import { askingChannels, route, sightById, sightIn } from '../auth/index.ts';
+import { askingChannels, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import { find, type Hit } from './find.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
@@ -19,7 +19,11 @@ export const searchRoutes = [
     handle: async ({ caller, body }) => {
       const { query, limit, channel, explain, ...scope } = body;
       const sight = sightIn(caller.principal, channel, body.user_id);
-      const found = await find(caller.tenant, { query, limit, scope: { ...sight, channel, ...scope } });
+      const found = await find(caller.tenant, {
+        query,
+        limit,
+        scope: { ...sight, channel, ...scope, deleted: isAdmin(caller.principal) },
+      });
       return { body: { data: found.hits.map((hit) => toResult(hit, explain)), degraded: found.degraded } };
     },
   }),

@@ -1,4 +1,4 @@
-import { type Sight, sightValues, visible } from '../auth/index.ts';
+import { type Sight, sightValues, visible, withheldIn } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
 import type { Plan, Survey } from './plan.ts';
@@ -19,6 +19,8 @@ export interface Scope extends Sight {
   filter?: Filter;
   /** What is no longer current too. */
   history?: boolean;
+  /** Of memories that were deleted too: for admins. */
+  deleted?: boolean;
 }
 
 export const memoryTrusts = ['approved', 'stated', 'inferred', 'observed'] as const;
@@ -107,9 +109,11 @@ export function readNewest(
          and ($9::text is null or c.project_id = $9)
          and ($10::timestamptz is null or c.occurred_at <= $10)
          and ($12 or c.until_seq is null or c.until_seq > $5 or c.until_at > $10)
+         and ($15 or c.until_seq is null or not is_deleted($1, c.seq))
          and (c.valid is null or c.valid @> coalesce($10::timestamptz, now()))
          and (c.blocked_in is null or not c.blocked_in @> array[$13])
-         and ($14::jsonb is null or (select event_matches(e, $14) from events e where e.tenant_id = $1 and e.seq = c.seq))
+         and ($14::jsonb is null or (
+           select event_matches(e, $14, ${withheldIn(13)}, $13) from events e where e.tenant_id = $1 and e.seq = c.seq))
        order by c.seq desc, c.ordinal
        limit $11`,
       [
@@ -125,6 +129,7 @@ export function readNewest(
         scope.history ?? false,
         scope.channel,
         scope.filter,
+        scope.deleted ?? false,
       ],
     ),
   );

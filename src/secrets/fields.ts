@@ -1,14 +1,20 @@
 import type { Screener } from './policy.ts';
 
-/** The body with the secrets cut out of what these pointers (`reason`, `patch/text`) name; whatever else it is, the schema says. */
-export function cutFields(screener: Screener, body: unknown, pointers: string[]): unknown {
-  return pointers.reduce((kept, pointer) => cutAt(screener, kept, pointer.split('/'), '#'), body);
+/**
+ * The body with the secrets cut out of what is `free` (`reason`, `patch/text`). One in what is `fixed`, a name in the body each, is
+ * refused. Whatever else the body is, the schema says.
+ */
+export function screenFields(screener: Screener, body: unknown, { free, fixed }: { free: string[]; fixed: string[] }): unknown {
+  for (const name of fixed) if (isObject(body) && Object.hasOwn(body, name)) screener.refuse(body[name], `#/${name}`);
+  return free.reduce((kept, pointer) => cutAt(screener, kept, pointer.split('/'), '#'), body);
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
 function cutAt(screener: Screener, value: unknown, [name, ...rest]: string[], path: string): unknown {
   if (name === undefined) return screener.screen(value, { pointer: path, aad: '' }).value;
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return value;
-  const held = (value as Record<string, unknown>)[name];
+  if (!isObject(value) || !Object.hasOwn(value, name)) return value;
+  const held = value[name];
   const kept = cutAt(screener, held, rest, `${path}/${name}`);
   return kept === held ? value : { ...value, [name]: kept };
 }

@@ -1,3 +1,3 @@
-export { cutFields } from './fields.ts';
+export { screenFields } from './fields.ts';
 export { openSecrets, type Screened, type Screener, type Secrets } from './policy.ts';
 export { secretsPolicy } from './schemas.ts';

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Tenant } from '../db/tenant.ts';
 import { type Fault, Problem } from '../http/problem.ts';
-import type { Seal, Sealed } from '../seal.ts';
+import { type Seal, SealBroken, type Sealed } from '../seal.ts';
 import { findSecrets } from './detect.ts';
 import { personalKinds } from './personal.ts';
 import { type Finding, redactJson, redactText } from './redact.ts';
@@ -23,8 +23,14 @@ export interface Screener {
   screen<T>(value: T, at: { pointer: string; aad: string }): Screened<T>;
   /** One text, such as an upload. */
   screenText(text: string, at: { pointer: string; aad: string }): Screened<string>;
+  /** What was sealed of a memory, where the tenant still keeps secrets so and the copy can be opened. */
+  unseal(sealed: Sealed, aad: string): Record<string, unknown> | undefined;
   /** Ids link things and cannot be redacted: one that holds a secret is refused. */
   refuseIds(ids: Record<string, string | undefined>, pointer: string): void;
+  /** The same of JSON at every depth, such as a filter. */
+  refuse(value: unknown, pointer: string): void;
+  /** Only what is found; `personal`: with the personal data that the policy names. */
+  find(value: unknown, pointer: string, personal: boolean): Finding[];
 }
 
 export interface Secrets {
@@ -107,6 +113,13 @@ function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPoli
         aad,
       );
     },
+    refuse: (value, pointer) => {
+      const found = redactJson(value, classes, pointer).found.filter(({ kind }) => !personalKinds.has(kind));
+      if (found.length > 0) throw refusal(found);
+    },
+    find: (given, pointer, personal) =>
+      redactJson(given, classes, pointer).found.filter(({ kind }) => personal || !personalKinds.has(kind)),
+    unseal: (sealed, aad) => (mode === 'encrypt' && seal ? opened(seal, sealed, `${tenant_id}/${aad}`) : undefined),
     refuseIds: (ids, pointer) => {
       for (const name in ids) {
         const id = ids[name];
@@ -116,6 +129,16 @@ function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPoli
       }
     },
   };
+}
+
+function opened(seal: Seal, sealed: Sealed, holder: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(seal.open(sealed, PURPOSE, holder).toString()) as Record<string, unknown>;
+  } catch (error) {
+    // with a key that is not there any more
+    if (error instanceof SealBroken) return undefined;
+    throw error;
+  }
 }
 
 /** Says the kind and the place, never the value. */

@@ -8,7 +8,7 @@ import type { Classes } from './personal.ts';
 /** What was found, and where: never the value. */
 export interface Finding {
   kind: string;
-  /** JSON pointer; names that hold a secret stand redacted in it. */
+  /** JSON pointer; names that hold a secret stand redacted in it. Empty after the first fifty. */
   pointer: string;
 }
 
@@ -36,7 +36,11 @@ export function redactJson<T>(value: T, classes: Classes, pointer: string): { va
   return { value: visit(value, undefined, walk) as T, found: walk.found };
 }
 
-const note = (walk: Walk, kind: string): number => walk.found.push({ kind, pointer: walk.path.join('/') });
+/** So many places are told of; deep paths of thousands would cost more than the search itself. */
+const MAX_TOLD = 50;
+
+const note = (walk: Walk, kind: string): number =>
+  walk.found.push({ kind, pointer: walk.found.length < MAX_TOLD ? walk.path.join('/') : '' });
 
 function visit(value: unknown, named: Named | undefined, walk: Walk): unknown {
   if (typeof value === 'string') return visitText(value, named, walk);
@@ -102,7 +106,7 @@ function visitLines(lines: string[], named: Named | undefined, walk: Walk): stri
   });
 }
 
-const holds = new Set(['value', 'plaintext', 'data', 'current', 'raw', 'stringData']);
+const holds = new Set(['value', 'plaintext', 'data', 'current', 'raw', 'stringData', 'eq', 'ne', 'in', 'nin', 'contains']);
 
 function visitObject(given: Record<string, unknown>, named: Named | undefined, walk: Walk): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined;
@@ -110,6 +114,7 @@ function visitObject(given: Record<string, unknown>, named: Named | undefined, w
   const title = given.name ?? given.key ?? given.header;
   const pair = typeof title === 'string' && 'value' in given ? readName(title) : undefined;
   const entries = Object.entries(given);
+  const next = new Map<string, number>();
   entries.forEach(([key, value], i) => {
     const spans = inName(key, walk.classes);
     const name = spans.length === 0 ? key : redactText(key, spans);
@@ -118,7 +123,7 @@ function visitObject(given: Record<string, unknown>, named: Named | undefined, w
     const kept = visit(value, readName(key) ?? (holds.has(key) ? (pair ?? named) : undefined), walk);
     walk.path.pop();
     if (!copy && (kept !== value || name !== key)) copy = Object.fromEntries(entries.slice(0, i));
-    if (copy) copy[unused(copy, name)] = kept;
+    if (copy) copy[unused(copy, name, next)] = kept;
   });
   return copy ?? given;
 }
@@ -140,9 +145,11 @@ function inName(key: string, classes: Classes): Span[] {
 
 const escapeName = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 200);
 
-/** Two names may become one when they are redacted. */
-function unused(taken: Record<string, unknown>, name: string): string {
-  let free = name;
-  for (let n = 2; Object.hasOwn(taken, free); n += 1) free = `${name} ${n}`;
-  return free;
+/** Names may become one when they are redacted: thousands too, so each search goes on (`next`) where the last one ended. */
+function unused(taken: Record<string, unknown>, name: string, next: Map<string, number>): string {
+  if (!Object.hasOwn(taken, name)) return name;
+  let n = next.get(name) ?? 2;
+  while (Object.hasOwn(taken, `${name} ${n}`)) n += 1;
+  next.set(name, n + 1);
+  return `${name} ${n}`;
 }

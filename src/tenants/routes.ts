@@ -13,7 +13,7 @@ import {
   tenant as tenantSchema,
   usage,
 } from './schemas.ts';
-import { closeTenant, isLanguage, lockVersion, readTenant, readUsage, updateTenant } from './sql.ts';
+import { closeTenant, isLanguage, lockVersion, readTenant, readUsage, settlePlaces, updateTenant } from './sql.ts';
 
 const tagged = { tag: 'Tenant', limit: 'v1' } as const;
 
@@ -114,6 +114,7 @@ function changeTenant({ tenant }: Caller, patch: TenantPatch, ifMatch: string | 
       assertMatch(ifMatch, version);
       if (patch.language !== undefined) await assertLanguage(db, patch.language);
       await updateTenant(db, tenant.id, patch);
+      if (patch.settings?.one_doing_per_agent !== undefined) await settlePlaces(db, tenant.id);
       if (idempotency) await rememberKey(db, tenant.id, idempotency);
     }
     return { view: await readTenant(db, tenant.id), replay };

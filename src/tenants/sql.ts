@@ -14,7 +14,10 @@ export const readTenant = (db: Db, tenant_id: string): Promise<TenantView | unde
   );
 
 export async function lockVersion(db: Db, tenant_id: string): Promise<number | undefined> {
-  const row = await db.row<{ version: number }>('select version from tenants where tenant_id = $1 for update', [tenant_id]);
+  // not against the keys of rows that others write meanwhile: they hold the clock, which a setting may need after this
+  const row = await db.row<{ version: number }>('select version from tenants where tenant_id = $1 for no key update', [
+    tenant_id,
+  ]);
   return row?.version;
 }
 
@@ -38,6 +41,12 @@ export const updateTenant = (db: Db, tenant_id: string, patch: TenantPatch): Pro
      where tenant_id = $1`,
     [tenant_id, patch.language, JSON.stringify(patch.settings ?? {})],
   );
+
+/** Tasks that are in work already take their agents' places, or leave them. */
+export async function settlePlaces(db: Db, tenant_id: string): Promise<void> {
+  await db.run('select from tenant_clocks where tenant_id = $1 for update', [tenant_id]);
+  await db.run('select settle_places($1)', [tenant_id]);
+}
 
 /** From now on no credential of the tenant is good anywhere, as soon as what is known of them has aged. */
 export const closeTenant = (db: Db, tenant_id: string): Promise<number> =>

@@ -18,6 +18,10 @@ export interface Delivering extends DispatchNeeds {
   secrets: string[] | undefined;
   stopping: AbortSignal;
   isStopping(): boolean;
+  /** The turn is: others wait. One attempt is made in each. */
+  isOver(): boolean;
+  /** The longest attempt so far. */
+  took_ms: number;
 }
 
 const BATCH = 100;
@@ -40,7 +44,7 @@ export async function deliverNext(at: Delivering): Promise<Next> {
   const { tenant, webhook } = at;
   const { events, upto, head } = await readAhead(at);
   for (const event of events) {
-    if (at.isStopping()) return { held: true, more: false };
+    if (at.isStopping() || (event !== events[0] && at.isOver())) return { held: true, more: false };
     const attempt = await attemptOf(at, event);
     // broken off by the end of the daemon: not the receiver's fault, nothing is written
     if (at.stopping.aborted) return { held: true, more: false };
@@ -98,7 +102,9 @@ async function attemptOf(at: Delivering, event: Event): Promise<Attempt> {
     'Webhook-Timestamp': String(timestamp_s),
     'Webhook-Signature': signatures(at.secrets, event.event_id, timestamp_s, body),
   };
-  return post(webhook.url, headers, body, send, stopping);
+  const attempt = await post(webhook.url, headers, body, send, stopping);
+  at.took_ms = Math.max(at.took_ms, attempt.duration_ms);
+  return attempt;
 }
 
 /** Full jitter: receivers that failed together are not asked together again. */
@@ -135,8 +141,8 @@ function judge({ webhook, maxAttempts, retryMs }: Delivering, event: Event, atte
 /** One attempt each, as the events look today. False where the lease was lost. */
 export async function deliverReplays(at: Delivering): Promise<boolean> {
   const { tenant, webhook } = at;
-  for (const { seq, event_id, kind } of await listReplays(tenant, webhook.webhook_id, REPLAYS)) {
-    if (at.isStopping()) return true;
+  for (const [i, { seq, event_id, kind }] of (await listReplays(tenant, webhook.webhook_id, REPLAYS)).entries()) {
+    if (at.isStopping() || (i > 0 && at.isOver())) break;
     const stretch = { after: seq - 1, upto: seq, order: 'asc', limit: 1 } as const;
     const { events } = await tenant.read((db) =>
       listEvents(db, tenant.id, sightOf(webhook), { channel: channelOf(webhook) }, stretch),

@@ -4,18 +4,29 @@ import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { type Delivering, deliverNext, deliverReplays } from './deliver.ts';
 import type { SendSettings } from './send.ts';
-import { leaseWebhook, listDue, releaseWebhook } from './sql.ts';
+import { type Due, leaseWebhook, listDue, markDue, releaseWebhook } from './sql.ts';
 
-// Brings the log to the subscriptions. A daemon takes the lease of one that is due, delivers in order and puts it down; the watch says
-// at once where a log has grown, a poll finds what nobody said (retries, other daemons' tenants, leases of daemons that died).
+// Brings the log to the subscriptions. Where a log has grown its subscriptions are marked as due, by the daemon that wrote and every
+// other that hears of it. A daemon takes the lease of one that is due, delivers in order and puts it down. A look at what is due finds
+// what nobody said (retries, leases of daemons that died), and a slow one at all logs what nobody marked.
 
 const POLL_MS = 2_000;
 const COALESCE_MS = 50;
-/** Subscriptions that one daemon delivers for at once. */
-const PARALLEL = 16;
-const DUE_A_LOOK = 200;
-/** After so long others get their turn. */
+/** Looks, too, take at most so much of the time: where thousands are due every turn that ends asks for one. */
+const LOOK_SHARE = 10;
+/** All logs against all subscriptions: at first, and then so that it takes at most a hundredth of the time. */
+const SURVEY_MS = 10_000;
+const SURVEY_SHARE = 100;
+/** Subscriptions that one daemon delivers for at once; mostly it waits for receivers. */
+const PARALLEL = 32;
+const PER_TENANT = 4;
+/** Of receivers that take longer than this, few tenants or many, at most half of the places wait. */
+const SLOW_MS = 1_000;
+const PARALLEL_SLOW = PARALLEL / 2;
+const DUE_A_LOOK = 100;
+/** How long one may keep its place: while nobody waits for it, and otherwise. The attempt under way is always finished. */
 const TURN_MS = 20_000;
+const CROWDED_TURN_MS = 1_000;
 /** What a delivery may still take when the daemon stops; then it is broken off, and made again by another. */
 const LAST_MS = 2_000;
 /** A lease outlasts one attempt by this; each settlement renews it. What a daemon held that died waits as long. */
@@ -37,65 +48,98 @@ export interface Dispatcher {
   stop(): Promise<void>;
 }
 
+interface Running {
+  tenant_id: string;
+  slow: boolean;
+  work: Promise<void>;
+}
+
 export function startDispatcher(needs: DispatchNeeds): Dispatcher {
   const { tenants, watch, log } = needs;
-  const running = new Map<string, Promise<void>>();
-  /** Tenants with subscriptions, each with the way to stop watching. */
-  const watched = new Map<string, () => void>();
+  const running = new Map<string, Running>();
+  /** Tenants with subscriptions, as far as is known; what the logs of others do is of no interest. */
+  const known = new Set<string>();
+  /** Since the survey began. */
   const woken = new Set<string>();
+  const grown = new Set<string>();
   const stopping = new AbortController();
   const leaseMs = needs.send.timeoutMs + SPARE_MS;
-  let [stopped, full] = [false, false];
-  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  /** Some found no place at the last look. */
+  let crowded = false;
+  /** How long the last look took. */
+  let look_ms = 0;
+  let lookTimer: NodeJS.Timeout | undefined;
+  let surveyTimer: NodeJS.Timeout | undefined;
+
+  function lookSoon(): void {
+    if (!stopped) lookTimer ??= setTimeout(() => void look(), Math.max(COALESCE_MS, LOOK_SHARE * look_ms)).unref();
+  }
 
   function wake(tenant_id: string): void {
-    if (stopped) return;
-    if (!watched.has(tenant_id))
-      watched.set(
-        tenant_id,
-        watch.subscribe(tenant_id, () => wake(tenant_id)),
-      );
+    known.add(tenant_id);
     woken.add(tenant_id);
-    timer ??= setTimeout(() => void look([...woken]), COALESCE_MS).unref();
+    grown.add(tenant_id);
+    lookSoon();
   }
 
-  /** Begins with what is due; null: over all tenants. */
-  async function look(of: string[] | null): Promise<void> {
-    if (of) {
-      timer = undefined;
-      woken.clear();
-    }
+  async function look(): Promise<void> {
+    lookTimer = undefined;
+    const begun = Date.now();
+    const of = [...grown];
+    grown.clear();
     try {
-      const due = await listDue(tenants(''), of, DUE_A_LOOK);
-      full = due.length > PARALLEL - running.size;
-      for (const { tenant_id, webhook_id } of due) begin(tenant_id, webhook_id);
+      if (of.length > 0) await markDue(tenants(''), of);
+      place(await listDue(tenants(''), PER_TENANT, DUE_A_LOOK));
+      look_ms = Math.min(Date.now() - begun, POLL_MS / LOOK_SHARE);
     } catch (err) {
       if (!stopped) log.debug({ err }, 'due webhooks could not be listed; the next look finds them');
+      for (const tenant_id of of) grown.add(tenant_id);
     }
   }
 
-  function begin(tenant_id: string, webhook_id: string): void {
-    const name = `${tenant_id}/${webhook_id}`;
-    if (stopped || running.has(name) || running.size >= PARALLEL) return;
+  const turnsOf = (tenant_id: string) => countOf((one) => one.tenant_id === tenant_id);
+  const countOf = (counts: (one: Running) => boolean) => [...running.values()].filter(counts).length;
+
+  /** The tenant with the fewest turns first, among equals the one that has waited longest. */
+  function place(due: Due[]): void {
+    crowded = false;
+    const turns = new Map(due.map(({ tenant_id }) => [tenant_id, turnsOf(tenant_id)]));
+    const waiting = due.filter((one) => !running.has(nameOf(one)));
+    for (let most = 0; most < PER_TENANT; most += 1)
+      for (const one of waiting) {
+        if (turns.get(one.tenant_id) !== most || running.has(nameOf(one))) continue;
+        const full = running.size >= PARALLEL || (one.slow && countOf(({ slow }) => slow) >= PARALLEL_SLOW);
+        if (full) crowded = true;
+        else if (!stopped) {
+          begin(one);
+          turns.set(one.tenant_id, most + 1);
+        }
+      }
+  }
+
+  function begin(one: Due): void {
+    const { tenant_id, webhook_id, slow } = one;
     const work = turn(tenants(tenant_id), webhook_id).then(
       () => {
-        running.delete(name);
-        // what was committed while the lease was held; and what found no place before
+        running.delete(nameOf(one));
+        // what was committed while the lease was held; and who found no place before
         wake(tenant_id);
-        if (full && !stopped) void look(null);
       },
       (err) => {
-        running.delete(name);
+        running.delete(nameOf(one));
         if (!stopped)
           log.warn({ err, tenant: tenant_id, webhook: webhook_id }, 'delivering was interrupted; the next look goes on');
       },
     );
-    running.set(name, work);
+    running.set(nameOf(one), { tenant_id, slow, work });
   }
 
   async function turn(tenant: Tenant, webhook_id: string): Promise<void> {
     const webhook = await leaseWebhook(tenant, webhook_id, leaseMs);
     if (!webhook) return;
+    const begun = Date.now();
+    const isOver = () => Date.now() - begun >= (crowded ? CROWDED_TURN_MS : TURN_MS);
     const at: Delivering = {
       ...needs,
       leaseMs,
@@ -104,30 +148,53 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
       secrets: undefined,
       stopping: stopping.signal,
       isStopping: () => stopped,
+      isOver,
+      took_ms: 0,
     };
-    const until = Date.now() + TURN_MS;
     let held = webhook.replaying ? await deliverReplays(at) : true;
-    while (held && !webhook.waiting && !stopped && Date.now() < until) {
+    while (held && !webhook.waiting && !stopped && !isOver()) {
       const next = await deliverNext(at);
       held = next.held;
-      if (next.retry_ms !== undefined) setTimeout(() => wake(tenant.id), next.retry_ms + COALESCE_MS).unref();
+      // later ones are found by the poll
+      if (next.retry_ms !== undefined && next.retry_ms < POLL_MS) setTimeout(lookSoon, next.retry_ms).unref();
       if (!next.more) break;
     }
-    if (held) await releaseWebhook(tenant, webhook);
+    if (held) await releaseWebhook(tenant, webhook, at.took_ms > SLOW_MS);
   }
 
-  const poll = setInterval(() => void look(null), POLL_MS);
-  poll.unref();
+  async function survey(): Promise<void> {
+    const begun = Date.now();
+    try {
+      woken.clear();
+      const all = await markDue(tenants(''), null);
+      known.clear();
+      for (const tenant_id of [...all, ...woken]) known.add(tenant_id);
+      lookSoon();
+    } catch (err) {
+      if (!stopped) log.debug({ err }, 'the logs could not be surveyed for webhooks; the next time will do');
+    }
+    const pause = Math.max(SURVEY_MS, SURVEY_SHARE * (Date.now() - begun));
+    if (!stopped) surveyTimer = setTimeout(() => void survey(), pause).unref();
+  }
+
+  const unsubscribe = watch.subscribeAll((tenant_id) => {
+    if (known.has(tenant_id)) wake(tenant_id);
+  });
+  const poll = setInterval(lookSoon, POLL_MS).unref();
+  surveyTimer = setTimeout(() => void survey(), COALESCE_MS).unref();
   return {
     wake,
     stop: async () => {
       stopped = true;
+      unsubscribe();
       clearInterval(poll);
-      clearTimeout(timer);
-      for (const unsubscribe of watched.values()) unsubscribe();
+      clearTimeout(lookTimer);
+      clearTimeout(surveyTimer);
       const last = setTimeout(() => stopping.abort(new Error('the daemon is stopping')), LAST_MS);
-      await Promise.all(running.values());
+      await Promise.all([...running.values()].map(({ work }) => work));
       clearTimeout(last);
     },
   };
 }
+
+const nameOf = ({ tenant_id, webhook_id }: Due) => `${tenant_id}/${webhook_id}`;

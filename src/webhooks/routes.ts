@@ -43,6 +43,7 @@ const made = (needs: WebhookNeeds) => [
     idempotent: true,
     body: webhookBody,
     free: ['description'],
+    fixed: ['url', 'filter', 'user_ids'],
     success: { status: 201, description: 'The webhook; its secret is shown this once', schema: newWebhook },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'],
     handle: async ({ caller, body, idempotency }) => {
@@ -91,6 +92,7 @@ const changed = (needs: WebhookNeeds) => [
     params: webhookParams,
     body: webhookPatch,
     free: ['description'],
+    fixed: ['url', 'filter', 'user_ids'],
     success: { status: 200, description: 'The webhook as it is now', schema: webhook },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, params, body, req, idempotency }) => {

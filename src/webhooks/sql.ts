@@ -74,7 +74,7 @@ export const updateWebhook = (db: Db, tenant_id: string, webhook_id: string, kep
     `update webhooks set
        url = $3, description = $4, filter = $5::jsonb, channels = $6::text[], sensitivities = $7::text[],
        user_ids = $8::text[], active = $9, disabled_reason = case when $9 then null else disabled_reason end,
-       attempts = 0, retry_at = null, lease_id = lease_id + 1, lease_until = null, version = version + 1, updated_at = now()
+       attempts = 0, retry_at = null, due_at = now(), lease_id = lease_id + 1, lease_until = null, version = version + 1, updated_at = now()
      where tenant_id = $1 and webhook_id = $2`,
     [tenant_id, webhook_id, ...keptValues(kept)],
   );
@@ -87,7 +87,7 @@ export const updateSecret = (db: Db, tenant_id: string, webhook_id: string, secr
   db.run(
     `update webhooks set
        secret = $3::jsonb, old_secret = secret, old_secret_until = now() + interval '1 day',
-       lease_id = lease_id + 1, lease_until = null, version = version + 1, updated_at = now()
+       due_at = coalesce(retry_at, now()), lease_id = lease_id + 1, lease_until = null, version = version + 1, updated_at = now()
      where tenant_id = $1 and webhook_id = $2`,
     [tenant_id, webhook_id, secret],
   );
@@ -126,7 +126,10 @@ export async function replayDelivery(
     [tenant_id, webhook_id, event_id],
   );
   if (replayed)
-    await db.run('update webhooks set replaying = true where tenant_id = $1 and webhook_id = $2', [tenant_id, webhook_id]);
+    await db.run('update webhooks set replaying = true, due_at = now() where tenant_id = $1 and webhook_id = $2', [
+      tenant_id,
+      webhook_id,
+    ]);
   return replayed;
 }
 
@@ -148,18 +151,29 @@ export interface Leased {
   lease_id: number;
 }
 
+export interface Due {
+  tenant_id: string;
+  webhook_id: string;
+  /** Its receiver took long the last time. */
+  slow: boolean;
+}
+
 /** Any tenant's door leads to the function: it tells names alone. */
-export const listDue = (
-  any: Tenant,
-  tenants: string[] | null,
-  limit: number,
-): Promise<{ tenant_id: string; webhook_id: string }[]> =>
-  any.call('select tenant_id, webhook_id from list_due_webhooks($1, $2)', [tenants, limit]);
+export const listDue = (any: Tenant, per_tenant: number, limit: number): Promise<Due[]> =>
+  any.call('select tenant_id, webhook_id, slow from list_due_webhooks($1, $2)', [per_tenant, limit]);
+
+/** Marks what the logs of these tenants, or of all, have outgrown. Returns those of them that have webhooks. */
+export async function markDue(any: Tenant, tenants: string[] | null): Promise<string[]> {
+  const rows = await any.call<{ tenant_id: string }>('select m as tenant_id from mark_due_webhooks($1) m', [tenants]);
+  return rows.map(({ tenant_id }) => tenant_id);
+}
 
 export const leaseWebhook = (tenant: Tenant, webhook_id: string, lease_ms: number): Promise<Leased | undefined> =>
   tenant.write((db) =>
     db.row(
-      `update webhooks set lease_id = lease_id + 1, lease_until = now() + $3::int * interval '1 millisecond'
+      `update webhooks set
+         lease_id = lease_id + 1, lease_until = now() + $3::int * interval '1 millisecond',
+         due_at = now() + $3::int * interval '1 millisecond'
        where tenant_id = $1 and webhook_id = $2 and active and (lease_until is null or lease_until < now())
        returning
          webhook_id, url, filter, channels, sensitivities, user_ids, secret,
@@ -169,14 +183,8 @@ export const leaseWebhook = (tenant: Tenant, webhook_id: string, lease_ms: numbe
     ),
   );
 
-export const releaseWebhook = (tenant: Tenant, { webhook_id, lease_id }: Leased): Promise<number> =>
-  tenant.write((db) =>
-    db.run('update webhooks set lease_until = null where tenant_id = $1 and webhook_id = $2 and lease_id = $3', [
-      tenant.id,
-      webhook_id,
-      lease_id,
-    ]),
-  );
+export const releaseWebhook = (tenant: Tenant, { webhook_id, lease_id }: Leased, slow: boolean): Promise<unknown> =>
+  tenant.call('select release_webhook($1, $2, $3, $4)', [tenant.id, webhook_id, lease_id, slow]);
 
 export interface Settlement {
   /** Done with up to here; null: the place stays. */

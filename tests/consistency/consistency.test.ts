@@ -72,6 +72,7 @@ test('a tenant that was only written to is consistent, and a repair finds nothin
     'refs',
     'seq',
     'stored_bytes',
+    'superseded_by',
     'unlinked_artifacts',
   ]);
   expect(await repair()).toMatchObject({ repaired: [], remaining: [] });
@@ -117,6 +118,22 @@ onPostgres.each<[string, string, string[]]>([
   ['a memory of another version', `update memories set version = 7 ${oneMemory}`, ['memories']],
   ['a memory in another state', `update memories set status = 'deleted' ${oneMemory}`, ['memories']],
   ['a memory of another event', `update memories set content_seq = 1, last_seq = 1 ${oneMemory}`, ['memories']],
+  [
+    'a successor that is none',
+    `update memories set superseded_by = memory_id ${where} and status = 'superseded'`,
+    ['superseded_by'],
+  ],
+  [
+    'a successor that is gone',
+    `update memories set superseded_by = null ${where} and superseded_by is not null`,
+    ['superseded_by'],
+  ],
+  [
+    'a successor in a circle',
+    `update memories m set superseded_by = o.memory_id from memories o
+     where m.tenant_id = $tenant and o.tenant_id = $tenant and m.status = 'active' and o.status = 'superseded'`,
+    ['superseded_by'],
+  ],
   ['an artifact without its event', `update artifacts set event_id = null ${where}`, ['artifacts']],
 ])('%s is found and repaired', async (_, statement, names) => {
   await damage(statement);
@@ -143,6 +160,12 @@ onPostgres.each<[string, string, string, unknown]>([
     { fault: 'its versions are not dense' },
   ],
   ['a memory that is gone', `delete from memories ${oneMemory}`, 'memory_versions', { fault: 'no such memory' }],
+  [
+    'a memory that names another successor',
+    `update memories set superseded_by = memory_id ${where} and superseded_by is not null`,
+    'memories',
+    { fault: 'another successor' },
+  ],
   ['bytes that are gone', `update artifacts set bytes = '\\x00' ${where}`, 'artifacts', { fault: 'not all its bytes' }],
   ['an artifact that is gone', `delete from artifacts ${where}`, 'artifacts', { fault: 'no such artifact' }],
 ])('%s is found, and a repair says that it cannot', async (_, statement, name, what) => {

@@ -1,4 +1,4 @@
-import { type Client, message, newColleague, newName, newTenant } from '../support/client.ts';
+import { type Client, message, newColleague, newName, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { chunk, decide, edit, record, team } from './client.ts';
 
@@ -161,9 +161,53 @@ test('lists of edits are filtered and paged, newest first', async () => {
   expect((await alice.ask('GET', `/v1/edits?status=rejected&target=${event.event_id}`)).body.data).toHaveLength(1);
 });
 
-test('an event takes at most 100 edits that wait or hold, and none is made of what edits and the like say in the log', async () => {
+test('a text that another edit took the place of is for admins and its author alone', async () => {
+  const carol = await newColleague(alice, 'carol');
+  const patches = async (by: Client, ...made: Record<string, any>[]) =>
+    Promise.all(made.map(async ({ edit_id }) => (await by.ask('GET', `/v1/edits/${edit_id}`)).body.patch.text));
+  const event = await record(alice, team('bob earns 1'));
+  const first = await edit(bob, event.event_id, 'amend', { text: 'bob earns 2' }, {});
+  await decide(alice, first.edit_id, 'approve');
+  expect(await patches(carol, first)).toEqual(['bob earns 2']);
+  const second = await edit(alice, event.event_id, 'amend', { text: 'bob earns something' });
+  expect(await patches(carol, first, second)).toEqual([undefined, 'bob earns something']);
+  expect(await patches(bob, first, second)).toEqual(['bob earns 2', 'bob earns something']);
+  const [listed] = (await carol.ask('GET', `/v1/edits?target=${event.event_id}&status=approved`)).body.data.slice(-1);
+  expect([listed.edit_id, listed.patch]).toEqual([first.edit_id, {}]);
+  await decide(alice, second.edit_id, 'revert');
+  expect(await patches(carol, first)).toEqual(['bob earns 2']);
+  const words = Array.from({ length: 600 }, (_, i) => `word${i}`).join(' ');
+  const long = await record(alice, team(words));
+  const passage = await edit(alice, long.chunk_ids[1]!, 'amend', { text: 'bob earns 3' });
+  const whole = await edit(alice, long.chunk_ids[0]!, 'amend', { text: 'it begins' });
+  expect(await patches(carol, passage, whole)).toEqual(['bob earns 3', 'it begins']);
+  await edit(alice, long.chunk_ids[1]!, 'retract');
+  expect(await patches(carol, passage, whole)).toEqual([undefined, 'it begins']);
+});
+
+test('nobody has more than five proposals for an event waiting, by whatever key, and they hinder neither others nor admins', async () => {
   const event = await record(alice, team('x'));
+  const carol = await newColleague(alice, 'carol');
   const body = { target: event.event_id, op: 'attenuate', patch: { importance_delta: -0.01 }, reason: 'r' };
+  const propose = async (by: Client, more: object = {}) => by.ask('POST', '/v1/edits', { body: { ...body, ...more } });
+  const key = (await bob.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read', 'write'] } })).body;
+  const asKey = (more: object = {}) => send<any>(daemon.url, 'POST', '/v1/edits', { body: { ...body, ...more } }, key.api_key);
+  for (let i = 0; i < 5; i += 1) expect((i % 2 === 0 ? await propose(bob) : await asKey()).status).toBe(201);
+  const { last_seq } = (await alice.ask('GET', '/v1/usage')).body;
+  expect([(await propose(bob)).status, (await asKey()).status]).toEqual([409, 409]);
+  expect((await alice.ask('GET', '/v1/usage')).body.last_seq).toBe(last_seq);
+  const other = await record(alice, team('y'));
+  expect((await propose(bob, { target: other.event_id })).status).toBe(201);
+  expect((await propose(carol)).status).toBe(201);
+  expect((await propose(alice)).status).toBe(201);
+  const waiting = (await alice.ask('GET', `/v1/edits?target=${event.event_id}&status=pending`)).body.data;
+  await decide(alice, waiting.at(-1).edit_id, 'reject');
+  expect((await propose(bob)).status).toBe(201);
+});
+
+test('an event takes at most 100 edits that hold, and none is made of what edits and the like say in the log', async () => {
+  const event = await record(alice, team('x'));
+  const body = { target: event.event_id, op: 'attenuate', patch: { importance_delta: -0.01 }, reason: 'r', auto_approve: true };
   for (let i = 0; i < 100; i += 10)
     await Promise.all(
       Array.from({ length: 10 }, async () => expect((await alice.ask('POST', '/v1/edits', { body })).status).toBe(201)),
@@ -171,6 +215,11 @@ test('an event takes at most 100 edits that wait or hold, and none is made of wh
   const { last_seq } = (await alice.ask('GET', '/v1/usage')).body;
   expect((await alice.ask('POST', '/v1/edits', { body })).status).toBe(409);
   expect((await alice.ask('GET', '/v1/usage')).body.last_seq).toBe(last_seq);
+  const waiting = await edit(bob, event.event_id, 'retract', undefined, {});
+  expect((await decide(alice, waiting.edit_id, 'approve')).status).toBe(409);
+  const holding = (await alice.ask('GET', `/v1/edits?target=${event.event_id}&status=approved&limit=1`)).body.data[0];
+  await decide(alice, holding.edit_id, 'revert');
+  expect((await decide(alice, waiting.edit_id, 'approve')).status).toBe(200);
   const said = (await alice.ask('GET', `/v1/events?channel=team&after=${event.seq}&limit=1`)).body.data[0];
   expect((await alice.ask('POST', '/v1/edits', { body: { ...body, target: said.event_id } })).status).toBe(404);
 });

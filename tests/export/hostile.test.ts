@@ -109,6 +109,45 @@ test.each(broken.map(([name, make, status, pointer]) => [name, make, status, poi
   },
 );
 
+describe('edits', () => {
+  let edited: string;
+  beforeAll(async () => {
+    const bob = await newTenant(daemon.url);
+    const { body } = await bob.ask('POST', '/v1/events', { body: message('first') });
+    await bob.ask('POST', '/v1/events', { body: message('second') });
+    const edit = { target: body.event_id, op: 'amend', reason: 'r', patch: { text: 'better' } };
+    if ((await bob.ask('POST', '/v1/edits', { body: edit })).status !== 201) throw new Error('no edit');
+    edited = await exported(bob);
+  });
+  const withEdit = (change: (line: Line) => Line) =>
+    fileOf(linesOf(edited).map((line) => (line.type === 'edit' ? change(line) : line)));
+
+  test('about another event than stands there, or before the log begins, are refused', async () => {
+    const copy = await newTenant(daemon.url);
+    for (const file of [
+      withEdit((line) => ({ ...line, event_id: 'evt_x' })),
+      withEdit((line) => ({ ...line, seq: 2 })),
+      fileOf(linesOf(withEdit((line) => line)).map((line) => (line.type === 'header' ? { ...line, oldest_seq: 2 } : line))),
+    ]) {
+      expect((await bringIn(copy, file)).status).toBe(422);
+      await isEmpty(copy);
+    }
+    expect((await bringIn(copy, edited)).status).toBe(202);
+  });
+
+  test('count for what the tenant may store', async () => {
+    const small = await startTestDaemon({ MAX_TENANT_BYTES: '20000' });
+    try {
+      const grown = withEdit((line) => ({ ...line, patch: { text: 'long '.repeat(10_000) } }));
+      const over = await bringIn(await newTenant(small.url), grown);
+      expect([over.status, over.body.detail]).toEqual([413, 'The tenant may not store so many bytes.']);
+      expect((await bringIn(await newTenant(small.url), edited)).status).toBe(202);
+    } finally {
+      await small.stop();
+    }
+  });
+});
+
 test('after all this the file is taken', async () => {
   expect((await bringIn(target, file)).status).toBe(202);
   expect((await target.ask('GET', '/v1/usage')).body.last_seq).toBe(1002);

@@ -247,8 +247,10 @@ test.each([
   [{ constructor: 'x' }, 'filter.constructor'],
   [[], 'filter'],
   [{ kind: { in: Array(101).fill('x') } }, 'filter.kind.in'],
-  [{ and: Array(65).fill({ kind: 'x' }) }, 'filter.and.64.kind'],
-  [{ and: Array(200).fill({}) }, 'filter.and.64'],
+  [{ and: Array(129).fill({ kind: 'x' }) }, 'filter.and.128.kind'],
+  [{ and: Array(200).fill({}) }, 'filter.and.128'],
+  [{ kind: { in: Array(100).fill('x') }, session_id: { nin: Array(29).fill('x') } }, 'filter.session_id.nin'],
+  [{ 'metadata.a': { contains: Array(17).fill('x') } }, 'filter.metadata.a.contains'],
 ] as [unknown, string][])('what is wrong is refused with its place (%#)', async (filter, parameter) => {
   const alice = await newTenant(daemon.url);
   const { status, body } = await list(alice, filter);

@@ -37,6 +37,7 @@ function open(handlers: Handlers, settings = { lease_ms: 1000, parallel: 2 }): J
   return jobs;
 }
 
+const spent = { max_tries: 100, problem: {} };
 const view = (tenant: Tenant, job_id: string) => tenant.read((db) => readJob(db, tenant.id, job_id, null));
 async function until(tenant: Tenant, job_id: string, state: string) {
   for (let i = 0; i < 200; i += 1) {
@@ -66,9 +67,9 @@ test('a job that is started runs, tells how far it is, and keeps its result but 
 test('when a holder dies another takes the job up from its cursor, and the first one is refused when it comes back', async () => {
   const tenant = await makeTenant();
   const { job_id } = await startJob(tenant, 'walk', { to: 4 }, 'usr_1');
-  const dead = (await takeJob(tenant, job_id, 2, 300))!;
+  const dead = (await takeJob(tenant, job_id, 2, 300, spent))!;
   expect(await reportJob(tenant, job_id, dead.token, { done: 2, total: 4, cursor: 2 }, 300)).toBe(true);
-  expect(await takeJob(tenant, job_id, 2, 300)).toBeUndefined();
+  expect(await takeJob(tenant, job_id, 2, 300, spent)).toBeUndefined();
 
   const began: number[] = [];
   const jobs = open({
@@ -108,6 +109,33 @@ test('a job runs longer than its lease while its daemon lives, and a stopped dae
   expect(await listDue(database.tenants(''), 2, 10)).toEqual([{ tenant_id: tenant.id, job_id }]);
   await open(wait, { lease_ms: 600, parallel: 1 }).resume();
   expect((await until(tenant, job_id, 'done')).progress).toEqual({ done: 30, total: 30 });
+});
+
+test('a job that never comes further, whoever takes it, is given up; one that does is not', async () => {
+  const tenant = await makeTenant();
+  const { job_id } = await startJob(tenant, 'deadly', {}, 'usr_1');
+  const { job_id: other } = await startJob(tenant, 'slow', {}, 'usr_1');
+  let taken = 0;
+  const take = async (id: string) => {
+    const job = await takeJob(tenant, id, 2, 0, spent);
+    taken += 1;
+    return job!;
+  };
+  for (let i = 0; i < 30; i += 1) {
+    // each of these daemons dies of it
+    await take(job_id);
+    const { token } = await take(other);
+    await reportJob(tenant, other, token, { done: i, cursor: i }, 0);
+  }
+  expect(taken).toBe(60);
+  const begun: string[] = [];
+  const handler = (name: string) => async () => ({ name: begun.push(name) });
+  await open({ deadly: handler('deadly'), slow: handler('slow') }).resume();
+  expect(await until(tenant, job_id, 'failed')).toMatchObject({
+    problem: { status: 500, detail: expect.stringContaining('24 times') },
+  });
+  await until(tenant, other, 'done');
+  expect(begun).toEqual(['slow']);
 });
 
 test('equal requests under one key begin one job; another body is refused', async () => {

@@ -195,7 +195,8 @@ test('four changes at once without If-Match all become versions', async () => {
 
 test('DELETE ends a memory: gone by id, absent from lists and search, its versions for admins alone', async () => {
   const bob = await newColleague(alice);
-  const { memory_id } = await make(note('zebra crossing', { channel: 'team' }));
+  const carol = await newColleague(alice, 'carol');
+  const { memory_id } = await make(note('zebra crossing', { channel: 'team' }), carol);
   const found = async () => (await alice.ask('POST', '/v1/search', { body: { query: 'zebra' } })).body.data.length;
   expect(await found()).toBe(1);
   expect((await bob.ask('DELETE', `/v1/memories/${memory_id}`)).status).toBe(204);

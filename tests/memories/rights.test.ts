@@ -226,7 +226,7 @@ test.each(['cursor=WyJhIiwxXQ', 'limit=0', 'status=gone', 'as_of=yesterday', 'co
 );
 
 test('followers see every change of a memory as an event of its kind', async () => {
-  const { memory_id } = await make(alice, { kind: 'note', text: 'x', channel: 'team' });
+  const { memory_id } = await make(await newColleague(alice, 'carol'), { kind: 'note', text: 'x', channel: 'team' });
   await act(bob, memory_id, 'supersede', { kind: 'note', text: 'y', channel: 'team' });
   const response = await fetch(`${daemon.url}/v1/events?channel=team&after=0`, {
     headers: { accept: 'text/event-stream', authorization: `Bearer ${bob.token}` },

@@ -1,3 +1,4 @@
+import { bringIn, exported, fileOf, linesOf } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
@@ -83,7 +84,8 @@ test('a memory’s own event and passages ground nothing', async () => {
   expect([changed.body.ref_count, changed.body.grounded]).toEqual([0, false]);
   const other = await make(fact('rests', { refs: [memory_id] }));
   expect([other.grounded, other.refs]).toEqual([false, [memory_id]]);
-  expect((await make({ ...fact('named'), refs: ['RFC 9110'] })).grounded).toBe(true);
+  // what anybody can write down is no evidence
+  expect((await make({ ...fact('named'), refs: ['RFC 9110'] })).grounded).toBe(false);
 });
 
 test('a change keeps what the memory rests on, unless it says otherwise', async () => {
@@ -129,6 +131,44 @@ test('POST …/supersede puts the new in the place of the old in one step; of tw
   expect((await list()).map((m: any) => m.memory_id)).toEqual([body.memory_id]);
   const found = await alice.ask('POST', '/v1/search', { body: { query: '32K limit' } });
   expect(found.body.data.map((hit: any) => hit.event_id)).not.toContain(old.event_id);
+});
+
+test('what is superseded names its own successor, whatever else is written with it', async () => {
+  const olds = (await make({ memories: ['a', 'b', 'c'].map((text) => fact(text)) })).data;
+  const [first, , third] = olds;
+  const { data } = await make({
+    memories: [
+      fact('unrelated'),
+      fact('c2', { supersedes: third.memory_id }),
+      fact('other'),
+      fact('a2', { supersedes: first.memory_id }),
+    ],
+  });
+  expect([await read(first.memory_id), await read(third.memory_id)].map((m) => m.superseded_by)).toEqual([
+    data[3].memory_id,
+    data[1].memory_id,
+  ]);
+  expect([data[3].supersedes, (await read(data[0].memory_id)).supersedes]).toEqual([first.memory_id, undefined]);
+  const many = (await make({ memories: Array.from({ length: 30 }, (_, i) => fact(`old ${i}`)) })).data;
+  const made = await Promise.all(
+    many.map(({ memory_id }: any, i: number) => ask([fact(`new ${i}`, { supersedes: memory_id }), fact(`note ${i}`)][i % 2])),
+  );
+  const named = await Promise.all(many.map(({ memory_id }: any) => read(memory_id)));
+  expect(named.map((m) => m.superseded_by)).toEqual(made.map(({ body }, i) => (i % 2 ? undefined : body.memory_id)));
+});
+
+test('a ring of memories is not imported; one that its events do not betray is read to its end', async () => {
+  const a = await make(fact('a'));
+  const b = await make(fact('b', { supersedes: a.memory_id }));
+  const c = await make(fact('c', { supersedes: b.memory_id }));
+  const lines = linesOf(await exported(alice));
+  for (const line of lines) if (line.memory_id === b.memory_id && line.type === 'memory') line.superseded_by = a.memory_id;
+  const other = await newTenant(daemon.url);
+  const refused = await bringIn(other, fileOf(lines));
+  expect([refused.status, refused.body.detail]).toEqual([422, expect.stringContaining('another successor')]);
+  const { status } = await bringIn(other, fileOf(lines.filter(({ memory_id }) => memory_id !== c.memory_id)));
+  const history = await other.ask('GET', `/v1/memories/${a.memory_id}/history`);
+  expect([status, history.status, history.body.data.map((m: any) => m.text)]).toEqual([202, 200, ['b', 'a']]);
 });
 
 test('the old version that a supersession names by If-Match must be the one that stands', async () => {

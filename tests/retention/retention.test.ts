@@ -23,7 +23,7 @@ onServer('retention', () => {
   let database: Database;
   beforeAll(async () => {
     given = await daemonDatabase();
-    daemon = await startTestDaemon({ LOG_LEVEL: 'error' }, given.env);
+    daemon = await startTestDaemon({ LOG_LEVEL: 'error', WEBHOOK_ALLOW_PRIVATE: 'true', WEBHOOK_RETRY_MS: '60000' }, given.env);
     database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
   });
   afterAll(async () => {
@@ -151,6 +151,35 @@ onServer('retention', () => {
     expect(await asked('after=5', { accept: 'text/event-stream' })).toEqual([410, 32]);
     expect((await owner.ask('GET', '/v1/events?channel=team&after=31')).body.data[0].seq).toBe(32);
     expect(await run(owner)).toMatchObject({ result: { oldest_seq: 32 } });
+  }, 30_000);
+
+  test('trim leaves what a webhook has yet to deliver, but not for ever', async () => {
+    const owner = await newTenant(daemon.url);
+    const tenant = database.tenants(owner.tenant_id);
+    await record(owner, ...Array.from({ length: 4 }, (_, i) => team(`before ${i}`)));
+    // nobody listens there
+    const hook = await owner.ask('POST', '/v1/webhooks', { body: { url: 'http://127.0.0.1:1024/x' } });
+    expect(hook.status).toBe(201);
+    await record(owner, ...Array.from({ length: 8 }, (_, i) => team(`untold ${i}`)));
+    const body = { rules: [], trim: { keep_events: 2 } };
+    await owner.ask('PUT', '/v1/retention', { body });
+    const { last_seq } = (await owner.ask('GET', '/v1/usage')).body;
+    const first = (await owner.ask('GET', '/v1/events?order=asc&channel=team&limit=200')).body.data.find(
+      ({ content }: { content: { text?: string } }) => content.text === 'untold 0',
+    ).seq;
+    expect((await run(owner)).result.oldest_seq).toBeLessThanOrEqual(first);
+    const boundIn = (days: number) =>
+      tenant.read((db) =>
+        db.row(`select trim_bound($1, 'job', $2, now() + interval '1 day' * $3::int) as bound`, [
+          tenant.id,
+          JSON.stringify(body.trim),
+          days,
+        ]),
+      );
+    expect(await boundIn(6)).toEqual({ bound: first - 1 });
+    expect(await boundIn(8)).toEqual({ bound: last_seq - 2 });
+    await owner.ask('DELETE', `/v1/webhooks/${hook.body.webhook_id}`);
+    expect((await run(owner)).result.oldest_seq).toBeGreaterThan(first);
   }, 30_000);
 
   test('the sweeper begins a run once a day', async () => {

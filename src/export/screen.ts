@@ -1,0 +1,40 @@
+import { isUtf8 } from 'node:buffer';
+import { z } from 'zod';
+import type { Screener } from '../secrets/index.ts';
+import { faulty } from './lines.ts';
+
+// A file may hold what nobody could record: a secret in clear is refused with its line. Redacting it here would leave texts that
+// differ from their hashes and from what was exported. What was redacted or blanked before it was exported holds none any more.
+
+const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/);
+const sealed = z.strictObject({
+  kid: z.string().regex(/^[0-9a-f]{16}$/),
+  iv: base64.length(16),
+  data: base64,
+  tag: base64.length(24),
+});
+
+/** What clients write freely; every other text names something, and may be a mail address whatever the policy says. */
+const free = new Set(['content', 'metadata', 'tags', 'reason', 'patch', 'passages', 'base', 'rules', 'media_type']);
+
+export function refuseSecrets(screener: Screener, number: number, row: Record<string, unknown>): void {
+  const words: Record<string, unknown> = {};
+  const ids: Record<string, unknown> = {};
+  for (const name in row) (free.has(name) ? words : ids)[name] = row[name];
+  if (words.content) words.content = withoutSealed(words.content as Record<string, unknown>);
+  const [found] = [...screener.find(words, '', true), ...screener.find(ids, '', false)];
+  if (found) throw faulty(number, `holds a secret: ${found.kind}`, found.pointer);
+}
+
+/** An artifact that is text, as when it is uploaded. */
+export function refuseSecretBytes(screener: Screener, number: number, bytes: Buffer): void {
+  const [found] = isUtf8(bytes) ? screener.find(bytes.toString(), '', true) : [];
+  if (found) throw faulty(number, `the artifact holds a secret: ${found.kind}`);
+}
+
+/** The copy under a key, which nobody reads without it. */
+function withoutSealed(content: Record<string, unknown>): Record<string, unknown> {
+  if (!sealed.safeParse(content.sealed).success) return content;
+  const { sealed: _, ...rest } = content;
+  return rest;
+}

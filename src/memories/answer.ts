@@ -1,0 +1,87 @@
+import { type Caller, type Sight, sightById, withRetracted } from '../auth/index.ts';
+import type { Outcome, Unit } from '../db/commit.ts';
+import type { Db } from '../db/query.ts';
+import { Problem } from '../http/problem.ts';
+import type { Memory } from './schemas.ts';
+import { readMade, readMemories } from './sql.ts';
+import { isAct, type State } from './state.ts';
+
+// What is answered to who made memories.
+
+export interface Written {
+  data: Memory[];
+  replay: boolean;
+}
+
+export function assertWritten({ status }: Outcome): void {
+  if (status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
+  if (status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
+}
+
+export async function answer(caller: Caller, unit: Unit, states: State[], outcome: Outcome): Promise<Written> {
+  assertWritten(outcome);
+  const replay = outcome.status === 'replay';
+  const data = replay ? await toldAgain(caller, outcome) : await told(caller, unit, states, outcome);
+  if (data.length === 0) throw new Problem('not-found', 'The memory is not there any more.');
+  return { data, replay };
+}
+
+/** What was made then, as the caller may see it now: it may have been retracted since. */
+function toldAgain({ tenant, principal }: Caller, { seq, count, memories }: Outcome): Promise<Memory[]> {
+  return tenant.read(async (db) => {
+    const ids = (memories as string[] | null) ?? (await readMade(db, tenant.id, seq, count)).map(({ memory_id }) => memory_id);
+    const found = await readById(db, tenant.id, ids, sightById(principal));
+    return ids.flatMap((id) => found.get(id) ?? []);
+  });
+}
+
+async function told({ tenant, principal }: Caller, unit: Unit, states: State[], outcome: Outcome): Promise<Memory[]> {
+  const ids = outcome.memories!.map((id) => id!);
+  const own = (i: number) => viewOf(states[i]!, unit, i, outcome);
+  // most writes make a memory of their own: nothing has to be read to answer them
+  const isFresh = (id: string, i: number) => id === states[i]!.memory_id && groundOf(states[i]!) !== undefined;
+  if (ids.every(isFresh)) return ids.map((_, i) => own(i));
+  return tenant.read(async (db) => {
+    const sight = sightById(principal);
+    const seen = await readById(db, tenant.id, ids, sight);
+    const hidden = ids.filter((id, i) => !isFresh(id, i) && !seen.has(id));
+    const held = hidden.length > 0 ? await readById(db, tenant.id, hidden, withRetracted(sight)) : seen;
+    // of what is hidden from who says it again only its place is told, beside the words that were just said
+    const placed = (id: string, i: number) => {
+      const at = held.get(id);
+      return at ? { ...own(i), memory_id: id, version: at.version, created_at: at.created_at } : [];
+    };
+    return ids.flatMap((id, i) => (isFresh(id, i) ? own(i) : (seen.get(id) ?? placed(id, i))));
+  });
+}
+
+async function readById(db: Db, tenant: string, ids: string[], sight: Sight): Promise<Map<string, Memory>> {
+  return new Map((await readMemories(db, tenant, ids, sight)).map((view) => [view.memory_id, view]));
+}
+
+/** Whether a new memory rests on something; undefined where what it cites has to be looked at. */
+function groundOf({ kind, refs }: State): boolean | undefined {
+  if (isAct(kind)) return true;
+  return refs.length === 0 ? false : undefined;
+}
+
+function viewOf(state: State, unit: Unit, i: number, { seq, at }: Outcome): Memory {
+  const { event_id } = unit.events[i]!;
+  const refs = [...new Set(state.refs)];
+  const { supersedes, sealed: _, only_new: __, ...rest } = JSON.parse(JSON.stringify(state)) as State;
+  return {
+    ...rest,
+    channel: state.channel as Memory['channel'],
+    sensitivity: state.sensitivity as Memory['sensitivity'],
+    version: 1,
+    seq: seq + i,
+    event_id,
+    refs: refs.slice(0, 256),
+    ref_count: refs.length,
+    grounded: groundOf(state) === true,
+    marks: [],
+    ...(supersedes !== undefined && { supersedes }),
+    created_at: at,
+    updated_at: at,
+  };
+}

@@ -1,0 +1,40 @@
+import { type Client, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+beforeEach(async () => {
+  alice = await newTenant(daemon.url);
+});
+afterAll(() => daemon.stop());
+
+async function remember(memories: object[]): Promise<{ memory_id: string }[]> {
+  const { status, body } = await alice.ask('POST', '/v1/memories', { body: { memories } });
+  expect(status).toBe(201);
+  return body.data;
+}
+
+async function wrong(): Promise<unknown[]> {
+  const { status, body } = await alice.ask('GET', '/v1/consistency');
+  expect([status, body.title]).toEqual([200, undefined]);
+  return body.checks.filter(({ ok }: { ok: boolean }) => !ok);
+}
+
+const note = (text: string, more: object = {}) => ({ kind: 'note', text, channel: 'team', session_id: 's1', ...more });
+
+test('a fact that was said thousands of times is checked within the time of a request', async () => {
+  for (let batch = 0; batch < 14; batch += 1) await remember(Array.from({ length: 1000 }, () => note('the tide comes at six')));
+  expect(await wrong()).toEqual([]);
+});
+
+test('so are thousands of memories, of which some took the place of others', async () => {
+  const old: { memory_id: string }[] = [];
+  for (let batch = 0; batch < 4; batch += 1)
+    old.push(...(await remember(Array.from({ length: 1000 }, (_, i) => note(`old ${batch} ${i}`)))));
+  for (let from = 0; from < 1000; from += 100)
+    await remember(old.slice(from, from + 100).map(({ memory_id }, i) => note(`new ${from} ${i}`, { supersedes: memory_id })));
+  expect(await wrong()).toEqual([]);
+});

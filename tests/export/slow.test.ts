@@ -1,0 +1,85 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { linesOf } from '../../src/export/lines.ts';
+import { openPlaces } from '../../src/export/places.ts';
+
+// Who trickles denies nobody else an export or an import.
+
+const limits = {
+  maxLine: 1000,
+  maxBytes: 1e6,
+  idle_ms: 400,
+  slowest: { bytes: 2_000, ms: 500 },
+  held: { bytes: 0, max: 1e6 },
+};
+
+async function read(body: PassThrough, work = async () => {}): Promise<number> {
+  let count = 0;
+  for await (const _ of linesOf(body as unknown as IncomingMessage, limits, () => false)) {
+    count += 1;
+    await work();
+  }
+  return count;
+}
+
+async function send(body: PassThrough, text: string, times: number, every_ms: number): Promise<void> {
+  for (let i = 0; i < times && !body.destroyed; i += 1) {
+    body.write(text);
+    await sleep(every_ms);
+  }
+  body.end();
+}
+
+test('a body that trickles is broken off, at its first line and later', async () => {
+  const [without, slow] = [new PassThrough(), new PassThrough()];
+  const sending = [send(without, 'a', 40, 50), send(slow, 'a\n', 40, 50)];
+  await expect(read(without)).rejects.toMatchObject({ type: 'timeout', message: expect.stringContaining('first line') });
+  await expect(read(slow)).rejects.toMatchObject({ type: 'timeout', message: expect.stringContaining('bytes came') });
+  await Promise.all(sending);
+  expect(limits.held.bytes).toBe(0);
+});
+
+test('one that is fast enough is taken, and so is one that waits for us', async () => {
+  const [fast, held] = [new PassThrough(), new PassThrough()];
+  const sending = [send(fast, `${'x'.repeat(499)}\n`, 30, 50), send(held, 'a\n', 10, 0)];
+  expect(await read(fast)).toBe(30);
+  expect(await read(held, () => sleep(100))).toBe(10);
+  await Promise.all(sending);
+});
+
+describe('places', () => {
+  const socketOf = () => {
+    const socket = { bytesRead: 0, bytesWritten: 0, destroyed: false, destroy: () => Object.assign(socket, { destroyed: true }) };
+    return socket;
+  };
+  const ask = (tenant_id: string, admin: boolean, socket = socketOf()) => ({
+    tenant_id,
+    admin,
+    socket: socket as unknown as Socket,
+  });
+  const forEver = () => new Promise<never>(() => {});
+  const fair = { after_ms: 100, bytes_s: 1000 };
+
+  test('members take none from admins, and a tenant has one of each', async () => {
+    const take = openPlaces({ parallel: 2, fair: { after_ms: 60_000, bytes_s: 1000 } });
+    for (const tenant of ['a', 'b']) void take(ask(tenant, false), forEver);
+    await expect(take(ask('c', false), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
+    expect(await take(ask('a', true), async () => 'taken')).toBe('taken');
+    void take(ask('a', true), forEver);
+    await expect(take(ask('a', true), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
+  });
+
+  test('the slowest makes room when another comes; who moves stays', async () => {
+    const take = openPlaces({ parallel: 2, fair });
+    const [slow, fast] = [socketOf(), socketOf()];
+    void take(ask('a', true, slow), forEver);
+    void take(ask('b', true, fast), forEver);
+    await expect(take(ask('c', true), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
+    await sleep(150);
+    fast.bytesWritten = 1e6;
+    expect(await take(ask('c', true), async () => 'taken')).toBe('taken');
+    expect([slow.destroyed, fast.destroyed]).toEqual([true, false]);
+  });
+});

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { loadConfig } from '../../src/config.ts';
+import { openDatabase } from '../../src/db/index.ts';
+import { createLogger } from '../../src/log.ts';
+import { sweepMemories } from '../../src/memories/index.ts';
+import { edit } from '../edits/client.ts';
+import { exported, linesOf } from '../export/file.ts';
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { onEmbedded } from '../support/database.ts';
+
+// What is very often said, and what expires by the thousand: neither may keep anyone from ending it, or from writing.
+
+let daemon: TestDaemon;
+let alice: Client;
+let bob: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+beforeEach(async () => {
+  alice = await newTenant(daemon.url);
+  bob = await newColleague(alice);
+});
+afterAll(() => daemon.stop());
+
+const fact = (text: string, more: Record<string, unknown> = {}) => ({ kind: 'fact', text, channel: 'team', ...more });
+const ask = (body: unknown, by = alice, headers?: Record<string, string>) =>
+  by.ask('POST', '/v1/memories', { body, ...(headers && { headers }) });
+const get = (id: string, by = alice) => by.ask('GET', `/v1/memories/${id}`);
+const search = async (query: string) =>
+  (await alice.ask('POST', '/v1/search', { body: { query, channel: 'team' } })).body.data.map((hit: any) => hit.text);
+
+/** Bob says the same 1,300 times. */
+async function insist(text: string): Promise<string> {
+  for (const n of [300, 1000]) {
+    const said = await ask({ memories: Array.from({ length: n }, () => fact(text)) }, bob);
+    if (said.status !== 201) throw new Error(`${n} ${JSON.stringify(said.body)}`);
+    expect([said.status, new Set(said.body.data.map((m: any) => m.memory_id)).size]).toEqual([201, 1]);
+  }
+  const [memory] = (await alice.ask('GET', '/v1/memories?channel=team')).body.data;
+  return memory.memory_id;
+}
+
+test('what is said 1,300 times has 257 versions; the rest is counted, and its events hold no text', async () => {
+  const id = await insist('walruses swim at dawn');
+  expect((await get(id)).body).toMatchObject({ version: 257, repeats: 1299, text: 'walruses swim at dawn' });
+  const { data } = (await alice.ask('GET', '/v1/events?channel=team&after=257&limit=1000')).body;
+  expect(new Set(data.map((e: any) => JSON.stringify([e.chunk_ids, e.content.text, e.content.memory_id])))).toEqual(
+    new Set([JSON.stringify([[], undefined, id])]),
+  );
+});
+
+test.each([
+  ['retracted', (id: string) => edit(alice, id, 'retract'), 404],
+  ['deleted', (id: string) => alice.ask('DELETE', `/v1/memories/${id}`), 410],
+  ['changed', (id: string) => alice.ask('PATCH', `/v1/memories/${id}`, { body: { text: 'seals rest' } }), 200],
+] as const)('what is said 1,300 times is %s at once', async (_, end, status) => {
+  const id = await insist('walruses swim at dawn');
+  await end(id);
+  expect((await get(id, bob)).status).toBe(status);
+  expect(await search('walruses')).toEqual([]);
+  const { data } = (await bob.ask('GET', '/v1/events?channel=team&limit=1000')).body;
+  if (status === 404) expect(JSON.stringify(data)).not.toContain('walruses');
+});
+
+test('a change begins the count anew', async () => {
+  const id = await insist('walruses swim at dawn');
+  await alice.ask('PATCH', `/v1/memories/${id}`, { body: { text: 'seals rest' } });
+  const again = await ask(fact('seals rest', { user_id: undefined }), bob);
+  expect(again.body).toMatchObject({ memory_id: id, version: 259, repeats: 1 });
+  expect(await search('seals')).toContain('seals rest');
+});
+
+test('a retry of what was only counted is answered as it was, for a memory and for a decision', async () => {
+  const id = await insist('walruses swim at dawn');
+  const [first, retry] = [
+    await ask(fact('walruses swim at dawn'), bob, { 'idempotency-key': 'k1' }),
+    await ask(fact('walruses swim at dawn'), bob, { 'idempotency-key': 'k1' }),
+  ];
+  expect([first.status, first.body.memory_id, first.body.version]).toEqual([201, id, 257]);
+  expect([retry.headers.get('idempotent-replay'), retry.body]).toEqual(['true', first.body]);
+  const decide = { ...message(''), channel: 'team', kind: 'decision', content: { decision: 'we sail at noon' } };
+  const record = (events: unknown, key: string) =>
+    bob.ask('POST', '/v1/events', { body: events, headers: { 'idempotency-key': key } });
+  await record({ events: Array.from({ length: 300 }, () => decide) }, 'k2');
+  const [one, two] = [await record(decide, 'k3'), await record(decide, 'k3')];
+  expect([one.status, one.body.chunk_ids, one.body.memory_id]).toEqual([201, [], expect.stringMatching(/^mem_/)]);
+  expect([two.headers.get('idempotent-replay'), two.body]).toEqual(['true', one.body]);
+  const read = (await bob.ask('GET', `/v1/events/${one.body.event_id}`)).body;
+  expect([read.content.decision, read.chunk_ids]).toEqual(['we sail at noon', []]);
+});
+
+test('what takes the place of the often said in the same request is new', async () => {
+  const id = await insist('walruses swim at dawn');
+  const both = await ask({ memories: [fact('walruses sleep', { supersedes: id }), fact('walruses swim at dawn')] }, bob);
+  expect(both.body.data.map((m: any) => [m.text, m.version])).toEqual([
+    ['walruses sleep', 1],
+    ['walruses swim at dawn', 1],
+  ]);
+  expect((await search('walruses')).toSorted()).toEqual(['walruses sleep', 'walruses swim at dawn']);
+});
+
+const statuses = async () => linesOf(await exported(alice)).flatMap(({ type, status }) => (type === 'memory' ? [status] : []));
+
+test('what has expired makes way for what is said again; a write leaves the others to the sweeper', async () => {
+  const soon = new Date(Date.now() + 1500).toISOString();
+  const old = (await ask({ memories: ['a', 'b', 'c', 'd'].map((text) => fact(text, { expires_at: soon })) })).body.data;
+  await sleep(Date.parse(soon) - Date.now() + 20);
+  const again = await ask(fact('a'));
+  expect([again.body.version, again.body.memory_id === old[0].memory_id]).toEqual([1, false]);
+  expect((await statuses()).toSorted()).toEqual(['active', 'active', 'active', 'active', 'expired']);
+  expect((await get(old[1].memory_id)).body.status).toBe('expired');
+  expect((await alice.ask('GET', '/v1/memories?channel=team')).body.data).toHaveLength(1);
+});
+
+(onEmbedded() ? test.skip : test)('the sweeper marks what has expired, so many at a time', async () => {
+  const soon = new Date(Date.now() + 1000).toISOString();
+  await ask({ memories: ['a', 'b', 'c', 'd'].map((text) => fact(text, { expires_at: soon })) });
+  await sleep(Date.parse(soon) - Date.now() + 20);
+  const env = { NODE_ENV: 'test', JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop', ...daemon.env };
+  const database = await openDatabase(loadConfig(env), createLogger('silent'));
+  const tenant = database.tenants(alice.tenant_id);
+  expect([await sweepMemories(tenant, 3), await sweepMemories(tenant, 3), await sweepMemories(tenant, 3)]).toEqual([3, 1, 0]);
+  await database.close();
+  expect(await statuses()).toEqual(['expired', 'expired', 'expired', 'expired']);
+});

@@ -1,0 +1,104 @@
+import { edit } from '../edits/client.ts';
+import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+
+// Whose task is whose, and who has one in work.
+
+let daemon: TestDaemon;
+let alice: Client;
+let bob: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+beforeEach(async () => {
+  alice = await newTenant(daemon.url);
+  bob = await newColleague(alice);
+});
+afterAll(() => daemon.stop());
+
+const task = (text: string, status: string, more: Record<string, unknown> = {}) => ({
+  kind: 'task',
+  text,
+  body: { status },
+  channel: 'team',
+  agent_id: 'planner',
+  ...more,
+});
+const ask = (body: unknown, by = alice) => by.ask('POST', '/v1/memories', { body });
+const one = (on: boolean | null) => alice.ask('PATCH', '/v1/tenant', { body: { settings: { one_doing_per_agent: on } } });
+
+test('another’s private task is no task: a right guess of its name reads like a wrong one', async () => {
+  const hers = (await ask(task('buy the company', 'open', { channel: 'private' }))).body;
+  const update = (title: string, task_id?: string) =>
+    bob.ask('POST', '/v1/events', {
+      body: { ...message(''), kind: 'task_update', content: { title, status: 'open', ...(task_id && { task_id }) } },
+    });
+  await update('x', hers.memory_id);
+  const named = (await update('x', hers.memory_id)).body.memory_id;
+  const guesses = [(await update('buy the company')).body.memory_id, (await update('sell the company')).body.memory_id];
+  expect(new Set([named, ...guesses]).size).toBe(3);
+});
+
+test('who knows the id of an own task moves it by that', async () => {
+  const { memory_id } = (await ask(task('write it', 'open'))).body;
+  const moved = await ask(task('write it all', 'doing', { body: { status: 'doing', task_id: memory_id } }));
+  expect([moved.body.memory_id, moved.body.version]).toEqual([memory_id, 2]);
+});
+
+test('a private task in work keeps the agents of others from nothing; a shared one does', async () => {
+  await one(true);
+  const status = async (body: unknown, by: Client) => (await ask(body, by)).status;
+  expect([
+    await status(task('a', 'doing', { channel: 'private' }), bob),
+    await status(task('b', 'doing', { channel: 'private' }), alice),
+    await status(task('c', 'doing', { channel: 'private' }), bob),
+    await status(task('d', 'doing'), alice),
+    await status(task('e', 'doing'), bob),
+  ]).toEqual([201, 201, 409, 201, 409]);
+});
+
+test('one_doing_per_agent, switched on later, knows the tasks that are in work, and forgets them when it is switched off', async () => {
+  const [, b] = [(await ask(task('a', 'doing'))).body, (await ask(task('b', 'doing'))).body];
+  await one(true);
+  expect((await ask(task('c', 'doing'))).status).toBe(409);
+  expect((await ask(task('b', 'done'))).body.memory_id).toBe(b.memory_id);
+  expect((await ask(task('c', 'doing'))).status).toBe(201);
+  await one(null);
+  expect((await ask(task('d', 'doing'))).status).toBe(201);
+  await one(true);
+  expect((await ask(task('e', 'doing'))).status).toBe(409);
+});
+
+test('switching it on waits for no write that waits for it', async () => {
+  const writes = Array.from({ length: 40 }, (_, i) => ask(task(`t${i}`, 'doing', { agent_id: `agent-${i}` }), bob));
+  const changes = Array.from({ length: 6 }, (_, i) => one(i % 2 === 0));
+  expect((await Promise.all([...writes, ...changes])).filter(({ status }) => status >= 300)).toEqual([]);
+});
+
+test('a task that is retracted or has expired leaves its agent free', async () => {
+  await one(true);
+  const first = (await ask(task('a', 'doing'))).body;
+  await edit(alice, first.memory_id, 'retract');
+  const soon = new Date(Date.now() + 800).toISOString();
+  expect((await ask(task('b', 'doing', { expires_at: soon }))).status).toBe(201);
+  expect((await ask(task('c', 'doing'))).status).toBe(409);
+  await new Promise((resolve) => setTimeout(resolve, 850));
+  expect((await ask(task('c', 'doing'))).status).toBe(201);
+});
+
+test('a task of many updates is ended at once, and only its newest is found', async () => {
+  const moves = Array.from({ length: 600 }, (_, i) =>
+    task('long', i % 2 ? 'doing' : 'blocked', { body: { status: i % 2 ? 'doing' : 'blocked', details: `walrus ${i}` } }),
+  );
+  await ask({ memories: moves });
+  await ask(task('long', 'doing', { body: { status: 'doing', details: 'walrus last' } }));
+  const found = async () =>
+    (await alice.ask('POST', '/v1/search', { body: { query: 'walrus long', channel: 'team' } })).body.data.map(
+      (hit: any) => hit.text,
+    );
+  expect(await found()).toHaveLength(1);
+  const [{ memory_id, version }] = (await alice.ask('GET', '/v1/memories?channel=team')).body.data;
+  expect(version).toBe(601);
+  await alice.ask('DELETE', `/v1/memories/${memory_id}`);
+  expect(await found()).toEqual([]);
+});

@@ -1,0 +1,71 @@
+import { type Client, message, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+
+// What links or selects cannot be redacted: where it holds a secret the request is refused, and nothing of it is kept.
+
+let daemon: TestDaemon;
+let alice: Client;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+  alice = await newTenant(daemon.url);
+});
+afterAll(() => daemon.stop());
+
+const token = `ghp_a8Fk3LmQ9zXw2Vb7${'Nc5Rt1Yp6Hd4Sg0Jk2Wq'}`;
+const url = 'https://hooks.example.com/in';
+const upload = (type: string) =>
+  alice.ask('POST', '/v1/artifacts', { body: Buffer.from('x'), headers: { 'content-type': type } });
+
+test.each([
+  ['a value of a filter', { filter: { 'metadata.owner': { in: ['a', token] } } }, '#/filter/metadata.owner/in/1'],
+  ['a filter by a password', { filter: { 'metadata.password': { eq: `q8Zr${'1kLm'}N0pT` } } }, '#/filter/metadata.password/eq'],
+  ['the query of its URL', { url: `${url}?sign=${token}` }, '#/url'],
+  ['a named value in its URL', { url: `${url}?api_key=q8Zr${'1kLmN0pTx7Vb2'}` }, '#/url'],
+  ['a subject', { user_ids: ['bob', token] }, '#/user_ids/1'],
+])('a webhook with a secret in %s is refused, new or changed', async (_, body, pointer) => {
+  const { webhook_id } = (await alice.ask('POST', '/v1/webhooks', { body: { url } })).body;
+  const answers = [
+    await alice.ask('POST', '/v1/webhooks', { body: { url, ...body } }),
+    await alice.ask('PATCH', `/v1/webhooks/${webhook_id}`, { body }),
+  ];
+  expect(answers.map((answer) => [answer.status, answer.body.errors?.[0].pointer])).toEqual([
+    [422, pointer],
+    [422, pointer],
+  ]);
+  expect(JSON.stringify((await alice.ask('GET', '/v1/webhooks')).body)).not.toMatch(/ghp_|q8Zr/);
+  expect((await alice.ask('DELETE', `/v1/webhooks/${webhook_id}`)).status).toBe(204);
+});
+
+test('what is no secret stays: a mail address, a redacted mark, a field that is named for one', async () => {
+  const filter = {
+    'metadata.owner': 'ann@example.com',
+    'metadata.apiKey': '[redacted:api-key]',
+    'metadata.token': { exists: true },
+  };
+  const made = await alice.ask('POST', '/v1/webhooks', { body: { url: `${url}?room=7`, filter, user_ids: ['ann@example.com'] } });
+  expect([made.status, made.body.filter]).toEqual([201, filter]);
+});
+
+test('an API key for a subject that is a secret is refused', async () => {
+  const body = { name: token, role: 'member', scopes: ['read'] };
+  const refused = await alice.ask('POST', '/auth/api-keys', { body: { ...body, user_id: token } });
+  expect([refused.status, refused.body.errors]).toEqual([
+    422,
+    [{ pointer: '#/user_id', detail: 'holds a secret: github-token' }],
+  ]);
+  const made = await alice.ask('POST', '/auth/api-keys', { body: { ...body, user_id: 'planner@example.com' } });
+  expect([made.status, made.body.name, made.body.user_id]).toEqual([201, '[redacted:github-token]', 'planner@example.com']);
+  expect(JSON.stringify((await alice.ask('GET', '/v1/audit')).body)).not.toContain(token);
+});
+
+test('of a media type no parameter is kept but a known charset; one that is itself a secret is refused', async () => {
+  const kept = await upload(`text/plain; note=${token}; charset=UTF-8`);
+  expect([kept.status, kept.body.media_type]).toEqual([201, 'text/plain; charset=utf-8']);
+  const event = await alice.ask('GET', `/v1/events/${kept.body.event_id}`);
+  const bytes = await alice.ask('GET', `/v1/artifacts/${kept.body.artifact_id}`);
+  expect([event.body.content.media_type, bytes.headers.get('content-type')]).toEqual(Array(2).fill('text/plain; charset=utf-8'));
+  expect((await upload(`text/plain; charset=${token}`)).body.media_type).toBe('text/plain');
+  const refused = await upload(`image/${token}`);
+  expect([refused.status, refused.body.errors?.[0].pointer]).toEqual([422, '#/Content-Type']);
+  expect((await alice.ask('POST', '/v1/events', { body: message('on we go') })).status).toBe(201);
+});
