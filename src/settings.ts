@@ -73,12 +73,7 @@ export const settings = z.object({
     'ms between not-ready and the end of listening, in which clients are asked to close their connections; longer where a balancer polls readiness',
   ),
 
-  DATA_DIR: setting(
-    z.string().min(1),
-    './data',
-    'Database',
-    'directory of the embedded database, of the development secret and of what an export reads ahead',
-  ),
+  DATA_DIR: setting(z.string().min(1), './data', 'Database', 'directory of the embedded database, development secret, exports'),
   DATABASE_URL: optional(
     z.string().regex(/^postgres(ql)?:\/\//, 'a postgres:// URL'),
     'Database',

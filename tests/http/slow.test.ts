@@ -109,7 +109,7 @@ test('a body that nobody reads does not keep a connection to the pages open', as
     const socket = connect((server.address() as AddressInfo).port, '127.0.0.1').on('error', () => undefined);
     socket.write('GET /docs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n');
     await once(socket, 'data');
-    const closed = once(socket, 'close');
+    const closed = new Promise((resolve) => socket.once('close', resolve));
     // a byte now and then
     for (let i = 0; i < 4; i += 1) {
       socket.write('a');

@@ -142,7 +142,8 @@ test.each(
   ].map((piece) => [JSON.stringify(piece), piece]),
 )('128 KiB of %s are read in time', (_name, piece) => {
   const text = piece.repeat(Math.ceil(SIZE / piece.length));
-  const started = performance.now();
+  // of the processor: what runs beside the test is not counted
+  const started = process.cpuUsage();
   findSecrets(text, { personal_data: true, contacts: true });
-  expect(performance.now() - started).toBeLessThan(1_000);
+  expect(process.cpuUsage(started).user / 1_000).toBeLessThan(1_000);
 });
