@@ -235,6 +235,7 @@ declare
   -- as long as p_seqs: the first that is assigned to an array without bounds becomes its first
   v_ended text[] := array_fill(null::text, array[cardinality(p_seqs)]);
   v_ids text[];
+  v_known boolean;
   v_wish record;
 begin
   if exists (select from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp()) then
@@ -253,7 +254,7 @@ begin
     select
       w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
       r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
-      r.expires_at, r.task_status, coalesce(r.counted, false) as counted, same.*,
+      r.expires_at, r.task_status, coalesce(r.counted, false) as counted, r.only_new, same.*,
       -- what it is the same as: one memory may say it
       case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
     from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
@@ -261,7 +262,7 @@ begin
       channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
     cross join lateral jsonb_to_record(w.doc -> 'memory') r (
       memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
-      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean)
+      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
     cross join lateral (
       select
         -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant. Another's task is no task here, or
@@ -345,7 +346,11 @@ begin
     from matched m
     where m.nth <= m.n
   )
-  select array_agg(m.id order by m.place) into v_ids from matched m;
+  select array_agg(m.id order by m.place), bool_or(m.only_new and (m.known_version is not null or m.nth > 1)) into v_ids, v_known
+  from matched m;
+  if v_known then
+    raise exception 'The memory exists.' using errcode = 'AM412';
+  end if;
 
   if cardinality(array_remove(v_ended, null)) > 0 then
     update memories m set superseded_by = w.id

@@ -64,7 +64,9 @@ function readHeads(file: string): KeptHead[] {
 
 /** The database as it is: nothing is migrated for a look. Where a daemon has the embedded one, the error names it. */
 async function onDatabase(work: (database: Database) => Promise<void>): Promise<void> {
-  const database = await openDatabase({ ...loadConfig(), MIGRATE_ON_START: false }, createLogger('warn', 'audit'));
+  const database = await openDatabase({ ...loadConfig(), MIGRATE_ON_START: false }, createLogger('warn', 'audit'), {
+    existing: true,
+  });
   try {
     await work(database);
   } finally {

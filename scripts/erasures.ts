@@ -27,13 +27,14 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
   const seal = sealOf(config);
   if (!seal) throw new Error('The ledger can be read only with its key: set ENCRYPTION_KEY.');
   const log = createLogger('warn', 'erasures');
-  const database = await openDatabase(config, log);
+  const entries = (files ?? [ledgerOf(config)]).flatMap(readLedger);
+  const database = await openDatabase(config, log, { existing: true });
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
   const needs = { seal, ledger: ledgerOf(config), forget: () => undefined, eraseAudit: audit.eraseSubject };
   const handlers = { erasure: eraser(needs) };
   const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
   try {
-    for (const entry of (files ?? [ledgerOf(config)]).flatMap(readLedger)) {
+    for (const entry of entries) {
       if (only !== undefined && entry.tenant_id !== only) continue;
       const job_id = await replayErasures({ tenants: database.tenants, jobs, seal }, entry);
       if (job_id === undefined) {

@@ -14,7 +14,7 @@ program
   .description('what the database has and what is pending')
   .option('--json', 'as JSON')
   .action((options: { json?: boolean }) =>
-    onDatabase(async (client) => show(await migrationStatus(client), options.json ?? false)),
+    onDatabase(async (client) => show(await migrationStatus(client), options.json ?? false), true),
   );
 program
   .command('up')
@@ -53,9 +53,9 @@ function show(status: MigrationStatus, json: boolean): void {
 }
 
 /** A session of its own, as the user that owns the tables. The embedded engine is started for it, unless a daemon has it. */
-async function onDatabase(work: (client: pg.Client) => Promise<void>): Promise<void> {
+async function onDatabase(work: (client: pg.Client) => Promise<void>, existing = false): Promise<void> {
   const config = loadConfig();
-  const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR }) : undefined;
+  const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR, existing }) : undefined;
   const connection = engine?.connection ?? { ...connectionOf(config), embedded: false };
   try {
     const client = await createPool(connection, config, createLogger('silent')).dedicated();

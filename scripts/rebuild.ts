@@ -20,7 +20,7 @@ program.parseAsync().catch((error: Error) => {
 });
 
 async function rebuild(only: string | undefined): Promise<void> {
-  const database = await openDatabase(loadConfig(), createLogger('warn', 'rebuild'));
+  const database = await openDatabase(loadConfig(), createLogger('warn', 'rebuild'), { existing: true });
   try {
     for await (const name of only === undefined ? everyTenant(database.tenants) : [only]) {
       const count = await rebuildTenant(database.tenants(name));

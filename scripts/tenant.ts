@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
-import { sayOnce } from '../src/audit/index.ts';
+import { type Said, sayOnce } from '../src/audit/index.ts';
 import { logOut, makeResetFor, openLogin, register } from '../src/auth/index.ts';
 import { loadConfig } from '../src/config.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
@@ -59,7 +59,12 @@ program.parseAsync().catch((error: Error) => {
 });
 
 /** What the operator did stands in the tenant's audit like what its admins do. */
-async function say({ tenants }: Database, tenant_id: string, action: string, about: Record<string, unknown> = {}): Promise<void> {
+async function say(
+  { tenants }: Database,
+  tenant_id: string,
+  action: Said['action'],
+  about: Record<string, unknown> = {},
+): Promise<void> {
   const said = { action, route: 'npm run tenant', principal_id: 'operator', about };
   await sayOnce(() => auditKeysOf(loadConfig()), tenants, tenant_id, said, log);
 }
@@ -67,8 +72,8 @@ async function say({ tenants }: Database, tenant_id: string, action: string, abo
 const faultOf = (problem: Problem) =>
   [problem.message, ...(problem.errors ?? []).map(({ pointer, detail }) => `${pointer}: ${detail}`)].join('\n  ');
 
-async function onDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
-  const database = await openDatabase(loadConfig(), log);
+async function onDatabase<T>(work: (database: Database) => Promise<T>, existing = true): Promise<T> {
+  const database = await openDatabase(loadConfig(), log, { existing });
   try {
     return await work(database);
   } finally {
@@ -88,7 +93,7 @@ async function create(tenant_id: string, { username, email }: { username: string
     await logOut(login, refresh_token);
     await say(database, tenant_id, 'tenant.created', { user_id: user.user_id, username });
     console.log(JSON.stringify({ ...user, ...(generated && { password }) }));
-  });
+  }, false);
 }
 
 function explain(error: unknown): never {
@@ -111,7 +116,7 @@ async function change(
   tenant_id: string,
   work: (tenant: Tenant) => Promise<number>,
   state: string,
-  action: string,
+  action: Said['action'],
   about?: Record<string, unknown>,
 ): Promise<void> {
   const touched = await onDatabase(async (database) => {

@@ -106,7 +106,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
     ...jobRoutes,
     ...audit.routes,
-    ...erasureRoutes(work.jobs, seal),
+    ...erasureRoutes(work.jobs, seal, audit.countSubject),
     ...retentionRoutes(work.jobs),
   ] as Route<Caller>[];
   const stop = () => stopAll([work, webhooks, audit, limits]);

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type SpawnedDaemon, spawnDaemon } from './support/daemon.ts';
 import { daemonDatabase } from './support/database.ts';
 
@@ -14,7 +14,6 @@ const guides = readdirSync(join(root, 'docs'))
   .map((name) => `docs/${name}`);
 
 let daemon: SpawnedDaemon;
-let token: string;
 let release: () => Promise<void>;
 beforeAll(async () => {
   const database = await daemonDatabase();
@@ -26,14 +25,13 @@ afterAll(async () => {
   await release();
 });
 
-/** Runs the blocks in one shell, as a reader would; its output and the token it has at the end. */
-function type(blocks: string[]): Promise<{ output: string; token: string }> {
-  const script = `set -euo pipefail\n${blocks.join('\necho\n')}\nprintf '\\ntoken=%s' "$TOKEN"`.replaceAll(
-    'localhost:3000',
-    new URL(daemon.url).host,
-  );
+/** Runs the blocks in one shell, as a reader would, of this tenant; its output and the token it has at the end. */
+function type(blocks: string[], tenant = 'acme'): Promise<{ output: string; token: string }> {
+  const script = `set -euo pipefail\n${blocks.join('\necho\n')}\nprintf '\\ntoken=%s' "$TOKEN"`
+    .replaceAll('localhost:3000', new URL(daemon.url).host)
+    .replaceAll(/acme(?!\.example)/g, tenant);
   const shell = spawn('bash', ['-c', script], {
-    env: { PATH: process.env.PATH, TOKEN: token },
+    env: { PATH: process.env.PATH },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -54,8 +52,7 @@ test('the README’s walk-through works as written', async () => {
   const [start, tests, ...walk] = blocksOf('README.md');
   expect([start, tests]).toEqual(['npm ci && npm start\n', 'npm ci && npm test\n']);
   const typed = await type(walk);
-  token = typed.token;
-  expect(token).toMatch(/^ey/);
+  expect(typed.token).toMatch(/^ey/);
   expect(typed.output).toContain('"seq":2');
   expect(typed.output).toContain('Read files in blocks of 64 KiB');
   expect(typed.output).toContain('"text":"## Decisions');
@@ -72,13 +69,30 @@ test('the README’s commands and scripts are those of the package', () => {
   expect(scripts.start).toContain('dist/main.js');
 });
 
+/** Without what differs from run to run: ids, times, and the tenant that the page is tried in. */
+const likened = (text: string) => text.replaceAll(/_[0-9a-z]{26}/g, '_…').replaceAll(/\d{4}-\d\d-\d\d(T[\d:.]+Z)?/g, 'then');
+
+/** What the page says its commands print: of JSON the fields that hold a word, true, false or a list of nothing, of text the lines. */
+function shownBy(file: string): string[] {
+  const shown = [...read(file).matchAll(/```sh\n(?:.*?)```\n(?:\n|.{1,20}\n){0,4}```(?:json|text)?\n(.*?)```/gs)];
+  return shown.flatMap(([, output]) => {
+    const text = likened(output!);
+    if (!/^[[{]/.test(text)) return text.split('\n').filter((line) => line !== '');
+    return text.match(/"[a-z_]+":(?:"[A-Za-z][A-Za-z ,.]*"|true|false|\[\])(?=[,}\]])/g) ?? [];
+  });
+}
+
 test.each(guides)(
   'the commands of %s work as written',
   async (file) => {
     const blocks = blocksOf(file);
     if (blocks.length === 0) return;
-    const { output } = await type(blocks);
+    // each page after the README alone, so in a tenant of its own
+    const tenant = `of-${basename(file, '.md')}`;
+    const { output } = await type([...blocksOf('README.md').slice(2), 'echo THE PAGE', ...blocks], tenant);
     expect(output).not.toContain('/docs/problems#');
+    const printed = likened(output.slice(output.indexOf('THE PAGE')).replaceAll('\\n', '\n').replaceAll(tenant, 'acme'));
+    expect(shownBy(file).filter((piece) => !printed.includes(piece))).toEqual([]);
   },
   60_000,
 );

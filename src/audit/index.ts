@@ -3,11 +3,12 @@ import type { Tenant, Tenants } from '../db/tenant.ts';
 import type { Route } from '../http/route.ts';
 import type { Trail } from '../http/trail.ts';
 import type { Logger } from '../log.ts';
+import type { Action } from './actions.ts';
 import { type Appender, createAppender } from './append.ts';
 import { type Draft, ERASED } from './chain.ts';
 import type { AuditKeys } from './keys.ts';
 import { auditRoutes } from './routes.ts';
-import { blankAudit, findNaming } from './sql.ts';
+import { blankAudit, countNaming, findNaming } from './sql.ts';
 import { createTrail } from './trail.ts';
 
 export { type AuditKeys, openKeys } from './keys.ts';
@@ -15,7 +16,7 @@ export { headOf, type KeptHead, type Verdict, verifyTenant } from './verify.ts';
 
 /** What someone other than a request has to say: a job, a sweeper, a command. `about`: ids and figures, never secrets or content. */
 export interface Said {
-  action: string;
+  action: Action;
   /** What says it: `job`, or the command. */
   route: string;
   principal_id: string;
@@ -31,6 +32,8 @@ export interface Audit {
    * first, so that a stop between the two leaves nothing unexplained; done again, it goes on. Returns how many were blanked.
    */
   eraseSubject(tenant: Tenant, names: string[], by: string): Promise<number>;
+  /** How many that would be. */
+  countSubject(tenant: Tenant, names: string[]): Promise<number>;
   routes: Route<Caller>[];
   waiting(): number;
   stop(): Promise<void>;
@@ -50,6 +53,7 @@ export function openAudit(keys: () => AuditKeys, window_ms: number, tenants: Ten
     trail,
     say: (tenant, said) => appender.append(tenant, draftOf(said)),
     eraseSubject: (tenant, names, by) => eraseSubject(appender, tenant, names, by),
+    countSubject: (tenant, names) => tenant.read((db) => countNaming(db, tenant.id, names)),
     routes: auditRoutes() as Route<Caller>[],
     waiting: appender.waiting,
     stop: async () => {

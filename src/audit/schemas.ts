@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
+import { actions } from './actions.ts';
 
 export const auditQuery = z.strictObject({
-  action: z.string().min(1).max(100).optional().describe('only this, such as `key.made` or `refused`'),
+  action: z.enum(actions).optional().describe('only this, such as `key.made` or `refused`'),
   principal: z.string().min(1).max(100).optional().describe('only what this user or key did: `usr_…`, `key_…` or `operator`'),
   since: time.optional().describe('written at or after'),
   until: time.optional().describe('written before'),

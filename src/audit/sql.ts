@@ -75,13 +75,22 @@ export async function existing(any: Tenant, tenant_ids: string[]): Promise<Set<s
   return new Set(rows.map(({ tenant_id }) => tenant_id));
 }
 
+const NAMING = `e.action <> 'audit.erased' and jsonb_path_query_array(e.payload, 'strict $.** ? (@.type() == "string")') ?| $2::text[]`;
+
+export async function countNaming(db: Db, tenant_id: string, names: string[]): Promise<number> {
+  const row = await db.row<{ n: number }>(`select count(*)::int as n from audit_entries e where e.tenant_id = $1 and ${NAMING}`, [
+    tenant_id,
+    names,
+  ]);
+  return row!.n;
+}
+
 /** Entries whose payload has one of the names as a value, wherever in it. */
 export async function findNaming(db: Db, tenant_id: string, names: string[], after: number, limit: number): Promise<number[]> {
   const rows = await db.rows<{ seq: number }>(
     `select e.seq
      from audit_entries e
-     where e.tenant_id = $1 and e.seq > $3 and e.action <> 'audit.erased'
-       and jsonb_path_query_array(e.payload, 'strict $.** ? (@.type() == "string")') ?| $2::text[]
+     where e.tenant_id = $1 and e.seq > $3 and ${NAMING}
      order by e.seq limit $4`,
     [tenant_id, names, after, limit],
   );

@@ -37,11 +37,11 @@ export function createTrail(appender: Appender, tenants: Tenants, log: Logger): 
       if (tenant !== undefined && appender.isFailing(tenant))
         throw closed('The audit cannot be written at the moment, so nothing was done.');
     },
-    async record(act, status, facts) {
+    async record(act, action, status, facts) {
       const tenant = tenantOf(act);
       // an open route says whose it was; where it says nothing, nothing was done
       if (tenant === undefined || (act.caller === null && facts === undefined)) return;
-      const draft = draftOf(act, status, facts ?? {});
+      const draft = draftOf(act, action, status, facts ?? {});
       const written = appender.append(tenant, draft);
       const late = new AbortController();
       const outcome = await Promise.race([
@@ -77,13 +77,17 @@ const tenantOf = ({ caller, route, body }: Act<Caller>) => caller?.principal.ten
 const namedIn = ({ tenantOf: read }: Act<Caller>['route'], body: unknown): string | undefined =>
   body === undefined ? undefined : read?.(body as never);
 
-function draftOf({ route, caller, address, request_id, params }: Act<Caller>, status: number, facts: Payload): Draft {
+function draftOf(act: Act<Caller>, action: string, status: number, facts: Payload): Draft {
+  const { route, caller, address, request_id, params } = act;
+  const about = { ...(params as Payload | undefined), ...facts };
+  // what names nothing else was done to the tenant
+  const told = Object.keys(about).length > 0 ? about : { tenant_id: tenantOf(act) };
   return {
-    action: route.audit as string,
+    action,
     route: `${route.method} ${route.path}`,
     status,
     count: 1,
-    payload: { ...whose(caller?.principal, facts), address, request_id, about: { ...(params as Payload | undefined), ...facts } },
+    payload: { ...whose(caller?.principal, facts), address, request_id, about: told },
   };
 }
 

@@ -30,7 +30,7 @@ export const meRoutes = (login: Login) => [
     problems: ['validation', 'forbidden', 'rate-limited', 'unavailable'],
     handle: async ({ caller, body, address }) => {
       await changeOwnPassword(login, caller, body, address);
-      return {};
+      return { audit: { user_id: caller.principal.user_id } };
     },
   }),
   route({

@@ -33,6 +33,8 @@ export interface MemoryWish {
   task_status?: string;
   /** A task may be named by its memory. */
   task_ref?: string;
+  /** Refused with AM412 where the same is held already (`If-None-Match: *`). */
+  only_new?: boolean;
 }
 
 /** One row of the log before it has a seq. `occurred_at`: RFC 3339, absent means the moment of the commit. */

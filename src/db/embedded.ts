@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, extname, join, resolve } from 'node:path';
 
 // The database that needs nothing installed: PGlite (PostgreSQL compiled to WebAssembly) in a process of its own, reached over a
@@ -48,9 +48,13 @@ const STDERR_KEPT = 2000;
 const here = import.meta.filename;
 const packageRoot = join(dirname(here), '..', '..');
 
-/** Starts the engine on a directory that is made if missing. The first start initialises it, which takes seconds. */
-export async function startEmbedded({ data_dir }: { data_dir: string }): Promise<Embedded> {
+/** Starts the engine on a directory that is made if missing, unless it must exist. The first start initialises it, which takes seconds. */
+export async function startEmbedded({ data_dir, existing }: { data_dir: string; existing?: boolean }): Promise<Embedded> {
   const dir = resolve(data_dir);
+  if (existing && !existsSync(join(dir, 'engine.json')))
+    throw new EmbeddedError(
+      `There is no database in ${dir}: set DATA_DIR to the service's, or PGHOST; \`npm start\` makes a new one.`,
+    );
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const child = forkEngine(dir);
   const readStderr = keepStderr(child);

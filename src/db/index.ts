@@ -31,8 +31,9 @@ const PARALLEL_LARGE_BATCHES = 2;
 const BATCHES_PER_TENANT = 2;
 const GOODBYE_MS = 2000;
 
-export async function openDatabase(config: Config, log: Logger): Promise<Database> {
-  const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR }) : undefined;
+/** `existing`: for commands that look at what is there, and make no database where DATA_DIR is wrong. */
+export async function openDatabase(config: Config, log: Logger, { existing = false } = {}): Promise<Database> {
+  const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR, existing }) : undefined;
   const connection = engine ? { ...engine.connection, embedded: true } : { ...connectionOf(config), embedded: false };
   const pool = createPool(connection, config, log);
   try {

@@ -186,7 +186,9 @@ async function applyNext(client: ClientBase, files: Migration[]): Promise<Migrat
     await client.query(`set local lock_timeout = '2s'; set local statement_timeout = 0; set local client_min_messages = warning`);
     const { rows } = await client.query<{ mine: boolean }>('select pg_try_advisory_xact_lock($1) as mine', [LOCK_KEY]);
     if (!rows[0]?.mine) return 'busy';
-    await client.query(createTable);
+    await client.query(createTable).catch((cause: Error) => {
+      throw rightsMissing(client, cause) ?? cause;
+    });
     const next = compare(files, await readRows(client)).pending[0];
     if (!next) return 'done';
     await insertRow(client, next);
@@ -214,10 +216,26 @@ async function runFile(client: ClientBase, file: Migration): Promise<void> {
   try {
     await client.query(file.sql);
   } catch (cause) {
+    const missing = rightsMissing(client, cause);
+    if (missing) throw missing;
     const { message, position } = cause as Error & { position?: string };
     const line = position ? `:${file.sql.slice(0, Number(position)).split('\n').length}` : '';
     throw new SchemaError(`migrations/${file.name}.sql${line} failed and was rolled back: ${message}`, { cause });
   }
+}
+
+/** What a fresh server lacks most often. */
+function rightsMissing(
+  { user, database }: ClientBase & { user?: string; database?: string },
+  cause: unknown,
+): SchemaError | undefined {
+  const { code, message } = cause as Error & { code?: string };
+  if (code !== '42501') return undefined;
+  return new SchemaError(
+    `The database user may not make the schema (${message}). As a superuser run: alter role "${user}" createrole; ` +
+      `alter database "${database}" owner to "${user}"; then start again.`,
+    { cause },
+  );
 }
 
 async function inTransaction<T>(client: ClientBase, work: () => Promise<T>): Promise<T> {

@@ -14,7 +14,7 @@ const target = z
   .describe('a passage, a memory, or an event: all of its passages');
 const shared = {
   target,
-  reason: z.string().regex(/\S/, 'some text').max(2000).describe('why; it stands in the log, as visible as the target'),
+  reason: z.string().regex(/\S/, 'must have some text').max(2000).describe('why; it stands in the log, as visible as the target'),
   auto_approve: z.boolean().default(false).describe('approve it at once; admins only'),
 };
 const nothing = z.strictObject({}).default({});
@@ -27,7 +27,9 @@ export const newEdit = z
     z.strictObject({
       ...shared,
       op: z.literal('amend'),
-      patch: z.strictObject({ text: z.string().regex(/\S/, 'some text').max(MAX_TEXT).describe('what it says instead') }),
+      patch: z.strictObject({
+        text: z.string().regex(/\S/, 'must have some text').max(MAX_TEXT).describe('what it says instead'),
+      }),
     }),
     z.strictObject({ ...shared, op: z.literal('quarantine'), patch: nothing }),
     z.strictObject({
@@ -81,7 +83,7 @@ export const editParams = z.strictObject({ edit_id: z.string().max(255) });
 
 export const listQuery = z.strictObject({
   status: z.enum(statuses).optional(),
-  target: z.string().min(1).max(255).describe('of this target, by the id it was named by').optional(),
+  target: target.describe('of this target, by the id it was named by').optional(),
   op: z.enum(ops).optional(),
   limit: z
     .string()

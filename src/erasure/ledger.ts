@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Sealed } from '../seal.ts';
 import type { SubjectKind } from './schemas.ts';
@@ -42,6 +42,7 @@ export const openLedger = (file: string): Ledger => ({
 
 /** Each erasure once, with its first entry: what was refused is left out. The end of a line that a crash cut off is not one. */
 export function readLedger(file: string): LedgerEntry[] {
+  if (!existsSync(file)) throw new Error(`There is no ledger ${file}: name it with --ledger, or set ERASURE_LEDGER or DATA_DIR.`);
   const entries = readFileSync(file, 'utf8').split('\n').flatMap(parseLine);
   const refused = new Set(entries.filter(({ state }) => state === 'refused').map(({ job_id }) => job_id));
   const first = new Map<string, LedgerEntry>();

@@ -69,6 +69,16 @@ export const readUsers = (tenant: Tenant, job_id: string): Promise<string[]> =>
     return rows.map(({ id }) => id);
   });
 
+/** The accounts of a subject. */
+export const readAccounts = (tenant: Tenant, subject: string): Promise<string[]> =>
+  tenant.read(async (db) => {
+    const rows = await db.rows<{ user_id: string }>('select user_id from users where tenant_id = $1 and subject = $2', [
+      tenant.id,
+      subject,
+    ]);
+    return rows.map(({ user_id }) => user_id);
+  });
+
 /** Appends what the log says at the end, once. */
 export const sayErased = (tenant: Tenant, job_id: string, event: unknown): Promise<number> =>
   one(tenant, 'select end_erasure($1, $2, $3) as value', [tenant.id, job_id, JSON.stringify(event)]);

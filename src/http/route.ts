@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { escapePointer } from './json.ts';
 import { type Fault, Problem, type ProblemType } from './problem.ts';
+import { strangersIn } from './words.ts';
 
 // Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, tests iterate over them.
 
@@ -34,8 +35,13 @@ export interface Reply {
   status?: number;
   headers?: Record<string, string>;
   body?: unknown;
-  /** What the audit names beside the parameters of the path: ids and what was granted, never secrets or content. */
+  /**
+   * What the audit names beside the parameters of the path and the ids that the answer begins with: what was granted, never secrets or
+   * content.
+   */
   audit?: Record<string, unknown>;
+  /** Which of the route's actions it was, where that is not the first. */
+  action?: string;
 }
 
 /** A handler that has written the response itself (streams) returns this. */
@@ -75,9 +81,9 @@ export interface Route<C = unknown> {
   idempotent?: boolean;
   /**
    * The action under which the audit names a success (src/http/trail.ts). Every write of an admin or under /auth says one, or false
-   * where it changes nothing of lasting interest.
+   * where it changes nothing of lasting interest. The first of several, unless the reply names another.
    */
-  audit?: string | false;
+  audit?: string | string[] | false;
   /** Of a route that anyone may call: the tenant that its body is about. */
   tenantOf?(body: never): string | undefined;
   /** Words of the client's own in the body (`reason`, `patch/text`): secrets are cut out of them before anything else is done. */
@@ -117,6 +123,7 @@ export interface Unparsed {
 }
 
 const MAX_FAULTS = 50;
+const UNKNOWN = 'a field that is not known here';
 
 /** Params, query and body by the route's schemas; everything that is wrong is reported at once. */
 export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
@@ -126,7 +133,8 @@ export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
     query: check(route.query ?? nothing, raw.query, 'parameter', faults),
     body: route.raw ? raw.body : check(route.body ?? (raw.body === undefined ? undefined : nothing), raw.body, 'pointer', faults),
   };
-  if (faults.length > 0) throw new Problem('validation', faults[0]!.detail, { errors: faults });
+  const [first] = faults;
+  if (first) throw new Problem('validation', `${first.pointer ?? first.parameter}: ${first.detail}`, { errors: faults });
   return parsed;
 }
 
@@ -134,15 +142,18 @@ const nothing = z.strictObject({});
 
 function check(schema: z.ZodType | undefined, value: unknown, place: 'pointer' | 'parameter', faults: Fault[]): unknown {
   if (!schema) return undefined;
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   for (const issue of result.error.issues.flatMap(innermost)) {
     const room = MAX_FAULTS - faults.length;
     // unknown keys may be many: a pointer is made only for those that are told
     const where =
       issue.code === 'unrecognized_keys' ? issue.keys.slice(0, room).map((key) => [...issue.path, key]) : [issue.path];
-    for (const path of where.slice(0, room))
-      faults.push({ [place]: place === 'pointer' ? pointerOf(path) : path.join('.'), detail: describe(issue) });
+    const tell = (path: PropertyKey[], detail: string) =>
+      faults.push({ [place]: place === 'pointer' ? pointerOf(path) : path.join('.'), detail });
+    for (const path of where.slice(0, room)) tell(path, describe(issue));
+    if (issue.code === 'invalid_union')
+      for (const key of strangersIn(issue.input).slice(0, room - 1)) tell([...issue.path.slice(0, -1), key], UNKNOWN);
     if (faults.length >= MAX_FAULTS) break;
   }
   return undefined;
@@ -166,5 +177,4 @@ function weightOf(issue: z.core.$ZodIssue): number {
 }
 
 const pointerOf = (path: PropertyKey[]) => ['#', ...path.map((part) => escapePointer(String(part)))].join('/');
-const describe = (issue: z.core.$ZodIssue) =>
-  issue.code === 'unrecognized_keys' ? 'a field that is not known here' : issue.message;
+const describe = (issue: z.core.$ZodIssue) => (issue.code === 'unrecognized_keys' ? UNKNOWN : issue.message);

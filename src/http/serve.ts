@@ -79,6 +79,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       query,
       body: bytes && (route.raw ? bytes : jsonOf(route, req, bytes, gate.body)),
     };
+    if (route.method !== 'GET') refuseNoTag(req.headers['if-match']);
     if (scope) keepInside(scope.tenant, req.headers, raw.query, raw.body);
     const { free = [], fixed = [] } = route;
     if (caller && free.length + fixed.length > 0) raw.body = await gate.screen(caller, raw.body, { free, fixed });
@@ -103,6 +104,14 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     leave();
     gate.held.bytes -= heldBytes;
   }
+}
+
+const TAGS = /^\s*(?:\*|(?:W\/)?"[^"]*"(?:\s*,\s*(?:W\/)?"[^"]*")*)\s*$/;
+
+/** What is no ETag fits no version: a client that left out the quotes would read 412 again and again. */
+function refuseNoTag(header: string | undefined): void {
+  if (header !== undefined && !TAGS.test(header))
+    throw new Problem('malformed-request', 'If-Match takes an ETag as it was answered, in double quotes: If-Match: "3".');
 }
 
 /** Takes a place of the tenant's share; returns how to give it back. */

@@ -19,7 +19,7 @@ export interface Trail<C> {
   /** Throws where nothing can be recorded at the moment: then nothing is done. */
   assertOpen(act: Act<C>): void;
   /** Resolves when it is on record; rejects where it is not yet, with an answer that says so. */
-  record(act: Act<C>, status: number, facts: Reply['audit']): Promise<void>;
+  record(act: Act<C>, action: string, status: number, facts: Reply['audit']): Promise<void>;
   /** Counts, and returns at once. */
   refused(act: Act<C>, status: number): void;
 }
@@ -37,13 +37,24 @@ export const audited = <C>(trail: Trail<C>, act: Act<C>, work: Work) => (act.rou
 
 async function told<C>(trail: Trail<C>, act: Act<C>, work: Work) {
   const { method, success } = act.route;
+  const usual = [act.route.audit].flat()[0] as string;
   if (method === 'GET') {
-    await trail.record(act, success.status, undefined);
+    await trail.record(act, usual, success.status, undefined);
     return work();
   }
   trail.assertOpen(act);
   const reply = await work();
-  const { status = success.status, audit: facts } = reply === STREAMED ? {} : reply;
-  await trail.record(act, status, facts);
+  const { status = success.status, action = usual, audit, body } = reply === STREAMED ? ({} as Reply) : reply;
+  const ids = idsOf(body);
+  await trail.record(act, action, status, audit || ids ? { ...ids, ...audit } : undefined);
   return reply;
+}
+
+/** Ids that the service gave (`job_id`, `webhook_id` …): what an answer begins with is what the act was about. */
+function idsOf(body: unknown): Record<string, string> | undefined {
+  if (typeof body !== 'object' || body === null) return undefined;
+  const ids = Object.entries(body).filter(
+    ([name, value]) => name.endsWith('_id') && /^[a-z]{3}_[0-9a-z]{26}$/.test(String(value)),
+  );
+  return ids.length > 0 ? Object.fromEntries(ids) : undefined;
 }

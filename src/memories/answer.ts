@@ -68,7 +68,7 @@ function groundOf({ kind, refs }: State): boolean | undefined {
 function viewOf(state: State, unit: Unit, i: number, { seq, at }: Outcome): Memory {
   const { event_id } = unit.events[i]!;
   const refs = [...new Set(state.refs)];
-  const { supersedes, sealed: _, ...rest } = JSON.parse(JSON.stringify(state)) as State;
+  const { supersedes, sealed: _, only_new: __, ...rest } = JSON.parse(JSON.stringify(state)) as State;
   return {
     ...rest,
     channel: state.channel as Memory['channel'],

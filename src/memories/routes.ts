@@ -39,7 +39,7 @@ const routesOf = (writingOf: WritingOf) => [
     method: 'POST',
     path: '/v1/memories',
     operation: 'makeMemories',
-    summary: 'Make one memory, or up to 1000 all or nothing',
+    summary: 'Make one memory, or up to 1000 all or nothing; with If-None-Match: * only what is not held yet',
     access: 'write',
     hot: true,
     idempotent: true,
@@ -56,15 +56,16 @@ const routesOf = (writingOf: WritingOf) => [
       'forbidden',
       'not-found',
       'conflict',
+      'precondition-failed',
       'too-large',
       'quota-exceeded',
     ],
-    handle: async ({ caller, body, idempotency }) => {
-      if ('memories' in body) {
-        const { data, replay } = await remember(caller, body.memories, idempotency, await writingOf(caller));
-        return { body: { data }, headers: replay ? replayed : {} };
-      }
-      return made(await remember(caller, [body], idempotency, await writingOf(caller)));
+    handle: async ({ caller, body, req, idempotency }) => {
+      const given = 'memories' in body ? body.memories : [body];
+      const wanted = wantsNew(req) ? given.map((one) => ({ ...one, only_new: true })) : given;
+      const written = await remember(caller, wanted, idempotency, await writingOf(caller));
+      if (!('memories' in body)) return made(written);
+      return { body: { data: written.data }, headers: written.replay ? replayed : {} };
     },
   }),
   route({
@@ -247,6 +248,7 @@ const reviewRoutes = (writingOf: WritingOf) => [
 
 const replayed = { 'Idempotent-Replay': 'true' };
 const etagOf = ({ version }: Memory) => `"${version}"`;
+const wantsNew = (req: IncomingMessage) => req.headers['if-none-match']?.trim() === '*';
 const tagsOf = (header: string) => header.split(',').map((tag) => tag.trim());
 
 function made({ data: [memory], replay }: Written) {
@@ -276,7 +278,7 @@ const changeOf = ({ params, req, idempotency }: Asked): Change => ({
 
 /** The versions in If-Match. What no version can be matches nothing; weak tags never match here (RFC 9110, 13.1.1). */
 function versionsOf(req: IncomingMessage): number[] | undefined {
-  if (req.headers['if-none-match']?.trim() === '*') throw new Problem('precondition-failed', 'The memory exists.');
+  if (wantsNew(req)) throw new Problem('precondition-failed', 'The memory exists.');
   const header = req.headers['if-match'];
   if (header === undefined || header.trim() === '*') return undefined;
   return tagsOf(header).map((tag) => Number(/^"(\d{1,9})"$/.exec(tag)?.[1] ?? -1));

@@ -53,7 +53,7 @@ export const bodies = {
 };
 
 const actor = z.strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who says so') });
-const text = z.string().regex(/\S/, 'some text').max(1_000_000).describe('what is held to be true, in words');
+const text = z.string().regex(/\S/, 'must have some text').max(1_000_000).describe('what is held to be true, in words');
 const importance = z.number().min(0).max(1).describe('how much it weighs beside others');
 const metadata = z.record(z.string(), z.unknown()).describe('free JSON of the client’s own');
 const times = {
@@ -106,6 +106,8 @@ export const newMemory = z
   ])
   .meta({ id: 'NewMemory' });
 export type NewMemory = z.output<typeof newMemory>;
+/** `only_new`: by If-None-Match, where none may be held that says the same. */
+export type Wanted = NewMemory & { only_new?: boolean };
 
 export const newMemories = z.strictObject({ memories: z.array(newMemory).min(1).max(1000) }).meta({ id: 'NewMemories' });
 export const memoriesBody = z.union([newMemory, newMemories]);

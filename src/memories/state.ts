@@ -39,6 +39,8 @@ export interface State {
   trust: Memory['trust'];
   /** What it was before secrets were cut out of it. */
   sealed?: Sealed;
+  /** Nothing that is held may say the same. */
+  only_new?: boolean;
 }
 
 const IMPORTANCE: Record<MemoryKind, number> = {
@@ -256,5 +258,6 @@ export function wishFor(state: State): MemoryWish {
     ...(supersedes !== undefined && status === 'active' && { supersedes }),
     ...(task && { task_status: task.status }),
     ...(task?.task_id !== undefined && { task_ref: task.task_id }),
+    ...(state.only_new && { only_new: true }),
   };
 }

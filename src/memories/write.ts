@@ -6,7 +6,7 @@ import type { Idempotency } from '../http/route.ts';
 import { answer, assertWritten, type Written } from './answer.ts';
 import { type Cited, cite, findReplaced, refuseDangling } from './refs.ts';
 import { actorOf, assertMayChange } from './rights.ts';
-import type { Memory, MemoryPatch, NewMemory } from './schemas.ts';
+import type { Memory, MemoryPatch, NewMemory, Wanted } from './schemas.ts';
 import { screened } from './screen.ts';
 import { readMemories, readRefs, readSealed } from './sql.ts';
 import { approved, eventOf, type MemoryLimits, patched, type State, stateOf, wishFor } from './state.ts';
@@ -23,7 +23,7 @@ const keyed = (idempotency: Idempotency | null) => ({ key: idempotency?.key ?? n
 /** Makes memories, all or none. */
 export async function remember(
   caller: Caller,
-  given: NewMemory[],
+  given: Wanted[],
   idempotency: Idempotency | null,
   limits: MemoryLimits,
 ): Promise<Written> {
@@ -50,7 +50,7 @@ export async function supersede(
   return answer(caller, unit, states, outcome);
 }
 
-async function unitOf(caller: Caller, given: NewMemory[], idempotency: Idempotency | null, limits: MemoryLimits) {
+async function unitOf(caller: Caller, given: Wanted[], idempotency: Idempotency | null, limits: MemoryLimits) {
   const pointerTo = (i: number) => (given.length === 1 ? '#' : `#/memories/${i}`);
   const drafts = given.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
   // ids sort by time; those of one moment as they were given

@@ -31,7 +31,10 @@ export const retentionRoutes = (jobs: Jobs) => [
     body: policyBody,
     success: { status: 200, description: 'The policy as it is now', schema: policy },
     problems: ['validation', 'forbidden', 'conflict', 'precondition-failed'],
-    handle: async ({ caller, body, req, idempotency }) => setPolicy(caller, body, req.headers['if-match'], idempotency),
+    handle: async ({ caller, body, req, idempotency }) => {
+      const set = await setPolicy(caller, body, req.headers['if-match'], idempotency);
+      return { ...set, audit: { version: set.body.version, rules: set.body.rules.length } };
+    },
   }),
   route({
     ...tagged,

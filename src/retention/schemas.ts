@@ -3,8 +3,17 @@ import { channels } from '../auth/index.ts';
 
 const days = (about: string) => z.number().min(0).max(36_500).describe(about);
 
+/** What events and memories can be; a rule for anything else would never forget. */
+export const forgettable = [
+  ...['message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact'],
+  ...['task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'],
+  ...['memory.created', 'memory.updated', 'memory.approved', 'memory.rejected', 'memory.deleted'],
+  ...['edit.proposed', 'edit.approved', 'edit.rejected', 'edit.reverted', 'capsule.created', 'capsule.revoked'],
+  ...['erasure.completed', 'retention.forgot'],
+] as const;
+
 const rule = z.strictObject({
-  kind: z.string().min(1).max(64).optional().describe('of the event, or of the memory it made; absent: every kind'),
+  kind: z.enum(forgettable).optional().describe('of the event, or of the memory it made; absent: every kind'),
   channel: z.enum(channels).optional(),
   older_than_days: days('since it was recorded'),
   max_importance: z
@@ -45,11 +54,12 @@ export const preview = z
   .object({
     events: z.int().describe('that would be forgotten'),
     by_kind: z.record(z.string(), z.int()),
-    oldest: z.string().nullable(),
-    newest: z.string().nullable(),
+    oldest: z.iso.datetime().nullable(),
+    newest: z.iso.datetime().nullable(),
     sample: z.array(z.string()).describe('ids of the oldest ten'),
     memories: z.int().describe('that would end'),
     trimmed: z.int().describe('events that trim would drop'),
     oldest_seq: z.int().describe('where the log would begin'),
   })
   .meta({ id: 'RetentionPreview' });
+export type Preview = z.output<typeof preview>;

@@ -1,7 +1,7 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Job } from '../jobs/index.ts';
-import type { Policy, PolicyBody } from './schemas.ts';
+import type { Policy, PolicyBody, Preview } from './schemas.ts';
 
 const columns = 'rules, trim, version, updated_at, last_run_at';
 
@@ -30,13 +30,17 @@ async function one<T>(tenant: Tenant, text: string, values: unknown[]): Promise<
   return row!.value;
 }
 
-export const previewRetention = (tenant: Tenant, job_id: string, { rules, trim }: PolicyBody): Promise<unknown> =>
-  one(tenant, 'select preview_retention($1, $2, $3, $4) as value', [
+export async function previewRetention(tenant: Tenant, job_id: string, { rules, trim }: PolicyBody): Promise<Preview> {
+  const counted = await one<Preview>(tenant, 'select preview_retention($1, $2, $3, $4) as value', [
     tenant.id,
     job_id,
     JSON.stringify(rules),
     trim && JSON.stringify(trim),
   ]);
+  // jsonb writes the same moments as +00:00
+  const utc = (at: string | null) => at && new Date(at).toISOString();
+  return { ...counted, oldest: utc(counted.oldest), newest: utc(counted.newest) };
+}
 
 export interface Cursor {
   phase: string;

@@ -39,6 +39,7 @@ export async function createWebhook(
       after: body.after,
     });
     if (!row) throw new Problem('conflict', `A tenant has at most ${MAX_WEBHOOKS} webhooks; delete one first.`);
+    if (body.after !== undefined && body.after > row.cursor) throw refused('#/after', `the log ends at ${row.cursor}`);
     if (idempotency) await rememberKey(db, tenant.id, idempotency);
     return row;
   });

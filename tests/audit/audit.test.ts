@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { actions as known } from '../../src/audit/actions.ts';
 import type { AuditEntry } from '../../src/audit/schemas.ts';
 import { type Client, message, newColleague, newName, newTenant, PASSWORD, send } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
@@ -43,6 +46,37 @@ test('every write of an admin and under /auth says what the audit calls it', () 
   expect(exempt.map(({ operation }) => operation)).toEqual(['refresh']);
   const unnamed = daemon.routes.filter(({ audit: action, access, tenantOf }) => action && access === 'none' && !tenantOf);
   expect(unnamed.map(({ operation }) => operation)).toEqual([]);
+});
+
+test('every action is known by its name, and docs/audit.md says when', async () => {
+  const ofRoutes = daemon.routes.flatMap(({ audit: action }) => action || []);
+  expect(ofRoutes.filter((action) => !known.some((one) => one === action))).toEqual([]);
+  const page = readFileSync(join(import.meta.dirname, '../../docs/audit.md'), 'utf8');
+  const told = [...page.matchAll(/^\| (`[a-z_.`, ]+`) \|/gm)].flatMap(([, names]) => names!.match(/[a-z_.]+/g)!);
+  expect(told.toSorted()).toEqual([...known].toSorted());
+  const { status, body } = await alice.ask('GET', '/v1/audit?action=refusd');
+  expect([status, body.errors[0].parameter, body.errors[0].detail]).toEqual([422, 'action', expect.stringContaining('refused')]);
+});
+
+test('every entry names what was acted on', async () => {
+  const job = async (path: string, body?: unknown) => (await alice.ask('POST', path, { body })).body.job_id as string;
+  const { webhook_id } = (await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://hooks.example/x' } })).body;
+  const seen = await alice.ask('POST', '/v1/erasures', { body: { session_id: 's9', dry_run: true } });
+  const erased = await job('/v1/erasures', { session_id: 's9' });
+  await alice.ask('PUT', '/v1/retention', { body: { rules: [{ older_than_days: 9 }] } });
+  const retained = await job('/v1/retention/runs');
+  const repaired = await job('/v1/consistency/repair');
+  await alice.ask('GET', '/v1/export');
+  const { kind, subject_hash } = seen.body;
+  expect((await audit()).slice(1).map(({ action, payload }) => [action, payload!.about])).toEqual([
+    ['webhook.created', { webhook_id }],
+    ['erasure.previewed', { kind, subject_hash }],
+    ['erasure.begun', { job_id: erased, kind, subject_hash }],
+    ['retention.changed', { version: 1, rules: 1 }],
+    ['retention.begun', { job_id: retained }],
+    ['consistency.repair_begun', { job_id: repaired }],
+    ['tenant.exported', { tenant_id: alice.tenant_id }],
+  ]);
 });
 
 test('what is administered stands in the audit: who, what, from where, and never a secret', async () => {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditEntry } from '../../src/audit/schemas.ts';
@@ -21,11 +21,15 @@ afterAll(async () => {
   await own.release();
 });
 
-const run = (script: string, args: string[]): Promise<{ code: number | null; out: string; err: string }> =>
+const run = (
+  script: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; out: string; err: string }> =>
   new Promise((resolve) => {
     const child = spawn(join(root, 'node_modules/.bin/tsx'), [`scripts/${script}.ts`, ...args], {
       cwd: root,
-      env: { PATH: process.env.PATH, NODE_ENV: 'test', ENCRYPTION_KEY, ...own.env },
+      env: { PATH: process.env.PATH, NODE_ENV: 'test', ENCRYPTION_KEY, ...own.env, ...env },
     });
     const said = { out: '', err: '' };
     for (const name of ['out', 'err'] as const)
@@ -75,3 +79,20 @@ test('the operator’s acts are in the audit; verify finds what was cut off sinc
     out: `${alice.tenant_id}  5 entries  NOT WHOLE\n${alice.tenant_id}  seq 6: missing: it was there before\n`,
   });
 }, 120_000);
+
+test('a command that looks at what is there says where nothing is, and makes nothing', async () => {
+  const nowhere = join(dir, 'nowhere');
+  const env = { DATA_DIR: nowhere, PGHOST: '', DATABASE_URL: '' };
+  for (const [script, ...args] of [
+    ['audit', 'verify'],
+    ['tenant', 'list'],
+    ['migrate', 'status'],
+  ])
+    expect([script, await run(script!, args, env)]).toEqual([
+      script,
+      { code: 1, out: '', err: expect.stringContaining(`There is no database in ${nowhere}`) },
+    ]);
+  const replay = await run('erasures', ['--ledger', '/nope'], env);
+  expect([replay.code, replay.err]).toEqual([1, expect.stringContaining('There is no ledger /nope')]);
+  expect(existsSync(nowhere)).toBe(false);
+});

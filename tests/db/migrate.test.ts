@@ -132,6 +132,30 @@ test('lives with a newer schema that allows for it, and refuses one that does no
   });
 });
 
+onServers()('a user that may not make roles, or does not own the database, is told what to run', async () => {
+  const engine = theEngine();
+  if (engine.kind !== 'postgres') throw new Error('no server');
+  const asAdmin = (text: string) => withClient(engine.cluster.admin, (client) => client.query(text));
+  const [user, other] = [`${engine.prefix}_poor`, `${engine.prefix}_other`];
+  const connection = { ...engine.cluster.admin, user, password: 'for tests only', database: user };
+  const up = () => withClient(connection, (client) => refusal(migrateUp(client, MIGRATIONS_DIR, log)));
+  await asAdmin(`create role ${user} login password 'for tests only'`);
+  await asAdmin(`create role ${other}`);
+  try {
+    await asAdmin(`create database ${user} owner ${user}`);
+    expect(await up()).toContain(`alter role "${user}" createrole`);
+    await asAdmin(`alter role ${user} createrole`);
+    await asAdmin(`alter database ${user} owner to ${other}`);
+    expect(await up()).toContain(`alter database "${user}" owner to "${user}"`);
+    await asAdmin(`alter database ${user} owner to ${user}`);
+    await withClient(connection, (client) => migrateUp(client, MIGRATIONS_DIR, log));
+  } finally {
+    await asAdmin(`drop database if exists ${user} with (force)`);
+    await asAdmin(`drop role ${user}`);
+    await asAdmin(`drop role ${other}`);
+  }
+});
+
 test('a schema that is behind is told the command', async () => {
   write('0001_a.sql', 1, '');
   await onDatabase(async (client) => {

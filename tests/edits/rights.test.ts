@@ -157,6 +157,7 @@ test('lists of edits are filtered and paged, newest first', async () => {
   ]);
   expect(rest.next_cursor).toBeNull();
   expect((await alice.ask('GET', '/v1/edits?status=pending&op=retract')).body.data).toEqual([]);
+  expect((await alice.ask('GET', '/v1/edits?target=zz')).body.errors).toMatchObject([{ parameter: 'target' }]);
   expect((await alice.ask('GET', `/v1/edits?status=rejected&target=${event.event_id}`)).body.data).toHaveLength(1);
 });
 

@@ -58,6 +58,32 @@ test('a union says what is wrong with its closest member, by JSON pointer', () =
   ]);
 });
 
+test('where not even the kind is right, the field that may be the kind is named too, in plain words', () => {
+  const kinds = z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('fact'), text: z.string().min(1) }),
+    z.strictObject({ kind: z.literal('note'), at: z.iso.datetime() }),
+  ]);
+  const made = { ...route, body: z.union([kinds, z.strictObject({ items: z.array(kinds) })]) };
+  const of = (body: unknown) => {
+    try {
+      return parseInput(made, { params: { id: 'x' }, query: {}, body });
+    } catch (error) {
+      return (error as Problem).errors!.map(({ pointer, detail }) => `${pointer} ${detail}`);
+    }
+  };
+  const needed = 'is needed: one of "fact", "note"';
+  expect(of({ knd: 'fact' })).toEqual([`#/kind ${needed}`, '#/knd a field that is not known here']);
+  expect(of({ items: [{ knd: 'fact', text: 'x' }] })).toEqual([
+    `#/items/0/kind ${needed}`,
+    '#/items/0/knd a field that is not known here',
+  ]);
+  expect(of({ kind: 'fakt', text: 'x' })).toEqual(['#/kind must be one of "fact", "note"']);
+  expect(of({ kind: 'fact' })).toEqual(['#/text is needed: a text']);
+  expect(of({ kind: 'fact', text: '' })).toEqual(['#/text must not be empty']);
+  expect(of({ kind: 'note', at: 7 })).toEqual(['#/at must be a text']);
+  expect(of({ kind: 'note', at: 'noon' })).toEqual(['#/at must be a time such as 2026-01-05T10:00:00Z']);
+});
+
 test.each([[undefined], [null], ['text'], [[]], [7]])('a body that is no object (%p) is refused as a whole', (body) => {
   expect(faultsOf({ body })?.[0]).toMatchObject({ pointer: '#' });
 });

@@ -173,6 +173,11 @@ test('of two changes with the same If-Match one wins and the other gets 412; If-
   const statuses = (await Promise.all([change('two'), change('three')])).map(({ status }) => status);
   expect(statuses.sort()).toEqual([200, 412]);
   expect((await alice.ask('DELETE', `/v1/memories/${memory_id}`, { headers: { 'if-match': '"1"' } })).status).toBe(412);
+  for (const bare of ['2', 'garbage', '"2", x'])
+    expect((await alice.ask('DELETE', `/v1/memories/${memory_id}`, { headers: { 'if-match': bare } })).body).toMatchObject({
+      status: 400,
+      detail: expect.stringContaining('double quotes'),
+    });
   const { status, body } = await alice.ask('GET', `/v1/memories/${memory_id}`, { headers: { 'if-none-match': '"2"' } });
   expect([status, body]).toEqual([304, '']);
   expect((await alice.ask('GET', `/v1/memories/${memory_id}`, { headers: { 'if-none-match': '"1"' } })).status).toBe(200);

@@ -44,6 +44,20 @@ test('equal texts in one batch are one memory; the answer names it for each', as
   expect([data[2].version, data[2].tags, (await list()).length]).toEqual([2, [], 2]);
 });
 
+test('with If-None-Match: * nothing is made that is held already, also where equal ones come at once', async () => {
+  const onlyNew = (body: unknown, key?: string) =>
+    ask(body, alice, { 'if-none-match': '*', ...(key && { 'idempotency-key': key }) });
+  const answers = await Promise.all(Array.from({ length: 20 }, () => onlyNew(fact('new'))));
+  expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array.from({ length: 19 }, () => 412)]);
+  const [only, ...others] = await list();
+  expect([only.version, others]).toEqual([1, []]);
+  expect((await onlyNew({ memories: [fact('other'), fact('new')] })).status).toBe(412);
+  expect(await list()).toHaveLength(1);
+  const [first, again] = [await onlyNew(fact('keyed'), 'n1'), await onlyNew(fact('keyed'), 'n1')];
+  expect([first.status, again.status, again.body]).toEqual([201, 201, first.body]);
+  expect(first.body).not.toHaveProperty('only_new');
+});
+
 test('what differs in kind, scope, subject, channel or sensitivity is never merged, least of all the private with the public', async () => {
   const bob = await newColleague(alice);
   const made = [

@@ -1,9 +1,14 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import type { Tenant } from '../../src/db/tenant.ts';
+import { kinds } from '../../src/events/schemas.ts';
 import { openJobs } from '../../src/jobs/index.ts';
 import { createLogger } from '../../src/log.ts';
+import { memoryKinds } from '../../src/memories/schemas.ts';
 import { retainer, sweepRetention } from '../../src/retention/index.ts';
+import { forgettable } from '../../src/retention/schemas.ts';
 import { dumpOf, finished, makeMemory, memoryRow } from '../erasure/support.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -25,6 +30,17 @@ onServer('retention', () => {
     await database.close();
     await daemon.stop();
     await given.release();
+  });
+
+  test('every kind that clients send, memories have or the service writes can be forgotten', () => {
+    const src = join(import.meta.dirname, '../../src');
+    const code = readdirSync(src, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => readFileSync(join(src, name), 'utf8'))
+      .join('');
+    const ofService = [...code.matchAll(/\bkind: '([a-z]+\.[a-z_]+)'/g)].map(([, kind]) => kind!);
+    expect(ofService).toContain('retention.forgot');
+    expect([...kinds, ...memoryKinds, ...ofService].filter((kind) => !forgettable.some((one) => one === kind))).toEqual([]);
   });
 
   const team = (text: string, more: Record<string, unknown> = {}) => message(text, { channel: 'team', ...more });
@@ -50,7 +66,12 @@ onServer('retention', () => {
     expect([set.body.rules, set.body.trim, set.headers.get('etag')]).toEqual([rules, { keep_days: 365 }, '"1"']);
     const put = async (body: unknown, headers = {}) => (await owner.ask('PUT', '/v1/retention', { body, headers })).status;
     expect(await put({ rules: [] }, { 'if-match': '"7"' })).toBe(412);
-    expect(await put({ rules: [{ kind: 'x' }] })).toBe(422);
+    expect(await put({ rules: [{ kind: 'note' }] })).toBe(422);
+    const misspelt = await owner.ask('PUT', '/v1/retention', { body: { rules: [{ kind: 'tool_reslut', older_than_days: 30 }] } });
+    expect([misspelt.status, misspelt.body.errors]).toEqual([
+      422,
+      [{ pointer: '#/rules/0/kind', detail: expect.stringContaining('tool_result') }],
+    ]);
     expect(await put({ rules: [], trim: { keep_days: 1, keep_events: 1 } })).toBe(422);
     expect(await put({ rules: [], trim: {} })).toBe(422);
     expect(await put({ rules: [] }, { 'if-match': '"1"' })).toBe(200);
@@ -64,6 +85,7 @@ onServer('retention', () => {
     await tenant.write((db) => db.run('update memories set pinned = true where memory_id = $1', [pinned.memory_id]));
     const rules = [{ kind: 'tool_result', older_than_days: 0 }];
     const preview = (await owner.ask('POST', '/v1/retention/preview', { body: { rules } })).body;
+    expect([preview.oldest, preview.newest]).toEqual([expect.stringMatching(/Z$/), expect.stringMatching(/Z$/)]);
     expect(preview).toMatchObject({
       events: 1,
       by_kind: { tool_result: 1 },

@@ -142,6 +142,12 @@ test('it begins with what happens from now on, or after the seq that is named', 
   await other.close();
 });
 
+test('it cannot begin after what has not happened', async () => {
+  const { status, body } = await alice.ask('POST', '/v1/webhooks', { body: { url: 'https://hooks.example/x', after: 99_999 } });
+  expect([status, body.errors]).toEqual([422, [{ pointer: '#/after', detail: expect.stringMatching(/^the log ends at \d+$/) }]]);
+  expect((await alice.ask('GET', '/v1/webhooks')).body.data.map(({ url }: any) => url)).not.toContain('https://hooks.example/x');
+});
+
 test('a secret is shown once; after a rotation both sign', async () => {
   const first = await subscribe();
   expect(JSON.stringify((await alice.ask('GET', '/v1/webhooks')).body)).not.toContain('whsec_');
