@@ -146,17 +146,25 @@ begin
   on conflict do nothing;
 end $$;
 
+-- Asked several times for each memory, so in plpgsql: one in SQL is planned at each call.
 create function is_marked(p_tenant text, p_job text, p_ref text) returns boolean
-language sql stable
-return exists (
-  select from erasure_marks k
-  where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('event', 'artifact', 'memory')
-    and k.id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end);
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id text := case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+begin
+  return exists (
+    select from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.id = v_id and k.what = any (array['event', 'artifact', 'memory']));
+end $$;
 
 -- Where a memory's text still stands: the event of its content, or else the newest other that says the same.
 create function home_of(p_memory memories, p_job text) returns bigint
-language sql stable
-return (
+language plpgsql stable
+as $$
+begin
+  return (
   select v.seq
   from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
   where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.status in ('active', 'proposed')
@@ -165,6 +173,7 @@ return (
     and e.erased_at is null and not is_marked(p_memory.tenant_id, p_job, e.event_id)
   order by v.seq = p_memory.content_seq desc, v.seq desc
   limit 1);
+end $$;
 
 -- What a memory rests on: what the events of its versions cite from its content on, and those that were recorded, themselves.
 create function grounds_of(p_memory memories, p_from bigint) returns table (ref text, seq bigint)
@@ -654,7 +663,8 @@ begin
         v_next := null;
       end if;
     when 'memories' then
-      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit);
+      -- nobody waits for this: many at once, for a step that looks at few costs nearly as much
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit * 10);
       v_next := v_row.last_id;
       v_found := v_found + v_row.news;
       if v_next is null then

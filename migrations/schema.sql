@@ -1478,7 +1478,8 @@ begin
         v_next := null;
       end if;
     when 'memories' then
-      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit);
+      -- nobody waits for this: many at once, for a step that looks at few costs nearly as much
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit * 10);
       v_next := v_row.last_id;
       v_found := v_found + v_row.news;
       if v_next is null then
@@ -2149,29 +2150,22 @@ begin
   return true;
 end $$;
 
--- Name: erasure_marks; Type: TABLE; Schema: public
-
-CREATE TABLE public.erasure_marks (
-    tenant_id text NOT NULL,
-    job_id text NOT NULL,
-    what text NOT NULL,
-    id text NOT NULL,
-    seq bigint
-);
-
-ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
-
--- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_marked(p_tenant text, p_job text, p_ref text) RETURNS boolean
-    LANGUAGE sql STABLE
-    RETURN (EXISTS (SELECT FROM public.erasure_marks k WHERE ((k.tenant_id = is_marked.p_tenant) AND (k.job_id = is_marked.p_job) AND (k.what = ANY (ARRAY['event'::text, 'artifact'::text, 'memory'::text])) AND (k.id = CASE WHEN (is_marked.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(is_marked.p_ref, 5), '_'::text, 1)) ELSE is_marked.p_ref END))));
-
 -- Name: home_of(public.memories, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.home_of(p_memory public.memories, p_job text) RETURNS bigint
-    LANGUAGE sql STABLE
-    RETURN (SELECT v.seq FROM (public.memory_versions v JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq)))) WHERE ((v.tenant_id = (home_of.p_memory).tenant_id) AND (v.memory_id = (home_of.p_memory).memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((v.content_seq = (home_of.p_memory).content_seq) OR ((home_of.p_memory).kind = 'task'::text)) AND ((v.seq = (home_of.p_memory).content_seq) OR (e.kind = ANY (ARRAY['decision'::text, 'task_update'::text, 'memory.created'::text]))) AND (e.erased_at IS NULL) AND (NOT public.is_marked((home_of.p_memory).tenant_id, home_of.p_job, e.event_id))) ORDER BY (v.seq = (home_of.p_memory).content_seq) DESC, v.seq DESC LIMIT 1);
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return (
+  select v.seq
+  from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
+  where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.status in ('active', 'proposed')
+    and (v.content_seq = p_memory.content_seq or p_memory.kind = 'task')
+    and (v.seq = p_memory.content_seq or e.kind in ('decision', 'task_update', 'memory.created'))
+    and e.erased_at is null and not is_marked(p_memory.tenant_id, p_job, e.event_id)
+  order by v.seq = p_memory.content_seq desc, v.seq desc
+  limit 1);
+end $$;
 
 -- Name: import_artifact(text, text, jsonb, bytea, integer); Type: FUNCTION; Schema: public
 
@@ -2253,6 +2247,20 @@ CREATE FUNCTION public.is_importing() RETURNS boolean
 CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.user_id = ANY (is_last_owner.p_users)) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
+
+-- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_marked(p_tenant text, p_job text, p_ref text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_id text := case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+begin
+  return exists (
+    select from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.id = v_id and k.what = any (array['event', 'artifact', 'memory']));
+end $$;
 
 -- Name: is_of_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
 
@@ -2520,6 +2528,18 @@ end $$;
 CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
+
+-- Name: erasure_marks; Type: TABLE; Schema: public
+
+CREATE TABLE public.erasure_marks (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    what text NOT NULL,
+    id text NOT NULL,
+    seq bigint
+);
+
+ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
 
 -- Name: mark_pins(text, text); Type: FUNCTION; Schema: public
 
@@ -5711,11 +5731,6 @@ GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
--- Name: TABLE erasure_marks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
-
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
@@ -5734,6 +5749,11 @@ GRANT ALL ON FUNCTION public.list_due_webhooks(p_tenants text[], p_limit integer
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
+
+-- Name: TABLE erasure_marks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 

@@ -12,6 +12,8 @@ import { beginErasure, type Cursor, dropMarks, eraseStep, readAccounts } from '.
 /** How long a request waits for its answer, before it is told where that will be. */
 const WAIT_MS = 4_000;
 const LOOK_EVERY_MS = 25;
+/** It locks nothing that others wait for. */
+const LONG_STEP_MS = 400;
 
 export interface PreviewNeeds {
   countAudit?(tenant: Tenant, whom: Named): Promise<number>;
@@ -27,7 +29,7 @@ export async function runPreview({ countAudit }: PreviewNeeds, job: Job<PreviewI
   const { tenant, input } = job;
   const { kind, subject, name } = input;
   let cursor = job.cursor ?? (await begin(job));
-  const step = pace();
+  const step = pace(LONG_STEP_MS);
   while (cursor.phase !== 'over') {
     if (job.stopped()) throw new JobStopped();
     const at = cursor;
