@@ -56,8 +56,7 @@ export function createService(config: Config, database: Database, log: Logger): 
   const seal = sealOf(config);
   const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS);
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
-  const { eraseSubject: eraseAudit, countSubject: countAudit } = audit;
-  const work = startWork({ config, database, seal, forget: auth.forget, eraseAudit, countAudit }, log);
+  const work = startWork({ config, database, seal, forget: auth.forget, audit }, log);
   const limits = createLimits(config, database.pool, log);
   const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
@@ -169,7 +168,8 @@ const bodyLimitsOf = (config: Config) => ({
 });
 
 /** What goes on beside the requests. */
-function startWork({ config, database, seal, forget, eraseAudit, countAudit }: WorkNeeds, log: Logger) {
+function startWork({ config, database, seal, forget, audit }: WorkNeeds, log: Logger) {
+  const { eraseSubject: eraseAudit, countSubject: countAudit } = audit;
   const erasures = startErasures(database.tenants, log);
   const handlers = {
     ...importJobs,
@@ -194,8 +194,7 @@ interface WorkNeeds {
   database: Database;
   seal: Seal | undefined;
   forget(tenant_id: string): void;
-  eraseAudit: Audit['eraseSubject'];
-  countAudit: Audit['countSubject'];
+  audit: Pick<Audit, 'eraseSubject' | 'countSubject'>;
 }
 
 export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');

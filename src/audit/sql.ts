@@ -98,10 +98,10 @@ export interface Subject {
 }
 
 // who began an erasure, and that there was one, stays
-const naming = `e.action not in ('audit.erased', 'erasure.begun') and audit_names($1, e.payload, $2, $3, $4::text[])`;
+const NAMING = `e.action not in ('audit.erased', 'erasure.begun') and audit_names($1, e.payload, $2, $3, $4::text[])`;
 
 export async function countNaming(db: Db, tenant_id: string, { kind, id, accounts }: Subject): Promise<number> {
-  const row = await db.row<{ n: number }>(`select count(*)::int as n from audit_entries e where e.tenant_id = $1 and ${naming}`, [
+  const row = await db.row<{ n: number }>(`select count(*)::int as n from audit_entries e where e.tenant_id = $1 and ${NAMING}`, [
     tenant_id,
     kind,
     id,
@@ -121,7 +121,7 @@ export async function findNaming(
   const rows = await db.rows<{ seq: number }>(
     `select e.seq
      from audit_entries e
-     where e.tenant_id = $1 and e.seq > $5 and ${naming}
+     where e.tenant_id = $1 and e.seq > $5 and ${NAMING}
      order by e.seq limit $6`,
     [tenant_id, kind, id, accounts, after, limit],
   );
