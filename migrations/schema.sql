@@ -1478,8 +1478,8 @@ begin
         v_next := null;
       end if;
     when 'memories' then
-      -- nobody waits for this: many at once, for a step that looks at few costs nearly as much
-      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit * 10);
+      -- it locks nothing, and a step that looks at few costs nearly as much; on the embedded engine all wait for it
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit * 2);
       v_next := v_row.last_id;
       v_found := v_found + v_row.news;
       if v_next is null then

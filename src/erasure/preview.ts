@@ -61,7 +61,8 @@ export async function preview(
 ): Promise<{ job_id: string; found: Preview | undefined }> {
   const { job_id } = await jobs.start(tenant, 'erasure_preview', input, by);
   for (const end = performance.now() + WAIT_MS; performance.now() < end; await sleep(LOOK_EVERY_MS)) {
-    const job = await tenant.read((db) => readJob(db, tenant.id, job_id, null));
+    // where the database is busy, such as with this very job, the answer is where to look
+    const job = await tenant.read((db) => readJob(db, tenant.id, job_id, null)).catch(() => undefined);
     if (job?.state === 'done') return { job_id, found: job.result as unknown as Preview };
     if (job?.state === 'failed') break;
   }
