@@ -415,6 +415,9 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
+-- When the content was erased (0012); null for nearly all, which costs no byte. What a content says of itself proves nothing: clients write it.
+alter table events add column erased_at timestamptz;
+
 -- Events as a request may see them now, as in 0008 and under their edits: contexts read them here.
 create or replace function seen_events(p_tenant text, p_scope jsonb) returns setof events
 language sql stable
@@ -422,7 +425,7 @@ as $$
   select
     e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
     e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
-    e.occurred_at, e.created_at, e.supersedes
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at
   from events e
   left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
   where e.tenant_id = p_tenant

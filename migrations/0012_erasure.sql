@@ -18,6 +18,12 @@ grant usage on schema public to agent_memory_blanker;
 grant select (tenant_id, kind, state, due_at) on jobs to agent_memory_blanker;
 create policy blanker_reads on jobs for select to agent_memory_blanker using (tenant_id = (select current_tenant()));
 
+-- What is erased holds nothing, wherever the row came from: an import may not hide a content from erasures.
+alter table events add constraint events__erased check (erased_at is null or (
+  (content = '{"erased": true, "retention": true}'
+    or (content - 'erasure' = '{"erased": true}' and coalesce(content ->> 'erasure' ~ '^erased_[0-9a-f]{32}$', false)))
+  and metadata = '{}' and tags = '{}' and refs = '{}' and artifact_id is null and chunk_count = 0));
+
 create function tenant_forgetting() returns text
 language sql stable
 as $$
@@ -26,7 +32,7 @@ as $$
   limit 1
 $$;
 grant select, delete on events to agent_memory_blanker;
-grant update (content, metadata, tags, refs, artifact_id, chunk_count, byte_count, session_id, user_id, agent_id, project_id, actor_id)
+grant update (content, metadata, tags, refs, artifact_id, chunk_count, byte_count, session_id, user_id, agent_id, project_id, actor_id, erased_at)
   on events to agent_memory_blanker;
 create policy blanker_finds on events for select to agent_memory_blanker using (tenant_id = (select tenant_forgetting()));
 create policy blanker_blanks on events for update to agent_memory_blanker
@@ -43,7 +49,7 @@ declare
 begin
   update public.events e
   set content = p_content, metadata = '{}', tags = '{}', refs = '{}', artifact_id = null, chunk_count = 0,
-    byte_count = pg_column_size(p_content),
+    byte_count = pg_column_size(p_content), erased_at = coalesce(e.erased_at, clock_timestamp()),
     session_id = case when strpos(e.session_id, p_subject) > 0 or e.user_id = p_subject then p_name else e.session_id end,
     user_id = case when strpos(e.user_id, p_subject) > 0 then p_name else e.user_id end,
     agent_id = case when strpos(e.agent_id, p_subject) > 0 then p_name else e.agent_id end,
@@ -102,6 +108,8 @@ create table erasure_marks (
   constraint erasure_marks_pkey primary key (tenant_id, job_id, what, id),
   constraint erasure_marks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
 );
+-- whether an id is marked, as whatever
+create index erasure_marks__id on erasure_marks (tenant_id, job_id, id);
 select wall('erasure_marks', 'select, insert, update, delete');
 
 -- The subject's own events: what is recorded about a user or is a user's words, all of a session or project, what an agent did.
@@ -117,7 +125,8 @@ create function subject_users(p_tenant text, p_job text) returns text[]
 language sql stable
 return array(select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'user');
 
--- Marks the subject's events of a stretch of the log, with their artifacts, and those of others that cite its name.
+-- Marks the subject's events of a stretch of the log, with their artifacts, and those of others that cite its name. One that is erased
+-- already may still hold the name: it is blanked again. What the service says of erasures stays, whoever is named like it.
 create function mark_events(p_tenant text, p_job text, p_kind text, p_subject text, p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
@@ -127,7 +136,7 @@ begin
   insert into erasure_marks (tenant_id, job_id, what, id, seq)
   select p_tenant, p_job, case when is_of_subject(e, p_kind, p_subject, v_users) then 'event' else 'ref' end, e.event_id, e.seq
   from events e
-  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and not e.content ? 'erased'
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.kind not in ('erasure.completed', 'retention.forgot')
     and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
   on conflict do nothing;
   insert into erasure_marks (tenant_id, job_id, what, id)
@@ -137,25 +146,34 @@ begin
   on conflict do nothing;
 end $$;
 
+-- Asked several times for each memory, so in plpgsql: one in SQL is planned at each call.
 create function is_marked(p_tenant text, p_job text, p_ref text) returns boolean
-language sql stable
-return exists (
-  select from erasure_marks k
-  where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('event', 'artifact', 'memory')
-    and k.id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end);
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id text := case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+begin
+  return exists (
+    select from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.id = v_id and k.what = any (array['event', 'artifact', 'memory']));
+end $$;
 
 -- Where a memory's text still stands: the event of its content, or else the newest other that says the same.
 create function home_of(p_memory memories, p_job text) returns bigint
-language sql stable
-return (
+language plpgsql stable
+as $$
+begin
+  return (
   select v.seq
   from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
   where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.status in ('active', 'proposed')
     and (v.content_seq = p_memory.content_seq or p_memory.kind = 'task')
     and (v.seq = p_memory.content_seq or e.kind in ('decision', 'task_update', 'memory.created'))
-    and not e.content ? 'erased' and not is_marked(p_memory.tenant_id, p_job, e.event_id)
+    and e.erased_at is null and not is_marked(p_memory.tenant_id, p_job, e.event_id)
   order by v.seq = p_memory.content_seq desc, v.seq desc
   limit 1);
+end $$;
 
 -- What a memory rests on: what the events of its versions cite from its content on, and those that were recorded, themselves.
 create function grounds_of(p_memory memories, p_from bigint) returns table (ref text, seq bigint)
@@ -214,7 +232,7 @@ begin
     from verdict v
     join memory_versions w on w.tenant_id = p_tenant and w.memory_id = v.id and w.status <> 'superseded'
     join events e on e.tenant_id = p_tenant and e.seq = w.seq
-    where v.verdict = 'memory' and not e.content ? 'erased'
+    where v.verdict = 'memory' and e.erased_at is null
     on conflict do nothing
     returning what
   )
@@ -312,6 +330,7 @@ declare
   v_home events;
   v_refs text[];
   v_seq bigint;
+  v_wish jsonb;
 begin
   select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
   select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
@@ -326,8 +345,15 @@ begin
     and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq;
   update memory_versions v set content_seq = v_home.seq
   where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.content_seq = v_memory.content_seq;
+  v_wish := case when v_home.kind in ('decision', 'task_update') then memory_doc(v_home) -> 'memory' else v_home.content end;
+  -- what it says of itself is said by where it stands now: the event that is gone may have been another agent's, in another session
   update memories m
-  set content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}'))
+  set
+    content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
+    agent_id = v_home.agent_id, session_id = nullif(v_home.session_id, m.memory_id), project_id = v_home.project_id, tags = v_home.tags,
+    doing_agent = case when m.doing_agent = v_home.agent_id then m.doing_agent end,
+    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
+    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id
   returning * into v_memory;
   if not v_memory.status in ('active', 'proposed') then
@@ -370,12 +396,14 @@ begin
   select array_agg(n.id) filter (where n.what = 'memory'), array_agg(n.id order by n.id) filter (where n.what = 'keep'), max(n.what || '/' || n.id)
   into v_ids, v_keeps, last_id
   from (
-    select k.what, k.id
-    from erasure_marks k
+    select k.what, k.id, coalesce(sum(m.version) over (order by k.what || '/' || k.id rows between unbounded preceding and 1 preceding), 0) as before
+    from erasure_marks k left join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
     where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.what || '/' || k.id > p_after
     order by k.what || '/' || k.id
     limit p_limit
-  ) n;
+  ) n
+  -- whoever writes waits for this: not for more than some thousand versions, and one memory
+  where n.before < 2000;
   if last_id is null then
     return;
   end if;
@@ -461,10 +489,16 @@ as $$
 declare
   v_counts jsonb := '{}';
   v_names text[] := p_subject || p_users;
+  v_type text := case p_kind when 'user_id' then 'human' else 'agent' end;
   v_count bigint;
 begin
   v_counts := add_counts(forget_capsules(p_tenant, p_kind, p_subject), forget_webhooks(p_tenant, p_kind, p_subject, p_name, p_users));
   if p_kind in ('user_id', 'agent_id') then
+    -- what it proposed and nobody approved is its words alone
+    delete from edits d
+    where d.tenant_id = p_tenant and d.status <> 'approved' and d.proposed_by ->> 'type' = v_type and d.proposed_by ->> 'id' = any (v_names);
+    get diagnostics v_count = row_count;
+    v_counts := add_counts(v_counts, jsonb_build_object('edits', v_count));
     update edits d
     set
       reason = case when d.proposed_by ->> 'id' = any (v_names) then 'erased' else d.reason end,
@@ -476,11 +510,7 @@ begin
     get diagnostics v_count = row_count;
     v_counts := add_counts(v_counts, jsonb_build_object('edits_named', v_count));
   end if;
-  update jobs j set result = null
-  where j.tenant_id = p_tenant and j.finished_at is not null
-    and jsonb_path_exists(j.result, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject));
-  get diagnostics v_count = row_count;
-  return add_counts(v_counts, jsonb_build_object('jobs', v_count));
+  return v_counts;
 end $$;
 
 -- The rows of other features that are about these events.
@@ -523,6 +553,77 @@ begin
   return least(v_last, p_upto);
 end $$;
 
+-- One step of counting what an erasure would remove, after it has found it: table by table, as the job counts, what it does undone.
+create function foresee_step(p_tenant text, p_job text, p_kind text, p_subject text, p_phase text, p_after text, p_limit int)
+returns table (phase text, last_id text, counts jsonb)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+  v_seqs bigint[];
+  v_ids text[];
+begin
+  counts := '{}';
+  case p_phase
+    when 'count' then
+      select max(k.id), array_agg(k.seq) into last_id, v_seqs
+      from (
+        select k.id, k.seq from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > p_after order by k.id limit p_limit) k;
+      counts := jsonb_build_object(
+        'events', coalesce(cardinality(v_seqs), 0),
+        'chunks', (select count(*) from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs)),
+        'artifacts', (
+          select count(*) from events e join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+          where e.tenant_id = p_tenant and e.seq = any (v_seqs)));
+      begin
+        counts := counts || forget_about(p_tenant, v_seqs);
+        raise exception 'undone' using errcode = 'AM000';
+      exception when sqlstate 'AM000' then
+        null;
+      end;
+      phase := case when last_id is null then 'count_memories' else p_phase end;
+    when 'count_memories' then
+      select max(k.id), array_agg(k.id) filter (where k.what = 'memory'),
+        jsonb_build_object('memories', count(*) filter (where k.what = 'memory'), 'memories_kept', count(*) filter (where k.what = 'keep'))
+      into last_id, v_ids, counts
+      from (
+        select k.id, k.what from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.id > p_after order by k.id limit p_limit) k;
+      counts := counts || jsonb_build_object('memory_versions', (
+        select count(*) from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_ids)));
+      phase := case when last_id is null then 'count_refs' else p_phase end;
+    when 'count_refs' then
+      select max(k.id), jsonb_build_object('citing_events', count(*) filter (where not exists (
+        select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)))
+      into last_id, counts
+      from (
+        select k.id from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and k.id > p_after order by k.id limit p_limit) k;
+      phase := case when last_id is null then 'count_answers' else p_phase end;
+    when 'count_answers' then
+      select max(encode(a.key_hash, 'hex')), jsonb_build_object('idempotency_keys', count(*) filter (where a.marked)) into last_id, counts
+      from marked_answers(p_tenant, p_job, decode(p_after, 'hex'), p_limit) a;
+      phase := case when last_id is null then 'count_named' else p_phase end;
+    else
+      v_ids := subject_users(p_tenant, p_job);
+      begin
+        -- these are counted with their events
+        delete from capsules c using erasure_marks k
+        where c.tenant_id = p_tenant and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = c.seq;
+        delete from edits d using erasure_marks k
+        where d.tenant_id = p_tenant and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = d.seq;
+        counts := forget_named(p_tenant, p_kind, p_subject, 'erased', v_ids);
+        raise exception 'undone' using errcode = 'AM000';
+      exception when sqlstate 'AM000' then
+        null;
+      end;
+      counts := counts || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_ids, 'infinity') else '{}' end;
+      phase := 'over';
+  end case;
+  return next;
+end $$;
+
 -- One step of an erasure, in one short transaction that also writes how far it is. p_cursor is where it stands: {"phase", "after",
 -- "upto", "found", "counts"}; null comes back where the job is another's by now. p_ids: ids for the events it may have to write.
 create function erase_step(p_tenant text, p_job text, p_token int, p_lease_ms int, p_limit int, p_cursor jsonb, p_input jsonb, p_ids text[])
@@ -563,12 +664,13 @@ begin
         v_next := null;
       end if;
     when 'memories' then
-      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit);
+      -- it locks nothing, and a step that looks at few costs nearly as much; on the embedded engine all wait for it
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit * 2);
       v_next := v_row.last_id;
       v_found := v_found + v_row.news;
       if v_next is null then
         -- a walk that found something is followed by another; what was found is blanked before the last
-        v_phase := case when v_found > 0 then 'memories' else 'blank' end;
+        v_phase := case when v_found > 0 then 'memories' when p_input ? 'dry_run' then 'count' else 'blank' end;
         v_found := 0;
       end if;
     when 'blank' then
@@ -616,6 +718,11 @@ begin
       -- what a rebuild that ran beside this has read before and written after
       delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs);
       v_phase := case when v_next is null then 'over' else 'late' end;
+    when 'count', 'count_memories', 'count_refs', 'count_answers', 'count_named' then
+      select * into v_row from foresee_step(p_tenant, p_job, v_kind, v_subject, v_phase, v_after, p_limit);
+      v_phase := v_row.phase;
+      v_next := v_row.last_id;
+      v_counts := v_row.counts;
     else
       raise exception 'no phase %', v_phase;
   end case;
@@ -652,55 +759,6 @@ begin
     select m.ctid from erasure_marks m where m.tenant_id = p_tenant and m.job_id = p_job limit p_limit));
   get diagnostics v_count = row_count;
   return v_count;
-end $$;
-
--- What an erasure would remove, table by table: it is found as by the job, counted, and undone.
-create function preview_erasure(p_tenant text, p_job text, p_kind text, p_subject text) returns jsonb
-language plpgsql
-as $$
-declare
-  v_counts jsonb;
-  v_upto bigint;
-  v_users text[];
-  v_found bigint;
-  v_row record;
-begin
-  begin
-    v_upto := begin_erasure(p_tenant, p_job, p_kind, p_subject, 9223372036854775807, 'infinity');
-    v_users := subject_users(p_tenant, p_job);
-    perform mark_events(p_tenant, p_job, p_kind, p_subject, 1, v_upto);
-    loop
-      select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, v_upto, '', 2147483647);
-      exit when coalesce(v_row.news, 0) = 0;
-    end loop;
-    v_counts := jsonb_build_object(
-      'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
-      'chunks', (
-        select count(*) from erasure_marks k join chunks c on c.tenant_id = p_tenant and c.seq = k.seq
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
-      'artifacts', (
-        select count(*) from artifacts a join events e on e.tenant_id = p_tenant and e.artifact_id = a.artifact_id
-          join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
-        where a.tenant_id = p_tenant),
-      'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
-      'memory_versions', (
-        select count(*) from erasure_marks k join memory_versions v on v.tenant_id = p_tenant and v.memory_id = k.id
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
-      'memories_kept', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep'),
-      'citing_events', (
-        select count(*) from erasure_marks k
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and not exists (
-          select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)),
-      'idempotency_keys', (select count(*) from marked_answers(p_tenant, p_job, '', 2147483647) a where a.marked))
-      || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users, 'infinity') else '{}' end;
-    v_counts := v_counts || add_counts(
-      forget_named(p_tenant, p_kind, p_subject, 'erased', v_users),
-      forget_about(p_tenant, array(select k.seq from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event')));
-    raise exception 'undone' using errcode = 'AM000';
-  exception when sqlstate 'AM000' then
-    null;
-  end;
-  return v_counts;
 end $$;
 
 -- Retention: what a tenant wants forgotten by itself. One policy a tenant.
@@ -779,7 +837,7 @@ begin
   select p_tenant, p_job, 'event', e.event_id, e.seq
   from events e
   where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to
-    and not e.content ? 'erased' and e.kind not in ('erasure.completed', 'retention.forgot')
+    and e.erased_at is null and e.kind not in ('erasure.completed', 'retention.forgot')
     and not exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin' and k.id = e.event_id)
     and exists (
       select

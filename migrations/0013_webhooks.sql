@@ -111,8 +111,15 @@ as $$
 declare
   v_filtered int;
   v_named int;
+  -- equal to a name is also a kind or a tag
+  v_fields text[] := array[p_kind, 'refs'] || case when p_kind in ('user_id', 'agent_id') then array['actor.id'] end;
 begin
-  delete from webhooks w where w.tenant_id = p_tenant and jsonb_path_exists(w.filter, '$.vars.** ? (@ == $s)', jsonb_build_object('s', p_subject));
+  delete from webhooks w
+  where w.tenant_id = p_tenant and exists (
+    select
+    from jsonb_path_query(w.filter -> 'given', '$.** ? (@.type() == "object")') o (doc)
+    cross join lateral jsonb_each(o.doc) f
+    where f.key = any (v_fields) and jsonb_path_exists(f.value, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject)));
   get diagnostics v_filtered = row_count;
   update webhooks w
   set

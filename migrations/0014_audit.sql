@@ -99,6 +99,22 @@ grant select (tenant_id, seq, action), update (payload, salt) on audit_entries t
 create policy eraser_of_audit on audit_entries to agent_memory_audit_eraser
   using (tenant_id = (select current_tenant())) with check (tenant_id = (select current_tenant()));
 
+-- Whether a payload names the subject, in a field that says whom. Equal to a name is also a kind of principal or a role; and who names
+-- a subject like somebody else's account blanks nothing of theirs: accounts are known by those that go.
+create function audit_names(p_tenant text, p_payload jsonb, p_kind text, p_subject text, p_users text[]) returns boolean
+language sql stable
+return case p_kind
+  when 'user_id' then
+    p_payload ->> 'user_id' = any (p_users) or p_payload ->> 'principal_id' = any (p_users) or p_payload ->> 'claimed' = any (p_users)
+    or jsonb_path_exists(p_payload -> 'about', '$.** ? (@ == $u[*])', jsonb_build_object('u', p_users))
+    or (not exists (select from users u where u.tenant_id = p_tenant and u.user_id in (p_subject, p_payload ->> 'user_id')) and p_payload ->> 'username' = p_subject)
+    or (not exists (select from users u where u.tenant_id = p_tenant and u.user_id = p_subject)
+      and jsonb_path_exists(p_payload -> 'about', '$.** ? (@.user_id == $s || @.username == $s || @.subject == $s || @.user_ids[*] == $s)',
+        jsonb_build_object('s', p_subject)))
+  when 'agent_id' then jsonb_path_exists(p_payload -> 'about', '$.** ? (@.agent_id == $s)', jsonb_build_object('s', p_subject))
+  else false end;
+
+-- Never who began an erasure, nor that there was one.
 create function blank_audit(p_tenant text, p_seqs bigint[]) returns int
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -106,7 +122,8 @@ declare
   v_count int;
 begin
   update public.audit_entries e set payload = null, salt = null
-  where e.tenant_id = p_tenant and e.tenant_id = public.current_tenant() and e.seq = any (p_seqs) and e.action <> 'audit.erased';
+  where e.tenant_id = p_tenant and e.tenant_id = public.current_tenant() and e.seq = any (p_seqs)
+    and e.action not in ('audit.erased', 'erasure.begun');
   get diagnostics v_count = row_count;
   return v_count;
 end $$;

@@ -257,7 +257,9 @@ CASE
     WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
     ELSE NULL::text
 END) STORED,
+    erased_at timestamp with time zone,
     CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
     CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
 );
 
@@ -338,6 +340,36 @@ CREATE FUNCTION public.place_key(p_tenant text, p_kind text, p_value text) RETUR
 CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
+
+-- Name: role_rank(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
+
+-- Name: users; Type: TABLE; Schema: public
+
+CREATE TABLE public.users (
+    tenant_id text NOT NULL,
+    user_id text NOT NULL,
+    username text NOT NULL,
+    email text,
+    password_hash text NOT NULL,
+    role text NOT NULL,
+    subject text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    disabled_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
+
+-- Name: audit_names(text, jsonb, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.audit_names(p_tenant text, p_payload jsonb, p_kind text, p_subject text, p_users text[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_payload ->> 'user_id'::text) = ANY (p_users)) OR ((p_payload ->> 'principal_id'::text) = ANY (p_users)) OR ((p_payload ->> 'claimed'::text) = ANY (p_users)) OR jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@ == $"u"[*])'::jsonpath, jsonb_build_object('u', p_users)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_names.p_tenant) AND (u.user_id = ANY (ARRAY[audit_names.p_subject, (audit_names.p_payload ->> 'user_id'::text)])))))) AND ((p_payload ->> 'username'::text) = p_subject)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_names.p_tenant) AND (u.user_id = audit_names.p_subject))))) AND jsonb_path_exists((p_payload -> 'about'::text), '$.**?(((@."user_id" == $"s" || @."username" == $"s") || @."subject" == $"s") || @."user_ids"[*] == $"s")'::jsonpath, jsonb_build_object('s', p_subject)))) WHEN 'agent_id'::text THEN jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@."agent_id" == $"s")'::jsonpath, jsonb_build_object('s', p_subject)) ELSE false END;
 
 -- Name: beat_import(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
@@ -452,7 +484,8 @@ declare
   v_count int;
 begin
   update public.audit_entries e set payload = null, salt = null
-  where e.tenant_id = p_tenant and e.tenant_id = public.current_tenant() and e.seq = any (p_seqs) and e.action <> 'audit.erased';
+  where e.tenant_id = p_tenant and e.tenant_id = public.current_tenant() and e.seq = any (p_seqs)
+    and e.action not in ('audit.erased', 'erasure.begun');
   get diagnostics v_count = row_count;
   return v_count;
 end $$;
@@ -470,7 +503,7 @@ declare
 begin
   update public.events e
   set content = p_content, metadata = '{}', tags = '{}', refs = '{}', artifact_id = null, chunk_count = 0,
-    byte_count = pg_column_size(p_content),
+    byte_count = pg_column_size(p_content), erased_at = coalesce(e.erased_at, clock_timestamp()),
     session_id = case when strpos(e.session_id, p_subject) > 0 or e.user_id = p_subject then p_name else e.session_id end,
     user_id = case when strpos(e.user_id, p_subject) > 0 then p_name else e.user_id end,
     agent_id = case when strpos(e.agent_id, p_subject) > 0 then p_name else e.agent_id end,
@@ -809,7 +842,8 @@ CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint,
                      e_1.byte_count,
                      e_1.occurred_at,
                      e_1.created_at,
-                     e_1.supersedes
+                     e_1.supersedes,
+                     e_1.erased_at
                     FROM public.events e_1
                    WHERE ((e_1.tenant_id = v.tenant_id) AND (e_1.seq = v.seq))
                   OFFSET 0) e)
@@ -1133,12 +1167,6 @@ END;
 CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask jsonb) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN CASE WHEN ((p_memory).kind = ANY (ARRAY['rule'::text, 'preference'::text])) THEN CASE (p_memory).scope WHEN 'project'::text THEN ((p_memory).project_id = (p_ask ->> 'project_id'::text)) WHEN 'user'::text THEN ((p_ask -> 'users'::text) ? (p_memory).user_id) WHEN 'session'::text THEN ((p_memory).session_id = (p_ask ->> 'session_id'::text)) ELSE true END ELSE ((NOT (p_scope ? 'project_id'::text)) OR ((p_memory).project_id = (p_scope ->> 'project_id'::text)) OR (((p_memory).scope = 'policy'::text) AND ((p_memory).project_id IS NULL))) END;
-
--- Name: role_rank(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
 
 -- Name: api_keys; Type: TABLE; Schema: public
 
@@ -1656,12 +1684,13 @@ begin
         v_next := null;
       end if;
     when 'memories' then
-      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit);
+      -- it locks nothing, and a step that looks at few costs nearly as much; on the embedded engine all wait for it
+      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit * 2);
       v_next := v_row.last_id;
       v_found := v_found + v_row.news;
       if v_next is null then
         -- a walk that found something is followed by another; what was found is blanked before the last
-        v_phase := case when v_found > 0 then 'memories' else 'blank' end;
+        v_phase := case when v_found > 0 then 'memories' when p_input ? 'dry_run' then 'count' else 'blank' end;
         v_found := 0;
       end if;
     when 'blank' then
@@ -1709,6 +1738,11 @@ begin
       -- what a rebuild that ran beside this has read before and written after
       delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs);
       v_phase := case when v_next is null then 'over' else 'late' end;
+    when 'count', 'count_memories', 'count_refs', 'count_answers', 'count_named' then
+      select * into v_row from foresee_step(p_tenant, p_job, v_kind, v_subject, v_phase, v_after, p_limit);
+      v_phase := v_row.phase;
+      v_next := v_row.last_id;
+      v_counts := v_row.counts;
     else
       raise exception 'no phase %', v_phase;
   end case;
@@ -2011,6 +2045,77 @@ begin
   end if;
 end $$;
 
+-- Name: foresee_step(text, text, text, text, text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.foresee_step(p_tenant text, p_job text, p_kind text, p_subject text, p_phase text, p_after text, p_limit integer) RETURNS TABLE(phase text, last_id text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_seqs bigint[];
+  v_ids text[];
+begin
+  counts := '{}';
+  case p_phase
+    when 'count' then
+      select max(k.id), array_agg(k.seq) into last_id, v_seqs
+      from (
+        select k.id, k.seq from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > p_after order by k.id limit p_limit) k;
+      counts := jsonb_build_object(
+        'events', coalesce(cardinality(v_seqs), 0),
+        'chunks', (select count(*) from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs)),
+        'artifacts', (
+          select count(*) from events e join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+          where e.tenant_id = p_tenant and e.seq = any (v_seqs)));
+      begin
+        counts := counts || forget_about(p_tenant, v_seqs);
+        raise exception 'undone' using errcode = 'AM000';
+      exception when sqlstate 'AM000' then
+        null;
+      end;
+      phase := case when last_id is null then 'count_memories' else p_phase end;
+    when 'count_memories' then
+      select max(k.id), array_agg(k.id) filter (where k.what = 'memory'),
+        jsonb_build_object('memories', count(*) filter (where k.what = 'memory'), 'memories_kept', count(*) filter (where k.what = 'keep'))
+      into last_id, v_ids, counts
+      from (
+        select k.id, k.what from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.id > p_after order by k.id limit p_limit) k;
+      counts := counts || jsonb_build_object('memory_versions', (
+        select count(*) from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_ids)));
+      phase := case when last_id is null then 'count_refs' else p_phase end;
+    when 'count_refs' then
+      select max(k.id), jsonb_build_object('citing_events', count(*) filter (where not exists (
+        select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)))
+      into last_id, counts
+      from (
+        select k.id from erasure_marks k
+        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and k.id > p_after order by k.id limit p_limit) k;
+      phase := case when last_id is null then 'count_answers' else p_phase end;
+    when 'count_answers' then
+      select max(encode(a.key_hash, 'hex')), jsonb_build_object('idempotency_keys', count(*) filter (where a.marked)) into last_id, counts
+      from marked_answers(p_tenant, p_job, decode(p_after, 'hex'), p_limit) a;
+      phase := case when last_id is null then 'count_named' else p_phase end;
+    else
+      v_ids := subject_users(p_tenant, p_job);
+      begin
+        -- these are counted with their events
+        delete from capsules c using erasure_marks k
+        where c.tenant_id = p_tenant and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = c.seq;
+        delete from edits d using erasure_marks k
+        where d.tenant_id = p_tenant and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = d.seq;
+        counts := forget_named(p_tenant, p_kind, p_subject, 'erased', v_ids);
+        raise exception 'undone' using errcode = 'AM000';
+      exception when sqlstate 'AM000' then
+        null;
+      end;
+      counts := counts || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_ids, 'infinity') else '{}' end;
+      phase := 'over';
+  end case;
+  return next;
+end $$;
+
 -- Name: forget_about(text, bigint[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.forget_about(p_tenant text, p_seqs bigint[]) RETURNS jsonb
@@ -2104,12 +2209,14 @@ begin
   select array_agg(n.id) filter (where n.what = 'memory'), array_agg(n.id order by n.id) filter (where n.what = 'keep'), max(n.what || '/' || n.id)
   into v_ids, v_keeps, last_id
   from (
-    select k.what, k.id
-    from erasure_marks k
+    select k.what, k.id, coalesce(sum(m.version) over (order by k.what || '/' || k.id rows between unbounded preceding and 1 preceding), 0) as before
+    from erasure_marks k left join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
     where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.what || '/' || k.id > p_after
     order by k.what || '/' || k.id
     limit p_limit
-  ) n;
+  ) n
+  -- whoever writes waits for this: not for more than some thousand versions, and one memory
+  where n.before < 2000;
   if last_id is null then
     return;
   end if;
@@ -2129,14 +2236,20 @@ end $$;
 
 CREATE FUNCTION public.forget_named(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
     LANGUAGE plpgsql
-    AS $_$
+    AS $$
 declare
   v_counts jsonb := '{}';
   v_names text[] := p_subject || p_users;
+  v_type text := case p_kind when 'user_id' then 'human' else 'agent' end;
   v_count bigint;
 begin
   v_counts := add_counts(forget_capsules(p_tenant, p_kind, p_subject), forget_webhooks(p_tenant, p_kind, p_subject, p_name, p_users));
   if p_kind in ('user_id', 'agent_id') then
+    -- what it proposed and nobody approved is its words alone
+    delete from edits d
+    where d.tenant_id = p_tenant and d.status <> 'approved' and d.proposed_by ->> 'type' = v_type and d.proposed_by ->> 'id' = any (v_names);
+    get diagnostics v_count = row_count;
+    v_counts := add_counts(v_counts, jsonb_build_object('edits', v_count));
     update edits d
     set
       reason = case when d.proposed_by ->> 'id' = any (v_names) then 'erased' else d.reason end,
@@ -2148,12 +2261,8 @@ begin
     get diagnostics v_count = row_count;
     v_counts := add_counts(v_counts, jsonb_build_object('edits_named', v_count));
   end if;
-  update jobs j set result = null
-  where j.tenant_id = p_tenant and j.finished_at is not null
-    and jsonb_path_exists(j.result, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject));
-  get diagnostics v_count = row_count;
-  return add_counts(v_counts, jsonb_build_object('jobs', v_count));
-end $_$;
+  return v_counts;
+end $$;
 
 -- Name: forget_webhooks(text, text, text, text, text[]); Type: FUNCTION; Schema: public
 
@@ -2163,8 +2272,15 @@ CREATE FUNCTION public.forget_webhooks(p_tenant text, p_kind text, p_subject tex
 declare
   v_filtered int;
   v_named int;
+  -- equal to a name is also a kind or a tag
+  v_fields text[] := array[p_kind, 'refs'] || case when p_kind in ('user_id', 'agent_id') then array['actor.id'] end;
 begin
-  delete from webhooks w where w.tenant_id = p_tenant and jsonb_path_exists(w.filter, '$.vars.** ? (@ == $s)', jsonb_build_object('s', p_subject));
+  delete from webhooks w
+  where w.tenant_id = p_tenant and exists (
+    select
+    from jsonb_path_query(w.filter -> 'given', '$.** ? (@.type() == "object")') o (doc)
+    cross join lateral jsonb_each(o.doc) f
+    where f.key = any (v_fields) and jsonb_path_exists(f.value, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject)));
   get diagnostics v_filtered = row_count;
   update webhooks w
   set
@@ -2331,29 +2447,22 @@ begin
   return true;
 end $$;
 
--- Name: erasure_marks; Type: TABLE; Schema: public
-
-CREATE TABLE public.erasure_marks (
-    tenant_id text NOT NULL,
-    job_id text NOT NULL,
-    what text NOT NULL,
-    id text NOT NULL,
-    seq bigint
-);
-
-ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
-
--- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_marked(p_tenant text, p_job text, p_ref text) RETURNS boolean
-    LANGUAGE sql STABLE
-    RETURN (EXISTS (SELECT FROM public.erasure_marks k WHERE ((k.tenant_id = is_marked.p_tenant) AND (k.job_id = is_marked.p_job) AND (k.what = ANY (ARRAY['event'::text, 'artifact'::text, 'memory'::text])) AND (k.id = CASE WHEN (is_marked.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(is_marked.p_ref, 5), '_'::text, 1)) ELSE is_marked.p_ref END))));
-
 -- Name: home_of(public.memories, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.home_of(p_memory public.memories, p_job text) RETURNS bigint
-    LANGUAGE sql STABLE
-    RETURN (SELECT v.seq FROM (public.memory_versions v JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq)))) WHERE ((v.tenant_id = (home_of.p_memory).tenant_id) AND (v.memory_id = (home_of.p_memory).memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND ((v.content_seq = (home_of.p_memory).content_seq) OR ((home_of.p_memory).kind = 'task'::text)) AND ((v.seq = (home_of.p_memory).content_seq) OR (e.kind = ANY (ARRAY['decision'::text, 'task_update'::text, 'memory.created'::text]))) AND (NOT (e.content ? 'erased'::text)) AND (NOT public.is_marked((home_of.p_memory).tenant_id, home_of.p_job, e.event_id))) ORDER BY (v.seq = (home_of.p_memory).content_seq) DESC, v.seq DESC LIMIT 1);
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return (
+  select v.seq
+  from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
+  where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.status in ('active', 'proposed')
+    and (v.content_seq = p_memory.content_seq or p_memory.kind = 'task')
+    and (v.seq = p_memory.content_seq or e.kind in ('decision', 'task_update', 'memory.created'))
+    and e.erased_at is null and not is_marked(p_memory.tenant_id, p_job, e.event_id)
+  order by v.seq = p_memory.content_seq desc, v.seq desc
+  limit 1);
+end $$;
 
 -- Name: hush_repeats(text, jsonb); Type: FUNCTION; Schema: public
 
@@ -2505,29 +2614,25 @@ CREATE FUNCTION public.is_importing() RETURNS boolean
     LANGUAGE sql STABLE
     AS $$ select exists (select from tenant_clocks c where c.tenant_id = (select current_tenant()) and c.importing is not null) $$;
 
--- Name: users; Type: TABLE; Schema: public
-
-CREATE TABLE public.users (
-    tenant_id text NOT NULL,
-    user_id text NOT NULL,
-    username text NOT NULL,
-    email text,
-    password_hash text NOT NULL,
-    role text NOT NULL,
-    subject text NOT NULL,
-    generation integer DEFAULT 1 NOT NULL,
-    disabled_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
-);
-
-ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
-
 -- Name: is_last_owner(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.user_id = ANY (is_last_owner.p_users)) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
+
+-- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_marked(p_tenant text, p_job text, p_ref text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_id text := case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+begin
+  return exists (
+    select from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.id = v_id and k.what = any (array['event', 'artifact', 'memory']));
+end $$;
 
 -- Name: is_of_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
 
@@ -2555,6 +2660,7 @@ declare
   v_home events;
   v_refs text[];
   v_seq bigint;
+  v_wish jsonb;
 begin
   select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
   select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
@@ -2569,8 +2675,15 @@ begin
     and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq;
   update memory_versions v set content_seq = v_home.seq
   where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.content_seq = v_memory.content_seq;
+  v_wish := case when v_home.kind in ('decision', 'task_update') then memory_doc(v_home) -> 'memory' else v_home.content end;
+  -- what it says of itself is said by where it stands now: the event that is gone may have been another agent's, in another session
   update memories m
-  set content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}'))
+  set
+    content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
+    agent_id = v_home.agent_id, session_id = nullif(v_home.session_id, m.memory_id), project_id = v_home.project_id, tags = v_home.tags,
+    doing_agent = case when m.doing_agent = v_home.agent_id then m.doing_agent end,
+    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
+    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id
   returning * into v_memory;
   if not v_memory.status in ('active', 'proposed') then
@@ -2736,7 +2849,7 @@ begin
   insert into erasure_marks (tenant_id, job_id, what, id, seq)
   select p_tenant, p_job, case when is_of_subject(e, p_kind, p_subject, v_users) then 'event' else 'ref' end, e.event_id, e.seq
   from events e
-  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and not e.content ? 'erased'
+  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.kind not in ('erasure.completed', 'retention.forgot')
     and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
   on conflict do nothing;
   insert into erasure_marks (tenant_id, job_id, what, id)
@@ -2789,7 +2902,7 @@ begin
     from verdict v
     join memory_versions w on w.tenant_id = p_tenant and w.memory_id = v.id and w.status <> 'superseded'
     join events e on e.tenant_id = p_tenant and e.seq = w.seq
-    where v.verdict = 'memory' and not e.content ? 'erased'
+    where v.verdict = 'memory' and e.erased_at is null
     on conflict do nothing
     returning what
   )
@@ -2807,7 +2920,7 @@ begin
   select p_tenant, p_job, 'event', e.event_id, e.seq
   from events e
   where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to
-    and not e.content ? 'erased' and e.kind not in ('erasure.completed', 'retention.forgot')
+    and e.erased_at is null and e.kind not in ('erasure.completed', 'retention.forgot')
     and not exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin' and k.id = e.event_id)
     and exists (
       select
@@ -2834,6 +2947,18 @@ end $$;
 CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
+
+-- Name: erasure_marks; Type: TABLE; Schema: public
+
+CREATE TABLE public.erasure_marks (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    what text NOT NULL,
+    id text NOT NULL,
+    seq bigint
+);
+
+ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
 
 -- Name: mark_pins(text, text); Type: FUNCTION; Schema: public
 
@@ -3297,56 +3422,6 @@ CREATE FUNCTION public.portable_parts() RETURNS TABLE(part text, place integer, 
     BEGIN ATOMIC
  VALUES ('memory'::text,1,'memories'::text,ARRAY['memory_id'::text],NULL::text,NULL::text), ('edit'::text,2,'edits'::text,ARRAY['edit_id'::text],NULL::text,NULL::text), ('edit_event'::text,3,'edit_events'::text,ARRAY['seq'::text, 'edit_id'::text],NULL::text,NULL::text), ('overlay'::text,4,'overlays'::text,ARRAY['seq'::text],NULL::text,'pg_column_size(t.content) + pg_column_size(t.base)'::text), ('capsule'::text,5,'capsules'::text,ARRAY['capsule_id'::text],NULL::text,NULL::text), ('retention_policy'::text,6,'retention_policies'::text,ARRAY['version'::text],NULL::text,NULL::text), ('artifact'::text,7,'artifacts'::text,ARRAY['artifact_id'::text],'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)'::text,NULL::text), ('event'::text,8,'events'::text,ARRAY['seq'::text],'t.seq <= $3'::text,'t.byte_count'::text), ('memory_version'::text,9,'memory_versions'::text,ARRAY['memory_id'::text, 'version'::text],'t.seq <= $3'::text,NULL::text);
 END;
-
--- Name: preview_erasure(text, text, text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.preview_erasure(p_tenant text, p_job text, p_kind text, p_subject text) RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_counts jsonb;
-  v_upto bigint;
-  v_users text[];
-  v_found bigint;
-  v_row record;
-begin
-  begin
-    v_upto := begin_erasure(p_tenant, p_job, p_kind, p_subject, 9223372036854775807, 'infinity');
-    v_users := subject_users(p_tenant, p_job);
-    perform mark_events(p_tenant, p_job, p_kind, p_subject, 1, v_upto);
-    loop
-      select * into v_row from mark_memories(p_tenant, p_job, p_kind, p_subject, v_upto, '', 2147483647);
-      exit when coalesce(v_row.news, 0) = 0;
-    end loop;
-    v_counts := jsonb_build_object(
-      'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
-      'chunks', (
-        select count(*) from erasure_marks k join chunks c on c.tenant_id = p_tenant and c.seq = k.seq
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
-      'artifacts', (
-        select count(*) from artifacts a join events e on e.tenant_id = p_tenant and e.artifact_id = a.artifact_id
-          join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
-        where a.tenant_id = p_tenant),
-      'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
-      'memory_versions', (
-        select count(*) from erasure_marks k join memory_versions v on v.tenant_id = p_tenant and v.memory_id = k.id
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
-      'memories_kept', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep'),
-      'citing_events', (
-        select count(*) from erasure_marks k
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and not exists (
-          select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)),
-      'idempotency_keys', (select count(*) from marked_answers(p_tenant, p_job, '', 2147483647) a where a.marked))
-      || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_users, 'infinity') else '{}' end;
-    v_counts := v_counts || add_counts(
-      forget_named(p_tenant, p_kind, p_subject, 'erased', v_users),
-      forget_about(p_tenant, array(select k.seq from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event')));
-    raise exception 'undone' using errcode = 'AM000';
-  exception when sqlstate 'AM000' then
-    null;
-  end;
-  return v_counts;
-end $$;
 
 -- Name: preview_retention(text, text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -4116,7 +4191,7 @@ CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF p
   select
     e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
     e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
-    e.occurred_at, e.created_at, e.supersedes
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at
   from events e
   left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
   where e.tenant_id = p_tenant
@@ -5308,6 +5383,10 @@ CREATE UNIQUE INDEX edits__proposed ON public.edits USING btree (tenant_id, prop
 
 CREATE INDEX edits__seq ON public.edits USING btree (tenant_id, seq);
 
+-- Name: erasure_marks__id; Type: INDEX; Schema: public
+
+CREATE INDEX erasure_marks__id ON public.erasure_marks USING btree (tenant_id, job_id, id);
+
 -- Name: events__event_id; Type: INDEX; Schema: public
 
 CREATE UNIQUE INDEX events__event_id ON public.events USING btree (tenant_id, event_id);
@@ -6202,11 +6281,20 @@ GRANT UPDATE(chunk_count) ON TABLE public.events TO agent_memory_blanker;
 
 GRANT UPDATE(byte_count) ON TABLE public.events TO agent_memory_blanker;
 
+-- Name: COLUMN events.erased_at; Type: ACL; Schema: public
+
+GRANT UPDATE(erased_at) ON TABLE public.events TO agent_memory_blanker;
+
 -- Name: TABLE memories; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
+
+-- Name: TABLE users; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
 
 -- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
 
@@ -6282,16 +6370,6 @@ GRANT SELECT(blocked_in) ON TABLE public.overlays TO agent_memory_searcher;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
--- Name: TABLE erasure_marks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
-
--- Name: TABLE users; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
-
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
@@ -6315,6 +6393,11 @@ GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agen
 
 REVOKE ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) TO agent_memory_app;
+
+-- Name: TABLE erasure_marks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 

@@ -3,7 +3,7 @@ import { openAudit } from '../src/audit/index.ts';
 import { loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/index.ts';
 import type { Tenant } from '../src/db/tenant.ts';
-import { eraser, readLedger, replayErasures } from '../src/erasure/index.ts';
+import { eraser, type LedgerEntry, readLedger, replayErasures } from '../src/erasure/index.ts';
 import { openJobs } from '../src/jobs/index.ts';
 import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
@@ -27,22 +27,36 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
   const seal = sealOf(config);
   if (!seal) throw new Error('The ledger can be read only with its key: set ENCRYPTION_KEY.');
   const log = createLogger('warn', 'erasures');
-  const entries = (files ?? [ledgerOf(config)]).flatMap(readLedger);
+  const ledgers = (files ?? [ledgerOf(config)]).map((file) => ({ file, ...readLedger(file) }));
   const database = await openDatabase(config, log, { existing: true });
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
-  const needs = { seal, ledger: ledgerOf(config), forget: () => undefined, eraseAudit: audit.eraseSubject };
+  const needs = {
+    seal,
+    ledger: ledgerOf(config),
+    forget: () => undefined,
+    eraseAudit: audit.eraseSubject,
+    warn: log.warn.bind(log),
+  };
   const handlers = { erasure: eraser(needs) };
   const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const again = async (entry: LedgerEntry): Promise<string> => {
+    const job_id = await replayErasures({ tenants: database.tenants, jobs, seal }, entry);
+    if (job_id === undefined) return 'no such tenant';
+    await jobs.resume();
+    return outcomeOf(database.tenants(entry.tenant_id), job_id);
+  };
   try {
-    for (const entry of entries) {
-      if (only !== undefined && entry.tenant_id !== only) continue;
-      const job_id = await replayErasures({ tenants: database.tenants, jobs, seal }, entry);
-      if (job_id === undefined) {
-        console.log(`${entry.tenant_id}  ${entry.job_id}  no such tenant`);
-        continue;
+    for (const { file, entries, unreadable } of ledgers) {
+      if (unreadable.length > 0)
+        console.log(
+          failed(`${file}  ${unreadable.length} unreadable lines, of which nothing is known: ${unreadable.join(', ')}`),
+        );
+      for (const entry of entries) {
+        if (only !== undefined && entry.tenant_id !== only) continue;
+        // one that cannot be read, such as under a key that is not known, keeps no other from being done
+        const outcome = await again(entry).catch((error: Error) => failed(`not erased: ${error.message}`));
+        console.log(`${entry.tenant_id}  ${entry.job_id}  ${outcome}`);
       }
-      await jobs.resume();
-      console.log(`${entry.tenant_id}  ${entry.job_id}  ${await outcomeOf(database.tenants(entry.tenant_id), job_id)}`);
     }
   } finally {
     await jobs.stop();
@@ -60,6 +74,10 @@ async function outcomeOf(tenant: Tenant, job_id: string): Promise<string> {
     ),
   );
   if (job?.state === 'done') return `${job.events} events erased again`;
+  return failed(`not erased: ${job?.state} ${job?.detail ?? ''}`);
+}
+
+function failed(what: string): string {
   process.exitCode = 1;
-  return `not erased: ${job?.state} ${job?.detail ?? ''}`;
+  return what;
 }

@@ -11,7 +11,7 @@ import { contextRoutes } from './context/index.ts';
 import type { Database } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
 import { editRoutes } from './edits/index.ts';
-import { eraser, erasureRoutes } from './erasure/index.ts';
+import { eraser, erasureRoutes, previewer, sweepMarks } from './erasure/index.ts';
 import { createFollow, eventRoutes, type Follow, followerCount } from './events/index.ts';
 import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
 import { type Health, healthRoutes, sharePing } from './health/index.ts';
@@ -59,7 +59,7 @@ export function createService(config: Config, database: Database, log: Logger): 
   const seal = sealOf(config);
   const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS);
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
-  const work = startWork({ config, database, seal, forget: auth.forget, eraseAudit: audit.eraseSubject }, log);
+  const work = startWork({ config, database, seal, forget: auth.forget, audit }, log);
   const limits = createLimits(config, database.pool, log);
   const health = healthOf(database, auth);
   const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
@@ -106,7 +106,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
     ...jobRoutes,
     ...audit.routes,
-    ...erasureRoutes(work.jobs, seal, audit.countSubject),
+    ...erasureRoutes(work.jobs, seal),
     ...retentionRoutes(work.jobs),
   ] as Route<Caller>[];
   const stop = () => stopAll([work, webhooks, audit, limits]);
@@ -135,6 +135,7 @@ const sweepsOf = (config: Config, jobs: Jobs) => [
   sweepDeliveries,
   sweepMemories,
   sweepJobs,
+  sweepMarks,
   sweepImports,
   sweepRetention(jobs),
 ];
@@ -176,12 +177,14 @@ const bodyLimitsOf = (config: Config) => ({
 });
 
 /** What goes on beside the requests. */
-function startWork({ config, database, seal, forget, eraseAudit }: WorkNeeds, log: Logger) {
+function startWork({ config, database, seal, forget, audit }: WorkNeeds, log: Logger) {
+  const { eraseSubject: eraseAudit, countSubject: countAudit } = audit;
   const erasures = startErasures(database.tenants, log);
   const handlers = {
     ...importJobs,
     ...consistencyJobs,
-    erasure: eraser({ seal, forget, eraseAudit, ledger: ledgerOf(config) }),
+    erasure: eraser({ seal, forget, eraseAudit, ledger: ledgerOf(config), warn: log.warn.bind(log) }),
+    erasure_preview: previewer({ countAudit }),
     retention: retainer,
   };
   const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
@@ -200,7 +203,7 @@ interface WorkNeeds {
   database: Database;
   seal: Seal | undefined;
   forget(tenant_id: string): void;
-  eraseAudit: Audit['eraseSubject'];
+  audit: Pick<Audit, 'eraseSubject' | 'countSubject'>;
 }
 
 export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');

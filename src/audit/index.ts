@@ -8,10 +8,11 @@ import { type Appender, createAppender } from './append.ts';
 import { type Draft, ERASED } from './chain.ts';
 import type { AuditKeys } from './keys.ts';
 import { auditRoutes } from './routes.ts';
-import { blankAudit, countNaming, findNaming } from './sql.ts';
+import { blankAudit, countNaming, findNaming, type Subject } from './sql.ts';
 import { createTrail } from './trail.ts';
 
 export { type AuditKeys, openKeys } from './keys.ts';
+export type { Subject } from './sql.ts';
 export { headOf, type KeptHead, type Verdict, verifyTenant } from './verify.ts';
 
 /** What someone other than a request has to say: a job, a sweeper, a command. `about`: ids and figures, never secrets or content. */
@@ -23,17 +24,23 @@ export interface Said {
   about?: Record<string, unknown>;
 }
 
+/** `begun_by`: a keyed hash, which stands where the name may not. */
+export interface Eraser {
+  job_id: string;
+  begun_by: string;
+}
+
 export interface Audit {
   trail: Trail<Caller>;
   /** Resolves when it is on record. */
   say(tenant: string, said: Said): Promise<void>;
   /**
-   * Blanks the entries whose payload names the subject by one of these, as a value anywhere in it. The entry that says so is written
-   * first, so that a stop between the two leaves nothing unexplained; done again, it goes on. Returns how many were blanked.
+   * Blanks the entries whose payload names the subject. The entry that says so, and for whom, is written first, so that a stop between
+   * the two leaves nothing unexplained; done again, it goes on. Returns how many were blanked.
    */
-  eraseSubject(tenant: Tenant, names: string[], by: string): Promise<number>;
+  eraseSubject(tenant: Tenant, whom: Subject, by: Eraser): Promise<number>;
   /** How many that would be. */
-  countSubject(tenant: Tenant, names: string[]): Promise<number>;
+  countSubject(tenant: Tenant, whom: Subject): Promise<number>;
   routes: Route<Caller>[];
   waiting(): number;
   stop(): Promise<void>;
@@ -52,8 +59,12 @@ export function openAudit(keys: () => AuditKeys, window_ms: number, tenants: Ten
   return {
     trail,
     say: (tenant, said) => appender.append(tenant, draftOf(said)),
-    eraseSubject: (tenant, names, by) => eraseSubject(appender, tenant, names, by),
-    countSubject: (tenant, names) => tenant.read((db) => countNaming(db, tenant.id, names)),
+    eraseSubject: async (tenant, whom, by) => {
+      // what was counted before is written before
+      await (await trail.flush()).written;
+      return eraseSubject(appender, tenant, whom, by);
+    },
+    countSubject: (tenant, whom) => tenant.read((db) => countNaming(db, tenant.id, whom)),
     routes: auditRoutes() as Route<Caller>[],
     waiting: appender.waiting,
     stop: async () => {
@@ -79,12 +90,12 @@ const draftOf = ({ action, route, principal_id, about = {} }: Said): Draft => ({
   payload: { principal_id, principal_kind: 'service', about },
 });
 
-async function eraseSubject(appender: Appender, tenant: Tenant, names: string[], by: string): Promise<number> {
+async function eraseSubject(appender: Appender, tenant: Tenant, whom: Subject, { job_id, begun_by }: Eraser): Promise<number> {
   let blanked = 0;
   for (let after = 0; ; ) {
-    const seqs = await tenant.read((db) => findNaming(db, tenant.id, names, after, ERASED_AT_ONCE));
+    const seqs = await tenant.read((db) => findNaming(db, tenant.id, whom, after, ERASED_AT_ONCE));
     if (seqs.length > 0) {
-      const payload = { principal_id: by, principal_kind: 'service', seqs };
+      const payload = { principal_id: job_id, principal_kind: 'service', begun_by, seqs };
       await appender.append(tenant.id, { action: ERASED, route: 'erasure', status: 0, count: seqs.length, payload });
       blanked += await blankAudit(tenant, seqs);
     }

@@ -75,24 +75,55 @@ export async function existing(any: Tenant, tenant_ids: string[]): Promise<Set<s
   return new Set(rows.map(({ tenant_id }) => tenant_id));
 }
 
-const NAMING = `e.action <> 'audit.erased' and jsonb_path_query_array(e.payload, 'strict $.** ? (@.type() == "string")') ?| $2::text[]`;
+/** Which of these ids are those of no account or key any more. */
+export async function missingIds(tenant: Tenant, ids: string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await tenant.read((db) =>
+    db.rows<{ id: string }>(
+      `select a.id
+       from unnest($2::text[]) a (id)
+       where not exists (select from users u where u.tenant_id = $1 and u.user_id = a.id)
+         and not exists (select from api_keys k where k.tenant_id = $1 and k.key_id = a.id)`,
+      [tenant.id, ids],
+    ),
+  );
+  return new Set(rows.map(({ id }) => id));
+}
 
-export async function countNaming(db: Db, tenant_id: string, names: string[]): Promise<number> {
+/** Whom an erasure is of; `accounts`: the ids of those that go with it. */
+export interface Subject {
+  kind: string;
+  id: string;
+  accounts: string[];
+}
+
+// who began an erasure, and that there was one, stays
+const NAMING = `e.action not in ('audit.erased', 'erasure.begun') and audit_names($1, e.payload, $2, $3, $4::text[])`;
+
+export async function countNaming(db: Db, tenant_id: string, { kind, id, accounts }: Subject): Promise<number> {
   const row = await db.row<{ n: number }>(`select count(*)::int as n from audit_entries e where e.tenant_id = $1 and ${NAMING}`, [
     tenant_id,
-    names,
+    kind,
+    id,
+    accounts,
   ]);
   return row!.n;
 }
 
-/** Entries whose payload has one of the names as a value, wherever in it. */
-export async function findNaming(db: Db, tenant_id: string, names: string[], after: number, limit: number): Promise<number[]> {
+/** Entries whose payload names the subject. */
+export async function findNaming(
+  db: Db,
+  tenant_id: string,
+  { kind, id, accounts }: Subject,
+  after: number,
+  limit: number,
+): Promise<number[]> {
   const rows = await db.rows<{ seq: number }>(
     `select e.seq
      from audit_entries e
-     where e.tenant_id = $1 and e.seq > $3 and ${NAMING}
-     order by e.seq limit $4`,
-    [tenant_id, names, after, limit],
+     where e.tenant_id = $1 and e.seq > $5 and ${NAMING}
+     order by e.seq limit $6`,
+    [tenant_id, kind, id, accounts, after, limit],
   );
   return rows.map(({ seq }) => seq);
 }

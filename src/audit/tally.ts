@@ -38,6 +38,8 @@ export interface Tally {
   add(refusal: Refusal): void;
   /** Tenants of whom nobody but strangers spoke: do they exist? */
   unproven(): string[];
+  /** Whom the entries would name, by tenant. */
+  named(): [tenant: string, ids: string[]][];
   /** Everything counted so far, by tenant. Of what was `asked`, only what `exists`; what came since is kept. */
   take(asked: ReadonlySet<string>, exists: ReadonlySet<string>): [tenant: string, drafts: Draft[]][];
 }
@@ -71,6 +73,8 @@ export function createTally(): Tally {
       }
     },
     unproven,
+    named: () =>
+      [...books].map(([tenant, { known, strangers }]) => [tenant, [...known.values(), ...strangers.values()].flatMap(idsOf)]),
     take(asked, exists) {
       const taken: [string, Draft[]][] = [];
       for (const [tenant, { known, strangers }] of books) {
@@ -100,4 +104,14 @@ function draftOf({ first, last, count, other }: Line): Draft {
       last_at: last.at,
     },
   };
+}
+
+const idsOf = ({ last: { principal, claimed } }: Line): string[] =>
+  principal ? [principal.id, principal.user_id] : claimed === undefined ? [] : [claimed];
+
+/** An account may be erased between a refusal and its entry: then it still counts, and says of nobody. */
+export function withoutGone(draft: Draft, gone: ReadonlySet<string> = new Set()): Draft {
+  const { principal_id, user_id, claimed, request_id, last_at } = draft.payload;
+  if (![principal_id, user_id, claimed].some((id) => gone.has(id as string))) return draft;
+  return { ...draft, payload: { principal_kind: 'gone', request_id, last_at } };
 }

@@ -6,29 +6,35 @@ import type { Act, Trail } from '../http/trail.ts';
 import type { Logger } from '../log.ts';
 import type { Appender } from './append.ts';
 import type { Draft, Payload } from './chain.ts';
-import { existing } from './sql.ts';
-import { createTally } from './tally.ts';
+import { existing, missingIds } from './sql.ts';
+import { createTally, withoutGone } from './tally.ts';
 
 /** An act waits no longer than this for its entry; the entry is tried on. */
 const WAIT_MS = 4000;
 
 export interface Counting extends Trail<Caller> {
-  /** Writes what has been counted. */
-  flush(): Promise<void>;
+  /** Hands on what has been counted, to be written. */
+  flush(): Promise<{ written: Promise<unknown> }>;
 }
 
 export function createTrail(appender: Appender, tenants: Tenants, log: Logger): Counting {
   const tally = createTally();
 
-  async function flush(): Promise<void> {
+  async function flush() {
     const asked = tally.unproven();
     const exists = asked.length > 0 ? await existing(tenants(''), asked) : new Set<string>();
-    for (const [tenant, drafts] of tally.take(new Set(asked), exists))
-      for (const draft of drafts)
-        appender
-          .append(tenant, draft)
-          .catch((err) => log.error({ err, tenant_id: tenant, audit: draft }, 'an audit entry was lost'));
+    const gone = new Map<string, Set<string>>();
+    for (const [tenant, ids] of tally.named())
+      if (!asked.includes(tenant) || exists.has(tenant)) gone.set(tenant, await missingIds(tenants(tenant), ids));
+    const taken = tally.take(new Set(asked), exists);
+    const written = taken.flatMap(([tenant, drafts]) =>
+      drafts.map((draft) => append(tenant, withoutGone(draft, gone.get(tenant)))),
+    );
+    return { written: Promise.all(written) };
   }
+
+  const append = (tenant: string, draft: Draft) =>
+    appender.append(tenant, draft).catch((err) => log.error({ err, tenant_id: tenant, audit: draft }, 'an audit entry was lost'));
 
   return {
     flush,

@@ -121,7 +121,7 @@ export const ITEM_BYTES = 16_384;
 // An event as it reads under its edits, unless an erasure or retention emptied it, or an edit withholds it in one of the channels $6.
 const EDITED = 'left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq';
 const SAID = 'coalesce(o.content, e.content)';
-const STANDS = `not ${SAID} @> any (array['{"erased": true}', '{"withheld": true}']::jsonb[]) and (o.blocked_in is null or not o.blocked_in && $6::text[])`;
+const STANDS = `e.erased_at is null and o.content is distinct from '{"withheld": true}' and (o.blocked_in is null or not o.blocked_in && $6::text[])`;
 const WHOLE = `case when coalesce(pg_column_size(o.content), e.byte_count) <= ${ITEM_BYTES} then ${SAID} end`;
 const BEGINNING = `left(coalesce(${SAID} ->> 'text', ${SAID} ->> 'excerpt_text', ${SAID} ->> 'decision', ${SAID} ->> 'title', ${SAID}::text), ${ITEM_BYTES})`;
 

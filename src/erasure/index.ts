@@ -1,5 +1,5 @@
-export { readLedger } from './ledger.ts';
+export { type LedgerEntry, readLedger } from './ledger.ts';
 export { pace } from './pace.ts';
 export { replayErasures } from './replay.ts';
-export { type ErasureNeeds, eraser, erasureRoutes } from './routes.ts';
-export { dropMarks } from './sql.ts';
+export { type ErasureNeeds, eraser, erasureRoutes, previewer } from './routes.ts';
+export { dropMarks, sweepMarks } from './sql.ts';

@@ -1,20 +1,23 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { z } from 'zod';
+import { Problem } from '../http/problem.ts';
 import type { Sealed } from '../seal.ts';
-import type { SubjectKind } from './schemas.ts';
+import { subjectKinds } from './schemas.ts';
 
 // What was erased, in a file that is no part of a backup of the database: after a restore it says what to erase again. Whom, only the
 // holder of the key can read.
 
-export interface LedgerEntry {
-  at: string;
-  state: 'started' | 'completed' | 'refused';
-  job_id: string;
-  tenant_id: string;
-  kind: SubjectKind;
-  upto_seq: number;
-  subject: Sealed;
-}
+const entryLine = z.object({
+  at: z.string(),
+  state: z.enum(['started', 'completed', 'refused']),
+  job_id: z.string(),
+  tenant_id: z.string(),
+  kind: z.enum(subjectKinds),
+  upto_seq: z.int(),
+  subject: z.custom<Sealed>((value) => typeof value === 'object' && value !== null),
+});
+export type LedgerEntry = z.output<typeof entryLine>;
 
 export interface Ledger {
   /** On the disk when it returns. */
@@ -23,37 +26,62 @@ export interface Ledger {
 
 export const openLedger = (file: string): Ledger => ({
   append: (entry) => {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    const line = openSync(file, 'a', 0o600);
     try {
-      writeSync(line, `${JSON.stringify(entry)}\n`);
-      fsyncSync(line);
-    } finally {
-      closeSync(line);
-    }
-    const directory = openSync(dirname(file), 'r');
-    try {
-      fsyncSync(directory);
-    } finally {
-      closeSync(directory);
+      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      keep(file, 'a+', (ledger) => writeFileSync(ledger, `${isCut(ledger) ? '\n' : ''}${JSON.stringify(entry)}\n`));
+      keep(dirname(file), 'r', () => undefined);
+    } catch (cause) {
+      // a disk that is full or away may come back
+      throw new Problem('unavailable', 'The ledger of erasures cannot be written.', { cause });
     }
   },
 });
 
-/** Each erasure once, with its first entry: what was refused is left out. The end of a line that a crash cut off is not one. */
-export function readLedger(file: string): LedgerEntry[] {
+/** On the disk when it returns. */
+function keep(path: string, flags: string, write: (opened: number) => void): void {
+  const opened = openSync(path, flags, 0o600);
+  try {
+    write(opened);
+    fsyncSync(opened);
+  } finally {
+    closeSync(opened);
+  }
+}
+
+/** Whether a crash cut the last line off: what comes next may not go on in it. */
+function isCut(ledger: number): boolean {
+  const { size } = fstatSync(ledger);
+  const last = Buffer.alloc(1);
+  return size > 0 && readSync(ledger, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a;
+}
+
+export interface LedgerRead {
+  entries: LedgerEntry[];
+  /** Lines that are no entries, such as one that a crash cut off: whom they named is not known. */
+  unreadable: number[];
+}
+
+/** Each erasure once, with its first entry: what was refused is left out. */
+export function readLedger(file: string): LedgerRead {
   if (!existsSync(file)) throw new Error(`There is no ledger ${file}: name it with --ledger, or set ERASURE_LEDGER or DATA_DIR.`);
-  const entries = readFileSync(file, 'utf8').split('\n').flatMap(parseLine);
+  const unreadable: number[] = [];
+  const entries = readFileSync(file, 'utf8')
+    .split('\n')
+    .flatMap((line, i) => {
+      const entry = line === '' ? undefined : parseLine(line);
+      if (line !== '' && !entry) unreadable.push(i + 1);
+      return entry ?? [];
+    });
   const refused = new Set(entries.filter(({ state }) => state === 'refused').map(({ job_id }) => job_id));
   const first = new Map<string, LedgerEntry>();
   for (const entry of entries) if (!refused.has(entry.job_id) && !first.has(entry.job_id)) first.set(entry.job_id, entry);
-  return [...first.values()];
+  return { entries: [...first.values()], unreadable };
 }
 
-function parseLine(line: string): LedgerEntry[] {
+function parseLine(line: string): LedgerEntry | undefined {
   try {
-    return line === '' ? [] : [JSON.parse(line) as LedgerEntry];
+    return entryLine.parse(JSON.parse(line));
   } catch {
-    return [];
+    return undefined;
   }
 }

@@ -12,7 +12,15 @@ export async function replayErasures(
   const tenant = tenants(tenant_id);
   if (!(await exists(tenant))) return undefined;
   const id = seal.open(subject, 'erasures', `${tenant_id}/${job_id}`).toString();
-  const input = { kind, subject: id, name: nameOf(seal, tenant_id, { kind, id }), replay_of: job_id, upto_seq, before: at };
+  const input = {
+    kind,
+    subject: id,
+    name: nameOf(seal, tenant_id, { kind, id }),
+    begun_by: 'operator',
+    replay_of: job_id,
+    upto_seq,
+    before: at,
+  };
   return (await jobs.start(tenant, 'erasure', input, 'operator')).job_id;
 }
 

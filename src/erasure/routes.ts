@@ -1,13 +1,12 @@
 import { route } from '../auth/index.ts';
-import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
-import { newId } from '../id.ts';
 import { accepted, type Handler, type Jobs, started } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
 import { openLedger } from './ledger.ts';
+import { type PreviewNeeds, preview, runPreview } from './preview.ts';
 import { nameOf, type RunNeeds, runErasure } from './run.ts';
-import { type Counts, erasureBody, preview, type Subject, subjectOf } from './schemas.ts';
-import { isLastOwner, previewErasure, readAccounts } from './sql.ts';
+import { erasureBody, preview as previewed, subjectOf } from './schemas.ts';
+import { isLastOwner } from './sql.ts';
 
 export interface ErasureNeeds extends Omit<RunNeeds, 'seal' | 'ledger'> {
   /** Undefined: there is no key, and nothing can be erased that could be proved. */
@@ -21,9 +20,13 @@ export const eraser =
   (job) =>
     runErasure({ ...needs, seal: keyed(needs.seal), ledger: openLedger(needs.ledger) }, job);
 
-type CountAudit = (tenant: Tenant, names: string[]) => Promise<number>;
+/** What runs jobs of kind `erasure_preview`. */
+export const previewer =
+  (needs: PreviewNeeds): Handler =>
+  (job) =>
+    runPreview(needs, job);
 
-export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined, countAudit: CountAudit) => [
+export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
   route({
     method: 'POST',
     path: '/v1/erasures',
@@ -36,34 +39,33 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined, countAudit: Co
     idempotent: true,
     body: erasureBody,
     success: { status: 202, description: 'Queued; the job’s result is the certificate', schema: started },
-    also: [{ status: 200, description: 'with `dry_run`: what would go', schema: preview }],
+    also: [
+      {
+        status: 200,
+        description: 'with `dry_run`: what would go; where that takes longer, 202 and the job whose result it is',
+        schema: previewed,
+      },
+    ],
     problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
     handle: async ({ caller: { tenant, principal }, body, idempotency }) => {
       const subject = subjectOf(body);
       const name = nameOf(keyed(seal), tenant.id, subject);
       const audit = { kind: subject.kind, subject_hash: name };
-      if (body.dry_run) {
-        const counts = await foreseen(tenant, subject, countAudit);
-        return { status: 200, body: { ...audit, counts }, audit, action: 'erasure.previewed' };
-      }
       // asked again by the job, which would fail
       if (subject.kind === 'user_id' && (await isLastOwner(tenant, subject.id)))
         throw new Problem('conflict', 'This is the last owner; make another one first.');
       const input = { kind: subject.kind, subject: subject.id, name };
-      const { job_id, replay } = await jobs.start(tenant, 'erasure', input, principal.id, idempotency);
+      if (body.dry_run) {
+        const { job_id, found } = await preview(jobs, tenant, { ...input, dry_run: true }, principal.id);
+        const told = { audit, action: 'erasure.previewed' as const };
+        return found ? { status: 200, body: found, ...told } : { ...accepted(job_id, false), ...told };
+      }
+      const begun_by = nameOf(keyed(seal), tenant.id, { kind: 'user_id', id: principal.subject });
+      const { job_id, replay } = await jobs.start(tenant, 'erasure', { ...input, begun_by }, principal.id, idempotency);
       return { ...accepted(job_id, replay), audit };
     },
   }),
 ];
-
-/** What the certificate would count. */
-async function foreseen(tenant: Tenant, subject: Subject, countAudit: CountAudit): Promise<Counts> {
-  const counts = await previewErasure(tenant, newId('job'), subject);
-  const { kind, id } = subject;
-  if (kind !== 'user_id' && kind !== 'agent_id') return counts;
-  const names = kind === 'user_id' ? [id, ...(await readAccounts(tenant, id))] : [id];
-  return { ...counts, audit_entries: await countAudit(tenant, names) };
-}
 
 function keyed(seal: Seal | undefined): Seal {
   if (seal) return seal;

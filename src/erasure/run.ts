@@ -3,13 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { entryOf } from '../db/commit.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { canonicalJson } from '../http/json.ts';
+import { toProblem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { type Job, JobStopped } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
-import type { Ledger } from './ledger.ts';
+import type { Ledger, LedgerEntry } from './ledger.ts';
 import { pace } from './pace.ts';
 import type { Certificate, ErasureInput, Subject } from './schemas.ts';
-import { beginErasure, type Cursor, dropMarks, eraseStep, readUsers, sayErased } from './sql.ts';
+import { beginErasure, type Cursor, dropMarks, eraseStep, readCursor, readUsers, sayErased } from './sql.ts';
 
 // An erasure goes step by step, each one short transaction that also says how far it is; between two steps the tenant’s writers have
 // the clock for themselves.
@@ -19,13 +20,20 @@ const PAUSE_MS = 25;
 const MEMORIES_A_STEP = 50;
 const idsFor = (limit: number) => Array.from({ length: Math.min(limit, MEMORIES_A_STEP) }, () => newId('evt'));
 
+/** A subject, and the ids of its accounts. */
+export interface Named extends Subject {
+  accounts: string[];
+}
+
 export interface RunNeeds {
   seal: Seal;
   ledger: Ledger;
   /** What is known of the tenant’s credentials is asked for again. */
   forget(tenant_id: string): void;
-  /** Blanks what the audit has of these names; repeatable. Says how many entries. */
-  eraseAudit?(tenant: Tenant, names: string[], by: string): Promise<number>;
+  /** Blanks what the audit has of the subject; repeatable. Says how many entries. */
+  eraseAudit?(tenant: Tenant, whom: Named, by: { job_id: string; begun_by: string }): Promise<number>;
+  /** Told where an erasure is done that its ledger could not be told of. */
+  warn?(fault: Record<string, unknown>, message: string): void;
 }
 
 /** What the names of a subject are replaced by: equal within a tenant, and not to be guessed without the key. */
@@ -33,7 +41,20 @@ export const nameOf = (seal: Seal, tenant_id: string, { kind, id }: Subject): st
   `erased_${seal.mac(JSON.stringify([tenant_id, kind, id]), PURPOSE).slice(0, 32)}`;
 
 export async function runErasure(needs: RunNeeds, job: Job<ErasureInput, Cursor>) {
-  let cursor = job.cursor ?? (await begin(needs, job));
+  let cursor = job.cursor;
+  try {
+    cursor ??= await begin(needs, job);
+    cursor = await walk(needs, job, cursor);
+  } catch (error) {
+    if (!(error instanceof JobStopped) && toProblem(error).status !== 503) await refuse(needs, job);
+    throw error;
+  }
+  return end(needs, job, cursor);
+}
+
+/** To the end, step by step. */
+async function walk(needs: RunNeeds, job: Job<ErasureInput, Cursor>, from: Cursor): Promise<Cursor> {
+  let cursor = from;
   const step = pace();
   while (cursor.phase !== 'over') {
     if (job.stopped()) throw new JobStopped();
@@ -44,7 +65,7 @@ export async function runErasure(needs: RunNeeds, job: Job<ErasureInput, Cursor>
     cursor = next;
     await sleep(PAUSE_MS);
   }
-  return end(needs, job, cursor);
+  return cursor;
 }
 
 async function begin({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>): Promise<Cursor> {
@@ -59,7 +80,7 @@ async function begin({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>)
 const entry = (
   seal: Seal,
   { id, tenant, input }: Job<ErasureInput>,
-  state: 'started' | 'completed',
+  state: LedgerEntry['state'],
   upto_seq: number,
   at: string,
 ) => ({
@@ -73,11 +94,11 @@ const entry = (
 });
 
 /** Repeatable: the moment and the id of the event are kept, so that a second end says the same. */
-async function end({ seal, ledger, eraseAudit }: RunNeeds, job: Job<ErasureInput, Cursor>, cursor: Cursor) {
-  const { kind, subject, name, replay_of } = job.input;
+async function end({ seal, ledger, eraseAudit, warn }: RunNeeds, job: Job<ErasureInput, Cursor>, cursor: Cursor) {
+  const { kind, subject, name, begun_by, replay_of } = job.input;
   if (cursor.finished_at === undefined && eraseAudit && (kind === 'user_id' || kind === 'agent_id')) {
-    const names = [subject, ...(await readUsers(job.tenant, job.id))];
-    cursor.counts.audit_entries = await eraseAudit(job.tenant, names, job.id);
+    const whom = { kind, id: subject, accounts: await readUsers(job.tenant, job.id) };
+    cursor.counts.audit_entries = await eraseAudit(job.tenant, whom, { job_id: job.id, begun_by });
   }
   const finished_at = cursor.finished_at ?? new Date().toISOString();
   await job.report(undefined, undefined, { ...cursor, finished_at });
@@ -95,8 +116,22 @@ async function end({ seal, ledger, eraseAudit }: RunNeeds, job: Job<ErasureInput
   const signed = { certificate, sha256: hash('sha256', text), hmac: seal.mac(text, PURPOSE), ...(replay_of && { replay_of }) };
   await sayErased(job.tenant, job.id, completed(certificate, signed.sha256));
   await dropMarks(job.tenant, job.id);
-  if (replay_of === undefined) ledger.append(entry(seal, job, 'completed', cursor.upto, finished_at));
+  if (replay_of === undefined)
+    try {
+      ledger.append(entry(seal, job, 'completed', cursor.upto, finished_at));
+    } catch (err) {
+      // it is done, and a replay goes by what was written before it began: the certificate may not be lost for this
+      warn?.({ err, tenant_id: job.tenant.id, job_id: job.id }, 'the ledger could not be told that an erasure is done');
+    }
   return signed;
+}
+
+/** It has failed for good. Where nothing was done yet, such as to the last owner, a replay may not do it either; half done, it should. */
+async function refuse({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>): Promise<void> {
+  const at = await readCursor(job.tenant, job.id);
+  if (at?.phase === 'accounts' && job.input.replay_of === undefined)
+    ledger.append(entry(seal, job, 'refused', at.upto, new Date().toISOString()));
+  await dropMarks(job.tenant, job.id);
 }
 
 const completed = ({ job_id, kind, subject_hash, upto_seq, counts }: Certificate, sha256: string) =>

@@ -35,12 +35,17 @@ export type Counts = z.output<typeof counts>;
 
 export const preview = z.object({ kind: z.enum(subjectKinds), subject_hash: z.string(), counts }).meta({ id: 'ErasurePreview' });
 
+/** What a job that only counts is asked. */
+export type PreviewInput = Pick<ErasureInput, 'kind' | 'subject' | 'name'> & { dry_run: true };
+
 /** What a job of this kind is asked. */
 export interface ErasureInput {
   kind: SubjectKind;
   subject: string;
   /** What its names are replaced by. */
   name: string;
+  /** Who began it: a keyed hash, as of a subject. */
+  begun_by: string;
   /** Of an erasure that is done again after a restore: whose it was, up to where it reached, and when. */
   replay_of?: string;
   upto_seq?: number;

@@ -1,6 +1,6 @@
 import type { Tenant } from '../db/tenant.ts';
 import type { Job } from '../jobs/index.ts';
-import type { Counts, ErasureInput, Subject } from './schemas.ts';
+import type { Counts, ErasureInput } from './schemas.ts';
 
 /** Where an erasure stands; the database moves it on. */
 export interface Cursor {
@@ -18,9 +18,6 @@ async function one<T>(tenant: Tenant, text: string, values: unknown[]): Promise<
   return row!.value;
 }
 
-export const previewErasure = (tenant: Tenant, job_id: string, { kind, id }: Subject): Promise<Counts> =>
-  one(tenant, 'select preview_erasure($1, $2, $3, $4) as value', [tenant.id, job_id, kind, id]);
-
 export const isLastOwner = (tenant: Tenant, subject: string): Promise<boolean> =>
   tenant.read(async (db) => {
     const row = await db.row<{ last: boolean }>(
@@ -30,8 +27,10 @@ export const isLastOwner = (tenant: Tenant, subject: string): Promise<boolean> =
     return row!.last;
   });
 
+type Asked = Job<Pick<ErasureInput, 'kind' | 'subject' | 'upto_seq' | 'before'>>;
+
 /** The seq up to which it reaches. */
-export const beginErasure = ({ tenant, id, input }: Job<ErasureInput>, before: string): Promise<number> =>
+export const beginErasure = ({ tenant, id, input }: Asked, before: string): Promise<number> =>
   one(tenant, 'select begin_erasure($1, $2, $3, $4, $5, $6) as value', [
     tenant.id,
     id,
@@ -43,7 +42,7 @@ export const beginErasure = ({ tenant, id, input }: Job<ErasureInput>, before: s
 
 /** One short transaction. Null: another daemon has the job. `ids`: for events that it may have to write. */
 export const eraseStep = (
-  { tenant, id, token, lease_ms, input }: Job<ErasureInput>,
+  { tenant, id, token, lease_ms, input }: Asked,
   cursor: Cursor,
   limit: number,
   ids: string[],
@@ -58,6 +57,14 @@ export const eraseStep = (
     JSON.stringify({ ...input, before: input.before ?? cursor.started_at }),
     ids,
   ]);
+
+/** Where it stands, as the database has it. */
+export const readCursor = (tenant: Tenant, job_id: string): Promise<Cursor | undefined> =>
+  tenant.read(async (db) => {
+    const sql = 'select cursor from jobs where tenant_id = $1 and job_id = $2';
+    const row = await db.row<{ cursor: Cursor | null }>(sql, [tenant.id, job_id]);
+    return row?.cursor ?? undefined;
+  });
 
 /** The accounts of the subject, as they were named. */
 export const readUsers = (tenant: Tenant, job_id: string): Promise<string[]> =>
@@ -89,3 +96,17 @@ export async function dropMarks(tenant: Tenant, job_id: string): Promise<void> {
   for (let count = MARKS_A_BATCH; count === MARKS_A_BATCH; )
     count = await one(tenant, 'select drop_marks($1, $2, $3) as value', [tenant.id, job_id, MARKS_A_BATCH]);
 }
+
+/** Of jobs that are over, however they ended. */
+export const sweepMarks = (tenant: Tenant, limit: number): Promise<number> =>
+  tenant.write((db) =>
+    db.run(
+      `delete from erasure_marks
+       where tenant_id = $1 and ctid = any (array(
+         select k.ctid from erasure_marks k
+         where k.tenant_id = $1 and not exists (
+           select from jobs j where j.tenant_id = $1 and j.job_id = k.job_id and j.finished_at is null)
+         limit $2))`,
+      [tenant.id, limit],
+    ),
+  );

@@ -41,7 +41,50 @@ export const tenantLine = z.strictObject({
 });
 export type TenantLine = z.output<typeof tenantLine>;
 
-const event = z.strictObject({
+// What the service says of its forgetting is never erased: it may say nothing else.
+const figures = z.record(z.string().regex(/^[a-z_]{1,40}$/), count);
+const forgotten = {
+  'erasure.completed': z.strictObject({
+    kind: z.enum(['user_id', 'session_id', 'project_id', 'agent_id']),
+    subject_hash: z.string().regex(/^erased_[0-9a-f]{32}$/),
+    upto_seq: count,
+    counts: figures,
+    certificate: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+  'retention.forgot': z.strictObject({
+    counts: figures,
+    first_seq: seq.nullable(),
+    last_seq: seq.nullable(),
+    rules: policyBody.shape.rules,
+  }),
+};
+
+interface Forgetting {
+  kind: string;
+  session_id: string;
+  actor_id: string;
+  user_id: string;
+  agent_id: string | null;
+  project_id: string | null;
+  content: unknown;
+  metadata: object;
+  tags: string[];
+  refs: string[];
+}
+
+function isAsSaid(event: Forgetting): boolean {
+  const form = Object.hasOwn(forgotten, event.kind) ? forgotten[event.kind as keyof typeof forgotten] : undefined;
+  if (!form) return true;
+  const names = [event.session_id, event.actor_id, event.user_id, event.agent_id, event.project_id].join('/');
+  const { tags, refs, metadata } = event;
+  return (
+    /^job_[0-9a-z]+\/agent-memory\/(?:agent-memory|erased_[0-9a-f]{32})\/\/$/.test(names) &&
+    Object.keys(metadata).length + tags.length + refs.length === 0 &&
+    form.safeParse(event.content).success
+  );
+}
+
+const plainEvent = z.strictObject({
   type: z.literal('event'),
   seq,
   event_id: idOf('evt'),
@@ -63,7 +106,10 @@ const event = z.strictObject({
   byte_count: z.int().min(0),
   occurred_at: time,
   created_at: time,
+  // that nothing is left of such an event is a constraint of the table
+  erased_at: time.nullable(),
 });
+const event = plainEvent.refine(isAsSaid, 'not as the service says it');
 
 const artifact = z.strictObject({
   type: z.literal('artifact'),

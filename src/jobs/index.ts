@@ -1,4 +1,4 @@
 export { jobRoutes } from './routes.ts';
 export { type Handler, type Handlers, type Job, JobStopped, type Jobs, openJobs } from './run.ts';
 export { accepted, started } from './schemas.ts';
-export { startJob, sweepJobs } from './sql.ts';
+export { readJob, startJob, sweepJobs } from './sql.ts';

@@ -31,8 +31,6 @@ const silent = new Set(['tool', 'path', 'line_range', 'truncated', 'artifact_id'
 /** The passages of an event. `fullText` is the whole of a text of which the content keeps only the beginning. */
 export function passagesOf(event: Passaged, fullText?: string): Passage[] {
   const content = (event.content ?? {}) as Content;
-  // a tombstone says nothing
-  if (content.erased === true) return [];
   const headerOf = headersFor({
     ...event,
     kind: isMemory(event.kind) ? String(content.kind ?? '') : event.kind,

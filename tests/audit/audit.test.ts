@@ -170,6 +170,19 @@ test('a thousand refusals of one principal are counted in few entries', async ()
   );
 });
 
+test('what was counted of a person before they were erased, and of their tokens after, names nobody', async () => {
+  const carol = await newColleague(alice, 'carol');
+  await carol.ask('GET', '/v1/audit');
+  const { job_id } = (await alice.ask('POST', '/v1/erasures', { body: { user_id: 'carol' } })).body;
+  await carol.ask('GET', '/v1/audit');
+  while (!(await alice.ask('GET', `/v1/jobs/${job_id}`)).body.finished_at) await counted();
+  await carol.ask('GET', '/v1/audit');
+  await counted();
+  const entries = await audit();
+  expect(entries.filter(({ action }) => action === 'refused').reduce((sum, { count }) => sum + count, 0)).toBe(3);
+  expect(JSON.stringify(entries)).not.toMatch(new RegExp(`${carol.user_id}|carol`));
+});
+
 test('wrong passwords, dead keys and forged tokens are told of the tenant that they name, if there is one', async () => {
   const body = { tenant_id: alice.tenant_id, username: 'my secret typed as a name', password: 'wrong password 1' };
   for (let i = 0; i < 3; i += 1) await send(daemon.url, 'POST', '/auth/login', { body });

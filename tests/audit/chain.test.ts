@@ -161,14 +161,16 @@ test('erasing a subject blanks what names it, and the chain still holds', async 
   const { tenant, appender } = await newStream();
   await appender.append(tenant.id, draftOf(50, { deep: [{ user_id: 'alice' }] }));
   const audit = openAudit(() => keys, 60_000, world.database.tenants, log);
-  expect(await audit.eraseSubject(tenant, ['alice', 'usr_1'], 'job_1')).toBe(4);
+  const whom = { kind: 'user_id', id: 'alice', accounts: ['usr_1'] };
+  const by = { job_id: 'job_1', begun_by: 'erased_00' };
+  expect(await audit.eraseSubject(tenant, whom, by)).toBe(4);
   expect(await faultsOf(tenant.id)).toEqual([]);
   const rows = await world.meddle<{ text: string }>(
     'select audit_entries::text as text from audit_entries where tenant_id = $1',
     [tenant.id],
   );
   expect(rows.filter(({ text }) => /alice|usr_1/.test(text))).toEqual([]);
-  expect(await audit.eraseSubject(tenant, ['alice', 'usr_1'], 'job_1')).toBe(0);
+  expect(await audit.eraseSubject(tenant, whom, by)).toBe(0);
   await audit.stop();
 });
 

@@ -36,12 +36,12 @@ onServer('an erasure', () => {
     const [hers, theirs] = [await record(dora, 'her own words'), await record(owner, 'their words')];
     const tenant = database.tenants(owner.tenant_id);
     await tenant.write(async (db) => {
-      const edit = (id: string, event: Record<string, any>, by: string, reason: string) =>
+      const edit = (id: string, event: Record<string, any>, by: string, reason: string, status = 'pending') =>
         db.run(`insert into edits select r.* from jsonb_populate_record(null::edits, $1::jsonb) r`, [
           JSON.stringify({
             tenant_id: tenant.id,
             edit_id: id,
-            status: 'pending',
+            status,
             version: 1,
             target: event.event_id,
             seq: event.seq,
@@ -55,14 +55,15 @@ onServer('an erasure', () => {
             sensitivity: 'none',
             proposed_by: { type: 'human', id: by },
             principal: by === 'alice' ? owner.user_id : dora.user_id,
-            proposed_seq: event.seq,
+            proposed_seq: Number(id.slice(4)),
             last_seq: 1,
             created_at: new Date(),
             updated_at: new Date(),
           }),
         ]);
       await edit('edt_1', hers, 'alice', 'about her words');
-      await edit('edt_2', theirs, 'dora-of-denmark', 'because dora says so');
+      await edit('edt_2', theirs, 'dora-of-denmark', 'because dora says so', 'approved');
+      await edit('edt_3', theirs, 'dora-of-denmark', 'nobody has agreed');
       await db.run(
         `insert into overlays (tenant_id, seq, content, chunk_count, edit_ids, base) values ($1, $2, '{"text": "her words, amended"}', 1, '{edt_1}', '[]')`,
         [tenant.id, hers.seq],
@@ -91,7 +92,7 @@ onServer('an erasure', () => {
     const { result } = await erase(owner, { user_id: 'dora-of-denmark' });
     expect(result.certificate.counts).toMatchObject(foreseen);
     expect(foreseen).toMatchObject({
-      edits: 1,
+      edits: 2,
       edits_named: 1,
       capsules: 1,
       capsule_audiences: 1,
@@ -99,7 +100,7 @@ onServer('an erasure', () => {
       webhook_deliveries: 1,
     });
     const rows = await dumpOf(tenant);
-    for (const word of ['dora', dora.user_id, 'her own words', 'her words']) expect(rows).not.toContain(word);
+    for (const word of ['dora', dora.user_id, 'her own words', 'her words', 'edt_3']) expect(rows).not.toContain(word);
     for (const kept of ['edt_2', 'cap_2', 'whk_1', 'their words']) expect(rows).toContain(kept);
   }, 60_000);
 });

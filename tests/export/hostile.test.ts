@@ -57,6 +57,12 @@ const broken: [string, () => string, number, string?][] = [
   ['more than is taken', () => file + ' '.repeat(4 * 1024 * 1024), 413],
   ['no header', () => changed((lines) => lines.slice(1)), 422, '#/0/type'],
   ['another version', () => at('header', (line) => ({ ...line, format_version: 2 })), 422, '#/0/format_version'],
+  ['a content that is said to be erased', () => at('event', (line) => ({ ...line, erased_at: '2026-01-01T00:00:00Z' })), 422],
+  [
+    'something else said where the service says what was erased',
+    () => at('event', (line) => ({ ...line, kind: 'erasure.completed', actor_id: 'agent-memory' })),
+    422,
+  ],
   ['a second header', () => changed((lines) => [lines[0]!, ...lines]), 422, '#/1/type'],
   ['a header at the end', () => changed(([header, ...lines]) => [...lines, header!]), 422, '#/0/type'],
   ['no tenant', () => changed((lines) => lines.filter(({ type }) => type !== 'tenant')), 422, '#/1/type'],

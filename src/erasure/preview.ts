@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Tenant } from '../db/tenant.ts';
+import { type Job, JobStopped, type Jobs, readJob } from '../jobs/index.ts';
+import { pace } from './pace.ts';
+import type { Named } from './run.ts';
+import type { Counts, ErasureInput, PreviewInput } from './schemas.ts';
+import { beginErasure, type Cursor, dropMarks, eraseStep, readAccounts } from './sql.ts';
+
+// A dry run finds what the job would find and counts it, in the same short steps. It is a job too: a large subject takes longer than
+// a request may.
+
+/** How long a request waits for its answer, before it is told where that will be. */
+const WAIT_MS = 4_000;
+const LOOK_EVERY_MS = 25;
+/** It locks nothing that others wait for. */
+const LONG_STEP_MS = 400;
+
+export interface PreviewNeeds {
+  countAudit?(tenant: Tenant, whom: Named): Promise<number>;
+}
+
+export interface Preview {
+  kind: ErasureInput['kind'];
+  subject_hash: string;
+  counts: Counts;
+}
+
+export async function runPreview({ countAudit }: PreviewNeeds, job: Job<PreviewInput, Cursor>) {
+  const { tenant, input } = job;
+  const { kind, subject, name } = input;
+  let cursor = job.cursor ?? (await begin(job));
+  const step = pace(LONG_STEP_MS);
+  while (cursor.phase !== 'over') {
+    if (job.stopped()) throw new JobStopped();
+    const at = cursor;
+    const next = await step((limit) => eraseStep(job, at, limit, []));
+    if (!next) throw new JobStopped();
+    cursor = next;
+  }
+  const counts = cursor.counts;
+  if (countAudit && (kind === 'user_id' || kind === 'agent_id')) {
+    const accounts = kind === 'user_id' ? await readAccounts(tenant, subject) : [];
+    counts.audit_entries = await countAudit(tenant, { kind, id: subject, accounts });
+  }
+  await dropMarks(tenant, job.id);
+  return { kind, subject_hash: name, counts };
+}
+
+async function begin(job: Job<PreviewInput, Cursor>): Promise<Cursor> {
+  const started_at = new Date().toISOString();
+  const upto = await beginErasure(job, started_at);
+  return { phase: 'find', after: '', upto, found: 0, counts: {}, started_at };
+}
+
+/** What would go, or, where that takes longer, the job that will say it. */
+export async function preview(
+  jobs: Jobs,
+  tenant: Tenant,
+  input: PreviewInput,
+  by: string,
+): Promise<{ job_id: string; found: Preview | undefined }> {
+  const { job_id } = await jobs.start(tenant, 'erasure_preview', input, by);
+  for (const end = performance.now() + WAIT_MS; performance.now() < end; await sleep(LOOK_EVERY_MS)) {
+    // where the database is busy, such as with this very job, the answer is where to look
+    const job = await tenant.read((db) => readJob(db, tenant.id, job_id, null)).catch(() => undefined);
+    if (job?.state === 'done') return { job_id, found: job.result as unknown as Preview };
+    if (job?.state === 'failed') break;
+  }
+  return { job_id, found: undefined };
+}
