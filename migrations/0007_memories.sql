@@ -89,16 +89,21 @@ alter table chunks
 
 -- The memory that an id of a memory, an event or a passage means.
 create function memory_of(p_tenant text, p_ref text) returns text
-language sql stable
-begin atomic
-  select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref
-  union all
-  (select v.memory_id
-   from events e join memory_versions v on v.tenant_id = e.tenant_id and v.seq = e.seq and v.status <> 'superseded'
-   where e.tenant_id = p_tenant and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end
-   limit 1)
-  limit 1;
-end;
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_seq bigint;
+begin
+  if p_ref ~ '^(evt|chk)_' then
+    select e.seq into v_seq
+    from events e
+    where e.tenant_id = p_tenant and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+    return (
+      select v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = v_seq and v.status || '' <> 'superseded' limit 1);
+  end if;
+  return (select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref);
+end $$;
 
 -- How many may see it: private < team < agent < public.
 create function breadth(p_channel text) returns int
@@ -107,24 +112,29 @@ return array_position(array['private', 'team', 'agent', 'public'], p_channel);
 
 -- Passages of a memory's versions up to p_seq are no longer current. What was said before the content that stood at p_from (null: p_seq)
 -- has ended already and is not looked at: with 100,000 versions that took seconds.
-create function end_passages(p_tenant text, p_memory_ids text[], p_seq bigint, p_at timestamptz, p_from bigint default null) returns void
-language sql
-begin atomic
-  update chunks c set until_seq = p_seq, until_at = p_at
-  from unnest(p_memory_ids) m (id)
-  left join lateral (
+create function end_passages(p_tenant text, p_memory_id text, p_seq bigint, p_at timestamptz, p_from bigint default null) returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  v_said int;
+begin
+  select said.version into v_said
+  from (
     select w.content_seq
     from memory_versions w
-    where w.tenant_id = p_tenant and w.memory_id = m.id and w.seq + 0 < coalesce(p_from, p_seq)
+    where w.tenant_id = p_tenant and w.memory_id = p_memory_id and w.seq + 0 < coalesce(p_from, p_seq)
     order by w.version desc
     limit 1
-  ) stood on true
-  left join lateral (
-    select w.version from memory_versions w where w.tenant_id = p_tenant and w.seq = stood.content_seq and w.memory_id || '' = m.id limit 1
-  ) said on true
-  join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.id and v.version >= coalesce(said.version, 0) and v.seq + 0 < p_seq
-  where c.tenant_id = p_tenant and c.seq = v.seq and c.until_seq is null;
-end;
+  ) stood
+  join memory_versions said on said.tenant_id = p_tenant and said.seq = stood.content_seq and said.memory_id || '' = p_memory_id
+  limit 1;
+  update chunks c set until_seq = p_seq, until_at = p_at
+  where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (array(
+    select v.seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_said, 0) and v.seq + 0 < p_seq));
+end $$;
 
 -- The memory is no longer held, because of the event p_seq: the newer p_by, a deletion, a retraction.
 -- The clock is locked by the caller. AM409 where it is not active any more.
@@ -144,7 +154,7 @@ begin
   end if;
   insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
   values (p_tenant, p_memory_id, v_memory.version, p_seq, v_memory.content_seq, p_status);
-  perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
 end $$;
 
 -- What the event p_seq replaces, if it may: its own visibility may not be narrower.
@@ -179,7 +189,7 @@ create function settle_tasks(p_tenant text, p_memory_ids text[], p_from bigint) 
 language plpgsql
 as $$
 begin
-  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at, p_from)
+  perform end_passages(p_tenant, m.memory_id, m.content_seq, e.occurred_at, p_from)
   from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
   update memories m set doing_agent = null

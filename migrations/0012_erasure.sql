@@ -378,7 +378,7 @@ begin
     task_status = case when m.kind = 'task' then coalesce(v_home.content ->> 'status', v_home.content -> 'body' ->> 'status', m.task_status) end
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
   -- of all that it said: where its text stands has just moved
-  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp(), 0);
+  perform end_passages(p_tenant, p_memory_id, v_seq, clock_timestamp(), 0);
 end $$;
 
 -- Carries out the verdicts on the next memories. The clock is locked first.

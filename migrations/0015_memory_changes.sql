@@ -164,7 +164,7 @@ begin
   if found then
     update memory_versions v set content_seq = p_seq
     where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq >= p_seq and v.content_seq = p_from;
-    perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+    perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
   end if;
 end $$;
 
@@ -203,7 +203,7 @@ begin
     from memories m
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
-    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
     perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
     if not (p_state ->> 'restated')::boolean then
       perform carry_hiding(p_tenant, v_from, v_seq);
@@ -232,7 +232,7 @@ begin
     select p_tenant, p_memory_id, m.version, v_seq, m.content_seq, p_status
     from memories m
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
-    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;

@@ -909,7 +909,7 @@ begin
     select p_tenant, p_memory_id, m.version, v_seq, m.content_seq, p_status
     from memories m
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
-    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
@@ -1559,28 +1559,35 @@ begin
   end if;
   insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
   values (p_tenant, p_memory_id, v_memory.version, p_seq, v_memory.content_seq, p_status);
-  perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
 end $$;
 
--- Name: end_passages(text, text[], bigint, timestamp with time zone, bigint); Type: FUNCTION; Schema: public
+-- Name: end_passages(text, text, bigint, timestamp with time zone, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.end_passages(p_tenant text, p_memory_ids text[], p_seq bigint, p_at timestamp with time zone, p_from bigint DEFAULT NULL::bigint) RETURNS void
-    LANGUAGE sql
-    BEGIN ATOMIC
- UPDATE public.chunks c SET until_seq = end_passages.p_seq, until_at = end_passages.p_at
-    FROM (((unnest(end_passages.p_memory_ids) m(id)
-      LEFT JOIN LATERAL ( SELECT w.content_seq
-            FROM public.memory_versions w
-           WHERE ((w.tenant_id = end_passages.p_tenant) AND (w.memory_id = m.id) AND ((w.seq + 0) < COALESCE(end_passages.p_from, end_passages.p_seq)))
-           ORDER BY w.version DESC
-          LIMIT 1) stood ON (true))
-      LEFT JOIN LATERAL ( SELECT w.version
-            FROM public.memory_versions w
-           WHERE ((w.tenant_id = end_passages.p_tenant) AND (w.seq = stood.content_seq) AND ((w.memory_id || ''::text) = m.id))
-          LIMIT 1) said ON (true))
-      JOIN public.memory_versions v ON (((v.tenant_id = end_passages.p_tenant) AND (v.memory_id = m.id) AND (v.version >= COALESCE(said.version, 0)) AND ((v.seq + 0) < end_passages.p_seq))))
-   WHERE ((c.tenant_id = end_passages.p_tenant) AND (c.seq = v.seq) AND (c.until_seq IS NULL));
-END;
+CREATE FUNCTION public.end_passages(p_tenant text, p_memory_id text, p_seq bigint, p_at timestamp with time zone, p_from bigint DEFAULT NULL::bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_said int;
+begin
+  select said.version into v_said
+  from (
+    select w.content_seq
+    from memory_versions w
+    where w.tenant_id = p_tenant and w.memory_id = p_memory_id and w.seq + 0 < coalesce(p_from, p_seq)
+    order by w.version desc
+    limit 1
+  ) stood
+  join memory_versions said on said.tenant_id = p_tenant and said.seq = stood.content_seq and said.memory_id || '' = p_memory_id
+  limit 1;
+  update chunks c set until_seq = p_seq, until_at = p_at
+  where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (array(
+    select v.seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_said, 0) and v.seq + 0 < p_seq));
+end $$;
 
 -- Name: end_session(text, text, bytea); Type: FUNCTION; Schema: public
 
@@ -2708,7 +2715,7 @@ begin
     task_status = case when m.kind = 'task' then coalesce(v_home.content ->> 'status', v_home.content -> 'body' ->> 'status', m.task_status) end
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
   -- of all that it said: where its text stands has just moved
-  perform end_passages(p_tenant, array[p_memory_id], v_seq, clock_timestamp(), 0);
+  perform end_passages(p_tenant, p_memory_id, v_seq, clock_timestamp(), 0);
 end $$;
 
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
@@ -3125,23 +3132,21 @@ CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.e
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT m.memory_id
-    FROM public.memories m
-   WHERE ((m.tenant_id = memory_of.p_tenant) AND (m.memory_id = memory_of.p_ref))
- UNION ALL
- ( SELECT v.memory_id
-    FROM (public.events e
-      JOIN public.memory_versions v ON (((v.tenant_id = e.tenant_id) AND (v.seq = e.seq) AND (v.status <> 'superseded'::text))))
-   WHERE ((e.tenant_id = memory_of.p_tenant) AND (e.event_id =
-         CASE
-             WHEN (memory_of.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(memory_of.p_ref, 5), '_'::text, 1))
-             ELSE memory_of.p_ref
-         END))
-  LIMIT 1)
- LIMIT 1;
-END;
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_seq bigint;
+begin
+  if p_ref ~ '^(evt|chk)_' then
+    select e.seq into v_seq
+    from events e
+    where e.tenant_id = p_tenant and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+    return (
+      select v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = v_seq and v.status || '' <> 'superseded' limit 1);
+  end if;
+  return (select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref);
+end $$;
 
 -- Name: memory_refs(text, text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -4046,7 +4051,7 @@ begin
     from memories m
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
-    perform end_passages(p_tenant, array[p_memory_id], v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
     perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
     if not (p_state ->> 'restated')::boolean then
       perform carry_hiding(p_tenant, v_from, v_seq);
@@ -4272,7 +4277,7 @@ CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[], p_from b
     LANGUAGE plpgsql
     AS $$
 begin
-  perform end_passages(p_tenant, array[m.memory_id], m.content_seq, e.occurred_at, p_from)
+  perform end_passages(p_tenant, m.memory_id, m.content_seq, e.occurred_at, p_from)
   from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
   update memories m set doing_agent = null
@@ -4371,7 +4376,7 @@ begin
   if found then
     update memory_versions v set content_seq = p_seq
     where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq >= p_seq and v.content_seq = p_from;
-    perform end_passages(p_tenant, array[p_memory_id], p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+    perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
   end if;
 end $$;
 
