@@ -74,8 +74,11 @@ end;
 -- Why an id of this service that a row cites names nothing: null where it does name something. Ids from before the log's beginning, and
 -- of memories and artifacts where something was forgotten, are gone by right.
 create function fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_forgotten boolean) returns text
-language sql stable
-begin atomic
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
   select case
     when p_ref ~ '^(evt|chk)_' then case
       when exists (
@@ -91,8 +94,8 @@ begin atomic
     when p_ref ~ '^mem_' then case
       when exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref) then null
       when p_forgotten then 'gone' else 'dangling' end
-  end;
-end;
+  end);
+end $$;
 
 -- One stretch of the log and what is derived from it. A row a check; a sample names at most five of what is wrong.
 create function check_log(p_tenant text, p_from bigint, p_to bigint)
@@ -215,8 +218,12 @@ end $$;
 -- What the newest version of a memory says, and whether its versions are whole.
 create function memory_state(p_tenant text, p_memory_id text)
 returns table (n bigint, version int, seq bigint, content_seq bigint, status text, rising boolean)
-language sql stable
-begin atomic
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+  return query
   select w.n, v.version, v.seq, v.content_seq, v.status, w.rising
   from (
     select count(*) as n, max(o.version) as last, bool_and(o.before is null or o.seq > o.before) as rising
@@ -226,13 +233,16 @@ begin atomic
     ) o
   ) w
   join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
-end;
+end $$;
 
 -- The memory as the event of its content states it: whose it is and who may see it, its words, and what they are worth. A task keeps some
 -- of what earlier updates said, so only the first two are compared; nothing is where the words are gone.
 create function as_stated(p_memory memories) returns memories
-language sql stable
-begin atomic
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
   select coalesce((select jsonb_populate_record(p_memory, jsonb_build_object('channel', e.channel, 'user_id', e.user_id) || case
     when p_memory.kind = 'task' then '{}'
     when e.kind = 'decision' and e.content ? 'decision' then jsonb_build_object('text_hash', sha256(convert_to(e.content ->> 'decision', 'utf8')), 'tags', e.tags)
@@ -242,8 +252,8 @@ begin atomic
       'expires_at', e.content -> 'expires_at')
     else '{}' end)
   from events e
-  where e.tenant_id = p_memory.tenant_id and e.seq = p_memory.content_seq), p_memory);
-end;
+  where e.tenant_id = p_memory.tenant_id and e.seq = p_memory.content_seq), p_memory));
+end $$;
 
 -- A page of memories against their versions. `last` is where the next page begins.
 create function check_memories(p_tenant text, p_after text, p_limit int)
@@ -282,8 +292,11 @@ end $$;
 -- What took the place of a superseded memory: what the event that ended it made. Of several versions that say so the first is meant;
 -- an erasure may add another. Successors come later in the log than what they replace, so a chain that says the same has no circle.
 create function successor_of(p_tenant text, p_memory_id text) returns text
-language sql stable
-begin atomic
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
   select min(n.memory_id)
   from memory_versions n
   where n.tenant_id = p_tenant and n.memory_id <> p_memory_id and n.status <> 'superseded' and n.seq = (
@@ -291,19 +304,22 @@ begin atomic
     from memory_versions v
     where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status = 'superseded'
     order by v.version
-    limit 1);
-end;
+    limit 1));
+end $$;
 
 -- What is said very often makes no version, and what was forgotten has none: then any that is there may have taken the place.
 create function is_wrong_successor(p_memory memories, p_expected text) returns boolean
-language sql stable
-begin atomic
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
   select p_memory.superseded_by is distinct from p_expected
     and not (p_memory.status = 'superseded' and p_expected is null and exists (
       select from memories n
       where n.tenant_id = p_memory.tenant_id and n.memory_id = p_memory.superseded_by
-        and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id))));
-end;
+        and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id)))));
+end $$;
 
 -- A page of memories, as check_memories: each names its successor, and only what was superseded has one.
 create function check_successors(p_tenant text, p_after text, p_limit int)

@@ -228,43 +228,6 @@ begin
   return true;
 end $$;
 
--- Name: events; Type: TABLE; Schema: public
-
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text NOT NULL,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    erased_at timestamp with time zone,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
 -- Name: memories; Type: TABLE; Schema: public
 
 CREATE TABLE public.memories (
@@ -310,18 +273,22 @@ ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
 -- Name: as_stated(public.memories); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.as_stated(p_memory public.memories) RETURNS public.memories
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT COALESCE(( SELECT jsonb_populate_record(as_stated.p_memory, (jsonb_build_object('channel', e.channel, 'user_id', e.user_id) ||
-                 CASE
-                     WHEN ((as_stated.p_memory).kind = 'task'::text) THEN '{}'::jsonb
-                     WHEN ((e.kind = 'decision'::text) AND (e.content ? 'decision'::text)) THEN jsonb_build_object('text_hash', sha256(convert_to((e.content ->> 'decision'::text), 'utf8'::name)), 'tags', e.tags)
-                     WHEN ((e.kind ~~ 'memory.%'::text) AND (e.content ? 'text'::text)) THEN jsonb_build_object('text_hash', sha256(convert_to((e.content ->> 'text'::text), 'utf8'::name)), 'tags', e.tags, 'importance', (e.content -> 'importance'::text), 'pinned', (e.content -> 'pinned'::text), 'valid_from', (e.content -> 'valid_from'::text), 'valid_to', (e.content -> 'valid_to'::text), 'expires_at', (e.content -> 'expires_at'::text))
-                     ELSE '{}'::jsonb
-                 END)) AS jsonb_populate_record
-            FROM public.events e
-           WHERE ((e.tenant_id = (as_stated.p_memory).tenant_id) AND (e.seq = (as_stated.p_memory).content_seq))), p_memory) AS "coalesce";
-END;
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (
+  select coalesce((select jsonb_populate_record(p_memory, jsonb_build_object('channel', e.channel, 'user_id', e.user_id) || case
+    when p_memory.kind = 'task' then '{}'
+    when e.kind = 'decision' and e.content ? 'decision' then jsonb_build_object('text_hash', sha256(convert_to(e.content ->> 'decision', 'utf8')), 'tags', e.tags)
+    when e.kind like 'memory.%' and e.content ? 'text' then jsonb_build_object(
+      'text_hash', sha256(convert_to(e.content ->> 'text', 'utf8')), 'tags', e.tags, 'importance', e.content -> 'importance',
+      'pinned', e.content -> 'pinned', 'valid_from', e.content -> 'valid_from', 'valid_to', e.content -> 'valid_to',
+      'expires_at', e.content -> 'expires_at')
+    else '{}' end)
+  from events e
+  where e.tenant_id = p_memory.tenant_id and e.seq = p_memory.content_seq), p_memory));
+end $$;
 
 -- Name: current_tenant(); Type: FUNCTION; Schema: public
 
@@ -796,6 +763,43 @@ CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
 CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text, p_channel text, p_user text, p_agent text, p_project text) RETURNS uuid[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
+
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text NOT NULL,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    erased_at timestamp with time zone,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
 
 -- Name: memory_versions; Type: TABLE; Schema: public
 
@@ -1937,63 +1941,31 @@ begin
   using p_tenant, p_after, p_upto, p_limit;
 end $_$;
 
--- Name: artifacts; Type: TABLE; Schema: public
-
-CREATE TABLE public.artifacts (
-    tenant_id text NOT NULL,
-    artifact_id text NOT NULL,
-    event_id text,
-    media_type text NOT NULL,
-    byte_count bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    bytes bytea NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
-
-ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
-
 -- Name: fault_of_ref(text, text, text, boolean); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_forgotten boolean) RETURNS text
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (p_ref ~ '^(evt|chk)_'::text) THEN
-             CASE
-                 WHEN (EXISTS ( SELECT
-                    FROM public.events e
-                   WHERE ((e.tenant_id = fault_of_ref.p_tenant) AND (e.event_id =
-                         CASE
-                             WHEN (fault_of_ref.p_ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(fault_of_ref.p_ref, 5), '_'::text, 1))
-                             ELSE fault_of_ref.p_ref
-                         END) AND ((fault_of_ref.p_ref !~ '^chk_[^_]+_[0-9]{1,4}$'::text) OR ((split_part(fault_of_ref.p_ref, '_'::text, 3))::integer < e.chunk_count))))) THEN NULL::text
-                 WHEN ((p_oldest_id IS NOT NULL) AND (substr(p_ref, 5, 26) < substr(p_oldest_id, 5, 26))) THEN 'gone'::text
-                 ELSE 'dangling'::text
-             END
-             WHEN (p_ref ~ '^art_'::text) THEN
-             CASE
-                 WHEN (EXISTS ( SELECT
-                    FROM public.artifacts a
-                   WHERE ((a.tenant_id = fault_of_ref.p_tenant) AND (a.artifact_id = fault_of_ref.p_ref) AND (a.event_id IS NOT NULL)))) THEN NULL::text
-                 WHEN p_forgotten THEN 'gone'::text
-                 ELSE 'dangling'::text
-             END
-             WHEN (p_ref ~ '^mem_'::text) THEN
-             CASE
-                 WHEN (EXISTS ( SELECT
-                    FROM public.memories m
-                   WHERE ((m.tenant_id = fault_of_ref.p_tenant) AND (m.memory_id = fault_of_ref.p_ref)))) THEN NULL::text
-                 WHEN p_forgotten THEN 'gone'::text
-                 ELSE 'dangling'::text
-             END
-             ELSE NULL::text
-         END AS "case";
-END;
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $_$
+begin
+  return (
+  select case
+    when p_ref ~ '^(evt|chk)_' then case
+      when exists (
+        select from events e
+        where e.tenant_id = p_tenant
+          and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end
+          and (p_ref !~ '^chk_[^_]+_[0-9]{1,4}$' or split_part(p_ref, '_', 3)::int < e.chunk_count)) then null
+      when p_oldest_id is not null and substr(p_ref, 5, 26) < substr(p_oldest_id, 5, 26) then 'gone'
+      else 'dangling' end
+    when p_ref ~ '^art_' then case
+      when exists (select from artifacts a where a.tenant_id = p_tenant and a.artifact_id = p_ref and a.event_id is not null) then null
+      when p_forgotten then 'gone' else 'dangling' end
+    when p_ref ~ '^mem_' then case
+      when exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref) then null
+      when p_forgotten then 'gone' else 'dangling' end
+  end);
+end $_$;
 
 -- Name: finish_import(text, text, jsonb, text, jsonb); Type: FUNCTION; Schema: public
 
@@ -2650,12 +2622,17 @@ CREATE FUNCTION public.is_of_subject(p_event public.events, p_kind text, p_subje
 -- Name: is_wrong_successor(public.memories, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_wrong_successor(p_memory public.memories, p_expected text) RETURNS boolean
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT (((p_memory).superseded_by IS DISTINCT FROM p_expected) AND (NOT (((p_memory).status = 'superseded'::text) AND (p_expected IS NULL) AND (EXISTS ( SELECT
-            FROM public.memories n
-           WHERE ((n.tenant_id = (is_wrong_successor.p_memory).tenant_id) AND (n.memory_id = (is_wrong_successor.p_memory).superseded_by) AND ((n.repeats >= 256) OR public.has_forgotten((is_wrong_successor.p_memory).tenant_id))))))));
-END;
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (
+  select p_memory.superseded_by is distinct from p_expected
+    and not (p_memory.status = 'superseded' and p_expected is null and exists (
+      select from memories n
+      where n.tenant_id = p_memory.tenant_id and n.memory_id = p_memory.superseded_by
+        and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id)))));
+end $$;
 
 -- Name: keep_memory(text, text, text, text); Type: FUNCTION; Schema: public
 
@@ -2955,6 +2932,25 @@ CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
 
+-- Name: artifacts; Type: TABLE; Schema: public
+
+CREATE TABLE public.artifacts (
+    tenant_id text NOT NULL,
+    artifact_id text NOT NULL,
+    event_id text,
+    media_type text NOT NULL,
+    byte_count bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    bytes bytea NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+
 -- Name: erasure_marks; Type: TABLE; Schema: public
 
 CREATE TABLE public.erasure_marks (
@@ -3190,24 +3186,22 @@ end $$;
 -- Name: memory_state(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_state(p_tenant text, p_memory_id text) RETURNS TABLE(n bigint, version integer, seq bigint, content_seq bigint, status text, rising boolean)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT w.n,
-     v.version,
-     v.seq,
-     v.content_seq,
-     v.status,
-     w.rising
-    FROM (( SELECT count(*) AS n,
-             max(o.version) AS last,
-             bool_and(((o.before IS NULL) OR (o.seq > o.before))) AS rising
-            FROM ( SELECT i.version,
-                     i.seq,
-                     lag(i.seq) OVER (ORDER BY i.version) AS before
-                    FROM public.memory_versions i
-                   WHERE ((i.tenant_id = memory_state.p_tenant) AND (i.memory_id = memory_state.p_memory_id))) o) w
-      JOIN public.memory_versions v ON (((v.tenant_id = memory_state.p_tenant) AND (v.memory_id = memory_state.p_memory_id) AND (v.version = w.last))));
-END;
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select w.n, v.version, v.seq, v.content_seq, v.status, w.rising
+  from (
+    select count(*) as n, max(o.version) as last, bool_and(o.before is null or o.seq > o.before) as rising
+    from (
+      select i.version, i.seq, lag(i.seq) over (order by i.version) as before
+      from memory_versions i where i.tenant_id = p_tenant and i.memory_id = p_memory_id
+    ) o
+  ) w
+  join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
+end $$;
 
 -- Name: note_repeats(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
 
@@ -4406,16 +4400,20 @@ CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]
 -- Name: successor_of(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.successor_of(p_tenant text, p_memory_id text) RETURNS text
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT min(n.memory_id) AS min
-    FROM public.memory_versions n
-   WHERE ((n.tenant_id = successor_of.p_tenant) AND (n.memory_id <> successor_of.p_memory_id) AND (n.status <> 'superseded'::text) AND (n.seq = ( SELECT v.seq
-            FROM public.memory_versions v
-           WHERE ((v.tenant_id = successor_of.p_tenant) AND (v.memory_id = successor_of.p_memory_id) AND (v.status = 'superseded'::text))
-           ORDER BY v.version
-          LIMIT 1)));
-END;
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (
+  select min(n.memory_id)
+  from memory_versions n
+  where n.tenant_id = p_tenant and n.memory_id <> p_memory_id and n.status <> 'superseded' and n.seq = (
+    select v.seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status = 'superseded'
+    order by v.version
+    limit 1));
+end $$;
 
 -- Name: supersede(text, text, bigint); Type: FUNCTION; Schema: public
 
@@ -6213,6 +6211,27 @@ GRANT SELECT,DELETE ON TABLE public.edit_events TO agent_memory_eraser;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.edits TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
 
+-- Name: TABLE memories; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
+
+-- Name: TABLE users; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
+
+-- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
+
+-- Name: FUNCTION blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
+
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
@@ -6290,27 +6309,6 @@ GRANT UPDATE(byte_count) ON TABLE public.events TO agent_memory_blanker;
 
 GRANT UPDATE(erased_at) ON TABLE public.events TO agent_memory_blanker;
 
--- Name: TABLE memories; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
-
--- Name: TABLE users; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
-
--- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
-
--- Name: FUNCTION blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
-
 -- Name: TABLE memory_versions; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
@@ -6370,11 +6368,6 @@ GRANT SELECT(seq) ON TABLE public.overlays TO agent_memory_searcher;
 
 GRANT SELECT(blocked_in) ON TABLE public.overlays TO agent_memory_searcher;
 
--- Name: TABLE artifacts; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
-
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
@@ -6398,6 +6391,11 @@ GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agen
 
 REVOKE ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) TO agent_memory_app;
+
+-- Name: TABLE artifacts; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 
 -- Name: TABLE erasure_marks; Type: ACL; Schema: public
 

@@ -214,7 +214,7 @@ export const settings = z.object({
   ),
   CONSISTENCY_AT_ONCE: setting(
     whole(0, 1_000_000),
-    '20000',
+    '5000',
     'Limits',
     'most events of a tenant whose consistency is checked within the request; a larger tenant’s check is a job',
   ),

@@ -8,8 +8,8 @@ export interface Finding {
 }
 
 /** Each statement looks at so much, so that none comes near its time limit. */
-export const EVENTS_A_STEP = 5_000;
-const MEMORIES_A_STEP = 2_000;
+export const EVENTS_A_STEP = 2_000;
+const MEMORIES_A_STEP = 500;
 
 export interface Standing {
   last_seq: number;

@@ -4,7 +4,7 @@ import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 let daemon: TestDaemon;
 let alice: Client;
 beforeAll(async () => {
-  daemon = await startTestDaemon();
+  daemon = await startTestDaemon({ CONSISTENCY_AT_ONCE: '20000' });
 });
 beforeEach(async () => {
   alice = await newTenant(daemon.url);

@@ -167,7 +167,7 @@ async function asMemories({ say }: Spoken, sample: Sample, changed: string): Pro
   const asked = { body: { memories: fitting }, headers: { 'idempotency-key': `memories ${kind}` } };
   const { data } = await say<{ data: { sensitivity: string }[] }>(kind, 201, 'POST', '/v1/memories', asked);
   expect([kind, ...data.map(({ sensitivity }) => sensitivity)]).toEqual([kind, ...fitting.map(() => 'secret')]);
-  const patched = await say(kind, 200, 'PATCH', `/v1/memories/${changed}`, { body: { text } });
+  const patched = await say(kind, 200, 'PATCH', `/v1/memories/${changed}`, { body: { text: `Now it is ${text}` } });
   expect([patched.sensitivity, patched.text]).toEqual(['secret', expect.stringContaining('[redacted:')]);
 }
 
