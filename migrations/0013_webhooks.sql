@@ -147,34 +147,47 @@ end $$;
 
 -- Of every subscription the overseer sees whether there is something to do, and neither whom it tells nor what.
 grant select (tenant_id, webhook_id, active, cursor, slow, due_at, lease_until) on webhooks to agent_memory_overseer;
-grant update (due_at) on webhooks to agent_memory_overseer;
 create policy overseer_reads on webhooks for select to agent_memory_overseer using (true);
-create policy overseer_marks on webhooks for update to agent_memory_overseer using (true);
 grant create on schema public to agent_memory_overseer;
 
--- Marks the subscriptions that a log has outgrown, of some tenants or of all, and says which of these have any. A row that is locked is
--- being served or marked: to wait for it would be a deadlock of two that mark all.
-create function mark_due_webhooks(p_tenants text[]) returns setof text
-language plpgsql security definer set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan
+-- The subscriptions that a log has outgrown, of some tenants or of all; null for a tenant that has some and nothing to tell them.
+create function list_grown_webhooks(p_tenants text[]) returns table (tenant_id text, grown text[])
+language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan
 as $$
+#variable_conflict use_column
 begin
-  with grown as (
-    select w.tenant_id, w.webhook_id
-    from public.webhooks w
-    join public.tenant_clocks c on c.tenant_id = w.tenant_id and c.last_seq > w.cursor
-    join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
-    where w.active and w.due_at is null and (p_tenants is null or w.tenant_id = any (p_tenants))
-    for update of w skip locked
-  )
-  update public.webhooks w set due_at = clock_timestamp()
-  from grown g
-  where w.tenant_id = g.tenant_id and w.webhook_id = g.webhook_id;
   return query
-  select distinct w.tenant_id from public.webhooks w where w.active and (p_tenants is null or w.tenant_id = any (p_tenants));
+  select w.tenant_id, array_agg(w.webhook_id) filter (where w.due_at is null and c.last_seq > w.cursor and t.state = 'active')
+  from public.webhooks w
+  join public.tenant_clocks c on c.tenant_id = w.tenant_id
+  join public.tenants t on t.tenant_id = w.tenant_id
+  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
+  group by w.tenant_id;
 end $$;
-revoke execute on function mark_due_webhooks(text[]) from public;
-grant execute on function mark_due_webhooks(text[]) to agent_memory_app;
-alter function mark_due_webhooks(text[]) owner to agent_memory_overseer;
+revoke execute on function list_grown_webhooks(text[]) from public;
+grant execute on function list_grown_webhooks(text[]) to agent_memory_app;
+alter function list_grown_webhooks(text[]) owner to agent_memory_overseer;
+
+-- Marks them as due, and says which tenants have any. A row that is locked is being served or marked: to wait for it would be a deadlock
+-- of two that mark all.
+create function mark_due_webhooks(p_tenants text[]) returns setof text
+language plpgsql
+as $$
+declare
+  v_of record;
+begin
+  for v_of in select g.tenant_id, g.grown from list_grown_webhooks(p_tenants) g loop
+    if v_of.grown is not null then
+      perform enter_tenant(v_of.tenant_id);
+      update webhooks w set due_at = clock_timestamp()
+      where w.tenant_id = v_of.tenant_id and w.webhook_id = any (array(
+        select l.webhook_id from webhooks l
+        where l.tenant_id = v_of.tenant_id and l.webhook_id = any (v_of.grown) and l.active and l.due_at is null
+        for update skip locked));
+    end if;
+    return next v_of.tenant_id;
+  end loop;
+end $$;
 
 -- Subscriptions with work and nobody at it, those that have waited longest first, of a tenant so many. Those whose receivers are slow are
 -- found apart, so that they cannot hide the others. A look reads the beginning of an index, however many tenants there are.

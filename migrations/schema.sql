@@ -2788,6 +2788,26 @@ $$;
 
 ALTER FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
+-- Name: list_grown_webhooks(text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_grown_webhooks(p_tenants text[]) RETURNS TABLE(tenant_id text, grown text[])
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select w.tenant_id, array_agg(w.webhook_id) filter (where w.due_at is null and c.last_seq > w.cursor and t.state = 'active')
+  from public.webhooks w
+  join public.tenant_clocks c on c.tenant_id = w.tenant_id
+  join public.tenants t on t.tenant_id = w.tenant_id
+  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
+  group by w.tenant_id;
+end $$;
+
+ALTER FUNCTION public.list_grown_webhooks(p_tenants text[]) OWNER TO agent_memory_overseer;
+
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
@@ -2800,27 +2820,23 @@ ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent
 -- Name: mark_due_webhooks(text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_due_webhooks(p_tenants text[]) RETURNS SETOF text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
+    LANGUAGE plpgsql
     AS $$
+declare
+  v_of record;
 begin
-  with grown as (
-    select w.tenant_id, w.webhook_id
-    from public.webhooks w
-    join public.tenant_clocks c on c.tenant_id = w.tenant_id and c.last_seq > w.cursor
-    join public.tenants t on t.tenant_id = w.tenant_id and t.state = 'active'
-    where w.active and w.due_at is null and (p_tenants is null or w.tenant_id = any (p_tenants))
-    for update of w skip locked
-  )
-  update public.webhooks w set due_at = clock_timestamp()
-  from grown g
-  where w.tenant_id = g.tenant_id and w.webhook_id = g.webhook_id;
-  return query
-  select distinct w.tenant_id from public.webhooks w where w.active and (p_tenants is null or w.tenant_id = any (p_tenants));
+  for v_of in select g.tenant_id, g.grown from list_grown_webhooks(p_tenants) g loop
+    if v_of.grown is not null then
+      perform enter_tenant(v_of.tenant_id);
+      update webhooks w set due_at = clock_timestamp()
+      where w.tenant_id = v_of.tenant_id and w.webhook_id = any (array(
+        select l.webhook_id from webhooks l
+        where l.tenant_id = v_of.tenant_id and l.webhook_id = any (v_of.grown) and l.active and l.due_at is null
+        for update skip locked));
+    end if;
+    return next v_of.tenant_id;
+  end loop;
 end $$;
-
-ALTER FUNCTION public.mark_due_webhooks(p_tenants text[]) OWNER TO agent_memory_overseer;
 
 -- Name: mark_events(text, text, text, text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -5940,10 +5956,6 @@ ALTER TABLE public.memory_versions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.overlays ENABLE ROW LEVEL SECURITY;
 
--- Name: webhooks overseer_marks; Type: POLICY; Schema: public
-
-CREATE POLICY overseer_marks ON public.webhooks FOR UPDATE TO agent_memory_overseer USING (true);
-
 -- Name: jobs overseer_reads; Type: POLICY; Schema: public
 
 CREATE POLICY overseer_reads ON public.jobs FOR SELECT TO agent_memory_overseer USING (true);
@@ -6382,15 +6394,15 @@ GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer
 REVOKE ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
+-- Name: FUNCTION list_grown_webhooks(p_tenants text[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.list_grown_webhooks(p_tenants text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_grown_webhooks(p_tenants text[]) TO agent_memory_app;
+
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
-
--- Name: FUNCTION mark_due_webhooks(p_tenants text[]); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.mark_due_webhooks(p_tenants text[]) TO agent_memory_app;
 
 -- Name: TABLE artifacts; Type: ACL; Schema: public
 
@@ -6589,7 +6601,7 @@ GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
 
 -- Name: COLUMN webhooks.due_at; Type: ACL; Schema: public
 
-GRANT SELECT(due_at),UPDATE(due_at) ON TABLE public.webhooks TO agent_memory_overseer;
+GRANT SELECT(due_at) ON TABLE public.webhooks TO agent_memory_overseer;
 
 -- Name: COLUMN webhooks.slow; Type: ACL; Schema: public
 
