@@ -15,7 +15,7 @@ begin
   end if;
 end $$;
 grant usage on schema public to agent_memory_blanker;
-grant select (tenant_id, kind, state, due_at) on jobs to agent_memory_blanker;
+grant select (tenant_id, kind, state) on jobs to agent_memory_blanker;
 create policy blanker_reads on jobs for select to agent_memory_blanker using (tenant_id = (select current_tenant()));
 
 -- What is erased holds nothing, wherever the row came from: an import may not hide a content from erasures.
@@ -28,7 +28,7 @@ create function tenant_forgetting() returns text
 language sql stable
 as $$
   select j.tenant_id from jobs j
-  where j.tenant_id = (select current_tenant()) and j.kind in ('erasure', 'retention') and j.state = 'running' and j.due_at > clock_timestamp()
+  where j.tenant_id = (select current_tenant()) and j.kind in ('erasure', 'retention') and j.state = 'running'
   limit 1
 $$;
 grant select, delete on events to agent_memory_blanker;
@@ -57,6 +57,9 @@ begin
     actor_id = case when strpos(e.actor_id, p_subject) > 0 or e.actor_id ~ '^usr_' then coalesce(p_name, e.actor_id) else e.actor_id end
   where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
   get diagnostics v_count = row_count;
+  if v_count <> cardinality(p_seqs) then
+    raise exception '% of % events could be blanked', v_count, cardinality(p_seqs);
+  end if;
   return v_count;
 end $$;
 

@@ -478,6 +478,9 @@ begin
     actor_id = case when strpos(e.actor_id, p_subject) > 0 or e.actor_id ~ '^usr_' then coalesce(p_name, e.actor_id) else e.actor_id end
   where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
   get diagnostics v_count = row_count;
+  if v_count <> cardinality(p_seqs) then
+    raise exception '% of % events could be blanked', v_count, cardinality(p_seqs);
+  end if;
   return v_count;
 end $$;
 
@@ -4601,7 +4604,7 @@ CREATE FUNCTION public.tenant_forgetting() RETURNS text
     LANGUAGE sql STABLE
     AS $$
   select j.tenant_id from jobs j
-  where j.tenant_id = (select current_tenant()) and j.kind in ('erasure', 'retention') and j.state = 'running' and j.due_at > clock_timestamp()
+  where j.tenant_id = (select current_tenant()) and j.kind in ('erasure', 'retention') and j.state = 'running'
   limit 1
 $$;
 
@@ -6522,7 +6525,6 @@ GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
 -- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
 
 GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
-GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_blanker;
 
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 

@@ -38,6 +38,7 @@ export function fileOf(lines: Line[]): string {
 
 /** The checks that are wrong, each with what it found. */
 export async function faultsOf(client: Client): Promise<unknown[]> {
-  const { body } = await client.ask('GET', '/v1/consistency');
-  return body.checks.filter(({ ok }: { ok: boolean }) => !ok);
+  const { status, body } = await client.ask('GET', '/v1/consistency');
+  const { checks } = status === 202 ? (await jobDone(client, body.job_id)).result : body;
+  return checks.filter(({ ok }: { ok: boolean }) => !ok);
 }
