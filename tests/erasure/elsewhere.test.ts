@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import { createLogger } from '../../src/log.ts';
@@ -23,6 +24,23 @@ onServer('an erasure', () => {
     await daemon.stop();
     await given.release();
   });
+
+  test('whose step waits for a writer longer than its lease blanks all that its certificate says', async () => {
+    const hasty = await startTestDaemon({ LOG_LEVEL: 'error', JOB_LEASE_MS: '1000' }, given.env);
+    const owner = await newTenant(hasty.url);
+    const events = Array.from({ length: 50 }, (_, i) => message(`words of erika ${i}`, { user_id: 'erika', channel: 'team' }));
+    expect((await owner.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+    const tenant = database.tenants(owner.tenant_id);
+    const writer = tenant.write(async (db) => {
+      await db.rows('select from tenant_clocks where tenant_id = $1 for update', [tenant.id]);
+      await sleep(1700);
+    });
+    const job = await erase(owner, { user_id: 'erika' });
+    await writer;
+    expect(job.result.certificate.counts).toMatchObject({ events: 50, chunks: 50 });
+    expect(await dumpOf(tenant)).not.toContain('erika');
+    await hasty.stop();
+  }, 60_000);
 
   test('reaches edits, capsules and subscriptions, and counts them as its dry run does', async () => {
     const owner = await newTenant(daemon.url);
