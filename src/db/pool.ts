@@ -81,10 +81,12 @@ export function createPool(connection: Connection, config: Config, log: Logger):
     idleTimeoutMillis: embedded ? 0 : config.PGIDLE_TIMEOUT,
     connectionTimeoutMillis: embedded ? query_timeout : config.PGCONNECTION_TIMEOUT,
   } as pg.PoolConfig);
-  // Without a listener a connection that dies while idle would end the process.
-  pool.on('error', (err) => log.warn({ err }, 'an idle database connection was lost'));
+  // Without a listener a connection that dies would end the process. One of its own for each client, from its first moment to its last:
+  // between the pool's listener and a borrower's a client has none, and the end can come in the very packet that made it ready.
+  pool.on('connect', (client) => client.on('error', (err) => log.warn({ err }, 'a database connection was lost')));
+  pool.on('error', () => undefined);
   return {
-    using: (work) => borrow(pool, config.PGPOOL_QUEUE, log, work),
+    using: (work) => borrow(pool, config.PGPOOL_QUEUE, work),
     pipelined: !embedded,
     named: sessionOptions,
     embedded,
@@ -114,12 +116,10 @@ function clientConfig({ embedded: _, ...connection }: Connection, config: Config
 const clean = new WeakSet<pg.ClientBase>();
 export const markClean = (client: pg.ClientBase): void => void clean.add(client);
 
-async function borrow<T>(pool: pg.Pool, queue: number, log: Logger, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+async function borrow<T>(pool: pg.Pool, queue: number, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   if (pool.waitingCount >= queue) throw new PoolSaturated(pool.waitingCount);
   const client = await connect(pool);
   clean.delete(client);
-  const onError = (err: Error) => log.warn({ err }, 'a database connection in use was lost');
-  client.on('error', onError);
   let broken: Error | undefined;
   try {
     return await work(client);
@@ -127,7 +127,6 @@ async function borrow<T>(pool: pg.Pool, queue: number, log: Logger, work: (clien
     if (!clean.delete(client) && !answeredByServer(error)) broken = error as Error;
     throw error;
   } finally {
-    client.off('error', onError);
     // A transaction left open would hand its tenant to the next borrower.
     const idle = (client as unknown as { getTransactionStatus?(): string | null }).getTransactionStatus?.() ?? 'I';
     client.release(broken ?? (idle === 'I' ? undefined : new Error('left inside a transaction')));

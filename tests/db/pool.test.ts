@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { loadConfig } from '../../src/config.ts';
 import { createPool, type Pool } from '../../src/db/pool.ts';
 import { tenantsOf } from '../../src/db/tenant.ts';
@@ -51,4 +53,23 @@ test('a connection whose work failed in an unknown way is destroyed, and the nex
     await expect(pool.using(() => Promise.reject(new TypeError('ours')))).rejects.toThrow('ours');
     expect(await isMarked()).toBe(false);
   }
+});
+
+test('a session that is ended in the packet that made it ready fails its request, not the process', async () => {
+  // What a server in crash recovery sends to a client that has just come in, in one packet: the client is handed over by the pool while the end is parsed.
+  const [authenticated, ready] = [Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0]), Buffer.from([0x5a, 0, 0, 0, 5, 0x49])];
+  const fields = Buffer.from('SFATAL\0VFATAL\0C57P02\0Mterminating connection because of crash of another server process\0\0');
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(fields.length + 4);
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => socket.end(Buffer.concat([authenticated, ready, Buffer.from('E'), length, fields])));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const config = loadConfig({ PGPOOL_MAX: '1', PGPOOL_MIN: '0', JWT_SECRET: 'x'.repeat(32) });
+  const ended = createPool({ host: '127.0.0.1', port, user: 'x', embedded: false }, config, createLogger('silent'));
+  await expect(ended.using((client) => client.query('select 1'))).rejects.toThrow();
+  await ended.end();
+  server.close();
 });
