@@ -7,14 +7,21 @@ import { readEvents } from '../support/sse.ts';
 
 const POOL = 5;
 let daemon: TestDaemon;
+/** Its statements may take as long as they do elsewhere: what is written is not what is tried here. */
+let writer: TestDaemon | undefined;
 beforeAll(async () => {
   daemon = await startTestDaemon({
     PGSTATEMENT_TIMEOUT: '700',
     PGPOOL_MAX: String(POOL),
     MAX_EVENT_BYTES: String(4 * 1024 * 1024),
   });
+  // the embedded engine has one daemon, and gives no statement up
+  if (theEngine().kind === 'postgres') writer = await startTestDaemon({ MAX_EVENT_BYTES: String(16 * 1024 * 1024) }, daemon.env);
 });
-afterAll(() => daemon.stop());
+afterAll(async () => {
+  await writer?.stop();
+  await daemon.stop();
+});
 
 /** True of every event, after having looked through all of `metadata.a` for each of its values. */
 const costly = (values: number) => ({
@@ -28,7 +35,7 @@ const follow = async (by: Client, filter: object, abort: AbortController) => {
   return readEvents(response);
 };
 const record = async (by: Client, events: object[]) =>
-  expect((await by.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+  expect((await send((writer ?? daemon).url, 'POST', '/v1/events', { body: { events } }, by.token)).status).toBe(201);
 
 /** Six times what an event may have by default: it takes the filter seconds. */
 const huge = 'lorem ipsum '.repeat(500_000);
@@ -60,11 +67,7 @@ postgresTest(
   async () => {
     const [alice, stranger] = [await newTenant(daemon.url), await newTenant(daemon.url)];
     await record(alice, [message('x'), message('y')]);
-    // by a daemon whose statements may take longer
-    const writer = await startTestDaemon({ MAX_EVENT_BYTES: String(16 * 1024 * 1024) }, daemon.env);
-    const body = message('huge', { metadata: { a: huge } });
-    expect((await send(writer.url, 'POST', '/v1/events', { body }, alice.token)).status).toBe(201);
-    await writer.stop();
+    await record(alice, [message('huge', { metadata: { a: huge } })]);
     await record(alice, [message('z')]);
     const abort = new AbortController();
     // each of another filter, so that none shares another's read
@@ -73,8 +76,11 @@ postgresTest(
     );
     const ends = streams.map(async (stream) => {
       const got: [string | undefined, unknown][] = [];
-      for await (const { event, data } of stream)
+      for await (const { event, data } of stream) {
         if (data) got.push([event, event === 'error' ? JSON.parse(data).last_seq : JSON.parse(data).seq]);
+        // a stream that went past the costly event would not end
+        if (got.length === 3) break;
+      }
       return got;
     });
     let over = false;
