@@ -56,9 +56,9 @@ function shown(name: string, value: string | undefined): string {
 
 function contradictions(config: z.output<typeof settings>): string[] {
   const found: string[] = [];
-  for (const name of ['PGPASSWORD', 'POSTGRES_PASSWORD'] as const)
+  for (const name of ['PGPASSWORD', 'POSTGRES_PASSWORD', 'AUDIT_KEY'] as const)
     if (config.NODE_ENV === 'production' && /^<.*>$/.test(config[name] ?? ''))
-      found.push(`${name}: got the placeholder of .env.example, expected a password`);
+      found.push(`${name}: got a placeholder, expected a secret of your own`);
   if (config.NODE_ENV === 'production' && config.BCRYPT_COST < 10)
     found.push(`BCRYPT_COST: got ${config.BCRYPT_COST}, expected at least 10 in production`);
   if (config.IDEMPOTENCY_TTL < 86_400) found.push(`IDEMPOTENCY_TTL: got ${config.IDEMPOTENCY_TTL} s, expected at least 24h`);

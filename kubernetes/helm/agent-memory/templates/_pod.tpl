@@ -1,0 +1,103 @@
+{{/* What the daemon and the migration have in common: restricted pod security, the settings, the secrets as files. */}}
+{{- define "pod" -}}
+serviceAccountName: {{ .Values.name }}-daemon
+automountServiceAccountToken: false
+# the environment holds settings only, not the addresses of every Service
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 1000
+  runAsGroup: 1000
+  fsGroup: 1000
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+volumes:
+  - name: data
+    emptyDir:
+      sizeLimit: {{ .Values.dataSizeLimit }}
+  - name: tmp
+    emptyDir:
+      sizeLimit: 64Mi
+  - name: secrets
+    secret:
+      secretName: {{ include "secretName" . }}
+      defaultMode: 0440
+  {{- with .Values.postgresCa.secret }}
+  - name: postgres-ca
+    secret:
+      secretName: {{ . }}
+      defaultMode: 0444
+  {{- end }}
+  {{- with .Values.erasureLedger.claim }}
+  - name: ledger
+    persistentVolumeClaim:
+      claimName: {{ . }}
+  {{- end }}
+{{- end -}}
+
+{{- define "container" -}}
+image: {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+envFrom:
+  - configMapRef:
+      name: {{ .Values.name }}-config
+env:
+  - name: POD_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+  # a file a pod: appending to one file from several is not safe on every shared file system
+  - name: ERASURE_LEDGER
+    value: /ledger/$(POD_NAME).ndjson
+volumeMounts:
+  - name: data
+    mountPath: {{ .Values.config.DATA_DIR }}
+  - name: tmp
+    mountPath: /tmp
+  - name: secrets
+    mountPath: /run/secrets/agent-memory
+    readOnly: true
+  {{- if .Values.postgresCa.secret }}
+  - name: postgres-ca
+    mountPath: /run/secrets/postgres-ca
+    readOnly: true
+  {{- end }}
+  {{- if .Values.erasureLedger.claim }}
+  - name: ledger
+    mountPath: /ledger
+  {{- end }}
+{{- end -}}
+
+{{- define "migration" -}}
+metadata:
+  labels:
+    {{- include "labels" (dict "root" . "component" "migration") | nindent 4 }}
+spec:
+  {{- include "pod" . | nindent 2 }}
+  # a failed try keeps its log
+  restartPolicy: Never
+  containers:
+    - name: migrate
+      {{- include "container" . | nindent 6 }}
+      command: [node, dist/scripts/migrate.js, up]
+      resources:
+        requests:
+          cpu: 100m
+          memory: 128Mi
+          ephemeral-storage: 64Mi
+        limits:
+          memory: 512Mi
+          ephemeral-storage: 256Mi
+{{- end -}}

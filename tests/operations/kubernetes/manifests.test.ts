@@ -1,0 +1,162 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import { loadConfig } from '../../../src/config.ts';
+import { secretSettings, settings } from '../../../src/settings.ts';
+import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
+import { emptyDatabase } from '../../support/database.ts';
+
+// What the manifests and the daemon say of each other. Whether Kubernetes takes them is asked by scripts/check-kubernetes.sh.
+
+const root = join(import.meta.dirname, '../../..');
+const objects: any[] = readdirSync(join(root, 'kubernetes'))
+  .filter((name) => name.endsWith('.yaml') && name !== 'kustomization.yaml')
+  .flatMap((name) => parseAllDocuments(readFileSync(join(root, 'kubernetes', name), 'utf8')).map((one) => one.toJS()));
+const of = (kind: string) => objects.filter((one) => one.kind === kind);
+const config: Record<string, string> = of('ConfigMap')[0].data;
+const template: Record<string, string> = of('Secret')[0].stringData;
+const job = of('Job')[0].spec.template.spec;
+const pod = of('Deployment')[0].spec.template.spec;
+const daemon = pod.containers[0];
+
+const mount = '/run/secrets/agent-memory';
+const work = mkdtempSync(join(tmpdir(), 'agent-memory-kubernetes-'));
+afterAll(() => rmSync(work, { recursive: true }));
+
+/** The environment of a pod, its volumes under `work`. */
+function environment(name: string, secrets: Record<string, string>): Record<string, string> {
+  const at = join(work, name);
+  mkdirSync(join(at, mount), { recursive: true });
+  for (const [key, value] of Object.entries(secrets)) writeFileSync(join(at, mount, key), value);
+  const placed = (value: string) => (value.startsWith('/') ? join(at, value) : value);
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, placed(value)]));
+}
+
+test('every name in the ConfigMap and the Secret is a setting, and every secret is a file that its setting names', () => {
+  const fromPod = daemon.env.map((one: any) => one.name).filter((name: string) => name !== 'POD_NAME');
+  const names = [...Object.keys(config), ...Object.keys(template), ...fromPod].map((name) => name.replace(/_FILE$/, ''));
+  expect(names.filter((name) => !(name in settings.shape))).toEqual([]);
+  const files = Object.entries(config).filter(([name]) => name.endsWith('_FILE'));
+  expect(
+    files.map(([name]) => name.slice(0, -5)).filter((name) => !(secretSettings as readonly string[]).includes(name)),
+  ).toEqual([]);
+  expect(Object.fromEntries(files)).toEqual(
+    Object.fromEntries(Object.keys(template).map((name) => [`${name}_FILE`, `${mount}/${name}`])),
+  );
+});
+
+test('with the template of the secrets the daemon does not start, and names each of them', () => {
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'dist/main.js')], {
+    env: { PATH: process.env.PATH, ...environment('template', template) },
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  expect(status).toBe(1);
+  // what is no key at all is told first
+  expect(stderr).toMatch(/ENCRYPTION_KEY: got .*JWT_SECRET: got/s);
+  const key = Buffer.alloc(32, 'k').toString('base64');
+  for (const name of Object.keys(template)) {
+    const real = Object.fromEntries(Object.keys(template).map((one) => [one, one === name ? template[one]! : `${one} ${key}`]));
+    const whole = { ...real, ...(name !== 'ENCRYPTION_KEY' && { ENCRYPTION_KEY: key }) };
+    expect(() => loadConfig(environment(`all-but-${name}`, whole))).toThrow(
+      new RegExp(`has 1 problem\\(s\\):\\s+- ${name}: got`),
+    );
+  }
+});
+
+test('with real secrets the Job migrates an empty database, then the daemon starts, answers every probe, and ends within its grace', async () => {
+  const key = (name: string) => Buffer.alloc(32, name).toString('base64');
+  const secrets = Object.fromEntries(Object.keys(template).map((name) => [name, key(name)]));
+  const database = await emptyDatabase();
+  const { host, port, user } = database.connection;
+  const place = {
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGDATABASE: database.connection.database,
+    PGSSLMODE: 'disable',
+  };
+  const env = { ...environment('real', secrets), ...place, ERASURE_LEDGER: join(work, 'ledger', 'pod.ndjson') };
+  let running: SpawnedDaemon | undefined;
+  try {
+    await expect(spawnDaemon(env, inProduction)).rejects.toThrow('migrate');
+    const script = migrationScript();
+    const said = execFileSync(process.execPath, ['--import', 'tsx', script, ...job.containers[0].command.slice(2)], {
+      cwd: root,
+      env: { PATH: process.env.PATH, ...env },
+      encoding: 'utf8',
+    });
+    expect(said).toMatch(/^[1-9]\d* applied/);
+    running = await spawnDaemon(env, inProduction);
+    for (const probe of [daemon.startupProbe, daemon.livenessProbe, daemon.readinessProbe])
+      expect((await fetch(running.url + probe.httpGet.path)).status).toBe(200);
+    expect((await fetch(running.url + (of('ServiceMonitor')[0].spec.endpoints[0].path as string))).status).toBe(200);
+    const began = Date.now();
+    await running.kill('SIGTERM');
+    expect(running.child.exitCode).toBe(0);
+    expect(Date.now() - began).toBeLessThan((pod.terminationGracePeriodSeconds - daemon.lifecycle.preStop.sleep.seconds) * 1000);
+  } finally {
+    running?.child.kill('SIGKILL');
+    await database.release();
+  }
+}, 120_000);
+
+/** What the tests' own daemons set, undone: production wants real values, and the manifests bring theirs. */
+const inProduction = { NODE_ENV: 'production', BCRYPT_COST: '', JWT_SECRET: '', ENCRYPTION_KEY: '', RATE_LIMIT_ENABLED: '' };
+
+/** The source of the program that the Job runs in the image. */
+function migrationScript(): string {
+  const [node, program] = job.containers[0].command;
+  expect(node).toBe('node');
+  const script = join(root, (program as string).replace(/^dist\/(.*)\.js$/, '$1.ts'));
+  expect(existsSync(script)).toBe(true);
+  return script;
+}
+
+test('a pod is given longer than its preStop and the longest drain together, and readiness longer than the ping of the database', () => {
+  const valid = Object.fromEntries(Object.keys(template).map((name) => [name, Buffer.alloc(32, name).toString('base64')]));
+  const { SHUTDOWN_DELAY_MS, SHUTDOWN_TIMEOUT_MS } = loadConfig(environment('grace', valid));
+  const constant = (file: string, name: string) =>
+    Number(new RegExp(`${name} = ([\\d_]+)`).exec(readFileSync(join(root, file), 'utf8'))![1]!.replaceAll('_', ''));
+  const drain = Math.max(constant('src/main.ts', 'FORCED_EXIT_MS'), SHUTDOWN_DELAY_MS + SHUTDOWN_TIMEOUT_MS);
+  expect(pod.terminationGracePeriodSeconds * 1000).toBeGreaterThan(daemon.lifecycle.preStop.sleep.seconds * 1000 + drain);
+  expect(daemon.readinessProbe.timeoutSeconds * 1000).toBeGreaterThan(constant('src/health/index.ts', 'PING_TIMEOUT_MS'));
+});
+
+test('the Ingress passes every route but the metrics', () => {
+  const paths: string[] = of('Ingress')[0].spec.rules[0].http.paths.map((one: any) => one.path);
+  const passes = (route: string) => paths.some((path) => route === path || route.startsWith(`${path}/`));
+  const { paths: routes } = JSON.parse(readFileSync(join(root, 'openapi.json'), 'utf8'));
+  const pages = ['/openapi.json', '/docs', '/docs/problems'];
+  const kept = [...Object.keys(routes), ...pages].filter((route) => !passes(route));
+  expect(kept.sort()).toEqual(['/metrics', '/metrics/json']);
+});
+
+test('as many daemons as there may be leave connections of a PostgreSQL with its default of 100', () => {
+  const { maxReplicas } = of('HorizontalPodAutoscaler')[0].spec;
+  // a rollout has a pod that comes and one that goes; beside its pool each listens; the migration has one; three are the superuser's
+  expect((maxReplicas + 2) * (Number(config.PGPOOL_MAX) + 1) + 1).toBeLessThanOrEqual(100 - 3);
+});
+
+test('what selects pods selects the daemon’s, and what names another object names one that is there', () => {
+  const labels = of('Deployment')[0].spec.template.metadata.labels;
+  const selectors = [
+    of('Deployment')[0].spec.selector.matchLabels,
+    of('Service')[0].spec.selector,
+    of('PodDisruptionBudget')[0].spec.selector.matchLabels,
+    ...pod.topologySpreadConstraints.map((one: any) => one.labelSelector.matchLabels),
+  ];
+  for (const selector of selectors) expect(selector).toEqual(labels);
+  expect(of('ServiceMonitor')[0].spec.selector.matchLabels).toEqual(of('Service')[0].metadata.labels);
+  expect(of('HorizontalPodAutoscaler')[0].spec.scaleTargetRef.name).toBe(of('Deployment')[0].metadata.name);
+  const [service] = of('Service');
+  for (const { backend } of of('Ingress')[0].spec.rules[0].http.paths)
+    expect(backend.service).toEqual({ name: service.metadata.name, port: { name: service.spec.ports[0].name } });
+  for (const spec of [pod, job]) {
+    expect(spec.serviceAccountName).toBe(of('ServiceAccount')[0].metadata.name);
+    expect(spec.volumes.find((one: any) => one.name === 'secrets').secret.secretName).toBe(of('Secret')[0].metadata.name);
+    expect(spec.containers[0].envFrom).toEqual([{ configMapRef: { name: of('ConfigMap')[0].metadata.name } }]);
+  }
+});
