@@ -26,6 +26,7 @@ for id in "${ids[@]}"; do
   echo "${id%:*}:x:${id#*:}:${id#*:}:${id%:*}:/tmp:/bin/sh" >>"$context/passwd"
   echo "${id%:*}:x:${id#*:}:" >>"$context/group"
 done
+echo nogroup:x:65533: >>"$context/group"
 tar -cf "$context/base.tar" -C / --no-recursion --ignore-failed-read --exclude='etc/passwd' --exclude='etc/group' -T "$context/files"
 docker import -c "ENV PATH=/usr/local/sbin:/usr/local/bin:$pg:/usr/sbin:/usr/bin:/sbin:/bin" -c 'ENV LC_ALL=C.UTF-8' "$context/base.tar" stand-in-files >/dev/null
 rm "$context/base.tar"
@@ -37,6 +38,6 @@ cp -r "$(npm root -g)/npm" "$context/npm"
 cp "$here/Dockerfile" "$here/docker-entrypoint.sh" "$context/"
 printf '%s\n' node_modules files >"$context/.dockerignore"
 for pair in "$@"; do
-  docker build -q --target "${pair#*=}" -t "${pair%=*}" "$context" >/dev/null
+  DOCKER_BUILDKIT=0 docker build -q --target "${pair#*=}" -t "${pair%=*}" "$context" >/dev/null 2>"$context/log" || { cat "$context/log" >&2; exit 1; }
   echo "stand-in ${pair%=*}"
 done
