@@ -78,7 +78,8 @@ start_load() {
 stop_load() { kill "$load" || true; wait "$load" || true; load=''; }
 no_request_failed() {
   tail -n 1 "$work/load"
-  node -e 'const c = JSON.parse(process.argv[1]); if (c.recorded < 20 || Object.keys(c.failed).length > 0) process.exit(1)' "$(tail -n 1 "$work/load")"
+  node -e 'const c = JSON.parse(process.argv[1]); if (c.recorded < 20 || Object.keys(c.failed).length > 0) process.exit(1)' "$(tail -n 1 "$work/load")" ||
+    { compose logs --no-color | grep -E '"status":(4|5)|"level":"(warn|error|fatal)|reloaded|FATAL' | cut -c1-400; return 1; }
 }
 replaced() { # replaced SERVICE: recreated while it is asked, and another container than before
   local before
@@ -101,7 +102,42 @@ down_and_up() { compose down && compose up -d && healthy nginx && health && noth
 token_is_good() { as_admin '/v1/events?limit=1' >/dev/null; }
 with_redis() {
   echo REDIS_URL=redis://redis:6379 >>.env.prod
-  compose --profile redis up -d && healthy redis memory-daemon memory-daemon-2 && token_is_good && [ "$(compose exec -T redis redis-cli dbsize | tr -dc 0-9)" -gt 0 ]
+  compose --profile redis up -d
+  healthy redis memory-daemon memory-daemon-2
+  for _ in $(seq 20); do
+    token_is_good
+    [ "$(compose exec -T redis redis-cli dbsize | tr -dc 0-9)" = 0 ] || return 0
+    sleep 1
+  done
+  compose exec -T redis redis-cli client list; compose logs --tail 20 memory-daemon; return 1
+}
+scraped() {
+  compose --profile monitoring up -d prometheus node-exporter blackbox-exporter
+  for _ in $(seq 40); do
+    curl -fsS http://localhost:9090/api/v1/targets >"$work/targets" || true
+    ! node -e '
+      const { data } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+      const of = (job) => data.activeTargets.filter((target) => target.labels.job === job);
+      process.exit(of("agent-memory").length === 2 && data.activeTargets.every((target) => target.health === "up") ? 0 : 1)' "$work/targets" || return 0
+    sleep 3
+  done
+  cat "$work/targets"; return 1
+}
+in_backup() { compose --profile backup run -T --rm backup "$@"; }
+backed_up() {
+  in_backup scripts/backup.sh
+  in_backup scripts/verify-backup.sh "/backups/$(newest)"
+}
+newest() { in_backup ls /backups | tr -d '\r' | grep '^backup_' | tail -n 1; }
+# as in the guide, but for both daemons and for the last command
+restored() {
+  compose stop memory-daemon memory-daemon-2
+  compose exec -T postgres dropdb -U memory agent_memory
+  compose exec -T postgres createdb -U memory agent_memory
+  in_backup scripts/restore.sh --no-ledger "/backups/$(newest)"
+  compose start memory-daemon memory-daemon-2
+  healthy memory-daemon memory-daemon-2
+  nothing_lost && token_is_good
 }
 
 # --- the checks -------------------------------------------------------------------------------------------------------------------
@@ -131,4 +167,7 @@ if start_load; then
 fi
 check 'restart nginx' eval 'compose restart nginx && healthy nginx && health'
 check 'down and up: nothing that was acknowledged is lost' down_and_up
-check 'with redis' with_redis
+check 'a backup, and its verification, in the service backup' backed_up
+check 'the database dropped and restored: nothing is lost' restored
+check 'with --profile redis the limits are counted there' with_redis
+check 'with --profile monitoring every target of Prometheus is up' scraped
