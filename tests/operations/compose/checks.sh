@@ -27,6 +27,8 @@ prepare() {
   cp .env.example .env.prod
   sed -i -e "s|^JWT_SECRET=.*|JWT_SECRET=$(openssl rand -base64 32)|" -e "s|^POSTGRES_PASSWORD=.*|POSTGRES_PASSWORD=$(openssl rand -hex 16)|" \
     -e 's|^RATE_LIMIT_MAX_REQUESTS=.*|RATE_LIMIT_MAX_REQUESTS=1000000|' .env.prod
+  # a machine that does other things too may take longer to open a connection than the guide's 2 s
+  sed -i 's|^PGCONNECTION_TIMEOUT=.*|PGCONNECTION_TIMEOUT=9000|' .env.prod
   printf '%s\n' RATE_LIMIT_TENANT_MAX=1000000 "ENCRYPTION_KEY=$(openssl rand -base64 32)" >>.env.prod
   scripts/make-cert.sh localhost
 }

@@ -9,7 +9,7 @@ start_engine() {
   [ "$(id -u)" = 0 ] || skip 'an engine of its own needs root'
   ! docker info >/dev/null 2>&1 || skip 'an engine is running here already, and two share their rules of the firewall; stop it first'
   export DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/config
-  dockerd --data-root /tmp/compose/dind/data --exec-root "$work/exec" --pidfile "$work/pid" --host "$DOCKER_HOST" >"$work/dockerd.log" 2>&1 &
+  dockerd --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" --host "$DOCKER_HOST" >"$work/dockerd.log" 2>&1 &
   engine=$!
   for _ in $(seq 60); do
     ! docker info >/dev/null 2>&1 || break
@@ -22,7 +22,7 @@ start_engine() {
 
 base_images() {
   local image stand_ins=()
-  for image in $(images | sort -u | grep nginx); do
+  for image in $(images | sort -u); do
     if timeout 120 docker pull -q "$image" >/dev/null 2>"$work/pull"; then continue; fi
     case $image in
       node:*) stand_ins+=("$image=node") ;;
