@@ -1970,6 +1970,52 @@ begin
   end);
 end $_$;
 
+-- Name: fingerprint_tables(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.fingerprint_tables() RETURNS TABLE(name text, rows bigint, hash numeric)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO'
+    SET "IntervalStyle" TO 'postgres'
+    SET bytea_output TO 'hex'
+    SET extra_float_digits TO '1'
+    AS $$
+declare
+  v_table record;
+begin
+  for v_table in
+    select n.nspname as schema, c.relname as relation
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind = 'r' and c.relpersistence = 'p' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+    order by 1, 2
+  loop
+    name := format('%I.%I', v_table.schema, v_table.relation);
+    execute format('select count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) from %s t', name) into rows, hash;
+    return next;
+  end loop;
+end $$;
+
+-- Name: fingerprint_tenants(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.fingerprint_tenants() RETURNS TABLE(tenant_id text, last_seq bigint, oldest_seq bigint, events bigint, events_hash numeric, audit_seq bigint, audit_mac text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO'
+    SET extra_float_digits TO '1'
+    AS $$
+  select t.tenant_id, c.last_seq, c.oldest_seq, coalesce(e.rows, 0), coalesce(e.hash, 0), coalesce(a.last_seq, 0), coalesce(encode(a.last_mac, 'hex'), '')
+  from public.tenants t
+  left join public.tenant_clocks c using (tenant_id)
+  left join public.audit_clocks a using (tenant_id)
+  left join (
+    select l.tenant_id, count(*) as rows, sum(hashtextextended(l::text, 0)) as hash from public.events l group by l.tenant_id
+  ) e using (tenant_id)
+  order by t.tenant_id
+$$;
+
 -- Name: finish_import(text, text, jsonb, text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb) RETURNS void
@@ -2721,6 +2767,18 @@ begin
     and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
     and u.disabled_at is null and (k.user_id = u.subject or role_rank(u.role) >= role_rank('admin'))
     and t.state = 'active';
+end $$;
+
+-- Name: let_back_up(regclass); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.let_back_up(p_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  execute format('grant select on %s to agent_memory_backup', p_table);
+  if exists (select from pg_class c where c.oid = p_table and c.relrowsecurity) then
+    execute format('create policy backup_reads on %s for select to agent_memory_backup using (true)', p_table);
+  end if;
 end $$;
 
 -- Name: let_erase(regclass); Type: FUNCTION; Schema: public
@@ -4748,6 +4806,7 @@ begin
     p_table);
   execute format('grant %s on %s to agent_memory_app', p_rights, p_table);
   perform let_erase(p_table);
+  perform let_back_up(p_table);
 end $$;
 
 -- Name: with_memories(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
@@ -5675,6 +5734,110 @@ ALTER TABLE public.audit_clocks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
 
+-- Name: api_keys backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.api_keys FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: artifacts backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.artifacts FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: audit_clocks backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.audit_clocks FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: audit_entries backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.audit_entries FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: capsules backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.capsules FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: chunk_rebuilds backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.chunk_rebuilds FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: chunks backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.chunks FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: edit_events backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.edit_events FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: edits backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.edits FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: erasure_marks backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.erasure_marks FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: events backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.events FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: idempotency_keys backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.idempotency_keys FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: invites backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.invites FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: jobs backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.jobs FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: memories backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.memories FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: memory_versions backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.memory_versions FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: overlays backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.overlays FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: password_resets backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.password_resets FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: refresh_tokens backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.refresh_tokens FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: retention_policies backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.retention_policies FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: sessions backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.sessions FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: tenant_clocks backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.tenant_clocks FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: tenants backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.tenants FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: users backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.users FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: webhook_deliveries backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.webhook_deliveries FOR SELECT TO agent_memory_backup USING (true);
+
+-- Name: webhooks backup_reads; Type: POLICY; Schema: public
+
+CREATE POLICY backup_reads ON public.webhooks FOR SELECT TO agent_memory_backup USING (true);
+
 -- Name: events blanker_blanks; Type: POLICY; Schema: public
 
 CREATE POLICY blanker_blanks ON public.events FOR UPDATE TO agent_memory_blanker USING ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting))) WITH CHECK ((tenant_id = ( SELECT public.tenant_forgetting() AS tenant_forgetting)));
@@ -6215,27 +6378,32 @@ GRANT USAGE ON SCHEMA public TO agent_memory_overseer;
 GRANT USAGE ON SCHEMA public TO agent_memory_eraser;
 GRANT USAGE ON SCHEMA public TO agent_memory_blanker;
 GRANT USAGE ON SCHEMA public TO agent_memory_audit_eraser;
+GRANT USAGE ON SCHEMA public TO agent_memory_backup;
 
 -- Name: TABLE edit_events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.edit_events TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.edit_events TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.edit_events TO agent_memory_backup;
 
 -- Name: TABLE edits; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.edits TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.edits TO agent_memory_backup;
 
 -- Name: TABLE memories; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
+GRANT SELECT ON TABLE public.memories TO agent_memory_backup;
 
 -- Name: TABLE users; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.users TO agent_memory_backup;
 
 -- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
 
@@ -6253,6 +6421,7 @@ GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.events TO agent_memory_searcher;
 GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_blanker;
+GRANT SELECT ON TABLE public.events TO agent_memory_backup;
 
 -- Name: COLUMN events.tenant_id; Type: ACL; Schema: public
 
@@ -6329,27 +6498,32 @@ GRANT UPDATE(erased_at) ON TABLE public.events TO agent_memory_blanker;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
+GRANT SELECT ON TABLE public.memory_versions TO agent_memory_backup;
 
 -- Name: TABLE chunks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
 GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
 GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_backup;
 
 -- Name: TABLE api_keys; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.api_keys TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.api_keys TO agent_memory_backup;
 
 -- Name: TABLE invites; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invites TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.invites TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.invites TO agent_memory_backup;
 
 -- Name: TABLE sessions; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.sessions TO agent_memory_backup;
 
 -- Name: FUNCTION drop_events(p_from bigint, p_to bigint); Type: ACL; Schema: public
 
@@ -6370,6 +6544,7 @@ GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.overlays TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.overlays TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.overlays TO agent_memory_backup;
 
 -- Name: COLUMN overlays.tenant_id; Type: ACL; Schema: public
 
@@ -6382,6 +6557,20 @@ GRANT SELECT(seq) ON TABLE public.overlays TO agent_memory_searcher;
 -- Name: COLUMN overlays.blocked_in; Type: ACL; Schema: public
 
 GRANT SELECT(blocked_in) ON TABLE public.overlays TO agent_memory_searcher;
+
+-- Name: FUNCTION fingerprint_tables(); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.fingerprint_tables() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fingerprint_tables() TO agent_memory_backup;
+
+-- Name: FUNCTION fingerprint_tenants(); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.fingerprint_tenants() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fingerprint_tenants() TO agent_memory_backup;
+
+-- Name: FUNCTION let_back_up(p_table regclass); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.let_back_up(p_table regclass) FROM PUBLIC;
 
 -- Name: FUNCTION let_erase(p_table regclass); Type: ACL; Schema: public
 
@@ -6411,16 +6600,19 @@ GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agen
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
 
 -- Name: TABLE erasure_marks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.erasure_marks TO agent_memory_backup;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.idempotency_keys TO agent_memory_backup;
 
 -- Name: COLUMN idempotency_keys.outcome; Type: ACL; Schema: public
 
@@ -6459,11 +6651,13 @@ REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.audit_clocks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.audit_clocks TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.audit_clocks TO agent_memory_backup;
 
 -- Name: TABLE audit_entries; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.audit_entries TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.audit_entries TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.audit_entries TO agent_memory_backup;
 
 -- Name: COLUMN audit_entries.tenant_id; Type: ACL; Schema: public
 
@@ -6489,16 +6683,19 @@ GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
 
 -- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_rebuilds TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.chunk_rebuilds TO agent_memory_backup;
 
 -- Name: TABLE jobs; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.jobs TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.jobs TO agent_memory_backup;
 
 -- Name: COLUMN jobs.tenant_id; Type: ACL; Schema: public
 
@@ -6529,30 +6726,40 @@ GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
+GRANT SELECT ON TABLE public.login_failures TO agent_memory_backup;
 
 -- Name: TABLE password_resets; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.password_resets TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.password_resets TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.password_resets TO agent_memory_backup;
 
 -- Name: TABLE rate_windows; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rate_windows TO agent_memory_app;
+GRANT SELECT ON TABLE public.rate_windows TO agent_memory_backup;
 
 -- Name: TABLE refresh_tokens; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.refresh_tokens TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.refresh_tokens TO agent_memory_backup;
 
 -- Name: TABLE retention_policies; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.retention_policies TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.retention_policies TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.retention_policies TO agent_memory_backup;
+
+-- Name: TABLE schema_migrations; Type: ACL; Schema: public
+
+GRANT SELECT ON TABLE public.schema_migrations TO agent_memory_backup;
 
 -- Name: TABLE tenant_clocks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.tenant_clocks TO agent_memory_backup;
 
 -- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
 
@@ -6566,6 +6773,7 @@ GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.tenants TO agent_memory_backup;
 
 -- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
 
@@ -6579,11 +6787,13 @@ GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_deliveries TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.webhook_deliveries TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.webhook_deliveries TO agent_memory_backup;
 
 -- Name: TABLE webhooks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhooks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.webhooks TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.webhooks TO agent_memory_backup;
 
 -- Name: COLUMN webhooks.tenant_id; Type: ACL; Schema: public
 

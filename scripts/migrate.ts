@@ -1,11 +1,13 @@
-import { Command } from 'commander';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, InvalidArgumentError } from 'commander';
 import type pg from 'pg';
 import { loadConfig, usesEmbedded } from '../src/config.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { MIGRATIONS_DIR, type MigrationStatus, migrateUp, migrationStatus } from '../src/db/migrate.ts';
-import { connectionOf, createPool } from '../src/db/pool.ts';
+import { connectionOf, createPool, type Pool } from '../src/db/pool.ts';
 import { createLogger } from '../src/log.ts';
 
+const notYet = new Set(['ECONNREFUSED', 'ECONNRESET', 'EAI_AGAIN', 'ENOTFOUND', 'EHOSTUNREACH', 'ETIMEDOUT', '57P01', '57P03']);
 const toStderr = { info: console.error, warn: console.error };
 
 const program = new Command('npm run migrate --').description('Shows or applies the migrations of the configured database.');
@@ -19,7 +21,8 @@ program
 program
   .command('up')
   .description('applies what is pending')
-  .action(() => onDatabase(up));
+  .option('--wait <seconds>', 'how long to try while the database cannot be reached or is starting', secondsOf, 0)
+  .action((options: { wait: number }) => onDatabase(up, false, options.wait));
 
 program.parseAsync().catch((error: Error) => {
   console.error(`error: ${error.message}`);
@@ -53,14 +56,35 @@ function show(status: MigrationStatus, json: boolean): void {
 }
 
 /** A session of its own, as the user that owns the tables. The embedded engine is started for it, unless a daemon has it. */
-async function onDatabase(work: (client: pg.Client) => Promise<void>, existing = false): Promise<void> {
+async function onDatabase(work: (client: pg.Client) => Promise<void>, existing = false, wait_s = 0): Promise<void> {
   const config = loadConfig();
   const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR, existing }) : undefined;
   const connection = engine?.connection ?? { ...connectionOf(config), embedded: false };
   try {
-    const client = await createPool(connection, config, createLogger('silent')).dedicated();
+    const client = await connect(createPool(connection, config, createLogger('silent')), wait_s);
     await work(client).finally(() => client.end());
   } finally {
     await engine?.stop();
+  }
+}
+
+function secondsOf(text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of seconds.');
+  return Number(text);
+}
+
+/** A database that is not there yet (a name that does not resolve, no one listening, starting or stopping) may come; a refusal stays one. */
+async function connect(pool: Pool, wait_s: number): Promise<pg.Client> {
+  const deadline = Date.now() + wait_s * 1000;
+  for (;;) {
+    try {
+      return await pool.dedicated();
+    } catch (error) {
+      const { code = '', message } = error as Error & { code?: string };
+      const passing = notYet.has(code) || /timeout expired|terminated unexpectedly/.test(message);
+      if (!passing || Date.now() > deadline) throw error;
+      console.error(`waiting for the database: ${message || code}`);
+      await sleep(1000);
+    }
   }
 }

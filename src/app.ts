@@ -31,12 +31,13 @@ export function createApp<C>(
       allowed.length > 0
         ? new Problem('method-not-allowed', `The path takes ${allowed.join(', ')}.`, { headers: { Allow: allowed.join(', ') } })
         : new Problem('not-found', 'There is no such path.');
-    refuse(gate.log, res, begin(gate, 'unknown', req, res), problem);
+    refuse(gate, 'unknown', res, begin(gate, 'unknown', req, res), problem);
   });
   app.use((error: unknown, req: express.Request, res: express.Response, _next: express.NextFunction) => {
     const badUrl = error instanceof URIError || (error as { status?: number }).status === 400;
     refuse(
-      gate.log,
+      gate,
+      'unknown',
       res,
       begin(gate, 'unknown', req, res),
       badUrl ? new Problem('malformed-request', 'The URL cannot be read.') : error,

@@ -4,7 +4,8 @@ import { createLogger, type Logger } from './log.ts';
 
 // config → log → start → ready → stop on a signal. What cannot start says in a sentence what to do, and exits 1.
 
-const FORCED_EXIT_MS = 15_000;
+/** Beyond the time that stopping may take by the settings. */
+const FORCED_EXIT_MS = 3000;
 
 try {
   const config = loadConfig();
@@ -12,7 +13,7 @@ try {
   const daemon = await startDaemon(config, log);
   log.info({ url: daemon.url, database: daemon.database }, 'ready');
   if (config.NODE_ENV === 'development') sayReady(daemon);
-  stopOnSignals(daemon, log);
+  stopOnSignals(daemon, log, config.SHUTDOWN_DELAY_MS + config.SHUTDOWN_TIMEOUT_MS + FORCED_EXIT_MS);
 } catch (error) {
   console.error(sentenceOf(error));
   process.exit(1);
@@ -30,14 +31,14 @@ Database   ${database}
 `);
 }
 
-function stopOnSignals(daemon: Daemon, log: Logger): void {
+function stopOnSignals(daemon: Daemon, log: Logger, forcedExitMs: number): void {
   let stopping = false;
   const stop = (why: string, code: number) => {
     // a second signal means now
     if (stopping) process.exit(code || 130);
     stopping = true;
     log.info({ why }, 'stopping');
-    setTimeout(() => process.exit(code || 1), FORCED_EXIT_MS).unref();
+    setTimeout(() => process.exit(code || 1), forcedExitMs).unref();
     daemon.stop().then(
       () => process.exit(code),
       (err: unknown) => {

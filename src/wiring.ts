@@ -12,9 +12,9 @@ import type { Database } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
 import { editRoutes } from './edits/index.ts';
 import { eraser, erasureRoutes, previewer, sweepMarks } from './erasure/index.ts';
-import { createFollow, eventRoutes, type Follow, followerCount } from './events/index.ts';
+import { createFollow, eventRoutes, type Follow, followerFigures } from './events/index.ts';
 import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
-import { type Health, healthRoutes, sharePing } from './health/index.ts';
+import { type Health, healthRoutes, isReady, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
 import { type OpenApi, openapi } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
@@ -24,7 +24,7 @@ import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import type { Logger } from './log.ts';
 import { memoryRoutes, sweepMemories } from './memories/index.ts';
-import { createMetrics, metricsRoutes } from './metrics/index.ts';
+import { createMetrics, type Metrics, metricsRoutes } from './metrics/index.ts';
 import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import type { Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
@@ -53,26 +53,11 @@ interface Service {
 
 /** Features and what they are given: plain arguments, nothing hidden. */
 export function createService(config: Config, database: Database, log: Logger): Service {
-  const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
-  const throttled = config.RATE_LIMIT_ENABLED ? addressFrom : undefined;
-  const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, database.tenants, throttled);
-  const seal = sealOf(config);
-  const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS);
-  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
-  const work = startWork({ config, database, seal, forget: auth.forget, audit }, log);
-  const limits = createLimits(config, database.pool, log);
-  const health = healthOf(database, auth);
-  const follow = createFollow({ watch: database.watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, log });
-  const webhooks = openWebhooks(config, seal, { tenants: database.tenants, watch: database.watch, log });
-  const { held, inFlight } = countersOf(config);
-  const metrics = createMetrics({
-    pool: database.pool.figures,
-    writes: database.writes,
-    followers: () => followerCount(follow),
-    requestsInFlight: () => inFlight.count,
-    bodyBytesHeld: () => held.bytes,
-    auditWaiting: audit.waiting,
-  });
+  const { addressFrom, auth, seal, secrets, audit, held, inFlight, metrics, work, limits, health, follow, webhooks } = partsOf(
+    config,
+    database,
+    log,
+  );
   const gate: Gate<Caller> = {
     body: bodyLimitsOf(config),
     timeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -84,6 +69,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: addressFrom,
     finished: metrics.finished,
+    refused: metrics.refused,
     screen: async ({ tenant }, body, pointers) => screenFields(await secrets.of(tenant), body, pointers),
     mac: macOf(config),
     trail: audit.trail,
@@ -111,6 +97,41 @@ export function createService(config: Config, database: Database, log: Logger): 
   ] as Route<Caller>[];
   const stop = () => stopAll([work, webhooks, audit, limits]);
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
+}
+
+/** What the routes stand on. */
+function partsOf(config: Config, database: Database, log: Logger) {
+  const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
+  const throttled = config.RATE_LIMIT_ENABLED ? addressFrom : undefined;
+  const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, database.tenants, throttled);
+  const seal = sealOf(config);
+  const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS);
+  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
+  const { held, inFlight } = countersOf(config);
+  // before what it is told of and what it reads: it reads when it is asked
+  const metrics = createMetrics({
+    build: { version, engine: database.pool.embedded ? 'embedded' : 'postgresql' },
+    ready: () => isReady(health),
+    pool: database.pool.figures,
+    writes: database.writes,
+    followers: () => followerFigures(follow),
+    requestsInFlight: () => inFlight.count,
+    bodyBytesHeld: () => held.bytes,
+    auditWaiting: audit.waiting,
+    jobs: () => work.jobs.figures(),
+    webhooks: () => webhooks.figures(),
+    limitStore: () => limits.store(),
+  });
+  database.onFlushed(metrics.flushed);
+  const work = startWork({ config, database, seal, forget: auth.forget, audit, metrics }, log);
+  const limits = createLimits(config, database.pool, log);
+  const health = healthOf(database, auth);
+  const { watch, tenants } = database;
+  const { delivered, overflowed, attempted } = metrics;
+  const maxPerTenant = config.MAX_SSE_CLIENTS;
+  const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant, delivered, overflowed, log });
+  const webhooks = openWebhooks(config, seal, { tenants, watch, attempted, log });
+  return { addressFrom, auth, seal, secrets, audit, held, inFlight, metrics, work, limits, health, follow, webhooks };
 }
 
 /** In this order: the audit after everything that has something to say. */
@@ -177,7 +198,7 @@ const bodyLimitsOf = (config: Config) => ({
 });
 
 /** What goes on beside the requests. */
-function startWork({ config, database, seal, forget, audit }: WorkNeeds, log: Logger) {
+function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds, log: Logger) {
   const { eraseSubject: eraseAudit, countSubject: countAudit } = audit;
   const erasures = startErasures(database.tenants, log);
   const handlers = {
@@ -187,7 +208,12 @@ function startWork({ config, database, seal, forget, audit }: WorkNeeds, log: Lo
     erasure_preview: previewer({ countAudit }),
     retention: retainer,
   };
-  const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  metrics.expectJobs(Object.keys(handlers));
+  const jobs = openJobs(database.tenants, handlers, log, {
+    lease_ms: config.JOB_LEASE_MS,
+    parallel: config.JOBS_PARALLEL,
+    ended: metrics.ended,
+  });
   const sweeper = startSweeper(database.tenants, sweepsOf(config, jobs), log);
   const stop = async () => {
     await jobs.stop();
@@ -204,6 +230,7 @@ interface WorkNeeds {
   seal: Seal | undefined;
   forget(tenant_id: string): void;
   audit: Pick<Audit, 'eraseSubject' | 'countSubject'>;
+  metrics: Metrics;
 }
 
 export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');

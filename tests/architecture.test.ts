@@ -9,6 +9,7 @@ const features: Record<string, string[]> = {
   artifacts: ['auth', 'secrets'],
   audit: ['auth'],
   auth: [],
+  backup: [],
   capsules: ['auth', 'search'],
   consistency: ['auth', 'jobs', 'search'],
   context: ['auth', 'capsules', 'filter', 'memories', 'search'],

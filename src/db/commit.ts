@@ -131,6 +131,7 @@ export function createWriteQueue(
   limits: CommitLimits,
   log: Logger,
   onCommitted: (tenant: string, lastSeq: number) => void,
+  onFlushed: (units: number, ms: number) => void = () => undefined,
 ) {
   const lines = new Map<string, Line>();
   let inFlight = 0;
@@ -178,7 +179,9 @@ export function createWriteQueue(
     largeInFlight += large;
     line.batches += 1;
     line.size = batch.length;
+    const began = performance.now();
     await flush(tenant, batch);
+    onFlushed(batch.length, performance.now() - began);
     inFlight -= 1;
     largeInFlight -= large;
     line.batches -= 1;

@@ -18,6 +18,8 @@ export interface Database {
   tenants: Tenants;
   watch: Watch;
   writes(): { queued: number; queuedChars: number; inFlight: number };
+  /** Calls back for each batch of writes that is over. */
+  onFlushed(callback: (units: number, ms: number) => void): void;
   ping(): Promise<unknown>;
   /** For a person: what it runs on. */
   description: string;
@@ -56,7 +58,8 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
     parallelLarge: PARALLEL_LARGE_BATCHES,
     perTenant: BATCHES_PER_TENANT,
   };
-  const queue = createWriteQueue(pool, limits, log, watch.committed);
+  let flushed: (units: number, ms: number) => void = () => undefined;
+  const queue = createWriteQueue(pool, limits, log, watch.committed, (units, ms) => flushed(units, ms));
   watch.start();
   const tidying = engine && startTidying(pool, log);
   return {
@@ -64,6 +67,9 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
     tenants: tenantsOf(pool, queue.commit, watch.committed),
     watch,
     writes: queue.figures,
+    onFlushed: (callback) => {
+      flushed = callback;
+    },
     ping: () => pool.using((client) => client.query('select 1')),
     description: engine ? `embedded database in ${config.DATA_DIR} (survives a kill, not a power cut)` : 'PostgreSQL',
     onFailure: (callback) => engine?.onExit(callback),

@@ -24,7 +24,8 @@ export interface Pool {
   /** Whether statements may be named, which a transaction pooler need not know. */
   named: boolean;
   embedded: boolean;
-  figures(): { max: number; total: number; idle: number; waiting: number };
+  /** `refused` and `lost` count from the start: requests shed by the full queue, connections that broke. */
+  figures(): { max: number; total: number; idle: number; waiting: number; refused: number; lost: number };
   /** A connection of its own, outside the pool (migrations, LISTEN). The caller ends it. */
   dedicated(): Promise<pg.Client>;
   end(): Promise<void>;
@@ -83,14 +84,30 @@ export function createPool(connection: Connection, config: Config, log: Logger):
   } as pg.PoolConfig);
   // Without a listener a connection that dies would end the process. One of its own for each client, from its first moment to its last:
   // between the pool's listener and a borrower's a client has none, and the end can come in the very packet that made it ready.
-  pool.on('connect', (client) => client.on('error', (err) => log.warn({ err }, 'a database connection was lost')));
+  const counted = { refused: 0, lost: 0 };
+  pool.on('connect', (client) =>
+    client.on('error', (err) => {
+      counted.lost += 1;
+      log.warn({ err }, 'a database connection was lost');
+    }),
+  );
   pool.on('error', () => undefined);
   return {
-    using: (work) => borrow(pool, config.PGPOOL_QUEUE, work),
+    using: async (work) => {
+      if (pool.waitingCount < config.PGPOOL_QUEUE) return borrow(pool, work);
+      counted.refused += 1;
+      throw new PoolSaturated(pool.waitingCount);
+    },
     pipelined: !embedded,
     named: sessionOptions,
     embedded,
-    figures: () => ({ max: pool.options.max, total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    figures: () => ({
+      max: pool.options.max,
+      total: pool.totalCount,
+      idle: pool.idleCount,
+      waiting: pool.waitingCount,
+      ...counted,
+    }),
     dedicated: async () => {
       const client = new pg.Client({ ...clientConfig(connection, config), types, keepAlive: true });
       client.on('error', (err) => log.warn({ err }, 'a dedicated database connection was lost'));
@@ -116,8 +133,7 @@ function clientConfig({ embedded: _, ...connection }: Connection, config: Config
 const clean = new WeakSet<pg.ClientBase>();
 export const markClean = (client: pg.ClientBase): void => void clean.add(client);
 
-async function borrow<T>(pool: pg.Pool, queue: number, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  if (pool.waitingCount >= queue) throw new PoolSaturated(pool.waitingCount);
+async function borrow<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await connect(pool);
   clean.delete(client);
   let broken: Error | undefined;

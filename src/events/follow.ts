@@ -26,12 +26,17 @@ export interface FollowNeeds {
   /** Authenticates the request anew; rejects when its credential is no longer good. */
   recheck(req: IncomingMessage): Promise<Caller>;
   maxPerTenant: number;
+  /** Told how old the oldest of the events is that a stream was just given, of those that had caught up with the log before. */
+  delivered(age_s: number): void;
+  /** Told of each reader that was too slow and let go. */
+  overflowed(): void;
   log: Logger;
 }
 
 export interface Follow extends FollowNeeds {
   /** Open streams by tenant, each with the way to end it. */
   open: Map<string, Set<() => void>>;
+  streams: Set<Pick<Stream, 'cursor' | 'head'>>;
   shared: Map<string, Promise<Batch>>;
   turns: Turns;
   /** The daemon is stopping: no stream may begin. */
@@ -41,6 +46,8 @@ export interface Follow extends FollowNeeds {
 /** Events rendered once for all followers that stand at the same place with the same question. */
 interface Batch {
   text: string;
+  /** When the first of them was recorded; undefined where there is none. */
+  since: string | undefined;
   cursor: number;
   took_ms: number;
 }
@@ -48,12 +55,17 @@ interface Batch {
 export const createFollow = (needs: FollowNeeds): Follow => ({
   ...needs,
   open: new Map(),
+  streams: new Set(),
   shared: new Map(),
   turns: createTurns(),
   ended: false,
 });
 
-export const followerCount = (follow: Follow): number => [...follow.open.values()].reduce((sum, set) => sum + set.size, 0);
+/** How many streams are open, and how many events the one that is furthest behind has yet to look at. */
+export const followerFigures = ({ streams }: Follow) => ({
+  open: streams.size,
+  furthestBehind: [...streams].reduce((most, { cursor, head }) => Math.max(most, head - cursor), 0),
+});
 
 /** Ends every stream; each client resumes elsewhere from its last id. */
 export function endFollowers(follow: Follow): void {
@@ -84,6 +96,7 @@ export async function followEvents(
     res,
     cursor,
     head: clock.last_seq,
+    live: cursor >= clock.last_seq,
     walk: firstWalk(query.filter !== undefined),
   });
   return STREAMED;
@@ -108,6 +121,8 @@ interface Stream {
   res: ServerResponse;
   cursor: number;
   head: number;
+  /** Has caught up: what it is given from now on is new. */
+  live: boolean;
   /** So many events of the log are looked through next. */
   walk: number;
 }
@@ -127,6 +142,7 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
   });
   const tenants = follow.open.get(caller.tenant.id) ?? new Set();
   follow.open.set(caller.tenant.id, tenants.add(end));
+  follow.streams.add(at);
   res.once('close', end);
   const beat = setInterval(() => res.write(`: alive\nid: ${at.cursor}\n\n`), HEARTBEAT_MS);
   const recheck = setInterval(() => void stillAllowed(follow, at).then((allowed) => allowed || end()), RECHECK_MS);
@@ -134,7 +150,7 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
     openStream(at);
     while (!over) {
       if (at.head > at.cursor && !(await advance(follow, at))) return giveUp(at);
-      if (res.writableLength > MAX_BUFFERED_BYTES && !(await drained(res))) return letGo(at);
+      if (res.writableLength > MAX_BUFFERED_BYTES && !(await drained(res))) return letGo(follow, at);
       if (at.head > at.cursor || over) continue;
       await new Promise<void>((resolve) => {
         wake = resolve;
@@ -146,6 +162,7 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
     unsubscribe();
     clearInterval(beat);
     clearInterval(recheck);
+    follow.streams.delete(at);
     tenants.delete(end);
     if (tenants.size === 0) follow.open.delete(caller.tenant.id);
   }
@@ -174,7 +191,8 @@ function drained(res: ServerResponse): Promise<boolean> {
 }
 
 /** Tells a reader that is too slow where it stands; one that does not even read that is cut off. */
-function letGo({ res, cursor }: Stream): void {
+function letGo(follow: Follow, { res, cursor }: Stream): void {
+  follow.overflowed();
   res.end(`event: overflow\ndata: {"last_seq":${cursor}}\n\n`);
   const cut = setTimeout(() => res.destroy(), LAST_WORDS_MS);
   res.once('close', () => clearTimeout(cut));
@@ -201,7 +219,10 @@ async function advance(follow: Follow, at: Stream): Promise<boolean> {
     const batch = await follow.turns(caller.tenant.id, async () => (res.destroyed ? undefined : readShared(follow, at)));
     if (!batch || res.destroyed) return true;
     if (batch.text) res.write(batch.text);
+    // the database's clock against ours: a difference of a few ms must not make a lag below none
+    if (at.live && batch.since) follow.delivered(Math.max(0, Date.now() - Date.parse(batch.since)) / 1000);
     at.cursor = batch.cursor;
+    at.live ||= at.cursor >= at.head;
     at.walk = walkAfter(at.walk, batch.took_ms);
   } catch (err) {
     if (tookTooLong(err)) {
@@ -237,6 +258,7 @@ async function readBatch({ caller, query, sight, cursor, head, walk }: Stream): 
   const { events, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretch));
   return {
     text: events.map(render).join(''),
+    since: events[0]?.created_at,
     cursor: more || events.length === BATCH ? events.at(-1)!.seq : upto,
     took_ms: performance.now() - began,
   };

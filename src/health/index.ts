@@ -36,12 +36,17 @@ export function sharePing(ping: () => Promise<unknown>): () => Promise<void> {
 const report = z.object({ status: z.string(), timestamp: z.string() }).loose().meta({ id: 'Health' });
 const shared = { method: 'GET', tag: 'Operations', access: 'none', limit: 'none' } as const;
 
+const answers = ({ ping }: Health): Promise<boolean> =>
+  ping().then(
+    () => true,
+    () => false,
+  );
+
+/** What /ready says. */
+export const isReady = async (health: Health): Promise<boolean> => health.phase === 'serving' && (await answers(health));
+
 export function healthRoutes(health: Health) {
-  const isUp = () =>
-    health.ping().then(
-      () => true,
-      () => false,
-    );
+  const isUp = () => answers(health);
   const live = (path: string, operation: string) =>
     openRoute({
       ...shared,
@@ -61,7 +66,7 @@ export function healthRoutes(health: Health) {
       success: { status: 200, description: 'Ready', schema: report },
       problems: ['unavailable'],
       handle: async () => {
-        if (health.phase !== 'serving' || !(await isUp()))
+        if (!(await isReady(health)))
           throw new Problem(
             'unavailable',
             health.phase === 'serving' ? 'The database does not answer.' : `The daemon is ${health.phase}.`,

@@ -5,7 +5,7 @@ import { isJson, readBody } from './body.ts';
 import type { Held } from './gather.ts';
 import { giveLast } from './give.ts';
 import { canonicalJson, type JsonLimits, parseJson } from './json.ts';
-import { Problem, problemBody, toProblem } from './problem.ts';
+import { Problem, type ProblemType, problemBody, toProblem } from './problem.ts';
 import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
 import { type Act, audited, type Trail, tellRefusal } from './trail.ts';
 import { matchPath, urlOf } from './url.ts';
@@ -24,8 +24,10 @@ export interface Gate<C> {
   /** The scope of Idempotency-Key and the tenant that ids in the request must not leave. */
   scopeOf(caller: C): { principal: string; tenant: string };
   addressOf(req: IncomingMessage): string;
-  /** Called once for each finished request. */
-  finished(route: string, method: string, status: number, ms: number): void;
+  /** Called once for each finished request. `ms`: absent of a stream, which lasts as long as its client likes. */
+  finished(route: string, method: string, status: number, ms: number | undefined): void;
+  /** Called for each request that is answered with a problem. */
+  refused(route: string, problem: ProblemType): void;
   /** The body without the secrets in what is `free`; throws where the tenant refuses them, or where one stands in what is `fixed`. */
   screen(caller: C, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
   /** A keyed hash, hex: of what was sent nothing is kept that could be guessed back. The same on every daemon and after a restart. */
@@ -49,11 +51,11 @@ export interface InFlight {
 const LARGEST_SHARE = 0.5;
 
 export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const request_id = begin(gate, route.path, req, res);
+  const streams = route.long === true || (route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? ''));
+  const request_id = begin(gate, route.path, req, res, streams);
   const act: Act<C> = { route, req, request_id, address: '', caller: null, params: undefined, body: undefined };
   let heldBytes = 0;
   // probes and scrapes must be answered when everything else is shed
-  const streams = route.long === true || (route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? ''));
   const inFlight = streams || route.limit === 'none' ? undefined : gate.inFlight;
   let leave = () => {};
   try {
@@ -98,7 +100,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     );
     if (reply !== STREAMED) await send(res, route.success.status, reply);
   } catch (error) {
-    tellRefusal(gate.trail, act, refuse(gate.log, res, request_id, error));
+    tellRefusal(gate.trail, act, refuse(gate, route.path, res, request_id, error));
   } finally {
     if (inFlight) inFlight.count -= 1;
     leave();
@@ -131,7 +133,7 @@ function enter({ max, byTenant }: InFlight, tenant: string): () => void {
 const LARGE_ANSWER_BYTES = 256 * 1024;
 
 /** Names the request, and logs and counts it when its response is over. */
-export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, res: ServerResponse): string {
+export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, res: ServerResponse, streams = false): string {
   const started = performance.now();
   const given = req.headers['x-request-id'];
   const requestId = typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
@@ -140,7 +142,7 @@ export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, 
     const ms = performance.now() - started;
     // 499, as nginx has it: the client left before the answer
     const status = res.writableFinished ? res.statusCode : 499;
-    gate.finished(template, req.method ?? '', status, ms);
+    gate.finished(template, req.method ?? '', status, streams ? undefined : ms);
     gate.log.info(
       { request_id: requestId, method: req.method, route: template, status, ms: Math.round(ms * 10) / 10 },
       'request',
@@ -179,11 +181,12 @@ export function cutLater(res: ServerResponse): void {
   });
 }
 
-/** The one place where an error becomes an answer and a log line; returns its status. */
-export function refuse(log: Logger, res: ServerResponse, requestId: string, error: unknown): number {
+/** The one place where an error becomes an answer, a figure and a log line; returns its status. */
+export function refuse<C>(gate: Gate<C>, template: string, res: ServerResponse, requestId: string, error: unknown): number {
   const problem = toProblem(error);
+  gate.refused(template, problem.type);
   if (problem.status >= 500)
-    log[problem.type === 'internal' ? 'error' : 'warn'](
+    gate.log[problem.type === 'internal' ? 'error' : 'warn'](
       { request_id: requestId, problem: problem.type, err: problem.cause ?? problem },
       'refused',
     );

@@ -9,6 +9,7 @@ import { type DueJob, finishJob, listDue, releaseJob, reportJob, startJob, type 
 
 const LOOK_EVERY_MS = 5_000;
 const PER_TENANT = 2;
+const LISTED = 100;
 /** Tries without getting further after which a job has failed. */
 const MAX_TRIES = 12;
 /** Twice as many: none of them ended, so each may have taken its daemon with it. */
@@ -48,6 +49,8 @@ export interface Jobs {
   ): Promise<{ job_id: string; replay: boolean }>;
   /** Takes up what is due until nothing is; the daemon looks every five seconds. */
   resume(): Promise<void>;
+  /** Jobs that run here, and tenants with a job that is due and found no place at the last look (of the first hundred). */
+  figures(): { running: number; waiting: number };
   /** Lets go of what runs, so that another daemon can go on at once. */
   stop(): Promise<void>;
 }
@@ -74,18 +77,22 @@ export interface JobSettings {
   lease_ms: number;
   /** Jobs at once on this daemon. */
   parallel: number;
+  /** Told of each try that is over. */
+  ended?: (kind: string, outcome: 'done' | 'failed' | 'retrying') => void;
 }
 
-export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, { lease_ms, parallel }: JobSettings): Jobs {
+export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, settings: JobSettings): Jobs {
+  const { lease_ms, parallel, ended = () => undefined } = settings;
   const running = new Map<string, Promise<void>>();
   let stopping = false;
   let looking: Promise<void> | undefined;
+  let waiting = 0;
 
   async function look(): Promise<void> {
-    const free = parallel - running.size;
-    if (stopping || free <= 0) return;
-    const due = await listDue(tenants(''), PER_TENANT, free);
+    if (stopping) return;
+    const due = await listDue(tenants(''), PER_TENANT, LISTED);
     for (const one of due) begin(one);
+    waiting = due.filter(({ job_id }) => !running.has(job_id)).length;
   }
 
   function begin({ tenant_id, job_id }: DueJob): void {
@@ -138,7 +145,7 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, { le
       const handle = handlers[taken.kind];
       if (!handle) throw new Error(`no handler for jobs of kind ${taken.kind}`);
       const result = await handle(job);
-      await finishJob(tenant, job_id, taken.token, { result });
+      if (await finishJob(tenant, job_id, taken.token, { result })) ended(taken.kind, 'done');
     } catch (error) {
       if (held) await giveUp(tenant, job_id, taken, error);
     } finally {
@@ -155,6 +162,7 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, { le
     const { status, ...problem } = problemOf(error, job_id);
     const passing = status === 503 && tries < MAX_TRIES;
     log[passing ? 'warn' : 'error']({ err: error, tenant_id: tenant.id, job_id, kind, tries }, 'a job did not get through');
+    ended(kind, passing ? 'retrying' : 'failed');
     if (passing) await releaseJob(tenant, job_id, token, Math.min(250 * 2 ** tries, LONGEST_WAIT_MS));
     else await finishJob(tenant, job_id, token, { problem: { ...problem, status } });
   }
@@ -174,6 +182,7 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, { le
         await Promise.all(running.values());
       } while (!stopping && ((await listDue(tenants(''), PER_TENANT, 1)).length > 0 || running.size > 0));
     },
+    figures: () => ({ running: running.size, waiting }),
     stop: async () => {
       stopping = true;
       clearInterval(timer);

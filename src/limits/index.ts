@@ -29,6 +29,8 @@ interface Counted {
 export interface Limits {
   /** Counts the request; sets RateLimit headers; throws `rate-limited`. */
   admit(route: { limit: 'auth' | 'v1' | 'none' }, caller: Counted | null, address: string, res: ServerResponse): Promise<void>;
+  /** Where counts are shared, and whether it answered when it was asked last. */
+  store(): { kind: 'none' | 'memory' | 'database' | 'redis'; answers: boolean };
   stop(): Promise<void>;
 }
 
@@ -41,7 +43,8 @@ const SWEEP_ROWS = 1000;
 const ADMITTED = Promise.resolve();
 
 export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Limits {
-  if (!config.RATE_LIMIT_ENABLED) return { admit: () => ADMITTED, stop: async () => undefined };
+  if (!config.RATE_LIMIT_ENABLED)
+    return { admit: () => ADMITTED, store: () => ({ kind: 'none', answers: true }), stop: async () => undefined };
   const windowMs = config.RATE_LIMIT_WINDOW_MS;
   const policyOf = (name: string, max: number, block: number): Policy => ({ name, max, windowMs, block });
   const { take, stop } = sharedStore(config, pool, log);
@@ -60,6 +63,10 @@ export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Li
       if (route.limit === 'auth' || caller === null) return admitAddress(address, res);
       return admitPrincipal(caller.principal.tenant_id, caller.principal.id, res);
     },
+    store: () => ({
+      kind: config.REDIS_URL ? 'redis' : pool.embedded ? 'memory' : 'database',
+      answers: leases.storeAnswers(),
+    }),
     stop: async () => stop(),
   };
 }

@@ -12,6 +12,8 @@ export interface Leases {
   refill(counter: Counter): void;
   /** Spends a token; false: none is left in this window. After `waitMs` this process decides by what it knows. */
   spend(counter: Counter, waitMs: number): Promise<boolean>;
+  /** The shared store answered when it was asked last. */
+  storeAnswers(): boolean;
 }
 
 const MAX_ASKS = 500;
@@ -96,7 +98,7 @@ export function createLeases(take: Take | undefined, windowMs: number, log: Logg
     }
   }
 
-  return { refill, spend };
+  return { refill, spend, storeAnswers: () => store?.answers() ?? true };
 }
 
 async function inTime(work: Promise<unknown>, ms: number): Promise<boolean> {
@@ -114,15 +116,19 @@ function watchStore(log: Logger) {
   let retryAt = 0;
   let quietUntil = 0;
   let warned = false;
+  let failing = false;
   return {
+    answers: () => !failing,
     isUp: () => performance.now() >= retryAt,
     worked() {
       if (warned) log.info('rate limits: the shared store is back');
       warned = false;
+      failing = false;
       retryAt = 0;
     },
     failed(err: unknown) {
       const now = performance.now();
+      failing = true;
       retryAt = now + RETRY_MS;
       if (now < quietUntil) return;
       quietUntil = now + QUIET_MS;

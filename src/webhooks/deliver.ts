@@ -49,6 +49,7 @@ export async function deliverNext(at: Delivering): Promise<Next> {
     // broken off by the end of the daemon: not the receiver's fault, nothing is written
     if (at.stopping.aborted) return { held: true, more: false };
     const { retry_ms, ...settlement } = judge(at, event, attempt);
+    at.attempted(settlement.disable === null ? settlement.delivery.state : 'gone', attempt.duration_ms);
     if (!(await settle(tenant, webhook, at.leaseMs, { ...settlement, retry_ms }))) return { held: false, more: false };
     if (settlement.cursor === null) return { held: true, more: false, ...(retry_ms !== null && { retry_ms }) };
     webhook.cursor = event.seq;
@@ -152,6 +153,7 @@ export async function deliverReplays(at: Delivering): Promise<boolean> {
       : { status_code: null, error: 'the event may not be told any more', duration_ms: 0 };
     if (at.stopping.aborted) return true;
     const state = attempt.error === null ? 'delivered' : 'dead';
+    at.attempted(state, attempt.duration_ms);
     const delivery = { ...logOf({ event_id, seq, kind }, attempt), state } as const;
     if (!(await settle(tenant, webhook, at.leaseMs, { cursor: null, retry_ms: null, disable: null, delivery }))) return false;
   }

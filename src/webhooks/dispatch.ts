@@ -39,12 +39,19 @@ export interface DispatchNeeds {
   send: SendSettings;
   maxAttempts: number;
   retryMs: number;
+  /** Told of each attempt at a receiver. */
+  attempted(outcome: Outcome, ms: number): void;
   log: Logger;
 }
+
+/** `gone`: the receiver said so, and the subscription was switched off. */
+export type Outcome = 'delivered' | 'retrying' | 'dead' | 'gone';
 
 export interface Dispatcher {
   /** Something of the tenant may be due. */
   wake(tenant_id: string): void;
+  /** Subscriptions being delivered for, and those that found no place at the last look (of the first hundred that are due). */
+  figures(): { running: number; unplaced: number };
   stop(): Promise<void>;
 }
 
@@ -65,8 +72,8 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
   const stopping = new AbortController();
   const leaseMs = needs.send.timeoutMs + SPARE_MS;
   let stopped = false;
-  /** Some found no place at the last look. */
-  let crowded = false;
+  /** So many found no place at the last look. */
+  let unplaced = 0;
   /** How long the last look took. */
   let look_ms = 0;
   let lookTimer: NodeJS.Timeout | undefined;
@@ -103,19 +110,20 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
 
   /** The tenant with the fewest turns first, among equals the one that has waited longest. */
   function place(due: Due[]): void {
-    crowded = false;
     const turns = new Map(due.map(({ tenant_id }) => [tenant_id, turnsOf(tenant_id)]));
     const waiting = due.filter((one) => !running.has(nameOf(one)));
+    const left = new Set<Due>();
     for (let most = 0; most < PER_TENANT; most += 1)
       for (const one of waiting) {
         if (turns.get(one.tenant_id) !== most || running.has(nameOf(one))) continue;
         const full = running.size >= PARALLEL || (one.slow && countOf(({ slow }) => slow) >= PARALLEL_SLOW);
-        if (full) crowded = true;
+        if (full) left.add(one);
         else if (!stopped) {
           begin(one);
           turns.set(one.tenant_id, most + 1);
         }
       }
+    unplaced = left.size;
   }
 
   function begin(one: Due): void {
@@ -139,7 +147,7 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
     const webhook = await leaseWebhook(tenant, webhook_id, leaseMs);
     if (!webhook) return;
     const begun = Date.now();
-    const isOver = () => Date.now() - begun >= (crowded ? CROWDED_TURN_MS : TURN_MS);
+    const isOver = () => Date.now() - begun >= (unplaced > 0 ? CROWDED_TURN_MS : TURN_MS);
     const at: Delivering = {
       ...needs,
       leaseMs,
@@ -184,6 +192,7 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
   surveyTimer = setTimeout(() => void survey(), COALESCE_MS).unref();
   return {
     wake,
+    figures: () => ({ running: running.size, unplaced }),
     stop: async () => {
       stopped = true;
       unsubscribe();

@@ -2,7 +2,7 @@ import type { Caller } from '../auth/index.ts';
 import type { Route } from '../http/route.ts';
 import type { Seal } from '../seal.ts';
 import { resolveName } from './address.ts';
-import { type DispatchNeeds, startDispatcher } from './dispatch.ts';
+import { type Dispatcher, type DispatchNeeds, startDispatcher } from './dispatch.ts';
 import { webhookRoutes } from './routes.ts';
 
 export { sweepDeliveries } from './sql.ts';
@@ -16,6 +16,7 @@ export interface WebhookSettings {
 
 export interface Webhooks {
   routes: Route<Caller>[];
+  figures: Dispatcher['figures'];
   stop(): Promise<void>;
 }
 
@@ -23,7 +24,7 @@ export interface Webhooks {
 export function openWebhooks(
   settings: WebhookSettings,
   seal: Seal | undefined,
-  needs: Pick<DispatchNeeds, 'tenants' | 'watch' | 'log'>,
+  needs: Pick<DispatchNeeds, 'tenants' | 'watch' | 'attempted' | 'log'>,
 ): Webhooks {
   const allowPrivate = settings.WEBHOOK_ALLOW_PRIVATE;
   const send = { allowPrivate, timeoutMs: settings.WEBHOOK_TIMEOUT_MS, resolve: resolveName };
@@ -31,6 +32,7 @@ export function openWebhooks(
   const dispatcher = seal && startDispatcher({ ...needs, seal, send, maxAttempts, retryMs });
   return {
     routes: webhookRoutes({ seal, allowPrivate, wake: (tenant_id) => dispatcher?.wake(tenant_id) }) as Route<Caller>[],
+    figures: () => dispatcher?.figures() ?? { running: 0, unplaced: 0 },
     stop: async () => dispatcher?.stop(),
   };
 }

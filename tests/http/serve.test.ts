@@ -25,6 +25,7 @@ const gate: Gate<Caller | null> = {
   scopeOf: () => ({ principal: 'usr_1', tenant: 'acme' }),
   addressOf: () => '127.0.0.1',
   finished: () => undefined,
+  refused: () => undefined,
   screen: async (_caller, body) => body,
   mac: (data) => hash('sha256', data),
   trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },

@@ -66,6 +66,7 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: (req) => addressOf(req, hops),
     finished: () => undefined,
+    refused: () => undefined,
     screen: async (_caller, body) => body,
     mac: (data) => hash('sha256', data),
     trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },

@@ -1,0 +1,56 @@
+# Agent Memory: `docker build .` makes the daemon; `--target backup` the image that also has PostgreSQL's clients.
+# Plain instructions only, so that the classic builder (docker-compose 1.29) takes it as well as BuildKit.
+
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+# No install script runs: bcrypt ships its binaries, nothing else needs one.
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json tsconfig.build.json tsconfig.image.json ./
+COPY src src
+COPY scripts scripts
+# scripts/ import from ../src; with dist/src being dist itself they find the very modules that the daemon runs.
+RUN mkdir dist && ln -s . dist/src && npx tsc -p tsconfig.image.json && npm run --silent build:docs
+RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund && chmod +x scripts/*.sh
+
+FROM node:24-bookworm-slim AS memory-daemon
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Agent Memory" \
+      org.opencontainers.image.description="The memory service for teams that run AI agents, on PostgreSQL" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+# What serves installs nothing: package managers only help whoever breaks in.
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn* /opt/yarn* \
+ && mkdir /data && chown 1000:1000 /data
+WORKDIR /app
+COPY LICENSE package.json ./
+COPY --from=build /app/node_modules node_modules
+COPY migrations migrations
+COPY --from=build /app/dist dist
+ENV NODE_ENV=production DATA_DIR=/data
+VOLUME /data
+# by number, so that Kubernetes can see that it is not root
+USER 1000:1000
+EXPOSE 3000
+# bash and not node, whose start takes more of a busy machine than the answer
+HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=3 \
+  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${PORT:-3000} && printf 'GET /ready HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
+ENTRYPOINT []
+CMD ["node", "--max-semi-space-size=64", "dist/main.js"]
+
+# pg_dump must not be older than the server: the clients are those of the server's own image.
+FROM pgvector/pgvector:pg17 AS backup
+COPY --from=memory-daemon /usr/local/bin/node /usr/local/bin/node
+COPY --from=memory-daemon /app /app
+COPY --from=build /app/scripts/*.sh /app/scripts/
+WORKDIR /app
+ENV NODE_ENV=production DATA_DIR=/data BACKUP_DIR=/backups
+RUN mkdir -p /data /backups /metrics && chown 1000:1000 /data /backups /metrics
+USER 1000:1000
+ENTRYPOINT []
+CMD ["scripts/backup-daily.sh"]
+
+# the last stage is what a plain build makes
+FROM memory-daemon

@@ -1,0 +1,8 @@
+-- The deployment guide's `\i /docker-entrypoint-initdb.d/schema.sql`. There is nothing to run: the service `migrate` makes the schema.
+select to_regclass('schema_migrations') is not null as migrated \gset
+\if :migrated
+  \echo 'The service `migrate` has made the schema:'
+  select name, applied_at from schema_migrations order by version;
+\else
+  \echo 'The service `migrate` will make the schema before the daemons start.'
+\endif

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs backup.sh every day at BACKUP_AT (UTC in a container), for where there is neither cron nor systemd. A failed backup is said, and the next day's is made.
+set -euo pipefail
+at=${BACKUP_AT:-02:00}
+date -d "$at" +%s >/dev/null 2>&1 || { echo "BACKUP_AT: got '$at', expected a time such as 02:00" >&2; exit 1; }
+while true; do
+  now=$(date +%s) next=$(date -d "$at" +%s)
+  [ "$next" -gt "$now" ] || next=$(date -d "tomorrow $at" +%s)
+  echo "next backup $(date -d "@$next")"
+  sleep "$((next - now))"
+  "$(dirname "$0")/backup.sh" || echo "the backup failed" >&2
+done

@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# What backup.sh, restore.sh and verify-backup.sh share. A backup is a directory: the dump, its manifest (both .enc where there is a
+# passphrase) and SHA256SUMS.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+fail() {
+  echo "error: $*" >&2
+  exit 1
+}
+
+need() {
+  local tool
+  for tool in "$@"; do command -v "$tool" >/dev/null || fail "$tool is not installed (Debian: ${packages[$tool]:-$tool})"; done
+}
+declare -A packages=([pg_dump]=postgresql-client [pg_restore]=postgresql-client [psql]=postgresql-client [createdb]=postgresql-client
+  [pg_basebackup]=postgresql-client [flock]=util-linux [sha256sum]=coreutils)
+
+# A command of the service: compiled in an image, by tsx in a checkout.
+run() {
+  local name=$1
+  shift
+  if [ -f "$root/dist/scripts/$name.js" ]; then
+    node "$root/dist/scripts/$name.js" "$@"
+  else
+    "$root/node_modules/.bin/tsx" "$root/scripts/$name.ts" "$@"
+  fi
+}
+
+# The service's connection for libpq's tools, from PG*, DATABASE_URL or POSTGRES_PASSWORD, each also as a file.
+connect() {
+  local variables
+  variables=$(run manifest env) || exit 1
+  eval "$variables"
+}
+
+check_passphrase() {
+  [ -z "${BACKUP_PASSPHRASE_FILE:-}" ] && return
+  need openssl
+  [ -s "$BACKUP_PASSPHRASE_FILE" ] || fail "BACKUP_PASSPHRASE_FILE $BACKUP_PASSPHRASE_FILE is empty or cannot be read"
+}
+
+# Encrypts where there is a passphrase. Nothing is written in clear on the way.
+seal() {
+  if [ -n "${BACKUP_PASSPHRASE_FILE:-}" ]; then
+    openssl enc -aes-256-cbc -pbkdf2 -iter 600000 -salt -pass "file:$BACKUP_PASSPHRASE_FILE"
+  else
+    cat
+  fi
+}
+
+unseal() {
+  case $1 in
+    *.enc) openssl enc -d -aes-256-cbc -pbkdf2 -iter 600000 -pass "file:$BACKUP_PASSPHRASE_FILE" -in "$1" ;;
+    *) cat "$1" ;;
+  esac
+}
+
+# How many rows each table has in a dump, by reading all of it.
+count_rows() {
+  unseal "$1" | pg_restore --data-only --file=- | LC_ALL=C awk '
+    !inside && /^COPY .* FROM stdin;$/ { table = $2; inside = 1; count[table] += 0; next }
+    inside && $0 == "\\." { inside = 0; next }
+    inside { count[table]++ }
+    END { for (table in count) print table, count[table] }'
+}

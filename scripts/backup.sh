@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Backs up the configured database into a new directory under BACKUP_DIR, and removes old ones: docs/backup.md.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
+
+dir=${BACKUP_DIR:-/backups/postgres}
+keep_days=${BACKUP_KEEP_DAYS:-7}
+[[ $keep_days =~ ^[0-9]+$ ]] || fail "BACKUP_KEEP_DAYS is '$keep_days', expected a number of days"
+need pg_dump pg_restore flock sha256sum
+check_passphrase
+umask 077
+mkdir -p "$dir" || fail "BACKUP_DIR $dir cannot be made"
+exec 9>"$dir/.lock" || fail "BACKUP_DIR $dir cannot be written"
+flock --nonblock 9 || fail "another backup into $dir is running"
+connect
+
+started=$(date +%s)
+name=backup_$(date -u +%Y%m%d_%H%M%S)
+enc=${BACKUP_PASSPHRASE_FILE:+.enc}
+part=$dir/.partial_$name
+# of runs that were killed: the lock says that no other runs
+rm -rf "$dir"/.partial_*
+mkdir "$part"
+trap 'rm -rf "$part"' EXIT
+
+# BACKUP_SNAPSHOT is set by `manifest take`, which sees the same moment. Under the backup role, for the owner is behind the wall.
+dump() {
+  pg_dump --format=custom --snapshot="$BACKUP_SNAPSHOT" --role=agent_memory_backup --enable-row-security --no-unlogged-table-data \
+    --lock-wait-timeout=60s --no-password | seal >"$1"
+}
+export -f dump seal
+# shellcheck disable=SC2016 # $1 is the inner shell's
+run manifest take "$part/database.dump$enc" -- bash -euo pipefail -c 'dump "$1"' dump "$part/database.dump$enc" |
+  seal >"$part/manifest.json$enc" || fail "nothing was backed up"
+# what was written is read again whole: every row that the manifest counted is there
+pg_restore --list < <(unseal "$part/database.dump$enc") >/dev/null || fail "the dump cannot be read again"
+count_rows "$part/database.dump$enc" | run manifest check <(unseal "$part/manifest.json$enc") "$part/database.dump$enc"
+(cd "$part" && sha256sum -- * >SHA256SUMS)
+sync "$part"/* "$part"
+mv --no-target-directory "$part" "$dir/$name"
+sync "$dir"
+
+# only after a success, so that the last good one always stays
+oldest=backup_$(date -u -d "$keep_days days ago" +%Y%m%d_%H%M%S)
+for old in "$dir"/backup_????????_??????; do
+  if [[ ${old##*/} < $oldest ]]; then rm -rf "$old" && echo "removed $old"; fi
+done
+
+size=$(du -sb "$dir/$name" | cut -f1)
+took=$(($(date +%s) - started))
+if [ -n "${BACKUP_METRICS_FILE:-}" ]; then
+  # node_exporter reads it at any moment: it must never see half of it
+  (
+    umask 022
+    printf '%s\n' \
+      '# HELP agent_memory_backup_last_success_timestamp_seconds When the last good backup was finished.' \
+      '# TYPE agent_memory_backup_last_success_timestamp_seconds gauge' \
+      "agent_memory_backup_last_success_timestamp_seconds $(date +%s)" \
+      '# HELP agent_memory_backup_last_size_bytes Its size.' \
+      '# TYPE agent_memory_backup_last_size_bytes gauge' \
+      "agent_memory_backup_last_size_bytes $size" \
+      '# HELP agent_memory_backup_last_duration_seconds How long it took.' \
+      '# TYPE agent_memory_backup_last_duration_seconds gauge' \
+      "agent_memory_backup_last_duration_seconds $took" >"$BACKUP_METRICS_FILE.new"
+    mv "$BACKUP_METRICS_FILE.new" "$BACKUP_METRICS_FILE"
+  )
+fi
+echo "Backup completed: $dir/$name ($size bytes, $took s)"

@@ -1,0 +1,167 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Command } from 'commander';
+import * as backup from '../src/backup/index.ts';
+import { loadConfig, usesEmbedded } from '../src/config.ts';
+import { MIGRATIONS_DIR, migrationStatus, readMigrations } from '../src/db/migrate.ts';
+import { connectionOf, createPool } from '../src/db/pool.ts';
+import { type Db, dbOf } from '../src/db/query.ts';
+import { createLogger } from '../src/log.ts';
+
+// What scripts/backup.sh and scripts/restore.sh need to know of the database. They call it; nobody else has to.
+
+const program = new Command('manifest').description('The manifest of a backup: scripts/backup.sh and scripts/restore.sh use it.');
+program.command('env').description('the configured connection as PG* variables for a shell').action(env);
+program
+  .command('take <dump> <command...>')
+  .description('runs a command that writes the dump of $BACKUP_SNAPSHOT, and prints the manifest of the same moment')
+  .action(take);
+program
+  .command('check <manifest> <dump>')
+  .description('whether the dump is that of the manifest (its rows a table on standard input) and this code may restore it')
+  .option('--target', 'and whether the configured database can take it')
+  .action(check);
+program.command('prepare <manifest>').description('makes the roles that the dump mentions').action(prepare);
+program
+  .command('finish <manifest>')
+  .description('compares the restored database with the manifest')
+  .option('--heads <file>', 'writes there the heads of the audit, for `npm run audit:verify`')
+  .action(finish);
+
+program.parseAsync().catch((error: Error) => {
+  console.error(`error: ${error.message}`);
+  process.exitCode = 1;
+});
+
+function env(): void {
+  const config = loadConfig();
+  if (usesEmbedded(config))
+    throw new Error(
+      'No PostgreSQL is configured (PGHOST or DATABASE_URL). The embedded database is backed up by copying DATA_DIR while the daemon is stopped.',
+    );
+  const { connectionString, host, port, user, database, password } = connectionOf(config);
+  const url = connectionString === undefined ? undefined : new URL(connectionString);
+  const variables = {
+    PGHOST: host ?? url?.searchParams.get('host') ?? url?.hostname,
+    PGPORT: String(port ?? (url?.port || 5432)),
+    PGUSER: user ?? decodeURIComponent(url?.username ?? ''),
+    PGDATABASE: database ?? decodeURIComponent(url?.pathname.slice(1) ?? ''),
+    PGPASSWORD: password ?? decodeURIComponent(url?.password ?? ''),
+    PGSSLMODE: url?.searchParams.get('sslmode') ?? config.PGSSLMODE,
+    PGSSLROOTCERT: config.PGSSLROOTCERT ?? '',
+    ERASURE_LEDGER: resolve(config.ERASURE_LEDGER ?? join(config.DATA_DIR, 'erasures.ndjson')),
+  };
+  for (const [name, value] of Object.entries(variables))
+    console.log(value ? `export ${name}='${value.replaceAll("'", "'\\''")}'` : `unset ${name}`);
+  console.log('unset DATABASE_URL POSTGRES_PASSWORD PGPASSWORD_FILE POSTGRES_PASSWORD_FILE DATABASE_URL_FILE');
+}
+
+async function take(dump: string, [command, ...args]: [string, ...string[]]): Promise<void> {
+  const manifest = await onDatabase(async (db, migrations) =>
+    backup.withSnapshot(db, async (snapshot) => {
+      const [fingerprint] = await Promise.all([snapshot.fingerprint(), run(command, args, snapshot.id)]);
+      return backup.newManifest(versionOfCode(), snapshot.setting, fingerprint, await migrations(), await fileOf(dump));
+    }),
+  );
+  console.log(JSON.stringify(manifest, null, 1));
+}
+
+async function run(command: string, args: string[], snapshot: string): Promise<void> {
+  // standard output is the manifest's
+  const child = spawn(command, args, { stdio: ['ignore', 2, 2], env: { ...process.env, BACKUP_SNAPSHOT: snapshot } });
+  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  if (code !== 0) throw new Error(`the dump failed (${signal ?? `exit code ${code}`})`);
+}
+
+async function fileOf(path: string): Promise<backup.Manifest['dump']> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const part of createReadStream(path) as AsyncIterable<Buffer>) {
+    hash.update(part);
+    bytes += part.length;
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+async function check(file: string, dump: string, { target }: { target?: boolean }): Promise<void> {
+  const manifest = readManifest(file);
+  const found = await fileOf(dump);
+  if (found.sha256 !== manifest.dump.sha256)
+    throw new Error(`The dump is not that of its manifest: ${found.bytes} bytes, SHA-256 ${found.sha256}.`);
+  const fault = backup.schemaFault(manifest, await readMigrations(MIGRATIONS_DIR));
+  if (fault) throw new Error(fault);
+  refuse('The dump is not what its manifest says', backup.rowDifferences(manifest, await readRows()));
+  if (target) {
+    const inTheWay = await onDatabase((db) => backup.targetFault(db, manifest));
+    if (inTheWay) throw new Error(inTheWay);
+  }
+}
+
+/** `name count` a line. */
+async function readRows(): Promise<Map<string, number>> {
+  const rows = new Map<string, number>();
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [, name, count] = /^(.+) (\d+)$/.exec(line) ?? [];
+    if (name === undefined) throw new Error(`not a count of rows: ${line}`);
+    rows.set(name, Number(count));
+  }
+  return rows;
+}
+
+async function prepare(file: string): Promise<void> {
+  await onDatabase((db) => backup.prepareTarget(db, readManifest(file)));
+}
+
+async function finish(file: string, { heads }: { heads?: string }): Promise<void> {
+  const manifest = readManifest(file);
+  const found = await onDatabase(async (db) => {
+    await backup.finishTarget(db);
+    return backup.fingerprintOf(db);
+  });
+  refuse('What was restored is not what was backed up', backup.differences(manifest, found));
+  const lines = manifest.tenants.map(({ tenant_id, audit_seq, audit_mac }) =>
+    JSON.stringify({ tenant: tenant_id, seq: audit_seq, mac: audit_mac }),
+  );
+  if (heads !== undefined) writeFileSync(heads, lines.map((line) => `${line}\n`).join(''));
+  const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
+  console.error(
+    `whole: ${rows} rows in ${manifest.tables.length} tables, ${manifest.tenants.length} tenants, as of ${manifest.made_at}`,
+  );
+}
+
+function refuse(what: string, lines: string[]): void {
+  if (lines.length > 0) throw new Error(`${what}:\n  ${lines.join('\n  ')}`);
+}
+
+function readManifest(file: string): backup.Manifest {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+    return backup.manifest.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new Error(`The manifest cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+const versionOfCode = (): string =>
+  (JSON.parse(readFileSync(join(MIGRATIONS_DIR, '..', 'package.json'), 'utf8')) as { version: string }).version;
+
+async function onDatabase<T>(work: (db: Db, migrations: () => Promise<backup.Manifest['migrations']>) => Promise<T>): Promise<T> {
+  const config = loadConfig();
+  const pool = createPool({ ...connectionOf(config), embedded: false }, config, createLogger('silent'));
+  const client = await pool.dedicated();
+  const migrations = async () => {
+    const { applied, newer } = await migrationStatus(client);
+    return [...applied, ...newer].map(({ version, name, hash }) => ({ version, name, hash }));
+  };
+  try {
+    return await work(dbOf(client, false), migrations);
+  } finally {
+    await client.end();
+    await pool.end();
+  }
+}

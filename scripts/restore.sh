@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Restores a backup into the configured database, which must be fresh: docs/backup.md. Everything is checked before anything is written.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
+
+usage='usage: restore.sh [--dry-run] [--ledger FILE]… [--no-ledger] BACKUP'
+dry_run='' no_ledger='' ledgers=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --dry-run) dry_run=1 ;;
+    --ledger) ledgers+=("${2:?$usage}") && shift ;;
+    --no-ledger) no_ledger=1 ;;
+    -*) fail "$usage" ;;
+    *) break ;;
+  esac
+  shift
+done
+[ $# = 1 ] || fail "$usage"
+set=${1%/}
+need pg_restore psql sha256sum
+check_passphrase
+umask 077
+
+[ -d "$set" ] || fail "there is no backup $set (a directory backup_YYYYMMDD_HHMMSS)"
+[ -f "$set/SHA256SUMS" ] || fail "$set has no SHA256SUMS"
+enc=''
+[ ! -f "$set/database.dump.enc" ] || enc=.enc
+[ -z "$enc" ] || [ -n "${BACKUP_PASSPHRASE_FILE:-}" ] || fail "$set is encrypted: set BACKUP_PASSPHRASE_FILE"
+dump=$set/database.dump$enc
+for file in "database.dump$enc" "manifest.json$enc"; do
+  [ -f "$set/$file" ] || fail "$set has no $file"
+  grep -q "^[0-9a-f]\{64\}  $file\$" "$set/SHA256SUMS" || fail "SHA256SUMS of $set does not name $file"
+done
+(cd "$set" && sha256sum --check --strict --quiet SHA256SUMS) || fail "$set is damaged: its checksums do not match"
+
+connect
+if [ -z "$no_ledger" ]; then
+  [ ${#ledgers[@]} -gt 0 ] || ledgers=("$ERASURE_LEDGER")
+  for ledger in "${ledgers[@]}"; do
+    [ -f "$ledger" ] || fail "there is no ledger of erasures $ledger: name those of all daemons by --ledger, or say --no-ledger if nothing was ever erased"
+  done
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unseal "$set/manifest.json$enc" >"$work/manifest.json" || fail "the manifest cannot be decrypted: is it the right passphrase?"
+pg_restore --list < <(unseal "$dump") >/dev/null || fail "the dump cannot be read${enc:+: is it the right passphrase?}"
+count_rows "$dump" >"$work/rows" || fail "the dump is damaged"
+run manifest check --target "$work/manifest.json" "$dump" <"$work/rows"
+if [ -n "$dry_run" ]; then
+  echo "$set is whole, and $PGDATABASE on $PGHOST can take it; nothing was changed"
+  exit
+fi
+
+run manifest prepare "$work/manifest.json"
+# all or nothing: an error leaves the database as empty as it was
+unseal "$dump" | pg_restore --single-transaction --exit-on-error --no-password --dbname="$PGDATABASE" ||
+  fail "the restore failed and was rolled back: nothing was written"
+psql --no-psqlrc --quiet --no-password --command='analyze'
+run manifest finish --heads "$work/heads" "$work/manifest.json"
+
+# From here on the data is there; what fails is told at the end, when the rest was done.
+failed=()
+run migrate up || fail "the schema could not be brought up to this code"
+run audit verify --heads "$work/heads" || failed+=('the audit is not whole')
+[ -n "$no_ledger" ] || run erasures --ledger "${ledgers[@]}" || failed+=('not everything could be erased again')
+[ ${#failed[@]} = 0 ] || fail "restored, but $(IFS=';' && echo "${failed[*]}"): see above, and do not start the daemons before it is mended"
+echo "Restored: $set into $PGDATABASE on $PGHOST. The daemons may be started."

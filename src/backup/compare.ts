@@ -1,0 +1,48 @@
+import type { Fingerprint, Manifest } from './schemas.ts';
+
+type Named = Record<string, unknown>;
+
+/** What differs between what a manifest says and what a database has, a line each. */
+export function differences(expected: Fingerprint, found: Fingerprint): string[] {
+  return [
+    ...differencesOf('table', 'name', expected.tables, found.tables),
+    ...differencesOf('tenant', 'tenant_id', expected.tenants, found.tenants),
+  ];
+}
+
+function differencesOf(what: string, key: string, expected: Named[], found: Named[]): string[] {
+  const rest = new Map(found.map((one) => [one[key], one]));
+  const lines = expected.flatMap((one) => {
+    const other = rest.get(one[key]);
+    rest.delete(one[key]);
+    if (!other) return `${what} ${one[key]} is missing`;
+    const fields = Object.keys(one).filter((field) => one[field] !== other[field]);
+    return fields.map((field) => `${what} ${one[key]}: ${field} is ${other[field]}, the manifest says ${one[field]}`);
+  });
+  return [...lines, ...[...rest.keys()].map((name) => `${what} ${name} is not in the manifest`)];
+}
+
+/** `rows`: how many each table has in the dump; one without rows need not be named. */
+export function rowDifferences({ tables }: Manifest, rows: Map<string, number>): string[] {
+  const known = new Set(tables.map(({ name }) => name));
+  return [
+    ...tables.flatMap(({ name, rows: expected }) => {
+      const found = rows.get(name) ?? 0;
+      return found === expected ? [] : `the dump has ${found} rows of ${name}, the manifest says ${expected}`;
+    }),
+    ...[...rows.keys()]
+      .filter((name) => !known.has(name))
+      .map((name) => `the dump has ${name}, which the manifest does not know`),
+  ];
+}
+
+/** Why this code must not restore it: a schema that it does not know, or one that was another. */
+export function schemaFault({ version, migrations }: Manifest, known: { name: string; hash: string }[]): string | undefined {
+  if (migrations.length > known.length)
+    return (
+      `The backup is newer than this code: it was made by version ${version} and has migration ${migrations.length}, this code knows ${known.length}. ` +
+      'Restore it with the release that made it.'
+    );
+  const other = migrations.find(({ hash }, i) => hash !== known[i]!.hash);
+  return other && `The backup's schema is not that of this code: migration ${other.name} was another one.`;
+}

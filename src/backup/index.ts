@@ -1,0 +1,90 @@
+import type { Db } from '../db/query.ts';
+import { type Fingerprint, FORMAT, type Manifest } from './schemas.ts';
+import { BACKUP_ROLE, forbidCreating, hasRole, listHidden, makeRole, readFingerprint, readSetting, readTarget } from './sql.ts';
+
+export { differences, rowDifferences, schemaFault } from './compare.ts';
+export { type Fingerprint, FORMAT, type Manifest, manifest } from './schemas.ts';
+export { BACKUP_ROLE } from './sql.ts';
+
+// The database's side of a backup; pg_dump and pg_restore are called by scripts/backup.sh and scripts/restore.sh. Each function gets a
+// session of the owner, outside any tenant.
+
+export interface Snapshot {
+  /** For `pg_dump --snapshot`. */
+  id: string;
+  setting: Pick<Manifest, 'server' | 'database' | 'owner' | 'roles'>;
+  fingerprint(): Promise<Fingerprint>;
+}
+
+/** Everything inside sees one moment, and so does a pg_dump that is given it, as long as the work lasts. */
+export async function withSnapshot<T>(db: Db, work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
+  await assertBackupRole(db);
+  await db.run('begin isolation level repeatable read read only');
+  try {
+    await db.run('set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0');
+    const hidden = await listHidden(db);
+    if (hidden.length > 0)
+      throw new Error(`A dump would lack rows: the role ${BACKUP_ROLE} does not see every row of ${hidden.join(', ')}.`);
+    const setting = await readSetting(db);
+    await enterBackup(db);
+    const { id } = (await db.row<{ id: string }>('select pg_export_snapshot() as id'))!;
+    return await work({ id, setting, fingerprint: () => readFingerprint(db) });
+  } finally {
+    // nothing was written; a session that died is told by the statement that failed
+    await db.run('rollback').catch(() => undefined);
+  }
+}
+
+export async function fingerprintOf(db: Db): Promise<Fingerprint> {
+  await assertBackupRole(db);
+  await db.run('begin isolation level repeatable read read only');
+  try {
+    await db.run('set local statement_timeout = 0');
+    await enterBackup(db);
+    return await readFingerprint(db);
+  } finally {
+    await db.run('rollback').catch(() => undefined);
+  }
+}
+
+const enterBackup = (db: Db): Promise<unknown> => db.run("select set_config('role', $1, true)", [BACKUP_ROLE]);
+
+async function assertBackupRole(db: Db): Promise<void> {
+  if (!(await hasRole(db, BACKUP_ROLE)))
+    throw new Error(`The role ${BACKUP_ROLE} is missing: bring the schema up to date first (\`npm run migrate -- up\`).`);
+}
+
+const majorOf = (server: number) => Math.floor(server / 10_000);
+
+/** Why nothing may be restored into this database, if so. */
+export async function targetFault(db: Db, { owner, server }: Manifest): Promise<string | undefined> {
+  const target = await readTarget(db);
+  if (target.objects > 0)
+    return `The database is not empty: it has ${target.objects} tables, functions and the like. Restore into a fresh one.`;
+  if (target.others > 0)
+    return `The database is in use by ${target.others} other sessions: stop the daemons (and psql) that are connected to it.`;
+  if (majorOf(target.server) < majorOf(server))
+    return `The server is PostgreSQL ${majorOf(target.server)}, the backup was made on ${majorOf(server)}: restore on that or a newer one.`;
+  if (target.user !== owner)
+    return `What is restored belongs to the role ${owner}, and this connection is that of ${target.user}: connect as ${owner} (PGUSER).`;
+  return undefined;
+}
+
+/** The roles that the dump mentions: roles are no part of a dump. Those of people come back without login and password. */
+export async function prepareTarget(db: Db, { roles }: Manifest): Promise<void> {
+  await db.run('begin');
+  for (const role of roles) await makeRole(db, role);
+  await db.run('commit');
+}
+
+/** After the restore: what was granted for it is taken back. */
+export const finishTarget = (db: Db): Promise<unknown> => forbidCreating(db);
+
+export const newManifest = (
+  version: string,
+  snapshot: Snapshot['setting'],
+  fingerprint: Fingerprint,
+  migrations: Manifest['migrations'],
+  dump: Manifest['dump'],
+  now = new Date(),
+): Manifest => ({ format: FORMAT, made_at: now.toISOString(), version, ...snapshot, migrations, dump, ...fingerprint });

@@ -1,0 +1,30 @@
+import { z } from 'zod';
+import { openRoute } from '../auth/index.ts';
+import type { Metrics } from './figures.ts';
+
+export const metricsRoutes = (metrics: Metrics) => [
+  openRoute({
+    method: 'GET',
+    path: '/metrics',
+    operation: 'readMetrics',
+    summary: 'The figures of this daemon as Prometheus text',
+    tag: 'Operations',
+    access: 'none',
+    limit: 'none',
+    success: { status: 200, description: 'Prometheus text', mediaType: 'text/plain' },
+    problems: [],
+    handle: async () => ({ headers: { 'Content-Type': metrics.contentType }, body: await metrics.text() }),
+  }),
+  openRoute({
+    method: 'GET',
+    path: '/metrics/json',
+    operation: 'readMetricsAsJson',
+    summary: 'The same figures as JSON',
+    tag: 'Operations',
+    access: 'none',
+    limit: 'none',
+    success: { status: 200, description: 'The figures by name', schema: z.record(z.string(), z.unknown()) },
+    problems: [],
+    handle: async () => ({ body: Object.fromEntries((await metrics.json()).map(({ name, ...metric }) => [name, metric])) }),
+  }),
+];

@@ -1,0 +1,125 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { message, send } from '../../support/client.ts';
+import { withClient } from '../../support/cluster.ts';
+import { startTestDaemon, type TestDaemon } from '../../support/daemon.ts';
+import { emptyDatabase } from '../../support/database.ts';
+import { describeWith, toolOf } from '../../support/tool.ts';
+import { backUp, backupsIn, contentOf, envOf, newDir, rightsOf, sh, startLoaded, superuser } from './set.ts';
+
+describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore', () => {
+  let loaded: Awaited<ReturnType<typeof startLoaded>>;
+  let daemon: TestDaemon;
+  beforeAll(async () => {
+    loaded = await startLoaded();
+    daemon = loaded.daemon;
+  });
+  afterAll(() => daemon.stop());
+
+  const connection = () => ({
+    host: daemon.env.PGHOST!,
+    port: Number(daemon.env.PGPORT),
+    user: daemon.env.PGUSER!,
+    database: daemon.env.PGDATABASE!,
+  });
+  test('a plain owner behind the wall backs up every row, and gets each back, with the same schema and rights', async () => {
+    const backup = await backUp({ ...daemon.env, BACKUP_DIR: newDir('backups') });
+    expect(readdirSync(backup).sort()).toEqual(['SHA256SUMS', 'database.dump', 'manifest.json']);
+    const target = await emptyDatabase();
+    // the daemon serves on meanwhile: what comes later is not in the backup
+    const before = await contentOf(connection());
+    await loaded.clients[0]!.ask('POST', '/v1/events', { body: message('after the backup') });
+
+    const restored = await sh('restore.sh', ['--no-ledger', backup], envOf(target.connection));
+    expect([restored.code, restored.err]).toEqual([0, expect.stringMatching(/^whole: \d+ rows in \d+ tables, 2 tenants/m)]);
+    expect(await contentOf(target.connection)).toEqual(before);
+    expect(before.filter((line) => /^(events|chunks|memories|users|audit_entries) [1-9]/.test(line))).toHaveLength(5);
+    expect(await rightsOf(target.connection)).toEqual(await rightsOf(connection()));
+
+    const again = await startTestDaemon({}, envOf(target.connection));
+    const { tenant_id, username, token } = loaded.clients[1]!;
+    const found = await send<any>(again.url, 'POST', '/v1/search', { body: { query: 'Keep backups' } }, token);
+    expect([found.status, found.body.results.length > 0]).toEqual([200, true]);
+    const next = await send<any>(again.url, 'POST', '/v1/events', { body: message(`${username} of ${tenant_id}`) }, token);
+    expect([next.status, next.body.seq]).toEqual([201, 22]);
+    await again.stop();
+    await target.release();
+  });
+
+  test('encrypted, nothing readable is on the disk, and it is restored with the passphrase', async () => {
+    const passphrase = join(newDir('keys'), 'passphrase');
+    writeFileSync(passphrase, 'correct horse battery staple\n');
+    const env = { BACKUP_PASSPHRASE_FILE: passphrase };
+    const backup = await backUp({ ...daemon.env, ...env, BACKUP_DIR: newDir('backups') });
+    expect(readdirSync(backup).sort()).toEqual(['SHA256SUMS', 'database.dump.enc', 'manifest.json.enc']);
+    for (const file of readdirSync(backup)) {
+      expect(readFileSync(join(backup, file)).includes(loaded.clients[0]!.tenant_id)).toBe(false);
+      expect(statSync(join(backup, file)).mode & 0o077).toBe(0);
+    }
+    const target = await emptyDatabase();
+    const dry = await sh('restore.sh', ['--dry-run', '--no-ledger', backup], { ...envOf(target.connection), ...env });
+    expect([dry.code, dry.err, dry.out]).toEqual([0, '', expect.stringContaining('nothing was changed')]);
+    expect(await contentOf(target.connection)).toEqual([]);
+    const restored = await sh('restore.sh', ['--no-ledger', backup], { ...envOf(target.connection), ...env });
+    expect([restored.code, restored.out]).toEqual([0, expect.stringContaining('Restored')]);
+    await target.release();
+  });
+
+  test('verify-backup.sh restores the newest into a scratch database and drops it', async () => {
+    await withClient({ ...connection(), ...superuser() }, (client) => client.query('alter role memory createdb'));
+    const env = { ...daemon.env, BACKUP_DIR: newDir('backups') };
+    await backUp(env);
+    const verified = await sh('verify-backup.sh', ['latest'], env);
+    expect([verified.code, verified.out]).toEqual([0, expect.stringContaining('Verified')]);
+    const left = await withClient(connection(), (client) =>
+      client.query(`select from pg_database where datname like 'agent\\_memory\\_verify%'`),
+    );
+    expect(left.rowCount).toBe(0);
+  });
+
+  test('one at a time; old ones go, the newest stays; what a killed run left is removed; the time of success is a metric', async () => {
+    const BACKUP_DIR = newDir('backups');
+    const metrics = join(newDir('metrics'), 'backup.prom');
+    const kept = `backup_${new Date(Date.now() - 2 * 86_400_000).toISOString().slice(0, 10).replaceAll('-', '')}_000000`;
+    for (const name of ['backup_20200101_020000', kept, '.partial_backup_20200101_020000', 'mine'])
+      mkdirSync(join(BACKUP_DIR, name));
+    const env = { ...daemon.env, BACKUP_DIR, BACKUP_METRICS_FILE: metrics, BACKUP_KEEP_DAYS: '7' };
+    const runs = await Promise.all([sh('backup.sh', [], env), sh('backup.sh', [], env)]);
+    expect(runs.map(({ code }) => code).sort()).toEqual([0, 1]);
+    expect(runs.find(({ code }) => code === 1)!.err).toContain('another backup into');
+    const left = readdirSync(BACKUP_DIR).sort();
+    expect(left).toEqual(['.lock', expect.stringMatching(/^backup_20/), expect.stringMatching(/^backup_20/), 'mine']);
+    expect(left).toContain(kept);
+    const [, at] = /^agent_memory_backup_last_success_timestamp_seconds (\d+)$/m.exec(readFileSync(metrics, 'utf8'))!;
+    expect(Math.abs(Number(at) - Date.now() / 1000)).toBeLessThan(120);
+  });
+
+  test('a backup that cannot be whole fails, keeps the older ones and the time of the last success', async () => {
+    const BACKUP_DIR = newDir('backups');
+    mkdirSync(join(BACKUP_DIR, 'backup_20200101_020000'));
+    const env = { ...daemon.env, BACKUP_DIR, BACKUP_METRICS_FILE: join(BACKUP_DIR, 'backup.prom') };
+    const meddle = (text: string) => withClient(connection(), (client) => client.query(text));
+    await meddle(
+      'drop policy backup_reads on events; create policy backup_reads on events for select to agent_memory_backup using (seq < 3)',
+    );
+    const hidden = await sh('backup.sh', [], env);
+    expect([hidden.code, hidden.err]).toEqual([1, expect.stringContaining('does not see every row of public.events')]);
+    await meddle('drop policy backup_reads on events; select let_back_up($$events$$)');
+    // a dump that ends early, and one that cannot be made
+    for (const [name, script] of [
+      ['cut', `${toolOf('pg_dump')} "$@" | head -c 50000`],
+      ['failing', 'echo "pg_dump: error: the disk is on fire" >&2; exit 1'],
+    ] as const) {
+      const bin = newDir(`bin-${name}`);
+      writeFileSync(join(bin, 'pg_dump'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      const run = await sh('backup.sh', [], { ...env, PATH: `${bin}:${process.env.PATH}` });
+      expect([name, run.code]).toEqual([name, 1]);
+    }
+    const nowhere = await sh('backup.sh', [], { ...env, PGDATABASE: 'no_such_database' });
+    expect([nowhere.code, nowhere.err]).toEqual([1, expect.stringContaining('does not exist')]);
+    expect(readdirSync(BACKUP_DIR).sort()).toEqual(['.lock', 'backup_20200101_020000']);
+    const embedded = await sh('backup.sh', [], { BACKUP_DIR });
+    expect([embedded.code, embedded.err]).toEqual([1, expect.stringContaining('No PostgreSQL is configured')]);
+    expect(backupsIn(BACKUP_DIR)).toHaveLength(1);
+  });
+});

@@ -1,0 +1,175 @@
+# shellcheck shell=bash disable=SC2154
+# What scripts/check-compose.sh checks, in the order of the deployment guide, in a fresh copy of the project.
+
+said() { # said TEXT COMMAND…: fails, and says this
+  if "${@:2}" >"$work/said" 2>&1; then echo 'it did not fail'; return 1; fi
+  cat "$work/said"
+  grep -q -- "$1" "$work/said"
+}
+# reads to the end: the command before it must not die of a closed pipe
+has() { grep -e "$1" >/dev/null; }
+health_of() { docker inspect -f '{{.State.Health.Status}}' "$(compose ps -q "$1")"; }
+healthy() { # healthy SERVICE…: within two minutes
+  local service
+  for service in "$@"; do
+    for _ in $(seq 120); do [ "$(health_of "$service")" != healthy ] || continue 2; sleep 1; done
+    echo "$service is $(health_of "$service")"; compose logs --tail 20 "$service"; return 1
+  done
+}
+api() { curl -sS --fail-with-body --cacert nginx/ssl/cert.pem "https://localhost$1" "${@:2}" -H 'Content-Type: application/json'; }
+as_admin() { api "$1" -H "Authorization: Bearer $(cat "$work/token")" "${@:2}"; }
+field() { node -p "JSON.parse(require('fs').readFileSync(0, 'utf8')).$1"; }
+sql() { compose exec -T postgres psql -U memory -d agent_memory "$@"; }
+
+no_env() { said 'env file.*\.env\.prod' compose up -d && [ "$(wc -l <"$work/said")" = 1 ]; }
+placeholder() { said 'Set POSTGRES_PASSWORD in .env.prod' compose run -T --rm postgres; compose down -v; }
+prepare() {
+  cp .env.example .env.prod
+  sed -i -e "s|^JWT_SECRET=.*|JWT_SECRET=$(openssl rand -base64 32)|" -e "s|^POSTGRES_PASSWORD=.*|POSTGRES_PASSWORD=$(openssl rand -hex 16)|" \
+    -e 's|^RATE_LIMIT_MAX_REQUESTS=.*|RATE_LIMIT_MAX_REQUESTS=1000000|' .env.prod
+  # a machine that does other things too may take longer to open a connection than the guide's 2 s
+  sed -i 's|^PGCONNECTION_TIMEOUT=.*|PGCONNECTION_TIMEOUT=9000|' .env.prod
+  printf '%s\n' RATE_LIMIT_TENANT_MAX=1000000 "ENCRYPTION_KEY=$(openssl rand -base64 32)" >>.env.prod
+  scripts/make-cert.sh localhost
+}
+hardened() {
+  local service id
+  for service in "$@"; do
+    id=$(compose ps -q "$service")
+    docker inspect "$id" | node -e '
+      const [{ HostConfig: h, Config: c }] = JSON.parse(require("fs").readFileSync(0, "utf8"));
+      const wanted = { "read-only": h.ReadonlyRootfs, "no capabilities": h.CapDrop?.includes("ALL"), "no new privileges": h.SecurityOpt?.some((o) => o.includes("no-new-privileges")),
+        memory: h.Memory > 0, cpu: h.NanoCpus > 0, pids: h.PidsLimit > 0, "log size": h.LogConfig.Config["max-size"], user: c.User && !/^(0|root)\b/.test(c.User) || process.argv[1] === "nginx" };
+      const lacks = Object.entries(wanted).filter(([, there]) => !there).map(([name]) => name);
+      if (lacks.length) { console.log(process.argv[1], "lacks", lacks); process.exit(1); }' "$service"
+  done
+}
+published() { [ "$(docker ps --format '{{.Names}} {{.Ports}}' | grep -- '->' | tee /dev/stderr | grep -vc nginx)" = 0 ] && compose port nginx 3000 | has '^127.0.0.1:'; }
+image() {
+  # shellcheck disable=SC2016 # the container's shell is meant
+  compose exec -T memory-daemon sh -c '! command -v npm && ! command -v npx && [ "$(id -u)" = 1000 ] && ! touch /app/x && touch /data/x && rm /data/x'
+  [ "$(docker inspect -f '{{index .Config.Labels "org.opencontainers.image.title"}}' agent-memory:latest)" = 'Agent Memory' ]
+}
+health() { curl -fsS http://localhost:3000/health | has '"status":"healthy"'; }
+enter() {
+  api /auth/register -d '{"tenant_id":"production","username":"admin","password":"SecurePass123!"}'
+  api /auth/login -d '{"tenant_id":"production","username":"admin","password":"SecurePass123!"}' | field access_token >"$work/token"
+}
+record_and_recall() {
+  as_admin /v1/events -d '{"session_id":"s1","channel":"team","actor":{"type":"agent","id":"planner"},"kind":"decision","content":{"decision":"Read files in blocks of 64 KiB","rationale":["lines are slow"]}}'
+  as_admin '/v1/context?render=text' -d '{"session_id":"s2","channel":"team","query_text":"How do we read files?","max_tokens":2000}' | has '64 KiB'
+}
+operators_commands() {
+  compose exec -T memory-daemon node dist/scripts/migrate.js status | has applied
+  compose exec -T memory-daemon node dist/scripts/tenant.js list | has production
+  compose exec -T memory-daemon node dist/scripts/audit.js verify | has whole
+  compose run -T --rm migrate | has '0 applied'
+}
+guides_psql() {
+  sql -c '\d users' | has tenant_id
+  sql -c '\i /docker-entrypoint-initdb.d/schema.sql' | has 0001_
+}
+compose_logs() { compose logs --tail 50 memory-daemon | has ready && compose ps | has memory-daemon; }
+
+start_load() {
+  NODE_EXTRA_CA_CERTS=$PWD/nginx/ssl/cert.pem "$project/node_modules/.bin/tsx" "$project/tests/operations/compose/load.ts" https://localhost "$(cat "$work/token")" "$work/acknowledged" >"$work/load" 2>&1 &
+  load=$!
+  for _ in $(seq 60); do [ ! -s "$work/acknowledged" ] || return 0; sleep 0.5; done
+  cat "$work/load"; return 1
+}
+stop_load() { kill "$load" || true; wait "$load" || true; load=''; }
+no_request_failed() {
+  tail -n 1 "$work/load"
+  node -e 'const c = JSON.parse(process.argv[1]); if (c.recorded < 20 || Object.keys(c.failed).length > 0) process.exit(1)' "$(tail -n 1 "$work/load")" ||
+    { compose logs --no-color | grep -E '"status":(4|5)|"level":"(warn|error|fatal)|reloaded|FATAL' | cut -c1-400; return 1; }
+}
+replaced() { # replaced SERVICE: recreated while it is asked, and another container than before
+  local before
+  before=$(compose ps -q "$1")
+  compose up -d --force-recreate "$1" && healthy "$1" && [ "$(compose ps -q "$1")" != "$before" ]
+}
+rolling() {
+  local postgres
+  postgres=$(compose ps -q postgres)
+  replaced memory-daemon && sleep 3 && replaced memory-daemon-2 && sleep 3 && [ "$(compose ps -q postgres)" = "$postgres" ]
+}
+one_of_two() { compose stop memory-daemon-2 && sleep 5 && compose start memory-daemon-2 && healthy memory-daemon-2; }
+nothing_lost() {
+  [ "$(sql -Atc 'select count(*) from events' | tr -d '\r')" -ge "$(wc -l <"$work/acknowledged")" ]
+  sort -u "$work/acknowledged" >"$work/wanted"
+  sql -Atc 'select event_id from events' | tr -d '\r' | sort -u >"$work/there"
+  [ -z "$(comm -23 "$work/wanted" "$work/there" | tee /dev/stderr)" ]
+}
+down_and_up() { compose down && compose up -d && healthy nginx && health && nothing_lost && token_is_good; }
+token_is_good() { as_admin '/v1/events?limit=1' >/dev/null; }
+with_redis() {
+  echo REDIS_URL=redis://redis:6379 >>.env.prod
+  compose --profile redis up -d
+  healthy redis memory-daemon memory-daemon-2
+  for _ in $(seq 20); do
+    token_is_good
+    [ "$(compose exec -T redis redis-cli dbsize | tr -dc 0-9)" = 0 ] || return 0
+    sleep 1
+  done
+  compose exec -T redis redis-cli client list; compose logs --tail 20 memory-daemon; return 1
+}
+scraped() {
+  compose --profile monitoring up -d prometheus node-exporter blackbox-exporter
+  for _ in $(seq 40); do
+    curl -fsS http://localhost:9090/api/v1/targets >"$work/targets" || true
+    ! node -e '
+      const { data } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+      const of = (job) => data.activeTargets.filter((target) => target.labels.job === job);
+      process.exit(of("agent-memory").length === 2 && data.activeTargets.every((target) => target.health === "up") ? 0 : 1)' "$work/targets" || return 0
+    sleep 3
+  done
+  cat "$work/targets"; return 1
+}
+in_backup() { compose --profile backup run -T --rm backup "$@"; }
+backed_up() {
+  in_backup scripts/backup.sh
+  in_backup scripts/verify-backup.sh "/backups/$(newest)"
+}
+newest() { in_backup ls /backups | tr -d '\r' | grep '^backup_' | tail -n 1; }
+# as in the guide, but for both daemons and for the last command
+restored() {
+  compose stop memory-daemon memory-daemon-2
+  compose exec -T postgres dropdb -U memory agent_memory
+  compose exec -T postgres createdb -U memory agent_memory
+  in_backup scripts/restore.sh --no-ledger "/backups/$(newest)"
+  compose start memory-daemon memory-daemon-2
+  healthy memory-daemon memory-daemon-2
+  nothing_lost && token_is_good
+}
+
+# --- the checks -------------------------------------------------------------------------------------------------------------------
+check 'a missing .env.prod is one sentence' no_env
+check 'a password of the example is refused before a database is made of it' eval 'cp .env.example .env.prod && placeholder'
+check 'what the guide prepares' prepare
+check 'up -d' compose up -d
+check 'all are healthy' healthy postgres memory-daemon memory-daemon-2 nginx
+check 'ps and logs' compose_logs
+check 'no privilege, no capability, limits, bounded logs' hardened postgres memory-daemon memory-daemon-2 nginx
+check 'only nginx is published, 3000 on the loopback' published
+check 'the image: no npm, not root, labels, read-only' image
+check 'curl http://localhost:3000/health' health
+check 'register and log in over https' enter
+check 'record and recall over https' record_and_recall
+check 'the commands of the operator, in the image' operators_commands
+check 'psql as the guide types it' guides_psql
+if start_load; then
+  check 'both daemons recreated, one after the other, under load; postgres is not' rolling
+  stop_load
+  check 'no request failed' no_request_failed
+fi
+if start_load; then
+  check 'a daemon stopped and started under load' one_of_two
+  stop_load
+  check 'no request failed' no_request_failed
+fi
+check 'restart nginx' eval 'compose restart nginx && healthy nginx && health'
+check 'down and up: nothing that was acknowledged is lost' down_and_up
+check 'a backup, and its verification, in the service backup' backed_up
+check 'the database dropped and restored: nothing is lost' restored
+check 'with --profile redis the limits are counted there' with_redis
+check 'with --profile monitoring every target of Prometheus is up' scraped

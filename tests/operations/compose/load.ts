@@ -1,0 +1,58 @@
+import { appendFileSync } from 'node:fs';
+
+// Requests through nginx until SIGTERM: `load.ts URL TOKEN FILE`. Nothing is tried again. What was acknowledged is written to FILE,
+// an id a line; at the end the counts are printed as JSON. NODE_EXTRA_CA_CERTS names the certificate.
+
+const [url, token, file] = process.argv.slice(2) as [string, string, string];
+const WORKERS = 4;
+const counts = { answered: 0, recorded: 0, failed: {} as Record<string, number> };
+let over = false;
+process.on('SIGTERM', () => {
+  over = true;
+});
+
+async function post(path: string, body: object, more: Record<string, string> = {}): Promise<Response> {
+  return fetch(url + path, { method: 'POST', headers: { ...headers, ...more }, body: JSON.stringify(body) });
+}
+// A connection for each: to an idle one that nginx closes when it reloads a request may be on its way, which HTTP leaves to the client.
+const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', connection: 'close' };
+const event = (text: string) => ({
+  session_id: 'load',
+  channel: 'team',
+  actor: { type: 'agent', id: 'loader' },
+  kind: 'message',
+  content: { text },
+});
+
+const kinds: Record<string, (text: string) => Promise<Response>> = {
+  read: () => fetch(`${url}/v1/events?limit=5`, { headers }),
+  record: (text) => post('/v1/events', event(text)),
+  'record keyed': (text) => post('/v1/events', event(text), { 'idempotency-key': text }),
+  context: () => post('/v1/context', { session_id: 'load', channel: 'team', query_text: 'what was said?', max_tokens: 500 }),
+};
+
+async function ask(turn: number): Promise<void> {
+  const [name, send] = Object.entries(kinds)[turn % 4]!;
+  const failed = (why: string) => {
+    counts.failed[`${name}: ${why}`] = (counts.failed[`${name}: ${why}`] ?? 0) + 1;
+  };
+  try {
+    const response = await send(`load ${process.pid} ${turn}`);
+    const answer = await response.text();
+    counts.answered++;
+    if (!response.ok) return failed(`${response.status} ${answer.slice(0, 200)}`);
+    if (response.status !== 201) return;
+    appendFileSync(file, `${JSON.parse(answer).event_id}\n`);
+    counts.recorded++;
+  } catch (error) {
+    failed(String((error as Error).cause ?? error));
+  }
+}
+
+let turn = 0;
+await Promise.all(
+  Array.from({ length: WORKERS }, async () => {
+    while (!over) await ask(turn++);
+  }),
+);
+console.log(JSON.stringify(counts));
