@@ -11,7 +11,8 @@ if ! command -v go >/dev/null; then
   echo 'k6 is built with Go 1.25 or newer, which is not installed.' >&2
   exit 1
 fi
-cd "$(go mod download -json "go.k6.io/k6/v2@$version" | sed -n 's/.*"Dir": "\(.*\)",/\1/p')"
+go mod download "go.k6.io/k6/v2@$version"
+cd "$(go env GOMODCACHE)/go.k6.io/k6/v2@$version"
 mkdir -p "$(dirname "$to")"
 GOFLAGS=-buildvcs=false go build -o "$to.new" .
 mv "$to.new" "$to"

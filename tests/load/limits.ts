@@ -27,7 +27,8 @@ export function neededOf(suite: Suite, { name, windowSeconds }: Policy): number 
   // every user but a tenant's first needs an invite and a registration; deleting the tenants is counted elsewhere
   if (name === 'address') return usersOf(suite) * 2 - tenantsOf(suite);
   const seconds = Math.min(windowSeconds, secondsOf(suite));
-  const ofUser = Math.ceil(seconds / TURN_SECONDS) * operations.length;
+  // each phase begins with a turn of its own
+  const ofUser = (Math.floor(seconds / TURN_SECONDS) + suite.phases.length) * operations.length;
   if (name === 'principal') return ofUser + Math.ceil(seconds / STREAM_SECONDS);
   const users = Math.ceil(usersOf(suite) / tenantsOf(suite));
   return ofUser * users + followersOf(suite) * Math.ceil(seconds / STREAM_SECONDS);
