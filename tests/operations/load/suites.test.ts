@@ -54,6 +54,15 @@ describeWithK6(`load: ${throughNginx ? 'through nginx and TLS' : 'without nginx,
     1_200_000,
   );
 
+  (throughNginx ? test : test.skip)(
+    'a certificate that nobody signed is refused with what to set (skipped without nginx)',
+    async () => {
+      const done = await runLoadTest('smoke', { BASE_URL: target.url });
+      expect(done.stderr).toMatch(/cannot be reached.*x509.*K6_INSECURE=true/);
+      expect([done.code, done.files]).toEqual([108, []]);
+    },
+  );
+
   (executablePath ? test : test.skip)(
     'the report is one page that draws its plots and fetches nothing, and the JUnit file is XML (skipped without Chromium)',
     async () => {
