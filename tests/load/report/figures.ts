@@ -46,7 +46,7 @@ export interface Figures {
   seconds: number;
   users: number;
   passed: boolean;
-  phases: (Row & { users: number; seconds: number })[];
+  phases: (Row & { users: string; seconds: number })[];
   operations: Row[];
   all: Row;
   /** Time to the first byte of a follower's stream. */
@@ -106,7 +106,7 @@ export function figuresOf(data: Summary, name: string, suite: Suite, base_url: s
     passed: thresholds.every(({ ok }) => ok),
     phases: suite.phases.map((phase) => ({
       ...row(phase.name, `scenario:${phase.name}`),
-      users: phase.users,
+      users: phase.from ? `${phase.from} to ${phase.users}` : String(phase.users),
       seconds: phase.seconds,
     })),
     operations: operations.map((operation) => row(operation, `operation:${operation}`)),

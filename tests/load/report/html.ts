@@ -32,7 +32,10 @@ export function htmlOf(figures: Figures): string {
 ${suite === 'breakpoint' ? `<p>${escaped(breakpointOf(figures))}</p>` : ''}
 <h2>Over time</h2>${timePlots(figures)}
 <h2>By operation</h2>${barsOf('Median, p95 and p99', 'ms', figures.operations.map(barRow))}${rowTable('operation', [...figures.operations, all])}
-<h2>By phase</h2>${rowTable('phase', figures.phases)}
+<h2>By phase</h2>${rowTable(
+    'phase',
+    figures.phases.map((phase) => ({ ...phase, name: `${phase.name}, ${phase.users} users` })),
+  )}
 <h2>Thresholds</h2>${tableOf(
     ['', 'rule', 'measured', 'of', ''],
     figures.thresholds.map(({ metric, rule, value, ok, of }) => [metric, rule, tidy(value), of, verdict(ok)]),

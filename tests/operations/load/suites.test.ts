@@ -1,10 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { operations } from '../../load/suites.ts';
 import { startTestDaemon } from '../../support/daemon.ts';
 import { toolOf } from '../../support/tool.ts';
 import { type Edge, startEdge } from '../nginx/edge.ts';
-import { describeWithK6, figuresOf, type Run, report, runLoadTest } from './k6.ts';
+import { describeWithK6, figuresOf, k6, type Run, report, runLoadTest } from './k6.ts';
 
 // Through nginx and TLS where nginx is installed, else at the daemon itself.
 const throughNginx = toolOf('nginx') !== undefined && toolOf('openssl') !== undefined;
@@ -29,10 +31,37 @@ async function run(suite: string): Promise<Run> {
   return done;
 }
 
+/** `1m30s` */
+const secondsIn = (text: string | null): number =>
+  [...(text ?? '').matchAll(/(\d+)([hms])/g)].reduce(
+    (sum, [, amount, unit]) => sum + Number(amount) * { h: 3600, m: 60, s: 1 }[unit as 's'],
+    0,
+  );
+
 /** A busy machine is slow; everything else must hold on any. */
 const ofTime = /^(http_req_duration|http_req_waiting|dropped_iterations)/;
 
 describeWithK6(`load: ${throughNginx ? 'through nginx and TLS' : 'without nginx, which is not installed'}`, () => {
+  test.each([
+    ['smoke', 1, 30],
+    ['basic', 10, 105],
+    ['concurrent', 20, 150],
+    ['stress', 50, 300],
+    ['spike', 50, 120],
+    ['soak', 10, 3660],
+    ['breakpoint', 100, 600],
+  ])('k6 takes the suite %s as the guide names it: up to %d users, %d s', (suite, users, seconds) => {
+    const script = join(import.meta.dirname, '../../load/main.ts');
+    const told = JSON.parse(
+      execFileSync(k6!, ['inspect', '--execution-requirements', '-e', `SUITE=${suite}`, script], { encoding: 'utf8' }),
+    );
+    const turns = Object.values<any>(told.scenarios).filter(({ exec }) => exec === 'turn');
+    const last = turns.map(({ startTime, duration, stages }) => secondsIn(startTime) + secondsIn(duration ?? stages[0].duration));
+    expect(Math.max(...last)).toBe(seconds);
+    expect(Math.max(...turns.map(({ rate, stages }) => rate ?? stages[0].target))).toBe(users);
+    expect(new Set(turns.map(({ timeUnit }) => timeUnit))).toEqual(new Set(['4s']));
+  });
+
   test.each(['smoke', 'basic'])(
     '%s does every operation, and every answer is right',
     async (suite) => {
