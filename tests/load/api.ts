@@ -1,0 +1,63 @@
+import { check } from 'k6';
+import http, { type RefinedResponse } from 'k6/http';
+import { Counter } from 'k6/metrics';
+import type { Operation } from './suites.ts';
+
+// Requests as the service's clients make them, measured by operation.
+
+export type Response = RefinedResponse<'text'>;
+
+export const baseUrl = (__ENV.BASE_URL || 'http://localhost:3000').replace(/\/+$/, '');
+
+/** 429 is the limit's answer, not a failure of the service: counted apart, and a threshold of its own. */
+const rateLimited = new Counter('rate_limited');
+http.setResponseCallback(http.expectedStatuses({ min: 200, max: 399 }, 429));
+
+/** Of one VU. The report counts all of them; the log tells the first. */
+const MAX_TOLD = 3;
+let told = 0;
+
+export const headersOf = (token?: string, more: Record<string, string> = {}) => ({
+  'Content-Type': 'application/json',
+  ...(token && { Authorization: `Bearer ${token}` }),
+  ...more,
+});
+
+interface Asked {
+  token: string;
+  slot: number;
+  body?: unknown;
+  key?: string;
+}
+
+/** One request of a turn. */
+export function ask(operation: Operation, method: 'GET' | 'POST', path: string, { token, slot, body, key }: Asked): Response {
+  const response = http.request(method, baseUrl + path, body === undefined ? null : JSON.stringify(body), {
+    headers: headersOf(token, key ? { 'Idempotency-Key': key } : {}),
+    // one name for all: a URL holds a seq, and each would be a series of its own
+    tags: { operation, name: operation, kind: 'turn', slot: String(slot) },
+    timeout: '30s',
+    responseType: 'text',
+  });
+  if (response.status === 429) rateLimited.add(1, { operation });
+  return response;
+}
+
+/** Whether the answer is what this very request must give; one that was limited says nothing about that. */
+export function expectAnswer(operation: Operation, response: Response, holds: (body: any) => boolean): boolean {
+  if (response.status === 429) return false;
+  const right = response.status >= 200 && response.status < 300 && holdsIn(response, holds);
+  check(right, { [`${operation} is answered right`]: (it) => it });
+  if (!right && told++ < MAX_TOLD)
+    console.warn(`${operation}: ${response.status} ${response.error || String(response.body).slice(0, 300)}`);
+  return right;
+}
+
+function holdsIn(response: Response, holds: (body: any) => boolean): boolean {
+  try {
+    return holds(JSON.parse(response.body));
+  } catch {
+    // not JSON, or not of that shape: not right
+    return false;
+  }
+}
