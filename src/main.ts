@@ -1,4 +1,5 @@
 import { ConfigError, loadConfig } from './config.ts';
+import { loadTokenCounter } from './context/index.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 import { createLogger, type Logger } from './log.ts';
 
@@ -10,7 +11,8 @@ const FORCED_EXIT_MS = 3000;
 try {
   const config = loadConfig();
   const log = createLogger(config.LOG_LEVEL);
-  const daemon = await startDaemon(config, log);
+  // The tables of the tokenizer come meanwhile: the first context would wait for them.
+  const [daemon] = await Promise.all([startDaemon(config, log), loadTokenCounter(config.TOKENIZER)]);
   log.info({ url: daemon.url, database: daemon.database }, 'ready');
   if (config.NODE_ENV === 'development') sayReady(daemon);
   stopOnSignals(daemon, log, config.SHUTDOWN_DELAY_MS + config.SHUTDOWN_TIMEOUT_MS + FORCED_EXIT_MS);

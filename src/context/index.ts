@@ -1,1 +1,2 @@
 export { contextRoutes } from './routes.ts';
+export { loadTokenCounter } from './tokens.ts';

@@ -1,4 +1,4 @@
-// Token counts, exact by the model's own encoding. The encoding's tables take 30 MB and 200 ms, so they are loaded when first asked for.
+// Token counts, exact by the model's own encoding. The encoding's tables take 30 MB and 200 ms, so who does not count does without them; the daemon loads them as it starts.
 
 /** How many tokens a text is. */
 export type CountTokens = (text: string) => number;
