@@ -31,6 +31,10 @@ program
   .description('compares the restored database with the manifest, then brings its schema up to this code')
   .option('--heads <file>', 'writes there the heads of the audit, for `npm run audit:verify`')
   .action(finish);
+program
+  .command('abandon')
+  .description('after a restore that was rolled back: takes back what was granted for it')
+  .action(() => onDatabase(({ db }) => backup.finishTarget(db)));
 
 program.parseAsync().catch((error: Error) => {
   console.error(`error: ${error.message}`);

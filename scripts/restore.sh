@@ -44,8 +44,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 unseal "$set/manifest.json$enc" >"$work/manifest.json" || fail "the manifest cannot be decrypted: is it the right passphrase?"
-pg_restore --list < <(unseal "$dump") >/dev/null || fail "the dump cannot be read${enc:+: is it the right passphrase?}"
-count_rows "$dump" >"$work/rows" || fail "the dump is damaged"
+count_rows "$dump" >"$work/rows" || fail "the dump is damaged${enc:+, or it is not the right passphrase}"
 run manifest check --target ${prepare:+"$prepare"} "$work/manifest.json" "$dump" <"$work/rows"
 if [ -n "$dry_run" ]; then
   echo "$set is whole, and $PGDATABASE on $PGHOST can take it; nothing was changed"
@@ -53,8 +52,10 @@ if [ -n "$dry_run" ]; then
 fi
 
 # all or nothing: an error leaves the database as empty as it was
-unseal "$dump" | pg_restore --single-transaction --exit-on-error --no-password --dbname="$PGDATABASE" ||
+unseal "$dump" | pg_restore --single-transaction --exit-on-error --no-password --dbname="$PGDATABASE" || {
+  run manifest abandon
   fail "the restore failed and was rolled back: nothing was written"
+}
 # the catalogs of the cluster are a superuser's to analyze, which it would say fifty times
 PGOPTIONS='-c client_min_messages=error' psql --no-psqlrc --quiet --no-password --command='analyze'
 run manifest finish --heads "$work/heads" "$work/manifest.json"
