@@ -16,6 +16,13 @@ need() {
 declare -A packages=([pg_dump]=postgresql-client [pg_restore]=postgresql-client [psql]=postgresql-client [createdb]=postgresql-client
   [pg_basebackup]=postgresql-client [flock]=util-linux [sha256sum]=coreutils)
 
+# Debian keeps the server's own programs out of the way.
+find_server() {
+  local dir
+  command -v pg_ctl >/dev/null && return
+  for dir in /usr/lib/postgresql/*/bin; do [ ! -x "$dir/pg_ctl" ] || PATH=$dir:$PATH; done
+}
+
 # A command of the service: compiled in an image, by tsx in a checkout.
 run() {
   local name=$1
@@ -56,7 +63,7 @@ unseal() {
   esac
 }
 
-# How many rows each table has in a dump, by reading all of it.
+# How many rows each table has in a dump, by reading all of it: what cannot be read fails here, which its list of contents would not show.
 count_rows() {
   unseal "$1" | pg_restore --data-only --file=- | LC_ALL=C awk '
     !inside && /^COPY .* FROM stdin;$/ { table = $2; inside = 1; count[table] += 0; next }

@@ -33,7 +33,6 @@ export -f dump seal
 run manifest take "$part/database.dump$enc" -- bash -euo pipefail -c 'dump "$1"' dump "$part/database.dump$enc" |
   seal >"$part/manifest.json$enc" || fail "nothing was backed up"
 # what was written is read again whole: every row that the manifest counted is there
-pg_restore --list < <(unseal "$part/database.dump$enc") >/dev/null || fail "the dump cannot be read again"
 count_rows "$part/database.dump$enc" | run manifest check <(unseal "$part/manifest.json$enc") "$part/database.dump$enc"
 (cd "$part" && sha256sum -- * >SHA256SUMS)
 sync "$part"/* "$part"

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import * as backup from '../src/backup/index.ts';
 import { loadConfig, usesEmbedded } from '../src/config.ts';
-import { MIGRATIONS_DIR, migrationStatus, readMigrations } from '../src/db/migrate.ts';
+import { MIGRATIONS_DIR, migrateUp, migrationStatus, readMigrations } from '../src/db/migrate.ts';
 import { connectionOf, createPool } from '../src/db/pool.ts';
 import { type Db, dbOf } from '../src/db/query.ts';
 import { createLogger } from '../src/log.ts';
@@ -24,13 +24,17 @@ program
   .command('check <manifest> <dump>')
   .description('whether the dump is that of the manifest (its rows a table on standard input) and this code may restore it')
   .option('--target', 'and whether the configured database can take it')
+  .option('--prepare', 'and makes the roles that the dump mentions')
   .action(check);
-program.command('prepare <manifest>').description('makes the roles that the dump mentions').action(prepare);
 program
   .command('finish <manifest>')
-  .description('compares the restored database with the manifest')
+  .description('compares the restored database with the manifest, then brings its schema up to this code')
   .option('--heads <file>', 'writes there the heads of the audit, for `npm run audit:verify`')
   .action(finish);
+program
+  .command('abandon')
+  .description('after a restore that was rolled back: takes back what was granted for it')
+  .action(() => onDatabase(({ db }) => backup.finishTarget(db)));
 
 program.parseAsync().catch((error: Error) => {
   console.error(`error: ${error.message}`);
@@ -61,10 +65,10 @@ function env(): void {
 }
 
 async function take(dump: string, [command, ...args]: [string, ...string[]]): Promise<void> {
-  const manifest = await onDatabase(async (db, migrations) =>
+  const manifest = await onDatabase(({ db, client }) =>
     backup.withSnapshot(db, async (snapshot) => {
       const [fingerprint] = await Promise.all([snapshot.fingerprint(), run(command, args, snapshot.id)]);
-      return backup.newManifest(versionOfCode(), snapshot.setting, fingerprint, await migrations(), await fileOf(dump));
+      return backup.newManifest(versionOfCode(), snapshot.setting, fingerprint, await migrationsOf(client), await fileOf(dump));
     }),
   );
   console.log(JSON.stringify(manifest, null, 1));
@@ -87,7 +91,7 @@ async function fileOf(path: string): Promise<backup.Manifest['dump']> {
   return { bytes, sha256: hash.digest('hex') };
 }
 
-async function check(file: string, dump: string, { target }: { target?: boolean }): Promise<void> {
+async function check(file: string, dump: string, { target, prepare }: { target?: boolean; prepare?: boolean }): Promise<void> {
   const manifest = readManifest(file);
   const found = await fileOf(dump);
   if (found.sha256 !== manifest.dump.sha256)
@@ -95,10 +99,12 @@ async function check(file: string, dump: string, { target }: { target?: boolean 
   const fault = backup.schemaFault(manifest, await readMigrations(MIGRATIONS_DIR));
   if (fault) throw new Error(fault);
   refuse('The dump is not what its manifest says', backup.rowDifferences(manifest, await readRows()));
-  if (target) {
-    const inTheWay = await onDatabase((db) => backup.targetFault(db, manifest));
+  if (!target) return;
+  await onDatabase(async ({ db }) => {
+    const inTheWay = await backup.targetFault(db, manifest);
     if (inTheWay) throw new Error(inTheWay);
-  }
+    if (prepare) await backup.prepareTarget(db, manifest);
+  });
 }
 
 /** `name count` a line. */
@@ -112,17 +118,13 @@ async function readRows(): Promise<Map<string, number>> {
   return rows;
 }
 
-async function prepare(file: string): Promise<void> {
-  await onDatabase((db) => backup.prepareTarget(db, readManifest(file)));
-}
-
 async function finish(file: string, { heads }: { heads?: string }): Promise<void> {
   const manifest = readManifest(file);
-  const found = await onDatabase(async (db) => {
+  await onDatabase(async ({ db, client }) => {
     await backup.finishTarget(db);
-    return backup.fingerprintOf(db);
+    refuse('What was restored is not what was backed up', backup.differences(manifest, await backup.fingerprintOf(db)));
+    await migrateUp(client, MIGRATIONS_DIR, { info: console.error, warn: console.error });
   });
-  refuse('What was restored is not what was backed up', backup.differences(manifest, found));
   const lines = manifest.tenants.map(({ tenant_id, audit_seq, audit_mac }) =>
     JSON.stringify({ tenant: tenant_id, seq: audit_seq, mac: audit_mac }),
   );
@@ -150,16 +152,23 @@ function readManifest(file: string): backup.Manifest {
 const versionOfCode = (): string =>
   (JSON.parse(readFileSync(join(MIGRATIONS_DIR, '..', 'package.json'), 'utf8')) as { version: string }).version;
 
-async function onDatabase<T>(work: (db: Db, migrations: () => Promise<backup.Manifest['migrations']>) => Promise<T>): Promise<T> {
+async function migrationsOf(client: Session['client']): Promise<backup.Manifest['migrations']> {
+  const { applied, newer } = await migrationStatus(client);
+  return [...applied, ...newer].map(({ version, name, hash }) => ({ version, name, hash }));
+}
+
+interface Session {
+  client: Parameters<typeof migrateUp>[0];
+  db: Db;
+}
+
+/** One session of the configured user. */
+async function onDatabase<T>(work: (session: Session) => Promise<T>): Promise<T> {
   const config = loadConfig();
   const pool = createPool({ ...connectionOf(config), embedded: false }, config, createLogger('silent'));
   const client = await pool.dedicated();
-  const migrations = async () => {
-    const { applied, newer } = await migrationStatus(client);
-    return [...applied, ...newer].map(({ version, name, hash }) => ({ version, name, hash }));
-  };
   try {
-    return await work(dbOf(client, false), migrations);
+    return await work({ client, db: dbOf(client, false) });
   } finally {
     await client.end();
     await pool.end();

@@ -4,10 +4,10 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
 
 usage='usage: restore.sh [--dry-run] [--ledger FILE]… [--no-ledger] BACKUP'
-dry_run='' no_ledger='' ledgers=()
+dry_run='' prepare=--prepare no_ledger='' ledgers=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --dry-run) dry_run=1 ;;
+    --dry-run) dry_run=1 prepare='' ;;
     --ledger) ledgers+=("${2:?$usage}") && shift ;;
     --no-ledger) no_ledger=1 ;;
     -*) fail "$usage" ;;
@@ -44,24 +44,24 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 unseal "$set/manifest.json$enc" >"$work/manifest.json" || fail "the manifest cannot be decrypted: is it the right passphrase?"
-pg_restore --list < <(unseal "$dump") >/dev/null || fail "the dump cannot be read${enc:+: is it the right passphrase?}"
-count_rows "$dump" >"$work/rows" || fail "the dump is damaged"
-run manifest check --target "$work/manifest.json" "$dump" <"$work/rows"
+count_rows "$dump" >"$work/rows" || fail "the dump is damaged${enc:+, or it is not the right passphrase}"
+run manifest check --target ${prepare:+"$prepare"} "$work/manifest.json" "$dump" <"$work/rows"
 if [ -n "$dry_run" ]; then
   echo "$set is whole, and $PGDATABASE on $PGHOST can take it; nothing was changed"
   exit
 fi
 
-run manifest prepare "$work/manifest.json"
 # all or nothing: an error leaves the database as empty as it was
-unseal "$dump" | pg_restore --single-transaction --exit-on-error --no-password --dbname="$PGDATABASE" ||
+unseal "$dump" | pg_restore --single-transaction --exit-on-error --no-password --dbname="$PGDATABASE" || {
+  run manifest abandon
   fail "the restore failed and was rolled back: nothing was written"
-psql --no-psqlrc --quiet --no-password --command='analyze'
+}
+# the catalogs of the cluster are a superuser's to analyze, which it would say fifty times
+PGOPTIONS='-c client_min_messages=error' psql --no-psqlrc --quiet --no-password --command='analyze'
 run manifest finish --heads "$work/heads" "$work/manifest.json"
 
 # From here on the data is there; what fails is told at the end, when the rest was done.
 failed=()
-run migrate up || fail "the schema could not be brought up to this code"
 run audit verify --heads "$work/heads" || failed+=('the audit is not whole')
 [ -n "$no_ledger" ] || run erasures --ledger "${ledgers[@]}" || failed+=('not everything could be erased again')
 [ ${#failed[@]} = 0 ] || fail "restored, but $(IFS=';' && echo "${failed[*]}"): see above, and do not start the daemons before it is mended"

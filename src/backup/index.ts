@@ -77,8 +77,8 @@ export async function prepareTarget(db: Db, { roles }: Manifest): Promise<void> 
   await db.run('commit');
 }
 
-/** After the restore: what was granted for it is taken back. */
-export const finishTarget = (db: Db): Promise<unknown> => forbidCreating(db);
+/** After the restore, whole or not: what was granted for it is taken back. */
+export const finishTarget = (db: Db): Promise<void> => forbidCreating(db);
 
 export const newManifest = (
   version: string,

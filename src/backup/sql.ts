@@ -106,8 +106,8 @@ export async function makeRole(db: Db, role: string): Promise<void> {
 }
 
 /** What makeRole granted for the time of the restore. */
-export const forbidCreating = (db: Db): Promise<unknown> =>
-  db.run(`
+export async function forbidCreating(db: Db): Promise<void> {
+  await db.run(`
     do $$
     declare
       v_role text;
@@ -119,3 +119,4 @@ export const forbidCreating = (db: Db): Promise<unknown> =>
         execute format('revoke create on schema public from %I', v_role);
       end loop;
     end $$`);
+}

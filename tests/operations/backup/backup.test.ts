@@ -39,7 +39,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     const again = await startTestDaemon({}, envOf(target.connection));
     const { tenant_id, username, token } = loaded.clients[1]!;
     const found = await send<any>(again.url, 'POST', '/v1/search', { body: { query: 'Keep backups' } }, token);
-    expect([found.status, found.body.results.length > 0]).toEqual([200, true]);
+    expect([found.status, found.body.data.length > 0]).toEqual([200, true]);
     const next = await send<any>(again.url, 'POST', '/v1/events', { body: message(`${username} of ${tenant_id}`) }, token);
     expect([next.status, next.body.seq]).toEqual([201, 22]);
     await again.stop();

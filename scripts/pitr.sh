@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Prepares a data directory that recovers to a moment when PostgreSQL is started on it: docs/backup.md. As the user that runs PostgreSQL.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
+
+usage="usage: pitr.sh (--to '2026-11-21 14:03:05.123+00' | --to-lsn LSN | --to-end) [--base DIRECTORY] NEW_DATA_DIRECTORY"
+dir=${BASE_BACKUP_DIR:-/backups/base}
+wal=${WAL_ARCHIVE:-/backups/wal}
+time='' lsn='' end='' base=''
+while [ $# -gt 1 ]; do
+  case $1 in
+    --to) time=$2 && shift ;;
+    --to-lsn) lsn=$2 && shift ;;
+    --to-end) end=1 ;;
+    --base) base=$2 && shift ;;
+    *) fail "$usage" ;;
+  esac
+  shift
+done
+data=${1:?$usage}
+[ "${time:+1}${lsn:+1}${end:+1}" = 1 ] || fail "$usage"
+[[ $lsn =~ ^([0-9A-F]+/[0-9A-F]+)?$ ]] || fail "$lsn is no LSN such as 0/3000148"
+[ -d "$wal" ] || fail "there is no archive $wal (WAL_ARCHIVE)"
+wal=$(cd "$wal" && pwd)
+[[ $wal != *[\'%\\]* ]] || fail "WAL_ARCHIVE must not contain ', % or \\"
+[ ! -e "$data" ] || [ -z "$(ls -A "$data")" ] || fail "$data is not empty: nothing is overwritten"
+
+newest=base_99999999_999999
+if [ -n "$time" ]; then
+  at=$(date -u -d "$time" '+%Y-%m-%d %H:%M:%S.%6N+00') || fail "$time is no time"
+  # its name has whole seconds and is rounded down: one that ends within the second of the moment may be too late
+  newest=base_$(date -u -d "$at 1 second ago" +%Y%m%d_%H%M%S)
+fi
+if [ -z "$base" ]; then
+  base=$(find "$dir" -maxdepth 1 -name 'base_????????_??????' | sort | awk -v newest="$dir/$newest" '$0 <= newest' | tail -1)
+  [ -n "$base" ] || fail "there is no base backup in $dir that is old enough"
+fi
+find_server
+need pg_verifybackup
+# damage is found before the hour is spent, and before an older server is given up
+pg_verifybackup --quiet "$base"
+
+umask 077
+mkdir -p "$data"
+cp -a --reflink=auto "$base/." "$data/"
+chmod 700 "$data"
+# of a base that was itself recovered
+sed -i '/^\(recovery_target\|restore_command\)/d' "$data/postgresql.auto.conf"
+{
+  echo "restore_command = 'gzip -dc \"$wal/%f.gz\" > \"%p\"'"
+  [ -z "$time" ] || echo "recovery_target_time = '$at'"
+  # everything written before it: what pg_current_wal_insert_lsn() said after the last write that shall be there
+  [ -z "$lsn" ] || printf "recovery_target_lsn = '%s'\nrecovery_target_inclusive = off\n" "$lsn"
+  [ -n "$end" ] || echo "recovery_target_action = 'promote'"
+} >>"$data/postgresql.auto.conf"
+touch "$data/recovery.signal"
+echo "Prepared: $data from ${base##*/}. Start PostgreSQL on it; it serves writes once select pg_is_in_recovery() says false."
+echo "What was erased after that moment is back: run \`npm run erasures:replay\` before the daemons are started."
