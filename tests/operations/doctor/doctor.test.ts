@@ -114,8 +114,7 @@ const small = join(dir, 'small');
 mkdirSync(small);
 const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', small]).status === 0;
 (mounted ? test : test.skip)(`a disk that is nearly full${mounted ? '' : ' (skipped: no right to mount one)'}`, async () => {
-  const findings = await look({ DATA_DIR: small });
-  execFileSync('umount', [small]);
+  const findings = await look({ DATA_DIR: small }).finally(() => execFileSync('umount', [small]));
   expect(about(findings, 'disk')).toMatch(/^failed: ERASURE_LEDGER .* has 6\d MiB free → df -h /);
 });
 
