@@ -84,7 +84,7 @@ async function inspect(config: Config, pool: Pool, daemons: number): Promise<Fin
     return [
       ...findings,
       ...judgeConnections(server, settings, config, daemons),
-      ...(await judgeSession(pool, config, findings)),
+      ...(await judgeSession(pool, config, server.login, findings)),
       ...judgeDurability(settings),
       ...(config.NODE_ENV === 'production' ? judgeTuning(settings) : []),
       ...judgeDatabaseDisk(settings, isLocal(config)),
@@ -106,8 +106,9 @@ async function judgeSchema(client: Client, db: Db, server: Server): Promise<Find
   const clock = judgeClock(now, [before, Date.now()], earlier);
   const vector = (await readVector(db))!;
   const search = `lexical, which needs no extension and no embedder${vector.installed ? `; pgvector ${vector.installed} is there and not used` : ''}`;
-  const wall = server.migrated ? await judgeWall(db, server) : [skipped('wall', 'there are no tables yet')];
-  return [...findings, ...wall, ok('search', search), ...clock];
+  const roles = await judgeRoles(db, server);
+  const wall = server.migrated ? await judgeWall(db, isServable(roles)) : [skipped('wall', 'there are no tables yet')];
+  return [...findings, ...roles, ...wall, ok('search', search), ...clock];
 }
 
 async function judgeMigrations(client: Client): Promise<{ findings: Finding[]; applied_at?: string }> {
@@ -138,48 +139,38 @@ async function judgeMigrations(client: Client): Promise<{ findings: Finding[]; a
   }
 }
 
-/** The roles, the tables, and the proof: as the serving role without a tenant nothing is seen. */
-async function judgeWall(db: Db, { login }: Server): Promise<Finding[]> {
+/** The roles of the service; the first migration makes them. */
+async function judgeRoles(db: Db, { login, migrated }: Server): Promise<Finding[]> {
   const roles = await readRoles(db);
   const serving = roles.find(({ name }) => name === SERVING_ROLE);
-  if (!serving)
-    return [
-      failed(
-        'role',
-        `the role ${SERVING_ROLE} does not exist: a dump holds no roles`,
-        `psql -U postgres -c "create role ${SERVING_ROLE} nologin"   # or scripts/restore.sh, which makes all`,
-      ),
-    ];
+  if (!serving && !migrated) return [skipped('role', 'the first migration makes the roles')];
+  if (!serving) {
+    const next = `psql -U postgres -c "create role ${SERVING_ROLE} nologin"   # and restore again: its rights are lost; scripts/restore.sh makes all roles`;
+    return [failed('role', `the role ${SERVING_ROLE} does not exist: a dump holds no roles`, next)];
+  }
+  const grant = `psql -U postgres -c "grant ${SERVING_ROLE} to ${login}"`;
+  const reassign = `psql -U postgres -c "reassign owned by ${SERVING_ROLE} to ${login}"`;
+  return orOk('role', `requests are served as ${SERVING_ROLE}, which owns nothing and bypasses nothing`, [
+    ...roles.flatMap(judgeRole),
+    ...(serving.granted ? [] : [failed('role', `the login may not take the role ${SERVING_ROLE}`, grant)]),
+    ...(serving.owns ? [failed('role', `${SERVING_ROLE} owns tables`, reassign)] : []),
+  ]);
+}
+
+/** The tables, and the proof: as the serving role without a tenant nothing is seen. */
+async function judgeWall(db: Db, servable: boolean): Promise<Finding[]> {
   const tables = await readTables(db);
   const open = tables.filter(({ walled }) => !walled);
-  const faults = [
-    ...roles.flatMap(judgeRole),
-    ...(serving.granted
-      ? []
-      : [
-          failed(
-            'role',
-            `the login may not take the role ${SERVING_ROLE}`,
-            `psql -U postgres -c "grant ${SERVING_ROLE} to ${login}"`,
-          ),
-        ]),
-    ...(serving.owns
-      ? [failed('role', `${SERVING_ROLE} owns tables`, `psql -U postgres -c "reassign owned by ${SERVING_ROLE} to ${login}"`)]
-      : []),
-  ];
-  const wall = open.map(({ name }) =>
+  const found = open.map(({ name }) =>
     failed(
       'wall',
       `row-level security of ${name} is not forced, or lacks its policy`,
       `psql -c "alter table ${name} enable row level security; alter table ${name} force row level security"`,
     ),
   );
-  if (faults.length === 0 && (await seenWithoutTenant(db)))
-    wall.push(failed('wall', `${SERVING_ROLE} sees rows without a tenant`, `psql -c '\\d+ events'   # stop the daemons first`));
-  return [
-    ...orOk('role', `requests are served as ${SERVING_ROLE}, which owns nothing and bypasses nothing`, faults),
-    ...orOk('wall', `${tables.length} tables are behind it; without a tenant nothing is seen`, wall),
-  ];
+  if (servable && (await seenWithoutTenant(db)))
+    found.push(failed('wall', `${SERVING_ROLE} sees rows without a tenant`, `psql -c '\\d+ events'   # stop the daemons first`));
+  return orOk('wall', `${tables.length} tables are behind it; without a tenant nothing is seen`, found);
 }
 
 const judgeRole = ({ name, superuser, bypasses, can_login }: Role): Finding[] =>
@@ -203,14 +194,15 @@ async function seenWithoutTenant(db: Db): Promise<boolean> {
   }
 }
 
+const isServable = (findings: Finding[]): boolean => findings.some(({ check, state }) => check === 'role' && state === 'ok');
+
 /** A session such as requests get. */
-async function judgeSession(pool: Pool, config: Config, before: Finding[]): Promise<Finding[]> {
-  if (before.some(({ check, state }) => check === 'role' && state === 'failed'))
-    return [skipped('statements', 'the role comes first')];
+async function judgeSession(pool: Pool, config: Config, login: string, before: Finding[]): Promise<Finding[]> {
+  if (!isServable(before)) return [skipped('statements', 'the role comes first')];
   return pool.using(async (client) => {
     const db = dbOf(client, false);
     const { user } = (await db.row<{ user: string }>('select current_user as user'))!;
-    return judgeStatements(await readSettings(db), user, SERVING_ROLE, config);
+    return judgeStatements(await readSettings(db), login, user, SERVING_ROLE, config);
   });
 }
 

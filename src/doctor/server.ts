@@ -15,7 +15,8 @@ const SKEW_MS = 1000;
 const WORST_SKEW_MS = 30_000;
 
 type Settings = Map<string, string>;
-const apply = (statement: string) => `psql -U postgres -c "${statement}"`;
+/** One `-c` each: `alter system` does not run in the transaction that several in one would be. */
+const apply = (...statements: string[]) => `psql -U postgres ${statements.map((one) => `-c "${one}"`).join(' ')}`;
 
 export function judgeServer(server: Server, where: string): Finding[] {
   const { version, encoding, time_zone, database_bytes, database, login } = server;
@@ -60,13 +61,13 @@ export function judgeServer(server: Server, where: string): Finding[] {
   ];
 }
 
-const judgeLogin = ({ superuser, login, database }: Server): Finding[] =>
+const judgeLogin = ({ superuser, login }: Server): Finding[] =>
   superuser
     ? [
         warning(
           'login',
           `${login} is a superuser; requests are served without its rights, but whoever has its password has everything`,
-          apply(`create role agent_memory_owner login createrole; alter database ${database} owner to agent_memory_owner`),
+          `${apply(`alter role ${login} nosuperuser createrole`)}   # not for the first user of a cluster: that one stays a superuser`,
         ),
       ]
     : [ok('login', `${login} is no superuser`)];
@@ -78,7 +79,7 @@ export function judgeDurability(settings: Settings): Finding[] {
     failed(
       'durability',
       `${name} is off: acknowledged writes can be lost`,
-      apply(`alter system reset ${name}; select pg_reload_conf()`),
+      apply(`alter system reset ${name}`, 'select pg_reload_conf()'),
     ),
   );
   return orOk('durability', 'a commit is on the disk before it is acknowledged', found);
@@ -100,7 +101,7 @@ export function judgeTuning(settings: Settings): Finding[] {
       warning(
         'tuning',
         'slow statements are not logged',
-        apply(`alter system set log_min_duration_statement = '500ms'; select pg_reload_conf()`),
+        apply(`alter system set log_min_duration_statement = '500ms'`, 'select pg_reload_conf()'),
       ),
     );
   return orOk('tuning', 'buffers and the log of slow statements are set', found);
@@ -139,7 +140,7 @@ export function judgeConnections(server: Server, settings: Settings, config: Con
 }
 
 /** What holds for a statement of the daemon, asked through a pool such as it has. */
-export function judgeStatements(settings: Settings, user: string, role: string, { PG_POOLER, PGUSER }: Config): Finding[] {
+export function judgeStatements(settings: Settings, login: string, user: string, role: string, { PG_POOLER }: Config): Finding[] {
   const found: Finding[] = [];
   const wanted = {
     jit: 'off',
@@ -155,7 +156,7 @@ export function judgeStatements(settings: Settings, user: string, role: string, 
       warning(
         'statements',
         `${name} is ${is}${PG_POOLER ? ': a pooler drops what the daemon asks for' : ''}`,
-        apply(`alter role ${PGUSER} set ${name} = '${setting}'`),
+        apply(`alter role ${login} set ${name} = '${setting}'`),
       ),
     );
   }
