@@ -7,6 +7,8 @@ import { type Config, secretSettings, settings } from './settings.ts';
 export type { Config };
 
 const exampleSecret = /change-?this|change-?me|your-?secret|example|generate-with|<.*>/i;
+/** Whether a secret is what examples show. */
+export const isExample = (secret: string): boolean => exampleSecret.test(secret);
 
 /** Reads every setting, or throws a ConfigError that lists all that is wrong: variable, got, expected. */
 export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
@@ -82,7 +84,7 @@ function weakness(name: (typeof jwtSecrets)[number], values: Record<string, stri
       : [];
   if (Buffer.byteLength(secret) < 32)
     return [`${name}: got ${Buffer.byteLength(secret)} bytes, expected at least 32 (\`openssl rand -base64 32\`)`];
-  if (inProduction && exampleSecret.test(secret))
+  if (inProduction && isExample(secret))
     return [`${name}: got an example value, expected the output of \`openssl rand -base64 32\``];
   return [];
 }

@@ -13,6 +13,7 @@ const features: Record<string, string[]> = {
   capsules: ['auth', 'search'],
   consistency: ['auth', 'jobs', 'search'],
   context: ['auth', 'capsules', 'filter', 'memories', 'search'],
+  doctor: ['limits'],
   edits: ['auth', 'search'],
   erasure: ['auth', 'jobs'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'search', 'secrets'],

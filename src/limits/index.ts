@@ -12,6 +12,8 @@ import { sweepWindows, takeTokens } from './sql.ts';
 
 // How many requests an address, a principal and a tenant may make: docs/decisions/rate-limits.md.
 
+export { tryRedis } from './redis.ts';
+
 export type LimitSettings = Pick<
   Config,
   | 'RATE_LIMIT_ENABLED'

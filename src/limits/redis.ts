@@ -1,5 +1,4 @@
 import { Redis } from 'ioredis';
-import type { Logger } from '../log.ts';
 import type { Take } from './lease.ts';
 
 // take_tokens() of migrations/0006_limits.sql, as Redis runs it.
@@ -14,8 +13,13 @@ local granted = due + math.min(spare, math.ceil((free - due) / 4))
 redis.call('SET', KEYS[1], used + granted, 'PX', ends_in)
 return { granted, free - granted, ends_in }`;
 
+/** What it tells a log of. */
+interface Heard {
+  debug(what: { err: Error }, message: string): void;
+}
+
 /** `lane` keeps the keys of two services on one Redis apart. */
-export function connectRedis(url: string, log: Logger, lane = 'agent_memory:rate:'): { take: Take; stop(): void } {
+export function connectRedis(url: string, log: Heard, lane = 'agent_memory:rate:'): { take: Take; stop(): void } {
   const redis = new Redis(url, {
     // A stopped server answers nothing and keeps its connections.
     commandTimeout: 1000,
@@ -38,4 +42,17 @@ export function connectRedis(url: string, log: Logger, lane = 'agent_memory:rate
     },
     stop: () => redis.disconnect(),
   };
+}
+
+/** Takes as the daemon takes, under a key of its own, and throws what stands in the way: the reason, not that tries ran out. */
+export async function tryRedis(url: string): Promise<void> {
+  const heard: Error[] = [];
+  const { take, stop } = connectRedis(url, { debug: ({ err }) => void heard.push(err) }, 'agent_memory:doctor:');
+  try {
+    await take([{ key: 'doctor', max: 1, owed: 0, need: 1, spare: 0 }], 1000);
+  } catch (error) {
+    throw heard[0] ?? error;
+  } finally {
+    stop();
+  }
 }

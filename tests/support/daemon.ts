@@ -49,9 +49,13 @@ export interface SpawnedDaemon {
 }
 
 /** A daemon in a process of its own (`node dist/main.js`, which `npm test` has built), answering when this resolves. */
-export async function spawnDaemon(env: Record<string, string>, overrides: Record<string, string> = {}): Promise<SpawnedDaemon> {
+export async function spawnDaemon(
+  env: Record<string, string>,
+  overrides: Record<string, string> = {},
+  root = join(import.meta.dirname, '../..'),
+): Promise<SpawnedDaemon> {
   const port = overrides.PORT ?? String(await freePort());
-  const child = spawn(process.execPath, [join(import.meta.dirname, '../../dist/main.js')], {
+  const child = spawn(process.execPath, [join(root, 'dist/main.js')], {
     env: { PATH: process.env.PATH, ...settings, ...env, ...overrides, PORT: port },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import { ConfigError, loadConfig } from '../src/config.ts';
+import { type Asked, examine, type Finding } from '../src/doctor/index.ts';
+
+const marks = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ', skipped: '-      ' };
+const INDENT = ' '.repeat(24);
+
+const count = (text: string): number => {
+  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('a whole number from 1 on');
+  return Number(text);
+};
+
+interface Options {
+  envFile?: string;
+  json?: boolean;
+  daemons: number;
+  certificates: string;
+  host?: string;
+  backups?: string;
+  backupHours: number;
+}
+
+new Command('npm run doctor --')
+  .description(
+    'Looks at all that the service rests on, and says what to type where something is wrong; exit 1 if anything failed. Changes nothing.',
+  )
+  .option('--env-file <file>', 'settings that are not in the environment, such as .env.prod')
+  .option('--json', 'the findings as JSON')
+  .option('--daemons <n>', 'how many share the database', count, 2)
+  .option('--certificates <dir>', 'where cert.pem and key.pem lie', join('nginx', 'ssl'))
+  .option('--host <name>', 'the name that clients call, which the certificate must be for')
+  .option('--backups <dir>', 'where backups lie; by default BACKUP_DIR')
+  .option('--backup-hours <n>', 'hours after which a backup is late', count, 26)
+  .action(async (options: Options) => {
+    if (options.envFile) process.loadEnvFile(options.envFile);
+    const findings = await look(options);
+    if (options.json) console.log(JSON.stringify({ failed: failures(findings), findings }, null, 2));
+    else show(findings);
+    // whatever a check has left open must not hold up the answer
+    process.exit(failures(findings) > 0 ? 1 : 0);
+  })
+  .parseAsync()
+  .catch((error: Error) => {
+    console.error(`error: ${error.message}`);
+    process.exit(1);
+  });
+
+const failures = (findings: Finding[]): number => findings.filter(({ state }) => state === 'failed').length;
+
+/** Settings that cannot be read leave nothing to look at. */
+async function look({ daemons, certificates, host, backups, backupHours }: Options): Promise<Finding[]> {
+  const asked: Asked = { daemons, certificates, host, backups: backups ?? process.env.BACKUP_DIR, backup_hours: backupHours };
+  try {
+    return await examine(loadConfig(), asked);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [{ check: 'settings', state: 'failed', says: error.message, next: 'less .env.example docs/configuration.md' }];
+  }
+}
+
+function show(findings: Finding[]): void {
+  for (const { check, state, says, next } of findings) {
+    console.log(`${marks[state]} ${check.padEnd(15)} ${says.replaceAll('\n', `\n${INDENT}`)}`);
+    if (next) console.log(`${INDENT}→ ${next}`);
+  }
+  const tally = (['ok', 'warning', 'failed', 'skipped'] as const).map(
+    (state) => `${findings.filter((one) => one.state === state).length} ${state}`,
+  );
+  console.log(tally.join(', '));
+}

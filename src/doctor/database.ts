@@ -1,0 +1,242 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { type Config, usesEmbedded } from '../config.ts';
+import { startEmbedded } from '../db/embedded.ts';
+import { lockHolder } from '../db/lock.ts';
+import { migrationStatus } from '../db/migrate.ts';
+import { connectionOf, createPool, type Pool, SERVING_ROLE } from '../db/pool.ts';
+import { type Db, dbOf } from '../db/query.ts';
+import { createLogger } from '../log.ts';
+import { command, type Finding, failed, ok, orOk, skipped, warning } from './finding.ts';
+import { readHealth } from './machine.ts';
+import {
+  judgeClock,
+  judgeConnections,
+  judgeDatabaseDisk,
+  judgeDurability,
+  judgeServer,
+  judgeStatements,
+  judgeTuning,
+} from './server.ts';
+import {
+  type Role,
+  readClock,
+  readRoles,
+  readServer,
+  readSettings,
+  readTables,
+  readVector,
+  type Server,
+  seesAnything,
+} from './sql.ts';
+
+// The database as the daemon would find it. Nothing is migrated or changed for a look.
+
+const STATEMENT_MS = 5000;
+type Client = Awaited<ReturnType<Pool['dedicated']>>;
+
+export async function judgeDatabase(config: Config, daemons: number): Promise<Finding[]> {
+  if (!usesEmbedded(config))
+    return inspect(config, createPool({ ...connectionOf(config), embedded: false }, config, createLogger('silent')), daemons);
+  const dir = resolve(config.DATA_DIR);
+  if (!existsSync(join(dir, 'engine.json')))
+    return [skipped('database', `embedded in ${dir}: none yet, the first start makes it`)];
+  const pid = lockHolder(dir);
+  if (pid !== undefined) return askDaemon(dir, pid, config.PORT);
+  const engine = await startEmbedded({ data_dir: dir, existing: true });
+  try {
+    return await inspect(config, createPool(engine.connection, config, createLogger('silent')), daemons);
+  } finally {
+    await engine.stop();
+  }
+}
+
+/** The embedded engine has one session, and the daemon has it. */
+async function askDaemon(dir: string, pid: number, port: number): Promise<Finding[]> {
+  const held = `embedded in ${dir}, in use by the process ${pid}`;
+  const health = await readHealth(port);
+  if (health?.status === 'healthy')
+    return [ok('database', `${held}, whose daemon says that it is healthy; stopped, more is looked at`)];
+  const next = `ps -p ${pid} -o pid,lstart,args   # a daemon on another PORT, or a command that is not done`;
+  return [
+    (health ? failed : warning)(
+      'database',
+      `${held}; ${health ? `its daemon says ${health.status}` : `no daemon answers on ${port}`}`,
+      next,
+    ),
+  ];
+}
+
+async function inspect(config: Config, pool: Pool, daemons: number): Promise<Finding[]> {
+  let client: Client;
+  try {
+    client = await pool.dedicated();
+  } catch (error) {
+    return [unreachable(error, config)];
+  }
+  try {
+    const db = dbOf(client, false);
+    await db.run(`set statement_timeout = ${STATEMENT_MS}`);
+    const server = (await readServer(db))!;
+    const findings = [...judgeServer(server, placeOf(config)), ...(await judgeSchema(client, db, server))];
+    if (pool.embedded) return findings;
+    const settings = await readSettings(db);
+    return [
+      ...findings,
+      ...judgeConnections(server, settings, config, daemons),
+      ...(await judgeSession(pool, config, server.login, findings)),
+      ...judgeDurability(settings),
+      ...(config.NODE_ENV === 'production' ? judgeTuning(settings) : []),
+      ...judgeDatabaseDisk(settings, isLocal(config)),
+    ];
+  } finally {
+    await client.end();
+    await pool.end();
+  }
+}
+
+async function judgeSchema(client: Client, db: Db, server: Server): Promise<Finding[]> {
+  const { findings, applied_at } = await judgeMigrations(client);
+  const before = Date.now();
+  const { now } = (await readClock(db))!;
+  const earlier = [
+    { what: 'it started', at: server.started_at },
+    ...(applied_at ? [{ what: 'it was migrated', at: applied_at }] : []),
+  ];
+  const clock = judgeClock(now, [before, Date.now()], earlier);
+  const vector = (await readVector(db))!;
+  const search = `lexical, which needs no extension and no embedder${vector.installed ? `; pgvector ${vector.installed} is there and not used` : ''}`;
+  const roles = await judgeRoles(db, server);
+  const wall = server.migrated ? await judgeWall(db, isServable(roles)) : [skipped('wall', 'there are no tables yet')];
+  return [...findings, ...roles, ...wall, ok('search', search), ...clock];
+}
+
+async function judgeMigrations(client: Client): Promise<{ findings: Finding[]; applied_at?: string }> {
+  try {
+    const { pending, newer, applied, code_version } = await migrationStatus(client);
+    const found: Finding[] = [];
+    if (pending.length > 0)
+      found.push(
+        failed(
+          'migrations',
+          `${pending.length} are pending, from ${pending[0]!.name} on`,
+          `${command('migrate', 'up')}   # or start with MIGRATE_ON_START=true`,
+        ),
+      );
+    if (newer.length > 0)
+      found.push(
+        warning(
+          'migrations',
+          `the database has ${newer.length} that this release does not know, and allows it`,
+          'start the newer release when the rollback is over',
+        ),
+      );
+    const applied_at = [...applied, ...newer].at(-1)?.applied_at;
+    return { findings: orOk('migrations', `${code_version} applied, none altered`, found), ...(applied_at && { applied_at }) };
+  } catch (error) {
+    if ((error as Error).name !== 'SchemaError') throw error;
+    return { findings: [failed('migrations', (error as Error).message, command('migrate', 'status'))] };
+  }
+}
+
+/** The roles of the service; the first migration makes them. */
+async function judgeRoles(db: Db, { login, migrated }: Server): Promise<Finding[]> {
+  const roles = await readRoles(db);
+  const serving = roles.find(({ name }) => name === SERVING_ROLE);
+  if (!serving && !migrated) return [skipped('role', 'the first migration makes the roles')];
+  if (!serving) {
+    const next = `psql -U postgres -c "create role ${SERVING_ROLE} nologin"   # and restore again: its rights are lost; scripts/restore.sh makes all roles`;
+    return [failed('role', `the role ${SERVING_ROLE} does not exist: a dump holds no roles`, next)];
+  }
+  const grant = `psql -U postgres -c "grant ${SERVING_ROLE} to ${login}"`;
+  const reassign = `psql -U postgres -c "reassign owned by ${SERVING_ROLE} to ${login}"`;
+  return orOk('role', `requests are served as ${SERVING_ROLE}, which owns nothing and bypasses nothing`, [
+    ...roles.flatMap(judgeRole),
+    ...(serving.granted ? [] : [failed('role', `the login may not take the role ${SERVING_ROLE}`, grant)]),
+    ...(serving.owns ? [failed('role', `${SERVING_ROLE} owns tables`, reassign)] : []),
+  ]);
+}
+
+/** The tables, and the proof: as the serving role without a tenant nothing is seen. */
+async function judgeWall(db: Db, servable: boolean): Promise<Finding[]> {
+  const tables = await readTables(db);
+  const open = tables.filter(({ walled }) => !walled);
+  const found = open.map(({ name }) =>
+    failed(
+      'wall',
+      `row-level security of ${name} is not forced, or lacks its policy`,
+      `psql -c "alter table ${name} enable row level security; alter table ${name} force row level security"`,
+    ),
+  );
+  if (servable && (await seenWithoutTenant(db)))
+    found.push(failed('wall', `${SERVING_ROLE} sees rows without a tenant`, `psql -c '\\d+ events'   # stop the daemons first`));
+  return orOk('wall', `${tables.length} tables are behind it; without a tenant nothing is seen`, found);
+}
+
+const judgeRole = ({ name, superuser, bypasses, can_login }: Role): Finding[] =>
+  [superuser && 'superuser', bypasses && 'bypassrls', can_login && 'login']
+    .filter((right) => right !== false)
+    .map((right) =>
+      failed(
+        'role',
+        `${name} has the right ${right}, so the wall between tenants does not hold`,
+        `psql -U postgres -c "alter role ${name} no${right}"`,
+      ),
+    );
+
+async function seenWithoutTenant(db: Db): Promise<boolean> {
+  await db.run('begin read only');
+  try {
+    await db.run(`set local role ${SERVING_ROLE}`);
+    return (await seesAnything(db))!.sees;
+  } finally {
+    await db.run('rollback');
+  }
+}
+
+const isServable = (findings: Finding[]): boolean => findings.some(({ check, state }) => check === 'role' && state === 'ok');
+
+/** A session such as requests get. */
+async function judgeSession(pool: Pool, config: Config, login: string, before: Finding[]): Promise<Finding[]> {
+  if (!isServable(before)) return [skipped('statements', 'the role comes first')];
+  return pool.using(async (client) => {
+    const db = dbOf(client, false);
+    const { user } = (await db.row<{ user: string }>('select current_user as user'))!;
+    return judgeStatements(await readSettings(db), login, user, SERVING_ROLE, config);
+  });
+}
+
+function unreachable(error: unknown, config: Config): Finding {
+  const { code, message } = error as Error & { code?: string };
+  const { host, port, user, database } = partsOf(config);
+  const says = `it cannot be reached ${placeOf(config)}: ${message || code}`;
+  const hba = `psql -h ${host} -p ${port} -U ${user} ${database} -c 'select 1'   # PGUSER, PGPASSWORD, and pg_hba.conf of the server`;
+  if (code === '28P01' || code === '28000') return failed('database', `it refuses the login: ${message}`, hba);
+  if (code === '3D000') return failed('database', message, `createdb -h ${host} -p ${port} -U postgres -O ${user} ${database}`);
+  if (code === '53300')
+    return failed(
+      'database',
+      `it has no connection left: ${message}`,
+      `psql -U postgres -c "select usename, application_name, state, count(*) from pg_stat_activity group by 1, 2, 3 order by 4 desc"`,
+    );
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return failed('database', says, `getent hosts ${host}   # PGHOST`);
+  return failed(
+    'database',
+    says,
+    `pg_isready -h ${host} -p ${port}   # is it started, is PGHOST right, does a firewall stand between?`,
+  );
+}
+
+function partsOf({ DATABASE_URL, PGHOST, PGPORT, PGUSER, PGDATABASE }: Config) {
+  if (DATABASE_URL === undefined) return { host: PGHOST ?? '', port: PGPORT, user: PGUSER, database: PGDATABASE };
+  const { hostname, searchParams, port, username, pathname } = new URL(DATABASE_URL);
+  return { host: searchParams.get('host') ?? hostname, port: Number(port || 5432), user: username, database: pathname.slice(1) };
+}
+
+function placeOf(config: Config): string {
+  if (usesEmbedded(config)) return `embedded in ${resolve(config.DATA_DIR)}`;
+  const { host, port, database } = partsOf(config);
+  return `at ${host}:${port}/${database}`;
+}
+
+const isLocal = (config: Config): boolean => /^(localhost|127\.|::1|\/)/.test(partsOf(config).host);

@@ -1,0 +1,21 @@
+/** What one check found, and what to type next. */
+export interface Finding {
+  check: string;
+  state: 'ok' | 'warning' | 'failed' | 'skipped';
+  says: string;
+  next?: string;
+}
+
+export const ok = (check: string, says: string): Finding => ({ check, state: 'ok', says });
+export const skipped = (check: string, says: string): Finding => ({ check, state: 'skipped', says });
+export const warning = (check: string, says: string, next: string): Finding => ({ check, state: 'warning', says, next });
+export const failed = (check: string, says: string, next: string): Finding => ({ check, state: 'failed', says, next });
+
+/** Where nothing was found wrong, that is said. */
+export const orOk = (check: string, says: string, found: Finding[]): Finding[] => (found.length > 0 ? found : [ok(check, says)]);
+
+/** Our own commands: the production image has neither npm nor tsx. */
+export const command = (script: string, args = ''): string =>
+  import.meta.filename.endsWith('.js')
+    ? `node dist/scripts/${script}.js ${args}`.trim()
+    : `npm run ${script}${args && ` -- ${args}`}`;

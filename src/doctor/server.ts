@@ -1,0 +1,198 @@
+import { existsSync } from 'node:fs';
+import type { Config } from '../config.ts';
+import { type Finding, failed, ok, orOk, skipped, warning } from './finding.ts';
+import { judgeSpace } from './machine.ts';
+import type { Server } from './sql.ts';
+
+// What a PostgreSQL server says of itself, held against what the service needs.
+
+const OLDEST_MAJOR = 15;
+const MIB = 1024 * 1024;
+/** Beside the daemons: migrations, backup, this command, an operator, a scrape. */
+const OTHERS = 5;
+const DEFAULT_SHARED_BLOCKS = 16_384;
+const SKEW_MS = 1000;
+const WORST_SKEW_MS = 30_000;
+
+type Settings = Map<string, string>;
+/** One `-c` each: `alter system` does not run in the transaction that several in one would be. */
+const apply = (...statements: string[]) => `psql -U postgres ${statements.map((one) => `-c "${one}"`).join(' ')}`;
+
+export function judgeServer(server: Server, where: string): Finding[] {
+  const { version, encoding, time_zone, database_bytes, database, login } = server;
+  const found: Finding[] = [];
+  const add = (wrong: boolean, finding: Finding) => wrong && found.push(finding);
+  add(
+    server.major < OLDEST_MAJOR,
+    failed(
+      'database',
+      `PostgreSQL ${version} is too old`,
+      `install PostgreSQL ${OLDEST_MAJOR} or newer and restore a backup into it`,
+    ),
+  );
+  add(
+    encoding !== 'UTF8',
+    failed(
+      'database',
+      `${database} is encoded in ${encoding}`,
+      `createdb -E UTF8 -T template0 -O ${login} NEW   # and restore a backup into it`,
+    ),
+  );
+  add(
+    server.standby,
+    failed('database', 'it is a standby, which takes no writes', 'pg_ctl promote   # or point PGHOST at the primary'),
+  );
+  add(
+    server.read_only === 'on',
+    failed('database', 'its transactions are read-only', apply(`alter database ${database} reset default_transaction_read_only`)),
+  );
+  add(
+    !/^(Etc\/)?(UTC|GMT)$/.test(time_zone),
+    warning(
+      'database',
+      `its time zone is ${time_zone}; the daemon uses UTC, what psql and logs show is shifted`,
+      apply(`alter database ${database} set timezone = 'UTC'`),
+    ),
+  );
+  const size = `${Math.ceil(database_bytes / MIB)} MiB`;
+  return [
+    ...orOk('database', `PostgreSQL ${version} ${where}, ${encoding}, ${time_zone}, ${size}`, found),
+    ...judgeLogin(server),
+  ];
+}
+
+const judgeLogin = ({ superuser, login }: Server): Finding[] =>
+  superuser
+    ? [
+        warning(
+          'login',
+          `${login} is a superuser; requests are served without its rights, but whoever has its password has everything`,
+          `${apply(`alter role ${login} nosuperuser createrole`)}   # not for the first user of a cluster: that one stays a superuser`,
+        ),
+      ]
+    : [ok('login', `${login} is no superuser`)];
+
+/** Whether an acknowledged write survives a power cut. */
+export function judgeDurability(settings: Settings): Finding[] {
+  const off = ['fsync', 'full_page_writes', 'synchronous_commit'].filter((name) => settings.get(name) === 'off');
+  const found = off.map((name) =>
+    failed(
+      'durability',
+      `${name} is off: acknowledged writes can be lost`,
+      apply(`alter system reset ${name}`, 'select pg_reload_conf()'),
+    ),
+  );
+  return orOk('durability', 'a commit is on the disk before it is acknowledged', found);
+}
+
+/** Defaults that suit a laptop. */
+export function judgeTuning(settings: Settings): Finding[] {
+  const found: Finding[] = [];
+  if (Number(settings.get('shared_buffers')) <= DEFAULT_SHARED_BLOCKS)
+    found.push(
+      warning(
+        'tuning',
+        'shared_buffers is the default of 128 MB or less',
+        'less docs/postgresql.md   # postgres/postgresql.conf, then restart PostgreSQL',
+      ),
+    );
+  if (settings.get('log_min_duration_statement') === '-1')
+    found.push(
+      warning(
+        'tuning',
+        'slow statements are not logged',
+        apply(`alter system set log_min_duration_statement = '500ms'`, 'select pg_reload_conf()'),
+      ),
+    );
+  return orOk('tuning', 'buffers and the log of slow statements are set', found);
+}
+
+export function judgeConnections(server: Server, settings: Settings, config: Config, daemons: number): Finding[] {
+  // one more each, which listens
+  const perDaemon = config.PGPOOL_MAX + 1;
+  const need = daemons * perDaemon + OTHERS;
+  if (config.PG_POOLER)
+    return [skipped('connections', `a pooler is between: its max_client_conn must be ${need} or more for ${daemons} daemons`)];
+  const reserved = Number(settings.get('superuser_reserved_connections'));
+  const bounds = [server.login_limit, server.database_limit].filter((limit) => limit >= 0);
+  const most = Math.min(Number(settings.get('max_connections')) - reserved, ...bounds);
+  const says = `${daemons} daemons may take ${daemons} × ${perDaemon}, and ${OTHERS} are for others; there are ${most}, of which ${server.connections} are in use`;
+  const fits = Math.floor((most - OTHERS) / daemons) - 1;
+  const next = fits > 0 ? `PGPOOL_MAX=${fits}` : '';
+  if (need > most)
+    return [
+      failed(
+        'connections',
+        says,
+        `${apply(`alter system set max_connections = ${need + reserved}`)}   # and restart PostgreSQL${next && `; or ${next}`}`,
+      ),
+    ];
+  const full = server.connections > 0.9 * most;
+  return [
+    full
+      ? warning(
+          'connections',
+          says,
+          `psql -U postgres -c "select usename, application_name, state, count(*) from pg_stat_activity group by 1, 2, 3 order by 4 desc"`,
+        )
+      : ok('connections', says),
+  ];
+}
+
+/** What holds for a statement of the daemon, asked through a pool such as it has. */
+export function judgeStatements(settings: Settings, login: string, user: string, role: string, { PG_POOLER }: Config): Finding[] {
+  const found: Finding[] = [];
+  const wanted = {
+    jit: 'off',
+    idle_in_transaction_session_timeout: '10000',
+    lock_timeout: undefined,
+    statement_timeout: undefined,
+  };
+  for (const [name, value] of Object.entries(wanted)) {
+    const is = settings.get(name)!;
+    if (value === undefined ? is !== '0' : is === value || (name !== 'jit' && is !== '0')) continue;
+    const setting = { jit: 'off', idle_in_transaction_session_timeout: '10s', lock_timeout: '2s', statement_timeout: '5s' }[name];
+    found.push(
+      warning(
+        'statements',
+        `${name} is ${is}${PG_POOLER ? ': a pooler drops what the daemon asks for' : ''}`,
+        apply(`alter role ${login} set ${name} = '${setting}'`),
+      ),
+    );
+  }
+  if (!PG_POOLER && user !== role)
+    found.push(
+      failed('statements', `they run as ${user}, not as ${role}: something between drops startup options`, 'PG_POOLER=true'),
+    );
+  const ms = (name: string) => `${name} ${settings.get(name)} ms`;
+  return orOk(
+    'statements',
+    ['jit off', ms('statement_timeout'), ms('lock_timeout'), ms('idle_in_transaction_session_timeout')].join(', '),
+    found,
+  );
+}
+
+/** `asked`: our clock before and after the database told its own. */
+export function judgeClock(now: string, asked: [number, number], earlier: { what: string; at: string }[]): Finding[] {
+  const theirs = Date.parse(now);
+  const [before, after] = asked;
+  const skew = theirs < before ? theirs - before : theirs > after ? theirs - after : 0;
+  const look = 'timedatectl; chronyc tracking   # here and on the database server';
+  const says = `the database's clock is ${Math.abs(skew)} ms ${skew < 0 ? 'behind' : 'ahead of'} this one`;
+  const found: Finding[] = [];
+  if (Math.abs(skew) > WORST_SKEW_MS) found.push(failed('clock', says, look));
+  else if (Math.abs(skew) > SKEW_MS) found.push(warning('clock', says, look));
+  for (const { what, at } of earlier)
+    if (Date.parse(at) > theirs + SKEW_MS)
+      found.push(failed('clock', `the database's clock was set back: ${what} at ${at}, and now it is ${now}`, look));
+  return orOk('clock', skew === 0 ? 'this one and the database’s agree, and neither was set back' : says, found);
+}
+
+/** Its own disk, where it can be seen from here. */
+export function judgeDatabaseDisk(settings: Settings, local: boolean): Finding[] {
+  const dir = settings.get('data_directory');
+  if (dir && local && existsSync(dir)) return judgeSpace('database disk', dir, `the database (${dir})`);
+  return [
+    skipped('database disk', 'not seen from here; on its server: df -h "$(psql -U postgres -tAc \'show data_directory\')"'),
+  ];
+}

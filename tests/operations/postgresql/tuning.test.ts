@@ -1,0 +1,99 @@
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../../../src/config.ts';
+import { examine } from '../../../src/doctor/index.ts';
+import { message, newTenant } from '../../support/client.ts';
+import { type Cluster, findBinaries, serverPid, startCluster, withClient } from '../../support/cluster.ts';
+import { startTestDaemon } from '../../support/daemon.ts';
+
+// postgres/postgresql.conf, and the statements of docs/postgresql.md, on a server of their own.
+
+const root = join(import.meta.dirname, '../../..');
+const file = join(root, 'postgres/postgresql.conf');
+const dir = mkdtempSync(join(tmpdir(), 'agent-memory-tuning-'));
+let cluster: Cluster;
+beforeAll(async () => {
+  // the server runs as another user, who need not get into the checkout
+  chmodSync(dir, 0o711);
+  copyFileSync(file, join(dir, 'postgresql.conf'));
+  cluster = await startCluster(findBinaries()!, join(dir, 'cluster'), `-c config_file=${join(dir, 'postgresql.conf')}`);
+}, 60_000);
+afterAll(() => {
+  process.kill(serverPid(join(dir, 'cluster')), 'SIGQUIT');
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const ask = <Row extends object>(sql: string, values: unknown[] = [], database = 'postgres') =>
+  withClient({ ...cluster.admin, database }, async (client) => (await client.query<Row>(sql, values)).rows);
+const lines = readFileSync(file, 'utf8').split('\n');
+const logged = () => readFileSync(join(dir, 'cluster/log'), 'utf8');
+
+test('a server starts with the file, and takes every line of it', async () => {
+  const rows = await ask<{ name: string; applied: boolean; error: string | null }>(
+    'select name, applied, error from pg_file_settings',
+  );
+  expect(rows.length).toBeGreaterThan(20);
+  // the tests' server is given its port and connections on the command line too
+  expect(rows.filter(({ name, applied }) => !applied && name !== 'max_connections')).toEqual([]);
+});
+
+test('no line repeats a default, but for the two that must not be turned off; each stands under its reason', async () => {
+  const same = await ask<{ name: string }>(
+    `select f.name from pg_file_settings f join pg_settings s using (name) where s.setting = s.boot_val order by 1`,
+  );
+  expect(same.map(({ name }) => name)).toEqual(['fsync', 'synchronous_commit']);
+  const bare = lines.filter((line, i) => /^\w+ = /.test(line) && !/^(# [a-z(]|\w+ = )/.test(lines[i - 1]!));
+  expect(bare).toEqual([]);
+});
+
+test('a daemon serves on it, the doctor is content with it, and slow statements are in the log without what tenants wrote', async () => {
+  await ask('create database agent_memory owner memory');
+  const env = { PGHOST: '127.0.0.1', PGPORT: String(cluster.admin.port), PGUSER: 'memory', PGDATABASE: 'agent_memory' };
+  const daemon = await startTestDaemon({}, env);
+  const alice = await newTenant(daemon.url);
+  await alice.ask('POST', '/v1/events', { body: message('the words of a tenant') });
+  const found = await alice.ask('POST', '/v1/search', { body: { query: 'words', channel: 'private' } });
+  await daemon.stop();
+  expect(JSON.stringify(found.body)).toContain('the words of a tenant');
+  const config = loadConfig({
+    ...env,
+    NODE_ENV: 'production',
+    JWT_SECRET: 'kQ0v1n4y8bq6fC2m9sT3xZ7wL5pR1dHj',
+    PORT: '0',
+    DATA_DIR: dir,
+  });
+  const findings = await examine(config, { daemons: 2, certificates: dir, backup_hours: 26 });
+  expect(
+    findings.filter(({ check }) => ['tuning', 'database', 'connections', 'statements'].includes(check)).map(({ state }) => state),
+  ).toEqual(['ok', 'ok', 'ok', 'ok']);
+  await ask('select pg_sleep(0.6), $1::text', ['the words of a tenant']);
+  expect(logged()).toMatch(/duration: [6-9]\d\d[.\d]* ms .*select pg_sleep/);
+  expect(logged()).not.toContain('the words of a tenant');
+});
+
+test('the guide’s ALTER SYSTEM lines: all but shared_buffers take effect at once', async () => {
+  const page = readFileSync(join(root, 'docs/postgresql.md'), 'utf8');
+  const statements = [...page.matchAll(/^ALTER SYSTEM .*;$/gm)].map(([line]) => line);
+  expect(statements).toHaveLength(4);
+  for (const statement of statements) await ask(statement);
+  await ask('select pg_reload_conf()');
+  const pending = async () =>
+    (await ask<{ name: string }>('select name from pg_settings where pending_restart')).map(({ name }) => name);
+  for (let i = 0; i < 100 && (await pending()).length === 0; i += 1) await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(await pending()).toEqual(['shared_buffers']);
+  await ask('alter system reset all');
+});
+
+test('every statement in the guides for the operator runs', async () => {
+  const blocks = ['postgresql', 'troubleshooting', 'upgrades'].flatMap((name) =>
+    [...readFileSync(join(root, `docs/${name}.md`), 'utf8').matchAll(/```sql\n(.*?)```/gs)].map(([, block]) => block!),
+  );
+  expect(blocks.length).toBeGreaterThan(4);
+  const statements = blocks.flatMap((block) => block.split(/;\n/).filter((one) => one.trim() && !/^ALTER SYSTEM/.test(one)));
+  for (const statement of statements)
+    expect(await ask(statement, [], 'agent_memory').catch((error: Error) => `${statement}: ${error.message}`)).toBeInstanceOf(
+      Array,
+    );
+  await ask('alter system reset all');
+});
