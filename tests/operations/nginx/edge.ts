@@ -1,10 +1,12 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import type { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request as requestInClear } from 'node:http';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { freePort, type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
 import { toolOf } from '../../support/tool.ts';
@@ -168,6 +170,16 @@ export function ask({ https, operator, ca }: Edge, path: string, asking: Asking 
     req.once('error', reject).end(body);
   });
 }
+
+/** The certificate that nginx shows. */
+export const servedBy = ({ https }: Edge): Promise<X509Certificate> =>
+  new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port: Number(new URL(https).port), rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerX509Certificate()!);
+      socket.destroy();
+    });
+    socket.once('error', reject);
+  });
 
 export async function until(holds: () => boolean | Promise<boolean>, what: string, within_ms = 30_000): Promise<void> {
   const deadline = Date.now() + within_ms;
