@@ -39,11 +39,21 @@ export function findPrevious(): Previous {
   try {
     const given = process.env.PREVIOUS_RELEASE;
     const commit = given ? git('rev-parse', '--verify', `${given}^{commit}`) : (lastTag() ?? lastWithFewerMigrations());
-    if (commit) return fits(commit);
-    const shallow = git('rev-parse', '--is-shallow-repository') === 'true';
-    return { absent: shallow ? 'the history of this checkout is cut off' : 'no earlier commit can live with this schema' };
+    return commit ? fits(commit) : { absent: isShallow() ? CUT_OFF : 'no earlier commit can live with this schema' };
   } catch (error) {
-    return { absent: `git: ${(error as { stderr?: string }).stderr?.trim().split('\n')[0] ?? (error as Error).message}` };
+    const said = (error as { stderr?: string }).stderr?.trim().split('\n')[0] ?? (error as Error).message;
+    return { absent: isShallow() ? CUT_OFF : said };
+  }
+}
+
+const CUT_OFF = 'the history of this checkout is cut off';
+
+function isShallow(): boolean {
+  try {
+    return git('rev-parse', '--is-shallow-repository') === 'true';
+  } catch {
+    // no git, or no repository: the caller has git's own words
+    return false;
   }
 }
 

@@ -73,7 +73,7 @@ async function newDatabase(): Promise<{ env: Env; migrate(release: Release): Pro
       PGUSER: user,
       PGDATABASE: database,
       MIGRATE_ON_START: 'false',
-      SHUTDOWN_DELAY_MS: '5000',
+      SHUTDOWN_DELAY_MS: '3000',
     },
     migrate: ({ root }) => withClient(connection, (client) => migrateUp(client, join(root, 'migrations'), quiet)),
   };
