@@ -63,11 +63,17 @@ operators_commands() {
   compose exec -T memory-daemon node dist/scripts/migrate.js status | has applied
   compose exec -T memory-daemon node dist/scripts/tenant.js list | has production
   compose exec -T memory-daemon node dist/scripts/audit.js verify | has whole
+  { compose exec -T memory-daemon node dist/scripts/doctor.js || true; } | tee /dev/stderr | has "^ok .*PostgreSQL"
   compose run -T --rm migrate | has '0 applied'
 }
 guides_psql() {
   sql -c '\d users' | has tenant_id
   sql -c '\i /docker-entrypoint-initdb.d/schema.sql' | has 0001_
+  # the guide's "tune PostgreSQL": our file is below what ALTER SYSTEM says
+  sql -Atc 'show max_connections' | has 200
+  sql -c "alter system set maintenance_work_mem = '65MB'" -c 'select pg_reload_conf()' >/dev/null
+  sleep 1
+  sql -Atc 'show maintenance_work_mem' | has 65MB
 }
 compose_logs() { compose logs --tail 50 memory-daemon | has ready && compose ps | has memory-daemon; }
 
