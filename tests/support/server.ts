@@ -23,11 +23,20 @@ export interface OwnServer extends Cluster {
 
 export const canOwnServer = findBinaries() !== undefined;
 
-/** `settings`: further `-c name=value`. `dir`: where it lies, by default a new directory of the run. */
-export async function ownServer(settings = '', dir = join(theEngine().run_dir, newName('server'))): Promise<OwnServer> {
+interface Wish {
+  /** Further `-c name=value`. */
+  settings?: string;
+  /** Where it lies, by default a new directory of the run. */
+  dir?: string;
+  /** Of its processes. */
+  env?: Record<string, string>;
+}
+
+export async function ownServer(wish: Wish = {}): Promise<OwnServer> {
+  const { settings = '', dir = join(theEngine().run_dir, newName('server')), env = {} } = wish;
   const bin = findBinaries()!;
   mkdirSync(dir, { recursive: true });
-  const cluster = await startCluster(bin, dir, settings);
+  const cluster = await startCluster(bin, dir, settings, env);
   const { admin, owner } = cluster;
   await withClient(admin, (client) => client.query(`create database agent_memory owner ${owner.user}`));
   const { host, port } = admin;
@@ -48,7 +57,7 @@ export async function ownServer(settings = '', dir = join(theEngine().run_dir, n
       for (const backend of backends) signal(backend, 'SIGKILL');
     },
     stop,
-    start: () => startAgain(bin, dir, port, settings),
+    start: () => startAgain(() => startServer(bin, dir, port, settings, env)),
     pause: () => {
       const pid = serverPid(dir);
       // the postmaster first, so that it makes no more
@@ -69,10 +78,10 @@ export async function ownServer(settings = '', dir = join(theEngine().run_dir, n
 }
 
 /** A killed server's backends hold the shared memory for a moment: try until it starts. */
-async function startAgain(bin: string, dir: string, port: number, settings: string): Promise<void> {
+async function startAgain(start: () => Promise<void>): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     try {
-      return await startServer(bin, dir, port, settings);
+      return await start();
     } catch (error) {
       if (tries === 20) throw error;
       await sleep(250);

@@ -20,7 +20,7 @@ let daemon: SpawnedDaemon;
   `the database fails under load${canOwnServer ? '' : ' (skipped: no PostgreSQL binaries)'}`,
   () => {
     beforeAll(async () => {
-      server = await ownServer(`-c max_connections=${CONNECTIONS}`);
+      server = await ownServer({ settings: `-c max_connections=${CONNECTIONS}` });
       daemon = await spawnDaemon(server.env, { PGPOOL_MAX: '12' });
     });
     afterAll(async () => {
