@@ -1,0 +1,171 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort, type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
+import { daemonDatabase } from '../../support/database.ts';
+import { toolOf } from '../../support/tool.ts';
+
+// nginx with the configuration that is shipped, before daemons in processes of their own.
+
+const root = join(import.meta.dirname, '../../..');
+const shipped = (name: string) => readFileSync(join(root, 'nginx', name), 'utf8');
+
+export interface Edge {
+  dir: string;
+  /** https://127.0.0.1:…, http://127.0.0.1:… of port 80, and of the operator's port 3000. */
+  https: string;
+  http: string;
+  operator: string;
+  /** The certificate, which nobody has signed. */
+  ca: string;
+  env: Record<string, string>;
+  daemons: SpawnedDaemon[];
+  nginx: string[];
+  log(): Record<string, string | number>[];
+  /** Everything that was started beside nginx and the daemons and ends with them. */
+  started: ChildProcess[];
+  stop(): Promise<void>;
+}
+
+interface Ports {
+  http: number;
+  https: number;
+  operator: number;
+}
+
+/** The shipped files with other ports, other paths and, because this nginx shares the machine, temporary files of its own. */
+function relocate(text: string, dir: string, ports: Ports): string {
+  return text
+    .replaceAll(/listen 80;/g, `listen 127.0.0.1:${ports.http};`)
+    .replaceAll(/listen 443 /g, `listen 127.0.0.1:${ports.https} `)
+    .replaceAll(/listen 3000;/g, `listen 127.0.0.1:${ports.operator};`)
+    .replaceAll(/ \/(etc\/nginx|var\/www|var\/log\/nginx|run)\//g, ` ${dir}/`)
+    .replaceAll(`${dir}/agent-memory/`, `${dir}/`)
+    .replace(
+      'http {\n',
+      `http {\n${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${dir}/tmp-${kind};\n`).join('')}`,
+    );
+}
+
+export async function startEdge({ daemons = 2, settings = {} as Record<string, string>, watch = false } = {}): Promise<Edge> {
+  const dir = mkdtempSync(join(tmpdir(), 'edge-'));
+  chmodSync(dir, 0o755); // nginx's workers are another user
+  mkdirSync(join(dir, 'acme'));
+  execFileSync(join(root, 'scripts/make-cert.sh'), ['127.0.0.1'], { env: { ...process.env, SSL_DIR: join(dir, 'ssl') } });
+  const ports = { http: await freePort(), https: await freePort(), operator: await freePort() };
+  for (const name of ['nginx.conf', 'upstream.conf']) writeFileSync(join(dir, name), relocate(shipped(name), dir, ports));
+
+  const database = await daemonDatabase();
+  const overrides = { TRUST_PROXY_HOPS: '1', MIGRATE_ON_START: 'false', ...settings };
+  const running = await Promise.all(Array.from({ length: daemons }, () => spawnDaemon(database.env, overrides)));
+  // what reload-on-change.sh writes; where it runs itself it finds them
+  const servers = running.map(({ url }) => `server ${new URL(url).host} max_fails=${daemons > 1 ? 2 : 0} fail_timeout=2s;\n`);
+  if (!watch) writeFileSync(join(dir, 'agent-memory-servers.conf'), servers.join(''));
+
+  const nginx = [toolOf('nginx')!, '-c', join(dir, 'nginx.conf')];
+  const child = spawn(nginx[0]!, [...nginx.slice(1), '-g', 'daemon off;'], { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  const edge: Edge = {
+    dir,
+    https: `https://127.0.0.1:${ports.https}`,
+    http: `http://127.0.0.1:${ports.http}`,
+    operator: `http://127.0.0.1:${ports.operator}`,
+    ca: readFileSync(join(dir, 'ssl/cert.pem'), 'utf8'),
+    env: { ...database.env, ...overrides },
+    daemons: running,
+    nginx,
+    log: () => readLog(dir),
+    started: [],
+    stop: async () => {
+      for (const one of edge.started) await end(one);
+      child.kill('SIGTERM');
+      await ended;
+      await Promise.all(
+        edge.daemons.map((daemon) => daemon.child.exitCode === null && !daemon.child.killed && daemon.kill('SIGKILL')),
+      );
+      await database.release();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+  if (watch) startWatch(edge);
+  await until(async () => (await ask(edge, '/ready').catch(() => undefined))?.status === 200, 'nginx passes requests on');
+  return edge;
+}
+
+/** nginx/reload-on-change.sh, told where this nginx and these daemons are. */
+export function startWatch(edge: Edge): void {
+  const child = spawn(join(root, 'nginx/reload-on-change.sh'), {
+    env: {
+      PATH: `${process.env.PATH}:/usr/sbin`,
+      UPSTREAMS: edge.daemons.map(({ url }) => new URL(url).host).join(' '),
+      NGINX_CONF: join(edge.dir, 'nginx.conf'),
+      SERVERS_FILE: join(edge.dir, 'agent-memory-servers.conf'),
+      SSL_DIR: join(edge.dir, 'ssl'),
+    },
+    stdio: 'ignore',
+    detached: true,
+  });
+  edge.started.push(child);
+}
+
+/** With its `sleep`. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
+  const ended = once(child, 'exit');
+  process.kill(-child.pid!, 'SIGKILL');
+  await ended;
+}
+
+export function reload({ nginx }: Edge): void {
+  execFileSync(nginx[0]!, [...nginx.slice(1), '-s', 'reload'], { stdio: 'ignore' });
+}
+
+function readLog(dir: string): Record<string, string | number>[] {
+  const lines = readFileSync(join(dir, 'access.log'), 'utf8').split('\n');
+  return lines.filter(Boolean).map((line) => JSON.parse(line));
+}
+
+export interface Told {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  /** Names as often as they came. */
+  names: string[];
+  text: string;
+}
+
+export interface Asking {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string | Buffer;
+  /** A loopback address to come from. */
+  from?: string;
+  timeout_ms?: number;
+}
+
+/** One request over a TLS connection of its own, so that no stale connection is mistaken for a failure of the service. */
+export function ask({ https, ca }: Pick<Edge, 'https' | 'ca'>, path: string, asking: Asking = {}): Promise<Told> {
+  const { method = 'GET', headers = {}, body, from, timeout_ms = 20_000 } = asking;
+  return new Promise((resolve, reject) => {
+    const req = request(https + path, { method, headers, ca, agent: false, localAddress: from }, (res) => {
+      const parts: Buffer[] = [];
+      res.on('data', (part: Buffer) => parts.push(part)).once('error', reject);
+      res.once('end', () => {
+        const names = res.rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase());
+        resolve({ status: res.statusCode!, headers: res.headers, names, text: Buffer.concat(parts).toString() });
+      });
+    });
+    req.setTimeout(timeout_ms, () => req.destroy(new Error(`no answer to ${method} ${path} in ${timeout_ms} ms`)));
+    req.once('error', reject).end(body);
+  });
+}
+
+export async function until(holds: () => boolean | Promise<boolean>, what: string, within_ms = 30_000): Promise<void> {
+  const deadline = Date.now() + within_ms;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not within ${within_ms} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

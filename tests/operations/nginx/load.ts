@@ -1,0 +1,66 @@
+import { newTenant } from '../../support/client.ts';
+import { ask, type Edge } from './edge.ts';
+
+// Requests that go on while something is done to nginx or to a daemon.
+
+export interface Load {
+  /** How many were answered, by what and with which status; or why they were not. */
+  counts: Record<string, number>;
+  /** Ids that were acknowledged, and the texts they were recorded with. */
+  recorded: Map<string, string>;
+  /** Lets those that are under way end. */
+  stop(): Promise<void>;
+}
+
+const WORKERS = 6;
+
+/** Each worker in turn reads, searches, records with an Idempotency-Key and, where `plain`, without one. */
+export async function startLoad(edge: Edge, { plain = false } = {}): Promise<Load> {
+  const { token } = await newTenant(edge.operator);
+  const load: Load = { counts: {}, recorded: new Map(), stop: () => Promise.resolve() };
+  let over = false;
+  const count = (name: string) => {
+    load.counts[name] = (load.counts[name] ?? 0) + 1;
+  };
+  const one = async (turn: number) => {
+    const kinds = ['read', 'search', 'keyed', ...(plain ? ['plain'] : [])];
+    const kind = kinds[turn % kinds.length]!;
+    const text = `${kind} ${turn}`;
+    try {
+      const { status, text: answer } = await send(edge, token, kind, text);
+      count(`${kind} ${status}`);
+      if (status === 201) load.recorded.set(JSON.parse(answer).event_id, text);
+    } catch (error) {
+      count(`${kind} ${(error as Error).message}`);
+    }
+  };
+  let turn = 0;
+  const workers = Array.from({ length: WORKERS }, async () => {
+    while (!over) await one(turn++);
+  });
+  load.stop = async () => {
+    over = true;
+    await Promise.all(workers);
+  };
+  return load;
+}
+
+function send(edge: Edge, token: string, kind: string, text: string) {
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  const event = {
+    session_id: 's1',
+    channel: 'private',
+    actor: { type: 'human', id: 'alice' },
+    kind: 'message',
+    content: { text },
+  };
+  if (kind === 'read') return ask(edge, '/v1/events?limit=1', { headers });
+  if (kind === 'search')
+    return ask(edge, '/v1/search', {
+      method: 'POST',
+      headers: { ...headers, 'idempotency-key': text },
+      body: '{"query":"keyed"}',
+    });
+  const key = kind === 'keyed' ? { 'idempotency-key': text } : undefined;
+  return ask(edge, '/v1/events', { method: 'POST', headers: { ...headers, ...key }, body: JSON.stringify(event) });
+}
