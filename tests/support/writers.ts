@@ -11,6 +11,8 @@ export interface Asked {
   to: number;
   /** A status, or the code of what happened to the connection. */
   outcome: string;
+  /** What a refusal says of itself. */
+  detail?: string;
 }
 
 export interface Writers {
@@ -30,15 +32,13 @@ interface Pace {
   /** Requests a second, by all writers together. */
   rate: number;
   writers?: number;
-  /** Behind a proxy, which answers in words of its own, the document holds for what the daemon says only. */
-  proxied?: boolean;
 }
 
 const ANSWER_MS = 15_000;
 /** Every so many requests of a writer, one reads. */
 const READ_EVERY = 5;
 
-export function startWriters({ url, token, rate, writers = 20, proxied = false }: Pace): Writers {
+export function startWriters({ url, token, rate, writers = 20 }: Pace): Writers {
   const acknowledged = new Map<string, number>();
   const asked: Asked[] = [];
   const unlawful: string[] = [];
@@ -60,14 +60,14 @@ export function startWriters({ url, token, rate, writers = 20, proxied = false }
     })
       .then(async (response) => ({ outcome: String(response.status), answer: await read(method, path, response) }))
       .catch((error: Error & { cause?: { code?: string } }) => ({ outcome: error.cause?.code ?? error.name, answer: undefined }));
-    asked.push({ kind, from, to: performance.now(), outcome });
+    const { detail } = (answer ?? {}) as { detail?: string };
+    asked.push({ kind, from, to: performance.now(), outcome, ...(detail && { detail }) });
     return { outcome, answer };
   }
 
   async function read(method: string, path: string, response: Response): Promise<unknown> {
     const text = await response.text();
     const type = response.headers.get('content-type') ?? '';
-    if (proxied && !/[/+]json/.test(type)) return undefined;
     const body = /[/+]json/.test(type) ? JSON.parse(text) : text;
     try {
       assertConforms(method, path, response.status, response.headers, body);
@@ -113,6 +113,13 @@ export const isGood = ({ outcome }: Asked): boolean => outcome === '200' || outc
 export function countOutcomes(asked: Asked[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { outcome } of asked) counts[outcome] = (counts[outcome] ?? 0) + 1;
+  return counts;
+}
+
+/** How often each refusal was given. */
+export function countDetails(asked: Asked[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { detail } of asked) if (detail) counts[detail] = (counts[detail] ?? 0) + 1;
   return counts;
 }
 

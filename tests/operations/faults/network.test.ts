@@ -27,7 +27,7 @@ afterAll(async () => {
 });
 
 test('every packet 100 ms late, each way: slow, and no error', async () => {
-  await survive('database 100 ms away', { url: daemon.url, rate: 40, unnoticed: true }, async () => {
+  await survive('database 100 ms away', { url: daemon.url, rate: 40, noticed: 'never' }, async () => {
     proxy.delay(100);
     await sleep(SHAKEN_MS);
     await proxy.heal();

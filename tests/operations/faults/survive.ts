@@ -1,7 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { newTenant } from '../../support/client.ts';
 import { RECOVERY_MS, rounds, tell } from '../../support/form.ts';
-import { type Asked, countOutcomes, expectWhole, isGood, recoveryOf, settled, startWriters } from '../../support/writers.ts';
+import {
+  type Asked,
+  countDetails,
+  countOutcomes,
+  expectWhole,
+  isGood,
+  recoveryOf,
+  settled,
+  startWriters,
+} from '../../support/writers.ts';
 
 // One fault under load, and what must hold whatever the fault is: nothing acknowledged is lost, everything in the log stands there once,
 // seq has no gap; who is not served is told so (503 with Retry-After) and never reads 500; the process lives; soon after the end of the
@@ -15,12 +24,14 @@ export interface Survived {
 
 interface Wish {
   url: string;
+  /** Where requests go in turn, by default to `url`. */
+  urls?: string[];
   rate?: number;
   writers?: number;
   /** Outcomes beside 200, 201 and 503. */
   allowed?: string[];
-  /** Whether nobody at all may notice. */
-  unnoticed?: boolean;
+  /** Whether some request must fail (or the fault was none), may, or none may. */
+  noticed?: 'must' | 'may' | 'never';
 }
 
 const BEFORE_MS = 1000;
@@ -28,9 +39,9 @@ const PROBE_MS = 250;
 
 /** `fault` returns when its cause has ended. */
 export async function survive(name: string, wish: Wish, fault: () => Promise<void>): Promise<Survived> {
-  const { url, rate = 60, writers: count = 12, allowed = [], unnoticed = false } = wish;
+  const { url, urls = [url], rate = 60, writers: count = 12, allowed = [], noticed = 'must' } = wish;
   const { token } = await newTenant(url);
-  const writers = startWriters({ url: () => url, token, rate, writers: count });
+  const writers = startWriters({ url: (turn) => urls[turn % urls.length]!, token, rate, writers: count });
   const probe = watchLiveness(url);
   let recovery_ms = 0;
   try {
@@ -47,10 +58,10 @@ export async function survive(name: string, wish: Wish, fault: () => Promise<voi
   }
   const outcomes = countOutcomes(writers.asked);
   const slowest_ms = Math.max(...writers.asked.map(({ from, to }) => to - from));
-  tell(name, { outcomes, recovery_ms, slowest_ms });
+  tell(name, { outcomes, recovery_ms, slowest_ms, said: countDetails(writers.asked) });
   expect(writers.unlawful).toEqual([]);
   expect(Object.keys(outcomes).filter((one) => !['200', '201', '503', ...allowed].includes(one))).toEqual([]);
-  expect(writers.asked.every(isGood)).toBe(unnoticed);
+  if (noticed !== 'may') expect(writers.asked.every(isGood)).toBe(noticed === 'never');
   expect(probe.failures()).toEqual([]);
   expect(await expectWhole(url, token, writers)).toBeGreaterThanOrEqual(writers.acknowledged.size);
   expect(recovery_ms).toBeLessThan(RECOVERY_MS);
