@@ -91,10 +91,11 @@ export function createPool(connection: Connection, config: Config, log: Logger):
       log.warn({ err }, 'a database connection was lost');
     }),
   );
+  const silence = watchSilence(pool);
   pool.on('error', () => undefined);
   return {
     using: async (work) => {
-      if (pool.waitingCount < config.PGPOOL_QUEUE) return borrow(pool, work);
+      if (pool.waitingCount < config.PGPOOL_QUEUE) return borrow(pool, silence, work);
       counted.refused += 1;
       throw new PoolSaturated(pool.waitingCount);
     },
@@ -133,19 +134,51 @@ function clientConfig({ embedded: _, ...connection }: Connection, config: Config
 const clean = new WeakSet<pg.ClientBase>();
 export const markClean = (client: pg.ClientBase): void => void clean.add(client);
 
-async function borrow<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await connect(pool);
+async function borrow<T>(pool: pg.Pool, silence: Silence, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await connectTrusted(pool, silence);
   clean.delete(client);
   let broken: Error | undefined;
   try {
-    return await work(client);
+    const result = await work(client);
+    silence.answered(client);
+    return result;
   } catch (error) {
+    silence.failed(client, error as Error);
     if (!clean.delete(client) && !answeredByServer(error)) broken = error as Error;
     throw error;
   } finally {
     // A transaction left open would hand its tenant to the next borrower.
     const idle = (client as unknown as { getTransactionStatus?(): string | null }).getTransactionStatus?.() ?? 'I';
     client.release(broken ?? (idle === 'I' ? undefined : new Error('left inside a transaction')));
+  }
+}
+
+type Silence = ReturnType<typeof watchSilence>;
+
+/**
+ * The server ends a statement before we stop waiting for its answer, so no answer means that the way there is lost, as when a firewall
+ * forgot its connections: then each that has been idle since would cost another request its whole time. They are not lent again.
+ */
+function watchSilence(pool: pg.Pool) {
+  const heard = new WeakMap<pg.ClientBase, number>();
+  let since = Number.NEGATIVE_INFINITY;
+  const answered = (client: pg.ClientBase) => void heard.set(client, performance.now());
+  pool.on('connect', answered);
+  return {
+    answered,
+    failed: (client: pg.ClientBase, error: Error) => {
+      if (error.message === 'Query read timeout') since = performance.now();
+      else if (answeredByServer(error)) answered(client);
+    },
+    trusts: (client: pg.ClientBase) => heard.get(client)! >= since,
+  };
+}
+
+async function connectTrusted(pool: pg.Pool, silence: Silence): Promise<pg.PoolClient> {
+  for (;;) {
+    const client = await connect(pool);
+    if (silence.trusts(client)) return client;
+    client.release(new Error('silent since another connection got no answer'));
   }
 }
 

@@ -25,7 +25,7 @@ export function openBatch(tenant: Tenant, held: Import): Batch {
   let part: Part | undefined;
   let waiting: Waiting[] = [];
   let bytes = 0;
-  let sent = Date.now();
+  let sent = performance.now();
   let going: Promise<void> = Promise.resolve();
 
   async function send(): Promise<void> {
@@ -36,7 +36,7 @@ export function openBatch(tenant: Tenant, held: Import): Batch {
     going.catch(() => undefined);
     waiting = [];
     bytes = 0;
-    sent = Date.now();
+    sent = performance.now();
   }
 
   /** A batch that is refused is halved until the row is found. */
@@ -53,7 +53,7 @@ export function openBatch(tenant: Tenant, held: Import): Batch {
 
   return {
     add: async (of, number, line) => {
-      if (of !== part || waiting.length >= MAX_ROWS || bytes + line.length > MAX_BYTES || Date.now() - sent > MAX_WAIT_MS)
+      if (of !== part || waiting.length >= MAX_ROWS || bytes + line.length > MAX_BYTES || performance.now() - sent > MAX_WAIT_MS)
         await send();
       part = of;
       waiting.push({ number, text: line.toString() });

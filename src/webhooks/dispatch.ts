@@ -92,13 +92,13 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
 
   async function look(): Promise<void> {
     lookTimer = undefined;
-    const begun = Date.now();
+    const begun = performance.now();
     const of = [...grown];
     grown.clear();
     try {
       if (of.length > 0) await markDue(tenants(''), of);
       place(await listDue(tenants(''), PER_TENANT, DUE_A_LOOK));
-      look_ms = Math.min(Date.now() - begun, POLL_MS / LOOK_SHARE);
+      look_ms = Math.min(performance.now() - begun, POLL_MS / LOOK_SHARE);
     } catch (err) {
       if (!stopped) log.debug({ err }, 'due webhooks could not be listed; the next look finds them');
       for (const tenant_id of of) grown.add(tenant_id);
@@ -146,8 +146,8 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
   async function turn(tenant: Tenant, webhook_id: string): Promise<void> {
     const webhook = await leaseWebhook(tenant, webhook_id, leaseMs);
     if (!webhook) return;
-    const begun = Date.now();
-    const isOver = () => Date.now() - begun >= (unplaced > 0 ? CROWDED_TURN_MS : TURN_MS);
+    const begun = performance.now();
+    const isOver = () => performance.now() - begun >= (unplaced > 0 ? CROWDED_TURN_MS : TURN_MS);
     const at: Delivering = {
       ...needs,
       leaseMs,
@@ -171,7 +171,7 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
   }
 
   async function survey(): Promise<void> {
-    const begun = Date.now();
+    const begun = performance.now();
     try {
       woken.clear();
       const all = await markDue(tenants(''), null);
@@ -181,7 +181,7 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
     } catch (err) {
       if (!stopped) log.debug({ err }, 'the logs could not be surveyed for webhooks; the next time will do');
     }
-    const pause = Math.max(SURVEY_MS, SURVEY_SHARE * (Date.now() - begun));
+    const pause = Math.max(SURVEY_MS, SURVEY_SHARE * (performance.now() - begun));
     if (!stopped) surveyTimer = setTimeout(() => void survey(), pause).unref();
   }
 

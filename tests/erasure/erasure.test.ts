@@ -257,7 +257,14 @@ function pgDump(env: Record<string, string>): Buffer {
   const { admin } = engine.cluster;
   return execFileSync('pg_dump', ['--data-only', '--inserts'], {
     // the owner of the tables cannot look past their policies, which is as it should be: backups are made by a superuser
-    env: { ...process.env, ...env, PGUSER: admin.user, ...(admin.password && { PGPASSWORD: admin.password }) },
+    env: {
+      ...process.env,
+      ...env,
+      PGHOST: admin.host,
+      PGPORT: String(admin.port),
+      PGUSER: admin.user,
+      ...(admin.password && { PGPASSWORD: admin.password }),
+    },
     maxBuffer: 1 << 28,
   });
 }

@@ -1,9 +1,9 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { freePort } from './port.ts';
 
 const run = promisify(execFile);
 const OLDEST_MAJOR = 15;
@@ -48,7 +48,7 @@ function majorOf(place: string): number {
 }
 
 /** A cluster of its own in `dir`, on a Unix socket there and on a free port of 127.0.0.1, with durable settings and those in `more`. */
-export async function startCluster(bin: string, dir: string, more = ''): Promise<Cluster> {
+export async function startCluster(bin: string, dir: string, more = '', env: NodeJS.ProcessEnv = {}): Promise<Cluster> {
   const as = unprivileged();
   mkdirSync(dir, { recursive: true });
   if (as) chownSync(dir, as.uid, as.gid);
@@ -59,7 +59,7 @@ export async function startCluster(bin: string, dir: string, more = ''): Promise
     cwd: dir,
   });
   const port = await freePort();
-  await startServer(bin, dir, port, more);
+  await startServer(bin, dir, port, more, env);
   const admin = { host: '127.0.0.1', port, user: 'postgres', database: 'postgres' };
   writeFileSync(join(dir, 'connection.json'), JSON.stringify(admin));
   await withClient(admin, (client) => client.query(`create role ${OWNER} login createrole`));
@@ -67,12 +67,13 @@ export async function startCluster(bin: string, dir: string, more = ''): Promise
 }
 
 /** Starts the server of a cluster (again) and waits until it answers. */
-export async function startServer(bin: string, dir: string, port: number, more = ''): Promise<void> {
+export async function startServer(bin: string, dir: string, port: number, more = '', env: NodeJS.ProcessEnv = {}): Promise<void> {
   const settings = `-p ${port} -k ${dir} -c listen_addresses=127.0.0.1 -c max_connections=200 ${more}`;
   // pg_ctl's own output would keep a pipe open as long as the server lives
   await run(join(bin, 'pg_ctl'), ['-w', '-D', join(dir, 'data'), '-l', join(dir, 'log'), '-o', settings, 'start'], {
     ...unprivileged(),
     cwd: dir,
+    env: { ...process.env, ...env },
   });
 }
 
@@ -97,8 +98,8 @@ export async function joinCluster(url: string): Promise<Cluster> {
   };
 }
 
-/** PostgreSQL refuses to run as root. */
-function unprivileged(): { uid: number; gid: number } | undefined {
+/** PostgreSQL and pgbouncer refuse to run as root. */
+export function unprivileged(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   for (const user of ['postgres', 'nobody']) {
     try {
@@ -110,14 +111,6 @@ function unprivileged(): { uid: number; gid: number } | undefined {
     }
   }
   throw new Error('run the tests as a user other than root, or set TEST_ENGINE=embedded');
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function versionOf(admin: TestConnection): Promise<string> {

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
 import { type Daemon, startDaemon } from '../../src/daemon.ts';
 import { daemonDatabase } from './database.ts';
+import { freePort } from './port.ts';
+
+export { freePort } from './port.ts';
 
 /** Settings of every daemon under test: quick hashes, no limits unless a test is about them, a free port. */
 const settings = {
@@ -85,13 +86,4 @@ export async function spawnDaemon(
   }
   await kill('SIGKILL');
   throw new Error(`the daemon was not ready in time: ${stderr}`);
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

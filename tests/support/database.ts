@@ -61,11 +61,15 @@ export async function daemonDatabase(): Promise<{ env: Record<string, string>; r
     return { env: { DATA_DIR: data_dir }, release: async () => rmSync(data_dir, { recursive: true, force: true }) };
   }
   const { connection, release } = await cloneDatabase();
-  const { host, port, user, database, password } = connection;
-  return {
-    env: { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database, ...(password && { PGPASSWORD: password }) },
-    release,
+  const { host, port, user, database, password } = { ...connection, ...postgres().pooler };
+  const env = {
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGDATABASE: database,
+    ...(password && { PGPASSWORD: password }),
   };
+  return { env: { ...env, ...(postgres().pooler && { PG_POOLER: 'true' }) }, release };
 }
 
 const DUPLICATE_DATABASE = '42P04';

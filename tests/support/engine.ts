@@ -11,7 +11,15 @@ const root = join(import.meta.dirname, '..', '..');
 const quiet = { info: () => undefined, warn: () => undefined };
 
 export type TestEngine =
-  | { kind: 'postgres'; run_dir: string; cluster: Cluster; prefix: string; template: string }
+  | {
+      kind: 'postgres';
+      run_dir: string;
+      cluster: Cluster;
+      prefix: string;
+      template: string;
+      /** What daemons connect to instead of the server (TEST_POOLER). */
+      pooler?: { host: string; port: number; password: string };
+    }
   /** One engine a worker, kept from test file to test file. */
   | { kind: 'embedded'; run_dir: string; workers: TestConnection[] };
 

@@ -11,6 +11,7 @@ import { startOf } from '../../src/db/lock.ts';
 
 const PREFIX = 'agent-memory-test-';
 const cleanUp = `
+[ -f "$1/pooler/pid" ] && kill -KILL "$(cat "$1/pooler/pid")"
 file="$1/cluster/data/postmaster.pid"
 if [ -f "$file" ]; then
   pid=$(head -n 1 "$file")

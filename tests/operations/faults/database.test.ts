@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { withClient } from '../../support/cluster.ts';
+import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
+import { isLong } from '../../support/form.ts';
+import { canOwnServer, type OwnServer, ownServer } from '../../support/server.ts';
+import { survive } from './survive.ts';
+
+// PostgreSQL killed, restarted, stopped, away, without a connection to give.
+
+const PAUSE_MS = isLong ? 60_000 : 10_000;
+const AWAY_MS = isLong ? 60_000 : 15_000;
+const HOGGED_MS = isLong ? 30_000 : 6000;
+const CONNECTIONS = 24;
+
+let server: OwnServer;
+let daemon: SpawnedDaemon;
+
+(canOwnServer ? describe : describe.skip)(
+  `the database fails under load${canOwnServer ? '' : ' (skipped: no PostgreSQL binaries)'}`,
+  () => {
+    beforeAll(async () => {
+      server = await ownServer({ settings: `-c max_connections=${CONNECTIONS}` });
+      daemon = await spawnDaemon(server.env, { PGPOOL_MAX: '12' });
+    });
+    afterAll(async () => {
+      await daemon?.kill('SIGTERM');
+      await server?.release();
+    });
+    const under = (name: string, fault: () => Promise<void>) => survive(name, { url: daemon.url }, fault);
+
+    test('killed (SIGKILL to the server and its backends) and started again', async () => {
+      await under('database killed', async () => {
+        await server.kill();
+        await server.start();
+      });
+    });
+
+    test('restarted (fast shutdown)', async () => {
+      await under('database restarted', async () => {
+        await server.stop();
+        await server.start();
+      });
+    });
+
+    test(`away for ${AWAY_MS / 1000} s: refused at once, and not ready meanwhile`, async () => {
+      let ready: (number | undefined)[] = [];
+      const { asked } = await under('database away', async () => {
+        await server.stop();
+        await sleep(AWAY_MS / 2);
+        ready = [await statusOf('/ready'), await statusOf('/health/live')];
+        await sleep(AWAY_MS / 2);
+        await server.start();
+      });
+      expect(ready).toEqual([503, 200]);
+      const refused = asked.filter(({ outcome }) => outcome === '503').map(({ from, to }) => to - from);
+      // nothing listens: no timeout is waited for
+      expect(refused.sort((a, b) => a - b)[refused.length >> 1]).toBeLessThan(1000);
+    });
+
+    test(`stopped (SIGSTOP to all its processes) for ${PAUSE_MS / 1000} s: every request is answered in time`, async () => {
+      const { asked } = await under('database stopped', async () => {
+        server.pause();
+        await sleep(PAUSE_MS);
+        server.resume();
+      });
+      // PGQUERY_TIMEOUT is 6 s, REQUEST_TIMEOUT_MS 10 s
+      expect(Math.max(...asked.map(({ from, to }) => to - from))).toBeLessThan(11_000);
+    });
+
+    test('out of connections: others hold them all, the daemon has lost its own', async () => {
+      await under('out of connections', async () => {
+        const hog = startHog();
+        await sleep(500);
+        await withClient(server.admin, (client) =>
+          client.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'agent-memory'"),
+        );
+        await sleep(HOGGED_MS);
+        await hog.stop();
+      });
+    });
+  },
+);
+
+const statusOf = (path: string): Promise<number> => fetch(daemon.url + path).then((response) => response.status);
+
+/** Takes every connection that comes free; what is reserved for superusers stays. */
+function startHog() {
+  const held: Client[] = [];
+  let done = false;
+  const grab = async () => {
+    while (!done) {
+      const client = new Client(server.database);
+      client.on('error', () => undefined);
+      await client.connect().then(
+        () => held.push(client),
+        () => sleep(5),
+      );
+    }
+  };
+  const running = Promise.all([grab(), grab(), grab()]);
+  return {
+    stop: async () => {
+      done = true;
+      await running;
+      await Promise.all(held.map((client) => client.end()));
+    },
+  };
+}

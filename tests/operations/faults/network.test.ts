@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { message, newTenant } from '../../support/client.ts';
+import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
+import { daemonDatabase } from '../../support/database.ts';
+import { isLong } from '../../support/form.ts';
+import { type FaultProxy, startProxy } from '../../support/proxy.ts';
+import { survive } from './survive.ts';
+
+// The network between the daemon and its database: slow, silent, refusing, cut in the middle of a query.
+
+const SHAKEN_MS = isLong ? 20_000 : 4000;
+const SILENT_MS = isLong ? 60_000 : 8000;
+
+let database: Awaited<ReturnType<typeof daemonDatabase>>;
+let proxy: FaultProxy;
+let daemon: SpawnedDaemon;
+
+beforeAll(async () => {
+  database = await daemonDatabase();
+  proxy = await startProxy({ host: database.env.PGHOST!, port: Number(database.env.PGPORT) });
+  daemon = await spawnDaemon({ ...database.env, PGHOST: '127.0.0.1', PGPORT: String(proxy.port) });
+});
+afterAll(async () => {
+  await daemon?.kill('SIGTERM');
+  await proxy?.stop();
+  await database?.release();
+});
+
+test('every packet 100 ms late, each way: slow, and no error', async () => {
+  await survive('database 100 ms away', { url: daemon.url, rate: 40, noticed: 'never' }, async () => {
+    proxy.delay(100);
+    await sleep(SHAKEN_MS);
+    await proxy.heal();
+  });
+});
+
+test(`packets vanish for ${SILENT_MS / 1000} s: every request is answered in time`, async () => {
+  const { asked } = await survive('database silent', { url: daemon.url }, async () => {
+    proxy.drop();
+    await sleep(SILENT_MS);
+    await proxy.heal();
+  });
+  expect(Math.max(...asked.map(({ from, to }) => to - from))).toBeLessThan(11_000);
+});
+
+test('connections go silent for good: the first time-out is the last, however many there were', async () => {
+  const { ask } = await newTenant(daemon.url);
+  const burst = () => Promise.all(Array.from({ length: 40 }, () => ask('GET', '/v1/events').then(({ status }) => status)));
+  expect(new Set(await burst())).toEqual(new Set([200]));
+  proxy.forget();
+  expect((await ask('GET', '/v1/events')).status).toBe(503);
+  const from = performance.now();
+  expect(new Set(await burst())).toEqual(new Set([200]));
+  // PGQUERY_TIMEOUT is 6 s
+  expect(performance.now() - from).toBeLessThan(5000);
+});
+
+test('connections are ended and refused', async () => {
+  await survive('database refuses', { url: daemon.url }, async () => {
+    await proxy.refuse();
+    await sleep(SHAKEN_MS);
+    await proxy.heal();
+  });
+});
+
+// the name of the statement that writes, in its Bind message
+const WRITE = 'commit_units';
+for (const where of ['asked', 'answered', 'half answered'] as const)
+  test(`connections are cut when a write is ${where}, one in three`, async () => {
+    const before = proxy.cuts();
+    await survive(`cut when ${where}`, { url: daemon.url }, async () => {
+      proxy.cut(WRITE, where, 1 / 3);
+      await sleep(SHAKEN_MS);
+      await proxy.heal();
+    });
+    expect(proxy.cuts() - before).toBeGreaterThan(5);
+  });
+
+test('a write that was committed and whose answer was cut: the client reads 503, and its retry the committed outcome', async () => {
+  const { ask } = await newTenant(daemon.url);
+  const once = { body: message('once'), headers: { 'idempotency-key': 'cut' } };
+  proxy.cut(WRITE, 'answered', 1);
+  const cut = await ask('POST', '/v1/events', once);
+  await proxy.heal();
+  expect([cut.status, cut.headers.get('retry-after')]).toEqual([503, '1']);
+  // it is there before the retry, and the retry is told of it
+  const [kept] = (await ask('GET', '/v1/events')).body.data;
+  const retry = await ask('POST', '/v1/events', once);
+  expect([retry.status, retry.headers.get('idempotent-replay')]).toEqual([201, 'true']);
+  expect(retry.body).toMatchObject({ event_id: kept.event_id, seq: kept.seq });
+  expect((await ask('GET', '/v1/events')).body.data).toHaveLength(1);
+});
+
+test('a write that was cut on its way leaves nothing, and its retry writes it', async () => {
+  const { ask } = await newTenant(daemon.url);
+  const once = { body: message('once'), headers: { 'idempotency-key': 'cut' } };
+  proxy.cut(WRITE, 'asked', 1);
+  expect((await ask('POST', '/v1/events', once)).status).toBe(503);
+  await proxy.heal();
+  expect((await ask('GET', '/v1/events')).body.data).toEqual([]);
+  const retry = await ask('POST', '/v1/events', once);
+  expect([retry.status, retry.headers.get('idempotent-replay')]).toEqual([201, null]);
+});

@@ -1,0 +1,141 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+import { message, newTenant, send } from '../../support/client.ts';
+import { spawnDaemon } from '../../support/daemon.ts';
+import { daemonDatabase } from '../../support/database.ts';
+import { theEngine } from '../../support/engine.ts';
+import { isLong } from '../../support/form.ts';
+import { POOLER_PASSWORD, type Pooler, startPooler } from '../../support/pooler.ts';
+import { readEvents } from '../../support/sse.ts';
+import { describeWith } from '../../support/tool.ts';
+import { survive } from './survive.ts';
+
+// pgbouncer in transaction mode, as docs/pgbouncer.md has it, between the daemon and PostgreSQL.
+
+const root = join(import.meta.dirname, '../../..');
+/** What of `npm test` runs through it: requests of every kind, retries, jobs, erasure, the wall. */
+const SHORT = ['scenarios/(a1|a2|d3|i2)', 'jobs', 'erasure/erasure'];
+const LONG = [
+  'scenarios',
+  'auth',
+  'capsules',
+  'context',
+  'edits',
+  'erasure',
+  'events',
+  'export',
+  'jobs',
+  'memories',
+  'retention',
+  'search',
+  'webhooks',
+];
+
+describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () => {
+  let database: Awaited<ReturnType<typeof daemonDatabase>>;
+  let pooler: Pooler;
+  let env: Record<string, string>;
+  beforeAll(async () => {
+    const engine = theEngine();
+    if (engine.kind !== 'postgres') throw new Error('needs PostgreSQL');
+    database = await daemonDatabase();
+    // one connection for everybody, so that whatever one leaves behind meets the next
+    pooler = await startPooler(mkdtempSync(join(engine.run_dir, 'pooler-')), engine.cluster.admin, { default_pool_size: '1' });
+    env = { ...database.env, PGHOST: pooler.host, PGPORT: String(pooler.port), PGPASSWORD: POOLER_PASSWORD, PG_POOLER: 'true' };
+  });
+  afterAll(async () => {
+    await pooler?.stop();
+    await database?.release();
+  });
+
+  test('nothing of one client is left to the next: neither role nor tenant, through one connection under load', async () => {
+    const daemon = await spawnDaemon(env);
+    const { PGHOST: host, PGPORT: port, PGUSER: user, PGDATABASE: name } = env;
+    const other = new Client({ host, port: Number(port), user, database: name, password: POOLER_PASSWORD });
+    other.on('error', () => undefined); // its end, when pgbouncer ends
+    await other.connect();
+    const left: unknown[] = [];
+    await survive('pgbouncer with one connection', { url: daemon.url, noticed: 'may' }, async () => {
+      for (let i = 0; i < 200; i += 1) {
+        const { rows } = await other.query(
+          `select current_user as role, nullif(current_setting('app.tenant_id', true), '') as tenant,
+             (select count(*)::int from events) as events, current_setting('TimeZone') as zone, current_setting('jit') as jit`,
+        );
+        left.push(rows[0]);
+      }
+    });
+    await other.end();
+    await daemon.kill('SIGTERM');
+    expect(left).toHaveLength(200 * (isLong ? 5 : 1));
+    // the user of the service owns the tables, and sees none of their rows outside a tenant
+    for (const one of left) expect(one).toEqual({ role: 'memory', tenant: null, events: 0, zone: 'UTC', jit: 'off' });
+  });
+
+  test('two tenants take turns on one connection and see their own rows alone', async () => {
+    const daemon = await spawnDaemon(env);
+    const tenants = [await newTenant(daemon.url), await newTenant(daemon.url)];
+    const turns = Array.from({ length: 40 }, (_, i) => tenants[i % 2]!);
+    const written = await Promise.all(turns.map(({ ask }, i) => ask('POST', '/v1/events', { body: message(`of ${i % 2}`) })));
+    const read = await Promise.all(turns.map(({ ask }) => ask('GET', '/v1/events?limit=100')));
+    await daemon.kill('SIGTERM');
+    expect(new Set(written.map(({ status }) => status))).toEqual(new Set([201]));
+    read.forEach(({ body }, i) => {
+      expect(body.data.map((event: { content: { text: string } }) => event.content.text)).toEqual(Array(20).fill(`of ${i % 2}`));
+    });
+  });
+
+  test('a follower hears at one daemon what is written at another, without LISTEN', async () => {
+    const [one, two] = [await spawnDaemon(env), await spawnDaemon(env)];
+    const { token } = await newTenant(one.url);
+    const abort = new AbortController();
+    const response = await fetch(`${one.url}/v1/events`, {
+      headers: { accept: 'text/event-stream', authorization: `Bearer ${token}`, 'last-event-id': '0' },
+      signal: abort.signal,
+    });
+    const heard: number[] = [];
+    for (let i = 1; i <= 5; i += 1) await send(two.url, 'POST', '/v1/events', { body: message(`event ${i}`) }, token);
+    for await (const { data } of readEvents(response)) {
+      if (data) heard.push(JSON.parse(data).seq);
+      if (heard.length === 5) break;
+    }
+    abort.abort();
+    for (const daemon of [one, two]) await daemon.kill('SIGTERM');
+    expect(heard).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test('pgbouncer killed under load and started again', async () => {
+    const daemon = await spawnDaemon(env);
+    await survive('pgbouncer killed', { url: daemon.url }, async () => {
+      await pooler.stop();
+      pooler = await pooler.again();
+    });
+    await daemon.kill('SIGTERM');
+  });
+
+  test(`the tests of ${(isLong ? LONG : SHORT).join(', ')} hold through it`, async () => {
+    const out = mkdtempSync(join(tmpdir(), 'pooler-'));
+    const file = join(out, 'result.json');
+    const pattern = `tests/(${(isLong ? LONG : SHORT).join('|')})`;
+    const jest = join(root, 'node_modules/.bin/jest');
+    const { JEST_WORKER_ID: _, AGENT_MEMORY_TEST_ENGINE: __, ...mine } = process.env;
+    await promisify(execFile)(jest, ['--testPathPatterns', pattern, '--json', `--outputFile=${file}`, '--silent'], {
+      cwd: root,
+      env: { ...mine, TEST_ENGINE: 'postgres', TEST_POOLER: 'pgbouncer' },
+      maxBuffer: 1e9,
+    }).catch(() => undefined); // its end is 1 where a test failed, which the file tells better
+    const result = JSON.parse(readFileSync(file, 'utf8'));
+    rmSync(out, { recursive: true });
+    const failed = result.testResults.flatMap(
+      (one: { assertionResults: { status: string; fullName: string }[]; message: string }) =>
+        one.assertionResults.length === 0
+          ? [one.message]
+          : one.assertionResults.filter(({ status }) => status === 'failed').map(({ fullName }) => fullName),
+    );
+    expect(failed).toEqual([]);
+    expect(result.numPassedTests).toBeGreaterThan(20);
+  }, 1_200_000);
+});

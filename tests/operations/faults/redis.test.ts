@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { newTenant, send } from '../../support/client.ts';
+import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
+import { daemonDatabase } from '../../support/database.ts';
+import { isLong } from '../../support/form.ts';
+import { freePort } from '../../support/port.ts';
+import { describeWith, toolOf } from '../../support/tool.ts';
+import { survive } from './survive.ts';
+
+// Redis shares the rate limits between daemons. It is killed, stopped and brought back under load; no request fails or waits for it, and limits hold
+// (each daemon counts for itself meanwhile).
+
+const AWAY_MS = isLong ? 30_000 : 3000;
+const MAX = 20_000;
+
+describeWith(['redis-server'], 'Redis fails under load', () => {
+  let database: Awaited<ReturnType<typeof daemonDatabase>>;
+  let port: number;
+  let redis: ChildProcess;
+  let daemon: SpawnedDaemon;
+  beforeAll(async () => {
+    database = await daemonDatabase();
+    port = await freePort();
+    redis = await startRedis(port);
+    daemon = await spawnDaemon(database.env, {
+      REDIS_URL: `redis://127.0.0.1:${port}`,
+      RATE_LIMIT_ENABLED: 'true',
+      RATE_LIMIT_MAX_REQUESTS: String(MAX),
+      RATE_LIMIT_TENANT_MAX: String(MAX),
+      RATE_LIMIT_AUTH_MAX: '1000',
+    });
+  });
+  afterAll(async () => {
+    await daemon?.kill('SIGTERM');
+    redis?.kill('SIGKILL');
+    await database?.release();
+  });
+
+  test('killed, away and started again, empty', async () => {
+    const { asked } = await survive('Redis killed', { url: daemon.url, noticed: 'never' }, async () => {
+      redis.kill('SIGKILL');
+      await once(redis, 'exit');
+      await sleep(AWAY_MS);
+      redis = await startRedis(port);
+    });
+    expect(asked.length).toBeGreaterThan(100);
+  });
+
+  test('stopped (SIGSTOP): its connections stay and nothing answers', async () => {
+    await survive('Redis stopped', { url: daemon.url, noticed: 'never' }, async () => {
+      redis.kill('SIGSTOP');
+      await sleep(AWAY_MS);
+      redis.kill('SIGCONT');
+    });
+  });
+
+  test('a limit holds while Redis is away, and no daemon waits for it to start', async () => {
+    const nowhere = {
+      REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
+      RATE_LIMIT_ENABLED: 'true',
+      RATE_LIMIT_MAX_REQUESTS: '50',
+    };
+    const alone = await spawnDaemon(database.env, nowhere);
+    const { token } = await newTenant(alone.url);
+    const statuses = await Promise.all(
+      Array.from({ length: 80 }, () => send(alone.url, 'GET', '/v1/events', {}, token).then(({ status }) => status)),
+    );
+    await alone.kill('SIGTERM');
+    expect(statuses.filter((status) => status === 200)).toHaveLength(50);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(30);
+  });
+});
+
+async function startRedis(port: number): Promise<ChildProcess> {
+  const settings = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+  const child = spawn(toolOf('redis-server')!, settings, { stdio: ['ignore', 'pipe', 'ignore'] });
+  let said = '';
+  for await (const part of child.stdout!) {
+    said += part;
+    if (said.includes('Ready to accept connections')) break;
+  }
+  return child;
+}

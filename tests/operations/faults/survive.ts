@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { newTenant } from '../../support/client.ts';
+import { RECOVERY_MS, rounds, tell } from '../../support/form.ts';
+import {
+  type Asked,
+  countDetails,
+  countOutcomes,
+  expectWhole,
+  isGood,
+  recoveryOf,
+  settled,
+  startWriters,
+} from '../../support/writers.ts';
+
+// One fault under load, and what must hold whatever the fault is: nothing acknowledged is lost, everything in the log stands there once,
+// seq has no gap; who is not served is told so (503 with Retry-After) and never reads 500; the process lives; soon after the end of the
+// cause all is well.
+
+export interface Survived {
+  asked: Asked[];
+  outcomes: Record<string, number>;
+  recovery_ms: number;
+}
+
+interface Wish {
+  url: string;
+  /** Where requests go in turn, by default to `url`. */
+  urls?: string[];
+  rate?: number;
+  writers?: number;
+  /** Outcomes beside 200, 201 and 503. */
+  allowed?: string[];
+  /** Whether some request must fail (or the fault was none), may, or none may. */
+  noticed?: 'must' | 'may' | 'never';
+}
+
+const BEFORE_MS = 1000;
+const PROBE_MS = 250;
+
+/** `fault` returns when its cause has ended. */
+export async function survive(name: string, wish: Wish, fault: () => Promise<void>): Promise<Survived> {
+  const { url, urls = [url], rate = 60, writers: count = 12, allowed = [], noticed = 'must' } = wish;
+  const { token } = await newTenant(url);
+  const writers = startWriters({ url: (turn) => urls[turn % urls.length]!, token, rate, writers: count });
+  const probe = watchLiveness(url);
+  let recovery_ms = 0;
+  try {
+    for (let round = 0; round < rounds; round += 1) {
+      await sleep(BEFORE_MS);
+      await fault();
+      const end = performance.now();
+      await settled(writers);
+      recovery_ms = Math.max(recovery_ms, recoveryOf(writers.asked, end));
+    }
+  } finally {
+    await writers.stop();
+    await probe.stop();
+  }
+  const outcomes = countOutcomes(writers.asked);
+  const slowest_ms = Math.max(...writers.asked.map(({ from, to }) => to - from));
+  tell(name, { outcomes, recovery_ms, slowest_ms, said: countDetails(writers.asked) });
+  expect(writers.unlawful).toEqual([]);
+  expect(Object.keys(outcomes).filter((one) => !['200', '201', '503', ...allowed].includes(one))).toEqual([]);
+  if (noticed !== 'may') expect(writers.asked.every(isGood)).toBe(noticed === 'never');
+  expect(probe.failures()).toEqual([]);
+  expect(await expectWhole(url, token, writers)).toBeGreaterThanOrEqual(writers.acknowledged.size);
+  expect(recovery_ms).toBeLessThan(RECOVERY_MS);
+  return { asked: writers.asked, outcomes, recovery_ms };
+}
+
+/** /health/live asks nobody but the process: it is 200 all the time, or the daemon would be restarted for a fault of something else. */
+function watchLiveness(url: string) {
+  const failures: string[] = [];
+  let done = false;
+  const loop = async () => {
+    while (!done) {
+      const answer = await fetch(`${url}/health/live`, { signal: AbortSignal.timeout(10_000) }).catch((error: Error) => error);
+      if (!(answer instanceof Response)) failures.push(String(answer.cause ?? answer));
+      else if (!answer.ok) failures.push(String(answer.status));
+      await sleep(PROBE_MS);
+    }
+  };
+  const running = loop();
+  return {
+    failures: () => failures,
+    stop: async () => {
+      done = true;
+      await running;
+    },
+  };
+}
