@@ -25,7 +25,7 @@ function describe() {
   const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
   return createService(
     config,
-    { pool: {}, watch: { subscribeAll: () => () => undefined } } as unknown as Database,
+    { pool: {}, watch: { subscribeAll: () => () => undefined }, onFlushed: () => undefined } as unknown as Database,
     createLogger('silent'),
   ).document;
 }

@@ -164,19 +164,13 @@ export function problemsOf(route: Route<never>): ProblemType[] {
   const all: ProblemType[] = [
     ...route.problems,
     ...(route.access === 'none' ? [] : (['unauthenticated', 'forbidden'] as const)),
-    // a body can be brought to any of these, wanted or not
+    // brought to any body, wanted or not
     ...(route.method === 'GET' ? [] : (['malformed-json', 'too-large', 'unsupported-media-type'] as const)),
-    ...(route.limit === 'none' ? [] : (['rate-limited'] as const)),
     // a read may need the disk too, for a sort that is larger than memory
-    ...(route.limit === 'none' ? [] : (['storage-full'] as const)),
+    ...(route.limit === 'none' ? [] : (['rate-limited', 'storage-full'] as const)),
     // any URL can be unreadable, and any can carry a parameter that is not known
-    'malformed-request',
-    'impossible-text',
-    'validation',
-    'timeout',
-    'headers-too-large',
-    'internal',
-    'unavailable',
+    ...(['malformed-request', 'impossible-text', 'validation', 'headers-too-large'] as const),
+    ...(['timeout', 'internal', 'unavailable'] as const),
   ];
   return (Object.keys(problems) as ProblemType[]).filter((type) => all.includes(type));
 }

@@ -16,7 +16,10 @@ async function run({ url, rate, seconds, requests }) {
   const open = new Set();
   /** outcome → latencies in ms */
   const took = {};
-  const note = (outcome, ms) => (took[outcome] ??= []).push(ms);
+  const note = (outcome, ms) => {
+    took[outcome] ??= [];
+    took[outcome].push(ms);
+  };
   let turn = 0;
   let begun = 0;
 

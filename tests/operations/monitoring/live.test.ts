@@ -41,7 +41,7 @@ const spans = readdirSync(join(root, 'docs/runbooks')).flatMap((page) =>
 );
 const queries = spans.filter(([, text]) => /^(sum|rate|topk|count|histogram_quantile)\b.*\(/.test(text));
 /** Without those that take a name, such as `<pid>`. */
-const statements = spans.filter(([, text]) => /^select\b[^]*;$/.test(text) && !/<\w+>/.test(text));
+const statements = spans.filter(([, text]) => /^select\b[\s\S]*;$/.test(text) && !/<\w+>/.test(text));
 
 /** The series that a query names: names with their labels, without functions, words and what is grouped by. */
 function selectorsOf(expr: string): string[] {
