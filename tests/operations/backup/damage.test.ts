@@ -10,10 +10,16 @@ import { backUp, envOf, newDir, sh, startLoaded, superuser } from './set.ts';
 
 // Each damage is made to a copy of a good backup, some by someone who makes the checksums again; none may reach the database.
 
-const flip = (file: string, at = 0.5) => {
+const flip = (file: string) => {
   const bytes = readFileSync(file);
-  bytes[Math.floor(bytes.length * at)]! ^= 1;
+  bytes[Math.floor(bytes.length / 2)]! ^= 1;
   writeFileSync(file, bytes);
+};
+/** The rows are compressed, and lie behind the statements. */
+const scratchRows = (file: string) => {
+  const bytes = readFileSync(file);
+  const at = Math.floor(bytes.length * 0.95);
+  writeFileSync(file, bytes.fill(0xff, at, at + 256));
 };
 const spoil = (file: string) => {
   const bytes = readFileSync(file);
@@ -59,9 +65,8 @@ const kinds: { name: string; of?: 'encrypted'; damage: Step | Step[]; told: RegE
     told: /not that of its manifest/,
   },
   {
-    // the rows are compressed, and lie behind the statements
-    name: 'a bit flipped in the rows, with new checksums and a new manifest',
-    damage: [(dir) => flip(dumpOf(dir), 0.95), signAll],
+    name: 'rows overwritten, with new checksums and a new manifest',
+    damage: [(dir) => scratchRows(dumpOf(dir)), signAll],
     told: /the dump is damaged/,
   },
   {
