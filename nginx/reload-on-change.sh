@@ -6,8 +6,9 @@
 #   SERVERS_FILE      the list, included by upstream.conf
 #   SSL_DIR           where cert.pem and key.pem are
 #   INTERVAL          seconds between two rounds
-# A daemon joins when it says that it is ready, and leaves when it was not in two rounds: set SHUTDOWN_DELAY_MS=5000, so that a
-# daemon that is told to stop goes on serving until nobody asks it any more. When none is ready the list stays as it is.
+# A daemon joins when it says that it is ready, and leaves when it refuses to be asked or says twice, a second apart, that it is not:
+# set SHUTDOWN_DELAY_MS=5000, so that one that is told to stop goes on serving until nobody asks it any more. When none is ready the
+# list stays as it is.
 set -eu
 upstreams=${UPSTREAMS:-memory-daemon:3000 memory-daemon-2:3000}
 conf=${NGINX_CONF:-/etc/nginx/nginx.conf}
@@ -28,9 +29,10 @@ addresses() {
   done
 }
 
+# curl asks again after a 503 or silence, not after a refused connection
 ready() {
-  for address in $(addresses); do
-    ! command -v curl >/dev/null || curl -fso /dev/null -m 2 "http://$address/ready" || continue
+  for address in $(addresses | sort -u); do
+    ! command -v curl >/dev/null || curl -fso /dev/null -m 2 --retry 1 --retry-delay 1 "http://$address/ready" || continue
     echo "$address"
   done
 }
@@ -42,13 +44,13 @@ servers() {
   for address in $1; do echo "server $address max_fails=$fails fail_timeout=2s;"; done
 }
 
-before='' applied='' refused=''
+applied='' refused=''
 while :; do
-  now=$(ready)
-  members=$(printf '%s\n%s\n' "$before" "$now" | sed '/^$/d' | sort -u)
-  before=$now
-  [ -z "$members" ] || servers "$members" >"$file.new"
-  [ -z "$members" ] || cmp -s "$file.new" "$file" || mv "$file.new" "$file"
+  members=$(ready)
+  if [ -n "$members" ]; then
+    servers "$members" >"$file.new"
+    cmp -s "$file.new" "$file" || mv "$file.new" "$file"
+  fi
   state=$(cat "$file" "$ssl/cert.pem" "$ssl/key.pem" 2>/dev/null | cksum)
   # a state that nginx refuses (the new certificate without its key) is not tried again; one that it could not be told is
   if [ "$state" != "$applied" ] && [ "$state" != "$refused" ]; then

@@ -1,9 +1,12 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import type { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type IncomingMessage, request as requestInClear } from 'node:http';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { freePort, type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
 import { toolOf } from '../../support/tool.ts';
@@ -84,7 +87,9 @@ export async function startEdge({ daemons = 2, settings = {} as Record<string, s
       child.kill('SIGTERM');
       await ended;
       await Promise.all(
-        edge.daemons.map((daemon) => daemon.child.exitCode === null && !daemon.child.killed && daemon.kill('SIGKILL')),
+        edge.daemons.map(
+          (daemon) => daemon.child.exitCode === null && daemon.child.signalCode === null && daemon.kill('SIGKILL'),
+        ),
       );
       await database.release();
       rmSync(dir, { recursive: true, force: true });
@@ -143,24 +148,38 @@ export interface Asking {
   /** A loopback address to come from. */
   from?: string;
   timeout_ms?: number;
+  /** By the operator's port, without TLS. */
+  inClear?: boolean;
 }
 
-/** One request over a TLS connection of its own, so that no stale connection is mistaken for a failure of the service. */
-export function ask({ https, ca }: Pick<Edge, 'https' | 'ca'>, path: string, asking: Asking = {}): Promise<Told> {
-  const { method = 'GET', headers = {}, body, from, timeout_ms = 20_000 } = asking;
+/** One request over a connection of its own, so that no stale connection is mistaken for a failure of the service. */
+export function ask({ https, operator, ca }: Edge, path: string, asking: Asking = {}): Promise<Told> {
+  const { method = 'GET', headers = {}, body, from, timeout_ms = 20_000, inClear = false } = asking;
+  const options = { method, headers, agent: false, localAddress: from } as const;
   return new Promise((resolve, reject) => {
-    const req = request(https + path, { method, headers, ca, agent: false, localAddress: from }, (res) => {
+    const take = (res: IncomingMessage) => {
       const parts: Buffer[] = [];
       res.on('data', (part: Buffer) => parts.push(part)).once('error', reject);
       res.once('end', () => {
         const names = res.rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase());
         resolve({ status: res.statusCode!, headers: res.headers, names, text: Buffer.concat(parts).toString() });
       });
-    });
+    };
+    const req = inClear ? requestInClear(operator + path, options, take) : request(https + path, { ...options, ca }, take);
     req.setTimeout(timeout_ms, () => req.destroy(new Error(`no answer to ${method} ${path} in ${timeout_ms} ms`)));
     req.once('error', reject).end(body);
   });
 }
+
+/** The certificate that nginx shows. */
+export const servedBy = ({ https }: Edge): Promise<X509Certificate> =>
+  new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port: Number(new URL(https).port), rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerX509Certificate()!);
+      socket.destroy();
+    });
+    socket.once('error', reject);
+  });
 
 export async function until(holds: () => boolean | Promise<boolean>, what: string, within_ms = 30_000): Promise<void> {
   const deadline = Date.now() + within_ms;

@@ -4,6 +4,7 @@ import { ask, type Edge } from './edge.ts';
 // Requests that go on while something is done to nginx or to a daemon.
 
 export interface Load {
+  token: string;
   /** How many were answered, by what and with which status; or why they were not. */
   counts: Record<string, number>;
   /** Ids that were acknowledged, and the texts they were recorded with. */
@@ -17,7 +18,7 @@ const WORKERS = 6;
 /** Each worker in turn reads, searches, records with an Idempotency-Key and, where `plain`, without one. */
 export async function startLoad(edge: Edge, { plain = false } = {}): Promise<Load> {
   const { token } = await newTenant(edge.operator);
-  const load: Load = { counts: {}, recorded: new Map(), stop: () => Promise.resolve() };
+  const load: Load = { token, counts: {}, recorded: new Map(), stop: () => Promise.resolve() };
   let over = false;
   const count = (name: string) => {
     load.counts[name] = (load.counts[name] ?? 0) + 1;
