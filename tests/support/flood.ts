@@ -4,8 +4,9 @@ import { join } from 'node:path';
 
 export interface Flood {
   url: string;
-  /** Requests a second, whether or not they are answered. */
-  rate: number;
+  /** Requests a second, whether or not they are answered; without it each socket asks again when it has its answer. */
+  rate?: number;
+  sockets: number;
   seconds: number;
   /** Whole HTTP/1.1 requests, sent in turn. */
   requests: string[];
@@ -14,6 +15,8 @@ export interface Flood {
 export interface Flooded {
   seconds: number;
   offered: number;
+  /** Due while every socket waited. */
+  unsent: number;
   /** How many answers of each status came while it lasted. */
   answered: Record<string, number>;
   /** ms of each answer, by status or by what happened instead. */
