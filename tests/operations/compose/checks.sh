@@ -111,7 +111,7 @@ token_is_good() { as_admin '/v1/events?limit=1' >/dev/null; }
 with_redis() {
   echo REDIS_URL=redis://redis:6379 >>.env.prod
   compose --profile redis up -d
-  healthy redis memory-daemon memory-daemon-2
+  healthy redis memory-daemon memory-daemon-2 nginx
   for _ in $(seq 20); do
     token_is_good
     [ "$(compose exec -T redis redis-cli dbsize | tr -dc 0-9)" = 0 ] || return 0
@@ -134,15 +134,17 @@ scraped() {
 in_backup() { compose --profile backup run -T --rm backup "$@"; }
 backed_up() {
   in_backup scripts/backup.sh
-  in_backup scripts/verify-backup.sh "/backups/$(newest)"
+  in_backup scripts/verify-backup.sh latest
+  in_backup ls /backups | tr -d '\r' | grep '^backup_' >"$work/backups"
 }
-newest() { in_backup ls /backups | tr -d '\r' | grep '^backup_' | tail -n 1; }
 # as in the guide, but for both daemons and for the last command
 restored() {
+  local newest
+  newest=$(tail -n 1 "$work/backups")
   compose stop memory-daemon memory-daemon-2
   compose exec -T postgres dropdb -U memory agent_memory
   compose exec -T postgres createdb -U memory agent_memory
-  in_backup scripts/restore.sh --no-ledger "/backups/$(newest)"
+  in_backup scripts/restore.sh --no-ledger "/backups/$newest"
   compose start memory-daemon memory-daemon-2
   healthy memory-daemon memory-daemon-2
   nothing_lost && token_is_good
