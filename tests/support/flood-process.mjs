@@ -76,7 +76,10 @@ async function run({ url, rate, seconds, requests, sockets }) {
 
   function fire() {
     const socket = idle.pop() ?? (open.size < sockets ? openSocket() : undefined); // the daemon may have closed one
-    if (!socket) return void (unsent += 1);
+    if (!socket) {
+      unsent += 1;
+      return;
+    }
     begun += 1;
     socket.sentAt = performance.now();
     socket.write(templates[turn++ % templates.length]);
