@@ -96,7 +96,14 @@ export async function startEdge({ daemons = 2, settings = {} as Record<string, s
     },
   };
   if (watch) startWatch(edge);
-  await until(async () => (await ask(edge, '/ready').catch(() => undefined))?.status === 200, 'nginx passes requests on');
+  // a worker that a reload replaces may still answer for a moment
+  let inARow = 0;
+  const answersSteadily = async () => {
+    const ready = (await ask(edge, '/ready').catch(() => undefined))?.status === 200;
+    inARow = ready ? inARow + 1 : 0;
+    return inARow === 10;
+  };
+  await until(answersSteadily, 'nginx passes requests on');
   return edge;
 }
 

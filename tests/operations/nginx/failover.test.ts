@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { describeWith } from '../../support/tool.ts';
-import { ask, type Edge, reload, servedBy, startEdge, until } from './edge.ts';
+import { type Asking, ask, type Edge, reload, servedBy, startEdge, until } from './edge.ts';
 import { type Load, startLoad } from './load.ts';
 
 const root = join(import.meta.dirname, '../../..');
@@ -54,8 +54,16 @@ describeWith(['nginx', 'openssl'], 'nginx: reloads and lost daemons', () => {
 
   test('with no daemon nginx answers 503, at once and with Retry-After', async () => {
     await Promise.all(edge.daemons.map((daemon) => daemon.kill('SIGKILL')));
-    const { status, headers, text } = await ask(edge, '/v1/events', { timeout_ms: 5000 });
-    expect([status, headers['retry-after'], JSON.parse(text).type]).toEqual([503, '1', '/docs/problems#unavailable']);
+    const askings: Asking[] = [
+      {},
+      { headers: { accept: 'text/event-stream' } },
+      { method: 'POST', body: '{}' },
+      { method: 'POST', headers: { 'idempotency-key': 'k' }, body: '{}' },
+    ];
+    for (const asking of askings) {
+      const { status, headers, text } = await ask(edge, '/v1/events', { ...asking, timeout_ms: 5000 });
+      expect([status, headers['retry-after'], JSON.parse(text).type]).toEqual([503, '1', '/docs/problems#unavailable']);
+    }
   });
 });
 
