@@ -119,12 +119,17 @@ async function readMigration(dir: string, name: string): Promise<Migration> {
 }
 
 async function readApplied(client: ClientBase): Promise<AppliedMigration[]> {
-  const { rows } = await client.query<{ exists: boolean }>(
-    `select to_regclass('public.schema_migrations') is not null as exists`,
-  );
-  if (!rows[0]?.exists) return [];
-  return readRows(client);
+  return inTransaction(client, async () => {
+    await client.query(AS_OURSELVES);
+    const { rows } = await client.query<{ exists: boolean }>(
+      `select to_regclass('public.schema_migrations') is not null as exists`,
+    );
+    return rows[0]?.exists ? readRows(client) : [];
+  });
 }
+
+/** A pooler may open its sessions as the serving role (docs/pgbouncer.md), which may not so much as read what was applied. */
+const AS_OURSELVES = 'set local role none';
 
 const selectRows = `
 select version, name, hash, min_code, to_char(applied_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as applied_at
@@ -183,6 +188,7 @@ function warnOfNewer(status: MigrationStatus, log: MigrationLog): void {
  */
 async function applyNext(client: ClientBase, files: Migration[]): Promise<Migration | 'busy' | 'done'> {
   return inTransaction(client, async () => {
+    await client.query(AS_OURSELVES);
     await client.query(`set local lock_timeout = '2s'; set local statement_timeout = 0; set local client_min_messages = warning`);
     const { rows } = await client.query<{ mine: boolean }>('select pg_try_advisory_xact_lock($1) as mine', [LOCK_KEY]);
     if (!rows[0]?.mine) return 'busy';

@@ -166,8 +166,7 @@ export function problemsOf(route: Route<never>): ProblemType[] {
     ...(route.access === 'none' ? [] : (['unauthenticated', 'forbidden'] as const)),
     // brought to any body, wanted or not
     ...(route.method === 'GET' ? [] : (['malformed-json', 'too-large', 'unsupported-media-type'] as const)),
-    // a read may need the disk too, for a sort that is larger than memory
-    ...(route.limit === 'none' ? [] : (['rate-limited', 'storage-full'] as const)),
+    ...(route.limit === 'none' ? [] : (['rate-limited', 'storage-full'] as const)), // a read sorts on the disk
     // any URL can be unreadable, and any can carry a parameter that is not known
     ...(['malformed-request', 'impossible-text', 'validation', 'headers-too-large'] as const),
     ...(['timeout', 'internal', 'unavailable'] as const),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem, problemBody } from './problem.ts';
@@ -31,8 +31,16 @@ export function createHttpServer(listener: RequestListener): Server {
   // an expectation that is not known may be passed over (RFC 9110, 10.1.1); node would answer 417 in words of its own
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   server.on('clientError', refuseUnread);
+  const sockets = new Set<Socket>();
+  connected.set(server, sockets);
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   return server;
 }
+
+const connected = new WeakMap<Server, Set<Socket>>();
 
 const unread: Record<string, Problem> = {
   HPE_HEADER_OVERFLOW: new Problem('headers-too-large', 'The headers have more bytes than are taken.'),
@@ -72,6 +80,14 @@ export function urlOf(server: Server): string {
   return `http://127.0.0.1:${port}`;
 }
 
+/** What is sent with a connection has arrived by then. */
+const SILENT_MS = 1000;
+
+/** Node takes a connection that never said anything, such as the spare one of a browser, for a busy one. */
+function dropSilent(server: Server): void {
+  for (const socket of connected.get(server) ?? []) if (socket.bytesRead === 0) socket.destroy();
+}
+
 /**
  * For `delayMs` every answer asks its client to close the connection, so that closing it later meets no request on its way; then
  * no new connections are taken, running requests finish, and what is left when the time is up is cut.
@@ -81,8 +97,10 @@ export async function drain(server: Server, delayMs: number, timeoutMs: number):
   await sleep(delayMs);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   const sweep = setInterval(() => server.closeIdleConnections(), 100);
+  const silent = setTimeout(() => dropSilent(server), SILENT_MS);
   const cut = setTimeout(() => server.closeAllConnections(), timeoutMs);
   await closed;
   clearInterval(sweep);
+  clearTimeout(silent);
   clearTimeout(cut);
 }

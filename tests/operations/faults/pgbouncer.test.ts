@@ -71,8 +71,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     await other.end();
     await daemon.kill('SIGTERM');
     expect(left).toHaveLength(200 * (isLong ? 5 : 1));
-    // the user of the service owns the tables, and sees none of their rows outside a tenant
-    for (const one of left) expect(one).toEqual({ role: 'memory', tenant: null, events: 0, zone: 'UTC', jit: 'off' });
+    for (const one of left) expect(one).toEqual({ role: 'agent_memory_app', tenant: null, events: 0, zone: 'UTC', jit: 'off' });
   });
 
   test('two tenants take turns on one connection and see their own rows alone', async () => {
