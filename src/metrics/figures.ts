@@ -144,7 +144,6 @@ function readAtScrape(registry: Registry, readings: Readings): void {
         this.inc(read());
       },
     });
-  gauge('ready', '1 while requests are taken and the database answers', async () => ((await readings.ready()) ? 1 : 0));
   gauge('pool_max', 'Most database connections of this daemon', () => readings.pool().max);
   gauge('pool_connections', 'Database connections open', () => readings.pool().total);
   gauge('pool_idle', 'Database connections idle', () => readings.pool().idle);
@@ -163,6 +162,8 @@ function readAtScrape(registry: Registry, readings: Readings): void {
   gauge('jobs_waiting', 'Tenants (at most 100 are seen) with a job due that found no place here', () => readings.jobs().waiting);
   gauge('webhooks_running', 'Webhooks that this daemon is delivering to', () => readings.webhooks().running);
   gauge('webhooks_waiting', 'Webhooks (of the first 100 due) that found no place here', () => readings.webhooks().unplaced);
+  // After the pool's figures: its question to the database waits in the pool for a moment, and is no request that waits.
+  gauge('ready', '1 while requests are taken and the database answers', async () => ((await readings.ready()) ? 1 : 0));
   new Gauge({
     name: 'agent_memory_rate_limit_store_up',
     help: '1 while the store that shares rate limits answers',

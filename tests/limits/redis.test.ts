@@ -91,6 +91,7 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
       expect(await isAdmitted(limits, tenant, 'usr_1')).toBe(true);
       expect(performance.now() - from).toBeLessThan(200);
       expect(await countAdmitted(60, 10, () => isAdmitted(limits, tenant, 'usr_1'))).toBe(60);
+      expect(limits.store()).toEqual({ kind: 'redis', answers: false });
       redis.kill('SIGCONT');
       const other = start({ RATE_LIMIT_MAX_REQUESTS: '100' });
       await warmUp([other]);
@@ -98,6 +99,7 @@ const noPool = { using: () => Promise.reject(new Error('the database was asked')
       expect(await isAdmitted(limits, tenant, 'usr_2')).toBe(true);
       const rest = await countAdmitted(200, 1, (i) => isAdmitted(i < 30 ? limits : other, tenant, 'usr_1'));
       expect(61 + rest).toBeLessThanOrEqual(100);
+      expect(limits.store()).toEqual({ kind: 'redis', answers: true });
       expect(lines).toEqual([
         'rate limits: the shared store is away, this daemon counts for itself',
         'rate limits: the shared store is back',

@@ -1,0 +1,110 @@
+import { createMetrics, type Readings } from '../../src/metrics/index.ts';
+import { message, newTenant, send } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { readEvents } from '../support/sse.ts';
+
+let daemon: TestDaemon;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ CONSISTENCY_AT_ONCE: '0' });
+});
+afterAll(() => daemon.stop());
+
+/** The value of one series; undefined where it is not there. */
+async function figure(series: string): Promise<number | undefined> {
+  const { body } = await send<string>(daemon.url, 'GET', '/metrics');
+  const line = body.split('\n').find((each) => each.startsWith(`${series} `));
+  return line === undefined ? undefined : Number(line.slice(series.length + 1));
+}
+
+async function reaches(series: string, value: number): Promise<void> {
+  const until = Date.now() + 20_000;
+  while ((await figure(series)) !== value && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50));
+  expect([series, await figure(series)]).toEqual([series, value]);
+}
+
+test('the question whether the database answers does not count as a request that waits for it', async () => {
+  expect(await figure('agent_memory_ready')).toBe(1);
+  // the answer of the last question is kept for half a second
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  expect(await figure('agent_memory_pool_waiting')).toBe(0);
+});
+
+test('a refusal is counted by its problem, log-ins from the first one on', async () => {
+  const series = 'agent_memory_refused_requests_total{route="/auth/login",problem="unauthenticated"}';
+  expect(await figure(series)).toBe(0);
+  const { tenant_id, username } = await newTenant(daemon.url);
+  await send(daemon.url, 'POST', '/auth/login', { body: { tenant_id, username, password: 'wrong horse 9 battery' } });
+  expect(await figure(series)).toBe(1);
+  await send(daemon.url, 'GET', '/nowhere');
+  expect(await figure('agent_memory_refused_requests_total{route="unknown",problem="not-found"}')).toBe(1);
+});
+
+test('a follower’s lag is that of new events, not of those it catches up with; a stream is no slow answer', async () => {
+  const alice = await newTenant(daemon.url);
+  const write = (text: string) => alice.ask('POST', '/v1/events', { body: message(text) });
+  await write('old');
+  const abort = new AbortController();
+  const response = await fetch(`${daemon.url}/v1/events?after=0`, {
+    headers: { accept: 'text/event-stream', authorization: `Bearer ${alice.token}` },
+    signal: abort.signal,
+  });
+  const events = readEvents(response);
+  const next = async () => {
+    for (;;) {
+      const { value } = await events.next();
+      if (value.data) return JSON.parse(value.data).content.text;
+    }
+  };
+  expect(await next()).toBe('old');
+  await reaches('agent_memory_followers', 1);
+  expect(await figure('agent_memory_watch_lag_seconds_count')).toBe(0);
+  expect(await figure('agent_memory_follower_backlog_events')).toBe(0);
+  await write('new');
+  expect(await next()).toBe('new');
+  await reaches('agent_memory_watch_lag_seconds_count', 1);
+  expect(await figure('agent_memory_watch_lag_seconds_sum')).toBeLessThan(20);
+  abort.abort();
+  await reaches('agent_memory_followers', 0);
+  await reaches('agent_memory_total_requests{route="/v1/events",method="GET",status="499"}', 1);
+  expect(await figure('agent_memory_latency_ms_count{route="/v1/events",method="GET"}')).toBeUndefined();
+});
+
+test('a commit is counted with its writes, a job with what came of it', async () => {
+  const alice = await newTenant(daemon.url);
+  const units = (await figure('agent_memory_commit_batch_units_sum'))!;
+  await Promise.all(Array.from({ length: 5 }, (_, i) => alice.ask('POST', '/v1/events', { body: message(`${i}`) })));
+  await reaches('agent_memory_commit_batch_units_sum', units + 5);
+  expect(await figure('agent_memory_commit_seconds_count')).toBe(await figure('agent_memory_commit_batch_units_count'));
+  expect(await figure('agent_memory_jobs_total{kind="consistency",outcome="done"}')).toBe(0);
+  expect((await alice.ask('GET', '/v1/consistency')).status).toBe(202);
+  await reaches('agent_memory_jobs_total{kind="consistency",outcome="done"}', 1);
+  await reaches('agent_memory_jobs_running', 0);
+});
+
+test('what is away reads 0', async () => {
+  const none = () => 0;
+  const metrics = createMetrics({
+    build: { version: '1.2.3', engine: 'postgresql' },
+    ready: async () => false,
+    pool: () => ({ max: 20, total: 3, idle: 1, waiting: 7, refused: 4, lost: 2 }),
+    writes: () => ({ queued: 0, queuedChars: 0, inFlight: 0 }),
+    followers: () => ({ open: 0, furthestBehind: 0 }),
+    requestsInFlight: none,
+    bodyBytesHeld: none,
+    auditWaiting: none,
+    jobs: () => ({ running: 0, waiting: 0 }),
+    webhooks: () => ({ running: 0, unplaced: 0 }),
+    limitStore: () => ({ kind: 'redis', answers: false }),
+  } satisfies Readings);
+  const [, text] = [await metrics.text(), await metrics.text()];
+  for (const line of [
+    'agent_memory_ready 0',
+    'agent_memory_rate_limit_store_up{store="redis"} 0',
+    'agent_memory_pool_waiting 7',
+    // read, not added up scrape by scrape
+    'agent_memory_pool_refused_total 4',
+    'agent_memory_pool_lost_total 2',
+  ])
+    expect(text.split('\n')).toContain(line);
+  expect(text).toMatch(/agent_memory_build_info\{version="1.2.3",engine="postgresql",node="v[\d.]+"\} 1/);
+});

@@ -1,0 +1,124 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parse } from 'yaml';
+import { withClient } from '../../support/cluster.ts';
+import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
+import { cloneDatabase, type TestDatabase } from '../../support/database.ts';
+import { describeWith } from '../../support/tool.ts';
+import { settings, startLoad } from './load.ts';
+import { type Stack, startStack } from './stack.ts';
+
+// Every query of a dashboard, an alert or a runbook is asked of a real Prometheus that scrapes two real daemons at work. A figure that was
+// renamed, or a label, is found here.
+
+const root = join(import.meta.dirname, '../../..');
+const read = (...path: string[]) => readFileSync(join(root, ...path), 'utf8');
+/** From the start of the load; by then each figure has been scraped often enough. */
+const WARM_MS = 60_000;
+const PATIENCE_MS = 3_000;
+
+interface Panel {
+  title: string;
+  targets: { expr: string }[];
+}
+const boards = readdirSync(join(root, 'monitoring/grafana/dashboards'));
+const panels = boards.flatMap((board) =>
+  (JSON.parse(read('monitoring/grafana/dashboards', board)) as { panels: Panel[] }).panels.flatMap(({ title, targets }) =>
+    targets.map(({ expr }) => [board, title, expr] as const),
+  ),
+);
+/** What Grafana puts in: all daemons, and an interval of several scrapes. */
+const filled = (expr: string) => expr.replaceAll('$instance', '.*').replaceAll('$__rate_interval', '30s');
+
+const alerts: { alert: string; expr: string }[] = parse(read('monitoring/rules/alerts.yml')).groups.flatMap(
+  ({ rules }: { rules: { alert: string; expr: string }[] }) => rules,
+);
+const spans = readdirSync(join(root, 'docs/runbooks')).flatMap((page) =>
+  [...read('docs/runbooks', page).matchAll(/```sql\n([^`]*)```|`([^`]+)`/g)].map(
+    ([, block, span]) => [page, (span ?? block)!.trim()] as const,
+  ),
+);
+const queries = spans.filter(([, text]) => /^(sum|rate|topk|count|histogram_quantile)\b.*\(/.test(text));
+/** Without those that take a name, such as `<pid>`. */
+const statements = spans.filter(([, text]) => /^select\b[^]*;$/.test(text) && !/<\w+>/.test(text));
+
+/** The series that a query names: names with their labels, without functions, words and what is grouped by. */
+function selectorsOf(expr: string): string[] {
+  const bare = expr.replace(/\[\w+\]/g, ' ').replace(/\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)/g, ' ');
+  const names = [...bare.matchAll(/([a-z_:][\w:]*)\s*(\{[^}]*\})?(?!\s*\(|[\w:])/g)];
+  return names.map(([, name, labels = '']) => name + labels).filter((name) => !/^(and|or|unless|bool|offset)$/.test(name));
+}
+
+describeWith(['prometheus', 'prometheus-node-exporter', 'prometheus-blackbox-exporter', 'openssl'], 'a real Prometheus', () => {
+  let database: TestDatabase;
+  const daemons: SpawnedDaemon[] = [];
+  let load: { stop(): Promise<void> };
+  let stack: Stack;
+  let begun: number;
+
+  beforeAll(async () => {
+    database = await cloneDatabase();
+    const { host, port, user, database: name, password } = database.connection;
+    const env = { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: name, ...(password && { PGPASSWORD: password }) };
+    for (let i = 0; i < 2; i += 1) daemons.push(await spawnDaemon(env, settings));
+    stack = await startStack(daemons.map(({ url }) => url));
+    begun = Date.now();
+    load = await startLoad([daemons[0]!.url, daemons[1]!.url]);
+  });
+  afterAll(async () => {
+    await load?.stop();
+    await stack?.stop();
+    for (const daemon of daemons) await daemon.kill('SIGTERM');
+    await database?.release();
+  });
+
+  /** Until there is something, which takes a few scrapes at first. */
+  async function dataOf(promql: string) {
+    const until = Math.max(begun + WARM_MS, Date.now() + PATIENCE_MS);
+    for (;;) {
+      const samples = await stack.query(promql).catch((error: Error) => {
+        if (/ECONNREFUSED|fetch failed/.test(`${error.message}${error.cause}`)) return [];
+        throw error;
+      });
+      if (samples.length > 0 || Date.now() > until) return samples;
+      await sleep(500);
+    }
+  }
+
+  test('scrapes everything that its configuration names', async () => {
+    expect((await dataOf('count(up == 1) == 5')).map(({ value }) => value[1])).toEqual(['5']);
+  });
+
+  test.each(panels)('%s, %s: %s', async (_board, _title, expr) => {
+    expect(await dataOf(filled(expr))).not.toEqual([]);
+  });
+
+  test.each(alerts.map(({ alert, expr }) => [alert, expr]))('the series of %s exist', async (_alert, expr) => {
+    const selectors = selectorsOf(expr);
+    expect(selectors.length).toBeGreaterThan(0);
+    for (const selector of selectors) expect([selector, await dataOf(selector)]).not.toEqual([selector, []]);
+  });
+
+  test.each(queries)('%s: %s', async (_page, promql) => {
+    expect(await dataOf(promql)).not.toEqual([]);
+  });
+
+  test('the pages have queries and statements to try', () => {
+    expect(queries.length).toBeGreaterThan(4);
+    expect(statements.length).toBeGreaterThan(4);
+  });
+
+  test.each(statements)('%s: %s', async (_page, statement) => {
+    await withClient(database.connection, (client) => client.query(statement));
+  });
+
+  test('no rule has an error, and nothing that is well is called about', async () => {
+    const rules = await stack.rules();
+    expect(rules.filter(({ health }) => health !== 'ok')).toEqual([]);
+    expect(rules.filter(({ type }) => type === 'alerting')).toHaveLength(alerts.length);
+    // the disk of this machine is its own matter
+    const firing = await stack.query('ALERTS{alertstate="firing", severity="page", alertname!="DiskLow"}');
+    expect(firing.map(({ metric }) => metric.alertname)).toEqual([]);
+  });
+});
