@@ -22,7 +22,9 @@ as $$
 begin
   execute format('grant select on %s to agent_memory_backup', p_table);
   if exists (select from pg_class c where c.oid = p_table and c.relrowsecurity) then
-    execute format('create policy backup_reads on %s for select to agent_memory_backup using (true)', p_table);
+    -- A policy counts for all who inherit its role, so for the owner too, who is to stay behind the wall until the role is taken on.
+    execute format(
+      'create policy backup_reads on %s for select to agent_memory_backup using ((select current_user) = ''agent_memory_backup'')', p_table);
   end if;
 end $$;
 revoke execute on function let_back_up(regclass) from public;
