@@ -2777,7 +2777,9 @@ CREATE FUNCTION public.let_back_up(p_table regclass) RETURNS void
 begin
   execute format('grant select on %s to agent_memory_backup', p_table);
   if exists (select from pg_class c where c.oid = p_table and c.relrowsecurity) then
-    execute format('create policy backup_reads on %s for select to agent_memory_backup using (true)', p_table);
+    -- A policy counts for all who inherit its role, so for the owner too, who is to stay behind the wall until the role is taken on.
+    execute format(
+      'create policy backup_reads on %s for select to agent_memory_backup using ((select current_user) = ''agent_memory_backup'')', p_table);
   end if;
 end $$;
 
@@ -5736,107 +5738,107 @@ ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
 
 -- Name: api_keys backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.api_keys FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.api_keys FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: artifacts backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.artifacts FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.artifacts FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: audit_clocks backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.audit_clocks FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.audit_clocks FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: audit_entries backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.audit_entries FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.audit_entries FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: capsules backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.capsules FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.capsules FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: chunk_rebuilds backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.chunk_rebuilds FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.chunk_rebuilds FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: chunks backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.chunks FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.chunks FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: edit_events backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.edit_events FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.edit_events FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: edits backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.edits FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.edits FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: erasure_marks backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.erasure_marks FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.erasure_marks FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: events backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.events FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.events FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: idempotency_keys backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.idempotency_keys FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.idempotency_keys FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: invites backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.invites FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.invites FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: jobs backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.jobs FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.jobs FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: memories backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.memories FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.memories FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: memory_versions backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.memory_versions FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.memory_versions FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: overlays backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.overlays FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.overlays FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: password_resets backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.password_resets FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.password_resets FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: refresh_tokens backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.refresh_tokens FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.refresh_tokens FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: retention_policies backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.retention_policies FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.retention_policies FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: sessions backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.sessions FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.sessions FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: tenant_clocks backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.tenant_clocks FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.tenant_clocks FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: tenants backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.tenants FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.tenants FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: users backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.users FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.users FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: webhook_deliveries backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.webhook_deliveries FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.webhook_deliveries FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: webhooks backup_reads; Type: POLICY; Schema: public
 
-CREATE POLICY backup_reads ON public.webhooks FOR SELECT TO agent_memory_backup USING (true);
+CREATE POLICY backup_reads ON public.webhooks FOR SELECT TO agent_memory_backup USING ((( SELECT CURRENT_USER AS "current_user") = 'agent_memory_backup'::name));
 
 -- Name: events blanker_blanks; Type: POLICY; Schema: public
 

@@ -5,7 +5,7 @@ set -euo pipefail
 
 dir=${BACKUP_DIR:-/backups/postgres}
 keep_days=${BACKUP_KEEP_DAYS:-7}
-[[ $keep_days =~ ^[0-9]+$ ]] || fail "BACKUP_KEEP_DAYS is '$keep_days', expected a number of days"
+[[ $keep_days =~ ^[1-9][0-9]{0,3}$ ]] || fail "BACKUP_KEEP_DAYS is '$keep_days', expected a number of days from 1 to 9999"
 need pg_dump pg_restore flock sha256sum
 check_passphrase
 umask 077

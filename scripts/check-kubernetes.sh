@@ -33,7 +33,7 @@ check() { # check NAME COMMAND…: one thing that must hold
 }
 skip() { echo "skipped  $1: $2"; }
 refuses() { # refuses SED FILE COMMAND…: the file, changed so, does not pass
-  sed "$1" "$2" >"$work/tampered.yaml"
+  sed "$1" "$2" >"$work/tampered.yaml" || return 1
   if cmp -s "$2" "$work/tampered.yaml"; then echo "nothing in $2 is changed by $1"; return 1; fi
   if "${@:3}" "$work/tampered.yaml"; then echo "it was taken"; return 1; fi
 }

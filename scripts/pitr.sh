@@ -47,7 +47,8 @@ chmod 700 "$data"
 # of a base that was itself recovered
 sed -i '/^\(recovery_target\|restore_command\)/d' "$data/postgresql.auto.conf"
 {
-  echo "restore_command = 'gzip -dc \"$wal/%f.gz\" > \"%p\"'"
+  # a segment that is not there is the end of the archive; one that is damaged must not pass for it: above 125 recovery stops
+  echo "restore_command = 'test -f \"$wal/%f.gz\" || exit 1; gzip -dc \"$wal/%f.gz\" > \"%p\" || exit 200'"
   [ -z "$time" ] || echo "recovery_target_time = '$at'"
   # everything written before it: what pg_current_wal_insert_lsn() said after the last write that shall be there
   [ -z "$lsn" ] || printf "recovery_target_lsn = '%s'\nrecovery_target_inclusive = off\n" "$lsn"

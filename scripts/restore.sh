@@ -26,6 +26,8 @@ umask 077
 enc=''
 [ ! -f "$set/database.dump.enc" ] || enc=.enc
 [ -z "$enc" ] || [ -n "${BACKUP_PASSPHRASE_FILE:-}" ] || fail "$set is encrypted: set BACKUP_PASSPHRASE_FILE"
+# who could put another backup there cannot have encrypted it
+[ -n "$enc" ] || [ -z "${BACKUP_PASSPHRASE_FILE:-}" ] || fail "$set is not encrypted, though BACKUP_PASSPHRASE_FILE is set"
 dump=$set/database.dump$enc
 for file in "database.dump$enc" "manifest.json$enc"; do
   [ -f "$set/$file" ] || fail "$set has no $file"
@@ -52,13 +54,14 @@ if [ -n "$dry_run" ]; then
 fi
 
 # all or nothing: an error leaves the database as empty as it was
-unseal "$dump" | pg_restore --single-transaction --exit-on-error --no-password --dbname="$PGDATABASE" || {
-  run manifest abandon
+# the rights that a restore needs do not outlive it, however it ends
+trap 'run manifest abandon; rm -rf "$work"' EXIT
+unseal "$dump" | pg_restore --single-transaction --exit-on-error --no-password --dbname="$PGDATABASE" ||
   fail "the restore failed and was rolled back: nothing was written"
-}
+run manifest finish --heads "$work/heads" "$work/manifest.json"
+trap 'rm -rf "$work"' EXIT
 # the catalogs of the cluster are a superuser's to analyze, which it would say fifty times
 PGOPTIONS='-c client_min_messages=error' psql --no-psqlrc --quiet --no-password --command='analyze'
-run manifest finish --heads "$work/heads" "$work/manifest.json"
 
 # From here on the data is there; what fails is told at the end, when the rest was done.
 failed=()

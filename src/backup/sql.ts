@@ -4,6 +4,9 @@ import type { Fingerprint, Manifest } from './schemas.ts';
 /** Reads every row and can do nothing else: migrations/0018_backup.sql. */
 export const BACKUP_ROLE = 'agent_memory_backup';
 
+/** The policy of migrations/0018_backup.sql as the server writes it: every row, for the role itself and not for who may take it on. */
+const EVERY_ROW = `(( SELECT CURRENT_USER AS "current_user") = '${BACKUP_ROLE}'::name)`;
+
 /**
  * Tables of which the backup role does not see every row: row-level security would leave them out of a dump without a word. By the
  * catalog, for counting under the same policies proves nothing.
@@ -19,12 +22,12 @@ export const listHidden = async (db: Db): Promise<string[]> => {
            not exists (
              select from pg_policy p
              where p.polrelid = c.oid and p.polpermissive and p.polcmd in ('r', '*') and p.polroles @> array[$1::regrole::oid]
-               and pg_get_expr(p.polqual, p.polrelid) = 'true')
+               and pg_get_expr(p.polqual, p.polrelid) = $2)
            or exists (
              select from pg_policy p
              where p.polrelid = c.oid and not p.polpermissive and p.polcmd in ('r', '*') and p.polroles && array[0::oid, $1::regrole::oid])))
      order by 1`,
-    [BACKUP_ROLE],
+    [BACKUP_ROLE, EVERY_ROW],
   );
   return rows.map(({ name }) => name);
 };

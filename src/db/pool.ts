@@ -91,7 +91,7 @@ export function createPool(connection: Connection, config: Config, log: Logger):
       log.warn({ err }, 'a database connection was lost');
     }),
   );
-  const silence = watchSilence(pool);
+  const silence = watchSilence(pool, sessionOptions);
   pool.on('error', () => undefined);
   return {
     using: async (work) => {
@@ -156,10 +156,10 @@ async function borrow<T>(pool: pg.Pool, silence: Silence, work: (client: pg.Pool
 type Silence = ReturnType<typeof watchSilence>;
 
 /**
- * The server ends a statement before we stop waiting for its answer, so no answer means that the way there is lost, as when a firewall
+ * Where the server ends a statement before we stop waiting for its answer (`serverEnds`), no answer means that the way there is lost, as when a firewall
  * forgot its connections: then each that has been idle since would cost another request its whole time. They are not lent again.
  */
-function watchSilence(pool: pg.Pool) {
+function watchSilence(pool: pg.Pool, serverEnds: boolean) {
   const heard = new WeakMap<pg.ClientBase, number>();
   let since = Number.NEGATIVE_INFINITY;
   const answered = (client: pg.ClientBase) => void heard.set(client, performance.now());
@@ -167,7 +167,7 @@ function watchSilence(pool: pg.Pool) {
   return {
     answered,
     failed: (client: pg.ClientBase, error: Error) => {
-      if (error.message === 'Query read timeout') since = performance.now();
+      if (serverEnds && error.message === 'Query read timeout') since = performance.now();
       else if (answeredByServer(error)) answered(client);
     },
     trusts: (client: pg.ClientBase) => heard.get(client)! >= since,

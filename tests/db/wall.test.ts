@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { SERVING_ROLE } from '../../src/db/pool.ts';
-import { workerDatabase } from '../support/database.ts';
+import { onEmbedded, workerDatabase } from '../support/database.ts';
 
 // Asks the catalog, so that a table made tomorrow is judged without a new test.
 
@@ -221,3 +221,23 @@ test('without a tenant the serving role sees no row and writes none', async () =
   await expect(client.query(`insert into tenants (tenant_id) values ('wall-intruder')`)).rejects.toMatchObject({ code: '42501' });
   await client.query('rollback');
 });
+
+// the embedded engine's one login is a superuser, before whom there is no wall
+(onEmbedded() ? test.skip : test)(
+  'who may take the role of the backup on sees nothing by it until then (PostgreSQL)',
+  async () => {
+    await client.query('begin');
+    await client.query(`select set_config('role', $1, true), set_config('app.tenant_id', 'wall-probe', true)`, [SERVING_ROLE]);
+    await client.query(`insert into tenants (tenant_id) values ('wall-probe')`);
+    await client.query(
+      `insert into users (tenant_id, user_id, username, password_hash, role, subject)
+     values ('wall-probe', 'usr_1', 'olga', 'x', 'owner', 'olga')`,
+    );
+    await client.query(`select set_config('role', 'none', true), set_config('app.tenant_id', '', true)`);
+    const count = async () => (await client.query('select count(*)::int as n from users')).rows[0].n;
+    expect(await count()).toBe(0);
+    await client.query('set local role agent_memory_backup');
+    expect(await count()).toBeGreaterThan(0);
+    await client.query('rollback');
+  },
+);

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { freePort } from '../../support/daemon.ts';
 import { toolOf } from '../../support/tool.ts';
@@ -50,6 +51,17 @@ agent_memory_backup_last_duration_seconds ${figures.duration_seconds}
     ]),
   ];
   const api = `http://127.0.0.1:${prometheus}/api/v1`;
+  // it listens before it can answer
+  for (
+    let i = 0;
+    i < 600 &&
+    !(await fetch(`http://127.0.0.1:${prometheus}/-/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    ));
+    i += 1
+  )
+    await sleep(100);
   return {
     query: async (promql) => {
       const { result } = await ask<{ result: Sample[] }>(`${api}/query`, { query: promql });
