@@ -63,8 +63,9 @@ export async function startDaemon(config: Config, log: Logger = createLogger(con
 /** Said to every request before the service is ready, and not logged: probes ask all the time. */
 function notYet() {
   const problem = new Problem('unavailable', 'The daemon is starting.', { headers: { 'Retry-After': '1' } });
+  const request_id = randomUUID();
   return {
-    headers: { ...problem.headers, 'Content-Type': 'application/problem+json' },
-    body: problemBody(problem, randomUUID()),
+    headers: { ...problem.headers, 'Content-Type': 'application/problem+json', 'X-Request-Id': request_id },
+    body: problemBody(problem, request_id),
   };
 }
