@@ -49,6 +49,13 @@ export interface SpawnedDaemon {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
+const running = new Set<ChildProcess>();
+
+/** Ends what a test that failed has left behind. */
+export function endSpawned(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
 /** A daemon in a process of its own (`node dist/main.js`, which `npm test` has built), answering when this resolves. */
 export async function spawnDaemon(
   env: Record<string, string>,
@@ -68,7 +75,8 @@ export async function spawnDaemon(
     stderr += part;
   });
   const url = `http://127.0.0.1:${port}`;
-  const exited = once(child, 'exit');
+  running.add(child);
+  const exited = once(child, 'exit').then(() => running.delete(child));
   const kill = async (signal: NodeJS.Signals) => {
     child.kill(signal);
     await exited;

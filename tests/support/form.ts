@@ -1,3 +1,5 @@
+import { endSpawned } from './daemon.ts';
+
 // `npm run chaos` is the long form of the tests of faults: longer outages, more rounds, and the figures as the issue states them.
 // The short form runs in CI beside everything else, so its bounds of time have slack.
 
@@ -13,3 +15,5 @@ export function tell(what: string, figures: Record<string, unknown>): void {
   );
   process.stderr.write(`fault · ${what}: ${text.join(', ')}\n`);
 }
+
+afterAll(endSpawned);

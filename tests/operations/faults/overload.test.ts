@@ -10,7 +10,7 @@ import { isLong, tell } from '../../support/form.ts';
 const SECONDS = isLong ? 15 : 4;
 const OVERLOAD = 5;
 const LEAST_GOODPUT = isLong ? 0.8 : 0.4;
-const QUICK_MS = isLong ? 20 : 1000;
+const QUICK_MS = isLong ? 20 : 500;
 const TENANTS = 4;
 const LIMIT = 100;
 
@@ -20,8 +20,9 @@ beforeAll(async () => {
 });
 afterAll(() => database?.release());
 
+// The database shares the daemon's cores: with 20 of its processes at work the daemon would get a tenth of one, and refuse as slowly.
 test(`at ${OVERLOAD} times what can be served: goodput ≥ ${LEAST_GOODPUT * 100} % of it, refusals within ${QUICK_MS} ms, no 500`, async () => {
-  const daemon = await spawnDaemon(database.env, { MAX_IN_FLIGHT_REQUESTS: '100' });
+  const daemon = await spawnDaemon(database.env, { MAX_IN_FLIGHT_REQUESTS: '50', PGPOOL_MAX: '4', PGPOOL_MIN: '4' });
   const requests = await readersOf(daemon);
   const capacity = await capacityOf(daemon.url, requests);
   const over = await flood({ url: daemon.url, rate: OVERLOAD * capacity, seconds: SECONDS, sockets: 1000, requests });
@@ -37,6 +38,7 @@ test(`at ${OVERLOAD} times what can be served: goodput ≥ ${LEAST_GOODPUT * 100
     ratio: goodput / capacity,
     served_p99_ms: quantile(over.took['200'] ?? [], 0.99),
     refused_p50_ms: quantile(refused, 0.5),
+    refused_p95_ms: quantile(refused, 0.95),
     refused_p99_ms: quantile(refused, 0.99),
     answered: over.answered,
   };
@@ -44,7 +46,7 @@ test(`at ${OVERLOAD} times what can be served: goodput ≥ ${LEAST_GOODPUT * 100
   expect(Object.keys(over.took).filter((one) => !['200', '429', '503'].includes(one))).toEqual([]);
   expect(refused.length).toBeGreaterThan(0);
   expect(goodput / capacity).toBeGreaterThan(LEAST_GOODPUT);
-  expect(quantile(refused, 0.5)).toBeLessThan(QUICK_MS);
+  expect(figures.refused_p95_ms).toBeLessThan(QUICK_MS);
   // and when it is over everything is served again
   expect(Object.keys(calm.took)).toEqual(['200']);
 });
