@@ -21,7 +21,7 @@ const hasSymbol = /[!@#$%^&*+?~|]/;
 const stands =
   /^(?:[*•.xX_#?-]+|<.*>?|\$\{.*|\$\(.*|\{\{.*|\{[\w.]*\}?|%[\w-]+%|%[sdvq]|\$[A-Za-z_]\w*|@[\w.]+\(.*|\[.*\]?|ENC\[.*|…|\.\.\..*|-+)$/s;
 const saysSo =
-  /example|placeholder|redacted|change-?_?me|your[-_ ]|[-_ ]here\b|x{4}|\*{3}|\.\.\.|dummy|sample|<[\w -]+>|todo|replace[-_ ]|insert[-_ ]|not[-_]?set|1234567890abcdef|0123456789abcdef|abcdefghij/i;
+  /example|placeholder|redacted|change-?_?me|your[-_ ]|[-_ ]here\b|x{4}|\*{3}|\.\.\.|dummy|sample|<[\w -]+>|(?<![a-z])todo(?![a-z])|replace[-_ ]|insert[-_ ]|not[-_]?set|1234567890abcdef|0123456789abcdef|abcdefghij/i;
 const words = new Set(
   `string str text number boolean bool int any object array null nil none undefined true false yes no on off empty required optional
    hidden masked missing invalid valid wrong correct incorrect expired unknown default password passwd passwort pass pwd passphrase secret
@@ -34,7 +34,7 @@ const isCode =
   /^(?:(?:await|new|typeof|void)$|[\w$.?!]*\w[\w$.?!]*[([{]|[A-Za-z_$][\w$]*(?:(?:\?\.|\.|->|::)[A-Za-z_$][\w$]*)+[!;,)]*$|process\.env|os\.environ|import\.meta|env\.|ENV\[|System\.getenv|self\.|this\.|&?[\w]+\[)/;
 const isReference = /^(?:[a-z][\w+.-]*:\/\/|arn:|projects\/|op:|vault:|secretsmanager|\.{0,2}\/[\w.-]|~\/)/i;
 const algorithm =
-  /^(?:base\d|sha-?\d|md5|utf-?\d|bcrypt|argon2|aes|rsa|pbkdf2|scrypt|hmac|ed25519|es256|hs256|rs256|oauth2|\$2[aby]\$|\$argon2)/i;
+  /^(?:base\d|sha-?\d|md5|utf-?\d|bcrypt|argon2|aes(?![a-z])|rsa(?![a-z])|pbkdf2|scrypt|hmac|ed25519|es256|hs256|rs256|oauth2|\$2[aby]\$|\$argon2)/i;
 // user-service-v2, next_page, 1.2.3-beta: names, not chance
 const isName = /^(?:[A-Za-z]+\d{0,2}[-_./:])*[A-Za-z]+\d{0,2}$/;
 const isVersion = /^v?\d+(?:\.\d+)+[\w.+-]*$|^\d{4}-\d\d-\d\d/;
