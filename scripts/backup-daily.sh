@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs backup.sh every day at BACKUP_AT (UTC in a container), for where there is neither cron nor systemd. A failed backup is said, and the next day's is made.
+# Runs backup.sh every day at BACKUP_AT (UTC in a container), for where there is neither cron nor systemd. A failed backup is tried once more.
 set -euo pipefail
 at=${BACKUP_AT:-02:00}
 date -d "$at" +%s >/dev/null 2>&1 || { echo "BACKUP_AT: got '$at', expected a time such as 02:00" >&2; exit 1; }
@@ -8,5 +8,9 @@ while true; do
   [ "$next" -gt "$now" ] || next=$(date -d "tomorrow $at" +%s)
   echo "next backup $(date -d "@$next")"
   sleep "$((next - now))"
-  "$(dirname "$0")/backup.sh" || echo "the backup failed" >&2
+  "$(dirname "$0")/backup.sh" || {
+    echo "the backup failed: once more in 15 minutes" >&2
+    sleep 900
+    "$(dirname "$0")/backup.sh" || echo "the backup failed again" >&2
+  }
 done
