@@ -15,7 +15,7 @@ import { startTestDaemon, type TestDaemon } from './support/daemon.ts';
 const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
 const service = createService(
   config,
-  { pool: {}, watch: { subscribeAll: () => () => undefined } } as unknown as Database,
+  { pool: {}, watch: { subscribeAll: () => () => undefined }, onFlushed: () => undefined } as unknown as Database,
   createLogger('silent'),
 );
 const routes: Route<never>[] = service.routes;
