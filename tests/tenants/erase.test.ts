@@ -60,7 +60,8 @@ test('a deletion stops all writes first, can be interrupted and taken up by any 
   const before = await counts(tenants.kept);
   await doomed.write((db) => closeTenant(db, doomed.id));
   expect(await eraseBatch(doomed, 0, 300)).toBe('more');
-  expect(await eraseBatch(doomed, 5, 300)).toBe('more');
+  // how far five milliseconds go is the machine's; the clock goes long before the rest
+  for (let i = 0; i < 100 && (await counts(doomed.id))[1] !== 0; i += 1) expect(await eraseBatch(doomed, 5, 300)).toBe('more');
   expect((await counts(doomed.id))[1]).toBe(0);
   await expect(doomed.commit({ key: null, body: null, bytes: 1, events: [] })).rejects.toMatchObject({ code: 'AM404' });
 
