@@ -2,9 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { loadConfig } from '../src/config.ts';
-import type { Database } from '../src/db/index.ts';
-import { createLogger } from '../src/log.ts';
-import { createService } from '../src/wiring.ts';
+import { describeService } from '../src/wiring.ts';
 
 const FILE = join(import.meta.dirname, '..', 'openapi.json');
 
@@ -12,20 +10,11 @@ new Command('npm run openapi --')
   .description('Writes openapi.json from the routes.')
   .option('--check', 'write nothing; fail if the file is not up to date')
   .action(({ check }: { check?: boolean }) => {
-    const text = `${JSON.stringify(describe(), null, 1)}\n`;
+    const { document } = describeService(loadConfig({ JWT_SECRET: 'x'.repeat(32) }));
+    const text = `${JSON.stringify(document, null, 1)}\n`;
     if (!check) return writeFileSync(FILE, text);
     if (readFileSync(FILE, 'utf8') === text) return console.error('openapi.json is up to date');
     console.error('error: openapi.json is not what the routes say. Run `npm run openapi` and commit it.');
     process.exitCode = 1;
   })
   .parse();
-
-/** The features are put together as in the daemon, with a database that nobody asks. */
-function describe() {
-  const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
-  return createService(
-    config,
-    { pool: {}, watch: { subscribeAll: () => () => undefined }, onFlushed: () => undefined } as unknown as Database,
-    createLogger('silent'),
-  ).document;
-}

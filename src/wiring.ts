@@ -22,7 +22,7 @@ import type { Gate } from './http/serve.ts';
 import { type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
-import type { Logger } from './log.ts';
+import { createLogger, type Logger } from './log.ts';
 import { memoryRoutes, sweepMemories } from './memories/index.ts';
 import { createMetrics, type Metrics, metricsRoutes } from './metrics/index.ts';
 import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
@@ -133,6 +133,14 @@ function partsOf(config: Config, database: Database, log: Logger) {
   const webhooks = openWebhooks(config, seal, { tenants, watch, attempted, log });
   return { addressFrom, auth, seal, secrets, audit, held, inFlight, metrics, work, limits, health, follow, webhooks };
 }
+
+/** The routes and their document, with a database that nobody asks. */
+export const describeService = (config: Config): Service =>
+  createService(
+    config,
+    { pool: {}, watch: { subscribeAll: () => () => undefined }, onFlushed: () => undefined } as unknown as Database,
+    createLogger('silent'),
+  );
 
 /** In this order: the audit after everything that has something to say. */
 async function stopAll(parts: { stop(): Promise<void> }[]): Promise<void> {

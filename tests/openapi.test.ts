@@ -3,21 +3,15 @@ import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { loadConfig } from '../src/config.ts';
-import type { Database } from '../src/db/index.ts';
 import { openapi } from '../src/http/openapi.ts';
 import { problems } from '../src/http/problem.ts';
 import type { Route } from '../src/http/route.ts';
-import { createLogger } from '../src/log.ts';
-import { createService } from '../src/wiring.ts';
+import { describeService } from '../src/wiring.ts';
 import { document } from './support/contract.ts';
 import { startTestDaemon, type TestDaemon } from './support/daemon.ts';
 
 const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
-const service = createService(
-  config,
-  { pool: {}, watch: { subscribeAll: () => () => undefined }, onFlushed: () => undefined } as unknown as Database,
-  createLogger('silent'),
-);
+const service = describeService(config);
 const routes: Route<never>[] = service.routes;
 const nameOf = (route: Route<never>) => `${route.method} ${route.path}`;
 

@@ -1,10 +1,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from '../../src/db/pool.ts';
 import { createLimits, type Limits } from '../../src/limits/index.ts';
+import { freePort } from '../support/port.ts';
 import { countAdmitted, isAddressAdmitted, isAdmitted, listeningLog, settingsOf, silent } from './door.ts';
 
 const installed = (() => {
@@ -137,12 +137,4 @@ async function startRedis(port: number): Promise<ChildProcess> {
     if (said.includes('Ready to accept connections')) break;
   }
   return child;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -47,6 +47,13 @@ interface Recorded {
   event_id: string;
   seq: number;
 }
+interface List<One> {
+  data: One[];
+}
+interface Context {
+  token_used: number;
+  sections: { items: { refs: string[] }[] }[];
+}
 
 function record(turn: Turn, kind: Operation, content: Record<string, unknown>, actor = 'agent'): Recorded | undefined {
   const { agent, session_id, slot, mark } = turn;
@@ -59,7 +66,11 @@ function record(turn: Turn, kind: Operation, content: Record<string, unknown>, a
     content,
   };
   const response = ask(kind, 'POST', '/v1/events', { token: agent.token, slot, body, key: `${mark}-${kind}` });
-  const right = expectAnswer(kind, response, ({ event_id, seq }) => event_id.startsWith('evt_') && Number.isInteger(seq));
+  const right = expectAnswer(
+    kind,
+    response,
+    ({ event_id, seq }: Recorded) => event_id.startsWith('evt_') && Number.isInteger(seq),
+  );
   return right ? (JSON.parse(response.body) as Recorded) : undefined;
 }
 
@@ -67,8 +78,8 @@ function record(turn: Turn, kind: Operation, content: Record<string, unknown>, a
 function context({ agent, session_id, slot, mark }: Turn, event_id: string): void {
   const body = { session_id, channel: 'team', query_text: `${mark} ${prose(1)}`, agent_id: agent.name, max_tokens: BUDGET };
   const response = ask('context', 'POST', '/v1/context', { token: agent.token, slot, body });
-  expectAnswer('context', response, ({ token_used, sections }) => {
-    const refs: string[] = sections.flatMap(({ items }: any) => items.flatMap((item: any) => item.refs));
+  expectAnswer('context', response, ({ token_used, sections }: Context) => {
+    const refs = sections.flatMap(({ items }) => items.flatMap((item) => item.refs));
     return token_used <= BUDGET && refs.includes(event_id);
   });
 }
@@ -77,13 +88,17 @@ function context({ agent, session_id, slot, mark }: Turn, event_id: string): voi
 function search({ agent, slot, mark }: Turn, event_id: string): void {
   const body = { query: `${mark} ${terms(2)}`, channel: 'team', limit: 10 };
   const response = ask('search', 'POST', '/v1/search', { token: agent.token, slot, body });
-  expectAnswer('search', response, ({ data }) => data.some((found: Recorded) => found.event_id === event_id));
+  expectAnswer('search', response, ({ data }: List<Recorded>) => data.some((found) => found.event_id === event_id));
 }
 
 function list({ agent, session_id, slot }: Turn): void {
   const path = `/v1/events?channel=team&session_id=${session_id}&order=desc&limit=20`;
   const response = ask('list', 'GET', path, { token: agent.token, slot });
-  expectAnswer('list', response, ({ data }) => data.length > 0 && data.every((one: any) => one.session_id === session_id));
+  expectAnswer(
+    'list',
+    response,
+    ({ data }: List<{ session_id: string }>) => data.length > 0 && data.every((one) => one.session_id === session_id),
+  );
 }
 
 /**
@@ -93,8 +108,8 @@ function list({ agent, session_id, slot }: Turn): void {
 function follow({ agent, slot }: Turn, asked: Recorded): void {
   const path = `/v1/events?channel=team&after=${asked.seq - 1}&limit=100`;
   const response = ask('follow', 'GET', path, { token: agent.token, slot });
-  expectAnswer('follow', response, ({ data }) => {
-    const seqs: number[] = data.map((one: Recorded) => one.seq);
+  expectAnswer('follow', response, ({ data }: List<Recorded>) => {
+    const seqs = data.map((one) => one.seq);
     return seqs[0] === asked.seq && seqs.every((seq, i) => i === 0 || seq > seqs[i - 1]!);
   });
 }

@@ -44,7 +44,7 @@ export function ask(operation: Operation, method: 'GET' | 'POST', path: string, 
 }
 
 /** Whether the answer is what this very request must give; one that was limited says nothing about that. */
-export function expectAnswer(operation: Operation, response: Response, holds: (body: any) => boolean): boolean {
+export function expectAnswer<Body>(operation: Operation, response: Response, holds: (body: Body) => boolean): boolean {
   if (response.status === 429) return false;
   const right = response.status >= 200 && response.status < 300 && holdsIn(response, holds);
   check(right, { [`${operation} is answered right`]: (it) => it });
@@ -53,9 +53,9 @@ export function expectAnswer(operation: Operation, response: Response, holds: (b
   return right;
 }
 
-function holdsIn(response: Response, holds: (body: any) => boolean): boolean {
+function holdsIn<Body>(response: Response, holds: (body: Body) => boolean): boolean {
   try {
-    return holds(JSON.parse(response.body));
+    return holds(JSON.parse(response.body) as Body);
   } catch {
     // not JSON, or not of that shape: not right
     return false;

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Manifest } from '../../../src/backup/index.ts';
 import { message } from '../../support/client.ts';
 import { withClient } from '../../support/cluster.ts';
 import { emptyDatabase, type TestDatabase } from '../../support/database.ts';
@@ -26,7 +27,7 @@ const spoil = (file: string) => {
   bytes.write('CREATE TABL!', bytes.indexOf('CREATE TABLE'));
   writeFileSync(file, bytes);
 };
-const edit = (dir: string, change: (manifest: any) => void) => {
+const edit = (dir: string, change: (manifest: Manifest) => void) => {
   const file = join(dir, 'manifest.json');
   const manifest = JSON.parse(readFileSync(file, 'utf8'));
   change(manifest);
@@ -100,7 +101,7 @@ const kinds: { name: string; of?: 'encrypted'; damage: Step | Step[]; told: RegE
     name: 'a manifest that counts other rows',
     damage: (dir) => {
       edit(dir, (manifest) => {
-        manifest.tables.find((table: any) => table.name === 'public.events').rows += 1;
+        manifest.tables.find((table) => table.name === 'public.events')!.rows += 1;
       });
       sign(dir);
     },
@@ -132,7 +133,7 @@ const kinds: { name: string; of?: 'encrypted'; damage: Step | Step[]; told: RegE
   {
     name: 'a schema made by other migrations',
     damage: (dir) => {
-      edit(dir, ({ migrations }) => Object.assign(migrations[3], { hash: 'f'.repeat(64) }));
+      edit(dir, ({ migrations }) => Object.assign(migrations[3]!, { hash: 'f'.repeat(64) }));
       sign(dir);
     },
     told: /migration 0004_search was another one/,

@@ -97,13 +97,13 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'point-in-time recovery', () =>
     await daemon.stop();
   }
 
-  async function write(admin: { query(text: string): Promise<{ rows: any[] }> }): Promise<void> {
+  async function write(admin: { query(text: string): Promise<{ rows: Pick<Write, 'time' | 'lsn'>[] }> }): Promise<void> {
     const { status, body } = await client.ask('POST', '/v1/events', { body: message(`write ${writes.length}`) });
     expect(status).toBe(201);
     const { rows } = await admin.query(
       `select to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US+00') as time, pg_current_wal_insert_lsn() as lsn`,
     );
-    writes.push({ seq: body.seq, ...rows[0] });
+    writes.push({ seq: body.seq, ...rows[0]! });
   }
 
   /** What a server that was recovered has of the tenant. */
