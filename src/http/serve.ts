@@ -185,9 +185,15 @@ export function cutLater(res: ServerResponse): void {
 export function refuse<C>(gate: Gate<C>, template: string, res: ServerResponse, requestId: string, error: unknown): number {
   const problem = toProblem(error);
   gate.refused(template, problem.type);
+  // a refusal of our own needs no stack, and under overload there is no time for one
   if (problem.status >= 500)
     gate.log[problem.type === 'internal' ? 'error' : 'warn'](
-      { request_id: requestId, problem: problem.type, err: problem.cause ?? problem },
+      {
+        request_id: requestId,
+        problem: problem.type,
+        detail: problem.message,
+        ...(problem.cause !== undefined && { err: problem.cause }),
+      },
       'refused',
     );
   if (res.headersSent) res.destroy();

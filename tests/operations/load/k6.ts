@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Figures } from '../../load/report/figures.ts';
@@ -29,7 +29,9 @@ export interface Run {
 }
 
 export async function runLoadTest(suite: string, env: Record<string, string>, timeout_ms = 240_000): Promise<Run> {
-  const dir = mkdtempSync(join(process.env.RESULTS_DIR ?? tmpdir(), 'load-'));
+  const results = process.env.RESULTS_DIR ?? tmpdir();
+  mkdirSync(results, { recursive: true });
+  const dir = mkdtempSync(join(results, 'load-'));
   const child = spawn(script, suite ? [suite] : [], {
     env: { PATH: process.env.PATH, HOME: homedir(), K6: k6, DURATION_SCALE, RESULTS_DIR: dir, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
