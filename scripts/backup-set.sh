@@ -4,6 +4,9 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# Compose can only mount something: where no passphrase is meant, /dev/null.
+[ ! -c "${BACKUP_PASSPHRASE_FILE:-}" ] || unset BACKUP_PASSPHRASE_FILE
+
 fail() {
   echo "error: $*" >&2
   exit 1

@@ -50,7 +50,7 @@ function env(): void {
   const { connectionString, host, port, user, database, password } = connectionOf(config);
   const url = connectionString === undefined ? undefined : new URL(connectionString);
   const variables = {
-    PGHOST: host ?? url?.searchParams.get('host') ?? url?.hostname,
+    PGHOST: host ?? url?.searchParams.get('host') ?? url?.hostname.replace(/^\[|\]$/g, ''), // [::1]
     PGPORT: String(port ?? (url?.port || 5432)),
     PGUSER: user ?? decodeURIComponent(url?.username ?? ''),
     PGDATABASE: database ?? decodeURIComponent(url?.pathname.slice(1) ?? ''),

@@ -152,6 +152,7 @@ async function judgeRoles(db: Db, { login, migrated }: Server): Promise<Finding[
   const reassign = `psql -U postgres -c "reassign owned by ${SERVING_ROLE} to ${login}"`;
   return orOk('role', `requests are served as ${SERVING_ROLE}, which owns nothing and bypasses nothing`, [
     ...roles.flatMap(judgeRole),
+    ...roles.filter(({ serves }) => serves).map(judgeMembership),
     ...(serving.granted ? [] : [failed('role', `the login may not take the role ${SERVING_ROLE}`, grant)]),
     ...(serving.owns ? [failed('role', `${SERVING_ROLE} owns tables`, reassign)] : []),
   ]);
@@ -183,6 +184,13 @@ const judgeRole = ({ name, superuser, bypasses, can_login }: Role): Finding[] =>
         `psql -U postgres -c "alter role ${name} no${right}"`,
       ),
     );
+
+const judgeMembership = ({ name }: Role): Finding =>
+  failed(
+    'role',
+    `${SERVING_ROLE} may take the role ${name}, which sees all tenants`,
+    `psql -U postgres -c "revoke ${name} from ${SERVING_ROLE}"`,
+  );
 
 async function seenWithoutTenant(db: Db): Promise<boolean> {
   await db.run('begin read only');
@@ -230,7 +238,12 @@ function unreachable(error: unknown, config: Config): Finding {
 function partsOf({ DATABASE_URL, PGHOST, PGPORT, PGUSER, PGDATABASE }: Config) {
   if (DATABASE_URL === undefined) return { host: PGHOST ?? '', port: PGPORT, user: PGUSER, database: PGDATABASE };
   const { hostname, searchParams, port, username, pathname } = new URL(DATABASE_URL);
-  return { host: searchParams.get('host') ?? hostname, port: Number(port || 5432), user: username, database: pathname.slice(1) };
+  return {
+    host: searchParams.get('host') ?? hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port || 5432),
+    user: username,
+    database: pathname.slice(1),
+  };
 }
 
 function placeOf(config: Config): string {

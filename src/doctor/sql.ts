@@ -78,6 +78,8 @@ export interface Role {
   can_login: boolean;
   owns: boolean;
   granted: boolean;
+  /** Whether requests could take it. */
+  serves: boolean;
 }
 
 /** The roles of the service; none of them may log in or see past the wall. */
@@ -88,10 +90,13 @@ export const readRoles = (db: Db) =>
        r.rolbypassrls as bypasses,
        r.rolcanlogin as can_login,
        exists (select from pg_class c where c.relowner = r.oid and c.relkind in ('r', 'p')) as owns,
-       pg_has_role(session_user, r.oid, 'member') as granted
+       pg_has_role(session_user, r.oid, 'member') as granted,
+       exists (
+         select from pg_roles s where s.rolname = $1 and s.oid <> r.oid and pg_has_role(s.oid, r.oid, 'member')) as serves
      from pg_roles r
      where r.rolname like 'agent\\_memory\\_%'
      order by r.rolname`,
+    [SERVING_ROLE],
   );
 
 /** Tables with a tenant's rows, and whether the wall stands before each. */

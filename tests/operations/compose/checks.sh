@@ -137,6 +137,16 @@ backed_up() {
   in_backup scripts/verify-backup.sh latest
   in_backup ls /backups | tr -d '\r' | grep '^backup_' >"$work/backups"
 }
+encrypted() {
+  local secret=$work/passphrase newest
+  openssl rand -base64 32 >"$secret"
+  chown 1000 "$secret" && chmod 400 "$secret"
+  BACKUP_PASSPHRASE_FILE=$secret in_backup scripts/backup.sh
+  newest=$(in_backup sh -c 'ls -d /backups/backup_* | tail -n 1' | tr -d '\r')
+  in_backup sh -c "test -s $newest/database.dump.enc && test ! -e $newest/database.dump"
+  BACKUP_PASSPHRASE_FILE=$secret in_backup scripts/verify-backup.sh latest
+  in_backup rm -r "$newest"
+}
 # as in the guide, but for both daemons and for the last command
 restored() {
   local newest
@@ -178,6 +188,7 @@ fi
 check 'restart nginx' eval 'compose restart nginx && healthy nginx && health'
 check 'down and up: nothing that was acknowledged is lost' down_and_up
 check 'a backup, and its verification, in the service backup' backed_up
+check 'a backup under a passphrase' encrypted
 check 'the database dropped and restored: nothing is lost' restored
 check 'with --profile redis the limits are counted there' with_redis
 check 'with --profile monitoring every target of Prometheus is up' scraped

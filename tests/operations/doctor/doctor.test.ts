@@ -65,6 +65,14 @@ test.each([
   expect(about(await look(), 'role')).toMatch(/^ok/);
 });
 
+test('a serving role that may take another one of the service', async () => {
+  await admin('grant agent_memory_backup to agent_memory_app');
+  const said = about(await look(), 'role');
+  expect(said).toMatch(/^failed: agent_memory_app may take the role agent_memory_backup, which sees all tenants/);
+  await admin(/"(.*)"/.exec(said)![1]!);
+  expect(about(await look(), 'role')).toMatch(/^ok/);
+});
+
 test('a login that may not take the serving role, and one that is a superuser', async () => {
   await admin(
     'create role other login; grant connect on database agent_memory to other; grant select on schema_migrations to other',
