@@ -52,13 +52,24 @@ export function findConflicts(claims: Claim[]): Map<string, string[]> {
       if (other) both(claim, other);
       else put(claim.id, id);
     }
-  const stated = claims
-    .map((claim) => ({ claim, statements: statementsOf(claim) }))
-    .filter(({ statements }) => statements.length > 0);
+  const stated = statedIn(claims);
   for (const [i, a] of stated.entries())
     for (const b of stated.slice(i + 1))
       if ((a.claim.isClaim || b.claim.isClaim) && differ(a.statements, b.statements)) both(a.claim, b.claim);
   return found;
+}
+
+/** What is stated, in the order of the claims. Of what is no claim itself only what has a word of a claim's subject: nothing else can differ from one. */
+function statedIn(claims: Claim[]): { claim: Claim; statements: Statement[] }[] {
+  const own = new Map(claims.filter(({ isClaim }) => isClaim).map((claim) => [claim, statementsOf(claim)]));
+  const spokenOf = new Set([...own.values()].flatMap((statements) => statements.flatMap(({ subject }) => subject)));
+  return claims
+    .map((claim) => ({
+      claim,
+      statements:
+        own.get(claim) ?? (claim.words.some((word) => spokenOf.has(word)) || claim.measure?.subject ? statementsOf(claim) : []),
+    }))
+    .filter(({ statements }) => statements.length > 0);
 }
 
 /** They measure the same, and nowhere the same number. */

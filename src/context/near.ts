@@ -18,9 +18,9 @@ export interface Worded {
 }
 
 interface Seen {
+  /** The text, normalized. */
+  plain: string;
   words: Set<string>;
-  /** The text's words in their order, cut to their beginnings. */
-  order: string[];
   numbers: string;
   negated: boolean;
 }
@@ -33,11 +33,15 @@ export function createRepetition(): (item: Worded) => boolean {
   return ({ text, words, loose }) => {
     const plain = normalize(text);
     if (texts.has(plain)) return true;
-    const own = { words: new Set(words), order: orderOf(plain), numbers: numbersOf(words), negated: negation.test(text) };
-    if (loose && repeatsAny(own, seen, holders)) return true;
+    const own = loose && { plain, words: new Set(words), numbers: numbersOf(words), negated: negation.test(text) };
+    if (own && repeatsAny(own, seen, holders)) return true;
     texts.add(plain);
-    if (!loose) return false;
-    for (const word of own.words) holders.set(word, [...(holders.get(word) ?? []), seen.length]);
+    if (!own) return false;
+    for (const word of own.words) {
+      const held = holders.get(word);
+      if (held) held.push(seen.length);
+      else holders.set(word, [seen.length]);
+    }
     seen.push(own);
     return false;
   };
@@ -55,7 +59,7 @@ function isRepeat(other: Seen, own: Seen, shared: number): boolean {
   const more = Math.max(own.words.size, other.words.size);
   if (fewer < FEWEST_WORDS || shared < SHARED * fewer || more > LENGTH_RATIO * fewer) return false;
   const replaced = fewer - shared > 0 && more - shared <= SUBSTITUTION;
-  return !(replaced && isSameFrame(own.order, other.order));
+  return !(replaced && isSameFrame(orderOf(own.plain), orderOf(other.plain)));
 }
 
 /** Whether the words that both texts have stand in the same order. */
@@ -66,6 +70,7 @@ function isSameFrame(a: string[], b: string[]): boolean {
 
 // Enough of a word to tell it by, and the same for its forms.
 const STEM = 5;
+/** A text's words in their order, cut to their beginnings. */
 const orderOf = (plain: string) => plain.split(' ').map((word) => word.slice(0, STEM));
 
 const normalize = (text: string) =>
