@@ -81,7 +81,7 @@ start_load() {
   NODE_EXTRA_CA_CERTS=$PWD/nginx/ssl/cert.pem "$project/node_modules/.bin/tsx" "$project/tests/operations/compose/load.ts" https://localhost "$(cat "$work/token")" "$work/acknowledged" >"$work/load" 2>&1 &
   load=$!
   for _ in $(seq 60); do [ ! -s "$work/acknowledged" ] || return 0; sleep 0.5; done
-  cat "$work/load"; return 1
+  cat "$work/load"; stop_load; return 1
 }
 stop_load() { kill "$load" || true; wait "$load" || true; load=''; }
 no_request_failed() {
