@@ -23,7 +23,7 @@ LABEL org.opencontainers.image.title="Agent Memory" \
       org.opencontainers.image.revision="$REVISION"
 # What serves installs nothing: package managers only help whoever breaks in.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn* /opt/yarn* \
- && mkdir /data && chown 1000:1000 /data
+ && mkdir /data /ledger && chown 1000:1000 /data /ledger
 WORKDIR /app
 COPY LICENSE package.json ./
 COPY --from=build /app/node_modules node_modules
@@ -41,13 +41,14 @@ ENTRYPOINT []
 CMD ["node", "--max-semi-space-size=64", "dist/main.js"]
 
 # pg_dump must not be older than the server: the clients are those of the server's own image.
-FROM pgvector/pgvector:pg17 AS backup
+# bookworm by name: another glibc under an old data directory orders texts otherwise than its indexes
+FROM pgvector/pgvector:0.8.1-pg17-bookworm AS backup
 COPY --from=memory-daemon /usr/local/bin/node /usr/local/bin/node
 COPY --from=memory-daemon /app /app
 COPY --from=build /app/scripts/*.sh /app/scripts/
 WORKDIR /app
 ENV NODE_ENV=production DATA_DIR=/data BACKUP_DIR=/backups
-RUN mkdir -p /data /backups /metrics && chown 1000:1000 /data /backups /metrics
+RUN mkdir -p /data /ledger /backups /metrics && chown 1000:1000 /data /ledger /backups /metrics
 USER 1000:1000
 ENTRYPOINT []
 CMD ["scripts/backup-daily.sh"]

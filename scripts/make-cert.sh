@@ -27,4 +27,5 @@ openssl req -x509 -newkey rsa:2048 -nodes -sha256 -days 365 -subj "/CN=$name" \
   -keyout "$new/key.pem" -out "$new/cert.pem" 2>"$new/log" || die "openssl failed: $(tail -n 1 "$new/log")"
 chmod 644 "$new/cert.pem"
 mv "$new/key.pem" "$new/cert.pem" "$dir/"
-echo "$dir/cert.pem and $dir/key.pem, for $name, until $(openssl x509 -in "$dir/cert.pem" -noout -enddate | cut -d= -f2)"
+shown=${dir#"$(dirname "$0")/../"}
+echo "$shown/cert.pem and $shown/key.pem, for $name, until $(openssl x509 -in "$dir/cert.pem" -noout -enddate | cut -d= -f2)"

@@ -1,13 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import type pg from 'pg';
 import { loadConfig, usesEmbedded } from '../src/config.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { MIGRATIONS_DIR, type MigrationStatus, migrateUp, migrationStatus } from '../src/db/migrate.ts';
-import { connectionOf, createPool, type Pool } from '../src/db/pool.ts';
+import { connectPatiently } from '../src/db/patience.ts';
+import { connectionOf, createPool } from '../src/db/pool.ts';
 import { createLogger } from '../src/log.ts';
 
-const notYet = new Set(['ECONNREFUSED', 'ECONNRESET', 'EAI_AGAIN', 'ENOTFOUND', 'EHOSTUNREACH', 'ETIMEDOUT', '57P01', '57P03']);
 const toStderr = { info: console.error, warn: console.error };
 
 const program = new Command('npm run migrate --').description('Shows or applies the migrations of the configured database.');
@@ -61,7 +60,8 @@ async function onDatabase(work: (client: pg.Client) => Promise<void>, existing =
   const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR, existing }) : undefined;
   const connection = engine?.connection ?? { ...connectionOf(config), embedded: false };
   try {
-    const client = await connect(createPool(connection, config, createLogger('silent')), wait_s);
+    const pool = createPool(connection, config, createLogger('silent'));
+    const client = await connectPatiently(() => pool.dedicated(), wait_s * 1000, console.error);
     await work(client).finally(() => client.end());
   } finally {
     await engine?.stop();
@@ -71,20 +71,4 @@ async function onDatabase(work: (client: pg.Client) => Promise<void>, existing =
 function secondsOf(text: string): number {
   if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of seconds.');
   return Number(text);
-}
-
-/** A database that is not there yet (a name that does not resolve, no one listening, starting or stopping) may come; a refusal stays one. */
-async function connect(pool: Pool, wait_s: number): Promise<pg.Client> {
-  const deadline = Date.now() + wait_s * 1000;
-  for (;;) {
-    try {
-      return await pool.dedicated();
-    } catch (error) {
-      const { code = '', message } = error as Error & { code?: string };
-      const passing = notYet.has(code) || /timeout expired|terminated unexpectedly/.test(message);
-      if (!passing || Date.now() > deadline) throw error;
-      console.error(`waiting for the database: ${message || code}`);
-      await sleep(1000);
-    }
-  }
 }

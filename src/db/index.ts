@@ -5,6 +5,7 @@ import type { Logger } from '../log.ts';
 import { createWriteQueue } from './commit.ts';
 import { type Embedded, startEmbedded } from './embedded.ts';
 import { assertSchema, migrateUp } from './migrate.ts';
+import { connectPatiently } from './patience.ts';
 import { connectionOf, createPool, type Pool, SERVING_ROLE } from './pool.ts';
 import { dbOf } from './query.ts';
 import { type Tenants, tenantsOf } from './tenant.ts';
@@ -27,6 +28,7 @@ export interface Database {
   close(): Promise<void>;
 }
 
+const ANSWERED_MS = 1000;
 // Batches in flight over all tenants: half of the connections, the other half reads. The embedded engine has one session.
 const LEAST_PARALLEL_BATCHES = 4;
 const PARALLEL_LARGE_BATCHES = 2;
@@ -39,7 +41,7 @@ export async function openDatabase(config: Config, log: Logger, { existing = fal
   const connection = engine ? { ...engine.connection, embedded: true } : { ...connectionOf(config), embedded: false };
   const pool = createPool(connection, config, log);
   try {
-    await prepareSchema(pool, config, log);
+    await prepareSchema(pool, config, log, existing);
     await assertServingRole(pool);
   } catch (error) {
     await pool.end();
@@ -70,7 +72,8 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
     onFlushed: (callback) => {
       flushed = callback;
     },
-    ping: () => pool.using((client) => client.query('select 1')),
+    // a database that just answered somebody needs no ping: under overload that would wait behind all others
+    ping: async () => pool.answeredWithin(ANSWERED_MS) || pool.using((client) => client.query('select 1')),
     description: engine ? `embedded database in ${config.DATA_DIR} (survives a kill, not a power cut)` : 'PostgreSQL',
     onFailure: (callback) => engine?.onExit(callback),
     close: async () => {
@@ -83,9 +86,11 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
 }
 
 /** Brings the schema to this code, or says what would. The embedded engine's one session is borrowed for it, so nothing else runs meanwhile. */
-async function prepareSchema(pool: Pool, config: Config, log: Logger): Promise<void> {
+async function prepareSchema(pool: Pool, config: Config, log: Logger, once: boolean): Promise<void> {
   const migrationLog = { info: (message: string) => log.info(message), warn: (message: string) => log.warn(message) };
-  const client = await pool.dedicated();
+  // Who tries the service is told at once that there is no database; a production outlasts the restart of one.
+  const patience_ms = config.NODE_ENV === 'production' && !pool.embedded && !once ? Number.POSITIVE_INFINITY : 0;
+  const client = await connectPatiently(() => pool.dedicated(), patience_ms, migrationLog.warn);
   try {
     if (config.MIGRATE_ON_START) await migrateUp(client, undefined, migrationLog);
     else await assertSchema(client, undefined, migrationLog);

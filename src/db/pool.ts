@@ -24,6 +24,8 @@ export interface Pool {
   /** Whether statements may be named, which a transaction pooler need not know. */
   named: boolean;
   embedded: boolean;
+  /** Whether the database answered anything within so many ms: nobody has to wait for a connection to know that it is there. */
+  answeredWithin(ms: number): boolean;
   /** `refused` and `lost` count from the start: requests shed by the full queue, connections that broke. */
   figures(): { max: number; total: number; idle: number; waiting: number; refused: number; lost: number };
   /** A connection of its own, outside the pool (migrations, LISTEN). The caller ends it. */
@@ -102,6 +104,7 @@ export function createPool(connection: Connection, config: Config, log: Logger):
     pipelined: !embedded,
     named: sessionOptions,
     embedded,
+    answeredWithin: silence.answeredWithin,
     figures: () => ({
       max: pool.options.max,
       total: pool.totalCount,
@@ -162,14 +165,20 @@ type Silence = ReturnType<typeof watchSilence>;
 function watchSilence(pool: pg.Pool, serverEnds: boolean) {
   const heard = new WeakMap<pg.ClientBase, number>();
   let since = Number.NEGATIVE_INFINITY;
-  const answered = (client: pg.ClientBase) => void heard.set(client, performance.now());
+  let last = Number.NEGATIVE_INFINITY;
+  const answered = (client: pg.ClientBase) => {
+    last = performance.now();
+    heard.set(client, last);
+  };
   pool.on('connect', answered);
   return {
     answered,
     failed: (client: pg.ClientBase, error: Error) => {
       if (serverEnds && error.message === 'Query read timeout') since = performance.now();
       else if (answeredByServer(error)) answered(client);
+      else last = Number.NEGATIVE_INFINITY;
     },
+    answeredWithin: (ms: number) => performance.now() - last < ms,
     trusts: (client: pg.ClientBase) => heard.get(client)! >= since,
   };
 }

@@ -5,7 +5,7 @@ import type { Watch } from '../db/watch.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
 import type { Logger } from '../log.ts';
-import { assertKept } from './kept.ts';
+import { assertGiven, assertKept } from './kept.ts';
 import { createTurns, firstWalk, type Turns, tookTooLong, walkAfter, walkAfterTimeout } from './pace.ts';
 import type { Event, ListQuery } from './schemas.ts';
 import { listEvents, readClock } from './sql.ts';
@@ -81,7 +81,10 @@ export async function followEvents(
   const sight = sightIn(caller.principal, query.channel, query.user_id);
   const clock = await caller.tenant.read((db) => readClock(db, caller.tenant.id));
   if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
-  const cursor = startOf(req, query) ?? clock.last_seq;
+  const given = lastIdOf(req);
+  if (given !== undefined) assertGiven(clock, given);
+  // a reconnecting browser's Last-Event-ID counts more than the URL it was first given
+  const cursor = given ?? query.after ?? clock.last_seq;
   assertKept(clock, cursor);
   // From here to the stream's registration nothing is awaited: a client that has left, and a place that is taken, are seen here.
   if (res.destroyed) return STREAMED;
@@ -102,10 +105,9 @@ export async function followEvents(
   return STREAMED;
 }
 
-/** Where to begin: a reconnecting browser's Last-Event-ID counts more than the URL it was first given. */
-function startOf(req: IncomingMessage, query: ListQuery): number | undefined {
+function lastIdOf(req: IncomingMessage): number | undefined {
   const last = req.headers['last-event-id'];
-  if (last === undefined || last === '') return query.after;
+  if (last === undefined || last === '') return undefined;
   if (typeof last !== 'string' || !/^\d{1,15}$/.test(last))
     throw new Problem('validation', 'Last-Event-ID is a seq.', {
       errors: [{ parameter: 'Last-Event-ID', detail: 'a whole number' }],

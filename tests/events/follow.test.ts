@@ -69,6 +69,15 @@ test('a stream has the headers that keep proxies from holding events back', asyn
   close();
 });
 
+test('an id that this log has not given yet answers 410 with where it ends: the log was restored, and what takes that seq would be missed', async () => {
+  await write(alice, 'one');
+  const last = await open(alice, '', { 'last-event-id': '1' });
+  expect(last.response.status).toBe(200);
+  last.close();
+  const beyond = await open(alice, '', { 'last-event-id': '2' });
+  expect([beyond.response.status, await beyond.response.json()]).toMatchObject([410, { oldest_seq: 1, last_seq: 1 }]);
+});
+
 test('following from before the log begins answers 410 with oldest_seq; nonsense as Last-Event-ID 422; too many followers 429', async () => {
   const bad = await open(alice, '', { 'last-event-id': 'x' });
   expect(bad.response.status).toBe(422);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { message, newTenant } from '../../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
-import { isLong } from '../../support/form.ts';
+import { isLong, RECOVERY_MS } from '../../support/form.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy.ts';
 import { survive } from './survive.ts';
 
@@ -100,4 +100,24 @@ test('a write that was cut on its way leaves nothing, and its retry writes it', 
   expect((await ask('GET', '/v1/events')).body.data).toEqual([]);
   const retry = await ask('POST', '/v1/events', once);
   expect([retry.status, retry.headers.get('idempotent-replay')]).toEqual([201, null]);
+});
+
+test('a daemon of a production that starts while the database refuses serves when it is back', async () => {
+  const target = await startProxy({ host: database.env.PGHOST!, port: Number(database.env.PGPORT) });
+  await target.refuse();
+  const env = { ...database.env, PGHOST: '127.0.0.1', PGPORT: String(target.port) };
+  const starting = spawnDaemon(env, {
+    NODE_ENV: 'production',
+    JWT_SECRET: 'kQ0v1n4y8bq6fC2m9sT3xZ7wL5pR1dHj',
+    BCRYPT_COST: '10',
+    LOG_LEVEL: 'warn',
+  });
+  await sleep(3000);
+  await target.heal();
+  const from = performance.now();
+  const late = await starting;
+  expect(performance.now() - from).toBeLessThan(RECOVERY_MS);
+  expect(late.logged()).toContain('waiting for the database');
+  await late.kill('SIGTERM');
+  await target.stop();
 });

@@ -93,7 +93,6 @@ interface Places {
 
 interface ScrapeConfig {
   job_name: string;
-  dns_sd_configs?: unknown;
   static_configs: { targets: string[] }[];
   relabel_configs: { target_label: string; replacement?: string }[];
 }
@@ -109,7 +108,6 @@ function configured({ daemons, node, blackbox, prometheus, edge }: Places): stri
     prometheus: [`127.0.0.1:${prometheus}`],
   };
   for (const job of config.scrape_configs as ScrapeConfig[]) {
-    delete job.dns_sd_configs;
     job.static_configs = [{ targets: targets[job.job_name]! }];
     const exporter = job.relabel_configs?.find(({ target_label }) => target_label === '__address__');
     if (exporter) exporter.replacement = `127.0.0.1:${blackbox}`;
