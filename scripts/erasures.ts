@@ -7,6 +7,7 @@ import { eraser, type LedgerEntry, readLedger, replayErasures } from '../src/era
 import { openJobs } from '../src/jobs/index.ts';
 import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
+import { deleteTenant, eraseNow } from '../src/tenants/index.ts';
 import { ledgerOf } from '../src/wiring.ts';
 
 const program = new Command('npm run erasures:replay --')
@@ -40,10 +41,10 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
   const handlers = { erasure: eraser(needs) };
   const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
   const again = async (entry: LedgerEntry): Promise<string> => {
-    const job_id = await replayErasures({ tenants: database.tenants, jobs, seal }, entry);
-    if (job_id === undefined) return 'no such tenant';
+    const replayed = await replayErasures({ tenants: database.tenants, jobs, seal, remove }, entry);
+    if ('said' in replayed) return replayed.said;
     await jobs.resume();
-    return outcomeOf(database.tenants(entry.tenant_id), job_id);
+    return outcomeOf(database.tenants(entry.tenant_id), replayed.job_id);
   };
   try {
     for (const { file, entries, unreadable } of ledgers) {
@@ -63,6 +64,12 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
     await audit.stop();
     await database.close();
   }
+}
+
+/** As a deletion does it; the ledger has it already. */
+async function remove(tenant: Tenant): Promise<void> {
+  await deleteTenant(tenant, () => () => undefined);
+  await eraseNow(tenant);
 }
 
 async function outcomeOf(tenant: Tenant, job_id: string): Promise<string> {

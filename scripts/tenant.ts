@@ -6,10 +6,12 @@ import { logOut, makeResetFor, openLogin, register } from '../src/auth/index.ts'
 import { loadConfig } from '../src/config.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
 import type { Tenant } from '../src/db/tenant.ts';
+import { announceDeletion } from '../src/erasure/index.ts';
 import { Problem } from '../src/http/problem.ts';
-import { auditKeysOf } from '../src/keys.ts';
+import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
-import { closeTenant, eraseNow, listTenants, setQuota, setSuspended } from '../src/tenants/index.ts';
+import { deleteTenant, eraseNow, listTenants, setQuota, setSuspended } from '../src/tenants/index.ts';
+import { ledgerOf } from '../src/wiring.ts';
 
 // What the operator does to tenants; REGISTRATION=closed does not bind them. Secrets go to stdout once and nowhere else.
 
@@ -147,9 +149,10 @@ async function resetPassword(tenant_id: string, username: string): Promise<void>
 
 async function remove(tenant_id: string, confirm: string): Promise<void> {
   if (confirm !== tenant_id) throw new Error('--confirm does not name the same tenant');
+  const config = loadConfig();
+  const announce = announceDeletion({ seal: sealOf(config), ledger: ledgerOf(config), warn: log.warn.bind(log) });
   await onDatabase(async ({ tenants }) => {
-    if ((await tenants(tenant_id).write((db) => closeTenant(db, tenant_id))) === 0)
-      throw new Error(`there is no tenant ${tenant_id}`);
+    if (!(await deleteTenant(tenants(tenant_id), announce))) throw new Error(`there is no tenant ${tenant_id}`);
     await eraseNow(tenants(tenant_id));
   });
   console.log(`${tenant_id}  deleted; its name is free in a few minutes`);

@@ -11,7 +11,7 @@ import { contextRoutes } from './context/index.ts';
 import type { Database } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
 import { editRoutes } from './edits/index.ts';
-import { eraser, erasureRoutes, previewer, sweepMarks } from './erasure/index.ts';
+import { announceDeletion, eraser, erasureRoutes, previewer, sweepMarks } from './erasure/index.ts';
 import { createFollow, eventRoutes, type Follow, followerFigures } from './events/index.ts';
 import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
 import { type Health, healthRoutes, isReady, sharePing } from './health/index.ts';
@@ -79,7 +79,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...healthRoutes(health),
     ...metricsRoutes(metrics),
     ...auth.routes,
-    ...tenantRoutes(auth.forget, work.erasures.erase, secrets),
+    ...tenantRoutes({ announce: work.announceDeletion, forget: auth.forget, erase: work.erasures.erase }, secrets),
     ...eventRoutes(follow, eventLimitsOf(config), secrets),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets),
     ...memoryRoutes(eventLimitsOf(config), secrets),
@@ -209,10 +209,11 @@ const bodyLimitsOf = (config: Config) => ({
 function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds, log: Logger) {
   const { eraseSubject: eraseAudit, countSubject: countAudit } = audit;
   const erasures = startErasures(database.tenants, log);
+  const told = { seal, ledger: ledgerOf(config), warn: log.warn.bind(log) };
   const handlers = {
     ...importJobs,
     ...consistencyJobs,
-    erasure: eraser({ seal, forget, eraseAudit, ledger: ledgerOf(config), warn: log.warn.bind(log) }),
+    erasure: eraser({ ...told, forget, eraseAudit }),
     erasure_preview: previewer({ countAudit }),
     retention: retainer,
   };
@@ -229,7 +230,7 @@ function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds
     await sweeper.stop();
   };
   const lookForJobs = () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed'));
-  return { erasures, jobs, lookForJobs, stop };
+  return { erasures, announceDeletion: announceDeletion(told), jobs, lookForJobs, stop };
 }
 
 interface WorkNeeds {

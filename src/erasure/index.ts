@@ -1,3 +1,4 @@
+export { announceDeletion } from './deletion.ts';
 export { type LedgerEntry, readLedger } from './ledger.ts';
 export { pace } from './pace.ts';
 export { replayErasures } from './replay.ts';

@@ -13,7 +13,7 @@ const entryLine = z.object({
   state: z.enum(['started', 'completed', 'refused']),
   job_id: z.string(),
   tenant_id: z.string(),
-  kind: z.enum(subjectKinds),
+  kind: z.enum([...subjectKinds, 'tenant']),
   upto_seq: z.int(),
   subject: z.custom<Sealed>((value) => typeof value === 'object' && value !== null),
 });
@@ -32,7 +32,7 @@ export const openLedger = (file: string): Ledger => ({
       keep(dirname(file), 'r', () => undefined);
     } catch (cause) {
       // a disk that is full or away may come back
-      throw new Problem('unavailable', 'The ledger of erasures cannot be written.', { cause });
+      throw new Problem('unavailable', 'The ledger of erasures cannot be written.', { cause, headers: { 'Retry-After': '60' } });
     }
   },
 });
@@ -61,7 +61,10 @@ export interface LedgerRead {
   unreadable: number[];
 }
 
-/** Each erasure once, with its first entry: what was refused is left out. */
+/**
+ * Each once; what was refused is left out. Of an erasure what it began with, the last time it was begun; of a tenant's deletion the last
+ * that is known.
+ */
 export function readLedger(file: string): LedgerRead {
   if (!existsSync(file)) throw new Error(`There is no ledger ${file}: name it with --ledger, or set ERASURE_LEDGER or DATA_DIR.`);
   const unreadable: number[] = [];
@@ -73,9 +76,10 @@ export function readLedger(file: string): LedgerRead {
       return entry ?? [];
     });
   const refused = new Set(entries.filter(({ state }) => state === 'refused').map(({ job_id }) => job_id));
-  const first = new Map<string, LedgerEntry>();
-  for (const entry of entries) if (!refused.has(entry.job_id) && !first.has(entry.job_id)) first.set(entry.job_id, entry);
-  return { entries: [...first.values()], unreadable };
+  const told = new Map<string, LedgerEntry>();
+  for (const entry of entries)
+    if (entry.state === 'started' || entry.kind === 'tenant' || !told.has(entry.job_id)) told.set(entry.job_id, entry);
+  return { entries: [...told.values()].filter(({ job_id }) => !refused.has(job_id)), unreadable };
 }
 
 function parseLine(line: string): LedgerEntry | undefined {

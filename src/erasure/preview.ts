@@ -47,9 +47,8 @@ export async function runPreview({ countAudit }: PreviewNeeds, job: Job<PreviewI
 }
 
 async function begin(job: Job<PreviewInput, Cursor>): Promise<Cursor> {
-  const started_at = new Date().toISOString();
-  const upto = await beginErasure(job, started_at);
-  return { phase: 'find', after: '', upto, found: 0, counts: {}, started_at };
+  const { upto, at } = await beginErasure(job);
+  return { phase: 'find', after: '', upto, found: 0, counts: {}, started_at: at };
 }
 
 /** What would go, or, where that takes longer, the job that will say it. */

@@ -2,16 +2,36 @@ import type { Tenant, Tenants } from '../db/tenant.ts';
 import type { Jobs } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
 import type { LedgerEntry } from './ledger.ts';
-import { nameOf } from './run.ts';
+import { nameOf, PURPOSE } from './run.ts';
 
-/** Queues again what a ledger says was erased; each job is waited for by the caller. Undefined: there is no such tenant. */
-export async function replayErasures(
-  { tenants, jobs, seal }: { tenants: Tenants; jobs: Jobs; seal: Seal },
-  { at, tenant_id, job_id, kind, upto_seq, subject }: LedgerEntry,
-): Promise<string | undefined> {
+export interface ReplayNeeds {
+  tenants: Tenants;
+  jobs: Jobs;
+  seal: Seal;
+  /** Deletes a tenant with all that it holds. */
+  remove(tenant: Tenant): Promise<void>;
+}
+
+/** The job that erases again, which the caller waits for; or what there is to say instead. */
+export type Replayed = { job_id: string } | { said: string };
+
+/** Does again what a ledger says was erased, in the tenant that it was erased in: another may have its name by now. */
+export async function replayErasures({ tenants, jobs, seal, remove }: ReplayNeeds, entry: LedgerEntry): Promise<Replayed> {
+  const { at, tenant_id, job_id, kind, upto_seq, subject } = entry;
   const tenant = tenants(tenant_id);
-  if (!(await exists(tenant))) return undefined;
-  const id = seal.open(subject, 'erasures', `${tenant_id}/${job_id}`).toString();
+  const found = await lookUp(tenant, at);
+  if (!found) return { said: 'no such tenant' };
+  if (!found.is_same) return { said: 'skipped: the tenant of this name was registered later' };
+  const id = seal.open(subject, PURPOSE, `${tenant_id}/${job_id}`).toString();
+  if (kind === 'tenant') {
+    if (id !== tenant_id) throw new Error('it names another tenant');
+    // a crash between the two: whoever asked was not answered
+    if (entry.state !== 'completed' && found.state !== 'deleting')
+      throw new Error('the tenant was about to be deleted, and whether it was is not known: delete it, or ask its owner');
+    await remove(tenant);
+    return { said: 'the tenant is deleted again' };
+  }
+  if (found.state === 'deleting') return { said: 'skipped: the tenant is being deleted' };
   const input = {
     kind,
     subject: id,
@@ -21,8 +41,10 @@ export async function replayErasures(
     upto_seq,
     before: at,
   };
-  return (await jobs.start(tenant, 'erasure', input, 'operator')).job_id;
+  return { job_id: (await jobs.start(tenant, 'erasure', input, 'operator')).job_id };
 }
 
-const exists = (tenant: Tenant): Promise<boolean> =>
-  tenant.read(async (db) => (await db.row('select from tenants where tenant_id = $1', [tenant.id])) !== undefined);
+const lookUp = (tenant: Tenant, at: string): Promise<{ state: string; is_same: boolean } | undefined> =>
+  tenant.read((db) =>
+    db.row('select state, created_at <= $2::timestamptz as is_same from tenants where tenant_id = $1', [tenant.id, at]),
+  );

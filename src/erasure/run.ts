@@ -15,7 +15,7 @@ import { beginErasure, type Cursor, dropMarks, eraseStep, readCursor, readUsers,
 // An erasure goes step by step, each one short transaction that also says how far it is; between two steps the tenant’s writers have
 // the clock for themselves.
 
-const PURPOSE = 'erasures';
+export const PURPOSE = 'erasures';
 const PAUSE_MS = 25;
 const MEMORIES_A_STEP = 50;
 const idsFor = (limit: number) => Array.from({ length: Math.min(limit, MEMORIES_A_STEP) }, () => newId('evt'));
@@ -69,10 +69,9 @@ async function walk(needs: RunNeeds, job: Job<ErasureInput, Cursor>, from: Curso
 }
 
 async function begin({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>): Promise<Cursor> {
-  const started_at = new Date().toISOString();
-  const upto = await beginErasure(job, job.input.before ?? started_at);
-  if (job.input.replay_of === undefined) ledger.append(entry(seal, job, 'started', upto, started_at));
-  const cursor = { phase: 'accounts', after: '', upto, found: 0, counts: {}, started_at };
+  const { upto, at } = await beginErasure(job);
+  if (job.input.replay_of === undefined) ledger.append(entry(seal, job, 'started', upto, at));
+  const cursor = { phase: 'accounts', after: '', upto, found: 0, counts: {}, started_at: at };
   await job.report(0, undefined, cursor);
   return cursor;
 }

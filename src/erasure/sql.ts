@@ -29,16 +29,43 @@ export const isLastOwner = (tenant: Tenant, subject: string): Promise<boolean> =
 
 type Asked = Job<Pick<ErasureInput, 'kind' | 'subject' | 'upto_seq' | 'before'>>;
 
-/** The seq up to which it reaches. */
-export const beginErasure = ({ tenant, id, input }: Asked, before: string): Promise<number> =>
-  one(tenant, 'select begin_erasure($1, $2, $3, $4, $5, $6) as value', [
-    tenant.id,
-    id,
-    input.kind,
-    input.subject,
-    input.upto_seq ?? Number.MAX_SAFE_INTEGER,
-    before,
-  ]);
+/** The seq up to which it reaches, and a moment before which all up to there was recorded, by the clock that the log is written by. */
+export interface Reach {
+  upto: number;
+  at: string;
+}
+
+export async function beginErasure({ tenant, id, input }: Asked): Promise<Reach> {
+  const { upto_seq, before } = input;
+  // the moment is looked up after the seq, and rounded up: what reads it knows no microseconds
+  const [row] = await tenant.call<Reach>(
+    `select b.upto, date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond' as at
+     from begin_erasure($1, $2, $3, $4, $5, coalesce($6::timestamptz, clock_timestamp())) b (upto)`,
+    [
+      tenant.id,
+      id,
+      input.kind,
+      input.subject,
+      upto_seq === undefined ? Number.MAX_SAFE_INTEGER : await lastBefore(tenant, upto_seq, before!),
+      before,
+    ],
+  );
+  return row!;
+}
+
+/** After an earlier restore seqs are given again: what stands under them by now may be later than what was erased there. */
+const lastBefore = (tenant: Tenant, upto_seq: number, before: string): Promise<number> =>
+  tenant.read(async (db) => {
+    const row = await db.row<{ seq: number }>(
+      `select e.seq
+       from events e
+       where e.tenant_id = $1 and e.seq <= $2::bigint and e.created_at < $3::timestamptz
+       order by e.seq desc
+       limit 1`,
+      [tenant.id, upto_seq, before],
+    );
+    return row?.seq ?? 0;
+  });
 
 /** One short transaction. Null: another daemon has the job. `ids`: for events that it may have to write. */
 export const eraseStep = (

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tenant, Tenants } from '../db/tenant.ts';
 import type { Logger } from '../log.ts';
-import { eraseBatch, listTenants, type Progress } from './sql.ts';
+import { closeTenant, eraseBatch, listTenants, type Progress } from './sql.ts';
 
 // Removing what a deleted tenant had: short batches with pauses, so that nobody else waits; any daemon takes up what another left.
 
@@ -18,6 +18,22 @@ export interface Erasures {
   /** Looks for what others left; the daemon does so every minute. */
   resume(): Promise<void>;
   stop(): Promise<void>;
+}
+
+/** Says, apart from the database, that a tenant is about to be deleted; what it returns is called when it is. */
+export type Announce = (tenant_id: string) => () => void;
+
+/** Closes it: its rows are then to be removed. False: there is none, or it is closed already. */
+export async function deleteTenant(tenant: Tenant, announce: Announce): Promise<boolean> {
+  let done: () => void = () => undefined;
+  const closed = await tenant.write(async (db) => {
+    const count = await closeTenant(db, tenant.id);
+    // last before the commit, and only by who closes it: where it cannot be said nothing is closed, and nothing else can fail after it
+    if (count > 0) done = announce(tenant.id);
+    return count > 0;
+  });
+  done();
+  return closed;
 }
 
 /** Until nothing is left but the name, or it is told to stop between two batches. */

@@ -4,6 +4,7 @@ import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
+import { type Announce, deleteTenant } from './erase.ts';
 import {
   closing,
   confirmation,
@@ -13,12 +14,19 @@ import {
   tenant as tenantSchema,
   usage,
 } from './schemas.ts';
-import { closeTenant, isLanguage, lockVersion, readTenant, readUsage, settlePlaces, updateTenant } from './sql.ts';
+import { isLanguage, lockVersion, readTenant, readUsage, settlePlaces, updateTenant } from './sql.ts';
 
 const tagged = { tag: 'Tenant', limit: 'v1' } as const;
 
-/** `forget`: what is known of the tenant's credentials; `erase`: begins to remove its rows. */
-export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant_id: string) => void, secrets: Secrets) => [
+export interface DeletionNeeds {
+  announce: Announce;
+  /** What is known of the tenant's credentials. */
+  forget(tenant_id: string): void;
+  /** Begins to remove its rows. */
+  erase(tenant_id: string): void;
+}
+
+export const tenantRoutes = ({ announce, forget, erase }: DeletionNeeds, secrets: Secrets) => [
   route({
     ...tagged,
     method: 'GET',
@@ -62,7 +70,7 @@ export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant
     body: confirmation,
     audit: 'tenant.deleted',
     success: { status: 202, description: 'No credential works any more; the rows are being removed', schema: closing },
-    problems: ['validation', 'forbidden'],
+    problems: ['validation', 'forbidden', 'unavailable'],
     handle: async ({ caller: { tenant, principal }, body }) => {
       if (principal.role !== 'owner' || principal.kind !== 'user' || !isAdmin(principal))
         throw new Problem('forbidden', 'Only an owner who is logged in may delete the tenant.');
@@ -70,7 +78,7 @@ export const tenantRoutes = (forget: (tenant_id: string) => void, erase: (tenant
         throw new Problem('validation', 'To delete the tenant, confirm with its id.', {
           errors: [{ pointer: '#/confirm', detail: 'the tenant’s own id' }],
         });
-      await tenant.write((db) => closeTenant(db, tenant.id));
+      await deleteTenant(tenant, announce);
       forget(tenant.id);
       erase(tenant.id);
       return { body: { tenant_id: tenant.id, state: 'deleting' } };

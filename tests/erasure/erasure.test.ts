@@ -15,7 +15,6 @@ import { theEngine } from '../support/engine.ts';
 import { dumpOf, erase, makeMemory, memoryRow } from './support.ts';
 
 // On PostgreSQL: a second pool looks at the rows beside the daemon. The embedded engine has one session; its erasures are in embedded.test.ts.
-const TEST_KEY = Buffer.alloc(32, 'only-for-tests').toString('base64');
 const onServer = onEmbedded() ? describe.skip : describe;
 
 onServer('an erasure', () => {
@@ -219,24 +218,6 @@ onServer('an erasure', () => {
     expect(new Set(answers.map(({ body }) => body.job_id)).size).toBe(1);
     expect((await owner.ask('POST', '/v1/erasures', { body: { session_id: 'other' }, headers })).status).toBe(409);
   }, 60_000);
-
-  test('is done again on a restored backup by its ledger, up to where it reached', async () => {
-    const owner = await newTenant(daemon.url);
-    await record(owner, team('long gone', { session_id: 'forgotten-session' }));
-    await erase(owner, { session_id: 'forgotten-session' });
-    const restored = await daemonDatabase();
-    const again = await startTestDaemon({}, restored.env);
-    const client = await newTenant(again.url, owner.tenant_id);
-    await record(client, team('long gone', { session_id: 'forgotten-session' }));
-    await record(client, team('a new beginning', { session_id: 'forgotten-session' }));
-    const env = { ...process.env, ...restored.env, NODE_ENV: 'test', ENCRYPTION_KEY: TEST_KEY, ERASURE_LEDGER: ledger };
-    const said = execFileSync('npx', ['tsx', 'scripts/erasures.ts', '--tenant', owner.tenant_id], { env }).toString();
-    expect(said).toMatch(new RegExp(`^${owner.tenant_id}  job_\\w+  1 events erased again\\n$`));
-    const texts = (await client.ask('GET', '/v1/events?channel=team&session_id=forgotten-session')).body.data;
-    expect(texts.map(({ content }: { content: { text: string } }) => content.text)).toEqual(['a new beginning']);
-    await again.stop();
-    await restored.release();
-  }, 90_000);
 
   test('is told in the ledger before and after, the subject sealed', async () => {
     const { owner } = await world();

@@ -1,15 +1,23 @@
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readLedger } from '../../src/erasure/ledger.ts';
 import { clientOf, PASSWORD } from '../auth/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 import { daemonDatabase } from '../support/database.ts';
 
 const root = join(import.meta.dirname, '..', '..');
+const dir = mkdtempSync(join(tmpdir(), 'tenants-'));
+const ledger = join(dir, 'erasures.ndjson');
 let own: Awaited<ReturnType<typeof daemonDatabase>>;
 beforeAll(async () => {
   own = await daemonDatabase();
 });
-afterAll(() => own.release());
+afterAll(async () => {
+  await own.release();
+  rmSync(dir, { recursive: true, force: true });
+});
 
 interface Run {
   code: number | null;
@@ -26,6 +34,8 @@ const run = (args: string[], input = '', env: Record<string, string> = {}): Prom
         NODE_ENV: 'test',
         BCRYPT_COST: '4',
         AUDIT_KEY: 'of the operator, for tests only!!',
+        ENCRYPTION_KEY: Buffer.alloc(32, 'only-for-tests').toString('base64'),
+        ERASURE_LEDGER: ledger,
         ...own.env,
         ...env,
       },
@@ -68,6 +78,7 @@ test('the operator makes tenants where registration is closed, bounds, suspends 
   expect((await run(['suspend', tenant_id])).out).toContain('suspended');
   expect((await run(['delete', 'generated', '--confirm', 'other'])).code).toBe(1);
   expect((await run(['delete', 'generated', '--confirm', 'generated'])).code).toBe(0);
+  expect(readLedger(ledger).entries).toMatchObject([{ kind: 'tenant', tenant_id: 'generated', state: 'completed' }]);
   expect((await run(['list'])).out).toBe(`${tenant_id}  suspended\ngenerated  deleting\n`);
   expect((await run(['suspend', 'no-such'])).code).toBe(1);
 

@@ -3,7 +3,11 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { message, newTenant } from '../../support/client.ts';
+import { loadConfig } from '../../../src/config.ts';
+import { openDatabase } from '../../../src/db/index.ts';
+import { createLogger } from '../../../src/log.ts';
+import { eraseBatch } from '../../../src/tenants/sql.ts';
+import { type Client, message, newTenant, PASSWORD, send } from '../../support/client.ts';
 import { type TestConnection, withClient } from '../../support/cluster.ts';
 import { startTestDaemon } from '../../support/daemon.ts';
 import { emptyDatabase } from '../../support/database.ts';
@@ -44,6 +48,41 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster', 
       expect.stringContaining('"erased": true'),
       expect.stringContaining('somebody else'),
     ]);
+    await target.release();
+  });
+
+  test('a tenant that was deleted after the backup comes back closed and empty; who has the name of an earlier one stays', async () => {
+    const ledger = join(newDir('ledger'), 'erasures.ndjson');
+    const daemon = await startTestDaemon({ ERASURE_LEDGER: ledger });
+    const first = await newTenant(daemon.url);
+    const planner = { channel: 'team', agent_id: 'planner', actor: { type: 'agent', id: 'planner' } };
+    await first.ask('POST', '/v1/events', { body: message('of the first', planner) });
+    const { body: job } = await first.ask('POST', '/v1/erasures', { body: { agent_id: 'planner' } });
+    for (let state = ''; state !== 'done'; await sleep(100))
+      ({ state } = (await first.ask('GET', `/v1/jobs/${job.job_id}`)).body);
+    await first.ask('DELETE', '/v1/tenant', { body: { confirm: first.tenant_id } });
+    const database = await openDatabase(loadConfig({ ...daemon.env, NODE_ENV: 'test' }), createLogger('silent'));
+    // at once what takes five minutes
+    while ((await eraseBatch(database.tenants(first.tenant_id), 1000, 0)) !== 'gone') await sleep(20);
+    await database.close();
+    const second = await newTenant(daemon.url, first.tenant_id, 'bob');
+    await second.ask('POST', '/v1/events', { body: message('of the second', planner) });
+    const doomed = await newTenant(daemon.url);
+    await doomed.ask('POST', '/v1/events', { body: message('of the doomed') });
+    const backup = await backUp({ ...daemon.env, BACKUP_DIR: newDir('backups') });
+    expect((await doomed.ask('DELETE', '/v1/tenant', { body: { confirm: doomed.tenant_id } })).status).toBe(202);
+    await daemon.stop();
+
+    const target = await emptyDatabase();
+    const restored = await sh('restore.sh', ['--ledger', ledger, backup], envOf(target.connection));
+    expect([restored.code, restored.out]).toEqual([0, expect.stringContaining('the tenant is deleted again')]);
+    expect(restored.out.match(/skipped: the tenant of this name was registered later/g)).toHaveLength(2);
+    expect(await textsOf(target.connection)).toEqual([expect.stringContaining('of the second')]);
+    const again = await startTestDaemon({}, envOf(target.connection));
+    const login = async ({ tenant_id, username }: Client) =>
+      (await send(again.url, 'POST', '/auth/login', { body: { tenant_id, username, password: PASSWORD } })).status;
+    expect([await login(second), await login(doomed)]).toEqual([200, 401]);
+    await again.stop();
     await target.release();
   });
 
