@@ -23,10 +23,11 @@ rm -rf "$dir"/.partial_*
 mkdir "$part"
 trap 'rm -rf "$part"' EXIT
 
-# BACKUP_SNAPSHOT is set by `manifest take`, which sees the same moment. Under the backup role, for the owner is behind the wall.
+# BACKUP_SNAPSHOT is set by `manifest take`, which sees the same moment. Under the backup role, for the owner is behind the wall. Without
+# the extensions that a superuser added (and what was granted on them): the owner could not restore them.
 dump() {
   pg_dump --format=custom --snapshot="$BACKUP_SNAPSHOT" --role=agent_memory_backup --enable-row-security --no-unlogged-table-data \
-    --lock-wait-timeout=60s --no-password | seal >"$1"
+    --extension=plpgsql --lock-wait-timeout=60s --no-password | seal >"$1"
 }
 export -f dump seal
 # shellcheck disable=SC2016 # $1 is the inner shell's

@@ -65,6 +65,33 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     await target.release();
   });
 
+  test('an extension that a superuser added is left out, by the backup and by the restore of one that has it', async () => {
+    await withClient({ ...connection(), ...superuser() }, async (admin) => {
+      await admin.query('create extension pg_stat_statements');
+      await admin.query('grant select on pg_stat_statements to agent_memory_backup');
+    });
+    const BACKUP_DIR = newDir('backups');
+    const without = await backUp({ ...daemon.env, BACKUP_DIR });
+    await withClient({ ...connection(), ...superuser() }, (admin) =>
+      admin.query('revoke select on pg_stat_statements from agent_memory_backup'),
+    );
+    const bin = newDir('bin-older');
+    writeFileSync(join(bin, 'pg_dump'), `#!/bin/bash\nexec ${toolOf('pg_dump')} "\${@/--extension=plpgsql/--verbose}"\n`, {
+      mode: 0o755,
+    });
+    const older = await backUp({ ...daemon.env, BACKUP_DIR: newDir('older'), PATH: `${bin}:${process.env.PATH}` });
+    const has = (dir: string) => readFileSync(join(dir, 'database.dump')).includes('CREATE EXTENSION');
+    expect([has(without), has(older)]).toEqual([false, true]);
+    for (const backup of [without, older]) {
+      const target = await emptyDatabase();
+      const restored = await sh('restore.sh', ['--no-ledger', backup], envOf(target.connection));
+      expect([restored.code, restored.err]).toEqual([0, expect.stringMatching(/^whole: \d+ rows in \d+ tables, 2 tenants/m)]);
+      expect(await contentOf(target.connection)).toEqual(await contentOf(connection()));
+      await target.release();
+    }
+    await withClient({ ...connection(), ...superuser() }, (admin) => admin.query('drop extension pg_stat_statements'));
+  });
+
   test('verify-backup.sh restores the newest into a scratch database and drops it', async () => {
     await withClient({ ...connection(), ...superuser() }, (client) => client.query('alter role memory createdb'));
     const env = { ...daemon.env, BACKUP_DIR: newDir('backups') };
