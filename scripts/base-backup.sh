@@ -45,8 +45,13 @@ while [ ${#bases[@]} -gt "$keep" ]; do
   rm -rf "${bases[0]}" && echo "removed ${bases[0]}"
   bases=("${bases[@]:1}")
 done
-# what no base needs any more
-first=$(sed -n 's/^START WAL LOCATION: .* (file \([0-9A-F]*\))$/\1/p' "${bases[0]}/backup_label")
-[ -n "$first" ] || fail "${bases[0]}/backup_label does not say where its WAL begins"
+# What no base needs any more. After a recovery an older base of the timeline that was left may begin further on than a newer one: of all
+# bases the least, without its timeline (the first eight digits).
+first=''
+for base in "${bases[@]}"; do
+  segment=$(sed -n 's/^START WAL LOCATION: .* (file \([0-9A-F]\{24\}\))$/\1/p' "$base/backup_label")
+  [ -n "$segment" ] || fail "$base/backup_label does not say where its WAL begins"
+  [[ -n $first && ${segment:8} > ${first:8} ]] || first=$segment
+done
 pg_archivecleanup -x .gz "$wal" "$first"
 echo "Base backup completed: $dir/$name"

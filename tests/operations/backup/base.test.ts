@@ -116,4 +116,15 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
     expect(left).not.toBe(base);
     expect(segmentsThere().sort()[0]).toBe(`${firstOf(left!)}.gz`);
   });
+
+  test('the WAL of every base stays, also where an older one of a timeline that was left is further on', async () => {
+    for (const base of basesThere()) rmSync(join(bases, base), { recursive: true });
+    const left = place(join(bases, 'base_20260101_000000'));
+    writeFileSync(join(left, 'backup_label'), 'START WAL LOCATION: 0/F0000028 (file 0000000100000000000000F0)\n');
+    expect(await script('base-backup.sh')).toMatchObject({ code: 0, err: '' });
+    const [older, base] = basesThere();
+    expect(older).toBe('base_20260101_000000');
+    expect(segmentsThere().sort()[0]).toBe(`${firstOf(base!)}.gz`);
+    rmSync(left, { recursive: true });
+  });
 });
