@@ -4,6 +4,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
 
 dir=${BASE_BACKUP_DIR:-/backups/base}
+dir=${dir%/}
 wal=${WAL_ARCHIVE:-/backups/wal}
 keep=${BASE_BACKUP_KEEP:-2}
 [[ $keep =~ ^[1-9][0-9]*$ ]] || fail "BASE_BACKUP_KEEP is '$keep', expected a number from 1"

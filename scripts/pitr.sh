@@ -5,6 +5,7 @@ set -euo pipefail
 
 usage="usage: pitr.sh (--to '2026-11-21 14:03:05.123+00' | --to-lsn LSN | --to-end) [--base DIRECTORY] NEW_DATA_DIRECTORY"
 dir=${BASE_BACKUP_DIR:-/backups/base}
+dir=${dir%/}
 wal=${WAL_ARCHIVE:-/backups/wal}
 time='' lsn='' end='' base=''
 while [ $# -gt 1 ]; do
@@ -32,8 +33,9 @@ if [ -n "$time" ]; then
   newest=base_$(date -u -d "$at 1 second ago" +%Y%m%d_%H%M%S)
 fi
 if [ -z "$base" ]; then
-  base=$(find "$dir" -maxdepth 1 -name 'base_????????_??????' | sort | awk -v newest="$dir/$newest" '$0 <= newest' | tail -1)
+  base=$(find "$dir/" -maxdepth 1 -name 'base_????????_??????' -printf '%f\n' | sort | awk -v newest="$newest" '$0 <= newest' | tail -1)
   [ -n "$base" ] || fail "there is no base backup in $dir that is old enough"
+  base=$dir/$base
 fi
 find_server
 need pg_verifybackup
