@@ -127,4 +127,29 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
     expect(segmentsThere().sort()[0]).toBe(`${firstOf(base!)}.gz`);
     rmSync(left, { recursive: true });
   });
+
+  describe('recovery', () => {
+    beforeAll(async () => {
+      await ask('insert into kept values (42)');
+      const segment = await ask('select pg_walfile_name(pg_switch_wal() - 1)');
+      await until('the segment is archived', () => segmentsThere().includes(`${segment}.gz`));
+    });
+
+    test('a base without a configuration needs one named, and is started itself, not the directory that the configuration names', async () => {
+      const data = join(place(join(dir, 'recovered')), 'data');
+      const env = { BASE_BACKUP_DIR: `${bases}/` };
+      const refused = await script('pitr.sh', ['--to-end', data], env);
+      expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('name it in PITR_CONFIG_FILE')]);
+      const prepared = await script('pitr.sh', ['--to-end', data], { ...env, PITR_CONFIG_FILE: config });
+      expect([prepared.code, prepared.out]).toEqual([0, expect.stringContaining(`pg_ctl -D ${data} -l ${data}.log start`)]);
+      const port = await freePort();
+      await startServer(bin!, join(dir, 'recovered'), port, '-c archive_mode=off');
+      try {
+        await until('the recovery ends', async () => !(await ask('select pg_is_in_recovery()', port)));
+        expect([await ask('show data_directory', port), await ask('select n from kept', port)]).toEqual([data, 42]);
+      } finally {
+        process.kill(serverPid(join(dir, 'recovered')), 'SIGQUIT');
+      }
+    });
+  });
 });
