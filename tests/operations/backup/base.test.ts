@@ -151,5 +151,24 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
         process.kill(serverPid(join(dir, 'recovered')), 'SIGQUIT');
       }
     });
+
+    test('a damaged segment of the archive ends the recovery with an error, and is not taken for its end', async () => {
+      const damaged = join(dir, 'damaged-wal');
+      cpSync(wal, damaged, { recursive: true });
+      const last = join(damaged, segmentsThere().sort().at(-1)!);
+      const bytes = readFileSync(last);
+      writeFileSync(last, bytes.fill(0xff, bytes.length / 2, bytes.length / 2 + 8));
+      execFileSync('chmod', ['-R', 'a+rX', damaged]);
+      const at = place(join(dir, 'unfinished'));
+      const prepared = await script('pitr.sh', ['--to-end', join(at, 'data')], {
+        WAL_ARCHIVE: damaged,
+        PITR_CONFIG_FILE: config,
+      });
+      expect(prepared).toMatchObject({ code: 0 });
+      // it may answer for a moment before it comes to the segment
+      await startServer(bin!, at, await freePort(), '-c archive_mode=off').catch(() => undefined);
+      await until('the server gave up', () => !readdirSync(join(at, 'data')).includes('postmaster.pid'));
+      expect(readFileSync(join(at, 'log'), 'utf8')).toMatch(/FATAL: {2}could not restore file "\w+" from archive/);
+    });
   });
 });
