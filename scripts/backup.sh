@@ -12,6 +12,11 @@ umask 077
 mkdir -p "$dir" || fail "BACKUP_DIR $dir cannot be made"
 exec 9>"$dir/.lock" || fail "BACKUP_DIR $dir cannot be written"
 flock --nonblock 9 || fail "another backup into $dir is running"
+# a setting that was lost must not lay in clear what was encrypted until now
+newest=$(find "$dir/" -maxdepth 1 -name 'backup_????????_??????' | sort | tail -1)
+if [ -z "${BACKUP_PASSPHRASE_FILE:-}" ] && [ -e "$newest/database.dump.enc" ] && [ "${BACKUP_ALLOW_CLEAR:-}" != true ]; then
+  fail "the newest backup in $dir is encrypted, and BACKUP_PASSPHRASE_FILE is not set: set it, or BACKUP_ALLOW_CLEAR=true if this one shall be in clear"
+fi
 connect
 
 started=$(date +%s)

@@ -50,7 +50,14 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     const passphrase = join(newDir('keys'), 'passphrase');
     writeFileSync(passphrase, 'correct horse battery staple\n');
     const env = { BACKUP_PASSPHRASE_FILE: passphrase };
-    const backup = await backUp({ ...daemon.env, ...env, BACKUP_DIR: newDir('backups') });
+    const BACKUP_DIR = newDir('backups');
+    const backup = await backUp({ ...daemon.env, ...env, BACKUP_DIR });
+    const forgotten = await sh('backup.sh', [], { ...daemon.env, BACKUP_DIR });
+    expect([forgotten.code, forgotten.err]).toEqual([
+      1,
+      expect.stringContaining('BACKUP_PASSPHRASE_FILE is not set: set it, or'),
+    ]);
+    expect(backupsIn(BACKUP_DIR)).toEqual([backup]);
     expect(readdirSync(backup).sort()).toEqual(['SHA256SUMS', 'database.dump.enc', 'manifest.json.enc']);
     for (const file of readdirSync(backup)) {
       expect(readFileSync(join(backup, file)).includes(loaded.clients[0]!.tenant_id)).toBe(false);
@@ -63,6 +70,8 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     const restored = await sh('restore.sh', ['--no-ledger', backup], { ...envOf(target.connection), ...env });
     expect([restored.code, restored.out]).toEqual([0, expect.stringContaining('Restored')]);
     await target.release();
+    const clear = await backUp({ ...daemon.env, BACKUP_DIR, BACKUP_ALLOW_CLEAR: 'true' });
+    expect(readdirSync(clear)).toContain('database.dump');
   });
 
   test('an extension that a superuser added is left out, by the backup and by the restore of one that has it', async () => {
