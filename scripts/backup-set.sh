@@ -44,6 +44,12 @@ connect() {
   eval "$variables"
 }
 
+# By a condition. Those that are `trusted` a plain owner may create, and so restore; ours need none, an index of his own might.
+list_extensions() {
+  psql --no-psqlrc --no-password --quiet --tuples-only --no-align \
+    --command="select distinct name from pg_available_extension_versions where $1"
+}
+
 check_passphrase() {
   [ -z "${BACKUP_PASSPHRASE_FILE:-}" ] && return
   need openssl

@@ -53,9 +53,11 @@ if [ -n "$dry_run" ]; then
   exit
 fi
 
-# Extensions are a superuser's to create, and none of the tables needs one. The list ends before the dump does, whose reader then fails.
+# Without the extensions that only a superuser may create, and the comments on any. The list ends before the dump does, whose reader fails.
 pg_restore --list < <(unseal "$dump" 2>/dev/null) >"$work/contents" || fail "the dump has no list of its contents"
-grep -Ev '^[0-9]+; [0-9]+ [0-9]+ (EXTENSION -|COMMENT - EXTENSION) ' "$work/contents" >"$work/list"
+list_extensions trusted >"$work/extensions" || fail "the extensions cannot be listed"
+awk 'NR == FNR { may[$1]; next } $4 == "EXTENSION" && !($6 in may) || $4 == "COMMENT" && $6 == "EXTENSION" { next } { print }' \
+  "$work/extensions" "$work/contents" >"$work/list"
 # all or nothing: an error leaves the database as empty as it was
 # the rights that a restore needs do not outlive it, however it ends
 trap 'run manifest abandon; rm -rf "$work"' EXIT

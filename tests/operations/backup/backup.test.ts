@@ -74,9 +74,10 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     expect(readdirSync(clear)).toContain('database.dump');
   });
 
-  test('an extension that a superuser added is left out, by the backup and by the restore of one that has it', async () => {
+  test('an extension that only a superuser may create is left out, by the backup and by the restore of one that has it; others stay', async () => {
     await withClient({ ...connection(), ...superuser() }, async (admin) => {
-      await admin.query('create extension pg_stat_statements');
+      await admin.query('create extension pg_stat_statements; create extension pg_trgm');
+      await admin.query('create index own_users on users using gin (username gin_trgm_ops)');
       await admin.query('grant select on pg_stat_statements to agent_memory_backup');
     });
     const BACKUP_DIR = newDir('backups');
@@ -85,20 +86,23 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
       admin.query('revoke select on pg_stat_statements from agent_memory_backup'),
     );
     const bin = newDir('bin-older');
-    writeFileSync(join(bin, 'pg_dump'), `#!/bin/bash\nexec ${toolOf('pg_dump')} "\${@/--extension=plpgsql/--verbose}"\n`, {
-      mode: 0o755,
-    });
+    const all = `for a; do shift; [[ $a == --extension=* ]] || set -- "$@" "$a"; done`;
+    writeFileSync(join(bin, 'pg_dump'), `#!/bin/bash\n${all}\nexec ${toolOf('pg_dump')} "$@"\n`, { mode: 0o755 });
     const older = await backUp({ ...daemon.env, BACKUP_DIR: newDir('older'), PATH: `${bin}:${process.env.PATH}` });
-    const has = (dir: string) => readFileSync(join(dir, 'database.dump')).includes('CREATE EXTENSION');
+    const has = (dir: string) =>
+      readFileSync(join(dir, 'database.dump')).includes('CREATE EXTENSION IF NOT EXISTS pg_stat_statements');
     expect([has(without), has(older)]).toEqual([false, true]);
     for (const backup of [without, older]) {
       const target = await emptyDatabase();
       const restored = await sh('restore.sh', ['--no-ledger', backup], envOf(target.connection));
       expect([restored.code, restored.err]).toEqual([0, expect.stringMatching(/^whole: \d+ rows in \d+ tables, 2 tenants/m)]);
       expect(await contentOf(target.connection)).toEqual(await contentOf(connection()));
+      expect(await rightsOf(target.connection)).toContainEqual(expect.stringContaining('index CREATE INDEX own_users'));
       await target.release();
     }
-    await withClient({ ...connection(), ...superuser() }, (admin) => admin.query('drop extension pg_stat_statements'));
+    await withClient({ ...connection(), ...superuser() }, (admin) =>
+      admin.query('drop extension pg_stat_statements; drop extension pg_trgm cascade'),
+    );
   });
 
   test('verify-backup.sh restores the newest into a scratch database and drops it', async () => {
