@@ -44,6 +44,12 @@ connect() {
   eval "$variables"
 }
 
+# By a condition. Those that are `trusted` a plain owner may create, and so restore; ours need none, an index of his own might.
+list_extensions() {
+  psql --no-psqlrc --no-password --quiet --tuples-only --no-align \
+    --command="select distinct name from pg_available_extension_versions where $1"
+}
+
 check_passphrase() {
   [ -z "${BACKUP_PASSPHRASE_FILE:-}" ] && return
   need openssl
@@ -68,9 +74,5 @@ unseal() {
 
 # How many rows each table has in a dump, by reading all of it: what cannot be read fails here, which its list of contents would not show.
 count_rows() {
-  unseal "$1" | pg_restore --data-only --file=- | LC_ALL=C awk '
-    !inside && /^COPY .* FROM stdin;$/ { table = $2; inside = 1; count[table] += 0; next }
-    inside && $0 == "\\." { inside = 0; next }
-    inside { count[table]++ }
-    END { for (table in count) print table, count[table] }'
+  unseal "$1" | pg_restore --data-only --file=- | run manifest count
 }

@@ -6,12 +6,17 @@ set -euo pipefail
 dir=${BACKUP_DIR:-/backups/postgres}
 keep_days=${BACKUP_KEEP_DAYS:-7}
 [[ $keep_days =~ ^[1-9][0-9]{0,3}$ ]] || fail "BACKUP_KEEP_DAYS is '$keep_days', expected a number of days from 1 to 9999"
-need pg_dump pg_restore flock sha256sum
+need pg_dump pg_restore psql flock sha256sum
 check_passphrase
 umask 077
 mkdir -p "$dir" || fail "BACKUP_DIR $dir cannot be made"
 exec 9>"$dir/.lock" || fail "BACKUP_DIR $dir cannot be written"
 flock --nonblock 9 || fail "another backup into $dir is running"
+# a setting that was lost must not lay in clear what was encrypted until now
+newest=$(find "$dir/" -maxdepth 1 -name 'backup_????????_??????' | sort | tail -1)
+if [ -z "${BACKUP_PASSPHRASE_FILE:-}" ] && [ -e "$newest/database.dump.enc" ] && [ "${BACKUP_ALLOW_CLEAR:-}" != true ]; then
+  fail "the newest backup in $dir is encrypted, and BACKUP_PASSPHRASE_FILE is not set: set it, or BACKUP_ALLOW_CLEAR=true if this one shall be in clear"
+fi
 connect
 
 started=$(date +%s)
@@ -23,14 +28,20 @@ rm -rf "$dir"/.partial_*
 mkdir "$part"
 trap 'rm -rf "$part"' EXIT
 
+# others are a superuser's: the owner could restore neither them nor what was granted on them
+extensions=$(list_extensions 'installed and trusted') || fail "the extensions cannot be listed"
+mapfile -t extensions <<<"$extensions"
+
 # BACKUP_SNAPSHOT is set by `manifest take`, which sees the same moment. Under the backup role, for the owner is behind the wall.
 dump() {
+  local to=$1
+  shift
   pg_dump --format=custom --snapshot="$BACKUP_SNAPSHOT" --role=agent_memory_backup --enable-row-security --no-unlogged-table-data \
-    --lock-wait-timeout=60s --no-password | seal >"$1"
+    --lock-wait-timeout=60s --no-password "$@" | seal >"$to"
 }
 export -f dump seal
-# shellcheck disable=SC2016 # $1 is the inner shell's
-run manifest take "$part/database.dump$enc" -- bash -euo pipefail -c 'dump "$1"' dump "$part/database.dump$enc" |
+# shellcheck disable=SC2016 # $@ is the inner shell's
+run manifest take "$part/database.dump$enc" -- bash -euo pipefail -c 'dump "$@"' dump "$part/database.dump$enc" "${extensions[@]/#/--extension=}" |
   seal >"$part/manifest.json$enc" || fail "nothing was backed up"
 # what was written is read again whole: every row that the manifest counted is there
 count_rows "$part/database.dump$enc" | run manifest check <(unseal "$part/manifest.json$enc") "$part/database.dump$enc"

@@ -4,9 +4,12 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
 
 dir=${BASE_BACKUP_DIR:-/backups/base}
+dir=${dir%/}
 wal=${WAL_ARCHIVE:-/backups/wal}
 keep=${BASE_BACKUP_KEEP:-2}
 [[ $keep =~ ^[1-9][0-9]*$ ]] || fail "BASE_BACKUP_KEEP is '$keep', expected a number from 1"
+wait_s=${WAL_ARCHIVE_WAIT_S:-60}
+[[ $wait_s =~ ^[1-9][0-9]*$ ]] || fail "WAL_ARCHIVE_WAIT_S is '$wait_s', expected a number of seconds from 1"
 find_server
 need pg_basebackup pg_verifybackup pg_archivecleanup psql flock
 [ -d "$wal" ] || fail "there is no archive $wal (WAL_ARCHIVE)"
@@ -14,7 +17,8 @@ umask 077
 mkdir -p "$dir"
 exec 9>"$dir/.lock"
 flock --nonblock 9 || fail "another base backup into $dir is running"
-archiving=$(psql --no-psqlrc --no-password --tuples-only --no-align --command="select current_setting('archive_mode')" postgres)
+ask() { psql --no-psqlrc --no-password --tuples-only --no-align --command="$1" postgres; }
+archiving=$(ask 'show archive_mode')
 [ "$archiving" != off ] || fail "archive_mode is off: without the WAL this is no point-in-time recovery"
 
 rm -rf "$dir"/.partial_*
@@ -24,16 +28,31 @@ pg_basebackup --pgdata="$part" --wal-method=stream --checkpoint=fast --manifest-
 pg_verifybackup --quiet "$part"
 # by its end: any later moment can be recovered from it
 name=base_$(date -u +%Y%m%d_%H%M%S)
+# archiving may fail for days without a word: nothing older is given up before the segment with this base's end lies there. Of the server's
+# own word too, for a segment of that name may be another server's.
+switched=$SECONDS
+segment=$(ask 'select pg_walfile_name(pg_switch_wal() - 1)') || fail "the WAL could not be switched"
+archived="select count(*) from pg_stat_archiver where last_archived_wal collate \"C\" >= '$segment'"
+until [ -f "$wal/$segment.gz" ] && [ "$(ask "$archived")" = 1 ]; do
+  [ "$SECONDS" -lt "$((switched + wait_s))" ] ||
+    fail "the segment $segment is not in $wal after $wait_s s: archiving fails (the server's log says why) or is slow (WAL_ARCHIVE_WAIT_S). Nothing was removed"
+  sleep 0.5
+done
 mv --no-target-directory "$part" "$dir/$name"
 sync -f "$dir"
 
-mapfile -t bases < <(find "$dir" -maxdepth 1 -name 'base_????????_??????' | sort)
+bases=("$dir"/base_????????_??????)
 while [ ${#bases[@]} -gt "$keep" ]; do
   rm -rf "${bases[0]}" && echo "removed ${bases[0]}"
   bases=("${bases[@]:1}")
 done
-# what no base needs any more
-first=$(sed -n 's/^START WAL LOCATION: .* (file \([0-9A-F]*\))$/\1/p' "${bases[0]}/backup_label")
-[ -n "$first" ] || fail "${bases[0]}/backup_label does not say where its WAL begins"
+# What no base needs any more. After a recovery an older base of the timeline that was left may begin further on than a newer one: of all
+# bases the least, without its timeline (the first eight digits).
+first=''
+for base in "${bases[@]}"; do
+  segment=$(sed -n 's/^START WAL LOCATION: .* (file \([0-9A-F]\{24\}\))$/\1/p' "$base/backup_label")
+  [ -n "$segment" ] || fail "$base/backup_label does not say where its WAL begins"
+  [[ -n $first && ${segment:8} > ${first:8} ]] || first=$segment
+done
 pg_archivecleanup -x .gz "$wal" "$first"
 echo "Base backup completed: $dir/$name"

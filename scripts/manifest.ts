@@ -21,6 +21,10 @@ program
   .description('runs a command that writes the dump of $BACKUP_SNAPSHOT, and prints the manifest of the same moment')
   .action(take);
 program
+  .command('count')
+  .description('how many rows each table has in what pg_restore prints of a dump (on standard input)')
+  .action(count);
+program
   .command('check <manifest> <dump>')
   .description('whether the dump is that of the manifest (its rows a table on standard input) and this code may restore it')
   .option('--target', 'and whether the configured database can take it')
@@ -105,6 +109,11 @@ async function check(file: string, dump: string, { target, prepare }: { target?:
     if (inTheWay) throw new Error(inTheWay);
     if (prepare) await backup.prepareTarget(db, manifest);
   });
+}
+
+async function count(): Promise<void> {
+  const counts = await backup.countRows(process.stdin);
+  process.stdout.write([...counts].map(([name, rows]) => `${name} ${rows}\n`).join(''));
 }
 
 /** `name count` a line. */

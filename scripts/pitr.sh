@@ -5,6 +5,7 @@ set -euo pipefail
 
 usage="usage: pitr.sh (--to '2026-11-21 14:03:05.123+00' | --to-lsn LSN | --to-end) [--base DIRECTORY] NEW_DATA_DIRECTORY"
 dir=${BASE_BACKUP_DIR:-/backups/base}
+dir=${dir%/}
 wal=${WAL_ARCHIVE:-/backups/wal}
 time='' lsn='' end='' base=''
 while [ $# -gt 1 ]; do
@@ -23,6 +24,9 @@ data=${1:?$usage}
 [ -d "$wal" ] || fail "there is no archive $wal (WAL_ARCHIVE)"
 wal=$(cd "$wal" && pwd)
 [[ $wal != *[\'%\\]* ]] || fail "WAL_ARCHIVE must not contain ', % or \\"
+config=${PITR_CONFIG_FILE:+$(realpath "$PITR_CONFIG_FILE")}
+[ -z "$config" ] || [ -f "$config" ] || fail "there is no configuration $config (PITR_CONFIG_FILE)"
+[[ $config$data != *[\'\\]* ]] || fail "neither PITR_CONFIG_FILE nor the new directory may contain ' or \\"
 [ ! -e "$data" ] || [ -z "$(ls -A "$data")" ] || fail "$data is not empty: nothing is overwritten"
 
 newest=base_99999999_999999
@@ -32,18 +36,29 @@ if [ -n "$time" ]; then
   newest=base_$(date -u -d "$at 1 second ago" +%Y%m%d_%H%M%S)
 fi
 if [ -z "$base" ]; then
-  base=$(find "$dir" -maxdepth 1 -name 'base_????????_??????' | sort | awk -v newest="$dir/$newest" '$0 <= newest' | tail -1)
+  base=$(find "$dir/" -maxdepth 1 -name 'base_????????_??????' -printf '%f\n' | sort | awk -v newest="$newest" '$0 <= newest' | tail -1)
   [ -n "$base" ] || fail "there is no base backup in $dir that is old enough"
+  base=$dir/$base
 fi
+[ -f "$base/postgresql.conf" ] || [ -n "$config" ] ||
+  fail "$base has no postgresql.conf (Debian keeps it in /etc/postgresql/VERSION/main): name it in PITR_CONFIG_FILE"
+# of several that Debian has installed, the base's own
+PATH=/usr/lib/postgresql/$(cat "$base/PG_VERSION")/bin:$PATH
 find_server
-need pg_verifybackup
+need pg_verifybackup pg_ctl
 # damage is found before the hour is spent, and before an older server is given up
 pg_verifybackup --quiet "$base"
 
 umask 077
 mkdir -p "$data"
+data=$(cd "$data" && pwd)
 cp -a --reflink=auto "$base/." "$data/"
 chmod 700 "$data"
+[ -z "$config" ] || echo "include '$config'" >"$data/postgresql.conf"
+# a configuration that names the old data directory would start that one
+if [ -n "$config" ] || grep -qi '^[[:space:]]*data_directory' "$data/postgresql.conf"; then
+  echo "data_directory = '$data'" >>"$data/postgresql.conf"
+fi
 # of a base that was itself recovered
 sed -i '/^\(recovery_target\|restore_command\)/d' "$data/postgresql.auto.conf"
 {
@@ -55,5 +70,6 @@ sed -i '/^\(recovery_target\|restore_command\)/d' "$data/postgresql.auto.conf"
   [ -n "$end" ] || echo "recovery_target_action = 'promote'"
 } >>"$data/postgresql.auto.conf"
 touch "$data/recovery.signal"
-echo "Prepared: $data from ${base##*/}. Start PostgreSQL on it; it serves writes once select pg_is_in_recovery() says false."
+echo "Prepared: $data from ${base##*/}. It serves writes once select pg_is_in_recovery() says false. Start it:"
+printf '%q -D %q -l %q start\n' "$(command -v pg_ctl)" "$data" "$data.log"
 echo "What was erased after that moment is back: run \`npm run erasures:replay\` before the daemons are started."

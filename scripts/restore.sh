@@ -53,10 +53,15 @@ if [ -n "$dry_run" ]; then
   exit
 fi
 
+# Without the extensions that only a superuser may create, and the comments on any. The list ends before the dump does, whose reader fails.
+pg_restore --list < <(unseal "$dump" 2>/dev/null) >"$work/contents" || fail "the dump has no list of its contents"
+list_extensions trusted >"$work/extensions" || fail "the extensions cannot be listed"
+awk 'NR == FNR { may[$1]; next } $4 == "EXTENSION" && !($6 in may) || $4 == "COMMENT" && $6 == "EXTENSION" { next } { print }' \
+  "$work/extensions" "$work/contents" >"$work/list"
 # all or nothing: an error leaves the database as empty as it was
 # the rights that a restore needs do not outlive it, however it ends
 trap 'run manifest abandon; rm -rf "$work"' EXIT
-unseal "$dump" | pg_restore --single-transaction --exit-on-error --no-password --dbname="$PGDATABASE" ||
+unseal "$dump" | pg_restore --use-list="$work/list" --single-transaction --exit-on-error --no-password --dbname="$PGDATABASE" ||
   fail "the restore failed and was rolled back: nothing was written"
 run manifest finish --heads "$work/heads" "$work/manifest.json"
 trap 'rm -rf "$work"' EXIT

@@ -3,6 +3,7 @@ import { type Fingerprint, FORMAT, type Manifest } from './schemas.ts';
 import { BACKUP_ROLE, forbidCreating, hasRole, listHidden, makeRole, readFingerprint, readSetting, readTarget } from './sql.ts';
 
 export { differences, rowDifferences, schemaFault } from './compare.ts';
+export { countRows } from './rows.ts';
 export { type Fingerprint, FORMAT, type Manifest, manifest } from './schemas.ts';
 export { BACKUP_ROLE } from './sql.ts';
 

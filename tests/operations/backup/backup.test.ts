@@ -50,7 +50,14 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     const passphrase = join(newDir('keys'), 'passphrase');
     writeFileSync(passphrase, 'correct horse battery staple\n');
     const env = { BACKUP_PASSPHRASE_FILE: passphrase };
-    const backup = await backUp({ ...daemon.env, ...env, BACKUP_DIR: newDir('backups') });
+    const BACKUP_DIR = newDir('backups');
+    const backup = await backUp({ ...daemon.env, ...env, BACKUP_DIR });
+    const forgotten = await sh('backup.sh', [], { ...daemon.env, BACKUP_DIR });
+    expect([forgotten.code, forgotten.err]).toEqual([
+      1,
+      expect.stringContaining('BACKUP_PASSPHRASE_FILE is not set: set it, or'),
+    ]);
+    expect(backupsIn(BACKUP_DIR)).toEqual([backup]);
     expect(readdirSync(backup).sort()).toEqual(['SHA256SUMS', 'database.dump.enc', 'manifest.json.enc']);
     for (const file of readdirSync(backup)) {
       expect(readFileSync(join(backup, file)).includes(loaded.clients[0]!.tenant_id)).toBe(false);
@@ -63,6 +70,39 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     const restored = await sh('restore.sh', ['--no-ledger', backup], { ...envOf(target.connection), ...env });
     expect([restored.code, restored.out]).toEqual([0, expect.stringContaining('Restored')]);
     await target.release();
+    const clear = await backUp({ ...daemon.env, BACKUP_DIR, BACKUP_ALLOW_CLEAR: 'true' });
+    expect(readdirSync(clear)).toContain('database.dump');
+  });
+
+  test('an extension that only a superuser may create is left out, by the backup and by the restore of one that has it; others stay', async () => {
+    await withClient({ ...connection(), ...superuser() }, async (admin) => {
+      await admin.query('create extension pg_stat_statements; create extension pg_trgm');
+      await admin.query('create index own_users on users using gin (username gin_trgm_ops)');
+      await admin.query('grant select on pg_stat_statements to agent_memory_backup');
+    });
+    const BACKUP_DIR = newDir('backups');
+    const without = await backUp({ ...daemon.env, BACKUP_DIR });
+    await withClient({ ...connection(), ...superuser() }, (admin) =>
+      admin.query('revoke select on pg_stat_statements from agent_memory_backup'),
+    );
+    const bin = newDir('bin-older');
+    const all = `for a; do shift; [[ $a == --extension=* ]] || set -- "$@" "$a"; done`;
+    writeFileSync(join(bin, 'pg_dump'), `#!/bin/bash\n${all}\nexec ${toolOf('pg_dump')} "$@"\n`, { mode: 0o755 });
+    const older = await backUp({ ...daemon.env, BACKUP_DIR: newDir('older'), PATH: `${bin}:${process.env.PATH}` });
+    const has = (dir: string) =>
+      readFileSync(join(dir, 'database.dump')).includes('CREATE EXTENSION IF NOT EXISTS pg_stat_statements');
+    expect([has(without), has(older)]).toEqual([false, true]);
+    for (const backup of [without, older]) {
+      const target = await emptyDatabase();
+      const restored = await sh('restore.sh', ['--no-ledger', backup], envOf(target.connection));
+      expect([restored.code, restored.err]).toEqual([0, expect.stringMatching(/^whole: \d+ rows in \d+ tables, 2 tenants/m)]);
+      expect(await contentOf(target.connection)).toEqual(await contentOf(connection()));
+      expect(await rightsOf(target.connection)).toContainEqual(expect.stringContaining('index CREATE INDEX own_users'));
+      await target.release();
+    }
+    await withClient({ ...connection(), ...superuser() }, (admin) =>
+      admin.query('drop extension pg_stat_statements; drop extension pg_trgm cascade'),
+    );
   });
 
   test('verify-backup.sh restores the newest into a scratch database and drops it', async () => {
