@@ -118,6 +118,9 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, sett
   async function runJob(tenant: Tenant, job_id: string): Promise<void> {
     const taken = await takeJob(tenant, job_id, PER_TENANT, lease_ms, spent(job_id));
     if (!taken) return;
+    const handle = handlers[taken.kind];
+    // another process does these: a daemon of a newer release, any daemon while erasures are replayed
+    if (!handle) return void (await releaseJob(tenant, job_id, taken.token, LONGEST_WAIT_MS));
     let held = true;
     const isStopped = () => stopping || !held;
     const tell = async (report: Parameters<typeof reportJob>[3]) => {
@@ -142,8 +145,6 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, sett
       },
     };
     try {
-      const handle = handlers[taken.kind];
-      if (!handle) throw new Error(`no handler for jobs of kind ${taken.kind}`);
       const result = await handle(job);
       if (await finishJob(tenant, job_id, taken.token, { result })) ended(taken.kind, 'done');
     } catch (error) {

@@ -64,6 +64,16 @@ test('a job that is started runs, tells how far it is, and keeps its result but 
   expect(kept).toEqual({ input: {}, cursor: null });
 });
 
+test('a job that this process has no hands for is left as it is to one that has', async () => {
+  const tenant = await makeTenant();
+  const stranger = open({});
+  const { job_id } = await stranger.start(tenant, 'count', { to: 1 }, 'usr_1');
+  await stranger.resume();
+  const left = await view(tenant, job_id);
+  // begun, given back, and due again in a while: not ended
+  expect([left?.state, left?.problem, left?.finished_at]).toEqual(['running', undefined, undefined]);
+});
+
 test('when a holder dies another takes the job up from its cursor, and the first one is refused when it comes back', async () => {
   const tenant = await makeTenant();
   const { job_id } = await startJob(tenant, 'walk', { to: 4 }, 'usr_1');
