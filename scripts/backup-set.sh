@@ -17,12 +17,12 @@ need() {
   for tool in "$@"; do command -v "$tool" >/dev/null || fail "$tool is not installed (Debian: ${packages[$tool]:-$tool})"; done
 }
 declare -A packages=([pg_dump]=postgresql-client [pg_restore]=postgresql-client [psql]=postgresql-client [createdb]=postgresql-client
-  [pg_basebackup]=postgresql-client [flock]=util-linux [sha256sum]=coreutils)
+  [pg_basebackup]=postgresql-client [pg_verifybackup]=postgresql-client [flock]=util-linux [sha256sum]=coreutils)
 
 # Debian keeps the server's own programs out of the way.
 find_server() {
   local dir
-  command -v pg_ctl >/dev/null && return
+  command -v pg_ctl >/dev/null && command -v pg_verifybackup >/dev/null && return
   for dir in /usr/lib/postgresql/*/bin; do [ ! -x "$dir/pg_ctl" ] || PATH=$dir:$PATH; done
 }
 
