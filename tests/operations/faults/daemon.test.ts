@@ -26,7 +26,9 @@ describeWith(['nginx', 'openssl'], `one of two daemons ends under ${RATE} reques
     ['SIGKILL', 'dies; what was with it goes to the other, under its Idempotency-Key'],
   ] as const)
     test(`${signal}: it ${what}; no request fails`, async () => {
-      const wish = { url: edge.operator, rate: RATE, writers: WRITERS, noticed: 'never' as const };
+      // This nginx has a list that nobody keeps, so it asks one that starts too. With the list as it is shipped nobody does: nginx/failover.
+      const excused = 'The daemon is starting.';
+      const wish = { url: edge.operator, rate: RATE, writers: WRITERS, noticed: 'never' as const, excused };
       await survive(`${signal} to one of two daemons behind nginx`, wish, async () => {
         edge.daemons[0] = await replaced(edge.daemons[0]!, signal, edge.env);
       });

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { message, newTenant, send } from '../../support/client.ts';
@@ -110,6 +111,7 @@ describeWith(['pgbouncer'], 'pgbouncer between the daemon and PostgreSQL', () =>
     const daemon = await spawnDaemon(env);
     await survive('pgbouncer killed', { url: daemon.url }, async () => {
       await pooler.stop();
+      await sleep(1000);
       pooler = await pooler.again();
     });
     await daemon.kill('SIGTERM');
