@@ -32,13 +32,15 @@ interface Pace {
   /** Requests a second, by all writers together. */
   rate: number;
   writers?: number;
+  /** A connection for each request. */
+  fresh?: boolean;
 }
 
 const ANSWER_MS = 15_000;
 /** Every so many requests of a writer, one reads. */
 const READ_EVERY = 5;
 
-export function startWriters({ url, token, rate, writers = 20 }: Pace): Writers {
+export function startWriters({ url, token, rate, writers = 20, fresh = false }: Pace): Writers {
   const acknowledged = new Map<string, number>();
   const asked: Asked[] = [];
   const unlawful: string[] = [];
@@ -54,6 +56,7 @@ export function startWriters({ url, token, rate, writers = 20 }: Pace): Writers 
         authorization: `Bearer ${token}`,
         ...(body !== undefined && { 'content-type': 'application/json' }),
         ...(key && { 'idempotency-key': key }),
+        ...(fresh && { connection: 'close' }),
       },
       signal: AbortSignal.timeout(ANSWER_MS),
       ...(body !== undefined && { body: JSON.stringify(body) }),
