@@ -8,7 +8,7 @@ import { Command } from 'commander';
 import * as backup from '../src/backup/index.ts';
 import { loadConfig, usesEmbedded } from '../src/config.ts';
 import { MIGRATIONS_DIR, migrateUp, migrationStatus, readMigrations } from '../src/db/migrate.ts';
-import { connectionOf, createPool } from '../src/db/pool.ts';
+import { connectionOf, createPool, partsOfUrl } from '../src/db/pool.ts';
 import { type Db, dbOf } from '../src/db/query.ts';
 import { createLogger } from '../src/log.ts';
 
@@ -51,15 +51,15 @@ function env(): void {
     throw new Error(
       'No PostgreSQL is configured (PGHOST or DATABASE_URL). The embedded database is backed up by copying DATA_DIR while the daemon is stopped.',
     );
-  const { connectionString, host, port, user, database, password } = connectionOf(config);
-  const url = connectionString === undefined ? undefined : new URL(connectionString);
+  const { host, port, user, database, password, sslmode }: Partial<ReturnType<typeof partsOfUrl>> =
+    config.DATABASE_URL === undefined ? connectionOf(config) : partsOfUrl(config.DATABASE_URL);
   const variables = {
-    PGHOST: host ?? url?.searchParams.get('host') ?? url?.hostname.replace(/^\[|\]$/g, ''), // [::1]
-    PGPORT: String(port ?? (url?.port || 5432)),
-    PGUSER: user ?? decodeURIComponent(url?.username ?? ''),
-    PGDATABASE: database ?? decodeURIComponent(url?.pathname.slice(1) ?? ''),
-    PGPASSWORD: password ?? decodeURIComponent(url?.password ?? ''),
-    PGSSLMODE: url?.searchParams.get('sslmode') ?? config.PGSSLMODE,
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGDATABASE: database,
+    PGPASSWORD: password,
+    PGSSLMODE: sslmode ?? config.PGSSLMODE,
     PGSSLROOTCERT: config.PGSSLROOTCERT ?? '',
     ERASURE_LEDGER: resolve(config.ERASURE_LEDGER ?? join(config.DATA_DIR, 'erasures.ndjson')),
   };

@@ -56,6 +56,20 @@ export function connectionOf(config: Config): Omit<Connection, 'embedded'> {
   };
 }
 
+/** The parts of DATABASE_URL, for who must say them one by one. */
+export function partsOfUrl(text: string) {
+  const { hostname, searchParams, port, username, password, pathname } = new URL(text);
+  return {
+    // [::1]
+    host: searchParams.get('host') ?? hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port || 5432),
+    user: decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    database: decodeURIComponent(pathname.slice(1)),
+    sslmode: searchParams.get('sslmode'),
+  };
+}
+
 export function createPool(connection: Connection, config: Config, log: Logger): Pool {
   const { embedded } = connection;
   const sessionOptions = !embedded && !config.PG_POOLER;

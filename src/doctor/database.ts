@@ -4,7 +4,7 @@ import { type Config, usesEmbedded } from '../config.ts';
 import { startEmbedded } from '../db/embedded.ts';
 import { lockHolder } from '../db/lock.ts';
 import { migrationStatus } from '../db/migrate.ts';
-import { connectionOf, createPool, type Pool, SERVING_ROLE } from '../db/pool.ts';
+import { connectionOf, createPool, type Pool, partsOfUrl, SERVING_ROLE } from '../db/pool.ts';
 import { type Db, dbOf } from '../db/query.ts';
 import { createLogger } from '../log.ts';
 import { command, type Finding, failed, ok, orOk, skipped, warning } from './finding.ts';
@@ -235,16 +235,10 @@ function unreachable(error: unknown, config: Config): Finding {
   );
 }
 
-function partsOf({ DATABASE_URL, PGHOST, PGPORT, PGUSER, PGDATABASE }: Config) {
-  if (DATABASE_URL === undefined) return { host: PGHOST ?? '', port: PGPORT, user: PGUSER, database: PGDATABASE };
-  const { hostname, searchParams, port, username, pathname } = new URL(DATABASE_URL);
-  return {
-    host: searchParams.get('host') ?? hostname.replace(/^\[|\]$/g, ''),
-    port: Number(port || 5432),
-    user: username,
-    database: pathname.slice(1),
-  };
-}
+const partsOf = ({ DATABASE_URL, PGHOST, PGPORT, PGUSER, PGDATABASE }: Config) =>
+  DATABASE_URL === undefined
+    ? { host: PGHOST ?? '', port: PGPORT, user: PGUSER, database: PGDATABASE }
+    : partsOfUrl(DATABASE_URL);
 
 function placeOf(config: Config): string {
   if (usesEmbedded(config)) return `embedded in ${resolve(config.DATA_DIR)}`;

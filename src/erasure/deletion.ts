@@ -16,14 +16,14 @@ export interface DeletionNeeds {
  */
 export const announceDeletion =
   ({ seal, ledger, warn }: DeletionNeeds) =>
-  (tenant_id: string): (() => void) => {
+  (tenant_id: string, at: string): (() => void) => {
     if (!seal) {
       warn({ tenant_id }, 'a tenant is deleted, and without ENCRYPTION_KEY no ledger says so: a restored backup brings it back');
       return () => undefined;
     }
     const job_id = newId('del');
     const entry = {
-      at: new Date().toISOString(),
+      at,
       job_id,
       tenant_id,
       kind: 'tenant' as const,

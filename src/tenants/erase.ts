@@ -20,17 +20,17 @@ export interface Erasures {
   stop(): Promise<void>;
 }
 
-/** Says, apart from the database, that a tenant is about to be deleted; what it returns is called when it is. */
-export type Announce = (tenant_id: string) => () => void;
+/** Says, apart from the database, that a tenant is about to be deleted; what it returns is called when it is. `at`: by the database's clock, as its tenants' times are. */
+export type Announce = (tenant_id: string, at: string) => () => void;
 
 /** Closes it: its rows are then to be removed. False: there is none, or it is closed already. */
 export async function deleteTenant(tenant: Tenant, announce: Announce): Promise<boolean> {
   let done: () => void = () => undefined;
   const closed = await tenant.write(async (db) => {
-    const count = await closeTenant(db, tenant.id);
+    const closing = await closeTenant(db, tenant.id);
     // last before the commit, and only by who closes it: where it cannot be said nothing is closed, and nothing else can fail after it
-    if (count > 0) done = announce(tenant.id);
-    return count > 0;
+    if (closing) done = announce(tenant.id, closing.at);
+    return closing !== undefined;
   });
   done();
   return closed;

@@ -49,10 +49,11 @@ export async function settlePlaces(db: Db, tenant_id: string): Promise<void> {
 }
 
 /** From now on no credential of the tenant is good anywhere, as soon as what is known of them has aged. */
-export const closeTenant = (db: Db, tenant_id: string): Promise<number> =>
-  db.run(
+export const closeTenant = (db: Db, tenant_id: string): Promise<{ at: string } | undefined> =>
+  db.row(
     `update tenants set state = 'deleting', deleting_since = now(), version = version + 1
-     where tenant_id = $1 and state <> 'deleting'`,
+     where tenant_id = $1 and state <> 'deleting'
+     returning date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond' as at`,
     [tenant_id],
   );
 

@@ -161,7 +161,10 @@ onServer('a replay', () => {
     expect((await remove(owner)).status).toBe(202);
     const told: string[] = [];
     const file = join(dir, 'none.ndjson');
-    announceDeletion({ seal: undefined, ledger: file, warn: (_fault, text) => told.push(text) })(owner.tenant_id)();
+    announceDeletion({ seal: undefined, ledger: file, warn: (_fault, text) => told.push(text) })(
+      owner.tenant_id,
+      new Date().toISOString(),
+    )();
     expect(told).toEqual([expect.stringContaining('without ENCRYPTION_KEY')]);
     expect(() => readLedger(file)).toThrow('There is no ledger');
   }, 60_000);
