@@ -13,6 +13,12 @@ export interface TestDatabase {
 
 export const onEmbedded = (): boolean => theEngine().kind === 'embedded';
 
+/** Tests that need a PostgreSQL server. On the embedded engine they are skipped, and their names say why. */
+export function describeOnServer(why: string, tests: () => void): void {
+  if (onEmbedded()) describe.skip(`(skipped on the embedded engine: ${why})`, tests);
+  else describe('on a PostgreSQL server', tests);
+}
+
 /**
  * The migrated database of this jest worker, shared by its test files one after another: each test makes its own tenant. On the embedded
  * engine it takes one connection at a time, so a file must end its pool.
