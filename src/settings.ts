@@ -8,7 +8,7 @@ const MIB = 1024 * 1024;
 const whole = (min: number, max: number) =>
   z
     .string()
-    .regex(/^-?\d+$/, 'a whole number')
+    .regex(/^-?\d+$/, 'must be an integer')
     .transform(Number)
     .pipe(z.number().min(min, `at least ${min}`).max(max, `at most ${max}`));
 const flag = z
@@ -16,7 +16,7 @@ const flag = z
   .transform((v) => ['true', '1', 'yes', 'on'].includes(v));
 const duration = z
   .string()
-  .regex(/^\d+(ms|s|m|h|d)?$/, 'a duration such as 900s, 15m, 24h or 7d')
+  .regex(/^\d+(ms|s|m|h|d)?$/, 'must be a duration such as 900s, 15m, 24h or 7d')
   .transform(secondsOf);
 const list = z.string().transform((v) =>
   v
@@ -75,7 +75,7 @@ export const settings = z.object({
 
   DATA_DIR: setting(z.string().min(1), './data', 'Database', 'directory of the embedded database, development secret, exports'),
   DATABASE_URL: optional(
-    z.string().regex(/^postgres(ql)?:\/\//, 'a postgres:// URL'),
+    z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL'),
     'Database',
     'PostgreSQL to use, as one URL (instead of PG*)',
   ),
@@ -192,7 +192,7 @@ export const settings = z.object({
   RATE_LIMIT_TENANT_MAX: setting(whole(1, 100_000_000), '1000', 'Limits', 'requests a whole tenant may make on /v1 in a window'),
   RATE_LIMIT_AUTH_MAX: setting(whole(1, 10_000_000), '100', 'Limits', 'requests an address may make on /auth in a window'),
   REDIS_URL: optional(
-    z.string().regex(/^rediss?:\/\//, 'a redis:// URL'),
+    z.string().regex(/^rediss?:\/\//, 'must be a redis:// URL'),
     'Limits',
     'Redis that shares the limits between daemons; without it the database does',
   ),

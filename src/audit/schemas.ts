@@ -11,7 +11,7 @@ export const auditQuery = z.strictObject({
   order: z.enum(['asc', 'desc']).default('desc').describe('by seq; the newest first unless told otherwise'),
   limit: z
     .string()
-    .regex(/^\d{1,15}$/, 'a whole number')
+    .regex(/^\d{1,15}$/, 'must be an integer')
     .transform(Number)
     .pipe(z.number().min(1).max(1000))
     .default(50),

@@ -89,7 +89,7 @@ function futureOf(expires_at: string | undefined): string | null {
   if (expires_at === undefined) return null;
   if (Date.parse(expires_at) > Date.now()) return new Date(expires_at).toISOString();
   throw new Problem('validation', 'The key would be expired already.', {
-    errors: [{ pointer: '#/expires_at', detail: 'a time in the future' }],
+    errors: [{ pointer: '#/expires_at', detail: 'must be in the future' }],
   });
 }
 

@@ -104,7 +104,7 @@ async function changeOwnPassword(
 
 const wrongPassword = () =>
   new Problem('forbidden', 'The current password is wrong.', {
-    errors: [{ pointer: '#/current_password', detail: 'not the current password' }],
+    errors: [{ pointer: '#/current_password', detail: 'must be the current password' }],
   });
 
 async function endOwnSessions(login: Login, { principal, tenant }: Caller, named: string | undefined): Promise<void> {

@@ -7,10 +7,10 @@ const INVITE_LONGEST_S = 7 * 86_400;
 
 export const tenantId = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'letters, digits, _ and -, at most 63, beginning with a letter or digit');
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'must be 1 to 63 letters, digits, _ or -, and begin with a letter or digit');
 const username = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'letters, digits, . _ @ and -, at most 64, beginning with a letter or digit');
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'must be 1 to 64 letters, digits, ., _, @ or -, and begin with a letter or digit');
 // Longer than any that is taken, so that the rules of passwords are told by their own check.
 const password = z.string().min(1).max(1024);
 const secret = z.string().min(1).max(4096);
@@ -91,7 +91,7 @@ export const userPage = pageOf(user);
 export const userParams = z.strictObject({ user_id: z.string().max(64) });
 export const userPatch = z
   .strictObject({ role: role.optional(), disabled: z.boolean().optional() })
-  .refine((patch) => patch.role !== undefined || patch.disabled !== undefined, 'role or disabled is needed');
+  .refine((patch) => patch.role !== undefined || patch.disabled !== undefined, 'must contain role or disabled');
 export const reset = z.object({ reset_id: z.string(), token: z.string(), user_id: z.string(), expires_at: time });
 
 export const inviteBody = z.strictObject({

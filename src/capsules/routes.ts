@@ -153,7 +153,7 @@ async function insert(caller: Caller, body: CapsuleBody, user_id: string, capsul
   const end = endOf(body, Date.now());
   if (end === undefined)
     throw new Problem('validation', 'A capsule expires in the future, at most 365 days from now.', {
-      errors: [{ pointer: '#/expires_at', detail: 'a time in the future, at most 365 days from now' }],
+      errors: [{ pointer: '#/expires_at', detail: 'must be in the future, at most 365 days from now' }],
     });
   const { audience, items, channel, agent_id, project_id, tags, title, risks } = body;
   const sight = sightOfAuthor(principal, user_id, channel);
@@ -188,7 +188,7 @@ function refuseUnseen(items: string[], found: string[]): void {
   const missing = items.flatMap((id, i) => (seen.has(id) ? [] : [`#/items/${i}`]));
   if (missing.length === 0) return;
   throw new Problem('not-found', 'A capsule holds only what its author may see and hand on.', {
-    errors: missing.slice(0, 50).map((pointer) => ({ pointer, detail: 'names nothing that may be handed on here' })),
+    errors: missing.slice(0, 50).map((pointer) => ({ pointer, detail: 'must name an item that may be shared here' })),
   });
 }
 

@@ -16,13 +16,15 @@ const audienceOf = z
     agents: names('subjects of API keys (their `user_id`), or ids of keys').optional(),
     users: names('subjects, as in `user_id` of events').optional(),
   })
-  .refine(({ agents = [], users = [] }) => agents.length + users.length > 0, 'at least one agent or user, or "all"');
+  .refine(({ agents = [], users = [] }) => agents.length + users.length > 0, 'must name at least one agent or user, or be "all"');
 
 export const capsuleBody = z
   .strictObject({
     title: z.string().min(1).max(200).optional(),
     items: z
-      .array(z.string().regex(/^(?:evt|chk|mem|art)_[0-9A-Za-z_]{1,64}$/, 'the id of an event, passage, memory or artifact'))
+      .array(
+        z.string().regex(/^(?:evt|chk|mem|art)_[0-9A-Za-z_]{1,64}$/, 'must be the id of an event, passage, memory or artifact'),
+      )
       .min(1)
       .max(MAX_ITEMS)
       .describe('what the author may see; in the order in which it is handed over'),
@@ -38,11 +40,11 @@ export const capsuleBody = z
   })
   .refine(({ ttl_s, expires_at }) => ttl_s === undefined || expires_at === undefined, {
     path: ['expires_at'],
-    message: 'either ttl_s or expires_at',
+    message: 'must contain at most one of ttl_s and expires_at',
   })
   .refine(({ audience, channel }) => audience !== 'all' || channel !== 'private', {
     path: ['channel'],
-    message: 'what is for all is not private',
+    message: 'must not be private for the audience "all"',
   })
   .meta({ id: 'NewCapsule' });
 export type CapsuleBody = z.output<typeof capsuleBody>;

@@ -159,7 +159,7 @@ function rowOf({ principal }: Caller, body: NewEdit, target: TargetRow): NewRow 
   const passages = body.op === 'amend' ? passagesOf({ kind, actor_id, tags, content }) : null;
   if (passages && about.ordinal !== null && passages.length > 1)
     throw new Problem('validation', 'The text is longer than a passage; amend the event instead.', {
-      errors: [{ pointer: '#/patch/text', detail: 'about 190 tokens at most for one passage of several' }],
+      errors: [{ pointer: '#/patch/text', detail: 'must have at most about 190 tokens for one passage of several' }],
     });
   return {
     ...about,

@@ -10,11 +10,11 @@ export type Status = (typeof statuses)[number];
 
 const target = z
   .string()
-  .regex(/^(?:chk|mem|evt)_[0-9A-Za-z_-]{1,251}$/, 'the id of a passage (chk_…), a memory (mem_…) or an event (evt_…)')
+  .regex(/^(?:chk|mem|evt)_[0-9A-Za-z_-]{1,251}$/, 'must be the id of a passage (chk_…), a memory (mem_…) or an event (evt_…)')
   .describe('a passage, a memory, or an event: all of its passages');
 const shared = {
   target,
-  reason: z.string().regex(/\S/, 'must have some text').max(2000).describe('why; it stands in the log, as visible as the target'),
+  reason: z.string().regex(/\S/, 'must not be blank').max(2000).describe('why; it stands in the log, as visible as the target'),
   auto_approve: z.boolean().default(false).describe('approve it at once; admins only'),
 };
 const nothing = z.strictObject({}).default({});
@@ -28,7 +28,7 @@ export const newEdit = z
       ...shared,
       op: z.literal('amend'),
       patch: z.strictObject({
-        text: z.string().regex(/\S/, 'must have some text').max(MAX_TEXT).describe('what it says instead'),
+        text: z.string().regex(/\S/, 'must not be blank').max(MAX_TEXT).describe('what it says instead'),
       }),
     }),
     z.strictObject({ ...shared, op: z.literal('quarantine'), patch: nothing }),
@@ -87,7 +87,7 @@ export const listQuery = z.strictObject({
   op: z.enum(ops).optional(),
   limit: z
     .string()
-    .regex(/^\d{1,4}$/, 'a whole number')
+    .regex(/^\d{1,4}$/, 'must be an integer')
     .transform(Number)
     .pipe(z.number().min(1).max(1000))
     .default(50),

@@ -14,7 +14,7 @@ export const erasureBody = z
     dry_run: z.boolean().default(false).describe('only count what would go'),
   })
   .refine((body) => subjectKinds.filter((kind) => body[kind] !== undefined).length === 1, {
-    message: 'exactly one of user_id, session_id, project_id and agent_id',
+    message: 'must name exactly one of user_id, session_id, project_id, agent_id',
   });
 
 /** Whose data is to be forgotten. */

@@ -110,7 +110,7 @@ function lastIdOf(req: IncomingMessage): number | undefined {
   if (last === undefined || last === '') return undefined;
   if (typeof last !== 'string' || !/^\d{1,15}$/.test(last))
     throw new Problem('validation', 'Last-Event-ID is a seq.', {
-      errors: [{ parameter: 'Last-Event-ID', detail: 'a whole number' }],
+      errors: [{ parameter: 'Last-Event-ID', detail: 'must be an integer' }],
     });
   return Number(last);
 }

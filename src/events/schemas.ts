@@ -123,7 +123,7 @@ export type Recorded = z.output<typeof recorded>;
 const whole = (min: number, max: number) =>
   z
     .string()
-    .regex(/^\d{1,15}$/, 'a whole number')
+    .regex(/^\d{1,15}$/, 'must be an integer')
     .transform(Number)
     .pipe(z.number().min(min).max(max));
 

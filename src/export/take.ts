@@ -127,14 +127,14 @@ function parse<T extends z.ZodType>(schema: T, value: unknown, number: number): 
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0]!] : issue.path;
-  const detail = issue.code === 'unrecognized_keys' ? 'a field that is not known here' : issue.message;
+  const detail = issue.code === 'unrecognized_keys' ? 'unknown field' : issue.message;
   throw faulty(number, detail, path.map((part) => `/${String(part).slice(0, 200)}`).join(''));
 }
 
 /** Each type at its place in the file; the header and the tenant once. */
 function step(at: Going, number: number, type: string): void {
   const place = places.indexOf(type);
-  if (place < 0) throw faulty(number, 'a type of line that is not known here', '/type');
+  if (place < 0) throw faulty(number, 'unknown line type', '/type');
   const next = place === at.place + 1;
   // the header, then the tenant, each once
   if (place < at.place || (!next && (place <= 1 || at.place < 1)))

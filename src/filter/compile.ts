@@ -101,14 +101,14 @@ function isFull(making: Making, path: Place, count = 1): boolean {
   const before = making.clauses;
   making.clauses += count;
   if (making.clauses <= MAX_CLAUSES) return false;
-  if (before <= MAX_CLAUSES) wrong(making, path, `a filter has at most ${MAX_CLAUSES} clauses; each value of a list is one`);
+  if (before <= MAX_CLAUSES) wrong(making, path, `must have at most ${MAX_CLAUSES} clauses; each value of a list counts as one`);
   return true;
 }
 
 /** All that an object asks for. */
 function group(value: unknown, path: Place, depth: number, making: Making): string {
-  if (!isObject(value)) return wrong(making, path, 'a filter is an object');
-  if (depth > MAX_DEPTH) return wrong(making, path, `a filter is nested at most ${MAX_DEPTH} deep`);
+  if (!isObject(value)) return wrong(making, path, 'must be an object');
+  if (depth > MAX_DEPTH) return wrong(making, path, `must be nested at most ${MAX_DEPTH} levels deep`);
   const keys = Object.keys(value);
   if (keys.length === 0 && isFull(making, path)) return NOTHING;
   const parts: string[] = [];
@@ -122,7 +122,7 @@ function group(value: unknown, path: Place, depth: number, making: Making): stri
 function member(key: string, value: unknown, path: Place, depth: number, making: Making): string {
   if (key === 'not') return not(group(value, path, depth + 1, making));
   if (key !== 'and' && key !== 'or') return field(key, value, path, making);
-  if (!Array.isArray(value)) return wrong(making, path, `\`${key}\` takes a list of filters`);
+  if (!Array.isArray(value)) return wrong(making, path, 'must be an array of filters');
   if (value.length === 0 && isFull(making, path)) return NOTHING;
   const parts: string[] = [];
   for (const [i, inner] of value.entries()) {
@@ -138,7 +138,7 @@ function field(name: string, value: unknown, path: Place, making: Making): strin
   if (found.memory) making.memory = true;
   if (!isObject(value)) return clause(found, 'eq', value, path, making);
   const operators = Object.keys(value);
-  if (operators.length === 0) return wrong(making, path, 'an operator and its value');
+  if (operators.length === 0) return wrong(making, path, 'must contain an operator and its value');
   const parts: string[] = [];
   for (const operator of operators) {
     if (making.clauses > MAX_CLAUSES) break;
@@ -150,10 +150,10 @@ function field(name: string, value: unknown, path: Place, making: Making): strin
 /** A fixed field, or the place in the metadata that the name is a path to; else what is wrong with it. */
 function fieldOf(name: string): Field | string {
   if (Object.hasOwn(fields, name)) return fields[name]!;
-  if (!name.startsWith('metadata.')) return 'a field that is not known here';
+  if (!name.startsWith('metadata.')) return 'unknown field';
   const parts = name.split('.');
   if (parts.length > MAX_DEPTH + 1 || parts.some((part) => part === '' || part.length > MAX_NAME || textFault(part)))
-    return `\`metadata.\` and a path of at most ${MAX_DEPTH} names`;
+    return `must be \`metadata.\` and a path of at most ${MAX_DEPTH} names`;
   return { type: 'json', at: parts.map((part) => JSON.stringify(part)).join('.') };
 }
 
@@ -161,10 +161,10 @@ function clause({ type, at }: Field, operator: string, value: unknown, path: Pla
   if (isFull(making, path)) return NOTHING;
   if (!allowed[type].includes(operator)) {
     const known = Object.values(allowed).flat().includes(operator);
-    return wrong(making, path, known ? `this field takes ${allowed[type].join(', ')}` : 'an operator that is not known here');
+    return wrong(making, path, known ? `must be one of ${allowed[type].join(', ')} for this field` : 'unknown operator');
   }
   if (operator === 'exists') {
-    if (typeof value !== 'boolean') return wrong(making, path, '`exists` takes true or false');
+    if (typeof value !== 'boolean') return wrong(making, path, 'must be a boolean');
     return value ? `exists($ ? (exists(@.${at})))` : not(`exists($ ? (exists(@.${at})))`);
   }
   if (operator === 'in' || operator === 'nin') {
@@ -181,8 +181,8 @@ function clause({ type, at }: Field, operator: string, value: unknown, path: Pla
 }
 
 function oneOf(at: string, type: Type, value: unknown, path: Place, making: Making): string {
-  if (!Array.isArray(value)) return wrong(making, path, 'a list of values');
-  if (value.length > MAX_VALUES) return wrong(making, path, `at most ${MAX_VALUES} values`);
+  if (!Array.isArray(value)) return wrong(making, path, 'must be an array of values');
+  if (value.length > MAX_VALUES) return wrong(making, path, `must have at most ${MAX_VALUES} values`);
   if (isFull(making, path, Math.max(0, value.length - 1))) return NOTHING;
   const plain = value.map((one, i) => plainOf(type, 'in', one, [...path, i], making));
   return plain.length === 0 ? NOTHING : `exists(${named(making, plain)}[*] ? (@ == $.${at}))`;
@@ -191,11 +191,11 @@ function oneOf(at: string, type: Type, value: unknown, path: Place, making: Maki
 /** A list has the value, or each of the values; a text of the metadata has it as a part. */
 function contains(at: string, type: Type, value: unknown, path: Place, making: Making): string {
   const several = Array.isArray(value);
-  if (several && value.length > MAX_VALUES) return wrong(making, path, `at most ${MAX_VALUES} values`);
+  if (several && value.length > MAX_VALUES) return wrong(making, path, `must have at most ${MAX_VALUES} values`);
   const wanted = several ? value : [value];
   if (isFull(making, path, Math.max(0, wanted.length - 1))) return NOTHING;
   if (type === 'json') making.parts += wanted.length;
-  if (making.parts > MAX_PARTS) return wrong(making, path, `a filter has at most ${MAX_PARTS} values that metadata contains`);
+  if (making.parts > MAX_PARTS) return wrong(making, path, `must have at most ${MAX_PARTS} values in \`contains\` over metadata`);
   return all(
     wanted.map((one, i) => {
       const plain = plainOf(type === 'list' ? 'text' : type, 'contains', one, several ? [...path, i] : path, making);
@@ -218,17 +218,17 @@ function named(making: Making, value: unknown): string {
 function plainOf(type: Type, operator: string, value: unknown, path: Place, making: Making): unknown {
   const refuse = (message: string) => void wrong(making, path, message);
   if (typeof value === 'string' && (value.length > MAX_TEXT || textFault(value)))
-    return refuse(`a text of at most ${MAX_TEXT} characters that can be kept`);
-  if (typeof value === 'number' && !Number.isFinite(value)) return refuse('a number that a double can hold');
+    return refuse(`must be a string of at most ${MAX_TEXT} characters that can be stored`);
+  if (typeof value === 'number' && !Number.isFinite(value)) return refuse('must be a number that a double can hold');
   if (type === 'time') {
     const { success, data } = time.safeParse(value);
-    return success ? Date.parse(data) : refuse('a time, as RFC 3339 writes it');
+    return success ? Date.parse(data) : refuse('must be an RFC 3339 time');
   }
   if (type === 'json') {
     const fits = operator in compared ? ['string', 'number'] : ['string', 'number', 'boolean'];
     if (fits.includes(typeof value) || (value === null && !(operator in compared))) return value;
-    return refuse(operator in compared ? 'a number or a text' : 'a text, a number, true, false or null');
+    return refuse(operator in compared ? 'must be a number or a string' : 'must be a string, a number, a boolean or null');
   }
   const wanted = type === 'text' || type === 'list' ? 'string' : type;
-  return typeof value === wanted ? value : refuse(`a ${wanted === 'string' ? 'text' : wanted}`);
+  return typeof value === wanted ? value : refuse(`must be a ${wanted}`);
 }

@@ -22,7 +22,7 @@ export const filterParameter = z
     try {
       return JSON.parse(text);
     } catch {
-      context.issues.push({ code: 'custom', input: text, message: 'a filter as JSON' });
+      context.issues.push({ code: 'custom', input: text, message: 'must be a filter as JSON' });
       return z.NEVER;
     }
   })

@@ -26,7 +26,7 @@ export function decodeCursor(cursor: string, kinds: readonly ('string' | 'number
     );
   if (!fits)
     throw new Problem('validation', 'The cursor is not one of this list.', {
-      errors: [{ parameter: 'cursor', detail: 'not a cursor of this list' }],
+      errors: [{ parameter: 'cursor', detail: 'must be a cursor of this list' }],
     });
   return key as (string | number)[];
 }

@@ -11,7 +11,7 @@ export const problems = {
   'malformed-request': [400, 'The request cannot be read', 'Correct the URL, the headers or the length of the body.'],
   unauthenticated: [
     401,
-    'A valid credential is needed',
+    'A valid credential is required',
     'Log in again, refresh the token, or send another key. `WWW-Authenticate` says which schemes are taken.',
   ],
   forbidden: [

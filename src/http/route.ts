@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
-import { escapePointer } from './json.ts';
+import { check } from './faults.ts';
 import { type Fault, Problem, type ProblemType } from './problem.ts';
-import { strangersIn } from './words.ts';
 
 // Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, tests iterate over them.
 
@@ -62,7 +61,7 @@ export interface Route<C = unknown> {
   operation: string;
   summary: string;
   tag: string;
-  /** What the credential must be allowed; `any`: whatever it is allowed; `none`: no credential is needed. */
+  /** What the credential must be allowed; `any`: whatever it is allowed; `none`: no credential is required. */
   access: 'none' | 'any' | 'read' | 'write' | 'admin';
   /** Which limiter counts it: by address, by principal and tenant, or none. */
   limit: 'auth' | 'v1' | 'none';
@@ -122,9 +121,6 @@ export interface Unparsed {
   body: unknown;
 }
 
-const MAX_FAULTS = 50;
-const UNKNOWN = 'a field that is not known here';
-
 /** Params, query and body by the route's schemas; everything that is wrong is reported at once. */
 export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
   const faults: Fault[] = [];
@@ -139,42 +135,3 @@ export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
 }
 
 const nothing = z.strictObject({});
-
-function check(schema: z.ZodType | undefined, value: unknown, place: 'pointer' | 'parameter', faults: Fault[]): unknown {
-  if (!schema) return undefined;
-  const result = schema.safeParse(value, { reportInput: true });
-  if (result.success) return result.data;
-  for (const issue of result.error.issues.flatMap(innermost)) {
-    const room = MAX_FAULTS - faults.length;
-    // unknown keys may be many: a pointer is made only for those that are told
-    const where =
-      issue.code === 'unrecognized_keys' ? issue.keys.slice(0, room).map((key) => [...issue.path, key]) : [issue.path];
-    const tell = (path: PropertyKey[], detail: string) =>
-      faults.push({ [place]: place === 'pointer' ? pointerOf(path) : path.join('.'), detail });
-    for (const path of where.slice(0, room)) tell(path, describe(issue));
-    if (issue.code === 'invalid_union')
-      for (const key of strangersIn(issue.input).slice(0, room - 1)) tell([...issue.path.slice(0, -1), key], UNKNOWN);
-    if (faults.length >= MAX_FAULTS) break;
-  }
-  return undefined;
-}
-
-/** A union reports only that nothing matched; the member that came closest says what is wrong. */
-function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
-  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue];
-  const closest = issue.errors.reduce((best, member) => (distance(member) < distance(best) ? member : best));
-  return closest.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }) as z.core.$ZodIssue).flatMap(innermost);
-}
-
-/** How far a value is from a schema: the deeper an issue lies, the more of the value was right. */
-const distance = (issues: z.core.$ZodIssue[]): number =>
-  issues.reduce((sum, issue) => sum + weightOf(issue) / 10 ** issue.path.length, 0);
-
-function weightOf(issue: z.core.$ZodIssue): number {
-  if (issue.code === 'unrecognized_keys') return issue.keys.length;
-  // not even the discriminator fits
-  return issue.code === 'invalid_union' ? 1.5 : 1;
-}
-
-const pointerOf = (path: PropertyKey[]) => ['#', ...path.map((part) => escapePointer(String(part)))].join('/');
-const describe = (issue: z.core.$ZodIssue) => (issue.code === 'unrecognized_keys' ? UNKNOWN : issue.message);

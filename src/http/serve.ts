@@ -213,7 +213,7 @@ function jsonOf(route: { body?: unknown }, req: IncomingMessage, bytes: Buffer, 
   if (bytes.length === 0 && !route.body) return undefined;
   if (bytes.length > 0 && !isJson(req)) throw new Problem('unsupported-media-type', 'The body must be application/json.');
   if (bytes.length === 0)
-    throw new Problem('malformed-json', 'A JSON body is needed.', { errors: [{ pointer: '#', detail: 'no JSON' }] });
+    throw new Problem('malformed-json', 'A JSON body is required.', { errors: [{ pointer: '#', detail: 'required' }] });
   return parseJson(bytes, limits);
 }
 
@@ -249,8 +249,8 @@ function idempotencyOf<C>(
   const key = req.headers['idempotency-key'];
   if (!route.idempotent || principal === undefined || key === undefined) return null;
   if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key))
-    throw new Problem('validation', 'Idempotency-Key takes 1–255 printable characters.', {
-      errors: [{ parameter: 'Idempotency-Key', detail: '1–255 printable ASCII characters' }],
+    throw new Problem('validation', 'Idempotency-Key must be 1 to 255 printable ASCII characters.', {
+      errors: [{ parameter: 'Idempotency-Key', detail: 'must be 1 to 255 printable ASCII characters' }],
     });
   const query = canonicalJson(raw.query);
   const body = Buffer.isBuffer(raw.body) ? raw.body : canonicalJson(raw.body ?? null);

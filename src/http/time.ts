@@ -6,7 +6,7 @@ export const time = z.iso
   // PostgreSQL and RFC 3339 both end at the years 1 and 9999, in UTC
   .refine(
     (text) => Number.isFinite(Date.parse(text)) && /^(?!0000)\d{4}-/.test(new Date(text).toISOString()),
-    'a time between the years 1 and 9999',
+    'must be a time between the years 1 and 9999',
   )
   .transform((text) => new Date(text).toISOString())
   .describe('RFC 3339, kept in UTC');

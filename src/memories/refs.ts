@@ -24,7 +24,7 @@ export async function refuseDangling({ tenant, principal }: Caller, cited: Cited
   const dangling = await tenant.read((db) => findDangling(db, tenant.id, [...cited.keys()], sightById(principal)));
   if (dangling.length === 0) return;
   throw new Problem('not-found', `It cites ${JSON.stringify(dangling[0])}, which does not exist.`, {
-    errors: dangling.slice(0, 20).map((id) => ({ pointer: cited.get(id)!, detail: 'names nothing that exists' })),
+    errors: dangling.slice(0, 20).map((id) => ({ pointer: cited.get(id)!, detail: 'must name something that exists' })),
   });
 }
 

@@ -206,7 +206,7 @@ const ownerRoutes = (writingOf: WritingOf) => [
       const { tenant, principal } = caller;
       if (body.supersedes !== undefined && body.supersedes !== params.memory_id)
         throw new Problem('validation', 'The path names what is superseded.', {
-          errors: [{ pointer: '#/supersedes', detail: 'another than in the path' }],
+          errors: [{ pointer: '#/supersedes', detail: 'must be the id in the path' }],
         });
       const [old] = await tenant.read((db) => readMemories(db, tenant.id, [params.memory_id], sightById(principal)));
       if (!old) throw noMemory();

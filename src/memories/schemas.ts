@@ -53,7 +53,7 @@ export const bodies = {
 };
 
 const actor = z.strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who says so') });
-const text = z.string().regex(/\S/, 'must have some text').max(1_000_000).describe('what is held to be true, in words');
+const text = z.string().regex(/\S/, 'must not be blank').max(1_000_000).describe('what is held to be true, in words');
 const importance = z.number().min(0).max(1).describe('how much it weighs beside others');
 const metadata = z.record(z.string(), z.unknown()).describe('free JSON of the client’s own');
 const times = {
@@ -130,7 +130,7 @@ export const memoryPatch = z
     metadata: metadata.nullable().optional().describe('merged with what is there'),
     actor: actor.optional(),
   })
-  .refine((patch) => Object.keys(patch).some((field) => field !== 'actor'), 'nothing is changed')
+  .refine((patch) => Object.keys(patch).some((field) => field !== 'actor'), 'must change at least one field')
   .meta({ id: 'MemoryPatch' });
 export type MemoryPatch = z.output<typeof memoryPatch>;
 
@@ -189,7 +189,7 @@ export type Memory = z.output<typeof memory>;
 const whole = (min: number, max: number) =>
   z
     .string()
-    .regex(/^\d{1,15}$/, 'a whole number')
+    .regex(/^\d{1,15}$/, 'must be an integer')
     .transform(Number)
     .pipe(z.number().min(min).max(max));
 

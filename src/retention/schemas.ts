@@ -29,7 +29,10 @@ const trim = z
     keep_days: days('what is younger stays').optional(),
     keep_events: z.int().min(0).max(1e12).optional().describe('so many of the newest stay'),
   })
-  .refine((given) => (given.keep_days === undefined) !== (given.keep_events === undefined), 'keep_days or keep_events');
+  .refine(
+    (given) => (given.keep_days === undefined) !== (given.keep_events === undefined),
+    'must contain either keep_days or keep_events',
+  );
 
 export const policyBody = z
   .strictObject({

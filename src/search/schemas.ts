@@ -14,7 +14,7 @@ export const asOf = {
 
 export const searchBody = z
   .strictObject({
-    query: z.string().regex(/\S/, 'must have some text').max(65_536).describe('a question or words; any of them may match'),
+    query: z.string().regex(/\S/, 'must not be blank').max(65_536).describe('a question or words; any of them may match'),
     limit: z.int().min(1).max(200).default(10),
     session_id: name('only of this session').optional(),
     user_id: name('only about this subject').optional(),

@@ -76,7 +76,7 @@ export const tenantRoutes = ({ announce, forget, erase }: DeletionNeeds, secrets
         throw new Problem('forbidden', 'Only an owner who is logged in may delete the tenant.');
       if (body.confirm !== tenant.id)
         throw new Problem('validation', 'To delete the tenant, confirm with its id.', {
-          errors: [{ pointer: '#/confirm', detail: 'the tenant’s own id' }],
+          errors: [{ pointer: '#/confirm', detail: 'must be the id of the tenant' }],
         });
       await deleteTenant(tenant, announce);
       forget(tenant.id);
@@ -103,7 +103,7 @@ export const tenantRoutes = ({ announce, forget, erase }: DeletionNeeds, secrets
 
 const noKey = () =>
   new Problem('validation', 'Nothing can be kept encrypted: the operator has not set ENCRYPTION_KEY.', {
-    errors: [{ pointer: '#/settings/secrets/mode', detail: '`redact` or `refuse`, without a key' }],
+    errors: [{ pointer: '#/settings/secrets/mode', detail: 'must be "redact" or "refuse" while no ENCRYPTION_KEY is set' }],
   });
 const noTenant = () => new Problem('not-found', 'The tenant no longer exists.');
 const etagOf = (version: number) => `"${version}"`;
@@ -139,6 +139,6 @@ function assertMatch(ifMatch: string | undefined, version: number): void {
 async function assertLanguage(db: Db, language: string): Promise<void> {
   if (!(await isLanguage(db, language)))
     throw new Problem('validation', 'The database has no text search configuration of this name.', {
-      errors: [{ pointer: '#/language', detail: 'a configuration such as english, german or simple' }],
+      errors: [{ pointer: '#/language', detail: 'must be a text search configuration such as english, german or simple' }],
     });
 }

@@ -32,10 +32,10 @@ export const tenantPatch = z
       })
       .optional(),
   })
-  .refine((patch) => patch.language !== undefined || patch.settings !== undefined, 'language or settings is needed');
+  .refine((patch) => patch.language !== undefined || patch.settings !== undefined, 'must contain language or settings');
 export type TenantPatch = z.output<typeof tenantPatch>;
 
-export const confirmation = z.strictObject({ confirm: z.string().max(63).meta({ description: 'the tenant’s own id' }) });
+export const confirmation = z.strictObject({ confirm: z.string().max(63).meta({ description: 'the id of the tenant' }) });
 export const closing = z.object({ tenant_id: z.string(), state: z.literal('deleting') });
 
 export const usage = z.object({

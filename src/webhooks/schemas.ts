@@ -41,7 +41,7 @@ export const webhookPatch = z
     sensitivity: fields.sensitivity.optional(),
     active: fields.active.optional(),
   })
-  .refine((patch) => Object.keys(patch).length > 0, 'at least one field');
+  .refine((patch) => Object.keys(patch).length > 0, 'must contain at least one field');
 export type WebhookPatch = z.output<typeof webhookPatch>;
 
 export const webhook = z

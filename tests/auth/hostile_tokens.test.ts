@@ -174,7 +174,7 @@ test.each(hostile)('a token with %s is refused', async (_, make) => {
   const { status, headers, body } = await call('GET', '/auth/me', { token: make() });
   expect(status).toBe(401);
   expect(headers.get('www-authenticate')).toMatch(/^Bearer/);
-  expect(body.title).toBe('A valid credential is needed');
+  expect(body.title).toBe('A valid credential is required');
 });
 
 const ask = (headers: Record<string, string | string[]>, path = '/auth/me') =>

@@ -41,7 +41,7 @@ test.each([
   ['deep nesting', encode('['.repeat(300))],
 ])('%s is no cursor, and the client is told', (_, cursor) => {
   expect(() => decodeCursor(cursor, ['number'])).toThrow(
-    expect.objectContaining({ type: 'validation', errors: [{ parameter: 'cursor', detail: 'not a cursor of this list' }] }),
+    expect.objectContaining({ type: 'validation', errors: [{ parameter: 'cursor', detail: 'must be a cursor of this list' }] }),
   );
 });
 

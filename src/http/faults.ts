@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import { escapePointer } from './json.ts';
+import type { Fault } from './problem.ts';
+import { UNKNOWN_FIELD, unionOf } from './words.ts';
+
+// Everything that is wrong with a value, one fault a place. Where a value fits no member of a union, the faults are those of the
+// member that was evidently meant; where not even its discriminator tells which, those that all members share.
+
+type Issue = z.core.$ZodIssue;
+type Place = 'pointer' | 'parameter';
+
+/** More are not listed: a body may hold ten thousand unknown fields. */
+export const MAX_FAULTS = 50;
+
+/** The parsed value; what is wrong with it is appended to `faults`. */
+export function check(schema: z.ZodType | undefined, value: unknown, place: Place, faults: Fault[]): unknown {
+  if (!schema) return undefined;
+  const result = schema.safeParse(value, { reportInput: true });
+  if (result.success) return result.data;
+  const told = new Set<string>();
+  for (const { path, detail } of result.error.issues.flatMap((issue) => causesOf(issue))) {
+    if (faults.length >= MAX_FAULTS) break;
+    const where = place === 'pointer' ? pointerOf(path) : path.join('.');
+    if (told.has(where)) continue;
+    told.add(where);
+    faults.push({ [place]: where, detail });
+  }
+  return undefined;
+}
+
+interface Cause {
+  path: PropertyKey[];
+  detail: string;
+}
+
+function causesOf(issue: Issue, prefix: PropertyKey[] = []): Cause[] {
+  const path = [...prefix, ...issue.path];
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.slice(0, MAX_FAULTS).map((key) => ({ path: [...path, key], detail: UNKNOWN_FIELD }));
+  if (issue.code !== 'invalid_union') return [{ path, detail: issue.message }];
+  const { discriminator, input } = issue as { discriminator?: string; input?: unknown };
+  const options = optionsOf(unionOf(input));
+  if (discriminator !== undefined) return [{ path, detail: issue.message }, ...sharedBy(options, input, path.slice(0, -1))];
+  if (options.length > 0) return withinOption(meant(options, input as object), input, path);
+  const [closest] = [...issue.errors].sort((a, b) => distance(a) - distance(b));
+  return closest ? closest.flatMap((inner) => causesOf(inner, path)) : [{ path, detail: issue.message }];
+}
+
+const withinOption = (option: z.core.$ZodType, input: unknown, path: PropertyKey[]): Cause[] =>
+  z.core.safeParse(option, input, { reportInput: true }).error?.issues.flatMap((inner) => causesOf(inner, path)) ?? [];
+
+/** What is wrong whichever member is meant. */
+function sharedBy(options: z.core.$ZodType[], input: unknown, path: PropertyKey[]): Cause[] {
+  const [first = [], ...others] = options.map((option) => withinOption(option, input, path));
+  const keyOf = (cause: Cause) => JSON.stringify([cause.path.map(String), cause.detail]);
+  return others.reduce((shared, causes) => {
+    const keys = new Set(causes.map(keyOf));
+    return shared.filter((cause) => keys.has(keyOf(cause)));
+  }, first);
+}
+
+/** The member that knows most of the fields; of several the one that comes closest, and of these the first. */
+function meant(options: z.core.$ZodType[], input: object): z.core.$ZodType {
+  const fields = Object.keys(input);
+  const ranked = options.map((option) => {
+    const names = fieldsOf(option);
+    const known = fields.filter((field) => names.has(field)).length;
+    return { option, known, far: distance(z.core.safeParse(option, input).error?.issues ?? []) };
+  });
+  return ranked.reduce((best, one) => (one.known > best.known || (one.known === best.known && one.far < best.far) ? one : best))
+    .option;
+}
+
+const optionsOf = (union: z.core.$ZodUnion | undefined): z.core.$ZodType[] => [...(union?._zod.def.options ?? [])];
+
+function fieldsOf(schema: z.core.$ZodType): Set<string> {
+  const {
+    shape,
+    options,
+    innerType,
+    in: input,
+  } = schema._zod.def as {
+    shape?: object;
+    options?: z.core.$ZodType[];
+    innerType?: z.core.$ZodType;
+    in?: z.core.$ZodType;
+  };
+  if (options) return new Set(options.flatMap((option) => [...fieldsOf(option)]));
+  const inner = innerType ?? input;
+  return inner ? fieldsOf(inner) : new Set(Object.keys(shape ?? {}));
+}
+
+/** How far a value is from a member: the deeper an issue lies, the more of the value was right. */
+const distance = (issues: Issue[]): number => issues.reduce((sum, { path }) => sum + 1 / 10 ** path.length, 0);
+
+export const pointerOf = (path: PropertyKey[]): string => ['#', ...path.map((part) => escapePointer(String(part)))].join('/');
