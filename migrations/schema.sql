@@ -49,7 +49,7 @@ CREATE TABLE public.edits (
     passages jsonb,
     session_id text NOT NULL,
     channel text NOT NULL,
-    user_id text NOT NULL,
+    user_id text,
     agent_id text,
     project_id text,
     sensitivity text NOT NULL,
@@ -240,7 +240,7 @@ CREATE TABLE public.memories (
     version integer NOT NULL,
     content_seq bigint NOT NULL,
     last_seq bigint NOT NULL,
-    user_id text NOT NULL,
+    user_id text,
     agent_id text,
     session_id text,
     project_id text,
@@ -471,7 +471,9 @@ begin
   update public.events e
   set content = p_content, metadata = '{}', tags = '{}', refs = '{}', artifact_id = null, chunk_count = 0,
     byte_count = pg_column_size(p_content), erased_at = coalesce(e.erased_at, clock_timestamp()),
-    session_id = case when strpos(e.session_id, p_subject) > 0 or e.user_id = p_subject then p_name else e.session_id end,
+    session_id = case
+      when strpos(e.session_id, p_subject) > 0 or e.user_id = p_subject or (e.actor_type = 'human' and e.actor_id = p_subject) then p_name
+      else e.session_id end,
     user_id = case when strpos(e.user_id, p_subject) > 0 then p_name else e.user_id end,
     agent_id = case when strpos(e.agent_id, p_subject) > 0 then p_name else e.agent_id end,
     project_id = case when strpos(e.project_id, p_subject) > 0 then p_name else e.project_id end,
@@ -779,7 +781,7 @@ CREATE TABLE public.events (
     actor_id text NOT NULL,
     kind text NOT NULL,
     content jsonb NOT NULL,
-    user_id text NOT NULL,
+    user_id text,
     agent_id text,
     project_id text,
     sensitivity text NOT NULL,
@@ -799,6 +801,7 @@ END) STORED,
     erased_at timestamp with time zone,
     CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
     CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
+    CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
     CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
 );
 
@@ -1119,7 +1122,7 @@ CREATE TABLE public.chunks (
     session_id text NOT NULL,
     channel text NOT NULL,
     sensitivity text NOT NULL,
-    user_id text NOT NULL,
+    user_id text,
     agent_id text,
     project_id text,
     text text NOT NULL,
@@ -1893,7 +1896,7 @@ begin
        from memories t
        where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
          and t.text_hash >= decode(w.doc #>> '{memory,text_hash}', 'hex') and t.text_hash <= decode(w.doc #>> '{memory,text_hash}', 'hex')
-         and t.user_id = w.doc ->> 'user_id' and t.channel = w.doc ->> 'channel'
+         and t.user_id is not distinct from w.doc ->> 'user_id' and t.channel = w.doc ->> 'channel'
        order by t.text_hash
        limit 1000)
       union all
@@ -2522,7 +2525,7 @@ begin
           select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
         from memories m
         where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
-          and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id = e.user_id
+          and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id is not distinct from e.user_id
           and m.channel = e.channel and m.sensitivity = e.sensitivity and m.memory_id <> all (v_ending)
           and (m.expires_at is null or m.expires_at > clock_timestamp())
         order by m.text_hash
@@ -3023,7 +3026,7 @@ CREATE TABLE public.artifacts (
     bytes bytea NOT NULL,
     channel text NOT NULL,
     sensitivity text NOT NULL,
-    user_id text NOT NULL,
+    user_id text,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
@@ -4926,7 +4929,7 @@ begin
           (select t.text_hash
            from memories t
            where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
-             and t.channel || '' = e.channel and t.user_id || '' = e.user_id),
+             and t.channel || '' = e.channel and t.user_id is not distinct from e.user_id),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
@@ -4951,7 +4954,7 @@ begin
       from memories m
       where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
         and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
-        and m.scope_id is not distinct from w.scope_id and m.user_id = w.user_id and m.channel = w.channel
+        and m.scope_id is not distinct from w.scope_id and m.user_id is not distinct from w.user_id and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       order by m.text_hash
       limit 1
@@ -5065,7 +5068,7 @@ CREATE TABLE public.capsules (
     tenant_id text NOT NULL,
     capsule_id text NOT NULL,
     seq bigint NOT NULL,
-    user_id text NOT NULL,
+    user_id text,
     agent_id text,
     project_id text,
     channel text NOT NULL,

@@ -9,8 +9,8 @@ import {
   route,
   sightById,
   sightValues,
+  subjectOf,
   visible,
-  writableSubject,
 } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import type { Reply } from '../http/route.ts';
@@ -61,7 +61,7 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
       const { session_id, agent_id, project_id, channel } = query;
       const screener = await secrets.of(caller.tenant);
       screener.refuseIds({ session_id, user_id: query.user_id, agent_id, project_id, 'Content-Type': media_type }, '#');
-      const user_id = writableSubject(caller.principal, query.user_id);
+      const user_id = subjectOf(caller.principal, query.user_id, channel === 'private', { parameter: 'user_id' });
       const artifact_id = newId('art');
       const event_id = newId('evt');
       const { bytes, secret, sealed } = screenBytes(screener, body as unknown as Buffer, event_id);
@@ -145,7 +145,11 @@ function mediaType(given = 'application/octet-stream'): string {
 
 function eventOf(
   { principal }: Caller,
-  query: Omit<z.output<typeof uploadQuery>, 'sensitivity'> & { user_id: string; sensitivity: string; event_id: string },
+  query: Omit<z.output<typeof uploadQuery>, 'sensitivity' | 'user_id'> & {
+    user_id: string | undefined;
+    sensitivity: string;
+    event_id: string;
+  },
   content: { artifact_id: string },
 ) {
   return {
@@ -156,7 +160,7 @@ function eventOf(
     actor_id: principal.username ?? principal.id,
     kind: 'artifact',
     content,
-    user_id: query.user_id,
+    ...(query.user_id !== undefined && { user_id: query.user_id }),
     agent_id: query.agent_id,
     project_id: query.project_id,
     sensitivity: query.sensitivity,

@@ -8,7 +8,7 @@ export interface NewArtifact {
   sha256: Buffer;
   channel: string;
   sensitivity: string;
-  user_id: string;
+  user_id: string | undefined;
 }
 
 /** Stores bytes, unseen until an event that names them is committed. */

@@ -4,7 +4,7 @@ import type { Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { scopesWithin } from './grants.ts';
 import type { KeyGuard } from './key_guard.ts';
-import type { Caller, Principal } from './principal.ts';
+import { type Caller, EVERYONE, type Principal } from './principal.ts';
 import { looksLikeKey, readSecret, type Secret } from './secrets.ts';
 import { type KeyState, readKeyState, readSessionState, type SessionState } from './sql.ts';
 import { openStateCache, type StateCache } from './state_cache.ts';
@@ -85,7 +85,7 @@ async function identifyKey(
     role: state.role,
     scopes: scopesWithin(state.role).filter((scope) => state.scopes.includes(scope)),
     subject: state.subject,
-    subjects: state.subject === '*' ? null : [state.subject],
+    subjects: state.subject === EVERYONE ? null : [state.subject],
     channels: state.channels,
     expires_at: state.expires_at,
   };

@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import { Problem } from '../http/problem.ts';
+import { type Fault, Problem } from '../http/problem.ts';
 import { declareFor } from '../http/route.ts';
 
 export type Role = 'owner' | 'admin' | 'member' | 'reader';
@@ -66,12 +66,35 @@ export function readableSubjects(principal: Principal, named?: string): string[]
   return principal.subjects;
 }
 
-/** The subject a write is about: the credential's own unless it may write for the one that is named. */
-export function writableSubject(principal: Principal, named?: string): string {
-  if (named === undefined || named === principal.subject) return principal.subject;
-  if (principal.subjects === null || principal.subjects.includes(named) || isAdmin(principal)) return named;
+/** A key that acts for every subject. */
+export const isForAll = ({ subjects }: Principal): boolean => subjects === null;
+
+/** Throws unless the credential may write for a subject. */
+export function requireSubject(principal: Principal, named: string): void {
+  if (named === principal.subject || isForAll(principal) || isAdmin(principal)) return;
   throw new Problem('forbidden', `The credential may not write for the subject ${JSON.stringify(named.slice(0, 80))}.`);
 }
+
+/**
+ * The subject a write is about: the one that is named or, where it must be about someone (`personal`), the credential's own. A key for
+ * all subjects has none of its own. `at`: where the request names it.
+ */
+export function subjectOf(principal: Principal, named: string | undefined, personal: boolean, at: Where): string | undefined {
+  if (named === undefined && !personal) return undefined;
+  const subject = named ?? principal.subject;
+  if (subject === EVERYONE) throw unnamed(at);
+  requireSubject(principal, subject);
+  return subject;
+}
+
+/** What a key for all subjects has as its own. */
+export const EVERYONE = '*';
+type Where = Omit<Fault, 'detail'>;
+
+export const unnamed = (at: Where): Problem =>
+  new Problem('validation', 'A key for all subjects names the user whose private items it reads or writes.', {
+    errors: [{ ...at, detail: 'required: the user on whose behalf the key acts' }],
+  });
 
 export function requireChannel(principal: Principal, channel: Channel): void {
   if (principal.channels && !principal.channels.includes(channel))

@@ -1,5 +1,5 @@
 import type { Channel, Principal, Sight } from '../auth/index.ts';
-import { sightById, sightIn } from '../auth/index.ts';
+import { isForAll, sightById, sightIn } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
@@ -11,17 +11,17 @@ import { type CapsuleRow, findCapsule, ITEM_BYTES, type ItemRow, readItems } fro
  * What an author may put into a capsule: what the credential sees of what is shared, and the author's private items where they are
  * the credential's own to read; an admin may write for others and look up theirs, and hands none of them on. Never secrets; what is of high sensitivity only where the capsule stays in the team or in private.
  */
-export function sightOfAuthor(principal: Principal, user_id: string, channel: Channel): Sight {
+export function sightOfAuthor(principal: Principal, user_id: string | undefined, channel: Channel): Sight {
   const { channels, sensitivities } = sightById(principal);
   const shown = channel === 'team' || channel === 'private' ? ['none', 'low', 'high'] : ['none', 'low'];
-  const own = principal.subjects === null || principal.subjects.includes(user_id);
+  const own = user_id !== undefined && (isForAll(principal) || user_id === principal.subject);
   return { channels, sensitivities: sensitivities.filter((each) => shown.includes(each)), subjects: own ? [user_id] : [] };
 }
 
 const sightOf = (row: CapsuleRow): Sight => ({
   channels: row.item_channels,
   sensitivities: row.item_sensitivities,
-  subjects: [row.user_id],
+  subjects: row.user_id === null ? [] : [row.user_id],
 });
 
 /** The items in their order, as today allows; undefined: it does not. Of a capsule that has ended nothing is handed over. */
@@ -107,7 +107,13 @@ export function readCapsules(tenant: Tenant, principal: Principal, ids: string[]
         });
       const rows = await itemsOf(db, tenant.id, row, [row.channel, channel]);
       const items = rows.flatMap((item) => handedItem(capsule_id, item));
-      handed.push({ capsule_id, author: row.agent_id ?? row.user_id, title: row.title, risks: row.risks ?? [], items });
+      handed.push({
+        capsule_id,
+        author: row.agent_id ?? row.user_id ?? 'agent',
+        title: row.title,
+        risks: row.risks ?? [],
+        items,
+      });
     }
     return handed;
   });

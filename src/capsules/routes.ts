@@ -1,4 +1,4 @@
-import { type Caller, requireChannel, route, writableSubject } from '../auth/index.ts';
+import { type Caller, isForAll, requireChannel, route, subjectOf } from '../auth/index.ts';
 import { entryOf, type Outcome } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
@@ -118,7 +118,7 @@ const summaryOf = (row: CapsuleRow): Summary => ({
   status: row.status,
   title: row.title,
   risks: row.risks ?? [],
-  author: { user_id: row.user_id, ...(row.agent_id !== null && { agent_id: row.agent_id }) },
+  author: { ...(row.user_id !== null && { user_id: row.user_id }), ...(row.agent_id !== null && { agent_id: row.agent_id }) },
   ...(row.owned && { audience: row.for_all ? 'all' : { agents: row.audience_agents, users: row.audience_users } }),
   channel: row.channel,
   ...(row.project_id !== null && { project_id: row.project_id }),
@@ -132,7 +132,8 @@ const summaryOf = (row: CapsuleRow): Summary => ({
 async function create(caller: Caller, body: CapsuleBody, idempotency: Idempotency | null) {
   const { tenant, principal } = caller;
   requireChannel(principal, body.channel);
-  const user_id = writableSubject(principal, body.user_id);
+  const personal = body.audience !== 'all' || !isForAll(principal);
+  const user_id = subjectOf(principal, body.user_id, personal, { pointer: '#/user_id' });
   const known = idempotency && (await tenant.read((db) => recallUnit(db, tenant.id, idempotency)));
   const capsule_id = newId('cap');
   const outcome = known ?? (await insert(caller, body, user_id, capsule_id, idempotency));
@@ -148,7 +149,13 @@ function refuseUnwritten({ status }: Outcome): void {
   if (status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
 }
 
-async function insert(caller: Caller, body: CapsuleBody, user_id: string, capsule_id: string, idempotency: Idempotency | null) {
+async function insert(
+  caller: Caller,
+  body: CapsuleBody,
+  user_id: string | undefined,
+  capsule_id: string,
+  idempotency: Idempotency | null,
+) {
   const { tenant, principal } = caller;
   const end = endOf(body, Date.now());
   if (end === undefined)
@@ -195,7 +202,7 @@ function refuseUnseen(items: string[], found: string[]): void {
 interface Logged {
   kind: string;
   capsule_id: string;
-  user_id: string;
+  user_id?: string | null | undefined;
   channel: string;
   for_all: boolean;
   content: unknown;
@@ -207,7 +214,7 @@ const logged = ({ principal }: Caller, { kind, capsule_id, user_id, channel, for
     kind,
     session_id: capsule_id,
     channel: for_all ? channel : 'private',
-    user_id,
+    ...(user_id != null && { user_id }),
     actor_type: principal.kind === 'user' ? 'human' : 'agent',
     actor_id: principal.username ?? principal.id,
     content,

@@ -85,7 +85,7 @@ const summary = z.object({
   status: z.enum(['active', 'revoked', 'expired']),
   title: z.string().nullable(),
   risks: z.array(z.string()),
-  author: z.object({ user_id: z.string(), agent_id: z.string().optional() }),
+  author: z.object({ user_id: z.string().optional(), agent_id: z.string().optional() }),
   audience: z
     .union([z.literal('all'), z.object({ agents: z.array(z.string()), users: z.array(z.string()) })])
     .optional()

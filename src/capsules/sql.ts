@@ -11,7 +11,7 @@ export interface CapsuleRow {
   /** Null where the event's content has been erased. */
   title: string | null;
   risks: string[] | null;
-  user_id: string;
+  user_id: string | null;
   agent_id: string | null;
   project_id: string | null;
   channel: Channel;

@@ -46,7 +46,8 @@ export interface EventRow {
   actor_id: string;
   kind: string;
   content: unknown;
-  user_id: string;
+  /** Absent: it is about nobody. Present in private, where it says whose the event is. */
+  user_id?: string;
   agent_id?: string;
   project_id?: string;
   sensitivity: string;
@@ -62,7 +63,7 @@ export interface EventRow {
 
 /** An event that the service itself writes: what a memory, an edit, a capsule changes is said in the log. */
 export const entryOf = (
-  row: Pick<EventRow, 'kind' | 'session_id' | 'channel' | 'user_id' | 'actor_type' | 'actor_id' | 'content'> & Partial<EventRow>,
+  row: Pick<EventRow, 'kind' | 'session_id' | 'channel' | 'actor_type' | 'actor_id' | 'content'> & Partial<EventRow>,
 ): EventRow => ({ event_id: newId('evt'), sensitivity: 'none', tags: [], refs: [], metadata: {}, chunks: [], ...row });
 
 /** What is written whole or not at all. `key` and `body` are hex SHA-256: who asks for what, and with which canonical body. */

@@ -9,7 +9,7 @@ export interface Concerned {
   memory_id: string | null;
   session_id: string;
   channel: Channel;
-  user_id: string;
+  user_id: string | null;
   agent_id: string | null;
   project_id: string | null;
   sensitivity: string;
@@ -36,7 +36,7 @@ export function editEntry(principal: Principal, what: string, about: Concerned, 
     kind: `edit.${what}`,
     session_id: about.session_id,
     channel: about.channel,
-    user_id: about.user_id,
+    ...(about.user_id !== null && { user_id: about.user_id }),
     ...(about.agent_id !== null && { agent_id: about.agent_id }),
     ...(about.project_id !== null && { project_id: about.project_id }),
     sensitivity: about.sensitivity,

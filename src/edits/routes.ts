@@ -87,7 +87,7 @@ function decision(verb: string, status: Status, summary: string) {
     handle: async ({ caller, params, req, idempotency }) => {
       const found = await mustRead(caller, params.edit_id);
       requireChannel(caller.principal, found.channel);
-      const about = { memory_id: null, agent_id: null, project_id: null, ...found };
+      const about = { memory_id: null, user_id: null, agent_id: null, project_id: null, ...found };
       const unit = unitOf([editEntry(caller.principal, status, about, found)], idempotency);
       const version = versionOf(req.headers['if-match'], found.version);
       const outcome = await decideEdit(caller.tenant, unit, found.edit_id, { status, by: actorOf(caller.principal), version });

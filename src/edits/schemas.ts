@@ -65,7 +65,7 @@ export const edit = z
       ),
     session_id: z.string(),
     channel: z.enum(channels),
-    user_id: z.string(),
+    user_id: z.string().optional(),
     agent_id: z.string().optional(),
     project_id: z.string().optional(),
     sensitivity: z.string(),

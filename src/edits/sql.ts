@@ -101,14 +101,15 @@ export const decideEdit = (
 const columns = `d.edit_id, d.status, d.version, d.target, d.event_id, d.memory_id, d.op, d.reason, d.session_id, d.channel, d.user_id, d.agent_id,
   d.project_id, d.sensitivity, d.proposed_by, d.decided_by, d.proposed_seq as seq, d.last_seq, d.created_at, d.updated_at`;
 
-type Row = Omit<Edit, 'memory_id' | 'agent_id' | 'project_id' | 'decided_by'> & {
+type Row = Omit<Edit, 'user_id' | 'memory_id' | 'agent_id' | 'project_id' | 'decided_by'> & {
+  user_id: string | null;
   memory_id: string | null;
   agent_id: string | null;
   project_id: string | null;
   decided_by: Edit['decided_by'] | null;
 };
 
-const optional = ['memory_id', 'agent_id', 'project_id', 'decided_by'] as const;
+const optional = ['user_id', 'memory_id', 'agent_id', 'project_id', 'decided_by'] as const;
 
 function toEdit(row: Row): Edit {
   const edit = { ...row };

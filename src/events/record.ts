@@ -1,5 +1,5 @@
 import type { Principal } from '../auth/index.ts';
-import { requireChannel, writableSubject } from '../auth/index.ts';
+import { requireChannel, subjectOf } from '../auth/index.ts';
 import type { EventRow } from '../db/commit.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
@@ -62,6 +62,7 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
   const event_id = newId('evt');
   const free = screen(screener, given, pointer, event_id);
   const { content, overflow } = excerpt(free.content);
+  const user_id = subjectOf(principal, given.user_id, isPersonal(given), { pointer: `${pointer}/user_id` });
   const row: EventRow = {
     event_id,
     session_id: given.session_id,
@@ -70,7 +71,7 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
     actor_id: given.actor.id,
     kind: given.kind,
     content: free.sealed ? { ...content, sealed: free.sealed } : content,
-    user_id: writableSubject(principal, given.user_id),
+    ...(user_id !== undefined && { user_id }),
     agent_id: given.agent_id,
     project_id: given.project_id,
     sensitivity: free.sensitivity,
@@ -92,6 +93,10 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
   if (memory) row.memory = memory;
   return { row, overflow, bytes: rowBytes + jsonBytes(row.chunks) + overflowBytes };
 }
+
+/** Whether it must be about someone. */
+const isPersonal = ({ channel, kind, content }: NewEvent): boolean =>
+  channel === 'private' || (kind === 'decision' && content.scope === 'user');
 
 interface Free {
   content: Record<string, unknown>;

@@ -1,4 +1,4 @@
-import { type Caller, isAdmin } from '../auth/index.ts';
+import { type Caller, isAdmin, type Principal } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import { SealBroken, type Sealed } from '../seal.ts';
 import type { Secrets } from '../secrets/index.ts';
@@ -6,8 +6,8 @@ import type { Event } from './schemas.ts';
 
 /** An event as it came, from the copy that was sealed; without one, as it is kept. */
 export function reveal({ principal }: Caller, found: Event, secrets: Secrets): Event {
-  if (!isAdmin(principal) && found.user_id !== principal.subject)
-    throw new Problem('forbidden', 'Secrets are shown to admins and to the subject that the event is about.');
+  if (!isAdmin(principal) && !isOf(principal, found))
+    throw new Problem('forbidden', 'Secrets are shown to admins, to the subject of the event and to the person who said it.');
   const { sealed } = found.content as { sealed?: Sealed };
   if (typeof sealed?.kid !== 'string') return found;
   const { sealed: _, ...content } = found.content;
@@ -20,6 +20,9 @@ export function reveal({ principal }: Caller, found: Event, secrets: Secrets): E
   const { text: said, body, ...rest } = original;
   return { ...found, ...rest, content: { ...content, text: said, body } };
 }
+
+const isOf = ({ subject, username }: Principal, { user_id, actor }: Event): boolean =>
+  user_id === undefined ? actor.type === 'human' && actor.id === username : user_id === subject;
 
 function opened(secrets: Secrets, tenant_id: string, sealed: Sealed, holder: string): string {
   try {

@@ -85,7 +85,7 @@ export const event = z
     actor: z.object({ type: z.string(), id: z.string() }),
     kind: z.string(),
     content: z.record(z.string(), z.unknown()),
-    user_id: z.string(),
+    user_id: z.string().optional().describe('whom it is about; in private, whose it is'),
     agent_id: z.string().optional(),
     project_id: z.string().optional(),
     sensitivity,

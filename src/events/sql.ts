@@ -19,7 +19,7 @@ export interface EventRecord extends Overlay {
   actor_id: string;
   kind: string;
   content: Record<string, unknown>;
-  user_id: string;
+  user_id: string | null;
   agent_id: string | null;
   project_id: string | null;
   sensitivity: Event['sensitivity'];
@@ -45,7 +45,7 @@ export function toEvent(row: EventRecord, look: Look): Event {
     actor: { type: row.actor_type, id: row.actor_id },
     kind: row.kind,
     content: row.content,
-    user_id: row.user_id,
+    ...(row.user_id !== null && { user_id: row.user_id }),
     ...(row.agent_id !== null && { agent_id: row.agent_id }),
     ...(row.project_id !== null && { project_id: row.project_id }),
     sensitivity: row.sensitivity,

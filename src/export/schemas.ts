@@ -63,7 +63,7 @@ interface Forgetting {
   kind: string;
   session_id: string;
   actor_id: string;
-  user_id: string;
+  user_id: string | null;
   agent_id: string | null;
   project_id: string | null;
   content: unknown;
@@ -84,6 +84,10 @@ function isAsSaid(event: Forgetting): boolean {
   );
 }
 
+/** What is private is somebody's: without a name nobody would see it. */
+const isOwned = ({ channel, user_id }: { channel: string; user_id: string | null }) => channel !== 'private' || user_id !== null;
+const unowned = { path: ['user_id'], message: 'required in the channel private' };
+
 const plainEvent = z.strictObject({
   type: z.literal('event'),
   seq,
@@ -94,7 +98,7 @@ const plainEvent = z.strictObject({
   actor_id: name,
   kind: z.string().regex(/^[a-z][a-z_.]{0,63}$/),
   content: object,
-  user_id: name,
+  user_id: name.nullable(),
   agent_id: name.nullable(),
   project_id: name.nullable(),
   sensitivity,
@@ -109,7 +113,7 @@ const plainEvent = z.strictObject({
   // that nothing is left of such an event is a constraint of the table
   erased_at: time.nullable(),
 });
-const event = plainEvent.refine(isAsSaid, 'not as the service says it');
+const event = plainEvent.refine(isAsSaid, 'not as the service says it').refine(isOwned, unowned);
 
 const artifact = z.strictObject({
   type: z.literal('artifact'),
@@ -120,7 +124,7 @@ const artifact = z.strictObject({
   sha256: bytea,
   channel,
   sensitivity,
-  user_id: name,
+  user_id: name.nullable(),
   created_at: time,
 });
 export type ArtifactLine = z.output<typeof artifact>;
@@ -145,7 +149,7 @@ const memory = z.strictObject({
     .max(2 ** 31 - 1),
   content_seq: seq,
   last_seq: seq,
-  user_id: name,
+  user_id: name.nullable(),
   agent_id: name.nullable(),
   session_id: name.nullable(),
   project_id: name.nullable(),
@@ -201,7 +205,7 @@ const edit = z.strictObject({
   passages: z.array(object).max(10_000).nullable(),
   session_id: name,
   channel,
-  user_id: name,
+  user_id: name.nullable(),
   agent_id: name.nullable(),
   project_id: name.nullable(),
   sensitivity,
@@ -232,7 +236,7 @@ const capsule = z.strictObject({
   type: z.literal('capsule'),
   capsule_id: idOf('cap'),
   seq,
-  user_id: name,
+  user_id: name.nullable(),
   agent_id: name.nullable(),
   project_id: name.nullable(),
   channel,
@@ -268,13 +272,13 @@ export const end = z.strictObject({
 
 /** A line for each row of a part. */
 export const rows: Record<Part, z.ZodType<{ type: string }>> = {
-  memory,
-  edit,
+  memory: memory.refine(isOwned, unowned),
+  edit: edit.refine(isOwned, unowned),
   edit_event: editEvent,
   overlay,
   capsule,
   retention_policy: retentionPolicy,
-  artifact,
+  artifact: artifact.refine(isOwned, unowned),
   event,
   memory_version: memoryVersion,
 };

@@ -1,4 +1,4 @@
-import { isAdmin, type Principal, requireChannel, writableSubject } from '../auth/index.ts';
+import { isAdmin, type Principal, requireChannel, requireSubject } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import type { Memory, MemoryKind } from './schemas.ts';
 
@@ -36,7 +36,7 @@ export function assertMayChange(principal: Principal, memory: Memory): void {
   const { kind, scope, channel, user_id, trust } = memory;
   requireChannel(principal, channel);
   // what is said of one person is that person's, whoever may read it
-  if (channel === 'private' || kind === 'preference' || scope === 'user') writableSubject(principal, user_id);
+  if (channel === 'private' || kind === 'preference' || scope === 'user') requireSubject(principal, user_id ?? principal.subject);
   if (isAdmin(principal)) return;
   if (isGuarded(memory)) throw new Problem('forbidden', `A ${kind} of the scope "${scope}" is changed by admins.`);
   // a task is there to be moved by whoever works on it

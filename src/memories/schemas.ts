@@ -147,7 +147,7 @@ export const memory = z
     body: z.record(z.string(), z.unknown()),
     scope: z.enum(scopes),
     status: z.enum(statuses),
-    user_id: z.string(),
+    user_id: z.string().optional().describe('whom it is about; in private, whose it is'),
     agent_id: z.string().optional(),
     session_id: z.string().optional(),
     project_id: z.string().optional(),

@@ -1,5 +1,5 @@
 import type { Principal } from '../auth/index.ts';
-import { isAdmin, requireChannel, writableSubject } from '../auth/index.ts';
+import { isAdmin, requireChannel, subjectOf } from '../auth/index.ts';
 import { type EventRow, entryOf, type MemoryWish } from '../db/commit.ts';
 import { type Fault, Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
@@ -20,7 +20,7 @@ export interface State {
   body: Record<string, unknown>;
   scope: MemoryScope;
   status: 'active' | 'proposed';
-  user_id: string;
+  user_id: string | undefined;
   agent_id: string | undefined;
   session_id: string | undefined;
   project_id: string | undefined;
@@ -69,7 +69,7 @@ export function stateOf(principal: Principal, given: NewMemory, pointer: string)
     body: given.body,
     scope,
     status: isGuarded({ ...given, scope }) && !isAdmin(principal) ? 'proposed' : 'active',
-    user_id: writableSubject(principal, given.user_id),
+    user_id: subjectOf(principal, given.user_id, isPersonal({ ...given, scope }), { pointer: `${pointer}/user_id` }),
     agent_id: given.agent_id,
     session_id: given.session_id,
     project_id: given.project_id,
@@ -84,6 +84,10 @@ export function stateOf(principal: Principal, given: NewMemory, pointer: string)
   refuseFaults([...faultsOfScope(state), ...faultsOfTimes(state)], pointer);
   return state;
 }
+
+/** Whether it must be about someone. */
+const isPersonal = ({ channel, kind, scope }: Pick<State, 'channel' | 'kind' | 'scope'>): boolean =>
+  channel === 'private' || kind === 'preference' || scope === 'user';
 
 function defaultScope({ kind, project_id }: NewMemory): MemoryScope {
   if (project_id !== undefined) return 'project';
@@ -123,6 +127,7 @@ export const approved = (current: Memory): State => ({ ...bare(current), status:
 const bare = (current: Memory): State => ({
   ...current,
   status: current.status === 'proposed' ? 'proposed' : 'active',
+  user_id: current.user_id,
   agent_id: current.agent_id,
   session_id: current.session_id,
   project_id: current.project_id,
@@ -203,7 +208,7 @@ export function eventOf(
     kind,
     session_id: state.session_id ?? memory_id,
     channel,
-    user_id,
+    ...(user_id !== undefined && { user_id }),
     ...(agent_id !== undefined && { agent_id }),
     ...(project_id !== undefined && { project_id }),
     actor_type: actor.type,

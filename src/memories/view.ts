@@ -6,7 +6,7 @@ export interface MemoryRecord {
   memory_id: string;
   kind: MemoryKind;
   scope: Memory['scope'];
-  user_id: string;
+  user_id: string | null;
   agent_id: string | null;
   session_id: string | null;
   project_id: string | null;
@@ -93,7 +93,7 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     body: gone ? {} : body,
     scope: row.scope,
     status: over ? 'expired' : row.status,
-    user_id: row.user_id,
+    ...(row.user_id !== null && { user_id: row.user_id }),
     ...(row.agent_id !== null && { agent_id: row.agent_id }),
     ...(row.session_id !== null && { session_id: row.session_id }),
     ...(row.project_id !== null && { project_id: row.project_id }),

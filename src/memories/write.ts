@@ -240,12 +240,12 @@ function farewell(current: Memory, status: string, actor: Memory['origin'], idem
       kind: `memory.${status}`,
       session_id: session_id ?? memory_id,
       channel,
-      user_id,
       actor_type: actor.type,
       actor_id: actor.id,
       content: { memory_id, kind, scope, version, status },
       sensitivity,
     }),
+    ...(user_id !== undefined && { user_id }),
     ...(agent_id !== undefined && { agent_id }),
     ...(project_id !== undefined && { project_id }),
   };

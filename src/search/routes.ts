@@ -44,11 +44,12 @@ export const searchRoutes = [
       const asking = askingChannels(caller.principal);
       const found = event && (await readChunk(caller.tenant, `evt_${event}`, Number(ordinal), sight, asking));
       if (!found) throw new Problem('not-found', 'There is no chunk with this id.');
-      const { actor_id: _, tags: __, agent_id, project_id, ...rest } = found;
+      const { actor_id: _, tags: __, user_id, agent_id, project_id, ...rest } = found;
       return {
         body: {
           chunk_id: params.chunk_id,
           ...rest,
+          ...(user_id !== null && { user_id }),
           ...(agent_id !== null && { agent_id }),
           ...(project_id !== null && { project_id }),
           refs: [found.event_id],

@@ -70,7 +70,7 @@ export const chunk = z
     kind: z.string(),
     session_id: z.string(),
     channel: z.enum(channels),
-    user_id: z.string(),
+    user_id: z.string().optional(),
     agent_id: z.string().optional(),
     project_id: z.string().optional(),
     sensitivity: z.string(),

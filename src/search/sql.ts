@@ -137,7 +137,7 @@ export function readNewest(
 
 export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'chunk_count' | 'superseded' | 'memory'> {
   channel: string;
-  user_id: string;
+  user_id: string | null;
   agent_id: string | null;
   project_id: string | null;
   sensitivity: string;

@@ -28,7 +28,7 @@ test.each([
   ['retract', undefined],
   ['amend', { text: 'bob said nothing' }],
 ])('after %s its subject is not revealed what it was; an admin is', async (op, patch) => {
-  const event = await record(bob, team(text));
+  const event = await record(bob, team(text, { actor: { type: 'human', id: 'bob' } }));
   expect([await reveal(bob, event.event_id), await reveal(alice, event.event_id)]).toEqual([text, text]);
   const made = await edit(alice, event.event_id, op, patch);
   expect([await reveal(bob, event.event_id), await reveal(alice, event.event_id)]).toEqual([404, text]);
@@ -45,7 +45,7 @@ test('nor after an amendment of the memory that it made', async () => {
 });
 
 test('blocked in one channel it is revealed as it is read by its id: in others', async () => {
-  const event = await record(bob, team(text));
+  const event = await record(bob, team(text, { actor: { type: 'human', id: 'bob' } }));
   await edit(alice, event.event_id, 'block', { channel: 'team' });
   expect(await reveal(bob, event.event_id)).toBe(text);
   for (const channel of ['private', 'agent']) await edit(alice, event.event_id, 'block', { channel });

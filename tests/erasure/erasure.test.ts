@@ -55,9 +55,15 @@ onServer('an erasure', () => {
     const actor = { type: 'human', id: 'carol-of-norway' };
     const hers = await record(
       carol,
-      team(`my name is ${secret}`, { actor, tags: [secret], metadata: { nickname: secret }, session_id: `${secret}-session` }),
+      team(`my name is ${secret}`, {
+        actor,
+        tags: [secret],
+        metadata: { nickname: secret },
+        session_id: `${secret}-session`,
+        user_id: 'carol-of-norway',
+      }),
     );
-    const long = await record(carol, team(`${secret} `.repeat(20_000), { actor }));
+    const long = await record(carol, team(`${secret} `.repeat(20_000), { actor, session_id: `${secret}-long` }));
     const decided = await record(carol, { ...team(''), actor, kind: 'decision', content: { decision: `use ${secret}` } });
     const uploaded = await carol.ask('POST', '/v1/artifacts?channel=team', {
       body: `bytes of ${secret}`,

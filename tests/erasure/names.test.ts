@@ -58,7 +58,7 @@ test('what a policy or another erasure has emptied already loses the name of the
   const carol = await newColleague(owner, 'carolsubject');
   const actor = { type: 'human', id: 'carolsubject' };
   const by_policy = await record(carol, {
-    ...team('', { session_id: 's-carolsubject' }),
+    ...team('', { session_id: 's-carolsubject', user_id: 'carolsubject' }),
     actor: { type: 'tool', id: 'sh' },
     kind: 'tool_result',
     content: { tool: 'sh', excerpt_text: 'out' },

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
@@ -94,9 +95,15 @@ test('a preference, and what has the scope of a user, is its subject’s to chan
 test('members curate what members and agents said; what an admin said or approved is for admins, but for tasks', async () => {
   const carol = await newColleague(alice, 'carol');
   const agent = await keyOf(alice, { user_id: 'planner' });
-  for (const by of [carol, agent]) {
-    const [one, two] = [await make(by, { kind: 'decision', text: 'a' }), await make(by, { kind: 'fact', text: 'b' })];
-    expect([await patch(bob, one, { text: 'c' }), await supersede(bob, two, { kind: 'fact', text: 'd' })]).toEqual([200, 201]);
+  for (const [by, n] of [
+    [carol, 1],
+    [agent, 2],
+  ] as const) {
+    const one = await make(by, { kind: 'decision', text: `a${n}` });
+    const two = await make(by, { kind: 'fact', text: `b${n}` });
+    expect([await patch(bob, one, { text: `c${n}` }), await supersede(bob, two, { kind: 'fact', text: `d${n}` })]).toEqual([
+      200, 201,
+    ]);
     expect((await read(bob, one)).trust).toBe('stated');
   }
   const approved = await make(alice, { kind: 'decision', text: 'Use files' });
@@ -137,7 +144,7 @@ test('a key approves and revokes only in its channels', async () => {
 });
 
 test('trust goes by who is logged in: who is only named, by a key or by another user, is inferred', async () => {
-  const human = (id: string) => ({ kind: 'note', text: `${id} says`, actor: { type: 'human', id } });
+  const human = (id: string) => ({ kind: 'note', text: `${id} says ${randomUUID()}`, actor: { type: 'human', id } });
   const admin = await keyOf(alice, { role: 'admin', scopes: ['read', 'write', 'admin'] });
   const trusts = [
     await make(admin, human('ceo')),

@@ -69,7 +69,7 @@ test('POST /v1/memories makes a memory of every kind, which reads back as it was
       status: 'active',
       version: 1,
       scope: 'project',
-      user_id: 'alice',
+      ...(kind === 'preference' && { user_id: 'alice' }),
       ref_count: 1,
       grounded: true,
       trust: 'approved',

@@ -70,7 +70,7 @@ test('what differs in kind, scope, subject, channel or sensitivity is never merg
     await make(fact('x', { channel: 'team', project_id: 'p2' })),
     await make(fact('x', { channel: 'team', scope: 'policy' })),
     await make({ ...fact('x'), kind: 'note' }),
-    await make(fact('x', { channel: 'team' }), bob),
+    await make(fact('x', { channel: 'team', user_id: 'bob' }), bob),
   ];
   expect(new Set(made.map(({ memory_id }) => memory_id)).size).toBe(made.length);
   expect(made.map(({ version }) => version)).toEqual(made.map(() => 1));
