@@ -12,6 +12,7 @@ import {
   subjectOf,
   visible,
 } from '../auth/index.ts';
+import { nameOf } from '../http/name.ts';
 import { Problem } from '../http/problem.ts';
 import type { Reply } from '../http/route.ts';
 import { newId } from '../id.ts';
@@ -22,10 +23,10 @@ import { commitWithArtifacts, sha256Of } from './stage.ts';
 
 const uploadQuery = z.strictObject({
   channel: z.enum(channels).default('private'),
-  session_id: z.string().min(1).max(255).default('artifacts'),
-  user_id: z.string().min(1).max(255).optional(),
-  agent_id: z.string().min(1).max(255).optional(),
-  project_id: z.string().min(1).max(255).optional(),
+  session_id: nameOf().default('artifacts'),
+  user_id: nameOf().optional(),
+  agent_id: nameOf().optional(),
+  project_id: nameOf().optional(),
   sensitivity: z.enum(['none', 'low', 'high']).default('none').describe('bytes declared `secret` are not taken'),
 });
 
@@ -94,7 +95,7 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
     tag: 'Artifacts',
     access: 'read',
     limit: 'v1',
-    params: z.strictObject({ artifact_id: z.string().max(255) }),
+    params: z.strictObject({ artifact_id: nameOf() }),
     success: { status: 200, description: 'The bytes, as an attachment', mediaType: '*/*' },
     also: [
       { status: 304, description: 'The bytes of `If-None-Match`' },

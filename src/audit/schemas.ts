@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { actions } from './actions.ts';
 
 export const auditQuery = z.strictObject({
   action: z.enum(actions).optional().describe('only this, such as `key.made` or `refused`'),
-  principal: z.string().min(1).max(100).optional().describe('only what this user or key did: `usr_…`, `key_…` or `operator`'),
+  principal: nameOf(100).optional().describe('only what this user or key did: `usr_…`, `key_…` or `operator`'),
   since: time.optional().describe('written at or after'),
   until: time.optional().describe('written before'),
   order: z.enum(['asc', 'desc']).default('desc').describe('by seq; the newest first unless told otherwise'),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { channels } from './visibility.ts';
 
@@ -69,8 +70,8 @@ export const session = z.object({
   current: z.boolean(),
 });
 export const sessionPage = pageOf(session);
-export const sessionQuery = z.strictObject({ id: z.string().max(64).optional() });
-export const sessionParams = z.strictObject({ session_id: z.string().max(64) });
+export const sessionQuery = z.strictObject({ id: nameOf(64).optional() });
+export const sessionParams = z.strictObject({ session_id: nameOf(64) });
 
 export const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(50),
@@ -88,7 +89,7 @@ export const user = z.object({
 });
 export type User = z.output<typeof user>;
 export const userPage = pageOf(user);
-export const userParams = z.strictObject({ user_id: z.string().max(64) });
+export const userParams = z.strictObject({ user_id: nameOf(64) });
 export const userPatch = z
   .strictObject({ role: role.optional(), disabled: z.boolean().optional() })
   .refine((patch) => patch.role !== undefined || patch.disabled !== undefined, 'must contain role or disabled');
@@ -112,17 +113,17 @@ export const invite = z.object({
 export type Invite = z.output<typeof invite>;
 export const invitePage = pageOf(invite);
 export const newInvite = invite.extend({ invite: z.string().meta({ description: 'shown this once' }) });
-export const inviteParams = z.strictObject({ invite_id: z.string().max(64) });
+export const inviteParams = z.strictObject({ invite_id: nameOf(64) });
 
 export const keyBody = z.strictObject({
-  name: z.string().min(1).max(200),
+  name: nameOf(200),
   role,
   scopes: z
     .array(scope)
     .min(1)
     .max(3)
     .transform((scopes) => [...new Set(scopes)]),
-  user_id: z.string().min(1).max(255).optional().meta({ description: 'the subject it acts for; * for every one' }),
+  user_id: nameOf().optional().meta({ description: 'the subject it acts for; * for every one' }),
   channels: z
     .array(z.enum(channels))
     .min(1)
@@ -149,4 +150,4 @@ export const apiKey = z.object({
 export type ApiKey = z.output<typeof apiKey>;
 export const keyPage = pageOf(apiKey);
 export const newKey = apiKey.extend({ api_key: z.string().meta({ description: 'shown this once' }) });
-export const keyParams = z.strictObject({ key_id: z.string().max(64) });
+export const keyParams = z.strictObject({ key_id: nameOf(64) });

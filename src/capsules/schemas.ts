@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
+import { label, nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { origin, trust } from '../search/index.ts';
@@ -8,8 +9,8 @@ const DEFAULT_TTL_S = 7 * 86_400;
 const LONGEST_TTL_S = 365 * 86_400;
 const MAX_ITEMS = 200;
 
-const name = (about: string) => z.string().min(1).max(255).describe(about);
-const names = (about: string) => z.array(z.string().min(1).max(255)).max(100).describe(about);
+const name = (about: string) => nameOf().describe(about);
+const names = (about: string) => z.array(nameOf()).max(100).describe(about);
 
 const audienceOf = z
   .strictObject({
@@ -36,7 +37,7 @@ export const capsuleBody = z
     user_id: name('in whose name; by default the credential’s own subject').optional(),
     agent_id: name('the agent that made it').optional(),
     project_id: name('the project it belongs to').optional(),
-    tags: z.array(z.string().min(1).max(255)).max(256).default([]).describe('free labels'),
+    tags: z.array(label).max(256).default([]).describe('free labels'),
   })
   .refine(({ ttl_s, expires_at }) => ttl_s === undefined || expires_at === undefined, {
     path: ['expires_at'],
@@ -102,7 +103,7 @@ export const capsule = summary.extend({ items: z.array(item) }).meta({ id: 'Caps
 export const capsulePage = pageOf(summary);
 export type Summary = z.output<typeof summary>;
 
-export const capsuleParams = z.strictObject({ capsule_id: z.string().max(255) });
+export const capsuleParams = z.strictObject({ capsule_id: nameOf() });
 export const capsuleList = z.strictObject({
   status: z.enum(['active', 'revoked', 'expired']).optional().describe('others than active are told to the author and to admins'),
   authored: z.enum(['true', 'false']).optional().describe('true: only own ones; false: only those of others'),

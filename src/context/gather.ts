@@ -3,6 +3,7 @@ import type { Found, Hit } from '../search/index.ts';
 import { type Claim, findConflicts } from './conflict.ts';
 import { capsuleItems, citedItem, decisionItem, evidenceItem, handoffItem, recentItem, ruleItem, taskItem } from './items.ts';
 import type { Item, Omission, SectionName } from './pack.ts';
+import { inLine } from './render.ts';
 import type { Handoff, Ledger, LedgerEvent } from './sql.ts';
 
 /** So many pieces of evidence go with a handoff: it is a packet, not the talk that led to it. */
@@ -149,6 +150,6 @@ function flagConflicts(candidates: Gathered['candidates'], hits: Hit[]): void {
     if (!others) continue;
     item.about = { ...item.about, conflict: { with: others, between: [item.ids[0]!, ...others] } };
     // the model reads the text alone
-    item.text += ` [in conflict with ${others.slice(0, MAX_CONFLICTS_TOLD).join(', ')}]`;
+    item.text += ` [in conflict with ${others.slice(0, MAX_CONFLICTS_TOLD).map(inLine).join(', ')}]`;
   }
 }

@@ -1,7 +1,7 @@
 import type { Handed } from '../capsules/index.ts';
 import { chunkId, type Hit, type Standing, textOf } from '../search/index.ts';
 import { type About, type Item, itemTypes } from './pack.ts';
-import { renderDecision, renderHandoff, renderPassage, renderTask, unfolded } from './render.ts';
+import { inLine, renderDecision, renderHandoff, renderPassage, renderTask, unfolded } from './render.ts';
 import type { Handoff, LedgerEvent } from './sql.ts';
 
 // What was read, as items: each with what it is, what it rests on, and how it reads.
@@ -141,7 +141,7 @@ export function capsuleItems({ capsule_id, author, title, risks, items }: Handed
   const said = [title ?? '', ...risks.map((risk) => `risk: ${risk}`)].filter((part) => part !== '').join('; ');
   const head = {
     type: 'text' as const,
-    text: `from ${author}: ${said}`,
+    text: `from ${inLine(author)}: ${said}`,
     refs: [capsule_id],
     ids: [capsule_id],
     said: capsule_id,
@@ -150,9 +150,10 @@ export function capsuleItems({ capsule_id, author, title, risks, items }: Handed
   return [...(said === '' ? [] : [head]), ...items.filter(({ grounded }) => grounded).map(handedItem)];
 }
 
-const handedItem = ({ id, kind, text, refs, scope, trust, origin, superseded }: Handed['items'][number]): Item => ({
-  type: itemTypes.find((type) => type === kind) ?? 'text',
-  text: marked(origin ? `${origin.id}: ${text}` : text, superseded),
+const handedItem = ({ id, type, kind, text, refs, scope, trust, origin, superseded }: Handed['items'][number]): Item => ({
+  type: itemTypes.find((each) => each === kind) ?? 'text',
+  // never text alone: it could begin like a rule
+  text: marked(`${origin ? inLine(origin.id) : type}: ${text}`, superseded),
   refs: [...new Set(refs)].slice(0, 256),
   ids: [id],
   about: {

@@ -1,5 +1,5 @@
 import { createRepetition } from './near.ts';
-import { headingOf, renderItem } from './render.ts';
+import { headingOf, renderItem, withPlainLines } from './render.ts';
 import type { CountTokens } from './tokens.ts';
 
 // What goes into the bundle. Each section has a share of the budget and gives back what it does not use; an item that does not fit
@@ -142,11 +142,13 @@ const worded = (section: SectionName, { type, said, words }: Item) => ({
 function sizeOf(section: SectionName, item: Item, place: number, budget: number, countTokens: CountTokens): Candidate {
   const largest = Math.floor(budget * LARGEST_ITEM);
   // what is longer is cut without being counted: 19 MB of one decision took 3.3 s
-  if (item.text.length <= largest * MAX_TOKEN_CHARACTERS) {
-    const cost = countTokens(renderItem(item.text));
-    if (cost <= largest) return { section, item, place, cost, cut: false };
+  const most = largest * MAX_TOKEN_CHARACTERS;
+  const whole = withPlainLines(item.text.length <= most ? item.text : item.text.slice(0, most));
+  if (item.text.length <= most) {
+    const cost = countTokens(renderItem(whole));
+    if (cost <= largest) return { section, item: { ...item, text: whole }, place, cost, cut: false };
   }
-  const text = cutToTokens(item.text, largest, countTokens);
+  const text = cutToTokens(whole, largest, countTokens);
   return { section, item: { ...item, text }, place, cost: countTokens(renderItem(text)), cut: true };
 }
 

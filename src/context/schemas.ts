@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
+import { nameOf } from '../http/name.ts';
 import { asOf, degraded, origin, trust } from '../search/index.ts';
 import { itemTypes, sectionNames } from './pack.ts';
 
-const name = (about: string) => z.string().min(1).max(255).describe(about);
+const name = (about: string) => nameOf().describe(about);
 
 export const contextBody = z
   .strictObject({
@@ -20,7 +21,7 @@ export const contextBody = z
     history: z.boolean().default(false).describe('what is superseded too, marked as such'),
     filter: filter.optional(),
     capsules: z
-      .array(z.string().min(1).max(255))
+      .array(nameOf())
       .max(10)
       .default([])
       .describe('capsules whose items the context shows, where they may be read in this channel'),

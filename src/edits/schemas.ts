@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
+import { nameOf } from '../http/name.ts';
 
 /** An event keeps so much of a text; the rest of it would be an artifact, which an amendment has not. */
 const MAX_TEXT = 65_536;
@@ -79,7 +80,7 @@ export const edit = z
   .meta({ id: 'Edit' });
 export type Edit = z.output<typeof edit>;
 
-export const editParams = z.strictObject({ edit_id: z.string().max(255) });
+export const editParams = z.strictObject({ edit_id: nameOf() });
 
 export const listQuery = z.strictObject({
   status: z.enum(statuses).optional(),

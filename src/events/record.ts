@@ -111,9 +111,10 @@ function screen(screener: Screener, given: NewEvent, pointer: string, event_id: 
   const { session_id, user_id, agent_id, project_id, refs, sensitivity } = given;
   screener.refuseIds({ session_id, user_id, agent_id, project_id, 'actor/id': given.actor.id }, pointer);
   if (refs.length > 0) screener.refuseIds(Object.fromEntries(refs.map((ref, i) => [i, ref])), `${pointer}/refs`);
-  const { supersedes, task_id } = given.content as { supersedes?: unknown; task_id?: unknown };
-  if (typeof supersedes === 'string') screener.refuseIds({ supersedes }, `${pointer}/content`);
-  if (typeof task_id === 'string') screener.refuseIds({ task_id }, `${pointer}/content`);
+  for (const name of ['supersedes', 'task_id', 'call_id']) {
+    const id = (given.content as Record<string, unknown>)[name];
+    if (typeof id === 'string') screener.refuseIds({ [name]: id }, `${pointer}/content`);
+  }
   const free = { content: given.content as Record<string, unknown>, metadata: given.metadata, tags: given.tags };
   if (sensitivity === 'secret') {
     const tags = screener.screen({ tags: free.tags }, { pointer, aad: event_id }).value.tags;

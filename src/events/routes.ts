@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { commitWithArtifacts, type NewArtifact, sha256Of } from '../artifacts/index.ts';
 import { askingChannels, type Caller, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
 import type { Outcome } from '../db/commit.ts';
+import { nameOf } from '../http/name.ts';
 import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
@@ -96,7 +97,7 @@ const read = (follow: Follow) => [
     access: 'read',
     limit: 'v1',
     hot: true,
-    params: z.strictObject({ event_id: z.string().max(255) }),
+    params: z.strictObject({ event_id: nameOf() }),
     success: { status: 200, description: 'The event', schema: event },
     problems: ['not-found'],
     handle: async ({ caller, params }) => {
@@ -119,7 +120,7 @@ const revealed = (secrets: Secrets) =>
     access: 'read',
     limit: 'v1',
     audit: 'secret.revealed',
-    params: z.strictObject({ event_id: z.string().max(255) }),
+    params: z.strictObject({ event_id: nameOf() }),
     success: { status: 200, description: 'The event as it came; as it is kept where nothing was encrypted', schema: event },
     problems: ['forbidden', 'not-found', 'unavailable'],
     handle: async ({ caller, params }) => {

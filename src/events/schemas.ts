@@ -1,20 +1,24 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
+import { label, nameOf, oneLine } from '../http/name.ts';
 import { time } from '../http/time.ts';
 
 // The wire of events, as API.md fixes it. Content keeps every further field it came with.
 
-const name = (about: string) => z.string().min(1).max(255).describe(about);
+const name = (about: string) => nameOf().describe(about);
 export const channel = z.enum(channels);
 export const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
-const names = (about: string) => z.array(z.string().min(1).max(255)).max(256).default([]).describe(about);
+const names = (about: string) => z.array(nameOf()).max(256).default([]).describe(about);
+
+const call_id = name('names the call; its result has the same one, and a context keeps the two together').optional();
 
 const contents = {
   message: z.looseObject({ text: z.string() }),
-  tool_call: z.looseObject({ tool: z.string().min(1) }),
+  tool_call: z.looseObject({ tool: oneLine, call_id }),
   tool_result: z.looseObject({
-    tool: z.string().min(1),
+    tool: oneLine,
+    call_id,
     excerpt_text: z.string(),
     path: z.string().optional(),
     line_range: z.union([z.string(), z.array(z.number()).length(2)]).optional(),
@@ -26,10 +30,10 @@ const contents = {
     alternatives: z.array(z.string()).optional(),
     consequences: z.array(z.string()).optional(),
     scope: z.enum(['policy', 'project', 'user', 'session', 'global']).optional(),
-    supersedes: z.string().min(1).max(255).optional().describe('the event or memory that this decision replaces'),
+    supersedes: nameOf().optional().describe('the event or memory that this decision replaces'),
   }),
   task_update: z.looseObject({
-    task_id: z.string().min(1).max(255).optional(),
+    task_id: nameOf().optional(),
     title: z.string().min(1),
     status: z.enum(['open', 'doing', 'blocked', 'done']),
     details: z.string().optional(),
@@ -53,7 +57,7 @@ const shared = {
   agent_id: name('the agent it belongs to').optional(),
   project_id: name('the project it belongs to').optional(),
   sensitivity: sensitivity.default('none').describe('content declared `secret` is not kept'),
-  tags: names('free labels'),
+  tags: z.array(label).max(256).default([]).describe('free labels'),
   refs: names('ids or names of what it rests on; ids of this service must exist'),
   metadata: z.record(z.string(), z.unknown()).default({}).describe('free JSON of the client’s own'),
   occurred_at: time.optional().describe('when it happened; by default when it was recorded'),
@@ -135,7 +139,7 @@ export const listQuery = z.strictObject({
   user_id: name('about this subject').optional(),
   agent_id: name('of this agent').optional(),
   project_id: name('of this project').optional(),
-  tag: name('with this tag').optional(),
+  tag: label.describe('with this tag').optional(),
   since: time.optional().describe('occurred at or after'),
   until: time.optional().describe('occurred before'),
   filter: filterParameter.optional(),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 
 const states = ['queued', 'running', 'done', 'failed'] as const;
@@ -28,9 +29,9 @@ export type JobView = z.output<typeof job>;
 export const started = z.object({ job_id: z.string() }).meta({ id: 'StartedJob' });
 
 export const jobPage = pageOf(job);
-export const jobParams = z.strictObject({ job_id: z.string().max(255) });
+export const jobParams = z.strictObject({ job_id: nameOf() });
 export const listQuery = z.strictObject({
-  kind: z.string().min(1).max(64).optional(),
+  kind: nameOf(64).optional(),
   state: z.enum(states).optional(),
   cursor: z.string().max(2000).optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),

@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
+import { label, nameOf } from '../http/name.ts';
 import { time } from '../http/time.ts';
 
 // The wire of memories. Each kind has a body of its own fields; what is not known is refused.
 
-const name = (about: string) => z.string().min(1).max(255).describe(about);
-const names = (about: string) => z.array(z.string().min(1).max(255)).max(256).describe(about);
+const name = (about: string) => nameOf().describe(about);
+const names = (about: string) => z.array(nameOf()).max(256).describe(about);
+const labels = z.array(label).max(256).describe('free labels');
 const sentences = (about: string) => z.array(z.string().min(1).max(16_384)).max(256).describe(about).optional();
 
 export const memoryKinds = ['decision', 'task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'] as const;
@@ -78,7 +80,7 @@ const shared = {
     .enum(['none', 'low', 'high', 'secret'])
     .default('none')
     .describe('a memory declared `secret` is refused: nothing of it could be kept'),
-  tags: names('free labels').default([]),
+  tags: labels.default([]),
   refs: names('ids or names of what it rests on; ids of this service must exist').default([]),
   metadata: metadata.default({}),
   importance: importance.optional().describe('0 to 1; by default what its kind has'),
@@ -120,7 +122,7 @@ export const memoryPatch = z
       .record(z.string(), z.unknown())
       .optional()
       .describe('merged with the body that is there; the result must fit the kind'),
-    tags: names('free labels').nullable().optional(),
+    tags: labels.nullable().optional(),
     importance: importance.nullable().optional(),
     pinned: z.boolean().nullable().optional(),
     valid_from: times.valid_from.nullable().optional(),
@@ -214,7 +216,7 @@ export const listQuery = z.strictObject({
   user_id: name('about this subject').optional(),
   agent_id: name('of this agent').optional(),
   project_id: name('of this project').optional(),
-  tag: name('with this tag').optional(),
+  tag: label.describe('with this tag').optional(),
   pinned: z
     .enum(['true', 'false'])
     .transform((word) => word === 'true')
@@ -228,4 +230,4 @@ export const listQuery = z.strictObject({
 });
 export type ListQuery = z.output<typeof listQuery>;
 
-export const memoryParams = z.strictObject({ memory_id: z.string().max(255) });
+export const memoryParams = z.strictObject({ memory_id: nameOf() });

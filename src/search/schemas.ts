@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
+import { nameOf } from '../http/name.ts';
 import { time } from '../http/time.ts';
 import { memoryTrusts } from './sql.ts';
 
-const name = (about: string) => z.string().min(1).max(255).describe(about);
+const name = (about: string) => nameOf().describe(about);
 
 /** What a question is put to; search and context share it. */
 export const asOf = {
@@ -59,7 +60,7 @@ export const searchAnswer = z
   })
   .meta({ id: 'SearchAnswer' });
 
-export const chunkParams = z.object({ chunk_id: z.string().min(1).max(255) });
+export const chunkParams = z.object({ chunk_id: nameOf() });
 
 export const chunk = z
   .object({

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { nameOf } from '../http/name.ts';
 import { secretsPolicy } from '../secrets/index.ts';
 
 export const settings = z.strictObject({
@@ -25,7 +26,7 @@ export const tenantPatch = z
     language: z.string().min(1).max(63).optional(),
     settings: z
       .strictObject({
-        display_name: settings.shape.display_name.unwrap().nullable().optional(),
+        display_name: nameOf(200).nullable().optional(),
         contact_email: settings.shape.contact_email.unwrap().nullable().optional(),
         one_doing_per_agent: settings.shape.one_doing_per_agent.unwrap().nullable().optional(),
         secrets: secretsPolicy.nullable().optional(),

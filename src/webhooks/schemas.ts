@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
+import { nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 
 const fields = {
@@ -8,11 +9,7 @@ const fields = {
   description: z.string().max(500),
   filter: filter.nullable(),
   channels: z.array(z.enum(channels)).min(1).max(4).describe('of these channels; `private` only where it is named'),
-  user_ids: z
-    .array(z.string().min(1).max(255))
-    .min(1)
-    .max(100)
-    .describe('whose private events, with the channel `private`; by default the own'),
+  user_ids: z.array(nameOf()).min(1).max(100).describe('whose private events, with the channel `private`; by default the own'),
   sensitivity: z.enum(['none', 'low', 'high']).describe('up to this one; `high` needs the channel team or private'),
   active: z.boolean(),
 };
@@ -70,9 +67,9 @@ export const newWebhook = webhook
   .meta({ id: 'WebhookWithSecret' });
 export const webhookPage = pageOf(webhook);
 
-const webhook_id = z.string().max(255);
+const webhook_id = nameOf();
 export const webhookParams = z.strictObject({ webhook_id });
-export const deliveryParams = z.strictObject({ webhook_id, event_id: z.string().max(255) });
+export const deliveryParams = z.strictObject({ webhook_id, event_id: nameOf() });
 const page = { limit: z.coerce.number().int().min(1).max(1000).default(50), cursor: z.string().max(500).optional() };
 export const webhookList = z.strictObject(page);
 export const deliveryList = z.strictObject({
