@@ -769,134 +769,29 @@ CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text,
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
 
--- Name: events; Type: TABLE; Schema: public
+-- Name: grounding(text, text, text, bigint, integer, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    erased_at timestamp with time zone,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
-    CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
--- Name: memory_versions; Type: TABLE; Schema: public
-
-CREATE TABLE public.memory_versions (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    version integer NOT NULL,
-    seq bigint NOT NULL,
-    content_seq bigint NOT NULL,
-    status text NOT NULL
-);
-
-ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION public.grounding(p_tenant text, p_memory_id text, p_kind text, p_content_seq bigint, p_limit integer DEFAULT 256, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(refs text[], ref_count integer, grounded boolean)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  refs := array(
+    select g.ref from grounds(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
+  ref_count := cardinality(refs);
+  grounded := is_act(p_kind) or is_grounded(p_tenant, p_memory_id, refs, p_last, p_as_of);
+  refs := refs[1:p_limit];
+  return next;
+end $$;
 
 -- Name: citations(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint, p_to bigint, p_limit integer) RETURNS TABLE(refs text[], ref_count integer)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- WITH own AS MATERIALIZED (
-          SELECT DISTINCT e.seq,
-             e.event_id,
-             (e.kind ~~ 'memory.%'::text) AS made_it,
-             e.refs
-            FROM (public.memory_versions v
-              CROSS JOIN LATERAL ( SELECT e_1.tenant_id,
-                     e_1.seq,
-                     e_1.event_id,
-                     e_1.session_id,
-                     e_1.channel,
-                     e_1.actor_type,
-                     e_1.actor_id,
-                     e_1.kind,
-                     e_1.content,
-                     e_1.user_id,
-                     e_1.agent_id,
-                     e_1.project_id,
-                     e_1.sensitivity,
-                     e_1.tags,
-                     e_1.refs,
-                     e_1.metadata,
-                     e_1.artifact_id,
-                     e_1.chunk_count,
-                     e_1.byte_count,
-                     e_1.occurred_at,
-                     e_1.created_at,
-                     e_1.supersedes,
-                     e_1.erased_at
-                    FROM public.events e_1
-                   WHERE ((e_1.tenant_id = v.tenant_id) AND (e_1.seq = v.seq))
-                  OFFSET 0) e)
-           WHERE ((v.tenant_id = citations.p_tenant) AND (v.memory_id = citations.p_memory_id) AND (((v.seq + 0) >= citations.p_from) AND ((v.seq + 0) <= citations.p_to)) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
-         ), cited AS (
-          SELECT r.ref,
-             max(own.seq) AS seq,
-             min(r.place) AS place
-            FROM (own
-              CROSS JOIN LATERAL unnest(
-                 CASE
-                     WHEN own.made_it THEN own.refs
-                     ELSE (own.event_id || own.refs)
-                 END) WITH ORDINALITY r(ref, place))
-           GROUP BY r.ref
-         UNION
-          SELECT m.memory_id,
-             citations.p_from AS p_from,
-             0
-            FROM public.memories m
-           WHERE ((m.tenant_id = citations.p_tenant) AND (m.superseded_by = citations.p_memory_id))
-         ), counted AS (
-          SELECT c_1.ref,
-             max(c_1.seq) AS seq,
-             min(c_1.place) AS place
-            FROM cited c_1
-           WHERE ((c_1.ref <> citations.p_memory_id) AND (NOT (EXISTS ( SELECT
-                    FROM (( SELECT e.seq
-                            FROM public.events e
-                           WHERE ((e.tenant_id = citations.p_tenant) AND (e.kind ~~ 'memory.%'::text) AND (e.event_id =
-                                 CASE
-                                     WHEN (c_1.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(c_1.ref, 5), '_'::text, 1))
-                                     ELSE c_1.ref
-                                 END))
-                          OFFSET 0) made
-                      JOIN public.memory_versions v ON (((v.tenant_id = citations.p_tenant) AND (v.seq = made.seq))))
-                   WHERE ((v.memory_id = citations.p_memory_id) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
-                  OFFSET 0))))
-           GROUP BY c_1.ref
-         )
-  SELECT COALESCE((array_agg(c.ref ORDER BY c.seq DESC, c.place, c.ref))[1:citations.p_limit], '{}'::text[]) AS "coalesce",
-     (count(*))::integer AS count
-    FROM counted c;
+ SELECT g.refs,
+     g.ref_count
+    FROM public.grounding(citations.p_tenant, citations.p_memory_id, 'decision'::text, citations.p_from, citations.p_limit, citations.p_to) g(refs, ref_count, grounded);
 END;
 
 -- Name: close_memory(text, text, integer, text[], text, jsonb); Type: FUNCTION; Schema: public
@@ -1075,6 +970,57 @@ begin
   end if;
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
+
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    erased_at timestamp with time zone,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
+    CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: memory_versions; Type: TABLE; Schema: public
+
+CREATE TABLE public.memory_versions (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    content_seq bigint NOT NULL,
+    status text NOT NULL
+);
+
+ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
 
 -- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -2366,23 +2312,56 @@ begin
     and r.used_at is null and r.expires_at > now();
 end $$;
 
--- Name: grounds_of(public.memories, bigint); Type: FUNCTION; Schema: public
+-- Name: grounds(text, text, bigint, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.grounds_of(p_memory public.memories, p_from bigint) RETURNS TABLE(ref text, seq bigint)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT r.ref,
-     max(e.seq) AS max
-    FROM ((public.memory_versions v
-      JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
-      CROSS JOIN LATERAL unnest(
-         CASE
-             WHEN (e.kind ~~ 'memory.%'::text) THEN e.refs
-             ELSE (e.event_id || e.refs)
-         END) r(ref))
-   WHERE ((v.tenant_id = (grounds_of.p_memory).tenant_id) AND (v.memory_id = (grounds_of.p_memory).memory_id) AND (v.seq >= grounds_of.p_from) AND (v.status = ANY (ARRAY['active'::text, 'proposed'::text])))
-   GROUP BY r.ref;
-END;
+CREATE FUNCTION public.grounds(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text, seq bigint, place bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+declare
+  -- a task may have thousands of versions before this one
+  v_first int := (
+    select v.version
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = p_content_seq and v.memory_id || '' = p_memory_id and v.status <> 'superseded'
+    limit 1);
+begin
+  return query
+  with own as materialized (
+    select e.seq, e.event_id, e.kind like 'memory.%' as made_it, e.refs
+    from memory_versions v
+    -- `offset 0` keeps it a look-up of each
+    cross join lateral (select * from events e where e.tenant_id = v.tenant_id and e.seq = v.seq offset 0) e
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_first, 1) and v.content_seq + 0 = p_content_seq
+      and v.status in ('active', 'proposed') and (p_last is null or v.seq + 0 <= p_last) and (p_as_of is null or e.occurred_at <= p_as_of)
+  ),
+  cited as (
+    select r.ref, own.seq, r.place
+    from own
+    cross join lateral unnest(case when own.made_it then own.refs else own.event_id || own.refs end) with ordinality as r (ref, place)
+    union all
+    select m.memory_id, p_content_seq, 0
+    from memories m
+    where m.tenant_id = p_tenant and m.superseded_by = p_memory_id
+      and (p_last is null or exists (
+        select from memory_versions v
+        where v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.status = 'superseded' and v.seq + 0 <= p_last))
+  )
+  select c.ref, max(c.seq), min(c.place)
+  from cited c
+  where c.ref <> p_memory_id and not exists (
+    select from (
+      select e.seq
+      from events e
+      where e.tenant_id = p_tenant and e.kind like 'memory.%'
+        and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end
+      offset 0) made
+    join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
+    where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+    offset 0)
+  group by c.ref;
+end $$;
 
 -- Name: has_forgotten(text); Type: FUNCTION; Schema: public
 
@@ -2603,40 +2582,94 @@ begin
   using p_tenant, p_rows;
 end $_$;
 
+-- Name: is_act(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_act(p_kind text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (p_kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text]));
+
 -- Name: is_deleted(text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_deleted(p_tenant text, p_seq bigint) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT (m.status = 'deleted'::text) FROM (public.memory_versions v JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id)))) WHERE ((v.tenant_id = is_deleted.p_tenant) AND (v.seq = is_deleted.p_seq) AND (v.status <> 'superseded'::text)) LIMIT 1), false);
 
--- Name: is_grounded(text, text, text[]); Type: FUNCTION; Schema: public
+-- Name: is_gone(public.events); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[]) RETURNS boolean
+CREATE FUNCTION public.is_gone(p_event public.events) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 begin
-  return (with recursive cited (ref, depth) as (
-    select r, 1 from unnest(p_refs) r
-    union
-    select inner_ref, c.depth + 1
-    from cited c
-    cross join lateral (select memory_of(p_tenant, c.ref) as memory_id) o
-    join memories m on m.tenant_id = p_tenant and m.memory_id = o.memory_id and m.memory_id <> p_memory_id and m.status <> 'deleted'
-    cross join lateral unnest(memory_refs(p_tenant, m.memory_id, m.content_seq, m.last_seq)) inner_ref
-    where c.depth < 4
-  )
-  select exists (
-    select from cited c
-    where exists (
-        select from events e
-        where e.tenant_id = p_tenant and e.kind not like 'memory.%'
-          and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end)
-      or exists (select from artifacts a where a.tenant_id = p_tenant and a.artifact_id = c.ref)
-      or exists (
-        select from memories m
-        where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, c.ref) and m.memory_id <> p_memory_id
-          and m.status <> 'deleted' and m.kind in ('decision', 'task', 'rule', 'preference', 'handoff'))));
+  return (p_event.erased_at is not null and not p_event.content ? 'retention')
+    or exists (select from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq and o.content ? 'withheld');
+end $$;
+
+-- Name: is_grounded(text, text, text[], bigint, timestamp with time zone, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[], p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone, p_job text DEFAULT NULL::text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_refs text[] := p_refs;
+  v_seen text[] := array[p_memory_id];
+  v_claims text[];
+begin
+  for depth in 1 .. 4 loop
+    exit when coalesce(cardinality(v_refs), 0) = 0;
+    if p_job is not null then
+      v_refs := array(select r.ref from unnest(v_refs) r (ref) where not is_marked(p_tenant, p_job, r.ref));
+    end if;
+    if exists (
+      select
+      from unnest(v_refs) r (ref)
+      cross join lateral (
+        select e
+        from events e
+        where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = case
+          when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1)
+          when r.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = r.ref)
+          else r.ref end
+        limit 1
+      ) source
+      where not is_gone(source.e)
+    ) then
+      return true;
+    end if;
+    v_claims := array(
+      select m.memory_id
+      from unnest(v_refs) with ordinality as r (ref, place)
+      cross join lateral memory_of(p_tenant, r.ref) o (id)
+      join memories m on m.tenant_id = p_tenant and m.memory_id = o.id
+      join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
+      where not m.memory_id = any (v_seen) and m.status <> 'deleted' and not is_gone(e)
+        and (p_job is null or not is_marked(p_tenant, p_job, m.memory_id))
+      group by m.memory_id, m.kind
+      -- an act, if there is any, comes first
+      order by is_act(m.kind) desc, min(r.place)
+      limit greatest(1, 65 - cardinality(v_seen)));
+    if exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v_claims[1] and is_act(m.kind)) then
+      return true;
+    end if;
+    exit when depth = 4 or cardinality(v_seen) > 64;
+    v_seen := v_seen || v_claims;
+    v_refs := array(
+      select distinct g.ref
+      from unnest(v_claims) c (id)
+      cross join lateral (
+        select v.content_seq
+        from memory_versions v
+        where v.tenant_id = p_tenant and v.memory_id = c.id and (p_last is null or v.seq + 0 <= p_last)
+          and (p_as_of is null or p_as_of >= (select e.occurred_at from events e where e.tenant_id = v.tenant_id and e.seq = v.seq))
+        order by v.version desc
+        limit 1
+      ) stood
+      cross join lateral (
+        select o.ref from grounds(p_tenant, c.id, stood.content_seq, p_last, p_as_of) o order by o.seq desc, o.place, o.ref limit 256
+      ) g);
+  end loop;
+  return false;
 end $$;
 
 -- Name: is_importing(); Type: FUNCTION; Schema: public
@@ -2704,8 +2737,8 @@ begin
     return;
   end if;
   v_refs := array(
-    select g.ref from grounds_of(v_memory, v_memory.content_seq) g
-    where not is_marked(p_tenant, p_job, g.ref) and g.ref <> p_memory_id order by g.seq desc, g.ref limit 256);
+    select g.ref from grounds(p_tenant, p_memory_id, v_memory.content_seq) g
+    where not is_marked(p_tenant, p_job, g.ref) order by g.seq desc, g.place, g.ref limit 256);
   delete from memory_versions v using erasure_marks k
   where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
     and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq;
@@ -2935,7 +2968,8 @@ declare
   v_verdicts text[];
 begin
   select array_agg(m.memory_id order by m.memory_id), array_agg(case
-    when judged.theirs or (judged.gone and home.seq is null) or (judged.lost and not judged.rests and m.kind in ('fact', 'summary', 'note')) then 'memory'
+    when judged.theirs or (judged.gone and home.seq is null)
+      or (judged.lost and not is_act(m.kind) and not is_grounded(p_tenant, m.memory_id, judged.refs, p_job => p_job)) then 'memory'
     when judged.lost or judged.gone then 'keep' end order by m.memory_id)
   into v_ids, v_verdicts
   from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
@@ -2948,8 +2982,8 @@ begin
         when 'project_id' then m.scope = 'project' and m.project_id = p_subject end, false) as theirs,
       coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
       coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
-      coalesce(bool_or(not is_marked(p_tenant, p_job, g.ref)), false) as rests
-    from grounds_of(m, m.content_seq) g
+      array_agg(g.ref) as refs
+    from grounds(p_tenant, m.memory_id, m.content_seq) g
   ) judged;
   last_id := v_ids[cardinality(v_ids)];
   delete from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep' and k.id = any (v_ids);
@@ -3090,7 +3124,7 @@ CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
                      ELSE g.ref
                  END AS ref
             FROM (pinned p
-              CROSS JOIN LATERAL public.grounds_of(ROW(p.tenant_id, p.memory_id, p.kind, p.scope, p.scope_id, p.status, p.version, p.content_seq, p.last_seq, p.user_id, p.agent_id, p.session_id, p.project_id, p.channel, p.sensitivity, p.text_hash, p.importance, p.pinned, p.repeats, p.worn, p.tags, p.valid_from, p.valid_to, p.expires_at, p.superseded_by, p.task_status, p.doing_agent, p.marks, p.created_at, p.updated_at), p.content_seq) g(ref, seq))
+              CROSS JOIN LATERAL public.grounds(mark_pins.p_tenant, p.memory_id, p.content_seq) g(ref, seq, place))
          )
   INSERT INTO public.erasure_marks (tenant_id, job_id, what, id, seq)  SELECT DISTINCT mark_pins.p_tenant AS p_tenant,
              mark_pins.p_job AS p_job,
@@ -3226,40 +3260,31 @@ begin
   return (select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref);
 end $$;
 
--- Name: memory_refs(text, text, bigint, bigint); Type: FUNCTION; Schema: public
+-- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint) RETURNS text[]
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  return (
-    select coalesce(array_agg(r.ref order by r.seq, r.place), '{}')
-    from (
-      select distinct on (u.ref) u.ref, v.seq, u.place
-      from memory_versions v
-      -- `limit 1` keeps it a look-up of each
-      cross join lateral (select x.event_id, x.refs from events x where x.tenant_id = p_tenant and x.seq = v.seq limit 1) e
-      cross join lateral unnest(e.refs) with ordinality u (ref, place)
-      where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq between p_content_seq and p_last
-        and v.status in ('active', 'proposed') and u.ref not in (p_memory_id, e.event_id)
-      order by u.ref, v.seq, u.place
-    ) r);
-end $$;
-
--- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_content_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint) RETURNS jsonb
+CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
-  v_refs text[] := memory_refs(p_tenant, p_memory.memory_id, p_content_seq, p_last);
+  v_content_seq bigint := coalesce((
+    select v.content_seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = p_seq and v.memory_id || '' = p_memory.memory_id and v.status <> 'superseded'
+    limit 1), p_seq);
+  v_grounding record;
 begin
+  if v_content_seq <> p_seq then
+    select case when e.kind like 'memory.%' then coalesce(o.content, e.content) end, e.actor_type, e.actor_id
+    into p_content, p_actor_type, p_actor_id
+    from events e left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+    where e.tenant_id = p_tenant and e.seq = v_content_seq;
+  end if;
+  select * into v_grounding from grounding(p_tenant, p_memory.memory_id, p_memory.kind, v_content_seq, 256, p_last, p_as_of);
   return jsonb_build_object(
     'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
-    'refs', to_jsonb(v_refs[1:256]),
-    'grounded', p_memory.kind in ('decision', 'task', 'rule', 'preference', 'handoff') or is_grounded(p_tenant, p_memory.memory_id, v_refs),
+    'refs', to_jsonb(v_grounding.refs),
+    'grounded', v_grounding.grounded,
     'trust', coalesce(p_content ->> 'trust', case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end),
     'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
     'body', coalesce(p_content -> 'body', '{}'));
@@ -3619,7 +3644,8 @@ begin
   perform enter_tenant(p_tenant);
   return query
   select e.seq, e.event_id, e.session_id, e.content, e.occurred_at,
-    memory_standing(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last)
+    memory_standing(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last,
+      (p_scope ->> 'as_of')::timestamptz)
   from held_memories(p_tenant, p_scope, p_ask, v_last, array['handoff'], array[200], 'active') h
   cross join lateral (select s.* from seen_events(p_tenant, p_scope) s where s.seq = h.content_seq limit 1) e
   where e.content #>> '{body,to_agent}' = p_ask ->> 'agent_id'
@@ -3699,7 +3725,8 @@ begin
     s.occurred_at,
     k.words,
     case when (c.memory).memory_id is not null then memory_standing(
-      p_tenant, c.memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, v_last) end
+      p_tenant, c.memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, v_last,
+      (p_scope ->> 'as_of')::timestamptz) end
   from chosen c
   cross join lateral (
     select o.*
@@ -3734,7 +3761,7 @@ begin
     e.chunk_count::int, c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}')),
     coalesce(c.until_seq <= v_last and (v_as_of is null or c.until_at <= v_as_of), false),
     case when c.kind in ('decision', 'task_update') or c.kind like 'memory.%' then (
-      select memory_standing(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last)
+      select memory_standing(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of)
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
       where v.tenant_id = p_tenant and v.seq = c.seq and v.status <> 'superseded'
       limit 1) end

@@ -14,8 +14,7 @@ const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_
   case when v.status = 'superseded' then m.superseded_by end as superseded_by,
   (select old.memory_id from memories old
    where old.tenant_id = m.tenant_id and old.superseded_by = m.memory_id order by old.last_seq desc limit 1) as supersedes,
-  le.created_at as updated_at, cited.refs, cited.ref_count,
-  m.kind in ('decision', 'task', 'rule', 'preference', 'handoff') or is_grounded(m.tenant_id, m.memory_id, cited.refs) as grounded`;
+  le.created_at as updated_at, cited.refs, cited.ref_count, cited.grounded`;
 
 const momentOf = ({ as_of }: AsOf): number => (as_of === undefined ? Date.now() : Date.parse(as_of));
 
@@ -34,7 +33,10 @@ const VERSION = `select v.version, v.seq, v.content_seq, v.status
 const CONTENT = `cross join lateral (select * from events e where e.tenant_id = m.tenant_id and e.seq = v.content_seq offset 0) e
   left join lateral (select * from overlays o where o.tenant_id = m.tenant_id and o.seq = v.content_seq offset 0) o on true
   cross join lateral (select le.created_at from events le where le.tenant_id = m.tenant_id and le.seq = v.seq offset 0) le`;
-const CITED = 'cross join lateral citations(m.tenant_id, m.memory_id, v.content_seq, v.seq, 256) cited';
+// What it rests on as of what is asked, as of a version, and now.
+const CITED = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256, $5, $6) cited';
+const CITED_THEN = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256, v.seq) cited';
+const CITED_NOW = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256) cited';
 
 /**
  * Memories by id, in no order, as they may be seen. The ids are a subquery so that the plan of one id costs what that of any number does,
@@ -70,7 +72,7 @@ export async function readMeant(db: Db, tenant: string, refs: string[], sight: S
 export async function readRefs(db: Db, tenant: string, { memory_id, version }: Memory, limit: number): Promise<string[]> {
   const row = await db.row<{ refs: string[] }>(
     `select cited.refs
-     from memory_versions v cross join lateral citations(v.tenant_id, v.memory_id, v.content_seq, v.seq, $4) cited
+     from memory_versions v cross join lateral grounding(v.tenant_id, v.memory_id, 'decision', v.content_seq, $4, v.seq) cited
      where v.tenant_id = $1 and v.memory_id = $2 and v.version = $3`,
     [tenant, memory_id, version, limit],
   );
@@ -194,7 +196,7 @@ export async function listVersions(
     from memories m
     join memory_versions v on v.tenant_id = m.tenant_id and v.memory_id = m.memory_id
     ${CONTENT}
-    ${CITED}
+    ${CITED_THEN}
     where m.tenant_id = $1 and m.memory_id = $5 and v.version > $6 and ${visible(2, 'e.')} and ${unhidden(8)}
     order by v.version
     limit $7`,
@@ -240,7 +242,7 @@ export async function readChain(
     cross join lateral (
       select * from memory_versions v where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version offset 0) v
     ${CONTENT}
-    ${CITED}
+    ${CITED_NOW}
     where ${visible(2, 'e.')} and ${unhidden(8)}
     order by c.step desc, m.memory_id
     offset $6
