@@ -89,5 +89,8 @@ function weakness(name: (typeof jwtSecrets)[number], values: Record<string, stri
   return [];
 }
 
+/** The address to listen on. Outside production only this machine is served unless HOST says otherwise. */
+export const hostOf = ({ HOST, NODE_ENV }: Config): string => HOST ?? (NODE_ENV === 'production' ? '0.0.0.0' : '127.0.0.1');
+
 /** The database this configuration means: an external server, or none (the embedded one). */
 export const usesEmbedded = (config: Config): boolean => config.PGHOST === undefined && config.DATABASE_URL === undefined;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createApp } from './app.ts';
 import type { Caller } from './auth/index.ts';
-import type { Config } from './config.ts';
+import { type Config, hostOf } from './config.ts';
 import { type Database, openDatabase } from './db/index.ts';
 import { endFollowers } from './events/index.ts';
 import { pagesOf } from './http/pages.ts';
@@ -28,7 +28,7 @@ export interface Daemon {
 export async function startDaemon(config: Config, log: Logger = createLogger(config.LOG_LEVEL)): Promise<Daemon> {
   const server = createHttpServer((_req, res) => void send(res, 503, notYet()));
   // The port comes first: a port in use is told before a database is touched.
-  await listen(server, config.PORT, config.HOST);
+  await listen(server, config.PORT, hostOf(config));
   let database: Database | undefined;
   try {
     database = await openDatabase(config, log);

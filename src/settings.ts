@@ -8,7 +8,7 @@ const MIB = 1024 * 1024;
 const whole = (min: number, max: number) =>
   z
     .string()
-    .regex(/^-?\d+$/, 'must be an integer')
+    .regex(/^-?\d+$/, 'an integer')
     .transform(Number)
     .pipe(z.number().min(min, `at least ${min}`).max(max, `at most ${max}`));
 const flag = z
@@ -16,7 +16,7 @@ const flag = z
   .transform((v) => ['true', '1', 'yes', 'on'].includes(v));
 const duration = z
   .string()
-  .regex(/^\d+(ms|s|m|h|d)?$/, 'must be a duration such as 900s, 15m, 24h or 7d')
+  .regex(/^\d+(ms|s|m|h|d)?$/, 'a duration such as 900s, 15m, 24h or 7d')
   .transform(secondsOf);
 const list = z.string().transform((v) =>
   v
@@ -44,7 +44,7 @@ export const settings = z.object({
     '`production` refuses weak secrets and makes none itself',
   ),
   PORT: setting(whole(0, 65_535), '3000', 'Server', 'port to listen on; 0 takes a free one'),
-  HOST: setting(z.string().min(1), '0.0.0.0', 'Server', 'address to listen on'),
+  HOST: optional(z.string().min(1), 'Server', 'address to listen on; by default 127.0.0.1, in production 0.0.0.0'),
   LOG_LEVEL: setting(
     z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     'info',
@@ -75,7 +75,7 @@ export const settings = z.object({
 
   DATA_DIR: setting(z.string().min(1), './data', 'Database', 'directory of the embedded database, development secret, exports'),
   DATABASE_URL: optional(
-    z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL'),
+    z.string().regex(/^postgres(ql)?:\/\//, 'a postgres:// URL'),
     'Database',
     'PostgreSQL to use, as one URL (instead of PG*)',
   ),
@@ -192,7 +192,7 @@ export const settings = z.object({
   RATE_LIMIT_TENANT_MAX: setting(whole(1, 100_000_000), '1000', 'Limits', 'requests a whole tenant may make on /v1 in a window'),
   RATE_LIMIT_AUTH_MAX: setting(whole(1, 10_000_000), '100', 'Limits', 'requests an address may make on /auth in a window'),
   REDIS_URL: optional(
-    z.string().regex(/^rediss?:\/\//, 'must be a redis:// URL'),
+    z.string().regex(/^rediss?:\/\//, 'a redis:// URL'),
     'Limits',
     'Redis that shares the limits between daemons; without it the database does',
   ),
@@ -249,7 +249,7 @@ export const settings = z.object({
     flag,
     'false',
     'Webhooks',
-    'deliver to private, loopback and link-local addresses, and over http:// too; for receivers in a network of your own',
+    'deliver to private, loopback and link-local addresses, and over http:// too; for receivers in a network of your own. Loopback receivers need no setting outside production while HOST is a loopback address',
   ),
   WEBHOOK_TIMEOUT_MS: setting(whole(100, 60_000), '10000', 'Webhooks', 'ms that a receiver may take to answer'),
   WEBHOOK_ATTEMPTS: setting(whole(1, 50), '12', 'Webhooks', 'attempts at one event before it becomes a dead letter'),

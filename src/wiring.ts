@@ -5,7 +5,7 @@ import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { type Audit, openAudit } from './audit/index.ts';
 import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
 import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
-import type { Config } from './config.ts';
+import { type Config, hostOf } from './config.ts';
 import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
 import { contextRoutes } from './context/index.ts';
 import type { Database } from './db/index.ts';
@@ -130,7 +130,7 @@ function partsOf(config: Config, database: Database, log: Logger) {
   const { delivered, overflowed, attempted } = metrics;
   const maxPerTenant = config.MAX_SSE_CLIENTS;
   const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant, delivered, overflowed, log });
-  const webhooks = openWebhooks(config, seal, { tenants, watch, attempted, log });
+  const webhooks = openWebhooks(config, hostOf(config), seal, { tenants, watch, attempted, log });
   return { addressFrom, auth, seal, secrets, audit, held, inFlight, metrics, work, limits, health, follow, webhooks };
 }
 

@@ -31,29 +31,62 @@ export function isPublic(address: string): boolean {
   return parsed.kind() === 'ipv4' || (parsed as ipaddr.IPv6).match(globalUnicast);
 }
 
-/** What is wrong with a URL before anything is resolved. */
-export function faultOf(text: string, allowPrivate: boolean): string | undefined {
-  if (!URL.canParse(text)) return 'an absolute URL';
-  const { protocol, username, password, hash, port, hostname } = new URL(text);
-  if (protocol !== 'https:' && !(allowPrivate && protocol === 'http:')) return 'a URL that begins with https://';
-  if (username !== '' || password !== '') return 'a URL without credentials: every delivery is signed';
-  if (hash !== '') return 'a URL without a fragment';
+/** How far deliveries may go: `loopback` is the internet and this machine, for development. */
+export type Reach = 'internet' | 'loopback' | 'anywhere';
+
+const MAX_URL_LENGTH = 2000;
+
+/** The URL in its normal form, as it is stored and called, or what is wrong with it before anything is resolved. */
+export function normalUrl(text: string, reach: Reach): { url: string } | { fault: string } {
+  if (!URL.canParse(text)) return { fault: 'must be an absolute URL' };
+  const parsed = new URL(text);
+  const fault = faultOf(parsed, reach);
+  return fault === undefined ? { url: parsed.href } : { fault };
+}
+
+function faultOf({ protocol, username, password, hash, port, hostname, href }: URL, reach: Reach): string | undefined {
+  const host = bare(hostname);
+  const isName = isIP(host) === 0;
+  const local = isName ? /(^|\.)localhost\.?$/i.test(host) : isLoopback(host);
+  const lifted = reach === 'anywhere' || (reach === 'loopback' && local);
+  if (protocol !== 'https:' && !(lifted && protocol === 'http:'))
+    return 'must begin with https:// (WEBHOOK_ALLOW_PRIVATE=true allows http://)';
+  if (username !== '' || password !== '') return 'must not contain credentials: every delivery is signed';
+  if (hash !== '') return 'must not contain a fragment';
+  if (href.length > MAX_URL_LENGTH) return `must have at most ${MAX_URL_LENGTH} characters once encoded`;
   // services of other protocols live below; a web server is found at its own ports or above
-  if (port !== '' && Number(port) < 1024 && !allowPrivate) return 'the port 443, or one from 1024 on';
-  const literal = bare(hostname);
-  if (!allowPrivate && (isIP(literal) !== 0 ? !isPublic(literal) : /(^|\.)localhost\.?$/i.test(literal)))
-    return 'a host on the internet, not in a private network';
+  if (port !== '' && Number(port) < 1024 && reach !== 'anywhere') return 'must use port 443 or a port from 1024 on';
+  if (!lifted && (local || !(isName || isPublic(host))))
+    return 'must name a host on the internet, not in a private network (WEBHOOK_ALLOW_PRIVATE=true allows private networks)';
   return undefined;
 }
+
+const isLoopback = (address: string): boolean => isIP(address) !== 0 && ipaddr.parse(address).range() === 'loopback';
+
+/** Outside production a daemon that serves only its own machine also delivers to it. */
+export const reachOf = (settings: { WEBHOOK_ALLOW_PRIVATE: boolean; NODE_ENV: string }, host: string): Reach => {
+  if (settings.WEBHOOK_ALLOW_PRIVATE) return 'anywhere';
+  const local = isLoopback(bare(host)) || host === 'localhost';
+  return settings.NODE_ENV !== 'production' && local ? 'loopback' : 'internet';
+};
 
 /** `[::1]` without its brackets. */
 export const bare = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, '$1');
 
-/** The address to connect to; throws Refused unless every address of the name may be reached. */
-export async function admittedAddress(hostname: string, allowPrivate: boolean, resolve: Resolve): Promise<Address> {
-  const addresses = await resolve(bare(hostname));
-  if (addresses.length === 0) throw new Refused('the host has no address');
-  if (!allowPrivate && !addresses.every(({ address }) => isPublic(address)))
-    throw new Refused('the host has an address in a private or reserved network');
-  return addresses[0]!;
+/**
+ * The address to connect to; throws Refused unless every address of the name may be reached. The text is the same whether the name is
+ * unknown or private: who chooses URLs must not learn the names of the network behind the daemon.
+ */
+export async function admittedAddress(hostname: string, reach: Reach, resolve: Resolve): Promise<Address> {
+  const host = bare(hostname);
+  if (reach === 'anywhere') return first(await resolve(host));
+  const addresses = await resolve(host).catch(() => []);
+  const admitted = ({ address }: Address) => isPublic(address) || (reach === 'loopback' && isLoopback(address));
+  if (addresses.length === 0 || !addresses.every(admitted)) throw new Refused('the host does not resolve to a public address');
+  return first(addresses);
+}
+
+function first([address]: Address[]): Address {
+  if (!address) throw new Refused('the host has no address');
+  return address;
 }

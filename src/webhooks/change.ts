@@ -5,7 +5,7 @@ import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { newId } from '../id.ts';
 import type { Seal } from '../seal.ts';
-import { faultOf } from './address.ts';
+import { normalUrl } from './address.ts';
 import type { WebhookNeeds } from './routes.ts';
 import type { Webhook, WebhookBody, WebhookPatch } from './schemas.ts';
 import { makeSigningSecret, SEALED_FOR } from './sign.ts';
@@ -39,7 +39,8 @@ export async function createWebhook(
       after: body.after,
     });
     if (!row) throw new Problem('conflict', `A tenant has at most ${MAX_WEBHOOKS} webhooks; delete one first.`);
-    if (body.after !== undefined && body.after > row.cursor) throw refused('#/after', `the log ends at ${row.cursor}`);
+    if (body.after !== undefined && body.after > row.cursor)
+      throw refused('#/after', `must be at most ${row.cursor}, the end of the log`);
     if (idempotency) await rememberKey(db, tenant.id, idempotency);
     return row;
   });
@@ -67,17 +68,17 @@ const keptOf = ({ url, description, filter, channels, sensitivity, active }: Dec
 });
 
 /** A receiver is told what its admin may see, and what is of high sensitivity only from where it may be seen at all. */
-function checked(principal: Principal, kept: Kept, { allowPrivate }: WebhookNeeds): Kept {
-  const fault = faultOf(kept.url, allowPrivate);
-  if (fault) throw refused('#/url', fault);
+function checked(principal: Principal, kept: Kept, { reach }: WebhookNeeds): Kept {
+  const normal = normalUrl(kept.url, reach);
+  if ('fault' in normal) throw refused('#/url', normal.fault);
   for (const channel of allChannels) if (kept.channels.includes(channel)) requireChannel(principal, channel);
   if (kept.sensitivities.includes('high') && !kept.channels.some((channel) => channel === 'team' || channel === 'private'))
-    throw refused('#/sensitivity', 'high needs the channel team or private');
-  return kept;
+    throw refused('#/sensitivity', 'must be none or low without the channel team or private');
+  return { ...kept, url: normal.url };
 }
 
 const refused = (pointer: string, detail: string) =>
-  new Problem('validation', `The webhook cannot be kept: ${detail}.`, { errors: [{ pointer, detail }] });
+  new Problem('validation', `${pointer}: ${detail}`, { errors: [{ pointer, detail }] });
 
 /** Whether it was a retry. */
 export function changeWebhook(

@@ -29,6 +29,8 @@ const BATCH = 100;
 const WALK = 10_000;
 const REPLAYS = 100;
 const LONGEST_RETRY_MS = 3_600_000;
+/** A receiver may ask for a longer pause than that, up to this one. */
+const LONGEST_PAUSE_MS = 86_400_000;
 const GONE = 410;
 
 interface Next {
@@ -135,7 +137,8 @@ function judge({ webhook, maxAttempts, retryMs }: Delivering, event: Event, atte
   webhook.attempts += 1;
   if (webhook.attempts >= maxAttempts)
     return { cursor: event.seq, retry_ms: null, disable: null, delivery: { ...row, state: 'dead' as const } };
-  const retry_ms = backoffOf(webhook.attempts, retryMs);
+  const asked_ms = Math.min(attempt.retry_after_ms ?? 0, LONGEST_PAUSE_MS);
+  const retry_ms = Math.max(backoffOf(webhook.attempts, retryMs), asked_ms);
   return { cursor: null, retry_ms, disable: null, delivery: { ...row, state: 'retrying' as const } };
 }
 

@@ -3,6 +3,7 @@ import { rememberKey } from '../db/idempotency.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Seal } from '../seal.ts';
+import type { Reach } from './address.ts';
 import { changeWebhook, createWebhook, etagOf, isReplay, noWebhook, rotateSecret } from './change.ts';
 import {
   deliveryList,
@@ -25,7 +26,7 @@ const tagged = { tag: 'Webhooks', limit: 'v1', access: 'admin' } as const;
 export interface WebhookNeeds {
   /** Undefined where the operator gave no key. */
   seal: Seal | undefined;
-  allowPrivate: boolean;
+  reach: Reach;
   /** Something of the tenant may be due for delivery. */
   wake(tenant_id: string): void;
 }

@@ -1,17 +1,19 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
-import { type Address, admittedAddress, type Resolve } from './address.ts';
+import { type Address, admittedAddress, type Reach, type Resolve } from './address.ts';
 
 /** What an attempt came to: an answer, or why there was none. */
 export interface Attempt {
   status_code: number | null;
   error: string | null;
   duration_ms: number;
+  /** Of a Retry-After in the answer, in ms from now. */
+  retry_after_ms?: number;
 }
 
 export interface SendSettings {
-  allowPrivate: boolean;
+  reach: Reach;
   timeoutMs: number;
   resolve: Resolve;
 }
@@ -24,7 +26,7 @@ export async function post(
   url: string,
   headers: Record<string, string>,
   body: string,
-  { allowPrivate, timeoutMs, resolve }: SendSettings,
+  { reach, timeoutMs, resolve }: SendSettings,
   stopping: AbortSignal,
 ): Promise<Attempt> {
   const begun = performance.now();
@@ -36,18 +38,32 @@ export async function post(
     duration_ms: Math.round(performance.now() - begun),
   });
   try {
-    const address = await orAborted(admittedAddress(new URL(url).hostname, allowPrivate, resolve), signal);
-    const status = await exchange(url, headers, body, address, signal);
-    return done(status, status >= 200 && status < 300 ? null : `answered ${status}`);
+    const address = await orAborted(admittedAddress(new URL(url).hostname, reach, resolve), signal);
+    const { status, retry_after_ms } = await exchange(url, headers, body, address, signal);
+    if (status >= 200 && status < 300) return done(status, null);
+    return { ...done(status, `answered ${status}`), ...(retry_after_ms !== undefined && { retry_after_ms }) };
   } catch (error) {
     return done(null, timeout.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error));
   }
 }
 
+/** The text of a system error names the address that was tried: of these only the code is told. */
 const reasonOf = (error: unknown): string => {
-  const { code, message } = error as { code?: string; message?: string };
+  const { code, message, syscall } = error as { code?: string; message?: string; syscall?: string };
+  if (syscall !== undefined) return `the connection failed (${code})`;
   return (code === undefined || message?.includes(code) ? String(message) : `${message} (${code})`).slice(0, 200);
 };
+
+/** Date.parse alone would take `-5` for a year. */
+const HTTP_DATE = /^\s*(?:Mon|Tues?|Wed|Wednes|Thu|Thurs|Fri|Sat|Satur|Sun)(?:day)?,? /;
+
+/** Retry-After as RFC 9110, 10.2.3 has it: seconds or a date. Undefined where it is neither. */
+export function retryAfterMs(header: string | undefined, now_ms = Date.now()): number | undefined {
+  if (header === undefined) return undefined;
+  if (/^\s*\d{1,9}\s*$/.test(header)) return Number(header) * 1000;
+  const date_ms = HTTP_DATE.test(header) ? Date.parse(header) : Number.NaN;
+  return Number.isNaN(date_ms) ? undefined : Math.max(0, date_ms - now_ms);
+}
 
 /** A name server that does not answer is not waited for. */
 function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -59,7 +75,18 @@ function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-function exchange(url: string, headers: Record<string, string>, body: string, to: Address, signal: AbortSignal): Promise<number> {
+interface Answered {
+  status: number;
+  retry_after_ms: number | undefined;
+}
+
+function exchange(
+  url: string,
+  headers: Record<string, string>,
+  body: string,
+  to: Address,
+  signal: AbortSignal,
+): Promise<Answered> {
   const lookup: LookupFunction = (_hostname, options, callback) => {
     if (options.all) callback(null, [to]);
     else callback(null, to.address, to.family);
@@ -69,7 +96,7 @@ function exchange(url: string, headers: Record<string, string>, body: string, to
     // a connection of its own: a kept one would have been made to the address of another time
     const sent: ClientRequest = send(url, { method: 'POST', headers, lookup, agent: false, signal }, (answer) =>
       drop(answer, () => {
-        resolve(answer.statusCode ?? 0);
+        resolve({ status: answer.statusCode ?? 0, retry_after_ms: retryAfterMs(answer.headers['retry-after']) });
         sent.destroy();
       }),
     );

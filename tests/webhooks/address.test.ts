@@ -1,5 +1,5 @@
-import { admittedAddress, faultOf, isPublic, Refused } from '../../src/webhooks/address.ts';
-import { post } from '../../src/webhooks/send.ts';
+import { admittedAddress, isPublic, normalUrl, type Reach, Refused, reachOf } from '../../src/webhooks/address.ts';
+import { post, retryAfterMs } from '../../src/webhooks/send.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
 const inside = [
@@ -52,14 +52,68 @@ test.each([
   ['https://[::1]/', 'private'],
   ['https://[::ffff:169.254.169.254]/', 'private'],
   ['https://１２７.0.0.1/', 'private'],
+  ['HTTP://example.com/', 'WEBHOOK_ALLOW_PRIVATE'],
+  ['http://localhost:8080/', 'WEBHOOK_ALLOW_PRIVATE'],
+  [`https://example.com/${'é'.repeat(400)}`, '2000 characters'],
 ])('%s is refused: %s', (url, why) => {
-  expect(faultOf(url, false)).toContain(why);
+  expect(normalUrl(url, 'internet')).toEqual({ fault: expect.stringContaining(why) });
 });
 
-test('URLs of the internet are taken, and with the setting those of one’s own network', () => {
+const taken = (urls: string[], reach: Reach) => urls.map((url) => normalUrl(url, reach));
+
+test('URLs of the internet are taken, and with the setting those of any network', () => {
   const fine = ['https://example.com/hook?x=1', 'https://example.com:8443/', 'https://8.8.8.8/', 'https://[2606:4700::1]/'];
-  expect(fine.map((url) => faultOf(url, false))).toEqual(fine.map(() => undefined));
-  expect(['http://127.0.0.1:80/', 'http://receiver.internal/'].map((url) => faultOf(url, true))).toEqual([undefined, undefined]);
+  expect(taken(fine, 'internet')).toEqual(fine.map((url) => ({ url })));
+  expect(taken(['http://127.0.0.1:81/', 'http://receiver.internal/'], 'anywhere')).toEqual([
+    { url: 'http://127.0.0.1:81/' },
+    { url: 'http://receiver.internal/' },
+  ]);
+});
+
+test('a URL is stored in the form in which it is called', () => {
+  expect(
+    taken(['HTTPS://Example.COM:443/a b?q=x y', ' https://example.com/\u00e9\n', 'https://bücher.example'], 'internet'),
+  ).toEqual([
+    { url: 'https://example.com/a%20b?q=x%20y' },
+    { url: 'https://example.com/%C3%A9' },
+    { url: 'https://xn--bcher-kva.example/' },
+  ]);
+});
+
+test('a daemon in development that serves its own machine alone also delivers to it, and to nothing else inside', () => {
+  const of = (NODE_ENV: string, host: string, WEBHOOK_ALLOW_PRIVATE = false) =>
+    reachOf({ NODE_ENV, WEBHOOK_ALLOW_PRIVATE }, host);
+  expect(['127.0.0.1', '::1', 'localhost', '0.0.0.0', '10.0.0.1'].map((host) => of('development', host))).toEqual([
+    'loopback',
+    'loopback',
+    'loopback',
+    'internet',
+    'internet',
+  ]);
+  expect([of('production', '127.0.0.1'), of('production', '0.0.0.0', true)]).toEqual(['internet', 'anywhere']);
+  const local = ['http://127.0.0.1:8080/x', 'http://[::1]:8080/', 'http://localhost:8080/', 'https://example.com/'];
+  expect(taken(local, 'loopback')).toEqual(local.map((url) => ({ url })));
+  for (const url of [
+    'http://example.com/',
+    'http://10.0.0.1/',
+    'https://10.0.0.1/',
+    'https://169.254.169.254/',
+    'http://127.0.0.1:22/',
+  ])
+    expect(normalUrl(url, 'loopback')).toEqual({ fault: expect.any(String) });
+});
+
+test.each([
+  ['120', 120_000],
+  [' 0 ', 0],
+  ['Wed, 21 Oct 2026 07:28:30 GMT', 30_000],
+  ['Wed, 21 Oct 2020 07:28:00 GMT', 0],
+  ['soon', undefined],
+  ['-5', undefined],
+  ['1e9', undefined],
+  [undefined, undefined],
+])('Retry-After %p is %p ms', (header, ms) => {
+  expect(retryAfterMs(header, Date.parse('2026-10-21T07:28:00Z'))).toBe(ms);
 });
 
 describe('delivering to a name', () => {
@@ -77,22 +131,26 @@ describe('delivering to a name', () => {
     };
     return { asked, resolve };
   };
-  const deliver = (allowPrivate: boolean, resolve: ReturnType<typeof resolving>['resolve'], timeoutMs = 2000) =>
-    post(receiver.url.replace('127.0.0.1', 'hook.example'), {}, '{}', { allowPrivate, timeoutMs, resolve }, never);
+  const deliver = (reach: Reach, resolve: ReturnType<typeof resolving>['resolve'], timeoutMs = 2000) =>
+    post(receiver.url.replace('127.0.0.1', 'hook.example'), {}, '{}', { reach, timeoutMs, resolve }, never);
 
   test('one bad address among good ones refuses the name; nothing is sent', async () => {
     for (const addresses of [['127.0.0.1'], ['8.8.8.8', '10.0.0.1'], ['2606:4700::1', '::ffff:127.0.0.1'], []])
-      await expect(admittedAddress('hook.example', false, resolving(...addresses).resolve)).rejects.toThrow(Refused);
-    expect(await deliver(false, resolving('127.0.0.1').resolve)).toMatchObject({
-      status_code: null,
-      error: expect.stringContaining('private'),
-    });
+      await expect(admittedAddress('hook.example', 'internet', resolving(...addresses).resolve)).rejects.toThrow(Refused);
+    const unknown = () => Promise.reject(Object.assign(new Error('getaddrinfo ENOTFOUND hook.example'), { code: 'ENOTFOUND' }));
+    const errors = await Promise.all(
+      [resolving('127.0.0.1').resolve, resolving('8.8.8.8', '10.0.0.1').resolve, resolving().resolve, unknown].map(
+        async (resolve) => (await deliver('internet', resolve)).error,
+      ),
+    );
+    // one text: whether a name exists inside is not told
+    expect(new Set(errors)).toEqual(new Set(['the host does not resolve to a public address']));
     expect(receiver.got).toEqual([]);
   });
 
   test('the name is resolved once and the connection goes to that address: rebinding gains nothing', async () => {
     const { asked, resolve } = resolving('127.0.0.1');
-    expect(await deliver(true, resolve)).toMatchObject({ status_code: 204, error: null });
+    expect(await deliver('anywhere', resolve)).toMatchObject({ status_code: 204, error: null });
     expect([asked, receiver.got.at(-1)?.headers.host]).toEqual([
       ['hook.example'],
       new URL(receiver.url).host.replace('127.0.0.1', 'hook.example'),
@@ -102,18 +160,20 @@ describe('delivering to a name', () => {
     const rebinding = () => Promise.resolve([{ address: answers++ === 0 ? '192.0.2.1' : '127.0.0.1', family: 4 }]);
     const before = receiver.got.length;
     // judged public as the first answer would be by a check, then connected to by that same answer: nobody is there
-    expect((await deliver(true, rebinding, 300)).error).not.toBeNull();
+    expect((await deliver('anywhere', rebinding, 300)).error).not.toBeNull();
     expect([answers, receiver.got.length]).toEqual([1, before]);
   });
 
   test('redirects are not followed, slow answers and names are given up', async () => {
     receiver.react(() => 302);
-    expect(await deliver(true, resolving('127.0.0.1').resolve)).toMatchObject({ status_code: 302, error: 'answered 302' });
+    expect(await deliver('anywhere', resolving('127.0.0.1').resolve)).toMatchObject({ status_code: 302, error: 'answered 302' });
     receiver.react(() => new Promise(() => undefined));
-    expect(await deliver(true, resolving('127.0.0.1').resolve, 200)).toMatchObject({
+    expect(await deliver('anywhere', resolving('127.0.0.1').resolve, 200)).toMatchObject({
       status_code: null,
       error: 'no answer within 200 ms',
     });
-    expect(await deliver(true, () => new Promise(() => undefined), 200)).toMatchObject({ error: 'no answer within 200 ms' });
+    expect(await deliver('anywhere', () => new Promise(() => undefined), 200)).toMatchObject({
+      error: 'no answer within 200 ms',
+    });
   });
 });

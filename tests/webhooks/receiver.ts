@@ -11,7 +11,8 @@ export interface Received {
 }
 
 /** What a receiver answers with; a promise holds the answer back. */
-export type Reaction = (received: Received, nth: number) => number | Promise<number>;
+export type Reaction = (received: Received, nth: number) => Answer | Promise<Answer>;
+type Answer = number | { status: number; headers: Record<string, string> };
 
 export interface Receiver {
   url: string;
@@ -32,8 +33,9 @@ export async function startReceiver(reaction: Reaction = () => 204): Promise<Rec
       const body = Buffer.concat(parts).toString();
       const received = { headers: req.headers, body, event: JSON.parse(body).event };
       got.push(received);
-      const status = await react(received, got.length);
-      res.writeHead(status, status >= 300 && status < 400 ? { location: '/elsewhere' } : {}).end();
+      const answer = await react(received, got.length);
+      const { status, headers } = typeof answer === 'number' ? { status: answer, headers: {} } : answer;
+      res.writeHead(status, status >= 300 && status < 400 ? { location: '/elsewhere' } : headers).end();
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
