@@ -5,6 +5,7 @@ import { loadConfig } from '../src/config.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
 import { auditKeysOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
+import { startupMessage } from '../src/startup_error.ts';
 import { listTenants } from '../src/tenants/index.ts';
 
 const PAGE = 1000;
@@ -22,8 +23,8 @@ program
   .option('--tenant <name>', 'only this one; by default all')
   .action(heads);
 
-program.parseAsync().catch((error: Error) => {
-  console.error(`error: ${error.message}`);
+program.parseAsync().catch((error: unknown) => {
+  console.error(`error: ${startupMessage(error)}`);
   process.exitCode = 1;
 });
 

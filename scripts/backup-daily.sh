@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs backup.sh every day at BACKUP_AT (UTC in a container), for where there is neither cron nor systemd. A failed backup is tried once more.
 set -euo pipefail
+[ $# = 0 ] || { echo 'usage: backup-daily.sh (it takes its settings from the environment)' >&2; exit 1; }
 at=${BACKUP_AT:-02:00}
 date -d "$at" +%s >/dev/null 2>&1 || { echo "BACKUP_AT: got '$at', expected a time such as 02:00" >&2; exit 1; }
 while true; do

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Backs up the configured database into a new directory under BACKUP_DIR, and removes old ones: docs/backup.md.
+# backup.sh [DIR]: backs up the configured database into a new directory under DIR (by default BACKUP_DIR), and removes old ones:
+# docs/backup.md.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
 
-dir=${BACKUP_DIR:-/backups/postgres}
+[ $# -le 1 ] || fail "usage: backup.sh [DIR]"
+dir=${1:-${BACKUP_DIR:-/backups/postgres}}
 keep_days=${BACKUP_KEEP_DAYS:-7}
 [[ $keep_days =~ ^[1-9][0-9]{0,3}$ ]] || fail "BACKUP_KEEP_DAYS is '$keep_days', expected a number of days from 1 to 9999"
 need pg_dump pg_restore psql flock sha256sum
 check_passphrase
 umask 077
-mkdir -p "$dir" || fail "BACKUP_DIR $dir cannot be made"
-exec 9>"$dir/.lock" || fail "BACKUP_DIR $dir cannot be written"
+mkdir -p "$dir" || fail "$dir cannot be created"
+exec 9>"$dir/.lock" || fail "$dir cannot be written"
 flock --nonblock 9 || fail "another backup into $dir is running"
 # a setting that was lost must not lay in clear what was encrypted until now
 newest=$(find "$dir/" -maxdepth 1 -name 'backup_????????_??????' | sort | tail -1)

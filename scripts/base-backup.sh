@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Copies the running server of PG*, for point-in-time recovery with the archived WAL: docs/backup.md. Runs where PostgreSQL's own tools are.
+# base-backup.sh [DIR]: copies the running server of PG* into DIR (by default BASE_BACKUP_DIR), for point-in-time recovery with the archived WAL: docs/backup.md. Runs where PostgreSQL's own tools are.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
 
-dir=${BASE_BACKUP_DIR:-/backups/base}
+[ $# -le 1 ] || fail "usage: base-backup.sh [DIR]"
+dir=${1:-${BASE_BACKUP_DIR:-/backups/base}}
 dir=${dir%/}
 wal=${WAL_ARCHIVE:-/backups/wal}
 keep=${BASE_BACKUP_KEEP:-2}

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../src/config.ts';
 import { startDaemon } from '../src/daemon.ts';
+import { startupMessage } from '../src/startup_error.ts';
 
 // `npm run demo`: starts the service on an embedded database of its own, plays a short dialogue of five weeks, asks a question
 // and shows what a model would be given to answer it. Everything goes over HTTP, as a client's calls do.
@@ -26,20 +27,27 @@ const question = 'Why did we avoid sqlite in v1?';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'agent-memory-demo-'));
 console.log('Starting on an embedded database (the first start takes some seconds) …');
-const daemon = await startDaemon(
-  loadConfig({
-    DATA_DIR: dataDir,
-    PORT: process.env.PORT ?? '0',
-    HOST: '127.0.0.1',
-    LOG_LEVEL: 'error',
-    RATE_LIMIT_ENABLED: 'false',
-  }),
-);
+const daemon = await start().catch((error: unknown) => {
+  console.error(startupMessage(error));
+  rmSync(dataDir, { recursive: true, force: true });
+  process.exit(1);
+});
 try {
   await play();
 } finally {
   await daemon.stop();
   rmSync(dataDir, { recursive: true, force: true });
+}
+
+async function start() {
+  const config = loadConfig({
+    DATA_DIR: dataDir,
+    PORT: process.env.PORT ?? '0',
+    HOST: '127.0.0.1',
+    LOG_LEVEL: 'error',
+    RATE_LIMIT_ENABLED: 'false',
+  });
+  return startDaemon(config);
 }
 
 async function play(): Promise<void> {

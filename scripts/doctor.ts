@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, loadConfig } from '../src/config.ts';
 import { type Asked, examine, type Finding } from '../src/doctor/index.ts';
+import { startupMessage } from '../src/startup_error.ts';
 
 const marks = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ', skipped: '-      ' };
 const INDENT = ' '.repeat(24);
@@ -41,8 +42,8 @@ new Command('npm run doctor --')
     process.exit(failures(findings) > 0 ? 1 : 0);
   })
   .parseAsync()
-  .catch((error: Error) => {
-    console.error(`error: ${error.message}`);
+  .catch((error: unknown) => {
+    console.error(`error: ${startupMessage(error)}`);
     process.exit(1);
   });
 

@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
 
+[ $# = 0 ] || fail 'usage: drill.sh (DRILL_EVENTS says how much)'
 events=${DRILL_EVENTS:-1000}
 find_server
 need initdb pg_ctl psql pg_dump pg_restore openssl curl

@@ -7,6 +7,7 @@ import { eraser, type LedgerEntry, readLedger, replayErasures } from '../src/era
 import { openJobs } from '../src/jobs/index.ts';
 import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
+import { startupMessage } from '../src/startup_error.ts';
 import { deleteTenant, eraseNow } from '../src/tenants/index.ts';
 import { ledgerOf } from '../src/wiring.ts';
 
@@ -18,8 +19,8 @@ const program = new Command('npm run erasures:replay --')
   .option('--tenant <name>', 'only this one; by default all')
   .action(({ ledger, tenant }: { ledger?: string[]; tenant?: string }) => replay(ledger, tenant));
 
-program.parseAsync().catch((error: Error) => {
-  console.error(`error: ${error.message}`);
+program.parseAsync().catch((error: unknown) => {
+  console.error(`error: ${startupMessage(error)}`);
   process.exitCode = 1;
 });
 

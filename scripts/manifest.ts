@@ -11,6 +11,7 @@ import { MIGRATIONS_DIR, migrateUp, migrationStatus, readMigrations } from '../s
 import { connectionOf, createPool, partsOfUrl } from '../src/db/pool.ts';
 import { type Db, dbOf } from '../src/db/query.ts';
 import { createLogger } from '../src/log.ts';
+import { startupMessage } from '../src/startup_error.ts';
 
 // What scripts/backup.sh and scripts/restore.sh need to know of the database. They call it; nobody else has to.
 
@@ -40,8 +41,8 @@ program
   .description('after a restore that was rolled back: takes back what was granted for it')
   .action(() => onDatabase(({ db }) => backup.finishTarget(db)));
 
-program.parseAsync().catch((error: Error) => {
-  console.error(`error: ${error.message}`);
+program.parseAsync().catch((error: unknown) => {
+  console.error(`error: ${startupMessage(error)}`);
   process.exitCode = 1;
 });
 

@@ -6,6 +6,7 @@ import { MIGRATIONS_DIR, type MigrationStatus, migrateUp, migrationStatus } from
 import { connectPatiently } from '../src/db/patience.ts';
 import { connectionOf, createPool } from '../src/db/pool.ts';
 import { createLogger } from '../src/log.ts';
+import { startupMessage } from '../src/startup_error.ts';
 
 const toStderr = { info: console.error, warn: console.error };
 
@@ -23,8 +24,8 @@ program
   .option('--wait <seconds>', 'how long to try while the database cannot be reached or is starting', secondsOf, 0)
   .action((options: { wait: number }) => onDatabase(up, false, options.wait));
 
-program.parseAsync().catch((error: Error) => {
-  console.error(`error: ${error.message}`);
+program.parseAsync().catch((error: unknown) => {
+  console.error(`error: ${startupMessage(error)}`);
   process.exitCode = 1;
 });
 

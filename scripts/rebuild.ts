@@ -3,6 +3,7 @@ import { loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/index.ts';
 import { createLogger } from '../src/log.ts';
 import { rebuildTenant } from '../src/search/index.ts';
+import { startupMessage } from '../src/startup_error.ts';
 import { listTenants } from '../src/tenants/index.ts';
 
 const PAGE = 1000;
@@ -14,8 +15,8 @@ const program = new Command('npm run rebuild --')
   .option('--tenant <name>', 'only this one; by default all')
   .action(({ tenant }: { tenant?: string }) => rebuild(tenant));
 
-program.parseAsync().catch((error: Error) => {
-  console.error(`error: ${error.message}`);
+program.parseAsync().catch((error: unknown) => {
+  console.error(`error: ${startupMessage(error)}`);
   process.exitCode = 1;
 });
 

@@ -10,6 +10,7 @@ import { announceDeletion } from '../src/erasure/index.ts';
 import { Problem } from '../src/http/problem.ts';
 import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
+import { startupMessage } from '../src/startup_error.ts';
 import { deleteTenant, eraseNow, listTenants, setQuota, setSuspended } from '../src/tenants/index.ts';
 import { ledgerOf } from '../src/wiring.ts';
 
@@ -55,8 +56,8 @@ program
   .requiredOption('--confirm <tenant>', 'its name again')
   .action((tenant_id: string, { confirm }: { confirm: string }) => remove(tenant_id, confirm));
 
-program.parseAsync().catch((error: Error) => {
-  console.error(`error: ${error instanceof Problem ? faultOf(error) : error.message}`);
+program.parseAsync().catch((error: unknown) => {
+  console.error(`error: ${error instanceof Problem ? faultOf(error) : startupMessage(error)}`);
   process.exitCode = 1;
 });
 

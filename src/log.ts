@@ -1,10 +1,14 @@
-import { type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 
 export type { Logger };
 
-/** JSON lines on stdout. Credentials and content never reach a line: what could carry them is cut here once more. */
-export function createLogger(level: string, name = 'agent-memory'): Logger {
-  return pino({
+/** Lines for a person at a terminal. Loaded where it is used: production never needs it. */
+export const prettyStream = async (): Promise<DestinationStream> =>
+  (await import('pino-pretty')).default({ sync: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname,name' });
+
+/** JSON lines on stdout, or on `stream`. Credentials and content never reach a line: what could carry them is cut here once more. */
+export function createLogger(level: string, name = 'agent-memory', stream?: DestinationStream): Logger {
+  const options: LoggerOptions = {
     name,
     level,
     timestamp: pino.stdTimeFunctions.isoTime,
@@ -27,7 +31,8 @@ export function createLogger(level: string, name = 'agent-memory'): Logger {
       censor: '[redacted]',
     },
     serializers: { err: describeError },
-  });
+  };
+  return stream ? pino(options, stream) : pino(options);
 }
 
 /** A database error's `detail` and `where` quote row values, and its message may: only what names the fault is kept. */

@@ -1,7 +1,8 @@
-import { ConfigError, loadConfig } from './config.ts';
+import { loadConfig } from './config.ts';
 import { loadTokenCounter } from './context/index.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
-import { createLogger, type Logger } from './log.ts';
+import { createLogger, type Logger, prettyStream } from './log.ts';
+import { startupMessage } from './startup_error.ts';
 
 // config → log → start → ready → stop on a signal. What cannot start says in a sentence what to do, and exits 1.
 
@@ -10,14 +11,15 @@ const FORCED_EXIT_MS = 3000;
 
 try {
   const config = loadConfig();
-  const log = createLogger(config.LOG_LEVEL);
+  const forPeople = process.stdout.isTTY && config.NODE_ENV !== 'production';
+  const log = createLogger(config.LOG_LEVEL, undefined, forPeople ? await prettyStream() : undefined);
   // The tables of the tokenizer come meanwhile: the first context would wait for them.
   const [daemon] = await Promise.all([startDaemon(config, log), loadTokenCounter(config.TOKENIZER)]);
   log.info({ url: daemon.url, database: daemon.database }, 'ready');
   if (config.NODE_ENV === 'development') sayReady(daemon);
   stopOnSignals(daemon, log, config.SHUTDOWN_DELAY_MS + config.SHUTDOWN_TIMEOUT_MS + FORCED_EXIT_MS);
 } catch (error) {
-  console.error(sentenceOf(error));
+  console.error(startupMessage(error));
   process.exit(1);
 }
 
@@ -63,18 +65,4 @@ function stopOnSignals(daemon: Daemon, log: Logger, forcedExitMs: number): void 
     log.fatal({ err }, 'a rejection that nothing handled');
     stop('an unhandled rejection', 1);
   });
-}
-
-/** Errors meant for the operator carry the sentence; of a database error its text helps here, where only the operator reads. */
-function sentenceOf(error: unknown): string {
-  if (error instanceof ConfigError || !(error instanceof Error)) return String((error as Error).message ?? error);
-  const { code, message } = error as Error & { code?: string };
-  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return `The database cannot be reached (${message || code}). Start it, or correct PGHOST and PGPORT (or DATABASE_URL).`;
-  if (code === '28P01' || code === '28000')
-    return `The database refuses the login: ${message}. Correct PGUSER and PGPASSWORD (or POSTGRES_PASSWORD).`;
-  if (code === '3D000') return `The database does not exist: ${message}. Create it, or correct PGDATABASE.`;
-  if (code === 'EACCES' || code === 'ENOENT' || code === 'EROFS' || code === 'ENOTDIR' || code === 'EPERM')
-    return `The data directory cannot be made or written (${message}). Correct DATA_DIR, or its owner.`;
-  return message;
 }

@@ -1,36 +1,10 @@
 import { z } from 'zod';
 import { readKey } from './seal.ts';
+import { duration, flag, list, whole } from './setting_types.ts';
 
 // Each setting says its meaning here; .env.example and the table in docs/configuration.md are made from this.
 
 const MIB = 1024 * 1024;
-
-const whole = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^-?\d+$/, 'an integer')
-    .transform(Number)
-    .pipe(z.number().min(min, `at least ${min}`).max(max, `at most ${max}`));
-const flag = z
-  .enum(['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'])
-  .transform((v) => ['true', '1', 'yes', 'on'].includes(v));
-const duration = z
-  .string()
-  .regex(/^\d+(ms|s|m|h|d)?$/, 'a duration such as 900s, 15m, 24h or 7d')
-  .transform(secondsOf);
-const list = z.string().transform((v) =>
-  v
-    .split(',')
-    .map((s) => s.trim())
-    .filter(Boolean),
-);
-
-/** jsonwebtoken's rule: a bare number counts seconds. */
-function secondsOf(text: string): number {
-  const [, amount, unit] = /^(\d+)(ms|s|m|h|d)?$/.exec(text) ?? [];
-  const factor = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 }[unit ?? 's'] ?? 1;
-  return Math.max(1, Math.floor(Number(amount) * factor));
-}
 
 const setting = <T extends z.ZodType>(schema: T, byDefault: string, group: string, about: string) =>
   schema.prefault(byDefault as never).meta({ group, about, byDefault });
@@ -186,7 +160,12 @@ export const settings = z.object({
     'ms that a daemon trusts what it knows of a credential; a revocation takes at most this long elsewhere',
   ),
 
-  RATE_LIMIT_ENABLED: setting(flag, 'true', 'Limits', 'false: no rate limits at all'),
+  RATE_LIMIT_ENABLED: setting(
+    flag,
+    'true',
+    'Limits',
+    '`false` lifts the limits on requests; failed log-ins and wrong keys are still slowed down per account',
+  ),
   RATE_LIMIT_WINDOW_MS: setting(whole(1000, 86_400_000), '60000', 'Limits', 'ms of the window'),
   RATE_LIMIT_MAX_REQUESTS: setting(whole(1, 10_000_000), '100', 'Limits', 'requests a principal may make on /v1 in a window'),
   RATE_LIMIT_TENANT_MAX: setting(whole(1, 100_000_000), '1000', 'Limits', 'requests a whole tenant may make on /v1 in a window'),

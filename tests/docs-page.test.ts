@@ -14,6 +14,11 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
+test('GET / leads to the reference', async () => {
+  const answer = await fetch(`${daemon.url}/`, { redirect: 'manual' });
+  expect([answer.status, answer.headers.get('location')]).toEqual([302, '/docs']);
+});
+
 (executablePath ? test : test.skip)(
   '/docs shows every operation in a real browser, asks no other host and breaks no policy (skipped without Chromium)',
   async () => {

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { message, newTenant, send } from './support/client.ts';
 import { freePort, spawnDaemon } from './support/daemon.ts';
@@ -127,6 +128,62 @@ test('SIGTERM lets running requests finish, ends streams with the place to resum
   expect(await exit).toEqual([0, null]);
   await database.release();
 }, 60_000);
+
+test.each([
+  [
+    'a cluster that something else made',
+    (dir: string) => mkdirSync(join(dir, 'pgdata')),
+    /pgdata was not written by this service: set DATA_DIR/,
+  ],
+  [
+    'an engine.json that cannot be read',
+    (dir: string) => writeFileSync(join(dir, 'engine.json'), '{'),
+    /engine\.json cannot be read.*DATA_DIR/,
+  ],
+  ['a file where the directory should be', (dir: string) => writeFileSync(join(dir, 'pgdata'), ''), /DATA_DIR/],
+])('a data directory with %s ends the start with a sentence and stays as it is', (_, spoil, sentence) => {
+  const DATA_DIR = mkdtempSync(join(tmpdir(), 'foreign-'));
+  spoil(DATA_DIR);
+  const { code, said } = fails({ PORT: '0', DATA_DIR });
+  const left = readdirSync(DATA_DIR);
+  rmSync(DATA_DIR, { recursive: true });
+  expect([code, said]).toEqual([1, expect.stringMatching(sentence)]);
+  expect(said).not.toMatch(/\n\s+at /);
+  expect(left).toHaveLength(1);
+});
+
+test('`npm run demo` that cannot start says the same sentence as the service', async () => {
+  const squatter = createServer().listen(0, '127.0.0.1');
+  await once(squatter, 'listening');
+  const { port } = squatter.address() as { port: number };
+  const root = join(import.meta.dirname, '..');
+  const env = { PATH: process.env.PATH, PORT: String(port) };
+  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'scripts/demo.ts'], {
+    cwd: root,
+    env,
+    encoding: 'utf8',
+  });
+  squatter.close();
+  expect(status).toBe(1);
+  expect(stderr).toMatch(new RegExp(`Port ${port} is in use`));
+  expect(stderr).not.toMatch(/\n\s+at /);
+});
+
+test('a Node that is too old is named in a sentence', () => {
+  const script = join(import.meta.dirname, '../scripts/node-version.cjs');
+  const under = (version: string) => {
+    const as = `Object.defineProperty(process.versions, 'node', { value: '${version}' }); require(${JSON.stringify(script)})`;
+    const { status, stderr } = spawnSync(process.execPath, ['-e', as], { encoding: 'utf8' });
+    return [status, stderr];
+  };
+  expect(under('18.20.4')).toEqual([1, expect.stringMatching(/^Agent Memory needs Node 20\.19 or newer; .*\n$/)]);
+  expect(under('20.18.9')[0]).toBe(1);
+  expect(['20.19.0', '22.0.0', '100.1.0'].map(under)).toEqual([
+    [0, ''],
+    [0, ''],
+    [0, ''],
+  ]);
+});
 
 test('a data directory that cannot be made ends the start with a sentence that names it', () => {
   const { code, said } = fails({ PORT: '0', DATA_DIR: '/dev/null/data' });

@@ -8,6 +8,7 @@ import { PGlite } from '@electric-sql/pglite';
 import { btree_gin } from '@electric-sql/pglite/contrib/btree_gin';
 import { pg_trgm } from '@electric-sql/pglite/contrib/pg_trgm';
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
+import { startupMessage } from '../startup_error.ts';
 import type { EngineReport } from './embedded.ts';
 import { createFramer } from './frames.ts';
 import { lockDirectory } from './lock.ts';
@@ -61,26 +62,41 @@ function watchDaemon(): void {
 async function openEngine(): Promise<PGlite> {
   const files = join(dir, 'pgdata');
   const unfinished = join(dir, 'initialising');
-  refuseOtherEngine();
+  if (existsSync(join(dir, 'engine.json'))) refuseOtherEngine();
+  else refuseForeignFiles();
   // A first start that was killed leaves half a cluster that nothing can open.
   if (existsSync(unfinished)) rmSync(files, { recursive: true, force: true });
   if (!existsSync(files)) writeFileSync(unfinished, '');
   const db = await PGlite.create(files, { extensions: { btree_gin, pg_trgm } });
   exitOnFault(db);
-  rmSync(unfinished, { force: true });
   writeFileSync(join(dir, 'engine.json'), `${JSON.stringify({ engine: 'pglite', version: engineVersion() })}\n`);
+  rmSync(unfinished, { force: true });
   return db;
 }
 
 function refuseOtherEngine(): void {
-  const file = join(dir, 'engine.json');
-  if (!existsSync(file)) return;
-  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
+  const version = versionIn(readFileSync(join(dir, 'engine.json'), 'utf8'));
   if (series(version) === series(engineVersion())) return;
   throw new Error(
     `The embedded database in ${dir} was written by PGlite ${version}, and this release brings ${engineVersion()}, which may not read it: ` +
       'start the release that wrote it and take a backup to restore here, or set DATA_DIR to another directory.',
   );
+}
+
+/** What was made by something else is neither opened nor removed. */
+function refuseForeignFiles(): void {
+  if (existsSync(join(dir, 'pgdata')) && !existsSync(join(dir, 'initialising')))
+    throw new Error(`${join(dir, 'pgdata')} was not written by this service: set DATA_DIR to another directory.`);
+}
+
+function versionIn(json: string): string {
+  try {
+    return String((JSON.parse(json) as { version?: unknown }).version);
+  } catch {
+    throw new Error(
+      `${join(dir, 'engine.json')} cannot be read: restore it from a backup, or set DATA_DIR to another directory.`,
+    );
+  }
 }
 
 /** Before 1.0 it is the minor number that breaks. */
@@ -152,4 +168,4 @@ function simpleQuery(sql: string): Uint8Array {
 }
 
 // Last, because what is declared above with const has to exist by then.
-main().catch((error: Error) => process.send?.({ failed: error.message } satisfies EngineReport, () => process.exit(1)));
+main().catch((error: Error) => process.send?.({ failed: startupMessage(error) } satisfies EngineReport, () => process.exit(1)));

@@ -136,12 +136,15 @@ export function createPool(connection: Connection, config: Config, log: Logger):
   };
 }
 
-function clientConfig({ embedded: _, ...connection }: Connection, config: Config): pg.ClientConfig {
+const EMBEDDED_CONNECT_MS = 60_000;
+
+function clientConfig({ embedded, ...connection }: Connection, config: Config): pg.ClientConfig {
   const ca = config.PGSSLROOTCERT && readFileSync(config.PGSSLROOTCERT, 'utf8');
   return {
     ...connection,
     application_name: 'agent-memory',
-    connectionTimeoutMillis: config.PGCONNECTION_TIMEOUT,
+    // the embedded engine is this machine: where it is slow it is busy, not away
+    connectionTimeoutMillis: embedded ? EMBEDDED_CONNECT_MS : config.PGCONNECTION_TIMEOUT,
     ...(config.PGSSLMODE !== 'disable' && { ssl: { rejectUnauthorized: config.PGSSLMODE === 'verify-full', ...(ca && { ca }) } }),
   };
 }

@@ -61,7 +61,7 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
   requireChannel(principal, given.channel);
   const event_id = newId('evt');
   const free = screen(screener, given, pointer, event_id);
-  const { content, overflow } = excerpt(free.content);
+  const { content, overflow } = excerpt(free.content, `${pointer}/content`);
   const user_id = subjectOf(principal, given.user_id, isPersonal(given), { pointer: `${pointer}/user_id` });
   const row: EventRow = {
     event_id,
@@ -111,6 +111,7 @@ function screen(screener: Screener, given: NewEvent, pointer: string, event_id: 
   const { session_id, user_id, agent_id, project_id, refs, sensitivity } = given;
   screener.refuseIds({ session_id, user_id, agent_id, project_id, 'actor/id': given.actor.id }, pointer);
   if (refs.length > 0) screener.refuseIds(Object.fromEntries(refs.map((ref, i) => [i, ref])), `${pointer}/refs`);
+  refuseNames(given.content, ['sealed'], `${pointer}/content`);
   for (const name of ['supersedes', 'task_id', 'call_id']) {
     const id = (given.content as Record<string, unknown>)[name];
     if (typeof id === 'string') screener.refuseIds({ [name]: id }, `${pointer}/content`);
@@ -140,14 +141,26 @@ const tooLarge = (what: string, bytes: number, max: number, pointer: string) =>
 const tombstone = { redacted: true, reason: 'declared secret' };
 
 /** Moves the longest text of a content into an artifact where it is too large for the event. */
-function excerpt(content: Record<string, unknown>): { content: Record<string, unknown>; overflow: Overflow | undefined } {
+function excerpt(
+  content: Record<string, unknown>,
+  pointer: string,
+): { content: Record<string, unknown>; overflow: Overflow | undefined } {
   const [field, text] = longestText(content);
   if (field === undefined || Buffer.byteLength(text) <= EXCERPT_BYTES) return { content, overflow: undefined };
+  refuseNames(content, ['truncated', 'artifact_id'], pointer);
   const artifact_id = newId('art');
   return {
     content: { ...content, [field]: cutBytes(text, EXCERPT_BYTES), truncated: true, artifact_id },
     overflow: { artifact_id, text },
   };
+}
+
+/** What a client stores reads back equal, so a field that the service would overwrite is refused. */
+function refuseNames(content: Record<string, unknown>, names: string[], pointer: string): void {
+  const errors = names
+    .filter((name) => Object.hasOwn(content, name))
+    .map((name) => ({ pointer: `${pointer}/${name}`, detail: 'reserved: the service writes this field of such an event' }));
+  if (errors[0]) throw new Problem('validation', `${errors[0].pointer}: ${errors[0].detail}`, { errors });
 }
 
 function longestText(content: Record<string, unknown>): [string | undefined, string] {

@@ -30,12 +30,13 @@ const policy = helmet({
 export function pagesOf(document: OpenApi): (app: express.Express) => void {
   const json = JSON.stringify(document);
   const pages = express.Router();
+  pages.get('/', (_req, res) => void res.redirect('/docs'));
   pages.get('/openapi.json', (_req, res) => void res.type('json').send(json));
   pages.get('/docs', (_req, res) => void res.type('html').send(reference));
   pages.get('/docs/start.js', (_req, res) => void res.type('js').send(start));
   pages.get('/docs/problems', (_req, res) => void res.type('html').send(problemList()));
   pages.use('/docs', express.static(FILES, { index: false, redirect: false, maxAge: '1h' }));
-  const paths = ['/docs', '/openapi.json'];
+  const paths = ['/docs', '/openapi.json', /^\/$/];
   return (app) => void app.use(paths, policy, cutUnread).use(pages);
 }
 

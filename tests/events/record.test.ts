@@ -52,6 +52,24 @@ test('POST /v1/events, with one event of every kind, answers 201 with Location a
   }
 });
 
+test('POST /v1/events keeps fields named like those of the service, and refuses them where it would write them itself', async () => {
+  const plain = { tool: 't', excerpt_text: 'short', truncated: false, artifact_id: 'of a tool' };
+  const kept = await record({ ...message(''), kind: 'tool_result', content: plain });
+  expect((await readBack(kept.body.event_id)).content).toEqual(plain);
+  const long = await record({ ...message(''), kind: 'tool_result', content: { ...plain, excerpt_text: 'x'.repeat(70_000) } });
+  expect([long.status, long.body.errors.map((e: { pointer: string }) => e.pointer)]).toEqual([
+    422,
+    ['#/content/truncated', '#/content/artifact_id'],
+  ]);
+  const sealed = await record({
+    events: [message('a'), { ...message('b'), content: { text: 'b', sealed: { kid: '0123456789abcdef' } } }],
+  });
+  expect([sealed.status, sealed.body.errors]).toEqual([
+    422,
+    [{ pointer: '#/events/1/content/sealed', detail: expect.stringContaining('reserved') }],
+  ]);
+});
+
 test('POST /v1/events, with a batch of which one is wrong, stores nothing and points to the wrong one', async () => {
   const events = [message('one'), { ...message('two'), channel: 'nowhere' }, { ...message('three'), extra: 1 }];
   const { status, body } = await record({ events });
@@ -101,7 +119,7 @@ test('POST /v1/events, with an event over 1 MiB beside its longest text, answers
   expect((await record(message('short', { metadata: { many } }))).status).toBe(413);
   const { body } = await record({
     ...message(''),
-    content: { text: 'y'.repeat(1_500_000), truncated: 'mine', many: many.slice(2) },
+    content: { text: 'y'.repeat(1_500_000), many: many.slice(2) },
   });
   expect((await readBack(body.event_id)).content).toMatchObject({ truncated: true, artifact_id: body.artifact_id });
 });

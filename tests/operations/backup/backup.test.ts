@@ -46,6 +46,17 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     await target.release();
   });
 
+  test('the directory may be the argument; anything further is refused and nothing is written', async () => {
+    const [named, unused] = [newDir('named'), newDir('unused')];
+    const env = { ...daemon.env, BACKUP_DIR: unused };
+    expect((await sh('backup.sh', [named], env)).code).toBe(0);
+    expect([backupsIn(named).length, backupsIn(unused)]).toEqual([1, []]);
+    for (const script of ['backup.sh', 'base-backup.sh']) {
+      const refused = await sh(script, [named, 'other'], env);
+      expect([refused.code, refused.err]).toEqual([1, expect.stringContaining(`usage: ${script}`)]);
+    }
+  });
+
   test('encrypted, nothing readable is on the disk, and it is restored with the passphrase', async () => {
     const passphrase = join(newDir('keys'), 'passphrase');
     writeFileSync(passphrase, 'correct horse battery staple\n');
