@@ -5224,6 +5224,22 @@ CREATE TABLE public.schema_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+-- Name: sweep_walks; Type: TABLE; Schema: public
+
+CREATE TABLE public.sweep_walks (
+    only_row boolean DEFAULT true NOT NULL,
+    token bigint DEFAULT 0 NOT NULL,
+    held_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    begun_at timestamp with time zone,
+    after text DEFAULT ''::text NOT NULL,
+    failed integer DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    succeeded_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_failed integer DEFAULT 0 NOT NULL,
+    CONSTRAINT sweep_walks__only_row CHECK (only_row)
+)
+WITH (fillfactor='50');
+
 -- Name: tenant_clocks; Type: TABLE; Schema: public
 
 CREATE TABLE public.tenant_clocks (
@@ -5425,6 +5441,11 @@ ALTER TABLE ONLY public.schema_migrations
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (tenant_id, session_id);
+
+-- Name: sweep_walks sweep_walks_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.sweep_walks
+    ADD CONSTRAINT sweep_walks_pkey PRIMARY KEY (only_row);
 
 -- Name: tenant_clocks tenant_clocks_pkey; Type: CONSTRAINT; Schema: public
 
@@ -6786,6 +6807,11 @@ GRANT SELECT ON TABLE public.retention_policies TO agent_memory_backup;
 -- Name: TABLE schema_migrations; Type: ACL; Schema: public
 
 GRANT SELECT ON TABLE public.schema_migrations TO agent_memory_backup;
+
+-- Name: TABLE sweep_walks; Type: ACL; Schema: public
+
+GRANT SELECT,UPDATE ON TABLE public.sweep_walks TO agent_memory_app;
+GRANT SELECT ON TABLE public.sweep_walks TO agent_memory_backup;
 
 -- Name: TABLE tenant_clocks; Type: ACL; Schema: public
 

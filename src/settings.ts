@@ -245,6 +245,7 @@ export const settings = z.object({
     'Jobs',
     'ms after which another daemon takes up the job of one that no longer renews it',
   ),
+  SWEEP_DELAY_MS: setting(whole(0, 3_600_000), '10000', 'Jobs', 'ms from the start to the first removal of expired rows'),
   ERASURE_LEDGER: optional(
     z.string().min(1),
     'Jobs',

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { type Audit, openAudit } from './audit/index.ts';
-import { type Auth, authorize, type Caller, openAuth } from './auth/index.ts';
+import { type Auth, authorize, type Caller, openAuth, sweepRefreshTokens, sweepResets, sweepSessions } from './auth/index.ts';
 import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import { type Config, hostOf } from './config.ts';
 import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
@@ -119,6 +119,7 @@ function partsOf(config: Config, database: Database, log: Logger) {
     bodyBytesHeld: () => held.bytes,
     auditWaiting: audit.waiting,
     jobs: () => work.jobs.figures(),
+    sweeps: () => work.sweeper.figures(),
     webhooks: () => webhooks.figures(),
     limitStore: () => limits.store(),
   });
@@ -159,6 +160,9 @@ const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
 
 const sweepsOf = (config: Config, jobs: Jobs) => [
   sweepIdempotency(config.IDEMPOTENCY_TTL),
+  sweepRefreshTokens,
+  sweepSessions,
+  sweepResets,
   sweepArtifacts,
   sweepCapsules,
   sweepDeliveries,
@@ -223,14 +227,14 @@ function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds
     parallel: config.JOBS_PARALLEL,
     ended: metrics.ended,
   });
-  const sweeper = startSweeper(database.tenants, sweepsOf(config, jobs), log);
+  const sweeper = startSweeper(database.tenants, sweepsOf(config, jobs), log, config.SWEEP_DELAY_MS);
   const stop = async () => {
     await jobs.stop();
     await erasures.stop();
     await sweeper.stop();
   };
   const lookForJobs = () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed'));
-  return { erasures, announceDeletion: announceDeletion(told), jobs, lookForJobs, stop };
+  return { erasures, announceDeletion: announceDeletion(told), jobs, sweeper, lookForJobs, stop };
 }
 
 interface WorkNeeds {

@@ -8,6 +8,7 @@ import { authRoutes } from './routes.ts';
 
 export { claimOf } from './credentials.ts';
 export { type AuthSettings, logOut, openLogin, register } from './login.ts';
+export { sweepRefreshTokens, sweepResets, sweepSessions } from './people_sql.ts';
 export * from './principal.ts';
 export { tenantId } from './schemas.ts';
 export { networkOf } from './throttle.ts';

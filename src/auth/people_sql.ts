@@ -1,4 +1,5 @@
 import type { Db } from '../db/query.ts';
+import type { Sweep } from '../db/sweep.ts';
 import type { Role } from './principal.ts';
 import type { Invite, User } from './schemas.ts';
 import type { Secret } from './secrets.ts';
@@ -95,6 +96,51 @@ export const endSessions = (db: Db, tenant_id: string, user_id: string, except: 
     `update sessions set revoked_at = now()
      where tenant_id = $1 and user_id = $2 and session_id is distinct from $3 and revoked_at is null`,
     [tenant_id, user_id, except],
+  );
+
+/** How long a session stays after its end. */
+const ENDED_DAYS = 7;
+const ENDED = `least(s.expires_at, s.revoked_at) < now() - interval '1 day' * ${ENDED_DAYS}`;
+
+/**
+ * The refresh tokens of sessions that ended: they go before their sessions, because one session may have thousands. Those of a live session
+ * stay, so that the reuse of a rotated one is noticed.
+ */
+export const sweepRefreshTokens: Sweep = (tenant, limit) =>
+  tenant.write((db) =>
+    db.run(
+      `delete from refresh_tokens
+       where tenant_id = $1 and token_id in (
+         select r.token_id from refresh_tokens r join sessions s on s.tenant_id = r.tenant_id and s.session_id = r.session_id
+         where r.tenant_id = $1 and ${ENDED}
+         limit $2)`,
+      [tenant.id, limit],
+    ),
+  );
+
+export const sweepSessions: Sweep = (tenant, limit) =>
+  tenant.write((db) =>
+    db.run(
+      `delete from sessions
+       where tenant_id = $1 and session_id in (
+         select s.session_id from sessions s
+         where s.tenant_id = $1 and ${ENDED}
+           and not exists (select from refresh_tokens r where r.tenant_id = s.tenant_id and r.session_id = s.session_id)
+         limit $2)`,
+      [tenant.id, limit],
+    ),
+  );
+
+export const sweepResets: Sweep = (tenant, limit) =>
+  tenant.write((db) =>
+    db.run(
+      `delete from password_resets
+       where tenant_id = $1 and reset_id in (
+         select r.reset_id from password_resets r
+         where r.tenant_id = $1 and least(r.expires_at, r.used_at) < now() - interval '1 day' * ${ENDED_DAYS}
+         limit $2)`,
+      [tenant.id, limit],
+    ),
   );
 
 /** The newest reset of a user is the only one. */

@@ -24,6 +24,7 @@ export interface Readings {
   bodyBytesHeld(): number;
   auditWaiting(): number;
   jobs(): { running: number; waiting: number };
+  sweeps(): { last_success_s: number | undefined; failed: number | undefined };
   webhooks(): { running: number; unplaced: number };
   limitStore(): { kind: string; answers: boolean };
 }
@@ -125,13 +126,16 @@ function ofWork(registry: Registry) {
 }
 
 function readAtScrape(registry: Registry, readings: Readings): void {
-  const gauge = (name: string, help: string, read: () => number | Promise<number>) =>
+  const gauge = (name: string, help: string, read: () => number | undefined | Promise<number>) =>
     new Gauge({
       name: `agent_memory_${name}`,
       help,
       registers: [registry],
       async collect() {
-        this.set(await read());
+        const value = await read();
+        // no series says more than a zero where nothing is known yet
+        if (value === undefined) this.remove();
+        else this.set(value);
       },
     });
   const counter = (name: string, help: string, read: () => number) =>
@@ -160,6 +164,12 @@ function readAtScrape(registry: Registry, readings: Readings): void {
   gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', () => readings.auditWaiting());
   gauge('jobs_running', 'Jobs that run on this daemon', () => readings.jobs().running);
   gauge('jobs_waiting', 'Tenants (at most 100 are seen) with a job due that found no place here', () => readings.jobs().waiting);
+  gauge(
+    'sweep_last_success_timestamp_seconds',
+    'When expired rows of all tenants were last removed, by any daemon',
+    () => readings.sweeps().last_success_s,
+  );
+  gauge('sweep_failed_tenants', 'Tenants whose expired rows could not all be removed then', () => readings.sweeps().failed);
   gauge('webhooks_running', 'Webhooks that this daemon is delivering to', () => readings.webhooks().running);
   gauge('webhooks_waiting', 'Webhooks (of the first 100 due) that found no place here', () => readings.webhooks().unplaced);
   // After the pool's figures: its question to the database waits in the pool for a moment, and is no request that waits.

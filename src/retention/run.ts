@@ -37,10 +37,11 @@ const forgot = ({ id, input }: Job<PolicyBody>, { counts, first_seq, last_seq }:
   });
 
 /** Queues the run of a tenant whose policy is due: once a day, whichever daemon comes by. */
-export const sweepRetention =
-  (jobs: Jobs): Sweep =>
-  async (tenant) => {
+export const sweepRetention = (jobs: Jobs): Sweep => {
+  const startRetention: Sweep = async (tenant) => {
     const policy = await takeDue(tenant);
     if (policy) await jobs.start(tenant, 'retention', policy, 'policy');
     return 0;
   };
+  return startRetention;
+};

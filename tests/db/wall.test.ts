@@ -31,6 +31,7 @@ const outside: Record<string, string> = {
   schema_migrations: 'says nothing of any tenant, and the serving role cannot read it',
   login_failures: 'hashes and counts, for tenants that do not exist too',
   rate_windows: 'hashes and counts, of addresses too',
+  sweep_walks: 'one row, where the sweeper stands: the id of a tenant and times',
 };
 
 test('every table holds the rows of tenants, or is listed with a reason', async () => {

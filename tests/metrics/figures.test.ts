@@ -93,6 +93,7 @@ test('what is away reads 0', async () => {
     bodyBytesHeld: none,
     auditWaiting: none,
     jobs: () => ({ running: 0, waiting: 0 }),
+    sweeps: () => ({ last_success_s: undefined, failed: undefined }),
     webhooks: () => ({ running: 0, unplaced: 0 }),
     limitStore: () => ({ kind: 'redis', answers: false }),
   } satisfies Readings);
@@ -106,5 +107,7 @@ test('what is away reads 0', async () => {
     'agent_memory_pool_lost_total 2',
   ])
     expect(text.split('\n')).toContain(line);
+  // no zero, which would be 1970
+  expect(text).not.toMatch(/^agent_memory_sweep_last_success_timestamp_seconds/m);
   expect(text).toMatch(/agent_memory_build_info\{version="1.2.3",engine="postgresql",node="v[\d.]+"\} 1/);
 });
