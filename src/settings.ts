@@ -170,6 +170,18 @@ export const settings = z.object({
   RATE_LIMIT_MAX_REQUESTS: setting(whole(1, 10_000_000), '100', 'Limits', 'requests a principal may make on /v1 in a window'),
   RATE_LIMIT_TENANT_MAX: setting(whole(1, 100_000_000), '1000', 'Limits', 'requests a whole tenant may make on /v1 in a window'),
   RATE_LIMIT_AUTH_MAX: setting(whole(1, 10_000_000), '100', 'Limits', 'requests an address may make on /auth in a window'),
+  RATE_LIMIT_MAX_BYTES: setting(
+    whole(MIB, 1024 * 1024 * MIB),
+    String(256 * MIB),
+    'Limits',
+    'bytes of request bodies that a principal may send to /v1 in a window; judged by Content-Length before a body is read',
+  ),
+  RATE_LIMIT_TENANT_BYTES: setting(
+    whole(MIB, 1024 * 1024 * MIB),
+    String(1024 * MIB),
+    'Limits',
+    'bytes of request bodies that a whole tenant may send to /v1 in a window',
+  ),
   REDIS_URL: optional(
     z.string().regex(/^rediss?:\/\//, 'a redis:// URL'),
     'Limits',

@@ -66,6 +66,7 @@ export function createService(config: Config, database: Database, log: Logger): 
     identify: auth.identify,
     authorize,
     admit: limits.admit,
+    admitBytes: limits.admitBytes,
     scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf: addressFrom,
     finished: metrics.finished,
@@ -192,7 +193,7 @@ const streamsOf = (config: Config, { pool }: Database, { body, held, identify }:
 
 /** What the gate counts while requests are served. */
 const countersOf = (config: Config) => ({
-  held: { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES },
+  held: { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES, byTenant: new Map<string, number>() },
   inFlight: { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() },
 });
 

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { askingChannels, type Caller, isAdmin, route, sightById } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
+import { refuseCharset } from '../http/body.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
 import { accepted } from '../jobs/index.ts';
@@ -81,6 +82,7 @@ export function exportRoutes(needs: ExportNeeds) {
 function assertLines(req: IncomingMessage): void {
   if (!/^application\/x-ndjson\s*(?:;|$)/i.test(req.headers['content-type'] ?? ''))
     throw new Problem('unsupported-media-type', `The body must be ${MEDIA_TYPE}.`);
+  refuseCharset(req);
   if ((req.headers['content-encoding'] ?? 'identity') !== 'identity')
     throw new Problem('unsupported-media-type', 'Compressed bodies are not taken.');
 }

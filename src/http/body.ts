@@ -1,36 +1,60 @@
-import type { IncomingMessage } from 'node:http';
-import { type Held, openGather, tooManyBytes } from './gather.ts';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { openGather, openRoom } from './gather.ts';
+import type { Hold } from './hold.ts';
 import { Problem } from './problem.ts';
+import { announcedOf } from './unread.ts';
 
-/** The whole body, or `too-large` as soon as that is known. The caller gives `bytes.length` back to `held` when it is done. */
-export async function readBody(req: IncomingMessage, maxBytes: number, held: Held, timeoutMs: number): Promise<Buffer> {
-  const announced = Number(req.headers['content-length'] ?? 0);
-  if (announced > maxBytes) throw new Problem('too-large', `The body has ${announced} bytes; at most ${maxBytes} are taken.`);
+/** What is known to be wrong before any of the body is read. */
+export function refuseBody(req: IncomingMessage, maxBytes: number, type: 'json' | 'raw'): void {
+  const announced = announcedOf(req);
+  if (Number.isFinite(announced) && announced > maxBytes)
+    throw new Problem('too-large', `The body has ${announced} bytes; at most ${maxBytes} are taken.`);
   const encoding = req.headers['content-encoding'];
   if (encoding && encoding !== 'identity') throw new Problem('unsupported-media-type', 'Compressed bodies are not taken.');
+  if (type === 'raw' || announced === 0) return;
+  if (!jsonType.test(req.headers['content-type'] ?? ''))
+    throw new Problem('unsupported-media-type', 'The body must be application/json.');
+  refuseCharset(req);
+}
+
+/** A client that asked whether it may send its body (`Expect: 100-continue`) is told so. */
+export function letCome(req: IncomingMessage, res: ServerResponse): void {
+  if (/^100-continue$/i.test(req.headers.expect ?? '')) res.writeContinue();
+}
+
+interface Reading {
+  maxBytes: number;
+  hold: Hold;
+  timeoutMs: number;
+}
+
+/** The whole body, or `too-large` as soon as that is known. The bytes are held until the caller releases them. */
+export async function readBody(req: IncomingMessage, res: ServerResponse, reading: Reading): Promise<Buffer> {
+  const { maxBytes, hold, timeoutMs } = reading;
+  const announced = announcedOf(req);
+  if (Number.isFinite(announced)) hold.grow(announced);
+  letCome(req, res);
   return new Promise((resolve, reject) => {
-    const parts = openGather();
-    let size = 0;
+    const parts = Number.isFinite(announced) ? openRoom(announced) : openGather();
     const give = () => {
       clearTimeout(deadline);
       resolve(parts.join());
     };
-    const refuse = (problem: Problem) => {
+    const refuse = (problem: unknown) => {
       clearTimeout(deadline);
-      held.bytes -= size;
-      // a connection that breaks after its refusal is refused again
-      size = 0;
-      // The rest is read and dropped: unread, it would stand in the way of the connection's next request.
-      req.off('data', take).off('end', give).resume();
+      req.off('data', take).off('end', give).pause();
       parts.clear();
       reject(problem);
     };
     const take = (part: Buffer) => {
-      size += part.length;
-      held.bytes += part.length;
-      if (size > maxBytes) refuse(new Problem('too-large', `The body is larger than ${maxBytes} bytes.`));
-      else if (held.bytes > held.max) refuse(tooManyBytes());
-      else parts.add(part);
+      const size = parts.size + part.length;
+      if (size > maxBytes) return refuse(new Problem('too-large', `The body is larger than ${maxBytes} bytes.`));
+      try {
+        hold.grow(size);
+        parts.add(part);
+      } catch (problem) {
+        refuse(problem);
+      }
     };
     const breakOff = (cause: Error) => refuse(new Problem('malformed-request', 'The body ended too early.', { cause }));
     // A body that trickles in holds a place among the requests that are served.
@@ -44,5 +68,26 @@ export async function readBody(req: IncomingMessage, maxBytes: number, held: Hel
 }
 
 const jsonType = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
+const charset = /;\s*charset\s*=\s*("?)([^";\s]*)\1/gi;
 
-export const isJson = (req: IncomingMessage): boolean => jsonType.test(req.headers['content-type'] ?? '');
+/** Text comes in UTF-8 and nothing else. */
+export function refuseCharset(req: IncomingMessage): void {
+  for (const [, , name] of (req.headers['content-type'] ?? '').matchAll(charset))
+    if (!/^utf-?8$/i.test(name!))
+      throw new Problem('unsupported-media-type', `The body must be in UTF-8, not in ${name!.slice(0, 40)}.`);
+}
+
+/** Headers that say one thing: of two that differ, each proxy and each server would believe another. */
+const single = new Set(['authorization', 'content-type', 'idempotency-key', 'x-api-key']);
+const lengths = new Set([...single].map((name) => name.length));
+
+export function refuseRepeated({ rawHeaders }: IncomingMessage): void {
+  const seen: string[] = [];
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (!lengths.has(rawHeaders[i]!.length)) continue;
+    const name = rawHeaders[i]!.toLowerCase();
+    if (!single.has(name)) continue;
+    if (seen.includes(name)) throw new Problem('malformed-request', `The header ${rawHeaders[i]} stands there twice.`);
+    seen.push(name);
+  }
+}

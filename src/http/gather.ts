@@ -7,6 +7,7 @@ import { Problem } from './problem.ts';
 export interface Held {
   bytes: number;
   readonly max: number;
+  readonly byTenant: Map<string, number>;
 }
 
 export interface Gather {
@@ -20,6 +21,7 @@ export interface Gather {
 const LARGE_PART = 4096;
 const SMALLEST_ROOM = 8 * 1024;
 const LARGEST_ROOM = 256 * 1024;
+const LARGE_ROOM = 64 * 1024;
 const nothing = Buffer.alloc(0);
 
 /** Takes at most about twice what it holds. One part alone is not copied. */
@@ -62,6 +64,26 @@ export function openGather(): Gather {
       room = nothing;
       used = 0;
       size = 0;
+    },
+  };
+}
+
+/** For a length that is known: its memory is reserved once, and taken as the bytes come. */
+export function openRoom(length: number): Gather {
+  if (length < LARGE_ROOM) return openGather();
+  let room = Buffer.allocUnsafeSlow(length);
+  let used = 0;
+  return {
+    get size() {
+      return used;
+    },
+    add: (part) => {
+      used += part.copy(room, used);
+    },
+    join: () => room.subarray(0, used),
+    clear: () => {
+      room = nothing;
+      used = 0;
     },
   };
 }

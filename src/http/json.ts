@@ -21,8 +21,9 @@ export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   const faults: Fault[] = [];
   if (text.length > HARMLESS_CHARACTERS) refuseHuge(text, limits.maxDepth);
   const value = parse(text);
-  if (!isPlain(value, 0, limits, text.includes('\\u'))) inspect(value, '#', 0, limits, faults);
-  if (faults.length === 0 && maybeLossy.test(text)) faults.push(...lossyNumbers(text));
+  const seen: Seen = { limits, escaped: text.includes('\\u'), members: 0 };
+  if (!isPlain(value, 0, seen)) inspect(value, '#', 0, limits, faults);
+  if (faults.length === 0 && (maybeLossy.test(text) || seen.members < membersIn(text))) faults.push(...lostIn(text));
   if (faults.length > 0) throw new Problem('impossible-text', faults[0]!.detail, { errors: faults.slice(0, MAX_FAULTS) });
   return value;
 }
@@ -44,20 +45,28 @@ function parse(text: string): unknown {
   }
 }
 
+interface Seen {
+  limits: JsonLimits;
+  escaped: boolean;
+  /** Members of all objects: of a name that is repeated only the last one is left. */
+  members: number;
+}
+
 /** Whether `inspect` would find nothing, without the pointers, which cost more than all else here. Unescaped text cannot hold NUL or half a pair. */
-function isPlain(value: unknown, depth: number, limits: JsonLimits, escaped: boolean): boolean {
+function isPlain(value: unknown, depth: number, seen: Seen): boolean {
+  const { limits, escaped } = seen;
   if (typeof value === 'string') return value.length <= limits.maxString && !(escaped && textFault(value));
   if (typeof value === 'number') return Number.isFinite(value);
   if (typeof value !== 'object' || value === null) return true;
   if (depth >= limits.maxDepth) return false;
-  if (Array.isArray(value))
-    return value.length <= limits.maxArray && value.every((item) => isPlain(item, depth + 1, limits, escaped));
+  if (Array.isArray(value)) return value.length <= limits.maxArray && value.every((item) => isPlain(item, depth + 1, seen));
   let keys = 0;
   for (const key in value) {
     keys += 1;
-    if (keys > limits.maxArray || key === '__proto__' || !isPlain(key, depth, limits, escaped)) return false;
-    if (!isPlain((value as Record<string, unknown>)[key], depth + 1, limits, escaped)) return false;
+    if (keys > limits.maxArray || key === '__proto__' || !isPlain(key, depth, seen)) return false;
+    if (!isPlain((value as Record<string, unknown>)[key], depth + 1, seen)) return false;
   }
+  seen.members += keys;
   return true;
 }
 
@@ -165,24 +174,49 @@ function isEscaped(text: string, at: number): boolean {
 
 const maybeLossy = /\d{16}|\d[eE][-+]?\d/;
 
-/** Numbers that would read back as others, each with its pointer. */
-function lossyNumbers(text: string): Fault[] {
+/** How many members the objects of a JSON text have: a string before a colon is a name. */
+function membersIn(text: string): number {
+  let members = 0;
+  for (let open = text.indexOf('"'); open >= 0; ) {
+    let next = closingQuote(text, open) + 1;
+    while (isSpace(text.charCodeAt(next))) next += 1;
+    if (text[next] === ':') members += 1;
+    open = text.indexOf('"', next);
+  }
+  return members;
+}
+
+const isSpace = (code: number): boolean => code === 32 || (code >= 9 && code <= 13);
+
+interface Level {
+  key: string | number;
+  isKey: boolean;
+  names: Set<string>;
+}
+
+/** What would not read back as it was sent: numbers that no double holds and names that are repeated, each with its pointer. */
+function lostIn(text: string): Fault[] {
   const faults: Fault[] = [];
-  const path: { key: string | number; isKey: boolean }[] = [];
+  const path: Level[] = [];
+  const tell = (detail: string) => {
+    const pointer = ['#', ...path.map(({ key }) => escapePointer(String(key)))].join('/');
+    if (faults.length < MAX_FAULTS) faults.push({ pointer, detail });
+  };
   for (const { sign, string } of signsOf(text)) {
     const top = path.at(-1);
-    if (sign === '[') path.push({ key: 0, isKey: false });
-    else if (sign === '{') path.push({ key: '', isKey: true });
+    if (sign === '[') path.push({ key: 0, isKey: false, names: new Set() });
+    else if (sign === '{') path.push({ key: '', isKey: true, names: new Set() });
     else if (sign === ']' || sign === '}') path.pop();
     else if (sign === ',') {
       if (typeof top?.key === 'number') top.key += 1;
       else if (top) top.isKey = true;
     } else if (sign === '"') {
-      if (top?.isKey) Object.assign(top, { key: JSON.parse(string!), isKey: false });
-    } else if (!survives(sign) && faults.length < MAX_FAULTS) {
-      const pointer = ['#', ...path.map(({ key }) => escapePointer(String(key)))].join('/');
-      faults.push({ pointer, detail: `the number ${sign.slice(0, 40)} does not survive as a double` });
-    }
+      if (!top?.isKey) continue;
+      const key = JSON.parse(string!) as string;
+      Object.assign(top, { key, isKey: false });
+      if (top.names.has(key)) tell('a name that is repeated in its object');
+      top.names.add(key);
+    } else if (!survives(sign)) tell(`the number ${sign.slice(0, 40)} does not survive as a double`);
   }
   return faults;
 }

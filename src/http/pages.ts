@@ -3,7 +3,7 @@ import express from 'express';
 import helmet from 'helmet';
 import type { OpenApi } from './openapi.ts';
 import { problems } from './problem.ts';
-import { cutLater } from './serve.ts';
+import { leaveUnread } from './unread.ts';
 
 // The reference: /openapi.json, a page over it at /docs, and the problem types. Nothing is asked of any other host.
 
@@ -40,8 +40,8 @@ export function pagesOf(document: OpenApi): (app: express.Express) => void {
   return (app) => void app.use(paths, policy, cutUnread).use(pages);
 }
 
-function cutUnread(req: express.Request, res: express.Response, next: express.NextFunction): void {
-  if (!req.complete) cutLater(res);
+function cutUnread(_req: express.Request, res: express.Response, next: express.NextFunction): void {
+  leaveUnread(res);
   next();
 }
 

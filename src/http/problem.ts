@@ -6,7 +6,7 @@ export const problems = {
   'impossible-text': [
     400,
     'The body holds text or a number that cannot be kept',
-    'Take out what `errors` points at: U+0000, half of a surrogate pair, bytes that are not UTF-8, a number that a double cannot hold, the key `__proto__`, or nesting beyond the limit.',
+    'Take out what `errors` points at: U+0000, half of a surrogate pair, bytes that are not UTF-8, a number that a double cannot hold, a repeated member name, the key `__proto__`, or nesting beyond the limit.',
   ],
   'malformed-request': [400, 'The request cannot be read', 'Correct the URL, the headers or the length of the body.'],
   unauthenticated: [

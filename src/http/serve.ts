@@ -1,13 +1,15 @@
 import { hash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
-import { isJson, readBody } from './body.ts';
+import { letCome, readBody, refuseBody, refuseRepeated } from './body.ts';
 import type { Held } from './gather.ts';
 import { giveLast } from './give.ts';
+import { type Hold, openHold } from './hold.ts';
 import { canonicalJson, type JsonLimits, parseJson } from './json.ts';
 import { Problem, type ProblemType, problemBody, toProblem } from './problem.ts';
 import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
 import { type Act, audited, type Trail, tellRefusal } from './trail.ts';
+import { announcedOf, bringsBody, leaveUnread } from './unread.ts';
 import { matchPath, urlOf } from './url.ts';
 import { withinTime } from './within.ts';
 
@@ -21,6 +23,8 @@ export interface Gate<C> {
   authorize(caller: C, access: 'read' | 'write' | 'admin'): void;
   /** Counts the request; sets RateLimit headers; throws `rate-limited`. */
   admit(route: Route<C>, caller: C | null, address: string, res: ServerResponse): Promise<void>;
+  /** Charges the bytes of a body to the budgets of its principal and tenant; throws `rate-limited`. Undefined: it is charged already. */
+  admitBytes(caller: C, bytes: number): Promise<void> | undefined;
   /** The scope of Idempotency-Key and the tenant that ids in the request must not leave. */
   scopeOf(caller: C): { principal: string; tenant: string };
   addressOf(req: IncomingMessage): string;
@@ -54,7 +58,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
   const streams = route.long === true || (route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? ''));
   const request_id = begin(gate, route.path, req, res, streams);
   const act: Act<C> = { route, req, request_id, address: '', caller: null, params: undefined, body: undefined };
-  let heldBytes = 0;
+  let release = () => {};
   // probes and scrapes must be answered when everything else is shed
   const inFlight = streams || route.limit === 'none' ? undefined : gate.inFlight;
   let leave = () => {};
@@ -63,6 +67,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       throw new Problem('unavailable', 'Too many requests are being served.', { headers: { 'Retry-After': '1' } });
     const address = gate.addressOf(req);
     act.address = address;
+    refuseRepeated(req);
     if (route.limit === 'auth') await gate.admit(route, null, address, res);
     const caller = route.access === 'none' ? null : await gate.identify(req);
     act.caller = caller;
@@ -70,16 +75,14 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     if (route.limit === 'v1') await gate.admit(route, caller, address, res);
     const scope = caller && gate.scopeOf(caller);
     if (inFlight && scope) leave = enter(inFlight, scope.tenant);
-    const bytes =
-      route.body || route.raw || (!route.reads && bringsBody(route, req))
-        ? await readBody(req, route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes, gate.held, gate.timeoutMs)
-        : undefined;
-    heldBytes = bytes?.length ?? 0;
+    const hold = openHold(gate.held, scope?.tenant);
+    release = hold.release;
+    const bytes = takesBody(route, req) ? await bodyOf(gate, route, req, res, caller, hold) : undefined;
     const { pathname, query } = urlOf(req);
     const raw = {
       params: matchPath(route.path, pathname),
       query,
-      body: bytes && (route.raw ? bytes : jsonOf(route, req, bytes, gate.body)),
+      body: bytes && (route.raw ? bytes : jsonOf(route, bytes, gate.body)),
     };
     if (route.method !== 'GET') refuseNoTag(req.headers['if-match']);
     if (scope) keepInside(scope.tenant, req.headers, raw.query, raw.body);
@@ -95,6 +98,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     };
     act.params = input.params;
     act.body = input.body;
+    if (route.reads) letCome(req, res);
     const reply = await withinTime(streams ? 0 : gate.timeoutMs, res, (signalOf) =>
       audited(gate.trail, act, () => route.handle(Object.defineProperty(input, 'signal', { get: signalOf }) as never)),
     );
@@ -104,8 +108,31 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
   } finally {
     if (inFlight) inFlight.count -= 1;
     leave();
-    gate.held.bytes -= heldBytes;
+    release();
   }
+}
+
+/** A body where none is taken must be an empty object: unknown fields are refused, never ignored. */
+const takesBody = (route: Pick<Route, 'body' | 'raw' | 'reads' | 'method'>, req: IncomingMessage): boolean =>
+  Boolean(route.body || route.raw) || (!route.reads && route.method !== 'GET' && bringsBody(req));
+
+/** Refused by its length, its type and the budgets before any of it is read; without a length it is charged when it is there. */
+async function bodyOf<C>(
+  gate: Gate<C>,
+  route: Route<C>,
+  req: IncomingMessage,
+  res: ServerResponse,
+  caller: C | null,
+  hold: Hold,
+): Promise<Buffer> {
+  const maxBytes = route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes;
+  refuseBody(req, maxBytes, route.raw ? 'raw' : 'json');
+  const announced = announcedOf(req);
+  const charge = (bytes: number) => (caller && route.limit === 'v1' ? gate.admitBytes(caller, bytes) : undefined);
+  await charge(Number.isFinite(announced) ? announced : 1);
+  const bytes = await readBody(req, res, { maxBytes, hold, timeoutMs: gate.timeoutMs });
+  if (!Number.isFinite(announced)) await charge(bytes.length);
+  return bytes;
 }
 
 const TAGS = /^\s*(?:\*|(?:W\/)?"[^"]*"(?:\s*,\s*(?:W\/)?"[^"]*")*)\s*$/;
@@ -154,7 +181,7 @@ export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, 
 /** Sent when it returns, unless it is large: then when it is taken. */
 export function send(res: ServerResponse, status: number, { status: own, headers, body }: Reply): Promise<void> | undefined {
   if (res.headersSent || res.destroyed) return undefined;
-  if (!res.req.complete) cutLater(res);
+  leaveUnread(res);
   res.statusCode = own ?? status;
   res.setHeader('X-Content-Type-Options', 'nosniff');
   res.setHeader('Cache-Control', 'no-store');
@@ -166,19 +193,6 @@ export function send(res: ServerResponse, status: number, { status: own, headers
   res.setHeader('Content-Length', length);
   if (length > LARGE_ANSWER_BYTES) return giveLast(res, Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes));
   return void res.end(bytes);
-}
-
-const UNREAD_BODY_MS = 30_000;
-
-/** What is left of a body that nobody reads any more is dropped; it may not take for ever. */
-export function cutLater(res: ServerResponse): void {
-  const { req } = res;
-  res.once('finish', () => {
-    if (req.complete) return;
-    req.resume();
-    const cut = setTimeout(() => req.destroy(), UNREAD_BODY_MS).unref();
-    req.once('close', () => clearTimeout(cut));
-  });
 }
 
 /** The one place where an error becomes an answer, a figure and a log line; returns its status. */
@@ -205,13 +219,8 @@ export function refuse<C>(gate: Gate<C>, template: string, res: ServerResponse, 
   return problem.status;
 }
 
-/** A body where none is taken must be an empty object: unknown fields are refused, never ignored. */
-const bringsBody = (route: { method: string }, req: IncomingMessage): boolean =>
-  route.method !== 'GET' && (req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0);
-
-function jsonOf(route: { body?: unknown }, req: IncomingMessage, bytes: Buffer, limits: JsonLimits): unknown {
+function jsonOf(route: { body?: unknown }, bytes: Buffer, limits: JsonLimits): unknown {
   if (bytes.length === 0 && !route.body) return undefined;
-  if (bytes.length > 0 && !isJson(req)) throw new Problem('unsupported-media-type', 'The body must be application/json.');
   if (bytes.length === 0)
     throw new Problem('malformed-json', 'A JSON body is required.', { errors: [{ pointer: '#', detail: 'required' }] });
   return parseJson(bytes, limits);

@@ -30,6 +30,8 @@ export function createHttpServer(listener: RequestListener): Server {
   server.maxHeadersCount = 100;
   // an expectation that is not known may be passed over (RFC 9110, 10.1.1); node would answer 417 in words of its own
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
+  // whoever reads the body says that it may come: one that is refused is not even sent
+  server.on('checkContinue', (req, res) => server.emit('request', req, res));
   server.on('clientError', refuseUnread);
   const sockets = new Set<Socket>();
   connected.set(server, sockets);

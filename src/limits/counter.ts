@@ -22,7 +22,7 @@ export interface Counter {
   left: number;
   /** Handed out here without the store; charged when it is next reached. */
   owed: number;
-  /** Requests that wait for a token. */
+  /** Tokens that requests wait for. */
   waiting: number;
   /** The asking that is under way. */
   lease: Promise<void> | undefined;
@@ -52,10 +52,10 @@ export function openCounter(policy: Policy, subject: string): Counter {
   return { policy, key, ends: 0, tokens: 0, left: policy.max, owed: 0, waiting: 0, lease: undefined };
 }
 
-/** Whether a request can be judged now: a token is in hand, or nothing will come before the window ends. */
-export function isSettled(counter: Counter, now: number): boolean {
+/** Whether a request for `n` tokens can be judged now: they are in hand, or will not come before the window ends. */
+export function isSettled(counter: Counter, now: number, n = 1): boolean {
   if (now >= counter.ends) roll(counter, 0);
-  return counter.tokens > 0 || (counter.left <= 0 && counter.ends > 0);
+  return counter.tokens >= n || (counter.tokens + counter.left < n && counter.ends > 0);
 }
 
 function roll(counter: Counter, ends: number): void {
@@ -65,9 +65,9 @@ function roll(counter: Counter, ends: number): void {
   counter.owed = 0;
 }
 
-export function spendToken(counter: Counter): boolean {
-  if (counter.tokens <= 0) return false;
-  counter.tokens -= 1;
+export function spendTokens(counter: Counter, n = 1): boolean {
+  if (counter.tokens < n) return false;
+  counter.tokens -= n;
   return true;
 }
 

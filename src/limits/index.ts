@@ -4,6 +4,7 @@ import type { Pool } from '../db/pool.ts';
 import { type Db, dbOf } from '../db/query.ts';
 import type { Logger } from '../log.ts';
 import { createAddressLimit } from './address_limit.ts';
+import { createByteLimit } from './byte_limit.ts';
 import { blockOf, type Policy } from './counter.ts';
 import { createLeases, type Take } from './lease.ts';
 import { createPrincipalLimit } from './principal_limit.ts';
@@ -21,6 +22,8 @@ export type LimitSettings = Pick<
   | 'RATE_LIMIT_MAX_REQUESTS'
   | 'RATE_LIMIT_TENANT_MAX'
   | 'RATE_LIMIT_AUTH_MAX'
+  | 'RATE_LIMIT_MAX_BYTES'
+  | 'RATE_LIMIT_TENANT_BYTES'
   | 'REDIS_URL'
 >;
 
@@ -31,6 +34,8 @@ interface Counted {
 export interface Limits {
   /** Counts the request; sets RateLimit headers; throws `rate-limited`. */
   admit(route: { limit: 'auth' | 'v1' | 'none' }, caller: Counted | null, address: string, res: ServerResponse): Promise<void>;
+  /** Charges the bytes of a body; undefined where that is done at once; throws `rate-limited`. */
+  admitBytes(caller: Counted, bytes: number): Promise<void> | undefined;
   /** Where counts are shared, and whether it answered when it was asked last. */
   store(): { kind: 'none' | 'memory' | 'database' | 'redis'; answers: boolean };
   stop(): Promise<void>;
@@ -46,7 +51,12 @@ const ADMITTED = Promise.resolve();
 
 export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Limits {
   if (!config.RATE_LIMIT_ENABLED)
-    return { admit: () => ADMITTED, store: () => ({ kind: 'none', answers: true }), stop: async () => undefined };
+    return {
+      admit: () => ADMITTED,
+      admitBytes: () => undefined,
+      store: () => ({ kind: 'none', answers: true }),
+      stop: async () => undefined,
+    };
   const windowMs = config.RATE_LIMIT_WINDOW_MS;
   const policyOf = (name: string, max: number, block: number): Policy => ({ name, max, windowMs, block });
   const { take, stop } = sharedStore(config, pool, log);
@@ -59,7 +69,10 @@ export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Li
     leases,
     waitMs,
   );
+  const budgets = { principal: config.RATE_LIMIT_MAX_BYTES, tenant: config.RATE_LIMIT_TENANT_BYTES };
+  const chargeBytes = createByteLimit(budgets, windowMs, leases, waitMs);
   return {
+    admitBytes: ({ principal: { tenant_id, id } }, bytes) => chargeBytes(tenant_id, id, bytes),
     admit(route, caller, address, res) {
       if (route.limit === 'none') return ADMITTED;
       if (route.limit === 'auth' || caller === null) return admitAddress(address, res);

@@ -1,5 +1,15 @@
 import type { Logger } from '../log.ts';
-import { type Ask, askFor, type Counter, type Grant, grantLocally, isSettled, receive, spendToken, takeBack } from './counter.ts';
+import {
+  type Ask,
+  askFor,
+  type Counter,
+  type Grant,
+  grantLocally,
+  isSettled,
+  receive,
+  spendTokens,
+  takeBack,
+} from './counter.ts';
 
 // Tokens come from the shared store in blocks. One call is in flight at a time, for all counters that ran low meanwhile. While the
 // store is away or slow every daemon counts for itself, and charges that later.
@@ -10,8 +20,8 @@ export type Take = (asks: Ask[], windowMs: number) => Promise<Grant[]>;
 export interface Leases {
   /** Starts to ask for more, without waiting. */
   refill(counter: Counter): void;
-  /** Spends a token; false: none is left in this window. After `waitMs` this process decides by what it knows. */
-  spend(counter: Counter, waitMs: number): Promise<boolean>;
+  /** Spends `n` tokens, by default one; false: so many are not left in this window. After `waitMs` this process decides by what it knows. */
+  spend(counter: Counter, waitMs: number, n?: number): Promise<boolean>;
   /** The shared store answered when it was asked last. */
   storeAnswers(): boolean;
 }
@@ -82,19 +92,19 @@ export function createLeases(take: Take | undefined, windowMs: number, log: Logg
     return [...batch.values()];
   }
 
-  async function spend(counter: Counter, waitMs: number): Promise<boolean> {
+  async function spend(counter: Counter, waitMs: number, n = 1): Promise<boolean> {
     const deadline = performance.now() + waitMs;
-    counter.waiting += 1;
+    counter.waiting += n;
     try {
       for (;;) {
         const now = performance.now();
         // At once: behind an `await` all who wait would see the same token.
-        if (isSettled(counter, now)) return spendToken(counter);
+        if (isSettled(counter, now, n)) return spendTokens(counter, n);
         if (!store?.isUp()) grantLocally(counter, now);
         else if (!(await inTime(ask(counter), deadline - now))) store.failed(new Error(`no answer within ${waitMs} ms`));
       }
     } finally {
-      counter.waiting -= 1;
+      counter.waiting -= n;
     }
   }
 

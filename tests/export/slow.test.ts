@@ -12,7 +12,7 @@ const limits = {
   maxBytes: 1e6,
   idle_ms: 400,
   slowest: { bytes: 2_000, ms: 500 },
-  held: { bytes: 0, max: 1e6 },
+  held: { bytes: 0, max: 1e6, byTenant: new Map() },
 };
 
 async function read(body: PassThrough, work = async () => {}): Promise<number> {

@@ -58,7 +58,7 @@ describe('what is gathered', () => {
   });
 
   test('is counted until it is cleared, and refused where too much is held', () => {
-    const held = { bytes: 0, max: MIB };
+    const held = { bytes: 0, max: MIB, byTenant: new Map() };
     const [one, other] = [openCountedGather(held), openCountedGather(held)];
     for (let i = 0; i < 600 * 1024; i += 1024) one.add(Buffer.alloc(1024));
     other.add(Buffer.alloc(400 * 1024));

@@ -1,134 +1,21 @@
-import { hash } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
-import { z } from 'zod';
-import { createApp } from '../../src/app.ts';
-import { type Problem, type ProblemType, problems } from '../../src/http/problem.ts';
-import { declareFor } from '../../src/http/route.ts';
-import type { Gate } from '../../src/http/serve.ts';
+import type { Problem, ProblemType } from '../../src/http/problem.ts';
 import { matchPath, urlOf } from '../../src/http/url.ts';
-import { createLogger } from '../../src/log.ts';
+import { expectProblem, gate, json, MAX, type Pipeline, startPipeline } from './pipeline.ts';
 
 // The pipeline around a handler, without a database.
 
-interface Caller {
-  tenant: string;
-}
-
-const MAX = 100_000;
-const gate: Gate<Caller | null> = {
-  identify: async () => ({ tenant: 'acme' }),
-  authorize: () => undefined,
-  admit: async () => undefined,
-  scopeOf: () => ({ principal: 'usr_1', tenant: 'acme' }),
-  addressOf: () => '127.0.0.1',
-  finished: () => undefined,
-  refused: () => undefined,
-  screen: async (_caller, body) => body,
-  mac: (data) => hash('sha256', data),
-  trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },
-  body: { maxBytes: MAX, maxDepth: 10, maxArray: 100, maxString: MAX },
-  held: { bytes: 0, max: 10 * MAX },
-  inFlight: { count: 0, max: 50, byTenant: new Map() },
-  timeoutMs: 300,
-  log: createLogger('silent'),
-};
-
-const route = declareFor<Caller | null>();
-const shared = { summary: 's', tag: 't', access: 'write', limit: 'none', problems: [] as ProblemType[] } as const;
-const ok = { status: 200, description: 'd', schema: z.unknown() } as const;
-const routes = [
-  route({
-    ...shared,
-    method: 'POST',
-    path: '/json/{id}',
-    operation: 'json',
-    hot: true,
-    params: z.strictObject({ id: z.string() }),
-    body: z.looseObject({}),
-    success: ok,
-    handle: async ({ params, body, idempotency }) => ({ body: { params, body, idempotency } }),
-    idempotent: true,
-  }),
-  route({
-    ...shared,
-    method: 'POST',
-    path: '/raw',
-    operation: 'raw',
-    raw: { maxBytes: 64 * MAX },
-    success: ok,
-    handle: async ({ body }) => ({ body: { bytes: (body as unknown as Buffer).length } }),
-  }),
-  route({
-    ...shared,
-    method: 'GET',
-    path: '/slow',
-    operation: 'slow',
-    success: ok,
-    handle: ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => setTimeout(resolve, 50, {}))),
-  }),
-  route({
-    ...shared,
-    method: 'GET',
-    path: '/broken',
-    operation: 'broken',
-    success: ok,
-    handle: async () => {
-      throw new TypeError('a secret of the inside');
-    },
-  }),
-];
-
-let server: Server;
+let pipeline: Pipeline;
 let url: string;
 beforeAll(async () => {
-  server = createServer(createApp(gate, routes, [])).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  pipeline = await startPipeline();
+  url = pipeline.url;
 });
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-});
+afterAll(() => pipeline.close());
 afterEach(() => expect([gate.held.bytes, gate.inFlight.count]).toEqual([0, 0]));
 
-const json = { 'content-type': 'application/json' };
-const post = (path: string, body: string | Buffer, headers: Record<string, string> = json) =>
-  fetch(url + path, { method: 'POST', body: body as string, headers });
-
-async function expectProblem(response: Response, type: ProblemType): Promise<Record<string, unknown>> {
-  const body = (await response.json()) as Record<string, unknown>;
-  expect(body).toMatchObject({ type: `/docs/problems#${type}`, status: problems[type][0] });
-  expect(response.status).toBe(problems[type][0]);
-  expect(response.headers.get('content-type')).toBe('application/problem+json');
-  expect(response.headers.get('x-request-id')).toBe(body.request_id);
-  return body;
-}
-
-test('a body that is announced too large is refused, and the connection serves on', async () => {
-  await expectProblem(await post('/json/1', Buffer.alloc(MAX + 1, 0x20)), 'too-large');
-  expect((await post('/json/1', '{}')).status).toBe(200);
-});
-
-test('a body that turns out too large is refused with an answer, not a cut connection', async () => {
-  const sent = request(`${url}/json/1`, { method: 'POST', headers: { ...json, 'transfer-encoding': 'chunked' } });
-  sent.on('error', () => undefined);
-  for (let i = 0; i < 40; i += 1) sent.write(Buffer.alloc(MAX, 0x20));
-  const [answer] = (await once(sent, 'response')) as [IncomingMessage];
-  expect(answer.statusCode).toBe(413);
-  answer.resume();
-  sent.end();
-  await once(sent, 'close');
-  expect((await post('/json/1', '{}')).status).toBe(200);
-});
-
-test('bodies that are too many bytes together are shed', async () => {
-  const sends = Array.from({ length: 4 }, () => post('/raw', Buffer.alloc(9 * MAX), { 'content-type': 'a/b' }));
-  const statuses = (await Promise.all(sends)).map((response) => response.status);
-  expect(statuses.every((status) => status === 200 || status === 503)).toBe(true);
-});
+const post = (...asked: Parameters<Pipeline['post']>) => pipeline.post(...asked);
 
 test.each([
   ['no JSON type', '{}', { 'content-type': 'text/plain' }, 'unsupported-media-type'],
@@ -137,6 +24,10 @@ test.each([
   ['no JSON', '{', json, 'malformed-json'],
   ['nothing', '', json, 'malformed-json'],
   ['NUL', '{"a":"\\u0000"}', json, 'impossible-text'],
+  ['another charset', '{}', { 'content-type': 'application/json; charset=iso-8859-1' }, 'unsupported-media-type'],
+  ['a second charset', '{}', { 'content-type': 'application/json; charset=utf-8; charset="utf-16"' }, 'unsupported-media-type'],
+  ['a repeated name', '{"a":1,"a":1}', json, 'impossible-text'],
+  ['a repeated name, deep and escaped', '{"x":[{"b":{"a":1, "\\u0061" :2}}]}', json, 'impossible-text'],
   ['another tenant', '{"tenant_id":"other"}', json, 'forbidden'],
   ['another tenant in an item', '{"events":[{"tenant_id":"other"}]}', json, 'forbidden'],
   ['another tenant in a header', '{}', { ...json, 'x-tenant-id': 'other' }, 'forbidden'],
@@ -145,6 +36,35 @@ test.each([
 ] as [string, string, Record<string, string>, ProblemType][])('%s is refused', async (_, body, headers, type) => {
   await expectProblem(await post('/json/1', body, headers), type);
 });
+
+test.each(['UTF-8', 'utf8', '"utf-8"'])('the charset %s is taken', async (charset) => {
+  expect((await post('/json/1', '{"a":"ü"}', { 'content-type': `application/json; charset=${charset}` })).status).toBe(200);
+});
+
+test('a repeated name is told by its pointer; the same name elsewhere, or in a text, repeats nothing', async () => {
+  const { errors } = await expectProblem(
+    await post('/json/1', '{"l":[{"a":1},{"b":"\\"a\\":1","c":1,"c":2}]}'),
+    'impossible-text',
+  );
+  expect(errors).toEqual([{ pointer: '#/l/1/c', detail: 'a name that is repeated in its object' }]);
+  const fine = '{"a":{"a":[{"a":1},{"a":2}]},"b":"{\\"a\\":1,\\"a\\":1}","c":"\\\\","d":"a:"}';
+  expect((await post('/json/1', fine)).status).toBe(200);
+});
+
+test.each(['Content-Type: application/json', 'Idempotency-Key: k', 'Authorization: Bearer x', 'X-API-Key: x'])(
+  'the header %s twice is refused, also where both are equal',
+  async (line) => {
+    const socket = connect(new URL(url).port as unknown as number, '127.0.0.1');
+    const type = line.startsWith('Content-Type') ? '' : 'Content-Type: application/json\r\n';
+    socket.write(
+      `POST /json/1 HTTP/1.1\r\nHost: x\r\n${type}${line}\r\n${line.toLowerCase()}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}`,
+    );
+    let answer = '';
+    for await (const part of socket) answer += part;
+    expect(answer).toMatch(/^HTTP\/1.1 400 /);
+    expect(answer).toContain('/docs/problems#malformed-request');
+  },
+);
 
 test('another tenant in the query is refused, the own one is taken and not passed on', async () => {
   await expectProblem(await post('/json/1?tenant_id=other', '{}'), 'forbidden');
