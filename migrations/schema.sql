@@ -1842,7 +1842,8 @@ begin
        from memories t
        where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
          and t.text_hash >= decode(w.doc #>> '{memory,text_hash}', 'hex') and t.text_hash <= decode(w.doc #>> '{memory,text_hash}', 'hex')
-         and t.user_id is not distinct from w.doc ->> 'user_id' and t.channel = w.doc ->> 'channel'
+         and same_subject(t.kind, t.channel, t.user_id) is not distinct from same_subject(t.kind, t.channel, w.doc ->> 'user_id')
+         and t.channel = w.doc ->> 'channel'
        order by t.text_hash
        limit 1000)
       union all
@@ -4224,6 +4225,12 @@ begin
   select status, v_token.replaced_by, v_token.nonce, v_token.session_id, v_user.user_id, v_user.username, v_user.role, v_user.generation;
 end $$;
 
+-- Name: same_subject(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.same_subject(p_kind text, p_channel text, p_user_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((p_kind = 'task'::text) AND (p_channel <> 'private'::text)) THEN ''::text ELSE p_user_id END;
+
 -- Name: say(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.say(p_tenant text, p_event jsonb) RETURNS bigint
@@ -4379,10 +4386,19 @@ end $$;
 CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[], p_from bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
+declare
+  v_move record;
 begin
-  perform end_passages(p_tenant, m.memory_id, m.content_seq, e.occurred_at, p_from)
-  from memories m join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
-  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.version > 1;
+  for v_move in
+    select v.memory_id, v.seq, e.occurred_at
+    from memories m
+    join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.version > 1 and v.seq >= p_from
+    join events e on e.tenant_id = p_tenant and e.seq = v.seq
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task'
+    order by v.seq
+  loop
+    perform end_passages(p_tenant, v_move.memory_id, v_move.seq, v_move.occurred_at, p_from);
+  end loop;
   update memories m set doing_agent = null
   where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
   if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
@@ -4941,7 +4957,7 @@ begin
       r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
       r.expires_at, r.task_status, coalesce(r.counted, false) as counted, r.only_new, same.*,
       -- what it is the same as: one memory may say it
-      case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, same.apart)::text else r.memory_id end as key
+      case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, same.subject, e.channel, same.apart)::text else r.memory_id end as key
     from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
     cross join lateral jsonb_to_record(w.doc) e (
       channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
@@ -4950,15 +4966,16 @@ begin
       valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
     cross join lateral (
       select
-        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant. Another's task is no task here, or
-        -- a guess of its name were told right from wrong.
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant. Another's private task is no task
+        -- here, or a guess of its name were told right from wrong.
         coalesce(
           (select t.text_hash
            from memories t
            where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
-             and t.channel || '' = e.channel and t.user_id is not distinct from e.user_id),
+             and t.channel || '' = e.channel and (e.channel <> 'private' or t.user_id = e.user_id)),
           decode(r.text_hash, 'hex')) as text_hash,
         case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
+        same_subject(r.kind, e.channel, e.user_id) as subject,
         case when r.kind = 'task' then '' else e.sensitivity end as apart
     ) same
   ),
@@ -4981,7 +4998,8 @@ begin
       from memories m
       where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
         and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
-        and m.scope_id is not distinct from w.scope_id and m.user_id is not distinct from w.user_id and m.channel = w.channel
+        and m.scope_id is not distinct from w.scope_id and same_subject(m.kind, m.channel, m.user_id) is not distinct from w.subject
+        and m.channel = w.channel
         and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       order by m.text_hash
       limit 1
@@ -5010,6 +5028,7 @@ begin
       repeats = case when m.kind = 'task' then 0 else k.repeats + m.said end,
       content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
       task_status = m.task_status,
+      user_id = case when m.kind = 'task' then m.user_id else k.user_id end,
       agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
       sensitivity = m.sensitivity,
       tags = case when m.kind = 'task' then m.tags else k.tags end,
@@ -5579,7 +5598,7 @@ CREATE INDEX memories__open_tasks ON public.memories USING btree (tenant_id, con
 
 -- Name: memories__same; Type: INDEX; Schema: public
 
-CREATE UNIQUE INDEX memories__same ON public.memories USING btree (tenant_id, text_hash, kind, scope, scope_id, user_id, channel, (
+CREATE UNIQUE INDEX memories__same ON public.memories USING btree (tenant_id, text_hash, kind, scope, scope_id, public.same_subject(kind, channel, user_id), channel, (
 CASE
     WHEN (kind = 'task'::text) THEN ''::text
     ELSE sensitivity
