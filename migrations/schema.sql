@@ -904,16 +904,16 @@ begin
     cross join lateral jsonb_to_record(e.doc) as r (
       event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb,
       user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb,
-      artifact_id text, occurred_at timestamptz)
+      artifact_id text, redactions int, occurred_at timestamptz)
     where p.fresh
   ),
   written as (
     insert into events (
       tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id,
-      sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at)
+      sensitivity, tags, refs, metadata, artifact_id, redactions, chunk_count, byte_count, occurred_at, created_at)
     select
       p_tenant, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id,
-      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count,
+      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, e.chunk_count,
       pg_column_size(e.content) + pg_column_size(e.metadata), coalesce(e.occurred_at, v_asked), v_now
     from event e
   ),
@@ -1001,9 +1001,11 @@ CASE
     ELSE NULL::text
 END) STORED,
     erased_at timestamp with time zone,
+    redactions integer,
     CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
     CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
     CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
+    CONSTRAINT events__redactions CHECK ((redactions > 0)),
     CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
 );
 
@@ -3614,7 +3616,7 @@ ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overse
 
 -- Name: read_event(text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
+CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, redactions integer, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
     LANGUAGE plpgsql
     AS $$
 declare
@@ -3624,7 +3626,7 @@ begin
   return query
   select
     e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id, e.sensitivity,
-    e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, e.occurred_at, e.created_at, o.edit_ids, o.content, o.blocked_in, o.chunk_count
+    e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, e.chunk_count, e.occurred_at, e.created_at, o.edit_ids, o.content, o.blocked_in, o.chunk_count
   from events e
   left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq
   where e.tenant_id = p_tenant
@@ -4306,7 +4308,7 @@ CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF p
   select
     e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
     e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
-    e.occurred_at, e.created_at, e.supersedes, e.erased_at
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions
   from events e
   left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
   where e.tenant_id = p_tenant

@@ -38,6 +38,7 @@ const stored = z
     media_type: z.string(),
     byte_count: z.int(),
     sha256: z.string(),
+    redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
     created_at: z.string(),
   })
   .meta({ id: 'StoredArtifact' });
@@ -65,8 +66,8 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
       const user_id = subjectOf(caller.principal, query.user_id, channel === 'private', { parameter: 'user_id' });
       const artifact_id = newId('art');
       const event_id = newId('evt');
-      const { bytes, secret, sealed } = screenBytes(screener, body as unknown as Buffer, event_id);
-      const sensitivity = secret ? 'secret' : query.sensitivity;
+      const { bytes, redactions, sealed } = screenBytes(screener, body as unknown as Buffer, event_id);
+      const { sensitivity } = query;
       const sha256 = sha256Of(bytes);
       const content = {
         artifact_id,
@@ -80,7 +81,7 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
         key: idempotency?.key ?? null,
         body: idempotency?.body ?? null,
         bytes: bytes.length,
-        events: [eventOf(caller, { ...query, user_id, sensitivity, event_id }, content)],
+        events: [{ ...eventOf(caller, { ...query, user_id, event_id }, content), ...(redactions > 0 && { redactions }) }],
       });
       if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
       if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
@@ -124,13 +125,17 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
 const MAX_SEALED_BYTES = 512 * 1024;
 
 /** Whatever is text, by its bytes: what it is called is the client's word. */
-function screenBytes(screener: Screener, given: Buffer, event_id: string): { bytes: Buffer; secret: boolean; sealed?: Sealed } {
-  if (!isUtf8(given)) return { bytes: given, secret: false };
+function screenBytes(
+  screener: Screener,
+  given: Buffer,
+  event_id: string,
+): { bytes: Buffer; redactions: number; sealed?: Sealed } {
+  if (!isUtf8(given)) return { bytes: given, redactions: 0 };
   const text = given.toString();
-  const { value, secret, sealed } = screener.screenText(text, { pointer: '#', aad: event_id });
+  const { value, redactions, sealed } = screener.screenText(text, { pointer: '#', aad: event_id });
   if (sealed && given.length > MAX_SEALED_BYTES)
     throw new Problem('too-large', `A text with secrets is kept encrypted up to ${MAX_SEALED_BYTES} bytes.`);
-  return { bytes: value === text ? given : Buffer.from(value), secret, ...(sealed && { sealed }) };
+  return { bytes: value === text ? given : Buffer.from(value), redactions, ...(sealed && { sealed }) };
 }
 
 const charsets =
@@ -146,11 +151,7 @@ function mediaType(given = 'application/octet-stream'): string {
 
 function eventOf(
   { principal }: Caller,
-  query: Omit<z.output<typeof uploadQuery>, 'sensitivity' | 'user_id'> & {
-    user_id: string | undefined;
-    sensitivity: string;
-    event_id: string;
-  },
+  query: Omit<z.output<typeof uploadQuery>, 'user_id'> & { user_id: string | undefined; event_id: string },
   content: { artifact_id: string },
 ) {
   return {
@@ -179,13 +180,16 @@ async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise
     db.row<{
       event_id: string;
       content: { artifact_id: string; media_type: string; byte_count: number; sha256: string };
+      redactions: number | null;
       created_at: string;
-    }>('select event_id, content, created_at from events where tenant_id = $1 and seq = $2', [tenant.id, seq]),
+    }>('select event_id, content, redactions, created_at from events where tenant_id = $1 and seq = $2', [tenant.id, seq]),
   );
   if (!found) throw new Problem('gone', 'What this key stored is no longer kept.');
+  const { event_id, created_at, redactions } = found;
   const { artifact_id, media_type, byte_count, sha256 } = found.content;
+  const cut = redactions !== null && { redactions };
   return {
-    body: { seq, event_id: found.event_id, created_at: found.created_at, artifact_id, media_type, byte_count, sha256 },
+    body: { seq, event_id, created_at, artifact_id, media_type, byte_count, sha256, ...cut },
     headers: { Location: `/v1/artifacts/${found.content.artifact_id}`, ...(replay && { 'Idempotent-Replay': 'true' }) },
   };
 }

@@ -55,6 +55,8 @@ export interface EventRow {
   refs: string[];
   metadata: unknown;
   artifact_id?: string;
+  /** Spans that were cut out of it. */
+  redactions?: number;
   occurred_at?: string;
   chunks: ChunkRow[];
   /** The memory that the event makes, in its transaction. */

@@ -79,6 +79,7 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
     refs: given.refs,
     metadata: free.metadata,
     artifact_id: overflow?.artifact_id,
+    ...(free.redactions > 0 && { redactions: free.redactions }),
     occurred_at: given.occurred_at,
     chunks: [],
   };
@@ -87,7 +88,7 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
   const rowBytes = jsonBytes(row);
   // asked first of the whole, so that nearly every event is written out once
   if (rowBytes > limits.maxEventBytes) refuseLarge(row, pointer, limits.maxEventBytes);
-  // nothing that is `secret` is ever searched
+  // nothing that was declared `secret` is ever searched
   if (row.sensitivity !== 'secret') row.chunks = passagesOf(row, overflow?.text);
   const memory = wishOf(row);
   if (memory) row.memory = memory;
@@ -103,6 +104,7 @@ interface Free {
   metadata: Record<string, unknown>;
   tags: string[];
   sensitivity: NewEvent['sensitivity'];
+  redactions: number;
   sealed?: Sealed;
 }
 
@@ -119,10 +121,10 @@ function screen(screener: Screener, given: NewEvent, pointer: string, event_id: 
   const free = { content: given.content as Record<string, unknown>, metadata: given.metadata, tags: given.tags };
   if (sensitivity === 'secret') {
     const tags = screener.screen({ tags: free.tags }, { pointer, aad: event_id }).value.tags;
-    return { content: tombstone, metadata: {}, tags, sensitivity };
+    return { content: tombstone, metadata: {}, tags, sensitivity, redactions: 0 };
   }
-  const { value, secret, sealed } = screener.screen(free, { pointer, aad: event_id });
-  return { ...value, sensitivity: secret ? 'secret' : sensitivity, ...(sealed && { sealed }) };
+  const { value, redactions, sealed } = screener.screen(free, { pointer, aad: event_id });
+  return { ...value, sensitivity, redactions, ...(sealed && { sealed }) };
 }
 
 const jsonBytes = (value: unknown) => Buffer.byteLength(JSON.stringify(value));

@@ -176,6 +176,7 @@ const answer = (prepared: Prepared[], { seq, at, memories, counted }: Outcome): 
     ...(row.artifact_id !== undefined && { artifact_id: row.artifact_id }),
     ...memoryNamed(row.kind, row.content, memories?.[i]),
     sensitivity: row.sensitivity as Recorded['sensitivity'],
+    ...(row.redactions !== undefined && { redactions: row.redactions }),
     created_at: at,
   }));
 

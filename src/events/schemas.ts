@@ -97,6 +97,7 @@ export const event = z
     refs: z.array(z.string()),
     metadata: z.record(z.string(), z.unknown()),
     artifact_id: z.string().optional(),
+    redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
     chunk_ids: z.array(z.string()),
     occurred_at: z.string(),
     created_at: z.string(),
@@ -119,6 +120,7 @@ export const recorded = z
     memory_id: z.string().optional().describe('the memory that it made, moved or says again'),
     task_id: z.string().optional().describe('what further updates name the task by'),
     sensitivity,
+    redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
     created_at: z.string(),
   })
   .meta({ id: 'Recorded' });

@@ -7,7 +7,7 @@ import { type Look, type Overlay, underEdits } from './edited.ts';
 import type { Event, Recorded } from './schemas.ts';
 
 const columns = `e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id,
-  e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.chunk_count, e.occurred_at, e.created_at,
+  e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, e.chunk_count, e.occurred_at, e.created_at,
   o.edit_ids, o.content as edited, o.blocked_in, o.chunk_count as edited_count`;
 
 export interface EventRecord extends Overlay {
@@ -27,6 +27,7 @@ export interface EventRecord extends Overlay {
   refs: string[];
   metadata: Record<string, unknown>;
   artifact_id: string | null;
+  redactions: number | null;
   chunk_count: number;
   occurred_at: string;
   created_at: string;
@@ -53,6 +54,7 @@ export function toEvent(row: EventRecord, look: Look): Event {
     refs: row.refs,
     metadata: row.metadata,
     ...(row.artifact_id !== null && { artifact_id: row.artifact_id }),
+    ...(row.redactions !== null && { redactions: row.redactions }),
     chunk_ids: chunkIds(row.event_id, row.chunk_count),
     occurred_at: row.occurred_at,
     created_at: row.created_at,
@@ -180,12 +182,15 @@ export async function listEvents(
 /** What was answered when these events were written. */
 export async function readRecorded(db: Db, tenant: string, { seq, count, memories }: Outcome): Promise<Recorded[]> {
   const rows = await db.rows<
-    Pick<EventRecord, 'event_id' | 'seq' | 'kind' | 'content' | 'chunk_count' | 'artifact_id' | 'sensitivity' | 'created_at'> & {
+    Pick<
+      EventRecord,
+      'event_id' | 'seq' | 'kind' | 'content' | 'chunk_count' | 'artifact_id' | 'redactions' | 'sensitivity' | 'created_at'
+    > & {
       memory_id: string | null;
     }
   >(
     `select e.event_id, e.seq, e.kind, case when e.kind = 'task_update' then e.content end as content, e.chunk_count, e.artifact_id,
-       e.sensitivity, e.created_at, v.memory_id
+       e.redactions, e.sensitivity, e.created_at, v.memory_id
     from events e
     left join memory_versions v on v.tenant_id = e.tenant_id and v.seq = e.seq and v.status <> 'superseded'
     where e.tenant_id = $1 and e.seq >= $2 and e.seq < $2 + $3::bigint
@@ -200,6 +205,7 @@ export async function readRecorded(db: Db, tenant: string, { seq, count, memorie
     ...(row.artifact_id !== null && { artifact_id: row.artifact_id }),
     ...memoryNamed(row.kind, row.content, row.memory_id ?? memories?.[i]),
     sensitivity: row.sensitivity,
+    ...(row.redactions !== null && { redactions: row.redactions }),
     created_at: row.created_at,
   }));
 }

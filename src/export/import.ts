@@ -49,7 +49,7 @@ function problemOf(error: unknown, job_id: string): unknown {
 /** What the tenant had stored where that is about what came; else what came. */
 function credible({ header: { stored_bytes }, bytes }: Taken): number {
   const slack = 64 * 1024;
-  return stored_bytes > bytes / 3 - slack && stored_bytes < bytes * 3 + slack ? stored_bytes : bytes;
+  return stored_bytes > bytes / 4 - slack && stored_bytes < bytes * 3 + slack ? stored_bytes : bytes;
 }
 
 const brokenOff = (job_id: string) =>

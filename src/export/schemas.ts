@@ -106,6 +106,7 @@ const plainEvent = z.strictObject({
   refs: names,
   metadata: object,
   artifact_id: idOf('art').nullable(),
+  redactions: z.int().min(1).nullable().default(null),
   chunk_count: z.int().min(0).max(32_767),
   byte_count: z.int().min(0),
   occurred_at: time,

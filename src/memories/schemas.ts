@@ -155,6 +155,7 @@ export const memory = z
     project_id: z.string().optional(),
     channel: z.enum(channels),
     sensitivity: z.enum(['none', 'low', 'high', 'secret']),
+    redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
     tags: z.array(z.string()),
     metadata: z.record(z.string(), z.unknown()),
     importance: z.number(),

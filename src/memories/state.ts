@@ -37,6 +37,8 @@ export interface State {
   supersedes: string | undefined;
   origin: Actor;
   trust: Memory['trust'];
+  /** Spans that were cut out of it. */
+  redactions?: number | undefined;
   /** What it was before secrets were cut out of it. */
   sealed?: Sealed;
   /** Nothing that is held may say the same. */
@@ -217,6 +219,7 @@ export function eventOf(
     tags,
     refs,
     metadata,
+    ...(state.redactions !== undefined && { redactions: state.redactions }),
     content: {
       memory_id,
       kind: state.kind,

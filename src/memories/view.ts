@@ -28,6 +28,7 @@ export interface MemoryRecord {
   event_kind: string;
   content: Record<string, unknown>;
   sensitivity: Memory['sensitivity'];
+  redactions: number | null;
   tags: string[];
   metadata: Record<string, unknown>;
   actor_type: string;
@@ -99,6 +100,7 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     ...(row.project_id !== null && { project_id: row.project_id }),
     channel: row.channel,
     sensitivity: row.sensitivity,
+    ...(row.redactions !== null && !gone && { redactions: row.redactions }),
     tags: row.tags,
     metadata: row.metadata,
     // what a task weighs is its own, not its newest update's

@@ -157,8 +157,9 @@ export const patchMemory = (caller: Caller, change: Change, patch: MemoryPatch, 
   });
 
 /** What a memory said before secrets were cut out of it, where the tenant keeps that. */
-async function sealedOf({ tenant }: Caller, { sensitivity, event_id }: Memory): Promise<Pick<State, 'sealed'>> {
-  if (sensitivity !== 'secret') return {};
+async function sealedOf({ tenant }: Caller, { sensitivity, redactions, event_id }: Memory): Promise<Pick<State, 'sealed'>> {
+  // earlier releases marked such a memory `secret` and did not count
+  if (redactions === undefined && sensitivity !== 'secret') return {};
   const sealed = await tenant.read((db) => readSealed(db, tenant.id, event_id));
   return sealed ? { sealed } : {};
 }

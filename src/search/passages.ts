@@ -26,7 +26,18 @@ const leading: Record<string, string[]> = {
   task_update: ['title', 'details', 'status'],
 };
 // Said in the header, or marks and ids that nobody asks for.
-const silent = new Set(['tool', 'path', 'line_range', 'truncated', 'artifact_id', 'scope', 'supersedes', 'task_id', 'call_id']);
+const silent = new Set([
+  'tool',
+  'path',
+  'line_range',
+  'truncated',
+  'artifact_id',
+  'scope',
+  'supersedes',
+  'task_id',
+  'call_id',
+  'sealed',
+]);
 
 /** The passages of an event. `fullText` is the whole of a text of which the content keeps only the beginning. */
 export function passagesOf(event: Passaged, fullText?: string): Passage[] {

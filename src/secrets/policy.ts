@@ -12,8 +12,8 @@ import type { SecretsPolicy } from './schemas.ts';
 /** A value as it may be stored. */
 export interface Screened<T> {
   value: T;
-  /** A secret was found: what holds the value is `secret` from now on. Personal data alone does not make it so. */
-  secret: boolean;
+  /** Spans that were cut out of it. */
+  redactions: number;
   /** The value as it came, where the tenant keeps it so. */
   sealed?: Sealed;
 }
@@ -91,12 +91,12 @@ async function readPolicy(tenant: Tenant): Promise<SecretsPolicy> {
 function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPolicy, seal: Seal | undefined): Screener {
   const classes = { personal_data: more.personal_data ?? false, contacts: more.contacts ?? false };
   const decide = <T>(given: T, value: T, found: Finding[], aad: string): Screened<T> => {
-    if (found.length === 0) return { value, secret: false };
+    if (found.length === 0) return { value, redactions: 0 };
     if (mode === 'refuse') throw refusal(found);
-    const secret = found.some(({ kind }) => !personalKinds.has(kind));
-    if (mode !== 'encrypt') return { value, secret };
+    const redactions = found.length;
+    if (mode !== 'encrypt') return { value, redactions };
     if (!seal) throw new Problem('unavailable', 'The tenant keeps secrets encrypted, and this daemon has no ENCRYPTION_KEY.');
-    return { value, secret, sealed: seal.seal(JSON.stringify(given), PURPOSE, `${tenant_id}/${aad}`) };
+    return { value, redactions, sealed: seal.seal(JSON.stringify(given), PURPOSE, `${tenant_id}/${aad}`) };
   };
   return {
     screen: (given, { pointer, aad }) => {
@@ -105,7 +105,7 @@ function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPoli
     },
     screenText: (given, { pointer, aad }) => {
       const spans = findSecrets(given, classes);
-      if (spans.length === 0) return { value: given, secret: false };
+      if (spans.length === 0) return { value: given, redactions: 0 };
       return decide(
         given,
         redactText(given, spans),

@@ -14,6 +14,9 @@ export interface Finding {
 
 export const mark = (kind: string): string => `[redacted:${kind}]`;
 
+/** Marks in JSON, whoever wrote them. */
+export const countMarks = (value: unknown): number => JSON.stringify(value).match(/\[redacted:[a-z-]{1,40}\]/g)?.length ?? 0;
+
 export function redactText(text: string, spans: Span[]): string {
   if (spans.length === 0) return text;
   let kept = '';

@@ -184,7 +184,7 @@ test('a change of a memory whose secret is kept encrypted keeps the sealed copy,
   const memory = await make(bob, { text: secret, channel: 'private' });
   const reveal = async (event_id: string) => (await bob.ask('POST', `/v1/events/${event_id}/reveal`)).body;
   const tagged = (await bob.ask('PATCH', at(memory), { body: { tags: ['t'] } })).body;
-  expect([tagged.tags, tagged.sensitivity, tagged.text.includes('ghp_')]).toEqual([['t'], 'secret', false]);
+  expect([tagged.tags, tagged.redactions, tagged.text.includes('ghp_')]).toEqual([['t'], 1, false]);
   expect(await reveal(tagged.event_id)).toMatchObject({ content: { text: secret }, tags: ['t'] });
   const moved = (await bob.ask('PATCH', at(memory), { body: { body: { subject: 'tokens' } } })).body;
   expect((await reveal(moved.event_id)).content).toMatchObject({ text: secret, body: { subject: 'tokens' } });

@@ -7,14 +7,20 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('a memory that a change makes secret is handed to nobody', async () => {
+test('a secret that a change brings into a memory is cut out; the memory stays where it was', async () => {
   const alice = await newTenant(daemon.url);
   const ask = (method: string, path: string, body: unknown) => alice.ask(method, path, { body });
   const { memory_id } = (await ask('POST', '/v1/memories', { kind: 'note', text: 'how to log in', channel: 'team' })).body;
   const capsule = { title: 't', items: [memory_id], audience: { agents: ['scout'] }, channel: 'team' };
   expect((await ask('POST', '/v1/capsules', capsule)).status).toBe(201);
   const text = `log in with ghp_${'a1B2c3D4e5F6'.repeat(3)}`;
-  expect((await ask('PATCH', `/v1/memories/${memory_id}`, { text })).body.sensitivity).toBe('secret');
-  const refused = await ask('POST', '/v1/capsules', capsule);
-  expect([refused.status, refused.body.errors?.[0].pointer]).toEqual([404, '#/items/0']);
+  const changed = (await ask('PATCH', `/v1/memories/${memory_id}`, { text })).body;
+  expect([changed.text, changed.sensitivity, changed.redactions]).toEqual(['log in with [redacted:github-token]', 'none', 1]);
+  const tagged = (await ask('PATCH', `/v1/memories/${memory_id}`, { tags: ['t'] })).body;
+  expect([tagged.redactions, (await alice.ask('GET', `/v1/memories/${memory_id}`)).body.redactions]).toEqual([1, 1]);
+  const found = await ask('POST', '/v1/search', { query: 'log in with', channel: 'team' });
+  expect(found.body.data.map((hit: { text: string }) => hit.text)).toEqual(['log in with [redacted:github-token]']);
+  expect((await ask('POST', '/v1/capsules', capsule)).status).toBe(201);
+  const plain = (await ask('PATCH', `/v1/memories/${memory_id}`, { text: 'log in as ever' })).body;
+  expect(plain.redactions).toBe(undefined);
 });

@@ -11,14 +11,48 @@ const secret = `q8Zr${'1kLm'}N0pT`;
 const text = `password = ${secret}, said ann`;
 const setMode = (secrets: object) => ({ body: { settings: { secrets } } });
 
-test('by default a secret is cut out, and the event is kept as secret', async () => {
+test('by default a secret is cut out and counted, and the rest is kept, found and listed', async () => {
   const alice = await newTenant(daemon.url);
   const { body } = await alice.ask('POST', '/v1/events', { body: message(text, { tags: [text], metadata: { apiKey: secret } }) });
-  expect(body.sensitivity).toBe('secret');
+  expect([body.sensitivity, body.redactions, body.chunk_ids.length]).toEqual(['none', 3, 1]);
   const kept = await alice.ask('GET', `/v1/events/${body.event_id}`);
+  expect([kept.body.sensitivity, kept.body.redactions]).toEqual(['none', 3]);
+  const listed = (await alice.ask('GET', '/v1/events')).body.data;
+  expect(listed.map((event: { redactions: number }) => event.redactions)).toEqual([3]);
+  const found = (await alice.ask('POST', '/v1/search', { body: { query: 'said ann' } })).body.data;
+  expect(found.map((hit: { text: string }) => hit.text.split('\n')[0])).toEqual(['password = [redacted:password], said ann']);
   expect(kept.body.content.text).toBe('password = [redacted:password], said ann');
   expect(kept.body.tags).toEqual(['password = [redacted:password], said ann']);
   expect(kept.body.metadata).toEqual({ apiKey: '[redacted:api-key]' });
+});
+
+test('a retry is told of the redactions that the first try made; what had none says nothing of them', async () => {
+  const alice = await newTenant(daemon.url);
+  const asked = { body: message(text), headers: { 'idempotency-key': 'once' } };
+  const [first, again] = [await alice.ask('POST', '/v1/events', asked), await alice.ask('POST', '/v1/events', asked)];
+  expect([first.body.redactions, again.body]).toEqual([1, first.body]);
+  const upload = {
+    body: Buffer.from(`${text} and ${text}`),
+    headers: { 'content-type': 'text/plain', 'idempotency-key': 'file' },
+  };
+  const stored = await alice.ask('POST', '/v1/artifacts', upload);
+  expect([stored.body.redactions, (await alice.ask('POST', '/v1/artifacts', upload)).body]).toEqual([2, stored.body]);
+  const plain = await alice.ask('POST', '/v1/events', { body: message('It says [redacted:password] here.') });
+  expect(plain.body).not.toHaveProperty('redactions');
+});
+
+test('what was declared secret keeps nothing, with or without a secret in it', async () => {
+  const alice = await newTenant(daemon.url);
+  const { body } = await alice.ask('POST', '/v1/events', {
+    body: message(text, { sensitivity: 'secret', metadata: { a: 'b' } }),
+  });
+  const kept = (await alice.ask('GET', `/v1/events/${body.event_id}`)).body;
+  expect([kept.content, kept.metadata, kept.chunk_ids, kept.sensitivity]).toEqual([
+    { redacted: true, reason: 'declared secret' },
+    {},
+    [],
+    'secret',
+  ]);
 });
 
 test('where the tenant refuses secrets, the place and the kind are told, and nothing is stored', async () => {
