@@ -1,7 +1,7 @@
 import type { Tenant } from '../db/tenant.ts';
 import { planSearch } from './plan.ts';
-import { onePerMemory, type Ranked, rankPool } from './rank.ts';
-import { type PassageRow, readNewest, readPassages, readPool, type Scope, surveyChunks } from './sql.ts';
+import { mostPerEvent, onePerMemory, type Ranked, rankPool } from './rank.ts';
+import { type PassageRow, readPassages, readPool, type Scope, surveyChunks } from './sql.ts';
 
 /** The most that one search ranks and hands on. */
 export const MAX_FOUND = 200;
@@ -27,34 +27,32 @@ export interface Question {
   query: string;
   scope: Scope;
   limit: number;
+  /** The most passages of one event among the hits: a long output must not hide what was said about it. */
+  per_event?: number;
   /** The most decisions among the hits. Without it a decision is a passage like any other. */
   decisions?: number;
 }
 
+/** Passages of one event in an answer that does not ask for more. */
+export const PER_EVENT = 2;
+
 /** Three round trips: sample, pool, texts. Nothing is held between them; the seq of the first bounds the others. */
-export async function find(tenant: Tenant, { query, scope, limit, decisions }: Question): Promise<Found> {
+export async function find(tenant: Tenant, question: Question): Promise<Found> {
+  const { query, scope, limit, decisions, per_event = PER_EVENT } = question;
   const survey = await surveyChunks(tenant, query, scope);
   const { as_of_seq, terms } = survey;
   const base = { as_of_seq, terms, degraded: survey.partial_index ? ['partial_index'] : [] };
-  if (terms.length === 0) {
-    const newest = await readNewest(tenant, scope, as_of_seq, limit);
-    const hits = await withTexts(tenant, { ...scope, as_of_seq }, newest.map(unranked));
-    return { ...base, pool_size: newest.length, collapsed: 0, hits };
-  }
+  // no word to look for (signs, stop words): nothing answers it
+  if (terms.length === 0) return { ...base, pool_size: 0, collapsed: 0, hits: [] };
   const plan = planSearch(survey);
   const pool = await readPool(tenant, { ...scope, as_of_seq }, terms, plan);
   const all = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length);
-  const ranked = onePerMemory(all, pool.memories);
+  const one = onePerMemory(all, pool.memories);
+  const ranked = mostPerEvent(one, per_event);
   const wanted = decisions === undefined ? ranked.slice(0, limit) : apart(ranked, new Set(pool.decisions), decisions, limit);
   const hits = await withTexts(tenant, { ...scope, as_of_seq }, wanted);
-  return { ...base, pool_size: all.length, collapsed: all.length - ranked.length, hits };
+  return { ...base, pool_size: all.length, collapsed: all.length - one.length, hits };
 }
-
-const unranked = (place: { seq: number; ordinal: number }): Ranked => ({
-  ...place,
-  score: 0,
-  scores: { passage: 0, around: 0, session: 0 },
-});
 
 /** The best decisions and the best of everything else, so that neither crowds out the other. */
 function apart(ranked: Ranked[], decisionSeqs: Set<number>, decisions: number, limit: number): Ranked[] {

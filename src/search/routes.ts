@@ -17,14 +17,22 @@ export const searchRoutes = [
     success: { status: 200, description: 'What was found, best first', schema: searchAnswer },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
     handle: async ({ caller, body }) => {
-      const { query, limit, channel, explain, ...scope } = body;
+      const { query, limit, per_event, channel, explain, ...scope } = body;
       const sight = sightIn(caller.principal, channel, body.user_id);
       const found = await find(caller.tenant, {
         query,
         limit,
+        per_event,
         scope: { ...sight, channel, ...scope, deleted: isAdmin(caller.principal) },
       });
-      return { body: { data: found.hits.map((hit) => toResult(hit, explain)), degraded: found.degraded } };
+      return {
+        body: {
+          data: found.hits.map((hit) => toResult(hit, explain)),
+          answered: found.hits.length > 0,
+          ...(found.terms.length === 0 && { reason: 'no_searchable_words' }),
+          degraded: found.degraded,
+        },
+      };
     },
   }),
   route({

@@ -3,6 +3,7 @@ import { channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
 import { nameOf } from '../http/name.ts';
 import { time } from '../http/time.ts';
+import { PER_EVENT } from './find.ts';
 import { memoryTrusts } from './sql.ts';
 
 const name = (about: string) => nameOf().describe(about);
@@ -17,6 +18,7 @@ export const searchBody = z
   .strictObject({
     query: z.string().regex(/\S/, 'must not be blank').max(65_536).describe('a question or words; any of them may match'),
     limit: z.int().min(1).max(200).default(10),
+    per_event: z.int().min(1).max(200).default(PER_EVENT).describe('the most passages of one event in the answer'),
     session_id: name('only of this session').optional(),
     user_id: name('only about this subject').optional(),
     agent_id: name('only of this agent').optional(),
@@ -56,6 +58,11 @@ export const searchAnswer = z
         scores: z.record(z.string(), z.number()).optional(),
       }),
     ),
+    answered: z.boolean().describe('whether anything was found'),
+    reason: z
+      .enum(['no_searchable_words'])
+      .optional()
+      .describe('why nothing was looked for: the query consists of signs and stop words'),
     degraded,
   })
   .meta({ id: 'SearchAnswer' });

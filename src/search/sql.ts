@@ -1,4 +1,4 @@
-import { type Sight, sightValues, visible, withheldIn } from '../auth/index.ts';
+import { type Sight, sightValues, visible } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
 import type { Plan, Survey } from './plan.ts';
@@ -80,59 +80,6 @@ export function readPassages(tenant: Tenant, scope: Scope, places: { seq: number
     places.map(({ seq }) => seq),
     places.map(({ ordinal }) => ordinal),
   ]);
-}
-
-/** So many of the newest passages are looked through for those of the scope: a question without words is not worth a walk of the log. */
-const NEWEST_LOOKED_AT = 5_000;
-
-export function readNewest(
-  tenant: Tenant,
-  scope: Scope,
-  as_of_seq: number,
-  limit: number,
-): Promise<{ seq: number; ordinal: number }[]> {
-  return tenant.read((db) =>
-    db.rows(
-      `select c.seq, c.ordinal
-       from (
-         select n.seq, n.ordinal, n.session_id, n.channel, n.user_id, n.agent_id, n.project_id, n.sensitivity, n.occurred_at,
-           n.until_seq, n.until_at, n.valid, n.blocked_in
-         from chunks n
-         where n.tenant_id = $1 and n.seq <= $5
-         order by n.seq desc, n.ordinal
-         limit ${NEWEST_LOOKED_AT}
-       ) c
-       where ${visible(2, 'c.')}
-         and ($6::text is null or c.session_id = $6)
-         and ($7::text is null or c.user_id = $7)
-         and ($8::text is null or c.agent_id = $8)
-         and ($9::text is null or c.project_id = $9)
-         and ($10::timestamptz is null or c.occurred_at <= $10)
-         and ($12 or c.until_seq is null or c.until_seq > $5 or c.until_at > $10)
-         and ($15 or c.until_seq is null or not is_deleted($1, c.seq))
-         and (c.valid is null or c.valid @> coalesce($10::timestamptz, now()))
-         and (c.blocked_in is null or not c.blocked_in @> array[$13])
-         and ($14::jsonb is null or (
-           select event_matches(e, $14, ${withheldIn(13)}, $13) from events e where e.tenant_id = $1 and e.seq = c.seq))
-       order by c.seq desc, c.ordinal
-       limit $11`,
-      [
-        tenant.id,
-        ...sightValues(scope),
-        as_of_seq,
-        scope.session_id,
-        scope.user_id,
-        scope.agent_id,
-        scope.project_id,
-        scope.as_of,
-        limit,
-        scope.history ?? false,
-        scope.channel,
-        scope.filter,
-        scope.deleted ?? false,
-      ],
-    ),
-  );
 }
 
 export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'chunk_count' | 'superseded' | 'memory'> {

@@ -57,7 +57,7 @@ test('changed, superseded and deleted memories are found as of when they were he
   ]);
 });
 
-test('a filter narrows a search, also one without words, and its faults are pointed at', async () => {
+test('a filter narrows a search, and its faults are pointed at', async () => {
   const alice = await newTenant(daemon.url);
   await recordAll(
     alice,
@@ -66,18 +66,16 @@ test('a filter narrows a search, also one without words, and its faults are poin
     { ...message(''), kind: 'decision', content: { decision: 'heron three' } },
   );
   await remember(alice, { kind: 'fact', text: 'heron four', pinned: true });
-  const texts = async (filter: unknown, query = 'heron') =>
-    (await alice.ask('POST', '/v1/search', { body: { query, filter } })).body.data
+  const texts = async (filter: unknown) =>
+    (await alice.ask('POST', '/v1/search', { body: { query: 'heron', filter } })).body.data
       .map(({ text }: { text: string }) => text)
       .toSorted();
-  for (const query of ['heron', 'and the?']) {
-    expect(await texts({ 'metadata.team': { in: ['red', 'green'] } }, query)).toEqual(['heron one']);
-    expect(await texts({ not: { 'metadata.n': { gte: 1 } } }, query)).toEqual(['heron four', 'heron three']);
-    expect(await texts({ or: [{ tags: { contains: 'bird' } }, { kind: 'fact' }] }, query)).toEqual(['heron four', 'heron one']);
-    expect(await texts({ pinned: true }, query)).toEqual(['heron four']);
-    expect(await texts({ importance: { gt: 0.9 }, status: 'active' }, query)).toEqual(['heron three']);
-    expect(await texts({ kind: { in: [] } }, query)).toEqual([]);
-  }
+  expect(await texts({ 'metadata.team': { in: ['red', 'green'] } })).toEqual(['heron one']);
+  expect(await texts({ not: { 'metadata.n': { gte: 1 } } })).toEqual(['heron four', 'heron three']);
+  expect(await texts({ or: [{ tags: { contains: 'bird' } }, { kind: 'fact' }] })).toEqual(['heron four', 'heron one']);
+  expect(await texts({ pinned: true })).toEqual(['heron four']);
+  expect(await texts({ importance: { gt: 0.9 }, status: 'active' })).toEqual(['heron three']);
+  expect(await texts({ kind: { in: [] } })).toEqual([]);
   const refused = await alice.ask('POST', '/v1/search', {
     body: { query: 'x', filter: { and: [{ kindd: 'x' }, { kind: { is: 'x' } }] } },
   });

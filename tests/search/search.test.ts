@@ -111,10 +111,39 @@ test.each([
   expect((await search(alice, query)).length).toBeLessThanOrEqual(1);
 });
 
-test('a question without words gives the newest', async () => {
+test.each(['and the?', '?!', '… — ·', '\u200b\u2060', '👍🏽'])(
+  'a query without a searchable word (%j) answers nothing and says so',
+  async (query) => {
+    const alice = await newTenant(daemon.url);
+    await record(alice, ...Array.from({ length: 5 }, (_, i) => message(`turn ${i}`)));
+    const { status, body } = await alice.ask('POST', '/v1/search', { body: { query } });
+    expect([status, body]).toEqual([200, { data: [], answered: false, reason: 'no_searchable_words', degraded: [] }]);
+    const none = await alice.ask('POST', '/v1/search', { body: { query: 'unheard' } });
+    expect(none.body).toEqual({ data: [], answered: false, degraded: [] });
+  },
+);
+
+test('one long output does not hide what was said about it; all of its passages come on request', async () => {
   const alice = await newTenant(daemon.url);
-  await record(alice, ...Array.from({ length: 5 }, (_, i) => message(`turn ${i}`)));
-  expect(await texts(alice, 'and the?', { limit: 2 })).toEqual(['turn 4', 'turn 3']);
+  const lines = Array.from({ length: 2500 }, (_, i) => `10:00:${i} ERROR payments timeout after ${i} ms`).join('\n');
+  const [log, said] = await record(
+    alice,
+    { ...message(''), kind: 'tool_result', content: { tool: 'logs', excerpt_text: lines } },
+    message('The payments timeout came from a pool of one connection', { session_id: 'said' }),
+    ...Array.from({ length: 20 }, (_, i) => message(`something else ${i}`, { session_id: `s${i}` })),
+  );
+  const events = async (more = {}) =>
+    (await search(alice, 'Why was there a payments timeout?', more)).map(({ event_id }) => event_id);
+  const few = await events();
+  expect(few.filter((id) => id === log!.event_id)).toHaveLength(2);
+  expect(few[0]).toBe(said!.event_id);
+  expect((await events({ per_event: 1 })).filter((id) => id === log!.event_id)).toHaveLength(1);
+  expect((await events({ per_event: 50, limit: 20 })).filter((id) => id === log!.event_id).length).toBeGreaterThan(10);
+  const { body } = await alice.ask('POST', '/v1/context', {
+    body: { session_id: 'later', channel: 'private', query_text: 'Why was there a payments timeout?' },
+  });
+  const evidence = body.sections.find(({ name }: { name: string }) => name === 'retrieved_evidence').items;
+  expect(JSON.stringify(evidence[0].refs)).toContain(said!.event_id);
 });
 
 test('a field that is not built yet is refused, and explain says what a score is made of', async () => {
