@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { message, newColleague, newTenant } from '../support/client.ts';
 import { contextOf, itemsOf, recordAll, remember, textsOf } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -107,8 +108,9 @@ test('a fact that is not valid yet, not any more, or expired is not stated', asy
   await fact('the ferry leaves at noon', { valid_from: '2020-01-01T00:00:00Z' });
   await fact('the ferry leaves at dawn', { valid_to: '2020-01-01T00:00:00Z' });
   await fact('the ferry leaves at dusk', { valid_from: '2100-01-01T00:00:00Z' });
-  await fact('the ferry leaves at night', { expires_at: new Date(Date.now() + 300).toISOString() });
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  const soon = Date.now() + 3_000;
+  await fact('the ferry leaves at night', { expires_at: new Date(soon).toISOString() });
+  await sleep(soon - Date.now() + 20);
   const bundle = await contextOf(alice, { query_text: 'When does the ferry leave?' });
   expect(textsOf(bundle, 'retrieved_evidence')).toEqual([expect.stringContaining('at noon')]);
   expect(itemsOf(bundle, 'retrieved_evidence')[0]!.refs.at(-1)).toBe(source!.event_id);

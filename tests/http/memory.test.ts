@@ -1,21 +1,23 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { openCountedGather, openGather } from '../../src/http/gather.ts';
 import { newTenant } from '../support/client.ts';
 import { spawnDaemon } from '../support/daemon.ts';
 import { daemonDatabase } from '../support/database.ts';
 
 const MIB = 1024 * 1024;
-const residentOf = (pid: number) => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+
+/** A daemon that keeps a hundred bytes for each part of two million does not live in it. */
+const HEAP_MB = 128;
 
 test('a body in parts of one byte takes no hundred times its size', async () => {
   const database = await daemonDatabase();
-  const daemon = await spawnDaemon(database.env, { REQUEST_TIMEOUT_MS: '60000' });
+  const daemon = await spawnDaemon(database.env, {
+    REQUEST_TIMEOUT_MS: '60000',
+    NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}`,
+  });
   try {
     const alice = await newTenant(daemon.url);
-    const before = residentOf(daemon.child.pid!);
     const sent = request(`${daemon.url}/v1/events`, {
       method: 'POST',
       headers: {
@@ -29,8 +31,6 @@ test('a body in parts of one byte takes no hundred times its size', async () => 
     if (socket.connecting) await once(socket, 'connect');
     const body = Buffer.from('1\r\n \r\n'.repeat(64 * 1024));
     for (let i = 0; i < 32; i += 1) if (!socket.write(body)) await once(socket, 'drain');
-    await sleep(1000);
-    expect(residentOf(daemon.child.pid!) - before).toBeLessThan(250);
     const answered = once(sent, 'response');
     socket.write('2\r\n{}\r\n0\r\n\r\n');
     // all of it was read

@@ -32,7 +32,7 @@ export const gate: Gate<Caller | null> = {
   body: { maxBytes: MAX, maxDepth: 10, maxArray: 100, maxString: MAX },
   held: { bytes: 0, max: 10 * MAX, byTenant: new Map() },
   inFlight: { count: 0, max: 50, byTenant: new Map() },
-  timeoutMs: 300,
+  timeoutMs: 60_000,
   log: createLogger('silent'),
 };
 
@@ -90,8 +90,8 @@ export interface Pipeline {
 
 export const json = { 'content-type': 'application/json' };
 
-export async function startPipeline(): Promise<Pipeline> {
-  const server = createHttpServer(createApp(gate, routes, [])).listen(0, '127.0.0.1');
+export async function startPipeline(by = gate): Promise<Pipeline> {
+  const server = createHttpServer(createApp(by, routes, [])).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {

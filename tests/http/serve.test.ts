@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { Problem, ProblemType } from '../../src/http/problem.ts';
 import { matchPath, urlOf } from '../../src/http/url.ts';
+import { eventually } from '../support/eventually.ts';
 import { expectProblem, gate, json, MAX, type Pipeline, startPipeline } from './pipeline.ts';
 
 // The pipeline around a handler, without a database.
@@ -127,9 +128,11 @@ test('the same key is another one for another body, and the same for the same va
 });
 
 test('what takes too long is answered 503, and its handler told', async () => {
-  const response = await fetch(`${url}/slow`);
+  const impatient = await startPipeline({ ...gate, timeoutMs: 100 });
+  const response = await fetch(`${impatient.url}/slow`);
   await expectProblem(response, 'unavailable');
   expect(response.headers.get('retry-after')).toBe('1');
+  impatient.close();
 });
 
 test('an error of ours is a 500 that says nothing of the inside', async () => {
@@ -147,9 +150,9 @@ test('a client that leaves in the middle of its body frees what it held', async 
   socket.write(
     `POST /json/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50000\r\n\r\n${' '.repeat(10_000)}`,
   );
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await eventually(() => gate.held.bytes >= 10_000, 'what was sent is held');
   socket.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await eventually(() => gate.held.bytes === 0, 'it is let go');
 });
 
 describe('matchPath', () => {

@@ -30,6 +30,13 @@ export function listeningLog(): { log: Logger; lines: string[] } {
   return { log: { ...silent, warn: keep, info: keep, debug: () => undefined, error: keep } as unknown as Logger, lines };
 }
 
+/**
+ * From here on time passes only where a test turns the clock (`jest.advanceTimersByTime`): on a slow machine no window ends and no
+ * store is late by itself.
+ */
+export const holdClock = () =>
+  jest.useFakeTimers({ doNotFake: ['Date', 'hrtime', 'nextTick', 'setImmediate', 'clearImmediate', 'queueMicrotask'] });
+
 interface Caller {
   principal: { tenant_id: string; id: string };
 }

@@ -1,5 +1,6 @@
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { eventually } from '../support/eventually.ts';
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -266,9 +267,11 @@ test('a list filters by every field, and is paged in the order of making', async
 });
 
 test('what has expired is no longer active, though nothing has swept it', async () => {
-  const { memory_id } = await make(note('short', { expires_at: new Date(Date.now() + 150).toISOString() }));
+  const { memory_id } = await make(note('short', { expires_at: new Date(Date.now() + 3_600_000).toISOString() }));
   expect(await list()).toHaveLength(1);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  const soon = { expires_at: new Date(Date.now() + 2_000).toISOString() };
+  expect((await alice.ask('PATCH', `/v1/memories/${memory_id}`, { body: soon })).status).toBe(200);
+  await eventually(async () => (await list()).length === 0, 'it expires');
   expect([await list(), (await list('?status=expired')).length, (await read(memory_id)).status]).toEqual([[], 1, 'expired']);
   const again = await make(note('short'));
   expect(again.memory_id).not.toBe(memory_id);

@@ -103,7 +103,7 @@ test('what takes the place of the often said in the same request is new', async 
 const statuses = async () => linesOf(await exported(alice)).flatMap(({ type, status }) => (type === 'memory' ? [status] : []));
 
 test('what has expired makes way for what is said again; a write leaves the others to the sweeper', async () => {
-  const soon = new Date(Date.now() + 1500).toISOString();
+  const soon = new Date(Date.now() + 3_000).toISOString();
   const old = (await ask({ memories: ['a', 'b', 'c', 'd'].map((text) => fact(text, { expires_at: soon })) })).body.data;
   await sleep(Date.parse(soon) - Date.now() + 20);
   const again = await ask(fact('a'));
@@ -114,7 +114,7 @@ test('what has expired makes way for what is said again; a write leaves the othe
 });
 
 (onEmbedded() ? test.skip : test)('the sweeper marks what has expired, so many at a time', async () => {
-  const soon = new Date(Date.now() + 1000).toISOString();
+  const soon = new Date(Date.now() + 3_000).toISOString();
   await ask({ memories: ['a', 'b', 'c', 'd'].map((text) => fact(text, { expires_at: soon })) });
   await sleep(Date.parse(soon) - Date.now() + 20);
   const env = { NODE_ENV: 'test', JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop', ...daemon.env };

@@ -80,6 +80,9 @@ export async function daemonDatabase(): Promise<{ env: Record<string, string>; r
 
 const DUPLICATE_DATABASE = '42P04';
 
+/** Of whoever may create databases on the server of the run. */
+export const serverConnection = (): TestConnection => postgres().cluster.admin;
+
 function postgres() {
   const engine = theEngine();
   if (engine.kind !== 'postgres') throw new Error('this needs a PostgreSQL server');

@@ -2,7 +2,8 @@ import { backoffOf } from '../../src/webhooks/deliver.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { theEngine } from '../support/engine.ts';
-import { eventually, type Receiver, startReceiver } from './receiver.ts';
+import { eventually } from '../support/eventually.ts';
+import { type Receiver, startReceiver } from './receiver.ts';
 
 const settings = { WEBHOOK_ALLOW_PRIVATE: 'true', WEBHOOK_RETRY_MS: '50', WEBHOOK_TIMEOUT_MS: '1000' };
 /** Two daemons on one database need a server. */

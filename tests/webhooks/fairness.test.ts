@@ -1,6 +1,7 @@
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { eventually, type Receiver, startReceiver } from './receiver.ts';
+import { eventually } from '../support/eventually.ts';
+import { type Receiver, startReceiver } from './receiver.ts';
 
 // One tenant's receivers do not hold up another's deliveries, however many and slow they are.
 

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { eventually } from '../support/eventually.ts';
 
 /** A delivery as it came. */
 export interface Received {
@@ -55,14 +56,6 @@ export async function startReceiver(reaction: Reaction = () => 204): Promise<Rec
       await once(server, 'close');
     },
   };
-}
-
-export async function eventually(holds: () => boolean | Promise<boolean>, what: string, ms = 15_000): Promise<void> {
-  const until = Date.now() + ms;
-  while (!(await holds())) {
-    if (Date.now() > until) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 /** As a receiver verifies it, written apart from the code that signs. */

@@ -1,6 +1,7 @@
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { eventually, type Receiver, signs, startReceiver } from './receiver.ts';
+import { eventually } from '../support/eventually.ts';
+import { type Receiver, signs, startReceiver } from './receiver.ts';
 
 let daemon: TestDaemon;
 let alice: Client;

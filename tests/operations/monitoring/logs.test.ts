@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { newTenant, send } from '../../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { daemonDatabase } from '../../support/database.ts';
+import { eventually } from '../../support/eventually.ts';
 import { describeWith, toolOf } from '../../support/tool.ts';
-import { eventually } from '../../webhooks/receiver.ts';
 
 const config = join(import.meta.dirname, '../../../monitoring/logs/syslog-ng.conf');
 

@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Pool } from '../../src/db/pool.ts';
+import { dbOf } from '../../src/db/query.ts';
+import { createLimits, type Limits } from '../../src/limits/index.ts';
+import { sweepWindows } from '../../src/limits/sql.ts';
+import { isAddressAdmitted, isAdmitted, openPool, settingsOf, silent } from './door.ts';
+
+// What the limits keep, in the memory of a daemon and in the database.
+
+let pool: Pool;
+const started: Limits[] = [];
+beforeAll(async () => {
+  pool = await openPool();
+});
+afterEach(async () => {
+  for (const limits of started.splice(0)) await limits.stop();
+});
+afterAll(() => pool.end());
+
+const start = (env: Record<string, string>, through: Pool): Limits => {
+  const limits = createLimits(settingsOf(env), through, silent);
+  started.push(limits);
+  return limits;
+};
+const inMemory = () => ({ ...pool, embedded: true });
+const inDatabase = () => ({ ...pool, embedded: false });
+
+/** Without it the heap holds what nobody does, and how much depends on the version of V8. */
+const collectGarbage = (() => {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
+})();
+
+test('a hundred thousand addresses and principals do not grow the memory', async () => {
+  const limits = start({}, inMemory());
+  const round = async (n: number) => {
+    for (let i = 0; i < 25_000; i += 1) {
+      await isAdmitted(limits, `tenant_${n}_${i}`, 'usr_1');
+      await isAddressAdmitted(limits, `address_${n}_${i}`);
+    }
+    collectGarbage();
+    return process.memoryUsage().heapUsed;
+  };
+  await round(0);
+  const full = await round(1);
+  // a round makes 75,000 counters of some hundred bytes each
+  expect((await round(2)) - full).toBeLessThan(2e6);
+}, 60_000);
+
+test('windows that are over are swept, a bounded batch at a time, and the others are not', async () => {
+  const limits = start({ RATE_LIMIT_WINDOW_MS: '1000' }, inDatabase());
+  for (let i = 0; i < 10; i += 1) await isAddressAdmitted(limits, randomUUID());
+  await sleep(1050);
+  const kept = randomUUID();
+  const long = start({ RATE_LIMIT_AUTH_MAX: '1' }, inDatabase());
+  expect(await isAddressAdmitted(long, kept)).toBe(true);
+  const swept = await pool.using(async (client) => {
+    const db = dbOf(client, pool.named);
+    const batches = [];
+    do batches.push(await sweepWindows(db, 4));
+    while (batches.at(-1) === 4);
+    return batches;
+  });
+  expect(Math.max(...swept)).toBe(4);
+  expect(swept.reduce((a, b) => a + b)).toBeGreaterThanOrEqual(10);
+  expect(await isAddressAdmitted(start({ RATE_LIMIT_AUTH_MAX: '1' }, inDatabase()), kept)).toBe(false);
+});
