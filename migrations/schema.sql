@@ -441,6 +441,60 @@ begin
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
 
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    erased_at timestamp with time zone,
+    redactions integer,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
+    CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
+    CONSTRAINT events__redactions CHECK ((redactions > 0)),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: beginning_of(text, jsonb, public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.beginning_of(p_tenant text, p_scope jsonb, p_event public.events) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (
+    select jsonb_build_object('text', string_agg(k.text, '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
+    from chunks k
+    where k.tenant_id = p_tenant and k.seq = p_event.seq and k.ordinal < 2
+      and (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']));
+end $$;
+
 -- Name: blank_audit(text, bigint[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) RETURNS integer
@@ -794,6 +848,38 @@ CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint,
     FROM public.grounding(citations.p_tenant, citations.p_memory_id, 'decision'::text, citations.p_from, citations.p_limit, citations.p_to) g(refs, ref_count, grounded);
 END;
 
+-- Name: claim_of(text, jsonb, public.memories, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.claim_of(p_tenant text, p_scope jsonb, p_memory public.memories, p_standing jsonb, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_said timestamptz;
+begin
+  if p_memory.kind not in ('fact', 'note', 'summary', 'preference') then
+    return '{}';
+  end if;
+  select max(s.occurred_at) into v_said
+  from jsonb_array_elements_text(p_standing -> 'refs') with ordinality r (ref, place)
+  cross join lateral (
+    select e.seq
+    from events e
+    where e.tenant_id = p_tenant and e.kind not like 'memory.%'
+      and e.event_id = case when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1) else r.ref end
+    limit 1
+  ) cited
+  cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s
+  where r.place <= 32;
+  return jsonb_build_object(
+    'said_at', (extract(epoch from coalesce(v_said, p_at)) * 1000)::bigint,
+    'holds_from', (extract(epoch from coalesce(p_memory.valid_from, v_said, p_at)) * 1000)::bigint,
+    'stands', jsonb_build_array(
+      p_memory.scope,
+      case p_memory.scope when 'project' then p_memory.project_id when 'session' then p_memory.session_id end,
+      p_memory.channel, p_memory.user_id)::text);
+end $$;
+
 -- Name: close_memory(text, text, integer, text[], text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.close_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_status text, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
@@ -970,46 +1056,6 @@ begin
   end if;
   return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
 end $_$;
-
--- Name: events; Type: TABLE; Schema: public
-
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    erased_at timestamp with time zone,
-    redactions integer,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
-    CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
-    CONSTRAINT events__redactions CHECK ((redactions > 0)),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
 
 -- Name: memory_versions; Type: TABLE; Schema: public
 
@@ -1351,7 +1397,7 @@ end $$;
 
 CREATE FUNCTION public.edited_content(p_kind text, p_content jsonb, p_text text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((SELECT COALESCE(jsonb_object_agg(k.key, CASE WHEN (k.key = 'body'::text) THEN ((SELECT COALESCE(jsonb_object_agg(b.key, b.value) FILTER (WHERE (b.key = ANY (ARRAY['task_id'::text, 'status'::text, 'subject'::text, 'unit'::text, 'contradicts'::text, 'priority'::text, 'to_agent'::text, 'refs'::text]))), '{}'::jsonb) AS "coalesce" FROM jsonb_each(k.value) b(key, value)) || CASE WHEN (k.value ? 'to_agent'::text) THEN jsonb_build_object('problem', edited_content.p_text) ELSE '{}'::jsonb END) ELSE k.value END), '{}'::jsonb) AS "coalesce" FROM jsonb_each(edited_content.p_content) k(key, value) WHERE CASE WHEN (edited_content.p_kind ~~ 'memory.%'::text) THEN ((k.key <> 'text'::text) AND ((k.key <> 'body'::text) OR (jsonb_typeof(k.value) = 'object'::text))) ELSE (k.key = ANY (ARRAY['tool'::text, 'path'::text, 'line_range'::text, 'scope'::text, 'supersedes'::text, 'task_id'::text, 'status'::text])) END) || jsonb_build_object(CASE p_kind WHEN 'tool_result'::text THEN 'excerpt_text'::text WHEN 'decision'::text THEN 'decision'::text WHEN 'task_update'::text THEN 'title'::text ELSE 'text'::text END, p_text));
+    RETURN ((SELECT COALESCE(jsonb_object_agg(k.key, CASE WHEN (k.key = 'body'::text) THEN ((SELECT COALESCE(jsonb_object_agg(b.key, b.value) FILTER (WHERE (b.key = ANY (ARRAY['task_id'::text, 'status'::text, 'subject'::text, 'unit'::text, 'contradicts'::text, 'priority'::text, 'to_agent'::text, 'refs'::text]))), '{}'::jsonb) AS "coalesce" FROM jsonb_each(k.value) b(key, value)) || CASE WHEN (k.value ? 'to_agent'::text) THEN jsonb_build_object('problem', edited_content.p_text) ELSE '{}'::jsonb END) ELSE k.value END), '{}'::jsonb) AS "coalesce" FROM jsonb_each(edited_content.p_content) k(key, value) WHERE CASE WHEN (edited_content.p_kind ~~ 'memory.%'::text) THEN ((k.key <> 'text'::text) AND ((k.key <> 'body'::text) OR (jsonb_typeof(k.value) = 'object'::text))) ELSE (k.key = ANY (ARRAY['tool'::text, 'path'::text, 'line_range'::text, 'scope'::text, 'supersedes'::text, 'task_id'::text, 'call_id'::text, 'status'::text])) END) || jsonb_build_object(CASE p_kind WHEN 'tool_result'::text THEN 'excerpt_text'::text WHEN 'decision'::text THEN 'decision'::text WHEN 'task_update'::text THEN 'title'::text ELSE 'text'::text END, p_text));
 
 -- Name: weigh(real, jsonb); Type: FUNCTION; Schema: public
 
@@ -3666,11 +3712,29 @@ declare
   v_last bigint;
   v_filter jsonb := p_scope -> 'filter';
   v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
+  v_recent bigint[];
+  v_pairs jsonb;
 begin
   perform enter_tenant(p_tenant);
   select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
   from tenant_clocks k
   where k.tenant_id = p_tenant;
+  v_recent := array(
+    select s.seq
+    from seen_events(p_tenant, p_scope) s
+    where s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
+      and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
+      and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
+      -- what was handed over is not told again
+      and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
+    order by s.seq desc
+    limit 60);
+  v_pairs := tool_pairs(
+    p_tenant, p_scope, v_last,
+    v_recent || array(select t::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'tools', '[]')) t) || array(
+      select e.seq
+      from events e
+      where e.tenant_id = p_tenant and e.kind in ('tool_call', 'tool_result') and e.event_id = any (v_named)));
   return query
   with named as (
     select distinct m.memory_id
@@ -3706,30 +3770,23 @@ begin
     where e.tenant_id = p_tenant and e.kind not like 'memory.%'
       and e.event_id in (select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)
     union all
-    (select 'recent', s.seq, null
-     from seen_events(p_tenant, p_scope) s
-     where s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
-       and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
-       and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
-       -- what was handed over is not told again
-       and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
-     order by s.seq desc
-     limit 60)
+    select 'recent', r, null from unnest(v_recent) r
+    union all
+    select 'paired', (p ->> 'seq')::bigint, null from jsonb_array_elements(v_pairs) p where not (p ->> 'given')::boolean
   )
   select
-    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null, null::jsonb, null,
-    null::boolean, null::timestamptz, null::text[], null::jsonb
+    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
+    jsonb_build_object('pairs', v_pairs), null, null::boolean, null::timestamptz, null::text[], null::jsonb
   union all
   select
-    c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id, s.content, s.artifact_id,
+    c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id,
+    case when c.part = 'paired' then beginning_of(p_tenant, p_scope, s) else s.content end, s.artifact_id,
     c.part = 'superseded' or coalesce(
       c.part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= v_last
         and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
     s.occurred_at,
     k.words,
-    case when (c.memory).memory_id is not null then memory_standing(
-      p_tenant, c.memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, v_last,
-      (p_scope ->> 'as_of')::timestamptz) end
+    case when (c.memory).memory_id is not null then t.standing || claim_of(p_tenant, p_scope, c.memory, t.standing, s.occurred_at) end
   from chosen c
   cross join lateral (
     select o.*
@@ -3744,6 +3801,13 @@ begin
     where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
     limit 1
   ) k on true
+  left join lateral (
+    select memory_standing(
+      p_tenant, c.memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, v_last,
+      (p_scope ->> 'as_of')::timestamptz) as standing
+    where (c.memory).memory_id is not null
+    offset 0
+  ) t on true
   where (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']);
 end $$;
 
@@ -3764,8 +3828,13 @@ begin
     e.chunk_count::int, c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}')),
     coalesce(c.until_seq <= v_last and (v_as_of is null or c.until_at <= v_as_of), false),
     case when c.kind in ('decision', 'task_update') or c.kind like 'memory.%' then (
-      select memory_standing(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of)
+      select s.standing || claim_of(p_tenant, p_scope, m, s.standing, c.occurred_at)
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      cross join lateral (
+        select memory_standing(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of) as standing
+        -- worked out once
+        offset 0
+      ) s
       where v.tenant_id = p_tenant and v.seq = c.seq and v.status <> 'superseded'
       limit 1) end
   from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, place)
@@ -4722,6 +4791,93 @@ CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((''''::text || replace(replace(p_lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
 
+-- Name: tool_events(bigint[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) RETURNS TABLE(seq bigint, kind text, session_id text, call_id text, audience text, tool text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return query
+  with near as (
+    select distinct n.seq
+    from unnest(p_seqs) s (seq)
+    cross join lateral (
+      select g.seq, g.session_id, left(g.content ->> 'call_id', 255) as call_id
+      from events g
+      where g.tenant_id = (select current_tenant()) and g.seq = s.seq and g.kind in ('tool_call', 'tool_result')
+        and g.content ->> 'call_id' is not null
+      limit 1
+    ) g
+    cross join lateral (
+      (select e.seq
+       from events e
+       where e.tenant_id = (select current_tenant()) and e.session_id = g.session_id and left(e.content ->> 'call_id', 255) = g.call_id
+         and e.kind in ('tool_call', 'tool_result') and e.content ->> 'call_id' is not null and e.seq <= least(g.seq, p_last)
+       order by e.seq desc
+       limit 9)
+      union all
+      (select e.seq
+       from events e
+       where e.tenant_id = (select current_tenant()) and e.session_id = g.session_id and left(e.content ->> 'call_id', 255) = g.call_id
+         and e.kind in ('tool_call', 'tool_result') and e.content ->> 'call_id' is not null and e.seq > g.seq and e.seq <= p_last
+       order by e.seq
+       limit 8)
+    ) n
+  )
+  select
+    e.seq, e.kind, e.session_id, left(e.content ->> 'call_id', 255),
+    e.channel || case e.channel when 'private' then '/' || e.user_id else '' end, left(e.content ->> 'tool', 255)
+  from near n
+  cross join lateral (select x.* from events x where x.tenant_id = (select current_tenant()) and x.seq = n.seq limit 1) e;
+end $$;
+
+ALTER FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) OWNER TO agent_memory_searcher;
+
+-- Name: tool_pairs(text, jsonb, bigint, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.tool_pairs(p_tenant text, p_scope jsonb, p_last bigint, p_seqs bigint[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (
+    with related as materialized (
+      select t.*, exists (
+        select
+        from seen_events(p_tenant, p_scope) s
+        where s.seq = t.seq
+          and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))) as seen
+      from tool_events(p_seqs, p_last) t
+    ),
+    paired as materialized (
+      select r.*, c.seq as call_seq, r.seq = any (p_seqs) as given
+      from related r
+      left join lateral (
+        select c.seq, c.seen
+        from related c
+        where c.kind = 'tool_call' and c.session_id = r.session_id and c.call_id = r.call_id
+          and (r.kind = 'tool_result' or c.seq = r.seq)
+        order by c.audience = r.audience desc, c.seq < r.seq desc, abs(c.seq - r.seq)
+        limit 1
+      ) c on c.seen
+      where r.seen
+    ),
+    named as (
+      select p.*, row_number() over (partition by p.call_seq, p.kind order by p.seq) as place
+      from paired p
+      where p.given or (
+        p.call_seq in (select g.call_seq from paired g where g.given)
+        and (p.kind = 'tool_call' or not exists (
+          select from paired g where g.given and g.kind = 'tool_result' and g.call_seq = p.call_seq)))
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'seq', n.seq, 'call_seq', n.call_seq, 'tool', n.tool, 'call_id', n.call_id, 'given', n.given) order by n.seq), '[]')
+    from named n
+    where n.given or n.place <= 3);
+end $$;
+
 -- Name: trim_bound(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.trim_bound(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
@@ -5541,6 +5697,10 @@ CREATE INDEX edits__seq ON public.edits USING btree (tenant_id, seq);
 -- Name: erasure_marks__id; Type: INDEX; Schema: public
 
 CREATE INDEX erasure_marks__id ON public.erasure_marks USING btree (tenant_id, job_id, id);
+
+-- Name: events__call; Type: INDEX; Schema: public
+
+CREATE INDEX events__call ON public.events USING btree (tenant_id, session_id, "left"((content ->> 'call_id'::text), 255), seq) WHERE ((kind = ANY (ARRAY['tool_call'::text, 'tool_result'::text])) AND ((content ->> 'call_id'::text) IS NOT NULL));
 
 -- Name: events__event_id; Type: INDEX; Schema: public
 
@@ -6479,16 +6639,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.users TO agent_memory_backup;
 
--- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
-
--- Name: FUNCTION blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
-
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
@@ -6566,6 +6716,16 @@ GRANT UPDATE(byte_count) ON TABLE public.events TO agent_memory_blanker;
 -- Name: COLUMN events.erased_at; Type: ACL; Schema: public
 
 GRANT UPDATE(erased_at) ON TABLE public.events TO agent_memory_blanker;
+
+-- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agent_memory_app;
+
+-- Name: FUNCTION blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
 
 -- Name: TABLE memory_versions; Type: ACL; Schema: public
 
@@ -6711,6 +6871,11 @@ GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name
 
 REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO agent_memory_app;
+
+-- Name: FUNCTION tool_events(p_seqs bigint[], p_last bigint); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) TO agent_memory_app;
 
 -- Name: FUNCTION undo_rows(p_ms integer); Type: ACL; Schema: public
 

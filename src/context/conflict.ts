@@ -15,6 +15,8 @@ export interface Claim {
   isClaim: boolean;
   /** Said apart from the words: {subject, unit, value}. */
   measure?: { subject?: unknown; unit?: unknown; value?: unknown };
+  /** The scope and audience within which a subject has one value; what is measured elsewhere does not contradict it. */
+  stands?: string;
 }
 
 interface Measure {
@@ -22,6 +24,8 @@ interface Measure {
   unit: string;
 }
 interface Statement {
+  /** Where it was said apart from the words. */
+  stands?: string | undefined;
   subject: string[];
   /** Words with digits in them, such as v2 or p95: they tell subjects apart. */
   marks: string[];
@@ -52,11 +56,49 @@ export function findConflicts(claims: Claim[]): Map<string, string[]> {
       if (other) both(claim, other);
       else put(claim.id, id);
     }
-  const stated = statedIn(claims);
+  for (const [a, b] of unequalValues(claims)) both(a, b);
+  const stated = statedIn(claims.filter(({ text }) => text !== ''));
   for (const [i, a] of stated.entries())
     for (const b of stated.slice(i + 1))
       if ((a.claim.isClaim || b.claim.isClaim) && differ(a.statements, b.statements)) both(a.claim, b.claim);
   return found;
+}
+
+/** What a claim is about, for those that have a subject: within one scope and audience it has one value. */
+export function statementKey({ subject }: { subject?: unknown }, stands: string): string | undefined {
+  const named = typeof subject === 'string' ? plain(subject) : '';
+  return named === '' ? undefined : `${stands} ${named}`;
+}
+
+/** Without case and spacing alone: C, C++ and C# are three. */
+const plain = (text: string) => text.normalize('NFKC').toLowerCase().replaceAll(/\s+/gu, ' ').trim();
+
+/** Claims of one subject whose values, text or number, are not the same. */
+function unequalValues(claims: Claim[]): [Claim, Claim][] {
+  const valued = new Map<string, { claim: Claim; value: string; unit: string }[]>();
+  for (const claim of claims) {
+    const key = claim.stands === undefined ? undefined : statementKey(claim.measure ?? {}, claim.stands);
+    const value = statedValue(claim.measure?.value);
+    if (key === undefined || value === undefined) continue;
+    const unit = typeof claim.measure?.unit === 'string' ? plain(claim.measure.unit) : '';
+    valued.set(key, [...(valued.get(key) ?? []), { claim, value, unit }]);
+  }
+  return [...valued.values()].flatMap((same) =>
+    same.flatMap((a, i) =>
+      same
+        .slice(i + 1)
+        .filter((b) => a.value !== b.value && (a.unit === b.unit || a.unit === '' || b.unit === ''))
+        .map((b): [Claim, Claim] => [a.claim, b.claim]),
+    ),
+  );
+}
+
+/** A value as it is compared: a number by what it counts. */
+export function statedValue(value: unknown): string | undefined {
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  const text = typeof value === 'string' ? plain(value) : '';
+  if (text === '') return undefined;
+  return Number.isFinite(Number(text)) ? String(Number(text)) : text;
 }
 
 /** What is stated, in the order of the claims. Of what is no claim itself only what has a word of a claim's subject: nothing else can differ from one. */
@@ -77,6 +119,8 @@ function differ(a: Statement[], b: Statement[]): boolean {
   let differs = false;
   for (const one of a)
     for (const other of b) {
+      // of another project, or for others
+      if (one.stands !== undefined && other.stands !== undefined && one.stands !== other.stands) continue;
       if (!isSameSubject(one, other)) continue;
       const pairs = one.measures.flatMap((m) => other.measures.filter((n) => isSameUnit(m, n)).map((n) => m.value === n.value));
       if (pairs.includes(true)) return false;
@@ -116,7 +160,7 @@ const magnitudes: Record<string, number> = { k: 1e3, m: 1e6, g: 1e9, b: 1e9 };
 const numeral =
   /(?<![\p{L}\p{N}_.:/#@-])([$€£¥])?(-?\d{1,3}(?:[,'’ ]\d{3})+|-?\d+)(\.\d+)?\s?(%|[\p{L}µ°]+)?(?![\p{L}\p{N}_:/]|[-.]\d)/gu;
 
-function statementsOf({ text, words, measure }: Claim): Statement[] {
+function statementsOf({ text, words, measure, stands }: Claim): Statement[] {
   const lexemes = new Set(words);
   const said = text
     .slice(0, MAX_CHARACTERS)
@@ -129,7 +173,12 @@ function statementsOf({ text, words, measure }: Claim): Statement[] {
   const stemmed = (word: string) => lexemeOf(word, lexemes) ?? word.toLowerCase().replace(/(?<=...)s$/, '');
   const ofSubject = [...new Set((subject.match(/\p{L}+/gu) ?? []).map(stemmed))];
   return [
-    { subject: ofSubject, marks: [], measures: [{ value: Number(value), unit: typeof unit === 'string' ? stemmed(unit) : '' }] },
+    {
+      stands,
+      subject: ofSubject,
+      marks: [],
+      measures: [{ value: Number(value), unit: typeof unit === 'string' ? stemmed(unit) : '' }],
+    },
     ...said,
   ];
 }

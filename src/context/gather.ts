@@ -1,7 +1,19 @@
 import type { Handed } from '../capsules/index.ts';
+import { sha256Hex } from '../memories/index.ts';
 import type { Found, Hit } from '../search/index.ts';
-import { type Claim, findConflicts } from './conflict.ts';
-import { capsuleItems, citedItem, decisionItem, evidenceItem, handoffItem, recentItem, ruleItem, taskItem } from './items.ts';
+import { together } from './calls.ts';
+import { type Claim, findConflicts, statedValue, statementKey } from './conflict.ts';
+import {
+  capsuleItems,
+  citedItem,
+  decisionItem,
+  evidenceItem,
+  handoffItem,
+  pairedItem,
+  recentItem,
+  ruleItem,
+  taskItem,
+} from './items.ts';
 import type { Item, Omission, SectionName } from './pack.ts';
 import { inLine } from './render.ts';
 import type { Handoff, Ledger, LedgerEvent } from './sql.ts';
@@ -33,23 +45,29 @@ export function gather({ ledger, found, handoff, capsules, room, history }: Sour
   const hits = found?.hits ?? [];
   const replaced = events('superseded');
   const superseded = new Set([...replaced, ...events('decision').filter((event) => event.superseded)].map(idOf));
-  const cited = events('cited').flatMap(citedItem);
+  const pairs = new Map(ledger.pairs.map((pair) => [pair.seq, pair]));
+  const cited = events('cited').flatMap((event) => citedItem(event, pairs));
   const claims = hits.filter(isEvidence);
   const grounded = claims.filter((hit) => !hit.memory || hit.memory.grounded);
-  const evidence = [...cited, ...grounded.map(evidenceItem)];
+  const all = [...cited, ...grounded.map((hit) => evidenceItem(hit, pairs))];
   const decisions = onePerMemory(events('decision')).filter((event) => history || !event.superseded);
-  const recent = events('recent').filter((event) => history || !event.superseded);
+  const said = events('recent').filter((event) => history || !event.superseded);
+  const [recent, evidence] = together(
+    [said.flatMap((event) => recentItem(event, pairs)), all],
+    events('paired').flatMap((event) => pairedItem(event, pairs)),
+    pairs,
+  ) as [Item[], Item[]];
   const { handed, beyond } = within(capsules.flatMap(capsuleItems), room);
   const candidates: Gathered['candidates'] = {
     rules: inOrderOfRules(events('rule')).map(ruleItem),
     task_state: events('task').map(taskItem),
     handoff: handoff ? [handoffItem(handoff)] : [],
     decisions: inOrderOf(hits, withHistory(decisions, replaced, history), handoff).map(decisionItem),
-    recent_window: recent.flatMap(recentItem),
+    recent_window: recent,
     retrieved_evidence: handoff ? evidence.slice(0, HANDOFF_EVIDENCE) : evidence,
     capsules: handed,
   };
-  flagConflicts(candidates, hits);
+  flagConflicts(candidates);
   const ungrounded = [
     ...claims.filter((hit) => hit.memory && !hit.memory.grounded).map((hit) => hit.memory!.memory_id),
     ...capsules.flatMap(({ items }) => items.filter(({ grounded }) => !grounded).map(({ id }) => id)),
@@ -128,28 +146,52 @@ export function namedBy({ content, memory }: Handoff): { ids: string[]; texts: s
   return { ids: [...new Set(ids)], texts: decisions.filter((name) => !ids.includes(name)) };
 }
 
-/** Both sides stay and say so: which of them is right is for the reader to find out. */
-function flagConflicts(candidates: Gathered['candidates'], hits: Hit[]): void {
-  const bodies = new Map(hits.flatMap(({ memory }) => (memory ? [[memory.memory_id, memory.body] as const] : [])));
-  const items = [...candidates.recent_window, ...candidates.retrieved_evidence, ...candidates.decisions];
-  const claims = items.map((item): Claim => {
-    const body = bodies.get(item.about?.memory_id ?? '') ?? {};
-    return {
-      id: item.ids[0]!,
-      text: item.said,
-      words: item.words,
-      contradicts: Array.isArray(body.contradicts) ? body.contradicts : [],
-      ids: item.ids,
-      isClaim: ['fact', 'note', 'summary'].includes(item.type),
-      measure: body,
-    };
-  });
-  const conflicts = findConflicts(claims);
+/** Both sides stay and say so: which of them is right is for the reader to find out. The one that holds since later comes first. */
+function flagConflicts(candidates: Gathered['candidates']): void {
+  const { rules, recent_window, retrieved_evidence, decisions } = candidates;
+  const items = [...new Set([...recent_window, ...retrieved_evidence, ...decisions, ...rules.filter(({ claim }) => claim)])];
+  const conflicts = findConflicts(items.map((item) => asClaim(item, rules.includes(item))));
   for (const item of items) {
-    const others = conflicts.get(item.ids[0]!);
+    const id = item.name ?? item.ids[0]!;
+    const others = conflicts.get(id);
     if (!others) continue;
-    item.about = { ...item.about, conflict: { with: others, between: [item.ids[0]!, ...others] } };
+    item.about = { ...item.about, conflict: { with: others, between: [id, ...others] } };
+    // two that differ in nothing but what they state do not say the same again
+    const value = item.claim && statedValue(item.claim.body.value);
+    if (value !== undefined) {
+      const mark = `0${sha256Hex(value)}`;
+      item.said += ` ${mark}`;
+      item.words = [...item.words, mark];
+    }
     // the model reads the text alone
     item.text += ` [in conflict with ${others.slice(0, MAX_CONFLICTS_TOLD).map(inLine).join(', ')}]`;
   }
+  candidates.rules = newestStatedFirst(rules);
+  candidates.retrieved_evidence = newestStatedFirst(retrieved_evidence);
+}
+
+/** Of a preference only what it states is compared: that it is a rule for someone says nothing of its words. */
+const asClaim = ({ name, ids, said, words, type, claim }: Item, isRule: boolean): Claim => ({
+  id: name ?? ids[0]!,
+  text: isRule ? '' : said,
+  words: isRule ? [] : words,
+  contradicts: Array.isArray(claim?.body.contradicts) ? claim.body.contradicts : [],
+  ids,
+  isClaim: ['fact', 'note', 'summary'].includes(type),
+  ...(claim && { measure: claim.body, stands: claim.stands }),
+});
+
+/** Items that state something of one subject change places among themselves, so that the newest stands first. */
+function newestStatedFirst(items: Item[]): Item[] {
+  const places = new Map<string, number[]>();
+  for (const [i, { claim }] of items.entries()) {
+    const key = claim && statementKey(claim.body, claim.stands);
+    if (key !== undefined) places.set(key, [...(places.get(key) ?? []), i]);
+  }
+  const ordered = [...items];
+  for (const at of places.values()) {
+    const stated = at.map((i) => items[i]!).sort((a, b) => b.claim!.holds_from - a.claim!.holds_from);
+    for (const [n, i] of at.entries()) ordered[i] = stated[n]!;
+  }
+  return ordered;
 }

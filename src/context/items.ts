@@ -1,5 +1,6 @@
 import type { Handed } from '../capsules/index.ts';
 import { chunkId, type Hit, type Standing, textOf } from '../search/index.ts';
+import type { Pair } from './calls.ts';
 import { type About, type Item, itemTypes } from './pack.ts';
 import { inLine, renderDecision, renderHandoff, renderPassage, renderTask, unfolded } from './render.ts';
 import type { Handoff, LedgerEvent } from './sql.ts';
@@ -18,6 +19,21 @@ const aboutOf = (memory: Standing | null, superseded: boolean): About => ({
   ...(memory && { memory_id: memory.memory_id, scope: memory.scope, trust: memory.trust, origin: memory.origin }),
   ...(superseded && { superseded: true as const }),
 });
+
+/** What claims of one subject are compared by; what is not held any more contradicts nothing. */
+const claimOf = (memory: Standing | null, superseded: boolean): Pick<Item, 'claim'> =>
+  memory?.stands === undefined || superseded
+    ? {}
+    : { claim: { body: memory.body, stands: memory.stands, holds_from: memory.holds_from! } };
+
+/** When it was said; a memory may be recorded long after. */
+const saidAt = (memory: Standing | null, occurred_at: string): string =>
+  memory?.said_at === undefined ? occurred_at : new Date(memory.said_at).toISOString();
+
+const partOf = (seq: number, ordinal: number, kind: string): Pick<Item, 'part'> =>
+  kind === 'tool_call' || kind === 'tool_result' ? { part: { seq, ordinal, kind } } : {};
+
+export type Pairs = Map<number, Pair>;
 
 const marked = (text: string, superseded: boolean) => (superseded ? `(superseded) ${text}` : text);
 
@@ -56,6 +72,7 @@ export function ruleItem({ event_id, content, words, memory }: LedgerEvent): Ite
     // the same words for another scope are another rule
     said: `${scope} ${String(content.text ?? '')}`,
     words: words ?? [],
+    ...claimOf(memory, false),
   };
 }
 
@@ -73,66 +90,70 @@ export function handoffItem({ event_id, content, occurred_at, memory }: Handoff)
   };
 }
 
-export function recentItem({
-  event_id,
-  kind,
-  content,
-  actor_id,
-  occurred_at,
-  words,
-  artifact_id,
-  superseded,
-}: LedgerEvent): Item[] {
+export function recentItem(event: LedgerEvent, pairs: Pairs): Item[] {
+  const { seq, event_id, kind, content, actor_id, words, artifact_id, superseded } = event;
   const text = textOf(kind, content);
   if (!/\S/u.test(text)) return [];
   const head = text.length > RECENT_CHARACTERS ? `${text.slice(0, RECENT_CHARACTERS).toWellFormed()} […]` : text;
   return [
     {
       type: kind === 'decision' ? 'decision' : 'text',
-      text: marked(renderPassage({ actor_id, kind, occurred_at, text: head }), superseded),
+      text: marked(renderPassage({ ...event, text: head, call: pairs.get(seq) }), superseded),
       refs: [event_id],
       ids: [event_id],
       // "yes" of two people is two answers
       said: (words ?? []).length < 4 ? `${actor_id} ${text}` : text,
       words: words ?? [],
       ...(artifact_id !== null && { artifact_id }),
+      ...partOf(seq, 0, kind),
     },
   ];
 }
 
+/** The beginning of a call or result that comes in for the sake of what it belongs to. */
+export function pairedItem(event: LedgerEvent, pairs: Pairs): Item[] {
+  const { text, cut } = event.content as { text: string | null; cut: boolean };
+  const said = text?.trim() ?? '';
+  return said === '' ? [] : recentItem({ ...event, content: { text: cut ? `${said} […]` : said } }, pairs);
+}
+
 /** What a handoff cites: an event as in a window, a memory as if it was found. */
-export function citedItem(event: LedgerEvent): Item[] {
+export function citedItem(event: LedgerEvent, pairs: Pairs): Item[] {
   const { event_id, kind, content, memory, words } = event;
-  if (!memory) return recentItem(event);
+  if (!memory) return recentItem(event, pairs);
   const text = String(unfolded(kind, content).text ?? textOf(kind, content));
   return [
     {
       type: claimTypes.find((type) => type === memory.kind) ?? 'text',
-      text: renderPassage({ ...event, kind: memory.kind, text }),
+      text: renderPassage({ ...event, kind: memory.kind, text, occurred_at: saidAt(memory, event.occurred_at) }),
       refs: refsOf(event_id, memory),
       ids: [memory.memory_id, event_id],
       about: aboutOf(memory, event.superseded),
       said: text,
       words: words ?? [],
+      ...claimOf(memory, event.superseded),
     },
   ];
 }
 
 const claimTypes = ['fact', 'note', 'summary', 'preference', 'task'] as const;
 
-export function evidenceItem(hit: Hit): Item {
-  const { event_id, ordinal, memory, superseded, artifact_id } = hit;
+export function evidenceItem(hit: Hit, pairs: Pairs): Item {
+  const { seq, event_id, ordinal, memory, superseded, artifact_id } = hit;
+  const spoken = { ...hit, text: hit.text.trim(), occurred_at: saidAt(memory, hit.occurred_at), call: pairs.get(seq) };
   const chunk = chunkId(event_id, ordinal);
   const kind = memory && hit.kind.startsWith('memory.') ? memory.kind : hit.kind;
   return {
     type: (memory && claimTypes.find((type) => type === memory.kind && hit.kind.startsWith('memory.'))) ?? 'text',
-    text: marked(renderPassage({ ...hit, kind, text: hit.text.trim() }), superseded),
+    text: marked(renderPassage({ ...spoken, kind }), superseded),
     refs: refsOf(event_id, memory, chunk),
     ids: [...(memory ? [memory.memory_id] : []), event_id, chunk],
     about: aboutOf(memory, superseded),
     said: hit.text,
     words: hit.words,
     ...(artifact_id !== null && { artifact_id }),
+    ...partOf(seq, ordinal, hit.kind),
+    ...claimOf(memory, superseded),
   };
 }
 

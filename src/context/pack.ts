@@ -1,3 +1,4 @@
+import { LEFT_OUT } from './calls.ts';
 import { createRepetition } from './near.ts';
 import { headingOf, renderItem, withPlainLines } from './render.ts';
 import type { CountTokens } from './tokens.ts';
@@ -45,6 +46,15 @@ export interface Item {
   words: string[];
   /** Where the whole of it is, if the text is an excerpt. */
   artifact_id?: string;
+  /** The call or result that it is. */
+  part?: { seq: number; ordinal: number; kind: string };
+  /** By which of its ids others speak of it, if not the first. */
+  name?: string;
+  /** What stands for it where not all of it fits: a call without its results, whose ids are `beside`. */
+  without?: Item;
+  beside?: string[];
+  /** What it states, if it is a claim or preference. */
+  claim?: { body: Record<string, unknown>; stands: string; holds_from: number };
 }
 
 export interface PackedItem extends About, Pick<Item, 'type' | 'text' | 'refs'> {
@@ -88,13 +98,18 @@ const LARGEST_ITEM = 0.35;
 /** A text of more characters for each token of its room is not looked at further. */
 const MAX_TOKEN_CHARACTERS = 16;
 const MAX_CANDIDATES_NAMED = 100;
+/** So many characters of a call's results are worth their place. */
+const LEAST_RESULT = 64;
 
 interface Candidate {
   section: SectionName;
   item: Item;
   place: number;
+  /** Tokens of the item in the bundle. */
   cost: number;
   cut: boolean;
+  /** What is shown of it is `item.without`. */
+  bare?: true;
 }
 
 /** Candidates come best first in each section; `recent_window` newest first, and leaves oldest first. */
@@ -103,19 +118,34 @@ export function pack(candidates: Record<SectionName, Item[]>, budget: number, co
   const sized = fresh.map(({ section, item, place }) => sizeOf(section, item, place, budget, countTokens));
   const taken = choose(sized, budget, countTokens);
   const sections = sectionsOf(taken);
-  let text = renderSections(sections);
-  let token_used = countTokens(text);
+  let token_used = countBundle(sections, countTokens);
   while (token_used > budget) {
     dropLast(taken, sections);
-    text = renderSections(sections);
-    token_used = countTokens(text);
+    token_used = countBundle(sections, countTokens);
   }
-  const left = sized.filter((candidate) => !taken.has(candidate));
+  const shown = new Set([...taken].map(({ place, section }) => `${section} ${place}`));
+  const left = sized.filter(({ place, section }) => !shown.has(`${section} ${place}`));
+  const text = renderSections(sections);
   return { sections, text, token_used, omissions: omissionsOf(left, repeated, [...taken]), deduplicated: repeated.length };
 }
 
 export const renderSections = (sections: Section[]): string =>
   sections.map(({ name, items }) => headingOf(name) + items.map(({ text }) => renderItem(text)).join('')).join('\n');
+
+/**
+ * The tokens of the rendered bundle, from those of its parts. No token reaches over the end of a line into one that begins with `#` or `-`
+ * (both encodings split there), so only the empty line before a heading is counted anew, with the item that it follows.
+ */
+function countBundle(sections: Section[], countTokens: CountTokens): number {
+  let count = 0;
+  for (const [i, { name, items }] of sections.entries()) {
+    count += countTokens(headingOf(name));
+    for (const { token_count } of items) count += token_count;
+    const last = items.at(-1)!;
+    if (i < sections.length - 1) count += countTokens(`${renderItem(last.text)}\n`) - last.token_count;
+  }
+  return count;
+}
 
 /** In the order of the sections, but a decision or task is kept rather than the passage it was found by. */
 function withoutRepetitions(candidates: Record<SectionName, Item[]>) {
@@ -149,7 +179,22 @@ function sizeOf(section: SectionName, item: Item, place: number, budget: number,
     if (cost <= largest) return { section, item: { ...item, text: whole }, place, cost, cut: false };
   }
   const text = cutToTokens(whole, largest, countTokens);
+  // nothing of the result would be there
+  if (item.without && text.length < item.without.text.length + LEAST_RESULT)
+    return bareOf(section, item, place, largest, countTokens);
   return { section, item: { ...item, text }, place, cost: countTokens(renderItem(text)), cut: true };
+}
+
+/** A call without its results: its end says so, however much of it must be cut. */
+function bareOf(section: SectionName, item: Item, place: number, largest: number, countTokens: CountTokens): Candidate {
+  const { text: said, ...without } = item.without!;
+  const whole = withPlainLines(said.slice(0, largest * MAX_TOKEN_CHARACTERS));
+  const uncut = said.length <= largest * MAX_TOKEN_CHARACTERS ? countTokens(renderItem(whole)) : Number.POSITIVE_INFINITY;
+  const bare = { section, place, bare: true } as const;
+  const left = { ...without, beside: item.beside! };
+  if (uncut <= largest) return { ...bare, item: { ...left, text: whole }, cost: uncut, cut: false };
+  const text = `${cutToTokens(whole, largest - countTokens(LEFT_OUT) - 1, countTokens)}${LEFT_OUT}`;
+  return { ...bare, item: { ...left, text }, cost: countTokens(renderItem(text)), cut: true };
 }
 
 /** The longest beginning, within a few characters, that has at most so many tokens with its mark, ending between two characters. */
@@ -165,14 +210,17 @@ export function cutToTokens(text: string, most: number, countTokens: CountTokens
 
 const marked = (text: string, length: number) => `${text.slice(0, length).replace(/[\ud800-\udbff]$/, '')} […]`;
 
-/** First every section within its share, then whatever still fits in the room that was left, the evidence first. */
+/**
+ * First every section within its share, then whatever still fits in the room that was left, the evidence first; last, calls whose results
+ * do not fit.
+ */
 function choose(sized: Candidate[], budget: number, countTokens: CountTokens): Set<Candidate> {
   const taken = new Set<Candidate>();
   const opened = new Set<SectionName>();
   let room = budget;
-  const take = (section: SectionName, allowance: number) => {
+  const take = (section: SectionName, allowance: number, from = sized) => {
     let left = Math.min(allowance, room);
-    for (const candidate of sized) {
+    for (const candidate of from) {
       if (candidate.section !== section || taken.has(candidate)) continue;
       const cost = candidate.cost + (opened.has(section) ? 0 : countTokens(headingOf(section)) + 1);
       if (cost > left) continue;
@@ -184,6 +232,12 @@ function choose(sized: Candidate[], budget: number, countTokens: CountTokens): S
   };
   for (const section of sectionNames) take(section, Math.floor(budget * shares[section]));
   for (const section of sectionNames.toReversed()) take(section, room);
+  const largest = Math.floor(budget * LARGEST_ITEM);
+  const bare = sized
+    .filter((candidate) => candidate.item.without && !taken.has(candidate))
+    .map(({ section, item, place }) => bareOf(section, item, place, Math.min(largest, room), countTokens))
+    .filter(({ cut }) => !cut);
+  for (const section of sectionNames.toReversed()) take(section, room, bare);
   return taken;
 }
 
@@ -215,7 +269,9 @@ function dropLast(taken: Set<Candidate>, sections: Section[]): void {
 function omissionsOf(left: Candidate[], repeated: Item[], taken: Candidate[]): Omission[] {
   const named = (items: Item[]) => [...new Set(items.map(({ ids }) => ids.at(-1)!))].slice(0, MAX_CANDIDATES_NAMED);
   const omissions: Omission[] = [];
-  if (left.length > 0) omissions.push({ reason: 'budget', count: left.length, candidates: named(left.map(({ item }) => item)) });
+  const results = taken.filter(({ bare }) => bare).map(({ item }) => ({ ...item, ids: item.beside! }));
+  const unshown = [...left.map(({ item }) => item), ...results];
+  if (unshown.length > 0) omissions.push({ reason: 'budget', count: unshown.length, candidates: named(unshown) });
   if (repeated.length > 0) omissions.push({ reason: 'duplicate', count: repeated.length, candidates: named(repeated) });
   const cut = taken.filter((candidate) => candidate.cut || candidate.item.artifact_id !== undefined);
   for (const { item } of cut)

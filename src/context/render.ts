@@ -29,11 +29,23 @@ interface Spoken {
   kind: string;
   occurred_at: string;
   text: string;
+  /** Of a call or result that belongs to a call: its tool and the call's id. */
+  call?: { tool: string | null; call_id: string } | undefined;
 }
 
 /** A passage with what it takes to understand it: the day and who. */
-export const renderPassage = ({ actor_id, kind, occurred_at, text }: Spoken): string =>
-  `${occurred_at.slice(0, 10)} ${inLine(actor_id)}${kind === 'message' ? '' : ` (${kind.replaceAll('_', ' ')})`}: ${text}`;
+export const renderPassage = (spoken: Spoken): string =>
+  `${spoken.occurred_at.slice(0, 10)} ${inLine(spoken.actor_id)}${labelOf(spoken)}: ${spoken.text}`;
+
+function labelOf({ kind, call }: Spoken): string {
+  if (kind === 'message') return '';
+  const said = kind.replaceAll('_', ' ');
+  if (!call) return ` (${said})`;
+  const id = inLine(call.call_id);
+  return kind === 'tool_call'
+    ? ` (${said} ${id})`
+    : ` (${said} of ${call.tool === null ? '' : `${inLine(call.tool)}, `}call ${id})`;
+}
 
 /** What a memory of the service's own events says: its text, with the fields of its body where an event has them. */
 export const unfolded = (kind: string, content: Record<string, unknown>): Record<string, unknown> => {

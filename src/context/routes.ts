@@ -44,8 +44,9 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
   const query = /\S/u.test(request.query_text) ? request.query_text : handoff && questionOf(handoff);
   const found = query === undefined ? undefined : await search(caller, query, asked);
   const decisions = found?.hits.filter(({ memory }) => memory?.kind === 'decision').map(({ seq }) => seq) ?? [];
+  const tools = found?.hits.filter(({ kind }) => kind === 'tool_call' || kind === 'tool_result').map(({ seq }) => seq) ?? [];
   const scope = found ? { ...asked, as_of_seq: found.as_of_seq } : asked;
-  const ledger = await readLedger(caller.tenant, scope, { ...ask, decisions, ...(handoff && citedBy(handoff)) });
+  const ledger = await readLedger(caller.tenant, scope, { ...ask, decisions, tools, ...(handoff && citedBy(handoff)) });
   const countTokens = await loadTokenCounter(encoding);
   const { candidates, omissions } = gather({
     ledger,

@@ -1,9 +1,10 @@
 import type { Tenant } from '../db/tenant.ts';
 import type { Scope, Standing } from '../search/index.ts';
+import type { Pair } from './calls.ts';
 
 /** One event that a context may hold without its being found. */
 export interface LedgerEvent {
-  part: 'task' | 'decision' | 'rule' | 'superseded' | 'recent' | 'cited';
+  part: 'task' | 'decision' | 'rule' | 'superseded' | 'recent' | 'cited' | 'paired';
   seq: number;
   event_id: string;
   kind: string;
@@ -23,6 +24,8 @@ export interface Ledger {
   /** A rebuild runs: not every passage can be found. */
   partial_index: boolean;
   events: LedgerEvent[];
+  /** Calls and results among these events and those that were asked for, each with the call that it belongs to. */
+  pairs: Pair[];
 }
 
 /** What a context asks for beside what it may see. */
@@ -34,6 +37,8 @@ export interface Ask {
   users: string[] | null;
   /** Decisions that a search found, by seq; the newest come unasked. */
   decisions?: number[];
+  /** Calls and results that a search found, by seq. */
+  tools?: number[];
   /** What a handoff cites, by id, and hashes of the decisions that it names by their text. */
   named?: string[];
   hashes?: string[];
@@ -50,14 +55,14 @@ export interface Handoff {
   memory: Standing;
 }
 
-type Row = LedgerEvent | { part: 'clock'; as_of_seq: number; partial_index: boolean };
+type Row = LedgerEvent | { part: 'clock'; as_of_seq: number; partial_index: boolean; content: { pairs: Pair[] } };
 
 /** One round trip. */
 export async function readLedger(tenant: Tenant, scope: Scope, ask: Ask): Promise<Ledger> {
   const rows = await tenant.call<Row>('select * from read_ledger($1, $2, $3)', [tenant.id, scope, ask]);
   const clock = rows.find((row) => row.part === 'clock') as Extract<Row, { part: 'clock' }>;
   const events = rows.filter((row): row is LedgerEvent => row.part !== 'clock').sort((a, b) => b.seq - a.seq);
-  return { as_of_seq: clock.as_of_seq, partial_index: clock.partial_index, events };
+  return { as_of_seq: clock.as_of_seq, partial_index: clock.partial_index, events, pairs: clock.content.pairs };
 }
 
 export async function readHandoff(tenant: Tenant, scope: Scope, ask: Ask): Promise<Handoff | undefined> {
