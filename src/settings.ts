@@ -82,12 +82,17 @@ export const settings = z.object({
   PGCONNECTION_TIMEOUT: setting(whole(1, 600_000), '2000', 'Database', 'ms to wait for a connection'),
   PGMAX_LIFETIME: setting(whole(0, 86_400_000), '1800000', 'Database', 'ms after which a connection is replaced; 0: never'),
   PGLOCK_TIMEOUT: setting(whole(1, 600_000), '2000', 'Database', 'ms a statement waits for a lock'),
-  PGSTATEMENT_TIMEOUT: setting(whole(1, 600_000), '5000', 'Database', 'ms a statement may run in the server'),
+  PGSTATEMENT_TIMEOUT: setting(
+    whole(1, 600_000),
+    '5000',
+    'Database',
+    'ms a statement may run in the server; never longer than its request',
+  ),
   PGQUERY_TIMEOUT: setting(
     whole(1, 600_000),
     '6000',
     'Database',
-    'ms a query may take as seen from here (a stopped server); its connection is then dropped',
+    'ms a query may take as seen from here (a stopped server), never longer than its request; its connection is then dropped',
   ),
   PG_POOLER: setting(
     flag,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../src/config.ts';
@@ -51,6 +51,15 @@ test('the configuration, with everything of the guide’s .env.prod, means what 
     database: 'agent_memory',
     password: 'pw',
   });
+});
+
+test('.env.example sets the documented ladder of time-outs: lock < statement < query < request', () => {
+  const lines = readFileSync(join(import.meta.dirname, '../.env.example'), 'utf8').matchAll(/^(?:# )?([A-Z_]+)=(.*)$/gm);
+  const values = new Map([...lines].map(([, name, value]) => [name, Number(value)]));
+  const ladder = ['PGLOCK_TIMEOUT', 'PGSTATEMENT_TIMEOUT', 'PGQUERY_TIMEOUT', 'REQUEST_TIMEOUT_MS'].map((name) =>
+    values.get(name),
+  );
+  expect(ladder).toEqual([2000, 5000, 6000, 10_000]);
 });
 
 test('the configuration, with several bad settings, names every one with what it got and what is expected, and shows no secret', () => {

@@ -12,7 +12,7 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Kinds of request with what became of them; all that is not their success is a failure. */
 const failuresOf = ({ counts }: Load) =>
-  Object.entries(counts).filter(([what]) => !/^(read 200|search 200|keyed 201|plain 201)$/.test(what));
+  Object.entries(counts).filter(([what]) => !/^((read|search|context) 200|(keyed|plain) 201)$/.test(what));
 
 const again = (edge: Edge, { url }: SpawnedDaemon) => spawnDaemon(edge.env, { ...edge.env, PORT: new URL(url).port });
 

@@ -15,7 +15,7 @@ export interface Load {
 
 const WORKERS = 6;
 
-/** Each worker in turn reads, searches, records with an Idempotency-Key and, where `plain`, without one. */
+/** Each worker in turn reads, searches and builds contexts (as POST, without a key), records with an Idempotency-Key and, where `plain`, without one. */
 export async function startLoad(edge: Edge, { plain = false } = {}): Promise<Load> {
   const { token } = await newTenant(edge.operator);
   const load: Load = { token, counts: {}, recorded: new Map(), stop: () => Promise.resolve() };
@@ -24,7 +24,7 @@ export async function startLoad(edge: Edge, { plain = false } = {}): Promise<Loa
     load.counts[name] = (load.counts[name] ?? 0) + 1;
   };
   const one = async (turn: number) => {
-    const kinds = ['read', 'search', 'keyed', ...(plain ? ['plain'] : [])];
+    const kinds = ['read', 'search', 'context', 'keyed', ...(plain ? ['plain'] : [])];
     const kind = kinds[turn % kinds.length]!;
     const text = `${kind} ${turn}`;
     try {
@@ -56,11 +56,12 @@ function send(edge: Edge, token: string, kind: string, text: string) {
     content: { text },
   };
   if (kind === 'read') return ask(edge, '/v1/events?limit=1', { headers });
-  if (kind === 'search')
-    return ask(edge, '/v1/search', {
+  if (kind === 'search') return ask(edge, '/v1/search', { method: 'POST', headers, body: '{"query":"keyed"}' });
+  if (kind === 'context')
+    return ask(edge, '/v1/context', {
       method: 'POST',
-      headers: { ...headers, 'idempotency-key': text },
-      body: '{"query":"keyed"}',
+      headers,
+      body: '{"session_id":"s1","channel":"private","query_text":"keyed","max_tokens":500}',
     });
   const key = kind === 'keyed' ? { 'idempotency-key': text } : undefined;
   return ask(edge, '/v1/events', { method: 'POST', headers: { ...headers, ...key }, body: JSON.stringify(event) });
