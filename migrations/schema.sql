@@ -357,9 +357,9 @@ begin
   end if;
 end $$;
 
--- Name: begin_erasure(text, text, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: begin_erasure(text, text, text, text, bigint, timestamp with time zone, boolean); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_before timestamp with time zone) RETURNS bigint
+CREATE FUNCTION public.begin_erasure(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_before timestamp with time zone, p_keep_shared boolean DEFAULT false) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 declare
@@ -376,6 +376,20 @@ begin
     if is_last_owner(p_tenant, subject_users(p_tenant, p_job)) then
       raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
     end if;
+  end if;
+  if p_keep_shared then
+    insert into erasure_marks (tenant_id, job_id, what, id)
+    select p_tenant, p_job, 'option', 'keep_shared'
+    union all
+    select p_tenant, p_job, 'name', n.name
+    from (
+      select p_subject
+      union
+      select unnest(array[u.user_id, u.username, u.email])
+      from users u where u.tenant_id = p_tenant and u.user_id = any (subject_users(p_tenant, p_job))
+    ) n (name)
+    where n.name <> ''
+    on conflict do nothing;
   end if;
   select c.last_seq into v_last from tenant_clocks c where c.tenant_id = p_tenant;
   return least(v_last, p_upto);
@@ -2753,6 +2767,27 @@ CREATE FUNCTION public.is_of_subject(p_event public.events, p_kind text, p_subje
     LANGUAGE sql IMMUTABLE
     RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_event).user_id = p_subject) OR (((p_event).actor_type = 'human'::text) AND ((p_event).actor_id = ANY ((p_subject || p_users))))) WHEN 'session_id'::text THEN ((p_event).session_id = p_subject) WHEN 'project_id'::text THEN ((p_event).project_id = p_subject) ELSE (((p_event).agent_id = p_subject) OR (((p_event).actor_type = 'agent'::text) AND ((p_event).actor_id = p_subject))) END;
 
+-- Name: is_shared_act(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_shared_act(p_kind text, p_channel text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text])) AND (p_channel = ANY (ARRAY['team'::text, 'public'::text])));
+
+-- Name: is_shared_event(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_shared_event(p_event public.events) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return p_event.channel in ('team', 'public') and p_event.erased_at is null and p_event.artifact_id is null and (
+    p_event.kind in ('decision', 'task_update')
+    or p_event.kind like 'memory.%' and exists (
+      select
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where v.tenant_id = p_event.tenant_id and v.seq = p_event.seq and is_shared_act(m.kind, m.channel)));
+end $$;
+
 -- Name: is_wrong_successor(public.memories, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_wrong_successor(p_memory public.memories, p_expected text) RETURNS boolean
@@ -2827,6 +2862,16 @@ begin
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
   -- of all that it said: where its text stands has just moved
   perform end_passages(p_tenant, p_memory_id, v_seq, clock_timestamp(), 0);
+end $$;
+
+-- Name: keeps_shared(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.keeps_shared(p_tenant text, p_job text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'option' and k.id = 'keep_shared');
 end $$;
 
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
@@ -2956,6 +3001,33 @@ end $$;
 
 ALTER FUNCTION public.list_grown_webhooks(p_tenants text[]) OWNER TO agent_memory_overseer;
 
+-- Name: list_shared(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_shared(p_tenant text, p_job text, p_limit integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_events text[];
+  v_memories text[];
+begin
+  perform enter_tenant(p_tenant);
+  v_events := array(
+    select k.id
+    from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and not exists (
+      select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)
+    order by k.seq);
+  v_memories := array(
+    select distinct v.memory_id
+    from erasure_marks k join memory_versions v on v.tenant_id = p_tenant and v.seq = k.seq
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and k.id = any (v_events)
+      and not exists (
+        select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'memory' and o.id = v.memory_id)
+    order by 1);
+  return jsonb_build_object('events', cardinality(v_events), 'memories', cardinality(v_memories),
+    'event_ids', to_jsonb(v_events[1:p_limit]), 'memory_ids', to_jsonb(v_memories[1:p_limit]));
+end $$;
+
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE(tenant_id text, state text)
@@ -2993,9 +3065,13 @@ CREATE FUNCTION public.mark_events(p_tenant text, p_job text, p_kind text, p_sub
     AS $$
 declare
   v_users text[] := subject_users(p_tenant, p_job);
+  v_keep boolean := keeps_shared(p_tenant, p_job);
 begin
   insert into erasure_marks (tenant_id, job_id, what, id, seq)
-  select p_tenant, p_job, case when is_of_subject(e, p_kind, p_subject, v_users) then 'event' else 'ref' end, e.event_id, e.seq
+  select p_tenant, p_job,
+    -- null: the event is about nobody
+    case when is_of_subject(e, p_kind, p_subject, v_users) is not true then 'ref' when v_keep and is_shared_event(e) then 'shared' else 'event' end,
+    e.event_id, e.seq
   from events e
   where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.kind not in ('erasure.completed', 'retention.forgot')
     and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
@@ -3026,7 +3102,7 @@ begin
   cross join lateral (
     select
       m.content_seq <= p_upto and coalesce(case p_kind
-        when 'user_id' then m.user_id = p_subject
+        when 'user_id' then m.user_id = p_subject and not (keeps_shared(p_tenant, p_job) and is_shared_act(m.kind, m.channel))
         when 'session_id' then m.scope = 'session' and m.session_id = p_subject
         when 'project_id' then m.scope = 'project' and m.project_id = p_subject end, false) as theirs,
       coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
@@ -3358,6 +3434,22 @@ begin
   ) w
   join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
 end $$;
+
+-- Name: named_parts(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.named_parts(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('fields', jsonb_build_object('session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'actor_id', (p_event).actor_id, 'tags', (p_event).tags, 'refs', (p_event).refs), 'content', (p_event).content, 'metadata', (p_event).metadata, 'chunks', COALESCE(( SELECT jsonb_agg(jsonb_build_array(c.ordinal, c.text, c.header) ORDER BY c.ordinal) AS jsonb_agg
+            FROM public.chunks c
+           WHERE ((c.tenant_id = (named_parts.p_event).tenant_id) AND (c.seq = (named_parts.p_event).seq))), '[]'::jsonb), 'overlay', ( SELECT jsonb_build_object('content', o.content, 'base', o.base) AS jsonb_build_object
+            FROM public.overlays o
+           WHERE ((o.tenant_id = (named_parts.p_event).tenant_id) AND (o.seq = (named_parts.p_event).seq))), 'edits', COALESCE(( SELECT jsonb_agg(jsonb_build_array(d.edit_id, d.reason, d.patch, d.passages) ORDER BY d.edit_id) AS jsonb_agg
+            FROM public.edits d
+           WHERE ((d.tenant_id = (named_parts.p_event).tenant_id) AND ((d.seq = (named_parts.p_event).seq) OR (d.edit_id IN ( SELECT x.edit_id
+                    FROM public.edit_events x
+                   WHERE ((x.tenant_id = (named_parts.p_event).tenant_id) AND (x.seq = (named_parts.p_event).seq))))))), '[]'::jsonb)) AS jsonb_build_object;
+END;
 
 -- Name: note_repeats(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
 
@@ -3811,6 +3903,27 @@ begin
   where (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']);
 end $$;
 
+-- Name: read_named(text, text, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_named(p_tenant text, p_job text, p_after bigint, p_limit integer) RETURNS TABLE(seq bigint, parts jsonb)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT s.seq,
+     public.named_parts(s.event) AS named_parts
+    FROM ( SELECT n.seq,
+             n.event,
+             (sum((n.event).byte_count) OVER (ORDER BY n.seq) - (n.event).byte_count) AS before
+            FROM ( SELECT e.seq,
+                     e.*::public.events AS event
+                    FROM (public.erasure_marks k
+                      JOIN public.events e ON (((e.tenant_id = read_named.p_tenant) AND (e.seq = k.seq))))
+                   WHERE ((k.tenant_id = read_named.p_tenant) AND (k.job_id = read_named.p_job) AND (k.what = 'shared'::text) AND (k.seq > read_named.p_after) AND (e.erased_at IS NULL))
+                   ORDER BY e.seq
+                  LIMIT read_named.p_limit) n) s
+   WHERE (s.before < 1048576)
+   ORDER BY s.seq;
+END;
+
 -- Name: read_passages(text, jsonb, bigint[], integer[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_passages(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, words text[], superseded boolean, memory jsonb)
@@ -3968,6 +4081,61 @@ begin
   where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
 end $$;
 
+-- Name: rename_event(bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  update public.events e
+  set session_id = f.session_id, user_id = f.user_id, agent_id = f.agent_id, project_id = f.project_id, actor_id = f.actor_id,
+    tags = f.tags, refs = f.refs, content = p_parts -> 'content', metadata = p_parts -> 'metadata',
+    byte_count = pg_column_size(p_parts -> 'content') + pg_column_size(p_parts -> 'metadata')
+  from jsonb_to_record(p_parts -> 'fields') as f (
+    session_id text, user_id text, agent_id text, project_id text, actor_id text, tags text[], refs text[])
+  where e.tenant_id = (select public.current_tenant()) and e.seq = p_seq and e.erased_at is null
+$$;
+
+ALTER FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) OWNER TO agent_memory_blanker;
+
+-- Name: rename_memories(text, public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rename_memories(p_tenant text, p_event public.events) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_id text;
+  v_seq bigint;
+begin
+  for v_id in
+    select m.memory_id
+    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+    where v.tenant_id = p_tenant and v.seq = p_event.seq and m.content_seq = p_event.seq and v.status <> 'superseded'
+  loop
+    for attempt in 1 .. 2 loop
+      begin
+        update memories m
+        set user_id = p_event.user_id, agent_id = p_event.agent_id, session_id = nullif(p_event.session_id, m.memory_id),
+          project_id = p_event.project_id, tags = p_event.tags,
+          doing_agent = case when m.doing_agent is not null then p_event.agent_id end,
+          scope_id = case m.scope when 'project' then p_event.project_id when 'session' then nullif(p_event.session_id, m.memory_id)
+            when 'user' then p_event.user_id end,
+          text_hash = (as_stated(m)).text_hash
+        where m.tenant_id = p_tenant and m.memory_id = v_id;
+        exit;
+      exception when unique_violation then
+        select c.last_seq into v_seq from tenant_clocks c where c.tenant_id = p_tenant;
+        begin
+          perform end_memory(p_tenant, v_id, 'expired', v_seq);
+        -- it is past its time already, and the sweeper has yet to come by
+        exception when sqlstate 'AM409' then
+          update memories m set status = 'expired', doing_agent = null where m.tenant_id = p_tenant and m.memory_id = v_id;
+        end;
+      end;
+    end loop;
+  end loop;
+end $$;
+
 -- Name: rename_refs(bigint[], text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) RETURNS bigint
@@ -3984,6 +4152,62 @@ begin
 end $$;
 
 ALTER FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) OWNER TO agent_memory_blanker;
+
+-- Name: rename_shared(text, text, integer, integer, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rename_shared(p_tenant text, p_job text, p_token integer, p_lease_ms integer, p_cursor jsonb, p_docs jsonb) RETURNS TABLE(held boolean, stale integer)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_doc record;
+  v_event events;
+  v_before bigint;
+begin
+  perform enter_tenant(p_tenant);
+  held := report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms);
+  stale := 0;
+  if held then
+    perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+    for v_doc in select d.seq, d.was, d.parts from jsonb_to_recordset(p_docs) d (seq bigint, was text, parts jsonb) loop
+      select * into v_event from events e where e.tenant_id = p_tenant and e.seq = v_doc.seq and e.erased_at is null;
+      continue when v_event.seq is null;
+      if md5(named_parts(v_event)::text) <> v_doc.was then
+        stale := stale + 1;
+        continue;
+      end if;
+      v_before := measure_log(p_tenant, v_doc.seq, v_doc.seq);
+      perform rename_event(v_doc.seq, v_doc.parts);
+      update chunks c
+      set text = p.part ->> 1, header = p.part ->> 2,
+        tsv = passage_vector((select t.language from tenants t where t.tenant_id = p_tenant), p.part ->> 1, p.part ->> 2, c.occurred_at),
+        session_id = f.session_id, user_id = f.user_id, agent_id = f.agent_id, project_id = f.project_id
+      from jsonb_array_elements(v_doc.parts -> 'chunks') p (part),
+        jsonb_to_record(v_doc.parts -> 'fields') f (session_id text, user_id text, agent_id text, project_id text)
+      where c.tenant_id = p_tenant and c.seq = v_doc.seq and c.ordinal = (p.part ->> 0)::int;
+      update overlays o
+      set content = nullif(v_doc.parts #> '{overlay,content}', 'null'), base = v_doc.parts #> '{overlay,base}'
+      where o.tenant_id = p_tenant and o.seq = v_doc.seq;
+      update edits d
+      set reason = p.part ->> 1, patch = p.part -> 2, passages = nullif(p.part -> 3, 'null'),
+        session_id = case when d.seq = v_doc.seq then f.session_id else d.session_id end,
+        user_id = case when d.seq = v_doc.seq then f.user_id else d.user_id end,
+        agent_id = case when d.seq = v_doc.seq then f.agent_id else d.agent_id end,
+        project_id = case when d.seq = v_doc.seq then f.project_id else d.project_id end
+      from jsonb_array_elements(v_doc.parts -> 'edits') p (part),
+        jsonb_to_record(v_doc.parts -> 'fields') f (session_id text, user_id text, agent_id text, project_id text)
+      where d.tenant_id = p_tenant and d.edit_id = p.part ->> 0;
+      select * into v_event from events e where e.tenant_id = p_tenant and e.seq = v_doc.seq;
+      perform rename_memories(p_tenant, v_event);
+      update tenant_clocks c
+      set stored_bytes = greatest(0, c.stored_bytes + measure_log(p_tenant, v_doc.seq, v_doc.seq) - v_before)
+      where c.tenant_id = p_tenant;
+    end loop;
+    if stale = 0 then
+      perform report_job(p_tenant, p_job, p_token, null, null, p_cursor, p_lease_ms);
+    end if;
+  end if;
+  return next;
+end $$;
 
 -- Name: repair_clock(text, bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -6861,6 +7085,11 @@ GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_pla
 
 REVOKE ALL ON FUNCTION public.read_clocks(p_tenants text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
+
+-- Name: FUNCTION rename_event(p_seq bigint, p_parts jsonb); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) TO agent_memory_app;
 
 -- Name: FUNCTION rename_refs(p_seqs bigint[], p_subject text, p_name text); Type: ACL; Schema: public
 

@@ -15,6 +15,7 @@ const entryLine = z.object({
   tenant_id: z.string(),
   kind: z.enum([...subjectKinds, 'tenant']),
   upto_seq: z.int(),
+  keep_shared: z.boolean().optional(),
   subject: z.custom<Sealed>((value) => typeof value === 'object' && value !== null),
 });
 export type LedgerEntry = z.output<typeof entryLine>;

@@ -3,8 +3,8 @@ import type { Tenant } from '../db/tenant.ts';
 import { type Job, JobStopped, type Jobs, readJob } from '../jobs/index.ts';
 import { pace } from './pace.ts';
 import type { Named } from './run.ts';
-import type { Counts, ErasureInput, PreviewInput } from './schemas.ts';
-import { beginErasure, type Cursor, dropMarks, eraseStep, readAccounts } from './sql.ts';
+import type { Counts, ErasureInput, KeptShared, PreviewInput } from './schemas.ts';
+import { beginErasure, type Cursor, dropMarks, eraseStep, listShared, readAccounts } from './sql.ts';
 
 // A dry run finds what the job would find and counts it, in the same short steps. It is a job too: a large subject takes longer than
 // a request may.
@@ -23,6 +23,7 @@ export interface Preview {
   kind: ErasureInput['kind'];
   subject_hash: string;
   counts: Counts;
+  kept_shared?: KeptShared;
 }
 
 export async function runPreview({ countAudit }: PreviewNeeds, job: Job<PreviewInput, Cursor>) {
@@ -42,8 +43,9 @@ export async function runPreview({ countAudit }: PreviewNeeds, job: Job<PreviewI
     const accounts = kind === 'user_id' ? await readAccounts(tenant, subject) : [];
     counts.audit_entries = await countAudit(tenant, { kind, id: subject, accounts });
   }
+  const kept = input.keep_shared && { kept_shared: await listShared(tenant, job.id) };
   await dropMarks(tenant, job.id);
-  return { kind, subject_hash: name, counts };
+  return { kind, subject_hash: name, counts, ...kept };
 }
 
 async function begin(job: Job<PreviewInput, Cursor>): Promise<Cursor> {

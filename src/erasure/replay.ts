@@ -17,7 +17,7 @@ export type Replayed = { job_id: string } | { said: string };
 
 /** Does again what a ledger says was erased, in the tenant that it was erased in: another may have its name by now. */
 export async function replayErasures({ tenants, jobs, seal, remove }: ReplayNeeds, entry: LedgerEntry): Promise<Replayed> {
-  const { at, tenant_id, job_id, kind, upto_seq, subject } = entry;
+  const { at, tenant_id, job_id, kind, upto_seq, keep_shared, subject } = entry;
   const tenant = tenants(tenant_id);
   const found = await lookUp(tenant, at);
   if (!found) return { said: 'no such tenant' };
@@ -39,6 +39,7 @@ export async function replayErasures({ tenants, jobs, seal, remove }: ReplayNeed
     begun_by: 'operator',
     replay_of: job_id,
     upto_seq,
+    ...(keep_shared && { keep_shared }),
     before: at,
   };
   return { job_id: (await jobs.start(tenant, 'erasure', input, 'operator')).job_id };

@@ -50,11 +50,12 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
     handle: async ({ caller: { tenant, principal }, body, idempotency }) => {
       const subject = subjectOf(body);
       const name = nameOf(keyed(seal), tenant.id, subject);
-      const audit = { kind: subject.kind, subject_hash: name };
+      const kept = body.keep_shared && { keep_shared: true };
+      const audit = { kind: subject.kind, subject_hash: name, ...kept };
       // asked again by the job, which would fail
       if (subject.kind === 'user_id' && (await isLastOwner(tenant, subject.id)))
         throw new Problem('conflict', 'This is the last owner; make another one first.');
-      const input = { kind: subject.kind, subject: subject.id, name };
+      const input = { kind: subject.kind, subject: subject.id, name, ...kept };
       if (body.dry_run) {
         const { job_id, found } = await preview(jobs, tenant, { ...input, dry_run: true }, principal.id);
         const told = { audit, action: 'erasure.previewed' as const };

@@ -9,8 +9,9 @@ import { type Job, JobStopped } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
 import type { Ledger, LedgerEntry } from './ledger.ts';
 import { pace } from './pace.ts';
+import { renameKept } from './rename.ts';
 import type { Certificate, ErasureInput, Subject } from './schemas.ts';
-import { beginErasure, type Cursor, dropMarks, eraseStep, readCursor, readUsers, sayErased } from './sql.ts';
+import { beginErasure, type Cursor, dropMarks, eraseStep, listShared, readCursor, readUsers, sayErased } from './sql.ts';
 
 // An erasure goes step by step, each one short transaction that also says how far it is; between two steps the tenant’s writers have
 // the clock for themselves.
@@ -58,6 +59,8 @@ async function walk(needs: RunNeeds, job: Job<ErasureInput, Cursor>, from: Curso
   const step = pace();
   while (cursor.phase !== 'over') {
     if (job.stopped()) throw new JobStopped();
+    // before memories that stay are stated anew: their events are copied
+    if (cursor.phase === 'forget' && cursor.after === '' && job.input.keep_shared) cursor = await renameKept(job, cursor);
     const at = cursor;
     const next = await step((limit) => eraseStep(job, at, limit, idsFor(limit)));
     if (!next) throw new JobStopped();
@@ -89,6 +92,7 @@ const entry = (
   tenant_id: tenant.id,
   kind: input.kind,
   upto_seq,
+  ...(input.keep_shared && { keep_shared: true }),
   subject: seal.seal(input.subject, PURPOSE, `${tenant.id}/${id}`),
 });
 
@@ -110,6 +114,7 @@ async function end({ seal, ledger, eraseAudit, warn }: RunNeeds, job: Job<Erasur
     started_at: cursor.started_at,
     finished_at,
     counts: cursor.counts,
+    ...(job.input.keep_shared && { kept_shared: await listShared(job.tenant, job.id) }),
   };
   const text = canonicalJson(certificate);
   const signed = { certificate, sha256: hash('sha256', text), hmac: seal.mac(text, PURPOSE), ...(replay_of && { replay_of }) };

@@ -12,10 +12,18 @@ export const erasureBody = z
     session_id: name('a session'),
     project_id: name('a project'),
     agent_id: name('an agent: what it did'),
+    keep_shared: z
+      .boolean()
+      .default(false)
+      .describe('with user_id: decisions, tasks and rules of team and public stay, without the names of the person'),
     dry_run: z.boolean().default(false).describe('only count what would go'),
   })
   .refine((body) => subjectKinds.filter((kind) => body[kind] !== undefined).length === 1, {
     message: 'must name exactly one of user_id, session_id, project_id, agent_id',
+  })
+  .refine((body) => !body.keep_shared || body.user_id !== undefined, {
+    path: ['keep_shared'],
+    message: 'allowed with user_id only',
   });
 
 /** Whose data is to be forgotten. */
@@ -34,10 +42,22 @@ const counts = z
   .describe('rows by table; `memories_kept` lost a part of what they rest on, `citing_events` a name');
 export type Counts = z.output<typeof counts>;
 
-export const preview = z.object({ kind: z.enum(subjectKinds), subject_hash: z.string(), counts }).meta({ id: 'ErasurePreview' });
+const keptShared = z
+  .object({
+    events: z.int(),
+    memories: z.int(),
+    event_ids: z.array(z.string()).describe('the first 1,000'),
+    memory_ids: z.array(z.string()).describe('the first 1,000'),
+  })
+  .describe('with `keep_shared`: what stays without the names of the person');
+export type KeptShared = z.output<typeof keptShared>;
+
+export const preview = z
+  .object({ kind: z.enum(subjectKinds), subject_hash: z.string(), counts, kept_shared: keptShared.optional() })
+  .meta({ id: 'ErasurePreview' });
 
 /** What a job that only counts is asked. */
-export type PreviewInput = Pick<ErasureInput, 'kind' | 'subject' | 'name'> & { dry_run: true };
+export type PreviewInput = Pick<ErasureInput, 'kind' | 'subject' | 'name' | 'keep_shared'> & { dry_run: true };
 
 /** What a job of this kind is asked. */
 export interface ErasureInput {
@@ -45,6 +65,8 @@ export interface ErasureInput {
   subject: string;
   /** What its names are replaced by. */
   name: string;
+  /** Shared decisions, tasks and rules stay without the names of the person. */
+  keep_shared?: boolean;
   /** Who began it: a keyed hash, as of a subject. */
   begun_by: string;
   /** Of an erasure that is done again after a restore: whose it was, up to where it reached, and when. */
@@ -62,4 +84,5 @@ export interface Certificate {
   started_at: string;
   finished_at: string;
   counts: Counts;
+  kept_shared?: KeptShared;
 }

@@ -1,6 +1,7 @@
 import type { Tenant } from '../db/tenant.ts';
 import type { Job } from '../jobs/index.ts';
-import type { Counts, ErasureInput } from './schemas.ts';
+import type { Parts } from './names.ts';
+import type { Counts, ErasureInput, KeptShared } from './schemas.ts';
 
 /** Where an erasure stands; the database moves it on. */
 export interface Cursor {
@@ -11,6 +12,8 @@ export interface Cursor {
   counts: Counts;
   started_at: string;
   finished_at?: string;
+  /** Of what `keep_shared` keeps: up to which seq names were replaced. */
+  renamed_upto?: number;
 }
 
 async function one<T>(tenant: Tenant, text: string, values: unknown[]): Promise<T> {
@@ -27,7 +30,7 @@ export const isLastOwner = (tenant: Tenant, subject: string): Promise<boolean> =
     return row!.last;
   });
 
-type Asked = Job<Pick<ErasureInput, 'kind' | 'subject' | 'upto_seq' | 'before'>>;
+type Asked = Job<Pick<ErasureInput, 'kind' | 'subject' | 'upto_seq' | 'before' | 'keep_shared'>>;
 
 /** The seq up to which it reaches, and a moment before which all up to there was recorded, by the clock that the log is written by. */
 export interface Reach {
@@ -40,7 +43,7 @@ export async function beginErasure({ tenant, id, input }: Asked): Promise<Reach>
   // the moment is looked up after the seq, and rounded up: what reads it knows no microseconds
   const [row] = await tenant.call<Reach>(
     `select b.upto, date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond' as at
-     from begin_erasure($1, $2, $3, $4, $5, coalesce($6::timestamptz, clock_timestamp())) b (upto)`,
+     from begin_erasure($1, $2, $3, $4, $5, coalesce($6::timestamptz, clock_timestamp()), $7) b (upto)`,
     [
       tenant.id,
       id,
@@ -48,6 +51,7 @@ export async function beginErasure({ tenant, id, input }: Asked): Promise<Reach>
       input.subject,
       upto_seq === undefined ? Number.MAX_SAFE_INTEGER : await lastBefore(tenant, upto_seq, before!),
       before,
+      input.keep_shared ?? false,
     ],
   );
   return row!;
@@ -116,6 +120,47 @@ export const readAccounts = (tenant: Tenant, subject: string): Promise<string[]>
 /** Appends what the log says at the end, once. */
 export const sayErased = (tenant: Tenant, job_id: string, event: unknown): Promise<number> =>
   one(tenant, 'select end_erasure($1, $2, $3) as value', [tenant.id, job_id, JSON.stringify(event)]);
+
+const LISTED_IDS = 1000;
+
+/** What stays because of `keep_shared`. */
+export const listShared = (tenant: Tenant, job_id: string): Promise<KeptShared> =>
+  one(tenant, 'select list_shared($1, $2, $3) as value', [tenant.id, job_id, LISTED_IDS]);
+
+/** An event that stays, with all that is kept of it and can hold a name. `was` is the hash by which the database knows these parts. */
+export interface NamedEvent {
+  seq: number;
+  was: string;
+  parts: Parts;
+}
+
+/** The words that stand for the subject. */
+export const readNames = (tenant: Tenant, job_id: string): Promise<string[]> =>
+  tenant.read(async (db) => {
+    const rows = await db.rows<{ id: string }>(
+      `select id from erasure_marks where tenant_id = $1 and job_id = $2 and what = 'name'`,
+      [tenant.id, job_id],
+    );
+    return rows.map(({ id }) => id);
+  });
+
+export const readNamed = (tenant: Tenant, job_id: string, after: number, limit: number): Promise<NamedEvent[]> =>
+  tenant.read((db) =>
+    db.rows('select seq, md5(parts::text) as was, parts from read_named($1, $2, $3, $4)', [tenant.id, job_id, after, limit]),
+  );
+
+/** One short transaction. `stale`: so many were edited since they were read, and not written. */
+export async function renameShared(
+  { tenant, id, token, lease_ms }: Asked,
+  cursor: Cursor,
+  docs: NamedEvent[],
+): Promise<{ held: boolean; stale: number }> {
+  const [row] = await tenant.call<{ held: boolean; stale: number }>(
+    'select held, stale from rename_shared($1, $2, $3, $4, $5, $6)',
+    [tenant.id, id, token, lease_ms, JSON.stringify(cursor), JSON.stringify(docs)],
+  );
+  return row!;
+}
 
 const MARKS_A_BATCH = 5000;
 
