@@ -282,9 +282,11 @@ begin
     when p_memory.kind = 'task' then '{}'
     when e.kind = 'decision' and e.content ? 'decision' then jsonb_build_object('text_hash', sha256(convert_to(e.content ->> 'decision', 'utf8')), 'tags', e.tags)
     when e.kind like 'memory.%' and e.content ? 'text' then jsonb_build_object(
-      'text_hash', sha256(convert_to(e.content ->> 'text', 'utf8')), 'tags', e.tags, 'importance', e.content -> 'importance',
-      'pinned', e.content -> 'pinned', 'valid_from', e.content -> 'valid_from', 'valid_to', e.content -> 'valid_to',
-      'expires_at', e.content -> 'expires_at')
+      'text_hash', sha256(convert_to(e.content ->> 'text', 'utf8')), 'tags', e.tags,
+      'importance', coalesce(member_of(e.content, 'importance', 'number'), to_jsonb(p_memory.importance)),
+      'pinned', coalesce(member_of(e.content, 'pinned', 'boolean'), to_jsonb(p_memory.pinned)),
+      'valid_from', time_of(e.content ->> 'valid_from'), 'valid_to', time_of(e.content ->> 'valid_to'),
+      'expires_at', time_of(e.content ->> 'expires_at'))
     else '{}' end)
   from events e
   where e.tenant_id = p_memory.tenant_id and e.seq = p_memory.content_seq), p_memory));
@@ -1310,11 +1312,22 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
+-- Name: time_of(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.time_of(p_text text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE STRICT
+    AS $$
+begin
+  return p_text::timestamptz;
+exception when data_exception then
+  return null;
+end $$;
+
 -- Name: validity(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
     LANGUAGE sql STABLE
-    RETURN CASE WHEN (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text]) THEN tstzrange(((p_memory ->> 'valid_from'::text))::timestamp with time zone, LEAST(((p_memory ->> 'valid_to'::text))::timestamp with time zone, ((p_memory ->> 'expires_at'::text))::timestamp with time zone)) ELSE NULL::tstzrange END;
+    RETURN CASE WHEN (NOT (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text])) THEN NULL::tstzrange WHEN (public.time_of((p_memory ->> 'valid_from'::text)) > LEAST(public.time_of((p_memory ->> 'valid_to'::text)), public.time_of((p_memory ->> 'expires_at'::text)))) THEN NULL::tstzrange ELSE tstzrange(public.time_of((p_memory ->> 'valid_from'::text)), LEAST(public.time_of((p_memory ->> 'valid_to'::text)), public.time_of((p_memory ->> 'expires_at'::text)))) END;
 
 -- Name: date_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -1632,6 +1645,12 @@ CREATE FUNCTION public.enter_tenant(p_tenant text) RETURNS text
 declare
   v_role text := set_config('role', 'agent_memory_app', true);
 begin
+  if current_setting('TimeZone') <> 'UTC' then
+    perform set_config('TimeZone', 'UTC', true);
+  end if;
+  if current_setting('DateStyle') not like 'ISO%' then
+    perform set_config('DateStyle', 'ISO', true);
+  end if;
   return set_config('app.tenant_id', p_tenant, true);
 end $$;
 
@@ -1810,11 +1829,17 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
+-- Name: sortable_time(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
+
 -- Name: event_doc(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_event).created_at) * (1000)::numeric)))) || jsonb_build_object('metadata', (p_event).metadata));
+    RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', public.sortable_time((p_event).occurred_at), 'created_at', public.sortable_time((p_event).created_at))) || jsonb_build_object('metadata', (p_event).metadata));
 
 -- Name: overlays; Type: TABLE; Schema: public
 
@@ -2835,8 +2860,8 @@ begin
     content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
     agent_id = v_home.agent_id, session_id = nullif(v_home.session_id, m.memory_id), project_id = v_home.project_id, tags = v_home.tags,
     doing_agent = case when m.doing_agent = v_home.agent_id then m.doing_agent end,
-    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
-    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
+    importance = coalesce((member_of(v_wish, 'importance', 'number'))::real, m.importance),
+    valid_from = time_of(v_wish ->> 'valid_from'), valid_to = time_of(v_wish ->> 'valid_to')
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id
   returning * into v_memory;
   if not v_memory.status in ('active', 'proposed') then
@@ -3348,11 +3373,23 @@ CREATE FUNCTION public.measure_log(p_tenant text, p_from bigint, p_to bigint) RE
            WHERE ((c.tenant_id = measure_log.p_tenant) AND ((c.seq >= measure_log.p_from) AND (c.seq <= measure_log.p_to)))), (0)::bigint));
 END;
 
+-- Name: member_of(jsonb, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.member_of(p_content jsonb, p_name text, p_type text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_typeof((p_content -> p_name)) = p_type) THEN (p_content -> p_name) ELSE NULL::jsonb END;
+
+-- Name: object_of(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.object_of(p_content jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_typeof(p_content) = 'object'::text) THEN p_content ELSE '{}'::jsonb END;
+
 -- Name: memory_content(public.memories, public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_content(p_memory public.memories, p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE
-    RETURN (jsonb_strip_nulls(jsonb_build_object('memory_id', (p_memory).memory_id, 'kind', (p_memory).kind, 'scope', (p_memory).scope, 'importance', (p_memory).importance, 'pinned', (p_memory).pinned, 'valid_from', (p_memory).valid_from, 'valid_to', (p_memory).valid_to, 'expires_at', (p_memory).expires_at, 'origin', jsonb_build_object('type', (p_event).actor_type, 'id', (p_event).actor_id), 'trust', CASE (p_event).actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END)) || CASE (p_event).kind WHEN 'decision'::text THEN jsonb_build_object('text', ((p_event).content ->> 'decision'::text), 'body', ((p_event).content - ARRAY['decision'::text, 'scope'::text, 'supersedes'::text])) WHEN 'task_update'::text THEN jsonb_build_object('text', ((p_event).content ->> 'title'::text), 'body', ((p_event).content - 'title'::text)) ELSE ((p_event).content - 'supersedes'::text) END);
+    RETURN (jsonb_strip_nulls(jsonb_build_object('memory_id', (p_memory).memory_id, 'kind', (p_memory).kind, 'scope', (p_memory).scope, 'importance', (p_memory).importance, 'pinned', (p_memory).pinned, 'valid_from', (p_memory).valid_from, 'valid_to', (p_memory).valid_to, 'expires_at', (p_memory).expires_at, 'origin', jsonb_build_object('type', (p_event).actor_type, 'id', (p_event).actor_id), 'trust', CASE (p_event).actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END)) || CASE (p_event).kind WHEN 'decision'::text THEN jsonb_build_object('text', ((p_event).content ->> 'decision'::text), 'body', (public.object_of((p_event).content) - ARRAY['decision'::text, 'scope'::text, 'supersedes'::text])) WHEN 'task_update'::text THEN jsonb_build_object('text', ((p_event).content ->> 'title'::text), 'body', (public.object_of((p_event).content) - 'title'::text)) ELSE (public.object_of((p_event).content) - 'supersedes'::text) END);
 
 -- Name: memory_doc(public.events); Type: FUNCTION; Schema: public
 
@@ -3364,7 +3401,7 @@ CREATE FUNCTION public.memory_doc(p_event public.events) RETURNS jsonb
 
 CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', floor((EXTRACT(epoch FROM (p_event).occurred_at) * (1000)::numeric)), 'created_at', floor((EXTRACT(epoch FROM (p_memory).created_at) * (1000)::numeric)), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', public.sortable_time((p_event).occurred_at), 'created_at', public.sortable_time((p_memory).created_at), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
 -- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
@@ -3525,7 +3562,7 @@ CREATE FUNCTION public.passage_vector(p_language regconfig, p_text text, p_heade
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
   select setweight(to_tsvector(p_language, p_text), 'A')
-    || setweight(to_tsvector(p_language, p_header || to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY')), 'D')
+    || setweight(to_tsvector(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')), 'D')
 $$;
 
 -- Name: pool(text, jsonb, text[], jsonb); Type: FUNCTION; Schema: public

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { type Audit, openAudit } from './audit/index.ts';
 import { type Auth, authorize, type Caller, openAuth, sweepRefreshTokens, sweepResets, sweepSessions } from './auth/index.ts';
@@ -125,6 +126,7 @@ function partsOf(config: Config, database: Database, log: Logger) {
     limitStore: () => limits.store(),
   });
   database.onFlushed(metrics.flushed);
+  database.onSkipped(tellSkipped(log, metrics.skipped));
   const work = startWork({ config, database, seal, forget: auth.forget, audit, metrics }, log);
   const limits = createLimits(config, database.pool, log);
   const health = healthOf(database, auth);
@@ -136,11 +138,31 @@ function partsOf(config: Config, database: Database, log: Logger) {
   return { addressFrom, auth, seal, secrets, audit, held, inFlight, metrics, work, limits, health, follow, webhooks };
 }
 
+const SKIPPED_ROWS = 10_000;
+const HOUR_MS = 3_600_000;
+
+/** Each row once an hour: it is met again by everyone who reads past it. */
+function tellSkipped(log: Logger, count: () => void): Parameters<Database['onSkipped']>[0] {
+  const told = new LRUCache<string, true>({ max: SKIPPED_ROWS, ttl: HOUR_MS });
+  return (tenant, { row, reason }) => {
+    const key = JSON.stringify([tenant, row]);
+    if (told.has(key)) return;
+    told.set(key, true);
+    count();
+    log.error({ tenant, row, reason }, 'a row cannot be read and is skipped');
+  };
+}
+
 /** The routes and their document, with a database that nobody asks. */
 export const describeService = (config: Config): Service =>
   createService(
     config,
-    { pool: {}, watch: { subscribeAll: () => () => undefined }, onFlushed: () => undefined } as unknown as Database,
+    {
+      pool: {},
+      watch: { subscribeAll: () => () => undefined },
+      onFlushed: () => undefined,
+      onSkipped: () => undefined,
+    } as unknown as Database,
     createLogger('silent'),
   );
 

@@ -11,7 +11,7 @@ const features: Record<string, string[]> = {
   auth: [],
   backup: [],
   capsules: ['auth', 'search'],
-  consistency: ['auth', 'jobs', 'search'],
+  consistency: ['auth', 'events', 'jobs', 'memories', 'search'],
   context: ['auth', 'capsules', 'filter', 'memories', 'search'],
   doctor: ['limits'],
   edits: ['auth', 'search'],
@@ -31,7 +31,17 @@ const features: Record<string, string[]> = {
   webhooks: ['auth', 'events', 'filter'],
 };
 const wiring = ['main.ts', 'daemon.ts', 'wiring.ts', 'keys.ts'];
-const anyMay = ['id.ts', 'log.ts', 'config.ts', 'settings.ts', 'setting_types.ts', 'seal.ts', 'startup_error.ts'];
+const anyMay = [
+  'id.ts',
+  'log.ts',
+  'config.ts',
+  'settings.ts',
+  'setting_types.ts',
+  'seal.ts',
+  'startup_error.ts',
+  'time.ts',
+  'readable.ts',
+];
 const forbiddenNames = /^(utils?|helpers?|types?|constants?|common|services?|misc|shared)\.ts$/;
 
 const root = join(import.meta.dirname, '..');

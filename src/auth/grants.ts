@@ -1,4 +1,5 @@
 import { Problem } from '../http/problem.ts';
+import { compareTimes } from '../time.ts';
 import { type Channel, isAdmin, outranks, type Principal, type Role, type Scope } from './principal.ts';
 
 // Authority only shrinks when it is handed on: here is what may be given, by whom.
@@ -52,7 +53,7 @@ const channelsWithin = (own: Channel[] | null, wanted: Channel[] | null): boolea
 /** A person's access token is short-lived by nature and bounds nothing; a key's expiry does. */
 function expiresWithin(minter: Principal, expires_at: string | null): boolean {
   if (minter.kind === 'user' || minter.expires_at === null) return true;
-  return expires_at !== null && Date.parse(expires_at) <= Date.parse(minter.expires_at);
+  return expires_at !== null && compareTimes(expires_at, minter.expires_at) <= 0;
 }
 
 /**

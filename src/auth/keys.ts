@@ -1,5 +1,6 @@
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
+import { compareTimes, timeNow } from '../time.ts';
 import { assertNotAbove, assertWithin, type Grant } from './grants.ts';
 import { insertKey, listKeys, lockKey, type Reach, revokeKey } from './keys_sql.ts';
 import type { Login } from './login.ts';
@@ -87,7 +88,7 @@ async function makeKey({ tenant, principal }: Caller, body: KeyBody) {
 
 function futureOf(expires_at: string | undefined): string | null {
   if (expires_at === undefined) return null;
-  if (Date.parse(expires_at) > Date.now()) return new Date(expires_at).toISOString();
+  if (compareTimes(expires_at, timeNow()) > 0) return expires_at;
   throw new Problem('validation', 'The key would be expired already.', {
     errors: [{ pointer: '#/expires_at', detail: 'must be in the future' }],
   });

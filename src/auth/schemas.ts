@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
+import { time as requestTime } from '../http/time.ts';
 import { channels } from './visibility.ts';
 
 const INVITE_DEFAULT_S = 3 * 86_400;
@@ -130,7 +131,7 @@ export const keyBody = z.strictObject({
     .max(4)
     .transform((given) => [...new Set(given)])
     .optional(),
-  expires_at: z.iso.datetime({ offset: true }).optional(),
+  expires_at: requestTime.optional(),
 });
 export type KeyBody = z.output<typeof keyBody>;
 export const apiKey = z.object({

@@ -24,10 +24,13 @@ const sightOf = (row: CapsuleRow): Sight => ({
   subjects: row.user_id === null ? [] : [row.user_id],
 });
 
+const ITEM = { maybe: ['content'], lists: ['refs'] };
+
 /** The items in their order, as today allows; undefined: it does not. Of a capsule that has ended nothing is handed over. */
 async function itemsOf(db: Db, tenant: string, row: CapsuleRow, shownIn: Channel[]): Promise<(ItemRow | undefined)[]> {
   const found = row.status === 'active' ? await readItems(db, tenant, row.items, sightOf(row), shownIn) : [];
-  const byId = new Map(found.map((item) => [item.id, item]));
+  const readable = found.filter((item) => db.faultOf(item, ITEM) === undefined);
+  const byId = new Map(readable.map((item) => [item.id, item]));
   return row.items.map((id) => byId.get(id));
 }
 

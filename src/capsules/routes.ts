@@ -52,8 +52,8 @@ export const capsuleRoutes = [
     handle: async ({ caller: { tenant, principal }, query }) => {
       const before = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
       const rows = await tenant.read((db) => listCapsules(db, tenant.id, principal, query, before));
-      const { data, next_cursor } = toPage(rows, query.limit, (row) => [row.capsule_id]);
-      return { body: { data: data.map(summaryOf), next_cursor } };
+      const { data, ...page } = toPage(rows, query.limit, (row) => [row.capsule_id]);
+      return { body: { data: data.map(summaryOf), ...page } };
     },
   }),
   route({
@@ -157,8 +157,8 @@ async function insert(
   idempotency: Idempotency | null,
 ) {
   const { tenant, principal } = caller;
-  const end = endOf(body, Date.now());
-  if (end === undefined)
+  const expires_at = endOf(body, Date.now());
+  if (expires_at === undefined)
     throw new Problem('validation', 'A capsule expires in the future, at most 365 days from now.', {
       errors: [{ pointer: '#/expires_at', detail: 'must be in the future, at most 365 days from now' }],
     });
@@ -169,7 +169,6 @@ async function insert(
     items,
     found.map(({ id }) => id),
   );
-  const expires_at = new Date(end).toISOString();
   const people = audience === 'all' ? {} : audience;
   // whom it is for stands in the view alone, where an erasure finds it
   const named = audience === 'all' ? 'all' : 'named';

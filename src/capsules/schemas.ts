@@ -4,6 +4,7 @@ import { label, nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { origin, trust } from '../search/index.ts';
+import { compareTimes } from '../time.ts';
 
 const DEFAULT_TTL_S = 7 * 86_400;
 const LONGEST_TTL_S = 365 * 86_400;
@@ -50,10 +51,11 @@ export const capsuleBody = z
   .meta({ id: 'NewCapsule' });
 export type CapsuleBody = z.output<typeof capsuleBody>;
 
-/** When a capsule ends, in ms; undefined where that is past or too far off. */
-export function endOf({ ttl_s, expires_at }: CapsuleBody, now: number): number | undefined {
-  const end = expires_at === undefined ? now + (ttl_s ?? DEFAULT_TTL_S) * 1000 : Date.parse(expires_at);
-  return end > now && end <= now + LONGEST_TTL_S * 1000 ? end : undefined;
+/** When a capsule ends; undefined where that is past or too far off. */
+export function endOf({ ttl_s, expires_at }: CapsuleBody, now: number): string | undefined {
+  const after = (seconds: number) => new Date(now + seconds * 1000).toISOString();
+  const end = expires_at ?? after(ttl_s ?? DEFAULT_TTL_S);
+  return compareTimes(end, after(0)) > 0 && compareTimes(end, after(LONGEST_TTL_S)) <= 0 ? end : undefined;
 }
 
 const item = z

@@ -1,7 +1,17 @@
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import type { Check, Report } from './schemas.ts';
-import { checkLog, checkMemories, EVENTS_A_STEP, type Finding, measure, readStanding, type Standing } from './sql.ts';
+import {
+  checkLog,
+  checkMemories,
+  checkReadable,
+  checkReadableMemories,
+  EVENTS_A_STEP,
+  type Finding,
+  measure,
+  readStanding,
+  type Standing,
+} from './sql.ts';
 
 // Looks at everything that is counted or derived, a stretch of the log at a time; the tenant is written to meanwhile.
 
@@ -28,10 +38,12 @@ export async function checkTenant(tenant: Tenant, progress: (done: number) => un
   for (let from = first; from <= last; from += EVENTS_A_STEP) {
     const to = Math.min(last, from + EVENTS_A_STEP - 1);
     for (const finding of await checkLog(tenant, from, to)) add(findings, finding);
+    add(findings, await checkReadable(tenant, from, to));
     bytes += await measure(tenant, from, to);
     await progress(to);
   }
   for await (const finding of checkMemories(tenant)) add(findings, finding);
+  for await (const finding of checkReadableMemories(tenant)) add(findings, finding);
   const seq = findings.get('seq');
   const events = seq ? seq.checked - seq.wrong : 0;
   for (const finding of clockFindings(standing, events, bytes)) add(findings, finding);

@@ -1,4 +1,6 @@
 import type { Tenant } from '../db/tenant.ts';
+import { findUnreadable } from '../events/index.ts';
+import { findUnreadableMemories } from '../memories/index.ts';
 
 export interface Finding {
   name: string;
@@ -55,6 +57,23 @@ export async function* checkMemories(tenant: Tenant): AsyncGenerator<Finding> {
       yield { name, ...finding };
       after = last;
     }
+}
+
+/** Rows that the database holds and nobody can be given. */
+const UNREADABLE = 'unreadable_rows';
+
+export async function checkReadable(tenant: Tenant, from: number, to: number): Promise<Finding> {
+  const found = await findUnreadable(tenant, from, to);
+  const sample = found.map(({ seq, event_id, unreadable }) => ({ seq, event_id, reason: unreadable }));
+  return { name: UNREADABLE, checked: to - from + 1, wrong: found.length, sample };
+}
+
+export async function* checkReadableMemories(tenant: Tenant): AsyncGenerator<Finding> {
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const page: Awaited<ReturnType<typeof findUnreadableMemories>> = await findUnreadableMemories(tenant, after, MEMORIES_A_STEP);
+    yield { name: UNREADABLE, checked: page.checked, wrong: page.unreadable.length, sample: page.unreadable };
+    after = page.last;
+  }
 }
 
 export async function repairLog(tenant: Tenant, from: number, to: number): Promise<number> {

@@ -78,7 +78,8 @@ export function ruleItem({ event_id, content, words, memory }: LedgerEvent): Ite
 
 export function handoffItem({ event_id, content, occurred_at, memory }: Handoff): Item {
   const text = `${occurred_at.slice(0, 10)} ${renderHandoff(unfolded('memory.created', content), memory.origin.id)}`;
-  const named = ((content.body as { refs?: string[] } | undefined)?.refs ?? []).slice(0, 256);
+  const { refs } = (content.body ?? {}) as { refs?: unknown };
+  const named = (Array.isArray(refs) ? refs : []).filter((ref) => typeof ref === 'string').slice(0, 256);
   return {
     type: 'handoff',
     text,

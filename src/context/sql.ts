@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import type { Scope, Standing } from '../search/index.ts';
+import { isReadable, type Scope, type Standing } from '../search/index.ts';
 import type { Pair } from './calls.ts';
 
 /** One event that a context may hold without its being found. */
@@ -57,15 +57,19 @@ export interface Handoff {
 
 type Row = LedgerEvent | { part: 'clock'; as_of_seq: number; partial_index: boolean; content: { pairs: Pair[] } };
 
-/** One round trip. */
+const EVENT = { objects: ['content'] };
+
+/** One round trip; without events that cannot be read. */
 export async function readLedger(tenant: Tenant, scope: Scope, ask: Ask): Promise<Ledger> {
   const rows = await tenant.call<Row>('select * from read_ledger($1, $2, $3)', [tenant.id, scope, ask]);
   const clock = rows.find((row) => row.part === 'clock') as Extract<Row, { part: 'clock' }>;
-  const events = rows.filter((row): row is LedgerEvent => row.part !== 'clock').sort((a, b) => b.seq - a.seq);
+  const events = rows
+    .filter((row): row is LedgerEvent => row.part !== 'clock' && isReadable(tenant, row, EVENT))
+    .sort((a, b) => b.seq - a.seq);
   return { as_of_seq: clock.as_of_seq, partial_index: clock.partial_index, events, pairs: clock.content.pairs };
 }
 
 export async function readHandoff(tenant: Tenant, scope: Scope, ask: Ask): Promise<Handoff | undefined> {
   const [row] = await tenant.call<Handoff>('select * from read_handoff($1, $2, $3)', [tenant.id, scope, ask]);
-  return row;
+  return row && isReadable(tenant, row, EVENT) ? row : undefined;
 }

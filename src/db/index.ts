@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { usesEmbedded } from '../config.ts';
 import type { Logger } from '../log.ts';
+import type { SkippedRow } from '../readable.ts';
 import { createWriteQueue } from './commit.ts';
 import { type Embedded, startEmbedded } from './embedded.ts';
 import { assertSchema, migrateUp } from './migrate.ts';
@@ -21,6 +22,8 @@ export interface Database {
   writes(): { queued: number; queuedChars: number; inFlight: number };
   /** Calls back for each batch of writes that is over. */
   onFlushed(callback: (units: number, ms: number) => void): void;
+  /** Calls back for each row that was met and cannot be read. */
+  onSkipped(callback: (tenant: string, row: SkippedRow) => void): void;
   ping(): Promise<unknown>;
   /** For a person: what it runs on. */
   description: string;
@@ -61,16 +64,20 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
     perTenant: BATCHES_PER_TENANT,
   };
   let flushed: (units: number, ms: number) => void = () => undefined;
+  let skipped: (tenant: string, row: SkippedRow) => void = () => undefined;
   const queue = createWriteQueue(pool, limits, log, watch.committed, (units, ms) => flushed(units, ms));
   watch.start();
   const tidying = engine && startTidying(pool, log);
   return {
     pool,
-    tenants: tenantsOf(pool, queue.commit, watch.committed),
+    tenants: tenantsOf(pool, queue.commit, watch.committed, (tenant, row) => skipped(tenant, row)),
     watch,
     writes: queue.figures,
     onFlushed: (callback) => {
       flushed = callback;
+    },
+    onSkipped: (callback) => {
+      skipped = callback;
     },
     // a database that just answered somebody needs no ping: under overload that would wait behind all others
     ping: async () => pool.answeredWithin(ANSWERED_MS) || pool.using((client) => client.query('select 1')),

@@ -83,7 +83,7 @@ export function createPool(connection: Connection, config: Config, log: Logger):
     keepAlive: true,
     ...(sessionOptions && {
       // jit: the planner can spend seconds compiling; role: even a statement outside any tenant runs without rights.
-      options: `-c role=${SERVING_ROLE} -c jit=off -c TimeZone=UTC -c lock_timeout=${config.PGLOCK_TIMEOUT} -c idle_in_transaction_session_timeout=10000`,
+      options: `-c role=${SERVING_ROLE} -c jit=off -c TimeZone=UTC -c DateStyle=ISO -c lock_timeout=${config.PGLOCK_TIMEOUT} -c idle_in_transaction_session_timeout=10000`,
       statement_timeout,
     }),
   };

@@ -1,10 +1,11 @@
 import type pg from 'pg';
+import type { SkippedRow } from '../readable.ts';
 import { type CommitRow, lastWritten, type Outcome, toOutcome, type Unit } from './commit.ts';
 import { markClean, type Pool } from './pool.ts';
-import { type Db, dbOf } from './query.ts';
+import { type Db, dbOf, type Judge, judgeOf, type OnSkipped } from './query.ts';
 
 /** All access to one tenant's rows. There is no other way to the database for a request. */
-export interface Tenant {
+export interface Tenant extends Judge {
   readonly id: string;
   /** One statement in one round trip, through a function that starts with `enter_tenant`. `name` prepares it. */
   call<Row>(text: string, values: unknown[], name?: string): Promise<Row[]>;
@@ -38,40 +39,45 @@ export function tenantsOf(
   pool: Pool,
   commit: (tenant: string, unit: Unit) => Promise<Outcome>,
   onCommitted: (tenant: string, lastSeq: number) => void,
+  onSkipped: (tenant: string, row: SkippedRow) => void,
 ): Tenants {
-  return (id) => ({
-    id,
-    call: <Row>(text: string, values: unknown[], name?: string) =>
-      pool.using((client) => dbOf(client, pool.named).rows<Row>(text, values, name)),
-    read: (work) => pool.using((client) => inTransaction(pool, client, id, 'begin read only', work)),
-    snapshot: (work) =>
-      pool.using((client) => inTransaction(pool, client, id, 'begin isolation level repeatable read read only', work)),
-    write: (work) => pool.using((client) => inTransaction(pool, client, id, 'begin', work)),
-    commit: (unit) => commit(id, unit),
-    change: async (text, values) => {
-      const rows = await pool.using((client) => dbOf(client, pool.named).rows<CommitRow>(text, values));
-      const last = lastWritten(rows);
-      if (last !== undefined) onCommitted(id, last);
-      return toOutcome(rows[0]!);
-    },
-  });
+  return (id) => {
+    const told: OnSkipped = (row) => onSkipped(id, row);
+    const transaction = <T>(begin: string, work: (db: Db) => Promise<T>) =>
+      pool.using((client) => inTransaction(pool, client, { id, begin, told }, work));
+    return {
+      id,
+      ...judgeOf(told),
+      call: <Row>(text: string, values: unknown[], name?: string) =>
+        pool.using((client) => dbOf(client, pool.named, told).rows<Row>(text, values, name)),
+      read: (work) => transaction('begin read only', work),
+      snapshot: (work) => transaction('begin isolation level repeatable read read only', work),
+      write: (work) => transaction('begin', work),
+      commit: (unit) => commit(id, unit),
+      change: async (text, values) => {
+        const rows = await pool.using((client) => dbOf(client, pool.named).rows<CommitRow>(text, values));
+        const last = lastWritten(rows);
+        if (last !== undefined) onCommitted(id, last);
+        return toOutcome(rows[0]!);
+      },
+    };
+  };
 }
 
 async function inTransaction<T>(
   pool: Pool,
   client: pg.PoolClient,
-  tenant: string,
-  begin: string,
+  { id, begin, told }: { id: string; begin: string; told: OnSkipped },
   work: (db: Db) => Promise<T>,
 ): Promise<T> {
   const opening = pool.pipelined
-    ? Promise.all([client.query(begin), client.query('select enter_tenant($1)', [tenant])])
-    : client.query(begin).then(() => client.query('select enter_tenant($1)', [tenant]));
+    ? Promise.all([client.query(begin), client.query('select enter_tenant($1)', [id])])
+    : client.query(begin).then(() => client.query('select enter_tenant($1)', [id]));
   try {
     // Pipelined, the first statement of the work travels with the opening ones; it runs after them or not at all.
     if (pool.pipelined) opening.catch(() => undefined);
     else await opening;
-    const result = await work(dbOf(client, pool.named));
+    const result = await work(dbOf(client, pool.named, told));
     await opening;
     const { command } = await client.query('commit');
     if (command !== 'COMMIT') throw new CommitRefused();

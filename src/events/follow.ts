@@ -7,8 +7,8 @@ import { STREAMED } from '../http/route.ts';
 import type { Logger } from '../log.ts';
 import { assertGiven, assertKept } from './kept.ts';
 import { createTurns, firstWalk, type Turns, tookTooLong, walkAfter, walkAfterTimeout } from './pace.ts';
-import type { Event, ListQuery } from './schemas.ts';
-import { listEvents, readClock } from './sql.ts';
+import type { ListQuery } from './schemas.ts';
+import { type Entry, listEvents, readClock } from './sql.ts';
 
 // Following the log over server-sent events. A follower's cursor is the last seq it has looked at; since seq is dense in commit
 // order, everything up to the log's head is there to be read, and nothing is missed or repeated.
@@ -20,6 +20,8 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
 const RETRY_MS = 500;
 const SLOWEST_READER_MS = 5_000;
 const LAST_WORDS_MS = 30_000;
+/** Reads that failed one after another: the database is away, or something in the log cannot be read past. */
+const STUCK_AFTER = 3;
 
 export interface FollowNeeds {
   watch: Watch;
@@ -36,7 +38,7 @@ export interface FollowNeeds {
 export interface Follow extends FollowNeeds {
   /** Open streams by tenant, each with the way to end it. */
   open: Map<string, Set<() => void>>;
-  streams: Set<Pick<Stream, 'cursor' | 'head'>>;
+  streams: Set<Pick<Stream, 'cursor' | 'head' | 'failures'>>;
   shared: Map<string, Promise<Batch>>;
   turns: Turns;
   /** The daemon is stopping: no stream may begin. */
@@ -65,6 +67,7 @@ export const createFollow = (needs: FollowNeeds): Follow => ({
 export const followerFigures = ({ streams }: Follow) => ({
   open: streams.size,
   furthestBehind: [...streams].reduce((most, { cursor, head }) => Math.max(most, head - cursor), 0),
+  stuck: [...streams].filter(({ failures }) => failures >= STUCK_AFTER).length,
 });
 
 /** Ends every stream; each client resumes elsewhere from its last id. */
@@ -101,6 +104,7 @@ export async function followEvents(
     head: clock.last_seq,
     live: cursor >= clock.last_seq,
     walk: firstWalk(query.filter !== undefined),
+    failures: 0,
   });
   return STREAMED;
 }
@@ -127,6 +131,8 @@ interface Stream {
   live: boolean;
   /** So many events of the log are looked through next. */
   walk: number;
+  /** Reads that failed since the last that did not. */
+  failures: number;
 }
 
 async function stream(follow: Follow, at: Stream): Promise<void> {
@@ -219,6 +225,7 @@ async function advance(follow: Follow, at: Stream): Promise<boolean> {
   const { res, caller, query } = at;
   try {
     const batch = await follow.turns(caller.tenant.id, async () => (res.destroyed ? undefined : readShared(follow, at)));
+    at.failures = 0;
     if (!batch || res.destroyed) return true;
     if (batch.text) res.write(batch.text);
     // the database's clock against ours: a difference of a few ms must not make a lag below none
@@ -232,7 +239,10 @@ async function advance(follow: Follow, at: Stream): Promise<boolean> {
       at.walk = walkAfterTimeout(Math.min(at.walk, at.head - at.cursor));
       return true;
     }
-    follow.log.warn({ err }, 'a follower waits for the database');
+    at.failures += 1;
+    const where = { tenant: caller.tenant.id, after: at.cursor, failures: at.failures };
+    if (at.failures === STUCK_AFTER) follow.log.error({ err, ...where }, 'a follower is stuck: its reads fail');
+    else follow.log.warn({ err, ...where }, 'a follower waits for the database');
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
   return true;
@@ -257,13 +267,16 @@ async function readBatch({ caller, query, sight, cursor, head, walk }: Stream): 
   const upto = Math.min(head, cursor + walk);
   const stretch = { after: cursor, upto, order: 'asc', limit: BATCH } as const;
   const began = performance.now();
-  const { events, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretch));
+  const { entries, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretch));
   return {
-    text: events.map(render).join(''),
-    since: events[0]?.created_at,
-    cursor: more || events.length === BATCH ? events.at(-1)!.seq : upto,
+    text: entries.map(render).join(''),
+    since: entries.find(({ event }) => event)?.event?.created_at,
+    cursor: more || entries.length === BATCH ? entries.at(-1)!.seq : upto,
     took_ms: performance.now() - began,
   };
 }
 
-const render = (event: Event) => `id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`;
+function render({ seq, event_id, event, unreadable }: Entry): string {
+  const [name, data] = event ? [event.kind, event] : ['unreadable', { seq, event_id, reason: unreadable }];
+  return `id: ${seq}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+}

@@ -1,4 +1,4 @@
 export { createFollow, endFollowers, type Follow, followerFigures } from './follow.ts';
 export { eventRoutes } from './routes.ts';
 export { event } from './schemas.ts';
-export { listEvents, readClock } from './sql.ts';
+export { type Entry, eventsOf, findUnreadable, listEvents, readClock } from './sql.ts';

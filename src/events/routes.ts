@@ -3,17 +3,17 @@ import { commitWithArtifacts, type NewArtifact, sha256Of } from '../artifacts/in
 import { askingChannels, type Caller, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
 import type { Outcome } from '../db/commit.ts';
 import { nameOf } from '../http/name.ts';
-import { decodeCursor, encodeCursor, pageOf } from '../http/page.ts';
+import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { type Cited, cite, findReplaced, type Replacing, refuseDangling } from '../memories/index.ts';
 import type { Screener, Secrets } from '../secrets/index.ts';
 import { type Follow, followEvents } from './follow.ts';
-import { assertKeptAfter } from './kept.ts';
+import { readPage } from './page.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
 import { reveal } from './reveal.ts';
 import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
-import { chunkIds, listEvents, memoryNamed, readEvent, readRecorded, readUnedited, type Stretch } from './sql.ts';
+import { chunkIds, memoryNamed, readEvent, readRecorded, readUnedited, type Stretch } from './sql.ts';
 
 export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secrets) => [
   ...written(limits, secrets),
@@ -65,7 +65,7 @@ const read = (follow: Follow) => [
     limit: 'v1',
     streams: true,
     query: listQuery,
-    success: { status: 200, description: 'A page of events', schema: pageOf(event) },
+    success: { status: 200, description: 'A page of events', schema: boundedPageOf(event, z.int()) },
     also: [
       {
         status: 200,
@@ -78,14 +78,7 @@ const read = (follow: Follow) => [
       const { caller, query, req } = input;
       if (/\btext\/event-stream\b/.test(req.headers.accept ?? '')) return followEvents(follow, input);
       const sight = sightIn(caller.principal, query.channel, query.user_id);
-      const stretch = stretchOf(query);
-      const { events, more } = await caller.tenant.read(async (db) => {
-        await assertKeptAfter(db, caller.tenant.id, stretch.after);
-        return listEvents(db, caller.tenant.id, sight, query, stretch);
-      });
-      const data = events.slice(0, query.limit);
-      const next_cursor = more || events.length > query.limit ? encodeCursor([data.at(-1)!.seq]) : null;
-      return { body: { data, next_cursor } };
+      return { body: await readPage(caller.tenant, sight, query, stretchOf(query)) };
     },
   }),
   route({

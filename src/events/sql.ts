@@ -1,8 +1,9 @@
 import { type Channel, isHiddenById, type Sight, sightValues, visible, withheldIn } from '../auth/index.ts';
 import type { Outcome } from '../db/commit.ts';
-import type { Db } from '../db/query.ts';
+import type { Db, Judge } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
+import { Problem } from '../http/problem.ts';
 import { type Look, type Overlay, underEdits } from './edited.ts';
 import type { Event, Recorded } from './schemas.ts';
 
@@ -62,9 +63,33 @@ export function toEvent(row: EventRecord, look: Look): Event {
   return row.edit_ids === null ? event : underEdits(event, row, look, (count) => chunkIds(row.event_id, count));
 }
 
+/** What every row of the log has; one without it was not written by this service. */
+const SHAPE = { objects: ['content', 'metadata'], maybe: ['edited'], lists: ['tags', 'refs'] };
+
+/** A place of the log as a reader meets it: the event, or why there is none to give. */
+export type Entry = { seq: number; event_id: string; kind: string } & (
+  | { event: Event; unreadable?: undefined }
+  | { event?: undefined; unreadable: string }
+);
+
+function toEntry(judge: Judge, row: EventRecord, look: Look): Entry {
+  const place = { seq: row.seq, event_id: row.event_id, kind: row.kind };
+  const unreadable = judge.faultOf(row, SHAPE);
+  return unreadable === undefined ? { ...place, event: toEvent(row, look) } : { ...place, unreadable };
+}
+
+/** The events among these. */
+export const eventsOf = (entries: Entry[]): Event[] => entries.flatMap(({ event }) => event ?? []);
+
 export async function readEvent(tenant: Tenant, event_id: string, sight: Sight, look: Look): Promise<Event | undefined> {
   const row = await findEvent(tenant, event_id, sight);
-  return row && toEvent(row, look);
+  return row && readable(tenant, row, look);
+}
+
+function readable(tenant: Tenant, row: EventRecord, look: Look): Event {
+  const { event, unreadable } = toEntry(tenant, row, look);
+  if (!event) throw new Problem('unreadable', `The event at seq ${row.seq} cannot be read (${unreadable}).`);
+  return event;
 }
 
 /** An event as it was recorded, for who sees that by its id: none where edits have changed what it says, or hide it. */
@@ -76,7 +101,7 @@ export async function readUnedited(
 ): Promise<Event | undefined> {
   const row = await findEvent(tenant, event_id, sight);
   if (!row || row.edited !== null || isHiddenById(row.blocked_in, asking)) return undefined;
-  return toEvent(row, { asking });
+  return readable(tenant, row, { asking });
 }
 
 /** One round trip: the function binds the tenant itself. */
@@ -107,48 +132,53 @@ export interface Stretch {
   upto: number | undefined;
   order: 'asc' | 'desc';
   limit: number;
+  /** Of the session or project that is asked for, or of all, so many events are looked at; absent: the whole stretch. */
+  walk?: number;
 }
 
 /** A page ends at its limit or here, whichever comes first: a thousand events of a megabyte are not read at once. */
 const PAGE_BYTES = 4 * 1024 * 1024;
 
 export interface Listed {
-  events: Event[];
+  entries: Entry[];
   /** The page ended because of its size; more of the stretch follows. */
   more: boolean;
+  /** The seq of the last event that was looked at, where the walk ended before the stretch did; the entries end there or before. */
+  scanned: number | undefined;
 }
 
 /** In one channel, narrowed; or all that lists show in some. What a list withholds is narrowed by no more than it shows of it. */
 export type Asked = (EventFilter & { channel: Channel }) | { within: Channel[] };
 
 /** Events of a stretch of the log, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
-export async function listEvents(
-  db: Db,
-  tenant: string,
-  sight: Sight,
-  asked: Asked,
-  { after, upto, order, limit }: Stretch,
-): Promise<Listed> {
+export async function listEvents(db: Db, tenant: string, sight: Sight, asked: Asked, stretch: Stretch): Promise<Listed> {
   const filter: EventFilter & { channel?: Channel } = 'within' in asked ? {} : asked;
+  const { order, limit } = stretch;
   const rows = await db.rows<EventRecord & { listed: number }>(
     `select ${columns}, e.listed
     from (
       select l.*, sum(l.byte_count) over (order by l.seq ${order === 'asc' ? 'asc' : 'desc'}) - l.byte_count as before, count(*) over () as listed
       from (
         select e.*
-        from events e
-        where e.tenant_id = $1
-        and ${visible(2, 'e.')}
-        and ($5::bigint is null or e.seq > $5)
-        and ($6::text is null or e.session_id = $6)
+        from (
+          -- bounded by an index alone, so that a filter that matches nothing comes to an end
+          select e.*
+          from events e
+          where e.tenant_id = $1
+          and ($5::bigint is null or e.seq > $5)
+          and ($15::bigint is null or e.seq <= $15)
+          and ($6::text is null or e.session_id = $6)
+          and ($10::text is null or e.project_id = $10)
+          order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
+          limit $19::bigint
+        ) e
+        where ${visible(2, 'e.')}
         and ($7::text is null or e.kind = $7)
         and ($8::text is null or e.user_id = $8)
         and ($9::text is null or e.agent_id = $9)
-        and ($10::text is null or e.project_id = $10)
         and ($11::text is null or ($11 = any (e.tags) and not ${withheldIn(18)}))
         and ($12::timestamptz is null or e.occurred_at >= $12)
         and ($13::timestamptz is null or e.occurred_at < $13)
-        and ($15::bigint is null or e.seq <= $15)
         and ($17::jsonb is null or event_matches(e, $17, ${withheldIn(18)}, $18))
         order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
         limit $14
@@ -157,26 +187,68 @@ export async function listEvents(
     left join overlays o on o.tenant_id = $1 and o.seq = e.seq
     where e.before < $16
     order by e.seq ${order === 'asc' ? 'asc' : 'desc'}`,
-    [
-      tenant,
-      ...sightValues(sight),
-      after,
-      filter.session_id,
-      filter.kind,
-      filter.user_id,
-      filter.agent_id,
-      filter.project_id,
-      filter.tag,
-      filter.since,
-      filter.until,
-      limit,
-      upto,
-      PAGE_BYTES,
-      filter.filter,
-      filter.channel,
-    ],
+    [tenant, ...sightValues(sight), ...valuesOf(filter, stretch)],
   );
-  return { events: rows.map((row) => toEvent(row, asked)), more: rows.length > 0 && rows.length < rows[0]!.listed };
+  const more = rows.length > 0 && rows.length < rows[0]!.listed;
+  // a page that is full tells by its last event where the next one begins
+  const scanned = more || rows.length === limit ? undefined : await findStop(db, tenant, filter, stretch);
+  return { entries: rows.map((row) => toEntry(db, row, asked)), more, scanned };
+}
+
+const valuesOf = (filter: EventFilter & { channel?: Channel }, { after, upto, limit, walk }: Stretch): unknown[] => [
+  after,
+  filter.session_id,
+  filter.kind,
+  filter.user_id,
+  filter.agent_id,
+  filter.project_id,
+  filter.tag,
+  filter.since,
+  filter.until,
+  limit,
+  upto,
+  PAGE_BYTES,
+  filter.filter,
+  filter.channel,
+  walk,
+];
+
+/** Where a walk that listEvents took ended before its stretch did. */
+async function findStop(db: Db, tenant: string, filter: EventFilter, stretch: Stretch): Promise<number | undefined> {
+  const { after, upto, order, walk } = stretch;
+  if (walk === undefined) return undefined;
+  const row = await db.row<{ seq: number }>(
+    `select e.seq
+    from events e
+    where e.tenant_id = $1
+    and ($2::bigint is null or e.seq > $2)
+    and ($3::bigint is null or e.seq <= $3)
+    and ($4::text is null or e.session_id = $4)
+    and ($5::text is null or e.project_id = $5)
+    order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
+    offset $6::bigint - 1
+    limit 1`,
+    [tenant, after, upto, filter.session_id, filter.project_id, walk],
+  );
+  return row?.seq;
+}
+
+/** Events of a stretch that cannot be read, whoever asks; what they say is not fetched. */
+export async function findUnreadable(tenant: Tenant, from: number, to: number): Promise<Entry[]> {
+  const rows = await tenant.read((db) =>
+    db.rows<EventRecord>(
+      `select e.seq, e.event_id, e.kind, case when jsonb_typeof(e.content) = 'object' then '{}' else e.content end as content, case when jsonb_typeof(e.metadata) = 'object' then '{}' else e.metadata end as metadata, e.tags, e.refs, e.occurred_at,
+         e.created_at, case when jsonb_typeof(o.content) = 'object' then '{}' else o.content end as edited
+       from events e left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq
+       where e.tenant_id = $1 and e.seq between $2 and $3
+       order by e.seq`,
+      [tenant.id, from, to],
+    ),
+  );
+  return rows.flatMap((row) => {
+    const unreadable = tenant.faultOf(row, SHAPE);
+    return unreadable === undefined ? [] : { seq: row.seq, event_id: row.event_id, kind: row.kind, unreadable };
+  });
 }
 
 /** What was answered when these events were written. */

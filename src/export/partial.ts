@@ -1,7 +1,8 @@
 import type { Channel, Sight } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { listEvents, readClock } from '../events/index.ts';
+import { type Entry, listEvents, readClock } from '../events/index.ts';
 import { Problem } from '../http/problem.ts';
+import { unreadableLine } from './mend.ts';
 import type { Output } from './output.ts';
 import { FORMAT_VERSION, line } from './whole.ts';
 
@@ -31,15 +32,20 @@ export async function writePartial(
       oldest_seq,
     }),
   );
-  let count = 0;
+  const counts = { event: 0, unreadable: 0 };
   for (let after = oldest_seq - 1; after < last_seq; ) {
     await alive();
     const upto = Math.min(last_seq, after + WALK);
     const stretch = { after, upto, order: 'asc', limit: PAGE_ROWS } as const;
-    const { events, more } = await tenant.read((db) => listEvents(db, tenant.id, sight, { within }, stretch));
-    await out.write(events.map((event) => line({ type: 'event', ...event })).join(''));
-    count += events.length;
-    after = more || events.length === PAGE_ROWS ? events.at(-1)!.seq : upto;
+    const { entries, more } = await tenant.read((db) => listEvents(db, tenant.id, sight, { within }, stretch));
+    await out.write(entries.map(lineOf).join(''));
+    for (const { event } of entries) counts[event ? 'event' : 'unreadable'] += 1;
+    after = more || entries.length === PAGE_ROWS ? entries.at(-1)!.seq : upto;
   }
-  await out.write(line({ type: 'end', counts: { event: count }, sha256: out.digest() }));
+  const { event, unreadable } = counts;
+  await out.write(line({ type: 'end', counts: { event, ...(unreadable > 0 && { unreadable }) }, sha256: out.digest() }));
 }
+
+/** What cannot be read is named at its place. */
+const lineOf = ({ seq, event, unreadable }: Entry): string =>
+  event ? line({ type: 'event', ...event }) : unreadableLine({ type: 'event', seq }, unreadable);

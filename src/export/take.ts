@@ -7,6 +7,7 @@ import { Problem } from '../http/problem.ts';
 import type { Screener } from '../secrets/index.ts';
 import { type Batch, openBatch } from './batch.ts';
 import { faulty, type Line } from './lines.ts';
+import { unreadableRow } from './mend.ts';
 import { type ArtifactLine, end, type Header, header, piece, rows, type TenantLine, tenantLine } from './schemas.ts';
 import { refuseSecretBytes, refuseSecrets } from './screen.ts';
 import { beatImport, type Import, insertArtifact, type Part, record, views } from './sql.ts';
@@ -94,7 +95,7 @@ async function takeLine(tenant: Tenant, held: Import, at: Going, line: Line, set
   const { type } = value;
   if (typeof type !== 'string') throw faulty(number, 'a line has a type', '/type');
   if (at.artifact && type !== 'piece') throw faulty(number, 'the bytes of the artifact before are not all there');
-  if (type !== 'progress' && type !== 'piece') step(at, number, type);
+  if (!['progress', 'piece', 'unreadable'].includes(type)) step(at, number, type);
   if (type === 'header') {
     at.header = parse(header, value, number);
     // each event once when it comes and once when it is indexed
@@ -104,6 +105,7 @@ async function takeLine(tenant: Tenant, held: Import, at: Going, line: Line, set
     at.tenant = parse(tenantLine, value, number);
     refuseSecrets(settings.screener, number, value);
   } else if (type === 'end') await takeEnd(at, line, value);
+  else if (type === 'unreadable') parse(unreadableRow, value, number);
   else if (type === 'piece') await takePiece(tenant, held, at, number, parse(piece, value, number), settings);
   else if (Object.hasOwn(rows, type)) await takeRow(tenant, held, at, line, parse(rows[type as Part], value, number), settings);
   if (!['header', 'progress', 'end'].includes(type)) at.counts[type] = (at.counts[type] ?? 0) + 1;

@@ -1,6 +1,7 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
+import { mended } from './mend.ts';
 import type { Output } from './output.ts';
 import { openSpool, type Spool } from './spool.ts';
 import { type Page, type Part, pagesOf, readPiece, readStanding, record, type Standing, views } from './sql.ts';
@@ -21,6 +22,8 @@ export interface Start {
   /** Lines of what changes. */
   spool: Spool;
   counts: Partial<Record<Part, number>>;
+  /** Lines that name a row which cannot be read. */
+  unreadable: number;
 }
 
 export interface SpoolNeeds {
@@ -56,13 +59,16 @@ async function readViews(
     const standing = await using((db) => readStanding(db, tenant.id));
     if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
     const counts: Start['counts'] = {};
+    let unreadable = 0;
     const rows = (text: string, values: unknown[]) => using((db) => db.rows<Page>(text, values));
     for (const part of views)
       for await (const page of pagesOf(tenant.id, part, standing.last_seq, rows)) {
-        await spool.add(`${page.lines}\n`);
+        const { text, skipped } = await mended(tenant, part, page);
+        await spool.add(text);
         counts[part] = (counts[part] ?? 0) + page.n;
+        unreadable += skipped;
       }
-    return { tenant_id: tenant.id, as_of_seq: standing.last_seq, standing, spool, counts };
+    return { tenant_id: tenant.id, as_of_seq: standing.last_seq, standing, spool, counts, unreadable };
   } catch (error) {
     await spool.close();
     throw error;
@@ -91,16 +97,22 @@ export async function writeWhole(tenant: Tenant, start: Start, out: Output, aliv
   await out.write(line({ type: 'tenant', language: standing.language, settings: standing.settings }));
   for await (const bytes of start.spool.read()) await out.write(bytes);
   let told = 0;
+  let { unreadable } = start;
   for (const part of record)
     for await (const page of pagesOf(tenant.id, part, as_of_seq, (text, values) => tenant.call(text, values))) {
       await alive();
       if (part === 'artifact') counts.piece = (counts.piece ?? 0) + (await writeArtifacts(tenant, page.lines, out));
-      else await out.write(`${page.lines}\n`);
+      else {
+        const { text, skipped } = await mended(tenant, part, page);
+        await out.write(text);
+        unreadable += skipped;
+      }
       counts[part] = (counts[part] ?? 0) + page.n;
       if (part !== 'event' || counts.event! - told < PROGRESS_EVERY) continue;
       told = counts.event!;
       await out.write(line({ type: 'progress', done: told, total }));
     }
+  if (unreadable > 0) counts.unreadable = unreadable;
   await out.write(line({ type: 'end', counts, sha256: out.digest() }));
 }
 

@@ -1,5 +1,6 @@
 import { textFault } from '../http/json.ts';
 import { time } from '../http/time.ts';
+import { sortableTime } from '../time.ts';
 
 // From a filter to one jsonpath predicate and its variables, or to everything that is wrong with it. No value of a filter becomes SQL:
 // the predicate is a parameter of the statement, its values are variables of the predicate. Every leaf is an `exists` over a filter
@@ -222,7 +223,7 @@ function plainOf(type: Type, operator: string, value: unknown, path: Place, maki
   if (typeof value === 'number' && !Number.isFinite(value)) return refuse('must be a number that a double can hold');
   if (type === 'time') {
     const { success, data } = time.safeParse(value);
-    return success ? Date.parse(data) : refuse('must be an RFC 3339 time');
+    return success ? sortableTime(data) : refuse('must be an RFC 3339 time');
   }
   if (type === 'json') {
     const fits = operator in compared ? ['string', 'number'] : ['string', 'number', 'boolean'];

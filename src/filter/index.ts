@@ -1,2 +1,2 @@
-export type { Filter } from './compile.ts';
+export { compileFilter, type Filter } from './compile.ts';
 export { filter, filterParameter } from './schemas.ts';

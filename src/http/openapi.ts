@@ -164,6 +164,7 @@ export function problemsOf(route: Route<never>): ProblemType[] {
   const all: ProblemType[] = [
     ...route.problems,
     ...(route.access === 'none' ? [] : (['unauthenticated', 'forbidden'] as const)),
+    ...(route.access === 'none' ? [] : (['unreadable'] as const)),
     // brought to any body, wanted or not
     ...(route.method === 'GET' ? [] : (['malformed-json', 'too-large', 'unsupported-media-type'] as const)),
     ...(route.limit === 'none' ? [] : (['rate-limited', 'storage-full'] as const)), // a read sorts on the disk

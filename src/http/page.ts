@@ -1,8 +1,27 @@
 import { z } from 'zod';
+import { faultOf } from '../readable.ts';
 import { Problem } from './problem.ts';
 
 /** A page of a list: `next_cursor` is null on the last one. */
-export const pageOf = <T extends z.ZodType>(item: T) => z.object({ data: z.array(item), next_cursor: z.string().nullable() });
+export const pageOf = <T extends z.ZodType>(item: T) =>
+  z.object({
+    data: z.array(item),
+    next_cursor: z.string().nullable(),
+    unreadable: z
+      .array(z.union([z.int(), z.string()]))
+      .optional()
+      .describe('rows of this page that the database holds and nobody can read, by seq or id; absent where there are none'),
+  });
+
+/** A list whose search is bounded: a page may be short, or empty, with a `next_cursor`. */
+export const boundedPageOf = <T extends z.ZodType, U extends z.ZodType>(item: T, place: U) =>
+  pageOf(item).extend({
+    scanned_upto: place
+      .optional()
+      .describe(
+        'the search stopped here with more to look at; `next_cursor` goes on. Absent where the page is full or the list at its end',
+      ),
+  });
 
 /** A keyset cursor: the values of the last row's sort key, opaque to clients. It says where, never what may be seen. */
 export const encodeCursor = (key: readonly (string | number)[]): string => Buffer.from(JSON.stringify(key)).toString('base64url');
@@ -31,12 +50,20 @@ export function decodeCursor(cursor: string, kinds: readonly ('string' | 'number
   return key as (string | number)[];
 }
 
-/** Cuts a list that was read one row further than the page. */
-export function toPage<T>(
-  rows: T[],
-  limit: number,
-  keyOf: (row: T) => readonly (string | number)[],
-): { data: T[]; next_cursor: string | null } {
-  const data = rows.slice(0, limit);
-  return { data, next_cursor: rows.length > limit ? encodeCursor(keyOf(data.at(-1)!)) : null };
+export interface Page<T> {
+  data: T[];
+  next_cursor: string | null;
+  unreadable?: (string | number)[];
+}
+
+/** Cuts a list that was read one row further than the page, and names the rows of it that cannot be read. */
+export function toPage<T>(rows: T[], limit: number, keyOf: (row: T) => readonly (string | number)[]): Page<T> {
+  const page = rows.slice(0, limit);
+  const isReadable = (row: T) => faultOf(Object(row)) === undefined;
+  const unreadable = page.filter((row) => !isReadable(row)).map((row) => keyOf(row).at(-1)!);
+  return {
+    data: unreadable.length === 0 ? page : page.filter(isReadable),
+    next_cursor: rows.length > limit ? encodeCursor(keyOf(page.at(-1)!)) : null,
+    ...(unreadable.length > 0 && { unreadable }),
+  };
 }

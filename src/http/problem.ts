@@ -33,6 +33,11 @@ export const problems = {
     'Read what is there. For an Idempotency-Key: use a new key, or repeat the same body.',
   ],
   gone: [410, 'This is no longer kept', 'Begin again from what is still kept, such as `oldest_seq`.'],
+  unreadable: [
+    410,
+    'The stored row cannot be read',
+    'Tell the operator: the row holds a value that the service never writes. `GET /v1/consistency` names it.',
+  ],
   'precondition-failed': [412, 'The thing has another version', 'Read the thing again and repeat the change with its new ETag.'],
   'too-large': [413, 'The request is too large', 'Send less at once.'],
   'quota-exceeded': [413, 'The tenant has used all of its storage', 'Ask the operator for a larger quota; reading still works.'],
@@ -143,6 +148,7 @@ const bySqlState: Record<string, (cause: unknown) => Problem> = {
   '25P03': unavailable('The transaction took too long; try again.'),
   '28': unavailable('The database refuses the service.'),
   '3D000': unavailable('The database does not exist.'),
+  unreadable_row: (cause) => new Problem('unreadable', sentence(cause), { cause }),
   pool_saturated: unavailable('Too many requests wait for the database.'),
   write_queue_full: unavailable('Too many writes wait for the database.'),
 };

@@ -1,12 +1,13 @@
 import { z } from 'zod';
+import { parseTime } from '../time.ts';
 
-/** A time in a request. */
-export const time = z.iso
-  .datetime({ offset: true })
-  // PostgreSQL and RFC 3339 both end at the years 1 and 9999, in UTC
-  .refine(
-    (text) => Number.isFinite(Date.parse(text)) && /^(?!0000)\d{4}-/.test(new Date(text).toISOString()),
-    'must be a time between the years 1 and 9999',
-  )
-  .transform((text) => new Date(text).toISOString())
-  .describe('RFC 3339, kept in UTC');
+/** A time in a request. Digits beyond microseconds are dropped: the database keeps no more. */
+export const time = z
+  .string()
+  .transform((text, context) => {
+    const parsed = parseTime(text);
+    if (parsed !== undefined) return parsed;
+    context.addIssue({ code: 'custom', message: 'must be an RFC 3339 time between the years 1 and 9999 in UTC' });
+    return z.NEVER;
+  })
+  .meta({ format: 'date-time', description: 'RFC 3339; kept in UTC, to the microsecond' });

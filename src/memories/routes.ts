@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { type Caller, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
-import { decodeCursor, encodeCursor, pageOf, toPage } from '../http/page.ts';
+import { boundedPageOf, decodeCursor, encodeCursor, pageOf, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Written } from './answer.ts';
+import { readChain } from './chain.ts';
 import { assertMayChange } from './rights.ts';
 import {
   listQuery,
@@ -18,7 +19,7 @@ import {
   pageQuery,
   readQuery,
 } from './schemas.ts';
-import { listMemories, listVersions, readChain, readMemories, readStatus } from './sql.ts';
+import { listMemories, listVersions, readMemory, readStatus } from './sql.ts';
 import type { MemoryLimits as Writing } from './state.ts';
 import { approveMemory, type Change, closeMemory, deleted, noMemory, patchMemory, remember, supersede } from './write.ts';
 
@@ -76,15 +77,23 @@ const routesOf = (writingOf: WritingOf) => [
     summary: 'List memories, as they are or as they were believed',
     access: 'read',
     query: listQuery,
-    success: { status: 200, description: 'A page of memories', schema: pageOf(memory) },
+    success: { status: 200, description: 'A page of memories', schema: boundedPageOf(memory, z.string()) },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant, principal }, query }) => {
       const sight = sightIn(principal, query.channel, query.user_id);
       const after = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
-      const { memories, more } = await tenant.read((db) =>
+      const { memories, next, scanned } = await tenant.read((db) =>
         listMemories(db, tenant.id, sight, { ...query, admin: isAdmin(principal) }, after),
       );
-      return { body: { data: memories, next_cursor: more ? encodeCursor([memories.at(-1)!.memory_id]) : null } };
+      const { data, unreadable } = toPage(memories, query.limit, ({ memory_id }) => [memory_id]);
+      return {
+        body: {
+          data,
+          next_cursor: next === undefined ? null : encodeCursor([next]),
+          ...(scanned !== undefined && { scanned_upto: scanned }),
+          ...(unreadable && { unreadable }),
+        },
+      };
     },
   }),
   route({
@@ -100,7 +109,7 @@ const routesOf = (writingOf: WritingOf) => [
     handle: async ({ caller: { tenant, principal }, params, query, req }) => {
       const isPast = query.as_of !== undefined || query.as_of_seq !== undefined;
       const { found, status } = await tenant.read(async (db) => {
-        const [found] = await readMemories(db, tenant.id, [params.memory_id], sightById(principal), query);
+        const found = await readMemory(db, tenant.id, params.memory_id, sightById(principal), query);
         // what was deleted is gone for members, whatever the moment they ask about
         const asksPast = found && isPast && !isAdmin(principal);
         return { found, status: asksPast ? await readStatus(db, tenant.id, params.memory_id) : found?.status };
@@ -133,7 +142,7 @@ const historyRoutes = [
     handle: async ({ caller: { tenant, principal }, params, query }) => {
       const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
       const rows = await tenant.read(async (db) => {
-        const [now] = await readMemories(db, tenant.id, [params.memory_id], sightById(principal));
+        const now = await readMemory(db, tenant.id, params.memory_id, sightById(principal));
         if (!now) throw noMemory();
         if (now.status === 'deleted' && !isAdmin(principal)) throw deleted();
         return listVersions(db, tenant.id, params.memory_id, sightById(principal), { after, limit: query.limit + 1 });
@@ -155,7 +164,7 @@ const historyRoutes = [
       const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
       const sight = sightById(principal);
       const rows = await tenant.read(async (db) => {
-        const [now] = await readMemories(db, tenant.id, [params.memory_id], sight);
+        const now = await readMemory(db, tenant.id, params.memory_id, sight);
         if (!now) throw noMemory();
         return readChain(db, tenant.id, params.memory_id, sight, { after, limit: query.limit + 1 });
       });
@@ -208,7 +217,7 @@ const ownerRoutes = (writingOf: WritingOf) => [
         throw new Problem('validation', 'The path names what is superseded.', {
           errors: [{ pointer: '#/supersedes', detail: 'must be the id in the path' }],
         });
-      const [old] = await tenant.read((db) => readMemories(db, tenant.id, [params.memory_id], sightById(principal)));
+      const old = await tenant.read((db) => readMemory(db, tenant.id, params.memory_id, sightById(principal)));
       if (!old) throw noMemory();
       if (old.status === 'deleted') throw deleted();
       assertMayChange(principal, old);

@@ -1,13 +1,16 @@
 import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
+import { Problem } from '../http/problem.ts';
+import { faultOf } from '../readable.ts';
 import type { Sealed } from '../seal.ts';
+import { timeNow } from '../time.ts';
 import type { AsOf, ListQuery, Memory } from './schemas.ts';
 import { type MemoryRecord, toMemory } from './view.ts';
 
 // A memory as one of its versions has it: the row says what it is, the version what stood, the version's content event what was said.
 
-const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.repeats, m.marks,
+export const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.repeats, m.marks,
   m.created_at, v.version, v.seq, v.status, e.event_id, e.kind as event_kind, o.edit_ids, o.blocked_in,
   case when o.content is null or o.content ? 'withheld' then e.content else o.content end as content,
   coalesce(o.content ? 'withheld', false) as retracted, e.sensitivity, e.redactions, e.tags, e.metadata, e.actor_type, e.actor_id,
@@ -16,7 +19,7 @@ const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_
    where old.tenant_id = m.tenant_id and old.superseded_by = m.memory_id order by old.last_seq desc limit 1) as supersedes,
   le.created_at as updated_at, cited.refs, cited.ref_count, cited.grounded`;
 
-const momentOf = ({ as_of }: AsOf): number => (as_of === undefined ? Date.now() : Date.parse(as_of));
+const momentOf = ({ as_of }: AsOf): string => as_of ?? timeNow();
 
 // Every look-up by its whole key, in an order that `offset 0` keeps: the planner, before it has statistics of a young table, otherwise
 // reads all events of the tenant for one memory.
@@ -30,19 +33,38 @@ const VERSION = `select v.version, v.seq, v.content_seq, v.status
   order by v.version desc
   limit 1`;
 // What was said reads as its edits say, whatever the moment that is asked about.
-const CONTENT = `cross join lateral (select * from events e where e.tenant_id = m.tenant_id and e.seq = v.content_seq offset 0) e
+export const CONTENT = `cross join lateral (select * from events e where e.tenant_id = m.tenant_id and e.seq = v.content_seq offset 0) e
   left join lateral (select * from overlays o where o.tenant_id = m.tenant_id and o.seq = v.content_seq offset 0) o on true
   cross join lateral (select le.created_at from events le where le.tenant_id = m.tenant_id and le.seq = v.seq offset 0) le`;
 // What it rests on as of what is asked, as of a version, and now.
 const CITED = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256, $5, $6) cited';
 const CITED_THEN = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256, v.seq) cited';
-const CITED_NOW = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256) cited';
+export const CITED_NOW = 'cross join lateral grounding(m.tenant_id, m.memory_id, m.kind, v.content_seq, 256) cited';
+
+/** One memory, as it may be seen. */
+export async function readMemory(
+  db: Db,
+  tenant: string,
+  memory_id: string,
+  sight: Sight,
+  asOf: AsOf = {},
+): Promise<Memory | undefined> {
+  const [found] = await readRows(db, tenant, [memory_id], sight, asOf);
+  const reason = found && faultOf(found);
+  if (reason !== undefined) throw new Problem('unreadable', `The memory ${memory_id} cannot be read (${reason}).`);
+  return found;
+}
+
+/** Memories by id, in no order, as they may be seen; without those that cannot be read. */
+export async function readMemories(db: Db, tenant: string, ids: string[], sight: Sight): Promise<Memory[]> {
+  return (await readRows(db, tenant, ids, sight, {})).filter((memory) => faultOf(memory) === undefined);
+}
 
 /**
- * Memories by id, in no order, as they may be seen. The ids are a subquery so that the plan of one id costs what that of any number does,
+ * The ids are a subquery so that the plan of one id costs what that of any number does,
  * and is kept: planning takes longer than reading.
  */
-export async function readMemories(db: Db, tenant: string, ids: string[], sight: Sight, asOf: AsOf = {}): Promise<Memory[]> {
+async function readRows(db: Db, tenant: string, ids: string[], sight: Sight, asOf: AsOf): Promise<Memory[]> {
   const rows = await db.rows<MemoryRecord>(
     `select ${columns}
     from (select distinct id from unnest((select $7::text[])) id) wanted
@@ -54,7 +76,7 @@ export async function readMemories(db: Db, tenant: string, ids: string[], sight:
     [tenant, ...sightValues(sight), asOf.as_of_seq, asOf.as_of, ids, ...byIdValues(sight)],
     'read_memories',
   );
-  return rows.map((row) => toMemory(row, momentOf(asOf)));
+  return rows.map((row) => toMemory(db, row, momentOf(asOf)));
 }
 
 /** The memories that ids of memories, events or passages mean. */
@@ -101,10 +123,16 @@ export async function readStatus(db: Db, tenant: string, memory_id: string): Pro
 const PAGE_BYTES = 4 * 1024 * 1024;
 
 export interface Listed {
+  /** Those that cannot be read have a marker. */
   memories: Memory[];
-  /** Another page follows. */
-  more: boolean;
+  /** Where the next page begins: the last of this one, or where the search stopped. */
+  next: string | undefined;
+  /** The search stopped here, with more to look at. */
+  scanned?: string | undefined;
 }
+
+/** Memories that one request looks through. */
+const WALK = 10_000;
 
 const valuesOf = (query: ListQuery): unknown[] => [
   query.as_of_seq,
@@ -138,17 +166,19 @@ export async function listMemories(
       select l.*, sum(l.byte_count) over (order by l.memory_id ${order === 'asc' ? 'asc' : 'desc'}) - l.byte_count as before, count(*) over () as listed
       from (
         select m.memory_id, v.version, v.seq, v.content_seq, v.status, e.byte_count
-        from memories m
+        from (
+          select m.* from memories m where m.tenant_id = $1 and ($19::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $19)
+          order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'} limit ${WALK} -- so that a filter that matches nothing ends
+        ) m
         cross join lateral (${VERSION}) v
         join events e on e.tenant_id = m.tenant_id and e.seq = v.content_seq
         left join overlays o on o.tenant_id = m.tenant_id and o.seq = v.content_seq
         cross join lateral (
           select case
-            when v.status = 'active' and e.kind like 'memory.%' and (e.content ->> 'expires_at')::timestamptz <= coalesce($6::timestamptz, now()) then 'expired'
+            when v.status = 'active' and e.kind like 'memory.%' and time_of(e.content ->> 'expires_at') <= coalesce($6::timestamptz, now()) then 'expired'
             else v.status end as status
         ) now_is
-        where m.tenant_id = $1
-        and m.channel = any ($2::text[])
+        where m.channel = any ($2::text[])
         and ${visible(2, 'e.')}
         and ($7::text is null or m.kind = $7)
         and ($8::text is null or m.scope = $8)
@@ -163,10 +193,8 @@ export async function listMemories(
         and ($16::timestamptz is null or m.created_at >= $16)
         and ($17::timestamptz is null or m.created_at < $17)
         and (o.blocked_in is null or not o.blocked_in @> array[$22::text])
-        -- of what was deleted since, admins alone are told what it said
-        and ($23::boolean or m.status <> 'deleted' or v.status = 'deleted')
+        and ($23::boolean or m.status <> 'deleted' or v.status = 'deleted') -- admins alone are told what the deleted said
         and ($18::jsonb is null or memory_matches(m, e, $18))
-        and ($19::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $19)
         order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}
         limit $20
       ) l
@@ -179,8 +207,21 @@ export async function listMemories(
     order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}`,
     [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES, query.channel, query.admin],
   );
-  const memories = rows.slice(0, query.limit).map((row) => toMemory(row, momentOf(query)));
-  return { memories, more: rows.length > query.limit || (rows.length > 0 && rows.length < rows[0]!.listed) };
+  const memories = rows.slice(0, query.limit).map((row) => toMemory(db, row, momentOf(query)));
+  if (rows.length > query.limit || rows.length < (rows[0]?.listed ?? 0)) return { memories, next: memories.at(-1)!.memory_id };
+  const stop = await findStop(db, tenant, order, after);
+  return { memories, next: stop, scanned: stop };
+}
+
+/** Where the walk of listMemories ended with more to look at. */
+async function findStop(db: Db, tenant: string, order: ListQuery['order'], after?: string): Promise<string | undefined> {
+  const row = await db.row<{ memory_id: string }>(
+    `select m.memory_id from memories m
+    where m.tenant_id = $1 and ($2::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $2)
+    order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'} offset ${WALK} - 1 limit 1`,
+    [tenant, after],
+  );
+  return row?.memory_id;
 }
 
 /** Every version, oldest first, beyond the version `after`. */
@@ -203,53 +244,7 @@ export async function listVersions(
     [tenant, ...sightValues(sight), memory_id, after, limit, ...byIdValues(sight)],
     'list_memory_versions',
   );
-  return rows.map((row) => toMemory(row));
-}
-
-/**
- * The whole chain of which a memory is a part: to what stands now and back to what stood first, oldest first. A member that took
- * the place of several has all of them before it.
- */
-export async function readChain(
-  db: Db,
-  tenant: string,
-  memory_id: string,
-  sight: Sight,
-  { after, limit }: { after: number; limit: number },
-): Promise<Memory[]> {
-  const rows = await db.rows<MemoryRecord>(
-    `with recursive newer as (
-      select m.memory_id, m.superseded_by from memories m where m.tenant_id = $1 and m.memory_id = $5
-      -- without duplicates, so that it ends where an imported chain has no end; each has one successor, so that the way back from
-      -- where it ends can only come round to just that
-      union
-      select m.memory_id, m.superseded_by
-      from newer n join memories m on m.tenant_id = $1 and m.memory_id = n.superseded_by
-    ),
-    ending as (
-      select coalesce((select n.memory_id from newer n where n.superseded_by is null), $5) as memory_id
-    ),
-    chain as (
-      select l.memory_id, 0 as step from ending l
-      union all
-      select m.memory_id, c.step + 1
-      from chain c join memories m on m.tenant_id = $1 and m.superseded_by = c.memory_id
-      where m.memory_id <> (select l.memory_id from ending l)
-    )
-    select ${columns}
-    from chain c
-    cross join lateral (select * from memories m where m.tenant_id = $1 and m.memory_id = c.memory_id offset 0) m
-    cross join lateral (
-      select * from memory_versions v where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version offset 0) v
-    ${CONTENT}
-    ${CITED_NOW}
-    where ${visible(2, 'e.')} and ${unhidden(8)}
-    order by c.step desc, m.memory_id
-    offset $6
-    limit $7`,
-    [tenant, ...sightValues(sight), memory_id, after, limit, ...byIdValues(sight)],
-  );
-  return rows.map((row) => toMemory(row));
+  return rows.map((row) => toMemory(db, row));
 }
 
 /** Who reads holds those past their time as ended already. */

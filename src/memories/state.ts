@@ -6,6 +6,7 @@ import { newId } from '../id.ts';
 import type { Sealed } from '../seal.ts';
 import { passagesOf } from '../search/index.ts';
 import type { Screener } from '../secrets/index.ts';
+import { compareTimes, timeNow } from '../time.ts';
 import { type Actor, actorOf, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import { sha256Hex } from './wish.ts';
@@ -173,12 +174,12 @@ function faultsOfScope({ sensitivity, scope, project_id, session_id }: State): F
   return faults;
 }
 
-// kept in UTC and in one form: they compare as texts do
 function faultsOfTimes({ valid_from, valid_to, expires_at }: State): FieldFault[] {
   const faults: FieldFault[] = [];
-  if (valid_from && valid_to && valid_from >= valid_to) faults.push(['valid_to', 'must be after valid_from']);
-  if (valid_from && expires_at && valid_from >= expires_at) faults.push(['expires_at', 'must be after valid_from']);
-  if (expires_at && Date.parse(expires_at) <= Date.now()) faults.push(['expires_at', 'must be in the future']);
+  if (valid_from && valid_to && compareTimes(valid_from, valid_to) >= 0) faults.push(['valid_to', 'must be after valid_from']);
+  if (valid_from && expires_at && compareTimes(valid_from, expires_at) >= 0)
+    faults.push(['expires_at', 'must be after valid_from']);
+  if (expires_at && compareTimes(expires_at, timeNow()) <= 0) faults.push(['expires_at', 'must be in the future']);
   return faults;
 }
 

@@ -1,4 +1,7 @@
-import type { Memory, MemoryKind } from './schemas.ts';
+import type { Judge } from '../db/query.ts';
+import { Unreadable } from '../readable.ts';
+import { compareTimes, parseTime, timeNow } from '../time.ts';
+import { type Memory, type MemoryKind, memory } from './schemas.ts';
 
 // A row as a memory is shown. Decisions and tasks that were recorded as events say themselves in their own words.
 
@@ -70,6 +73,14 @@ function saidIn(kind: string, content: Record<string, unknown>): Said {
 const inferredTrust = (actor_type: string): Memory['trust'] =>
   actor_type === 'human' ? 'stated' : actor_type === 'agent' ? 'inferred' : 'observed';
 
+const times = ['valid_from', 'valid_to', 'expires_at'] as const;
+
+/** What an erasure wrote has the database's form; what is no time stays for the judge. */
+function timesIn(said: Partial<Said>): Pick<Said, (typeof times)[number]> {
+  const stated = times.filter((name) => said[name] !== undefined);
+  return Object.fromEntries(stated.map((name) => [name, parseTime(String(said[name])) ?? said[name]]));
+}
+
 const CHANNELS = 4;
 
 function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
@@ -78,11 +89,35 @@ function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
   return [blocked_in.length === CHANNELS ? 'quarantined' : 'blocked'];
 }
 
-/** `at`: the moment that is asked about, in ms. */
-export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
+const SHAPE = { objects: ['content', 'metadata'], lists: ['tags', 'refs', 'marks'] };
+
+/** A memory as a row has it, `at` the moment that is asked about; one that cannot be read is a row with a marker (readable.ts). */
+export function toMemory(judge: Judge, row: MemoryRecord, at = timeNow()): Memory {
+  const ill_formed = judge.faultOf(row, SHAPE);
+  if (ill_formed !== undefined) return marked(row, ill_formed);
+  const view = viewOf(row, at);
+  const reason = faultOfView(view);
+  if (reason === undefined) return view;
+  judge.faultOf(marked(row, reason));
+  return marked(row, reason);
+}
+
+const marked = ({ memory_id, version }: MemoryRecord, reason: string): Memory =>
+  ({ memory_id, version, unreadable: new Unreadable(reason) }) as unknown as Memory;
+
+/** Its content is JSON that nothing in the database checks. */
+function faultOfView(view: Memory): string | undefined {
+  const { error } = memory.safeParse(view);
+  if (error) return `${error.issues[0]!.path.join('.')} ${error.issues[0]!.message}`;
+  const wrong = times.find((name) => view[name] !== undefined && parseTime(view[name]!) === undefined);
+  return wrong && `${wrong} is not a time`;
+}
+
+function viewOf(row: MemoryRecord, at: string): Memory {
   const { text, body, ...said } = saidIn(row.event_kind, row.content);
   const gone = row.status === 'deleted';
-  const over = row.status === 'active' && said.expires_at !== undefined && Date.parse(said.expires_at) <= at;
+  const { expires_at } = timesIn(said);
+  const over = row.status === 'active' && expires_at !== undefined && compareTimes(expires_at, at) <= 0;
   const supersedes = row.supersedes ?? said.supersedes;
   return {
     memory_id: row.memory_id,
@@ -106,9 +141,7 @@ export function toMemory(row: MemoryRecord, at = Date.now()): Memory {
     // what a task weighs is its own, not its newest update's
     importance: (row.kind === 'task' ? undefined : said.importance) ?? row.importance,
     pinned: (row.kind === 'task' ? undefined : said.pinned) ?? row.pinned,
-    ...(said.valid_from !== undefined && { valid_from: said.valid_from }),
-    ...(said.valid_to !== undefined && { valid_to: said.valid_to }),
-    ...(said.expires_at !== undefined && { expires_at: said.expires_at }),
+    ...timesIn(said),
     refs: row.refs,
     ref_count: row.ref_count,
     ...(row.repeats > 0 && { repeats: row.repeats }),

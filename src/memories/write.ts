@@ -8,7 +8,7 @@ import { type Cited, cite, findReplaced, refuseDangling } from './refs.ts';
 import { actorOf, assertMayChange } from './rights.ts';
 import type { Memory, MemoryPatch, NewMemory, Wanted } from './schemas.ts';
 import { screened } from './screen.ts';
-import { readMemories, readRefs, readSealed } from './sql.ts';
+import { readMemories, readMemory, readRefs, readSealed } from './sql.ts';
 import { approved, eventOf, type MemoryLimits, patched, type State, stateOf, wishFor } from './state.ts';
 
 // Every change of a memory is one event, written in one transaction with what it changes.
@@ -112,7 +112,7 @@ async function readForChange({ tenant, principal }: Caller, { memory_id, version
     async (db) =>
       [
         idempotency ? await recallUnit(db, tenant.id, idempotency) : undefined,
-        (await readMemories(db, tenant.id, [memory_id], sightById(principal)))[0],
+        await readMemory(db, tenant.id, memory_id, sightById(principal)),
       ] as const,
   );
   if (!current) throw noMemory();

@@ -19,13 +19,13 @@ export interface Readings {
   ready(): Promise<boolean>;
   pool(): { max: number; total: number; idle: number; waiting: number; refused: number; lost: number };
   writes(): { queued: number; queuedChars: number; inFlight: number };
-  followers(): { open: number; furthestBehind: number };
+  followers(): { open: number; furthestBehind: number; stuck: number };
   requestsInFlight(): number;
   bodyBytesHeld(): number;
   auditWaiting(): number;
   jobs(): { running: number; waiting: number };
   sweeps(): { last_success_s: number | undefined; failed: number | undefined };
-  webhooks(): { running: number; unplaced: number };
+  webhooks(): { running: number; unplaced: number; stuck: number };
   limitStore(): { kind: string; answers: boolean };
 }
 
@@ -102,6 +102,7 @@ function ofWork(registry: Registry) {
   const commit = histogram('commit_seconds', 'Time of the commit of one batch', COMMIT_BUCKETS_S);
   const lag = histogram('watch_lag_seconds', 'Time from the commit of an event to its delivery to a follower', LAG_BUCKETS_S);
   const overflows = counter('follower_overflows_total', 'Streams that were ended because their reader was too slow', []);
+  const skipped = counter('unreadable_rows_total', 'Rows that were skipped because they cannot be read, each once an hour', []);
   const receivers = histogram('webhook_seconds', 'Time that a receiver of webhooks took', RECEIVER_BUCKETS_S);
   const deliveries = counter('webhook_deliveries_total', 'Attempts to deliver an event to a webhook', ['outcome']);
   const jobs = counter('jobs_total', 'Tries of jobs that are over', ['kind', 'outcome']);
@@ -113,6 +114,7 @@ function ofWork(registry: Registry) {
     },
     delivered: (age_s: number): void => lag.observe(age_s),
     overflowed: (): void => overflows.inc(),
+    skipped: (): void => skipped.inc(),
     attempted(outcome: (typeof WEBHOOK_OUTCOMES)[number], ms: number): void {
       deliveries.inc({ outcome });
       receivers.observe(ms / 1000);
@@ -159,6 +161,7 @@ function readAtScrape(registry: Registry, readings: Readings): void {
   gauge('write_batches_in_flight', 'Commits under way', () => readings.writes().inFlight);
   gauge('followers', 'Streams that follow a log', () => readings.followers().open);
   gauge('follower_backlog_events', 'Events that the slowest follower is behind', () => readings.followers().furthestBehind);
+  gauge('followers_stuck', 'Streams whose last three reads failed', () => readings.followers().stuck);
   gauge('requests_in_flight', 'Requests being served', () => readings.requestsInFlight());
   gauge('body_bytes_held', 'Bytes of request bodies held', () => readings.bodyBytesHeld());
   gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', () => readings.auditWaiting());
@@ -172,6 +175,11 @@ function readAtScrape(registry: Registry, readings: Readings): void {
   gauge('sweep_failed_tenants', 'Tenants whose expired rows could not all be removed then', () => readings.sweeps().failed);
   gauge('webhooks_running', 'Webhooks that this daemon is delivering to', () => readings.webhooks().running);
   gauge('webhooks_waiting', 'Webhooks (of the first 100 due) that found no place here', () => readings.webhooks().unplaced);
+  gauge(
+    'webhooks_stuck',
+    'Webhooks whose last two turns on this daemon failed before an attempt',
+    () => readings.webhooks().stuck,
+  );
   // After the pool's figures: its question to the database waits in the pool for a moment, and is no request that waits.
   gauge('ready', '1 while requests are taken and the database answers', async () => ((await readings.ready()) ? 1 : 0));
   new Gauge({

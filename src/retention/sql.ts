@@ -1,6 +1,7 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Job } from '../jobs/index.ts';
+import { parseTime } from '../time.ts';
 import type { Policy, PolicyBody, Preview } from './schemas.ts';
 
 const columns = 'rules, trim, version, updated_at, last_run_at';
@@ -38,7 +39,7 @@ export async function previewRetention(tenant: Tenant, job_id: string, { rules, 
     trim && JSON.stringify(trim),
   ]);
   // jsonb writes the same moments as +00:00
-  const utc = (at: string | null) => at && new Date(at).toISOString();
+  const utc = (at: string | null) => (at === null ? null : (parseTime(at) ?? null));
   return { ...counted, oldest: utc(counted.oldest), newest: utc(counted.newest) };
 }
 

@@ -69,9 +69,12 @@ async function readEvents(db: Db, tenant: string, after: number): Promise<Logged
   return batch;
 }
 
+const EVENT = { objects: ['content'], lists: ['tags'] };
+
 async function chunksOf(tenant: Tenant, event: LoggedEvent) {
   // what was recorded without any (an uploaded artifact, a secret, what the service itself says) has none
   if (event.sensitivity === 'secret' || event.chunk_count === 0) return [];
+  if (tenant.faultOf(event, EVENT) !== undefined) return [];
   const fullText = event.artifact_id === null ? undefined : await readText(tenant, event.artifact_id);
   return passagesOf(event, fullText).map((passage, ordinal) => ({ seq: event.seq, ordinal, ...passage }));
 }

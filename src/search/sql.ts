@@ -1,6 +1,8 @@
 import { type Sight, sightValues, visible } from '../auth/index.ts';
+import type { Judge } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
+import type { Shape } from '../readable.ts';
 import type { Plan, Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
 
@@ -77,14 +79,28 @@ export async function readPool(tenant: Tenant, scope: Scope, terms: string[], pl
   return row!;
 }
 
-export function readPassages(tenant: Tenant, scope: Scope, places: { seq: number; ordinal: number }[]): Promise<PassageRow[]> {
-  if (places.length === 0) return Promise.resolve([]);
-  return tenant.call<PassageRow>('select * from read_passages($1, $2, $3, $4)', [
+const PASSAGE = { lists: ['tags', 'words'] };
+const STANDING = { objects: ['body', 'origin'], lists: ['refs'] };
+
+/** Whether a row of these columns, with the memory that it is a version of, can be read. */
+export const isReadable = (judge: Judge, row: { seq: number; memory: Standing | null }, shape: Shape): boolean =>
+  judge.faultOf(row, shape) === undefined &&
+  (row.memory === null || judge.faultOf({ ...row.memory, seq: row.seq }, STANDING) === undefined);
+
+/** Those that can be read. */
+export async function readPassages(
+  tenant: Tenant,
+  scope: Scope,
+  places: { seq: number; ordinal: number }[],
+): Promise<PassageRow[]> {
+  if (places.length === 0) return [];
+  const rows = await tenant.call<PassageRow>('select * from read_passages($1, $2, $3, $4)', [
     tenant.id,
     scope,
     places.map(({ seq }) => seq),
     places.map(({ ordinal }) => ordinal),
   ]);
+  return rows.filter((row) => isReadable(tenant, row, PASSAGE));
 }
 
 export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'chunk_count' | 'superseded' | 'memory'> {

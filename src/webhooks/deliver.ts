@@ -1,6 +1,6 @@
 import type { Sight } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { listEvents, readClock } from '../events/index.ts';
+import { type Entry, listEvents, readClock } from '../events/index.ts';
 import type { DispatchNeeds } from './dispatch.ts';
 import { type Attempt, post } from './send.ts';
 import { SEALED_FOR, signatures } from './sign.ts';
@@ -8,7 +8,7 @@ import { endReplays, type Leased, listReplays, settle } from './sql.ts';
 
 // What happens under the lease of one subscription. No connection to the database is held while a receiver is waited for.
 
-type Event = Awaited<ReturnType<typeof listEvents>>['events'][number];
+type Event = NonNullable<Entry['event']>;
 
 export interface Delivering extends DispatchNeeds {
   tenant: Tenant;
@@ -44,17 +44,12 @@ interface Next {
 /** Delivers the next events in order, up to the first that fails. */
 export async function deliverNext(at: Delivering): Promise<Next> {
   const { tenant, webhook } = at;
-  const { events, upto, head } = await readAhead(at);
-  for (const event of events) {
-    if (at.isStopping() || (event !== events[0] && at.isOver())) return { held: true, more: false };
-    const attempt = await attemptOf(at, event);
-    // broken off by the end of the daemon: not the receiver's fault, nothing is written
-    if (at.stopping.aborted) return { held: true, more: false };
-    const { retry_ms, ...settlement } = judge(at, event, attempt);
-    at.attempted(settlement.disable === null ? settlement.delivery.state : 'gone', attempt.duration_ms);
-    if (!(await settle(tenant, webhook, at.leaseMs, { ...settlement, retry_ms }))) return { held: false, more: false };
-    if (settlement.cursor === null) return { held: true, more: false, ...(retry_ms !== null && { retry_ms }) };
-    webhook.cursor = event.seq;
+  const { entries, upto, head } = await readAhead(at);
+  for (const entry of entries) {
+    if (at.isStopping() || (entry !== entries[0] && at.isOver())) return { held: true, more: false };
+    const settled = await deliverOne(at, entry);
+    if (!settled.done) return settled.next;
+    webhook.cursor = entry.seq;
     webhook.attempts = 0;
   }
   if (upto > webhook.cursor) {
@@ -65,14 +60,38 @@ export async function deliverNext(at: Delivering): Promise<Next> {
   return { held: true, more: webhook.cursor < head };
 }
 
+async function deliverOne(at: Delivering, entry: Entry): Promise<{ done: true } | { done: false; next: Next }> {
+  const attempt = entry.event ? await attemptOf(at, entry.event) : undefined;
+  // broken off by the end of the daemon: not the receiver's fault, nothing is written
+  if (at.stopping.aborted) return { done: false, next: { held: true, more: false } };
+  const { retry_ms, ...settlement } = entry.event ? judge(at, entry.event, attempt!) : skip(entry);
+  at.attempted(settlement.disable === null ? settlement.delivery.state : 'gone', attempt?.duration_ms ?? 0);
+  if (!(await settle(at.tenant, at.webhook, at.leaseMs, { ...settlement, retry_ms })))
+    return { done: false, next: { held: false, more: false } };
+  if (settlement.cursor !== null) return { done: true };
+  return { done: false, next: { held: true, more: false, ...(retry_ms !== null && { retry_ms }) } };
+}
+
+/** What cannot be read is not sent: its delivery is dead, says why, and can be replayed once the row is repaired. */
+const skip = (entry: Extract<Entry, { unreadable: string }>) => ({
+  cursor: entry.seq,
+  retry_ms: null,
+  disable: null,
+  delivery: {
+    ...logOf(entry, { status_code: null, error: unreadable(entry), duration_ms: 0 }),
+    state: 'dead' as const,
+  },
+});
+const unreadable = (entry: Entry) => `the row cannot be read (${entry.unreadable})`;
+
 /** What follows the cursor and may be told; all up to `upto` has been looked at then. */
 function readAhead({ tenant, webhook }: Delivering) {
   return tenant.read(async (db) => {
     const head = (await readClock(db, tenant.id))?.last_seq ?? webhook.cursor;
     const last = Math.min(head, webhook.cursor + WALK);
     const stretch = { after: webhook.cursor, upto: last, order: 'asc', limit: BATCH } as const;
-    const { events, more } = await listEvents(db, tenant.id, sightOf(webhook), filterOf(webhook), stretch);
-    return { events, head, upto: more || events.length === BATCH ? events.at(-1)!.seq : last };
+    const { entries, more } = await listEvents(db, tenant.id, sightOf(webhook), filterOf(webhook), stretch);
+    return { entries, head, upto: more || entries.length === BATCH ? entries.at(-1)!.seq : last };
   });
 }
 
@@ -148,12 +167,13 @@ export async function deliverReplays(at: Delivering): Promise<boolean> {
   for (const [i, { seq, event_id, kind }] of (await listReplays(tenant, webhook.webhook_id, REPLAYS)).entries()) {
     if (at.isStopping() || (i > 0 && at.isOver())) break;
     const stretch = { after: seq - 1, upto: seq, order: 'asc', limit: 1 } as const;
-    const { events } = await tenant.read((db) =>
+    const { entries } = await tenant.read((db) =>
       listEvents(db, tenant.id, sightOf(webhook), { channel: channelOf(webhook) }, stretch),
     );
-    const attempt = events[0]
-      ? await attemptOf(at, events[0])
-      : { status_code: null, error: 'the event may not be told any more', duration_ms: 0 };
+    const [entry] = entries;
+    const attempt = entry?.event
+      ? await attemptOf(at, entry.event)
+      : { status_code: null, error: entry ? unreadable(entry) : 'the event may not be told any more', duration_ms: 0 };
     if (at.stopping.aborted) return true;
     const state = attempt.error === null ? 'delivered' : 'dead';
     at.attempted(state, attempt.duration_ms);

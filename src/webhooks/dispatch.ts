@@ -31,6 +31,9 @@ const CROWDED_TURN_MS = 1_000;
 const LAST_MS = 2_000;
 /** A lease outlasts one attempt by this; each settlement renews it. What a daemon held that died waits as long. */
 const SPARE_MS = 10_000;
+/** Turns that failed one after another. */
+const STUCK_AFTER = 2;
+const FORGET_FAILURE_MS = 600_000;
 
 export interface DispatchNeeds {
   tenants: Tenants;
@@ -51,7 +54,7 @@ export interface Dispatcher {
   /** Something of the tenant may be due. */
   wake(tenant_id: string): void;
   /** Subscriptions being delivered for, and those that found no place at the last look (of the first hundred that are due). */
-  figures(): { running: number; unplaced: number };
+  figures(): { running: number; unplaced: number; stuck: number };
   stop(): Promise<void>;
 }
 
@@ -69,6 +72,8 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
   /** Since the survey began. */
   const woken = new Set<string>();
   const grown = new Set<string>();
+  /** Webhooks whose turns fail, with how often in a row and when last. */
+  const failing = new Map<string, { times: number; last: number }>();
   const stopping = new AbortController();
   const leaseMs = needs.send.timeoutMs + SPARE_MS;
   let stopped = false;
@@ -131,13 +136,18 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
     const work = turn(tenants(tenant_id), webhook_id).then(
       () => {
         running.delete(nameOf(one));
+        failing.delete(nameOf(one));
         // what was committed while the lease was held; and who found no place before
         wake(tenant_id);
       },
       (err) => {
         running.delete(nameOf(one));
-        if (!stopped)
-          log.warn({ err, tenant: tenant_id, webhook: webhook_id }, 'delivering was interrupted; the next look goes on');
+        if (stopped) return;
+        const failures = (failing.get(nameOf(one))?.times ?? 0) + 1;
+        failing.set(nameOf(one), { times: failures, last: performance.now() });
+        const where = { err, tenant: tenant_id, webhook: webhook_id, failures };
+        if (failures === STUCK_AFTER) log.error(where, 'a webhook is stuck: its turns fail before an attempt');
+        else log.warn(where, 'delivering was interrupted; the next look goes on');
       },
     );
     running.set(nameOf(one), { tenant_id, slow, work });
@@ -185,6 +195,12 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
     if (!stopped) surveyTimer = setTimeout(() => void survey(), pause).unref();
   }
 
+  function countStuck(): number {
+    // one that was deleted, or that another daemon delivers for, is tried no more
+    for (const [name, { last }] of failing) if (performance.now() - last > FORGET_FAILURE_MS) failing.delete(name);
+    return [...failing.values()].filter(({ times }) => times >= STUCK_AFTER).length;
+  }
+
   const unsubscribe = watch.subscribeAll((tenant_id) => {
     if (known.has(tenant_id)) wake(tenant_id);
   });
@@ -192,7 +208,7 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
   surveyTimer = setTimeout(() => void survey(), COALESCE_MS).unref();
   return {
     wake,
-    figures: () => ({ running: running.size, unplaced }),
+    figures: () => ({ running: running.size, unplaced, stuck: countStuck() }),
     stop: async () => {
       stopped = true;
       unsubscribe();

@@ -34,7 +34,7 @@ export function openWebhooks(
   const dispatcher = seal && startDispatcher({ ...needs, seal, send, maxAttempts, retryMs });
   return {
     routes: webhookRoutes({ seal, reach, wake: (tenant_id) => dispatcher?.wake(tenant_id) }) as Route<Caller>[],
-    figures: () => dispatcher?.figures() ?? { running: 0, unplaced: 0 },
+    figures: () => dispatcher?.figures() ?? { running: 0, unplaced: 0, stuck: 0 },
     stop: async () => dispatcher?.stop(),
   };
 }

@@ -1,6 +1,6 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
-import type { Filter } from '../filter/index.ts';
+import { compileFilter, type Filter } from '../filter/index.ts';
 import type { Sealed } from '../seal.ts';
 import type { Delivery, Webhook } from './schemas.ts';
 
@@ -168,9 +168,9 @@ export async function markDue(any: Tenant, tenants: string[] | null): Promise<st
   return rows.map(({ tenant_id }) => tenant_id);
 }
 
-export const leaseWebhook = (tenant: Tenant, webhook_id: string, lease_ms: number): Promise<Leased | undefined> =>
-  tenant.write((db) =>
-    db.row(
+export const leaseWebhook = async (tenant: Tenant, webhook_id: string, lease_ms: number): Promise<Leased | undefined> => {
+  const leased = await tenant.write((db) =>
+    db.row<Leased>(
       `update webhooks set
          lease_id = lease_id + 1, lease_until = now() + $3::int * interval '1 millisecond',
          due_at = now() + $3::int * interval '1 millisecond'
@@ -182,6 +182,9 @@ export const leaseWebhook = (tenant: Tenant, webhook_id: string, lease_ms: numbe
       [tenant.id, webhook_id, lease_ms],
     ),
   );
+  // as this release writes it, whichever release kept it
+  return leased && { ...leased, filter: leased.filter && compileFilter(leased.filter.given) };
+};
 
 export const releaseWebhook = (tenant: Tenant, { webhook_id, lease_id }: Leased, slow: boolean): Promise<unknown> =>
   tenant.call('select release_webhook($1, $2, $3, $4)', [tenant.id, webhook_id, lease_id, slow]);

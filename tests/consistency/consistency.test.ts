@@ -74,6 +74,7 @@ test('a tenant that was only written to is consistent, and a repair finds nothin
     'stored_bytes',
     'superseded_by',
     'unlinked_artifacts',
+    'unreadable_rows',
   ]);
   expect(await repair()).toMatchObject({ repaired: [], remaining: [] });
 });

@@ -30,6 +30,7 @@ const tenant = () =>
     pool,
     () => Promise.reject(new Error('not here')),
     () => undefined,
+    () => undefined,
   )('acme');
 
 test('a refusal inside a transaction keeps the connection', async () => {

@@ -88,13 +88,13 @@ test('what is away reads 0', async () => {
     ready: async () => false,
     pool: () => ({ max: 20, total: 3, idle: 1, waiting: 7, refused: 4, lost: 2 }),
     writes: () => ({ queued: 0, queuedChars: 0, inFlight: 0 }),
-    followers: () => ({ open: 0, furthestBehind: 0 }),
+    followers: () => ({ open: 0, furthestBehind: 0, stuck: 0 }),
     requestsInFlight: none,
     bodyBytesHeld: none,
     auditWaiting: none,
     jobs: () => ({ running: 0, waiting: 0 }),
     sweeps: () => ({ last_success_s: undefined, failed: undefined }),
-    webhooks: () => ({ running: 0, unplaced: 0 }),
+    webhooks: () => ({ running: 0, unplaced: 0, stuck: 0 }),
     limitStore: () => ({ kind: 'redis', answers: false }),
   } satisfies Readings);
   const [, text] = [await metrics.text(), await metrics.text()];

@@ -1,0 +1,51 @@
+import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
+import type { Db } from '../db/query.ts';
+import type { Memory } from './schemas.ts';
+import { CITED_NOW, CONTENT, columns } from './sql.ts';
+import { type MemoryRecord, toMemory } from './view.ts';
+
+/**
+ * The whole chain of which a memory is a part: to what stands now and back to what stood first, oldest first. A member that took
+ * the place of several has all of them before it.
+ */
+export async function readChain(
+  db: Db,
+  tenant: string,
+  memory_id: string,
+  sight: Sight,
+  { after, limit }: { after: number; limit: number },
+): Promise<Memory[]> {
+  const rows = await db.rows<MemoryRecord>(
+    `with recursive newer as (
+      select m.memory_id, m.superseded_by from memories m where m.tenant_id = $1 and m.memory_id = $5
+      -- without duplicates, so that it ends where an imported chain has no end; each has one successor, so that the way back from
+      -- where it ends can only come round to just that
+      union
+      select m.memory_id, m.superseded_by
+      from newer n join memories m on m.tenant_id = $1 and m.memory_id = n.superseded_by
+    ),
+    ending as (
+      select coalesce((select n.memory_id from newer n where n.superseded_by is null), $5) as memory_id
+    ),
+    chain as (
+      select l.memory_id, 0 as step from ending l
+      union all
+      select m.memory_id, c.step + 1
+      from chain c join memories m on m.tenant_id = $1 and m.superseded_by = c.memory_id
+      where m.memory_id <> (select l.memory_id from ending l)
+    )
+    select ${columns}
+    from chain c
+    cross join lateral (select * from memories m where m.tenant_id = $1 and m.memory_id = c.memory_id offset 0) m
+    cross join lateral (
+      select * from memory_versions v where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version offset 0) v
+    ${CONTENT}
+    ${CITED_NOW}
+    where ${visible(2, 'e.')} and ${unhidden(8)}
+    order by c.step desc, m.memory_id
+    offset $6
+    limit $7`,
+    [tenant, ...sightValues(sight), memory_id, after, limit, ...byIdValues(sight)],
+  );
+  return rows.map((row) => toMemory(db, row));
+}
