@@ -193,12 +193,12 @@ async function applyNext(client: ClientBase, files: Migration[]): Promise<Migrat
     const { rows } = await client.query<{ mine: boolean }>('select pg_try_advisory_xact_lock($1) as mine', [LOCK_KEY]);
     if (!rows[0]?.mine) return 'busy';
     await client.query(createTable).catch((cause: Error) => {
-      throw rightsMissing(client, cause) ?? cause;
+      throw rightsMissing(client, cause, files) ?? cause;
     });
     const next = compare(files, await readRows(client)).pending[0];
     if (!next) return 'done';
     await insertRow(client, next);
-    await runFile(client, next);
+    await runFile(client, next, files);
     return next;
   });
 }
@@ -218,11 +218,11 @@ async function insertRow(client: ClientBase, file: Migration): Promise<void> {
   await client.query(text, [file.version, file.name, file.hash, file.min_code]);
 }
 
-async function runFile(client: ClientBase, file: Migration): Promise<void> {
+async function runFile(client: ClientBase, file: Migration, files: Migration[]): Promise<void> {
   try {
     await client.query(file.sql);
   } catch (cause) {
-    const missing = rightsMissing(client, cause);
+    const missing = rightsMissing(client, cause, files);
     if (missing) throw missing;
     const { message, position } = cause as Error & { position?: string };
     const line = position ? `:${file.sql.slice(0, Number(position)).split('\n').length}` : '';
@@ -230,16 +230,20 @@ async function runFile(client: ClientBase, file: Migration): Promise<void> {
   }
 }
 
-/** What a fresh server lacks most often. */
+/** What a fresh server lacks most often. Since PostgreSQL 16, CREATEROLE alone does not let one grant a role that another user made. */
 function rightsMissing(
   { user, database }: ClientBase & { user?: string; database?: string },
   cause: unknown,
+  files: Migration[],
 ): SchemaError | undefined {
   const { code, message } = cause as Error & { code?: string };
   if (code !== '42501') return undefined;
+  const roles = [...new Set(files.flatMap(({ sql }) => sql.match(/\bagent_memory_[a-z_]+/g) ?? []))].join(', ');
+  const remedy = /permission denied to grant role|admin option/.test(message)
+    ? `grant ${roles} to "${user}" with admin option;`
+    : `alter role "${user}" createrole; alter database "${database}" owner to "${user}";`;
   return new SchemaError(
-    `The database user may not make the schema (${message}). As a superuser run: alter role "${user}" createrole; ` +
-      `alter database "${database}" owner to "${user}"; then start again.`,
+    `The database user may not make the schema (${message}). As a superuser run: ${remedy} Then start again.`,
     { cause },
   );
 }
