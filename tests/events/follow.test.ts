@@ -1,5 +1,6 @@
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { eventually } from '../support/eventually.ts';
 import { readEvents, type ServerSent } from '../support/sse.ts';
 
 let daemon: TestDaemon;
@@ -28,6 +29,10 @@ const take = async (events: AsyncGenerator<ServerSent>, count: number) => {
     if (value.data) got.push({ ...JSON.parse(value.data), id: value.id, name: value.event });
   }
   return got;
+};
+const figure = async (series: string) => {
+  const text = await (await fetch(`${daemon.url}/metrics`)).text();
+  return Number(new RegExp(`^${series} (.*)$`, 'm').exec(text)![1]);
 };
 const write = (client: Client, text: string, more = {}) => client.ask('POST', '/v1/events', { body: message(text, more) });
 
@@ -89,14 +94,12 @@ test('following from before the log begins answers 410 with oldest_seq; nonsense
 
 test('a slow reader is told where it stopped and let go, and misses nothing when it resumes there', async () => {
   const text = 'x'.repeat(60_000);
-  const stream = await open(alice, '?after=0');
-  const reader = stream.events!;
   // more than the buffers of both ends and of the kernel hold
   const total = 500;
   for (let i = 0; i < total; i += 25)
     await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, () => message(text)) } });
-  // longer than a reader may take nothing
-  await new Promise((resolve) => setTimeout(resolve, 6000));
+  const reader = (await open(alice, '?after=0')).events!;
+  await eventually(async () => (await figure('agent_memory_follower_overflows_total')) > 0, 'the reader is let go');
   const seen: number[] = [];
   let overflow: number | undefined;
   for await (const { event, data } of reader) {
@@ -122,7 +125,7 @@ test('a client that leaves while its stream is being opened holds no place', asy
     abort.abort();
     await opening;
   }
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await eventually(async () => (await figure('agent_memory_followers')) === 0, 'every stream is closed');
   const streams = [await open(alice), await open(alice), await open(alice)];
   expect(streams.map(({ response }) => response.status)).toEqual([200, 200, 200]);
   for (const stream of streams) stream.close();

@@ -8,6 +8,7 @@ import { listDue, readJob, reportJob, takeJob } from '../../src/jobs/sql.ts';
 import { createLogger } from '../../src/log.ts';
 import { newName } from '../support/client.ts';
 import { daemonDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 
 let given: Awaited<ReturnType<typeof daemonDatabase>>;
 let database: Database;
@@ -37,16 +38,21 @@ function open(handlers: Handlers, settings = { lease_ms: 1000, parallel: 2 }): J
   return jobs;
 }
 
+/** A lease that does not run out by itself in a test. */
+const LONG_MS = 600_000;
 const spent = { max_tries: 100, problem: {} };
 const view = (tenant: Tenant, job_id: string) => tenant.read((db) => readJob(db, tenant.id, job_id, null));
 async function until(tenant: Tenant, job_id: string, state: string) {
-  for (let i = 0; i < 200; i += 1) {
-    const job = await view(tenant, job_id);
-    if (job?.state === state) return job;
-    await sleep(25);
-  }
-  throw new Error(`the job never was ${state}: ${JSON.stringify(await view(tenant, job_id))}`);
+  let job = await view(tenant, job_id);
+  await eventually(async () => {
+    job = await view(tenant, job_id);
+    return job?.state === state;
+  }, `the job to be ${state}`);
+  return job!;
 }
+/** As if the lease had run out. */
+const expire = (tenant: Tenant, job_id: string) =>
+  tenant.write((db) => db.run('update jobs set due_at = clock_timestamp() where job_id = $1', [job_id]));
 
 test('a job that is started runs, tells how far it is, and keeps its result but not what it was asked', async () => {
   const tenant = await makeTenant();
@@ -77,9 +83,9 @@ test('a job that this process has no hands for is left as it is to one that has'
 test('when a holder dies another takes the job up from its cursor, and the first one is refused when it comes back', async () => {
   const tenant = await makeTenant();
   const { job_id } = await startJob(tenant, 'walk', { to: 4 }, 'usr_1');
-  const dead = (await takeJob(tenant, job_id, 2, 300, spent))!;
-  expect(await reportJob(tenant, job_id, dead.token, { done: 2, total: 4, cursor: 2 }, 300)).toBe(true);
-  expect(await takeJob(tenant, job_id, 2, 300, spent)).toBeUndefined();
+  const dead = (await takeJob(tenant, job_id, 2, LONG_MS, spent))!;
+  expect(await reportJob(tenant, job_id, dead.token, { done: 2, total: 4, cursor: 2 }, LONG_MS)).toBe(true);
+  expect(await takeJob(tenant, job_id, 2, LONG_MS, spent)).toBeUndefined();
 
   const began: number[] = [];
   const jobs = open({
@@ -90,35 +96,38 @@ test('when a holder dies another takes the job up from its cursor, and the first
   });
   await jobs.resume();
   expect(began).toEqual([]);
-  await sleep(350);
+  await expire(tenant, job_id);
   await jobs.resume();
   expect((await until(tenant, job_id, 'done')).result).toEqual({ token: dead.token + 1 });
   expect(began).toEqual([2]);
-  expect(await reportJob(tenant, job_id, dead.token, { done: 3 }, 300)).toBe(false);
+  expect(await reportJob(tenant, job_id, dead.token, { done: 3 }, LONG_MS)).toBe(false);
 });
 
 test('a job runs longer than its lease while its daemon lives, and a stopped daemon lets go of it at once', async () => {
   const tenant = await makeTenant();
   let stoppedAt = 0;
+  // far more than the lease lasts
+  const STEPS = 100;
   const wait: Handlers = {
     wait: async (job) => {
-      for (let i = job.done; i < 30; i += 1) {
+      for (let i = job.done; i < STEPS; i += 1) {
         stoppedAt = i;
         await sleep(50);
-        await job.report(i + 1, 30, i + 1);
+        await job.report(i + 1, STEPS, i + 1);
       }
       return {};
     },
   };
-  const first = open(wait, { lease_ms: 600, parallel: 1 });
+  const lease_ms = 3_000;
+  const first = open(wait, { lease_ms, parallel: 1 });
   const { job_id } = await first.start(tenant, 'wait', {}, 'usr_1');
-  await sleep(1000);
+  const began = performance.now();
+  await eventually(() => stoppedAt > 10 && performance.now() - began > lease_ms, 'the job to outlive its lease');
   expect(await listDue(database.tenants(''), 2, 10)).toEqual([]);
   await first.stop();
-  expect(stoppedAt).toBeGreaterThan(10);
   expect(await listDue(database.tenants(''), 2, 10)).toEqual([{ tenant_id: tenant.id, job_id }]);
-  await open(wait, { lease_ms: 600, parallel: 1 }).resume();
-  expect((await until(tenant, job_id, 'done')).progress).toEqual({ done: 30, total: 30 });
+  await open(wait, { lease_ms, parallel: 1 }).resume();
+  expect((await until(tenant, job_id, 'done')).progress).toEqual({ done: STEPS, total: STEPS });
 });
 
 test('a job that never comes further, whoever takes it, is given up; one that does is not', async () => {
