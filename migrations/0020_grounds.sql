@@ -141,11 +141,22 @@ begin
   return false;
 end $$;
 
--- What answers say of it: the newest p_limit refs, the count of all, and whether the memory is an act or rests on something.
+-- Whether the tenant wants a memory of this kind to rest on something before a context states it.
+create function needs_sources(p_tenant text, p_kind text) returns boolean
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return case (select t.settings ->> 'require_sources' from tenants t where t.tenant_id = p_tenant)
+    when 'none' then false when 'all' then not is_act(p_kind) else p_kind = 'summary' end;
+end $$;
+
+-- What answers say of it: the newest p_limit refs, the count of all, whether the memory is an act or rests on something, and whether it
+-- does not although the tenant wants it to.
 create function grounding(
   p_tenant text, p_memory_id text, p_kind text, p_content_seq bigint, p_limit int default 256, p_last bigint default null,
   p_as_of timestamptz default null)
-returns table (refs text[], ref_count int, grounded boolean)
+returns table (refs text[], ref_count int, grounded boolean, unsourced boolean)
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
 as $$
@@ -154,6 +165,7 @@ begin
     select g.ref from grounds(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
   ref_count := cardinality(refs);
   grounded := is_act(p_kind) or is_grounded(p_tenant, p_memory_id, refs, p_last, p_as_of);
+  unsourced := not grounded and needs_sources(p_tenant, p_kind);
   refs := refs[1:p_limit];
   return next;
 end $$;
@@ -195,6 +207,7 @@ begin
     'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
     'refs', to_jsonb(v_grounding.refs),
     'grounded', v_grounding.grounded,
+    'unsourced', v_grounding.unsourced,
     'trust', coalesce(p_content ->> 'trust', case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end),
     'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
     'body', coalesce(p_content -> 'body', '{}'));

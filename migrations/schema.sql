@@ -841,7 +841,7 @@ CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text,
 
 -- Name: grounding(text, text, text, bigint, integer, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.grounding(p_tenant text, p_memory_id text, p_kind text, p_content_seq bigint, p_limit integer DEFAULT 256, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(refs text[], ref_count integer, grounded boolean)
+CREATE FUNCTION public.grounding(p_tenant text, p_memory_id text, p_kind text, p_content_seq bigint, p_limit integer DEFAULT 256, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(refs text[], ref_count integer, grounded boolean, unsourced boolean)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -850,6 +850,7 @@ begin
     select g.ref from grounds(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
   ref_count := cardinality(refs);
   grounded := is_act(p_kind) or is_grounded(p_tenant, p_memory_id, refs, p_last, p_as_of);
+  unsourced := not grounded and needs_sources(p_tenant, p_kind);
   refs := refs[1:p_limit];
   return next;
 end $$;
@@ -861,7 +862,7 @@ CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint,
     BEGIN ATOMIC
  SELECT g.refs,
      g.ref_count
-    FROM public.grounding(citations.p_tenant, citations.p_memory_id, 'decision'::text, citations.p_from, citations.p_limit, citations.p_to) g(refs, ref_count, grounded);
+    FROM public.grounding(citations.p_tenant, citations.p_memory_id, 'decision'::text, citations.p_from, citations.p_limit, citations.p_to) g(refs, ref_count, grounded, unsourced);
 END;
 
 -- Name: claim_of(text, jsonb, public.memories, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -3447,6 +3448,7 @@ begin
     'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
     'refs', to_jsonb(v_grounding.refs),
     'grounded', v_grounding.grounded,
+    'unsourced', v_grounding.unsourced,
     'trust', coalesce(p_content ->> 'trust', case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end),
     'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
     'body', coalesce(p_content -> 'body', '{}'));
@@ -3487,6 +3489,17 @@ CREATE FUNCTION public.named_parts(p_event public.events) RETURNS jsonb
                     FROM public.edit_events x
                    WHERE ((x.tenant_id = (named_parts.p_event).tenant_id) AND (x.seq = (named_parts.p_event).seq))))))), '[]'::jsonb)) AS jsonb_build_object;
 END;
+
+-- Name: needs_sources(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.needs_sources(p_tenant text, p_kind text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return case (select t.settings ->> 'require_sources' from tenants t where t.tenant_id = p_tenant)
+    when 'none' then false when 'all' then not is_act(p_kind) else p_kind = 'summary' end;
+end $$;
 
 -- Name: note_repeats(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
 

@@ -24,7 +24,7 @@ import { type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
-import { memoryRoutes, sweepMemories } from './memories/index.ts';
+import { memoryRoutes, openSources, sweepMemories } from './memories/index.ts';
 import { createMetrics, type Metrics, metricsRoutes } from './metrics/index.ts';
 import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import type { Seal } from './seal.ts';
@@ -54,11 +54,10 @@ interface Service {
 
 /** Features and what they are given: plain arguments, nothing hidden. */
 export function createService(config: Config, database: Database, log: Logger): Service {
-  const { addressFrom, auth, seal, secrets, audit, held, inFlight, metrics, work, limits, health, follow, webhooks } = partsOf(
-    config,
-    database,
-    log,
-  );
+  const parts = partsOf(config, database, log);
+  const { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics, work, limits, health, follow, webhooks } =
+    parts;
+  const changed = (tenant_id: string) => [secrets, sources].forEach((one) => one.forget(tenant_id));
   const gate: Gate<Caller> = {
     body: bodyLimitsOf(config),
     timeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -81,10 +80,10 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...healthRoutes(health),
     ...metricsRoutes(metrics),
     ...auth.routes,
-    ...tenantRoutes({ announce: work.announceDeletion, forget: auth.forget, erase: work.erasures.erase }, secrets),
+    ...tenantRoutes({ announce: work.announceDeletion, forget: auth.forget, erase: work.erasures.erase, changed }, secrets),
     ...eventRoutes(follow, eventLimitsOf(config), secrets),
     ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets),
-    ...memoryRoutes(eventLimitsOf(config), secrets),
+    ...memoryRoutes(eventLimitsOf(config), secrets, sources),
     ...searchRoutes,
     ...capsuleRoutes,
     ...editRoutes,
@@ -108,6 +107,7 @@ function partsOf(config: Config, database: Database, log: Logger) {
   const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, database.tenants, throttled);
   const seal = sealOf(config);
   const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS);
+  const sources = openSources(config.CREDENTIAL_TTL_MS);
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
   const { held, inFlight } = countersOf(config);
   // before what it is told of and what it reads: it reads when it is asked
@@ -135,7 +135,7 @@ function partsOf(config: Config, database: Database, log: Logger) {
   const maxPerTenant = config.MAX_SSE_CLIENTS;
   const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant, delivered, overflowed, log });
   const webhooks = openWebhooks(config, hostOf(config), seal, { tenants, watch, attempted, log });
-  return { addressFrom, auth, seal, secrets, audit, held, inFlight, metrics, work, limits, health, follow, webhooks };
+  return { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics, work, limits, health, follow, webhooks };
 }
 
 const SKIPPED_ROWS = 10_000;

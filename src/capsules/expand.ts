@@ -85,8 +85,8 @@ export interface HandedItem extends Pick<CapsuleItem, 'id' | 'kind' | 'scope' | 
   /** What it is, the capsule, and what it rests on. */
   refs: string[];
   superseded: boolean;
-  /** A claim that rests on nothing has no place in a context. */
-  grounded: boolean;
+  /** A claim that rests on nothing has no place in a context where the tenant wants a source for it. */
+  unsourced: boolean;
 }
 
 export interface Handed {
@@ -127,6 +127,6 @@ function handedItem(capsule_id: string, row: ItemRow | undefined): HandedItem[] 
   if (!row || text === undefined || !/\S/u.test(text)) return [];
   const { id, type, kind, scope, trust, origin, refs = [] } = itemOf(row);
   const superseded = row.status === 'superseded';
-  const grounded = row.standing?.grounded !== false;
-  return [{ id, type: type!, kind, scope, trust, origin, text, refs: [id, capsule_id, ...refs], superseded, grounded }];
+  const unsourced = row.standing?.unsourced === true;
+  return [{ id, type: type!, kind, scope, trust, origin, text, refs: [id, capsule_id, ...refs], superseded, unsourced }];
 }

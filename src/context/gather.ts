@@ -46,10 +46,12 @@ export function gather({ ledger, found, handoff, capsules, room, history }: Sour
   const replaced = events('superseded');
   const superseded = new Set([...replaced, ...events('decision').filter((event) => event.superseded)].map(idOf));
   const pairs = new Map(ledger.pairs.map((pair) => [pair.seq, pair]));
-  const cited = events('cited').flatMap((event) => citedItem(event, pairs));
+  const cited = events('cited')
+    .filter(isSourced)
+    .flatMap((event) => citedItem(event, pairs));
   const claims = hits.filter(isEvidence);
-  const grounded = claims.filter((hit) => !hit.memory || hit.memory.grounded);
-  const all = [...cited, ...grounded.map((hit) => evidenceItem(hit, pairs))];
+  const sourced = claims.filter(isSourced);
+  const all = [...cited, ...sourced.map((hit) => evidenceItem(hit, pairs))];
   const decisions = onePerMemory(events('decision')).filter((event) => history || !event.superseded);
   const said = events('recent').filter((event) => history || !event.superseded);
   const [recent, evidence] = together(
@@ -69,8 +71,8 @@ export function gather({ ledger, found, handoff, capsules, room, history }: Sour
   };
   flagConflicts(candidates);
   const ungrounded = [
-    ...claims.filter((hit) => hit.memory && !hit.memory.grounded).map((hit) => hit.memory!.memory_id),
-    ...capsules.flatMap(({ items }) => items.filter(({ grounded }) => !grounded).map(({ id }) => id)),
+    ...[...events('cited'), ...claims].filter((one) => !isSourced(one)).map(({ memory }) => memory!.memory_id),
+    ...capsules.flatMap(({ items }) => items.filter(({ unsourced }) => unsourced).map(({ id }) => id)),
   ];
   return {
     candidates,
@@ -97,6 +99,9 @@ function omitted(reason: Omission['reason'], ids: string[]): Omission[] {
 
 /** What clients know it by: the event that they recorded, or the memory that they made. */
 const idOf = ({ kind, event_id, memory }: LedgerEvent) => (memory && kind.startsWith('memory.') ? memory.memory_id : event_id);
+
+/** A claim that rests on nothing is left out where the tenant wants such claims to rest on something. */
+const isSourced = ({ memory }: Pick<LedgerEvent, 'memory'>) => !memory?.unsourced;
 
 /** Rules and handoffs are followed or not, and decisions have their section: none of them is evidence. */
 const isEvidence = ({ memory }: Hit) => !memory || !['decision', 'rule', 'handoff'].includes(memory.kind);

@@ -126,7 +126,7 @@ export function citedItem(event: LedgerEvent, pairs: Pairs): Item[] {
   return [
     {
       type: claimTypes.find((type) => type === memory.kind) ?? 'text',
-      text: renderPassage({ ...event, kind: memory.kind, text, occurred_at: saidAt(memory, event.occurred_at) }),
+      text: renderPassage({ ...event, kind: labelOf(memory), text, occurred_at: saidAt(memory, event.occurred_at) }),
       refs: refsOf(event_id, memory),
       ids: [memory.memory_id, event_id],
       about: aboutOf(memory, event.superseded),
@@ -137,13 +137,16 @@ export function citedItem(event: LedgerEvent, pairs: Pairs): Item[] {
   ];
 }
 
+/** The reader of the text alone is told how far to trust a claim without a source. */
+const labelOf = ({ kind, trust, grounded }: Standing): string => (grounded ? kind : `${kind}, ${trust}, no source`);
+
 const claimTypes = ['fact', 'note', 'summary', 'preference', 'task'] as const;
 
 export function evidenceItem(hit: Hit, pairs: Pairs): Item {
   const { seq, event_id, ordinal, memory, superseded, artifact_id } = hit;
   const spoken = { ...hit, text: hit.text.trim(), occurred_at: saidAt(memory, hit.occurred_at), call: pairs.get(seq) };
   const chunk = chunkId(event_id, ordinal);
-  const kind = memory && hit.kind.startsWith('memory.') ? memory.kind : hit.kind;
+  const kind = memory && hit.kind.startsWith('memory.') ? labelOf(memory) : hit.kind;
   return {
     type: (memory && claimTypes.find((type) => type === memory.kind && hit.kind.startsWith('memory.'))) ?? 'text',
     text: marked(renderPassage({ ...spoken, kind }), superseded),
@@ -169,7 +172,7 @@ export function capsuleItems({ capsule_id, author, title, risks, items }: Handed
     said: capsule_id,
     words: [],
   };
-  return [...(said === '' ? [] : [head]), ...items.filter(({ grounded }) => grounded).map(handedItem)];
+  return [...(said === '' ? [] : [head]), ...items.filter(({ unsourced }) => !unsourced).map(handedItem)];
 }
 
 const handedItem = ({ id, type, kind, text, refs, scope, trust, origin, superseded }: Handed['items'][number]): Item => ({

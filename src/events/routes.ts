@@ -6,7 +6,7 @@ import { nameOf } from '../http/name.ts';
 import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
-import { type Cited, cite, findReplaced, type Replacing, refuseDangling } from '../memories/index.ts';
+import { type Cited, cite, findReplaced, memoryIdOf, type Replacing, refuseDangling, standingsOf } from '../memories/index.ts';
 import type { Screener, Secrets } from '../secrets/index.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { readPage } from './page.ts';
@@ -153,10 +153,18 @@ async function record(
   if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
   if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
   const replay = outcome.status === 'replay';
-  return {
-    replay,
-    data: replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : answer(prepared, outcome),
-  };
+  const data = replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : answer(prepared, outcome);
+  return { replay, data: await withStandings(caller, data, replay) };
+}
+
+/** With how the memories stand that the events made. */
+async function withStandings(caller: Caller, data: Recorded[], replay: boolean): Promise<Recorded[]> {
+  const made = data.flatMap(({ memory_id, event_id }) =>
+    memory_id === undefined ? [] : [{ memory_id, isNew: !replay && memory_id === memoryIdOf(event_id) }],
+  );
+  if (made.length === 0) return data;
+  const standings = await standingsOf(caller, made);
+  return data.map((one) => ({ ...one, ...standings.get(one.memory_id ?? '') }));
 }
 
 const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);

@@ -3,6 +3,7 @@ import { channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
 import { label, nameOf, oneLine } from '../http/name.ts';
 import { time } from '../http/time.ts';
+import { memory } from '../memories/index.ts';
 
 // The wire of events, as API.md fixes it. Content keeps every further field it came with.
 
@@ -119,6 +120,9 @@ export const recorded = z
     artifact_id: z.string().optional(),
     memory_id: z.string().optional().describe('the memory that it made, moved or says again'),
     task_id: z.string().optional().describe('what further updates name the task by'),
+    grounded: memory.shape.grounded.optional(),
+    stated: memory.shape.stated.optional(),
+    reason: memory.shape.reason,
     sensitivity,
     redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
     created_at: z.string(),

@@ -3,8 +3,10 @@ import type { Outcome, Unit } from '../db/commit.ts';
 import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
 import type { Memory } from './schemas.ts';
+import { isAct, type NeedsSource } from './sources.ts';
 import { readMade, readMemories } from './sql.ts';
-import { isAct, type State } from './state.ts';
+import type { State } from './state.ts';
+import { statedOf } from './view.ts';
 
 // What is answered to who made memories.
 
@@ -18,10 +20,16 @@ export function assertWritten({ status }: Outcome): void {
   if (status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
 }
 
-export async function answer(caller: Caller, unit: Unit, states: State[], outcome: Outcome): Promise<Written> {
+export async function answer(
+  caller: Caller,
+  unit: Unit,
+  states: State[],
+  outcome: Outcome,
+  needsSource: NeedsSource,
+): Promise<Written> {
   assertWritten(outcome);
   const replay = outcome.status === 'replay';
-  const data = replay ? await toldAgain(caller, outcome) : await told(caller, unit, states, outcome);
+  const data = replay ? await toldAgain(caller, outcome) : await told(caller, unit, states, outcome, needsSource);
   if (data.length === 0) throw new Problem('not-found', 'The memory is not there any more.');
   return { data, replay };
 }
@@ -35,9 +43,15 @@ function toldAgain({ tenant, principal }: Caller, { seq, count, memories }: Outc
   });
 }
 
-async function told({ tenant, principal }: Caller, unit: Unit, states: State[], outcome: Outcome): Promise<Memory[]> {
+async function told(
+  { tenant, principal }: Caller,
+  unit: Unit,
+  states: State[],
+  outcome: Outcome,
+  needsSource: NeedsSource,
+): Promise<Memory[]> {
   const ids = outcome.memories!.map((id) => id!);
-  const own = (i: number) => viewOf(states[i]!, unit, i, outcome);
+  const own = (i: number) => viewOf(states[i]!, unit, i, outcome, needsSource);
   // most writes make a memory of their own: nothing has to be read to answer them
   const isFresh = (id: string, i: number) => id === states[i]!.memory_id && groundOf(states[i]!) !== undefined;
   if (ids.every(isFresh)) return ids.map((_, i) => own(i));
@@ -49,10 +63,30 @@ async function told({ tenant, principal }: Caller, unit: Unit, states: State[], 
     // of what is hidden from who says it again only its place is told, beside the words that were just said
     const placed = (id: string, i: number) => {
       const at = held.get(id);
-      return at ? { ...own(i), memory_id: id, version: at.version, created_at: at.created_at } : [];
+      if (!at) return [];
+      const { version, created_at } = at;
+      return { ...own(i), memory_id: id, version, created_at, stated: false, reason: 'hidden' as const };
     };
     return ids.flatMap((id, i) => (isFresh(id, i) ? own(i) : (seen.get(id) ?? placed(id, i))));
   });
+}
+
+export type Standing = Pick<Memory, 'grounded' | 'stated' | 'reason'>;
+
+/** How memories stand that recorded events made, moved or said again. Those are acts, so one of these that is new is stated. */
+export async function standingsOf(
+  { tenant, principal }: Caller,
+  made: { memory_id: string; isNew: boolean }[],
+): Promise<Map<string, Standing>> {
+  const standings = new Map<string, Standing>(made.map(({ memory_id }) => [memory_id, { grounded: true, stated: true }]));
+  const others = made.flatMap(({ memory_id, isNew }) => (isNew ? [] : [memory_id]));
+  if (others.length === 0) return standings;
+  const found = await tenant.read((db) => readById(db, tenant.id, others, sightById(principal)));
+  for (const id of others) {
+    const { grounded = true, stated = false, reason = stated ? undefined : ('hidden' as const) } = found.get(id) ?? {};
+    standings.set(id, { grounded, stated, ...(reason && { reason }) });
+  }
+  return standings;
 }
 
 async function readById(db: Db, tenant: string, ids: string[], sight: Sight): Promise<Map<string, Memory>> {
@@ -65,9 +99,11 @@ function groundOf({ kind, refs }: State): boolean | undefined {
   return refs.length === 0 ? false : undefined;
 }
 
-function viewOf(state: State, unit: Unit, i: number, { seq, at }: Outcome): Memory {
+function viewOf(state: State, unit: Unit, i: number, { seq, at }: Outcome, needsSource: NeedsSource): Memory {
   const { event_id } = unit.events[i]!;
   const refs = [...new Set(state.refs)];
+  const grounded = groundOf(state) === true;
+  const unsourced = !grounded && needsSource(state.kind);
   const { supersedes, sealed: _, only_new: __, ...rest } = JSON.parse(JSON.stringify(state)) as State;
   return {
     ...rest,
@@ -78,7 +114,8 @@ function viewOf(state: State, unit: Unit, i: number, { seq, at }: Outcome): Memo
     event_id,
     refs: refs.slice(0, 256),
     ref_count: refs.length,
-    grounded: groundOf(state) === true,
+    grounded,
+    ...statedOf({ ...rest, sensitivity: state.sensitivity as Memory['sensitivity'], marks: [], unsourced }),
     marks: [],
     ...(supersedes !== undefined && { supersedes }),
     created_at: at,

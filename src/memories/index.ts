@@ -1,5 +1,8 @@
+export { standingsOf } from './answer.ts';
 export { type Cited, cite, findDangling, findReplaced, type Replacing, refuseDangling } from './refs.ts';
 export { memoryRoutes } from './routes.ts';
+export { memory } from './schemas.ts';
+export { openSources, type Sources } from './sources.ts';
 export { sweepMemories } from './sql.ts';
 export { findUnreadableMemories } from './unreadable.ts';
-export { sha256Hex, wishOf } from './wish.ts';
+export { memoryIdOf, sha256Hex, wishOf } from './wish.ts';

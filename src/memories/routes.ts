@@ -19,6 +19,7 @@ import {
   pageQuery,
   readQuery,
 } from './schemas.ts';
+import type { Sources } from './sources.ts';
 import { listMemories, listVersions, readMemory, readStatus } from './sql.ts';
 import type { MemoryLimits as Writing } from './state.ts';
 import { approveMemory, type Change, closeMemory, deleted, noMemory, patchMemory, remember, supersede } from './write.ts';
@@ -26,13 +27,17 @@ import { approveMemory, type Change, closeMemory, deleted, noMemory, patchMemory
 const tagged = { tag: 'Memories', limit: 'v1' } as const;
 const one = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
 
-type Limits = Omit<Writing, 'screener'>;
+type Limits = Omit<Writing, 'screener' | 'needsSource'>;
 
 /** How a caller's memories are written. */
 type WritingOf = (caller: Caller) => Promise<Writing>;
 
-export const memoryRoutes = (limits: Limits, secrets: Secrets) =>
-  routesOf(async ({ tenant }) => ({ ...limits, screener: await secrets.of(tenant) }));
+export const memoryRoutes = (limits: Limits, secrets: Secrets, sources: Sources) =>
+  routesOf(async ({ tenant }) => ({
+    ...limits,
+    screener: await secrets.of(tenant),
+    needsSource: await sources.of(tenant),
+  }));
 
 const routesOf = (writingOf: WritingOf) => [
   route({

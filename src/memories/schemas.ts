@@ -138,6 +138,19 @@ export type MemoryPatch = z.output<typeof memoryPatch>;
 
 export const trusts = ['approved', 'stated', 'inferred', 'observed'] as const;
 
+/** Its status, where it is not active, or what else keeps it out of contexts. */
+export const unstatedReasons = [
+  'proposed',
+  'rejected',
+  'superseded',
+  'deleted',
+  'expired',
+  'secret',
+  'hidden',
+  'not_valid',
+  'ungrounded',
+] as const;
+
 export const memory = z
   .object({
     memory_id: z.string(),
@@ -168,7 +181,9 @@ export const memory = z
     repeats: z.int().optional().describe('how often its text was said again; beyond 256 times only counted'),
     grounded: z
       .boolean()
-      .describe('whether a context may state it: a claim needs refs; acts such as decisions and rules ground themselves'),
+      .describe('whether it rests on something: an act such as a decision does by itself, a claim by its refs'),
+    stated: z.boolean().describe('whether a context will state it to those who may see it'),
+    reason: z.enum(unstatedReasons).optional().describe('why no context will state it'),
     trust: z
       .enum(trusts)
       .describe(

@@ -17,7 +17,7 @@ export const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.s
   case when v.status = 'superseded' then m.superseded_by end as superseded_by,
   (select old.memory_id from memories old
    where old.tenant_id = m.tenant_id and old.superseded_by = m.memory_id order by old.last_seq desc limit 1) as supersedes,
-  le.created_at as updated_at, cited.refs, cited.ref_count, cited.grounded`;
+  le.created_at as updated_at, cited.refs, cited.ref_count, cited.grounded, cited.unsourced`;
 
 const momentOf = ({ as_of }: AsOf): string => as_of ?? timeNow();
 

@@ -9,6 +9,7 @@ import type { Screener } from '../secrets/index.ts';
 import { compareTimes, timeNow } from '../time.ts';
 import { type Actor, actorOf, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
+import type { NeedsSource } from './sources.ts';
 import { sha256Hex } from './wish.ts';
 
 // A memory as it shall be: what its event holds, and what is wished of write_memories.
@@ -56,9 +57,6 @@ const IMPORTANCE: Record<MemoryKind, number> = {
   summary: 0.5,
   note: 0.3,
 };
-
-/** Acts are their own ground; claims need something to rest on. */
-export const isAct = (kind: MemoryKind): boolean => ['decision', 'task', 'rule', 'preference', 'handoff'].includes(kind);
 
 export function stateOf(principal: Principal, given: NewMemory, pointer: string): State {
   requireChannel(principal, given.channel);
@@ -195,6 +193,8 @@ export interface MemoryLimits {
   /** Of the passages of one request together. */
   maxTextBytes: number;
   screener: Screener;
+  /** Which claims the tenant wants to rest on something. */
+  needsSource: NeedsSource;
 }
 
 /** The event of a version of a memory, and what it adds to the tenant's stored bytes. */

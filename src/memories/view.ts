@@ -42,6 +42,7 @@ export interface MemoryRecord {
   refs: string[];
   ref_count: number;
   grounded: boolean;
+  unsourced: boolean;
 }
 
 interface Said {
@@ -89,6 +90,24 @@ function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
   return [blocked_in.length === CHANNELS ? 'quarantined' : 'blocked'];
 }
 
+type Standing = Pick<Memory, 'status' | 'marks' | 'sensitivity' | 'valid_from' | 'valid_to'> & { unsourced: boolean };
+
+/** Whether a context states the memory to whoever may see it and asks for it, and why not. */
+export function statedOf(standing: Standing, at = timeNow()): Pick<Memory, 'stated' | 'reason'> {
+  const reason = reasonAgainst(standing, at);
+  return reason === undefined ? { stated: true } : { stated: false, reason };
+}
+
+function reasonAgainst({ status, marks, sensitivity, valid_from, valid_to, unsourced }: Standing, at: string): Memory['reason'] {
+  if (status !== 'active') return status;
+  if (sensitivity === 'secret') return 'secret';
+  if (marks.some((mark) => mark === 'retracted' || mark === 'quarantined')) return 'hidden';
+  const isValid =
+    (valid_from === undefined || compareTimes(valid_from, at) <= 0) && (valid_to === undefined || compareTimes(valid_to, at) > 0);
+  if (!isValid) return 'not_valid';
+  return unsourced ? 'ungrounded' : undefined;
+}
+
 const SHAPE = { objects: ['content', 'metadata'], lists: ['tags', 'refs', 'marks'] };
 
 /** A memory as a row has it, `at` the moment that is asked about; one that cannot be read is a row with a marker (readable.ts). */
@@ -116,9 +135,12 @@ function faultOfView(view: Memory): string | undefined {
 function viewOf(row: MemoryRecord, at: string): Memory {
   const { text, body, ...said } = saidIn(row.event_kind, row.content);
   const gone = row.status === 'deleted';
-  const { expires_at } = timesIn(said);
+  const validity = timesIn(said);
+  const { expires_at } = validity;
   const over = row.status === 'active' && expires_at !== undefined && compareTimes(expires_at, at) <= 0;
   const supersedes = row.supersedes ?? said.supersedes;
+  const status = over ? 'expired' : row.status;
+  const marks = [...row.marks, ...marksOf(row)];
   return {
     memory_id: row.memory_id,
     version: row.version,
@@ -128,7 +150,7 @@ function viewOf(row: MemoryRecord, at: string): Memory {
     text: gone ? '' : text,
     body: gone ? {} : body,
     scope: row.scope,
-    status: over ? 'expired' : row.status,
+    status,
     ...(row.user_id !== null && { user_id: row.user_id }),
     ...(row.agent_id !== null && { agent_id: row.agent_id }),
     ...(row.session_id !== null && { session_id: row.session_id }),
@@ -141,14 +163,15 @@ function viewOf(row: MemoryRecord, at: string): Memory {
     // what a task weighs is its own, not its newest update's
     importance: (row.kind === 'task' ? undefined : said.importance) ?? row.importance,
     pinned: (row.kind === 'task' ? undefined : said.pinned) ?? row.pinned,
-    ...timesIn(said),
+    ...validity,
     refs: row.refs,
     ref_count: row.ref_count,
     ...(row.repeats > 0 && { repeats: row.repeats }),
     grounded: row.grounded,
+    ...statedOf({ ...validity, status, marks, sensitivity: row.sensitivity, unsourced: row.unsourced }, at),
     trust: said.trust ?? inferredTrust(row.actor_type),
     origin: said.origin ?? { type: row.actor_type, id: row.actor_id },
-    marks: [...row.marks, ...marksOf(row)],
+    marks,
     ...(row.edit_ids !== null && { edit_ids: row.edit_ids }),
     ...(supersedes !== undefined && supersedes !== null && { supersedes }),
     ...(row.superseded_by !== null && { superseded_by: row.superseded_by }),

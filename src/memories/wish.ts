@@ -6,16 +6,19 @@ export const sha256Hex = (text: string): string => createHash('sha256').update(t
 /** How much a decision and a task weigh beside other memories, 0 to 1. */
 const IMPORTANCE = { decision: 1, task: 0.8 };
 
+/** The id of the memory that a recorded event makes: the event's own, so that a retry and a rebuild give the same. */
+export const memoryIdOf = (event_id: string): string => `mem_${event_id.slice(4)}`;
+
 /**
  * The memory that a recorded event makes: a decision its decision, a task_update its task. What a tool says never becomes
- * either, and a secret is kept nowhere. The id is the event's own, so that a retry and a rebuild give the same.
+ * either, and a secret is kept nowhere.
  * memory_doc in migrations/0007 says the same for logs that were there before.
  */
 export function wishOf(event: EventRow): MemoryWish | undefined {
   if (event.actor_type === 'tool' || event.sensitivity === 'secret') return undefined;
   const content = event.content as Record<string, string | undefined>;
   const base = {
-    memory_id: `mem_${event.event_id.slice(4)}`,
+    memory_id: memoryIdOf(event.event_id),
     status: 'active',
     pinned: false,
   } as const;

@@ -28,7 +28,7 @@ export async function remember(
   limits: MemoryLimits,
 ): Promise<Written> {
   const { unit, states } = await unitOf(caller, given, idempotency, limits);
-  return answer(caller, unit, states, await caller.tenant.commit(unit));
+  return answer(caller, unit, states, await caller.tenant.commit(unit), limits.needsSource);
 }
 
 /** Makes a memory in the place of another. `versions`: what the client may have read of the old one. */
@@ -47,7 +47,7 @@ export async function supersede(
     versions && (versions.includes(old.version) ? old.version : NO_VERSION),
     JSON.stringify(unit),
   ]);
-  return answer(caller, unit, states, outcome);
+  return answer(caller, unit, states, outcome, limits.needsSource);
 }
 
 async function unitOf(caller: Caller, given: Wanted[], idempotency: Idempotency | null, limits: MemoryLimits) {

@@ -36,6 +36,8 @@ export interface Standing {
   refs: string[];
   /** An act, or a claim that rests on something. */
   grounded: boolean;
+  /** It rests on nothing, and the tenant wants claims of its kind to rest on something: no context states it. */
+  unsourced: boolean;
   /** Made or approved by an admin, said by a human, by an agent, by a tool. */
   trust: (typeof memoryTrusts)[number];
   origin: { type: string; id: string };

@@ -18,15 +18,17 @@ import { isLanguage, lockVersion, readTenant, readUsage, settlePlaces, updateTen
 
 const tagged = { tag: 'Tenant', limit: 'v1' } as const;
 
-export interface DeletionNeeds {
+export interface TenantNeeds {
   announce: Announce;
   /** What is known of the tenant's credentials. */
   forget(tenant_id: string): void;
   /** Begins to remove its rows. */
   erase(tenant_id: string): void;
+  /** What other features know of its settings is read again. */
+  changed(tenant_id: string): void;
 }
 
-export const tenantRoutes = ({ announce, forget, erase }: DeletionNeeds, secrets: Secrets) => [
+export const tenantRoutes = ({ announce, forget, erase, changed }: TenantNeeds, secrets: Secrets) => [
   route({
     ...tagged,
     method: 'GET',
@@ -55,7 +57,7 @@ export const tenantRoutes = ({ announce, forget, erase }: DeletionNeeds, secrets
       if (req.headers['if-none-match']?.trim() === '*') throw new Problem('precondition-failed', 'The tenant exists.');
       if (body.settings?.secrets?.mode === 'encrypt' && !secrets.canEncrypt) throw noKey();
       const { view, replay } = await changeTenant(caller, body, req.headers['if-match'], idempotency);
-      secrets.forget(caller.tenant.id);
+      changed(caller.tenant.id);
       const fields = [...Object.keys(body), ...Object.keys(body.settings ?? {}).map((name) => `settings.${name}`)];
       return { ...answer(view, replay), audit: { fields, ...(replay && { replay }) } };
     },

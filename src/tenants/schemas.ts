@@ -6,6 +6,12 @@ export const settings = z.strictObject({
   display_name: z.string().min(1).max(200).optional(),
   contact_email: z.email().max(254).optional(),
   one_doing_per_agent: z.boolean().optional().describe('an agent may have one task in work'),
+  require_sources: z
+    .enum(['none', 'summaries', 'all'])
+    .optional()
+    .describe(
+      'which claims need a source before a context states them: summaries (the default), all (facts and notes too) or none',
+    ),
   secrets: secretsPolicy.optional(),
 });
 
@@ -29,6 +35,7 @@ export const tenantPatch = z
         display_name: nameOf(200).nullable().optional(),
         contact_email: settings.shape.contact_email.unwrap().nullable().optional(),
         one_doing_per_agent: settings.shape.one_doing_per_agent.unwrap().nullable().optional(),
+        require_sources: settings.shape.require_sources.unwrap().nullable().optional(),
         secrets: secretsPolicy.nullable().optional(),
       })
       .optional(),

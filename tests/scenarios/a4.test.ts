@@ -25,8 +25,20 @@ test('A4 a summary that rests on nothing is left out, and the event is cited', a
   expect(itemsOf(bundle, 'retrieved_evidence').filter(({ conflict }) => conflict)).toEqual([]);
 });
 
+test.each(['summary', 'fact', 'note'])('A4 with require_sources all a %s that rests on nothing is left out', async (kind) => {
+  const alice = await newTenant(daemon.url);
+  await alice.ask('PATCH', '/v1/tenant', { body: { settings: { require_sources: 'all' } } });
+  const [event] = await said(alice, 'The context budget is 65K tokens.');
+  const claim = await remember(alice, { kind, text: 'The context budget is 32K tokens.' });
+  const bundle = await contextOf(alice, asked);
+  expect(evidenceOf(bundle, event!.event_id)).toMatchObject({ text: expect.stringContaining('65K') });
+  expect(bundle.text).not.toContain('32K');
+  expect(bundle.omissions).toContainEqual({ reason: 'ungrounded', count: 1, candidates: [claim.memory_id] });
+});
+
 test('A4 its own creation does not ground it, nor do two that cite each other', async () => {
   const alice = await newTenant(daemon.url);
+  await alice.ask('PATCH', '/v1/tenant', { body: { settings: { require_sources: 'all' } } });
   const own = await remember(alice, { kind: 'summary', text: 'The context budget is 16K tokens.' });
   await alice.ask('PATCH', `/v1/memories/${own.memory_id}`, { body: { refs: [own.event_id, own.memory_id] } });
   const one = await remember(alice, { kind: 'note', text: 'The context budget of tokens is large.' });

@@ -221,7 +221,7 @@ test('C1 a context shows the items of capsules that it names, where they may be 
   const { event_id } = await record(bob, 'the vault code is under the mat');
   const decision = await record(bob, '', { kind: 'decision', content: { decision: 'Use PostgreSQL' } });
   const claim = await bob.ask('POST', '/v1/memories', {
-    body: { kind: 'fact', text: 'the moon is cheese', scope: 'global', channel: 'private' },
+    body: { kind: 'summary', text: 'the moon is cheese', scope: 'global', channel: 'private' },
   });
   const items = [event_id, decision.memory_id, claim.body.memory_id];
   const { body } = await share(bob, { items, title: 'For Carol', risks: ['unverified'] });
