@@ -161,7 +161,8 @@ returns table (
   seq bigint, ordinal int, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text,
   chunk_count int, occurred_at timestamptz, words text[], superseded boolean, memory jsonb)
 language plpgsql
-set plan_cache_mode = force_custom_plan
+-- look-ups of single rows whatever the values: planned anew it took a third of its time
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 declare
   v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
@@ -196,6 +197,102 @@ begin
   order by wanted.place;
 end $$;
 
+-- As in 0008, where nothing has changed since p_last and no other time is asked for, which is nearly always: a plan for all of those. The
+-- one of 0008 took 10 ms of planning at each context.
+create function held_now(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+returns table (memory memories, content_seq bigint)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+begin
+  return query
+  select k.m, (k.m).content_seq
+  from unnest(p_kinds, p_limits) kind (name, most)
+  cross join lateral (
+    select m
+    from memories m
+    where m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
+      and (m.kind <> 'task' or m.task_status <> 'done')
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
+      and concerns(m, p_scope, p_ask)
+      and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
+    order by m.content_seq desc
+    limit kind.most
+  ) k
+  where ((k.m).valid_from is null or (k.m).valid_from <= now()) and ((k.m).valid_to is null or (k.m).valid_to > now());
+end $$;
+
+-- As in 0008. Memories of some kinds with the standing p_status, newest first, p_limits of each; as of p_last and of the scope's `as_of`. Exact where
+-- only p_last is asked: of what has changed since, the version of then is taken.
+create function held_then(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+returns table (memory memories, content_seq bigint)
+language plpgsql stable
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_as_of timestamptz := p_scope ->> 'as_of';
+begin
+  return query
+  with unchanged as (
+    select k.m, (k.m).content_seq as seq
+    from unnest(p_kinds, p_limits) kind (name, most)
+    cross join lateral (
+      select m
+      from memories m
+      where v_as_of is null and m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
+        and (m.kind <> 'task' or m.task_status <> 'done')
+        and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
+        and concerns(m, p_scope, p_ask)
+        and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
+      order by m.content_seq desc
+      limit kind.most
+    ) k
+  ),
+  changed as (
+    select distinct on (v.memory_id) v.memory_id, v.content_seq, v.status
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq <= p_last
+      and v.memory_id in (
+        select w.memory_id
+        from memory_versions w
+        where w.tenant_id = p_tenant and (v_as_of is not null or w.seq > p_last)
+        order by w.seq desc
+        limit 20000)
+      and (v_as_of is null or exists (
+        select from events e where e.tenant_id = p_tenant and e.seq = v.seq and e.occurred_at <= v_as_of))
+    order by v.memory_id, v.version desc
+  ),
+  past as (
+    select m, c.content_seq as seq
+    from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
+    where c.status = p_status and m.kind = any (p_kinds)
+      and (m.status <> 'deleted' or (p_scope ->> 'deleted')::boolean)
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
+      and concerns(m, p_scope, p_ask)
+      and exists (
+        select from seen_events(p_tenant, p_scope) e
+        where e.seq = c.content_seq and (m.kind <> 'task' or coalesce(e.content #>> '{body,status}', e.content ->> 'status') <> 'done'))
+  )
+  select distinct on ((h.m).memory_id) h.m, h.seq
+  from (select * from unchanged union all select * from past) h
+  where ((h.m).valid_from is null or (h.m).valid_from <= coalesce(v_as_of, now()))
+    and ((h.m).valid_to is null or (h.m).valid_to > coalesce(v_as_of, now()));
+end $$;
+
+create or replace function held_memories(
+  p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+returns table (memory memories, content_seq bigint)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_scope ? 'as_of' or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last) then
+    return query select h.* from held_then(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
+  else
+    return query select h.* from held_now(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
+  end if;
+end $$;
+
 -- As in 0020, with the calls and results that belong to what is given (part `paired`; the clock's content says which belong together) and
 -- what a claim is compared by. p_ask has `tools` too: seqs of calls and results that a search found.
 create or replace function read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb)
@@ -203,14 +300,19 @@ returns table (
   part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text,
   superseded boolean, occurred_at timestamptz, words text[], memory jsonb)
 language plpgsql
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 declare
   v_last bigint;
   v_filter jsonb := p_scope -> 'filter';
   v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
+  v_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h);
+  v_decisions bigint[] := array(select d::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'decisions', '[]')) d);
+  v_tools bigint[] := array(select t::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'tools', '[]')) t);
+  v_memories text[] := '{}';
+  v_cited bigint[] := '{}';
   v_recent bigint[];
-  v_pairs jsonb;
+  v_pairs jsonb := '[]';
 begin
   perform enter_tenant(p_tenant);
   select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
@@ -226,23 +328,32 @@ begin
       and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
     order by s.seq desc
     limit 60);
-  v_pairs := tool_pairs(
-    p_tenant, p_scope, v_last,
-    v_recent || array(select t::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'tools', '[]')) t) || array(
+  if cardinality(v_named) + cardinality(v_hashes) > 0 then
+    v_memories := array(
+      select m.memory_id
+      from unnest(v_named) n (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, n.id)
+      union
+      select m.memory_id
+      from memories m
+      where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active' and m.text_hash = any (v_hashes));
+    v_cited := array(
       select e.seq
       from events e
-      where e.tenant_id = p_tenant and e.kind in ('tool_call', 'tool_result') and e.event_id = any (v_named)));
+      where e.tenant_id = p_tenant and e.kind not like 'memory.%'
+        and e.event_id = any (array(
+          select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)));
+  end if;
+  v_tools := v_tools || array(
+    select e.seq
+    from unnest(v_recent || v_cited) t (seq)
+    cross join lateral (
+      select e.seq from events e where e.tenant_id = p_tenant and e.seq = t.seq and e.kind in ('tool_call', 'tool_result') limit 1
+    ) e);
+  if cardinality(v_tools) > 0 then
+    v_pairs := tool_pairs(p_tenant, p_scope, v_last, v_tools);
+  end if;
   return query
-  with named as (
-    select distinct m.memory_id
-    from unnest(v_named) r (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, r.id)
-    union
-    select m.memory_id
-    from memories m
-    where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active'
-      and m.text_hash in (select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h)
-  ),
-  chosen as (
+  with chosen as (
     select
       case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end as part, h.content_seq as seq, h.memory
     from held_memories(
@@ -255,17 +366,14 @@ begin
     union all
     select 'decision', v.seq, m
     from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-    where v.tenant_id = p_tenant and v.seq in (select d::bigint from jsonb_array_elements_text(p_ask -> 'decisions') d)
+    where v.tenant_id = p_tenant and v.seq = any (v_decisions)
       and v.status <> 'superseded' and m.kind = 'decision'
     union all
     select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
-    from named n join memories m on m.tenant_id = p_tenant and m.memory_id = n.memory_id
-    where m.status = 'active' and m.last_seq <= v_last
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = any (v_memories) and m.status = 'active' and m.last_seq <= v_last
     union all
-    select 'cited', e.seq, null
-    from events e
-    where e.tenant_id = p_tenant and e.kind not like 'memory.%'
-      and e.event_id in (select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)
+    select 'cited', c, null from unnest(v_cited) c
     union all
     select 'recent', r, null from unnest(v_recent) r
     union all

@@ -2468,6 +2468,45 @@ END;
 
 CREATE FUNCTION public.held_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
     LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  if p_scope ? 'as_of' or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last) then
+    return query select h.* from held_then(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
+  else
+    return query select h.* from held_now(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
+  end if;
+end $$;
+
+-- Name: held_now(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.held_now(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  return query
+  select k.m, (k.m).content_seq
+  from unnest(p_kinds, p_limits) kind (name, most)
+  cross join lateral (
+    select m
+    from memories m
+    where m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
+      and (m.kind <> 'task' or m.task_status <> 'done')
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
+      and concerns(m, p_scope, p_ask)
+      and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
+    order by m.content_seq desc
+    limit kind.most
+  ) k
+  where ((k.m).valid_from is null or (k.m).valid_from <= now()) and ((k.m).valid_to is null or (k.m).valid_to > now());
+end $$;
+
+-- Name: held_then(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.held_then(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 declare
@@ -3848,14 +3887,20 @@ end $$;
 
 CREATE FUNCTION public.read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb) RETURNS TABLE(part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[], memory jsonb)
     LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_custom_plan'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
   v_last bigint;
   v_filter jsonb := p_scope -> 'filter';
   v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
+  v_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h);
+  v_decisions bigint[] := array(select d::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'decisions', '[]')) d);
+  v_tools bigint[] := array(select t::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'tools', '[]')) t);
+  v_memories text[] := '{}';
+  v_cited bigint[] := '{}';
   v_recent bigint[];
-  v_pairs jsonb;
+  v_pairs jsonb := '[]';
 begin
   perform enter_tenant(p_tenant);
   select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
@@ -3871,23 +3916,32 @@ begin
       and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
     order by s.seq desc
     limit 60);
-  v_pairs := tool_pairs(
-    p_tenant, p_scope, v_last,
-    v_recent || array(select t::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'tools', '[]')) t) || array(
+  if cardinality(v_named) + cardinality(v_hashes) > 0 then
+    v_memories := array(
+      select m.memory_id
+      from unnest(v_named) n (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, n.id)
+      union
+      select m.memory_id
+      from memories m
+      where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active' and m.text_hash = any (v_hashes));
+    v_cited := array(
       select e.seq
       from events e
-      where e.tenant_id = p_tenant and e.kind in ('tool_call', 'tool_result') and e.event_id = any (v_named)));
+      where e.tenant_id = p_tenant and e.kind not like 'memory.%'
+        and e.event_id = any (array(
+          select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)));
+  end if;
+  v_tools := v_tools || array(
+    select e.seq
+    from unnest(v_recent || v_cited) t (seq)
+    cross join lateral (
+      select e.seq from events e where e.tenant_id = p_tenant and e.seq = t.seq and e.kind in ('tool_call', 'tool_result') limit 1
+    ) e);
+  if cardinality(v_tools) > 0 then
+    v_pairs := tool_pairs(p_tenant, p_scope, v_last, v_tools);
+  end if;
   return query
-  with named as (
-    select distinct m.memory_id
-    from unnest(v_named) r (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, r.id)
-    union
-    select m.memory_id
-    from memories m
-    where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active'
-      and m.text_hash in (select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h)
-  ),
-  chosen as (
+  with chosen as (
     select
       case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end as part, h.content_seq as seq, h.memory
     from held_memories(
@@ -3900,17 +3954,14 @@ begin
     union all
     select 'decision', v.seq, m
     from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-    where v.tenant_id = p_tenant and v.seq in (select d::bigint from jsonb_array_elements_text(p_ask -> 'decisions') d)
+    where v.tenant_id = p_tenant and v.seq = any (v_decisions)
       and v.status <> 'superseded' and m.kind = 'decision'
     union all
     select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
-    from named n join memories m on m.tenant_id = p_tenant and m.memory_id = n.memory_id
-    where m.status = 'active' and m.last_seq <= v_last
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = any (v_memories) and m.status = 'active' and m.last_seq <= v_last
     union all
-    select 'cited', e.seq, null
-    from events e
-    where e.tenant_id = p_tenant and e.kind not like 'memory.%'
-      and e.event_id in (select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)
+    select 'cited', c, null from unnest(v_cited) c
     union all
     select 'recent', r, null from unnest(v_recent) r
     union all
@@ -3978,7 +4029,8 @@ END;
 
 CREATE FUNCTION public.read_passages(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, words text[], superseded boolean, memory jsonb)
     LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_custom_plan'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
   v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);

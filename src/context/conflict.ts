@@ -104,6 +104,7 @@ export function statedValue(value: unknown): string | undefined {
 /** What is stated, in the order of the claims. Of what is no claim itself only what has a word of a claim's subject: nothing else can differ from one. */
 function statedIn(claims: Claim[]): { claim: Claim; statements: Statement[] }[] {
   const own = new Map(claims.filter(({ isClaim }) => isClaim).map((claim) => [claim, statementsOf(claim)]));
+  if (own.size === 0) return [];
   const spokenOf = new Set([...own.values()].flatMap((statements) => statements.flatMap(({ subject }) => subject)));
   return claims
     .map((claim) => ({

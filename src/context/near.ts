@@ -6,6 +6,8 @@
 const FEWEST_WORDS = 4;
 const SHARED = 0.6;
 const LENGTH_RATIO = 2.5;
+/** Characters. */
+const LONGEST_COMPARED = 20_000;
 /** So few words in the place of others, with the rest in the same order, are another fact in the same frame. */
 const SUBSTITUTION = 2;
 
@@ -23,6 +25,8 @@ interface Seen {
   words: Set<string>;
   numbers: string;
   negated: boolean;
+  /** Made when it is first compared with another of the same words. */
+  order?: string[];
 }
 
 /** Tells of each item in turn whether it repeats one before it. Only what was kept is compared with, so likeness does not spread. */
@@ -31,9 +35,16 @@ export function createRepetition(): (item: Worded) => boolean {
   const seen: Seen[] = [];
   const holders = new Map<string, number[]>();
   return ({ text, words, loose }) => {
-    const plain = normalize(text);
+    // a megabyte took a tenth of a second: what is so long is a repetition only where it is equal
+    const plain = text.length > LONGEST_COMPARED ? text : normalize(text);
     if (texts.has(plain)) return true;
-    const own = loose && { plain, words: new Set(words), numbers: numbersOf(words), negated: negation.test(text) };
+    const own = loose &&
+      text.length <= LONGEST_COMPARED && {
+        plain,
+        words: new Set(words),
+        numbers: numbersOf(words),
+        negated: negation.test(text),
+      };
     if (own && repeatsAny(own, seen, holders)) return true;
     texts.add(plain);
     if (!own) return false;
@@ -48,9 +59,10 @@ export function createRepetition(): (item: Worded) => boolean {
 }
 
 function repeatsAny(own: Seen, seen: Seen[], holders: Map<string, number[]>): boolean {
-  const shared = new Map<number, number>();
-  for (const word of own.words) for (const holder of holders.get(word) ?? []) shared.set(holder, (shared.get(holder) ?? 0) + 1);
-  return [...shared].some(([holder, count]) => isRepeat(seen[holder]!, own, count));
+  // as a map of those that share a word, it and what it left to collect were a third of a context's time
+  const shared = new Uint32Array(seen.length);
+  for (const word of own.words) for (const holder of holders.get(word) ?? []) shared[holder]! += 1;
+  return shared.some((count, holder) => count > 0 && isRepeat(seen[holder]!, own, count));
 }
 
 function isRepeat(other: Seen, own: Seen, shared: number): boolean {
@@ -59,7 +71,7 @@ function isRepeat(other: Seen, own: Seen, shared: number): boolean {
   const more = Math.max(own.words.size, other.words.size);
   if (fewer < FEWEST_WORDS || shared < SHARED * fewer || more > LENGTH_RATIO * fewer) return false;
   const replaced = fewer - shared > 0 && more - shared <= SUBSTITUTION;
-  return !(replaced && isSameFrame(orderOf(own.plain), orderOf(other.plain)));
+  return !(replaced && isSameFrame(orderOf(own), orderOf(other)));
 }
 
 /** Whether the words that both texts have stand in the same order. */
@@ -71,7 +83,10 @@ function isSameFrame(a: string[], b: string[]): boolean {
 // Enough of a word to tell it by, and the same for its forms.
 const STEM = 5;
 /** A text's words in their order, cut to their beginnings. */
-const orderOf = (plain: string) => plain.split(' ').map((word) => word.slice(0, STEM));
+const orderOf = (seen: Seen): string[] => {
+  seen.order ??= seen.plain.split(' ').map((word) => word.slice(0, STEM));
+  return seen.order;
+};
 
 const normalize = (text: string) =>
   text

@@ -1,6 +1,6 @@
-import { LEFT_OUT } from './calls.ts';
 import { createRepetition } from './near.ts';
-import { headingOf, renderItem, withPlainLines } from './render.ts';
+import { headingOf, renderItem } from './render.ts';
+import { bareOf, type Candidate, exceeds, type Fresh, sizeOf } from './size.ts';
 import type { CountTokens } from './tokens.ts';
 
 // What goes into the bundle. Each section has a share of the budget and gives back what it does not use; an item that does not fit
@@ -95,38 +95,21 @@ const shares: Record<SectionName, number> = {
 };
 /** What an item may take of the whole bundle before it is cut. */
 const LARGEST_ITEM = 0.35;
-/** A text of more characters for each token of its room is not looked at further. */
-const MAX_TOKEN_CHARACTERS = 16;
 const MAX_CANDIDATES_NAMED = 100;
-/** So many characters of a call's results are worth their place. */
-const LEAST_RESULT = 64;
-
-interface Candidate {
-  section: SectionName;
-  item: Item;
-  place: number;
-  /** Tokens of the item in the bundle. */
-  cost: number;
-  cut: boolean;
-  /** What is shown of it is `item.without`. */
-  bare?: true;
-}
 
 /** Candidates come best first in each section; `recent_window` newest first, and leaves oldest first. */
 export function pack(candidates: Record<SectionName, Item[]>, budget: number, countTokens: CountTokens): Packed {
   const { fresh, repeated } = withoutRepetitions(candidates);
-  const sized = fresh.map(({ section, item, place }) => sizeOf(section, item, place, budget, countTokens));
-  const taken = choose(sized, budget, countTokens);
-  const sections = sectionsOf(taken);
+  const taken = choose(fresh, budget, countTokens);
+  const sections = sectionsOf(taken.values());
   let token_used = countBundle(sections, countTokens);
   while (token_used > budget) {
     dropLast(taken, sections);
     token_used = countBundle(sections, countTokens);
   }
-  const shown = new Set([...taken].map(({ place, section }) => `${section} ${place}`));
-  const left = sized.filter(({ place, section }) => !shown.has(`${section} ${place}`));
-  const text = renderSections(sections);
-  return { sections, text, token_used, omissions: omissionsOf(left, repeated, [...taken]), deduplicated: repeated.length };
+  const left = fresh.filter((entry) => !taken.has(entry)).map(({ item }) => item);
+  const omissions = omissionsOf(left, repeated, [...taken.values()]);
+  return { sections, text: renderSections(sections), token_used, omissions, deduplicated: repeated.length };
 }
 
 export const renderSections = (sections: Section[]): string =>
@@ -149,7 +132,7 @@ function countBundle(sections: Section[], countTokens: CountTokens): number {
 
 /** In the order of the sections, but a decision or task is kept rather than the passage it was found by. */
 function withoutRepetitions(candidates: Record<SectionName, Item[]>) {
-  const fresh: { section: SectionName; item: Item; place: number }[] = [];
+  const fresh: Fresh[] = [];
   const repeated: Item[] = [];
   const repeats = createRepetition();
   const known = new Set<string>();
@@ -169,81 +152,55 @@ const worded = (section: SectionName, { type, said, words }: Item) => ({
   loose: section === 'retrieved_evidence' && ['text', 'fact', 'note', 'summary'].includes(type),
 });
 
-function sizeOf(section: SectionName, item: Item, place: number, budget: number, countTokens: CountTokens): Candidate {
-  const largest = Math.floor(budget * LARGEST_ITEM);
-  // what is longer is cut without being counted: 19 MB of one decision took 3.3 s
-  const most = largest * MAX_TOKEN_CHARACTERS;
-  const whole = withPlainLines(item.text.length <= most ? item.text : item.text.slice(0, most));
-  if (item.text.length <= most) {
-    const cost = countTokens(renderItem(whole));
-    if (cost <= largest) return { section, item: { ...item, text: whole }, place, cost, cut: false };
-  }
-  const text = cutToTokens(whole, largest, countTokens);
-  // nothing of the result would be there
-  if (item.without && text.length < item.without.text.length + LEAST_RESULT)
-    return bareOf(section, item, place, largest, countTokens);
-  return { section, item: { ...item, text }, place, cost: countTokens(renderItem(text)), cut: true };
+/** How items may be shown, and which surely do not fit into `left` tokens, so that nobody counts theirs. */
+interface Form {
+  exceeds(entry: Fresh, left: number): boolean;
+  candidateOf(entry: Fresh): Candidate;
 }
-
-/** A call without its results: its end says so, however much of it must be cut. */
-function bareOf(section: SectionName, item: Item, place: number, largest: number, countTokens: CountTokens): Candidate {
-  const { text: said, ...without } = item.without!;
-  const whole = withPlainLines(said.slice(0, largest * MAX_TOKEN_CHARACTERS));
-  const uncut = said.length <= largest * MAX_TOKEN_CHARACTERS ? countTokens(renderItem(whole)) : Number.POSITIVE_INFINITY;
-  const bare = { section, place, bare: true } as const;
-  const left = { ...without, beside: item.beside! };
-  if (uncut <= largest) return { ...bare, item: { ...left, text: whole }, cost: uncut, cut: false };
-  const text = `${cutToTokens(whole, largest - countTokens(LEFT_OUT) - 1, countTokens)}${LEFT_OUT}`;
-  return { ...bare, item: { ...left, text }, cost: countTokens(renderItem(text)), cut: true };
-}
-
-/** The longest beginning, within a few characters, that has at most so many tokens with its mark, ending between two characters. */
-export function cutToTokens(text: string, most: number, countTokens: CountTokens): string {
-  let [fits, exceeds] = [0, Math.min(text.length, most * MAX_TOKEN_CHARACTERS)];
-  while (exceeds - fits > 16) {
-    const middle = (fits + exceeds) >> 1;
-    if (countTokens(renderItem(marked(text, middle))) <= most) fits = middle;
-    else exceeds = middle;
-  }
-  return marked(text, fits);
-}
-
-const marked = (text: string, length: number) => `${text.slice(0, length).replace(/[\ud800-\udbff]$/, '')} […]`;
 
 /**
  * First every section within its share, then whatever still fits in the room that was left, the evidence first; last, calls whose results
  * do not fit.
  */
-function choose(sized: Candidate[], budget: number, countTokens: CountTokens): Set<Candidate> {
-  const taken = new Set<Candidate>();
+function choose(fresh: Fresh[], budget: number, countTokens: CountTokens): Map<Fresh, Candidate> {
+  const largest = Math.floor(budget * LARGEST_ITEM);
+  const sized = new Map<Fresh, Candidate>();
+  const taken = new Map<Fresh, Candidate>();
   const opened = new Set<SectionName>();
   let room = budget;
-  const take = (section: SectionName, allowance: number, from = sized) => {
+  const whole: Form = {
+    exceeds: ({ item }, left) => exceeds(item, left, largest),
+    candidateOf: (entry) => sized.get(entry) ?? sized.set(entry, sizeOf(entry, largest, countTokens)).get(entry)!,
+  };
+  const bare: Form = {
+    exceeds: ({ item: { without } }, left) => !without || exceeds(without, left, largest),
+    candidateOf: (entry) => bareOf(entry, Math.min(largest, room), countTokens),
+  };
+  const take = (section: SectionName, allowance: number, { exceeds, candidateOf }: Form) => {
     let left = Math.min(allowance, room);
-    for (const candidate of from) {
-      if (candidate.section !== section || taken.has(candidate)) continue;
-      const cost = candidate.cost + (opened.has(section) ? 0 : countTokens(headingOf(section)) + 1);
+    for (const entry of fresh) {
+      if (entry.section !== section || taken.has(entry)) continue;
+      const opening = opened.has(section) ? 0 : countTokens(headingOf(section)) + 1;
+      if (exceeds(entry, left - opening)) continue;
+      const candidate = candidateOf(entry);
+      const cost = candidate.cost + opening;
       if (cost > left) continue;
       opened.add(section);
-      taken.add(candidate);
+      taken.set(entry, candidate);
       left -= cost;
       room -= cost;
     }
   };
-  for (const section of sectionNames) take(section, Math.floor(budget * shares[section]));
-  for (const section of sectionNames.toReversed()) take(section, room);
-  const largest = Math.floor(budget * LARGEST_ITEM);
-  const bare = sized
-    .filter((candidate) => candidate.item.without && !taken.has(candidate))
-    .map(({ section, item, place }) => bareOf(section, item, place, Math.min(largest, room), countTokens))
-    .filter(({ cut }) => !cut);
+  for (const section of sectionNames) take(section, Math.floor(budget * shares[section]), whole);
+  for (const section of sectionNames.toReversed()) take(section, room, whole);
   for (const section of sectionNames.toReversed()) take(section, room, bare);
   return taken;
 }
 
-function sectionsOf(taken: Set<Candidate>): Section[] {
+function sectionsOf(taken: Iterable<Candidate>): Section[] {
+  const all = [...taken];
   return sectionNames.flatMap((name) => {
-    const chosen = [...taken].filter(({ section }) => section === name).sort((a, b) => a.place - b.place);
+    const chosen = all.filter(({ section }) => section === name).sort((a, b) => a.place - b.place);
     if (chosen.length === 0) return [];
     if (name === 'recent_window') chosen.reverse();
     const items = chosen.map(({ item: { type, text, refs, about }, cost }) => ({
@@ -258,19 +215,19 @@ function sectionsOf(taken: Set<Candidate>): Section[] {
 }
 
 /** Tokens of joined parts are nearly the sum of the parts' tokens; where they are more, the last of the least section goes. */
-function dropLast(taken: Set<Candidate>, sections: Section[]): void {
+function dropLast(taken: Map<Fresh, Candidate>, sections: Section[]): void {
   const section = sections.at(-1)!;
   const dropped = section.items.pop()!;
   section.token_count -= dropped.token_count;
   if (section.items.length === 0) sections.pop();
-  for (const candidate of taken) if (candidate.item.refs === dropped.refs) taken.delete(candidate);
+  for (const [entry, { item }] of taken) if (item.refs === dropped.refs) taken.delete(entry);
 }
 
-function omissionsOf(left: Candidate[], repeated: Item[], taken: Candidate[]): Omission[] {
+function omissionsOf(left: Item[], repeated: Item[], taken: Candidate[]): Omission[] {
   const named = (items: Item[]) => [...new Set(items.map(({ ids }) => ids.at(-1)!))].slice(0, MAX_CANDIDATES_NAMED);
   const omissions: Omission[] = [];
   const results = taken.filter(({ bare }) => bare).map(({ item }) => ({ ...item, ids: item.beside! }));
-  const unshown = [...left.map(({ item }) => item), ...results];
+  const unshown = [...left, ...results];
   if (unshown.length > 0) omissions.push({ reason: 'budget', count: unshown.length, candidates: named(unshown) });
   if (repeated.length > 0) omissions.push({ reason: 'duplicate', count: repeated.length, candidates: named(repeated) });
   const cut = taken.filter((candidate) => candidate.cut || candidate.item.artifact_id !== undefined);

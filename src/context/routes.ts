@@ -40,9 +40,13 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
   const { tenant, principal } = caller;
   const capsules = request.capsules.length > 0 ? await readCapsules(tenant, principal, request.capsules, request.channel) : [];
   const ask = askOf(caller, request);
-  const handoff = request.agent_id === undefined ? undefined : await readHandoff(caller.tenant, asked, ask);
-  const query = /\S/u.test(request.query_text) ? request.query_text : handoff && questionOf(handoff);
-  const found = query === undefined ? undefined : await search(caller, query, asked);
+  const asks = /\S/u.test(request.query_text);
+  // the question of a handoff is asked where there is no other; else neither waits for the other
+  const [handoff, answered] = await Promise.all([
+    request.agent_id === undefined ? undefined : readHandoff(tenant, asked, ask),
+    asks ? search(caller, request.query_text, asked) : undefined,
+  ]);
+  const found = answered ?? (handoff && (await search(caller, questionOf(handoff), asked)));
   const decisions = found?.hits.filter(({ memory }) => memory?.kind === 'decision').map(({ seq }) => seq) ?? [];
   const tools = found?.hits.filter(({ kind }) => kind === 'tool_call' || kind === 'tool_result').map(({ seq }) => seq) ?? [];
   const scope = found ? { ...asked, as_of_seq: found.as_of_seq } : asked;

@@ -4,4 +4,5 @@ export { scoring } from './rank.ts';
 export { rebuildTenant } from './rebuild.ts';
 export { chunkId, searchRoutes } from './routes.ts';
 export { asOf, degraded, origin, trust } from './schemas.ts';
+export { estimateTokens } from './split.ts';
 export { isReadable, type Scope, type Standing } from './sql.ts';

@@ -22,6 +22,10 @@ const wordsOf = (text: string) => [...new Set(text.toLowerCase().match(/[\p{L}\p
 const anyItem = fc
   .oneof(
     fc.string({ unit: 'grapheme', maxLength: 400 }),
+    // what stands at the ends of lines and items
+    fc
+      .array(fc.constantFrom('\n', '\r\n', '\u2028', ' ', '\t', '/', '-', '#', '.', "'s", 'A', '1', '##'), { maxLength: 30 })
+      .map((parts) => parts.join('')),
     fc.constant('\n\n\n'),
     fc.nat(3000).map((n) => '= '.repeat(n)),
     fc.nat(20_000).map((n) => '漢'.repeat(n)),
@@ -34,21 +38,27 @@ const anyCandidates = fc.record(
   >,
 );
 
-test('whatever the candidates, the rendered bundle is never over its budget', () => {
-  fc.assert(
-    fc.property(anyCandidates, fc.integer({ min: 256, max: 4000 }), (sections, budget) => {
-      const candidates = Object.fromEntries(
-        sectionNames.map((name) => [name, sections[name].map(({ text }) => itemOf(text))]),
-      ) as Record<SectionName, Item[]>;
-      const { sections: packed } = pack(candidates, budget, countTokens);
-      expect(countTokens(renderSections(packed))).toBeLessThanOrEqual(budget);
-      expect(packed.map(({ name }) => name)).toEqual(
-        sectionNames.filter((name) => packed.some((section) => section.name === name)),
-      );
-    }),
-    { numRuns: 60 },
-  );
-});
+test.each(['o200k_base', 'cl100k_base'] as const)(
+  'whatever the candidates, the rendered bundle has the tokens that %s counts, and never more than its budget',
+  async (encoding) => {
+    const count = await loadTokenCounter(encoding);
+    fc.assert(
+      fc.property(anyCandidates, fc.integer({ min: 256, max: 4000 }), (sections, budget) => {
+        const candidates = Object.fromEntries(
+          sectionNames.map((name) => [name, sections[name].map(({ text }) => itemOf(text))]),
+        ) as Record<SectionName, Item[]>;
+        const { sections: packed, text, token_used } = pack(candidates, budget, count);
+        expect(text).toBe(renderSections(packed));
+        expect(token_used).toBe(count(text));
+        expect(token_used).toBeLessThanOrEqual(budget);
+        expect(packed.map(({ name }) => name)).toEqual(
+          sectionNames.filter((name) => packed.some((section) => section.name === name)),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  },
+);
 
 test('every candidate is packed or listed as omitted', () => {
   const candidates = {
