@@ -29,7 +29,7 @@ import { createMetrics, type Metrics, metricsRoutes } from './metrics/index.ts';
 import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import type { Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
-import { openSecrets, screenFields } from './secrets/index.ts';
+import { holdsSecret, openSecrets, plainScreener, screenFields } from './secrets/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 
@@ -71,7 +71,9 @@ export function createService(config: Config, database: Database, log: Logger): 
     addressOf: addressFrom,
     finished: metrics.finished,
     refused: metrics.refused,
-    screen: async ({ tenant }, body, pointers) => screenFields(await secrets.of(tenant), body, pointers),
+    holdsSecret,
+    screen: async (caller, body, pointers) =>
+      screenFields(caller ? await secrets.of(caller.tenant) : plainScreener, body, pointers),
     mac: macOf(config),
     trail: audit.trail,
     log,

@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import {
   askingChannels,
@@ -17,7 +16,7 @@ import { Problem } from '../http/problem.ts';
 import type { Reply } from '../http/route.ts';
 import { newId } from '../id.ts';
 import type { Sealed } from '../seal.ts';
-import type { Screener, Secrets } from '../secrets/index.ts';
+import { decodeText, type Screener, type Secrets } from '../secrets/index.ts';
 import { type ArtifactRecord, findArtifact, readSlice } from './sql.ts';
 import { commitWithArtifacts, sha256Of } from './stage.ts';
 
@@ -130,12 +129,13 @@ function screenBytes(
   given: Buffer,
   event_id: string,
 ): { bytes: Buffer; redactions: number; sealed?: Sealed } {
-  if (!isUtf8(given)) return { bytes: given, redactions: 0 };
-  const text = given.toString();
+  const decoded = decodeText(given);
+  if (!decoded) return { bytes: given, redactions: 0 };
+  const { text } = decoded;
   const { value, redactions, sealed } = screener.screenText(text, { pointer: '#', aad: event_id });
   if (sealed && given.length > MAX_SEALED_BYTES)
     throw new Problem('too-large', `A text with secrets is kept encrypted up to ${MAX_SEALED_BYTES} bytes.`);
-  return { bytes: value === text ? given : Buffer.from(value), redactions, ...(sealed && { sealed }) };
+  return { bytes: value === text ? given : decoded.encode(value), redactions, ...(sealed && { sealed }) };
 }
 
 const charsets =

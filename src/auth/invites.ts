@@ -16,6 +16,7 @@ export const inviteRoutes = () => [
     operation: 'makeInvite',
     summary: 'Make an invite, with which one person registers in this tenant',
     body: inviteBody,
+    fixed: ['username'],
     audit: 'invite.made',
     success: { status: 201, description: 'The invite; its secret is shown this once', schema: newInvite },
     problems: ['validation', 'forbidden', 'conflict'],

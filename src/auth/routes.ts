@@ -34,6 +34,7 @@ const openRoutes = (login: Login) => [
     operation: 'register',
     summary: 'Make a tenant and become its owner, or join one by invite',
     body: registerBody,
+    fixed: ['username', 'email', 'tenant_id'],
     audit: 'user.registered',
     tenantOf: tenantNamed,
     success: { status: 201, description: 'Registered and logged in', schema: pair },

@@ -1,6 +1,5 @@
-import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
-import type { Screener } from '../secrets/index.ts';
+import { decodeText, type Screener } from '../secrets/index.ts';
 import { faulty } from './lines.ts';
 
 // A file may hold what nobody could record: a secret in clear is refused with its line. Redacting it here would leave texts that
@@ -28,7 +27,8 @@ export function refuseSecrets(screener: Screener, number: number, row: Record<st
 
 /** An artifact that is text, as when it is uploaded. */
 export function refuseSecretBytes(screener: Screener, number: number, bytes: Buffer): void {
-  const [found] = isUtf8(bytes) ? screener.find(bytes.toString(), '', true) : [];
+  const decoded = decodeText(bytes);
+  const [found] = decoded ? screener.find(decoded.text, '', true) : [];
   if (found) throw faulty(number, `the artifact holds a secret: ${found.kind}`);
 }
 

@@ -32,8 +32,10 @@ export interface Gate<C> {
   finished(route: string, method: string, status: number, ms: number | undefined): void;
   /** Called for each request that is answered with a problem. */
   refused(route: string, problem: ProblemType): void;
+  /** Whether a text that will be logged and answered holds a secret. */
+  holdsSecret(text: string): boolean;
   /** The body without the secrets in what is `free`; throws where the tenant refuses them, or where one stands in what is `fixed`. */
-  screen(caller: C, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
+  screen(caller: C | null, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
   /** A keyed hash, hex: of what was sent nothing is kept that could be guessed back. The same on every daemon and after a restart. */
   mac(data: string | Buffer): string;
   /** What the audit is told. */
@@ -87,7 +89,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     if (route.method !== 'GET') refuseNoTag(req.headers['if-match']);
     if (scope) keepInside(scope.tenant, req.headers, raw.query, raw.body);
     const { free = [], fixed = [] } = route;
-    if (caller && free.length + fixed.length > 0) raw.body = await gate.screen(caller, raw.body, { free, fixed });
+    if (free.length + fixed.length > 0) raw.body = await gate.screen(caller, raw.body, { free, fixed });
     const input = {
       ...parseInput(route, raw),
       caller: caller as C,
@@ -163,7 +165,8 @@ const LARGE_ANSWER_BYTES = 256 * 1024;
 export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, res: ServerResponse, streams = false): string {
   const started = performance.now();
   const given = req.headers['x-request-id'];
-  const requestId = typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
+  const isSane = typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) && !gate.holdsSecret(given);
+  const requestId = isSane ? given : randomUUID();
   res.setHeader('X-Request-Id', requestId);
   res.once('close', () => {
     const ms = performance.now() - started;

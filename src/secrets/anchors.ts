@@ -1,3 +1,5 @@
+import { anchors as more } from './issuers.ts';
+
 // Where to look at all. Each token holds three characters that are seldom elsewhere, and so does each name of a secret: one pass over a
 // text finds them by a table, 2 ns a character, and prose that has none of them is done.
 
@@ -7,14 +9,58 @@ const tokens =
     /\s+/,
   );
 // SK and 32 hexadecimal digits, 123456789:A…, a1b8Q~…
-const counted = [...'0123456789'].flatMap((digit) => [`${digit}Q~`, `${digit}:A`, `SK${digit}`]);
-const lettered = [...'abcdef'].map((letter) => `SK${letter}`);
-const names = 'pas pwd sec tok key aut cre bea ken con sen mot пар パスワ 비밀번'.split(' ');
+const counted = [...'0123456789'].flatMap((digit) => [`${digit}Q~`, `${digit}:A`]);
+const hexadecimal = [...'0123456789abcdef'];
+const lettered = hexadecimal.flatMap((digit) => [`SK${digit}`, `AC${digit}`]);
+const names =
+  'pas pwd sec tok key aut cre bea ken con sen mot mdp wac has hes lös adg sal parola пар パスワ 비밀번 pw= pw: _pw dpw tpw phr mne'
+    .split(' ')
+    .map((word) => word.slice(0, 3));
 const name =
-  /pass|pwd|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|пароль|密[码碼]|パスワード|비밀번호/iy;
+  /pass|pwd|[_a-z]?pw[=:]|_pw|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|парол|phrase|mnemonic|密[码碼]|口令|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|パスワード|비밀번호/iy;
 const logins = ['bas', ' -u', '\n-u', '\t-u', '--u', 'ssh'];
 
-const [TOKEN, NAME, LOGIN] = [1, 2, 4];
+// of the words that places.ts looks for: re= of `signature=`, oki of `cookie`
+const places = [
+  're=',
+  'ig=',
+  'en=',
+  'EN=',
+  'wt=',
+  'th=',
+  'ey=',
+  'de=',
+  'et=',
+  'oki',
+  'ogi',
+  ':54',
+  ':64',
+  ':*:',
+  'ysq',
+  'iad',
+  's-c',
+  'htp',
+  'lda',
+  'gos',
+  ' -P',
+  'ss:',
+  'jdb',
+  'x-o',
+  'cp(',
+  'ix(',
+  '7z ',
+  '7za',
+  'alu',
+  'kty',
+  'e-L',
+  'SH2',
+  'VPN',
+  'TIF',
+  'tif',
+  'x@g',
+];
+
+const [TOKEN, NAME, LOGIN, PLACE] = [1, 2, 4, 8];
 const table = new Uint8Array(65_536);
 const placeOf = (a: number, b: number, c: number): number => ((a << 10) ^ (b << 5) ^ c) & 0xffff;
 
@@ -28,9 +74,10 @@ function enterAnyCase(word: string, sort: number): void {
   for (let i = 0; i < 8; i += 1) enter(ways.map((way, at) => way[(i >> at) & 1]!).join(''), sort);
 }
 
-for (const three of [...tokens, ...counted, ...lettered]) enter(three, TOKEN);
+for (const three of [...tokens, ...more, ...counted, ...lettered]) if (three.length === 3) enter(three, TOKEN);
 for (const word of names) enterAnyCase(word, NAME);
 for (const word of logins) enterAnyCase(word, LOGIN);
+for (const three of places) enter(three, PLACE);
 
 export interface Anchors {
   /** Where a token may be, in order. */
@@ -39,12 +86,14 @@ export interface Anchors {
   names: number[];
   /** Basic credentials, `-u user:password`. */
   login: boolean;
+  /** Words that src/secrets/places.ts looks for. */
+  place: boolean;
 }
 
 const DOT = 46;
 
 export function anchorsOf(text: string): Anchors {
-  const found: Anchors = { tokens: [], names: [], login: false };
+  const found: Anchors = { tokens: [], names: [], login: false, place: false };
   let a = text.charCodeAt(0);
   let b = text.charCodeAt(1);
   for (let i = 2; i < text.length; i += 1) {
@@ -56,13 +105,14 @@ export function anchorsOf(text: string): Anchors {
     a = b;
     b = c;
   }
-  if (text.includes('密')) chinese(text, found);
+  if (text.includes('密') || text.includes('口令')) chinese(text, found);
   return found;
 }
 
 function note(text: string, at: number, sorts: number, found: Anchors): void {
   if (sorts & TOKEN) found.tokens.push(at);
   if (sorts & LOGIN) found.login = true;
+  if (sorts & PLACE) found.place = true;
   if ((sorts & NAME) === 0) return;
   name.lastIndex = at;
   if (name.test(text)) found.names.push(at);
@@ -70,6 +120,6 @@ function note(text: string, at: number, sorts: number, found: Anchors): void {
 
 /** A word of two characters. */
 function chinese(text: string, found: Anchors): void {
-  for (const match of text.matchAll(/密[码碼]/g)) found.names.push(match.index);
+  for (const match of text.matchAll(/密[码碼]|口令/g)) found.names.push(match.index);
   found.names.sort((one, other) => one - other);
 }

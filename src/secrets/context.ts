@@ -1,6 +1,6 @@
-import { type Named, readName } from './name.ts';
+import { isBeside, isContainer, type Named, readName } from './name.ts';
 import type { Span } from './tokens.ts';
-import { isPassword, isPlaceholder, isToken, type Setting } from './value.ts';
+import { isLogin, isPassword, isPlaceholder, isToken, type Setting } from './value.ts';
 
 // Secrets known by what stands beside them: `password = …`, "my password is …", `"api_key": "…"`, user:password@host, Authorization.
 
@@ -10,10 +10,10 @@ const SHORTEST_WORD = 2;
 
 /** After a name: its closing quote, "for the server", and what says that a value follows. */
 const leads =
-  /\\{0,3}["'\x60]?\]?(?:\s+(?:for|to|of|on|at|in|für|pour|para)\s[^.:=\n]{1,60}?)?\s{0,20}(?:(?<sign>:\s{0,4}[A-Za-z]\w{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|->|：|:)|(?<=\s)(?<says>is now|is|was|ist|lautet|es|est|é|это)(?=[\s:])\s?:?)\s{0,20}/uy;
+  /\\{0,3}["'\x60]?\]?(?:\s+(?:for|to|of|on|at|in|für|pour|para)\s[^.:=\n]{1,60}?)?\s{0,20}(?:(?<sign>:\s{0,4}&?(?:'static )?[A-Za-z][\w<>|[\]]{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|->|：|:|(?<=[ \t])\|(?=[ \t])|,(?=\s{0,4}["']))|(?<=\s)(?<says>is now|is|was|set to|ist|lautet|es|est|é|è|är|er|to|это|—|–)(?=[\s:])\s?:?|(?<cjk>是|为|為|は|を|는|은)\s?[:：]?)\s{0,20}/uy;
 const opening = /(?:\[\s?)?(?<slashes>\\{0,3})(?<quote>["'`])/y;
 const scheme = /(?:bearer|basic|token|apikey)\s{1,4}/iy;
-const bareValue = /(?:(?![&;,]\s?[\w.-]{1,40}[=:])[^\s"'`<>]){1,1025}/y;
+const bareValue = /(?:(?![&;,]\s?[\w.-]{1,40}\s{0,2}[=:])[^\s"'`<>]){1,1025}/y;
 
 const at = (expression: RegExp, text: string, index: number): RegExpExecArray | null => {
   expression.lastIndex = index;
@@ -26,6 +26,7 @@ const at = (expression: RegExp, text: string, index: number): RegExpExecArray | 
  */
 export function namedValues(text: string, words: number[], found: Span[]): void {
   let done = 0;
+  let mapped = 0;
   for (const at of words) {
     if (at < done) continue;
     const [start, end] = nameAround(text, at, at + SHORTEST_WORD);
@@ -33,14 +34,42 @@ export function namedValues(text: string, words: number[], found: Span[]): void 
     // a name may hold a word twice, and is read once
     done = end;
     if (!named) continue;
+    if (start >= mapped && isContainer(text.slice(start, end))) mapped = mapValues(text, end, named, found);
     const value = valueAfter(text, start, end, named);
-    if (!value) continue;
+    if (value === TOO_LONG) done = Math.max(end, done) + READ_AGAIN;
+    if (!value || value === TOO_LONG) continue;
     found.push({ from: value.from, to: value.to, kind: named.kind, exact: value.quoted });
     done = Math.max(end, value.to);
   }
 }
 
+const braces = /[\\"']{0,4}\s{0,4}[:=]\s{0,10}\{/y;
+const indented = /["']?:[ \t]{0,10}\r?\n(?=([ \t]{1,40})\S)/y;
+const member = /(?:^|[{,\s])[\\"']{0,4}([\w.@-]{1,60})[\\"']{0,4}[ \t]{0,4}[:=][ \t]{0,4}(\\?["'])?([^\s"',{}\\]{4,256})/g;
+const MAX_MAP = 4096;
+
+/** `passwords: {alice: hunter22}`, and the same by indentation: each member's value. Returns where the map ends. */
+function mapValues(text: string, end: number, named: Named, found: Span[]): number {
+  const brace = at(braces, text, end);
+  const indent = brace ? null : at(indented, text, end);
+  if (!brace && !indent) return end;
+  const from = brace ? braces.lastIndex : indented.lastIndex;
+  const rest = text.slice(from, from + MAX_MAP);
+  const to = brace ? rest.search(/\}|$/) : rest.search(new RegExp(`\\n(?![ \\t]{${indent![1]!.length}}|\\s*\\n)|$`));
+  for (const match of rest.slice(0, to).matchAll(member)) {
+    const value = match[3]!;
+    if (isBeside(match[1]!) || readName(match[1]!) || !accepts(value, named, 'quoted')) continue;
+    const start = from + match.index + match[0].length - value.length;
+    found.push({ from: start, to: start + value.length, kind: named.kind });
+  }
+  return from + to;
+}
+
+const ideographs = /密[码碼]|口令|パスワード|비밀번호/y;
+
 function nameAround(text: string, from: number, to: number): [number, number] {
+  // no space ends such a word
+  if (at(ideographs, text, from)) return [from, ideographs.lastIndex];
   let start = from;
   let end = to;
   while (start > 0 && from - start < MAX_SIDE && (isNamePart(text[start - 1]!) || (text[start - 1] === '.' && start > 1)))
@@ -62,30 +91,46 @@ interface Value {
   quoted: boolean;
 }
 
-function valueAfter(text: string, start: number, end: number, named: Named): Value | undefined {
+const isArgument = /\(\s{0,4}["']$/;
+
+function valueAfter(text: string, start: number, end: number, named: Named): Value | typeof TOO_LONG | undefined {
   const tag = text[start - 1] === '<' && text[end] === '>';
   const lead = tag ? null : at(leads, text, end);
   let from = tag ? end + 1 : lead ? leads.lastIndex : afterSpace(text, start, end, named);
   if (from < 0) return undefined;
   if (at(scheme, text, from)) from = scheme.lastIndex;
   const sign = lead?.groups?.sign;
+  // "could be pass to", and the parts of an ARN
+  if (named.weak && lead && sign === undefined) return undefined;
+  if (sign === ':' && /\d:$/.test(text.slice(Math.max(0, start - 2), start))) return undefined;
+  // define('DB_PASSWORD', '…') but not ['password', 'name']
+  if (sign === ',' && !(isArgument.test(text.slice(Math.max(0, start - 6), start)) && /[A-Z_.-]/.test(text.slice(start, end))))
+    return undefined;
   const open = at(opening, text, from);
-  if (open) return quotedValue(text, opening.lastIndex, open.groups as unknown as Opening, named);
+  if (open && sign === '|') return undefined;
+  if (open)
+    return quotedValue(text, opening.lastIndex, open.groups as unknown as Opening, named, sign === ',' ? 'said' : 'quoted');
   if (sign === '==' || sign === '===') return undefined;
-  const setting: Setting = lead?.groups?.says || !(lead || tag) ? 'said' : isEnv(text, start, end, sign) || tag ? 'env' : 'bare';
+  const spoken = lead?.groups?.says ?? lead?.groups?.cjk;
+  const setting: Setting =
+    spoken || sign === '|' || !(lead || tag) ? 'said' : isEnv(text, start, end, sign) || tag ? 'env' : 'bare';
   return plainValue(text, from, named, setting);
 }
 
 const isEnv = (text: string, start: number, end: number, sign: string | undefined): boolean =>
-  sign === '=' && text[end] === '=' && /^[A-Z][A-Z\d_]*$/.test(text.slice(start, end));
+  sign === '=' &&
+  text[end] === '=' &&
+  (/^[A-Z][A-Z\d_]*$/.test(text.slice(start, end)) || (start > 0 && /[;?&]/.test(text[start - 1]!)));
 
 /** `--password hunter2`, `Bearer abc`, `with password 'x'`: a space says enough there. */
-function afterSpace(text: string, start: number, end: number, { form }: Named): number {
+function afterSpace(text: string, start: number, end: number, { form, weak }: Named): number {
   const space = /\s{1,4}/y;
   if (!at(space, text, end)) return -1;
+  // a variable that is used
+  if (text[start] === '$' || text[start - 1] === '{') return -1;
   const flag = text.startsWith('--', start);
   const bearer = /^bearer$/i.test(text.slice(start, end));
-  return flag || bearer || form === 'password' ? space.lastIndex : -1;
+  return flag || bearer || (form === 'password' && !weak) ? space.lastIndex : -1;
 }
 
 interface Opening {
@@ -95,26 +140,38 @@ interface Opening {
 
 const MAX_VALUE = 4096;
 
-function quotedValue(text: string, from: number, { slashes, quote }: Opening, named: Named): Value | undefined {
+function quotedValue(text: string, from: number, { slashes, quote }: Opening, named: Named, setting: Setting): Value | undefined {
   const close = slashes + quote;
   let to = text.indexOf(close, from);
   while (slashes === '' && to > from && text[to - 1] === '\\' && to - from < MAX_VALUE) to = text.indexOf(close, to + 1);
   if (to < 0 || to - from > MAX_VALUE) return undefined;
   const value = text.slice(from, to);
   if (value.includes('\n')) return undefined;
-  return accepts(value, named, 'quoted') ? { from, to, quoted: true } : undefined;
+  return accepts(value, named, setting) ? { from, to, quoted: true } : undefined;
 }
 
-function plainValue(text: string, from: number, named: Named, setting: Setting): Value | undefined {
+/** More than a secret is long. The names in its first part are not read, or each would read as far again. */
+const TOO_LONG = 'too long';
+const READ_AGAIN = 256;
+
+function plainValue(text: string, from: number, named: Named, setting: Setting): Value | typeof TOO_LONG | undefined {
   const match = at(bareValue, text, from);
-  // more than a secret is long: as far as it was read
-  if (!match || match[0].length > 1024) return undefined;
-  const value = match[0].replace(/[.,;:)\]}\\]{1,8}$/, '');
+  if (!match) return undefined;
+  if (match[0].length > 1024) return TOO_LONG;
+  // [a link](https://…?token=…)
+  const value = match[0].replace(/\)\].*$/, '').replace(/[.,;:)\]}\\]{1,8}$/, '');
   return accepts(value, named, setting) ? { from, to: from + value.length, quoted: false } : undefined;
 }
 
-export const accepts = (value: string, { form }: Named, setting: Setting): boolean =>
-  form === 'password' ? isPassword(value, setting) : isToken(value, setting);
+/** 128, 96.5%, 12/12 */
+const isCount = /^[\d.,/%]+$/;
+
+export const accepts = (value: string, { form, weak }: Named, setting: Setting): boolean =>
+  form === 'login'
+    ? isLogin(value)
+    : form === 'password'
+      ? isPassword(value, setting) && !(weak && isCount.test(value))
+      : isToken(value, setting);
 
 const userinfo = /[^\s:/@"'`<>\\]{0,100}:([^\s/"'`<>\\]{1,256})@(?=[\w[.%-])/y;
 
@@ -130,19 +187,17 @@ export function urlPasswords(text: string, found: Span[]): void {
 }
 
 const basic = /\bbasic\s{1,4}([A-Za-z0-9+/_-]{8,500}={0,2})/gi;
-const commandLine = /(?:\s(?:-u|--user)[ =]{1,3}["']?[\w.@-]{1,64}:|\bsshpass\s{1,4}-p\s{0,2})["']?([^\s"']{4,200})/g;
+const commandLine = /(?:\s(?:-u[ =]{0,3}|--user[ =]{1,3})["']?[\w.@-]{1,64}:|\bsshpass\s{1,4}-p\s{0,2})["']?([^\s"']{4,200})/g;
 
 /** RFC 7617, and `curl -u user:password`. */
 export function basicCredentials(text: string, found: Span[]): void {
   for (const match of text.matchAll(basic)) {
-    const decoded = Buffer.from(match[1]!, 'base64').toString('latin1');
     const to = match.index + match[0].length;
-    if (/^[\x20-\x39\x3b-\x7e]{1,100}:[\x20-\x7e]{3,}$/.test(decoded))
-      found.push({ from: to - match[1]!.length, to, kind: 'basic-auth', exact: true });
+    if (isLogin(match[1]!)) found.push({ from: to - match[1]!.length, to, kind: 'basic-auth', exact: true });
   }
   for (const match of text.matchAll(commandLine)) {
     const to = match.index + match[0].length;
-    if (!isPlaceholder(match[1]!) && !match[1]!.startsWith('$'))
+    if (!isPlaceholder(match[1]!) && !/^(?:\$|\/\/|\d+$)/.test(match[1]!))
       found.push({ from: to - match[1]!.length, to, kind: 'basic-auth' });
   }
 }

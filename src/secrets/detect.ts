@@ -1,6 +1,7 @@
 import { anchorsOf } from './anchors.ts';
 import { basicCredentials, namedValues, urlPasswords } from './context.ts';
 import { type Classes, personalData } from './personal.ts';
+import { placedSecrets } from './places.ts';
 import {
   awsSecretsBeside,
   crossesLines,
@@ -52,7 +53,8 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
   if (urls) urlPasswords(text, found);
   if (anchors.names.length > 0) namedValues(text, anchors.names, found);
   if (anchors.login) basicCredentials(text, found);
-  return begins || urls || anchors.names.length > 0 || anchors.login;
+  const placed = (urls || anchors.place) && placedSecrets(text, found);
+  return placed || begins || urls || anchors.names.length > 0 || anchors.login;
 }
 
 const SHORTEST_ENCODED = 24;

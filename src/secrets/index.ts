@@ -1,4 +1,5 @@
+export { decodeText } from './bytes.ts';
 export { screenFields } from './fields.ts';
-export { openSecrets, type Screened, type Screener, type Secrets } from './policy.ts';
+export { holdsSecret, openSecrets, plainScreener, type Screened, type Screener, type Secrets } from './policy.ts';
 export { countMarks } from './redact.ts';
 export { secretsPolicy } from './schemas.ts';

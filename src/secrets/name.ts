@@ -2,24 +2,33 @@
 
 export interface Named {
   kind: string;
-  /** A password may be any word; a token must look like chance. */
-  form: 'password' | 'token';
+  /** A password may be any word; a token must look like chance; a login is user and password in base64. */
+  form: 'password' | 'token' | 'login';
+  /** `pass` alone counts tests as often as it names a password. */
+  weak?: true;
+  /** It names a map of secrets, each under a name of its own. */
+  container?: true;
 }
 
 // Words whose presence makes it a password; the last word of a name makes it a token.
 const passwords =
-  /^(?:pass|password|passwd|passphrase|passcode|pwd|passwort|kennwort|contraseña|contrasena|senha|motdepasse|пароль|密码|密碼|パスワード|비밀번호)s?$/;
+  /^(?:pass|password|passwd|passphrase|passcode|pwd|pw|passwort|kennwort|contraseña|contrasena|senha|motdepasse|passe|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|пароль|пароля|密码|密碼|口令|パスワード|비밀번호)s?$/;
+/** `PGPASSWORD`, `dbpasswd`, `sshpass`, `ROOTPW`: written together. */
+const joinedPassword = /(?:password|passwd|passphrase|passwort|kennwort)s?$/;
+const joinedPass =
+  /^(?:ssh|db|pg|my|mysql|sql|mssql|root|user|admin|smtp|mail|imap|ftp|redis|mongo|ldap|http|proxy|wifi|keystore|truststore|rabbitmq|amqp|sudo|rpc|vnc|rdp|git|docker|registry|app|login|service|svc|bind|zip|vault|postgres|oracle|ora|sa|dba)(?:pass|pwd|pw)$/;
+const phrases = /(?:seed|recovery|mnemonic|backup|wallet)(?:phrase|words)$|^mnemonic$/;
 const tokens =
-  /^(?:secret|token|credential|apikey|authtoken|accesstoken|refreshtoken|bearer|secretkey|accesskey|privatekey|clientsecret|authkey|secretaccesskey|accountkey|sharedaccesskey|authorization)s?$/;
+  /^(?:secret|token|credential|apikey|authtoken|accesstoken|refreshtoken|bearer|secretkey|accesskey|privatekey|clientsecret|authkey|secretaccesskey|accountkey|sharedaccesskey|authorization|identitytoken|registrytoken|sessiontoken|jwt|pat)s?$/;
 const keyed =
-  /^(?:api|secret|access|private|encryption|signing|master|account|auth|shared|service|webhook|license|admin|deploy|app|application|storage|crypto|hmac|jwt|session)$/;
+  /^(?:api|secret|access|private|encryption|signing|master|account|auth|shared|service|webhook|license|admin|deploy|app|application|storage|crypto|hmac|jwt|session|subscription|functions|host|project|bot|ssh|ssl|tls|pgp|gpg|age|wallet|sync|restricted|publishing|signer|consumer)$/;
 // What is about a secret and does not hold one.
 const about =
-  /^(?:ids?|names?|types?|hash(?:es|ed)?|counts?|length|len|limit|size|urls?|uris?|path|file|filename|field|label|hint|policy|reset|expir(?:y|es|ed|ation)|at|in|ttl|age|min|max|rotation|version|prefix|index|usage|used|budget|regex|pattern|strength|manager|required|enabled|placeholder|ref|refs|arn|title|description|error|message|status|mode|provider|algorithm|format|encoding|sha\d*|md5|fingerprint|checksum|digest)$/;
+  /^(?:ids?|names?|types?|hash(?:es|ed)?|counts?|length|len|limit|size|urls?|uris?|path|file|filename|field|label|hint|policy|reset|expir(?:y|es|ed|ation)|at|in|ttl|age|min|max|rotation|version|prefix|index|usage|used|budget|regex|pattern|strength|manager|required|enabled|placeholder|ref|refs|arn|title|description|error|message|status|mode|provider|algorithm|format|encoding|sha\d*|md5|fingerprint|checksum|digest|attempts?|retr(?:y|ies)|tries|fail(?:s|ed|ures?)|last|changed?|updated|created|date|time|timestamps?|timeout|validat(?:ion|or|ed)|checks?|checker|rules?|requirements?|complexity|history|protect(?:ed|ion)|less|free|based|form|page|box|screen|dialog|prompt|input|icon|button|links?|events?|handler|service|store|generator|hasher|encoder|decoder|score|entropy|bits|cost|rounds|iterations?|kdf|alg|family|kind|scopes?|audience|issuer|endpoint|region|currency|symbol|price|supply|standard|contract|holders?|rate|ratio|window|cap|quota|total|sum|avg|mean|ms|seconds|minutes|hours|days|bytes|chars|characters|words|class|model|lists?|groups?|owner|email|user|username|support|supported|exists?|set|ok|success|left|remaining|percent|line|column|position|offset|start|end|stream|parser|counter|counting|usages|feature|flow|grant|vault|path|dir|directory|folder|secretref|store|backend|management|rotated|state|step|source|target|tests?|match|matches)$/;
 const passing =
-  /^(?:page|next|cursor|continuation|sync|csrf|xsrf|cancel|public|primary|foreign|idempotency|cache|sort|partition|max|min|num|total|used|count|stop|eos|bos|pad|unk|mask|special|no|has|is|show|forgot|hash|hashed)$/;
+  /^(?:page|next|cursor|continuation|sync|csrf|xsrf|cancel|public|primary|foreign|idempotency|cache|sort|partition|max|min|num|total|used|count|stop|eos|bos|pad|unk|mask|special|no|has|is|show|forgot|hash|hashed|per|output|input|prompt|completion|reasoning|cached|context|remaining|design|syntax|lexer|subject|actor|requested|needs?|requires?|validate|check|verify|get|fetch|load|generate)$/;
 const trailing =
-  /^(?:prod|production|dev|development|test|staging|live|old|new|current|value|text|plain|plaintext|string|base64|b64|v?\d+|env|main|primary|secondary|default)$/;
+  /^(?:prod|production|dev|development|test|staging|live|old|new|current|value|text|plain|plaintext|string|base64|b64|v?\d+|env|main|primary|secondary|default|base|live|next|previous)$/;
 
 const known = new Map<string, Named | undefined>();
 const MAX_KNOWN = 5_000;
@@ -35,22 +44,48 @@ export function readName(name: string): Named | undefined {
   return named;
 }
 
-function classify(name: string): Named | undefined {
-  const words = name
+function isPasswordName(words: string[], all: string): boolean {
+  // the working directory of a shell
+  if (/^(?:old)?pwd$/.test(all) && words.length === 1) return all === 'pwd';
+  if (words.some((word) => passwords.test(word) && (word !== 'pass' || words.length === 1 || word === words.at(-1)))) return true;
+  return words.some((word) => joinedPassword.test(word) || joinedPass.test(word)) || phrases.test(all);
+}
+
+/** What a map under such a name holds are secrets, each under a name of its own: `passwords`, `credentials`, `secrets`, `tokens`. */
+export const isContainer = (name: string): boolean =>
+  /(?:^|[^a-z])(?:passwords|credentials?|creds|secrets?|tokens|api_?keys|passphrases)$/i.test(
+    name.replace(/([\p{Ll}\d])(?=\p{Lu})/gu, '$1_'),
+  );
+
+/** Inside such a map: what is beside a secret and tells of it. */
+const beside =
+  /^(?:user(?:_?name)?|login|e?mail|host(?:_?name)?|port|url|uri|id|name|type|kind|notes?|description|owner|provider|region|database|db_?name|schema|scopes?|expires?(?:_?(?:at|in))?|created(?:_?at)?|updated(?:_?at)?|enabled|version|path|prefix|format|algorithm|policy|status|role|account_?id|client_?id)$/i;
+export const isBeside = (name: string): boolean => beside.test(name) || about.test(wordsOf(name).at(-1) ?? '');
+
+const wordsOf = (name: string): string[] =>
+  name
     .replace(/([\p{Ll}\d])(?=\p{Lu})/gu, '$1 ')
     .toLowerCase()
     .split(/[^\p{L}\p{M}\d]+/u)
     .filter(Boolean);
+
+function classify(name: string): Named | undefined {
+  const words = wordsOf(name);
   while (words.length > 1 && trailing.test(words.at(-1)!)) words.pop();
   const last = words.at(-1);
   if (last === undefined || about.test(last) || words.slice(0, -1).some((word) => passing.test(word))) return undefined;
-  if (words.some((word) => passwords.test(word))) return { kind: 'password', form: 'password' };
   const all = words.join('');
+  if (isPasswordName(words, all)) return { kind: 'password', form: 'password', ...(last === 'pass' && { weak: true as const }) };
+  if (all === 'auth') return { kind: 'basic-auth', form: 'login' };
+  if (/^(?:set)?cookies?$/.test(all)) return { kind: 'cookie', form: 'token' };
+  if (all === 'clientkeydata') return { kind: 'private-key', form: 'token' };
   if (/secretaccesskey$/.test(all) || /^aws.*secret(?:key)?$/.test(all)) return { kind: 'aws-secret-key', form: 'token' };
   if (/(?:account|sharedaccess|storage)key$/.test(all)) return { kind: 'azure-key', form: 'token' };
   if (last === 'key' && words.length > 1 && keyed.test(words.at(-2)!)) return { kind: 'api-key', form: 'token' };
-  if (/apikeys?$/.test(all)) return { kind: 'api-key', form: 'token' };
-  if (!tokens.test(last)) return undefined;
+  if (/(?:apikey|accesskey|secretkey|privatekey|signingkey|encryptionkey|masterkey)s?$/.test(all))
+    return { kind: 'api-key', form: 'token' };
+  if (!tokens.test(last) && !/(?:authtoken|accesstoken|apitoken|bottoken|usertoken|clientsecret|appsecret|apisecret)$/.test(last))
+    return undefined;
   if (/secret/.test(last)) return { kind: 'secret', form: 'token' };
   return { kind: /key/.test(last) ? 'api-key' : 'token', form: 'token' };
 }

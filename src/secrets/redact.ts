@@ -1,6 +1,6 @@
 import { accepts } from './context.ts';
 import { findSecrets, type Span } from './detect.ts';
-import { type Named, readName } from './name.ts';
+import { isBeside, isContainer, type Named, readName } from './name.ts';
 import type { Classes } from './personal.ts';
 
 // Secrets cut out of JSON at every depth, of names too. What holds none is given back as it is, not as a copy.
@@ -53,30 +53,44 @@ function visit(value: unknown, named: Named | undefined, walk: Walk): unknown {
 }
 
 function visitText(text: string, named: Named | undefined, walk: Walk): string {
+  if (named?.kind === 'cookie') return visitCookie(text, walk);
   const spans = findSecrets(text, walk.classes);
   const whole = spans.length === 1 && spans[0]!.from === 0 && spans[0]!.to === text.length;
-  if (named && !whole && accepts(text, named, 'quoted')) {
+  const scheme = named ? (/^(?:bearer|basic|token|apikey)\s{1,4}/i.exec(text)?.[0] ?? '') : '';
+  if (named && !whole && accepts(text.slice(scheme.length), named, 'quoted')) {
     note(walk, named.kind);
-    return mark(named.kind);
+    return scheme + mark(named.kind);
   }
   for (const { kind } of spans) note(walk, kind);
   return redactText(text, spans);
 }
 
+const COOKIE = 'Cookie: ';
+
+function visitCookie(text: string, walk: Walk): string {
+  const spans = findSecrets(COOKIE + text, walk.classes);
+  for (const { kind } of spans) note(walk, kind);
+  return redactText(COOKIE + text, spans).slice(COOKIE.length);
+}
+
 /** A PIN, a numeric password. */
 function visitNumber(value: number, named: Named | undefined, walk: Walk): unknown {
-  if (named?.form !== 'password' || !Number.isInteger(value) || Math.abs(value) < 1000) return value;
+  if (named?.form !== 'password' || named.weak || !Number.isInteger(value) || Math.abs(value) < 1000) return value;
   note(walk, named.kind);
   return mark(named.kind);
 }
 
 function visitArray(items: unknown[], named: Named | undefined, walk: Walk): unknown[] {
-  // lines of one text
+  // lines of one text, arguments, a header
   if (items.length > 1 && items.every((item) => typeof item === 'string')) return visitLines(items as string[], named, walk);
-  let copy: unknown[] | undefined;
+  return visitItems(items, () => named, walk);
+}
+
+function visitItems<T>(items: T[], namedAt: (i: number) => Named | undefined, walk: Walk): T[] {
+  let copy: T[] | undefined;
   items.forEach((item, i) => {
     walk.path.push(String(i));
-    const kept = visit(item, named, walk);
+    const kept = visit(item, namedAt(i), walk) as T;
     walk.path.pop();
     if (kept !== item) {
       copy ??= [...items];
@@ -86,10 +100,23 @@ function visitArray(items: unknown[], named: Named | undefined, walk: Walk): unk
   return copy ?? items;
 }
 
+/** `--password hunter2` and `Authorization: …` as items of their own: what the item before says of this one. */
+function namedByItemBefore(items: string[], i: number): Named | undefined {
+  const before = items[i - 1];
+  if (before === undefined || before.length > 100 || items[i]!.startsWith('-')) return undefined;
+  if (/^--?\w[\w-]*$/.test(before)) return readName(before.replace(/^-+/, ''));
+  return items.length === 2 && /^[\w-]+$/.test(before) ? readName(before) : undefined;
+}
+
+/** Arguments of a command are one line of it; both join by one character, so that places are the same. */
+const joinedBy = (lines: string[]): string =>
+  lines.join(lines.some((line) => /^--?[A-Za-z]/.test(line)) && lines.every((line) => !/\s/.test(line)) ? ' ' : '\n');
+
 /** Found in the lines together, cut out of each. */
 function visitLines(lines: string[], named: Named | undefined, walk: Walk): string[] {
-  const spans = findSecrets(lines.join('\n'), walk.classes);
-  if (spans.length === 0 && !named) return lines;
+  const spans = findSecrets(joinedBy(lines), walk.classes);
+  const before = lines.map((_, i) => namedByItemBefore(lines, i));
+  if (spans.length === 0) return visitItems(lines, (i) => before[i] ?? named, walk);
   let start = 0;
   let next = 0;
   return lines.map((line, i) => {
@@ -103,19 +130,35 @@ function visitLines(lines: string[], named: Named | undefined, walk: Walk): stri
     start = end + 1;
     walk.path.push(String(i));
     for (const { kind } of own) note(walk, kind);
-    const kept = own.length > 0 ? redactText(line, own) : visitText(line, named, walk);
+    const kept = own.length > 0 ? redactText(line, own) : visitText(line, before[i] ?? named, walk);
     walk.path.pop();
     return kept;
   });
 }
 
-const holds = new Set(['value', 'plaintext', 'data', 'current', 'raw', 'stringData', 'eq', 'ne', 'in', 'nin', 'contains']);
+const holds = new Set([
+  'value',
+  'plaintext',
+  'data',
+  'current',
+  'raw',
+  'stringData',
+  'new',
+  'old',
+  'Value',
+  'ParameterValue',
+  'val',
+  'v',
+  'eq',
+  'ne',
+  'in',
+  'nin',
+  'contains',
+]);
 
 function visitObject(given: Record<string, unknown>, named: Named | undefined, walk: Walk): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined;
-  // {"name": "DB_PASSWORD", "value": "…"}
-  const title = given.name ?? given.key ?? given.header;
-  const pair = typeof title === 'string' && 'value' in given ? readName(title) : undefined;
+  const about = aboutOf(given, named);
   const entries = Object.entries(given);
   const next = new Map<string, number>();
   entries.forEach(([key, value], i) => {
@@ -123,12 +166,49 @@ function visitObject(given: Record<string, unknown>, named: Named | undefined, w
     const name = spans.length === 0 ? key : redactText(key, spans);
     walk.path.push(escapeName(name));
     for (const { kind } of spans) note(walk, kind);
-    const kept = visit(value, readName(key) ?? (holds.has(key) ? (pair ?? named) : undefined), walk);
+    const kept = visit(value, namedBy(key, value, about), walk);
     walk.path.pop();
     if (!copy && (kept !== value || name !== key)) copy = Object.fromEntries(entries.slice(0, i));
     if (copy) copy[unused(copy, name, next)] = kept;
   });
   return copy ?? given;
+}
+
+/** What an object says of its members. */
+interface About {
+  /** {"name": "DB_PASSWORD", "value": "…"} */
+  pair: Named | undefined;
+  /** What the object itself is called. */
+  named: Named | undefined;
+  /** A JSON Web Key (RFC 7517). */
+  isKey: boolean;
+  /** A Secret of Kubernetes. */
+  isSecret: boolean;
+}
+
+const titles = ['name', 'key', 'header', 'field', 'id', 'label', 'variable', 'Name', 'Key', 'ParameterKey', 'k'];
+const valued = ['value', 'Value', 'ParameterValue', 'val', 'v'];
+
+function aboutOf(given: Record<string, unknown>, named: Named | undefined): About {
+  const title =
+    valued.some((name) => Object.hasOwn(given, name)) &&
+    titles.map((name) => given[name]).find((held) => typeof held === 'string');
+  const pair = title ? readName(title as string) : undefined;
+  return { pair, named, isKey: typeof given.kty === 'string', isSecret: given.kind === 'Secret' };
+}
+
+const privateMembers = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']);
+const jwk: Named = { kind: 'jwk', form: 'token' };
+const inSecret: Named = { kind: 'secret', form: 'token', container: true };
+
+function namedBy(key: string, value: unknown, { pair, named, isKey, isSecret }: About): Named | undefined {
+  if (isKey && privateMembers.has(key)) return jwk;
+  if (isSecret && (key === 'data' || key === 'stringData')) return inSecret;
+  const own = readName(key);
+  if (typeof value === 'object' && value !== null && isContainer(key)) return { ...(own ?? inSecret), container: true };
+  // what a map of secrets holds, by whatever name
+  if (named?.container && !isBeside(key)) return own ?? named;
+  return own ?? (holds.has(key) ? (pair ?? named) : undefined);
 }
 
 const clean = new Set<string>();

@@ -1,6 +1,8 @@
+import { issuers } from './issuers.ts';
+
 // Tokens that are known by their form. The forms are facts that each issuer publishes; `source` says where, or which rule of a
 // maintained set describes it: GL = https://github.com/gitleaks/gitleaks/blob/master/config/gitleaks.toml (rule id),
-// SL = https://github.com/secretlint/secretlint/tree/master/packages (package). Why the sets themselves are not used: docs/secrets.md.
+// SL = https://github.com/secretlint/secretlint/tree/master/packages (package). Why the sets themselves are not used: docs/decisions/secret-rules.md.
 //
 // Every class is bounded and nothing follows an unbounded one, so that a match costs its own length.
 
@@ -17,7 +19,7 @@ export interface Rule {
 
 const W = '[\\w-]';
 
-export const rules: Rule[] = [
+const issued: Rule[] = [
   {
     kind: 'aws-access-key',
     source: 'GL aws-access-token; https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html',
@@ -125,7 +127,7 @@ export const rules: Rule[] = [
   {
     kind: 'telegram-bot-token',
     source: 'GL telegram-bot-api-token; https://core.telegram.org/bots/api#authorizing-your-bot',
-    pattern: `\\d{8,10}:A${W}{34}`,
+    pattern: `(?:bot)?\\d{8,10}:A${W}{34}`,
   },
   {
     kind: 'discord-token',
@@ -175,6 +177,8 @@ export const rules: Rule[] = [
     pattern: `am[krip]\\.[A-Za-z0-9]${W}{0,62}\\.[a-z]{3}_[0-9a-z]{26}\\.${W}{43}`,
   },
 ];
+
+export const rules: Rule[] = [...issued, ...issuers];
 
 const all = rules.map(({ pattern }) => `(${pattern})`).join('|');
 /** One expression for all: which alternative matched says the kind. */

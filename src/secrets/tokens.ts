@@ -44,7 +44,7 @@ export function firstAbove(sorted: number[], value: number): number {
 }
 
 const inRun = new Uint8Array(128);
-for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/.=~:')
+for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/.=~:%$')
   inRun[character.charCodeAt(0)] = 1;
 /** No token is shorter. */
 const STEP = 16;
@@ -145,10 +145,11 @@ function webTokens(run: string, offset: number, found: Span[]): void {
     if (dot < 0) return;
     if (dot - at > MAX_HEADER || dot - at < 12 || isAlnum(run.charCodeAt(at - 1))) continue;
     if (!/"(?:alg|enc|typ)"/.test(Buffer.from(run.slice(at, dot), 'base64url').toString('latin1'))) continue;
-    const rest = /[\w-]{8,}(?:\.[\w-]{0,8192}){0,4}/y;
+    // the key of a JWE may be empty
+    const rest = /[\w-]*(?:\.[\w-]{0,8192}){0,4}/y;
     rest.lastIndex = dot + 1;
     const match = rest.exec(run);
-    if (!match) continue;
+    if (!match || match[0].length < 8) continue;
     const to = rest.lastIndex;
     found.push({ from: offset + at, to: offset + to, kind: 'jwt' });
     at = to;

@@ -76,6 +76,7 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
     finished: () => undefined,
     refused: () => undefined,
     screen: async (_caller, body) => body,
+    holdsSecret: () => false,
     mac: (data) => hash('sha256', data),
     trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },
     body: { maxBytes: 1000, maxDepth: 5, maxArray: 10, maxString: 100 },

@@ -69,3 +69,35 @@ test('of a media type no parameter is kept but a known charset; one that is itse
   expect([refused.status, refused.body.errors?.[0].pointer]).toEqual([422, '#/Content-Type']);
   expect((await alice.ask('POST', '/v1/events', { body: message('on we go') })).status).toBe(201);
 });
+
+test.each([
+  ['a username', { username: token }, '#/username'],
+  ['a mail address', { email: `${token}@example.com` }, '#/email'],
+  ['a tenant id', { tenant_id: `t-${`xo${'xb'}`}-284719305562-${'a8fk3lmq9zxw2vb7nc5rt1yp'}` }, '#/tenant_id'],
+])('a registration with a secret in %s is refused, and the answer does not repeat it', async (_, given, pointer) => {
+  const body = {
+    username: 'carol',
+    password: 'a long enough phrase 7',
+    tenant_id: `t-${Math.random().toString(36).slice(2)}`,
+    ...given,
+  };
+  const response = await fetch(`${daemon.url}/auth/register`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const answer = await response.text();
+  expect([response.status, JSON.parse(answer).errors?.[0].pointer]).toEqual([422, pointer]);
+  expect(answer).not.toMatch(/ghp_|xoxb/);
+});
+
+test('an invite for a username that is a secret is refused', async () => {
+  const refused = await alice.ask('POST', '/auth/invites', { body: { role: 'member', username: token } });
+  expect([refused.status, refused.body.errors?.[0].pointer]).toEqual([422, '#/username']);
+});
+
+test('a request id that is a secret is replaced; any other is kept', async () => {
+  const asked = async (id: string) =>
+    (await fetch(`${daemon.url}/health/live`, { headers: { 'x-request-id': id } })).headers.get('x-request-id');
+  expect([await asked('build-7f3a:12'), (await asked(token)) === token]).toEqual(['build-7f3a:12', false]);
+});

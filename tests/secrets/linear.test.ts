@@ -1,0 +1,155 @@
+import { findSecrets } from '../../src/secrets/detect.ts';
+import { redactJson } from '../../src/secrets/redact.ts';
+
+// The detector reads hostile texts in time that grows with their length. The characters that its expressions and searches pass over are
+// counted, so that the machine's speed does not matter; every expression is bounded, so that a step back costs a constant.
+
+interface Counted {
+  characters: number;
+}
+
+/** Counts while `work` runs. Every use of an expression goes through `exec`. */
+function counting(work: () => void): number {
+  const counted: Counted = { characters: 0 };
+  const { exec } = RegExp.prototype;
+  const { indexOf, includes, slice } = String.prototype;
+  const seek = (text: string, from: number, found: number) => (found < 0 ? text.length - from : found - from) + 1;
+  RegExp.prototype.exec = function counted_exec(this: RegExp, text: string) {
+    const from = this.global || this.sticky ? this.lastIndex : 0;
+    const match = exec.call(this, text);
+    if (match) counted.characters += match.index - from + match[0].length + 1;
+    else counted.characters += this.sticky ? 1 : Math.max(0, text.length - from) + 1;
+    return match;
+  };
+  String.prototype.indexOf = function counted_indexOf(this: string, word: string, from = 0) {
+    const found = indexOf.call(this, word, from);
+    counted.characters += seek(this, from, found);
+    return found;
+  };
+  String.prototype.includes = function counted_includes(this: string, word: string, from = 0) {
+    counted.characters += seek(this, from, indexOf.call(this, word, from));
+    return includes.call(this, word, from);
+  };
+  String.prototype.slice = function counted_slice(this: string, from?: number, to?: number) {
+    const part = slice.call(this, from, to);
+    counted.characters += part.length;
+    return part;
+  };
+  try {
+    work();
+  } finally {
+    RegExp.prototype.exec = exec;
+    Object.assign(String.prototype, { indexOf, includes, slice });
+  }
+  return counted.characters;
+}
+
+const SIZE = 48 * 1024;
+/** Twice as long, twice the work; a little more where a bound is met in the longer alone. */
+const GROWTH = 2.3;
+const A_CHARACTER = 6_000;
+
+const pieces = [
+  'a',
+  'a.a.a.',
+  'eyJ',
+  '-eyJ',
+  'sk-',
+  '-sk-ant-',
+  'password=',
+  'password ',
+  'password: "',
+  'password for ',
+  'x://a:',
+  '://',
+  'a:b@',
+  '"+"',
+  '"',
+  '\n',
+  ' ',
+  '\\\n',
+  '-----BEGIN PRIVATE KEY-----',
+  '-----BEGIN ',
+  '---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n',
+  'A\n',
+  'AKIA\n',
+  'basic ',
+  ' -u a:',
+  'key',
+  '4111',
+  '1 ',
+  'DE89 ',
+  'a@a.',
+  '+1',
+  'ghp_',
+  'eyJ.',
+  '>',
+  '\\"',
+  'MTA.',
+  'https://hooks.slack.com/',
+  'password" : "',
+  '1234567890:A',
+  'bearer ',
+  'a1B2/',
+  `${'QUJD'.repeat(10)} `,
+  'Password: x\n',
+  '{"token":',
+  '{"passwords":{',
+  'passwords:\n ',
+  'passwords: {a: b, ',
+  'cookie: a=b; ',
+  'Cookie: ',
+  '; a=bcdefgh',
+  'mysql ',
+  'mysql -',
+  'docker login ',
+  'machine a login b ',
+  'machine ',
+  'Private-Lines: 1\nAAAA\n',
+  '"kty" "d":"',
+  'name: a value: ',
+  'value ',
+  '?sig=',
+  '&token=a',
+  'identified by ',
+  ':*:',
+  'a:*:a:a:',
+  '7z ',
+  'jdbc:oracle:thin:a/',
+  '@tcp(',
+  ':@',
+  '密码',
+  'パスワード',
+  '| password ',
+  "define('password', '",
+  'xoxd-%',
+  'AAAAAAAAAAAAAAAAAAAA%',
+  'IQoJb3JpZ2lu',
+];
+
+test.each(pieces.map((piece) => [JSON.stringify(piece), piece]))('the work on %s grows with its length', (_name, piece) => {
+  const read = (size: number) =>
+    counting(() => void findSecrets(piece.repeat(Math.ceil(size / piece.length)), { personal_data: true, contacts: true }));
+  const [once, twice] = [read(SIZE), read(2 * SIZE)];
+  expect(twice / once).toBeLessThan(GROWTH);
+  expect(once / SIZE).toBeLessThan(A_CHARACTER);
+});
+
+test.each([
+  ['an array of arguments', (n: number) => ({ argv: Array.from({ length: n }, () => '--password') })],
+  ['an array of names', (n: number) => Array.from({ length: n }, () => 'Authorization')],
+  [
+    'a deep map of secrets',
+    (n: number) => deep(Math.min(n, 1_000)).concat(Array.from({ length: n }, () => ({ secrets: { a: 'b' } }))),
+  ],
+  ['objects with names and values', (n: number) => Array.from({ length: n }, () => ({ name: 'DB_PASSWORD', value: 'x' }))],
+])('the work on %s grows with its length', (_name, make) => {
+  const read = (n: number) => counting(() => void redactJson(make(n), { personal_data: false, contacts: false }, '#'));
+  expect(read(4_000) / read(2_000)).toBeLessThan(GROWTH);
+});
+
+function deep(n: number): unknown[] {
+  let value: unknown = 'x';
+  for (let i = 0; i < n; i += 1) value = { tokens: value };
+  return [value];
+}
