@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
-import { nameOf } from '../http/name.ts';
+import { nameOf, words } from '../http/name.ts';
 
 /** An event keeps so much of a text; the rest of it would be an artifact, which an amendment has not. */
 const MAX_TEXT = 65_536;
@@ -15,7 +15,7 @@ const target = z
   .describe('a passage, a memory, or an event: all of its passages');
 const shared = {
   target,
-  reason: z.string().regex(/\S/, 'must not be blank').max(2000).describe('why; it stands in the log, as visible as the target'),
+  reason: words.max(2000).describe('why; it stands in the log, as visible as the target'),
   auto_approve: z.boolean().default(false).describe('approve it at once; admins only'),
 };
 const nothing = z.strictObject({}).default({});
@@ -29,7 +29,7 @@ export const newEdit = z
       ...shared,
       op: z.literal('amend'),
       patch: z.strictObject({
-        text: z.string().regex(/\S/, 'must not be blank').max(MAX_TEXT).describe('what it says instead'),
+        text: words.max(MAX_TEXT).describe('what it says instead'),
       }),
     }),
     z.strictObject({ ...shared, op: z.literal('quarantine'), patch: nothing }),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
-import { label, nameOf, oneLine } from '../http/name.ts';
+import { label, nameOf, oneLine, words } from '../http/name.ts';
 import { time } from '../http/time.ts';
 import { memory } from '../memories/index.ts';
 
@@ -25,7 +25,7 @@ const contents = {
     line_range: z.union([z.string(), z.array(z.number()).length(2)]).optional(),
   }),
   decision: z.looseObject({
-    decision: z.string().min(1),
+    decision: words,
     rationale: z.array(z.string()).optional(),
     constraints: z.array(z.string()).optional(),
     alternatives: z.array(z.string()).optional(),
@@ -35,7 +35,7 @@ const contents = {
   }),
   task_update: z.looseObject({
     task_id: nameOf().optional(),
-    title: z.string().min(1),
+    title: words,
     status: z.enum(['open', 'doing', 'blocked', 'done']),
     details: z.string().optional(),
   }),

@@ -13,5 +13,11 @@ export const oneLine = z
 /** Free words by which something is filed. They are shown as values of JSON alone, so they may hold any character. */
 export const label = z.string().min(1).max(255);
 
+// The braille blank is the one of these that no property of Unicode names.
+const visible = /[^\s\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u;
+
+/** Words of which something can be seen: not blanks, format characters, fillers and variation selectors alone. */
+export const words = z.string().refine((text) => visible.test(text), 'must not be blank');
+
 /** An id or name of at most `longest` characters. */
 export const nameOf = (longest = 255) => oneLine.max(longest);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
-import { label, nameOf } from '../http/name.ts';
+import { label, nameOf, words } from '../http/name.ts';
 import { time } from '../http/time.ts';
 
 // The wire of memories. Each kind has a body of its own fields; what is not known is refused.
@@ -46,7 +46,7 @@ export const bodies = {
   summary: claim,
   handoff: z.strictObject({
     to_agent: name('the agent that takes over'),
-    problem: z.string().min(1).max(65_536),
+    problem: words.max(65_536),
     constraints: sentences('what holds'),
     decisions: sentences('what was decided: texts or ids'),
     open_questions: sentences('what is not known yet'),
@@ -55,7 +55,7 @@ export const bodies = {
 };
 
 const actor = z.strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who says so') });
-const text = z.string().regex(/\S/, 'must not be blank').max(1_000_000).describe('what is held to be true, in words');
+const text = words.max(1_000_000).describe('what is held to be true, in words');
 const importance = z.number().min(0).max(1).describe('how much it weighs beside others');
 const metadata = z.record(z.string(), z.unknown()).describe('free JSON of the client’s own');
 const times = {
