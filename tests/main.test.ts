@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { message, newTenant, send } from './support/client.ts';
 import { freePort, spawnDaemon } from './support/daemon.ts';
-import { cloneDataDir, daemonDatabase, emptyDatabase, onEmbedded } from './support/database.ts';
+import { cloneDataDir, daemonDatabase, describeOnServer, emptyDatabase } from './support/database.ts';
 import { readEvents } from './support/sse.ts';
 
 // Starting and stopping, as an operator meets them: `node dist/main.js` in a process of its own.
@@ -56,21 +56,22 @@ test('a database that cannot be reached ends the start with a sentence, without 
   expect(said).not.toMatch(/\n\s+at /);
 });
 
-test('MIGRATE_ON_START=false on an empty database ends with the command to run (PostgreSQL; the embedded run starts from its template)', async () => {
-  if (onEmbedded()) return;
-  const database = await emptyDatabase();
-  const { host, port, user } = database.connection;
-  const { code, said } = fails({
-    PORT: '0',
-    PGHOST: host,
-    PGPORT: String(port),
-    PGUSER: user,
-    PGDATABASE: database.connection.database,
-    MIGRATE_ON_START: 'false',
+describeOnServer('its run starts from a template', () => {
+  test('MIGRATE_ON_START=false on an empty database ends with the command to run', async () => {
+    const database = await emptyDatabase();
+    const { host, port, user } = database.connection;
+    const { code, said } = fails({
+      PORT: '0',
+      PGHOST: host,
+      PGPORT: String(port),
+      PGUSER: user,
+      PGDATABASE: database.connection.database,
+      MIGRATE_ON_START: 'false',
+    });
+    await database.release();
+    expect(code).toBe(1);
+    expect(said).toContain('npm run migrate -- up');
   });
-  await database.release();
-  expect(code).toBe(1);
-  expect(said).toContain('npm run migrate -- up');
 });
 
 test('development makes its own JWT secret and says Ready with the URLs; production says nothing but JSON', async () => {

@@ -1,5 +1,5 @@
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { describeOnServer, testOnServer } from '../support/database.ts';
 import { type Call, clientOf, makeOwner, makeUser } from './client.ts';
 
 const TTL_MS = 1000;
@@ -25,9 +25,7 @@ test('a refresh token used again after its grace ends the whole session, and tha
 });
 
 /** Two daemons share a database only where it takes more than one connection. */
-const onTwoDaemons = (onEmbedded() ? test.skip : test).each<
-  [string, (owner: Person, member: Person, key: Key) => Promise<unknown>]
->([
+const onTwoDaemons = test.each<[string, (owner: Person, member: Person, key: Key) => Promise<unknown>]>([
   ['a log-out', (_, { refresh_token }) => call('POST', '/auth/logout', { body: { refresh_token } })],
   ['a disabled user', ({ token }, { user }) => call('PATCH', `/auth/users/${user.user_id}`, { token, body: { disabled: true } })],
   ['a deleted tenant', ({ token, tenant_id }) => call('DELETE', '/v1/tenant', { token, body: { confirm: tenant_id } })],
@@ -52,19 +50,21 @@ async function people() {
   return { owner, member, key };
 }
 
-onTwoDaemons('%s is obeyed by another daemon within the time it trusts what it knows', async (_, revoke) =>
-  twoDaemons(async (elsewhere) => {
-    const { owner, member, key } = await people();
-    const seen = async () => (await elsewhere('GET', '/auth/me', { token: member.token })).status;
-    expect(await seen()).toBe(200);
-    await revoke(owner, member, key);
-    expect((await call('GET', '/auth/me', { token: member.token })).status).toBe(401);
-    await sleep(TTL_MS + 50);
-    expect(await seen()).toBe(401);
-  }),
-);
+describeOnServer('it has one daemon', () => {
+  onTwoDaemons('%s is obeyed by another daemon within the time it trusts what it knows', async (_, revoke) =>
+    twoDaemons(async (elsewhere) => {
+      const { owner, member, key } = await people();
+      const seen = async () => (await elsewhere('GET', '/auth/me', { token: member.token })).status;
+      expect(await seen()).toBe(200);
+      await revoke(owner, member, key);
+      expect((await call('GET', '/auth/me', { token: member.token })).status).toBe(401);
+      await sleep(TTL_MS + 50);
+      expect(await seen()).toBe(401);
+    }),
+  );
+});
 
-(onEmbedded() ? test.skip : test)(
+testOnServer('it has one daemon')(
   'so are a revoked key, a changed role, and a new password, whose new token works there at once',
   async () =>
     twoDaemons(async (elsewhere) => {
@@ -87,7 +87,7 @@ onTwoDaemons('%s is obeyed by another daemon within the time it trusts what it k
     }),
 );
 
-(onEmbedded() ? test.skip : test)('daemons share the back-off, refresh each other’s sessions and join races as one', async () =>
+testOnServer('it has one daemon')('daemons share the back-off, refresh each other’s sessions and join races as one', async () =>
   twoDaemons(async (elsewhere) => {
     const { tenant_id, refresh_token } = await makeOwner(call);
     const both = (i: number) => (i % 2 === 0 ? call : elsewhere);

@@ -90,7 +90,7 @@ test('a filter narrows decisions, tasks, window and evidence, and not the rules'
   for (const session_id of ['s1', 's2']) {
     const bundle = await contextOf(alice, { session_id, query_text: 'which heron?', filter });
     expect(bundle.text).not.toMatch(/blue|starve|find/);
-    expect(bundle.text).toMatch(/heron of red[\s\S]*|feed the heron/);
+    expect([bundle.text.includes('heron of red'), bundle.text.includes('feed the heron')]).toEqual([true, true]);
     expect(itemsOf(bundle, 'rules')).toHaveLength(1);
     expect(bundle.provenance.filters).toMatchObject({ filter });
   }

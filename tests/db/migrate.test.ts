@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Client } from 'pg';
 import { assertSchema, MIGRATIONS_DIR, migrateUp, migrationStatus, readMigrations, SchemaError } from '../../src/db/migrate.ts';
 import { withClient } from '../support/cluster.ts';
-import { emptyDatabase, onEmbedded, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase, testOnServer } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 
 let dir: string;
@@ -60,7 +60,7 @@ test('rolls a failing file back whole, keeps the ones before it, and names the l
   });
 });
 
-const onServers = () => (onEmbedded() ? test.skip : test);
+const onServers = () => testOnServer('it has one session');
 
 onServers()('twenty runs at once apply each file once', async () => {
   write('0001_a.sql', 1, 'create table a (n int); select pg_sleep(0.05);');

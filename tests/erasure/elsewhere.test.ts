@@ -4,11 +4,12 @@ import { type Database, openDatabase } from '../../src/db/index.ts';
 import { createLogger } from '../../src/log.ts';
 import { message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { dumpOf, erase } from './support.ts';
 
 // What other features keep of a subject, written as they write it: by the statements of their tables.
-const onServer = onEmbedded() ? describe.skip : describe;
+const onServer = (name: string, tests: () => void) =>
+  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
 
 onServer('an erasure', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;

@@ -10,12 +10,13 @@ import { canonicalJson } from '../../src/http/json.ts';
 import { createLogger } from '../../src/log.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 import { dumpOf, erase, makeMemory, memoryRow } from './support.ts';
 
 // On PostgreSQL: a second pool looks at the rows beside the daemon. The embedded engine has one session; its erasures are in embedded.test.ts.
-const onServer = onEmbedded() ? describe.skip : describe;
+const onServer = (name: string, tests: () => void) =>
+  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
 
 onServer('an erasure', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;

@@ -4,13 +4,14 @@ import { type Database, openDatabase } from '../../src/db/index.ts';
 import { createLogger } from '../../src/log.ts';
 import { type Client, message, newTenant, send } from '../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { dumpOf, finished } from './support.ts';
 
 // A subject of ten thousand events, while others write; and daemons that die on the way. It needs connections beside the daemon's.
 /** `ERASURE_EVENTS=100000 npx jest tests/erasure/large -t 'other writers'` measures; it says the figures on stderr. */
 const EVENTS = Number(process.env.ERASURE_EVENTS ?? 10_000);
-const onServer = onEmbedded() ? describe.skip : describe;
+const onServer = (name: string, tests: () => void) =>
+  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
 
 onServer('a large erasure', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;

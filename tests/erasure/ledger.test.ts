@@ -9,7 +9,7 @@ import { openLedger, readLedger } from '../../src/erasure/ledger.ts';
 import { createLogger } from '../../src/log.ts';
 import { message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { erase, finished } from './support.ts';
 
 // A ledger is a file on a disk that fills up, and daemons are killed while they write to it.
@@ -40,7 +40,8 @@ test('what follows a line that was cut off is read; the cut one is told', () => 
   expect(unreadable).toEqual([2, 6]);
 });
 
-const onServer = onEmbedded() ? describe.skip : describe;
+const onServer = (name: string, tests: () => void) =>
+  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
 
 onServer('a daemon', () => {
   const ledger = join(dir, 'daemon.ndjson');

@@ -13,13 +13,14 @@ import { eraseBatch } from '../../src/tenants/sql.ts';
 import { type Client, message, newTenant, PASSWORD, send } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 import { erase } from './support.ts';
 
 // A restored database holds what was erased, and perhaps others under the same names and seqs, whom the ledger does not mean.
 const TEST_KEY = Buffer.alloc(32, 'only-for-tests').toString('base64');
-const onServer = onEmbedded() ? describe.skip : describe;
+const onServer = (name: string, tests: () => void) =>
+  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
 
 onServer('a replay', () => {
   let [given, restored]: Awaited<ReturnType<typeof daemonDatabase>>[] = [];

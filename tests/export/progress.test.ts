@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { testOnServer } from '../support/database.ts';
 import { bringIn, exported, faultsOf, jobDone, linesOf } from './file.ts';
 
 // An import is a job from its first byte on; who dies with it leaves the job to another daemon, which empties the tenant.
@@ -85,7 +85,7 @@ test('a refused import is a failed job that says why', async () => {
 });
 
 // the embedded engine has one session, which the daemon holds
-const onPostgres = onEmbedded() ? test.skip : test;
+const onPostgres = testOnServer('it has one daemon');
 
 onPostgres(
   'when the daemon is killed in the middle, another empties the tenant, and the file can come again',

@@ -4,9 +4,9 @@ import { startJob } from '../../src/jobs/index.ts';
 import { createLogger } from '../../src/log.ts';
 import { type Client, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, testOnServer } from '../support/database.ts';
 
-const test_on_server = onEmbedded() ? test.skip : test;
+const test_on_server = testOnServer('it has one daemon');
 
 test_on_server('an admin sees the jobs of the tenant, others those they began, and nobody another tenant’s', async () => {
   const given = await daemonDatabase();

@@ -7,7 +7,7 @@ import { edit } from '../edits/client.ts';
 import { exported, linesOf } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { describeOnServer } from '../support/database.ts';
 
 // What is very often said, and what expires by the thousand: neither may keep anyone from ending it, or from writing.
 
@@ -113,14 +113,16 @@ test('what has expired makes way for what is said again; a write leaves the othe
   expect((await alice.ask('GET', '/v1/memories?channel=team')).body.data).toHaveLength(1);
 });
 
-(onEmbedded() ? test.skip : test)('the sweeper marks what has expired, so many at a time', async () => {
-  const soon = new Date(Date.now() + 3_000).toISOString();
-  await ask({ memories: ['a', 'b', 'c', 'd'].map((text) => fact(text, { expires_at: soon })) });
-  await sleep(Date.parse(soon) - Date.now() + 20);
-  const env = { NODE_ENV: 'test', JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop', ...daemon.env };
-  const database = await openDatabase(loadConfig(env), createLogger('silent'));
-  const tenant = database.tenants(alice.tenant_id);
-  expect([await sweepMemories(tenant, 3), await sweepMemories(tenant, 3), await sweepMemories(tenant, 3)]).toEqual([3, 1, 0]);
-  await database.close();
-  expect(await statuses()).toEqual(['expired', 'expired', 'expired', 'expired']);
+describeOnServer('a test has no connection beside the daemon', () => {
+  test('the sweeper marks what has expired, so many at a time', async () => {
+    const soon = new Date(Date.now() + 3_000).toISOString();
+    await ask({ memories: ['a', 'b', 'c', 'd'].map((text) => fact(text, { expires_at: soon })) });
+    await sleep(Date.parse(soon) - Date.now() + 20);
+    const env = { NODE_ENV: 'test', JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop', ...daemon.env };
+    const database = await openDatabase(loadConfig(env), createLogger('silent'));
+    const tenant = database.tenants(alice.tenant_id);
+    expect([await sweepMemories(tenant, 3), await sweepMemories(tenant, 3), await sweepMemories(tenant, 3)]).toEqual([3, 1, 0]);
+    await database.close();
+    expect(await statuses()).toEqual(['expired', 'expired', 'expired', 'expired']);
+  });
 });

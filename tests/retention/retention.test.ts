@@ -12,10 +12,11 @@ import { forgettable } from '../../src/retention/schemas.ts';
 import { dumpOf, finished, makeMemory, memoryRow } from '../erasure/support.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
 
 // Time passes by moving what was recorded back, for which the tests need the database beside the daemon.
-const onServer = onEmbedded() ? describe.skip : describe;
+const onServer = (name: string, tests: () => void) =>
+  describeOnServer('a test has no connection beside the daemon', () => describe(name, tests));
 
 onServer('retention', () => {
   let given: Awaited<ReturnType<typeof daemonDatabase>>;

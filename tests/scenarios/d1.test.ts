@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Client, message, newTenant, send } from '../support/client.ts';
 import { type Cluster, findBinaries, serverPid, startCluster, startServer, withClient } from '../support/cluster.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
 
 // D1: acknowledged is durable. The daemon, and separately the database, are killed again and again under writes; every
 // acknowledged event is there once, and seq has no gap and no repeat.
@@ -26,35 +26,35 @@ test(`D1 the daemon is killed ${KILLS} times under ${WRITERS} writers: nothing a
 
 const bin = findBinaries();
 const withServer = bin && !process.env.TEST_DATABASE_URL ? test : test.skip;
-withServer(
-  `D1 PostgreSQL is killed ${KILLS} times, a backend or the whole server: nothing acknowledged is lost (skipped without its binaries)`,
-  async () => {
-    // the embedded engine dies with its daemon, above; its run need not repeat this
-    if (onEmbedded()) return;
-    // a server of its own: a killed backend resets every session of a cluster
-    const dir = mkdtempSync(join(tmpdir(), 'agent-memory-d1-'));
-    const cluster = await startCluster(bin!, dir);
-    const { host, port, user, database } = cluster.admin;
-    let kill = 0;
-    const ledger = await writeUnderFaults(
-      { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database },
-      async (daemon) => {
-        kill += 1;
-        if (kill % 2 === 1) await killBackend(cluster);
-        else {
-          process.kill(serverPid(dir), 'SIGKILL');
-          await restart(dir, port);
-        }
-        return daemon;
-      },
-    );
-    expect(ledger.acknowledged.size).toBeGreaterThan(KILLS);
-    await expectWhole(ledger);
-    process.kill(serverPid(dir), 'SIGQUIT');
-    rmSync(dir, { recursive: true, force: true });
-  },
-  180_000,
-);
+describeOnServer('it dies with its daemon, which the test above tries', () => {
+  withServer(
+    `D1 PostgreSQL is killed ${KILLS} times, a backend or the whole server: nothing acknowledged is lost (skipped without its binaries)`,
+    async () => {
+      // a server of its own: a killed backend resets every session of a cluster
+      const dir = mkdtempSync(join(tmpdir(), 'agent-memory-d1-'));
+      const cluster = await startCluster(bin!, dir);
+      const { host, port, user, database } = cluster.admin;
+      let kill = 0;
+      const ledger = await writeUnderFaults(
+        { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database },
+        async (daemon) => {
+          kill += 1;
+          if (kill % 2 === 1) await killBackend(cluster);
+          else {
+            process.kill(serverPid(dir), 'SIGKILL');
+            await restart(dir, port);
+          }
+          return daemon;
+        },
+      );
+      expect(ledger.acknowledged.size).toBeGreaterThan(KILLS);
+      await expectWhole(ledger);
+      process.kill(serverPid(dir), 'SIGQUIT');
+      rmSync(dir, { recursive: true, force: true });
+    },
+    180_000,
+  );
+});
 
 interface Ledger {
   client: Client;

@@ -36,6 +36,10 @@ export async function workerDatabase(): Promise<TestDatabase> {
   return { connection: connectionTo(database), embedded: false, release: async () => undefined };
 }
 
+/** As `describeOnServer`, for one test. */
+export const testOnServer = (why: string) => (name: string, work: () => Promise<void>, timeout?: number) =>
+  onEmbedded() ? test.skip(`${name} (skipped on the embedded engine: ${why})`, work) : test(name, work, timeout);
+
 /** A migrated database of one's own, for tests that break it. On the embedded engine it is an engine of its own. */
 export async function cloneDatabase(): Promise<TestDatabase> {
   if (onEmbedded()) return cloneEmbedded();

@@ -1,13 +1,13 @@
 import { backoffOf } from '../../src/webhooks/deliver.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { type SpawnedDaemon, spawnDaemon, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { theEngine } from '../support/engine.ts';
+import { testOnServer } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
 const settings = { WEBHOOK_ALLOW_PRIVATE: 'true', WEBHOOK_RETRY_MS: '50', WEBHOOK_TIMEOUT_MS: '1000' };
 /** Two daemons on one database need a server. */
-const onPostgres = theEngine().kind === 'postgres' ? test : test.skip;
+const onPostgres = testOnServer('it has one daemon');
 
 let receiver: Receiver;
 const open: { stop(): Promise<void> }[] = [];
