@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { openAudit } from '../src/audit/index.ts';
 import { loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/index.ts';
+import { confirmRestore } from '../src/db/restored.ts';
 import type { Tenant } from '../src/db/tenant.ts';
 import { eraser, type LedgerEntry, readLedger, replayErasures } from '../src/erasure/index.ts';
 import { openJobs } from '../src/jobs/index.ts';
@@ -16,13 +17,27 @@ const program = new Command('npm run erasures:replay --')
     'Erases again what a restored backup has brought back, by the ledger of erasures. Run it before the daemon is started.',
   )
   .option('--ledger <file...>', 'ledgers to read; by default ERASURE_LEDGER')
-  .option('--tenant <name>', 'only this one; by default all')
-  .action(({ ledger, tenant }: { ledger?: string[]; tenant?: string }) => replay(ledger, tenant));
+  .option('--no-ledger', 'nothing was ever erased: only opens the restored database to daemons')
+  .option('--tenant <name>', 'only this one; the database stays closed until all were replayed')
+  .action(({ ledger, tenant }: { ledger?: string[] | boolean; tenant?: string }) =>
+    ledger === false ? open() : replay(Array.isArray(ledger) ? ledger : undefined, tenant),
+  );
 
 program.parseAsync().catch((error: unknown) => {
   console.error(`error: ${startupMessage(error)}`);
   process.exitCode = 1;
 });
+
+/** Daemons serve the database from now on. */
+async function open(): Promise<void> {
+  const database = await openDatabase(loadConfig(), createLogger('warn', 'erasures'), { existing: true });
+  try {
+    await confirmRestore(database.pool);
+  } finally {
+    await database.close();
+  }
+  console.log('The database is open to daemons.');
+}
 
 async function replay(files: string[] | undefined, only: string | undefined): Promise<void> {
   const config = loadConfig();
@@ -60,6 +75,7 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
         console.log(`${entry.tenant_id}  ${entry.job_id}  ${outcome}`);
       }
     }
+    if (only === undefined && !process.exitCode) await confirmRestore(database.pool);
   } finally {
     await jobs.stop();
     await audit.stop();

@@ -10,6 +10,7 @@ import { loadConfig, usesEmbedded } from '../src/config.ts';
 import { MIGRATIONS_DIR, migrateUp, migrationStatus, readMigrations } from '../src/db/migrate.ts';
 import { connectionOf, createPool, partsOfUrl } from '../src/db/pool.ts';
 import { type Db, dbOf } from '../src/db/query.ts';
+import { awaitReplay } from '../src/db/restored.ts';
 import { createLogger } from '../src/log.ts';
 import { startupMessage } from '../src/startup_error.ts';
 
@@ -134,6 +135,7 @@ async function finish(file: string, { heads }: { heads?: string }): Promise<void
     await backup.finishTarget(db);
     refuse('What was restored is not what was backed up', backup.differences(manifest, await backup.fingerprintOf(db)));
     await migrateUp(client, MIGRATIONS_DIR, { info: console.error, warn: console.error });
+    await awaitReplay(client);
   });
   const lines = manifest.tenants.map(({ tenant_id, audit_seq, audit_mac }) =>
     JSON.stringify({ tenant: tenant_id, seq: audit_seq, mac: audit_mac }),

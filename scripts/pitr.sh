@@ -60,7 +60,7 @@ if [ -n "$config" ] || grep -qi '^[[:space:]]*data_directory' "$data/postgresql.
   echo "data_directory = '$data'" >>"$data/postgresql.conf"
 fi
 # of a base that was itself recovered
-sed -i '/^\(recovery_target\|restore_command\)/d' "$data/postgresql.auto.conf"
+sed -i '/^\(recovery_target\|restore_command\|agent_memory\.restored\)/d' "$data/postgresql.auto.conf"
 {
   # a segment that is not there is the end of the archive; one that is damaged must not pass for it: above 125 recovery stops
   echo "restore_command = 'test -f \"$wal/%f.gz\" || exit 1; gzip -dc \"$wal/%f.gz\" > \"%p\" || exit 200'"
@@ -68,8 +68,10 @@ sed -i '/^\(recovery_target\|restore_command\)/d' "$data/postgresql.auto.conf"
   # everything written before it: what pg_current_wal_insert_lsn() said after the last write that shall be there
   [ -z "$lsn" ] || printf "recovery_target_lsn = '%s'\nrecovery_target_inclusive = off\n" "$lsn"
   [ -n "$end" ] || echo "recovery_target_action = 'promote'"
+  # daemons refuse the databases until the erasures since then were replayed
+  echo "agent_memory.restored = '$(date -u +%Y%m%dT%H%M%SZ)-$RANDOM$RANDOM'"
 } >>"$data/postgresql.auto.conf"
 touch "$data/recovery.signal"
 echo "Prepared: $data from ${base##*/}. It serves writes once select pg_is_in_recovery() says false. Start it:"
 printf '%q -D %q -l %q start\n' "$(command -v pg_ctl)" "$data" "$data.log"
-echo "What was erased after that moment is back: run \`npm run erasures:replay\` before the daemons are started."
+echo "What was erased after that moment is back: the daemons refuse the database until \`npm run erasures:replay\` has succeeded."

@@ -71,6 +71,7 @@ PGOPTIONS='-c client_min_messages=error' psql --no-psqlrc --quiet --no-password 
 # From here on the data is there; what fails is told at the end, when the rest was done.
 failed=()
 run audit verify --heads "$work/heads" || failed+=('the audit is not whole')
-[ -n "$no_ledger" ] || run erasures --ledger "${ledgers[@]}" || failed+=('not everything could be erased again')
+# until this has succeeded the daemons refuse the database
+if [ -n "$no_ledger" ]; then run erasures --no-ledger >/dev/null; else run erasures --ledger "${ledgers[@]}"; fi || failed+=('not everything could be erased again')
 [ ${#failed[@]} = 0 ] || fail "restored, but $(IFS=';' && echo "${failed[*]}"): see above, and do not start the daemons before it is mended"
 echo "Restored: $set into $PGDATABASE on $PGHOST. The daemons may be started."

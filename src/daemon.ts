@@ -31,7 +31,7 @@ export async function startDaemon(config: Config, log: Logger = createLogger(con
   await listen(server, config.PORT, hostOf(config));
   let database: Database | undefined;
   try {
-    database = await openDatabase(config, log);
+    database = await openDatabase(config, log, { serving: true });
     const service = createService(config, database, log);
     // All through Express, for the bench that measures what the thin door gives.
     const routes = config.THIN_DOOR ? service.routes : service.routes.map((route) => ({ ...route, hot: false }));

@@ -9,6 +9,7 @@ import { assertSchema, migrateUp } from './migrate.ts';
 import { connectPatiently } from './patience.ts';
 import { connectionOf, createPool, type Pool, SERVING_ROLE } from './pool.ts';
 import { dbOf } from './query.ts';
+import { assertConfirmed } from './restored.ts';
 import { type Tenants, tenantsOf } from './tenant.ts';
 import { startTidying } from './tidy.ts';
 import { createWatch, type Watch } from './watch.ts';
@@ -38,13 +39,17 @@ const PARALLEL_LARGE_BATCHES = 2;
 const BATCHES_PER_TENANT = 2;
 const GOODBYE_MS = 2000;
 
-/** `existing`: for commands that look at what is there, and make no database where DATA_DIR is wrong. */
-export async function openDatabase(config: Config, log: Logger, { existing = false } = {}): Promise<Database> {
+/**
+ * `existing`: for commands that look at what is there, and make no database where DATA_DIR is wrong. `serving`: refuses a database that was
+ * restored and not confirmed.
+ */
+export async function openDatabase(config: Config, log: Logger, { existing = false, serving = false } = {}): Promise<Database> {
   const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR, existing }) : undefined;
   const connection = engine ? { ...engine.connection, embedded: true } : { ...connectionOf(config), embedded: false };
   const pool = createPool(connection, config, log);
   try {
     await prepareSchema(pool, config, log, existing);
+    if (serving) pool.guard(assertConfirmed);
     await assertServingRole(pool);
   } catch (error) {
     await pool.end();

@@ -28,6 +28,8 @@ export interface Pool {
   answeredWithin(ms: number): boolean;
   /** `refused` and `lost` count from the start: requests shed by the full queue, connections that broke. */
   figures(): { max: number; total: number; idle: number; waiting: number; refused: number; lost: number };
+  /** From now on each new connection is checked before it is lent; one that fails is closed, and the borrower gets the error. */
+  guard(check: (client: pg.ClientBase) => Promise<void>): void;
   /** A connection of its own, outside the pool (migrations, LISTEN). The caller ends it. */
   dedicated(): Promise<pg.Client>;
   end(): Promise<void>;
@@ -87,8 +89,10 @@ export function createPool(connection: Connection, config: Config, log: Logger):
       statement_timeout,
     }),
   };
+  let check: (client: pg.ClientBase) => Promise<void> = async () => undefined;
   const pool = new pg.Pool({
     ...base,
+    verify: (client: pg.PoolClient, done: (err?: Error) => void) => check(client).then(() => done(), done),
     pipeline: !embedded,
     // The embedded engine is one session: a second connection would read the first one's answers.
     max: embedded ? 1 : config.PGPOOL_MAX,
@@ -126,6 +130,9 @@ export function createPool(connection: Connection, config: Config, log: Logger):
       waiting: pool.waitingCount,
       ...counted,
     }),
+    guard: (next) => {
+      check = next;
+    },
     dedicated: async () => {
       const client = new pg.Client({ ...clientConfig(connection, config), types, keepAlive: true });
       client.on('error', (err) => log.warn({ err }, 'a dedicated database connection was lost'));

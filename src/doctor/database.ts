@@ -21,6 +21,7 @@ import {
 import {
   type Role,
   readClock,
+  readConfirmed,
   readRoles,
   readServer,
   readSettings,
@@ -78,7 +79,11 @@ async function inspect(config: Config, pool: Pool, daemons: number): Promise<Fin
     const db = dbOf(client, false);
     await db.run(`set statement_timeout = ${STATEMENT_MS}`);
     const server = (await readServer(db))!;
-    const findings = [...judgeServer(server, placeOf(config)), ...(await judgeSchema(client, db, server))];
+    const findings = [
+      ...judgeServer(server, placeOf(config)),
+      ...(await judgeSchema(client, db, server)),
+      ...judgeRestore(await readConfirmed(db)),
+    ];
     if (pool.embedded) return findings;
     const settings = await readSettings(db);
     return [
@@ -94,6 +99,17 @@ async function inspect(config: Config, pool: Pool, daemons: number): Promise<Fin
     await pool.end();
   }
 }
+
+const judgeRestore = (confirmed: boolean | undefined): Finding[] =>
+  confirmed === false
+    ? [
+        failed(
+          'restore',
+          'the database was restored from a backup or moved, and daemons refuse it until the erasures since then are replayed',
+          `${command('erasures:replay', '--ledger FILE')}   # of every daemon; --no-ledger if nothing was ever erased`,
+        ),
+      ]
+    : [];
 
 async function judgeSchema(client: Client, db: Db, server: Server): Promise<Finding[]> {
   const { findings, applied_at } = await judgeMigrations(client);

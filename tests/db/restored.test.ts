@@ -1,0 +1,90 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { newTenant, send } from '../support/client.ts';
+import { withClient } from '../support/cluster.ts';
+import { startTestDaemon } from '../support/daemon.ts';
+import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { theEngine } from '../support/engine.ts';
+
+// A copy of the embedded engine's directory is the same place; there the ledger tells (docs/backup.md).
+const onServer = onEmbedded() ? describe.skip : describe;
+const refusal = /restored from a backup/;
+
+onServer('a restored database is closed to daemons until the erasures were replayed (needs a server)', () => {
+  const admin = (text: string, database?: string) => {
+    const engine = theEngine();
+    if (engine.kind !== 'postgres') throw new Error('this needs a server');
+    return withClient({ ...engine.cluster.admin, ...(database && { database }) }, (client) => client.query(text));
+  };
+  /** A database that a daemon has served. */
+  async function served() {
+    const given = await daemonDatabase();
+    const daemon = await startTestDaemon({}, given.env);
+    await newTenant(daemon.url);
+    await daemon.stop();
+    const env = given.env as Record<string, string>;
+    return { env, name: env.PGDATABASE!, release: given.release };
+  }
+  const open = (env: Record<string, string>) =>
+    execFileSync(join(import.meta.dirname, '../../node_modules/.bin/tsx'), ['scripts/erasures.ts', '--no-ledger'], {
+      env: { PATH: process.env.PATH, NODE_ENV: 'test', ...env },
+      encoding: 'utf8',
+    });
+
+  test('in another database of the cluster', async () => {
+    const { env, name, release } = await served();
+    const copy = `${name}_copy`;
+    try {
+      await admin(`create database ${copy} template ${name} owner ${env.PGUSER}`);
+      await expect(startTestDaemon({}, { ...env, PGDATABASE: copy })).rejects.toThrow(refusal);
+      expect(open({ ...env, PGDATABASE: copy })).toBe('The database is open to daemons.\n');
+      for (const database of [copy, name]) await (await startTestDaemon({}, { ...env, PGDATABASE: database })).stop();
+    } finally {
+      await admin(`drop database if exists ${copy} with (force)`);
+      await release();
+    }
+  });
+
+  test('on a server that was recovered to an earlier moment', async () => {
+    const { env, name, release } = await served();
+    try {
+      // where scripts/pitr.sh writes it into postgresql.auto.conf
+      await admin(`alter database ${name} set agent_memory.restored = '20261129T120000Z-1'`);
+      await expect(startTestDaemon({}, env)).rejects.toThrow(refusal);
+      open(env);
+      await (await startTestDaemon({}, env)).stop();
+      await admin(`alter database ${name} set agent_memory.restored = '20261130T120000Z-2'`);
+      await expect(startTestDaemon({}, env)).rejects.toThrow(refusal);
+    } finally {
+      await release();
+    }
+  });
+
+  test('a daemon that runs does not serve what is put in the place of its database', async () => {
+    const { env, name, release } = await served();
+    const daemon = await startTestDaemon({}, env);
+    const become = async (place: string, status: number) => {
+      await admin(`update installation set place = ${place}`, name);
+      await admin(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}' and pid <> pg_backend_pid()`);
+      const ask = () => send(daemon.url, 'GET', '/ready');
+      for (let i = 0; i < 200 && (await ask()).status !== status; i += 1) await sleep(50);
+      expect((await ask()).status).toBe(status);
+    };
+    try {
+      await become(`'elsewhere'`, 503);
+      const body = { tenant_id: 'any', username: 'any', password: 'correct horse 9 battery' };
+      expect((await send(daemon.url, 'POST', '/auth/login', { body })).status).toBe(503);
+      await become('this_place()', 200);
+    } finally {
+      await daemon.stop();
+      await release();
+    }
+  });
+});
+
+test('a database that nobody has served yet is taken as it is', async () => {
+  const given = await daemonDatabase();
+  for (let i = 0; i < 2; i += 1) await (await startTestDaemon({}, given.env)).stop();
+  await given.release();
+});
