@@ -340,6 +340,25 @@ CREATE FUNCTION public.audit_names(p_tenant text, p_payload jsonb, p_kind text, 
     LANGUAGE sql STABLE
     RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_payload ->> 'user_id'::text) = ANY (p_users)) OR ((p_payload ->> 'principal_id'::text) = ANY (p_users)) OR ((p_payload ->> 'claimed'::text) = ANY (p_users)) OR jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@ == $"u"[*])'::jsonpath, jsonb_build_object('u', p_users)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_names.p_tenant) AND (u.user_id = ANY (ARRAY[audit_names.p_subject, (audit_names.p_payload ->> 'user_id'::text)])))))) AND ((p_payload ->> 'username'::text) = p_subject)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_names.p_tenant) AND (u.user_id = audit_names.p_subject))))) AND jsonb_path_exists((p_payload -> 'about'::text), '$.**?(((@."user_id" == $"s" || @."username" == $"s") || @."subject" == $"s") || @."user_ids"[*] == $"s")'::jsonpath, jsonb_build_object('s', p_subject)))) WHEN 'agent_id'::text THEN jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@."agent_id" == $"s")'::jsonpath, jsonb_build_object('s', p_subject)) ELSE false END;
 
+-- Name: installation; Type: TABLE; Schema: public
+
+CREATE TABLE public.installation (
+    only_row boolean DEFAULT true NOT NULL,
+    place text NOT NULL,
+    restored text DEFAULT ''::text NOT NULL,
+    confirmed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT installation__only_row CHECK (only_row)
+);
+
+-- Name: await_replay(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.await_replay() RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO public.installation (place)
+   VALUES ('restored'::text) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place;
+END;
+
 -- Name: beat_import(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.beat_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms integer) RETURNS void
@@ -1189,6 +1208,34 @@ CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask j
     LANGUAGE sql STABLE
     RETURN CASE WHEN ((p_memory).kind = ANY (ARRAY['rule'::text, 'preference'::text])) THEN CASE (p_memory).scope WHEN 'project'::text THEN ((p_memory).project_id = (p_ask ->> 'project_id'::text)) WHEN 'user'::text THEN ((p_ask -> 'users'::text) ? (p_memory).user_id) WHEN 'session'::text THEN ((p_memory).session_id = (p_ask ->> 'session_id'::text)) ELSE true END ELSE ((NOT (p_scope ? 'project_id'::text)) OR ((p_memory).project_id = (p_scope ->> 'project_id'::text)) OR (((p_memory).scope = 'policy'::text) AND ((p_memory).project_id IS NULL))) END;
 
+-- Name: this_place(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.this_place() RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_database oid := (select d.oid from pg_database d where d.datname = current_database());
+begin
+  return format('%s/%s', (select c.system_identifier from pg_control_system() c), v_database);
+exception when insufficient_privilege then
+  return format('-/%s', v_database);
+end $$;
+
+-- Name: this_restore(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.this_restore() RETURNS text
+    LANGUAGE sql STABLE
+    RETURN COALESCE(current_setting('agent_memory.restored'::text, true), ''::text);
+
+-- Name: confirm_restore(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.confirm_restore() RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO public.installation (place, restored)
+   VALUES (public.this_place(), public.this_restore()) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place, restored = excluded.restored, confirmed_at = clock_timestamp();
+END;
+
 -- Name: api_keys; Type: TABLE; Schema: public
 
 CREATE TABLE public.api_keys (
@@ -1284,6 +1331,26 @@ begin
     expires_at = clock_timestamp() + interval '15 minutes'
   where f.blocked_until is null or f.blocked_until <= clock_timestamp();
   return found;
+end $$;
+
+-- Name: count_old(text, text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.count_old(p_tenant text, p_job text, p_after text, p_limit integer) RETURNS TABLE(last_id text, kind text, events bigint, oldest timestamp with time zone, newest timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  with page as materialized (
+    select k.id, k.seq
+    from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > p_after
+    order by k.id
+    limit p_limit
+  )
+  select (select max(p.id) from page p), e.kind, count(*), min(e.created_at), max(e.created_at)
+  from page p join events e on e.tenant_id = p_tenant and e.seq = p.seq
+  group by e.kind;
 end $$;
 
 -- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
@@ -2111,6 +2178,27 @@ begin
   end if;
 end $$;
 
+-- Name: foresee_retention(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.foresee_retention(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_to bigint;
+  v_oldest bigint;
+begin
+  perform enter_tenant(p_tenant);
+  select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
+  v_to := trim_bound(p_tenant, p_job, p_trim, p_now);
+  return jsonb_build_object(
+    'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+    'sample', (
+      select coalesce(jsonb_agg(s.id), '[]') from (
+        select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' order by k.seq limit 10) s),
+    'trimmed', greatest(0, v_to - v_oldest + 1), 'oldest_seq', greatest(v_oldest, v_to + 1),
+    'held_by', trim_hold(p_tenant, p_job, p_trim, p_now));
+end $$;
+
 -- Name: foresee_step(text, text, text, text, text, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.foresee_step(p_tenant text, p_job text, p_kind text, p_subject text, p_phase text, p_after text, p_limit integer) RETURNS TABLE(phase text, last_id text, counts jsonb)
@@ -2715,6 +2803,22 @@ end $_$;
 CREATE FUNCTION public.is_act(p_kind text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (p_kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text]));
+
+-- Name: is_confirmed(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_confirmed() RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_row installation;
+begin
+  select * into v_row from installation;
+  if not found then
+    insert into installation (place, restored) values (this_place(), this_restore()) on conflict do nothing;
+    select * into v_row from installation;
+  end if;
+  return v_row.place = this_place() and v_row.restored = this_restore();
+end $$;
 
 -- Name: is_deleted(text, bigint); Type: FUNCTION; Schema: public
 
@@ -5222,6 +5326,45 @@ begin
      having count(*) > 0));
 end $$;
 
+-- Name: trim_hold(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trim_hold(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_wanted bigint;
+begin
+  perform enter_tenant(p_tenant);
+  v_wanted := case
+    when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
+    when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8) else 0 end;
+  return (
+    select jsonb_strip_nulls(jsonb_build_object('reason', h.reason, 'seq', h.seq, 'memory_id', h.memory_id, 'event_id', h.event_id, 'webhook_id', h.webhook_id))
+    from (
+      (select 'memory' as reason, m.content_seq as seq, m.memory_id, e.event_id, null as webhook_id
+       from memories m left join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
+       where m.tenant_id = p_tenant and stands(m) and not exists (
+         select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)
+       order by m.content_seq
+       limit 1)
+      union all
+      (select 'evidence', k.seq, null, k.id, null
+       from erasure_marks k
+       where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin'
+       order by k.seq
+       limit 1)
+      union all
+      (select 'webhook', greatest(w.cursor, seq_before(p_tenant, p_now - interval '7 days')) + 1, null, null, w.webhook_id
+       from webhooks w
+       where w.tenant_id = p_tenant and w.active
+       order by w.cursor
+       limit 1)
+    ) h
+    where h.seq <= v_wanted
+    order by h.seq
+    limit 1);
+end $$;
+
 -- Name: trim_step(text, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.trim_step(p_tenant text, p_upto bigint, p_limit integer) RETURNS bigint
@@ -5884,6 +6027,11 @@ ALTER TABLE ONLY public.events
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant_id, key_hash);
+
+-- Name: installation installation_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (only_row);
 
 -- Name: invites invites_pkey; Type: CONSTRAINT; Schema: public
 
@@ -6964,6 +7112,11 @@ GRANT SELECT ON TABLE public.memories TO agent_memory_backup;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.users TO agent_memory_backup;
+
+-- Name: TABLE installation; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.installation TO agent_memory_app;
+GRANT SELECT ON TABLE public.installation TO agent_memory_backup;
 
 -- Name: TABLE events; Type: ACL; Schema: public
 

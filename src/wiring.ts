@@ -26,7 +26,7 @@ import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { memoryRoutes, openSources, sweepMemories } from './memories/index.ts';
 import { createMetrics, type Metrics, metricsRoutes } from './metrics/index.ts';
-import { retainer, retentionRoutes, sweepRetention } from './retention/index.ts';
+import { retainer, retentionPreviewer, retentionRoutes, sweepRetention } from './retention/index.ts';
 import type { Seal } from './seal.ts';
 import { searchRoutes } from './search/index.ts';
 import { holdsSecret, openSecrets, plainScreener, screenFields } from './secrets/index.ts';
@@ -245,6 +245,7 @@ function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds
     erasure: eraser({ ...told, forget, eraseAudit }),
     erasure_preview: previewer({ countAudit }),
     retention: retainer,
+    retention_preview: retentionPreviewer,
   };
   metrics.expectJobs(Object.keys(handlers));
   const jobs = openJobs(database.tenants, handlers, log, {

@@ -45,7 +45,7 @@ export function replaceNames(names: string[], by: string): (parts: Parts) => Par
     members(value, (key, each) => (PARTS_OF_CONTENT.has(key) && isObject(each) ? members(each, inPart) : walk(each, true)));
   return ({ fields, content: own, metadata, chunks, overlay, edits }) => ({
     fields: walk(fields, false) as Json,
-    content: content(own),
+    content: isObject(own) ? content(own) : (walk(own, true) as Json),
     metadata: walk(metadata, true),
     chunks: chunks.map(([ordinal, passage, surroundings]) => [ordinal, text(passage), header(surroundings)]),
     overlay: overlay && { content: overlay.content && content(overlay.content), base: passages(overlay.base) },

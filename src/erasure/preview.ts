@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tenant } from '../db/tenant.ts';
-import { type Job, JobStopped, type Jobs, readJob } from '../jobs/index.ts';
+import { type Job, JobStopped } from '../jobs/index.ts';
 import { pace } from './pace.ts';
 import type { Named } from './run.ts';
 import type { Counts, ErasureInput, KeptShared, PreviewInput } from './schemas.ts';
@@ -9,9 +8,6 @@ import { beginErasure, type Cursor, dropMarks, eraseStep, listShared, readAccoun
 // A dry run finds what the job would find and counts it, in the same short steps. It is a job too: a large subject takes longer than
 // a request may.
 
-/** How long a request waits for its answer, before it is told where that will be. */
-const WAIT_MS = 4_000;
-const LOOK_EVERY_MS = 25;
 /** It locks nothing that others wait for. */
 const LONG_STEP_MS = 400;
 
@@ -51,21 +47,4 @@ export async function runPreview({ countAudit }: PreviewNeeds, job: Job<PreviewI
 async function begin(job: Job<PreviewInput, Cursor>): Promise<Cursor> {
   const { upto, at } = await beginErasure(job);
   return { phase: 'find', after: '', upto, found: 0, counts: {}, started_at: at };
-}
-
-/** What would go, or, where that takes longer, the job that will say it. */
-export async function preview(
-  jobs: Jobs,
-  tenant: Tenant,
-  input: PreviewInput,
-  by: string,
-): Promise<{ job_id: string; found: Preview | undefined }> {
-  const { job_id } = await jobs.start(tenant, 'erasure_preview', input, by);
-  for (const end = performance.now() + WAIT_MS; performance.now() < end; await sleep(LOOK_EVERY_MS)) {
-    // where the database is busy, such as with this very job, the answer is where to look
-    const job = await tenant.read((db) => readJob(db, tenant.id, job_id, null)).catch(() => undefined);
-    if (job?.state === 'done') return { job_id, found: job.result as unknown as Preview };
-    if (job?.state === 'failed') break;
-  }
-  return { job_id, found: undefined };
 }

@@ -1,9 +1,9 @@
 import { route } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
-import { accepted, type Handler, type Jobs, started } from '../jobs/index.ts';
+import { accepted, type Handler, type Jobs, startAndWait, started } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
 import { openLedger } from './ledger.ts';
-import { type PreviewNeeds, preview, runPreview } from './preview.ts';
+import { type Preview, type PreviewNeeds, runPreview } from './preview.ts';
 import { nameOf, type RunNeeds, runErasure } from './run.ts';
 import { erasureBody, preview as previewed, subjectOf } from './schemas.ts';
 import { isLastOwner } from './sql.ts';
@@ -57,7 +57,13 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
         throw new Problem('conflict', 'This is the last owner; make another one first.');
       const input = { kind: subject.kind, subject: subject.id, name, ...kept };
       if (body.dry_run) {
-        const { job_id, found } = await preview(jobs, tenant, { ...input, dry_run: true }, principal.id);
+        const { job_id, found } = await startAndWait<Preview>(
+          jobs,
+          tenant,
+          'erasure_preview',
+          { ...input, dry_run: true },
+          principal.id,
+        );
         const told = { audit, action: 'erasure.previewed' as const };
         return found ? { status: 200, body: found, ...told } : { ...accepted(job_id, false), ...told };
       }

@@ -2,10 +2,9 @@ import { type Caller, route } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
-import { newId } from '../id.ts';
-import { accepted, type Jobs, started } from '../jobs/index.ts';
-import { type Policy, type PolicyBody, policy, policyBody, preview } from './schemas.ts';
-import { lockPolicy, previewRetention, readPolicy, writePolicy } from './sql.ts';
+import { accepted, type Jobs, startAndWait, started } from '../jobs/index.ts';
+import { type Policy, type PolicyBody, type Preview, policy, policyBody, preview } from './schemas.ts';
+import { lockPolicy, readPolicy, writePolicy } from './sql.ts';
 
 const tagged = { tag: 'Retention', limit: 'v1', access: 'admin' } as const;
 
@@ -45,8 +44,12 @@ export const retentionRoutes = (jobs: Jobs) => [
     summary: 'What a policy would forget now; nothing is changed',
     body: policyBody,
     success: { status: 200, description: 'Counted as the run would', schema: preview },
-    problems: ['validation', 'forbidden', 'unavailable'],
-    handle: async ({ caller: { tenant }, body }) => ({ body: await previewRetention(tenant, newId('job'), body) }),
+    also: [{ status: 202, description: 'it takes longer: the job whose result is the preview', schema: started }],
+    problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
+    handle: async ({ caller: { tenant, principal }, body }) => {
+      const { job_id, found } = await startAndWait<Preview>(jobs, tenant, 'retention_preview', body, principal.id);
+      return found ? { status: 200, body: found } : { status: 202, ...accepted(job_id, false) };
+    },
   }),
   route({
     ...tagged,

@@ -4,7 +4,7 @@ import type { Sweep } from '../db/sweep.ts';
 import { dropMarks, pace } from '../erasure/index.ts';
 import { type Job, JobStopped, type Jobs } from '../jobs/index.ts';
 import type { PolicyBody } from './schemas.ts';
-import { type Cursor, readOldest, retainStep, takeDue } from './sql.ts';
+import { type Cursor, readHold, readOldest, retainStep, takeDue } from './sql.ts';
 
 // A run forgets what the policy of its beginning names, step by step as an erasure does.
 
@@ -21,8 +21,9 @@ export async function retainer(job: Job<PolicyBody, Cursor>) {
     cursor = next;
     await sleep(PAUSE_MS);
   }
+  const held_by = await readHold(job.tenant, job.id, job.input, cursor.now);
   await dropMarks(job.tenant, job.id);
-  return { counts: cursor.counts, oldest_seq: await readOldest(job.tenant) };
+  return { counts: cursor.counts, oldest_seq: await readOldest(job.tenant), ...(held_by && { held_by }) };
 }
 
 const forgot = ({ id, input }: Job<PolicyBody>, { counts, first_seq, last_seq }: Cursor) =>

@@ -53,6 +53,17 @@ export const policy = z
   .meta({ id: 'RetentionPolicy' });
 export type Policy = z.output<typeof policy>;
 
+const hold = z
+  .object({
+    reason: z.enum(['memory', 'evidence', 'webhook']),
+    seq: z.int().describe('the first event that has to stay'),
+    memory_id: z.string().optional(),
+    event_id: z.string().optional(),
+    webhook_id: z.string().optional(),
+  })
+  .describe('what keeps trim from dropping as much as the policy wants');
+export type Hold = z.output<typeof hold>;
+
 export const preview = z
   .object({
     events: z.int().describe('that would be forgotten'),
@@ -63,6 +74,7 @@ export const preview = z
     memories: z.int().describe('that would end'),
     trimmed: z.int().describe('events that trim would drop'),
     oldest_seq: z.int().describe('where the log would begin'),
+    held_by: hold.nullable(),
   })
   .meta({ id: 'RetentionPreview' });
 export type Preview = z.output<typeof preview>;

@@ -1,8 +1,7 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Job } from '../jobs/index.ts';
-import { parseTime } from '../time.ts';
-import type { Policy, PolicyBody, Preview } from './schemas.ts';
+import type { Hold, Policy, PolicyBody, Preview } from './schemas.ts';
 
 const columns = 'rules, trim, version, updated_at, last_run_at';
 
@@ -31,17 +30,26 @@ async function one<T>(tenant: Tenant, text: string, values: unknown[]): Promise<
   return row!.value;
 }
 
-export async function previewRetention(tenant: Tenant, job_id: string, { rules, trim }: PolicyBody): Promise<Preview> {
-  const counted = await one<Preview>(tenant, 'select preview_retention($1, $2, $3, $4) as value', [
-    tenant.id,
-    job_id,
-    JSON.stringify(rules),
-    trim && JSON.stringify(trim),
-  ]);
-  // jsonb writes the same moments as +00:00
-  const utc = (at: string | null) => (at === null ? null : (parseTime(at) ?? null));
-  return { ...counted, oldest: utc(counted.oldest), newest: utc(counted.newest) };
+/** Of one kind, so many in a page of what a run would blank. */
+export interface Counted {
+  last_id: string;
+  kind: string;
+  events: number;
+  oldest: string;
+  newest: string;
 }
+
+export const countOld = (tenant: Tenant, job_id: string, after: string, limit: number): Promise<Counted[]> =>
+  tenant.call('select last_id, kind, events, oldest, newest from count_old($1, $2, $3, $4)', [tenant.id, job_id, after, limit]);
+
+type Foreseen = Pick<Preview, 'memories' | 'sample' | 'trimmed' | 'oldest_seq' | 'held_by'>;
+
+export const foresee = (tenant: Tenant, job_id: string, { trim }: PolicyBody, now: string): Promise<Foreseen> =>
+  one(tenant, 'select foresee_retention($1, $2, $3, $4) as value', [tenant.id, job_id, trim && JSON.stringify(trim), now]);
+
+/** What kept trim from dropping as much as the policy wants. */
+export const readHold = (tenant: Tenant, job_id: string, { trim }: PolicyBody, now: string): Promise<Hold | null> =>
+  one(tenant, 'select trim_hold($1, $2, $3, $4) as value', [tenant.id, job_id, trim && JSON.stringify(trim), now]);
 
 export interface Cursor {
   phase: string;

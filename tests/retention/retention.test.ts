@@ -136,9 +136,19 @@ onServer('retention', () => {
     await record(owner, ...Array.from({ length: 30 }, (_, i) => team(`late ${i}`)));
     const before = (await owner.ask('GET', '/v1/usage')).body;
     const body = { rules: [], trim: { keep_events: 10 } };
-    expect((await owner.ask('POST', '/v1/retention/preview', { body })).body).toMatchObject({ trimmed: 31, oldest_seq: 32 });
+    expect((await owner.ask('POST', '/v1/retention/preview', { body })).body).toMatchObject({
+      trimmed: 31,
+      oldest_seq: 32,
+      held_by: { reason: 'memory', memory_id: held.memory_id, event_id: held.event_id, seq: 32 },
+    });
     await owner.ask('PUT', '/v1/retention', { body });
-    expect((await run(owner)).result).toMatchObject({ counts: { trimmed: 31 }, oldest_seq: 32 });
+    expect((await run(owner)).result).toMatchObject({
+      counts: { trimmed: 31 },
+      oldest_seq: 32,
+      held_by: { reason: 'memory', memory_id: held.memory_id, seq: 32 },
+    });
+    const free = (await owner.ask('POST', '/v1/retention/preview', { body: { rules: [], trim: { keep_events: 31 } } })).body;
+    expect([free.trimmed, free.held_by]).toEqual([0, null]);
     const after = (await owner.ask('GET', '/v1/usage')).body;
     expect([after.oldest_seq, after.last_seq, after.events]).toEqual([32, before.last_seq, before.events - 31]);
     expect(after.bytes).toBeLessThan(before.bytes);
@@ -182,6 +192,26 @@ onServer('retention', () => {
     await owner.ask('DELETE', `/v1/webhooks/${hook.body.webhook_id}`);
     expect((await run(owner)).result.oldest_seq).toBeGreaterThan(first);
   }, 30_000);
+
+  test('a preview that takes longer than a request may is a job, whose result is the same', async () => {
+    const owner = await newTenant(daemon.url);
+    const tenant = database.tenants(owner.tenant_id);
+    await record(owner, result('one'), team('two'));
+    // two jobs of the tenant are under way, so that a third one waits
+    const hold = `insert into jobs (tenant_id, job_id, kind, state, input, started_by, due_at, created_at, updated_at)
+      select $1, 'job_held' || i, 'consistency', 'running', '{}', 'x', now() + interval '1 hour', now(), now() from generate_series(1, 2) i`;
+    await tenant.write((db) => db.run(hold, [owner.tenant_id]));
+    const body = { rules: [{ kind: 'tool_result', older_than_days: 0 }] };
+    const asked = await owner.ask('POST', '/v1/retention/preview', { body });
+    expect([asked.status, asked.body]).toEqual([202, { job_id: expect.any(String) }]);
+    await tenant.write((db) => db.run(`delete from jobs where tenant_id = $1 and started_by = 'x'`, [owner.tenant_id]));
+    const job = await finished(owner, asked.body.job_id);
+    expect(job).toMatchObject({ kind: 'retention_preview', state: 'done' });
+    const again = await owner.ask('POST', '/v1/retention/preview', { body });
+    expect([again.status, again.body]).toEqual([200, job.result]);
+    expect(job.result).toMatchObject({ events: 1, by_kind: { tool_result: 1 }, held_by: null });
+    expect(await dumpOf(tenant)).not.toContain('"what":"event"');
+  });
 
   test('the sweeper begins a run once a day', async () => {
     const owner = await newTenant(daemon.url);

@@ -1,0 +1,45 @@
+import { dropMarks, pace } from '../erasure/index.ts';
+import { type Job, JobStopped } from '../jobs/index.ts';
+import type { PolicyBody, Preview } from './schemas.ts';
+import { type Cursor, countOld, foresee, retainStep } from './sql.ts';
+
+// A preview finds what the run would find, in the same short steps, and stops before anything is changed. It is a job: a long log takes
+// longer than a request may.
+
+/** It locks nothing that others wait for. */
+const LONG_STEP_MS = 400;
+const COUNTED_A_STEP = 5_000;
+
+/** What runs jobs of kind `retention_preview`. */
+export async function retentionPreviewer(job: Job<PolicyBody, Cursor>) {
+  const { tenant, id, input } = job;
+  let cursor: Cursor = job.cursor ?? { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
+  const step = pace(LONG_STEP_MS);
+  while (cursor.phase === 'pins' || cursor.phase === 'find') {
+    if (job.stopped()) throw new JobStopped();
+    const at: Cursor = cursor;
+    const next: Cursor | null = await step((limit) => retainStep(job, at, limit, null));
+    if (!next) throw new JobStopped();
+    cursor = next;
+  }
+  const found: Preview = { ...(await count(job)), ...(await foresee(tenant, id, input, cursor.now)) };
+  await dropMarks(tenant, id);
+  return { ...found };
+}
+
+async function count({ tenant, id, stopped }: Job<PolicyBody, Cursor>) {
+  const by_kind: Record<string, number> = {};
+  let [events, oldest, newest]: [number, string | null, string | null] = [0, null, null];
+  for (let after = ''; ; ) {
+    if (stopped()) throw new JobStopped();
+    const page = await countOld(tenant, id, after, COUNTED_A_STEP);
+    if (page.length === 0) return { events, by_kind, oldest, newest };
+    for (const counted of page) {
+      by_kind[counted.kind] = (by_kind[counted.kind] ?? 0) + counted.events;
+      events += counted.events;
+      if (oldest === null || counted.oldest < oldest) oldest = counted.oldest;
+      if (newest === null || counted.newest > newest) newest = counted.newest;
+    }
+    after = page[0]!.last_id;
+  }
+}
