@@ -38,7 +38,8 @@ export function openCredentials(tenants: Tenants, tokens: Tokens, ttl_ms: number
   };
 }
 
-const isOver = (expires_at: string | null) => expires_at !== null && Date.parse(expires_at) <= Date.now();
+/** One that cannot be read is over: nobody is let in by it. */
+const isOver = (expires_at: string | null) => expires_at !== null && !(Date.parse(expires_at) > Date.now());
 
 async function identifySession(
   tenants: Tenants,

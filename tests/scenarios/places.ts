@@ -43,7 +43,8 @@ export async function everywhere(client: Client, receiver: Receiver): Promise<Re
   const list = await listed(client, '/v1/events');
   const clients = (events: any[]) => events.filter(({ kind }) => kind === 'message').sort((a, b) => a.seq - b.seq);
   const got = await receiver.until(list.length);
-  const one = await Promise.all(list.map(async ({ event_id }) => (await client.ask('GET', `/v1/events/${event_id}`)).body));
+  const one: any[] = [];
+  for (const { event_id } of list) one.push((await client.ask('GET', `/v1/events/${event_id}`)).body);
   return {
     list: clients(list),
     newest: clients(await listed(client, '/v1/events?order=desc')),
