@@ -44,7 +44,9 @@ async function measureLimits(name: string, callers: number, embedded: boolean, e
     return real!.using(work);
   };
   const limits = createLimits(config, { ...real!, embedded, using } as never, log);
-  const people = Array.from({ length: callers }, (_, i) => ({ principal: { tenant_id: `tenant_${i % 50}`, id: `usr_${i}` } }));
+  const people = Array.from({ length: callers }, (_, i) => ({
+    principal: { tenant_id: `tenant_${i % 50}`, id: `usr_${i}`, user_id: `usr_${i}` },
+  }));
   await measure(`${name}, ${callers} principals`, (i, res) => limits.admit(route, people[i % callers]!, '', res));
   if (calls > 0) console.log(`  ${calls} calls of the database for ${ROUNDS * PER_ROUND} admissions`);
   await limits.stop();

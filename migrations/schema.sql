@@ -1253,6 +1253,10 @@ CREATE TABLE public.api_keys (
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
     used_at timestamp with time zone,
+    agent_id text,
+    rate_max integer,
+    rate_window_ms integer,
+    CONSTRAINT api_keys__rate CHECK ((((rate_max IS NULL) = (rate_window_ms IS NULL)) AND (rate_max > 0) AND (rate_window_ms > 0))),
     CONSTRAINT api_keys__role CHECK ((public.role_rank(role) IS NOT NULL))
 );
 
@@ -2464,12 +2468,10 @@ CREATE FUNCTION public.good_invite(p_tenant text, p_invite text, p_hash bytea, p
     AS $$
   select i.*
   from invites i
-  join users u on u.tenant_id = i.tenant_id and u.user_id = i.created_by
   where i.tenant_id = p_tenant and i.invite_id = p_invite and i.secret_hash = p_hash
     and i.used_at is null and i.expires_at > now()
     and (i.username is null or lower(i.username) = lower(p_username))
-    and u.disabled_at is null and role_rank(u.role) >= greatest(role_rank(i.role), role_rank('admin'))
-    and exists (select from tenants t where t.tenant_id = i.tenant_id and t.state = 'active')
+    and may_administer(p_tenant, i.created_by, i.role)
 $$;
 
 -- Name: good_reset(text, text, bytea); Type: FUNCTION; Schema: public
@@ -2483,10 +2485,10 @@ begin
   return query
   select u.user_id, u.username
   from password_resets r
-  join users u on u.tenant_id = r.tenant_id and u.user_id = r.user_id and u.disabled_at is null
-  join tenants t on t.tenant_id = r.tenant_id and t.state = 'active'
+  join users u on u.tenant_id = r.tenant_id and u.user_id = r.user_id
   where r.tenant_id = p_tenant and r.reset_id = p_reset and r.secret_hash = p_hash
-    and r.used_at is null and r.expires_at > now();
+    and r.used_at is null and r.expires_at > now() and role_now(p_tenant, u.user_id) is not null
+    and (r.created_by = 'operator' or may_administer(p_tenant, r.created_by, u.role));
 end $$;
 
 -- Name: grounds(text, text, bigint, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -2804,6 +2806,22 @@ CREATE FUNCTION public.is_act(p_kind text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (p_kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text]));
 
+-- Name: is_admin_now(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_admin_now(p_tenant text, p_principal text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  if p_principal like 'key\_%' then
+    return exists (
+      select from api_keys k
+      where k.tenant_id = p_tenant and k.key_id = p_principal and 'admin' = any (k.scopes)
+        and role_rank(key_role_now(k)) >= role_rank('admin'));
+  end if;
+  return may_administer(p_tenant, p_principal, 'admin');
+end $$;
+
 -- Name: is_confirmed(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_confirmed() RETURNS boolean
@@ -3043,9 +3061,21 @@ begin
   return exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'option' and k.id = 'keep_shared');
 end $$;
 
+-- Name: key_role_now(public.api_keys); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.key_role_now(p_key public.api_keys) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case when role_rank(r.role) < role_rank(p_key.role) then r.role else p_key.role end
+  from (select role_now(p_key.tenant_id, p_key.created_by)) r (role)
+  where r.role is not null and p_key.revoked_at is null and (p_key.expires_at is null or p_key.expires_at > now())
+    and (role_rank(r.role) >= role_rank('admin')
+      or exists (select from users u where u.tenant_id = p_key.tenant_id and u.user_id = p_key.created_by and u.subject = p_key.user_id))
+$$;
+
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
+CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -3056,16 +3086,13 @@ begin
     and (k.used_at is null or k.used_at < now() - interval '5 minutes');
   return query
   select
-    k.secret_hash,
-    case when role_rank(u.role) < role_rank(k.role) then u.role else k.role end,
-    k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
+    k.secret_hash, k.name, k.agent_id,
+    -- an admin gave it: without one behind it the key shares its maker's
+    case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
+    n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
   from api_keys k
-  join users u on u.tenant_id = k.tenant_id and u.user_id = k.created_by
-  join tenants t on t.tenant_id = k.tenant_id
-  where k.tenant_id = p_tenant and k.key_id = p_key
-    and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
-    and u.disabled_at is null and (k.user_id = u.subject or role_rank(u.role) >= role_rank('admin'))
-    and t.state = 'active';
+  cross join lateral (select key_role_now(k) as role) n
+  where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
 
 -- Name: let_back_up(regclass); Type: FUNCTION; Schema: public
@@ -3479,6 +3506,14 @@ END;
 CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN COALESCE((SELECT string_agg(format('case when c.tsv @@ $2[%s] then %s else 0 end'::text, i.i, (1 << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
+
+-- Name: may_administer(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.may_administer(p_tenant text, p_maker text, p_role text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce(role_rank(role_now(p_tenant, p_maker)) >= greatest(role_rank(p_role), role_rank('admin')), false)
+$$;
 
 -- Name: may_register(text, boolean, text, bytea, text); Type: FUNCTION; Schema: public
 
@@ -4684,6 +4719,16 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
+-- Name: role_now(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.role_now(p_tenant text, p_user text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select u.role
+  from users u join tenants t on t.tenant_id = u.tenant_id
+  where u.tenant_id = p_tenant and u.user_id = p_user and u.disabled_at is null and t.state = 'active'
+$$;
+
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -5138,7 +5183,7 @@ ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) OWNER TO a
 
 -- Name: take_job(text, text, integer, integer, integer, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer, p_max_tries integer, p_spent jsonb) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer)
+CREATE FUNCTION public.take_job(p_tenant text, p_job text, p_per_tenant integer, p_lease_ms integer, p_max_tries integer, p_spent jsonb) RETURNS TABLE(kind text, input jsonb, cursor jsonb, done bigint, total bigint, token integer, tries integer, started_by text)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -5156,7 +5201,7 @@ begin
   where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
     and p_per_tenant > (
       select count(*) from jobs h where h.tenant_id = p_tenant and h.state = 'running' and h.due_at > clock_timestamp())
-  returning j.kind, j.input, j.cursor, j.done, j.total, j.token, j.tries;
+  returning j.kind, j.input, j.cursor, j.done, j.total, j.token, j.tries, j.started_by;
 end $$;
 
 -- Name: take_tokens(text[], integer[], integer[], integer[], integer[], integer); Type: FUNCTION; Schema: public

@@ -14,6 +14,7 @@ export const isExample = (secret: string): boolean => exampleSecret.test(secret)
 export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
   const problems: string[] = [];
   const values = Object.fromEntries(Object.keys(settings.shape).map((name) => [name, readSetting(name, env, problems)]));
+  if (values.NODE_ENV !== 'production') for (const [name, value] of Object.entries(outsideProduction)) values[name] ??= value;
   const parsed = settings.safeParse(values);
   for (const issue of parsed.error?.issues ?? []) {
     const name = String(issue.path[0]);
@@ -24,6 +25,9 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
   return Object.freeze(parsed.data);
 }
+
+/** Defaults that a first integration does not run into. */
+const outsideProduction = { RATE_LIMIT_MAX_REQUESTS: '6000', RATE_LIMIT_TENANT_MAX: '60000', RATE_LIMIT_AUTH_MAX: '6000' };
 
 const expectedBy = (issue: z.core.$ZodIssue): string =>
   issue.code === 'invalid_value' ? `one of ${issue.values.join(', ')}` : issue.message;

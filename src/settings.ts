@@ -10,6 +10,10 @@ const setting = <T extends z.ZodType>(schema: T, byDefault: string, group: strin
   schema.prefault(byDefault as never).meta({ group, about, byDefault });
 const optional = <T extends z.ZodType>(schema: T, group: string, about: string) => schema.optional().meta({ group, about });
 
+/** Requests in a window; outside production the default is larger (`outsideProduction` in config.ts). */
+const perWindow = (most: number, byDefault: string, about: string, elsewhere: string) =>
+  setting(whole(1, most), byDefault, 'Limits', `${about} in a window; outside production the default is ${elsewhere}`);
+
 export const settings = z.object({
   NODE_ENV: setting(
     z.enum(['development', 'test', 'production']),
@@ -172,9 +176,9 @@ export const settings = z.object({
     '`false` lifts the limits on requests; failed log-ins and wrong keys are still slowed down per account',
   ),
   RATE_LIMIT_WINDOW_MS: setting(whole(1000, 86_400_000), '60000', 'Limits', 'ms of the window'),
-  RATE_LIMIT_MAX_REQUESTS: setting(whole(1, 10_000_000), '100', 'Limits', 'requests a principal may make on /v1 in a window'),
-  RATE_LIMIT_TENANT_MAX: setting(whole(1, 100_000_000), '1000', 'Limits', 'requests a whole tenant may make on /v1 in a window'),
-  RATE_LIMIT_AUTH_MAX: setting(whole(1, 10_000_000), '100', 'Limits', 'requests an address may make on /auth in a window'),
+  RATE_LIMIT_MAX_REQUESTS: perWindow(10_000_000, '100', 'requests of a user, with the keys of that user, on /v1', '6000'),
+  RATE_LIMIT_TENANT_MAX: perWindow(100_000_000, '1000', 'requests of a tenant on /v1', '60000'),
+  RATE_LIMIT_AUTH_MAX: perWindow(10_000_000, '100', 'requests of an address on /auth', '6000'),
   RATE_LIMIT_MAX_BYTES: setting(
     whole(MIB, 1024 * 1024 * MIB),
     String(256 * MIB),

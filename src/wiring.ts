@@ -4,13 +4,23 @@ import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { type Audit, openAudit } from './audit/index.ts';
-import { type Auth, authorize, type Caller, openAuth, sweepRefreshTokens, sweepResets, sweepSessions } from './auth/index.ts';
+import {
+  type Auth,
+  authorize,
+  type Caller,
+  isAdminNow,
+  openAuth,
+  sweepRefreshTokens,
+  sweepResets,
+  sweepSessions,
+} from './auth/index.ts';
 import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import { type Config, hostOf } from './config.ts';
 import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
 import { contextRoutes } from './context/index.ts';
 import type { Database } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
+import type { Tenant } from './db/tenant.ts';
 import { editRoutes } from './edits/index.ts';
 import { announceDeletion, eraser, erasureRoutes, previewer, sweepMarks } from './erasure/index.ts';
 import { createFollow, eventRoutes, type Follow, followerFigures } from './events/index.ts';
@@ -20,7 +30,7 @@ import { addressOf } from './http/address.ts';
 import { type OpenApi, openapi } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
 import type { Gate } from './http/serve.ts';
-import { type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
+import { type Begun, type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
 import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
@@ -251,6 +261,7 @@ function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds
   const jobs = openJobs(database.tenants, handlers, log, {
     lease_ms: config.JOB_LEASE_MS,
     parallel: config.JOBS_PARALLEL,
+    mayGoOn,
     ended: metrics.ended,
   });
   const sweeper = startSweeper(database.tenants, sweepsOf(config, jobs), log, config.SWEEP_DELAY_MS);
@@ -262,6 +273,17 @@ function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds
   const lookForJobs = () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed'));
   return { erasures, announceDeletion: announceDeletion(told), jobs, sweeper, lookForJobs, stop };
 }
+
+/** Jobs are begun by admins. One ends with the authority behind it, unless it undoes what it did, or erases who began it. */
+async function mayGoOn(tenant: Tenant, { kind, started_by, input }: Begun): Promise<boolean> {
+  if (kind === 'import' || !/^(?:usr|key)_/.test(started_by) || erasesItsMaker(input)) return true;
+  return isAdminNow(tenant, started_by);
+}
+
+const erasesItsMaker = (input: unknown): boolean => {
+  const { name, begun_by } = input as { name?: string; begun_by?: string };
+  return name !== undefined && name === begun_by;
+};
 
 interface WorkNeeds {
   config: Config;

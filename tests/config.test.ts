@@ -97,3 +97,13 @@ test('PGPASSWORD wins over POSTGRES_PASSWORD; an empty variable counts as absent
   expect(connectionOf(loadConfig({ PGHOST: 'h', PGPASSWORD: 'a', POSTGRES_PASSWORD: 'b' })).password).toBe('a');
   expect(connectionOf(loadConfig({ PGHOST: 'h', PGPASSWORD: '', POSTGRES_PASSWORD: 'b' })).password).toBe('b');
 });
+
+test('the limits of requests are the guide’s in production and do not stop a first integration elsewhere; what is set counts', () => {
+  const limitsOf = (env: Record<string, string>) => {
+    const { RATE_LIMIT_MAX_REQUESTS, RATE_LIMIT_TENANT_MAX, RATE_LIMIT_AUTH_MAX } = loadConfig(env);
+    return [RATE_LIMIT_MAX_REQUESTS, RATE_LIMIT_TENANT_MAX, RATE_LIMIT_AUTH_MAX];
+  };
+  expect(limitsOf({ NODE_ENV: 'production', JWT_SECRET: strong })).toEqual([100, 1000, 100]);
+  expect(limitsOf({})).toEqual([6000, 60_000, 6000]);
+  expect(limitsOf({ RATE_LIMIT_MAX_REQUESTS: '100' })).toEqual([100, 60_000, 6000]);
+});

@@ -53,7 +53,7 @@ test('the README’s walk-through works as written', async () => {
   expect([start, tests]).toEqual(['npm ci && npm start\n', 'npm ci && npm test\n']);
   const typed = await type(walk);
   expect(typed.token).toMatch(/^ey/);
-  expect(typed.output).toContain('"seq":2');
+  expect(typed.output).toContain('"seq":3');
   expect(typed.output).toContain('Read files in blocks of 64 KiB');
   expect(typed.output).toContain('"text":"## Decisions');
   expect(typed.output).not.toContain('/docs/problems#');

@@ -1,10 +1,15 @@
 import { z } from 'zod';
 import {
+  actorOf,
+  agentOf,
   askingChannels,
+  behalfQuery,
   type Caller,
   channels,
   isAdmin,
+  onBehalf,
   requireChannel,
+  requireNamed,
   route,
   sightById,
   sightValues,
@@ -59,7 +64,8 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
     handle: async ({ caller, query, body, req, idempotency }) => {
       const media_type = mediaType(req.headers['content-type']);
       requireChannel(caller.principal, query.channel);
-      const { session_id, agent_id, project_id, channel } = query;
+      const { session_id, project_id, channel } = query;
+      const agent_id = agentOf(caller.principal, query.agent_id);
       const screener = await secrets.of(caller.tenant);
       screener.refuseIds({ session_id, user_id: query.user_id, agent_id, project_id, 'Content-Type': media_type }, '#');
       const user_id = subjectOf(caller.principal, query.user_id, channel === 'private', { parameter: 'user_id' });
@@ -80,7 +86,9 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
         key: idempotency?.key ?? null,
         body: idempotency?.body ?? null,
         bytes: bytes.length,
-        events: [{ ...eventOf(caller, { ...query, user_id, event_id }, content), ...(redactions > 0 && { redactions }) }],
+        events: [
+          { ...eventOf(caller, { ...query, agent_id, user_id, event_id }, content), ...(redactions > 0 && { redactions }) },
+        ],
       });
       if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
       if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
@@ -96,14 +104,16 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
     access: 'read',
     limit: 'v1',
     params: z.strictObject({ artifact_id: nameOf() }),
+    query: z.strictObject(behalfQuery),
     success: { status: 200, description: 'The bytes, as an attachment', mediaType: '*/*' },
     also: [
       { status: 304, description: 'The bytes of `If-None-Match`' },
       { status: 206, description: 'The range of bytes that was asked for', mediaType: '*/*' },
     ],
-    problems: ['not-found', 'range-not-satisfiable'],
-    handle: ({ caller, params, req }) =>
-      caller.tenant.read(async (db) => {
+    problems: ['validation', 'forbidden', 'not-found', 'range-not-satisfiable'],
+    handle: async ({ caller: given, params, query, req }) => {
+      const caller = onBehalf(given, query);
+      return caller.tenant.read(async (db) => {
         const found = await findArtifact(
           db,
           caller.tenant.id,
@@ -113,11 +123,13 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
           isAdmin(caller.principal) ? null : askingChannels(caller.principal),
         );
         if (!found) throw new Problem('not-found', 'There is no artifact with this id.');
+        requireNamed(caller.principal, found);
         if (isKnown(req.headers['if-none-match'], found)) return { status: 304, headers: headersOf(found, undefined) };
         const range = rangeOf(req.headers.range, found.byte_count);
         const body = await readSlice(db, caller.tenant.id, found.artifact_id, range?.from ?? 0, range?.to ?? found.byte_count);
         return { status: range ? 206 : 200, headers: headersOf(found, range), body };
-      }),
+      });
+    },
   }),
 ];
 
@@ -154,12 +166,13 @@ function eventOf(
   query: Omit<z.output<typeof uploadQuery>, 'user_id'> & { user_id: string | undefined; event_id: string },
   content: { artifact_id: string },
 ) {
+  const actor = actorOf(principal, query.agent_id);
   return {
     event_id: query.event_id,
     session_id: query.session_id,
     channel: query.channel,
-    actor_type: principal.kind === 'user' ? 'human' : 'agent',
-    actor_id: principal.username ?? principal.id,
+    actor_type: actor.type,
+    actor_id: actor.id,
     kind: 'artifact',
     content,
     ...(query.user_id !== undefined && { user_id: query.user_id }),

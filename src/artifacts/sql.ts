@@ -52,6 +52,7 @@ export async function exceedsQuota(db: Db, tenant_id: string, bytes: number): Pr
 export interface ArtifactRecord {
   artifact_id: string;
   event_id: string;
+  channel: string;
   media_type: string;
   byte_count: number;
   sha256: Buffer;
@@ -71,7 +72,7 @@ export const findArtifact = (
   asking: string[] | null,
 ): Promise<ArtifactRecord | undefined> =>
   db.row(
-    `select artifact_id, event_id, media_type, byte_count, sha256, created_at
+    `select artifact_id, event_id, channel, media_type, byte_count, sha256, created_at
     from artifacts
     where tenant_id = $1 and artifact_id = $2 and event_id is not null and ${visible}
     and ($6::text[] is null or not exists (

@@ -25,6 +25,7 @@ export const actions = [
   'edit.approved',
   'edit.rejected',
   'edit.reverted',
+  'private.read',
   'secret.revealed',
   'webhook.created',
   'webhook.changed',

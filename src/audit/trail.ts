@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Caller, claimOf, networkOf, type Principal } from '../auth/index.ts';
+import { type Behalf, type Caller, claimOf, mayReadAll, networkOf, type Principal } from '../auth/index.ts';
 import type { Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import type { Act, Trail } from '../http/trail.ts';
@@ -62,6 +62,13 @@ export function createTrail(appender: Appender, tenants: Tenants, log: Logger): 
       if (outcome === 'late')
         written.catch((err) => log.error({ err, tenant_id: tenant, audit: draft }, 'an audit entry was lost'));
       throw closed('It was done, but could not be put on the audit record yet.');
+    },
+    ofRead({ caller, query, body }) {
+      const ofAll = [query, body].some((asked) => {
+        const { all_users, user_id } = (asked ?? {}) as Behalf;
+        return all_users === true && user_id === undefined;
+      });
+      return ofAll && caller && mayReadAll(caller.principal) ? 'private.read' : undefined;
     },
     refused({ route, req, address, caller, request_id, body }, status) {
       const claim = caller ? undefined : claimOf(req);

@@ -59,6 +59,7 @@ async function identifySession(
     user_id: state.user_id,
     session_id: sid,
     username: state.username,
+    actor: { type: 'human', id: state.subject },
     // as it is now, not as it was when the token was made
     role: state.role,
     scopes: scopesWithin(state.role),
@@ -83,6 +84,9 @@ async function identifyKey(
     kind: 'key',
     id: key.id,
     user_id: state.created_by,
+    actor: { type: 'agent', id: state.agent_id ?? state.name },
+    ...(state.agent_id !== null && { agent_id: state.agent_id }),
+    ...(state.rate_limit !== null && { rate_limit: state.rate_limit }),
     role: state.role,
     scopes: scopesWithin(state.role).filter((scope) => state.scopes.includes(scope)),
     subject: state.subject,

@@ -1,6 +1,6 @@
 import { Problem } from '../http/problem.ts';
 import { compareTimes } from '../time.ts';
-import { type Channel, isAdmin, outranks, type Principal, type Role, type Scope } from './principal.ts';
+import { type Channel, isAdmin, outranks, type Principal, type RateLimit, type Role, type Scope } from './principal.ts';
 
 // Authority only shrinks when it is handed on: here is what may be given, by whom.
 
@@ -17,6 +17,8 @@ export interface Grant {
   user_id: string;
   channels: Channel[] | null;
   expires_at: string | null;
+  agent_id: string | null;
+  rate_limit: RateLimit | null;
 }
 
 /** Throws unless the minter may make such a key. */
@@ -37,6 +39,8 @@ function excessOf(minter: Principal, wanted: Grant): string | undefined {
   if (scope) return `it has not the scope "${scope}" itself`;
   if (!mayActFor(minter, wanted.user_id)) return 'it may act for its own subject only';
   if (!channelsWithin(minter.channels, wanted.channels)) return 'it may not use all of these channels';
+  if (minter.agent_id !== undefined && wanted.agent_id !== minter.agent_id) return 'it acts as one agent only';
+  if (wanted.rate_limit !== null && !isAdmin(minter)) return 'only an admin gives a key a limit of its own';
   if (!expiresWithin(minter, wanted.expires_at)) return 'it expires earlier itself';
   return undefined;
 }

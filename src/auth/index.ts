@@ -6,11 +6,13 @@ import { type AuthSettings, openLogin } from './login.ts';
 import type { Caller } from './principal.ts';
 import { authRoutes } from './routes.ts';
 
+export * from './behalf.ts';
 export { claimOf } from './credentials.ts';
 export { type AuthSettings, logOut, openLogin, register } from './login.ts';
 export { sweepRefreshTokens, sweepResets, sweepSessions } from './people_sql.ts';
 export * from './principal.ts';
 export { tenantId } from './schemas.ts';
+export { isAdminNow } from './sql.ts';
 export { networkOf } from './throttle.ts';
 export { makeResetFor } from './users.ts';
 export * from './visibility.ts';

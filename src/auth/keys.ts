@@ -3,8 +3,8 @@ import { Problem } from '../http/problem.ts';
 import { compareTimes, timeNow } from '../time.ts';
 import { assertNotAbove, assertWithin, type Grant } from './grants.ts';
 import { insertKey, listKeys, lockKey, type Reach, revokeKey } from './keys_sql.ts';
-import type { Login } from './login.ts';
-import { type Caller, isAdmin, type Principal, route } from './principal.ts';
+import { type Login, tenantLimitOf } from './login.ts';
+import { type Caller, isAdmin, type Principal, type RateLimit, route } from './principal.ts';
 import { type KeyBody, keyBody, keyPage, keyParams, listQuery, newKey } from './schemas.ts';
 import { makeSecret } from './secrets.ts';
 
@@ -20,17 +20,17 @@ export const keyRoutes = (login: Login) => [
     access: 'write',
     body: keyBody,
     free: ['name'],
-    fixed: ['user_id'],
+    fixed: ['user_id', 'agent_id'],
     audit: 'key.made',
     success: { status: 201, description: 'The key; its secret is shown this once', schema: newKey },
     problems: ['validation', 'forbidden', 'conflict'],
     handle: async ({ caller, body }) => {
-      const made = await makeKey(caller, body);
-      const { key_id, role, scopes, user_id, channels, expires_at } = made;
+      const made = await makeKey(caller, body, tenantLimitOf(login.settings));
+      const { key_id, role, scopes, user_id, channels, expires_at, agent_id, rate_limit } = made;
       return {
         body: made,
         headers: { Location: `/auth/api-keys/${key_id}` },
-        audit: { key_id, role, scopes, user_id, channels, expires_at },
+        audit: { key_id, role, scopes, user_id, channels, expires_at, agent_id, rate_limit },
       };
     },
   }),
@@ -69,21 +69,31 @@ export const keyRoutes = (login: Login) => [
   }),
 ];
 
-async function makeKey({ tenant, principal }: Caller, body: KeyBody) {
+async function makeKey({ tenant, principal }: Caller, body: KeyBody, tenantLimit: RateLimit) {
   const grant: Grant = {
     role: body.role,
     scopes: body.scopes,
     user_id: body.user_id ?? principal.subject,
     channels: body.channels ?? null,
     expires_at: futureOf(body.expires_at),
+    agent_id: body.agent_id ?? principal.agent_id ?? null,
+    rate_limit: body.rate_limit ?? null,
   };
   assertWithin(principal, grant);
+  if (body.rate_limit) assertBelow(body.rate_limit, tenantLimit);
   const secret = makeSecret('key', tenant.id);
   const created_with = principal.kind === 'key' ? principal.id : null;
   const wanted = { ...grant, name: body.name, created_by: principal.user_id, created_with };
   const made = await tenant.write((db) => insertKey(db, tenant.id, secret, wanted));
   if (!made) throw new Problem('conflict', 'The tenant has too many keys; revoke some first.');
   return { ...made, api_key: secret.text };
+}
+
+/** A key may be given no more than its tenant has, in any stretch of time. */
+function assertBelow({ max, window_ms }: RateLimit, tenant: RateLimit): void {
+  if (max <= tenant.max && max * tenant.window_ms <= tenant.max * window_ms) return;
+  const detail = `must be at most the tenant’s ${tenant.max} requests in ${tenant.window_ms} ms (RATE_LIMIT_TENANT_MAX)`;
+  throw new Problem('validation', `rate_limit ${detail}.`, { errors: [{ pointer: '#/rate_limit', detail }] });
 }
 
 function futureOf(expires_at: string | undefined): string | null {

@@ -3,8 +3,8 @@ import type { Grant } from './grants.ts';
 import type { ApiKey } from './schemas.ts';
 import type { Secret } from './secrets.ts';
 
-const columns =
-  'key_id, name, role, scopes, user_id, channels, created_by, created_with, created_at, expires_at, revoked_at, used_at';
+const columns = `key_id, name, role, scopes, user_id, channels, created_by, created_with, created_at, expires_at, revoked_at, used_at, agent_id,
+  case when rate_max is not null then jsonb_build_object('max', rate_max, 'window_ms', rate_window_ms) end as rate_limit`;
 /** What a tenant may hold of working keys: making them must not fill the storage. */
 const MAX_KEYS = 1000;
 
@@ -38,8 +38,9 @@ export async function insertKey(db: Db, tenant_id: string, secret: Secret, key: 
     [tenant_id],
   );
   return db.row(
-    `insert into api_keys (tenant_id, key_id, name, secret_hash, role, scopes, user_id, channels, created_by, created_with, expires_at)
-     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::timestamptz
+    `insert into api_keys (
+       tenant_id, key_id, name, secret_hash, role, scopes, user_id, channels, created_by, created_with, expires_at, agent_id, rate_max, rate_window_ms)
+     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::timestamptz, $12, $13::int, $14::int
      where (select count(*) from api_keys where tenant_id = $1 and revoked_at is null) < ${MAX_KEYS}
      returning ${columns}`,
     [
@@ -54,6 +55,9 @@ export async function insertKey(db: Db, tenant_id: string, secret: Secret, key: 
       key.created_by,
       key.created_with,
       key.expires_at,
+      key.agent_id,
+      key.rate_limit?.max,
+      key.rate_limit?.window_ms,
     ],
   );
 }

@@ -6,7 +6,7 @@ import { newId } from '../id.ts';
 import { type Credentials, openCredentials, unauthenticated } from './credentials.ts';
 import { unguarded } from './key_guard.ts';
 import { type Hasher, openHasher, type Place, requirePassword } from './passwords.ts';
-import type { Role } from './principal.ts';
+import type { Principal, RateLimit, Role } from './principal.ts';
 import { makeSecret, readSecret, type Secret, successor } from './secrets.ts';
 import {
   type Attempt,
@@ -39,6 +39,26 @@ export interface AuthSettings {
   BCRYPT_QUEUE: number;
   CREDENTIAL_TTL_MS: number;
   MAX_TENANT_BYTES: number;
+  RATE_LIMIT_ENABLED: boolean;
+  RATE_LIMIT_WINDOW_MS: number;
+  RATE_LIMIT_MAX_REQUESTS: number;
+  RATE_LIMIT_TENANT_MAX: number;
+}
+
+type LimitSettings = Pick<
+  AuthSettings,
+  'RATE_LIMIT_ENABLED' | 'RATE_LIMIT_WINDOW_MS' | 'RATE_LIMIT_MAX_REQUESTS' | 'RATE_LIMIT_TENANT_MAX'
+>;
+
+export const tenantLimitOf = (settings: LimitSettings): RateLimit => ({
+  max: settings.RATE_LIMIT_TENANT_MAX,
+  window_ms: settings.RATE_LIMIT_WINDOW_MS,
+});
+
+/** What a principal may ask of /v1; null: as much as it likes. */
+export function allowanceOf({ rate_limit }: Principal, settings: LimitSettings): RateLimit | null {
+  if (!settings.RATE_LIMIT_ENABLED) return null;
+  return rate_limit ?? { max: settings.RATE_LIMIT_MAX_REQUESTS, window_ms: settings.RATE_LIMIT_WINDOW_MS };
 }
 
 export interface Login {

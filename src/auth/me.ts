@@ -1,5 +1,5 @@
 import { Problem } from '../http/problem.ts';
-import { type Login, proveSelf } from './login.ts';
+import { allowanceOf, type Login, proveSelf } from './login.ts';
 import { requirePassword } from './passwords.ts';
 import { changePassword, endSessionById, endSessions, forgive, listSessions } from './people_sql.ts';
 import { type Caller, type Principal, route } from './principal.ts';
@@ -16,7 +16,7 @@ export const meRoutes = (login: Login) => [
     summary: 'What the credential is and may do',
     success: { status: 200, description: 'The credential', schema: me },
     problems: [],
-    handle: async ({ caller }) => ({ body: caller.principal }),
+    handle: async ({ caller: { principal } }) => ({ body: { ...principal, rate_limit: allowanceOf(principal, login.settings) } }),
   }),
   route({
     ...own,

@@ -6,6 +6,11 @@ export type Role = 'owner' | 'admin' | 'member' | 'reader';
 export type Scope = 'read' | 'write' | 'admin';
 export type Channel = 'private' | 'public' | 'team' | 'agent';
 
+export interface RateLimit {
+  max: number;
+  window_ms: number;
+}
+
 /** What a verified credential is and may do. */
 export interface Principal {
   tenant_id: string;
@@ -17,14 +22,22 @@ export interface Principal {
   /** Of a user only. */
   session_id?: string;
   username?: string;
+  /** What its acts are recorded under: of a log-in its subject, of a key its agent or else its name. */
+  actor: { type: 'human' | 'agent'; id: string };
+  /** Of a key that acts as one agent. */
+  agent_id?: string;
   role: Role;
   scopes: Scope[];
   /** The human subject that `user_id` of events and memories defaults to. */
   subject: string;
   /** Whose private items it may read unasked; null: everyone's (a key for `*`). */
   subjects: string[] | null;
+  /** A request names on whose behalf it reads: one user’s, or all users’ (src/auth/behalf.ts). */
+  reading?: 'one' | 'all';
   /** Channels it may use; null: all. */
   channels: Channel[] | null;
+  /** Its own allowance of requests; without one it shares that of its user. */
+  rate_limit?: RateLimit;
   /** RFC 3339, null: never. */
   expires_at: string | null;
 }
@@ -56,16 +69,6 @@ export function authorize({ principal }: Caller, access: Scope): void {
   if (!allowed) throw new Problem('forbidden', `The credential lacks the scope "${access}".`);
 }
 
-/**
- * Whose private items a request may see; null: everyone's. Naming a subject never shows a member more than its own; an admin,
- * who could mint a key for anyone, sees another's private items only by naming them.
- */
-export function readableSubjects(principal: Principal, named?: string): string[] | null {
-  if (principal.subjects === null) return named === undefined ? null : [named];
-  if (named !== undefined && isAdmin(principal)) return [named];
-  return principal.subjects;
-}
-
 /** A key that acts for every subject. */
 export const isForAll = ({ subjects }: Principal): boolean => subjects === null;
 
@@ -89,12 +92,23 @@ export function subjectOf(principal: Principal, named: string | undefined, perso
 
 /** What a key for all subjects has as its own. */
 export const EVERYONE = '*';
-type Where = Omit<Fault, 'detail'>;
+export type Where = Omit<Fault, 'detail'>;
 
 export const unnamed = (at: Where): Problem =>
   new Problem('validation', 'A key for all subjects names the user whose private items it reads or writes.', {
     errors: [{ ...at, detail: 'required: the user on whose behalf the key acts' }],
   });
+
+/** The agent a request acts as: of a key that acts as one agent it is that one. */
+export function agentOf({ agent_id }: Principal, named?: string): string | undefined {
+  if (agent_id !== undefined && named !== undefined && named !== agent_id)
+    throw new Problem('forbidden', `The credential acts as the agent ${JSON.stringify(agent_id)} alone.`);
+  return agent_id ?? named;
+}
+
+/** Who acts, where a request does not say so. */
+export const actorOf = ({ actor }: Principal, agent_id?: string): Principal['actor'] =>
+  actor.type === 'agent' && agent_id !== undefined ? { type: 'agent', id: agent_id } : actor;
 
 export function requireChannel(principal: Principal, channel: Channel): void {
   if (principal.channels && !principal.channels.includes(channel))

@@ -46,6 +46,8 @@ export const pair = z.object({
   user: z.object({ user_id: z.string(), tenant_id: z.string(), username: z.string(), role }),
 });
 
+const rateLimit = z.strictObject({ max: z.int().min(1).max(100_000_000), window_ms: z.int().min(1000).max(86_400_000) });
+
 export const me = z.object({
   tenant_id: z.string(),
   kind: z.enum(['user', 'key']),
@@ -58,6 +60,11 @@ export const me = z.object({
   subject: z.string().meta({ description: 'what user_id of events defaults to' }),
   subjects: z.array(z.string()).nullable().meta({ description: 'whose private items it reads; null: everyone’s' }),
   channels: z.array(z.enum(channels)).nullable().meta({ description: 'null: all' }),
+  agent_id: z.string().optional().describe('the agent that it acts as alone'),
+  actor: z.object({ type: z.enum(['human', 'agent']), id: z.string() }).describe('what its acts are recorded under by default'),
+  rate_limit: rateLimit
+    .nullable()
+    .describe('requests on /v1; a key without a limit of its own shares its maker’s; null: no limit'),
   expires_at: time.nullable(),
 });
 
@@ -132,6 +139,8 @@ export const keyBody = z.strictObject({
     .transform((given) => [...new Set(given)])
     .optional(),
   expires_at: requestTime.optional(),
+  agent_id: nameOf().optional().describe('the key acts as this agent alone'),
+  rate_limit: rateLimit.optional().describe('its own allowance, up to the tenant’s; admins only. Default: it shares its maker’s'),
 });
 export type KeyBody = z.output<typeof keyBody>;
 export const apiKey = z.object({
@@ -147,6 +156,8 @@ export const apiKey = z.object({
   expires_at: time.nullable(),
   revoked_at: time.nullable(),
   used_at: time.nullable(),
+  agent_id: z.string().nullable(),
+  rate_limit: rateLimit.nullable().describe('null: it shares its maker’s'),
 });
 export type ApiKey = z.output<typeof apiKey>;
 export const keyPage = pageOf(apiKey);

@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import type { Channel, Role, Scope } from './principal.ts';
+import type { Channel, RateLimit, Role, Scope } from './principal.ts';
 import type { Secret } from './secrets.ts';
 import { FREE_PER_ACCOUNT, FREE_PER_ADDRESS, type ThrottleKeys } from './throttle.ts';
 
@@ -127,6 +127,9 @@ export async function readSessionState(tenant: Tenant, session_id: string): Prom
 
 export interface KeyState {
   secret_hash: Buffer;
+  name: string;
+  agent_id: string | null;
+  rate_limit: RateLimit | null;
   role: Role;
   scopes: Scope[];
   subject: string;
@@ -137,11 +140,17 @@ export interface KeyState {
 
 export async function readKeyState(tenant: Tenant, key: Secret): Promise<KeyState | undefined> {
   const [state] = await tenant.call<KeyState>(
-    'select secret_hash, role, scopes, subject, channels, created_by, expires_at from key_state($1, $2, $3)',
+    'select secret_hash, name, agent_id, rate_limit, role, scopes, subject, channels, created_by, expires_at from key_state($1, $2, $3)',
     [tenant.id, key.id, key.hash],
     'key_state',
   );
   return state;
+}
+
+/** Whether a principal, by its id, is an admin at this moment. */
+export async function isAdminNow(tenant: Tenant, principal_id: string): Promise<boolean> {
+  const [row] = await tenant.call<{ is: boolean }>('select is_admin_now($1, $2) as is', [tenant.id, principal_id]);
+  return row!.is;
 }
 
 export interface Rotation extends Identity {

@@ -1,4 +1,5 @@
-import { type Channel, isAdmin, type Principal, readableSubjects, requireChannel } from './principal.ts';
+import { isUnnamed } from './behalf.ts';
+import { type Channel, isAdmin, type Principal, requireChannel, unnamed, type Where } from './principal.ts';
 
 // Who sees what: one rule, in one place. Every read binds these three and filters with `visible` before anything is counted.
 
@@ -23,19 +24,22 @@ const open = ['none', 'low'];
 const trusted = ['none', 'low', 'high'];
 const sensitivitiesIn = (channel: Channel): string[] => (channel === 'public' || channel === 'agent' ? open : trusted);
 
-/** The sight of a request made in `channel`, optionally about one subject. */
-export function sightIn(principal: Principal, channel: Channel, user_id?: string): Sight {
+/** The sight of a request made in `channel`. `at`: where it names the user on whose behalf it is made. */
+export function sightIn(principal: Principal, channel: Channel, at: Where = { parameter: 'user_id' }): Sight {
   requireChannel(principal, channel);
+  const shown = seenFrom[channel];
+  if (isUnnamed(principal) && shown.includes('private')) throw unnamed(at);
   return {
-    channels: seenFrom[channel],
+    channels: shown,
     sensitivities: sensitivitiesIn(channel),
-    subjects: readableSubjects(principal, user_id),
+    subjects: isUnnamed(principal) ? [] : principal.subjects,
   };
 }
 
 /**
  * The sight of a look-up by id: whatever the credential may see in any of its channels. A `secret` event is found too, as the
- * tombstone that is all there is of it; admins may look up anyone's, as they may by naming the subject.
+ * tombstone that is all there is of it. An admin who names nobody looks up anyone's; what a key for all subjects finds unnamed goes
+ * through `requireNamed`.
  */
 export function sightById(principal: Principal): Sight {
   const own = askingChannels(principal);
@@ -43,7 +47,7 @@ export function sightById(principal: Principal): Sight {
   return {
     channels: [...seen],
     sensitivities: [...(own.some((channel) => channel === 'team' || channel === 'private') ? trusted : open), 'secret'],
-    subjects: isAdmin(principal) ? null : principal.subjects,
+    subjects: isAdmin(principal) && principal.reading !== 'one' ? null : principal.subjects,
     byId: { asking: own, retracted: isAdmin(principal) },
   };
 }
@@ -53,6 +57,11 @@ export const withRetracted = (sight: Sight): Sight => ({
   ...sight,
   ...(sight.byId && { byId: { ...sight.byId, retracted: true } }),
 });
+
+/** Throws where a key for all subjects has named nobody and asks over all of its channels, `private` among them. */
+export function requireUser(principal: Principal): void {
+  if (isUnnamed(principal) && askingChannels(principal).includes('private')) throw unnamed({ parameter: 'user_id' });
+}
 
 /** The channels a credential may ask in. What edits block in all of them it does not see by id either. */
 export const askingChannels = ({ channels: own }: Principal): Channel[] => own ?? [...channels];

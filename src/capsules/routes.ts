@@ -1,4 +1,20 @@
-import { type Caller, isForAll, requireChannel, route, subjectOf } from '../auth/index.ts';
+import { z } from 'zod';
+import {
+  actingFor,
+  agentOf,
+  behalf,
+  behalfQuery,
+  type Caller,
+  isForAll,
+  isUnnamed,
+  onBehalf,
+  type Principal,
+  requireChannel,
+  requireUser,
+  route,
+  subjectOf,
+  unnamed,
+} from '../auth/index.ts';
 import { entryOf, type Outcome } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
@@ -34,8 +50,8 @@ export const capsuleRoutes = [
     success: { status: 201, description: 'The capsule; it may be read from now on', schema: capsule },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict', 'quota-exceeded'],
     handle: async ({ caller, body, idempotency }) => {
-      const { capsule_id, replay } = await create(caller, body, idempotency);
-      const view = await read(caller, capsule_id);
+      const { capsule_id, user_id, replay } = await create(caller, body, idempotency);
+      const view = await read(actingFor(caller, user_id), capsule_id);
       return { body: view, headers: { Location: `/v1/capsules/${capsule_id}`, ...replayed(replay) } };
     },
   }),
@@ -49,7 +65,9 @@ export const capsuleRoutes = [
     query: capsuleList,
     success: { status: 200, description: 'A page of capsules, without their items', schema: capsulePage },
     problems: ['validation'],
-    handle: async ({ caller: { tenant, principal }, query }) => {
+    handle: async ({ caller, query }) => {
+      const { tenant, principal } = onBehalf(caller, query);
+      requireUser(principal);
       const before = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
       const rows = await tenant.read((db) => listCapsules(db, tenant.id, principal, query, before));
       const { data, ...page } = toPage(rows, query.limit, (row) => [row.capsule_id]);
@@ -65,8 +83,9 @@ export const capsuleRoutes = [
     access: 'read',
     params: capsuleParams,
     success: { status: 200, description: 'The capsule', schema: capsule },
-    problems: ['not-found'],
-    handle: async ({ caller, params }) => ({ body: await read(caller, params.capsule_id) }),
+    query: z.strictObject(behalfQuery),
+    problems: ['validation', 'forbidden', 'not-found'],
+    handle: async ({ caller, params, query }) => ({ body: await read(onBehalf(caller, query), params.capsule_id) }),
   }),
   route({
     ...tagged,
@@ -79,7 +98,9 @@ export const capsuleRoutes = [
     params: capsuleParams,
     success: { status: 200, description: 'The capsule, revoked', schema: capsule },
     problems: ['forbidden', 'not-found', 'conflict', 'quota-exceeded'],
-    handle: async ({ caller, params, idempotency }) => {
+    query: z.strictObject(behalf),
+    handle: async ({ caller: given, params, query, idempotency }) => {
+      const caller = onBehalf(given, query);
       const replay = await revoke(caller, params.capsule_id, idempotency);
       return { body: await read(caller, params.capsule_id), headers: replayed(replay) };
     },
@@ -95,8 +116,9 @@ export const capsuleRoutes = [
     params: capsuleParams,
     success: { status: 204, description: 'Revoked' },
     problems: ['forbidden', 'not-found', 'conflict', 'quota-exceeded'],
-    handle: async ({ caller, params, idempotency }) => ({
-      headers: replayed(await revoke(caller, params.capsule_id, idempotency)),
+    query: z.strictObject(behalf),
+    handle: async ({ caller, params, query, idempotency }) => ({
+      headers: replayed(await revoke(onBehalf(caller, query), params.capsule_id, idempotency)),
     }),
   }),
 ];
@@ -108,8 +130,14 @@ async function read({ tenant, principal }: Caller, capsule_id: string) {
   return tenant.read(async (db) => {
     const row = await findCapsule(db, tenant.id, principal, capsule_id);
     if (!row) throw noCapsule();
+    requireReader(principal, row);
     return { ...summaryOf(row), items: await expand(db, tenant.id, row, [row.channel]) };
   });
+}
+
+/** What is not for all is for the people that it names: a key for all subjects says which of them asks. */
+function requireReader(principal: Principal, { for_all }: CapsuleRow): void {
+  if (isUnnamed(principal) && !for_all) throw unnamed({ parameter: 'user_id' });
 }
 
 const summaryOf = (row: CapsuleRow): Summary => ({
@@ -137,11 +165,11 @@ async function create(caller: Caller, body: CapsuleBody, idempotency: Idempotenc
   const known = idempotency && (await tenant.read((db) => recallUnit(db, tenant.id, idempotency)));
   const capsule_id = newId('cap');
   const outcome = known ?? (await insert(caller, body, user_id, capsule_id, idempotency));
-  if (outcome.status === 'new') return { capsule_id, replay: false };
+  if (outcome.status === 'new') return { capsule_id, user_id, replay: false };
   refuseUnwritten(outcome);
   const first = await tenant.read((db) => capsuleOf(db, tenant.id, outcome.seq));
   if (first === undefined) throw new Problem('gone', 'What this key made is no longer kept.');
-  return { capsule_id: first, replay: true };
+  return { capsule_id: first, user_id, replay: true };
 }
 
 function refuseUnwritten({ status }: Outcome): void {
@@ -162,7 +190,8 @@ async function insert(
     throw new Problem('validation', 'A capsule expires in the future, at most 365 days from now.', {
       errors: [{ pointer: '#/expires_at', detail: 'must be in the future, at most 365 days from now' }],
     });
-  const { audience, items, channel, agent_id, project_id, tags, title, risks } = body;
+  const { audience, items, channel, project_id, tags, title, risks } = body;
+  const agent_id = agentOf(principal, body.agent_id);
   const sight = sightOfAuthor(principal, user_id, channel);
   const found = await tenant.read((db) => readItems(db, tenant.id, items, sight, [channel]));
   refuseUnseen(
@@ -214,8 +243,8 @@ const logged = ({ principal }: Caller, { kind, capsule_id, user_id, channel, for
     session_id: capsule_id,
     channel: for_all ? channel : 'private',
     ...(user_id != null && { user_id }),
-    actor_type: principal.kind === 'user' ? 'human' : 'agent',
-    actor_id: principal.username ?? principal.id,
+    actor_type: principal.actor.type,
+    actor_id: principal.actor.id,
     content,
   });
 
@@ -230,6 +259,7 @@ async function revoke(caller: Caller, capsule_id: string, idempotency: Idempoten
   const { tenant, principal } = caller;
   const row = await tenant.read((db) => findCapsule(db, tenant.id, principal, capsule_id));
   if (!row) throw noCapsule();
+  requireReader(principal, row);
   requireChannel(principal, row.channel);
   if (!row.owned) throw new Problem('forbidden', 'Only its author or an admin revokes a capsule.');
   const entry = logged(caller, { ...row, kind: 'capsule.revoked', content: { capsule_id } });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { channels } from '../auth/index.ts';
+import { behalfQuery, channels } from '../auth/index.ts';
 import { label, nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
@@ -107,6 +107,7 @@ export type Summary = z.output<typeof summary>;
 
 export const capsuleParams = z.strictObject({ capsule_id: nameOf() });
 export const capsuleList = z.strictObject({
+  ...behalfQuery,
   status: z.enum(['active', 'revoked', 'expired']).optional().describe('others than active are told to the author and to admins'),
   authored: z.enum(['true', 'false']).optional().describe('true: only own ones; false: only those of others'),
   limit: z.coerce.number().int().min(1).max(1000).default(50),

@@ -43,9 +43,15 @@ const columns = `c.capsule_id, c.seq, ${STATUS} as status, e.content ->> 'title'
  * Which agent a credential is. What a request says of itself proves nothing, and a key's name is chosen by who makes it; its subject is
  * not: only an admin makes a key for another subject than the own.
  */
+function agentsOf({ kind, id, subject, reading, agent_id }: Principal): string[] {
+  if (kind !== 'key') return [];
+  // a key that acts for a user is not an agent of that user's name
+  return [id, ...(reading === 'one' ? [] : [subject]), ...(agent_id === undefined ? [] : [agent_id])];
+}
+
 const readerValues = (principal: Principal, channels: Channel[]): unknown[] => [
   principal.subjects,
-  principal.kind === 'key' ? [principal.subject, principal.id] : [],
+  agentsOf(principal),
   channels,
   isAdmin(principal),
 ];

@@ -1,5 +1,6 @@
-import { type Caller, isAdmin, readableSubjects, route, sightIn } from '../auth/index.ts';
+import { agentOf, type Caller, isAdmin, onBehalf, route, sightIn } from '../auth/index.ts';
 import { readCapsules } from '../capsules/index.ts';
+import { aboutSubject } from '../filter/index.ts';
 import { newId } from '../id.ts';
 import { sha256Hex } from '../memories/index.ts';
 import { type Found, find, MAX_FOUND, type Scope, scoring } from '../search/index.ts';
@@ -29,7 +30,9 @@ export const contextRoutes = (encoding: Encoding) => [
     success: { status: 200, description: 'The bundle; nothing of it is stored', schema: context },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found'],
     handle: async ({ caller, body, query }) => {
-      const { text, ...answer } = await build(caller, body, encoding);
+      const agent_id = agentOf(caller.principal, body.agent_id);
+      const request = { ...body, ...(agent_id !== undefined && { agent_id }) };
+      const { text, ...answer } = await build(onBehalf(caller, body, 'pointer'), request, encoding);
       return { body: query.render === 'text' ? { ...answer, text } : answer };
     },
   }),
@@ -39,12 +42,12 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
   const asked = scopeOf(caller, request);
   const { tenant, principal } = caller;
   const capsules = request.capsules.length > 0 ? await readCapsules(tenant, principal, request.capsules, request.channel) : [];
-  const ask = askOf(caller, request);
-  const asks = /\S/u.test(request.query_text);
+  const ask = askOf(request, asked);
+  const query = request.query ?? request.query_text ?? '';
   // the question of a handoff is asked where there is no other; else neither waits for the other
   const [handoff, answered] = await Promise.all([
     request.agent_id === undefined ? undefined : readHandoff(tenant, asked, ask),
-    asks ? search(caller, request.query_text, asked) : undefined,
+    /\S/u.test(query) ? search(caller, query, asked) : undefined,
   ]);
   const found = answered ?? (handoff && (await search(caller, questionOf(handoff), asked)));
   const decisions = found?.hits.filter(({ memory }) => memory?.kind === 'decision').map(({ seq }) => seq) ?? [];
@@ -84,10 +87,12 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
 
 /** `user_id` says whose private items may be used, `agent_id` who asks; neither hides what is shared with them. */
 function scopeOf({ principal }: Caller, request: ContextRequest): Scope {
-  const { channel, user_id, project_id, as_of, as_of_seq, filter, history } = request;
+  const { channel, about_user_id, project_id, as_of, as_of_seq, history } = request;
+  const filter = about_user_id === undefined ? request.filter : aboutSubject(request.filter, about_user_id);
   return {
-    ...sightIn(principal, channel, user_id),
+    ...sightIn(principal, channel, { pointer: '#/user_id' }),
     channel,
+    ...(about_user_id !== undefined && { user_id: about_user_id }),
     ...(project_id !== undefined && { project_id }),
     ...(as_of !== undefined && { as_of }),
     ...(as_of_seq !== undefined && { as_of_seq }),
@@ -97,13 +102,11 @@ function scopeOf({ principal }: Caller, request: ContextRequest): Scope {
   };
 }
 
-/** Preferences are of the subject that is named, or of the credential's own. */
-function askOf({ principal }: Caller, { session_id, user_id, agent_id, project_id }: ContextRequest): Ask {
-  const subjects = readableSubjects(principal, user_id);
-  const users = subjects === null ? null : user_id !== undefined && subjects.includes(user_id) ? [user_id] : subjects;
+/** Preferences are of the subject on whose behalf the context is built. */
+function askOf({ session_id, agent_id, project_id }: ContextRequest, { subjects }: Scope): Ask {
   return {
     session_id,
-    users,
+    users: subjects,
     ...(agent_id !== undefined && { agent_id }),
     ...(project_id !== undefined && { project_id }),
   };

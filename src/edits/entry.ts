@@ -1,4 +1,4 @@
-import type { Channel, Principal } from '../auth/index.ts';
+import { actorOf, type Channel, type Principal } from '../auth/index.ts';
 import { type EventRow, entryOf } from '../db/commit.ts';
 
 // What the log says of an edit. Never its text: that stands in the edit alone, so that an edit of the edited leaves none behind.
@@ -22,11 +22,6 @@ export interface Said {
   reason: string;
   patch: Record<string, unknown>;
 }
-
-export const actorOf = (principal: Principal) => ({
-  type: principal.kind === 'user' ? 'human' : 'agent',
-  id: principal.username ?? principal.id,
-});
 
 /** An event of an edit is as visible as what it is about. */
 export function editEntry(principal: Principal, what: string, about: Concerned, { patch, ...said }: Said): EventRow {

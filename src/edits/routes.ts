@@ -1,4 +1,14 @@
-import { type Caller, isAdmin, requireChannel, route, sightById } from '../auth/index.ts';
+import {
+  actorOf,
+  type Caller,
+  isAdmin,
+  onBehalf,
+  requireChannel,
+  requireNamed,
+  requireUser,
+  route,
+  sightById,
+} from '../auth/index.ts';
 import type { EventRow, Outcome, Unit } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { decodeCursor, pageOf, toPage } from '../http/page.ts';
@@ -6,8 +16,8 @@ import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { newId } from '../id.ts';
 import { passagesOf } from '../search/index.ts';
-import { actorOf, editEntry, isEditable } from './entry.ts';
-import { type Edit, edit, editParams, listQuery, type NewEdit, newEdit, type Status } from './schemas.ts';
+import { editEntry, isEditable } from './entry.ts';
+import { type Edit, edit, editParams, listQuery, type NewEdit, newEdit, readQuery, type Status, writeQuery } from './schemas.ts';
 import { decideEdit, findTarget, type NewRow, proposeEdit, type Reader, readEdit, select, type TargetRow } from './sql.ts';
 
 const tagged = { tag: 'Edits', limit: 'v1' } as const;
@@ -22,12 +32,13 @@ export const editRoutes = [
     access: 'write',
     audit: 'edit.proposed',
     idempotent: true,
+    query: writeQuery,
     body: newEdit,
     free: ['reason', 'patch/text'],
     success: { status: 201, description: 'Proposed, or with `auto_approve` in force', schema: edit },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'too-large', 'quota-exceeded'],
-    handle: async ({ caller, body, idempotency }) => {
-      const { made, replay } = await propose(caller, body, idempotency);
+    handle: async ({ caller, query, body, idempotency }) => {
+      const { made, replay } = await propose(onBehalf(caller, query), body, idempotency);
       const headers = { Location: `/v1/edits/${made.edit_id}`, ...headersOf(made, replay) };
       return { body: made, headers, audit: { edit_id: made.edit_id, ...factsOf(made, replay) } };
     },
@@ -42,7 +53,9 @@ export const editRoutes = [
     query: listQuery,
     success: { status: 200, description: 'A page of edits', schema: pageOf(edit) },
     problems: ['validation'],
-    handle: async ({ caller, query: { cursor, limit, ...filter } }) => {
+    handle: async ({ caller: given, query: { cursor, limit, user_id, all_users, ...filter } }) => {
+      const caller = onBehalf(given, { user_id, all_users });
+      requireUser(caller.principal);
       const before = cursor === undefined ? undefined : Number(decodeCursor(cursor, ['number'])[0]);
       const rows = await caller.tenant.read((db) =>
         select(db, caller.tenant.id, readerOf(caller), { ...filter, before, limit: limit + 1 }),
@@ -58,10 +71,11 @@ export const editRoutes = [
     summary: 'Read one edit',
     access: 'read',
     params: editParams,
+    query: readQuery,
     success: { status: 200, description: 'The edit', schema: edit },
-    problems: ['not-found'],
-    handle: async ({ caller, params }) => {
-      const found = await mustRead(caller, params.edit_id);
+    problems: ['validation', 'forbidden', 'not-found'],
+    handle: async ({ caller, params, query }) => {
+      const found = await mustRead(onBehalf(caller, query), params.edit_id);
       return { body: found, headers: headersOf(found) };
     },
   }),
@@ -82,9 +96,11 @@ function decision(verb: string, status: Status, summary: string) {
     audit: `edit.${status}`,
     idempotent: true,
     params: editParams,
+    query: writeQuery,
     success: { status: 200, description: 'The edit as it is now', schema: edit },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed', 'quota-exceeded'],
-    handle: async ({ caller, params, req, idempotency }) => {
+    handle: async ({ caller: given, params, query, req, idempotency }) => {
+      const caller = onBehalf(given, query);
       const found = await mustRead(caller, params.edit_id);
       requireChannel(caller.principal, found.channel);
       const about = { memory_id: null, user_id: null, agent_id: null, project_id: null, ...found };
@@ -120,6 +136,7 @@ const readerOf = ({ principal }: Caller): Reader => ({
 async function mustRead(caller: Caller, edit_id: string): Promise<Edit> {
   const found = await caller.tenant.read((db) => readEdit(db, caller.tenant.id, readerOf(caller), { edit_id }));
   if (!found) throw new Problem('not-found', 'There is no edit with this id.');
+  requireNamed(caller.principal, found);
   return found;
 }
 
@@ -135,6 +152,7 @@ async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency |
   // before anything is refused that the first try did not meet
   if (known) return answer(caller, reader, known);
   if (!target || !isEditable(target.kind)) throw new Problem('not-found', 'There is no passage, event or memory with this id.');
+  requireNamed(principal, target);
   requireChannel(principal, target.channel);
   const row = rowOf(caller, body, target);
   const entries = [editEntry(principal, 'proposed', target, row)];

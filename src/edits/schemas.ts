@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { channels } from '../auth/index.ts';
+import { behalf, behalfQuery, channels } from '../auth/index.ts';
 import { nameOf, words } from '../http/name.ts';
 
 /** An event keeps so much of a text; the rest of it would be an artifact, which an amendment has not. */
@@ -82,7 +82,11 @@ export type Edit = z.output<typeof edit>;
 
 export const editParams = z.strictObject({ edit_id: nameOf() });
 
+export const readQuery = z.strictObject(behalfQuery);
+export const writeQuery = z.strictObject(behalf);
+
 export const listQuery = z.strictObject({
+  ...behalfQuery,
   status: z.enum(statuses).optional(),
   target: target.describe('of this target, by the id it was named by').optional(),
   op: z.enum(ops).optional(),

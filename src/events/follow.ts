@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Caller } from '../auth/index.ts';
-import { type Sight, sightIn } from '../auth/index.ts';
+import { type Caller, onBehalf, type Sight, sightIn } from '../auth/index.ts';
 import type { Watch } from '../db/watch.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
@@ -81,7 +80,7 @@ export async function followEvents(
   input: { caller: Caller; query: ListQuery; req: IncomingMessage; res: ServerResponse },
 ): Promise<typeof STREAMED> {
   const { caller, query, req, res } = input;
-  const sight = sightIn(caller.principal, query.channel, query.user_id);
+  const sight = sightOf(caller, query);
   const clock = await caller.tenant.read((db) => readClock(db, caller.tenant.id));
   if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
   const given = lastIdOf(req);
@@ -108,6 +107,8 @@ export async function followEvents(
   });
   return STREAMED;
 }
+
+const sightOf = (caller: Caller, query: ListQuery): Sight => sightIn(onBehalf(caller, query).principal, query.channel);
 
 function lastIdOf(req: IncomingMessage): number | undefined {
   const last = req.headers['last-event-id'];
@@ -179,7 +180,7 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
 /** Whether the credential is still good, and still shows what this stream shows. */
 const stillAllowed = (follow: Follow, { req, query, sight }: Stream): Promise<boolean> =>
   follow.recheck(req).then(
-    ({ principal }) => JSON.stringify(sightIn(principal, query.channel, query.user_id)) === JSON.stringify(sight),
+    (caller) => JSON.stringify(sightOf(caller, query)) === JSON.stringify(sight),
     () => false,
   );
 

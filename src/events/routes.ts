@@ -1,13 +1,34 @@
 import { z } from 'zod';
 import { commitWithArtifacts, type NewArtifact, sha256Of } from '../artifacts/index.ts';
-import { askingChannels, type Caller, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
+import {
+  askingChannels,
+  behalf,
+  behalfQuery,
+  type Caller,
+  isAdmin,
+  onBehalf,
+  requireNamed,
+  route,
+  sightById,
+  sightIn,
+} from '../auth/index.ts';
 import type { Outcome } from '../db/commit.ts';
 import { nameOf } from '../http/name.ts';
 import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
-import { type Cited, cite, findReplaced, memoryIdOf, type Replacing, refuseDangling, standingsOf } from '../memories/index.ts';
+import {
+  type Cited,
+  cite,
+  citeOne,
+  findReplaced,
+  memoryIdOf,
+  type Replacing,
+  refuseDangling,
+  standingsOf,
+} from '../memories/index.ts';
 import type { Screener, Secrets } from '../secrets/index.ts';
+import { complete } from './defaults.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { readPage } from './page.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
@@ -41,7 +62,7 @@ const written = (limits: EventLimits, secrets: Secrets) => [
     problems: ['malformed-json', 'impossible-text', 'validation', 'conflict', 'too-large', 'not-found', 'quota-exceeded'],
     handle: async ({ caller, body, idempotency }) => {
       const single = !('events' in body);
-      const given = single ? [body] : body.events;
+      const given = (single ? [body] : body.events).map((one) => complete(caller.principal, one));
       const { data, replay } = await record(caller, given, idempotency, { ...limits, screener: await secrets.of(caller.tenant) });
       return {
         body: single ? data[0] : { data },
@@ -77,7 +98,7 @@ const read = (follow: Follow) => [
     handle: async (input) => {
       const { caller, query, req } = input;
       if (/\btext\/event-stream\b/.test(req.headers.accept ?? '')) return followEvents(follow, input);
-      const sight = sightIn(caller.principal, query.channel, query.user_id);
+      const sight = sightIn(onBehalf(caller, query).principal, query.channel);
       return { body: await readPage(caller.tenant, sight, query, stretchOf(query)) };
     },
   }),
@@ -91,13 +112,15 @@ const read = (follow: Follow) => [
     limit: 'v1',
     hot: true,
     params: z.strictObject({ event_id: nameOf() }),
+    query: z.strictObject(behalfQuery),
     success: { status: 200, description: 'The event', schema: event },
-    problems: ['not-found'],
-    handle: async ({ caller, params }) => {
-      const { principal } = caller;
+    problems: ['validation', 'forbidden', 'not-found'],
+    handle: async ({ caller, params, query }) => {
+      const { principal } = onBehalf(caller, query);
       const look = isAdmin(principal) ? ('original' as const) : { asking: askingChannels(principal) };
       const found = await readEvent(caller.tenant, params.event_id, sightById(principal), look);
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
+      requireNamed(principal, found);
       return { body: found };
     },
   }),
@@ -114,9 +137,11 @@ const revealed = (secrets: Secrets) =>
     limit: 'v1',
     audit: 'secret.revealed',
     params: z.strictObject({ event_id: nameOf() }),
+    query: z.strictObject(behalf),
     success: { status: 200, description: 'The event as it came; as it is kept where nothing was encrypted', schema: event },
-    problems: ['forbidden', 'not-found', 'unavailable'],
-    handle: async ({ caller, params }) => {
+    problems: ['validation', 'forbidden', 'not-found', 'unavailable'],
+    handle: async ({ caller: given, params, query }) => {
+      const caller = onBehalf(given, query);
       const { principal, tenant } = caller;
       const sight = sightById(principal);
       // the sealed copy is of what was recorded: who may not read that any more is not shown it either
@@ -124,6 +149,7 @@ const revealed = (secrets: Secrets) =>
         ? await readEvent(tenant, params.event_id, sight, 'original')
         : await readUnedited(tenant, params.event_id, sight, askingChannels(principal));
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
+      requireNamed(principal, found);
       return { body: reveal(caller, found, secrets) };
     },
   });
@@ -194,14 +220,16 @@ function citedBy(given: NewEvent[]): Cited {
   const cited: Cited = new Map();
   given.forEach((item, i) => {
     const base = pointerTo(given, i);
-    cite(cited, item.refs, `${base}/refs`);
+    cite(cited, item.refs, `${base}/refs`, item.user_id);
     if (item.kind === 'decision' && item.content.supersedes !== undefined)
-      cited.set(item.content.supersedes, `${base}/content/supersedes`);
+      citeOne(cited, { id: item.content.supersedes, pointer: `${base}/content/supersedes`, subject: item.user_id });
   });
   return cited;
 }
 
 /** The memory that a decision takes the place of, which needs the right to change that one. */
-function replacingOf({ row: { memory, actor_type, actor_id } }: Prepared): Replacing[] {
-  return memory?.supersedes === undefined ? [] : [{ ref: memory.supersedes, actor: { type: actor_type, id: actor_id } }];
+function replacingOf({ row: { memory, actor_type, actor_id, user_id } }: Prepared): Replacing[] {
+  return memory?.supersedes === undefined
+    ? []
+    : [{ ref: memory.supersedes, actor: { type: actor_type, id: actor_id }, subject: user_id }];
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { channels } from '../auth/index.ts';
+import { aboutUser, behalfQuery, channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
-import { label, nameOf, oneLine, words } from '../http/name.ts';
+import { always, label, nameOf, oneLine, words } from '../http/name.ts';
 import { time } from '../http/time.ts';
 import { memory } from '../memories/index.ts';
 
@@ -15,7 +15,7 @@ const names = (about: string) => z.array(nameOf()).max(256).default([]).describe
 const call_id = name('names the call; its result has the same one, and a context keeps the two together').optional();
 
 const contents = {
-  message: z.looseObject({ text: z.string() }),
+  message: z.looseObject({ text: z.string().optional() }),
   tool_call: z.looseObject({ tool: oneLine, call_id }),
   tool_result: z.looseObject({
     tool: oneLine,
@@ -51,10 +51,14 @@ export const kinds = [
 ] as const satisfies (keyof typeof contents)[];
 
 const shared = {
-  session_id: name('the conversation or run it belongs to'),
-  channel,
-  actor: z.strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who did it') }),
-  user_id: name('the human subject; by default the credential’s own').optional(),
+  session_id: name('the conversation or run it belongs to').default('default'),
+  channel: channel.default('private'),
+  actor: z
+    .strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who did it') })
+    .optional()
+    .describe('default: the caller; a key is an agent, named by `agent_id` or else by the name of the key'),
+  text: z.string().optional().describe('short for `content.text`'),
+  user_id: name('whom it is about and, in private, whose it is; default in private: the caller’s subject').optional(),
   agent_id: name('the agent it belongs to').optional(),
   project_id: name('the project it belongs to').optional(),
   sensitivity: sensitivity.default('none').describe('content declared `secret` is not kept'),
@@ -63,12 +67,26 @@ const shared = {
   metadata: z.record(z.string(), z.unknown()).default({}).describe('free JSON of the client’s own'),
   occurred_at: time.optional().describe('when it happened; by default when it was recorded'),
 };
-const eventOf = <K extends keyof typeof contents>(kind: K) =>
-  z.strictObject({ ...shared, kind: z.literal(kind), content: contents[kind] });
+type Given = { text?: string | undefined; content?: Record<string, unknown> | undefined };
+const isSaidOnce = ({ text, content }: Given) => text === undefined || content?.text === undefined;
+const twice = { path: ['text'], message: 'must not stand beside content.text' };
+const missing = { message: 'required', when: always, abort: true };
+const eventOf = <K extends Exclude<keyof typeof contents, 'message'>>(kind: K) =>
+  z.strictObject({ ...shared, kind: z.literal(kind), content: contents[kind] }).refine(isSaidOnce, twice);
+/** The kind that need not be named. */
+const plainMessage = z
+  .strictObject({ ...shared, kind: z.literal('message').optional().default('message'), content: contents.message.optional() })
+  .refine(isSaidOnce, twice)
+  // aborting: or the union would take a batch for an event that has an unknown field
+  .refine(({ text, content }) => text !== undefined || content !== undefined, { path: ['text'], ...missing })
+  .refine(({ text, content }) => text !== undefined || content?.text !== undefined || content === undefined, {
+    path: ['content', 'text'],
+    ...missing,
+  });
 
 export const newEvent = z
   .discriminatedUnion('kind', [
-    eventOf('message'),
+    plainMessage,
     eventOf('tool_call'),
     eventOf('tool_result'),
     eventOf('decision'),
@@ -76,7 +94,12 @@ export const newEvent = z
     eventOf('artifact'),
   ])
   .meta({ id: 'NewEvent' });
-export type NewEvent = z.output<typeof newEvent>;
+export type GivenEvent = z.output<typeof newEvent>;
+type Said = { [K in keyof typeof contents]: { kind: K; content: z.output<(typeof contents)[K]> } }[keyof typeof contents];
+/** With its defaults. */
+export type NewEvent = Omit<GivenEvent, 'kind' | 'content' | 'text' | 'actor'> & {
+  actor: NonNullable<GivenEvent['actor']>;
+} & Said;
 
 export const newEvents = z.strictObject({ events: z.array(newEvent).min(1).max(1000) }).meta({ id: 'NewEvents' });
 export const eventsBody = z.union([newEvent, newEvents]);
@@ -142,7 +165,8 @@ export const listQuery = z.strictObject({
   after: whole(0, 1e15).optional().describe('only events of a greater seq'),
   session_id: name('of this session').optional(),
   kind: name('of this kind: of clients or of the service').optional(),
-  user_id: name('about this subject').optional(),
+  ...behalfQuery,
+  about_user_id: aboutUser,
   agent_id: name('of this agent').optional(),
   project_id: name('of this project').optional(),
   tag: label.describe('with this tag').optional(),

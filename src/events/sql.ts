@@ -117,7 +117,7 @@ async function findEvent(tenant: Tenant, event_id: string, sight: Sight): Promis
 export interface EventFilter {
   session_id?: string;
   kind?: string;
-  user_id?: string;
+  about_user_id?: string;
   agent_id?: string;
   project_id?: string;
   tag?: string;
@@ -199,7 +199,7 @@ const valuesOf = (filter: EventFilter & { channel?: Channel }, { after, upto, li
   after,
   filter.session_id,
   filter.kind,
-  filter.user_id,
+  filter.about_user_id,
   filter.agent_id,
   filter.project_id,
   filter.tag,

@@ -1,6 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
-import { askingChannels, type Caller, isAdmin, route, sightById } from '../auth/index.ts';
+import {
+  askingChannels,
+  type Behalf,
+  behalfQuery,
+  type Caller,
+  isAdmin,
+  isUnnamed,
+  onBehalf,
+  requireUser,
+  route,
+  sightById,
+} from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { refuseCharset } from '../http/body.ts';
 import { Problem } from '../http/problem.ts';
@@ -48,10 +59,13 @@ export function exportRoutes(needs: ExportNeeds) {
       audit: 'tenant.exported',
       summary: 'Read the whole tenant as lines of JSON; a member reads what it may see of the log',
       access: 'read',
-      query: z.strictObject({}),
+      query: z.strictObject(behalfQuery),
       success: { status: 200, description: 'A line for each row, the last one of type `end`', mediaType: MEDIA_TYPE },
-      problems: ['not-found'],
-      handle: ({ caller, req, res }) => once(asking(caller, req), () => write(needs, caller, req, res)),
+      problems: ['validation', 'forbidden', 'not-found'],
+      handle: async ({ caller, query, req, res }) => {
+        const { whole } = viewOf(caller, query);
+        return once({ ...asking(caller, req), admin: whole }, () => write(needs, caller, query, req, res));
+      },
     }),
     route({
       ...tagged,
@@ -87,16 +101,30 @@ function assertLines(req: IncomingMessage): void {
     throw new Problem('unsupported-media-type', 'Compressed bodies are not taken.');
 }
 
-async function write(needs: ExportNeeds, caller: Caller, req: IncomingMessage, res: ServerResponse): Promise<typeof STREAMED> {
-  const whole = isAdmin(caller.principal);
-  const sight = sightById(caller.principal);
+/** An admin reads the whole tenant, unless on behalf of one user. */
+function viewOf(caller: Caller, query: Behalf) {
+  const { principal } = onBehalf(caller, query);
+  requireUser(principal);
+  const whole = isAdmin(principal) && principal.reading !== 'one';
+  const sight = sightById(principal);
+  return { whole, sight: isUnnamed(principal) ? { ...sight, subjects: [] } : sight, within: askingChannels(principal) };
+}
+
+async function write(
+  needs: ExportNeeds,
+  caller: Caller,
+  query: Behalf,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<typeof STREAMED> {
+  const view = viewOf(caller, query);
+  const { whole, sight, within } = view;
   const start = whole ? await takeViews(caller.tenant, needs) : undefined;
   const out = openOutput(res);
   let checked = performance.now();
   const alive = async () => {
     if (performance.now() - checked < RECHECK_MS) return;
-    const { principal } = await needs.recheck(req);
-    if (JSON.stringify([isAdmin(principal), sightById(principal)]) !== JSON.stringify([whole, sight]))
+    if (JSON.stringify(viewOf(await needs.recheck(req), query)) !== JSON.stringify(view))
       throw new Problem('forbidden', 'The credential changed.');
     checked = performance.now();
   };
@@ -109,7 +137,7 @@ async function write(needs: ExportNeeds, caller: Caller, req: IncomingMessage, r
       'Content-Disposition': `attachment; filename="${caller.tenant.id}.ndjson"`,
     });
     if (start) await writeWhole(caller.tenant, start, out, alive);
-    else await writePartial(caller.tenant, { sight, within: askingChannels(caller.principal) }, out, alive);
+    else await writePartial(caller.tenant, { sight, within }, out, alive);
     res.end();
   } catch (error) {
     if (!(error instanceof ReaderGone)) throw error;

@@ -87,6 +87,14 @@ export function compileFilter(given: Record<string, unknown>): Filter & { faults
   return { given, path: `strict ${predicate}`, vars, memory, faults };
 }
 
+/** A filter that asks besides for one subject. */
+export const aboutSubject = (filter: Filter | undefined, user_id: string): Filter => ({
+  given: { ...filter?.given, user_id },
+  path: `strict (${filter ? filter.path.replace(/^strict /, '') : all([])} && exists($ ? (@.user_id == $about)))`,
+  vars: { ...filter?.vars, about: user_id },
+  memory: filter?.memory ?? false,
+});
+
 const wrong = (making: Making, path: Place, message: string): string => {
   making.faults.push({ path, message });
   return NOTHING;

@@ -1,2 +1,2 @@
-export { compileFilter, type Filter } from './compile.ts';
+export { aboutSubject, compileFilter, type Filter } from './compile.ts';
 export { filter, filterParameter } from './schemas.ts';

@@ -21,3 +21,6 @@ export const words = z.string().refine((text) => visible.test(text), 'must not b
 
 /** An id or name of at most `longest` characters. */
 export const nameOf = (longest = 255) => oneLine.max(longest);
+
+/** When a refinement of an object is asked: beside what else is wrong, so that all of it is told at once. */
+export const always = ({ value }: { value: unknown }): boolean => typeof value === 'object' && value !== null;

@@ -59,7 +59,7 @@ const LARGEST_SHARE = 0.5;
 export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const streams = route.long === true || (route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? ''));
   const request_id = begin(gate, route.path, req, res, streams);
-  const act: Act<C> = { route, req, request_id, address: '', caller: null, params: undefined, body: undefined };
+  const act: Act<C> = { route, req, request_id, address: '', caller: null, params: undefined, query: undefined, body: undefined };
   let release = () => {};
   // probes and scrapes must be answered when everything else is shed
   const inFlight = streams || route.limit === 'none' ? undefined : gate.inFlight;
@@ -99,6 +99,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
       idempotency: idempotencyOf(gate, route, req, pathname, scope?.principal, raw),
     };
     act.params = input.params;
+    act.query = input.query;
     act.body = input.body;
     if (route.reads) letCome(req, res);
     const reply = await withinTime(streams ? 0 : gate.timeoutMs, res, (signalOf) =>

@@ -12,6 +12,7 @@ export interface Act<C> {
   address: string;
   caller: C | null;
   params: unknown;
+  query: unknown;
   body: unknown;
 }
 
@@ -20,6 +21,8 @@ export interface Trail<C> {
   assertOpen(act: Act<C>): void;
   /** Resolves when it is on record; rejects where it is not yet, with an answer that says so. */
   record(act: Act<C>, action: string, status: number, facts: Reply['audit']): Promise<void>;
+  /** The action of a read that is audited on whichever route; undefined: it is not. */
+  ofRead(act: Act<C>): string | undefined;
   /** Counts, and returns at once. */
   refused(act: Act<C>, status: number): void;
 }
@@ -33,7 +36,11 @@ export function tellRefusal<C>(trail: Trail<C>, act: Act<C>, status: number): vo
 type Work = () => Promise<Reply | typeof STREAMED>;
 
 /** A reading is recorded before it is served, an act after it is done and before it is answered. */
-export const audited = <C>(trail: Trail<C>, act: Act<C>, work: Work) => (act.route.audit ? told(trail, act, work) : work());
+export async function audited<C>(trail: Trail<C>, act: Act<C>, work: Work) {
+  const read = trail.ofRead(act);
+  if (read !== undefined) await trail.record(act, read, act.route.success.status, undefined);
+  return act.route.audit ? told(trail, act, work) : work();
+}
 
 async function told<C>(trail: Trail<C>, act: Act<C>, work: Work) {
   const { method, success } = act.route;

@@ -73,16 +73,35 @@ const spent = (job_id: string) => ({
   problem: problemOf(new Problem('internal', `The job was begun ${MOST_TAKEN} times and never came further.`), job_id),
 });
 
+/** What a job is, and whose authority it runs under: a principal's id, or a word for the service itself. */
+export type Begun = Pick<TakenJob, 'kind' | 'input' | 'started_by'>;
+
+/** So old may the answer be that who began a job may still do so. */
+const AUTHORITY_MS = 1_000;
+
 export interface JobSettings {
   lease_ms: number;
   /** Jobs at once on this daemon. */
   parallel: number;
+  /** Whether who began it may still do so. */
+  mayGoOn?: (tenant: Tenant, job: Begun) => Promise<boolean>;
   /** Told of each try that is over. */
   ended?: (kind: string, outcome: 'done' | 'failed' | 'retrying') => void;
 }
 
+/** Throws once who began the job may no longer do so. */
+function authorizer(mayGoOn: () => Promise<boolean>): () => Promise<void> {
+  let asked = Number.NEGATIVE_INFINITY;
+  return async () => {
+    const now = performance.now();
+    if (now - asked < AUTHORITY_MS) return;
+    asked = now;
+    if (!(await mayGoOn())) throw new Problem('forbidden', 'Who began the job may no longer do so.');
+  };
+}
+
 export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, settings: JobSettings): Jobs {
-  const { lease_ms, parallel, ended = () => undefined } = settings;
+  const { lease_ms, parallel, mayGoOn = async () => true, ended = () => undefined } = settings;
   const running = new Map<string, Promise<void>>();
   let stopping = false;
   let looking: Promise<void> | undefined;
@@ -123,6 +142,7 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, sett
     if (!handle) return void (await releaseJob(tenant, job_id, taken.token, LONGEST_WAIT_MS));
     let held = true;
     const isStopped = () => stopping || !held;
+    const authorize = authorizer(() => mayGoOn(tenant, taken));
     const tell = async (report: Parameters<typeof reportJob>[3]) => {
       held = held && (await reportJob(tenant, job_id, taken.token, report, lease_ms));
     };
@@ -140,11 +160,13 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, sett
       lease_ms,
       stopped: isStopped,
       report: async (done, total, cursor) => {
+        await authorize();
         if (!isStopped()) await tell({ done, total, cursor });
         if (isStopped()) throw new JobStopped();
       },
     };
     try {
+      await authorize();
       const result = await handle(job);
       if (await finishJob(tenant, job_id, taken.token, { result })) ended(taken.kind, 'done');
     } catch (error) {

@@ -96,6 +96,7 @@ export interface TakenJob {
   total: number | null;
   token: number;
   tries: number;
+  started_by: string;
 }
 
 /** After so many tries without getting further a job has failed, with this problem. */

@@ -9,6 +9,8 @@ export interface Policy {
   readonly windowMs: number;
   /** Tokens that a daemon may hold beyond what waiting requests need; 0: each request asks, and the limit is exact. */
   readonly block: number;
+  /** The setting that says `max`; undefined: it is a key's own. */
+  readonly setting?: string;
 }
 
 export interface Counter {

@@ -24,7 +24,8 @@ export function setHeaders(res: ServerResponse, policies: string, standing: stri
 
 export function refusal({ policy, seconds }: Standing): Problem {
   const per = `${policy.max} requests in ${policy.windowMs / 1000} s`;
-  return new Problem('rate-limited', `The limit "${policy.name}" of ${per} is reached; try again in ${seconds} s.`, {
+  const source = policy.setting ?? 'rate_limit of the API key';
+  return new Problem('rate-limited', `The limit "${policy.name}" of ${per} (${source}) is reached; try again in ${seconds} s.`, {
     headers: { 'Retry-After': String(seconds) },
   });
 }

@@ -7,7 +7,7 @@ import { createAddressLimit } from './address_limit.ts';
 import { createByteLimit } from './byte_limit.ts';
 import { blockOf, type Policy } from './counter.ts';
 import { createLeases, type Take } from './lease.ts';
-import { createPrincipalLimit } from './principal_limit.ts';
+import { createPrincipalLimit, payerOf, type Spender } from './principal_limit.ts';
 import { connectRedis } from './redis.ts';
 import { sweepWindows, takeTokens } from './sql.ts';
 
@@ -28,7 +28,7 @@ export type LimitSettings = Pick<
 >;
 
 interface Counted {
-  principal: { tenant_id: string; id: string };
+  principal: Spender;
 }
 
 export interface Limits {
@@ -58,25 +58,31 @@ export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Li
       stop: async () => undefined,
     };
   const windowMs = config.RATE_LIMIT_WINDOW_MS;
-  const policyOf = (name: string, max: number, block: number): Policy => ({ name, max, windowMs, block });
+  const policyOf = (name: string, setting: keyof LimitSettings & `RATE_LIMIT_${string}_${string}`, block: number): Policy => ({
+    name,
+    max: config[setting] as number,
+    windowMs,
+    block,
+    setting,
+  });
   const { take, stop } = sharedStore(config, pool, log);
   const waitMs = config.REDIS_URL ? REDIS_WAIT_MS : DATABASE_WAIT_MS;
-  const leases = createLeases(take, windowMs, log);
-  const admitAddress = createAddressLimit(policyOf('address', config.RATE_LIMIT_AUTH_MAX, 0), leases, waitMs, log);
+  const leases = createLeases(take, log);
+  const admitAddress = createAddressLimit(policyOf('address', 'RATE_LIMIT_AUTH_MAX', 0), leases, waitMs, log);
   const admitPrincipal = createPrincipalLimit(
-    policyOf('principal', config.RATE_LIMIT_MAX_REQUESTS, blockOf(config.RATE_LIMIT_MAX_REQUESTS)),
-    policyOf('tenant', config.RATE_LIMIT_TENANT_MAX, blockOf(config.RATE_LIMIT_TENANT_MAX)),
+    policyOf('principal', 'RATE_LIMIT_MAX_REQUESTS', blockOf(config.RATE_LIMIT_MAX_REQUESTS)),
+    policyOf('tenant', 'RATE_LIMIT_TENANT_MAX', blockOf(config.RATE_LIMIT_TENANT_MAX)),
     leases,
     waitMs,
   );
   const budgets = { principal: config.RATE_LIMIT_MAX_BYTES, tenant: config.RATE_LIMIT_TENANT_BYTES };
   const chargeBytes = createByteLimit(budgets, windowMs, leases, waitMs);
   return {
-    admitBytes: ({ principal: { tenant_id, id } }, bytes) => chargeBytes(tenant_id, id, bytes),
+    admitBytes: ({ principal }, bytes) => chargeBytes(principal.tenant_id, payerOf(principal), bytes),
     admit(route, caller, address, res) {
       if (route.limit === 'none') return ADMITTED;
       if (route.limit === 'auth' || caller === null) return admitAddress(address, res);
-      return admitPrincipal(caller.principal.tenant_id, caller.principal.id, res);
+      return admitPrincipal(caller.principal, res);
     },
     store: () => ({
       kind: config.REDIS_URL ? 'redis' : pool.embedded ? 'memory' : 'database',

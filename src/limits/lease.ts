@@ -36,7 +36,7 @@ interface Queued {
 }
 
 /** `take` undefined: this process is the only one, and counts in its memory. */
-export function createLeases(take: Take | undefined, windowMs: number, log: Logger): Leases {
+export function createLeases(take: Take | undefined, log: Logger): Leases {
   const store = take && watchStore(log);
   let queue: Queued[] = [];
   let flying = false;
@@ -63,7 +63,7 @@ export function createLeases(take: Take | undefined, windowMs: number, log: Logg
     try {
       const grants = await take!(
         asked.map(({ ask }) => ask),
-        windowMs,
+        batch[0]!.counter.policy.windowMs,
       );
       const now = performance.now();
       for (const [i, { counter }] of asked.entries()) receive(counter, grants[i]!, askedAt, now);
@@ -80,12 +80,13 @@ export function createLeases(take: Take | undefined, windowMs: number, log: Logg
     if (queue.length > 0) void fly();
   }
 
-  /** A key once in each call: a counter that was evicted and opened again may stand in the queue beside its former self. */
+  /** Of one length of window. A key once in each call: a counter that was evicted and opened again may stand in the queue beside its former self. */
   function takeBatch(): Queued[] {
     const batch = new Map<string, Queued>();
     const rest: Queued[] = [];
     for (const one of queue) {
-      if (batch.size < MAX_ASKS && !batch.has(one.counter.key)) batch.set(one.counter.key, one);
+      const sameWindow = one.counter.policy.windowMs === queue[0]!.counter.policy.windowMs;
+      if (sameWindow && batch.size < MAX_ASKS && !batch.has(one.counter.key)) batch.set(one.counter.key, one);
       else rest.push(one);
     }
     queue = rest;

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
-import { type Counter, isLow, isSettled, openCounter, type Policy, remaining, secondsLeft } from './counter.ts';
+import { blockOf, type Counter, isLow, isSettled, openCounter, type Policy, remaining, secondsLeft } from './counter.ts';
 import { policyHeader, refusal, setHeaders, standingHeader } from './headers.ts';
 import type { Leases } from './lease.ts';
 
@@ -8,23 +8,35 @@ import type { Leases } from './lease.ts';
 const MAX_COUNTERS = 20_000;
 const ADMITTED = Promise.resolve();
 
+/** Who asks. A key without a limit of its own spends its maker's allowance. */
+export interface Spender {
+  tenant_id: string;
+  id: string;
+  user_id: string;
+  rate_limit?: { max: number; window_ms: number };
+}
+
+/** Whose allowance it is. */
+export const payerOf = ({ id, user_id, rate_limit }: Spender): string => (rate_limit ? id : user_id);
+
 /** Counts a request for its principal and for its tenant, and refuses it where either has none left. */
 export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Policy, leases: Leases, waitMs: number) {
-  const policies = policyHeader([principalPolicy, tenantPolicy]);
   const principals = new LRUCache<string, Counter>({ max: MAX_COUNTERS });
   const tenants = new LRUCache<string, Counter>({ max: MAX_COUNTERS });
 
   function counterOf(counters: LRUCache<string, Counter>, policy: Policy, subject: string): Counter {
     const known = counters.get(subject);
-    if (known) return known;
+    if (known?.policy.max === policy.max && known.policy.windowMs === policy.windowMs) return known;
     const counter = openCounter(policy, subject);
     counters.set(subject, counter);
     return counter;
   }
 
   /** Not async: with tokens in hand nothing is waited for. */
-  function admit(tenant_id: string, principal_id: string, res: ServerResponse): Promise<void> {
-    const principal = counterOf(principals, principalPolicy, `${tenant_id}/${principal_id}`);
+  function admit(spender: Spender, res: ServerResponse): Promise<void> {
+    const { tenant_id, rate_limit } = spender;
+    const policy = rate_limit ? ownPolicy(rate_limit, tenantPolicy) : principalPolicy;
+    const principal = counterOf(principals, policy, `${tenant_id}/${payerOf(spender)}`);
     const tenant = counterOf(tenants, tenantPolicy, tenant_id);
     const now = performance.now();
     if (!isSettled(principal, now) || !isSettled(tenant, now)) return admitLater(principal, tenant, res);
@@ -53,11 +65,21 @@ export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Poli
   function answer(principal: Counter, tenant: Counter, refusing: Counter | undefined, now: number, res: ServerResponse): void {
     if (isLow(principal)) leases.refill(principal);
     if (isLow(tenant)) leases.refill(tenant);
-    setHeaders(res, policies, `${standingHeader(standingOf(principal, now))}, ${standingHeader(standingOf(tenant, now))}`);
+    setHeaders(
+      res,
+      policyHeader([principal.policy, tenant.policy]),
+      `${standingHeader(standingOf(principal, now))}, ${standingHeader(standingOf(tenant, now))}`,
+    );
     if (refusing) throw refusal(standingOf(refusing, now));
   }
 
   return admit;
+}
+
+/** Of a key with a limit of its own: the tenant's, where an operator has lowered that since. */
+function ownPolicy({ max, window_ms }: NonNullable<Spender['rate_limit']>, tenant: Policy): Policy {
+  const most = Math.max(1, Math.min(max, Math.floor((tenant.max * window_ms) / tenant.windowMs), tenant.max));
+  return { name: 'principal', max: most, windowMs: window_ms, block: blockOf(most) };
 }
 
 const standingOf = (counter: Counter, now: number) => ({

@@ -1,5 +1,5 @@
 export { standingsOf } from './answer.ts';
-export { type Cited, cite, findDangling, findReplaced, type Replacing, refuseDangling } from './refs.ts';
+export { type Cited, cite, citeOne, findDangling, findReplaced, type Replacing, refuseDangling } from './refs.ts';
 export { memoryRoutes } from './routes.ts';
 export { memory } from './schemas.ts';
 export { openSources, type Sources } from './sources.ts';

@@ -1,4 +1,4 @@
-import { type Caller, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
+import { actingFor, type Caller, isForAll, type Principal, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
 import { type Actor, assertMayReplace } from './rights.ts';
@@ -10,61 +10,96 @@ import { readMeant } from './sql.ts';
 const MAX_REFS_CHECKED = 10_000;
 const ownId = /^(?:evt|chk|art|mem|cap|edt|job|ctx)_/;
 
-/** Ids of a request, each with the pointer to where it stands. */
-export type Cited = Map<string, string>;
+/** An id that a request cites, where it stands, and the subject of what cites it. */
+interface Citation {
+  id: string;
+  pointer: string;
+  subject: string | undefined;
+}
+
+/** Ids of a request, each once for each subject. */
+export type Cited = Map<string, Citation>;
+
+export const citeOne = (cited: Cited, citation: Citation): void =>
+  void cited.set(`${citation.id} ${citation.subject ?? ''}`, citation);
 
 /** Adds those that look like ids of ours. */
-export function cite(cited: Cited, ids: readonly string[], pointer: string): void {
-  ids.forEach((id, i) => ownId.test(id) && cited.set(id, `${pointer}/${i}`));
+export function cite(cited: Cited, ids: readonly string[], pointer: string, subject: string | undefined): void {
+  ids.forEach((id, i) => ownId.test(id) && citeOne(cited, { id, pointer: `${pointer}/${i}`, subject }));
 }
 
 export async function refuseDangling({ tenant, principal }: Caller, cited: Cited): Promise<void> {
   if (cited.size === 0) return;
   if (cited.size > MAX_REFS_CHECKED) throw new Problem('validation', `A request may cite at most ${MAX_REFS_CHECKED} ids.`);
-  const dangling = await tenant.read((db) => findDangling(db, tenant.id, [...cited.keys()], sightById(principal)));
+  const all = [...cited.values()];
+  const ids = all.map(({ id }) => id);
+  // a key for all subjects cites for a user what that user sees
+  const subjects = isForAll(principal) ? all.map(({ subject }) => subject ?? null) : undefined;
+  const dangling = await tenant.read((db) => findDangling(db, tenant.id, ids, sightById(principal), subjects));
   if (dangling.length === 0) return;
-  throw new Problem('not-found', `It cites ${JSON.stringify(dangling[0])}, which does not exist.`, {
-    errors: dangling.slice(0, 20).map((id) => ({ pointer: cited.get(id)!, detail: 'must name something that exists' })),
+  throw new Problem('not-found', `It cites ${JSON.stringify(ids[dangling[0]!])}, which does not exist.`, {
+    errors: dangling.slice(0, 20).map((at) => ({ pointer: all[at]!.pointer, detail: 'must name something that exists' })),
   });
 }
 
-/** Those of the ids that name nothing the caller may see: one `not exists` for each place where ids of ours are kept. */
-export async function findDangling(db: Db, tenant: string, ids: string[], sight: Sight): Promise<string[]> {
-  const rows = await db.rows<{ id: string }>(
-    `select i.id
-    from unnest($5::text[]) as i (id)
+/** A private thing is cited for its own subject alone; a citation without a subject cites whatever the caller sees. */
+const ownIn = (of: string) => `(i.subject is null or ${of}.channel <> 'private' or ${of}.user_id = i.subject)`;
+const [OWN_EVENT, OWN_ARTIFACT, OWN_MEMORY] = [ownIn('e'), ownIn('a'), ownIn('m')];
+
+/**
+ * The places of those ids that name nothing the caller may see: one `not exists` for each table where ids of ours are kept.
+ * `subjects`: for whom each of them is cited.
+ */
+export async function findDangling(
+  db: Db,
+  tenant: string,
+  ids: string[],
+  sight: Sight,
+  subjects: (string | null)[] = ids.map(() => null),
+): Promise<number[]> {
+  const rows = await db.rows<{ place: number }>(
+    `select i.place::int - 1 as place
+    from unnest($5::text[], $6::text[]) with ordinality as i (id, subject, place)
     where not exists (
       select from events e
       where e.tenant_id = $1
       and e.event_id = case when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1) else i.id end
       and case when i.id !~ '^chk_' then true when i.id !~ '^chk_[^_]+_[0-9]{1,4}$' then false else split_part(i.id, '_', 3)::int < e.chunk_count end
-      and ${visible(2, 'e.')})
+      and ${visible(2, 'e.')} and ${OWN_EVENT})
     and not exists (
       select from artifacts a
-      where a.tenant_id = $1 and a.artifact_id = i.id and a.event_id is not null and ${visible(2, 'a.')})
+      where a.tenant_id = $1 and a.artifact_id = i.id and a.event_id is not null and ${visible(2, 'a.')} and ${OWN_ARTIFACT})
     and not exists (
       select from memories m
-      where m.tenant_id = $1 and m.memory_id = i.id and ${visible(2, 'm.')})`,
-    [tenant, ...sightValues(sight), ids],
+      where m.tenant_id = $1 and m.memory_id = i.id and ${visible(2, 'm.')} and ${OWN_MEMORY})
+    order by i.place`,
+    [tenant, ...sightValues(sight), ids, subjects],
   );
-  return rows.map((row) => row.id);
+  return rows.map(({ place }) => place);
 }
 
 /** What a write says is to be replaced, by the id of a memory, an event or a passage, and whose words do it. */
 export interface Replacing {
   ref: string;
   actor: Actor;
+  /** The subject of what replaces it. */
+  subject: string | undefined;
 }
 
+const mayRead = ({ reading, subject }: Principal, { channel, user_id }: Memory): boolean =>
+  reading !== 'one' || channel !== 'private' || user_id === subject;
+
 /** The memories that are to be replaced, by what names them. Each must be the caller's to replace. */
-export async function findReplaced({ tenant, principal }: Caller, replacing: Replacing[]): Promise<Map<string, Memory>> {
+export async function findReplaced(caller: Caller, replacing: Replacing[]): Promise<Map<string, Memory>> {
   if (replacing.length === 0) return new Map();
+  const { tenant, principal } = caller;
   const refs = replacing.map(({ ref }) => ref);
   const meant = await tenant.read((db) => readMeant(db, tenant.id, refs, sightById(principal)));
-  for (const { ref, actor } of replacing) {
+  for (const { ref, actor, subject } of replacing) {
     const old = meant.get(ref);
-    if (!old) throw new Problem('conflict', 'What is to be superseded is no memory.');
-    assertMayReplace(principal, old, actor);
+    const acting = actingFor(caller, subject).principal;
+    if (!old || !mayRead(acting, old)) throw new Problem('conflict', 'What is to be superseded is no memory.');
+    assertMayReplace(acting, old, actor);
   }
   return meant;
 }

@@ -1,4 +1,4 @@
-import { isAdmin, type Principal, requireChannel, requireSubject } from '../auth/index.ts';
+import { actorOf, isAdmin, type Principal, requireChannel, requireSubject } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import type { Memory, MemoryKind } from './schemas.ts';
 
@@ -13,10 +13,6 @@ const WIDE = ['policy', 'project', 'global'];
 /** Rules that bind more than one subject, and preferences that reach others as such, are for admins to make, or to approve. */
 export const isGuarded = ({ kind, scope, channel }: { kind: string; scope: string; channel: string }): boolean =>
   WIDE.includes(scope) && (kind === 'rule' || (kind === 'preference' && channel !== 'private'));
-
-/** Whose words a request's are, unless it says so. */
-export const actorOf = ({ kind, id, username }: Principal): Actor =>
-  kind === 'user' ? { type: 'human', id: username ?? id } : { type: 'agent', id };
 
 /** A human is believed to have said what that human's own log-in says; who else is named in a request is a claim of it. */
 export function trustOf(principal: Principal, { type, id }: Actor): Memory['trust'] {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
-import { type Caller, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
+import { type Caller, isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
 import { boundedPageOf, decodeCursor, encodeCursor, pageOf, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
@@ -18,6 +18,7 @@ import {
   newMemory,
   pageQuery,
   readQuery,
+  writeQuery,
 } from './schemas.ts';
 import type { Sources } from './sources.ts';
 import { listMemories, listVersions, readMemory, readStatus } from './sql.ts';
@@ -26,6 +27,9 @@ import { approveMemory, type Change, closeMemory, deleted, noMemory, patchMemory
 
 const tagged = { tag: 'Memories', limit: 'v1' } as const;
 const one = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
+const change = { ...one, query: writeQuery, idempotent: true } as const;
+
+const ofBody = ['malformed-json', 'impossible-text', 'validation'] as const;
 
 type Limits = Omit<Writing, 'screener' | 'needsSource'>;
 
@@ -55,17 +59,7 @@ const routesOf = (writingOf: WritingOf) => [
       description: 'Made, in the order given; one that was held already has this request’s refs added',
       schema: z.union([memory, z.object({ data: z.array(memory) })]),
     },
-    problems: [
-      'malformed-json',
-      'impossible-text',
-      'validation',
-      'forbidden',
-      'not-found',
-      'conflict',
-      'precondition-failed',
-      'too-large',
-      'quota-exceeded',
-    ],
+    problems: [...ofBody, 'forbidden', 'not-found', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
     handle: async ({ caller, body, req, idempotency }) => {
       const given = 'memories' in body ? body.memories : [body];
       const wanted = wantsNew(req) ? given.map((one) => ({ ...one, only_new: true })) : given;
@@ -84,8 +78,9 @@ const routesOf = (writingOf: WritingOf) => [
     query: listQuery,
     success: { status: 200, description: 'A page of memories', schema: boundedPageOf(memory, z.string()) },
     problems: ['validation', 'forbidden'],
-    handle: async ({ caller: { tenant, principal }, query }) => {
-      const sight = sightIn(principal, query.channel, query.user_id);
+    handle: async ({ caller, query }) => {
+      const { tenant, principal } = onBehalf(caller, query);
+      const sight = sightIn(principal, query.channel);
       const after = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
       const { memories, next, scanned } = await tenant.read((db) =>
         listMemories(db, tenant.id, sight, { ...query, admin: isAdmin(principal) }, after),
@@ -111,7 +106,8 @@ const routesOf = (writingOf: WritingOf) => [
     success: { status: 200, description: 'The memory', schema: memory },
     also: [{ status: 304, description: 'still the version of If-None-Match' }],
     problems: ['validation', 'not-found', 'gone'],
-    handle: async ({ caller: { tenant, principal }, params, query, req }) => {
+    handle: async ({ caller, params, query, req }) => {
+      const { tenant, principal } = onBehalf(caller, query);
       const isPast = query.as_of !== undefined || query.as_of_seq !== undefined;
       const { found, status } = await tenant.read(async (db) => {
         const found = await readMemory(db, tenant.id, params.memory_id, sightById(principal), query);
@@ -120,6 +116,7 @@ const routesOf = (writingOf: WritingOf) => [
         return { found, status: asksPast ? await readStatus(db, tenant.id, params.memory_id) : found?.status };
       });
       if (!found) throw noMemory();
+      requireNamed(principal, found);
       if (status === 'deleted' || found.status === 'deleted') throw deleted();
       const headers = { ETag: etagOf(found) };
       const known = req.headers['if-none-match'];
@@ -144,11 +141,13 @@ const historyRoutes = [
     query: pageQuery,
     success: { status: 200, description: 'A page of versions; those of a deleted memory are for admins', schema: pageOf(memory) },
     problems: ['validation', 'not-found', 'gone'],
-    handle: async ({ caller: { tenant, principal }, params, query }) => {
+    handle: async ({ caller, params, query }) => {
+      const { tenant, principal } = onBehalf(caller, query);
       const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
       const rows = await tenant.read(async (db) => {
         const now = await readMemory(db, tenant.id, params.memory_id, sightById(principal));
         if (!now) throw noMemory();
+        requireNamed(principal, now);
         if (now.status === 'deleted' && !isAdmin(principal)) throw deleted();
         return listVersions(db, tenant.id, params.memory_id, sightById(principal), { after, limit: query.limit + 1 });
       });
@@ -165,12 +164,14 @@ const historyRoutes = [
     query: pageQuery,
     success: { status: 200, description: 'A page of the chain that the memory is a part of', schema: pageOf(memory) },
     problems: ['validation', 'not-found'],
-    handle: async ({ caller: { tenant, principal }, params, query }) => {
+    handle: async ({ caller, params, query }) => {
+      const { tenant, principal } = onBehalf(caller, query);
       const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
       const sight = sightById(principal);
       const rows = await tenant.read(async (db) => {
         const now = await readMemory(db, tenant.id, params.memory_id, sight);
         if (!now) throw noMemory();
+        requireNamed(principal, now);
         return readChain(db, tenant.id, params.memory_id, sight, { after, limit: query.limit + 1 });
       });
       return { body: toPage(rows, query.limit, () => [after + query.limit]) };
@@ -180,43 +181,42 @@ const historyRoutes = [
 
 const ownerRoutes = (writingOf: WritingOf) => [
   route({
-    ...one,
+    ...change,
     method: 'PATCH',
     operation: 'changeMemory',
     summary: 'Change a memory: a new version of it',
     access: 'write',
-    idempotent: true,
     body: memoryPatch,
     success: { status: 200, description: 'The memory as it is now', schema: memory },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
-    handle: async (input) => changed(await patchMemory(input.caller, changeOf(input), input.body, await writingOf(input.caller))),
+    handle: async (input) =>
+      changed(await patchMemory(onBehalf(input.caller, input.query), changeOf(input), input.body, await writingOf(input.caller))),
   }),
   route({
-    ...one,
+    ...change,
     method: 'DELETE',
     operation: 'deleteMemory',
     summary: 'Delete a memory; the log keeps what it was',
     access: 'write',
-    idempotent: true,
     success: { status: 204, description: 'Deleted' },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
     handle: async (input) => {
-      const { replay } = await closeMemory(input.caller, changeOf(input), 'deleted');
+      const { replay } = await closeMemory(onBehalf(input.caller, input.query), changeOf(input), 'deleted');
       return { headers: replay ? replayed : {} };
     },
   }),
   route({
-    ...one,
+    ...change,
     method: 'POST',
     path: '/v1/memories/{memory_id}/supersede',
     operation: 'supersedeMemory',
     summary: 'Put a new memory in the place of one',
     access: 'write',
-    idempotent: true,
     body: newMemory,
     success: { status: 201, description: 'The new memory; `supersedes` names the old one', schema: memory },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
-    handle: async ({ caller, params, body, req, idempotency }) => {
+    handle: async ({ caller: given, params, query, body, req, idempotency }) => {
+      const caller = onBehalf(given, query);
       const { tenant, principal } = caller;
       if (body.supersedes !== undefined && body.supersedes !== params.memory_id)
         throw new Problem('validation', 'The path names what is superseded.', {
@@ -224,6 +224,7 @@ const ownerRoutes = (writingOf: WritingOf) => [
         });
       const old = await tenant.read((db) => readMemory(db, tenant.id, params.memory_id, sightById(principal)));
       if (!old) throw noMemory();
+      requireNamed(principal, old);
       if (old.status === 'deleted') throw deleted();
       assertMayChange(principal, old);
       return made(await supersede(caller, old, body, versionsOf(req), idempotency, await writingOf(caller)));
@@ -233,30 +234,29 @@ const ownerRoutes = (writingOf: WritingOf) => [
 
 const reviewRoutes = (writingOf: WritingOf) => [
   route({
-    ...one,
+    ...change,
     method: 'POST',
     path: '/v1/memories/{memory_id}/approve',
     operation: 'approveMemory',
     summary: 'Approve a proposed rule: from now on it is active',
     access: 'admin',
     audit: 'memory.approved',
-    idempotent: true,
     success: { status: 200, description: 'The memory as it is now', schema: memory },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
-    handle: async (input) => changed(await approveMemory(input.caller, changeOf(input), await writingOf(input.caller))),
+    handle: async (input) =>
+      changed(await approveMemory(onBehalf(input.caller, input.query), changeOf(input), await writingOf(input.caller))),
   }),
   route({
-    ...one,
+    ...change,
     method: 'POST',
     path: '/v1/memories/{memory_id}/reject',
     operation: 'rejectMemory',
     summary: 'Reject a proposed rule',
     access: 'admin',
     audit: 'memory.rejected',
-    idempotent: true,
     success: { status: 200, description: 'The memory as it is now', schema: memory },
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
-    handle: async (input) => changed(await closeMemory(input.caller, changeOf(input), 'rejected')),
+    handle: async (input) => changed(await closeMemory(onBehalf(input.caller, input.query), changeOf(input), 'rejected')),
   }),
 ];
 

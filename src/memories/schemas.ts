@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { channels } from '../auth/index.ts';
+import { aboutUser, behalf, behalfQuery, channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
 import { label, nameOf, words } from '../http/name.ts';
 import { time } from '../http/time.ts';
@@ -71,11 +71,13 @@ const shared = {
     .describe(
       'its precedence, not who may see it: policy > project > user > session > global; by default project with a project, user for a preference, else global',
     ),
-  user_id: name('the human subject; by default the credential’s own').optional(),
+  user_id: name(
+    'whom it is about and, in private, whose it is; default in private, of a preference and in the scope user: the caller’s subject',
+  ).optional(),
   agent_id: name('the agent it belongs to').optional(),
   session_id: name('the session it belongs to').optional(),
   project_id: name('the project it belongs to').optional(),
-  channel: z.enum(channels),
+  channel: z.enum(channels).default('private'),
   sensitivity: z
     .enum(['none', 'low', 'high', 'secret'])
     .default('none')
@@ -91,7 +93,7 @@ const shared = {
   supersedes: name('the memory, or the event of one, that it takes the place of').optional(),
   actor: actor
     .optional()
-    .describe('whose words they are; by default the user that is logged in, as a human, or the key, as an agent'),
+    .describe('whose words they are; default: the caller; a key is an agent, named by `agent_id` or else by the name of the key'),
 };
 
 const memoryOf = <K extends MemoryKind>(kind: K) => z.strictObject({ ...shared, kind: z.literal(kind), text });
@@ -102,7 +104,7 @@ export const newMemory = z
     memoryOf('fact').extend({ body: bodies.fact.prefault({}) }),
     memoryOf('preference').extend({ body: bodies.preference.prefault({}) }),
     memoryOf('rule').extend({ body: bodies.rule.prefault({}) }),
-    memoryOf('note').extend({ body: bodies.note.prefault({}) }),
+    memoryOf('note').extend({ kind: z.literal('note').optional().default('note'), body: bodies.note.prefault({}) }),
     memoryOf('summary').extend({ body: bodies.summary.prefault({}) }),
     memoryOf('handoff').extend({ body: bodies.handoff, text: text.optional().describe('by default the problem of its body') }),
   ])
@@ -216,12 +218,14 @@ export const asOfQuery = {
   as_of_seq: whole(0, 1e15).optional().describe('as the log held it at that seq'),
 };
 
-export const readQuery = z.strictObject(asOfQuery);
-export type AsOf = z.output<typeof readQuery>;
+const asOf = z.strictObject(asOfQuery);
+export type AsOf = z.output<typeof asOf>;
+export const readQuery = asOf.extend(behalfQuery);
 
 const paging = { limit: whole(1, 1000).default(50), cursor: z.string().max(500).optional() };
 
-export const pageQuery = z.strictObject(paging);
+export const pageQuery = z.strictObject({ ...paging, ...behalfQuery });
+export const writeQuery = z.strictObject(behalf);
 
 export const listQuery = z.strictObject({
   channel: z.enum(channels).default('private'),
@@ -229,7 +233,8 @@ export const listQuery = z.strictObject({
   scope: z.enum(scopes).optional(),
   status: z.enum([...statuses, 'any']).default('active'),
   session_id: name('of this session').optional(),
-  user_id: name('about this subject').optional(),
+  ...behalfQuery,
+  about_user_id: aboutUser,
   agent_id: name('of this agent').optional(),
   project_id: name('of this project').optional(),
   tag: label.describe('with this tag').optional(),

@@ -141,7 +141,7 @@ const valuesOf = (query: ListQuery): unknown[] => [
   query.scope,
   query.status,
   query.session_id,
-  query.user_id,
+  query.about_user_id,
   query.agent_id,
   query.project_id,
   query.tag,

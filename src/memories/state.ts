@@ -1,5 +1,5 @@
 import type { Principal } from '../auth/index.ts';
-import { isAdmin, requireChannel, subjectOf } from '../auth/index.ts';
+import { actorOf, agentOf, isAdmin, requireChannel, subjectOf } from '../auth/index.ts';
 import { type EventRow, entryOf, type MemoryWish } from '../db/commit.ts';
 import { type Fault, Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
@@ -7,7 +7,7 @@ import type { Sealed } from '../seal.ts';
 import { passagesOf } from '../search/index.ts';
 import type { Screener } from '../secrets/index.ts';
 import { compareTimes, timeNow } from '../time.ts';
-import { type Actor, actorOf, assertMaySay, isGuarded, trustOf } from './rights.ts';
+import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import type { NeedsSource } from './sources.ts';
 import { sha256Hex } from './wish.ts';
@@ -60,7 +60,8 @@ const IMPORTANCE: Record<MemoryKind, number> = {
 
 export function stateOf(principal: Principal, given: NewMemory, pointer: string): State {
   requireChannel(principal, given.channel);
-  const actor = given.actor ?? actorOf(principal);
+  const agent_id = agentOf(principal, given.agent_id);
+  const actor: Actor = given.actor ?? actorOf(principal, agent_id);
   assertMaySay(given.kind, actor);
   const scope = given.scope ?? defaultScope(given);
   const state: State = {
@@ -71,7 +72,7 @@ export function stateOf(principal: Principal, given: NewMemory, pointer: string)
     scope,
     status: isGuarded({ ...given, scope }) && !isAdmin(principal) ? 'proposed' : 'active',
     user_id: subjectOf(principal, given.user_id, isPersonal({ ...given, scope }), { pointer: `${pointer}/user_id` }),
-    agent_id: given.agent_id,
+    agent_id,
     session_id: given.session_id,
     project_id: given.project_id,
     importance: given.importance ?? IMPORTANCE[given.kind],

@@ -1,11 +1,11 @@
-import { type Caller, isAdmin, sightById } from '../auth/index.ts';
+import { actorOf, type Caller, isAdmin, requireNamed, sightById } from '../auth/index.ts';
 import { entryOf, type Unit } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { answer, assertWritten, type Written } from './answer.ts';
-import { type Cited, cite, findReplaced, refuseDangling } from './refs.ts';
-import { actorOf, assertMayChange } from './rights.ts';
+import { type Cited, cite, citeOne, findReplaced, refuseDangling } from './refs.ts';
+import { assertMayChange } from './rights.ts';
 import type { Memory, MemoryPatch, NewMemory, Wanted } from './schemas.ts';
 import { screened } from './screen.ts';
 import { readMemories, readMemory, readRefs, readSealed } from './sql.ts';
@@ -74,21 +74,21 @@ async function unitOf(caller: Caller, given: Wanted[], idempotency: Idempotency 
   return { unit: { ...keyed(idempotency), bytes, events } satisfies Unit, states };
 }
 
-function citedBy(states: Pick<State, 'refs' | 'body' | 'supersedes'>[], pointerTo: (i: number) => string): Cited {
+function citedBy(states: Pick<State, 'refs' | 'body' | 'supersedes' | 'user_id'>[], pointerTo: (i: number) => string): Cited {
   const cited: Cited = new Map();
-  states.forEach(({ refs, body, supersedes }, i) => {
-    cite(cited, refs, `${pointerTo(i)}/refs`);
+  states.forEach(({ refs, body, supersedes, user_id }, i) => {
+    cite(cited, refs, `${pointerTo(i)}/refs`, user_id);
     for (const field of ['contradicts', 'refs'])
-      if (Array.isArray(body[field])) cite(cited, body[field] as string[], `${pointerTo(i)}/body/${field}`);
-    if (supersedes !== undefined) cited.set(supersedes, `${pointerTo(i)}/supersedes`);
+      if (Array.isArray(body[field])) cite(cited, body[field] as string[], `${pointerTo(i)}/body/${field}`, user_id);
+    if (supersedes !== undefined) citeOne(cited, { id: supersedes, pointer: `${pointerTo(i)}/supersedes`, subject: user_id });
   });
   return cited;
 }
 
 /** What is superseded is named by its own id, is cited, and must be the caller's to replace. */
 async function resolveSuperseded(caller: Caller, states: State[]): Promise<void> {
-  const replacing = states.flatMap(({ supersedes, origin }) =>
-    supersedes === undefined ? [] : [{ ref: supersedes, actor: origin }],
+  const replacing = states.flatMap(({ supersedes, origin, user_id }) =>
+    supersedes === undefined ? [] : [{ ref: supersedes, actor: origin, subject: user_id }],
   );
   const meant = await findReplaced(caller, replacing);
   for (const state of states) {
@@ -116,6 +116,7 @@ async function readForChange({ tenant, principal }: Caller, { memory_id, version
       ] as const,
   );
   if (!current) throw noMemory();
+  requireNamed(principal, current);
   if (known) assertWritten(known);
   if (!known && current.status === 'deleted') throw deleted();
   if (!known && versions && !versions.includes(current.version))
@@ -196,7 +197,7 @@ async function revise(
   kind: string,
   from: string[],
   limits: MemoryLimits,
-  actor = actorOf(caller.principal),
+  actor: Memory['origin'] = actorOf(caller.principal),
 ): Promise<Written> {
   const { tenant, principal } = caller;
   const { row, bytes } = eventOf(state, kind, actor, limits);

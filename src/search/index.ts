@@ -3,6 +3,6 @@ export { passagesOf, textOf } from './passages.ts';
 export { scoring } from './rank.ts';
 export { rebuildTenant } from './rebuild.ts';
 export { chunkId, searchRoutes } from './routes.ts';
-export { asOf, degraded, origin, trust } from './schemas.ts';
+export { asOf, degraded, isAskedOnce, origin, question, trust, twice } from './schemas.ts';
 export { estimateTokens } from './split.ts';
 export { isReadable, type Scope, type Standing } from './sql.ts';

@@ -1,4 +1,5 @@
-import { askingChannels, isAdmin, route, sightById, sightIn } from '../auth/index.ts';
+import { z } from 'zod';
+import { askingChannels, behalfQuery, isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import { find, type Hit } from './find.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
@@ -17,13 +18,20 @@ export const searchRoutes = [
     success: { status: 200, description: 'What was found, best first', schema: searchAnswer },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
     handle: async ({ caller, body }) => {
-      const { query, limit, per_event, channel, explain, ...scope } = body;
-      const sight = sightIn(caller.principal, channel, body.user_id);
+      const { query, query_text, limit, per_event, channel, explain, user_id, all_users, about_user_id, ...scope } = body;
+      const { principal } = onBehalf(caller, { user_id, all_users }, 'pointer');
+      const sight = sightIn(principal, channel, { pointer: '#/user_id' });
       const found = await find(caller.tenant, {
-        query,
+        query: (query ?? query_text)!,
         limit,
         per_event,
-        scope: { ...sight, channel, ...scope, deleted: isAdmin(caller.principal) },
+        scope: {
+          ...sight,
+          channel,
+          ...scope,
+          ...(about_user_id !== undefined && { user_id: about_user_id }),
+          deleted: isAdmin(caller.principal),
+        },
       });
       return {
         body: {
@@ -44,14 +52,17 @@ export const searchRoutes = [
     access: 'read',
     limit: 'v1',
     params: chunkParams,
+    query: z.strictObject(behalfQuery),
     success: { status: 200, description: 'The passage', schema: chunk },
-    problems: ['not-found'],
-    handle: async ({ caller, params }) => {
+    problems: ['validation', 'forbidden', 'not-found'],
+    handle: async ({ caller, params, query }) => {
+      const { principal } = onBehalf(caller, query);
       const [, event, ordinal] = /^chk_([0-9a-z]{1,64})_(\d{1,4})$/.exec(params.chunk_id) ?? [];
-      const sight = sightById(caller.principal);
-      const asking = askingChannels(caller.principal);
+      const sight = sightById(principal);
+      const asking = askingChannels(principal);
       const found = event && (await readChunk(caller.tenant, `evt_${event}`, Number(ordinal), sight, asking));
       if (!found) throw new Problem('not-found', 'There is no chunk with this id.');
+      requireNamed(principal, found);
       const { actor_id: _, tags: __, user_id, agent_id, project_id, ...rest } = found;
       return {
         body: {

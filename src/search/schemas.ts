@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { channels } from '../auth/index.ts';
+import { aboutUser, behalfBody, channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
-import { nameOf } from '../http/name.ts';
+import { always, nameOf } from '../http/name.ts';
 import { time } from '../http/time.ts';
 import { PER_EVENT } from './find.ts';
 import { memoryTrusts } from './sql.ts';
@@ -14,13 +14,27 @@ export const asOf = {
   as_of_seq: z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional().describe('only what the log held at that seq'),
 };
 
+/** Search and context take it under either name. */
+export const question = (text: z.ZodString, about: string) => ({
+  query: text.describe(about).optional(),
+  query_text: text.describe('another name of `query`').optional(),
+});
+interface Question {
+  query?: string | undefined;
+  query_text?: string | undefined;
+}
+export const isAskedOnce = ({ query, query_text }: Question): boolean => query === undefined || query_text === undefined;
+export const twice = { path: ['query_text'], message: 'must not stand beside query' };
+const isAsked = ({ query, query_text }: Question): boolean => query !== undefined || query_text !== undefined;
+
 export const searchBody = z
   .strictObject({
-    query: z.string().regex(/\S/, 'must not be blank').max(65_536).describe('a question or words; any of them may match'),
+    ...question(z.string().regex(/\S/, 'must not be blank').max(65_536), 'a question or words; any of them may match'),
     limit: z.int().min(1).max(200).default(10),
     per_event: z.int().min(1).max(200).default(PER_EVENT).describe('the most passages of one event in the answer'),
     session_id: name('only of this session').optional(),
-    user_id: name('only about this subject').optional(),
+    ...behalfBody,
+    about_user_id: aboutUser,
     agent_id: name('only of this agent').optional(),
     project_id: name('only of this project').optional(),
     channel: z.enum(channels).default('private'),
@@ -28,6 +42,8 @@ export const searchBody = z
     filter: filter.optional(),
     explain: z.boolean().default(false).describe('adds what each score is made of'),
   })
+  .refine(isAskedOnce, twice)
+  .refine(isAsked, { path: ['query'], message: 'required', when: always })
   .meta({ id: 'Search' });
 
 export const trust = z

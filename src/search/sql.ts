@@ -11,6 +11,7 @@ export interface Scope extends Sight {
   /** Where the answer will be seen: what is blocked there is not found. */
   channel: string;
   session_id?: string;
+  /** Whom it is about. */
   user_id?: string;
   agent_id?: string;
   project_id?: string;

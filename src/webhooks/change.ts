@@ -1,4 +1,4 @@
-import { channels as allChannels, type Caller, type Principal, requireChannel } from '../auth/index.ts';
+import { channels as allChannels, type Caller, EVERYONE, isForAll, type Principal, requireChannel } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
 import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
@@ -26,7 +26,7 @@ export async function createWebhook(
   needs: WebhookNeeds,
 ): Promise<Webhook & { secret: string }> {
   const seal = sealOf(needs);
-  const kept = checked(principal, keptOf(body, body.user_ids ?? [principal.subject]), needs);
+  const kept = checked(principal, keptOf(body, body.user_ids ?? (isForAll(principal) ? [] : [principal.subject])), needs);
   const webhook_id = newId('whk');
   const secret = makeSigningSecret();
   const sealed = seal.seal(secret, SEALED_FOR, `${tenant.id}/${webhook_id}`);
@@ -72,6 +72,8 @@ function checked(principal: Principal, kept: Kept, { reach }: WebhookNeeds): Kep
   const normal = normalUrl(kept.url, reach);
   if ('fault' in normal) throw refused('#/url', normal.fault);
   for (const channel of allChannels) if (kept.channels.includes(channel)) requireChannel(principal, channel);
+  if (kept.user_ids.includes(EVERYONE) || (kept.user_ids.length === 0 && kept.channels.includes('private')))
+    throw refused('#/user_ids', 'required of a key for all subjects: the users whose private events it sends');
   if (kept.sensitivities.includes('high') && !kept.channels.some((channel) => channel === 'team' || channel === 'private'))
     throw refused('#/sensitivity', 'must be none or low without the channel team or private');
   return { ...kept, url: normal.url };

@@ -31,6 +31,8 @@ test('a key is shown once, works in both headers, and says what it may do', asyn
     kind: 'key',
     id: body.key_id,
     user_id: owner.user.user_id,
+    actor: { type: 'agent', id: 'planner' },
+    rate_limit: null,
     role: 'member',
     scopes: ['read', 'write'],
     subject: '*',

@@ -29,7 +29,7 @@ export const gate: Gate<Caller | null> = {
   screen: async (_caller, body) => body,
   holdsSecret: () => false,
   mac: (data) => hash('sha256', data),
-  trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },
+  trail: { assertOpen: () => undefined, record: async () => undefined, ofRead: () => undefined, refused: () => undefined },
   body: { maxBytes: MAX, maxDepth: 10, maxArray: 100, maxString: MAX },
   held: { bytes: 0, max: 10 * MAX, byTenant: new Map() },
   inFlight: { count: 0, max: 50, byTenant: new Map() },

@@ -25,7 +25,7 @@ describe('bytes of bodies', () => {
   const budgets = { RATE_LIMIT_MAX_BYTES: String(8 * MIB), RATE_LIMIT_TENANT_BYTES: String(12 * MIB) };
   const charge = async (limits: Limits, tenant: string, principal: string, bytes: number): Promise<string> => {
     try {
-      await limits.admitBytes({ principal: { tenant_id: tenant, id: principal } }, bytes);
+      await limits.admitBytes({ principal: { tenant_id: tenant, id: principal, user_id: principal } }, bytes);
       return 'taken';
     } catch (error) {
       return /\((RATE_LIMIT_\w+)\)/.exec((error as Error).message)?.[1] ?? String(error);

@@ -66,7 +66,7 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
   const gate = {
     identify: async (req) => {
       const [tenant_id = '', id = ''] = String(req.headers['x-caller']).split('/');
-      return { principal: { tenant_id, id } };
+      return { principal: { tenant_id, id, user_id: id } };
     },
     authorize: () => undefined,
     admit: limits.admit,
@@ -78,7 +78,7 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
     screen: async (_caller, body) => body,
     holdsSecret: () => false,
     mac: (data) => hash('sha256', data),
-    trail: { assertOpen: () => undefined, record: async () => undefined, refused: () => undefined },
+    trail: { assertOpen: () => undefined, record: async () => undefined, ofRead: () => undefined, refused: () => undefined },
     body: { maxBytes: 1000, maxDepth: 5, maxArray: 10, maxString: 100 },
     held: { bytes: 0, max: 1e6, byTenant: new Map() },
     inFlight: { count: 0, max: 10_000, byTenant: new Map() },
@@ -107,7 +107,9 @@ const nowhere = { setHeader: () => undefined } as unknown as ServerResponse;
 
 /** Whether the limits admit one request, without HTTP around it. */
 export async function isAdmitted(limits: Limits, tenant: string, principal: string): Promise<boolean> {
-  return judged(() => limits.admit(routes.v1, { principal: { tenant_id: tenant, id: principal } }, '127.0.0.1', nowhere));
+  return judged(() =>
+    limits.admit(routes.v1, { principal: { tenant_id: tenant, id: principal, user_id: principal } }, '127.0.0.1', nowhere),
+  );
 }
 
 export const isAddressAdmitted = (limits: Limits, address: string): Promise<boolean> =>

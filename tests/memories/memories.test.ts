@@ -252,7 +252,7 @@ test('a list filters by every field, and is paged in the order of making', async
   expect(await texts('?session_id=s1')).toEqual(['n3', 'n1']);
   expect(await texts('?tag=t2')).toEqual(['n2']);
   expect(await texts('?pinned=true')).toEqual(['n4']);
-  expect(await texts('?user_id=nobody')).toEqual([]);
+  expect(await texts('?about_user_id=nobody')).toEqual([]);
   expect(await texts('?since=2099-01-01T00:00:00Z')).toEqual([]);
   expect(await texts('?until=2099-01-01T00:00:00Z&pinned=false')).toEqual(['f', 'n3', 'n2', 'n1', 'n0']);
   const filter = encodeURIComponent(JSON.stringify({ or: [{ kind: { eq: 'fact' } }, { tags: { contains: 't1' } }] }));

@@ -124,7 +124,7 @@ test('trust and origin say whose words a memory is; a change of tags does not ma
     body: agent,
     headers: { 'x-api-key': key.api_key },
   });
-  expect([byKey.body.trust, byKey.body.origin]).toEqual(['inferred', { type: 'agent', id: key.key_id }]);
+  expect([byKey.body.trust, byKey.body.origin]).toEqual(['inferred', { type: 'agent', id: key.name }]);
 });
 
 test('what is private is seen and changed by its subject alone, and by an admin who names it; the channel bounds every list', async () => {
@@ -136,8 +136,9 @@ test('what is private is seen and changed by its subject alone, and by an admin 
   expect(await texts(bob, '?channel=agent')).toEqual(['open']);
   expect(await texts(bob, '?channel=team')).toEqual(['team high', 'open']);
   expect(await texts(bob)).toEqual(['team high', 'open', 'coffee']);
-  expect(await texts(bob, '?user_id=alice&kind=preference')).toEqual([]);
-  expect(await texts(alice, '?user_id=bob')).toEqual(['coffee']);
+  expect((await bob.ask('GET', '/v1/memories?user_id=alice')).status).toBe(403);
+  expect(await texts(alice, '?user_id=bob')).toEqual(['team high', 'open', 'coffee']);
+  expect(await texts(alice, '?user_id=bob&about_user_id=bob')).toEqual(['coffee']);
   const tries = [
     bob.ask('GET', `/v1/memories/${mine.memory_id}`),
     bob.ask('GET', `/v1/memories/${mine.memory_id}/versions`),
@@ -183,7 +184,7 @@ test('a thousand at once are made all or none, in their order', async () => {
 });
 
 test.each([
-  [{ kind: 'fact', text: 'x' }, 422, '#/channel'],
+  [{ kind: 'fact', text: 'x', channel: 'secret' }, 422, '#/channel'],
   [{ kind: 'dream', text: 'x', channel: 'team' }, 422, '#/kind'],
   [{ kind: 'fact', channel: 'team' }, 422, '#/text'],
   [{ kind: 'fact', text: 'x', channel: 'team', colour: 'red' }, 422, '#/colour'],

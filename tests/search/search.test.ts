@@ -70,7 +70,7 @@ test('scope, channel, as_of and as_of_seq narrow what is searched', async () => 
   expect(await texts(alice, 'parrot', { as_of: '2024-03-01T00:00:00Z' })).toEqual(['green parrot one']);
   expect(await texts(alice, 'parrot', { as_of_seq: first!.seq })).toEqual(['green parrot one']);
   expect(await texts(alice, 'parrot', { as_of_seq: 0 })).toEqual([]);
-  expect(await texts(alice, 'parrot', { user_id: 'alice' })).toEqual(['green parrot one']);
+  expect(await texts(alice, 'parrot', { about_user_id: 'alice' })).toEqual(['green parrot one']);
 });
 
 test('another tenant’s and another member’s private passages are not found, nor read by id', async () => {

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { nameOf } from '../http/name.ts';
+import { type Fault, Problem } from '../http/problem.ts';
+import { type Caller, EVERYONE, isAdmin, isForAll, type Principal, requireSubject, unnamed } from './principal.ts';
+
+// On whose behalf a read is made. Every route that reads takes these two and goes on with the caller that `onBehalf` answers, so that
+// what is seen depends on that caller alone.
+
+const user_id = nameOf()
+  .optional()
+  .describe(
+    'on whose behalf: their private items and what is shared; default the caller’s subject; required of a key for all subjects',
+  );
+
+/** Of a route that acts on one thing by its id. */
+export const behalf = { user_id };
+
+/** Of a GET. */
+export const behalfQuery = {
+  user_id,
+  all_users: z
+    .enum(['true', 'false'])
+    .transform((word) => word === 'true')
+    .optional()
+    .describe('everyone’s private items: for admins and keys for all subjects; audited; not beside `user_id`'),
+};
+
+/** Of a read by POST. */
+export const behalfBody = { user_id, all_users: z.boolean().optional().describe(behalfQuery.all_users.description!) };
+
+export const aboutUser = nameOf().optional().describe('only what was recorded about this subject');
+
+export interface Behalf {
+  user_id?: string | undefined;
+  all_users?: boolean | undefined;
+}
+
+const placeOf = (place: 'parameter' | 'pointer', field: string): Omit<Fault, 'detail'> =>
+  place === 'pointer' ? { pointer: `#/${field}` } : { parameter: field };
+
+export const mayReadAll = (principal: Principal): boolean => isForAll(principal) || isAdmin(principal);
+
+/** The caller as one who reads for someone: with the sight of that user, or of everyone. */
+export function onBehalf(caller: Caller, { user_id, all_users }: Behalf, place: 'parameter' | 'pointer' = 'parameter'): Caller {
+  const { principal, tenant } = caller;
+  if (all_users) {
+    if (user_id !== undefined)
+      throw new Problem('validation', 'A read is made on behalf of one user or of all, not of both.', {
+        errors: [{ ...placeOf(place, 'all_users'), detail: 'must not stand beside user_id' }],
+      });
+    if (!mayReadAll(principal))
+      throw new Problem('forbidden', 'Only admins and keys for all subjects read the private items of all users.');
+    return { principal: { ...principal, subjects: null, reading: 'all' }, tenant };
+  }
+  if (user_id === undefined) return caller;
+  if (user_id === EVERYONE) throw unnamed(placeOf(place, 'user_id'));
+  requireSubject(principal, user_id);
+  return { principal: asSubject(principal, user_id), tenant };
+}
+
+/** The principal as one who acts for a subject that it may act for. */
+export const asSubject = (principal: Principal, subject: string): Principal => ({
+  ...principal,
+  subject,
+  subjects: [subject],
+  reading: 'one',
+});
+
+/** The caller as it writes for a subject: a key for all subjects sees no more than that user. */
+export const actingFor = ({ principal, tenant }: Caller, subject: string | undefined): Caller => ({
+  principal: isForAll(principal) && subject !== undefined ? asSubject(principal, subject) : principal,
+  tenant,
+});
+
+/** Throws where a key for all subjects has named nobody, and found what is private to someone. */
+export function requireNamed(principal: Principal, found: { channel: string }): void {
+  if (isUnnamed(principal) && found.channel === 'private') throw unnamed({ parameter: 'user_id' });
+}
+
+/** A key for all subjects that reads neither for one nor for all of them. */
+export const isUnnamed = (principal: Principal): boolean => isForAll(principal) && principal.reading === undefined;

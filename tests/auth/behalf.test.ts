@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+// A read that shows what users recorded says on whose behalf it is made.
+
+interface Operation {
+  description?: string;
+  parameters: { name?: string }[];
+  requestBody?: { content: { 'application/json': { schema: { $ref: string } } } };
+}
+const document = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'openapi.json'), 'utf8')) as {
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, { properties: Record<string, unknown> }> };
+};
+
+/** They show nothing that users recorded. */
+const others = ['get /auth/api-keys', 'get /v1/tenant', 'get /v1/usage', 'get /v1/jobs', 'get /v1/jobs/{job_id}'];
+
+const reads = Object.entries(document.paths).flatMap(([path, operations]) =>
+  Object.entries(operations)
+    .filter(([, { description = '' }]) => description.includes('the scope `read`'))
+    .map(([method, operation]) => [`${method} ${path}`, operation] as const),
+);
+
+function fieldsOf({ parameters, requestBody }: Operation): string[] {
+  const name = requestBody?.content['application/json'].schema.$ref.split('/').at(-1);
+  const body = name === undefined ? [] : Object.keys(document.components.schemas[name]!.properties);
+  return [...body, ...parameters.map((parameter) => parameter.name ?? '')];
+}
+
+test.each(reads.filter(([name]) => !others.includes(name)))('%s takes user_id', (_, operation) => {
+  expect(fieldsOf(operation)).toContain('user_id');
+});
+
+test('what needs no user_id is a read', () => {
+  expect(reads.map(([name]) => name)).toEqual(expect.arrayContaining(others));
+});
