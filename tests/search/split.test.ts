@@ -43,6 +43,10 @@ test('no passage begins or ends within a character of well-formed text', () => {
   );
 });
 
+test('a text is cut to a bound, and before a character that the bound would halve', () => {
+  expect([cutAt('ab😀c', 5), cutAt('ab😀c', 4), cutAt('ab😀c', 3), cutAt('ab😀c', 2)]).toEqual(['ab😀c', 'ab😀', 'ab', 'ab']);
+});
+
 test('a short text stays whole, a long one ends its passages at sentences', () => {
   expect(splitText('Short. Very short. Two lines\nand more.')).toHaveLength(1);
   const passages = splitText('This is a sentence of some words that goes on for a while. '.repeat(60));
