@@ -260,3 +260,12 @@ test('whose words a memory is, and what they measure, is the same for GET and se
   expect([one.trust, one.origin]).toEqual([trust, origin]);
   expect([one.trust, one.version]).toEqual(['approved', 2]);
 });
+
+test('a ref to a passage of an erased event is no fault of consistency', async () => {
+  const owner = await newTenant(daemon.url);
+  const { chunk_ids } = await record(owner, 'Minutes of the meeting', { session_id: 'gone' });
+  const { event_id } = await record(owner, 'Other minutes');
+  await ask(owner, { text: TEXTS[0], refs: [chunk_ids[0], event_id] });
+  await erase(owner, { session_id: 'gone' });
+  expect(await faultsOf(owner)).toEqual([]);
+});
