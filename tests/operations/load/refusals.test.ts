@@ -43,7 +43,12 @@ afterAll(() => daemon?.stop());
 
 describeWithK6('load: what ends a run', () => {
   test('the default limit is below what the guide’s basic test makes: it stops before it begins, with the settings to raise', async () => {
-    const limited = await startTestDaemon({ RATE_LIMIT_ENABLED: 'true' });
+    const limited = await startTestDaemon({
+      RATE_LIMIT_ENABLED: 'true',
+      RATE_LIMIT_MAX_REQUESTS: '100',
+      RATE_LIMIT_TENANT_MAX: '1000',
+      RATE_LIMIT_AUTH_MAX: '100',
+    });
     const done = await runLoadTest('basic', { BASE_URL: limited.url, DURATION_SCALE: '1' });
     await limited.stop();
     expect(done.stderr).toContain('\\"principal\\" allows 100 requests in 60 s and this test makes up to 150');
