@@ -11,6 +11,7 @@ import { send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createService } from './wiring.ts';
+import type { Workers } from './work/index.ts';
 
 /** A running daemon. */
 export interface Daemon {
@@ -25,14 +26,19 @@ export interface Daemon {
   onFailure(callback: (error: Error) => void): void;
 }
 
-export async function startDaemon(config: Config, log: Logger = createLogger(config.LOG_LEVEL)): Promise<Daemon> {
+/** `workers`: others than its own, for tests. */
+export async function startDaemon(
+  config: Config,
+  log: Logger = createLogger(config.LOG_LEVEL),
+  workers?: Workers,
+): Promise<Daemon> {
   const server = createHttpServer((_req, res) => void send(res, 503, notYet()));
   // The port comes first: a port in use is told before a database is touched.
   await listen(server, config.PORT, hostOf(config));
   let database: Database | undefined;
   try {
     database = await openDatabase(config, log, { serving: true });
-    const service = createService(config, database, log);
+    const service = createService(config, database, log, workers);
     // All through Express, for the bench that measures what the thin door gives.
     const routes = config.THIN_DOOR ? service.routes : service.routes.map((route) => ({ ...route, hot: false }));
     replaceListener(server, createApp(service.gate, routes, config.CORS_ORIGINS, pagesOf(service.document)));

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AuditKeys, openKeys } from './audit/index.ts';
 import type { Config } from './config.ts';
+import type { Mac } from './http/idempotent.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 
 // Which key each purpose gets. None of them is ever in the database.
@@ -11,19 +12,51 @@ import { openSeal, readKey, type Seal } from './seal.ts';
 export const jwtSecretOf = ({ JWT_SECRET, DATA_DIR }: Config): string => JWT_SECRET ?? developmentSecret(DATA_DIR, 'jwt-secret');
 
 /** Undefined in production without a key: then nothing is kept encrypted. */
-export function sealOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): Seal | undefined {
+export function sealOf(config: Config): Seal | undefined {
+  const keys = sealKeysOf(config);
+  return keys && openSeal(keys.key, keys.previous);
+}
+
+function sealKeysOf({ NODE_ENV, DATA_DIR, ENCRYPTION_KEY, ENCRYPTION_KEY_PREVIOUS }: Config): SealKeys | undefined {
   const key = ENCRYPTION_KEY ?? (NODE_ENV === 'production' ? undefined : developmentSecret(DATA_DIR, 'encryption-key'));
-  return key === undefined
-    ? undefined
-    : openSeal(readKey(key)!, ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!]);
+  if (key === undefined) return undefined;
+  return { key: readKey(key)!, previous: ENCRYPTION_KEY_PREVIOUS === undefined ? [] : [readKey(ENCRYPTION_KEY_PREVIOUS)!] };
+}
+
+interface SealKeys {
+  key: Buffer;
+  previous: Buffer[];
+}
+
+/** What a worker is given to seal and to hash with. */
+export interface WorkerKeys {
+  mac: Uint8Array;
+  seal: { key: Uint8Array; previous: Uint8Array[] } | undefined;
+}
+
+export const workerKeysOf = (config: Config): WorkerKeys => ({ mac: macKeyOf(config), seal: sealKeysOf(config) });
+
+export function readWorkerKeys({ mac, seal }: WorkerKeys): { mac: Mac; seal: Seal | undefined } {
+  return {
+    mac: macWith(mac),
+    seal:
+      seal &&
+      openSeal(
+        Buffer.from(seal.key),
+        seal.previous.map((key) => Buffer.from(key)),
+      ),
+  };
 }
 
 /** Its key is not in the database, and the same on all daemons of a service. Under another one retries are answered 409. */
-export function macOf(config: Config): (data: string | Buffer) => string {
-  const secret = config.ENCRYPTION_KEY ?? jwtSecretOf(config);
-  const key = Buffer.from(hkdfSync('sha256', secret, '', 'agent-memory idempotency', 32));
-  return (data) => createHmac('sha256', key).update(data).digest('hex');
-}
+export const macOf = (config: Config): Mac => macWith(macKeyOf(config));
+
+const macKeyOf = (config: Config): Buffer =>
+  Buffer.from(hkdfSync('sha256', config.ENCRYPTION_KEY ?? jwtSecretOf(config), '', 'agent-memory idempotency', 32));
+const macWith =
+  (key: Uint8Array): Mac =>
+  (data) =>
+    createHmac('sha256', key).update(data).digest('hex');
 
 /** The key of the audit's chain, and whatever else may have chained older entries. */
 export function auditKeysOf(config: Config): AuditKeys {

@@ -28,3 +28,8 @@ function secondsOf(text: string): number {
   const factor = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 }[unit ?? 's'] ?? 1;
   return Math.max(1, Math.floor(Number(amount) * factor));
 }
+
+export const setting = <T extends z.ZodType>(schema: T, byDefault: string, group: string, about: string) =>
+  schema.prefault(byDefault as never).meta({ group, about, byDefault });
+export const optional = <T extends z.ZodType>(schema: T, group: string, about: string) =>
+  schema.optional().meta({ group, about });

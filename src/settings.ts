@@ -1,14 +1,10 @@
 import { z } from 'zod';
 import { readKey } from './seal.ts';
-import { duration, flag, list, whole } from './setting_types.ts';
+import { duration, flag, list, optional, setting, whole } from './setting_types.ts';
 
 // Each setting says its meaning here; .env.example and the table in docs/configuration.md are made from this.
 
 const MIB = 1024 * 1024;
-
-const setting = <T extends z.ZodType>(schema: T, byDefault: string, group: string, about: string) =>
-  schema.prefault(byDefault as never).meta({ group, about, byDefault });
-const optional = <T extends z.ZodType>(schema: T, group: string, about: string) => schema.optional().meta({ group, about });
 
 /** Requests in a window; outside production the default is larger (`outsideProduction` in config.ts). */
 const perWindow = (most: number, byDefault: string, about: string, elsewhere: string) =>
@@ -196,7 +192,15 @@ export const settings = z.object({
     'Limits',
     'Redis that shares the limits between daemons; without it the database does',
   ),
-  MAX_BODY_BYTES: setting(whole(1024, 1024 * MIB), String(40 * MIB), 'Limits', 'largest JSON request'),
+  MAX_BODY_BYTES: setting(whole(1024, 1024 * MIB), String(2 * MIB), 'Limits', 'largest JSON request body, but for batches'),
+  MAX_BATCH_BYTES: setting(whole(1024, 1024 * MIB), String(40 * MIB), 'Limits', 'largest list of events in a request'),
+  WORKERS: setting(
+    whole(1, 64),
+    '2',
+    'Limits',
+    'threads that parse and screen request bodies of more than 64 KiB; they start when needed, and one tenant uses at most all but one',
+  ),
+  WORKERS_QUEUE: setting(whole(1, 10_000), '64', 'Limits', 'large requests that may wait for a thread; more are answered 503'),
   MAX_JSON_DEPTH: setting(whole(4, 500), '64', 'Limits', 'deepest nesting of a JSON request'),
   MAX_ARRAY_LENGTH: setting(
     whole(10, 1_000_000),

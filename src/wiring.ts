@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { type Audit, openAudit } from './audit/index.ts';
@@ -31,7 +31,7 @@ import { type OpenApi, openapi } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
 import type { Gate } from './http/serve.ts';
 import { type Begun, type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
-import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
+import { auditKeysOf, jwtSecretOf, macOf, sealOf, workerKeysOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { memoryRoutes, openSources, sweepMemories } from './memories/index.ts';
@@ -42,6 +42,7 @@ import { searchRoutes } from './search/index.ts';
 import { holdsSecret, openSecrets, plainScreener, screenFields } from './secrets/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
+import { openWorkers, type Workers } from './work/index.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
@@ -63,9 +64,9 @@ interface Service {
 }
 
 /** Features and what they are given: plain arguments, nothing hidden. */
-export function createService(config: Config, database: Database, log: Logger): Service {
-  const parts = partsOf(config, database, log);
-  const { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics, work, limits, health, follow, webhooks } =
+export function createService(config: Config, database: Database, log: Logger, given?: Workers): Service {
+  const parts = partsOf(config, database, log, given);
+  const { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics, work, workers, limits, health, follow } =
     parts;
   const changed = (tenant_id: string) => [secrets, sources].forEach((one) => one.forget(tenant_id));
   const gate: Gate<Caller> = {
@@ -84,6 +85,11 @@ export function createService(config: Config, database: Database, log: Logger): 
     holdsSecret,
     screen: async (caller, body, pointers) =>
       screenFields(caller ? await secrets.of(caller.tenant) : plainScreener, body, pointers),
+    understand: async ({ tenant }, bytes, how, signal) => {
+      const { source } = await secrets.of(tenant);
+      const input = { ...how, bytes, json: bodyLimitsOf(config), source };
+      return workers.run({ tenant: tenant.id, task: 'understand', input, transfer: [bytes.buffer as ArrayBuffer], signal });
+    },
     mac: macOf(config),
     trail: audit.trail,
     log,
@@ -93,14 +99,14 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...metricsRoutes(metrics),
     ...auth.routes,
     ...tenantRoutes({ announce: work.announceDeletion, forget: auth.forget, erase: work.erasures.erase, changed }, secrets),
-    ...eventRoutes(follow, eventLimitsOf(config), secrets),
-    ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets),
+    ...eventRoutes(follow, recordSettingsOf(config, workers), secrets),
+    ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets, workers),
     ...memoryRoutes(eventLimitsOf(config), secrets, sources),
     ...searchRoutes,
     ...capsuleRoutes,
     ...editRoutes,
     ...contextRoutes(config.TOKENIZER),
-    ...webhooks.routes,
+    ...parts.webhooks.routes,
     ...exportRoutes({ ...streamsOf(config, database, gate), secrets, verify: verifyImport, begun: work.lookForJobs }),
     ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
     ...jobRoutes,
@@ -108,17 +114,20 @@ export function createService(config: Config, database: Database, log: Logger): 
     ...erasureRoutes(work.jobs, seal),
     ...retentionRoutes(work.jobs),
   ] as Route<Caller>[];
-  const stop = () => stopAll([work, webhooks, audit, limits]);
+  const stop = () => stopAll([work, parts.webhooks, audit, limits, workers]);
   return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
 
 /** What the routes stand on. */
-function partsOf(config: Config, database: Database, log: Logger) {
+function partsOf(config: Config, database: Database, log: Logger, given?: Workers) {
   const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
   const throttled = config.RATE_LIMIT_ENABLED ? addressFrom : undefined;
   const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, database.tenants, throttled);
   const seal = sealOf(config);
-  const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS);
+  const workers = given ?? workersOf(config);
+  const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS, (tenant, task, input) =>
+    workers.run({ tenant, task, input, signal: AbortSignal.timeout(config.REQUEST_TIMEOUT_MS) }),
+  );
   const sources = openSources(config.CREDENTIAL_TTL_MS);
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
   const { held, inFlight } = countersOf(config);
@@ -147,7 +156,8 @@ function partsOf(config: Config, database: Database, log: Logger) {
   const maxPerTenant = config.MAX_SSE_CLIENTS;
   const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant, delivered, overflowed, log });
   const webhooks = openWebhooks(config, hostOf(config), seal, { tenants, watch, attempted, log });
-  return { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics, work, limits, health, follow, webhooks };
+  const found = { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics };
+  return { ...found, work, workers, limits, health, follow, webhooks };
 }
 
 const SKIPPED_ROWS = 10_000;
@@ -230,6 +240,23 @@ const countersOf = (config: Config) => ({
   held: { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES, byTenant: new Map<string, number>() },
   inFlight: { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() },
 });
+
+const recordSettingsOf = (config: Config, workers: Workers) => ({
+  ...eventLimitsOf(config),
+  maxBatchBytes: config.MAX_BATCH_BYTES,
+  maxSingle: config.MAX_BODY_BYTES,
+  json: bodyLimitsOf(config),
+  workers,
+});
+
+/** `worker.js` beside `wiring.js`, `.ts` beside `.ts`. */
+const workersOf = (config: Config): Workers =>
+  openWorkers({
+    entry: join(import.meta.dirname, `worker${extname(import.meta.filename)}`),
+    data: workerKeysOf(config),
+    size: config.WORKERS,
+    maxQueued: config.WORKERS_QUEUE,
+  });
 
 const eventLimitsOf = (config: Config) => ({
   maxArtifactBytes: config.MAX_ARTIFACT_BYTES,

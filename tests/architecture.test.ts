@@ -6,7 +6,7 @@ import { parseSync } from '@swc/core';
 
 /** Features, and the doors of other features that each may use. */
 const features: Record<string, string[]> = {
-  artifacts: ['auth', 'secrets'],
+  artifacts: ['auth', 'secrets', 'work'],
   audit: ['auth'],
   auth: [],
   backup: [],
@@ -16,7 +16,7 @@ const features: Record<string, string[]> = {
   doctor: ['limits'],
   edits: ['auth', 'search'],
   erasure: ['auth', 'jobs'],
-  events: ['artifacts', 'auth', 'filter', 'memories', 'search', 'secrets'],
+  events: ['artifacts', 'auth', 'filter', 'memories', 'search', 'secrets', 'work'],
   export: ['auth', 'events', 'jobs', 'retention', 'search', 'secrets', 'tenants'],
   filter: [],
   health: ['auth'],
@@ -29,8 +29,9 @@ const features: Record<string, string[]> = {
   secrets: [],
   tenants: ['auth', 'secrets'],
   webhooks: ['auth', 'events', 'filter'],
+  work: [],
 };
-const wiring = ['main.ts', 'daemon.ts', 'wiring.ts', 'keys.ts'];
+const wiring = ['main.ts', 'daemon.ts', 'wiring.ts', 'worker.ts', 'keys.ts'];
 const anyMay = [
   'id.ts',
   'log.ts',

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import {
   actorOf,
@@ -18,12 +19,13 @@ import {
 } from '../auth/index.ts';
 import { nameOf } from '../http/name.ts';
 import { Problem } from '../http/problem.ts';
-import type { Reply } from '../http/route.ts';
+import type { Idempotency, Reply } from '../http/route.ts';
 import { newId } from '../id.ts';
-import type { Sealed } from '../seal.ts';
-import { decodeText, type Screener, type Secrets } from '../secrets/index.ts';
+import type { PatientScreener, Secrets } from '../secrets/index.ts';
+import type { Workers } from '../work/index.ts';
+import { bufferOf, type ScreenedBytes, screenBytes, type Upload } from './screen.ts';
 import { type ArtifactRecord, findArtifact, readSlice } from './sql.ts';
-import { commitWithArtifacts, sha256Of } from './stage.ts';
+import { commitWithArtifacts } from './stage.ts';
 
 const uploadQuery = z.strictObject({
   channel: z.enum(channels).default('private'),
@@ -47,7 +49,7 @@ const stored = z
   })
   .meta({ id: 'StoredArtifact' });
 
-export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
+export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Workers) => [
   route({
     method: 'POST',
     path: '/v1/artifacts',
@@ -62,37 +64,16 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
     success: { status: 201, description: 'Stored', schema: stored },
     problems: ['validation', 'too-large', 'conflict', 'quota-exceeded'],
     handle: async ({ caller, query, body, req, idempotency }) => {
-      const media_type = mediaType(req.headers['content-type']);
-      requireChannel(caller.principal, query.channel);
-      const { session_id, project_id, channel } = query;
-      const agent_id = agentOf(caller.principal, query.agent_id);
-      const screener = await secrets.of(caller.tenant);
-      screener.refuseIds({ session_id, user_id: query.user_id, agent_id, project_id, 'Content-Type': media_type }, '#');
-      const user_id = subjectOf(caller.principal, query.user_id, channel === 'private', { parameter: 'user_id' });
-      const artifact_id = newId('art');
-      const event_id = newId('evt');
-      const { bytes, redactions, sealed } = screenBytes(screener, body as unknown as Buffer, event_id);
-      const { sensitivity } = query;
-      const sha256 = sha256Of(bytes);
-      const content = {
-        artifact_id,
-        media_type,
-        byte_count: bytes.length,
-        sha256: sha256.toString('hex'),
-        ...(sealed && { sealed }),
-      };
-      const artifact = { artifact_id, media_type, bytes, sha256, channel, sensitivity, user_id };
-      const outcome = await commitWithArtifacts(caller.tenant, [artifact], {
-        key: idempotency?.key ?? null,
-        body: idempotency?.body ?? null,
-        bytes: bytes.length,
-        events: [
-          { ...eventOf(caller, { ...query, agent_id, user_id, event_id }, content), ...(redactions > 0 && { redactions }) },
-        ],
-      });
-      if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-      if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
-      return answer(caller, outcome.seq, outcome.status === 'replay');
+      const plan = await planOf(caller, query, req, secrets);
+      return store(plan, screenBytes(plan.screener, body as unknown as Buffer, plan.event_id), idempotency);
+    },
+    large: async ({ caller, query, bytes, asked, req, signal }) => {
+      const plan = await planOf(caller, query, req, secrets);
+      const input: Upload = { bytes, event_id: plan.event_id, source: plan.screener.source, asked };
+      const order = { tenant: caller.tenant.id, task: 'artifact', input, transfer: [bytes.buffer as ArrayBuffer], signal };
+      const { idempotency, ...screened } = await workers.run<ScreenedBytes & { idempotency: Idempotency | null }>(order);
+      const received = { ...screened, bytes: bufferOf(screened.bytes), sha256: bufferOf(screened.sha256) };
+      return store(plan, received, idempotency);
     },
   }),
   route({
@@ -133,21 +114,49 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets) => [
   }),
 ];
 
-const MAX_SEALED_BYTES = 512 * 1024;
+interface Plan {
+  caller: Caller;
+  query: z.output<typeof uploadQuery>;
+  media_type: string;
+  user_id: string | undefined;
+  event_id: string;
+  screener: PatientScreener;
+}
 
-/** Whatever is text, by its bytes: what it is called is the client's word. */
-function screenBytes(
-  screener: Screener,
-  given: Buffer,
-  event_id: string,
-): { bytes: Buffer; redactions: number; sealed?: Sealed } {
-  const decoded = decodeText(given);
-  if (!decoded) return { bytes: given, redactions: 0 };
-  const { text } = decoded;
-  const { value, redactions, sealed } = screener.screenText(text, { pointer: '#', aad: event_id });
-  if (sealed && given.length > MAX_SEALED_BYTES)
-    throw new Problem('too-large', `A text with secrets is kept encrypted up to ${MAX_SEALED_BYTES} bytes.`);
-  return { bytes: value === text ? given : decoded.encode(value), redactions, ...(sealed && { sealed }) };
+/** What can be refused without the bytes. */
+async function planOf(caller: Caller, query: Plan['query'], req: IncomingMessage, secrets: Secrets): Promise<Plan> {
+  const media_type = mediaType(req.headers['content-type']);
+  requireChannel(caller.principal, query.channel);
+  const { session_id, project_id, channel } = query;
+  const agent_id = agentOf(caller.principal, query.agent_id);
+  const screener = await secrets.of(caller.tenant);
+  screener.refuseIds({ session_id, user_id: query.user_id, agent_id, project_id, 'Content-Type': media_type }, '#');
+  const user_id = subjectOf(caller.principal, query.user_id, channel === 'private', { parameter: 'user_id' });
+  return { caller, query: { ...query, agent_id }, media_type, user_id, event_id: newId('evt'), screener };
+}
+
+async function store(plan: Plan, screened: ScreenedBytes, idempotency: Idempotency | null): Promise<Reply> {
+  const { caller, query, media_type, user_id, event_id } = plan;
+  const { bytes, sha256, redactions, sealed } = screened;
+  const artifact_id = newId('art');
+  const { sensitivity } = query;
+  const content = {
+    artifact_id,
+    media_type,
+    byte_count: bytes.length,
+    sha256: sha256.toString('hex'),
+    ...(sealed && { sealed }),
+  };
+  const artifact = { artifact_id, media_type, bytes, sha256, channel: query.channel, sensitivity, user_id };
+  const outcome = await commitWithArtifacts(caller.tenant, [artifact], {
+    key: idempotency?.key ?? null,
+    body: idempotency?.body ?? null,
+    bytes: bytes.length,
+    events: [{ ...eventOf(caller, { ...query, user_id, event_id }, content), ...(redactions > 0 && { redactions }) }],
+  });
+  if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
+  if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
+  return answer(caller, outcome.seq, outcome.status === 'replay');
 }
 
 const charsets =

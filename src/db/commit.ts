@@ -75,6 +75,8 @@ export interface Unit {
   /** What the unit adds to the tenant's stored bytes. */
   bytes: number;
   events: EventRow[];
+  /** Where a worker wrote the unit: a list of it alone, as PostgreSQL takes jsonb in binary. `events` is empty then. */
+  written?: Buffer;
 }
 
 /** Where a unit's events stand: `count` of them from `seq` on. Only `new` wrote anything. */
@@ -111,7 +113,7 @@ export class WriteQueueFull extends Error {
 }
 
 interface Waiting {
-  json: string;
+  json: string | Buffer;
   resolve(outcome: Outcome): void;
   reject(error: unknown): void;
 }
@@ -144,7 +146,7 @@ export function createWriteQueue(
   let leaving = false;
 
   function enqueue(tenant: string, unit: Unit): Promise<Outcome> {
-    const json = JSON.stringify(unit);
+    const json = unit.written ?? JSON.stringify(unit);
     if (queued >= limits.maxQueued || (queued > 0 && queuedChars + json.length > limits.maxQueuedBytes))
       return Promise.reject(new WriteQueueFull());
     queued += 1;
@@ -195,8 +197,7 @@ export function createWriteQueue(
   function takeBatch(queue: Waiting[]): Waiting[] {
     let chars = 0;
     let n = 0;
-    while (n < queue.length && n < MAX_UNITS && (n === 0 || chars + queue[n]!.json.length <= MAX_BATCH_CHARS))
-      chars += queue[n++]!.json.length;
+    while (n < queue.length && n < MAX_UNITS && (n === 0 || fits(queue[0]!, queue[n]!, chars))) chars += queue[n++]!.json.length;
     queued -= n;
     queuedChars -= chars;
     return queue.splice(0, n);
@@ -205,11 +206,7 @@ export function createWriteQueue(
   async function flush(tenant: string, batch: Waiting[]): Promise<void> {
     try {
       const outcomes = await pool.using((client) =>
-        dbOf(client, pool.named).rows<CommitRow>(
-          COMMIT,
-          [tenant, `[${batch.map((unit) => unit.json).join(',')}]`],
-          'commit_units',
-        ),
+        dbOf(client, pool.named).rows<CommitRow>(COMMIT, [tenant, listOf(batch)], 'commit_units'),
       );
       batch.forEach((unit, i) => unit.resolve(toOutcome(outcomes[i]!)));
       const last = lastWritten(outcomes);
@@ -228,6 +225,20 @@ export function createWriteQueue(
 
   return { commit: enqueue, figures: () => ({ queued, queuedChars, inFlight }) };
 }
+
+/** What is written already is a batch of its own. */
+const fits = (first: Waiting, { json }: Waiting, chars: number): boolean =>
+  typeof first.json === 'string' && typeof json === 'string' && chars + json.length <= MAX_BATCH_CHARS;
+
+const listOf = (batch: Waiting[]): string | Buffer => {
+  const [first] = batch;
+  return typeof first!.json === 'string' ? `[${batch.map(({ json }) => json as string).join(',')}]` : first!.json;
+};
+
+const JSONB_VERSION = '\u0001';
+
+/** A unit as the queue sends it. */
+export const writeUnit = (unit: Unit): Buffer => Buffer.from(`${JSONB_VERSION}[${JSON.stringify(unit)}]`);
 
 const isLarge = ([first]: Waiting[]): boolean => first !== undefined && first.json.length > MAX_BATCH_CHARS;
 

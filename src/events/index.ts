@@ -1,3 +1,4 @@
+export { draftLarge, type LargeRequest } from './draft.ts';
 export { createFollow, endFollowers, type Follow, followerFigures } from './follow.ts';
 export { eventRoutes } from './routes.ts';
 export { event } from './schemas.ts';

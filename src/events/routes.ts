@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { commitWithArtifacts, type NewArtifact, sha256Of } from '../artifacts/index.ts';
+import { commitWithArtifacts } from '../artifacts/index.ts';
 import {
   askingChannels,
   behalf,
@@ -13,36 +13,38 @@ import {
   sightIn,
 } from '../auth/index.ts';
 import type { Outcome } from '../db/commit.ts';
+import type { JsonLimits } from '../http/json.ts';
 import { nameOf } from '../http/name.ts';
 import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
-import type { Idempotency } from '../http/route.ts';
-import {
-  type Cited,
-  cite,
-  citeOne,
-  findReplaced,
-  memoryIdOf,
-  type Replacing,
-  refuseDangling,
-  standingsOf,
-} from '../memories/index.ts';
-import type { Screener, Secrets } from '../secrets/index.ts';
-import { complete } from './defaults.ts';
+import type { Reply } from '../http/route.ts';
+import { findReplaced, memoryIdOf, refuseDangling, standingsOf } from '../memories/index.ts';
+import type { Secrets } from '../secrets/index.ts';
+import type { Workers } from '../work/index.ts';
+import { type Draft, draftOf, type LargeRequest, received, type Told } from './draft.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { readPage } from './page.ts';
-import { type EventLimits, type Prepared, prepareAll } from './record.ts';
+import type { EventLimits } from './record.ts';
 import { reveal } from './reveal.ts';
-import { event, eventsBody, type ListQuery, listQuery, type NewEvent, type Recorded, recorded } from './schemas.ts';
+import { event, eventsBody, type ListQuery, listQuery, type Recorded, recorded } from './schemas.ts';
 import { chunkIds, memoryNamed, readEvent, readRecorded, readUnedited, type Stretch } from './sql.ts';
 
-export const eventRoutes = (follow: Follow, limits: EventLimits, secrets: Secrets) => [
+/** Of requests that record. */
+export interface RecordSettings extends EventLimits {
+  /** Of a body with a list of events, and of one with a single event. */
+  maxBatchBytes: number;
+  maxSingle: number;
+  json: JsonLimits;
+  workers: Workers;
+}
+
+export const eventRoutes = (follow: Follow, limits: RecordSettings, secrets: Secrets) => [
   ...written(limits, secrets),
   ...read(follow),
   revealed(secrets),
 ];
 
-const written = (limits: EventLimits, secrets: Secrets) => [
+const written = (limits: RecordSettings, secrets: Secrets) => [
   route({
     method: 'POST',
     path: '/v1/events',
@@ -60,17 +62,17 @@ const written = (limits: EventLimits, secrets: Secrets) => [
       schema: z.union([recorded, z.object({ data: z.array(recorded) })]),
     },
     problems: ['malformed-json', 'impossible-text', 'validation', 'conflict', 'too-large', 'not-found', 'quota-exceeded'],
+    maxBytes: limits.maxBatchBytes,
     handle: async ({ caller, body, idempotency }) => {
-      const single = !('events' in body);
-      const given = (single ? [body] : body.events).map((one) => complete(caller.principal, one));
-      const { data, replay } = await record(caller, given, idempotency, { ...limits, screener: await secrets.of(caller.tenant) });
-      return {
-        body: single ? data[0] : { data },
-        headers: {
-          ...(single && { Location: `/v1/events/${data[0]!.event_id}` }),
-          ...(replay && { 'Idempotent-Replay': 'true' }),
-        },
-      };
+      const screener = await secrets.of(caller.tenant);
+      return answer(await record(caller, draftOf(caller.principal, body, idempotency, { ...limits, screener })));
+    },
+    large: async ({ caller, bytes, asked, signal }) => {
+      const { source } = await secrets.of(caller.tenant);
+      const { json, maxSingle, workers, ...bounds } = limits;
+      const input: LargeRequest = { bytes, json, maxSingle, limits: bounds, principal: caller.principal, source, asked };
+      const order = { tenant: caller.tenant.id, task: 'events', input, transfer: [bytes.buffer as ArrayBuffer], signal };
+      return answer(await record(caller, received(await workers.run<Draft>(order))));
     },
   }),
 ];
@@ -161,26 +163,16 @@ function stretchOf({ order, after, cursor, limit }: ListQuery): Stretch {
   return { order, after, upto: last === undefined ? undefined : last - 1, limit: limit + 1 };
 }
 
-async function record(
-  caller: Caller,
-  given: NewEvent[],
-  idempotency: Idempotency | null,
-  { screener, ...limits }: EventLimits & { screener: Screener },
-): Promise<{ data: Recorded[]; replay: boolean }> {
-  const prepared = prepareAll(caller.principal, screener, given, (i) => pointerTo(given, i), limits);
-  await refuseDangling(caller, citedBy(given));
-  await findReplaced(caller, prepared.flatMap(replacingOf));
-  const outcome = await commitWithArtifacts(caller.tenant, prepared.flatMap(artifactOf), {
-    key: idempotency?.key ?? null,
-    body: idempotency?.body ?? null,
-    bytes: prepared.reduce((sum, { bytes }) => sum + bytes, 0),
-    events: prepared.map(({ row }) => row),
-  });
+async function record(caller: Caller, draft: Draft): Promise<{ single: boolean; data: Recorded[]; replay: boolean }> {
+  const { single, unit, artifacts, told } = draft;
+  await refuseDangling(caller, draft.cited);
+  await findReplaced(caller, draft.replacing);
+  const outcome = await commitWithArtifacts(caller.tenant, artifacts, unit);
   if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
   if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
   const replay = outcome.status === 'replay';
-  const data = replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : answer(prepared, outcome);
-  return { replay, data: await withStandings(caller, data, replay) };
+  const data = replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : recordedAs(told, outcome);
+  return { single, replay, data: await withStandings(caller, data, replay) };
 }
 
 /** With how the memories stand that the events made. */
@@ -193,43 +185,24 @@ async function withStandings(caller: Caller, data: Recorded[], replay: boolean):
   return data.map((one) => ({ ...one, ...standings.get(one.memory_id ?? '') }));
 }
 
-const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
+function answer({ single, data, replay }: { single: boolean; data: Recorded[]; replay: boolean }): Reply {
+  return {
+    body: single ? data[0] : { data },
+    headers: {
+      ...(single && { Location: `/v1/events/${data[0]!.event_id}` }),
+      ...(replay && { 'Idempotent-Replay': 'true' }),
+    },
+  };
+}
 
-const answer = (prepared: Prepared[], { seq, at, memories, counted }: Outcome): Recorded[] =>
-  prepared.map(({ row }, i) => ({
-    event_id: row.event_id,
+const recordedAs = (told: Told[], { seq, at, memories, counted }: Outcome): Recorded[] =>
+  told.map(({ event_id, kind, task_id, artifact_id, passages, sensitivity, redactions }, i) => ({
+    event_id,
     seq: seq + i,
-    chunk_ids: chunkIds(row.event_id, counted?.includes(i) ? 0 : row.chunks.length),
-    ...(row.artifact_id !== undefined && { artifact_id: row.artifact_id }),
-    ...memoryNamed(row.kind, row.content, memories?.[i]),
-    sensitivity: row.sensitivity as Recorded['sensitivity'],
-    ...(row.redactions !== undefined && { redactions: row.redactions }),
+    chunk_ids: chunkIds(event_id, counted?.includes(i) ? 0 : passages),
+    ...(artifact_id !== undefined && { artifact_id }),
+    ...memoryNamed(kind, { task_id }, memories?.[i]),
+    sensitivity: sensitivity as Recorded['sensitivity'],
+    ...(redactions !== undefined && { redactions }),
     created_at: at,
   }));
-
-function artifactOf({ row, overflow }: Prepared): NewArtifact[] {
-  if (!overflow) return [];
-  const bytes = Buffer.from(overflow.text);
-  const { channel, sensitivity, user_id } = row;
-  const media_type = 'text/plain; charset=utf-8';
-  return [{ artifact_id: overflow.artifact_id, media_type, bytes, sha256: sha256Of(bytes), channel, sensitivity, user_id }];
-}
-
-/** What the events of a request cite. */
-function citedBy(given: NewEvent[]): Cited {
-  const cited: Cited = new Map();
-  given.forEach((item, i) => {
-    const base = pointerTo(given, i);
-    cite(cited, item.refs, `${base}/refs`, item.user_id);
-    if (item.kind === 'decision' && item.content.supersedes !== undefined)
-      citeOne(cited, { id: item.content.supersedes, pointer: `${base}/content/supersedes`, subject: item.user_id });
-  });
-  return cited;
-}
-
-/** The memory that a decision takes the place of, which needs the right to change that one. */
-function replacingOf({ row: { memory, actor_type, actor_id, user_id } }: Prepared): Replacing[] {
-  return memory?.supersedes === undefined
-    ? []
-    : [{ ref: memory.supersedes, actor: { type: actor_type, id: actor_id }, subject: user_id }];
-}

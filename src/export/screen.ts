@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { decodeText, type Screener } from '../secrets/index.ts';
+import { decodeText, type PatientScreener } from '../secrets/index.ts';
 import { faulty } from './lines.ts';
 
 // A file may hold what nobody could record: a secret in clear is refused with its line. Redacting it here would leave texts that
@@ -16,19 +16,19 @@ const sealed = z.strictObject({
 /** What clients write freely; every other text names something, and may be a mail address whatever the policy says. */
 const free = new Set(['content', 'metadata', 'tags', 'reason', 'patch', 'passages', 'base', 'rules', 'media_type']);
 
-export function refuseSecrets(screener: Screener, number: number, row: Record<string, unknown>): void {
+export async function refuseSecrets(screener: PatientScreener, number: number, row: Record<string, unknown>): Promise<void> {
   const words: Record<string, unknown> = {};
   const ids: Record<string, unknown> = {};
   for (const name in row) (free.has(name) ? words : ids)[name] = row[name];
   if (words.content) words.content = withoutSealed(words.content as Record<string, unknown>);
-  const [found] = [...screener.find(words, '', true), ...screener.find(ids, '', false)];
+  const [found] = [...(await screener.findLater(words, '', true)), ...screener.find(ids, '', false)];
   if (found) throw faulty(number, `holds a secret: ${found.kind}`, found.pointer);
 }
 
 /** An artifact that is text, as when it is uploaded. */
-export function refuseSecretBytes(screener: Screener, number: number, bytes: Buffer): void {
+export async function refuseSecretBytes(screener: PatientScreener, number: number, bytes: Buffer): Promise<void> {
   const decoded = decodeText(bytes);
-  const [found] = decoded ? screener.find(decoded.text, '', true) : [];
+  const [found] = decoded ? await screener.findLater(decoded.text, '', true) : [];
   if (found) throw faulty(number, `the artifact holds a secret: ${found.kind}`);
 }
 

@@ -4,7 +4,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { type Gather, type Held, openCountedGather } from '../http/gather.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
-import type { Screener } from '../secrets/index.ts';
+import type { PatientScreener } from '../secrets/index.ts';
 import { type Batch, openBatch } from './batch.ts';
 import { faulty, type Line } from './lines.ts';
 import { unreadableRow } from './mend.ts';
@@ -24,7 +24,7 @@ export interface TakeSettings {
 
 export interface Taking extends TakeSettings {
   /** Of the tenant as it is, not as the file would have it. */
-  screener: Screener;
+  screener: PatientScreener;
 }
 
 export interface Taken {
@@ -103,7 +103,7 @@ async function takeLine(tenant: Tenant, held: Import, at: Going, line: Line, set
   }
   if (type === 'tenant') {
     at.tenant = parse(tenantLine, value, number);
-    refuseSecrets(settings.screener, number, value);
+    await refuseSecrets(settings.screener, number, value);
   } else if (type === 'end') await takeEnd(at, line, value);
   else if (type === 'unreadable') parse(unreadableRow, value, number);
   else if (type === 'piece') await takePiece(tenant, held, at, number, parse(piece, value, number), settings);
@@ -153,7 +153,7 @@ async function takeRow(
   settings: Taking,
 ): Promise<void> {
   const { number } = line;
-  refuseSecrets(settings.screener, number, row);
+  await refuseSecrets(settings.screener, number, row);
   const last = at.header!.as_of_seq;
   for (const field of ['seq', 'content_seq', 'last_seq', 'proposed_seq', 'approved_seq', 'revoked_seq'])
     if (typeof row[field] === 'number' && row[field] > last) throw faulty(number, `a seq beyond ${last}`, `/${field}`);
@@ -213,7 +213,7 @@ async function keepArtifact(tenant: Tenant, held: Import, at: Going, number: num
   const bytes = pieces.join();
   if (`\\x${createHash('sha256').update(bytes).digest('hex')}` !== line.sha256)
     throw faulty(number, 'the artifact’s bytes are not those of its sha256');
-  refuseSecretBytes(screener, number, bytes);
+  await refuseSecretBytes(screener, number, bytes);
   await at.batch.guard(number, () => insertArtifact(tenant, held, text, bytes));
   pieces.clear();
   delete at.artifact;

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { check } from './faults.ts';
+import type { Asked } from './idempotent.ts';
 import { type Fault, Problem, type ProblemType } from './problem.ts';
 
 // Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, tests iterate over them.
@@ -12,6 +13,18 @@ type Output<T extends Shape> = T extends z.ZodType ? z.output<T> : undefined;
 export interface Idempotency {
   key: string;
   body: string;
+}
+
+/** A body of more than 64 KiB, not parsed: `large` of its route gives it to a worker. */
+export interface LargeInput<C, P extends Shape, Q extends Shape> {
+  caller: C;
+  params: Output<P>;
+  query: Output<Q>;
+  bytes: Buffer;
+  asked: Asked | null;
+  req: IncomingMessage;
+  res: ServerResponse;
+  signal: AbortSignal;
 }
 
 export interface Input<C, P extends Shape, Q extends Shape, B extends Shape> {
@@ -98,13 +111,19 @@ export interface Route<C = unknown> {
   also?: Answer[];
   problems: ProblemType[];
   handle(input: Input<C, Shape, Shape, Shape>): Promise<Reply | typeof STREAMED>;
+  /** Answers a body of more than 64 KiB in the place of `handle`. */
+  large?(input: LargeInput<C, Shape, Shape>): Promise<Reply>;
 }
 
-type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<Route<C>, 'params' | 'query' | 'body' | 'handle'> & {
+type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
+  Route<C>,
+  'params' | 'query' | 'body' | 'handle' | 'large'
+> & {
   params?: P;
   query?: Q;
   body?: B;
   handle(input: Input<C, P, Q, B>): Promise<Reply | typeof STREAMED>;
+  large?(input: LargeInput<C, P, Q>): Promise<Reply>;
 };
 
 /** Makes the function that declares routes for one kind of caller. */
@@ -129,9 +148,21 @@ export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
     query: check(route.query ?? nothing, raw.query, 'parameter', faults),
     body: route.raw ? raw.body : check(route.body ?? (raw.body === undefined ? undefined : nothing), raw.body, 'pointer', faults),
   };
+  refuseFaults(faults);
+  return parsed;
+}
+
+function refuseFaults(faults: Fault[]): void {
   const [first] = faults;
   if (first) throw new Problem('validation', `${first.pointer ?? first.parameter}: ${first.detail}`, { errors: faults });
-  return parsed;
+}
+
+/** A body by its schema. */
+export function parseBody(schema: z.ZodType, value: unknown): unknown {
+  const faults: Fault[] = [];
+  const body = check(schema, value, 'pointer', faults);
+  refuseFaults(faults);
+  return body;
 }
 
 const nothing = z.strictObject({});

@@ -1,11 +1,13 @@
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
 import { letCome, readBody, refuseBody, refuseRepeated } from './body.ts';
 import type { Held } from './gather.ts';
 import { giveLast } from './give.ts';
-import { type Hold, openHold } from './hold.ts';
-import { canonicalJson, type JsonLimits, parseJson } from './json.ts';
+import { type Hold, openHold, SMALL_BODY_BYTES } from './hold.ts';
+import { type Asked, askedOf, idempotencyOf } from './idempotent.ts';
+import { keepInside } from './inside.ts';
+import { type JsonLimits, parseJson } from './json.ts';
 import { Problem, type ProblemType, problemBody, toProblem } from './problem.ts';
 import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
 import { type Act, audited, type Trail, tellRefusal } from './trail.ts';
@@ -36,6 +38,8 @@ export interface Gate<C> {
   holdsSecret(text: string): boolean;
   /** The body without the secrets in what is `free`; throws where the tenant refuses them, or where one stands in what is `fixed`. */
   screen(caller: C | null, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
+  /** A large JSON body, parsed, screened and hashed where it holds up nobody. */
+  understand(caller: C, bytes: Buffer, how: Understanding, signal: AbortSignal): Promise<Understood>;
   /** A keyed hash, hex: of what was sent nothing is kept that could be guessed back. The same on every daemon and after a restart. */
   mac(data: string | Buffer): string;
   /** What the audit is told. */
@@ -45,6 +49,17 @@ export interface Gate<C> {
   inFlight: InFlight;
   timeoutMs: number;
   log: Logger;
+}
+
+export interface Understanding {
+  free: string[];
+  fixed: string[];
+  asked: Asked | null;
+}
+
+export interface Understood {
+  body: unknown;
+  idempotency: Idempotency | null;
 }
 
 /** Requests being served, in all and by tenant: one tenant may hold at most its share of them. */
@@ -81,23 +96,23 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     release = hold.release;
     const bytes = takesBody(route, req) ? await bodyOf(gate, route, req, res, caller, hold) : undefined;
     const { pathname, query } = urlOf(req);
-    const raw = {
-      params: matchPath(route.path, pathname),
-      query,
-      body: bytes && (route.raw ? bytes : jsonOf(route, bytes, gate.body)),
-    };
+    const params = matchPath(route.path, pathname);
     if (route.method !== 'GET') refuseNoTag(req.headers['if-match']);
-    if (scope) keepInside(scope.tenant, req.headers, raw.query, raw.body);
-    const { free = [], fixed = [] } = route;
-    if (free.length + fixed.length > 0) raw.body = await gate.screen(caller, raw.body, { free, fixed });
-    const input = {
-      ...parseInput(route, raw),
-      caller: caller as C,
-      address,
-      req,
-      res,
-      idempotency: idempotencyOf(gate, route, req, pathname, scope?.principal, raw),
-    };
+    if (scope) keepInside(scope.tenant, req.headers, query);
+    const asked = askedOf(route, req, pathname, scope?.principal, query);
+    const known = { caller: caller as C, address, req, res };
+    if (caller && bytes && route.large && bytes.length > SMALL_BODY_BYTES) {
+      const input = {
+        ...known,
+        ...parseInput({ ...route, body: undefined, raw: undefined }, { params, query, body: undefined }),
+        bytes,
+        asked,
+      };
+      const reply = await withinTime(gate.timeoutMs, res, (signalOf) => route.large!({ ...input, signal: signalOf() } as never));
+      return void (await send(res, route.success.status, reply));
+    }
+    const { body, idempotency } = await bodyAs(gate, route, caller, scope?.tenant, bytes, asked, res);
+    const input = { ...known, ...parseInput(route, { params, query, body }), idempotency };
     act.params = input.params;
     act.query = input.query;
     act.body = input.body;
@@ -223,52 +238,28 @@ export function refuse<C>(gate: Gate<C>, template: string, res: ServerResponse, 
   return problem.status;
 }
 
+/** The body as its route takes it: bytes, or JSON that stays inside the tenant and holds no secret where none may be. */
+async function bodyAs<C>(
+  gate: Gate<C>,
+  route: Route<C>,
+  caller: C | null,
+  tenant: string | undefined,
+  bytes: Buffer | undefined,
+  asked: Asked | null,
+  res: ServerResponse,
+): Promise<Understood> {
+  const { free = [], fixed = [] } = route;
+  if (caller && bytes && !route.raw && bytes.length > SMALL_BODY_BYTES)
+    return withinTime(gate.timeoutMs, res, (signalOf) => gate.understand(caller, bytes, { free, fixed, asked }, signalOf()));
+  let body = bytes && (route.raw ? bytes : jsonOf(route, bytes, gate.body));
+  if (tenant !== undefined) keepInside(tenant, {}, body);
+  if (free.length + fixed.length > 0) body = await gate.screen(caller, body, { free, fixed });
+  return { body, idempotency: idempotencyOf(asked, body, gate.mac) };
+}
+
 function jsonOf(route: { body?: unknown }, bytes: Buffer, limits: JsonLimits): unknown {
   if (bytes.length === 0 && !route.body) return undefined;
   if (bytes.length === 0)
     throw new Problem('malformed-json', 'A JSON body is required.', { errors: [{ pointer: '#', detail: 'required' }] });
   return parseJson(bytes, limits);
-}
-
-/** A `tenant_id` that names the caller's own tenant is allowed and unused; any other is refused. */
-function keepInside(tenant: string, headers: IncomingMessage['headers'], ...parts: unknown[]): void {
-  for (const name of ['x-tenant-id', 'tenant-id', 'tenant_id']) if (headers[name] !== undefined) assertOwn(tenant, headers[name]);
-  for (const part of parts) {
-    if (typeof part !== 'object' || part === null || Buffer.isBuffer(part)) continue;
-    dropOwn(tenant, part);
-    for (const list of Object.values(part)) if (Array.isArray(list)) for (const item of list) dropOwn(tenant, item);
-  }
-}
-
-function dropOwn(tenant: string, record: unknown): void {
-  if (typeof record !== 'object' || record === null || !Object.hasOwn(record, 'tenant_id')) return;
-  const named = record as { tenant_id?: unknown };
-  assertOwn(tenant, named.tenant_id);
-  delete named.tenant_id;
-}
-
-function assertOwn(tenant: string, named: unknown): void {
-  if (named !== tenant) throw new Problem('forbidden', 'The request names another tenant than its credential.');
-}
-
-function idempotencyOf<C>(
-  { mac }: Gate<C>,
-  route: Route<C>,
-  req: IncomingMessage,
-  pathname: string,
-  principal: string | undefined,
-  raw: { query: unknown; body: unknown },
-): Idempotency | null {
-  const key = req.headers['idempotency-key'];
-  if (!route.idempotent || principal === undefined || key === undefined) return null;
-  if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key))
-    throw new Problem('validation', 'Idempotency-Key must be 1 to 255 printable ASCII characters.', {
-      errors: [{ parameter: 'Idempotency-Key', detail: 'must be 1 to 255 printable ASCII characters' }],
-    });
-  const query = canonicalJson(raw.query);
-  const body = Buffer.isBuffer(raw.body) ? raw.body : canonicalJson(raw.body ?? null);
-  return {
-    key: hash('sha256', JSON.stringify([principal, route.method, pathname, key])),
-    body: mac(Buffer.isBuffer(body) ? Buffer.concat([Buffer.from(`${query}\n`), body]) : `${query}\n${body}`),
-  };
 }

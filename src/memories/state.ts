@@ -5,7 +5,7 @@ import { type Fault, Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import type { Sealed } from '../seal.ts';
 import { passagesOf } from '../search/index.ts';
-import type { Screener } from '../secrets/index.ts';
+import type { PatientScreener } from '../secrets/index.ts';
 import { compareTimes, timeNow } from '../time.ts';
 import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
@@ -193,7 +193,7 @@ export interface MemoryLimits {
   maxEventBytes: number;
   /** Of the passages of one request together. */
   maxTextBytes: number;
-  screener: Screener;
+  screener: PatientScreener;
   /** Which claims the tenant wants to rest on something. */
   needsSource: NeedsSource;
 }

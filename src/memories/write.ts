@@ -55,7 +55,9 @@ async function unitOf(caller: Caller, given: Wanted[], idempotency: Idempotency 
   const drafts = given.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
   // ids sort by time; those of one moment as they were given
   const ids = drafts.map(({ memory_id }) => memory_id).sort();
-  const states = drafts.map((one, i) => screened({ ...one, memory_id: ids[i]! }, limits.screener, pointerTo(i)));
+  const states: State[] = [];
+  for (const [i, one] of drafts.entries())
+    states.push(await screened({ ...one, memory_id: ids[i]! }, limits.screener, pointerTo(i)));
   await refuseDangling(caller, citedBy(states, pointerTo));
   await resolveSuperseded(caller, states);
   let room = limits.maxTextBytes;
@@ -168,11 +170,11 @@ async function sealedOf({ tenant }: Caller, { sensitivity, redactions, event_id 
 /** A memory with a patch. Of one whose words were sealed the patch is made to these too, or the next version would not have them. */
 async function rewritten(caller: Caller, current: Memory, patch: MemoryPatch, { screener }: MemoryLimits): Promise<State> {
   const patchedOf = (memory: Memory) => screened(patched(caller.principal, memory, patch), screener, '#');
-  const state = patchedOf(current);
+  const state = await patchedOf(current);
   const { sealed } = await sealedOf(caller, current);
   if (!sealed) return state;
   const original = screener.unseal(sealed, current.memory_id);
-  const whole = original && patchedOf({ ...current, ...original });
+  const whole = original && (await patchedOf({ ...current, ...original }));
   // no less is cut out than was: what made a word a secret may have been patched away
   if (whole?.sealed && saidIn(whole) === saidIn(state)) return whole;
   return patch.text === undefined && patch.body === undefined ? { ...state, sealed } : state;

@@ -33,8 +33,24 @@ export interface Screener {
   find(value: unknown, pointer: string, personal: boolean): Finding[];
 }
 
+/** What makes the same screener elsewhere. */
+export interface Source {
+  tenant_id: string;
+  policy: SecretsPolicy;
+}
+
+/** Runs a task of a worker (src/worker.ts) in a tenant's turn. */
+export type RunTask = <T>(tenant_id: string, task: 'screen' | 'find', input: unknown) => Promise<T>;
+
+/** A screener that does what is large in a worker. */
+export interface PatientScreener extends Screener {
+  source: Source;
+  screenLater: <T>(...asked: [value: T, at: { pointer: string; aad: string }]) => Promise<Screened<T>>;
+  findLater(...asked: [value: unknown, pointer: string, personal: boolean]): Promise<Finding[]>;
+}
+
 export interface Secrets {
-  of(tenant: Tenant): Promise<Screener>;
+  of(tenant: Tenant): Promise<PatientScreener>;
   /** The policy was changed here: it counts here at once. */
   forget(tenant_id: string): void;
   /** Whether mode `encrypt` is possible. */
@@ -48,14 +64,15 @@ const MAX_TENANTS = 10_000;
 const MAX_FAULTS = 20;
 
 /** `ttl_ms`: how long a policy is trusted that another daemon may have changed. */
-export function openSecrets(seal: Seal | undefined, ttl_ms: number): Secrets {
-  const known = new LRUCache<string, Screener>({ max: MAX_TENANTS, ttl: Math.max(1, ttl_ms) });
-  const loading = new Map<string, Promise<Screener>>();
-  const load = (tenant: Tenant): Promise<Screener> => {
+export function openSecrets(seal: Seal | undefined, ttl_ms: number, run?: RunTask): Secrets {
+  const known = new LRUCache<string, PatientScreener>({ max: MAX_TENANTS, ttl: Math.max(1, ttl_ms) });
+  const loading = new Map<string, Promise<PatientScreener>>();
+  const load = (tenant: Tenant): Promise<PatientScreener> => {
     const running = loading.get(tenant.id);
     if (running) return running;
     const answer = readPolicy(tenant).then((policy) => {
-      const screener = screenerOf(tenant.id, policy, seal);
+      const source = { tenant_id: tenant.id, policy };
+      const screener = patient(screenerOf(source, seal), source, run);
       // not what was read before a change
       if (loading.get(tenant.id) === answer) known.set(tenant.id, screener);
       return screener;
@@ -88,7 +105,25 @@ async function readPolicy(tenant: Tenant): Promise<SecretsPolicy> {
   return row?.policy ?? {};
 }
 
-function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPolicy, seal: Seal | undefined): Screener {
+/** JSON of so many characters is searched within some 10 ms. */
+const SMALL_CHARACTERS = 32 * 1024;
+
+function patient(screener: Screener, source: Source, run: RunTask | undefined): PatientScreener {
+  const isSmall = (value: unknown) =>
+    !run || (typeof value === 'string' ? value : JSON.stringify(value)).length <= SMALL_CHARACTERS;
+  return {
+    ...screener,
+    source,
+    screenLater: async (value, at) =>
+      isSmall(value) ? screener.screen(value, at) : run!(source.tenant_id, 'screen', { source, asked: [value, at] }),
+    findLater: async (value, pointer, personal) =>
+      isSmall(value)
+        ? screener.find(value, pointer, personal)
+        : run!(source.tenant_id, 'find', { source, asked: [value, pointer, personal] }),
+  };
+}
+
+export function screenerOf({ tenant_id, policy: { mode = 'redact', ...more } }: Source, seal: Seal | undefined): Screener {
   const classes = { personal_data: more.personal_data ?? false, contacts: more.contacts ?? false };
   const decide = <T>(given: T, value: T, found: Finding[], aad: string): Screened<T> => {
     if (found.length === 0) return { value, redactions: 0 };
@@ -132,7 +167,7 @@ function screenerOf(tenant_id: string, { mode = 'redact', ...more }: SecretsPoli
 }
 
 /** Of requests that no tenant has a say in, such as a registration. */
-export const plainScreener: Screener = screenerOf('', {}, undefined);
+export const plainScreener: Screener = screenerOf({ tenant_id: '', policy: {} }, undefined);
 
 export const holdsSecret = (text: string): boolean => findSecrets(text, { personal_data: false, contacts: false }).length > 0;
 

@@ -28,6 +28,7 @@ export const gate: Gate<Caller | null> = {
   refused: () => undefined,
   screen: async (_caller, body) => body,
   holdsSecret: () => false,
+  understand: async (_caller, bytes) => ({ body: JSON.parse(bytes.toString()), idempotency: null }),
   mac: (data) => hash('sha256', data),
   trail: { assertOpen: () => undefined, record: async () => undefined, ofRead: () => undefined, refused: () => undefined },
   body: { maxBytes: MAX, maxDepth: 10, maxArray: 100, maxString: MAX },

@@ -77,6 +77,7 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
     refused: () => undefined,
     screen: async (_caller, body) => body,
     holdsSecret: () => false,
+    understand: async (_caller, bytes) => ({ body: JSON.parse(bytes.toString()), idempotency: null }),
     mac: (data) => hash('sha256', data),
     trail: { assertOpen: () => undefined, record: async () => undefined, ofRead: () => undefined, refused: () => undefined },
     body: { maxBytes: 1000, maxDepth: 5, maxArray: 10, maxString: 100 },

@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig } from '../../src/config.ts';
+import { type Config, loadConfig } from '../../src/config.ts';
 import { type Daemon, startDaemon } from '../../src/daemon.ts';
+import type { Workers } from '../../src/work/index.ts';
 import { daemonDatabase } from './database.ts';
 import { freePort } from './port.ts';
 
@@ -33,9 +34,11 @@ export interface TestDaemon extends Daemon {
 export async function startTestDaemon(
   overrides: Record<string, string> = {},
   sharedEnv?: Record<string, string>,
+  workersOf?: (config: Config) => Workers,
 ): Promise<TestDaemon> {
   const database = sharedEnv ? { env: sharedEnv, release: async () => undefined } : await daemonDatabase();
-  const daemon = await startDaemon(loadConfig({ ...settings, ...database.env, ...overrides }));
+  const config = loadConfig({ ...settings, ...database.env, ...overrides });
+  const daemon = await startDaemon(config, undefined, workersOf?.(config));
   const stop = async () => {
     await daemon.stop();
     await database.release();

@@ -1,0 +1,49 @@
+import { type Asked, idempotencyOf, type Mac } from '../http/idempotent.ts';
+import { Problem } from '../http/problem.ts';
+import type { Idempotency } from '../http/route.ts';
+import type { Sealed } from '../seal.ts';
+import { decodeText, type Screener, type Source } from '../secrets/index.ts';
+import { sha256Of } from './stage.ts';
+
+/** Bytes as they are stored. */
+export interface ScreenedBytes {
+  bytes: Buffer;
+  sha256: Buffer;
+  redactions: number;
+  sealed?: Sealed;
+}
+
+const MAX_SEALED_BYTES = 512 * 1024;
+
+/** Whatever is text, by its bytes: what it is called is the client's word. */
+export function screenBytes(screener: Screener, given: Buffer, event_id: string): ScreenedBytes {
+  const decoded = decodeText(given);
+  if (!decoded) return { bytes: given, sha256: sha256Of(given), redactions: 0 };
+  const { text } = decoded;
+  const { value, redactions, sealed } = screener.screenText(text, { pointer: '#', aad: event_id });
+  if (sealed && given.length > MAX_SEALED_BYTES)
+    throw new Problem('too-large', `A text with secrets is kept encrypted up to ${MAX_SEALED_BYTES} bytes.`);
+  const bytes = value === text ? given : decoded.encode(value);
+  return { bytes, sha256: sha256Of(bytes), redactions, ...(sealed && { sealed }) };
+}
+
+export interface Upload {
+  bytes: Uint8Array;
+  event_id: string;
+  source: Source;
+  asked: Asked | null;
+}
+
+/** The task of a worker. */
+export function screenLarge({ bytes, event_id, asked }: Upload, screener: Screener, mac: Mac) {
+  const given = bufferOf(bytes);
+  const idempotency = idempotencyOf(asked, given, mac);
+  const screened = screenBytes(screener, given, event_id);
+  const value = { ...screened, idempotency } satisfies ScreenedBytes & { idempotency: Idempotency | null };
+  // what is small may lie in memory that is shared
+  const own = screened.bytes.length === screened.bytes.buffer.byteLength;
+  return { value, transfer: own ? [screened.bytes.buffer as ArrayBuffer] : [] };
+}
+
+/** A buffer that went from thread to thread is bare bytes. */
+export const bufferOf = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer => Buffer.from(buffer, byteOffset, byteLength);

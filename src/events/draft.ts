@@ -1,0 +1,139 @@
+import { bufferOf, type NewArtifact, sha256Of } from '../artifacts/index.ts';
+import type { Principal } from '../auth/index.ts';
+import { type Unit, writeUnit } from '../db/commit.ts';
+import { type Asked, idempotencyOf, type Mac } from '../http/idempotent.ts';
+import { keepInside } from '../http/inside.ts';
+import { type JsonLimits, parseJson } from '../http/json.ts';
+import { Problem } from '../http/problem.ts';
+import { type Idempotency, parseBody } from '../http/route.ts';
+import { type Cited, cite, citeOne, type Replacing } from '../memories/index.ts';
+import type { Screener, Source } from '../secrets/index.ts';
+import { complete } from './defaults.ts';
+import { type EventLimits, type Prepared, prepareAll } from './record.ts';
+import { eventsBody, type GivenEvent, type NewEvent } from './schemas.ts';
+
+// What a request records, ready to be written: all that takes time that grows with it. A worker does it for large bodies.
+
+export interface Draft {
+  /** One event, not a list of one. */
+  single: boolean;
+  unit: Unit;
+  artifacts: NewArtifact[];
+  cited: Cited;
+  replacing: Replacing[];
+  told: Told[];
+}
+
+/** What the answer says of an event. */
+export interface Told {
+  event_id: string;
+  kind: string;
+  task_id: string | undefined;
+  artifact_id: string | undefined;
+  passages: number;
+  sensitivity: string;
+  redactions: number | undefined;
+}
+
+export function draftOf(
+  principal: Principal,
+  body: GivenEvent | { events: GivenEvent[] },
+  idempotency: Idempotency | null,
+  limits: EventLimits & { screener: Screener },
+): Draft {
+  const single = !('events' in body);
+  const given = (single ? [body] : body.events).map((one) => complete(principal, one));
+  const prepared = prepareAll(principal, limits.screener, given, (i) => pointerTo(given, i), limits);
+  return {
+    single,
+    unit: {
+      key: idempotency?.key ?? null,
+      body: idempotency?.body ?? null,
+      bytes: prepared.reduce((sum, { bytes }) => sum + bytes, 0),
+      events: prepared.map(({ row }) => row),
+    },
+    artifacts: prepared.flatMap(artifactOf),
+    cited: citedBy(given),
+    replacing: prepared.flatMap(replacingOf),
+    told: prepared.map(toldOf),
+  };
+}
+
+/** What a worker is given. */
+export interface LargeRequest {
+  bytes: Uint8Array;
+  json: JsonLimits;
+  /** The longest body of a single event. */
+  maxSingle: number;
+  limits: EventLimits;
+  principal: Principal;
+  source: Source;
+  asked: Asked | null;
+}
+
+/** The task of a worker: from bytes to what is sent to the database. */
+export function draftLarge(
+  { bytes, json, maxSingle, limits, principal, source, asked }: LargeRequest,
+  screener: Screener,
+  mac: Mac,
+): { value: Draft; transfer: ArrayBuffer[] } {
+  const given = parseJson(bufferOf(bytes), json);
+  if (bytes.length > maxSingle && !Array.isArray((given as { events?: unknown } | null)?.events))
+    throw new Problem('too-large', `The body has ${bytes.length} bytes; a single event takes at most ${maxSingle}.`);
+  keepInside(source.tenant_id, {}, given);
+  const idempotency = idempotencyOf(asked, given, mac);
+  const body = parseBody(eventsBody, given) as GivenEvent | { events: GivenEvent[] };
+  const draft = draftOf(principal, body, idempotency, { ...limits, screener });
+  const written = writeUnit(draft.unit);
+  const buffers = [written, ...draft.artifacts.map((artifact) => artifact.bytes)];
+  return { value: { ...draft, unit: { ...draft.unit, events: [], written } }, transfer: buffers.map(ownBuffer) };
+}
+
+/** They are larger than what Buffer takes from its pool, so each has its memory to itself. */
+const ownBuffer = ({ buffer }: Buffer): ArrayBuffer => buffer as ArrayBuffer;
+
+/** As it comes out of a worker. */
+export const received = ({ unit, artifacts, ...draft }: Draft): Draft => ({
+  ...draft,
+  unit: { ...unit, written: bufferOf(unit.written!) },
+  artifacts: artifacts.map((artifact) => ({ ...artifact, bytes: bufferOf(artifact.bytes), sha256: bufferOf(artifact.sha256) })),
+});
+
+const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
+
+const toldOf = ({ row }: Prepared): Told => ({
+  event_id: row.event_id,
+  kind: row.kind,
+  task_id: row.kind === 'task_update' ? (row.content as { task_id?: string }).task_id : undefined,
+  artifact_id: row.artifact_id,
+  passages: row.chunks.length,
+  sensitivity: row.sensitivity,
+  redactions: row.redactions,
+});
+
+function artifactOf({ row, overflow }: Prepared): NewArtifact[] {
+  if (!overflow) return [];
+  const bytes = Buffer.from(overflow.text);
+  const { channel, sensitivity, user_id } = row;
+  const media_type = 'text/plain; charset=utf-8';
+  return [{ artifact_id: overflow.artifact_id, media_type, bytes, sha256: sha256Of(bytes), channel, sensitivity, user_id }];
+}
+
+/** What the events of a request cite. */
+function citedBy(given: NewEvent[]): Cited {
+  const cited: Cited = new Map();
+  given.forEach((item, i) => {
+    const base = pointerTo(given, i);
+    cite(cited, item.refs, `${base}/refs`, item.user_id);
+    if (item.kind === 'decision' && item.content.supersedes !== undefined)
+      citeOne(cited, { id: item.content.supersedes, pointer: `${base}/content/supersedes`, subject: item.user_id });
+  });
+  return cited;
+}
+
+/** The memory that a decision takes the place of, which needs the right to change that one. */
+function replacingOf({ row: { memory, actor_type, actor_id, user_id } }: Prepared): Replacing[] {
+  return memory?.supersedes === undefined
+    ? []
+    : [{ ref: memory.supersedes, actor: { type: actor_type, id: actor_id }, subject: user_id }];
+}

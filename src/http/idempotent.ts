@@ -1,0 +1,38 @@
+import { hash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { canonicalJson } from './json.ts';
+import { Problem } from './problem.ts';
+import type { Idempotency, Route } from './route.ts';
+
+/** Who asks again; the body is hashed where it is parsed. */
+export interface Asked {
+  key: string;
+  /** Canonical: it belongs to what is hashed. */
+  query: string;
+}
+
+export type Mac = (data: string | Buffer) => string;
+
+export function askedOf(
+  route: Pick<Route, 'idempotent' | 'method'>,
+  req: IncomingMessage,
+  pathname: string,
+  principal: string | undefined,
+  query: unknown,
+): Asked | null {
+  const key = req.headers['idempotency-key'];
+  if (!route.idempotent || principal === undefined || key === undefined) return null;
+  if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key))
+    throw new Problem('validation', 'Idempotency-Key must be 1 to 255 printable ASCII characters.', {
+      errors: [{ parameter: 'Idempotency-Key', detail: 'must be 1 to 255 printable ASCII characters' }],
+    });
+  return { key: hash('sha256', JSON.stringify([principal, route.method, pathname, key])), query: canonicalJson(query) };
+}
+
+/** The same for JSON bodies that are equal as values. */
+export function idempotencyOf(asked: Asked | null, body: unknown, mac: Mac): Idempotency | null {
+  if (!asked) return null;
+  const { key, query } = asked;
+  if (Buffer.isBuffer(body)) return { key, body: mac(Buffer.concat([Buffer.from(`${query}\n`), body])) };
+  return { key, body: mac(`${query}\n${canonicalJson(body ?? null)}`) };
+}

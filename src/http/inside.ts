@@ -1,0 +1,23 @@
+import type { IncomingMessage } from 'node:http';
+import { Problem } from './problem.ts';
+
+/** A `tenant_id` that names the caller's own tenant is allowed and unused; any other is refused. */
+export function keepInside(tenant: string, headers: IncomingMessage['headers'], ...parts: unknown[]): void {
+  for (const name of ['x-tenant-id', 'tenant-id', 'tenant_id']) if (headers[name] !== undefined) assertOwn(tenant, headers[name]);
+  for (const part of parts) {
+    if (typeof part !== 'object' || part === null || Buffer.isBuffer(part)) continue;
+    dropOwn(tenant, part);
+    for (const list of Object.values(part)) if (Array.isArray(list)) for (const item of list) dropOwn(tenant, item);
+  }
+}
+
+function dropOwn(tenant: string, record: unknown): void {
+  if (typeof record !== 'object' || record === null || !Object.hasOwn(record, 'tenant_id')) return;
+  const named = record as { tenant_id?: unknown };
+  assertOwn(tenant, named.tenant_id);
+  delete named.tenant_id;
+}
+
+function assertOwn(tenant: string, named: unknown): void {
+  if (named !== tenant) throw new Problem('forbidden', 'The request names another tenant than its credential.');
+}

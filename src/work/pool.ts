@@ -1,0 +1,184 @@
+import { createRequire } from 'node:module';
+import { extname } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { Problem } from '../http/problem.ts';
+import { contentOf, type Order, type Result } from './message.ts';
+import { openTurns } from './turns.ts';
+
+// Threads for work whose time grows with a client's input. Tenants take turns, one tenant leaves at least one thread to the others,
+// and a job that is given up ends with its thread, because nothing else stops it.
+
+export interface Workers {
+  run<T>(job: Job): Promise<T>;
+  figures(): { waiting: number; running: number };
+  stop(): Promise<void>;
+}
+
+export interface Job extends Order {
+  tenant: string;
+  transfer?: ArrayBuffer[];
+  /** Given up when it is aborted, wherever it is. */
+  signal: AbortSignal;
+}
+
+export interface WorkerSettings {
+  /** The file that a worker runs: `.js`, or `.ts` through tsx. */
+  entry: string;
+  data?: unknown;
+  /** Threads; they start when there is work. */
+  size: number;
+  /** Jobs that may wait, half of them of one tenant. */
+  maxQueued: number;
+  /** Most MiB of a thread's heap. */
+  heap_mib?: number;
+}
+
+interface Ticket {
+  job: Job;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+  /** Where it is running. */
+  thread?: Thread;
+}
+
+interface Thread {
+  worker: Worker;
+  ticket: Ticket | undefined;
+  idle?: NodeJS.Timeout;
+}
+
+/** An idle thread holds some 40 MB. */
+const IDLE_MS = 60_000;
+const HEAP_MIB = 1024;
+
+export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB }: WorkerSettings): Workers {
+  const threads = new Set<Thread>();
+  const turns = openTurns<Ticket>();
+  const running = new Map<string, number>();
+  const most = Math.max(1, size - 1);
+
+  function start(): Thread {
+    const worker = startThread(entry, data, heap_mib);
+    const thread: Thread = { worker, ticket: undefined };
+    threads.add(thread);
+    worker.on('message', (result: Result) => settle(thread, () => contentOf(result)));
+    worker.on('error', (error) => end(thread, error));
+    worker.on('exit', (code) => end(thread, new Error(`a worker ended with code ${code}`)));
+    return thread;
+  }
+
+  /** The thread is gone; its job ends with it. */
+  function end(thread: Thread, error: unknown): void {
+    clearTimeout(thread.idle);
+    threads.delete(thread);
+    settle(thread, () => {
+      throw isOutOfMemory(error) ? new Problem('too-large', 'The request takes more memory than one may have.') : error;
+    });
+  }
+
+  function settle(thread: Thread, outcome: () => unknown): void {
+    const { ticket } = thread;
+    thread.ticket = undefined;
+    if (!ticket) return;
+    leave(ticket.job.tenant);
+    try {
+      ticket.resolve(outcome());
+    } catch (error) {
+      ticket.reject(error);
+    }
+    if (threads.has(thread)) rest(thread);
+    next();
+  }
+
+  function rest(thread: Thread): void {
+    // nothing that waits keeps the process alive
+    thread.worker.unref();
+    thread.idle = setTimeout(() => void thread.worker.terminate(), IDLE_MS).unref();
+  }
+
+  const leave = (tenant: string) => {
+    const left = running.get(tenant)! - 1;
+    if (left > 0) running.set(tenant, left);
+    else running.delete(tenant);
+  };
+
+  function next(): void {
+    for (;;) {
+      const idle = [...threads].find(({ ticket }) => !ticket);
+      if (!idle && threads.size >= size) return;
+      const ticket = turns.take((tenant) => running.get(tenant) ?? 0, most);
+      if (!ticket) return;
+      begin(idle ?? start(), ticket);
+    }
+  }
+
+  function begin(thread: Thread, ticket: Ticket): void {
+    const { tenant, task, input, transfer } = ticket.job;
+    clearTimeout(thread.idle);
+    running.set(tenant, (running.get(tenant) ?? 0) + 1);
+    thread.ticket = ticket;
+    ticket.thread = thread;
+    thread.worker.ref();
+    thread.worker.postMessage({ task, input } satisfies Order, transfer ?? []);
+  }
+
+  function giveUp(ticket: Ticket): void {
+    const { job, thread } = ticket;
+    if (!thread) turns.remove(job.tenant, ticket);
+    else if (thread.ticket === ticket) {
+      end(thread, job.signal.reason);
+      void thread.worker.terminate();
+    }
+    ticket.reject(job.signal.reason);
+  }
+
+  function run<T>(job: Job): Promise<T> {
+    if (job.signal.aborted) return Promise.reject(job.signal.reason as Error);
+    if (turns.waiting >= maxQueued || turns.waitingOf(job.tenant) >= maxQueued / 2) return Promise.reject(tooMuch());
+    return new Promise<T>((resolve, reject) => {
+      const onAbort = () => giveUp(ticket);
+      const done = () => job.signal.removeEventListener('abort', onAbort);
+      const ticket: Ticket = {
+        job,
+        resolve: (value) => {
+          done();
+          resolve(value as T);
+        },
+        reject: (error) => {
+          done();
+          reject(error as Error);
+        },
+      };
+      job.signal.addEventListener('abort', onAbort);
+      turns.add(job.tenant, ticket);
+      next();
+    });
+  }
+
+  return {
+    run,
+    figures: () => ({ waiting: turns.waiting, running: [...threads].filter(({ ticket }) => ticket).length }),
+    stop: async () => {
+      await Promise.all([...threads].map(({ worker }) => worker.terminate()));
+    },
+  };
+}
+
+/** From its source a thread needs tsx, which `--import` does not give to threads. */
+function startThread(entry: string, workerData: unknown, maxOldGenerationSizeMb: number): Worker {
+  const options = { workerData, execArgv: [], resourceLimits: { maxOldGenerationSizeMb } };
+  if (extname(entry) !== '.ts') return new Worker(entry, options);
+  const tsx = createRequire(import.meta.filename)
+    .resolve('tsx/esm/api')
+    .replace(/cjs$/, 'mjs');
+  const code = `import(${urlOf(tsx)}).then(({ register }) => { register(); return import(${urlOf(entry)}); })`;
+  return new Worker(code, { ...options, eval: true });
+}
+
+const urlOf = (path: string): string => JSON.stringify(pathToFileURL(path).href);
+
+const isOutOfMemory = (error: unknown): boolean => (error as { code?: unknown }).code === 'ERR_WORKER_OUT_OF_MEMORY';
+
+const tooMuch = () =>
+  new Problem('unavailable', 'Too many large requests are being served.', { headers: { 'Retry-After': '1' } });

@@ -1,0 +1,31 @@
+import { Problem } from '../../src/http/problem.ts';
+import { serveTasks } from '../../src/work/index.ts';
+
+// A worker whose jobs do what the test says.
+
+const whole = (memory: SharedArrayBuffer) => new Int32Array(memory);
+
+serveTasks({
+  echo: (input: unknown) => ({ value: input }),
+  /** Counts itself as begun, then waits for the test's word. */
+  held: (memory: SharedArrayBuffer) => {
+    Atomics.add(whole(memory), 1, 1);
+    Atomics.notify(whole(memory), 1);
+    Atomics.wait(whole(memory), 0, 0);
+    return { value: 'released' };
+  },
+  endless: () => {
+    for (;;);
+  },
+  refused: () => {
+    throw new Problem('validation', 'no', { errors: [{ pointer: '#/a', detail: 'b' }], headers: { 'Retry-After': '7' } });
+  },
+  broken: () => {
+    throw new TypeError('of the inside');
+  },
+  gone: () => process.exit(3),
+  hungry: () => {
+    const held: unknown[] = [];
+    for (;;) held.push(new Array(100_000).fill(held.length));
+  },
+});

@@ -1,0 +1,131 @@
+import { join } from 'node:path';
+import { openWorkers, type Workers } from '../../src/work/index.ts';
+
+const entry = join(import.meta.dirname, 'fixture.ts');
+const opened: Workers[] = [];
+afterEach(async () => {
+  for (const workers of opened.splice(0)) await workers.stop();
+});
+
+const open = (size: number, maxQueued = 100) => {
+  const workers = openWorkers({ entry, size, maxQueued, heap_mib: 64 });
+  opened.push(workers);
+  return workers;
+};
+const run = (workers: Workers, tenant: string, task: string, input: unknown = null, signal = new AbortController().signal) =>
+  workers.run<unknown>({ tenant, task, input, signal });
+
+/** Jobs that wait until they are released. */
+function gate() {
+  const memory = new SharedArrayBuffer(8);
+  const state = new Int32Array(memory);
+  return {
+    memory,
+    begun: async (count: number) => {
+      while (Atomics.load(state, 1) < count) await new Promise((resolve) => setTimeout(resolve, 10));
+    },
+    release: () => {
+      Atomics.store(state, 0, 1);
+      Atomics.notify(state, 0);
+    },
+  };
+}
+
+test('values come back, problems as they were, other errors without their text as an answer', async () => {
+  const workers = open(1);
+  expect(await run(workers, 'a', 'echo', { list: [1, 'é'] })).toEqual({ list: [1, 'é'] });
+  await expect(run(workers, 'a', 'refused')).rejects.toMatchObject({
+    type: 'validation',
+    status: 422,
+    message: 'no',
+    errors: [{ pointer: '#/a', detail: 'b' }],
+    headers: { 'Retry-After': '7' },
+  });
+  await expect(run(workers, 'a', 'broken')).rejects.toThrow(/a worker failed: TypeError: of the inside/);
+  expect(await run(workers, 'a', 'echo', 1)).toBe(1);
+});
+
+test('bytes that are transferred are moved, not copied', async () => {
+  const bytes = new Uint8Array(100_000).fill(7);
+  const answer = open(1).run<Uint8Array>({
+    tenant: 'a',
+    task: 'echo',
+    input: bytes,
+    transfer: [bytes.buffer],
+    signal: new AbortController().signal,
+  });
+  expect(bytes.byteLength).toBe(0);
+  expect((await answer).every((byte) => byte === 7)).toBe(true);
+});
+
+test('a job that is given up ends with its thread, and others are served', async () => {
+  const workers = open(2);
+  const aborted = new AbortController();
+  const endless = run(workers, 'hostile', 'endless', null, aborted.signal);
+  expect(await run(workers, 'other', 'echo', 1)).toBe(1);
+  aborted.abort(new Error('too late'));
+  await expect(endless).rejects.toThrow('too late');
+  expect(await run(workers, 'hostile', 'echo', 2)).toBe(2);
+  expect(workers.figures()).toEqual({ waiting: 0, running: 0 });
+});
+
+test('a job that is given up while it waits never runs', async () => {
+  const workers = open(1);
+  const { memory, begun, release } = gate();
+  const first = run(workers, 'a', 'held', memory);
+  await begun(1);
+  const aborted = new AbortController();
+  const second = run(workers, 'a', 'held', memory, aborted.signal);
+  aborted.abort(new Error('too late'));
+  await expect(second).rejects.toThrow('too late');
+  release();
+  expect(await first).toBe('released');
+  expect(await run(workers, 'a', 'echo', 1)).toBe(1);
+  await begun(1);
+});
+
+test('one tenant leaves a thread to the others, however much it asks for', async () => {
+  const workers = open(2);
+  const { memory, begun, release } = gate();
+  const all = Array.from({ length: 10 }, () => run(workers, 'busy', 'held', memory));
+  await begun(1);
+  expect(workers.figures()).toEqual({ waiting: 9, running: 1 });
+  expect(await run(workers, 'quiet', 'echo', 1)).toBe(1);
+  release();
+  await Promise.all(all);
+});
+
+test('tenants take turns: the first job of a tenant waits for one job of each other, not for all of them', async () => {
+  const workers = open(1);
+  const { memory, begun, release } = gate();
+  const order: string[] = [];
+  const note = (name: string) => () => void order.push(name);
+  const first = run(workers, 'busy', 'held', memory);
+  await begun(1);
+  const rest = ['busy', 'busy', 'busy', 'second', 'second', 'third'].map((tenant) =>
+    run(workers, tenant, 'echo').then(note(tenant)),
+  );
+  release();
+  await Promise.all([first, ...rest]);
+  expect(order).toEqual(['busy', 'second', 'third', 'busy', 'second', 'busy']);
+});
+
+test('what is too much is refused with 503, one tenant at half of the room', async () => {
+  const workers = open(1, 4);
+  const { memory, begun, release } = gate();
+  const first = run(workers, 'busy', 'held', memory);
+  await begun(1);
+  const waiting = [run(workers, 'busy', 'echo'), run(workers, 'busy', 'echo')];
+  await expect(run(workers, 'busy', 'echo')).rejects.toMatchObject({ status: 503, headers: { 'Retry-After': '1' } });
+  waiting.push(run(workers, 'other', 'echo'), run(workers, 'third', 'echo'));
+  await expect(run(workers, 'fourth', 'echo')).rejects.toMatchObject({ status: 503 });
+  release();
+  await Promise.all([first, ...waiting]);
+});
+
+test('a thread that ends by itself fails its job alone; one that takes too much memory is 413', async () => {
+  const workers = open(1);
+  await expect(run(workers, 'a', 'gone')).rejects.toThrow('a worker ended with code 3');
+  await expect(run(workers, 'a', 'hungry')).rejects.toMatchObject({ status: 413 });
+  expect(await run(workers, 'a', 'echo', 1)).toBe(1);
+});
