@@ -86,8 +86,7 @@ export function createService(config: Config, database: Database, log: Logger, g
     screen: async (caller, body, pointers) =>
       screenFields(caller ? await secrets.of(caller.tenant) : plainScreener, body, pointers),
     understand: async ({ tenant }, bytes, how, signal) => {
-      const { source } = await secrets.of(tenant);
-      const input = { ...how, bytes, json: bodyLimitsOf(config), source };
+      const input = { ...how, bytes, json: bodyLimitsOf(config), source: (await secrets.of(tenant)).source };
       return workers.run({ tenant: tenant.id, task: 'understand', input, transfer: [bytes.buffer as ArrayBuffer], signal });
     },
     mac: macOf(config),
