@@ -194,12 +194,7 @@ export const settings = z.object({
   ),
   MAX_BODY_BYTES: setting(whole(1024, 1024 * MIB), String(2 * MIB), 'Limits', 'largest JSON request body, but for batches'),
   MAX_BATCH_BYTES: setting(whole(1024, 1024 * MIB), String(40 * MIB), 'Limits', 'largest list of events in a request'),
-  WORKERS: setting(
-    whole(1, 64),
-    '2',
-    'Limits',
-    'threads that parse and screen request bodies of more than 64 KiB; they start when needed, and one tenant uses at most all but one',
-  ),
+  WORKERS: setting(whole(1, 64), '2', 'Limits', 'threads for request bodies of more than 64 KiB; a tenant leaves one to others'),
   WORKERS_QUEUE: setting(whole(1, 10_000), '64', 'Limits', 'large requests that may wait for a thread; more are answered 503'),
   MAX_JSON_DEPTH: setting(whole(4, 500), '64', 'Limits', 'deepest nesting of a JSON request'),
   MAX_ARRAY_LENGTH: setting(

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
 import { type Audit, openAudit } from './audit/index.ts';
@@ -14,6 +14,7 @@ import {
   sweepResets,
   sweepSessions,
 } from './auth/index.ts';
+import { bodyLimitsOf, countersOf, eventLimitsOf, recordSettingsOf } from './bounds.ts';
 import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
 import { type Config, hostOf } from './config.ts';
 import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
@@ -31,7 +32,7 @@ import { type OpenApi, openapi } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
 import type { Gate } from './http/serve.ts';
 import { type Begun, type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
-import { auditKeysOf, jwtSecretOf, macOf, sealOf, workerKeysOf } from './keys.ts';
+import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { memoryRoutes, openSources, sweepMemories } from './memories/index.ts';
@@ -42,7 +43,8 @@ import { searchRoutes } from './search/index.ts';
 import { holdsSecret, openSecrets, plainScreener, screenFields } from './secrets/index.ts';
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
-import { openWorkers, type Workers } from './work/index.ts';
+import type { Workers } from './work/index.ts';
+import { workersOf } from './workers.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
@@ -232,42 +234,6 @@ const streamsOf = (config: Config, { pool }: Database, { body, held, identify }:
   parallel: PARALLEL_EXPORTS,
   fair: FAIR_STREAM,
   lease_ms: config.JOB_LEASE_MS,
-});
-
-/** What the gate counts while requests are served. */
-const countersOf = (config: Config) => ({
-  held: { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES, byTenant: new Map<string, number>() },
-  inFlight: { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() },
-});
-
-const recordSettingsOf = (config: Config, workers: Workers) => ({
-  ...eventLimitsOf(config),
-  maxBatchBytes: config.MAX_BATCH_BYTES,
-  maxSingle: config.MAX_BODY_BYTES,
-  json: bodyLimitsOf(config),
-  workers,
-});
-
-/** `worker.js` beside `wiring.js`, `.ts` beside `.ts`. */
-const workersOf = (config: Config): Workers =>
-  openWorkers({
-    entry: join(import.meta.dirname, `worker${extname(import.meta.filename)}`),
-    data: workerKeysOf(config),
-    size: config.WORKERS,
-    maxQueued: config.WORKERS_QUEUE,
-  });
-
-const eventLimitsOf = (config: Config) => ({
-  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
-  maxEventBytes: config.MAX_EVENT_BYTES,
-  maxTextBytes: config.MAX_BATCH_TEXT_BYTES,
-});
-
-const bodyLimitsOf = (config: Config) => ({
-  maxBytes: config.MAX_BODY_BYTES,
-  maxDepth: config.MAX_JSON_DEPTH,
-  maxArray: config.MAX_ARRAY_LENGTH,
-  maxString: config.MAX_STRING_BYTES,
 });
 
 /** What goes on beside the requests. */

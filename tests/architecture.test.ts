@@ -31,7 +31,7 @@ const features: Record<string, string[]> = {
   webhooks: ['auth', 'events', 'filter'],
   work: [],
 };
-const wiring = ['main.ts', 'daemon.ts', 'wiring.ts', 'worker.ts', 'keys.ts'];
+const wiring = ['main.ts', 'daemon.ts', 'wiring.ts', 'worker.ts', 'workers.ts', 'bounds.ts', 'keys.ts'];
 const anyMay = [
   'id.ts',
   'log.ts',
