@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config.ts';
@@ -35,16 +35,17 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
   afterAll(() => edge?.stop());
 
   test('bodies are bounded as the daemon bounds them', () => {
-    const { MAX_BODY_BYTES, MAX_ARTIFACT_BYTES, MAX_IMPORT_BYTES, REQUEST_TIMEOUT_MS } = loadConfig({});
+    const { MAX_BODY_BYTES, MAX_BATCH_BYTES, MAX_ARTIFACT_BYTES, MAX_IMPORT_BYTES, REQUEST_TIMEOUT_MS } = loadConfig({});
     const sizes = [...conf.matchAll(/client_max_body_size (\d+)m;/g)].map(([, mib]) => Number(mib) * MIB);
-    expect(sizes).toEqual([MAX_BODY_BYTES, MAX_ARTIFACT_BYTES, MAX_IMPORT_BYTES]);
+    expect(sizes).toEqual([MAX_BODY_BYTES, MAX_BATCH_BYTES, MAX_ARTIFACT_BYTES, MAX_IMPORT_BYTES, MAX_BATCH_BYTES]);
     const read = Number(/ proxy_read_timeout (\d+)s;/.exec(conf)![1]);
     expect(read * 1000).toBeGreaterThan(REQUEST_TIMEOUT_MS);
   });
 
   test.each([
     ['/auth/login', 16 * 1024],
-    ['/v1/search', 40 * MIB],
+    ['/v1/search', 2 * MIB],
+    ['/v1/events', 40 * MIB],
     ['/v1/artifacts', 32 * MIB],
   ])('%s takes %i bytes, and one more is 413 from nginx and from the daemon', async (path, bytes) => {
     const { status, headers, text } = await ask(edge, path, {
@@ -75,6 +76,25 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
       });
     if (path === '/auth/login') expect([(await direct(bytes + 1)).status, (await direct(bytes)).status]).toEqual([413, 415]);
   });
+
+  test('large bodies without a credential are refused before they have come, and take no disk', async () => {
+    const sockets = await Promise.all(Array.from({ length: 20 }, () => open(edge.operator, '127.0.0.13')));
+    let refused = 0;
+    for (const [i, socket] of sockets.entries()) {
+      socket
+        .on('error', () => undefined)
+        .on('data', (part) => {
+          if (part.toString().startsWith('HTTP/1.1 401')) refused += 1;
+        });
+      const path = i % 2 === 0 ? '/v1/events' : '/v1/artifacts';
+      const length = (i % 2 === 0 ? 40 : 32) * MIB;
+      socket.write(`POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`);
+      socket.write(Buffer.alloc(length - MIB, ' '));
+    }
+    await until(() => refused === sockets.length, 'all are refused, though none has sent its whole body');
+    expect(readdirSync(join(edge.dir, 'tmp-client_body'), { recursive: true })).toEqual([]);
+    for (const socket of sockets) socket.destroy();
+  }, 60_000);
 
   test('headers that trickle in hold nobody up, and are cut off', async () => {
     const attackers = await Promise.all(Array.from({ length: 400 }, () => open(edge.operator, '127.0.0.6')));
