@@ -81,7 +81,7 @@ export async function startServer(bin: string, dir: string, port: number, more =
 export const serverPid = (dir: string): number =>
   Number(readFileSync(join(dir, 'data', 'postmaster.pid'), 'utf8').split('\n')[0]);
 
-/** A server that somebody else runs. */
+/** A server that somebody else runs, by a superuser's login: tests make databases and roles, and look past the wall. */
 export async function joinCluster(url: string): Promise<Cluster> {
   const { hostname, port, username, password, pathname, searchParams } = new URL(url);
   const admin: TestConnection = {
@@ -91,11 +91,34 @@ export async function joinCluster(url: string): Promise<Cluster> {
     ...(password && { password: decodeURIComponent(password) }),
     database: pathname.slice(1) || 'postgres',
   };
-  return {
-    version: await versionOf(admin),
-    admin,
-    owner: { user: admin.user, ...(admin.password && { password: admin.password }) },
-  };
+  return { version: await versionOf(admin), admin, owner: await plainOwner(admin) };
+}
+
+const JOINED_OWNER = { user: 'am_test_owner', password: 'for tests only' };
+
+/** Who owns the databases of the tests there: no superuser, and allowed to grant the service's roles, whoever made them. */
+async function plainOwner(admin: TestConnection): Promise<Cluster['owner']> {
+  await withClient(admin, async (client) => {
+    const { rows } = await client.query<{ rolsuper: boolean }>('select rolsuper from pg_roles where rolname = current_user');
+    if (!rows[0]?.rolsuper)
+      throw new Error(
+        `TEST_DATABASE_URL needs the login of a superuser: alter role "${admin.user}" superuser, or name another one.`,
+      );
+    await client.query(`do $$
+      declare
+        v_role text;
+      begin
+        begin
+          create role ${JOINED_OWNER.user};
+        exception when duplicate_object or unique_violation then null;
+        end;
+        alter role ${JOINED_OWNER.user} login createrole password '${JOINED_OWNER.password}';
+        for v_role in select rolname from pg_roles where rolname like 'agent\\_memory\\_%' loop
+          execute format('grant %I to ${JOINED_OWNER.user} with admin option', v_role);
+        end loop;
+      end $$`);
+  });
+  return JOINED_OWNER;
 }
 
 /** PostgreSQL and pgbouncer refuse to run as root. */
