@@ -24,7 +24,7 @@ import { startSweeper, sweepIdempotency } from './db/sweep.ts';
 import type { Tenant } from './db/tenant.ts';
 import { editRoutes } from './edits/index.ts';
 import { announceDeletion, eraser, erasureRoutes, previewer, sweepMarks } from './erasure/index.ts';
-import { createFollow, eventRoutes, type Follow, followerFigures } from './events/index.ts';
+import { createFollow, eventRoutes, type Follow, followerFigures, recheckFollowers } from './events/index.ts';
 import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
 import { type Health, healthRoutes, isReady, sharePing } from './health/index.ts';
 import { addressOf } from './http/address.ts';
@@ -123,7 +123,10 @@ export function createService(config: Config, database: Database, log: Logger, g
 function partsOf(config: Config, database: Database, log: Logger, given?: Workers) {
   const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
   const throttled = config.RATE_LIMIT_ENABLED ? addressFrom : undefined;
-  const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, database.tenants, throttled);
+  const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, database.tenants, {
+    addressOf: throttled,
+    forgotten: (tenant_id) => recheckFollowers(follow, tenant_id),
+  });
   const seal = sealOf(config);
   const workers = given ?? workersOf(config);
   const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS, (tenant, task, input) =>

@@ -17,7 +17,14 @@ export interface Credentials {
   forget(tenant_id: string): void;
 }
 
-export function openCredentials(tenants: Tenants, tokens: Tokens, ttl_ms: number, guard: KeyGuard): Credentials {
+/** `forgotten` is told of each tenant whose credentials are asked for again. */
+export function openCredentials(
+  tenants: Tenants,
+  tokens: Tokens,
+  ttl_ms: number,
+  guard: KeyGuard,
+  forgotten: (tenant_id: string) => void,
+): Credentials {
   const sessions = openStateCache<SessionState>(ttl_ms);
   const keys = openStateCache<KeyState>(ttl_ms);
   const identifyText = async (req: IncomingMessage, text: string): Promise<Principal | undefined> => {
@@ -34,6 +41,7 @@ export function openCredentials(tenants: Tenants, tokens: Tokens, ttl_ms: number
     forget: (tenant_id) => {
       sessions.forget(`${tenant_id}.`);
       keys.forget(`${tenant_id}.`);
+      forgotten(tenant_id);
     },
   };
 }

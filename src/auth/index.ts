@@ -25,9 +25,15 @@ export interface Auth {
   routes: Route<Caller>[];
 }
 
-/** `addressOf`: whose unknown keys are counted; without it nothing is. */
-export function openAuth(settings: AuthSettings, tenants: Tenants, addressOf?: (req: IncomingMessage) => string): Auth {
-  const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf));
+interface AuthNeeds {
+  /** Whose unknown keys are counted; without it nothing is. */
+  addressOf?: ((req: IncomingMessage) => string) | undefined;
+  /** Told of each tenant from whose credentials something was taken on this daemon. */
+  forgotten(tenant_id: string): void;
+}
+
+export function openAuth(settings: AuthSettings, tenants: Tenants, { addressOf, forgotten }: AuthNeeds): Auth {
+  const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf), forgotten);
   const { identify, forget } = login.credentials;
   return { identify, forget, routes: authRoutes(login) as Route<Caller>[] };
 }

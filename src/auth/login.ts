@@ -69,7 +69,12 @@ export interface Login {
   settings: AuthSettings;
 }
 
-export function openLogin(settings: AuthSettings, tenants: Tenants, guard = unguarded): Login {
+export function openLogin(
+  settings: AuthSettings,
+  tenants: Tenants,
+  guard = unguarded,
+  forgotten: (tenant_id: string) => void = () => undefined,
+): Login {
   const tokens = openTokens({
     active: settings.JWT_SECRET,
     next: settings.JWT_SECRET_NEXT,
@@ -82,7 +87,7 @@ export function openLogin(settings: AuthSettings, tenants: Tenants, guard = ungu
     tenants,
     tokens,
     hasher: openHasher(settings.BCRYPT_COST, settings.BCRYPT_CONCURRENCY, settings.BCRYPT_QUEUE),
-    credentials: openCredentials(tenants, tokens, settings.CREDENTIAL_TTL_MS, guard),
+    credentials: openCredentials(tenants, tokens, settings.CREDENTIAL_TTL_MS, guard, forgotten),
     settings,
   };
 }

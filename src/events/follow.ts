@@ -8,6 +8,7 @@ import { assertGiven, assertKept } from './kept.ts';
 import { createTurns, firstWalk, type Turns, tookTooLong, walkAfter, walkAfterTimeout } from './pace.ts';
 import type { ListQuery } from './schemas.ts';
 import { type Entry, listEvents, readClock } from './sql.ts';
+import { drained, lastIdOf, openStream } from './sse.ts';
 
 // Following the log over server-sent events. A follower's cursor is the last seq it has looked at; since seq is dense in commit
 // order, everything up to the log's head is there to be read, and nothing is missed or repeated.
@@ -17,7 +18,6 @@ const HEARTBEAT_MS = 15_000;
 const RECHECK_MS = 30_000;
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 const RETRY_MS = 500;
-const SLOWEST_READER_MS = 5_000;
 const LAST_WORDS_MS = 30_000;
 /** Reads that failed one after another: the database is away, or something in the log cannot be read past. */
 const STUCK_AFTER = 3;
@@ -35,13 +35,19 @@ export interface FollowNeeds {
 }
 
 export interface Follow extends FollowNeeds {
-  /** Open streams by tenant, each with the way to end it. */
-  open: Map<string, Set<() => void>>;
+  open: Map<string, Set<Open>>;
   streams: Set<Pick<Stream, 'cursor' | 'head' | 'failures'>>;
   shared: Map<string, Promise<Batch>>;
   turns: Turns;
   /** The daemon is stopping: no stream may begin. */
   ended: boolean;
+}
+
+/** A stream as others reach it. */
+interface Open {
+  end(): void;
+  /** Ends it unless its credential still shows what it shows. */
+  recheck(): void;
 }
 
 /** Events rendered once for all followers that stand at the same place with the same question. */
@@ -72,7 +78,12 @@ export const followerFigures = ({ streams }: Follow) => ({
 /** Ends every stream; each client resumes elsewhere from its last id. */
 export function endFollowers(follow: Follow): void {
   follow.ended = true;
-  for (const set of follow.open.values()) for (const end of set) end();
+  for (const set of follow.open.values()) for (const { end } of set) end();
+}
+
+/** Something was taken from a credential of the tenant. */
+export function recheckFollowers({ open }: Follow, tenant_id: string): void {
+  for (const { recheck } of open.get(tenant_id) ?? []) recheck();
 }
 
 export async function followEvents(
@@ -110,16 +121,6 @@ export async function followEvents(
 
 const sightOf = (caller: Caller, query: ListQuery): Sight => sightIn(onBehalf(caller, query).principal, query.channel);
 
-function lastIdOf(req: IncomingMessage): number | undefined {
-  const last = req.headers['last-event-id'];
-  if (last === undefined || last === '') return undefined;
-  if (typeof last !== 'string' || !/^\d{1,15}$/.test(last))
-    throw new Problem('validation', 'Last-Event-ID is a seq.', {
-      errors: [{ parameter: 'Last-Event-ID', detail: 'must be an integer' }],
-    });
-  return Number(last);
-}
-
 interface Stream {
   caller: Caller;
   query: ListQuery;
@@ -149,14 +150,15 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
     at.head = lastSeq;
     wake();
   });
-  const tenants = follow.open.get(caller.tenant.id) ?? new Set();
-  follow.open.set(caller.tenant.id, tenants.add(end));
-  follow.streams.add(at);
+  const recheck = () => void stillAllowed(follow, at).then((allowed) => allowed || end());
+  const unregister = register(follow, at, { end, recheck });
   res.once('close', end);
   const beat = setInterval(() => res.write(`: alive\nid: ${at.cursor}\n\n`), HEARTBEAT_MS);
-  const recheck = setInterval(() => void stillAllowed(follow, at).then((allowed) => allowed || end()), RECHECK_MS);
+  const rechecks = setInterval(recheck, RECHECK_MS);
   try {
-    openStream(at);
+    openStream(res, at.cursor);
+    // the credential may have ended since the request was let in
+    recheck();
     while (!over) {
       if (at.head > at.cursor && !(await advance(follow, at))) return giveUp(at);
       if (res.writableLength > MAX_BUFFERED_BYTES && !(await drained(res))) return letGo(follow, at);
@@ -170,34 +172,30 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
   } finally {
     unsubscribe();
     clearInterval(beat);
-    clearInterval(recheck);
-    follow.streams.delete(at);
-    tenants.delete(end);
-    if (tenants.size === 0) follow.open.delete(caller.tenant.id);
+    clearInterval(rechecks);
+    unregister();
   }
+}
+
+/** Makes a stream known; the answer undoes it. */
+function register({ open, streams }: Follow, at: Stream, one: Open): () => void {
+  const tenant_id = at.caller.tenant.id;
+  const ofTenant = open.get(tenant_id) ?? new Set();
+  open.set(tenant_id, ofTenant.add(one));
+  streams.add(at);
+  return () => {
+    streams.delete(at);
+    ofTenant.delete(one);
+    if (ofTenant.size === 0) open.delete(tenant_id);
+  };
 }
 
 /** Whether the credential is still good, and still shows what this stream shows. */
 const stillAllowed = (follow: Follow, { req, query, sight }: Stream): Promise<boolean> =>
-  follow.recheck(req).then(
-    (caller) => JSON.stringify(sightOf(caller, query)) === JSON.stringify(sight),
-    () => false,
-  );
-
-/** Whether the reader takes what waits for it in time; nothing more is read for it meanwhile. */
-function drained(res: ServerResponse): Promise<boolean> {
-  return new Promise((resolve) => {
-    const done = (taken: boolean) => {
-      clearTimeout(timer);
-      res.off('drain', onDrain).off('close', onClose);
-      resolve(taken);
-    };
-    const onDrain = () => done(true);
-    const onClose = () => done(true);
-    const timer = setTimeout(() => done(false), SLOWEST_READER_MS);
-    res.once('drain', onDrain).once('close', onClose);
-  });
-}
+  follow
+    .recheck(req)
+    .then((caller) => JSON.stringify(sightOf(caller, query)) === JSON.stringify(sight))
+    .catch(() => false);
 
 /** Tells a reader that is too slow where it stands; one that does not even read that is cut off. */
 function letGo(follow: Follow, { res, cursor }: Stream): void {
@@ -205,17 +203,6 @@ function letGo(follow: Follow, { res, cursor }: Stream): void {
   res.end(`event: overflow\ndata: {"last_seq":${cursor}}\n\n`);
   const cut = setTimeout(() => res.destroy(), LAST_WORDS_MS);
   res.once('close', () => clearTimeout(cut));
-}
-
-function openStream({ res, cursor }: Stream): void {
-  res.writeHead(200, {
-    'Content-Type': 'text/event-stream; charset=utf-8',
-    // no-transform: a compressing proxy would hold events back
-    'Cache-Control': 'no-cache, no-transform',
-    'X-Accel-Buffering': 'no',
-    'X-Content-Type-Options': 'nosniff',
-  });
-  res.write(`retry: 1000\nid: ${cursor}\n\n`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type Client, message, newColleague, newTenant } from '../support/client.ts';
+import { type Client, message, newColleague, newTenant, PASSWORD, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { eventually } from '../support/eventually.ts';
 import { readEvents, type ServerSent } from '../support/sse.ts';
@@ -129,4 +129,40 @@ test('a client that leaves while its stream is being opened holds no place', asy
   const streams = [await open(alice), await open(alice), await open(alice)];
   expect(streams.map(({ response }) => response.status)).toEqual([200, 200, 200]);
   for (const stream of streams) stream.close();
+});
+
+const isOver = async (events: AsyncGenerator<ServerSent>) => {
+  while (!(await events.next()).done);
+  return true;
+};
+const logIn = async ({ tenant_id, username }: Client) =>
+  (await alice.ask('POST', '/auth/login', { body: { tenant_id, username, password: PASSWORD } })).body;
+
+test('a log-out ends the streams of its session soon; others of the tenant go on', async () => {
+  const second = await logIn(alice);
+  const [own, other] = [await open(alice), await open({ ...alice, token: second.access_token })];
+  await alice.ask('POST', '/auth/logout', { body: { refresh_token: alice.refresh_token } });
+  expect(await isOver(own.events!)).toBe(true);
+  await write({ ...alice, ask: (method, path, asked) => send(daemon.url, method, path, asked, second.access_token) }, 'goes on');
+  expect((await take(other.events!, 1)).map((e) => e.content.text)).toEqual(['goes on']);
+  other.close();
+});
+
+test('disabling a user, revoking a key and demoting the maker of a key end the streams that this concerns', async () => {
+  const carol = await newColleague(alice, 'carol', 'admin');
+  const bob = await newColleague(alice);
+  const key = (await carol.ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'admin', scopes: ['read', 'admin'] } })).body;
+  const second = (await alice.ask('POST', '/auth/api-keys', { body: { name: 'l', role: 'reader', scopes: ['read'] } })).body;
+  const streams = [
+    await open({ ...carol, token: key.api_key }, '?user_id=bob'),
+    await open({ ...alice, token: second.api_key }),
+    await open(bob),
+  ];
+  expect(streams.map(({ response }) => response.status)).toEqual([200, 200, 200]);
+  await alice.ask('PATCH', `/auth/users/${carol.user_id}`, { body: { role: 'member' } });
+  expect(await isOver(streams[0]!.events!)).toBe(true);
+  await alice.ask('DELETE', `/auth/api-keys/${second.key_id}`);
+  expect(await isOver(streams[1]!.events!)).toBe(true);
+  await alice.ask('PATCH', `/auth/users/${bob.user_id}`, { body: { disabled: true } });
+  expect(await isOver(streams[2]!.events!)).toBe(true);
 });
