@@ -6,6 +6,7 @@ import { measureLogin } from './login.ts';
 import { measureMemories } from './memories.ts';
 import { measureMemory } from './memory.ts';
 import { measureMixed } from './mixed.ts';
+import { measureNeighbours } from './neighbours.ts';
 import { measureRead } from './read.ts';
 import { describeMachine, type Figure, renderTable, saveResults } from './report.ts';
 import { measureSearch } from './search.ts';
@@ -29,6 +30,7 @@ const parts: Record<string, (world: World) => Promise<Figure[]>> = {
   login: measureLogin,
   memory: measureMemory,
   export: measureExport,
+  neighbours: measureNeighbours,
   start: measureStart,
   seq: measureSeq,
 };

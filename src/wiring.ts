@@ -145,6 +145,7 @@ function partsOf(config: Config, database: Database, log: Logger, given?: Worker
     requestsInFlight: () => inFlight.count,
     bodyBytesHeld: () => held.bytes,
     auditWaiting: audit.waiting,
+    workers: workers.figures,
     jobs: () => work.jobs.figures(),
     sweeps: () => work.sweeper.figures(),
     webhooks: () => webhooks.figures(),

@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 // The only file that knows prom-client. No label names a tenant: figures of one tenant are GET /v1/usage. docs/monitoring.md lists
@@ -9,6 +10,9 @@ const COMMIT_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128];
 const LAG_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 60];
 const RECEIVER_BUCKETS_S = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
+
+/** Between two looks at the event loop; a delay is what a look came late by. */
+const LOOK_MS = 10;
 
 const JOB_OUTCOMES = ['done', 'failed', 'retrying'] as const;
 const WEBHOOK_OUTCOMES = ['delivered', 'retrying', 'dead', 'gone'] as const;
@@ -23,6 +27,7 @@ export interface Readings {
   requestsInFlight(): number;
   bodyBytesHeld(): number;
   auditWaiting(): number;
+  workers(): { waiting: number; running: number };
   jobs(): { running: number; waiting: number };
   sweeps(): { last_success_s: number | undefined; failed: number | undefined };
   webhooks(): { running: number; unplaced: number; stuck: number };
@@ -33,11 +38,12 @@ export type Metrics = ReturnType<typeof createMetrics>;
 
 export function createMetrics(readings: Readings) {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 10 });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOK_MS });
   // Gauges by type and counters by name: promtool refuses them.
   for (const name of ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'])
     registry.removeSingleMetric(name);
   readAtScrape(registry, readings);
+  ofEventLoop(registry);
   return {
     ...ofRequests(registry),
     ...ofWork(registry),
@@ -127,6 +133,21 @@ function ofWork(registry: Registry) {
   };
 }
 
+/** What the default figures leave out: how late the slowest one in a thousand is. */
+function ofEventLoop(registry: Registry): void {
+  const delays = monitorEventLoopDelay({ resolution: LOOK_MS });
+  delays.enable();
+  new Gauge({
+    name: 'agent_memory_event_loop_delay_p999_seconds',
+    help: 'Delay of the event loop since the last scrape, 99.9th percentile',
+    registers: [registry],
+    collect() {
+      this.set(Math.max(0, delays.percentile(99.9) / 1e9 - LOOK_MS / 1000));
+      delays.reset();
+    },
+  });
+}
+
 function readAtScrape(registry: Registry, readings: Readings): void {
   const gauge = (name: string, help: string, read: () => number | undefined | Promise<number>) =>
     new Gauge({
@@ -165,6 +186,8 @@ function readAtScrape(registry: Registry, readings: Readings): void {
   gauge('requests_in_flight', 'Requests being served', () => readings.requestsInFlight());
   gauge('body_bytes_held', 'Bytes of request bodies held', () => readings.bodyBytesHeld());
   gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', () => readings.auditWaiting());
+  gauge('worker_tasks_running', 'Large requests that a worker thread is working on', () => readings.workers().running);
+  gauge('worker_tasks_waiting', 'Large requests waiting for a worker thread', () => readings.workers().waiting);
   gauge('jobs_running', 'Jobs that run on this daemon', () => readings.jobs().running);
   gauge('jobs_waiting', 'Tenants (at most 100 are seen) with a job due that found no place here', () => readings.jobs().waiting);
   gauge(

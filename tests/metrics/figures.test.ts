@@ -1,4 +1,4 @@
-import { createMetrics, type Readings } from '../../src/metrics/index.ts';
+import { createMetrics, type Metrics, type Readings } from '../../src/metrics/index.ts';
 import { message, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { readEvents } from '../support/sse.ts';
@@ -81,9 +81,9 @@ test('a commit is counted with its writes, a job with what came of it', async ()
   await reaches('agent_memory_jobs_running', 0);
 });
 
-test('what is away reads 0', async () => {
-  const none = () => 0;
-  const metrics = createMetrics({
+const none = () => 0;
+const away = (): Metrics =>
+  createMetrics({
     build: { version: '1.2.3', engine: 'postgresql' },
     ready: async () => false,
     pool: () => ({ max: 20, total: 3, idle: 1, waiting: 7, refused: 4, lost: 2 }),
@@ -92,11 +92,15 @@ test('what is away reads 0', async () => {
     requestsInFlight: none,
     bodyBytesHeld: none,
     auditWaiting: none,
+    workers: () => ({ running: 1, waiting: 5 }),
     jobs: () => ({ running: 0, waiting: 0 }),
     sweeps: () => ({ last_success_s: undefined, failed: undefined }),
     webhooks: () => ({ running: 0, unplaced: 0, stuck: 0 }),
     limitStore: () => ({ kind: 'redis', answers: false }),
   } satisfies Readings);
+
+test('what is away reads 0', async () => {
+  const metrics = away();
   const [, text] = [await metrics.text(), await metrics.text()];
   for (const line of [
     'agent_memory_ready 0',
@@ -105,9 +109,22 @@ test('what is away reads 0', async () => {
     // read, not added up scrape by scrape
     'agent_memory_pool_refused_total 4',
     'agent_memory_pool_lost_total 2',
+    'agent_memory_worker_tasks_running 1',
+    'agent_memory_worker_tasks_waiting 5',
   ])
     expect(text.split('\n')).toContain(line);
   // no zero, which would be 1970
   expect(text).not.toMatch(/^agent_memory_sweep_last_success_timestamp_seconds/m);
   expect(text).toMatch(/agent_memory_build_info\{version="1.2.3",engine="postgresql",node="v[\d.]+"\} 1/);
+});
+
+test('the delay of the event loop is that since the last scrape', async () => {
+  const metrics = away();
+  const turn = () => new Promise((resolve) => setTimeout(resolve, 50));
+  const delay = async () => Number(/^agent_memory_event_loop_delay_p999_seconds (\S+)$/m.exec(await metrics.text())![1]);
+  await delay();
+  await turn();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+  await turn();
+  expect(await delay()).toBeGreaterThan(0.3);
 });
