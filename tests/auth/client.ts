@@ -58,3 +58,13 @@ export async function makeUser(call: Call, by: { tenant_id: string; token: strin
     user: body.user,
   };
 }
+
+/**
+ * Each attempt after the free ones doubles a wait that begins with a second: however slow the machine, no more than seven are let through
+ * within the two minutes that a test may take.
+ */
+export function expectThrottled(answers: { status: number }[], free: number, status = 401): void {
+  const tried = answers.filter((answer) => answer.status === status).length;
+  expect([tried >= free, tried <= free + 7]).toEqual([true, true]);
+  expect(answers.filter((answer) => answer.status === 429)).toHaveLength(answers.length - tried);
+}

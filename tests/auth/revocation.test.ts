@@ -1,6 +1,9 @@
+import { FREE_PER_ACCOUNT } from '../../src/auth/throttle.ts';
+import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { describeOnServer, testOnServer } from '../support/database.ts';
-import { type Call, clientOf, makeOwner, makeUser } from './client.ts';
+import { describeOnServer, onEmbedded, serverConnection, testOnServer } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { type Call, clientOf, expectThrottled, makeOwner, makeUser } from './client.ts';
 
 const TTL_MS = 1000;
 let first: TestDaemon;
@@ -14,11 +17,19 @@ afterAll(() => first.stop());
 const refresh = (refresh_token: string, by = call) => by('POST', '/auth/refresh', { body: { refresh_token } });
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** The grace of a token that was used is over (GRACE_S); the embedded engine takes no second connection, so there it is waited for. */
+async function endGrace(tenant_id: string): Promise<void> {
+  if (onEmbedded()) return void (await sleep(10_200));
+  await withClient({ ...serverConnection(), database: first.env.PGDATABASE! }, (client) =>
+    client.query(`update refresh_tokens set rotated_at = rotated_at - interval '11 seconds' where tenant_id = $1`, [tenant_id]),
+  );
+}
+
 test('a refresh token used again after its grace ends the whole session, and that lasts although the request is refused', async () => {
-  const { refresh_token } = await makeOwner(call);
+  const { tenant_id, refresh_token } = await makeOwner(call);
   const next = (await refresh(refresh_token)).body;
   expect((await call('GET', '/auth/me', { token: next.access_token })).status).toBe(200);
-  await sleep(10_200);
+  await endGrace(tenant_id);
   expect((await refresh(refresh_token)).status).toBe(401);
   expect((await call('GET', '/auth/me', { token: next.access_token })).status).toBe(401);
   expect((await refresh(next.refresh_token)).status).toBe(401);
@@ -98,13 +109,13 @@ testOnServer('it has one daemon')('daemons share the back-off, refresh each othe
         both(i)('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: `guess-number-${i}` } }),
       ),
     );
-    expect(guesses.filter(({ status }) => status === 401)).toHaveLength(10);
-    // Each further guess lengthens the back-off, so however slow the machine, one daemon soon refuses what the other counted.
-    const statuses: number[] = [];
-    for (let i = 0; i < 20 && !statuses.includes(429); i += 1)
-      statuses.push(
-        (await both(i)('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: 'still-not-it-1' } })).status,
+    expectThrottled(guesses, FREE_PER_ACCOUNT);
+    // each further guess lengthens the back-off: however slow the machine, each daemon soon refuses what the other counted
+    for (const daemon of [call, elsewhere])
+      await eventually(
+        async () =>
+          (await daemon('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: 'still-not-it-1' } })).status === 429,
+        'a guess is refused',
       );
-    expect(statuses).toContain(429);
   }),
 );

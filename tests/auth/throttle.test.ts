@@ -3,7 +3,8 @@ import { FREE_PER_ACCOUNT, FREE_PER_ADDRESS, networkOf, throttleKeys } from '../
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer, serverConnection, workerDatabase } from '../support/database.ts';
-import { type Call, clientOf, makeOwner, PASSWORD, someTenant } from './client.ts';
+import { eventually } from '../support/eventually.ts';
+import { type Call, clientOf, expectThrottled, makeOwner, PASSWORD, someTenant } from './client.ts';
 
 let daemon: TestDaemon;
 let call: Call;
@@ -17,18 +18,7 @@ const attempt = (from: string, tenant_id: string, password: string, username = '
   call('POST', '/auth/login', { headers: { 'x-forwarded-for': from }, body: { tenant_id, username, password } });
 const guess = (from: string, tenant_id: string, i: number, username?: string) =>
   attempt(from, tenant_id, `guess-number-${i}`, username);
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const statusesOf = (answers: { status: number }[]) => answers.map(({ status }) => status).sort();
-/**
- * Each attempt after the free ones doubles a wait that begins with a second: however slow the machine, no more than seven are let through
- * within the two minutes that a test may take.
- */
-function expectThrottled(answers: { status: number }[], free: number, status = 401): void {
-  const tried = answers.filter((answer) => answer.status === status).length;
-  expect([tried >= free, tried <= free + 7]).toEqual([true, true]);
-  expect(answers.filter((answer) => answer.status === 429)).toHaveLength(answers.length - tried);
-}
-
 test('guesses in parallel are counted before a password is looked at; more than are free are 429', async () => {
   const { tenant_id } = await makeOwner(call);
   const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => guess('192.0.2.1', tenant_id, i)));
@@ -93,7 +83,8 @@ describeOnServer('a test has no connection of its own', () => {
     await other.query('begin');
     await other.query('select count_failure($1, 10)', [account]);
     const waiting = one.query('select wait_s from begin_login($1, $2, $3, $4, 10, 100)', ['t', 'olga', account, address]);
-    await sleep(100);
+    const blocked = `select from pg_stat_activity where wait_event_type = 'Lock' and query like 'select wait_s from begin_login%'`;
+    await eventually(async () => (await other.query(blocked)).rowCount === 1, 'the attempt waits for the other');
     await other.query('select count_failure($1, 100)', [address]);
     await other.query('commit');
     expect((await waiting).rows).toEqual([{ wait_s: 0 }]);

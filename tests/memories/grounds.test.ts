@@ -151,7 +151,11 @@ async function agreed(owner: Client): Promise<Record<string, unknown>> {
     const { event_id, ...hit } = hits.get(memory_id)!;
     const state = { memory_id, ...stateOf(of) };
     expect({ memory_id, ...stateOf(one as View) }).toEqual(state);
-    expect({ memory_id, ...stateOf(versions.body.data.at(-1)) }).toEqual(state);
+    // a version says what it rested on then: what it cites may be grounded since
+    const version = versions.body.data.at(-1);
+    const then = (await owner.ask<View>('GET', `/v1/memories/${memory_id}?as_of_seq=${version.seq}`)).body;
+    expect({ memory_id, ...stateOf(version) }).toEqual({ memory_id, ...stateOf(then) });
+    expect(stateOf(version).refs).toEqual(state.refs);
     // a hit names its own event beside what it rests on
     expect({ memory_id, ...stateOf({ ...hit, refs: hit.refs.filter((id: string) => id !== event_id) }) }).toEqual(state);
     const item = items.get(memory_id);
