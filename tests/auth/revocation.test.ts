@@ -114,7 +114,8 @@ testOnServer('it has one daemon')('daemons share the back-off, refresh each othe
     for (const daemon of [call, elsewhere])
       await eventually(
         async () =>
-          (await daemon('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: 'still-not-it-1' } })).status === 429,
+          (await daemon('POST', '/auth/login', { body: { tenant_id, username: 'olga', password: 'still-not-it-1' } })).status ===
+          429,
         'a guess is refused',
       );
   }),
