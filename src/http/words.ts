@@ -42,8 +42,11 @@ function wordingOf(issue: Issue): string | undefined {
 }
 
 const wording = (input: unknown, expected: string) => (input === undefined ? 'required' : `must be ${expected}`);
-const listOf = (values: readonly unknown[]) =>
-  `${values.length > 1 ? 'one of ' : ''}${values.map((value) => JSON.stringify(value)).join(', ')}`;
+/** A discriminator with a default may be absent too: of that there is nothing to write. */
+const listOf = (values: readonly unknown[]) => {
+  const written = values.filter((value) => value !== undefined).map((value) => JSON.stringify(value));
+  return `${written.length > 1 ? 'one of ' : ''}${written.join(', ')}`;
+};
 
 function bound({ origin, inclusive }: Issue, limit: unknown, within: string, beyond: string): string {
   if (origin === 'string' && limit === 1 && within === 'at least') return 'not be empty';

@@ -23,7 +23,7 @@ export function serveTasks(tasks: Record<string, Task>): void {
   });
 }
 
-const NICENESS = 10;
+const NICENESS = 5;
 
 /** Where there are fewer cores than threads, the event loop goes first. Linux alone has priorities of threads. */
 function standBack(): void {

@@ -98,6 +98,12 @@ test('where the kind is wrong the faults that every kind shares are told beside 
       return (error as Problem).errors!.map(({ pointer, detail }) => `${pointer} ${detail}`);
     }
   };
+  const withDefault = z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('note').default('note') }),
+    z.strictObject({ kind: z.literal('fact') }),
+  ]);
+  const wrong = () => parseInput({ ...route, body: withDefault }, { params: { id: 'x' }, query: {}, body: { kind: 'fakt' } });
+  expect(wrong).toThrow('#/kind: must be one of "note", "fact"');
   const kind = '#/kind must be one of "fact", "note"';
   const channel = '#/channel must be one of "team", "public"';
   const at = '#/at must be an RFC 3339 time such as 2026-01-05T10:00:00Z';
