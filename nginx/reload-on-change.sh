@@ -3,18 +3,22 @@
 # nginx answers 503.
 #   UPSTREAMS         host:port of the daemons; a name may have many addresses
 #   NGINX_CONF        the configuration of the nginx that is reloaded
+#   NGINX_PID         its pid file
 #   SERVERS_FILE      the list, included by upstream.conf
+#   REPLACED_DIR      where nginx.conf looks for the workers that a reload has replaced
 #   SSL_DIR           where cert.pem and key.pem are
 #   INTERVAL          seconds between two rounds
-# A daemon joins when it says that it is ready, and leaves when it refuses to be asked or says twice, a second apart, that it is not:
-# set SHUTDOWN_DELAY_MS=5000, so that one that is told to stop goes on serving until nobody asks it any more. When none is ready the
-# list stays as it is.
+# A daemon joins when it says that it is ready, and leaves when it refuses, says that it is not ready, or is silent for a second: one
+# that hangs gets no request two seconds later. Set SHUTDOWN_DELAY_MS=5000, so that a daemon that is told to stop goes on serving until
+# nobody asks it any more. When none is ready the list stays as it is.
 set -eu
 upstreams=${UPSTREAMS:-memory-daemon:3000 memory-daemon-2:3000}
 conf=${NGINX_CONF:-/etc/nginx/nginx.conf}
+pid_file=${NGINX_PID:-/run/nginx.pid}
 file=${SERVERS_FILE:-/run/agent-memory-servers.conf}
+replaced=${REPLACED_DIR:-/run/agent-memory-replaced}
 ssl=${SSL_DIR:-/etc/nginx/ssl}
-interval=${INTERVAL:-1}
+interval=${INTERVAL:-0.5}
 
 say() { echo "reload-on-change: $*" >&2; }
 command -v curl >/dev/null || say 'curl is not installed: every daemon that has an address is taken for ready'
@@ -29,35 +33,47 @@ addresses() {
   done
 }
 
-# curl asks again after a 503 or silence, not after a refused connection
+ask() { ! command -v curl >/dev/null || curl -fso /dev/null -m 1 "http://$1/ready"; }
+# all at the same time: one that is silent delays nobody's answer
 ready() {
   for address in $(addresses | sort -u); do
-    ! command -v curl >/dev/null || curl -fso /dev/null -m 2 --retry 1 --retry-delay 1 "http://$address/ready" || continue
-    echo "$address"
+    { ! ask "$address" || echo "$address"; } &
   done
+  wait
 }
 
-# With a single daemon there is nothing to turn to, so that its failures are not counted.
-servers() {
-  fails=0
-  [ "$(echo "$1" | wc -l)" = 1 ] || fails=2
-  for address in $1; do echo "server $address max_fails=$fails fail_timeout=2s;"; done
+one_left() { # one_left BEFORE NOW
+  for address in $1; do echo "$2" | grep -qxF "$address" || return 0; done
+  return 1
 }
 
-applied='' refused=''
+# The workers that run before a reload go on serving the connections they have, with the old list: nginx.conf lets them pass requests on.
+workers() { cat "/proc/$(cat "$pid_file")/task/$(cat "$pid_file")/children" 2>/dev/null || true; }
+mark_replaced() {
+  mkdir -p "$replaced"
+  for mark in "$replaced"/*; do [ -d "/proc/${mark##*/}" ] || rm -f "$mark"; done
+  for worker in $1; do : >"$replaced/$worker"; done
+}
+
+listed='' may_join=0 applied='' refused=''
 while :; do
-  members=$(ready)
-  if [ -n "$members" ]; then
-    servers "$members" >"$file.new"
-    cmp -s "$file.new" "$file" || mv "$file.new" "$file"
+  members=$(ready | sort)
+  # who leaves, leaves at once; joins are three seconds apart, so that a daemon that comes and goes does not fill the memory with workers
+  if [ -n "$members" ] && [ "$members" != "$listed" ] && { one_left "$listed" "$members" || [ "$(date +%s)" -ge "$may_join" ]; }; then
+    # nginx is not to count failures by itself: it would count requests that are only slow
+    for address in $members; do echo "server $address max_fails=0;"; done >"$file.new"
+    mv "$file.new" "$file"
+    listed=$members may_join=$(($(date +%s) + 3))
   fi
   state=$(cat "$file" "$ssl/cert.pem" "$ssl/key.pem" 2>/dev/null | cksum)
   # a state that nginx refuses (the new certificate without its key) is not tried again; one that it could not be told is
   if [ "$state" != "$applied" ] && [ "$state" != "$refused" ]; then
+    before=$(workers)
     if ! nginx -q -t -c "$conf"; then
       refused=$state
       say 'nginx refuses what has changed, and goes on as it was'
     elif nginx -c "$conf" -s reload 2>/dev/null; then
+      mark_replaced "$before"
       applied=$state
       say "$(grep -c . "$file" 2>/dev/null || true) daemons; reloaded"
     fi

@@ -47,6 +47,7 @@ export const problems = {
     'Send `application/json`, uncompressed, where a JSON body is taken.',
   ],
   'range-not-satisfiable': [416, 'The range lies outside the bytes', 'Ask for bytes within the size that `Content-Range` tells.'],
+  misdirected: [421, 'The host is not served here', 'Use the name that the operator gave to the service.'],
   validation: [
     422,
     'The request breaks the rules of its fields',
@@ -57,6 +58,11 @@ export const problems = {
   region: [451, 'Not available in this region', 'Use the service of the region that the tenant belongs to.'],
   internal: [500, 'The service failed', 'Try again later; tell the operator the `request_id`.'],
   unavailable: [503, 'The service cannot answer now', 'Try again after `Retry-After`; writes with their Idempotency-Key.'],
+  'no-answer': [
+    504,
+    'No answer arrived in time',
+    'The request may have been carried out. Read what is there before you send it again; a write with an Idempotency-Key can be sent again as it is.',
+  ],
   'storage-full': [507, 'The storage is full', 'Ask the operator for space; reading still works.'],
 } as const satisfies Record<string, readonly [number, string, string]>;
 

@@ -14,8 +14,8 @@ process.on('SIGTERM', () => {
 async function post(path: string, body: object, more: Record<string, string> = {}): Promise<Response> {
   return fetch(url + path, { method: 'POST', headers: { ...headers, ...more }, body: JSON.stringify(body) });
 }
-// A connection for each: to an idle one that nginx closes when it reloads a request may be on its way, which HTTP leaves to the client.
-const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', connection: 'close' };
+// fetch keeps its connections
+const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
 const event = (text: string) => ({
   session_id: 'load',
   channel: 'team',

@@ -11,7 +11,7 @@ import { survive } from './survive.ts';
 
 const RATE = 200;
 const WRITERS = 40;
-/** nginx leaves out a daemon that failed for so long (fail_timeout). */
+/** Longer than the list of daemons needs to be written anew. */
 const AWAY_MS = isLong ? 10_000 : 3000;
 
 describeWith(['nginx', 'openssl'], `one of two daemons ends under ${RATE} requests a second through nginx`, () => {

@@ -1,9 +1,9 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import type { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request as requestInClear } from 'node:http';
-import { request } from 'node:https';
+import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
@@ -27,6 +27,8 @@ export interface Edge {
   env: Record<string, string>;
   daemons: SpawnedDaemon[];
   nginx: string[];
+  /** Whether a reload spares the connections that clients keep open. */
+  kept: boolean;
   log(): Record<string, string | number>[];
   /** Everything that was started beside nginx and the daemons and ends with them. */
   started: ChildProcess[];
@@ -37,14 +39,20 @@ interface Ports {
   http: number;
   https: number;
   operator: number;
+  again: number;
 }
+
+export const hasIpv6 = existsSync('/proc/net/if_inet6') && readFileSync('/proc/net/if_inet6', 'utf8').includes(' lo');
 
 /** The shipped files with other ports, other paths and, because this nginx shares the machine, temporary files of its own. */
 function relocate(text: string, dir: string, ports: Ports): string {
-  return text
-    .replaceAll(/listen 80;/g, `listen 127.0.0.1:${ports.http};`)
-    .replaceAll(/listen 443 /g, `listen 127.0.0.1:${ports.https} `)
-    .replaceAll(/listen 3000;/g, `listen 127.0.0.1:${ports.operator};`)
+  return (hasIpv6 ? text : text.replaceAll(/^ +listen \[::\].*\n/gm, ''))
+    .replaceAll(/listen \[::\]:80\b/g, `listen [::1]:${ports.http}`)
+    .replaceAll(/listen \[::\]:443\b/g, `listen [::1]:${ports.https}`)
+    .replaceAll(/listen 80\b/g, `listen 127.0.0.1:${ports.http}`)
+    .replaceAll('127.0.0.1:3009', `127.0.0.1:${ports.again}`)
+    .replaceAll(/listen 443\b/g, `listen 127.0.0.1:${ports.https}`)
+    .replaceAll(/listen 3000\b/g, `listen 127.0.0.1:${ports.operator}`)
     .replaceAll(/ \/(etc\/nginx|var\/www|var\/log\/nginx|run)\//g, ` ${dir}/`)
     .replaceAll(`${dir}/agent-memory/`, `${dir}/`)
     .replace(
@@ -53,22 +61,30 @@ function relocate(text: string, dir: string, ports: Ports): string {
     );
 }
 
-export async function startEdge({ daemons = 2, settings = {} as Record<string, string>, watch = false } = {}): Promise<Edge> {
+/** The nginx of the machine, or `nginx-mainline` (install-nginx.sh), which has what kept.conf needs. */
+export async function startEdge({
+  daemons = 2,
+  settings = {} as Record<string, string>,
+  watch = false,
+  program = 'nginx' as 'nginx' | 'nginx-mainline',
+} = {}): Promise<Edge> {
   const dir = mkdtempSync(join(tmpdir(), 'edge-'));
   chmodSync(dir, 0o755); // nginx's workers are another user
   mkdirSync(join(dir, 'acme'));
   execFileSync(join(root, 'scripts/make-cert.sh'), ['127.0.0.1'], { env: { ...process.env, SSL_DIR: join(dir, 'ssl') } });
-  const ports = { http: await freePort(), https: await freePort(), operator: await freePort() };
-  for (const name of ['nginx.conf', 'upstream.conf']) writeFileSync(join(dir, name), relocate(shipped(name), dir, ports));
+  const ports = { http: await freePort(), https: await freePort(), operator: await freePort(), again: await freePort() };
+  const files = ['nginx.conf', 'upstream.conf', 'problem.conf', ...(program === 'nginx-mainline' ? ['kept.conf'] : [])];
+  for (const name of files) writeFileSync(join(dir, name), relocate(shipped(name), dir, ports));
 
   const database = await daemonDatabase();
   const overrides = { TRUST_PROXY_HOPS: '1', MIGRATE_ON_START: 'false', ...settings };
   const running = await Promise.all(Array.from({ length: daemons }, () => spawnDaemon(database.env, overrides)));
   // what reload-on-change.sh writes; where it runs itself it finds them
-  const servers = running.map(({ url }) => `server ${new URL(url).host} max_fails=${daemons > 1 ? 2 : 0} fail_timeout=2s;\n`);
+  const servers = running.map(({ url }) => `server ${new URL(url).host} max_fails=0;\n`);
   if (!watch) writeFileSync(join(dir, 'agent-memory-servers.conf'), servers.join(''));
 
-  const nginx = [toolOf('nginx')!, '-c', join(dir, 'nginx.conf')];
+  symlinkSync(toolOf(program)!, join(dir, 'nginx'));
+  const nginx = [join(dir, 'nginx'), '-c', join(dir, 'nginx.conf')];
   const child = spawn(nginx[0]!, [...nginx.slice(1), '-g', 'daemon off;'], { stdio: 'ignore' });
   const ended = once(child, 'exit');
   const edge: Edge = {
@@ -80,6 +96,7 @@ export async function startEdge({ daemons = 2, settings = {} as Record<string, s
     env: { ...database.env, ...overrides },
     daemons: running,
     nginx,
+    kept: program === 'nginx-mainline',
     log: () => readLog(dir),
     started: [],
     stop: async () => {
@@ -111,10 +128,12 @@ export async function startEdge({ daemons = 2, settings = {} as Record<string, s
 export function startWatch(edge: Edge): void {
   const child = spawn(join(root, 'nginx/reload-on-change.sh'), {
     env: {
-      PATH: `${process.env.PATH}:/usr/sbin`,
+      PATH: `${edge.dir}:${process.env.PATH}`,
       UPSTREAMS: edge.daemons.map(({ url }) => new URL(url).host).join(' '),
       NGINX_CONF: join(edge.dir, 'nginx.conf'),
+      NGINX_PID: join(edge.dir, 'nginx.pid'),
       SERVERS_FILE: join(edge.dir, 'agent-memory-servers.conf'),
+      REPLACED_DIR: join(edge.dir, 'agent-memory-replaced'),
       SSL_DIR: join(edge.dir, 'ssl'),
     },
     stdio: 'ignore',
@@ -155,14 +174,29 @@ export interface Asking {
   /** A loopback address to come from. */
   from?: string;
   timeout_ms?: number;
+  /** Whoever the certificate is made out to. */
+  unverified?: boolean;
   /** By the operator's port, without TLS. */
   inClear?: boolean;
+  /** Keeps connections open between requests; without one each request has a connection of its own. */
+  agent?: Agent;
 }
 
-/** One request over a connection of its own, so that no stale connection is mistaken for a failure of the service. */
+/** A client that keeps its connections. */
+export const keptConnections = () => new Agent({ keepAlive: true, scheduling: 'fifo' });
+
 export function ask({ https, operator, ca }: Edge, path: string, asking: Asking = {}): Promise<Told> {
-  const { method = 'GET', headers = {}, body, from, timeout_ms = 20_000, inClear = false } = asking;
-  const options = { method, headers, agent: false, localAddress: from } as const;
+  const {
+    method = 'GET',
+    headers = {},
+    body,
+    from,
+    timeout_ms = 30_000,
+    inClear = false,
+    unverified = false,
+    agent = false,
+  } = asking;
+  const options = { method, headers, agent: inClear ? false : agent, localAddress: from } as const;
   return new Promise((resolve, reject) => {
     const take = (res: IncomingMessage) => {
       const parts: Buffer[] = [];
@@ -172,7 +206,9 @@ export function ask({ https, operator, ca }: Edge, path: string, asking: Asking 
         resolve({ status: res.statusCode!, headers: res.headers, names, text: Buffer.concat(parts).toString() });
       });
     };
-    const req = inClear ? requestInClear(operator + path, options, take) : request(https + path, { ...options, ca }, take);
+    const req = inClear
+      ? requestInClear(operator + path, options, take)
+      : request(https + path, { ...options, ca, rejectUnauthorized: !unverified }, take);
     req.setTimeout(timeout_ms, () => req.destroy(new Error(`no answer to ${method} ${path} in ${timeout_ms} ms`)));
     req.once('error', reject).end(body);
   });

@@ -3,7 +3,7 @@ import { connect } from 'node:http2';
 import { join } from 'node:path';
 import { message, newTenant } from '../../support/client.ts';
 import { describeWith } from '../../support/tool.ts';
-import { ask, type Edge, startEdge, until } from './edge.ts';
+import { ask, type Edge, hasIpv6, startEdge, until } from './edge.ts';
 
 /** Of all that helmet sets, those that nginx sets where the daemon did not. */
 const guards = [
@@ -112,6 +112,26 @@ describeWith(['nginx', 'openssl'], 'nginx: what an answer carries', () => {
       400,
       '/docs/problems#malformed-request',
     ]);
+  });
+
+  test.each([
+    ['http', '/v1/events'],
+    ['http', '/.well-known/acme-challenge/token'],
+    ['https', '/health'],
+    ['operator', '/metrics'],
+  ] as const)('a host that is not served is refused on %s %s', async (port, path) => {
+    const asking = { headers: { host: 'rebound.example.org' }, unverified: true };
+    const { status, text } = await (port === 'https'
+      ? ask(edge, path, asking)
+      : ask({ ...edge, operator: edge[port] }, path, { ...asking, inClear: true }));
+    expect([status, JSON.parse(text).type]).toEqual([421, '/docs/problems#misdirected']);
+  });
+
+  (hasIpv6 ? test : test.skip)('HTTP and HTTPS are answered over IPv6 (skipped where the machine has none)', async () => {
+    const moved = await fetch(edge.http.replace('127.0.0.1', '[::1]'), { redirect: 'manual' });
+    expect([moved.status, moved.headers.get('location')]).toEqual([308, 'https://[::1]/']);
+    const overTls = await ask({ ...edge, https: edge.https.replace('127.0.0.1', '[::1]') }, '/health/live', { unverified: true });
+    expect(overTls.status).toBe(200);
   });
 
   test('HTTP/2 carries many requests over one connection', async () => {

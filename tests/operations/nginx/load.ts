@@ -1,5 +1,5 @@
 import { newTenant } from '../../support/client.ts';
-import { ask, type Edge } from './edge.ts';
+import { type Asking, ask, type Edge, keptConnections } from './edge.ts';
 
 // Requests that go on while something is done to nginx or to a daemon.
 
@@ -15,10 +15,11 @@ export interface Load {
 
 const WORKERS = 6;
 
-/** Each worker in turn reads, searches and builds contexts (as POST, without a key), records with an Idempotency-Key and, where `plain`, without one. */
+/** Over kept connections, where a reload of this nginx spares them. Each worker in turn reads, searches and builds contexts (as POST, without a key), records with an Idempotency-Key and, where `plain`, without one. */
 export async function startLoad(edge: Edge, { plain = false } = {}): Promise<Load> {
   const { token } = await newTenant(edge.operator);
   const load: Load = { token, counts: {}, recorded: new Map(), stop: () => Promise.resolve() };
+  const agent = edge.kept ? keptConnections() : undefined;
   let over = false;
   const count = (name: string) => {
     load.counts[name] = (load.counts[name] ?? 0) + 1;
@@ -28,7 +29,7 @@ export async function startLoad(edge: Edge, { plain = false } = {}): Promise<Loa
     const kind = kinds[turn % kinds.length]!;
     const text = `${kind} ${turn}`;
     try {
-      const { status, text: answer } = await send(edge, token, kind, text);
+      const { status, text: answer } = await send((path, asking) => ask(edge, path, { ...asking, agent }), token, kind, text);
       count(`${kind} ${status}`);
       if (status === 201) load.recorded.set(JSON.parse(answer).event_id, text);
     } catch (error) {
@@ -42,27 +43,29 @@ export async function startLoad(edge: Edge, { plain = false } = {}): Promise<Loa
   load.stop = async () => {
     over = true;
     await Promise.all(workers);
+    agent?.destroy();
   };
   return load;
 }
 
-function send(edge: Edge, token: string, kind: string, text: string) {
+export const eventOf = (session_id: string, text: string) => ({
+  session_id,
+  channel: 'private',
+  actor: { type: 'human', id: 'alice' },
+  kind: 'message',
+  content: { text },
+});
+
+function send(to: (path: string, asking: Asking) => ReturnType<typeof ask>, token: string, kind: string, text: string) {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-  const event = {
-    session_id: 's1',
-    channel: 'private',
-    actor: { type: 'human', id: 'alice' },
-    kind: 'message',
-    content: { text },
-  };
-  if (kind === 'read') return ask(edge, '/v1/events?limit=1', { headers });
-  if (kind === 'search') return ask(edge, '/v1/search', { method: 'POST', headers, body: '{"query":"keyed"}' });
+  if (kind === 'read') return to('/v1/events?limit=1', { headers });
+  if (kind === 'search') return to('/v1/search', { method: 'POST', headers, body: '{"query":"keyed"}' });
   if (kind === 'context')
-    return ask(edge, '/v1/context', {
+    return to('/v1/context', {
       method: 'POST',
       headers,
       body: '{"session_id":"s1","channel":"private","query_text":"keyed","max_tokens":500}',
     });
   const key = kind === 'keyed' ? { 'idempotency-key': text } : undefined;
-  return ask(edge, '/v1/events', { method: 'POST', headers: { ...headers, ...key }, body: JSON.stringify(event) });
+  return to('/v1/events', { method: 'POST', headers: { ...headers, ...key }, body: JSON.stringify(eventOf('s1', text)) });
 }

