@@ -105,7 +105,7 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
         .once('close', () => {
           closed += 1;
         });
-      socket.write('GET /health HTTP/1.1\r\nHost: a\r\n');
+      socket.write('GET /health HTTP/1.1\r\nHost: localhost\r\n');
     }
     const drip = setInterval(() => attackers.forEach((socket) => socket.write('X-Slow: 1\r\n')), 2000);
     expect(await slowestOf(edge, 10)).toBeLessThan(5000);
@@ -126,7 +126,7 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
         .once('close', () => {
           closed += 1;
         });
-      socket.write('POST /v1/search HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{');
+      socket.write('POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{');
     }
     await until(() => refused >= 28, 'the address has no place for more');
     expect(await slowestOf(edge, 10)).toBeLessThan(5000);
@@ -171,7 +171,7 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
 
     // as fast as a client can: the answers are nginx's own, and pipelined
     const asked = 900;
-    const request = 'GET /.well-known/acme-challenge/none HTTP/1.1\r\nHost: a\r\n\r\n';
+    const request = 'GET /.well-known/acme-challenge/none HTTP/1.1\r\nHost: localhost\r\n\r\n';
     const flood = async () => {
       const socket = await open(edge.http, '127.0.0.12');
       const statuses: string[] = [];
