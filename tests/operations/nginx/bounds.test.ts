@@ -88,7 +88,7 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
         });
       const path = i % 2 === 0 ? '/v1/events' : '/v1/artifacts';
       const length = (i % 2 === 0 ? 40 : 32) * MIB;
-      socket.write(`POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`);
+      socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`);
       socket.write(Buffer.alloc(length - MIB, ' '));
     }
     await until(() => refused === sockets.length, 'all are refused, though none has sent its whole body');
