@@ -88,7 +88,9 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
         });
       const path = i % 2 === 0 ? '/v1/events' : '/v1/artifacts';
       const length = (i % 2 === 0 ? 40 : 32) * MIB;
-      socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`);
+      socket.write(
+        `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`,
+      );
       socket.write(Buffer.alloc(length - MIB, ' '));
     }
     await until(() => refused === sockets.length, 'all are refused, though none has sent its whole body');
@@ -126,7 +128,9 @@ describeWith(['nginx', 'openssl'], 'nginx: bounds', () => {
         .once('close', () => {
           closed += 1;
         });
-      socket.write('POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{');
+      socket.write(
+        'POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{',
+      );
     }
     await until(() => refused >= 28, 'the address has no place for more');
     expect(await slowestOf(edge, 10)).toBeLessThan(5000);
