@@ -11,6 +11,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   alice = await newTenant(daemon.url);
 });
+afterEach(() => void jest.restoreAllMocks());
 afterAll(() => daemon.stop());
 
 const open = async (client: Client, query = '', headers: Record<string, string> = {}) => {
@@ -92,12 +93,20 @@ test('following from before the log begins answers 410 with oldest_seq; nonsense
   for (const stream of streams) stream.close();
 });
 
+/** A reader that is let go has this long for what waits for it (LAST_WORDS_MS); where it has no end, a busy machine loses nothing. */
+function letLastWordsLast(): void {
+  const real = setTimeout;
+  const longer = (work: () => void, ms?: number) => real(work, ms === 30_000 ? 2 ** 31 - 1 : ms);
+  jest.spyOn(globalThis, 'setTimeout').mockImplementation(longer as typeof setTimeout);
+}
+
 test('a slow reader is told where it stopped and let go, and misses nothing when it resumes there', async () => {
   const text = 'x'.repeat(60_000);
   // more than the buffers of both ends and of the kernel hold
   const total = 500;
   for (let i = 0; i < total; i += 25)
     await alice.ask('POST', '/v1/events', { body: { events: Array.from({ length: 25 }, () => message(text)) } });
+  letLastWordsLast();
   const reader = (await open(alice, '?after=0')).events!;
   await eventually(async () => (await figure('agent_memory_follower_overflows_total')) > 0, 'the reader is let go');
   const seen: number[] = [];
