@@ -42,6 +42,7 @@ const anyMay = [
   'startup_error.ts',
   'time.ts',
   'readable.ts',
+  'slices.ts',
 ];
 const forbiddenNames = /^(utils?|helpers?|types?|constants?|common|services?|misc|shared)\.ts$/;
 

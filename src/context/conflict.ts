@@ -1,3 +1,5 @@
+import type { Steps } from '../slices.ts';
+
 // Whether two claims measure the same thing and differ: the same subject and unit with another number. No language is known here but
 // that words carry what is spoken of and that a unit stands beside its number; words come stemmed and without stop words.
 
@@ -39,7 +41,7 @@ const MAX_CHARACTERS = 8_000;
 const SHARED = 0.5;
 
 /** For each claim in a conflict, the ids of what it conflicts with. */
-export function findConflicts(claims: Claim[]): Map<string, string[]> {
+export function* findConflicts(claims: Claim[]): Steps<Map<string, string[]>> {
   const found = new Map<string, string[]>();
   const put = (id: string, other: string) => {
     const others = found.get(id) ?? [];
@@ -57,10 +59,12 @@ export function findConflicts(claims: Claim[]): Map<string, string[]> {
       else put(claim.id, id);
     }
   for (const [a, b] of unequalValues(claims)) both(a, b);
-  const stated = statedIn(claims.filter(({ text }) => text !== ''));
+  const stated = yield* statedIn(claims.filter(({ text }) => text !== ''));
   for (const [i, a] of stated.entries())
-    for (const b of stated.slice(i + 1))
+    for (const b of stated.slice(i + 1)) {
+      yield;
       if ((a.claim.isClaim || b.claim.isClaim) && differ(a.statements, b.statements)) both(a.claim, b.claim);
+    }
   return found;
 }
 
@@ -102,17 +106,22 @@ export function statedValue(value: unknown): string | undefined {
 }
 
 /** What is stated, in the order of the claims. Of what is no claim itself only what has a word of a claim's subject: nothing else can differ from one. */
-function statedIn(claims: Claim[]): { claim: Claim; statements: Statement[] }[] {
-  const own = new Map(claims.filter(({ isClaim }) => isClaim).map((claim) => [claim, statementsOf(claim)]));
+function* statedIn(claims: Claim[]): Steps<{ claim: Claim; statements: Statement[] }[]> {
+  const own = new Map<Claim, Statement[]>();
+  for (const claim of claims) {
+    yield;
+    if (claim.isClaim) own.set(claim, statementsOf(claim));
+  }
   if (own.size === 0) return [];
   const spokenOf = new Set([...own.values()].flatMap((statements) => statements.flatMap(({ subject }) => subject)));
-  return claims
-    .map((claim) => ({
-      claim,
-      statements:
-        own.get(claim) ?? (claim.words.some((word) => spokenOf.has(word)) || claim.measure?.subject ? statementsOf(claim) : []),
-    }))
-    .filter(({ statements }) => statements.length > 0);
+  const stated: { claim: Claim; statements: Statement[] }[] = [];
+  for (const claim of claims) {
+    yield;
+    const isSpokenOf = claim.words.some((word) => spokenOf.has(word)) || claim.measure?.subject;
+    const statements = own.get(claim) ?? (isSpokenOf ? statementsOf(claim) : []);
+    if (statements.length > 0) stated.push({ claim, statements });
+  }
+  return stated;
 }
 
 /** They measure the same, and nowhere the same number. */

@@ -1,6 +1,7 @@
 import type { Handed } from '../capsules/index.ts';
 import { sha256Hex } from '../memories/index.ts';
 import type { Found, Hit } from '../search/index.ts';
+import type { Steps } from '../slices.ts';
 import { together } from './calls.ts';
 import { type Claim, findConflicts, statedValue, statementKey } from './conflict.ts';
 import {
@@ -40,7 +41,7 @@ export interface Sources {
 }
 
 /** What was read, as candidates of the sections, best first. */
-export function gather({ ledger, found, handoff, capsules, room, history }: Sources): Gathered {
+export function* gather({ ledger, found, handoff, capsules, room, history }: Sources): Steps<Gathered> {
   const events = (...parts: LedgerEvent['part'][]) => ledger.events.filter((event) => parts.includes(event.part));
   const hits = found?.hits ?? [];
   const replaced = events('superseded');
@@ -69,7 +70,7 @@ export function gather({ ledger, found, handoff, capsules, room, history }: Sour
     retrieved_evidence: handoff ? evidence.slice(0, HANDOFF_EVIDENCE) : evidence,
     capsules: handed,
   };
-  flagConflicts(candidates);
+  yield* flagConflicts(candidates);
   const ungrounded = [
     ...[...events('cited'), ...claims].filter((one) => !isSourced(one)).map(({ memory }) => memory!.memory_id),
     ...capsules.flatMap(({ items }) => items.filter(({ unsourced }) => unsourced).map(({ id }) => id)),
@@ -152,10 +153,10 @@ export function namedBy({ content, memory }: Handoff): { ids: string[]; texts: s
 }
 
 /** Both sides stay and say so: which of them is right is for the reader to find out. The one that holds since later comes first. */
-function flagConflicts(candidates: Gathered['candidates']): void {
+function* flagConflicts(candidates: Gathered['candidates']): Steps<void> {
   const { rules, recent_window, retrieved_evidence, decisions } = candidates;
   const items = [...new Set([...recent_window, ...retrieved_evidence, ...decisions, ...rules.filter(({ claim }) => claim)])];
-  const conflicts = findConflicts(items.map((item) => asClaim(item, rules.includes(item))));
+  const conflicts = yield* findConflicts(items.map((item) => asClaim(item, rules.includes(item))));
   for (const item of items) {
     const id = item.name ?? item.ids[0]!;
     const others = conflicts.get(id);

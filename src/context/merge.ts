@@ -1,3 +1,5 @@
+import type { Steps } from '../slices.ts';
+
 // Byte-pair merging of one long piece with a heap: n log n where scanning again after each merge is n².
 
 type Table = readonly (string | readonly number[])[];
@@ -10,12 +12,13 @@ interface Ranks {
 const made = new WeakMap<Table, Ranks>();
 
 /** Ranks by bytes (as Latin-1 text). Made only when a long piece is met, which ordinary text has none of. */
-function ranksOf(table: Table): Ranks {
+function* ranksOf(table: Table): Steps<Ranks> {
   const known = made.get(table);
   if (known) return known;
   const rankOf = new Map<string, number>();
   let longest = 0;
   for (const [rank, token] of table.entries()) {
+    if (rank % AT_ONCE === 0) yield;
     if (token === undefined) continue;
     const bytes = (typeof token === 'string' ? Buffer.from(token) : Buffer.from(token)).toString('latin1');
     rankOf.set(bytes, rank);
@@ -28,11 +31,13 @@ function ranksOf(table: Table): Ranks {
 
 // A heap entry is one number: the rank above, the position below. The smallest is the lowest rank, leftmost first.
 const POSITIONS = 2 ** 26;
+/** Steps between two pauses. */
+const AT_ONCE = 1_024;
 
-export function mergedCount(piece: string, table: Table): number {
+export function* mergedCount(piece: string, table: Table): Steps<number> {
   const bytes = Buffer.from(piece).toString('latin1');
   const size = bytes.length;
-  const { rankOf, longest } = ranksOf(table);
+  const { rankOf, longest } = yield* ranksOf(table);
   const end = new Int32Array(size + 1).map((_, i) => i + 1);
   const before = new Int32Array(size + 1).map((_, i) => i - 1);
   const current = new Float64Array(size).fill(-1);
@@ -44,9 +49,13 @@ export function mergedCount(piece: string, table: Table): number {
     current[at] = rank === undefined ? -1 : rank * POSITIONS + at;
     if (rank !== undefined) push(heap, current[at]!);
   };
-  for (let at = 0; at < size - 1; at += 1) offer(at);
+  for (let at = 0; at < size - 1; at += 1) {
+    if (at % AT_ONCE === 0) yield;
+    offer(at);
+  }
   let count = size;
-  while (heap.length > 0) {
+  for (let step = 1; heap.length > 0; step += 1) {
+    if (step % AT_ONCE === 0) yield;
     const entry = pop(heap);
     const at = entry % POSITIONS;
     if (current[at] !== entry) continue;

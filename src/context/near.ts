@@ -1,3 +1,5 @@
+import type { Steps } from '../slices.ts';
+
 // Whether two texts say the same. Equal texts do. Two longer passages of evidence do when they share most of their words and differ
 // as a paraphrase does: in their order, in several words, or in words that only one of them adds. A text that has one or two words in
 // the place of others ("Alice prefers", "Bob prefers"; "passes", "fails"), another number or a negation states another fact.
@@ -30,11 +32,12 @@ interface Seen {
 }
 
 /** Tells of each item in turn whether it repeats one before it. Only what was kept is compared with, so likeness does not spread. */
-export function createRepetition(): (item: Worded) => boolean {
+export function createRepetition(): (item: Worded) => Steps<boolean> {
   const texts = new Set<string>();
   const seen: Seen[] = [];
   const holders = new Map<string, number[]>();
-  return ({ text, words, loose }) => {
+  return function* ({ text, words, loose }) {
+    yield;
     // a megabyte took a tenth of a second: what is so long is a repetition only where it is equal
     const plain = text.length > LONGEST_COMPARED ? text : normalize(text);
     if (texts.has(plain)) return true;
@@ -45,7 +48,7 @@ export function createRepetition(): (item: Worded) => boolean {
         numbers: numbersOf(words),
         negated: negation.test(text),
       };
-    if (own && repeatsAny(own, seen, holders)) return true;
+    if (own && (yield* repeatsAny(own, seen, holders))) return true;
     texts.add(plain);
     if (!own) return false;
     for (const word of own.words) {
@@ -58,11 +61,16 @@ export function createRepetition(): (item: Worded) => boolean {
   };
 }
 
-function repeatsAny(own: Seen, seen: Seen[], holders: Map<string, number[]>): boolean {
+function* repeatsAny(own: Seen, seen: Seen[], holders: Map<string, number[]>): Steps<boolean> {
   // as a map of those that share a word, it and what it left to collect were a third of a context's time
   const shared = new Uint32Array(seen.length);
   for (const word of own.words) for (const holder of holders.get(word) ?? []) shared[holder]! += 1;
-  return shared.some((count, holder) => count > 0 && isRepeat(seen[holder]!, own, count));
+  for (const [holder, count] of shared.entries()) {
+    if (count === 0) continue;
+    yield;
+    if (isRepeat(seen[holder]!, own, count)) return true;
+  }
+  return false;
 }
 
 function isRepeat(other: Seen, own: Seen, shared: number): boolean {

@@ -1,3 +1,4 @@
+import type { Steps } from '../slices.ts';
 import { createRepetition } from './near.ts';
 import { headingOf, renderItem } from './render.ts';
 import { bareOf, type Candidate, exceeds, type Fresh, sizeOf } from './size.ts';
@@ -98,14 +99,14 @@ const LARGEST_ITEM = 0.35;
 const MAX_CANDIDATES_NAMED = 100;
 
 /** Candidates come best first in each section; `recent_window` newest first, and leaves oldest first. */
-export function pack(candidates: Record<SectionName, Item[]>, budget: number, countTokens: CountTokens): Packed {
-  const { fresh, repeated } = withoutRepetitions(candidates);
-  const taken = choose(fresh, budget, countTokens);
+export function* pack(candidates: Record<SectionName, Item[]>, budget: number, countTokens: CountTokens): Steps<Packed> {
+  const { fresh, repeated } = yield* withoutRepetitions(candidates);
+  const taken = yield* choose(fresh, budget, countTokens);
   const sections = sectionsOf(taken.values());
-  let token_used = countBundle(sections, countTokens);
+  let token_used = yield* countBundle(sections, countTokens);
   while (token_used > budget) {
     dropLast(taken, sections);
-    token_used = countBundle(sections, countTokens);
+    token_used = yield* countBundle(sections, countTokens);
   }
   const left = fresh.filter((entry) => !taken.has(entry)).map(({ item }) => item);
   const omissions = omissionsOf(left, repeated, [...taken.values()]);
@@ -119,26 +120,26 @@ export const renderSections = (sections: Section[]): string =>
  * The tokens of the rendered bundle, from those of its parts. No token reaches over the end of a line into one that begins with `#` or `-`
  * (both encodings split there), so only the empty line before a heading is counted anew, with the item that it follows.
  */
-function countBundle(sections: Section[], countTokens: CountTokens): number {
+function* countBundle(sections: Section[], countTokens: CountTokens): Steps<number> {
   let count = 0;
   for (const [i, { name, items }] of sections.entries()) {
-    count += countTokens(headingOf(name));
+    count += yield* countTokens(headingOf(name));
     for (const { token_count } of items) count += token_count;
     const last = items.at(-1)!;
-    if (i < sections.length - 1) count += countTokens(`${renderItem(last.text)}\n`) - last.token_count;
+    if (i < sections.length - 1) count += (yield* countTokens(`${renderItem(last.text)}\n`)) - last.token_count;
   }
   return count;
 }
 
 /** In the order of the sections, but a decision or task is kept rather than the passage it was found by. */
-function withoutRepetitions(candidates: Record<SectionName, Item[]>) {
+function* withoutRepetitions(candidates: Record<SectionName, Item[]>): Steps<{ fresh: Fresh[]; repeated: Item[] }> {
   const fresh: Fresh[] = [];
   const repeated: Item[] = [];
   const repeats = createRepetition();
   const known = new Set<string>();
   for (const section of sectionNames)
     for (const [place, item] of candidates[section].entries()) {
-      const again = item.ids.some((id) => known.has(id)) || repeats(worded(section, item));
+      const again = item.ids.some((id) => known.has(id)) || (yield* repeats(worded(section, item)));
       if (again) repeated.push(item);
       else fresh.push({ section, item, place });
       for (const id of item.ids) if (!id.startsWith('evt_') || section !== 'retrieved_evidence') known.add(id);
@@ -155,14 +156,14 @@ const worded = (section: SectionName, { type, said, words }: Item) => ({
 /** How items may be shown, and which surely do not fit into `left` tokens, so that nobody counts theirs. */
 interface Form {
   exceeds(entry: Fresh, left: number): boolean;
-  candidateOf(entry: Fresh): Candidate;
+  candidateOf(entry: Fresh): Steps<Candidate>;
 }
 
 /**
  * First every section within its share, then whatever still fits in the room that was left, the evidence first; last, calls whose results
  * do not fit.
  */
-function choose(fresh: Fresh[], budget: number, countTokens: CountTokens): Map<Fresh, Candidate> {
+function* choose(fresh: Fresh[], budget: number, countTokens: CountTokens): Steps<Map<Fresh, Candidate>> {
   const largest = Math.floor(budget * LARGEST_ITEM);
   const sized = new Map<Fresh, Candidate>();
   const taken = new Map<Fresh, Candidate>();
@@ -170,19 +171,24 @@ function choose(fresh: Fresh[], budget: number, countTokens: CountTokens): Map<F
   let room = budget;
   const whole: Form = {
     exceeds: ({ item }, left) => exceeds(item, left, largest),
-    candidateOf: (entry) => sized.get(entry) ?? sized.set(entry, sizeOf(entry, largest, countTokens)).get(entry)!,
+    *candidateOf(entry) {
+      const known = sized.get(entry) ?? (yield* sizeOf(entry, largest, countTokens));
+      sized.set(entry, known);
+      return known;
+    },
   };
   const bare: Form = {
     exceeds: ({ item: { without } }, left) => !without || exceeds(without, left, largest),
     candidateOf: (entry) => bareOf(entry, Math.min(largest, room), countTokens),
   };
-  const take = (section: SectionName, allowance: number, { exceeds, candidateOf }: Form) => {
+  const take = function* (section: SectionName, allowance: number, { exceeds, candidateOf }: Form): Steps<void> {
     let left = Math.min(allowance, room);
     for (const entry of fresh) {
       if (entry.section !== section || taken.has(entry)) continue;
-      const opening = opened.has(section) ? 0 : countTokens(headingOf(section)) + 1;
+      const opening = opened.has(section) ? 0 : (yield* countTokens(headingOf(section))) + 1;
+      yield;
       if (exceeds(entry, left - opening)) continue;
-      const candidate = candidateOf(entry);
+      const candidate = yield* candidateOf(entry);
       const cost = candidate.cost + opening;
       if (cost > left) continue;
       opened.add(section);
@@ -191,9 +197,9 @@ function choose(fresh: Fresh[], budget: number, countTokens: CountTokens): Map<F
       room -= cost;
     }
   };
-  for (const section of sectionNames) take(section, Math.floor(budget * shares[section]), whole);
-  for (const section of sectionNames.toReversed()) take(section, room, whole);
-  for (const section of sectionNames.toReversed()) take(section, room, bare);
+  for (const section of sectionNames) yield* take(section, Math.floor(budget * shares[section]), whole);
+  for (const section of sectionNames.toReversed()) yield* take(section, room, whole);
+  for (const section of sectionNames.toReversed()) yield* take(section, room, bare);
   return taken;
 }
 

@@ -4,11 +4,12 @@ import { aboutSubject } from '../filter/index.ts';
 import { newId } from '../id.ts';
 import { sha256Hex } from '../memories/index.ts';
 import { type Found, find, MAX_FOUND, type Scope, scoring } from '../search/index.ts';
-import { gather, namedBy } from './gather.ts';
-import { pack } from './pack.ts';
+import { inSlices, type Steps } from '../slices.ts';
+import { gather, namedBy, type Sources } from './gather.ts';
+import { type Omission, type Packed, pack } from './pack.ts';
 import { type ContextRequest, context, contextBody, contextQuery } from './schemas.ts';
 import { type Ask, type Handoff, readHandoff, readLedger } from './sql.ts';
-import { type Encoding, loadTokenCounter } from './tokens.ts';
+import { type CountTokens, type Encoding, loadTokenCounter } from './tokens.ts';
 
 /** How many of the best decisions are read beside the best passages. */
 const DECISIONS = 40;
@@ -29,16 +30,17 @@ export const contextRoutes = (encoding: Encoding) => [
     body: contextBody,
     success: { status: 200, description: 'The bundle; nothing of it is stored', schema: context },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found'],
-    handle: async ({ caller, body, query }) => {
+    handle: async (input) => {
+      const { caller, body, query } = input;
       const agent_id = agentOf(caller.principal, body.agent_id);
       const request = { ...body, ...(agent_id !== undefined && { agent_id }) };
-      const { text, ...answer } = await build(onBehalf(caller, body, 'pointer'), request, encoding);
+      const { text, ...answer } = await build(onBehalf(caller, body, 'pointer'), request, encoding, input.signal);
       return { body: query.render === 'text' ? { ...answer, text } : answer };
     },
   }),
 ];
 
-async function build(caller: Caller, request: ContextRequest, encoding: Encoding) {
+async function build(caller: Caller, request: ContextRequest, encoding: Encoding, signal: AbortSignal) {
   const asked = scopeOf(caller, request);
   const { tenant, principal } = caller;
   const capsules = request.capsules.length > 0 ? await readCapsules(tenant, principal, request.capsules, request.channel) : [];
@@ -55,15 +57,9 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
   const scope = found ? { ...asked, as_of_seq: found.as_of_seq } : asked;
   const ledger = await readLedger(caller.tenant, scope, { ...ask, decisions, tools, ...(handoff && citedBy(handoff)) });
   const countTokens = await loadTokenCounter(encoding);
-  const { candidates, omissions } = gather({
-    ledger,
-    found,
-    handoff,
-    capsules,
-    room: request.max_tokens * ROOM_CHARACTERS,
-    history: request.history,
-  });
-  const packed = pack(candidates, request.max_tokens, countTokens);
+  const room = request.max_tokens * ROOM_CHARACTERS;
+  const sources = { ledger, found, handoff, capsules, room, history: request.history };
+  const { packed, omissions } = await inSlices(bundle(sources, request.max_tokens, countTokens), signal);
   return {
     context_id: newId('ctx'),
     budget_tokens: request.max_tokens,
@@ -83,6 +79,11 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
     },
     text: packed.text,
   };
+}
+
+function* bundle(sources: Sources, budget: number, countTokens: CountTokens): Steps<{ packed: Packed; omissions: Omission[] }> {
+  const { candidates, omissions } = yield* gather(sources);
+  return { packed: yield* pack(candidates, budget, countTokens), omissions };
 }
 
 /** `user_id` says whose private items may be used, `agent_id` who asks; neither hides what is shared with them. */

@@ -1,4 +1,5 @@
 import { estimateTokens } from '../search/index.ts';
+import type { Steps } from '../slices.ts';
 import { LEFT_OUT } from './calls.ts';
 import type { Item, SectionName } from './pack.ts';
 import { renderItem, withPlainLines } from './render.ts';
@@ -28,39 +29,42 @@ const LEAST_RESULT = 64;
 /** What an estimate of tokens is multiplied by to be less than they are. */
 const SURELY = 0.8;
 
-export function sizeOf({ section, item, place }: Fresh, largest: number, countTokens: CountTokens): Candidate {
+export function* sizeOf({ section, item, place }: Fresh, largest: number, countTokens: CountTokens): Steps<Candidate> {
   // what is longer is cut without being counted: 19 MB of one decision took 3.3 s
   const most = largest * MAX_TOKEN_CHARACTERS;
   const whole = withPlainLines(item.text.length <= most ? item.text : item.text.slice(0, most));
   if (item.text.length <= most) {
-    const cost = countTokens(renderItem(whole));
+    const cost = yield* countTokens(renderItem(whole));
     if (cost <= largest) return { section, item: { ...item, text: whole }, place, cost, cut: false };
   }
-  const text = cutToTokens(whole, largest, countTokens);
+  const text = yield* cutToTokens(whole, largest, countTokens);
   // nothing of the result would be there
   if (item.without && text.length < item.without.text.length + LEAST_RESULT)
-    return bareOf({ section, item, place }, largest, countTokens);
-  return { section, item: { ...item, text }, place, cost: countTokens(renderItem(text)), cut: true };
+    return yield* bareOf({ section, item, place }, largest, countTokens);
+  const cost = yield* countTokens(renderItem(text));
+  return { section, item: { ...item, text }, place, cost, cut: true };
 }
 
 /** A call without its results: its end says so, however much of it must be cut. */
-export function bareOf({ section, item, place }: Fresh, largest: number, countTokens: CountTokens): Candidate {
+export function* bareOf({ section, item, place }: Fresh, largest: number, countTokens: CountTokens): Steps<Candidate> {
   const { text: said, ...without } = item.without!;
   const whole = withPlainLines(said.slice(0, largest * MAX_TOKEN_CHARACTERS));
-  const uncut = said.length <= largest * MAX_TOKEN_CHARACTERS ? countTokens(renderItem(whole)) : Number.POSITIVE_INFINITY;
+  const isShort = said.length <= largest * MAX_TOKEN_CHARACTERS;
+  const uncut = isShort ? yield* countTokens(renderItem(whole)) : Number.POSITIVE_INFINITY;
   const bare = { section, place, bare: true } as const;
   const left = { ...without, beside: item.beside! };
   if (uncut <= largest) return { ...bare, item: { ...left, text: whole }, cost: uncut, cut: false };
-  const text = `${cutToTokens(whole, largest - countTokens(LEFT_OUT) - 1, countTokens)}${LEFT_OUT}`;
-  return { ...bare, item: { ...left, text }, cost: countTokens(renderItem(text)), cut: true };
+  const room = largest - (yield* countTokens(LEFT_OUT)) - 1;
+  const text = `${yield* cutToTokens(whole, room, countTokens)}${LEFT_OUT}`;
+  return { ...bare, item: { ...left, text }, cost: yield* countTokens(renderItem(text)), cut: true };
 }
 
 /** The longest beginning, within a few characters, that has at most so many tokens with its mark, ending between two characters. */
-function cutToTokens(text: string, most: number, countTokens: CountTokens): string {
+function* cutToTokens(text: string, most: number, countTokens: CountTokens): Steps<string> {
   let [fits, exceeds] = [0, Math.min(text.length, most * MAX_TOKEN_CHARACTERS)];
   while (exceeds - fits > 16) {
     const middle = (fits + exceeds) >> 1;
-    if (countTokens(renderItem(marked(text, middle))) <= most) fits = middle;
+    if ((yield* countTokens(renderItem(marked(text, middle)))) <= most) fits = middle;
     else exceeds = middle;
   }
   return marked(text, fits);

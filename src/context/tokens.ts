@@ -1,10 +1,14 @@
+import type { Steps } from '../slices.ts';
+
 // Token counts, exact by the model's own encoding. The encoding's tables take 30 MB and 200 ms, so who does not count does without them; the daemon loads them as it starts.
 
 /** How many tokens a text is. */
-export type CountTokens = (text: string) => number;
+export type CountTokens = (text: string) => Steps<number>;
 
 // The library merges pairs by scanning the piece again and again: 10⁵ equal letters took 8 s, 10⁵ equal CJK characters 98 s.
 const LONGEST_SHORT_PIECE = 64;
+/** What is longer is counted piece by piece. */
+const LONGEST_AT_ONCE = 4_096;
 const maybeLong = /\S{65}|\s{65}/;
 const asText = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<string>() };
 
@@ -33,12 +37,18 @@ async function load(name: Encoding): Promise<CountTokens> {
   ]);
   const pieces = patterns[split[name]];
   // Merging never crosses a piece, so counting piece by piece is exact.
-  const countPiece = (piece: string) =>
-    piece.length <= LONGEST_SHORT_PIECE ? encoding.countTokens(piece, asText) : mergedCount(piece, table);
-  return (text) => {
-    if (!maybeLong.test(text)) return encoding.countTokens(text, asText);
+  return function* (text) {
+    if (text.length <= LONGEST_AT_ONCE && !maybeLong.test(text)) return encoding.countTokens(text, asText);
     let count = 0;
-    for (const [piece] of text.matchAll(pieces)) count += countPiece(piece);
+    let since = 0;
+    for (const [piece] of text.matchAll(pieces)) {
+      const isShort = piece.length <= LONGEST_SHORT_PIECE;
+      count += isShort ? encoding.countTokens(piece, asText) : yield* mergedCount(piece, table);
+      since += piece.length;
+      if (since < LONGEST_AT_ONCE) continue;
+      since = 0;
+      yield;
+    }
     return count;
   };
 }

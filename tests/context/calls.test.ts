@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { together } from '../../src/context/calls.ts';
 import { type Item, pack, type SectionName, sectionNames } from '../../src/context/pack.ts';
 import { loadTokenCounter } from '../../src/context/tokens.ts';
+import { atOnce } from '../../src/slices.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { type Bundle, contextOf, itemsOf, recordAll, textsOf } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -181,8 +182,8 @@ test('whatever the parts and the budget, a result stands behind its call or says
       const [recent_window, retrieved_evidence] = together(lists.slice(0, 2), lists[2]!, pairs) as [Item[], Item[]];
       const none = Object.fromEntries(sectionNames.map((name) => [name, []])) as unknown as Record<SectionName, Item[]>;
       const known = new Set(lists.flat().map(({ part }) => part!.seq));
-      const { sections, text, token_used } = pack({ ...none, recent_window, retrieved_evidence }, budget, countTokens);
-      expect(token_used).toBe(countTokens(text));
+      const { sections, text, token_used } = atOnce(pack({ ...none, recent_window, retrieved_evidence }, budget, countTokens));
+      expect(token_used).toBe(atOnce(countTokens(text)));
       expect(token_used).toBeLessThanOrEqual(budget);
       for (const item of sections.flatMap(({ items }) => items)) {
         const [, of] = /RESULT(\d+)/.exec(item.text) ?? [];

@@ -1,5 +1,8 @@
-import { type Claim, findConflicts } from '../../src/context/conflict.ts';
+import { type Claim, findConflicts as conflictsInSteps } from '../../src/context/conflict.ts';
+import { atOnce } from '../../src/slices.ts';
 import { cpuMsOf, QUADRATIC_MS } from '../support/cost.ts';
+
+const findConflicts = (claims: Claim[]) => atOnce(conflictsInSteps(claims));
 
 // Words as the index gives them, nearly: stop words out, endings off.
 const stop = new Set(

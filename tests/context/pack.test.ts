@@ -1,6 +1,9 @@
 import fc from 'fast-check';
-import { type Item, pack, renderSections, type SectionName, sectionNames } from '../../src/context/pack.ts';
+import { type Item, pack as packInSteps, renderSections, type SectionName, sectionNames } from '../../src/context/pack.ts';
 import { type CountTokens, loadTokenCounter } from '../../src/context/tokens.ts';
+import { atOnce } from '../../src/slices.ts';
+
+const pack = (...given: Parameters<typeof packInSteps>) => atOnce(packInSteps(...given));
 
 let countTokens: CountTokens;
 beforeAll(async () => {
@@ -49,7 +52,7 @@ test.each(['o200k_base', 'cl100k_base'] as const)(
         ) as Record<SectionName, Item[]>;
         const { sections: packed, text, token_used } = pack(candidates, budget, count);
         expect(text).toBe(renderSections(packed));
-        expect(token_used).toBe(count(text));
+        expect(token_used).toBe(atOnce(count(text)));
         expect(token_used).toBeLessThanOrEqual(budget);
         expect(packed.map(({ name }) => name)).toEqual(
           sectionNames.filter((name) => packed.some((section) => section.name === name)),
@@ -81,7 +84,7 @@ test('what a section does not use is given to the evidence, and an item that doe
   const texts = sections[0]!.items.map(({ text }) => text);
   expect(texts).toContain('a short one');
   expect(texts).toContain('short 20');
-  expect(countTokens(renderSections(sections))).toBeGreaterThan(200);
+  expect(atOnce(countTokens(renderSections(sections)))).toBeGreaterThan(200);
 });
 
 test('an item over its share of the budget is cut between two characters and said to be truncated, with the artifact that has it all', () => {
@@ -164,4 +167,24 @@ test('texts that differ in a name, a word in the place of another or a negation 
     expect(packed.sections[0]!.items.map(({ text }) => text).toSorted()).toEqual(said.toSorted());
     expect(packed.deduplicated).toBe(1);
   }
+});
+
+test.each([
+  ['one word', 'a'.repeat(900_000)],
+  ['prose', 'so be it, '.repeat(90_000)],
+  ['blanks', `x${' '.repeat(900_000)}x`],
+])('%s of 900,000 characters is packed with a pause at least every few thousand characters', (_, text) => {
+  const steps = packInSteps({ ...empty(), decisions: [itemOf(text)] }, 200_000, countTokens);
+  let pauses = 0;
+  while (!steps.next().done) pauses += 1;
+  expect(pauses).toBeGreaterThan(900_000 / 8_192);
+});
+
+test('alike passages are compared with a pause between any two', () => {
+  const words = wordsOf(Array.from({ length: 30 }, (_, i) => `word${i}`).join(' '));
+  const evidence = Array.from({ length: 60 }, (_, i) => itemOf(`passage ${i}`, { words: [...words, `own${i} other${i}`] }));
+  const steps = packInSteps({ ...empty(), retrieved_evidence: evidence }, 4_000, countTokens);
+  let pauses = 0;
+  while (!steps.next().done) pauses += 1;
+  expect(pauses).toBeGreaterThan((60 * 59) / 2);
 });

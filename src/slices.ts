@@ -1,0 +1,37 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+// Work on the event loop whose time grows with a client's input: a generator that yields wherever it may be interrupted. It runs in
+// slices, at most one slice of all such work in a turn of the loop, so that other requests are answered in between.
+
+export type Steps<T> = Generator<void, T, void>;
+
+const SLICE_MS = 8;
+
+let lastTurn: Promise<unknown> = Promise.resolve();
+
+/** Ends between two slices when the signal is aborted. */
+export async function inSlices<T>(steps: Steps<T>, signal: AbortSignal): Promise<T> {
+  for (;;) {
+    await ownTurn();
+    signal.throwIfAborted();
+    const until = performance.now() + SLICE_MS;
+    do {
+      const step = steps.next();
+      if (step.done) return step.value;
+    } while (performance.now() < until);
+  }
+}
+
+/** A turn of the event loop that no other slice has. */
+function ownTurn(): Promise<unknown> {
+  lastTurn = lastTurn.then(() => nextTurn());
+  return lastTurn;
+}
+
+/** Without a pause, where nothing else waits for the event loop. */
+export function atOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
