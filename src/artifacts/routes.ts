@@ -108,6 +108,7 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
         if (isKnown(req.headers['if-none-match'], found)) return { status: 304, headers: headersOf(found, undefined) };
         const range = rangeOf(req.headers.range, found.byte_count);
         const body = await readSlice(db, caller.tenant.id, found.artifact_id, range?.from ?? 0, range?.to ?? found.byte_count);
+        if (!body) throw new Problem('not-found', 'There is no artifact with this id.');
         return { status: range ? 206 : 200, headers: headersOf(found, range), body };
       });
     },

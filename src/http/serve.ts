@@ -14,6 +14,7 @@ import { type Act, audited, type Trail, tellRefusal } from './trail.ts';
 import { announcedOf, bringsBody, leaveUnread } from './unread.ts';
 import { matchPath, urlOf } from './url.ts';
 import { withinTime } from './within.ts';
+import { written } from './written.ts';
 
 // One request from its first byte to its log line. Everything here takes plain node:http objects, so Express and the thin
 // door in front of it serve the same routes by the same code.
@@ -117,9 +118,11 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     act.query = input.query;
     act.body = input.body;
     if (route.reads) letCome(req, res);
-    const reply = await withinTime(streams ? 0 : gate.timeoutMs, res, (signalOf) =>
-      audited(gate.trail, act, () => route.handle(Object.defineProperty(input, 'signal', { get: signalOf }) as never)),
-    );
+    const reply = await withinTime(streams ? 0 : gate.timeoutMs, res, async (signalOf) => {
+      Object.defineProperty(input, 'signal', { get: signalOf });
+      const given = await audited(gate.trail, act, () => route.handle(input as never));
+      return given === STREAMED ? given : written(given, signalOf);
+    });
     if (reply !== STREAMED) await send(res, route.success.status, reply);
   } catch (error) {
     tellRefusal(gate.trail, act, refuse(gate, route.path, res, request_id, error));

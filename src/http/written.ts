@@ -1,0 +1,40 @@
+import { inSlices, type Steps } from '../slices.ts';
+import type { Reply } from './route.ts';
+
+// A long list is written as JSON item by item: a page of the log has up to 4 MiB.
+
+const LONG_LIST = 16;
+
+/** The reply with its body as text, where that takes long. */
+export async function written(reply: Reply, signalOf: () => AbortSignal): Promise<Reply> {
+  const { body } = reply;
+  if (!hasLongList(body)) return reply;
+  const text = await inSlices(jsonInSteps(body), signalOf());
+  const headers = { 'Content-Type': 'application/json; charset=utf-8', ...reply.headers };
+  return { ...reply, headers, body: text };
+}
+
+const hasLongList = (body: unknown): body is object =>
+  typeof body === 'object' &&
+  body !== null &&
+  !Buffer.isBuffer(body) &&
+  Object.values(body).some((value) => Array.isArray(value) && value.length >= LONG_LIST);
+
+/** As JSON.stringify writes it. */
+export function* jsonInSteps(body: object): Steps<string> {
+  const members: string[] = [];
+  for (const [name, value] of Object.entries(body)) {
+    const text = Array.isArray(value) ? yield* listInSteps(value) : (JSON.stringify(value) as string | undefined);
+    if (text !== undefined) members.push(`${JSON.stringify(name)}:${text}`);
+  }
+  return `{${members.join(',')}}`;
+}
+
+function* listInSteps(list: unknown[]): Steps<string> {
+  const items: string[] = [];
+  for (const item of list) {
+    items.push((JSON.stringify(item) as string | undefined) ?? 'null');
+    yield;
+  }
+  return `[${items.join(',')}]`;
+}
