@@ -12,6 +12,7 @@ import { describeMachine, type Figure, renderTable, saveResults } from './report
 import { measureSearch } from './search.ts';
 import { measureSeq } from './seq.ts';
 import { measureStart } from './start.ts';
+import { measureStorage } from './storage.ts';
 import { measureWatch } from './watch.ts';
 import { openWorld, type World } from './world.ts';
 
@@ -33,9 +34,10 @@ const parts: Record<string, (world: World) => Promise<Figure[]>> = {
   neighbours: measureNeighbours,
   start: measureStart,
   seq: measureSeq,
+  storage: measureStorage,
 };
-/** Not part of a whole run: alternatives that were decided against. */
-const extra = new Set(['seq']);
+/** Not part of a whole run: an alternative that was decided against, and what takes a table of its own to read. */
+const extra = new Set(['seq', 'storage']);
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in parts));

@@ -2067,7 +2067,7 @@ begin
         select from events e
         where e.tenant_id = p_tenant
           and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end
-          and (p_ref !~ '^chk_[^_]+_[0-9]{1,4}$' or split_part(p_ref, '_', 3)::int < e.chunk_count)) then null
+          and (p_ref !~ '^chk_[^_]+_[0-9]{1,5}$' or split_part(p_ref, '_', 3)::int < e.chunk_count)) then null
       -- its passages went with the content
       when p_ref ~ '^chk_' and exists (
         select from events e

@@ -224,10 +224,10 @@ export const settings = z.object({
     'largest content and metadata of one event, without the text that went into an artifact; larger is answered 413',
   ),
   MAX_BATCH_TEXT_BYTES: setting(
-    whole(MIB, 64 * MIB),
+    whole(4 * MIB, 64 * MIB),
     String(4 * MIB),
     'Limits',
-    'most searchable text of one request; more is answered 413, because it would hold up the tenant’s other writes',
+    'most indexed text of one request, of which an event has 4 MiB at most; more is answered 413, because it would hold up the tenant’s other writes',
   ),
   MAX_IN_FLIGHT_REQUESTS: setting(
     whole(1, 100_000),

@@ -45,6 +45,7 @@ const stored = z
     byte_count: z.int(),
     sha256: z.string(),
     redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
+    unindexed_bytes: z.int().min(0).describe('all of its bytes: what is uploaded is not searched'),
     created_at: z.string(),
   })
   .meta({ id: 'StoredArtifact' });
@@ -212,7 +213,7 @@ async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise
   const { artifact_id, media_type, byte_count, sha256 } = found.content;
   const cut = redactions !== null && { redactions };
   return {
-    body: { seq, event_id, created_at, artifact_id, media_type, byte_count, sha256, ...cut },
+    body: { seq, event_id, created_at, artifact_id, media_type, byte_count, sha256, ...cut, unindexed_bytes: byte_count },
     headers: { Location: `/v1/artifacts/${found.content.artifact_id}`, ...(replay && { 'Idempotent-Replay': 'true' }) },
   };
 }

@@ -1,7 +1,7 @@
 import { type Channel, isAdmin, type Principal, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
-import type { Standing } from '../search/index.ts';
+import { chunkPlace, type Standing } from '../search/index.ts';
 import type { CapsuleList } from './schemas.ts';
 
 export interface CapsuleRow {
@@ -176,8 +176,7 @@ const types = { evt: 'event', chk: 'passage', mem: 'memory', art: 'artifact' } a
 function placeOf(id: string) {
   const type = types[id.slice(0, 3) as keyof typeof types];
   if (type !== 'passage') return { id, type, event_id: id };
-  const [, event, ordinal] = /^chk_([^_]+)_(\d{1,4})$/.exec(id) ?? [];
-  return { id, type, event_id: `evt_${event}`, ordinal: Number(ordinal ?? -1) };
+  return { id, type, ...(chunkPlace(id) ?? { event_id: id, ordinal: -1 }) };
 }
 
 /** Of capsules that ended a month ago only the log tells. */

@@ -2,6 +2,7 @@ import { type Sight, sightValues, visible } from '../auth/index.ts';
 import type { Outcome, Unit } from '../db/commit.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
+import { chunkPlace } from '../search/index.ts';
 import type { Concerned } from './entry.ts';
 import type { Edit, ListQuery, Status } from './schemas.ts';
 
@@ -31,7 +32,7 @@ export function findTarget(
   target: string,
   text: string,
 ): Promise<TargetRow | undefined> {
-  const chunk = /^chk_([^_]+)_(\d{1,4})$/.exec(target);
+  const chunk = chunkPlace(target);
   return db.row(
     `select
        e.seq, e.event_id, t.memory_id, e.kind, e.actor_id, e.tags, edited_content(e.kind, e.content, $8) as content, e.session_id, e.channel,
@@ -48,7 +49,7 @@ export function findTarget(
        and ($9 or not exists (select from overlays o where o.tenant_id = $1 and o.seq = e.seq and o.content ? 'withheld'))
        and ($7::int is null or exists (
          select from chunks c where c.tenant_id = $1 and c.seq = e.seq and c.ordinal = $7::int and ($9 or c.text <> '')))`,
-    [tenant, ...sightValues(sight), chunk ? `evt_${chunk[1]}` : target, target, chunk && Number(chunk[2]), text, admin],
+    [tenant, ...sightValues(sight), chunk?.event_id ?? target, target, chunk?.ordinal, text, admin],
   );
 }
 

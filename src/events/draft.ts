@@ -33,6 +33,7 @@ export interface Told {
   passages: number;
   sensitivity: string;
   redactions: number | undefined;
+  unindexed_bytes: number;
 }
 
 export function draftOf(
@@ -101,7 +102,7 @@ export const received = ({ unit, artifacts, ...draft }: Draft): Draft => ({
 
 const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
 
-const toldOf = ({ row }: Prepared): Told => ({
+const toldOf = ({ row, unindexed_bytes }: Prepared): Told => ({
   event_id: row.event_id,
   kind: row.kind,
   task_id: row.kind === 'task_update' ? (row.content as { task_id?: string }).task_id : undefined,
@@ -109,6 +110,7 @@ const toldOf = ({ row }: Prepared): Told => ({
   passages: row.chunks.length,
   sensitivity: row.sensitivity,
   redactions: row.redactions,
+  unindexed_bytes,
 });
 
 function artifactOf({ row, overflow }: Prepared): NewArtifact[] {

@@ -5,7 +5,7 @@ import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { wishOf } from '../memories/index.ts';
 import type { Sealed } from '../seal.ts';
-import { passagesOf } from '../search/index.ts';
+import { indexOf } from '../search/index.ts';
 import type { Screener } from '../secrets/index.ts';
 import type { NewEvent } from './schemas.ts';
 
@@ -25,6 +25,8 @@ export interface Prepared {
   overflow: Overflow | undefined;
   /** What the event adds to the tenant's stored bytes. */
   bytes: number;
+  /** Of what it says, the bytes that search does not find. */
+  unindexed_bytes: number;
 }
 
 export interface EventLimits {
@@ -85,15 +87,23 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
   };
   const overflowBytes = overflow ? Buffer.byteLength(overflow.text) : 0;
   if (overflowBytes > limits.maxArtifactBytes) throw tooLarge('A text', overflowBytes, limits.maxArtifactBytes, pointer);
-  const rowBytes = jsonBytes(row);
+  let rowBytes = jsonBytes(row);
   // asked first of the whole, so that nearly every event is written out once
   if (rowBytes > limits.maxEventBytes) refuseLarge(row, pointer, limits.maxEventBytes);
   // nothing that was declared `secret` is ever searched
-  if (row.sensitivity !== 'secret') row.chunks = passagesOf(row, overflow?.text);
+  const { passages, unindexed_bytes } = row.sensitivity === 'secret' ? nothing : indexOf(row, overflow?.text);
+  if (unindexed_bytes > 0) {
+    // kept with the event: a retry is answered, and a reader told, as the first request was
+    row.content = { ...(row.content as object), unindexed_bytes };
+    rowBytes = jsonBytes(row);
+  }
+  row.chunks = passages;
   const memory = wishOf(row);
   if (memory) row.memory = memory;
-  return { row, overflow, bytes: rowBytes + jsonBytes(row.chunks) + overflowBytes };
+  return { row, overflow, bytes: rowBytes + jsonBytes(row.chunks) + overflowBytes, unindexed_bytes };
 }
+
+const nothing = { passages: [], unindexed_bytes: 0 };
 
 /** Whether it must be about someone. */
 const isPersonal = ({ channel, kind, content }: NewEvent): boolean =>
@@ -149,7 +159,7 @@ function excerpt(
 ): { content: Record<string, unknown>; overflow: Overflow | undefined } {
   const [field, text] = longestText(content);
   if (field === undefined || Buffer.byteLength(text) <= EXCERPT_BYTES) return { content, overflow: undefined };
-  refuseNames(content, ['truncated', 'artifact_id'], pointer);
+  refuseNames(content, ['truncated', 'artifact_id', 'unindexed_bytes'], pointer);
   const artifact_id = newId('art');
   return {
     content: { ...content, [field]: cutBytes(text, EXCERPT_BYTES), truncated: true, artifact_id },

@@ -196,7 +196,7 @@ function answer({ single, data, replay }: { single: boolean; data: Recorded[]; r
 }
 
 const recordedAs = (told: Told[], { seq, at, memories, counted }: Outcome): Recorded[] =>
-  told.map(({ event_id, kind, task_id, artifact_id, passages, sensitivity, redactions }, i) => ({
+  told.map(({ event_id, kind, task_id, artifact_id, passages, sensitivity, redactions, unindexed_bytes }, i) => ({
     event_id,
     seq: seq + i,
     chunk_ids: chunkIds(event_id, counted?.includes(i) ? 0 : passages),
@@ -204,5 +204,6 @@ const recordedAs = (told: Told[], { seq, at, memories, counted }: Outcome): Reco
     ...memoryNamed(kind, { task_id }, memories?.[i]),
     sensitivity: sensitivity as Recorded['sensitivity'],
     ...(redactions !== undefined && { redactions }),
+    ...(unindexed_bytes > 0 && { unindexed_bytes }),
     created_at: at,
   }));

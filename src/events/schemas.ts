@@ -148,6 +148,13 @@ export const recorded = z
     reason: memory.shape.reason,
     sensitivity,
     redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
+    unindexed_bytes: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'bytes of text beyond the searchable 4 MiB of an event: kept, and not found by search; absent where all is indexed',
+      ),
     created_at: z.string(),
   })
   .meta({ id: 'Recorded' });

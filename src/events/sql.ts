@@ -138,6 +138,8 @@ export interface Stretch {
 
 /** A page ends at its limit or here, whichever comes first: a thousand events of a megabyte are not read at once. */
 const PAGE_BYTES = 4 * 1024 * 1024;
+/** About what an event has in an answer; each of its passages is named by an id. */
+const READ_BYTES = '(l.byte_count + 40 * l.chunk_count)';
 
 export interface Listed {
   entries: Entry[];
@@ -157,7 +159,7 @@ export async function listEvents(db: Db, tenant: string, sight: Sight, asked: As
   const rows = await db.rows<EventRecord & { listed: number }>(
     `select ${columns}, e.listed
     from (
-      select l.*, sum(l.byte_count) over (order by l.seq ${order === 'asc' ? 'asc' : 'desc'}) - l.byte_count as before, count(*) over () as listed
+      select l.*, sum(${READ_BYTES}) over (order by l.seq ${order === 'asc' ? 'asc' : 'desc'}) - ${READ_BYTES} as before, count(*) over () as listed
       from (
         select e.*
         from (
@@ -251,18 +253,14 @@ export async function findUnreadable(tenant: Tenant, from: number, to: number): 
   });
 }
 
+type RecordedRow = EventRecord & { memory_id: string | null; unindexed_bytes: number | null };
+
 /** What was answered when these events were written. */
 export async function readRecorded(db: Db, tenant: string, { seq, count, memories }: Outcome): Promise<Recorded[]> {
-  const rows = await db.rows<
-    Pick<
-      EventRecord,
-      'event_id' | 'seq' | 'kind' | 'content' | 'chunk_count' | 'artifact_id' | 'redactions' | 'sensitivity' | 'created_at'
-    > & {
-      memory_id: string | null;
-    }
-  >(
+  const rows = await db.rows<RecordedRow>(
     `select e.event_id, e.seq, e.kind, case when e.kind = 'task_update' then e.content end as content, e.chunk_count, e.artifact_id,
-       e.redactions, e.sensitivity, e.created_at, v.memory_id
+       e.redactions, e.sensitivity, e.created_at, v.memory_id,
+       case when e.artifact_id is not null and e.content ? 'truncated' then (e.content ->> 'unindexed_bytes')::int end as unindexed_bytes
     from events e
     left join memory_versions v on v.tenant_id = e.tenant_id and v.seq = e.seq and v.status <> 'superseded'
     where e.tenant_id = $1 and e.seq >= $2 and e.seq < $2 + $3::bigint
@@ -278,6 +276,7 @@ export async function readRecorded(db: Db, tenant: string, { seq, count, memorie
     ...memoryNamed(row.kind, row.content, row.memory_id ?? memories?.[i]),
     sensitivity: row.sensitivity,
     ...(row.redactions !== null && { redactions: row.redactions }),
+    ...(row.unindexed_bytes !== null && { unindexed_bytes: row.unindexed_bytes }),
     created_at: row.created_at,
   }));
 }

@@ -203,7 +203,7 @@ const edit = z.strictObject({
   op: z.enum(['retract', 'amend', 'quarantine', 'attenuate', 'block']),
   reason: z.string().max(10_000),
   patch: object,
-  passages: z.array(object).max(10_000).nullable(),
+  passages: z.array(object).max(32_767).nullable(),
   session_id: name,
   channel,
   user_id: name.nullable(),

@@ -64,7 +64,7 @@ export async function findDangling(
       select from events e
       where e.tenant_id = $1
       and e.event_id = case when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1) else i.id end
-      and case when i.id !~ '^chk_' then true when i.id !~ '^chk_[^_]+_[0-9]{1,4}$' then false else split_part(i.id, '_', 3)::int < e.chunk_count end
+      and case when i.id !~ '^chk_' then true when i.id !~ '^chk_[^_]+_[0-9]{1,5}$' then false else split_part(i.id, '_', 3)::int < e.chunk_count end
       and ${visible(2, 'e.')} and ${OWN_EVENT})
     and not exists (
       select from artifacts a

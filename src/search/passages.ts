@@ -1,5 +1,10 @@
 import { headersFor } from './header.ts';
-import { cutAt, estimateTokens, SEARCHABLE_CHARACTERS, splitText } from './split.ts';
+import { cutAt, estimateTokens, splitText } from './split.ts';
+
+/** Most bytes of one event that are indexed: what one transaction can write. The answer to the write counts what lies beyond. */
+export const SEARCHABLE_BYTES = 4 * 1024 * 1024;
+/** What the column of the ordinal holds. Only a text of signs has more passages within SEARCHABLE_BYTES. */
+export const MAX_PASSAGES = 32_767;
 
 /** What passages are made of; rows of the log have it. */
 export interface Passaged {
@@ -37,48 +42,90 @@ const silent = new Set([
   'task_id',
   'call_id',
   'sealed',
+  'unindexed_bytes',
 ]);
 
-/** The passages of an event. `fullText` is the whole of a text of which the content keeps only the beginning. */
-export function passagesOf(event: Passaged, fullText?: string): Passage[] {
+export interface Indexed {
+  passages: Passage[];
+  unindexed_bytes: number;
+}
+
+export const passagesOf = (event: Passaged): Passage[] => [...eachPassage(event)];
+
+/** The passages of an event, and how many bytes of what it says they leave out. */
+export function indexOf(event: Passaged, fullText?: string): Indexed {
+  const each = eachPassage(event, fullText);
+  const passages: Passage[] = [];
+  for (;;) {
+    const next = each.next();
+    if (next.done) return { passages, unindexed_bytes: next.value };
+    passages.push(next.value);
+  }
+}
+
+/**
+ * The passages one by one, so that a caller can pause; returns how many bytes they leave out. `fullText` is the whole of a text of
+ * which the content keeps only the beginning.
+ */
+export function* eachPassage(event: Passaged, fullText?: string): Generator<Passage, number> {
   const content = (event.content ?? {}) as Content;
   const headerOf = headersFor({
     ...event,
     kind: isMemory(event.kind) ? String(content.kind ?? '') : event.kind,
     names: [content.tool, content.path, content.title].filter((name) => typeof name === 'string').map((name) => cutAt(name, 200)),
   });
-  return splitText(textOf(event.kind, content, fullText))
-    .filter((text) => /\S/u.test(text))
-    .map((text) => ({ text, header: headerOf(text), token_count: estimateTokens(text) }));
+  const said = saidIn(event.kind, content, fullText);
+  let bytes = 0;
+  let count = 0;
+  for (const text of splitText(joined(said))) {
+    const more = Buffer.byteLength(text);
+    if (bytes + more > SEARCHABLE_BYTES || count === MAX_PASSAGES) break;
+    bytes += more;
+    if (!/\S/u.test(text)) continue;
+    count += 1;
+    yield { text, header: headerOf(text), token_count: estimateTokens(text) };
+  }
+  return bytesOf(said) - bytes;
 }
+
+const bytesOf = (parts: string[]): number =>
+  parts.reduce((sum, part) => sum + Buffer.byteLength(part), Math.max(0, parts.length - 1));
 
 const isMemory = (kind: string) => kind.startsWith('memory.');
 const ids = /^(?:evt|chk|art|mem|cap|edt)_[0-9a-z_]+$/;
 
 /** A memory says its text and what is said in its body; its other fields say how it is to be taken. A proposal says nothing yet. */
-function memoryTextOf({ text, body, status: standing }: Content): string {
-  if (standing === 'proposed') return '';
+function saidInMemory({ text, body, status: standing }: Content): string[] {
+  if (standing === 'proposed') return [];
   const { to_agent: _, task_id: __, status: ___, priority: ____, ...said } = (body ?? {}) as Content;
-  const parts = leaves(said).filter((part) => part !== text && !ids.test(part));
-  return cutAt([...leaves(text), ...parts].join('\n'), SEARCHABLE_CHARACTERS);
+  return [...leaves(text), ...leaves(said).filter((part) => part !== text && !ids.test(part))];
 }
 
-/** What an event says, as one text. */
-export function textOf(kind: string, content: Content, fullText?: string): string {
-  if (isMemory(kind)) return memoryTextOf(content);
+/** What an event says, as one text; what search cannot reach is left out. */
+export const textOf = (kind: string, content: Content): string => joined(saidIn(kind, content));
+
+/** Every part of what an event says, in order. */
+function saidIn(kind: string, content: Content, fullText?: string): string[] {
+  if (isMemory(kind)) return saidInMemory(content);
   const order = leading[kind] ?? [];
   const rest = Object.keys(content)
     .filter((name) => !order.includes(name) && !silent.has(name))
     .sort();
-  const parts: string[] = [];
-  let room = SEARCHABLE_CHARACTERS;
-  for (const value of [...order, ...rest].flatMap((name) => leaves(content[name]))) {
+  return [...order, ...rest]
+    .flatMap((name) => leaves(content[name]))
+    .map((part) => (fullText !== undefined && part.length > 1_000 && fullText.startsWith(part) ? fullText : part));
+}
+
+/** One text of the parts. A character is at least a byte, so nothing beyond the bound could be indexed. */
+function joined(parts: string[]): string {
+  const taken: string[] = [];
+  let room = SEARCHABLE_BYTES;
+  for (const part of parts) {
     if (room <= 0) break;
-    const whole = fullText !== undefined && value.length > 1_000 && fullText.startsWith(value) ? fullText : value;
-    parts.push(cutAt(whole, room));
-    room -= whole.length + 1;
+    taken.push(cutAt(part, room));
+    room -= part.length + 1;
   }
-  return parts.join('\n');
+  return taken.join('\n');
 }
 
 /** Every string and number in a value, in the order of names; the names only say where. */

@@ -1,20 +1,27 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { type Passaged, passagesOf } from './passages.ts';
+import { eachPassage, type Passage, type Passaged, SEARCHABLE_BYTES } from './passages.ts';
 
 // Passages are derived: this makes them again from the log, a batch at a time, and may be stopped and run again. The log goes on
 // meanwhile; what is recorded during a rebuild brings its own passages, which are made once more when the rebuild gets there.
 
 const BATCH_EVENTS = 500;
-/** Full texts read for one step; a batch with many large outputs is done in several. */
-const BATCH_BYTES = 32 * 1024 * 1024;
+/** About the text of one step, which is written in one transaction; a batch with many large outputs is done in several. */
+const BATCH_BYTES = SEARCHABLE_BYTES;
+/** Passages made without a pause: a rebuild may run in a daemon that serves. */
+const AT_ONCE = 200;
 
 interface LoggedEvent extends Passaged {
   seq: number;
   sensitivity: string;
   artifact_id: string | null;
   chunk_count: number;
-  byte_count: number | null;
+}
+
+interface Chunk extends Passage {
+  seq: number;
+  ordinal: number;
 }
 
 /** Rebuilds one tenant's passages; returns how many events were looked at. Until the end, answers say `partial_index`. */
@@ -27,8 +34,8 @@ export async function rebuildTenant(tenant: Tenant, progress: (seq: number) => u
       return count;
     }
     const last = events.at(-1)!.seq;
-    const chunks = [];
-    for (const event of events) chunks.push(...(await chunksOf(tenant, event)));
+    const chunks: Chunk[] = [];
+    for (const event of events) await addChunks(tenant, event, chunks);
     await tenant.call('select rebuild_chunks($1, $2, $3, $4)', [tenant.id, seq + 1, last, JSON.stringify(chunks)]);
     seq = last;
     count += events.length;
@@ -51,32 +58,40 @@ const start = (tenant: Tenant): Promise<number> =>
 
 const finish = (tenant: Tenant) => tenant.write((db) => db.run('delete from chunk_rebuilds where tenant_id = $1', [tenant.id]));
 
-async function readEvents(db: Db, tenant: string, after: number): Promise<LoggedEvent[]> {
-  const rows = await db.rows<LoggedEvent>(
-    `select e.seq, e.kind, e.actor_id, e.content, e.tags, e.sensitivity, e.artifact_id, e.chunk_count, a.byte_count
-     from events e
-     left join artifacts a on a.tenant_id = e.tenant_id and a.artifact_id = e.artifact_id
-     where e.tenant_id = $1 and e.seq > $2
-     order by e.seq
-     limit $3`,
-    [tenant, after, BATCH_EVENTS],
+/** What is read ends with a step, so that no more is held than one transaction writes. */
+const readEvents = (db: Db, tenant: string, after: number): Promise<LoggedEvent[]> =>
+  db.rows<LoggedEvent>(
+    `select e.seq, e.kind, e.actor_id, e.content, e.tags, e.sensitivity, e.artifact_id, e.chunk_count
+     from (
+       select n.*, sum(n.bytes) over (order by n.seq) - n.bytes as before
+       from (
+         select l.seq, least(l.byte_count + coalesce(a.byte_count, 0), $4) as bytes
+         from events l
+         left join artifacts a on a.tenant_id = l.tenant_id and a.artifact_id = l.artifact_id
+         where l.tenant_id = $1 and l.seq > $2
+         order by l.seq
+         limit $3
+       ) n
+     ) s
+     join events e on e.tenant_id = $1 and e.seq = s.seq
+     where s.before + s.bytes <= $4 or s.before = 0
+     order by e.seq`,
+    [tenant, after, BATCH_EVENTS, BATCH_BYTES],
   );
-  const batch: LoggedEvent[] = [];
-  for (let bytes = 0, i = 0; i < rows.length && (i === 0 || bytes < BATCH_BYTES); i += 1) {
-    bytes += rows[i]!.byte_count ?? 0;
-    batch.push(rows[i]!);
-  }
-  return batch;
-}
 
 const EVENT = { objects: ['content'], lists: ['tags'] };
 
-async function chunksOf(tenant: Tenant, event: LoggedEvent) {
+async function addChunks(tenant: Tenant, event: LoggedEvent, chunks: Chunk[]): Promise<void> {
   // what was recorded without any (an uploaded artifact, a secret, what the service itself says) has none
-  if (event.sensitivity === 'secret' || event.chunk_count === 0) return [];
-  if (tenant.faultOf(event, EVENT) !== undefined) return [];
+  if (event.sensitivity === 'secret' || event.chunk_count === 0) return;
+  if (tenant.faultOf(event, EVENT) !== undefined) return;
   const fullText = event.artifact_id === null ? undefined : await readText(tenant, event.artifact_id);
-  return passagesOf(event, fullText).map((passage, ordinal) => ({ seq: event.seq, ordinal, ...passage }));
+  let ordinal = 0;
+  for (const passage of eachPassage(event, fullText)) {
+    chunks.push({ seq: event.seq, ordinal, ...passage });
+    ordinal += 1;
+    if (ordinal % AT_ONCE === 0) await setImmediate();
+  }
 }
 
 const readText = (tenant: Tenant, artifact_id: string): Promise<string | undefined> =>

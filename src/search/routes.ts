@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { askingChannels, behalfQuery, isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import { find, type Hit } from './find.ts';
+import { MAX_PASSAGES } from './passages.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
-import { readChunk } from './sql.ts';
+import { type ChunkPlace, readChunk } from './sql.ts';
 
 export const searchRoutes = [
   route({
@@ -57,10 +58,10 @@ export const searchRoutes = [
     problems: ['validation', 'forbidden', 'not-found'],
     handle: async ({ caller, params, query }) => {
       const { principal } = onBehalf(caller, query);
-      const [, event, ordinal] = /^chk_([0-9a-z]{1,64})_(\d{1,4})$/.exec(params.chunk_id) ?? [];
+      const place = chunkPlace(params.chunk_id);
       const sight = sightById(principal);
       const asking = askingChannels(principal);
-      const found = event && (await readChunk(caller.tenant, `evt_${event}`, Number(ordinal), sight, asking));
+      const found = place && (await readChunk(caller.tenant, place, sight, asking));
       if (!found) throw new Problem('not-found', 'There is no chunk with this id.');
       requireNamed(principal, found);
       const { actor_id: _, tags: __, user_id, agent_id, project_id, ...rest } = found;
@@ -80,6 +81,13 @@ export const searchRoutes = [
 
 /** A chunk's id is its event's and its ordinal. */
 export const chunkId = (event_id: string, ordinal: number): string => `chk_${event_id.slice(4)}_${ordinal}`;
+
+/** Where the chunk with this id is; none where no chunk can have it. */
+export function chunkPlace(id: string): ChunkPlace | undefined {
+  const [, event, digits] = /^chk_([0-9a-z]{1,64})_(\d{1,5})$/.exec(id) ?? [];
+  const ordinal = Number(digits);
+  return event !== undefined && ordinal < MAX_PASSAGES ? { event_id: `evt_${event}`, ordinal } : undefined;
+}
 
 function toResult(hit: Hit, explain: boolean) {
   const { memory } = hit;

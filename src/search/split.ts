@@ -1,9 +1,6 @@
 // Text → passages: whole sentences and lines together while they are short, cut where nothing else ends. Their concatenation is
 // the text. Each character is looked at a bounded number of times, whatever the text.
 
-/** Characters of one event that are searchable; what lies beyond them is kept, and not found by search. */
-export const SEARCHABLE_CHARACTERS = 262_144;
-
 /** A passage is about this many tokens at most, and never more than its UTF-8 bytes. */
 export const PASSAGE_TOKENS = 192;
 /** Characters too: a passage and its word list must stay within a page of the table. */
@@ -12,24 +9,25 @@ export const PASSAGE_CHARACTERS = 1_600;
 // After a sentence's end and the space behind it, or after a line's.
 const sentence = /[^\n.!?。！？…]*(?:[.!?。！？…]+["'”’)\]]*[^\S\n]*|\n+|$)/gu;
 
-export function splitText(text: string): string[] {
-  const searchable = cutAt(text, SEARCHABLE_CHARACTERS);
-  if (fits(searchable)) return searchable === '' ? [] : [searchable];
-  const passages: string[] = [];
+/** The passages one by one, so that a caller can stop or pause within a long text. */
+export function* splitText(text: string): Generator<string> {
+  if (fits(text)) {
+    if (text !== '') yield text;
+    return;
+  }
   let open = '';
   let openTokens = 0;
-  for (const unit of units(searchable)) {
+  for (const unit of units(text)) {
     const tokens = estimateTokens(unit);
     if (open !== '' && (openTokens + tokens > PASSAGE_TOKENS || open.length + unit.length > PASSAGE_CHARACTERS)) {
-      passages.push(open);
+      yield open;
       open = '';
       openTokens = 0;
     }
     open += unit;
     openTokens += tokens;
   }
-  if (open !== '') passages.push(open);
-  return passages;
+  if (open !== '') yield open;
 }
 
 /** The first `limit` characters, never half a surrogate pair. */

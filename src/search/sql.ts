@@ -115,11 +115,15 @@ export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'ch
   token_count: number;
 }
 
+export interface ChunkPlace {
+  event_id: string;
+  ordinal: number;
+}
+
 /** Retracted it is not there; blocked in some channels, it is there for who may ask in another (`isHiddenById`). */
 export function readChunk(
   tenant: Tenant,
-  event_id: string,
-  ordinal: number,
+  { event_id, ordinal }: ChunkPlace,
   sight: Sight,
   asking: string[],
 ): Promise<ChunkRow | undefined> {

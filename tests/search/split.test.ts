@@ -1,14 +1,9 @@
 import fc from 'fast-check';
-import { passagesOf, textOf } from '../../src/search/passages.ts';
-import {
-  cutAt,
-  estimateTokens,
-  PASSAGE_CHARACTERS,
-  PASSAGE_TOKENS,
-  SEARCHABLE_CHARACTERS,
-  splitText,
-} from '../../src/search/split.ts';
+import { indexOf, SEARCHABLE_BYTES, textOf } from '../../src/search/passages.ts';
+import { cutAt, estimateTokens, PASSAGE_CHARACTERS, PASSAGE_TOKENS, splitText as splitLazily } from '../../src/search/split.ts';
 import { cpuMsOf, QUADRATIC_MS } from '../support/cost.ts';
+
+const splitText = (text: string) => [...splitLazily(text)];
 
 const anyText = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 5000 }),
@@ -60,14 +55,14 @@ test.each([
   ['a million full stops', '.'.repeat(1_000_000)],
   ['emoji', '😀'.repeat(300_000)],
   ['quotes after a stop', `.${'"'.repeat(200_000)}`],
-])('%s is split at once, up to the searchable bound', (_, text) => {
+])('%s is split at once, all of it', (_, text) => {
   let passages: string[] = [];
   expect(
     cpuMsOf(() => {
       passages = splitText(text);
     }),
   ).toBeLessThan(QUADRATIC_MS);
-  expect(passages.join('')).toBe(cutAt(text, SEARCHABLE_CHARACTERS));
+  expect(passages.join('')).toBe(text);
 });
 
 test('what an event says does not depend on the order of its fields, which the log does not keep', () => {
@@ -95,7 +90,23 @@ test('the whole of a large output is searchable, not only the excerpt the event 
     tags: ['build:nightly'],
     content: { tool: 'run_tests', excerpt_text: whole.slice(0, 2000), path: 'src/db/queryPlan.ts', truncated: true },
   };
-  const passages = passagesOf(event, whole);
+  const { passages, unindexed_bytes } = indexOf(event, whole);
+  expect(unindexed_bytes).toBe(0);
   expect(passages.at(-1)!.text).toContain('needle at the end');
   expect(passages[0]!.header).toMatch(/ci tool result run_tests .*nightly.* query/i);
+});
+
+test.each([
+  ['prose', 'the last line says nothing new. '.repeat(200_000)],
+  ['characters of three bytes', '何か言った。'.repeat(400_000)],
+  ['signs, of which every passage holds few', '#!'.repeat(2_500_000)],
+])('of a text beyond the bound, %s, all is indexed up to it and the rest is counted', (_, whole) => {
+  const content = { tool: 'cat', excerpt_text: whole.slice(0, 2000) };
+  const { passages, unindexed_bytes } = indexOf({ kind: 'tool_result', actor_id: 'ci', tags: [], content }, whole);
+  const indexed = passages.map(({ text }) => text).join('');
+  expect(whole.startsWith(indexed)).toBe(true);
+  expect(Buffer.byteLength(indexed) + unindexed_bytes).toBe(Buffer.byteLength(whole));
+  expect(Buffer.byteLength(indexed)).toBeLessThanOrEqual(SEARCHABLE_BYTES);
+  const full = passages.length === 32_767 || Buffer.byteLength(indexed) > SEARCHABLE_BYTES - 6_400;
+  expect(full).toBe(true);
 });

@@ -1,0 +1,109 @@
+import { loadConfig } from '../../src/config.ts';
+import { openDatabase } from '../../src/db/index.ts';
+import { createLogger } from '../../src/log.ts';
+import { rebuildTenant } from '../../src/search/index.ts';
+import { type Client, message, newTenant } from '../support/client.ts';
+import { freePort, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { daemonDatabase } from '../support/database.ts';
+
+const MIB = 1024 * 1024;
+
+let database: Awaited<ReturnType<typeof daemonDatabase>>;
+let daemon: TestDaemon;
+let start: () => Promise<TestDaemon>;
+beforeAll(async () => {
+  database = await daemonDatabase();
+  const PORT = String(await freePort());
+  // how long a write takes is not what is tested
+  const patience = { REQUEST_TIMEOUT_MS: '100000', PGSTATEMENT_TIMEOUT: '60000', PGQUERY_TIMEOUT: '70000' };
+  start = () => startTestDaemon({ PORT, ...patience }, database.env);
+  daemon = await start();
+});
+afterAll(async () => {
+  await daemon.stop();
+  await database.release();
+});
+
+/** A line about nothing else, so many times that the whole has about so many bytes. */
+const filled = (bytes: number, last: string) => {
+  const line = 'The build went on as it had on the day before, step by step. ';
+  return line.repeat(Math.floor(bytes / line.length)) + last;
+};
+const output = (excerpt_text: string) => ({ ...message(''), kind: 'tool_result', content: { tool: 'make', excerpt_text } });
+
+/** In a list, because a body of a single event takes 2 MiB. */
+async function record(client: Client, event: object, headers: Record<string, string> = {}) {
+  const { status, body } = await client.ask('POST', '/v1/events', { body: { events: [event] }, headers });
+  expect([status, body]).toEqual([201, expect.anything()]);
+  return body.data[0] as { event_id: string; chunk_ids: string[]; unindexed_bytes?: number };
+}
+async function find(client: Client, query: string) {
+  const { status, body } = await client.ask('POST', '/v1/search', { body: { query } });
+  expect(status).toBe(200);
+  return (body.data as { id: string; text: string }[]).map(({ id, text }) => ({ id, text }));
+}
+
+/** While no daemon runs: the embedded engine takes one connection. */
+async function dropAndRebuild(tenant_id: string): Promise<void> {
+  await daemon.stop();
+  const opened = await openDatabase(
+    loadConfig({ ...database.env, NODE_ENV: 'test', PGSTATEMENT_TIMEOUT: '60000', PGQUERY_TIMEOUT: '70000' }),
+    createLogger('silent'),
+  );
+  try {
+    const tenant = opened.tenants(tenant_id);
+    await tenant.write((db) => db.run('delete from chunks where tenant_id = $1', [tenant_id]));
+    await rebuildTenant(tenant);
+  } finally {
+    await opened.close();
+  }
+  daemon = await start();
+}
+
+test('a text of 3 MiB is found by a word at its end, by the id of that passage, and as before after a rebuild', async () => {
+  const alice = await newTenant(daemon.url);
+  const large = await record(alice, output(filled(3 * MIB, 'At the end stood a wombat.')));
+  expect(large.unindexed_bytes).toBeUndefined();
+  const last = large.chunk_ids.at(-1)!;
+  const [found] = await find(alice, 'wombat');
+  expect(found).toEqual({ id: last, text: expect.stringContaining('stood a wombat') });
+  expect((await alice.ask('GET', `/v1/chunks/${last}`)).body.text).toBe(found!.text);
+  await record(alice, message('as that output says', { refs: [last] }));
+  await dropAndRebuild(alice.tenant_id);
+  expect((await find(alice, 'wombat'))[0]).toEqual(found);
+  expect((await alice.ask('GET', `/v1/events/${large.event_id}`)).body.chunk_ids).toEqual(large.chunk_ids);
+}, 240_000);
+
+test('of a longer text the 201 counts what is not indexed, to a retry too, and a rebuild indexes as much', async () => {
+  const alice = await newTenant(daemon.url);
+  const event = output(`${filled(4 * MIB - 500, 'Here stood a wombat.')}${filled(MIB, 'Out of reach stood a quokka.')}`);
+  const key = { 'Idempotency-Key': 'the-long-one' };
+  const first = await record(alice, event, key);
+  expect(first.unindexed_bytes).toBeGreaterThan(MIB - 1_000);
+  expect(await record(alice, event, key)).toEqual(first);
+  const { content, chunk_ids } = (await alice.ask('GET', `/v1/events/${first.event_id}`)).body;
+  expect([content.unindexed_bytes, chunk_ids]).toEqual([first.unindexed_bytes, first.chunk_ids]);
+  const before = await find(alice, 'wombat');
+  expect(before).toHaveLength(1);
+  expect(await find(alice, 'quokka')).toEqual([]);
+  await dropAndRebuild(alice.tenant_id);
+  expect([await find(alice, 'wombat'), await find(alice, 'quokka')]).toEqual([before, []]);
+}, 240_000);
+
+test('an upload is not searched, and its 201 says so', async () => {
+  const alice = await newTenant(daemon.url);
+  const bytes = 'a line about the quokka\n';
+  const { status, body } = await alice.ask('POST', '/v1/artifacts', { body: bytes, headers: { 'content-type': 'text/plain' } });
+  expect([status, body.unindexed_bytes]).toEqual([201, bytes.length]);
+  expect(await find(alice, 'quokka')).toEqual([]);
+});
+
+test.each(['chk_01m7zc9fa5jkxxaehpgpgf2gsh_32767', 'chk_01m7zc9fa5jkxxaehpgpgf2gsh_99999'])(
+  '%s, which no passage can have, is 404',
+  async (id) => {
+    const alice = await newTenant(daemon.url);
+    expect((await alice.ask('GET', `/v1/chunks/${id}`)).status).toBe(404);
+    const edit = { target: id, op: 'retract', reason: 'none' };
+    expect((await alice.ask('POST', '/v1/edits', { body: edit })).status).toBe(404);
+  },
+);
