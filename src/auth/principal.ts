@@ -75,7 +75,7 @@ export const isForAll = ({ subjects }: Principal): boolean => subjects === null;
 /** Throws unless the credential may write for a subject. */
 export function requireSubject(principal: Principal, named: string): void {
   if (named === principal.subject || isForAll(principal) || isAdmin(principal)) return;
-  throw new Problem('forbidden', `The credential may not write for the subject ${JSON.stringify(named.slice(0, 80))}.`);
+  throw new Problem('forbidden', `The credential may not act for the subject ${JSON.stringify(named.slice(0, 80))}.`);
 }
 
 /**

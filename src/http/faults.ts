@@ -17,11 +17,13 @@ export function check(schema: z.ZodType | undefined, value: unknown, place: Plac
   if (!schema) return undefined;
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
+  const causes = result.error.issues.flatMap((issue) => causesOf(issue));
+  const ofWrongType = new Set(causes.filter(({ wrongType }) => wrongType).map(({ path }) => pointerOf(path)));
   const told = new Set<string>();
-  for (const { path, detail } of result.error.issues.flatMap((issue) => causesOf(issue))) {
+  for (const { path, detail } of causes) {
     if (faults.length >= MAX_FAULTS) break;
     const where = place === 'pointer' ? pointerOf(path) : path.join('.');
-    if (told.has(where)) continue;
+    if (told.has(where) || path.some((_, depth) => ofWrongType.has(pointerOf(path.slice(0, depth))))) continue;
     told.add(where);
     faults.push({ [place]: where, detail });
   }
@@ -31,13 +33,17 @@ export function check(schema: z.ZodType | undefined, value: unknown, place: Plac
 interface Cause {
   path: PropertyKey[];
   detail: string;
+  /** Nothing within the value is worth naming. */
+  wrongType?: boolean;
 }
 
 function causesOf(issue: Issue, prefix: PropertyKey[] = []): Cause[] {
   const path = [...prefix, ...issue.path];
   if (issue.code === 'unrecognized_keys')
     return issue.keys.slice(0, MAX_FAULTS).map((key) => ({ path: [...path, key], detail: UNKNOWN_FIELD }));
-  if (issue.code !== 'invalid_union') return [{ path, detail: issue.message }];
+  if (issue.code !== 'invalid_union') return [{ path, detail: issue.message, wrongType: issue.code === 'invalid_type' }];
+  const types = typesOf(issue.errors);
+  if (types !== undefined) return [{ path, detail: types, wrongType: true }];
   const { discriminator, input } = issue as { discriminator?: string; input?: unknown };
   const options = optionsOf(unionOf(input));
   if (discriminator !== undefined) return [{ path, detail: issue.message }, ...sharedBy(options, input, path.slice(0, -1))];
@@ -45,6 +51,15 @@ function causesOf(issue: Issue, prefix: PropertyKey[] = []): Cause[] {
   const [closest] = [...issue.errors].sort((a, b) => distance(a) - distance(b));
   return closest ? closest.flatMap((inner) => causesOf(inner, path)) : [{ path, detail: issue.message }];
 }
+
+/** What a value must be that is of the type of no member; undefined where it is of one. */
+function typesOf(members: Issue[][]): string | undefined {
+  const details = members.map((issues) => issues.find(({ code, path }) => path.length === 0 && isOfType(code))?.message);
+  if (details.length === 0 || details.includes(undefined)) return undefined;
+  return [...new Set(details)].map((detail, at) => (at === 0 ? detail : detail!.replace(/^must be /, ''))).join(' or ');
+}
+
+const isOfType = (code: Issue['code']) => code === 'invalid_type' || code === 'invalid_value';
 
 const withinOption = (option: z.core.$ZodType, input: unknown, path: PropertyKey[]): Cause[] =>
   z.core.safeParse(option, input, { reportInput: true }).error?.issues.flatMap((inner) => causesOf(inner, path)) ?? [];

@@ -13,7 +13,7 @@ const types: Record<string, string> = {
   object: 'an object',
   record: 'an object',
 };
-const units: Record<string, string> = { string: ' characters', array: ' items' };
+const units: Record<string, string> = { string: ' character', array: ' item' };
 const formats: Record<string, string> = {
   datetime: 'an RFC 3339 time such as 2026-01-05T10:00:00Z',
   email: 'an e-mail address',
@@ -51,5 +51,5 @@ const listOf = (values: readonly unknown[]) => {
 function bound({ origin, inclusive }: Issue, limit: unknown, within: string, beyond: string): string {
   if (origin === 'string' && limit === 1 && within === 'at least') return 'not be empty';
   const unit = units[String(origin)];
-  return `${unit ? 'have' : 'be'} ${inclusive === false ? beyond : within} ${limit}${unit ?? ''}`;
+  return `${unit ? 'have' : 'be'} ${inclusive === false ? beyond : within} ${limit}${unit ? `${unit}${limit === 1 ? '' : 's'}` : ''}`;
 }

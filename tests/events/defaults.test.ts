@@ -62,6 +62,8 @@ test.each([
   [{ kind: 'decision', text: 'a' }, ['#/content']],
   [{ kind: 'message', colour: 'red' }, ['#/colour', '#/text']],
   [{ events: [{ text: 'a' }, {}] }, ['#/events/1/text']],
+  [{ content: [] }, ['#/content']],
+  [{ content: 'a' }, ['#/content']],
 ])('POST /v1/events with %j is refused with every pointer', async (body, pointers) => {
   const answer = await post('/v1/events', body);
   expect([answer.status, answer.body.errors.map((fault: any) => fault.pointer).sort()]).toEqual([422, pointers]);
@@ -71,9 +73,22 @@ test.each([
   ['/v1/search', {}, '#/query'],
   ['/v1/search', { query: 'a', query_text: 'a' }, '#/query_text'],
   ['/v1/context', { query: 'a', query_text: 'b' }, '#/query_text'],
+  ['/v1/search', [], '#'],
 ])('POST %s with %j is refused', async (path, body, pointer) => {
   const answer = await post(path, body);
   expect([answer.status, answer.body.errors.map((fault: any) => fault.pointer)]).toEqual([422, [pointer]]);
+});
+
+test.each([
+  [
+    '/v1/events',
+    { text: 'a', kind: 'x' },
+    'must be one of "message", "tool_call", "tool_result", "decision", "task_update", "artifact"',
+  ],
+  ['/v1/memories', { text: 'a', kind: 'fact', body: { value: [] } }, 'must be a string or a number or a boolean'],
+  ['/v1/events', { events: [] }, 'must have at least 1 item'],
+])('POST %s with %j says in plain words what may stand there', async (path, body, detail) => {
+  expect((await post(path, body)).body.errors.map((fault: any) => fault.detail)).toEqual([detail]);
 });
 
 test('outside private an event is about nobody unless it says so; a decision of scope user is about the caller', async () => {
