@@ -63,7 +63,7 @@ export function* findConflicts(claims: Claim[]): Steps<Map<string, string[]>> {
   for (const [i, a] of stated.entries())
     for (const b of stated.slice(i + 1)) {
       yield;
-      if ((a.claim.isClaim || b.claim.isClaim) && differ(a.statements, b.statements)) both(a.claim, b.claim);
+      if ((a.claim.isClaim || b.claim.isClaim) && differ(a, b)) both(a.claim, b.claim);
     }
   return found;
 }
@@ -106,7 +106,7 @@ export function statedValue(value: unknown): string | undefined {
 }
 
 /** What is stated, in the order of the claims. Of what is no claim itself only what has a word of a claim's subject: nothing else can differ from one. */
-function* statedIn(claims: Claim[]): Steps<{ claim: Claim; statements: Statement[] }[]> {
+function* statedIn(claims: Claim[]): Steps<Stated[]> {
   const own = new Map<Claim, Statement[]>();
   for (const claim of claims) {
     yield;
@@ -114,21 +114,32 @@ function* statedIn(claims: Claim[]): Steps<{ claim: Claim; statements: Statement
   }
   if (own.size === 0) return [];
   const spokenOf = new Set([...own.values()].flatMap((statements) => statements.flatMap(({ subject }) => subject)));
-  const stated: { claim: Claim; statements: Statement[] }[] = [];
+  const stated: Stated[] = [];
   for (const claim of claims) {
     yield;
     const isSpokenOf = claim.words.some((word) => spokenOf.has(word)) || claim.measure?.subject;
     const statements = own.get(claim) ?? (isSpokenOf ? statementsOf(claim) : []);
-    if (statements.length > 0) stated.push({ claim, statements });
+    if (statements.length > 0) stated.push({ claim, statements, hasSubject: hasSubject(claim) });
   }
   return stated;
 }
 
-/** They measure the same, and nowhere the same number. */
-function differ(a: Statement[], b: Statement[]): boolean {
+interface Stated {
+  claim: Claim;
+  statements: Statement[];
+  /** Apart from the words. */
+  hasSubject: boolean;
+}
+
+const hasSubject = ({ stands, measure = {} }: Claim) => stands !== undefined && statementKey(measure, '') !== undefined;
+
+/** They measure the same, and nowhere the same number. Of two that both name their subject the words do not count. */
+function differ(a: Stated, b: Stated): boolean {
+  const onlyNamed = a.hasSubject && b.hasSubject;
+  const of = ({ statements }: Stated) => (onlyNamed ? statements.filter(({ stands }) => stands !== undefined) : statements);
   let differs = false;
-  for (const one of a)
-    for (const other of b) {
+  for (const one of of(a))
+    for (const other of of(b)) {
       // of another project, or for others
       if (one.stands !== undefined && other.stands !== undefined && one.stands !== other.stands) continue;
       if (!isSameSubject(one, other)) continue;

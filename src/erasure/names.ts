@@ -7,6 +7,14 @@ const OWN = new Set(['memory_id', 'kind', 'scope', 'status', 'trust', 'type', 's
 /** Their members are ours too, except for what stands in them. */
 const PARTS_OF_CONTENT = new Set(['body', 'origin']);
 
+/** Fields that the service reads: they stay, even where a person is called so. Other keys are the client's. */
+const FIELDS = new Set([
+  ...['text', 'decision', 'rationale', 'constraints', 'alternatives', 'consequences', 'title', 'details', 'task_id', 'version'],
+  ...['subject', 'unit', 'value', 'contradicts', 'priority', 'to_agent', 'problem', 'decisions', 'open_questions', 'refs'],
+  ...['id', 'pinned', 'importance', 'tags', 'metadata', 'valid_from', 'valid_to', 'expires_at', 'superseded_by', 'patch'],
+  ...['redactions', 'sealed', 'artifact_id', 'truncated', 'withheld', 'edit_ids', 'reason', 'user_id', 'sensitivity'],
+]);
+
 type Json = Record<string, unknown>;
 export interface Parts {
   fields: Json;
@@ -39,7 +47,12 @@ export function replaceNames(names: string[], by: string): (parts: Parts) => Par
     return Object.fromEntries(Object.entries(value).map(([key, each]) => [keys ? text(key) : key, walk(each, keys)]));
   };
   const members = (value: Json, walkIn: (key: string, each: unknown) => unknown): Json =>
-    Object.fromEntries(Object.entries(value).map(([key, each]) => [key, OWN.has(key) ? each : walkIn(key, each)]));
+    Object.fromEntries(
+      Object.entries(value).map(([key, each]) => {
+        if (OWN.has(key)) return [key, each];
+        return [FIELDS.has(key) || PARTS_OF_CONTENT.has(key) ? key : text(key), walkIn(key, each)];
+      }),
+    );
   const inPart = (_: string, each: unknown) => walk(each, true);
   const content = (value: Json): Json =>
     members(value, (key, each) => (PARTS_OF_CONTENT.has(key) && isObject(each) ? members(each, inPart) : walk(each, true)));

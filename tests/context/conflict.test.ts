@@ -70,3 +70,10 @@ test('a hostile text costs no more than its length', () => {
   const claims = texts.flatMap((text, i) => [claim(`a${i}`, text), claim(`b${i}`, `${text} window`)]);
   expect(cpuMsOf(() => findConflicts(claims))).toBeLessThan(QUADRATIC_MS);
 });
+
+test('of two claims that name their subjects the subjects count, not the words', () => {
+  const port = (id: string, subject: string, value: number) =>
+    claim(id, `The port is ${value}`, { measure: { subject, value }, stands: 'team' });
+  expect(findConflicts([port('a', 'database', 5432), port('b', 'gateway', 8080)]).size).toBe(0);
+  expect(findConflicts([port('a', 'database', 5432), claim('b', 'The port is 8080')]).size).toBe(2);
+});

@@ -29,3 +29,12 @@ test('keys of clients are replaced, words of the service are not', () => {
     metadata: { X: 1 },
   });
 });
+
+test('keys that a client puts beside the fields of the service are replaced too', () => {
+  const content = { decision: 'x', ann: 1, body: { rationale: ['ann'], ann: { ann: 2 } } };
+  expect(replaceNames(['ann'], 'X')({ ...empty, content }).content).toEqual({
+    decision: 'x',
+    X: 1,
+    body: { rationale: ['X'], X: { X: 2 } },
+  });
+});
