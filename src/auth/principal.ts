@@ -106,9 +106,17 @@ export function agentOf({ agent_id }: Principal, named?: string): string | undef
   return agent_id ?? named;
 }
 
-/** Who acts, where a request does not say so. */
-export const actorOf = ({ actor }: Principal, agent_id?: string): Principal['actor'] =>
-  actor.type === 'agent' && agent_id !== undefined ? { type: 'agent', id: agent_id } : actor;
+interface Actor {
+  type: 'human' | 'agent' | 'tool';
+  id: string;
+}
+
+/** Who acts: whom the request names, or else the caller. A key that acts as one agent names no other agent. */
+export function actorOf(principal: Principal, agent_id?: string, named?: Actor): Actor {
+  if (named?.type === 'agent') agentOf(principal, named.id);
+  if (named) return named;
+  return principal.actor.type === 'agent' && agent_id !== undefined ? { type: 'agent', id: agent_id } : principal.actor;
+}
 
 export function requireChannel(principal: Principal, channel: Channel): void {
   if (principal.channels && !principal.channels.includes(channel))

@@ -8,6 +8,6 @@ export function complete(principal: Principal, { text, actor, content, ...rest }
     ...rest,
     ...(agent_id !== undefined && { agent_id }),
     content: text === undefined ? content : { ...content, text },
-    actor: actor ?? actorOf(principal, agent_id),
+    actor: actorOf(principal, agent_id, actor),
   } as NewEvent;
 }

@@ -61,7 +61,7 @@ const IMPORTANCE: Record<MemoryKind, number> = {
 export function stateOf(principal: Principal, given: NewMemory, pointer: string): State {
   requireChannel(principal, given.channel);
   const agent_id = agentOf(principal, given.agent_id);
-  const actor: Actor = given.actor ?? actorOf(principal, agent_id);
+  const actor: Actor = actorOf(principal, agent_id, given.actor);
   assertMaySay(given.kind, actor);
   const scope = given.scope ?? defaultScope(given);
   const state: State = {
@@ -98,7 +98,7 @@ function defaultScope({ kind, project_id }: NewMemory): MemoryScope {
 
 /** What a patch makes of a memory (RFC 7396). */
 export function patched(principal: Principal, current: Memory, patch: MemoryPatch): State {
-  const actor = patch.actor ?? actorOf(principal);
+  const actor = actorOf(principal, undefined, patch.actor);
   assertMaySay(current.kind, actor);
   // nor does an admin stand behind what a member made of an admin's task
   const saysMore = patch.text !== undefined || patch.body !== undefined || (current.trust === 'approved' && !isAdmin(principal));

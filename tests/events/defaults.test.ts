@@ -107,6 +107,19 @@ test('a key is an agent: named by the agent_id of the event or of the key, or el
   expect(await recorded({ text: 'x' }, bound)).toMatchObject({ agent_id: 'coder', actor: { type: 'agent', id: 'coder' } });
 });
 
+test('a key that acts as one agent says nothing in the name of another', async () => {
+  const bound = await keyNamed('k', { agent_id: 'coder' });
+  const other = { text: 'x', actor: { type: 'agent', id: 'planner' } };
+  for (const path of ['/v1/events', '/v1/memories']) {
+    expect((await bound.ask('POST', path, { body: other })).status).toBe(403);
+    for (const actor of [
+      { type: 'agent', id: 'coder' },
+      { type: 'tool', id: 'sh' },
+    ])
+      expect((await bound.ask('POST', path, { body: { text: 'x', actor } })).status).toBe(201);
+  }
+});
+
 test('the smallest memory is a text: a private note of the caller', async () => {
   const made = await post('/v1/memories', { text: 'tides are regular' });
   expect(made.status).toBe(201);
