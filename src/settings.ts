@@ -8,7 +8,7 @@ const MIB = 1024 * 1024;
 
 /** Requests in a window; outside production the default is larger (`outsideProduction` in config.ts). */
 const perWindow = (most: number, byDefault: string, about: string, elsewhere: string) =>
-  setting(whole(1, most), byDefault, 'Limits', `${about} in a window; outside production the default is ${elsewhere}`);
+  setting(whole(1, most), byDefault, 'Limits', `${about} per window; outside production the default is ${elsewhere}`);
 
 export const settings = z.object({
   NODE_ENV: setting(
@@ -86,13 +86,13 @@ export const settings = z.object({
     whole(1, 600_000),
     '5000',
     'Database',
-    'ms a statement may run in the server; never longer than its request',
+    'ms a statement may run in PostgreSQL; never longer than its request',
   ),
   PGQUERY_TIMEOUT: setting(
     whole(1, 600_000),
     '6000',
     'Database',
-    'ms a query may take as seen from here (a stopped server), never longer than its request; its connection is then dropped',
+    'ms to wait for a query before its connection is dropped, in case the server hangs; never longer than its request',
   ),
   PG_POOLER: setting(
     flag,
@@ -169,33 +169,48 @@ export const settings = z.object({
     flag,
     'true',
     'Limits',
-    '`false` lifts the limits on requests; failed log-ins and wrong keys are still slowed down per account',
+    '`false` removes the limits on requests; failed log-ins and wrong keys are still throttled per account',
   ),
   RATE_LIMIT_WINDOW_MS: setting(whole(1000, 86_400_000), '60000', 'Limits', 'ms of the window'),
-  RATE_LIMIT_MAX_REQUESTS: perWindow(10_000_000, '100', 'requests of a user, with the keys of that user, on /v1', '6000'),
-  RATE_LIMIT_TENANT_MAX: perWindow(100_000_000, '1000', 'requests of a tenant on /v1', '60000'),
-  RATE_LIMIT_AUTH_MAX: perWindow(10_000_000, '100', 'requests of an address on /auth', '6000'),
+  RATE_LIMIT_MAX_REQUESTS: perWindow(10_000_000, '100', 'requests to /v1 of a user and the keys of that user', '6000'),
+  RATE_LIMIT_TENANT_MAX: perWindow(100_000_000, '1000', 'requests to /v1 of a tenant', '60000'),
+  RATE_LIMIT_AUTH_MAX: perWindow(10_000_000, '100', 'requests to /auth of an address', '6000'),
   RATE_LIMIT_MAX_BYTES: setting(
     whole(MIB, 1024 * 1024 * MIB),
     String(256 * MIB),
     'Limits',
-    'bytes of request bodies that a principal may send to /v1 in a window; judged by Content-Length before a body is read',
+    'bytes of request bodies that a principal may send to /v1 per window; charged by Content-Length before a body is read',
   ),
   RATE_LIMIT_TENANT_BYTES: setting(
     whole(MIB, 1024 * 1024 * MIB),
     String(1024 * MIB),
     'Limits',
-    'bytes of request bodies that a whole tenant may send to /v1 in a window',
+    'bytes of request bodies that a tenant may send to /v1 per window',
   ),
   REDIS_URL: optional(
     z.string().regex(/^rediss?:\/\//, 'a redis:// URL'),
     'Limits',
     'Redis that shares the limits between daemons; without it the database does',
   ),
-  MAX_BODY_BYTES: setting(whole(1024, 1024 * MIB), String(2 * MIB), 'Limits', 'largest JSON request body, but for batches'),
-  MAX_BATCH_BYTES: setting(whole(1024, 1024 * MIB), String(40 * MIB), 'Limits', 'largest list of events in a request'),
-  WORKERS: setting(whole(1, 64), '2', 'Limits', 'threads for request bodies of more than 64 KiB; a tenant leaves one to others'),
-  WORKERS_QUEUE: setting(whole(1, 10_000), '64', 'Limits', 'large requests that may wait for a thread; more are answered 503'),
+  MAX_BODY_BYTES: setting(
+    whole(1024, 1024 * MIB),
+    String(2 * MIB),
+    'Limits',
+    'largest JSON request body, except for lists of events',
+  ),
+  MAX_BATCH_BYTES: setting(
+    whole(1024, 1024 * MIB),
+    String(40 * MIB),
+    'Limits',
+    'largest request body that holds a list of events',
+  ),
+  WORKERS: setting(
+    whole(1, 64),
+    '2',
+    'Limits',
+    'threads for request bodies larger than 64 KiB; one tenant uses at most all but one',
+  ),
+  WORKERS_QUEUE: setting(whole(1, 10_000), '64', 'Limits', 'large requests that may wait for a thread; further ones get 503'),
   MAX_JSON_DEPTH: setting(whole(4, 500), '64', 'Limits', 'deepest nesting of a JSON request'),
   MAX_ARRAY_LENGTH: setting(
     whole(10, 1_000_000),
@@ -248,7 +263,7 @@ export const settings = z.object({
     flag,
     'false',
     'Webhooks',
-    'deliver to private, loopback and link-local addresses, and over http:// too; for receivers in a network of your own. Loopback receivers need no setting outside production while HOST is a loopback address',
+    'deliver also to private, loopback and link-local addresses and over http://, for receivers in a network of your own. Outside production, loopback receivers need no setting while HOST is a loopback address',
   ),
   WEBHOOK_TIMEOUT_MS: setting(whole(100, 60_000), '10000', 'Webhooks', 'ms that a receiver may take to answer'),
   WEBHOOK_ATTEMPTS: setting(whole(1, 50), '12', 'Webhooks', 'attempts at one event before it becomes a dead letter'),
@@ -265,7 +280,7 @@ export const settings = z.object({
     'Jobs',
     'ms after which another daemon takes up the job of one that no longer renews it',
   ),
-  SWEEP_DELAY_MS: setting(whole(0, 3_600_000), '10000', 'Jobs', 'ms from the start to the first removal of expired rows'),
+  SWEEP_DELAY_MS: setting(whole(0, 3_600_000), '10000', 'Jobs', 'ms from the start to the first sweep of expired rows'),
   ERASURE_LEDGER: optional(
     z.string().min(1),
     'Jobs',

@@ -22,7 +22,7 @@ export function screenBytes(screener: Screener, given: Buffer, event_id: string)
   const { text } = decoded;
   const { value, redactions, sealed } = screener.screenText(text, { pointer: '#', aad: event_id });
   if (sealed && given.length > MAX_SEALED_BYTES)
-    throw new Problem('too-large', `A text with secrets is kept encrypted up to ${MAX_SEALED_BYTES} bytes.`);
+    throw new Problem('too-large', `A text that contains secrets can be kept encrypted up to ${MAX_SEALED_BYTES} bytes.`);
   const bytes = value === text ? given : decoded.encode(value);
   return { bytes, sha256: sha256Of(bytes), redactions, ...(sealed && { sealed }) };
 }

@@ -9,7 +9,7 @@ import { type Caller, EVERYONE, isAdmin, isForAll, type Principal, requireSubjec
 const user_id = nameOf()
   .optional()
   .describe(
-    'on whose behalf: their private items and what is shared; default the caller’s subject; required of a key for all subjects',
+    'the user on whose behalf the request is made, which reaches that user’s private items and shared ones; default: the caller’s subject; required for a key for all subjects',
   );
 
 /** Of a route that acts on one thing by its id. */
@@ -22,13 +22,13 @@ export const behalfQuery = {
     .enum(['true', 'false'])
     .transform((word) => word === 'true')
     .optional()
-    .describe('everyone’s private items: for admins and keys for all subjects; audited; not beside `user_id`'),
+    .describe('read the private items of all users; for admins and keys for all subjects; audited; not with `user_id`'),
 };
 
 /** Of a read by POST. */
 export const behalfBody = { user_id, all_users: z.boolean().optional().describe(behalfQuery.all_users.description!) };
 
-export const aboutUser = nameOf().optional().describe('only what was recorded about this subject');
+export const aboutUser = nameOf().optional().describe('only items about this subject');
 
 export interface Behalf {
   user_id?: string | undefined;
@@ -45,8 +45,8 @@ export function onBehalf(caller: Caller, { user_id, all_users }: Behalf, place: 
   const { principal, tenant } = caller;
   if (all_users) {
     if (user_id !== undefined)
-      throw new Problem('validation', 'A read is made on behalf of one user or of all, not of both.', {
-        errors: [{ ...placeOf(place, 'all_users'), detail: 'must not stand beside user_id' }],
+      throw new Problem('validation', 'A read names one user or all users, not both.', {
+        errors: [{ ...placeOf(place, 'all_users'), detail: 'must not be combined with user_id' }],
       });
     if (!mayReadAll(principal))
       throw new Problem('forbidden', 'Only admins and keys for all subjects read the private items of all users.');

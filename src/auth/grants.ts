@@ -29,19 +29,19 @@ export function assertWithin(minter: Principal, wanted: Grant): void {
       errors: [{ pointer: '#/scopes', detail: `the role ${wanted.role} has ${scopesWithin(wanted.role).join(', ')}` }],
     });
   const excess = excessOf(minter, wanted);
-  if (excess) throw new Problem('forbidden', `A key cannot exceed who makes it: ${excess}.`);
+  if (excess) throw new Problem('forbidden', `A key cannot have more rights than its maker: ${excess}.`);
 }
 
 function excessOf(minter: Principal, wanted: Grant): string | undefined {
-  if (minter.role === 'reader') return 'readers make none';
-  if (outranks(wanted.role, minter.role)) return `the role "${wanted.role}" is above its own`;
+  if (minter.role === 'reader') return 'readers make no keys';
+  if (outranks(wanted.role, minter.role)) return `the role "${wanted.role}" is above the maker’s`;
   const scope = wanted.scopes.find((each) => !minter.scopes.includes(each));
-  if (scope) return `it has not the scope "${scope}" itself`;
-  if (!mayActFor(minter, wanted.user_id)) return 'it may act for its own subject only';
-  if (!channelsWithin(minter.channels, wanted.channels)) return 'it may not use all of these channels';
-  if (minter.agent_id !== undefined && wanted.agent_id !== minter.agent_id) return 'it acts as one agent only';
-  if (wanted.rate_limit !== null && !isAdmin(minter)) return 'only an admin gives a key a limit of its own';
-  if (!expiresWithin(minter, wanted.expires_at)) return 'it expires earlier itself';
+  if (scope) return `the maker does not have the scope "${scope}"`;
+  if (!mayActFor(minter, wanted.user_id)) return 'the maker may act for its own subject only';
+  if (!channelsWithin(minter.channels, wanted.channels)) return 'the maker may not use all of these channels';
+  if (minter.agent_id !== undefined && wanted.agent_id !== minter.agent_id) return 'the maker acts as one agent only';
+  if (wanted.rate_limit !== null && !isAdmin(minter)) return 'only an admin may give a key a limit of its own';
+  if (!expiresWithin(minter, wanted.expires_at)) return 'the maker expires earlier';
   return undefined;
 }
 

@@ -95,14 +95,14 @@ export const EVERYONE = '*';
 export type Where = Omit<Fault, 'detail'>;
 
 export const unnamed = (at: Where): Problem =>
-  new Problem('validation', 'A key for all subjects names the user whose private items it reads or writes.', {
+  new Problem('validation', 'A key for all subjects must name the user whose private items it reads or writes.', {
     errors: [{ ...at, detail: 'required: the user on whose behalf the key acts' }],
   });
 
 /** The agent a request acts as: of a key that acts as one agent it is that one. */
 export function agentOf({ agent_id }: Principal, named?: string): string | undefined {
   if (agent_id !== undefined && named !== undefined && named !== agent_id)
-    throw new Problem('forbidden', `The credential acts as the agent ${JSON.stringify(agent_id)} alone.`);
+    throw new Problem('forbidden', `The credential may act only as the agent ${JSON.stringify(agent_id)}.`);
   return agent_id ?? named;
 }
 

@@ -60,11 +60,13 @@ export const me = z.object({
   subject: z.string().meta({ description: 'what user_id of events defaults to' }),
   subjects: z.array(z.string()).nullable().meta({ description: 'whose private items it reads; null: everyone’s' }),
   channels: z.array(z.enum(channels)).nullable().meta({ description: 'null: all' }),
-  agent_id: z.string().optional().describe('the agent that it acts as alone'),
-  actor: z.object({ type: z.enum(['human', 'agent']), id: z.string() }).describe('what its acts are recorded under by default'),
+  agent_id: z.string().optional().describe('the only agent that the credential may act as'),
+  actor: z
+    .object({ type: z.enum(['human', 'agent']), id: z.string() })
+    .describe('the default `actor` of everything the credential records'),
   rate_limit: rateLimit
     .nullable()
-    .describe('requests on /v1; a key without a limit of its own shares its maker’s; null: no limit'),
+    .describe('allowed requests to /v1; a key without a limit of its own shares its maker’s; null: no limit'),
   expires_at: time.nullable(),
 });
 
@@ -131,7 +133,7 @@ export const keyBody = z.strictObject({
     .min(1)
     .max(3)
     .transform((scopes) => [...new Set(scopes)]),
-  user_id: nameOf().optional().meta({ description: 'the subject it acts for; * for every one' }),
+  user_id: nameOf().optional().meta({ description: 'the subject it acts for; `*` for all subjects' }),
   channels: z
     .array(z.enum(channels))
     .min(1)
@@ -139,8 +141,10 @@ export const keyBody = z.strictObject({
     .transform((given) => [...new Set(given)])
     .optional(),
   expires_at: requestTime.optional(),
-  agent_id: nameOf().optional().describe('the key acts as this agent alone'),
-  rate_limit: rateLimit.optional().describe('its own allowance, up to the tenant’s; admins only. Default: it shares its maker’s'),
+  agent_id: nameOf().optional().describe('the only agent that the key may act as'),
+  rate_limit: rateLimit
+    .optional()
+    .describe('a limit of its own, at most the tenant’s; admins only; default: the key shares its maker’s limit'),
 });
 export type KeyBody = z.output<typeof keyBody>;
 export const apiKey = z.object({
@@ -157,7 +161,7 @@ export const apiKey = z.object({
   revoked_at: time.nullable(),
   used_at: time.nullable(),
   agent_id: z.string().nullable(),
-  rate_limit: rateLimit.nullable().describe('null: it shares its maker’s'),
+  rate_limit: rateLimit.nullable().describe('null: the key shares its maker’s limit'),
 });
 export type ApiKey = z.output<typeof apiKey>;
 export const keyPage = pageOf(apiKey);

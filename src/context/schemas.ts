@@ -10,8 +10,8 @@ const name = (about: string) => nameOf().describe(about);
 export const contextBody = z
   .strictObject({
     session_id: name('the session whose last events the context shows').default('default'),
-    channel: z.enum(channels).default('private').describe('where the answer will be seen'),
-    ...question(z.string().max(65_536), 'what the next step is about; without it nothing is searched for'),
+    channel: z.enum(channels).default('private').describe('the channel in which the answer will be seen'),
+    ...question(z.string().max(65_536), 'what the next step is about; without it nothing is retrieved'),
     intent: name('what the caller is up to; `continue` needs no query').default('answer'),
     agent_id: name('who asks; the newest handoff to it is what the context is built from').optional(),
     ...behalf,

@@ -243,7 +243,7 @@ function rightsMissing(
     ? `grant ${roles} to "${user}" with admin option;`
     : `alter role "${user}" createrole; alter database "${database}" owner to "${user}";`;
   return new SchemaError(
-    `The database user may not make the schema (${message}). As a superuser run: ${remedy} Then start again.`,
+    `The database user may not create the schema (${message}). As a superuser run: ${remedy} Then start again.`,
     { cause },
   );
 }

@@ -8,7 +8,7 @@ export class Unconfirmed extends Error {
   readonly code = 'unconfirmed_restore';
   constructor() {
     super(
-      'The database was restored from a backup, or moved to another server, and what was erased since the backup may be back. Run ' +
+      'The database was restored from a backup, or moved to another server, and data erased since the backup may be back. Run ' +
         '`npm run erasures:replay -- --ledger FILE…` with the ledgers of all daemons (`-- --no-ledger` if nothing was ever erased), then start again.',
     );
     this.name = 'Unconfirmed';

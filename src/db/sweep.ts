@@ -55,9 +55,7 @@ export function startSweeper(tenants: Tenants, sweeps: Sweep[], log: Logger, del
   function lookIn(ms: number, now: boolean): void {
     timer = setTimeout(() => {
       looking = look(now)
-        .catch(
-          (err) => stopping.signal.aborted || log.warn({ err }, 'the sweep was interrupted; it is resumed within two minutes'),
-        )
+        .catch((err) => stopping.signal.aborted || log.warn({ err }, 'the sweep was interrupted; it resumes within two minutes'))
         .then(() => stopping.signal.aborted || lookIn(LOOK_MS, false));
     }, ms);
     timer.unref();
@@ -138,7 +136,7 @@ async function sweepTenant({ sweeps, log, stopping }: Walking, tenant: Tenant, k
     } catch (err) {
       if (stopping.aborted) return swept;
       swept.failed = true;
-      log.warn({ err, tenant_id: tenant.id, sweep: sweep.name }, 'a tenant could not be swept; the walk goes on with the next');
+      log.warn({ err, tenant_id: tenant.id, sweep: sweep.name }, 'a tenant could not be swept; the walk continues with the next');
     }
   return swept;
 }

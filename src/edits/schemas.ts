@@ -15,7 +15,7 @@ const target = z
   .describe('a passage, a memory, or an event: all of its passages');
 const shared = {
   target,
-  reason: words.max(2000).describe('why; it stands in the log, as visible as the target'),
+  reason: words.max(2000).describe('the reason; recorded in the log, as visible as the target'),
   auto_approve: z.boolean().default(false).describe('approve it at once; admins only'),
 };
 const nothing = z.strictObject({}).default({});
@@ -29,7 +29,7 @@ export const newEdit = z
       ...shared,
       op: z.literal('amend'),
       patch: z.strictObject({
-        text: words.max(MAX_TEXT).describe('what it says instead'),
+        text: words.max(MAX_TEXT).describe('the replacement text'),
       }),
     }),
     z.strictObject({ ...shared, op: z.literal('quarantine'), patch: nothing }),

@@ -28,6 +28,7 @@ export async function renameKept(job: Job<ErasureInput, Cursor>, from: Cursor): 
     const { held, stale } = await renameShared(job, next, docs);
     if (!held) throw new JobStopped();
     if (stale === 0) [cursor, tries] = [next, 0];
-    else if (++tries === MOST_TRIES) throw new Problem('unavailable', 'What stays is being edited; the erasure goes on later.');
+    else if (++tries === MOST_TRIES)
+      throw new Problem('unavailable', 'The kept items are being edited; the erasure resumes later.');
   }
 }

@@ -15,7 +15,7 @@ export const erasureBody = z
     keep_shared: z
       .boolean()
       .default(false)
-      .describe('with user_id: decisions, tasks and rules of team and public stay, without the names of the person'),
+      .describe('with user_id: keep decisions, tasks and rules of team and public, with the person’s names replaced'),
     dry_run: z.boolean().default(false).describe('only count what would go'),
   })
   .refine((body) => subjectKinds.filter((kind) => body[kind] !== undefined).length === 1, {
@@ -49,7 +49,7 @@ const keptShared = z
     event_ids: z.array(z.string()).describe('the first 1,000'),
     memory_ids: z.array(z.string()).describe('the first 1,000'),
   })
-  .describe('with `keep_shared`: what stays without the names of the person');
+  .describe('with `keep_shared`: the kept items, in which the person’s names are replaced');
 export type KeptShared = z.output<typeof keptShared>;
 
 export const preview = z

@@ -80,7 +80,7 @@ export function draftLarge(
 ): { value: Draft; transfer: ArrayBuffer[] } {
   const given = parseJson(bufferOf(bytes), json);
   if (bytes.length > maxSingle && !Array.isArray((given as { events?: unknown } | null)?.events))
-    throw new Problem('too-large', `The body has ${bytes.length} bytes; a single event takes at most ${maxSingle}.`);
+    throw new Problem('too-large', `The body has ${bytes.length} bytes; a single event may have at most ${maxSingle}.`);
   keepInside(source.tenant_id, {}, given);
   const idempotency = idempotencyOf(asked, given, mac);
   const body = parseBody(eventsBody, given) as GivenEvent | { events: GivenEvent[] };

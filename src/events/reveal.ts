@@ -7,7 +7,7 @@ import type { Event } from './schemas.ts';
 /** An event as it came, from the copy that was sealed; without one, as it is kept. */
 export function reveal({ principal }: Caller, found: Event, secrets: Secrets): Event {
   if (!isAdmin(principal) && !isOf(principal, found))
-    throw new Problem('forbidden', 'Secrets are shown to admins, to the subject of the event and to the person who said it.');
+    throw new Problem('forbidden', 'Only admins, the subject of the event and the person who said it may see its secrets.');
   const { sealed } = found.content as { sealed?: Sealed };
   if (typeof sealed?.kid !== 'string') return found;
   const { sealed: _, ...content } = found.content;

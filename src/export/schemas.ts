@@ -114,7 +114,7 @@ const plainEvent = z.strictObject({
   // that nothing is left of such an event is a constraint of the table
   erased_at: time.nullable(),
 });
-const event = plainEvent.refine(isAsSaid, 'not as the service says it').refine(isOwned, unowned);
+const event = plainEvent.refine(isAsSaid, 'not in the form that the service writes').refine(isOwned, unowned);
 
 const artifact = z.strictObject({
   type: z.literal('artifact'),

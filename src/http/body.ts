@@ -8,7 +8,7 @@ import { announcedOf } from './unread.ts';
 export function refuseBody(req: IncomingMessage, maxBytes: number, type: 'json' | 'raw'): void {
   const announced = announcedOf(req);
   if (Number.isFinite(announced) && announced > maxBytes)
-    throw new Problem('too-large', `The body has ${announced} bytes; at most ${maxBytes} are taken.`);
+    throw new Problem('too-large', `The body has ${announced} bytes; at most ${maxBytes} are allowed.`);
   const encoding = req.headers['content-encoding'];
   if (encoding && encoding !== 'identity') throw new Problem('unsupported-media-type', 'Compressed bodies are not taken.');
   if (type === 'raw' || announced === 0) return;
@@ -87,7 +87,7 @@ export function refuseRepeated({ rawHeaders }: IncomingMessage): void {
     if (!lengths.has(rawHeaders[i]!.length)) continue;
     const name = rawHeaders[i]!.toLowerCase();
     if (!single.has(name)) continue;
-    if (seen.includes(name)) throw new Problem('malformed-request', `The header ${rawHeaders[i]} stands there twice.`);
+    if (seen.includes(name)) throw new Problem('malformed-request', `The header ${rawHeaders[i]} appears more than once.`);
     seen.push(name);
   }
 }

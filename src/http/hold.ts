@@ -41,6 +41,6 @@ export function openHold(held: Held, tenant: string | undefined): Hold {
 }
 
 const tenantHoldsTooMuch = () =>
-  new Problem('rate-limited', 'Too many bytes of this tenant’s requests are being received (MAX_IN_FLIGHT_BYTES).', {
+  new Problem('rate-limited', 'The tenant’s requests in progress hold too many bytes (MAX_IN_FLIGHT_BYTES).', {
     headers: { 'Retry-After': '1' },
   });

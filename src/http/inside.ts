@@ -19,5 +19,5 @@ function dropOwn(tenant: string, record: unknown): void {
 }
 
 function assertOwn(tenant: string, named: unknown): void {
-  if (named !== tenant) throw new Problem('forbidden', 'The request names another tenant than its credential.');
+  if (named !== tenant) throw new Problem('forbidden', 'The request names a tenant other than that of its credential.');
 }

@@ -214,7 +214,7 @@ function lostIn(text: string): Fault[] {
       if (!top?.isKey) continue;
       const key = JSON.parse(string!) as string;
       Object.assign(top, { key, isKey: false });
-      if (top.names.has(key)) tell('a name that is repeated in its object');
+      if (top.names.has(key)) tell('a repeated member name');
       top.names.add(key);
     } else if (!survives(sign)) tell(`the number ${sign.slice(0, 40)} does not survive as a double`);
   }

@@ -10,7 +10,7 @@ export const pageOf = <T extends z.ZodType>(item: T) =>
     unreadable: z
       .array(z.union([z.int(), z.string()]))
       .optional()
-      .describe('rows of this page that the database holds and nobody can read, by seq or id; absent where there are none'),
+      .describe('rows of this page that cannot be read, by seq or id; absent if there are none'),
   });
 
 /** A list whose search is bounded: a page may be short, or empty, with a `next_cursor`. */
@@ -19,7 +19,7 @@ export const boundedPageOf = <T extends z.ZodType, U extends z.ZodType>(item: T,
     scanned_upto: place
       .optional()
       .describe(
-        'the search stopped here with more to look at; `next_cursor` goes on. Absent where the page is full or the list at its end',
+        'the position at which the search stopped early; `next_cursor` continues it. Absent if the page is full or the list has ended',
       ),
   });
 

@@ -155,7 +155,7 @@ const bySqlState: Record<string, (cause: unknown) => Problem> = {
   '28': unavailable('The database refuses the service.'),
   '3D000': unavailable('The database does not exist.'),
   unreadable_row: (cause) => new Problem('unreadable', sentence(cause), { cause }),
-  unconfirmed_restore: unavailable('The database was restored and is not confirmed yet.'),
+  unconfirmed_restore: unavailable('The database was restored, and the erasures since its backup have not been replayed yet.'),
   pool_saturated: unavailable('Too many requests wait for the database.'),
   write_queue_full: unavailable('Too many writes wait for the database.'),
 };

@@ -96,7 +96,7 @@ function authorizer(mayGoOn: () => Promise<boolean>): () => Promise<void> {
     const now = performance.now();
     if (now - asked < AUTHORITY_MS) return;
     asked = now;
-    if (!(await mayGoOn())) throw new Problem('forbidden', 'Who began the job may no longer do so.');
+    if (!(await mayGoOn())) throw new Problem('forbidden', 'The user or key that began the job no longer has the right to.');
   };
 }
 

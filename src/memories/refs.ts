@@ -98,7 +98,7 @@ export async function findReplaced(caller: Caller, replacing: Replacing[]): Prom
   for (const { ref, actor, subject } of replacing) {
     const old = meant.get(ref);
     const acting = actingFor(caller, subject).principal;
-    if (!old || !mayRead(acting, old)) throw new Problem('conflict', 'What is to be superseded is no memory.');
+    if (!old || !mayRead(acting, old)) throw new Problem('conflict', 'The item to be superseded is not a memory.');
     assertMayReplace(acting, old, actor);
   }
   return meant;

@@ -72,7 +72,7 @@ const shared = {
       'its precedence, not who may see it: policy > project > user > session > global; by default project with a project, user for a preference, else global',
     ),
   user_id: name(
-    'whom it is about and, in private, whose it is; default in private, of a preference and in the scope user: the caller’s subject',
+    'the user it is about and, in private, its owner; default in private, for preferences and in the scope user: the caller’s subject',
   ).optional(),
   agent_id: name('the agent it belongs to').optional(),
   session_id: name('the session it belongs to').optional(),
@@ -93,7 +93,7 @@ const shared = {
   supersedes: name('the memory, or the event of one, that it takes the place of').optional(),
   actor: actor
     .optional()
-    .describe('whose words they are; default: the caller; a key is an agent, named by `agent_id` or else by the name of the key'),
+    .describe('whose words they are; default: the caller; for a key, an agent named by `agent_id` or else by the key’s name'),
 };
 
 const memoryOf = <K extends MemoryKind>(kind: K) => z.strictObject({ ...shared, kind: z.literal(kind), text });
@@ -164,13 +164,13 @@ export const memory = z
     body: z.record(z.string(), z.unknown()),
     scope: z.enum(scopes),
     status: z.enum(statuses),
-    user_id: z.string().optional().describe('whom it is about; in private, whose it is'),
+    user_id: z.string().optional().describe('the user it is about; in private, its owner'),
     agent_id: z.string().optional(),
     session_id: z.string().optional(),
     project_id: z.string().optional(),
     channel: z.enum(channels),
     sensitivity: z.enum(['none', 'low', 'high', 'secret']),
-    redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
+    redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
     tags: z.array(z.string()),
     metadata: z.record(z.string(), z.unknown()),
     importance: z.number(),
@@ -183,7 +183,7 @@ export const memory = z
     repeats: z.int().optional().describe('how often its text was said again; beyond 256 times only counted'),
     grounded: z
       .boolean()
-      .describe('whether it rests on something: an act such as a decision does by itself, a claim by its refs'),
+      .describe('whether it has a source: an act such as a decision is its own, a claim has those in its refs'),
     stated: z.boolean().describe('whether a context will state it to those who may see it'),
     reason: z.enum(unstatedReasons).optional().describe('why no context will state it'),
     trust: z

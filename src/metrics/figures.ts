@@ -108,7 +108,7 @@ function ofWork(registry: Registry) {
   const commit = histogram('commit_seconds', 'Time of the commit of one batch', COMMIT_BUCKETS_S);
   const lag = histogram('watch_lag_seconds', 'Time from the commit of an event to its delivery to a follower', LAG_BUCKETS_S);
   const overflows = counter('follower_overflows_total', 'Streams that were ended because their reader was too slow', []);
-  const skipped = counter('unreadable_rows_total', 'Rows that were skipped because they cannot be read, each once an hour', []);
+  const skipped = counter('unreadable_rows_total', 'Unreadable rows that were skipped, each counted once an hour', []);
   const receivers = histogram('webhook_seconds', 'Time that a receiver of webhooks took', RECEIVER_BUCKETS_S);
   const deliveries = counter('webhook_deliveries_total', 'Attempts to deliver an event to a webhook', ['outcome']);
   const jobs = counter('jobs_total', 'Tries of jobs that are over', ['kind', 'outcome']);
@@ -195,7 +195,7 @@ function readAtScrape(registry: Registry, readings: Readings): void {
     'When expired rows of all tenants were last removed, by any daemon',
     () => readings.sweeps().last_success_s,
   );
-  gauge('sweep_failed_tenants', 'Tenants whose expired rows could not all be removed then', () => readings.sweeps().failed);
+  gauge('sweep_failed_tenants', 'Tenants that the last walk could not sweep', () => readings.sweeps().failed);
   gauge('webhooks_running', 'Webhooks that this daemon is delivering to', () => readings.webhooks().running);
   gauge('webhooks_waiting', 'Webhooks (of the first 100 due) that found no place here', () => readings.webhooks().unplaced);
   gauge(

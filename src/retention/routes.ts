@@ -44,7 +44,7 @@ export const retentionRoutes = (jobs: Jobs) => [
     summary: 'What a policy would forget now; nothing is changed',
     body: policyBody,
     success: { status: 200, description: 'Counted as the run would', schema: preview },
-    also: [{ status: 202, description: 'it takes longer: the job whose result is the preview', schema: started }],
+    also: [{ status: 202, description: 'counting takes longer; the job’s result is the preview', schema: started }],
     problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
     handle: async ({ caller: { tenant, principal }, body }) => {
       const { job_id, found } = await startAndWait<Preview>(jobs, tenant, 'retention_preview', body, principal.id);

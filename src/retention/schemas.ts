@@ -56,12 +56,12 @@ export type Policy = z.output<typeof policy>;
 const hold = z
   .object({
     reason: z.enum(['memory', 'evidence', 'webhook']),
-    seq: z.int().describe('the first event that has to stay'),
+    seq: z.int().describe('the first event that must stay'),
     memory_id: z.string().optional(),
     event_id: z.string().optional(),
     webhook_id: z.string().optional(),
   })
-  .describe('what keeps trim from dropping as much as the policy wants');
+  .describe('what keeps trim from dropping as much as the policy asks for');
 export type Hold = z.output<typeof hold>;
 
 export const preview = z

@@ -17,21 +17,21 @@ export const asOf = {
 /** Search and context take it under either name. */
 export const question = (text: z.ZodString, about: string) => ({
   query: text.describe(about).optional(),
-  query_text: text.describe('another name of `query`').optional(),
+  query_text: text.describe('alias of `query`').optional(),
 });
 interface Question {
   query?: string | undefined;
   query_text?: string | undefined;
 }
 export const isAskedOnce = ({ query, query_text }: Question): boolean => query === undefined || query_text === undefined;
-export const twice = { path: ['query_text'], message: 'must not stand beside query' };
+export const twice = { path: ['query_text'], message: 'must not be combined with query' };
 const isAsked = ({ query, query_text }: Question): boolean => query !== undefined || query_text !== undefined;
 
 export const searchBody = z
   .strictObject({
     ...question(z.string().regex(/\S/, 'must not be blank').max(65_536), 'a question or words; any of them may match'),
     limit: z.int().min(1).max(200).default(10),
-    per_event: z.int().min(1).max(200).default(PER_EVENT).describe('the most passages of one event in the answer'),
+    per_event: z.int().min(1).max(200).default(PER_EVENT).describe('the maximum number of passages of one event in the answer'),
     session_id: name('only of this session').optional(),
     ...behalfBody,
     about_user_id: aboutUser,
@@ -78,7 +78,7 @@ export const searchAnswer = z
     reason: z
       .enum(['no_searchable_words'])
       .optional()
-      .describe('why nothing was looked for: the query consists of signs and stop words'),
+      .describe('why nothing was searched: the query has only punctuation and stop words'),
     degraded,
   })
   .meta({ id: 'SearchAnswer' });

@@ -173,7 +173,7 @@ export async function deliverReplays(at: Delivering): Promise<boolean> {
     const [entry] = entries;
     const attempt = entry?.event
       ? await attemptOf(at, entry.event)
-      : { status_code: null, error: entry ? unreadable(entry) : 'the event may not be told any more', duration_ms: 0 };
+      : { status_code: null, error: entry ? unreadable(entry) : 'the event may no longer be delivered', duration_ms: 0 };
     if (at.stopping.aborted) return true;
     const state = attempt.error === null ? 'delivered' : 'dead';
     at.attempted(state, attempt.duration_ms);

@@ -147,7 +147,7 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
         failing.set(nameOf(one), { times: failures, last: performance.now() });
         const where = { err, tenant: tenant_id, webhook: webhook_id, failures };
         if (failures === STUCK_AFTER) log.error(where, 'a webhook is stuck: its turns fail before an attempt');
-        else log.warn(where, 'delivering was interrupted; the next look goes on');
+        else log.warn(where, 'delivery was interrupted; the next turn resumes it');
       },
     );
     running.set(nameOf(one), { tenant_id, slow, work });

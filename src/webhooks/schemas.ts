@@ -9,7 +9,11 @@ const fields = {
   description: z.string().max(500),
   filter: filter.nullable(),
   channels: z.array(z.enum(channels)).min(1).max(4).describe('of these channels; `private` only where it is named'),
-  user_ids: z.array(nameOf()).min(1).max(100).describe('whose private events, with the channel `private`; by default the own'),
+  user_ids: z
+    .array(nameOf())
+    .min(1)
+    .max(100)
+    .describe('the users whose private events are sent, with the channel `private`; default: the caller’s subject'),
   sensitivity: z.enum(['none', 'low', 'high']).describe('up to this one; `high` needs the channel team or private'),
   active: z.boolean(),
 };

@@ -73,7 +73,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     clearTimeout(thread.idle);
     threads.delete(thread);
     settle(thread, () => {
-      throw isOutOfMemory(error) ? new Problem('too-large', 'The request takes more memory than one may have.') : error;
+      throw isOutOfMemory(error) ? new Problem('too-large', 'The request needs more memory than one request may use.') : error;
     });
   }
 
