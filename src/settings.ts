@@ -192,24 +192,9 @@ export const settings = z.object({
     'Limits',
     'Redis that shares the limits between daemons; without it the database does',
   ),
-  MAX_BODY_BYTES: setting(
-    whole(1024, 1024 * MIB),
-    String(2 * MIB),
-    'Limits',
-    'largest JSON request body, except for lists of events',
-  ),
-  MAX_BATCH_BYTES: setting(
-    whole(1024, 1024 * MIB),
-    String(40 * MIB),
-    'Limits',
-    'largest request body that holds a list of events',
-  ),
-  WORKERS: setting(
-    whole(1, 64),
-    '2',
-    'Limits',
-    'threads for request bodies larger than 64 KiB; one tenant uses at most all but one',
-  ),
+  MAX_BODY_BYTES: setting(whole(1024, 1024 * MIB), String(2 * MIB), 'Limits', 'largest JSON body, except lists of events'),
+  MAX_BATCH_BYTES: setting(whole(1024, 1024 * MIB), String(40 * MIB), 'Limits', 'largest body with a list of events'),
+  WORKERS: setting(whole(1, 64), '2', 'Limits', 'threads for bodies over 64 KiB; one tenant uses at most all but one'),
   WORKERS_QUEUE: setting(whole(1, 10_000), '64', 'Limits', 'large requests that may wait for a thread; further ones get 503'),
   MAX_JSON_DEPTH: setting(whole(4, 500), '64', 'Limits', 'deepest nesting of a JSON request'),
   MAX_ARRAY_LENGTH: setting(
