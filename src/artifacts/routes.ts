@@ -44,7 +44,7 @@ const stored = z
     media_type: z.string(),
     byte_count: z.int(),
     sha256: z.string(),
-    redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
+    redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
     unindexed_bytes: z.int().min(0).describe('all of its bytes: what is uploaded is not searched'),
     created_at: z.string(),
   })

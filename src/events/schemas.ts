@@ -12,7 +12,7 @@ export const channel = z.enum(channels);
 export const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
 const names = (about: string) => z.array(nameOf()).max(256).default([]).describe(about);
 
-const call_id = name('names the call; its result has the same one, and a context keeps the two together').optional();
+const call_id = name('the id of the call; its result has the same id, and a context keeps the two together').optional();
 
 const contents = {
   message: z.looseObject({ text: z.string().optional() }),
@@ -56,9 +56,9 @@ const shared = {
   actor: z
     .strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who did it') })
     .optional()
-    .describe('default: the caller; a key is an agent, named by `agent_id` or else by the name of the key'),
+    .describe('default: the caller; for a key, an agent named by `agent_id` or else by the key’s name'),
   text: z.string().optional().describe('short for `content.text`'),
-  user_id: name('whom it is about and, in private, whose it is; default in private: the caller’s subject').optional(),
+  user_id: name('the user it is about and, in private, its owner; default in private: the caller’s subject').optional(),
   agent_id: name('the agent it belongs to').optional(),
   project_id: name('the project it belongs to').optional(),
   sensitivity: sensitivity.default('none').describe('content declared `secret` is not kept'),
@@ -69,7 +69,7 @@ const shared = {
 };
 type Given = { text?: string | undefined; content?: Record<string, unknown> | undefined };
 const isSaidOnce = ({ text, content }: Given) => text === undefined || content?.text === undefined;
-const twice = { path: ['text'], message: 'must not stand beside content.text' };
+const twice = { path: ['text'], message: 'must not be combined with content.text' };
 const missing = { message: 'required', when: always, abort: true };
 const eventOf = <K extends Exclude<keyof typeof contents, 'message'>>(kind: K) =>
   z.strictObject({ ...shared, kind: z.literal(kind), content: contents[kind] }).refine(isSaidOnce, twice);
@@ -113,7 +113,7 @@ export const event = z
     actor: z.object({ type: z.string(), id: z.string() }),
     kind: z.string(),
     content: z.record(z.string(), z.unknown()),
-    user_id: z.string().optional().describe('whom it is about; in private, whose it is'),
+    user_id: z.string().optional().describe('the user it is about; in private, its owner'),
     agent_id: z.string().optional(),
     project_id: z.string().optional(),
     sensitivity,
@@ -121,7 +121,7 @@ export const event = z
     refs: z.array(z.string()),
     metadata: z.record(z.string(), z.unknown()),
     artifact_id: z.string().optional(),
-    redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
+    redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
     chunk_ids: z.array(z.string()),
     occurred_at: z.string(),
     created_at: z.string(),
@@ -147,7 +147,7 @@ export const recorded = z
     stated: memory.shape.stated.optional(),
     reason: memory.shape.reason,
     sensitivity,
-    redactions: z.int().min(1).optional().describe('the number of spans that were cut out; absent where nothing was'),
+    redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
     unindexed_bytes: z
       .int()
       .min(1)
