@@ -16,7 +16,7 @@ export const channels = ['private', 'public', 'team', 'agent'] as const satisfie
 
 const seenFrom: Record<Channel, Channel[]> = {
   public: ['public'],
-  team: ['public', 'team', 'agent'],
+  team: ['public', 'team'],
   agent: ['public', 'agent'],
   private: ['private', 'public', 'team', 'agent'],
 };

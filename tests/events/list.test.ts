@@ -81,7 +81,7 @@ test('what a channel shows follows the rule: public, team, agent and private, by
   ];
   expect(await texts(alice, 'channel=public')).toEqual(of(['public'], open!));
   expect(await texts(alice, 'channel=agent')).toEqual(of(['public', 'agent'], open!));
-  expect(await texts(alice, 'channel=team')).toEqual(of(['public', 'team', 'agent'], trusted!));
+  expect(await texts(alice, 'channel=team')).toEqual(of(['public', 'team'], trusted!));
   expect(await texts(alice, 'channel=private')).toEqual(of(['public', 'team', 'agent', 'private'], trusted!));
   expect(await texts(bob, 'channel=private')).toEqual(of(['public', 'team', 'agent'], trusted!));
 });
