@@ -124,9 +124,11 @@ export const readVector = (db: Db) =>
        (select default_version from pg_available_extensions where name = 'vector') as available`,
   );
 
-/** False where a restore waits for the replay of erasures; undefined where the schema knows nothing of it. */
+/** False where a restore waits for the replay of erasures; undefined where the schema knows nothing of it, or the login may not look. */
 export const readConfirmed = async (db: Db): Promise<boolean | undefined> => {
-  const known = await db.row<{ known: boolean }>(`select to_regclass('public.installation') is not null as known`);
+  const known = await db.row<{ known: boolean }>(
+    `select coalesce(has_table_privilege(to_regclass('public.installation'), 'select'), false) as known`,
+  );
   if (!known?.known) return undefined;
   const row = await db.row<{ confirmed: boolean }>(
     'select coalesce((select i.place = this_place() and i.restored = this_restore() from installation i), true) as confirmed',
