@@ -13,6 +13,7 @@ export const settings = {
   WEBHOOK_ATTEMPTS: '2',
   WEBHOOK_RETRY_MS: '10',
   CONSISTENCY_AT_ONCE: '0',
+  SWEEP_DELAY_MS: '1000',
 };
 
 /**
