@@ -361,7 +361,7 @@ begin
   where (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']);
 end $$;
 
--- As in 0012. A claim goes where it rests on nothing any more once what is marked is gone.
+-- As in 0012, on `grounds`: a claim is removed when nothing that is left supports it.
 create or replace function mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_after text, p_limit int)
 returns table (last_id text, news bigint)
 language plpgsql

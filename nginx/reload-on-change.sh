@@ -9,8 +9,8 @@
 #   SSL_DIR           where cert.pem and key.pem are
 #   INTERVAL          seconds between two rounds
 # A daemon joins when it says that it is ready, and leaves when it refuses, says that it is not ready, or is silent for a second: one
-# that hangs gets no request two seconds later. Set SHUTDOWN_DELAY_MS=5000, so that a daemon that is told to stop goes on serving until
-# nobody asks it any more. When none is ready the list stays as it is.
+# that hangs gets no request two seconds later. Set SHUTDOWN_DELAY_MS=5000: a stopping daemon then serves until
+# nginx has stopped sending it requests. When none is ready the list stays as it is.
 set -eu
 upstreams=${UPSTREAMS:-memory-daemon:3000 memory-daemon-2:3000}
 conf=${NGINX_CONF:-/etc/nginx/nginx.conf}

@@ -45,7 +45,7 @@ const stored = z
     byte_count: z.int(),
     sha256: z.string(),
     redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
-    unindexed_bytes: z.int().min(0).describe('all of its bytes: what is uploaded is not searched'),
+    unindexed_bytes: z.int().min(0).describe('all bytes of the upload, because search does not cover uploads'),
     created_at: z.string(),
   })
   .meta({ id: 'StoredArtifact' });

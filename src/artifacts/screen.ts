@@ -40,7 +40,7 @@ export function screenLarge({ bytes, event_id, asked }: Upload, screener: Screen
   const idempotency = idempotencyOf(asked, given, mac);
   const screened = screenBytes(screener, given, event_id);
   const value = { ...screened, idempotency } satisfies ScreenedBytes & { idempotency: Idempotency | null };
-  // what is small may lie in memory that is shared
+  // Node keeps small buffers in a shared pool, which cannot be transferred
   const own = screened.bytes.length === screened.bytes.buffer.byteLength;
   return { value, transfer: own ? [screened.bytes.buffer as ArrayBuffer] : [] };
 }

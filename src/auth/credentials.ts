@@ -17,7 +17,7 @@ export interface Credentials {
   forget(tenant_id: string): void;
 }
 
-/** `forgotten` is told of each tenant whose credentials are asked for again. */
+/** `forgotten` is called with each tenant whose cached credentials were dropped. */
 export function openCredentials(
   tenants: Tenants,
   tokens: Tokens,

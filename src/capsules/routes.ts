@@ -135,7 +135,7 @@ async function read({ tenant, principal }: Caller, capsule_id: string) {
   });
 }
 
-/** What is not for all is for the people that it names: a key for all subjects says which of them asks. */
+/** A capsule that is not for everyone names its readers, so a key for all subjects must say which of them asks. */
 function requireReader(principal: Principal, { for_all }: CapsuleRow): void {
   if (isUnnamed(principal) && !for_all) throw unnamed({ parameter: 'user_id' });
 }

@@ -137,7 +137,7 @@ export function citedItem(event: LedgerEvent, pairs: Pairs): Item[] {
   ];
 }
 
-/** The reader of the text alone is told how far to trust a claim without a source. */
+/** Marks a claim without a source, for readers of the text alone. */
 const labelOf = ({ kind, trust, grounded }: Standing): string => (grounded ? kind : `${kind}, ${trust}, no source`);
 
 const claimTypes = ['fact', 'note', 'summary', 'preference', 'task'] as const;

@@ -38,7 +38,7 @@ export function createRepetition(): (item: Worded) => Steps<boolean> {
   const holders = new Map<string, number[]>();
   return function* ({ text, words, loose }) {
     yield;
-    // a megabyte took a tenth of a second: what is so long is a repetition only where it is equal
+    // comparing a megabyte took 0.1 s: texts this long are duplicates only if they are equal
     const plain = text.length > LONGEST_COMPARED ? text : normalize(text);
     if (texts.has(plain)) return true;
     const own = loose &&

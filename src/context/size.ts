@@ -18,7 +18,7 @@ export interface Candidate extends Fresh {
   /** Tokens of the item in the bundle. */
   cost: number;
   cut: boolean;
-  /** What is shown of it is `item.without`. */
+  /** The part that is shown is `item.without`. */
   bare?: true;
 }
 
