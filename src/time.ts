@@ -2,7 +2,7 @@
 // so a time is never a Date between a request, the database and an answer. It has one form: RFC 3339 in UTC, with three digits of a
 // second, or six where a client sent more.
 
-const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
+const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
 // With a zone, years have four digits or more; an offset of long ago has seconds (`+00:53:28`).
 const POSTGRESQL = /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d+))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/;
 const DAY_S = 86_400;
@@ -11,7 +11,7 @@ const DAY_S = 86_400;
 export function parseTime(text: string): string | undefined {
   const found = RFC_3339.exec(text);
   if (!found) return undefined;
-  const [, year, month, day, hour, minute, second = '00', fraction = '', sign, hours = '0', minutes = '0'] = found;
+  const [, year, month, day, hour, minute, second, fraction = '', sign, hours = '0', minutes = '0'] = found;
   if (Number(day) < 1 || Number(day) > daysIn(Number(year), Number(month))) return undefined;
   // a leap second has no place in PostgreSQL, which would move it into the next minute
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined;
