@@ -1,5 +1,5 @@
 // What runs on the embedded engine as well as on PostgreSQL, where both are tried (.ci/run). The rule: a file whose result depends on what the
-// engine does, not only on what we do before and after it. So what the product promises (scenarios), how it is written and read (db, events,
+// engine does, not only on what we do before and after it. So what the product promises (scenarios), how it is written and read (db, events, passages,
 // search, context, memories), and of each other feature the file that goes through all of its statements. Not what has no database, and not
 // the long lists of hostile input, commands and faults, which end before a statement or are about a server. `.ci/long` runs everything.
 const { readdirSync, readFileSync } = require('node:fs');
@@ -8,7 +8,7 @@ const base = require('./jest.config.cjs');
 
 process.env.TEST_ENGINE = 'embedded';
 
-const whole = ['scenarios', 'db', 'events', 'search', 'context', 'memories'];
+const whole = ['scenarios', 'db', 'events', 'passages', 'search', 'context', 'memories'];
 const one = [
   'artifacts/stage',
   'audit/audit',

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/index.ts';
 import { createLogger } from '../src/log.ts';
-import { rebuildTenant } from '../src/search/index.ts';
+import { rebuildTenant } from '../src/passages/index.ts';
 import { startupMessage } from '../src/startup_error.ts';
 import { listTenants } from '../src/tenants/index.ts';
 

@@ -3,7 +3,7 @@ import { isForAll, sightById, sightIn } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
-import { textOf } from '../search/index.ts';
+import { textOf } from '../passages/index.ts';
 import type { CapsuleItem } from './schemas.ts';
 import { type CapsuleRow, findCapsule, ITEM_BYTES, type ItemRow, readItems } from './sql.ts';
 

@@ -1,7 +1,8 @@
 import { type Channel, isAdmin, type Principal, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { chunkPlace, type Standing } from '../search/index.ts';
+import { chunkPlace } from '../passages/index.ts';
+import type { Standing } from '../search/index.ts';
 import type { CapsuleList } from './schemas.ts';
 
 export interface CapsuleRow {

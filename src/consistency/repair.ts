@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import { rebuildTenant } from '../search/index.ts';
+import { rebuildTenant } from '../passages/index.ts';
 import { type Counted, checkTenant } from './check.ts';
 import { EVENTS_A_STEP, repairClock, repairLog, repairMemories } from './sql.ts';
 

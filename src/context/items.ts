@@ -1,5 +1,6 @@
 import type { Handed } from '../capsules/index.ts';
-import { chunkId, type Hit, type Standing, textOf } from '../search/index.ts';
+import { chunkId, textOf } from '../passages/index.ts';
+import type { Hit, Standing } from '../search/index.ts';
 import type { Pair } from './calls.ts';
 import { type About, type Item, itemTypes } from './pack.ts';
 import { inLine, renderDecision, renderHandoff, renderPassage, renderTask, unfolded } from './render.ts';

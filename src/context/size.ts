@@ -1,4 +1,4 @@
-import { estimateTokens } from '../search/index.ts';
+import { estimateTokens } from '../passages/index.ts';
 import type { Steps } from '../slices.ts';
 import { LEFT_OUT } from './calls.ts';
 import type { Item, SectionName } from './pack.ts';

@@ -15,7 +15,7 @@ import { decodeCursor, pageOf, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { newId } from '../id.ts';
-import { passagesOf } from '../search/index.ts';
+import { passagesOf } from '../passages/index.ts';
 import { editEntry, isEditable } from './entry.ts';
 import { type Edit, edit, editParams, listQuery, type NewEdit, newEdit, readQuery, type Status, writeQuery } from './schemas.ts';
 import { decideEdit, findTarget, type NewRow, proposeEdit, type Reader, readEdit, select, type TargetRow } from './sql.ts';

@@ -66,7 +66,7 @@ export function replaceNames(names: string[], by: string): (parts: Parts) => Par
   });
 }
 
-/** As the index splits them (src/search/header.ts). */
+/** As the index splits them (src/passages/header.ts). */
 const partsOf = (name: string) =>
   name.split(/[^\p{L}\p{M}\p{N}]+|(?<=[a-z0-9])(?=[A-Z])/u).filter((part, _, all) => all.length > 1 && part.length > 1);
 

@@ -4,8 +4,8 @@ import type { EventRow } from '../db/commit.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { wishOf } from '../memories/index.ts';
+import { indexOf } from '../passages/index.ts';
 import type { Sealed } from '../seal.ts';
-import { indexOf } from '../search/index.ts';
 import type { Screener } from '../secrets/index.ts';
 import type { NewEvent } from './schemas.ts';
 

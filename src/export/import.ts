@@ -2,7 +2,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { Problem, problemBody, toProblem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import type { Handlers } from '../jobs/index.ts';
-import { rebuildTenant } from '../search/index.ts';
+import { rebuildTenant } from '../passages/index.ts';
 import type { Line } from './lines.ts';
 import { beatImport, beginImport, type Clock, findStrayEdit, finishImport, undoImport } from './sql.ts';
 import { type Taken, type Taking, takeLines } from './take.ts';

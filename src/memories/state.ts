@@ -3,8 +3,8 @@ import { actorOf, agentOf, isAdmin, requireChannel, subjectOf } from '../auth/in
 import { type EventRow, entryOf, type MemoryWish } from '../db/commit.ts';
 import { type Fault, Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
+import { passagesOf } from '../passages/index.ts';
 import type { Sealed } from '../seal.ts';
-import { passagesOf } from '../search/index.ts';
 import type { PatientScreener } from '../secrets/index.ts';
 import { compareTimes, timeNow } from '../time.ts';
 import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';

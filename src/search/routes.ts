@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { askingChannels, behalfQuery, isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
+import { chunkId, chunkPlace } from '../passages/index.ts';
 import { find, type Hit } from './find.ts';
-import { MAX_PASSAGES } from './passages.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
-import { type ChunkPlace, readChunk } from './sql.ts';
+import { readChunk } from './sql.ts';
 
 export const searchRoutes = [
   route({
@@ -78,16 +78,6 @@ export const searchRoutes = [
     },
   }),
 ];
-
-/** A chunk's id is its event's and its ordinal. */
-export const chunkId = (event_id: string, ordinal: number): string => `chk_${event_id.slice(4)}_${ordinal}`;
-
-/** Where the chunk with this id is; none where no chunk can have it. */
-export function chunkPlace(id: string): ChunkPlace | undefined {
-  const [, event, digits] = /^chk_([0-9a-z]{1,64})_(\d{1,5})$/.exec(id) ?? [];
-  const ordinal = Number(digits);
-  return event !== undefined && ordinal < MAX_PASSAGES ? { event_id: `evt_${event}`, ordinal } : undefined;
-}
 
 function toResult(hit: Hit, explain: boolean) {
   const { memory } = hit;

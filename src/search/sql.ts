@@ -2,6 +2,7 @@ import { type Sight, sightValues, visible } from '../auth/index.ts';
 import type { Judge } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
+import type { ChunkPlace } from '../passages/index.ts';
 import type { Shape } from '../readable.ts';
 import type { Plan, Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
@@ -113,11 +114,6 @@ export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'ch
   project_id: string | null;
   sensitivity: string;
   token_count: number;
-}
-
-export interface ChunkPlace {
-  event_id: string;
-  ordinal: number;
 }
 
 /** Retracted it is not there; blocked in some channels, it is there for who may ask in another (`isHiddenById`). */

@@ -1,7 +1,7 @@
 import { loadConfig } from '../../src/config.ts';
 import { openDatabase } from '../../src/db/index.ts';
 import { createLogger } from '../../src/log.ts';
-import { rebuildTenant } from '../../src/search/index.ts';
+import { rebuildTenant } from '../../src/passages/index.ts';
 import { type Client, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { onEmbedded } from '../support/database.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { indexOf, SEARCHABLE_BYTES, textOf } from '../../src/search/passages.ts';
-import { cutAt, estimateTokens, PASSAGE_CHARACTERS, PASSAGE_TOKENS, splitText as splitLazily } from '../../src/search/split.ts';
+import { indexOf, SEARCHABLE_BYTES, textOf } from '../../src/passages/passages.ts';
+import { cutAt, estimateTokens, PASSAGE_CHARACTERS, PASSAGE_TOKENS, splitText as splitLazily } from '../../src/passages/split.ts';
 import { cpuMsOf, QUADRATIC_MS } from '../support/cost.ts';
 
 const splitText = (text: string) => [...splitLazily(text)];

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { headersFor, partsOf } from '../../src/search/header.ts';
-import { passagesOf } from '../../src/search/passages.ts';
+import { headersFor, partsOf } from '../../src/passages/header.ts';
+import { passagesOf } from '../../src/passages/passages.ts';
 import { cpuMsOf, QUADRATIC_MS } from '../support/cost.ts';
 
 const about = { actor_id: 'coder', kind: 'tool_call', tags: ['topic:storage'], names: ['readFile'] };

@@ -1,7 +1,7 @@
 import { loadConfig } from '../../src/config.ts';
 import { openDatabase } from '../../src/db/index.ts';
 import { createLogger } from '../../src/log.ts';
-import { rebuildTenant } from '../../src/search/index.ts';
+import { rebuildTenant } from '../../src/passages/index.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { freePort, startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase } from '../support/database.ts';

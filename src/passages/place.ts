@@ -1,0 +1,16 @@
+import { MAX_PASSAGES } from './passages.ts';
+
+export interface ChunkPlace {
+  event_id: string;
+  ordinal: number;
+}
+
+/** A chunk's id is its event's and its ordinal. */
+export const chunkId = (event_id: string, ordinal: number): string => `chk_${event_id.slice(4)}_${ordinal}`;
+
+/** Where the chunk with this id is; none where no chunk can have it. */
+export function chunkPlace(id: string): ChunkPlace | undefined {
+  const [, event, digits] = /^chk_([0-9a-z]{1,64})_(\d{1,5})$/.exec(id) ?? [];
+  const ordinal = Number(digits);
+  return event !== undefined && ordinal < MAX_PASSAGES ? { event_id: `evt_${event}`, ordinal } : undefined;
+}
