@@ -44,7 +44,7 @@ export interface Standing {
   trust: (typeof memoryTrusts)[number];
   origin: { type: string; id: string };
   body: Record<string, unknown>;
-  /** Of a claim or preference, in ms: when the newest event that it cites occurred, or else its own; since when it holds. */
+  /** Of a claim or preference, in ms with a fraction: when the newest event that it cites occurred, or else its own; since when it holds. */
   said_at?: number;
   holds_from?: number;
   /** The scope and audience within which its subject has one value. */
