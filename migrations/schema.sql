@@ -906,14 +906,14 @@ begin
     limit 1
   ) cited
   cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s
-  where r.place <= 32;
-  return jsonb_build_object(
-    'said_at', (extract(epoch from coalesce(v_said, p_at)) * 1000)::bigint,
-    'holds_from', (extract(epoch from coalesce(p_memory.valid_from, v_said, p_at)) * 1000)::bigint,
+  where r.place <= 32 and is_readable_time(s.occurred_at);
+  return jsonb_strip_nulls(jsonb_build_object(
+    'said_at', epoch_ms(coalesce(v_said, p_at)),
+    'holds_from', coalesce(epoch_ms(p_memory.valid_from), epoch_ms(coalesce(v_said, p_at))),
     'stands', jsonb_build_array(
       p_memory.scope,
       case p_memory.scope when 'project' then p_memory.project_id when 'session' then p_memory.session_id end,
-      p_memory.channel, p_memory.user_id)::text);
+      p_memory.channel, p_memory.user_id)::text));
 end $$;
 
 -- Name: close_memory(text, text, integer, text[], text, jsonb); Type: FUNCTION; Schema: public
@@ -1106,37 +1106,38 @@ CREATE TABLE public.memory_versions (
 
 ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
 
+-- Name: memory_ends(text, text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_ends(p_tenant text, p_memory_id text, p_from bigint) RETURNS TABLE(seq bigint, status text, until_seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT t.seq,
+     t.status,
+     min(
+         CASE
+             WHEN t.is_turn THEN t.seq
+             ELSE NULL::bigint
+         END) OVER (ORDER BY t.version DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS min
+    FROM ( SELECT v.version,
+             v.seq,
+             v.status,
+             ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (ORDER BY v.version))) AS is_turn
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = memory_ends.p_tenant) AND (v.memory_id = memory_ends.p_memory_id) AND (v.seq >= memory_ends.p_from))) t;
+END;
+
 -- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- WITH touched AS MATERIALIZED (
-          SELECT DISTINCT v.memory_id
-            FROM public.memory_versions v
-           WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)))
-         ), turns AS (
-          SELECT v.memory_id,
-             v.version,
-             v.seq,
-             v.status,
-             ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (PARTITION BY v.memory_id ORDER BY v.version))) AS is_turn
-            FROM (touched t
-              JOIN public.memory_versions v ON (((v.tenant_id = passage_ends.p_tenant) AND (v.memory_id = t.memory_id) AND (v.seq >= passage_ends.p_from))))
-         ), ended AS (
-          SELECT t.seq,
-             t.status,
-             min(
-                 CASE
-                     WHEN t.is_turn THEN t.seq
-                     ELSE NULL::bigint
-                 END) OVER (PARTITION BY t.memory_id ORDER BY t.version DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until_seq
-            FROM turns t
-         )
-  SELECT d.seq,
+ SELECT d.seq,
      d.until_seq,
      e.occurred_at
-    FROM (ended d
+    FROM ((( SELECT DISTINCT v.memory_id
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)))) touched
+      CROSS JOIN LATERAL public.memory_ends(passage_ends.p_tenant, touched.memory_id, passage_ends.p_from) d(seq, status, until_seq))
       LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = d.until_seq))))
    WHERE (((d.seq >= passage_ends.p_from) AND (d.seq <= passage_ends.p_to)) AND (d.until_seq IS NOT NULL) AND (d.status = ANY (ARRAY['active'::text, 'proposed'::text])));
 END;
@@ -1352,7 +1353,9 @@ begin
     order by k.id
     limit p_limit
   )
-  select (select max(p.id) from page p), e.kind, count(*), min(e.created_at), max(e.created_at)
+  select
+    (select max(p.id) from page p), e.kind, count(*),
+    min(e.created_at) filter (where is_readable_time(e.created_at)), max(e.created_at) filter (where is_readable_time(e.created_at))
   from page p join events e on e.tenant_id = p_tenant and e.seq = p.seq
   group by e.kind;
 end $$;
@@ -1726,6 +1729,18 @@ begin
   return set_config('app.tenant_id', p_tenant, true);
 end $$;
 
+-- Name: is_readable_time(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_readable_time(p_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_at >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND (p_at <= '9999-12-31 23:59:59.999999+00'::timestamp with time zone));
+
+-- Name: epoch_ms(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.epoch_ms(p_at timestamp with time zone) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN public.is_readable_time(p_at) THEN (EXTRACT(epoch FROM p_at) * (1000)::numeric) ELSE NULL::numeric END;
+
 -- Name: erase_rows(integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.erase_rows(p_ms integer) RETURNS boolean
@@ -1816,13 +1831,8 @@ begin
       v_counts := jsonb_build_object(
         'events', coalesce(v_row.events, 0), 'chunks', coalesce(v_row.chunks, 0), 'artifacts', coalesce(v_row.artifacts, 0))
         || coalesce(v_row.about, '{}');
-      v_phase := case when v_next is null then 'forget' else 'blank' end;
-    when 'forget' then
-      select * into v_row from forget_memories(p_tenant, p_job, v_after, least(p_limit, cardinality(p_ids)), p_ids);
-      v_next := v_row.last_id;
-      v_counts := jsonb_build_object(
-        'memories', coalesce(v_row.memories, 0), 'memory_versions', coalesce(v_row.versions, 0), 'memories_kept', coalesce(v_row.kept, 0));
-      v_phase := case when v_next is null then 'cite' else 'forget' end;
+      v_phase := case when v_next is null then 'cite' else 'blank' end;
+    -- before memories that stay are stated anew: with the refs that they have then
     when 'cite' then
       perform from tenant_clocks c where c.tenant_id = p_tenant for update;
       select max(k.id) as last_id, rename_refs(array_agg(k.seq), v_subject, v_name) as n into v_row
@@ -1833,7 +1843,13 @@ begin
         select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id);
       v_next := v_row.last_id;
       v_counts := jsonb_build_object('citing_events', coalesce(v_row.n, 0));
-      v_phase := case when v_next is null then 'answers' else 'cite' end;
+      v_phase := case when v_next is null then 'forget' else 'cite' end;
+    when 'forget' then
+      select * into v_row from forget_memories(p_tenant, p_job, v_after, least(p_limit, cardinality(p_ids)), p_ids);
+      v_next := v_row.last_id;
+      v_counts := jsonb_build_object(
+        'memories', coalesce(v_row.memories, 0), 'memory_versions', coalesce(v_row.versions, 0), 'memories_kept', coalesce(v_row.kept, 0));
+      v_phase := case when v_next is null then 'answers' else 'forget' end;
     when 'answers' then
       select max(encode(a.key_hash, 'hex')), array_agg(a.key_hash) filter (where a.marked) into v_next, v_hashes
       from marked_answers(p_tenant, p_job, decode(v_after, 'hex'), p_limit) a;
@@ -3006,6 +3022,7 @@ declare
   v_refs text[];
   v_seq bigint;
   v_wish jsonb;
+  v_gone bigint[];
 begin
   select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
   select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
@@ -3015,9 +3032,12 @@ begin
   v_refs := array(
     select g.ref from grounds(p_tenant, p_memory_id, v_memory.content_seq) g
     where not is_marked(p_tenant, p_job, g.ref) order by g.seq desc, g.place, g.ref limit 256);
-  delete from memory_versions v using erasure_marks k
-  where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
-    and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq;
+  with gone as (
+    delete from memory_versions v using erasure_marks k
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+      and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq
+    returning v.seq)
+  select array_agg(g.seq) into v_gone from gone g;
   update memory_versions v set content_seq = v_home.seq
   where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.content_seq = v_memory.content_seq;
   v_wish := case when v_home.kind in ('decision', 'task_update') then memory_doc(v_home) -> 'memory' else v_home.content end;
@@ -3027,11 +3047,12 @@ begin
     content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
     agent_id = v_home.agent_id, session_id = nullif(v_home.session_id, m.memory_id), project_id = v_home.project_id, tags = v_home.tags,
     doing_agent = case when m.doing_agent = v_home.agent_id then m.doing_agent end,
-    importance = coalesce((member_of(v_wish, 'importance', 'number'))::real, m.importance),
-    valid_from = time_of(v_wish ->> 'valid_from'), valid_to = time_of(v_wish ->> 'valid_to')
+    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
+    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id
   returning * into v_memory;
   if not v_memory.status in ('active', 'proposed') then
+    perform move_ends(p_tenant, p_memory_id, v_gone);
     return;
   end if;
   v_seq := say(p_tenant, jsonb_strip_nulls(jsonb_build_object(
@@ -3054,6 +3075,7 @@ begin
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
   -- of all that it said: where its text stands has just moved
   perform end_passages(p_tenant, p_memory_id, v_seq, clock_timestamp(), 0);
+  perform move_ends(p_tenant, p_memory_id, v_gone);
 end $$;
 
 -- Name: keeps_shared(text, text); Type: FUNCTION; Schema: public
@@ -3267,22 +3289,82 @@ CREATE FUNCTION public.mark_events(p_tenant text, p_job text, p_kind text, p_sub
 declare
   v_users text[] := subject_users(p_tenant, p_job);
   v_keep boolean := keeps_shared(p_tenant, p_job);
+  v_shared bigint[];
 begin
-  insert into erasure_marks (tenant_id, job_id, what, id, seq)
-  select p_tenant, p_job,
-    -- null: the event is about nobody
-    case when is_of_subject(e, p_kind, p_subject, v_users) is not true then 'ref' when v_keep and is_shared_event(e) then 'shared' else 'event' end,
-    e.event_id, e.seq
-  from events e
-  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.kind not in ('erasure.completed', 'retention.forgot')
-    and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
-  on conflict do nothing;
+  with made as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select p_tenant, p_job,
+      -- null: the event is about nobody
+      case when is_of_subject(e, p_kind, p_subject, v_users) is not true then 'ref' when v_keep and is_shared_event(e) then 'shared' else 'event' end,
+      e.event_id, e.seq
+    from events e
+    where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.kind not in ('erasure.completed', 'retention.forgot')
+      and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
+    on conflict do nothing
+    returning what, seq
+  )
+  select array_agg(m.seq) into v_shared from made m where m.what = 'shared';
+  perform mark_kin_edits(p_tenant, p_job, v_shared);
   insert into erasure_marks (tenant_id, job_id, what, id)
   select p_tenant, p_job, 'artifact', e.artifact_id
   from events e join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
   where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.artifact_id is not null
   on conflict do nothing;
 end $$;
+
+-- Name: mark_kin(text, text, text[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_kin(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[];
+begin
+  with said as materialized (
+    select v.memory_id, e.event_id, e.seq, e.erased_at is null and e.artifact_id is null as stands, k.id is not null as is_shared
+    from memory_versions v
+    join events e on e.tenant_id = p_tenant and e.seq = v.seq
+    left join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and k.id = e.event_id
+    where v.tenant_id = p_tenant and v.memory_id = any (p_memory_ids) and v.seq <= p_upto
+  ),
+  made as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select distinct p_tenant, p_job, 'kin', s.event_id, s.seq
+    from said s
+    where s.stands and not s.is_shared and s.memory_id in (select o.memory_id from said o where o.is_shared)
+    on conflict do nothing
+    returning seq
+  )
+  select array_agg(m.seq) into v_seqs from made m;
+  perform mark_kin_edits(p_tenant, p_job, v_seqs);
+end $$;
+
+-- Name: erasure_marks; Type: TABLE; Schema: public
+
+CREATE TABLE public.erasure_marks (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    what text NOT NULL,
+    id text NOT NULL,
+    seq bigint
+);
+
+ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
+
+-- Name: mark_kin_edits(text, text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_kin_edits(p_tenant text, p_job text, p_seqs bigint[]) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO public.erasure_marks (tenant_id, job_id, what, id, seq)  SELECT mark_kin_edits.p_tenant AS p_tenant,
+             mark_kin_edits.p_job AS p_job,
+             'kin',
+             e.event_id,
+             e.seq
+            FROM (public.edits d
+              JOIN public.events e ON (((e.tenant_id = mark_kin_edits.p_tenant) AND (e.seq = ANY (ARRAY[d.proposed_seq, d.approved_seq, d.last_seq])))))
+           WHERE ((d.tenant_id = mark_kin_edits.p_tenant) AND (d.seq = ANY (mark_kin_edits.p_seqs)) AND (e.erased_at IS NULL)) ON CONFLICT DO NOTHING;
+END;
 
 -- Name: mark_memories(text, text, text, text, bigint, text, integer); Type: FUNCTION; Schema: public
 
@@ -3333,6 +3415,9 @@ begin
     returning what
   )
   select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into news;
+  if keeps_shared(p_tenant, p_job) then
+    perform mark_kin(p_tenant, p_job, v_ids, p_upto);
+  end if;
   return next;
 end $$;
 
@@ -3392,18 +3477,6 @@ CREATE TABLE public.artifacts (
 ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
-
--- Name: erasure_marks; Type: TABLE; Schema: public
-
-CREATE TABLE public.erasure_marks (
-    tenant_id text NOT NULL,
-    job_id text NOT NULL,
-    what text NOT NULL,
-    id text NOT NULL,
-    seq bigint
-);
-
-ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
 
 -- Name: mark_pins(text, text); Type: FUNCTION; Schema: public
 
@@ -3656,6 +3729,17 @@ begin
   ) w
   join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
 end $$;
+
+-- Name: move_ends(text, text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.move_ends(p_tenant text, p_memory_id text, p_gone bigint[]) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.chunks c SET until_seq = d.until_seq, until_at = e.occurred_at
+    FROM (public.memory_ends(move_ends.p_tenant, move_ends.p_memory_id, (0)::bigint) d(seq, status, until_seq)
+      LEFT JOIN public.events e ON (((e.tenant_id = move_ends.p_tenant) AND (e.seq = d.until_seq))))
+   WHERE ((c.tenant_id = move_ends.p_tenant) AND (c.seq = d.seq) AND (c.until_seq = ANY (move_ends.p_gone)));
+END;
 
 -- Name: named_parts(public.events); Type: FUNCTION; Schema: public
 
@@ -4162,7 +4246,7 @@ CREATE FUNCTION public.read_named(p_tenant text, p_job text, p_after bigint, p_l
                      e.*::public.events AS event
                     FROM (public.erasure_marks k
                       JOIN public.events e ON (((e.tenant_id = read_named.p_tenant) AND (e.seq = k.seq))))
-                   WHERE ((k.tenant_id = read_named.p_tenant) AND (k.job_id = read_named.p_job) AND (k.what = 'shared'::text) AND (k.seq > read_named.p_after) AND (e.erased_at IS NULL))
+                   WHERE ((k.tenant_id = read_named.p_tenant) AND (k.job_id = read_named.p_job) AND (k.what = ANY (ARRAY['shared'::text, 'kin'::text])) AND (k.seq > read_named.p_after) AND (e.erased_at IS NULL))
                    ORDER BY e.seq
                   LIMIT read_named.p_limit) n) s
    WHERE (s.before < 1048576)
@@ -7359,17 +7443,17 @@ GRANT ALL ON FUNCTION public.list_grown_webhooks(p_tenants text[]) TO agent_memo
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
--- Name: TABLE artifacts; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
-
 -- Name: TABLE erasure_marks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.erasure_marks TO agent_memory_backup;
+
+-- Name: TABLE artifacts; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
