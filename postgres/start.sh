@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The command of the service postgres in docker-compose.prod.yml: PostgreSQL's image, with WAL archived from the first start on.
 set -euo pipefail
+unset POSTGRES_PASSWORD_FILE # of .env.prod, where it is meant for a daemon elsewhere
 secret=/run/secrets/postgres_password # /dev/null where no file was named
 [ ! -s "$secret" ] || POSTGRES_PASSWORD=$(cat "$secret")
 case "${POSTGRES_PASSWORD:-}" in
