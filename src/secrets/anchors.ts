@@ -1,4 +1,5 @@
 import { anchors as more } from './issuers.ts';
+import { beginnings, nameThere, short } from './languages.ts';
 
 // Where to look at all. Each token holds three characters that are seldom elsewhere, and so does each name of a secret: one pass over a
 // text finds them by a table, 2 ns a character, and prose that has none of them is done.
@@ -13,55 +14,17 @@ const counted = [...'0123456789'].flatMap((digit) => [`${digit}Q~`, `${digit}:A`
 const hexadecimal = [...'0123456789abcdef'];
 const lettered = hexadecimal.flatMap((digit) => [`SK${digit}`, `AC${digit}`]);
 const names =
-  'pas pwd sec tok key aut cre bea ken con sen mot mdp wac has hes lös adg sal parola пар パスワ 비밀번 pw= pw: _pw dpw tpw phr mne'
+  'pas pwd pw= pw: _pw dpw tpw psk sec tok key auth cred bear kennwort contra senha mot mdp wachtwoord hasło heslo lösen adgang salas parola парол mnemonic phrase şif jelsz'
     .split(' ')
-    .map((word) => word.slice(0, 3));
+    .map((word) => word.slice(0, 3))
+    .concat('pw ');
 const name =
-  /pass|pwd|[_a-z]?pw[=:]|_pw|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|парол|phrase|mnemonic|密[码碼]|口令|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|パスワード|비밀번호/iy;
-const logins = ['bas', ' -u', '\n-u', '\t-u', '--u', 'ssh'];
+  /pass|pwd|[_a-z]?pw[=:\s]|_pw|psk|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|парол|phrase|mnemonic|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|şifre|jelsz[óo]/iy;
+const logins = ['bas', ' -u', '\n-u', '\t-u', '--u', 'y-u', 'ssh'];
 
-// of the words that places.ts looks for: re= of `signature=`, oki of `cookie`
-const places = [
-  're=',
-  'ig=',
-  'en=',
-  'EN=',
-  'wt=',
-  'th=',
-  'ey=',
-  'de=',
-  'et=',
-  'oki',
-  'ogi',
-  ':54',
-  ':64',
-  ':*:',
-  'ysq',
-  'iad',
-  's-c',
-  'htp',
-  'lda',
-  'gos',
-  ' -P',
-  'ss:',
-  'jdb',
-  'x-o',
-  'cp(',
-  'ix(',
-  '7z ',
-  '7za',
-  'alu',
-  'kty',
-  'e-L',
-  'SH2',
-  'VPN',
-  'TIF',
-  'tif',
-  'x@g',
-];
-
-const [TOKEN, NAME, LOGIN, PLACE] = [1, 2, 4, 8];
-const table = new Uint8Array(65_536);
+const [TOKEN, NAME, LOGIN] = [1, 2, 4];
+const FIRST_PLACE = 3;
+const table = new Uint16Array(65_536);
 const placeOf = (a: number, b: number, c: number): number => ((a << 10) ^ (b << 5) ^ c) & 0xffff;
 
 function enter(three: string, sort: number): void {
@@ -75,9 +38,17 @@ function enterAnyCase(word: string, sort: number): void {
 }
 
 for (const three of [...tokens, ...more, ...counted, ...lettered]) if (three.length === 3) enter(three, TOKEN);
-for (const word of names) enterAnyCase(word, NAME);
+for (const word of [...names, ...beginnings]) enterAnyCase(word.slice(0, 3), NAME);
 for (const word of logins) enterAnyCase(word, LOGIN);
-for (const three of places) enter(three, PLACE);
+
+const GROUPS = 16 - FIRST_PLACE;
+/** Of the many places each shares its group with a few others. */
+export const groupOf = (i: number): number => i % GROUPS;
+
+/** The last three characters of each word. */
+export const anchorPlace = (words: string[], group: number): void => {
+  for (const word of words) enter(word.slice(-3), 1 << (FIRST_PLACE + group));
+};
 
 export interface Anchors {
   /** Where a token may be, in order. */
@@ -86,14 +57,14 @@ export interface Anchors {
   names: number[];
   /** Basic credentials, `-u user:password`. */
   login: boolean;
-  /** Words that src/secrets/places.ts looks for. */
-  place: boolean;
+  /** Where words of places (src/secrets/place.ts) may end, by their groups. */
+  places: number[][];
 }
 
 const DOT = 46;
 
 export function anchorsOf(text: string): Anchors {
-  const found: Anchors = { tokens: [], names: [], login: false, place: false };
+  const found: Anchors = { tokens: [], names: [], login: false, places: Array.from({ length: GROUPS }, () => []) };
   let a = text.charCodeAt(0);
   let b = text.charCodeAt(1);
   for (let i = 2; i < text.length; i += 1) {
@@ -105,21 +76,25 @@ export function anchorsOf(text: string): Anchors {
     a = b;
     b = c;
   }
-  if (text.includes('密') || text.includes('口令')) chinese(text, found);
+  if (ofTwo.some((character) => text.includes(character))) shortNames(text, found);
   return found;
 }
 
 function note(text: string, at: number, sorts: number, found: Anchors): void {
   if (sorts & TOKEN) found.tokens.push(at);
   if (sorts & LOGIN) found.login = true;
-  if (sorts & PLACE) found.place = true;
+  for (let group = 0, rest = sorts >> FIRST_PLACE; rest !== 0; group += 1, rest >>= 1) {
+    if (rest & 1) found.places[group]!.push(at);
+  }
   if ((sorts & NAME) === 0) return;
   name.lastIndex = at;
-  if (name.test(text)) found.names.push(at);
+  if (name.test(text) || nameThere(text, at)) found.names.push(at);
 }
 
-/** A word of two characters. */
-function chinese(text: string, found: Anchors): void {
-  for (const match of text.matchAll(/密[码碼]|口令/g)) found.names.push(match.index);
+const ofTwo = [...'密口令暗암비'];
+
+/** Words of two characters. */
+function shortNames(text: string, found: Anchors): void {
+  for (const match of text.matchAll(short)) found.names.push(match.index);
   found.names.sort((one, other) => one - other);
 }
