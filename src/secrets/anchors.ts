@@ -22,9 +22,8 @@ const name =
   /pass|pwd|[_a-z]?pw[=:\s]|_pw|psk|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|парол|phrase|mnemonic|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|şifre|jelsz[óo]/iy;
 const logins = ['bas', ' -u', '\n-u', '\t-u', '--u', 'y-u', 'ssh'];
 
-const [TOKEN, NAME, LOGIN] = [1, 2, 4];
-const FIRST_PLACE = 3;
-const table = new Uint16Array(65_536);
+const [TOKEN, NAME, LOGIN, WORD] = [1, 2, 4, 8];
+const table = new Uint8Array(65_536);
 const placeOf = (a: number, b: number, c: number): number => ((a << 10) ^ (b << 5) ^ c) & 0xffff;
 
 function enter(three: string, sort: number): void {
@@ -41,14 +40,21 @@ for (const three of [...tokens, ...more, ...counted, ...lettered]) if (three.len
 for (const word of [...names, ...beginnings]) enterAnyCase(word.slice(0, 3), NAME);
 for (const word of logins) enterAnyCase(word, LOGIN);
 
-const GROUPS = 16 - FIRST_PLACE;
-/** Of the many places each shares its group with a few others. */
-export const groupOf = (i: number): number => i % GROUPS;
+interface Word {
+  word: string;
+  place: number;
+}
 
-/** The last three characters of each word. */
-export const anchorPlace = (words: string[], group: number): void => {
-  for (const word of words) enter(word.slice(-3), 1 << (FIRST_PLACE + group));
-};
+const wordsBy = new Map<string, Word[]>();
+
+/** Words of places (src/secrets/place.ts), by their last three characters; `place`: what the place is known by. */
+export function anchorWords(words: string[], place: number): void {
+  for (const word of words) {
+    const three = word.slice(-3);
+    enter(three, WORD);
+    wordsBy.set(three, [...(wordsBy.get(three) ?? []), { word, place }]);
+  }
+}
 
 export interface Anchors {
   /** Where a token may be, in order. */
@@ -57,14 +63,14 @@ export interface Anchors {
   names: number[];
   /** Basic credentials, `-u user:password`. */
   login: boolean;
-  /** Where words of places (src/secrets/place.ts) may end, by their groups. */
-  places: number[][];
+  /** Words of places, in order: where the last three characters of one are, and what its place is known by. */
+  words: { at: number; place: number }[];
 }
 
 const DOT = 46;
 
 export function anchorsOf(text: string): Anchors {
-  const found: Anchors = { tokens: [], names: [], login: false, places: Array.from({ length: GROUPS }, () => []) };
+  const found: Anchors = { tokens: [], names: [], login: false, words: [] };
   let a = text.charCodeAt(0);
   let b = text.charCodeAt(1);
   for (let i = 2; i < text.length; i += 1) {
@@ -83,12 +89,15 @@ export function anchorsOf(text: string): Anchors {
 function note(text: string, at: number, sorts: number, found: Anchors): void {
   if (sorts & TOKEN) found.tokens.push(at);
   if (sorts & LOGIN) found.login = true;
-  for (let group = 0, rest = sorts >> FIRST_PLACE; rest !== 0; group += 1, rest >>= 1) {
-    if (rest & 1) found.places[group]!.push(at);
-  }
+  if (sorts & WORD) noteWords(text, at, found);
   if ((sorts & NAME) === 0) return;
   name.lastIndex = at;
   if (name.test(text) || nameThere(text, at)) found.names.push(at);
+}
+
+function noteWords(text: string, at: number, found: Anchors): void {
+  for (const { word, place } of wordsBy.get(text.slice(at, at + 3)) ?? [])
+    if (text.startsWith(word, at + 3 - word.length)) found.words.push({ at, place });
 }
 
 const ofTwo = [...'密口令暗암비'];

@@ -1,7 +1,7 @@
 import { isChance, isChanceToken } from './chance.ts';
 import { readName } from './name.ts';
 import type { Place } from './place.ts';
-import { isPlaceholder } from './shapes.ts';
+import { isJumbled, isPlaceholder } from './shapes.ts';
 import { isPassword } from './value.ts';
 
 // Secrets that programs take from a command line or a prompt, and those that they print. The flags are those of each program's manual.
@@ -54,14 +54,39 @@ export const commands: Place[] = [
   },
   {
     kind: 'password',
+    words: [' -u ', ' -U ', '-user ', 'sername ', '-login '],
+    pattern: /\s(?:-[uUl]|--?(?:user|username|login))[ =]\S{1,100}\s(?:[^\n|&;]{0,100}?\s)?-[pPw]\s{0,2}["']?([^\s"']{4,200})/g,
+    is: (value) => isWord(value) && /\p{L}/u.test(value) && !value.includes(':'),
+  },
+  {
+    kind: 'password',
+    words: ['add_user ', 'change_password ', 'add-user ', 'adduser ', 'http-basic.'],
+    pattern:
+      /\b(?:add[_-]?user|change_password|http-basic\.\S{1,100})\s(?:-\S{1,20}\s){0,3}[\w.@-]{1,64}\s["']?([^\s"']{4,200})/g,
+    is: isSaid,
+  },
+  {
+    kind: 'password',
+    words: ['lftp', 'ncftp'],
+    pattern: /\bn?c?lftp\s[^\n]{0,60}?-u\s{0,2}["']?[\w.@-]{1,64},([^\s"']{4,200})/g,
+    is: isWord,
+  },
+  {
+    kind: 'password',
+    words: ['http ', 'https ', 'xh '],
+    pattern: /\b(?:https?|xh)\s[^\n]{0,100}?(?:-a|--auth)[ =]["']?[\w.@-]{1,64}:([^\s"']{4,200})/g,
+    is: isWord,
+  },
+  {
+    kind: 'password',
     words: ['htpasswd -'],
     pattern: /\bhtpasswd\s+-\w{0,5}b\w{0,5}\s{1,3}\S{1,200}\s{1,3}\S{1,64}\s{1,3}["']?([^\s"']{4,200})/g,
     is: isWord,
   },
   {
     kind: 'password',
-    words: ['7z ', '7za ', '7zr '],
-    pattern: /\b7z[a-z]?\s(?:[^\n|&;]{0,200}?\s)?-p["']?([^\s"']{4,200})/g,
+    words: ['7z ', '7za ', '7zr ', 'rar '],
+    pattern: /\b(?:7z[a-z]?|(?:un)?rar)\s(?:[^\n|&;]{0,200}?\s)?-p["']?([^\s"']{4,200})/g,
     is: isWord,
   },
   { kind: 'password', words: ['pass:'], pattern: /-pass(?:in|out)?\s{1,3}["']?pass:([^\s"']{4,200})/g, is: isWord },
@@ -69,7 +94,7 @@ export const commands: Place[] = [
     kind: 'password',
     words: ['echo ', 'printf '],
     pattern:
-      /\b(?:echo|printf)\s(?:-n\s)?["']?([^\s"'|]{4,200}?)(?:\\n)?["']?\s?\|\s?(?:sudo\s-\w{0,3}S|[\w./-]{1,40}\s(?:[\w-]{1,20}\s)?login|passwd|gpg|openssl)/g,
+      /\b(?:echo|printf)\s(?:-n\s)?["']?([^\s"'|]{4,200}?)(?:\\n)?["']?\s?\|\s?(?:sudo\s-\w{0,3}S|[\w./-]{1,40}\s(?:[\w-]{1,20}\s)?login|passwd|gpg|openssl|kinit|cryptsetup|su\b|ssh-add|htpasswd)/g,
     is: isWord,
   },
   {
@@ -81,7 +106,7 @@ export const commands: Place[] = [
   {
     kind: 'password',
     words: ['<<<'],
-    pattern: /(?:secret|passw|token|login|key)[^\n<]{0,80}<<<\s{0,2}["']?([^\s"']{4,200})/gi,
+    pattern: /(?:secret|passw|token|login|key|kinit|crypt|sudo|gpg)[^\n<]{0,80}<<<\s{0,2}["']?([^\s"']{4,200})/gi,
     is: isWord,
   },
   {
@@ -98,8 +123,9 @@ export const commands: Place[] = [
   },
   {
     kind: 'password',
-    words: ['freerdp', 'desktop', 'mstsc'],
-    pattern: /\b(?:[xw]freerdp3?|rdesktop)\s(?:[^\n]{0,200}?\s)?(?:\/p:|-p\s)["']?([^\s"']{4,200})/g,
+    words: ['freerdp', 'desktop', 'mstsc', 'signtool', 'cmdkey', ' /u:'],
+    pattern:
+      /(?:\b(?:[xws]?d?l?-?freerdp3?|rdesktop|signtool)|\s\/u(?:ser)?:\S{1,64})\s(?:[^\n]{0,200}?\s)?(?:\/p(?:ass|assword)?[: ]|-p\s)["']?([^\s"']{4,200})/g,
     is: isWord,
   },
   {
@@ -179,7 +205,7 @@ export const commands: Place[] = [
     ],
     pattern:
       /^[^\n]{0,60}?[$#>%]\s(?:op read|pass (?:show )?\w|secret-tool lookup|openssl rand|pwgen|gh auth token|gcloud auth print|aws (?:ecr get-login|secretsmanager get-secret)|security find-|vault (?:kv get|read) -field|kubectl create token|kubectl [^\n]{0,200}(?:secret|passw|token)[^\n]{0,200}base64 -)[^\n]{0,200}\n(\S{8,4096})$/gm,
-    is: (value) => isSaid(value) || isChanceToken(value) || /^[A-Za-z0-9+/]{20,400}={1,2}$/.test(value),
+    is: (value) => isSaid(value) || isChanceToken(value) || (/^[A-Za-z0-9+/]{20,400}={0,2}$/.test(value) && isJumbled(value)),
   },
   {
     kind: 'password',

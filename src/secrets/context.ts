@@ -1,8 +1,8 @@
 import { isChance, isChanceToken } from './chance.ts';
 import { nameThere } from './languages.ts';
 import { isBeside, isContainer, type Named, readName } from './name.ts';
-import { valueBefore, valuesNear } from './prose.ts';
-import { isPlaceholder } from './shapes.ts';
+import { unread, valueBefore, valuesNear } from './prose.ts';
+import { isJumbled, isPlaceholder } from './shapes.ts';
 import type { Span } from './tokens.ts';
 import { isLogin, isPassword, isToken, type Setting } from './value.ts';
 
@@ -14,11 +14,12 @@ const SHORTEST_WORD = 2;
 
 /** After a name: its closing quote, "for the server", and what says that a value follows. */
 const leads =
-  /(?:\\{0,3}["'\x60*_]{0,3}\]?|&quot;)(?:\s+(?:for|to|of|on|at|in|für|zum|pour|para|del?|d[eo]l?s?|d[ua]|от|для|від|voor|van|till|för)\s(?:['"][^'"\n]{1,60}['"]|[^.:=\n]{1,60}?))?\s{0,20}(?:(?<sign>:\s{0,4}&?(?:'static )?[A-Za-z][\w<>|[\]]{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|[-–]>|→|：|:|\s[-–—]\s|(?<=[ \t])\|(?=[ \t])|,(?=\s{0,20}["'])|(?<=\bPASSWORD)\((?=['"]))|(?<=\s)(?<says>(?:is|was|are|ist|war|es|est|era|é|è|är|er|to|jest|là|este|είναι|adalah|היא|הוא|это)(?:\s(?:now|still|just|set to|jetzt|nun|ahora|maintenant|agora))?|set to|lautet|это|—|–)(?=[\s:])\s?:?|(?<cjk>是|为|為|は|を|는|은)\s?[:：]?)[*_]{0,3}\s{0,20}/uy;
+  /(?:\\{0,3}["'\x60*_]{0,3}\]?|&quot;)(?:\s+(?:for|to|of|on|at|in|für|zum|pour|para|del?|d[eo]l?s?|d[ua]|от|для|від|voor|van|till|för)\s(?:['"][^'"\n]{1,60}['"]|[^.:=\n]{1,60}?))?\s{0,20}(?:(?<sign>\?=|:\s{0,4}&?(?:'static )?[A-Za-z][\w<>|[\]]{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|[-–]>|→|：|:|\s[-–—]\s|(?<=[ \t])\|(?=[ \t])|,(?=\s{0,20}["'])|(?<=\bPASSWORD)\((?=['"]))|(?<=\s)(?<says>(?:(?:it|that|which|this|ese)\s)?(?:is|was|are|ist|war|es|est|era|é|è|är|er|to|jest|là|este|είναι|adalah|היא|הוא|это)(?:\s(?:now|still|just|set to|jetzt|nun|ahora|maintenant|agora))?|set to|lautet|это|—|–)(?=[\s:])\s?:?|[?.,;:]?\s[(]?(?<its>(?:it|that|this|which|he)['’]s|(?:it|that|this|which) (?:is|was)|c['’]est|es ist|er lautet)\s|(?<cjk>是|为|為|は|を|는|은)\s?[:：]?)[*_]{0,3}\s{0,20}/uy;
 /** Also `N'…'` of SQL, `b'…'` of Python, `Some("…")` of Rust, `string(14) "…"` of PHP, `[[…]]` of Lua, `|` and a new line of YAML. */
 const opening =
-  /(?:[|>][-+]?\d?\s{0,4}\n\s{1,40}|\[\s?|[NbruL](?=["'])|Some\(|string\(\d{1,4}\)\s)?(?<slashes>\\{0,3})(?<quote>["'`“„«‘「『]|&quot;|&#3[49];|\[\[)(?<blank>(?<=[«„“])\s)?/y;
+  /(?:[|>][-+]?\d?\s{0,4}\n\s{1,40}|\[\s?|<%=\s|[NbruL](?=["'])|Some\(|string\(\d{1,4}\)\s)?(?<slashes>\\{0,3})(?<quote>["'`“„«‘「『]|&quot;|&#3[49];|\[\[)(?<blank>(?<=[«„“])\s)?/y;
 const closing: Record<string, string> = { '“': '”', '„': '“', '«': '»', '‘': '’', '「': '」', '『': '』', '[[': ']]' };
+const innerTag = /\s{0,20}<(?:value|string)>/iy;
 const block = /[|>][-+]?\d?[ \t]{0,4}\r?\n[ \t]{1,40}/y;
 const scheme = /(?:bearer|basic|token|apikey|api-key|bot|oauth|key|sso-key|splunk|ghost)\s{1,4}/iy;
 /** Ideographs end it: no space does. */
@@ -37,6 +38,7 @@ const at = (expression: RegExp, text: string, index: number): RegExpExecArray | 
 export function namedValues(text: string, words: number[], found: Span[]): void {
   let done = 0;
   let mapped = 0;
+  const read = unread();
   for (const at of words) {
     if (at < done) continue;
     const there = nameThere(text, at);
@@ -45,12 +47,13 @@ export function namedValues(text: string, words: number[], found: Span[]): void 
     // a name may hold a word twice, and is read once
     done = end;
     if (!named) continue;
-    if (start >= mapped && isContainer(text.slice(start, end))) mapped = mapValues(text, end, named, found);
+    if (start >= mapped && opensMap(text, end) && isContainer(text.slice(start, end)))
+      mapped = mapValues(text, end, named, found);
     const value = valueAfter(text, start, end, named);
     if (value === TOO_LONG) done = Math.max(end, done) + READ_AGAIN;
     if (!value) {
-      valuesNear(text, end, named, found);
-      valueBefore(text, start, named, found);
+      valuesNear(text, end, named, read, found);
+      valueBefore(text, start, named, read, found);
     }
     if (!value || value === TOO_LONG) continue;
     found.push({ from: value.from, to: value.to, kind: named.kind, exact: value.quoted });
@@ -78,6 +81,8 @@ export function kubernetesSecrets(text: string, found: Span[]): void {
     done = Math.max(done, kind);
   }
 }
+
+const opensMap = (text: string, end: number): boolean => at(braces, text, end) !== null || at(indented, text, end) !== null;
 
 /** `passwords: {alice: hunter22}`, and the same by indentation: each member's value. Returns where the map ends. */
 function mapValues(text: string, end: number, named: Named, found: Span[]): number {
@@ -125,6 +130,7 @@ function valueAfter(text: string, start: number, end: number, named: Named): Val
   const lead = tag ? null : at(leads, text, end);
   let from = tag ? end + 1 : lead ? leads.lastIndex : afterSpace(text, start, end, named);
   if (from < 0) return undefined;
+  if (tag && at(innerTag, text, from)) from = innerTag.lastIndex;
   if (at(scheme, text, from)) from = scheme.lastIndex;
   const sign = lead?.groups?.sign;
   // "could be pass to", and the parts of an ARN
@@ -140,7 +146,7 @@ function valueAfter(text: string, start: number, end: number, named: Named): Val
   }
   if (at(block, text, from)) from = block.lastIndex;
   if (sign === '==' || sign === '===') return undefined;
-  const spoken = lead?.groups?.says ?? lead?.groups?.cjk;
+  const spoken = lead?.groups?.says ?? lead?.groups?.its ?? lead?.groups?.cjk;
   const setting: Setting =
     spoken || sign === '|' || !(lead || tag) ? 'said' : isEnv(text, start, end, sign) || tag ? 'env' : 'bare';
   return plainValue(text, from, named, setting);
@@ -200,7 +206,7 @@ export function accepts(value: string, { form, weak, strict }: Named, setting: S
   if (form === 'login') return isLogin(value);
   if (form === 'pin') return setting === 'quoted' && /^\d{3,8}$/.test(value);
   if (form === 'password') return isPassword(value, setting) && !(weak && isCount.test(value)) && !(strict && !isChance(value));
-  return isToken(value, setting) && !(strict && !isChanceToken(value));
+  return isToken(value, setting) && !(strict && !(value.length >= 20 && isJumbled(value) && isChanceToken(value)));
 }
 
 const userinfo = /([^\s:/@"'`<>\\]{0,100}):([^\s/"'`<>\\]{1,256})@(?=[\w[.%-])/y;

@@ -1,4 +1,4 @@
-import { anchorPlace, anchorsOf, groupOf } from './anchors.ts';
+import { type Anchors, anchorsOf, anchorWords } from './anchors.ts';
 import { commands } from './commands.ts';
 import { basicCredentials, namedValues, urlPasswords } from './context.ts';
 import { pairs } from './pairs.ts';
@@ -52,7 +52,8 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
     if (!telling.test(run)) continue;
     if (anchored) tokensInRun(run, from, joints, found);
     if (to - from < SHORTEST_ENCODED) continue;
-    unknownIssuers(run, from, found);
+    // the line before would be taken for a prefix
+    if (joints === noJoints) unknownIssuers(run, from, found);
     if (depth < MAX_DEPTH) wrapped(run, from, depth, found);
   }
   if (found.length > 0) awsSecretsBeside(text, runs, found);
@@ -62,21 +63,24 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
   if (anchors.names.length > 0) namedValues(text, anchors.names, found);
   if (anchors.login) basicCredentials(text, found);
   if (anchors.names.length > 0) tabledSecrets(text, anchors.names, found);
-  const placed = readPlaces(text, anchors.places, found);
+  const placed = readPlaces(text, anchors.words, found);
   return placed || begins || urls || anchors.names.length > 0 || anchors.login;
 }
 
 const allPlaces = [...places, ...commands, ...pairs];
-allPlaces.forEach(({ words }, i) => anchorPlace(words, groupOf(i)));
+allPlaces.forEach(({ words }, i) => anchorWords(words, i));
 
-function readPlaces(text: string, anchors: number[][], found: Span[]): boolean {
-  let looked = false;
-  allPlaces.forEach((place, i) => {
-    const near = anchors[groupOf(i)]!;
-    const isFormat = i < places.length;
-    if (near.length > 0 && readPlace(text, place, near, isFormat, found) && isFormat) looked = true;
-  });
-  return looked;
+/** Returns whether one of those that may be broken over lines was there. */
+function readPlaces(text: string, words: Anchors['words'], found: Span[]): boolean {
+  if (words.length === 0) return false;
+  const near = new Map<number, number[]>();
+  for (const { at, place } of words) {
+    const others = near.get(place);
+    if (others) others.push(at);
+    else near.set(place, [at]);
+  }
+  for (const [i, at] of near) readPlace(text, allPlaces[i]!, at, i < places.length, found);
+  return [...near.keys()].some((i) => i < places.length);
 }
 
 const SHORTEST_ENCODED = 24;

@@ -2,11 +2,15 @@ import { isChance } from './chance.ts';
 import { accepts } from './context.ts';
 import { readName } from './name.ts';
 import type { Place } from './place.ts';
+import { isJumbled } from './shapes.ts';
 import { isPassword } from './value.ts';
 
 // Secrets known by their partner: a user before a password, a field of a form before what is typed into it, "PIN" before digits.
 
-const isSaid = (value: string): boolean => (isPassword(value, 'said') || isChance(value)) && !value.startsWith('/');
+/** `ClientHttp2Session` */
+const isTypeName = (value: string): boolean => /^[A-Z][a-z]+\d*[A-Z][a-z]/.test(value) && !isJumbled(value);
+const isSaid = (value: string): boolean =>
+  (isPassword(value, 'said') || isChance(value)) && !value.startsWith('/') && !isTypeName(value);
 /** Of arguments in quotes: words alone are names as often. */
 const isQuoted = (value: string): boolean => isPassword(value, 'quoted') && (/[\d!@#$%^&*?]/.test(value) || isChance(value));
 export const isNamed = (value: string, name: string): boolean => {
@@ -75,9 +79,9 @@ export const pairs: Place[] = [
   },
   {
     kind: 'password',
-    words: ['uth(', 'uth=', 'uth =', 'edentials(', 'edential(', 'onnection(', 'ogin(', 'asic('],
+    words: ['uth(', 'uth=', 'uth =', "uth':", 'uth":', 'edentials(', 'edential(', 'onnection(', 'ogin(', 'asic('],
     pattern:
-      /\b[\w.]{0,30}(?:[aA]uth|[cC]redentials?|getConnection|[lL]ogin|[bB]asic)\s{0,2}(?:\(|=\s{0,2}\()(?:[^()\n]{1,200},\s{0,4})?["'][\w.@+\\-]{1,64}["'],\s{0,4}["']([^"'\n]{4,200})["']\s{0,2}\)/g,
+      /\b[\w.]{0,30}(?:[aA]uth|[cC]redentials?|getConnection|[lL]ogin|[bB]asic)["']?\s{0,2}(?:\(|[:=]\s{0,2}\()(?:[^()\n]{1,200},\s{0,4})?["'][\w.@+\\-]{1,64}["'],\s{0,4}["']([^"'\n]{4,200})["']\s{0,2}\)/g,
     is: isQuoted,
   },
   {
@@ -109,8 +113,8 @@ export const pairs: Place[] = [
   },
   {
     kind: 'password',
-    words: ['assword', 'assw?d', 'assw*d'],
-    pattern: /assw(?:or)?d[^\n]{0,40}\n?[^\n]{0,20}\bsend(?:line)?(?:\s--)?[\s(]"([^"\n\\]{4,200})/g,
+    words: ['expect'],
+    pattern: /\bexpect\b[^\n]{0,20}assw(?:or)?d[^\n]{0,20}\n?[^\n]{0,20}\bsend(?:line)?(?:\s--)?[\s(]"([^"\n\\]{4,200})/g,
     is: (value) => isPassword(value, 'quoted') && !value.startsWith('$'),
   },
   {

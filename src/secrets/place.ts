@@ -16,14 +16,13 @@ export interface Place {
   more?(text: string, place: Place, found: Span[]): void;
 }
 
-/** So far before and behind a word a place is read; a line's beginning ends the way back. */
+/** So far before and behind a word a place is read. */
 const BEFORE = 300;
 const AFTER = 700;
 
-/** `anchors`: where the last three characters of a word may be, in order. Whether one was there. `exact`: its values end where they end, over whatever lines. */
-export function readPlace(text: string, place: Place, anchors: number[], exact: boolean, found: Span[]): boolean {
-  const parts = partsOf(text, place, anchors);
-  for (const [start, end] of parts) {
+/** `words`: where the last three characters of its words are, in order. `exact`: its values end where they end, over whatever lines. */
+export function readPlace(text: string, place: Place, words: number[], exact: boolean, found: Span[]): void {
+  for (const [start, end] of partsOf(text, words, place.reach ?? AFTER)) {
     const part = text.slice(start, end);
     for (const match of part.matchAll(place.pattern)) {
       const value = match.findLast((group) => group !== undefined)!;
@@ -31,17 +30,14 @@ export function readPlace(text: string, place: Place, anchors: number[], exact: 
       if (place.is(value, match[1]!)) found.push({ from, to: from + value.length, kind: place.kind, exact });
     }
   }
-  if (parts.length > 0) place.more?.(text, place, found);
-  return parts.length > 0;
+  place.more?.(text, place, found);
 }
 
 /** Overlapping ones are one. */
-function partsOf(text: string, { words, reach = AFTER }: Place, anchors: number[]): [number, number][] {
+function partsOf(text: string, words: number[], reach: number): [number, number][] {
   const parts: [number, number][] = [];
-  for (const at of anchors) {
+  for (const at of words) {
     const last = parts.at(-1);
-    if (last && at + reach / 2 < last[1]) continue;
-    if (!words.some((word) => text.startsWith(word, at + 3 - word.length))) continue;
     const end = Math.min(text.length, at + reach);
     if (last && at - BEFORE <= last[1]) last[1] = end;
     else parts.push([lineStart(text, at), end]);
@@ -49,8 +45,9 @@ function partsOf(text: string, { words, reach = AFTER }: Place, anchors: number[
   return parts;
 }
 
+/** The first line that begins so near. */
 function lineStart(text: string, at: number): number {
-  let start = at;
-  while (start > 0 && at - start < BEFORE && text.charCodeAt(start - 1) !== 10) start -= 1;
-  return start;
+  const start = Math.max(0, at - BEFORE);
+  const broken = start === 0 ? -1 : text.slice(start - 1, at).indexOf('\n');
+  return broken < 0 ? start : start + broken;
 }

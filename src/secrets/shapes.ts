@@ -19,7 +19,7 @@ export const hasSymbol = /[!@#$%^&*+?~|]/;
 
 // Whole values that stand for another: `********`, `<YOUR_API_KEY>`, `${TOKEN}`, `{{ secret }}`, `%PASS%`, `$DB_PASSWORD`, `[redacted:…]`.
 const stands =
-  /^(?:[*•.xX_#?-]+|<.*>?|\\?\$+\{.*|\$+\(.*|\{\{.*|\{[\w.]*\}?|%[\w-]+%|%[sdvq]|\$[A-Za-z_]\w*|@[\w.]+\(.*|@[a-z_]+|\$\w+@.*|\[.*\]?|ENC\[.*|…|\.\.\..*|-+)$/s;
+  /^(?:[*•.xX_#?-]+|<.*>?|\\?\$+\{.*|\$+\(.*|\{\{.*|\{[\w.]*\}?|%[\w-]+%|%[sdvq]|\$[A-Za-z_]\w*|@[\w.]+\(.*|@[a-z_]+|\$\w+@.*|\[.*\]?|ENC\[.*|(?:required|nullable|sometimes|present|string)\|.*|…|\.\.\..*|-+)$/s;
 const saysSo =
   /example|placeholder|redacted|change-?_?me|your[-_ ]|[-_ ]here\b|x{4}|\*{3}|\.\.\.|dummy|sample|<[\w -]+>|(?<![a-z])todo(?![a-z])|replace[-_ ]|insert[-_ ]|not[-_]?set|1234567890abcdef|0123456789abcdef|abcdefghij/i;
 export const words = new Set(
@@ -67,7 +67,7 @@ export const isPlaceholder = (value: string): boolean =>
 export const isFile = /^[\w@.-]*\/[\w@./-]*$|^[\w./-]+\.[a-z]{1,5}\d?(?::\d+)*$/;
 
 const pieces = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g;
-const MOST_PIECE = 2.5;
+const MOST_PIECE = 2.75;
 
 /** `OI5w8FZmqx6ZYi`: cases and digits change every other character. Names such as `Base64UrlSafe` have longer pieces. */
 export function isJumbled(value: string): boolean {

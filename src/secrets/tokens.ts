@@ -139,8 +139,8 @@ function toSpan(run: string, match: RegExpExecArray, offset: number, joints: Joi
 }
 
 const marked =
-  /(?<![\w-])[a-z][a-z\d]{1,11}(?:[_-](?:live|test|prod|dev|sandbox|pat|api|apikey|key|secret|token|sk|at|rt|uat|sat|sa|oauth|v\d)){1,2}[_-][\w-]{20,250}/g;
-const unmarked = /(?<![\w-])[a-z][a-z\d]{1,7}[_-][A-Za-z\d]{36,250}(?![\w-])/g;
+  /(?<![\w+/-])[a-z][a-z\d]{1,11}(?:[_-](?:live|test|prod|dev|sandbox|pat|api|apikey|key|secret|token|sk|at|rt|uat|sat|sa|oauth|v\d)){1,2}[_-][\w-]{20,250}/g;
+const unmarked = /(?<![\w+/-])[a-z][a-z\d]{1,7}[_-][A-Za-z\d]{36,250}(?![\w-])/g;
 /** What its issuer prints in pages that anyone may read, and hashes that name their algorithm. */
 const isPublic = /^(?:pk|pub|public|publishable|cs|phc|anon|sha\d*|nonce|etag)[_-]/;
 
