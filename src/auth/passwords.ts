@@ -13,21 +13,20 @@ const normal = (password: string) => password.normalize('NFC');
 /** What is wrong with a new password, or undefined. */
 export function passwordFault(password: string, username: string): string | undefined {
   const text = normal(password);
-  if (text.includes('\u0000') || !text.isWellFormed()) return 'text without NUL and lone surrogates';
-  if ([...text].length < MIN_CHARACTERS) return `at least ${MIN_CHARACTERS} characters`;
-  if (Buffer.byteLength(text) > MAX_BYTES) return `at most ${MAX_BYTES} bytes of UTF-8`;
+  if (text.includes('\u0000') || !text.isWellFormed()) return 'must be text without NUL and lone surrogates';
+  if ([...text].length < MIN_CHARACTERS) return `must have at least ${MIN_CHARACTERS} characters`;
+  if (Buffer.byteLength(text) > MAX_BYTES) return `must have at most ${MAX_BYTES} bytes of UTF-8`;
   const folded = text.toLowerCase();
   // `alicealice`, `alice-alice!`: nothing of its own
-  if (!/[\p{L}\p{N}]/u.test(folded.replaceAll(username.toLowerCase(), ''))) return 'more than the username';
-  if (/^(.{1,5}?)\1+.?$/u.test(folded) || COMMON_PASSWORDS.has(folded)) return 'a password that is not among the commonest';
+  if (!/[\p{L}\p{N}]/u.test(folded.replaceAll(username.toLowerCase(), ''))) return 'must contain more than the username';
+  if (/^(.{1,5}?)\1+.?$/u.test(folded) || COMMON_PASSWORDS.has(folded)) return 'must not be one of the most common passwords';
   return undefined;
 }
 
 /** Refuses a new password by the name of the field it came in. */
 export function requirePassword(password: string, username: string, field: string): void {
   const fault = passwordFault(password, username);
-  if (fault)
-    throw new Problem('validation', `The password needs to be ${fault}.`, { errors: [{ pointer: `#/${field}`, detail: fault }] });
+  if (fault) throw new Problem('validation', `The password ${fault}.`, { errors: [{ pointer: `#/${field}`, detail: fault }] });
 }
 
 /** Room for one attempt's hashes, one after the other. */

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { nameOf } from '../http/name.ts';
+import { always, nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { time as requestTime } from '../http/time.ts';
+import { passwordFault } from './passwords.ts';
 import { channels } from './visibility.ts';
 
 const INVITE_DEFAULT_S = 3 * 86_400;
@@ -21,13 +22,21 @@ const scope = z.enum(['read', 'write', 'admin']);
 const time = z.iso.datetime();
 export const nothing = z.strictObject({});
 
-export const registerBody = z.strictObject({
-  username,
-  password,
-  tenant_id: tenantId,
-  email: z.email().max(254).optional(),
-  invite: secret.optional(),
-});
+/** Of a request as it came: what else is wrong does not hide it. */
+function faultOf(body: unknown): string | undefined {
+  const given = body as { username?: unknown; password?: unknown };
+  return typeof given.password === 'string' ? passwordFault(given.password, String(given.username)) : undefined;
+}
+
+export const registerBody = z
+  .strictObject({
+    username,
+    password,
+    tenant_id: tenantId,
+    email: z.email().max(254).optional(),
+    invite: secret.optional(),
+  })
+  .refine((body) => faultOf(body) === undefined, { path: ['password'], when: always, error: ({ input }) => faultOf(input) });
 // Any text: what cannot be a name is answered like a name that is not there.
 export const loginBody = z.strictObject({
   username: z.string().min(1).max(255),

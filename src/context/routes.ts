@@ -47,11 +47,11 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
   const ask = askOf(request, asked);
   const query = request.query ?? request.query_text ?? '';
   // the question of a handoff is asked where there is no other; else neither waits for the other
-  const [handoff, answered] = await Promise.all([
+  const [handoff, asking] = await Promise.all([
     request.agent_id === undefined ? undefined : readHandoff(tenant, asked, ask),
     /\S/u.test(query) ? search(caller, query, asked) : undefined,
   ]);
-  const found = answered ?? (handoff && (await search(caller, questionOf(handoff), asked)));
+  const found = asking ?? (handoff && (await search(caller, questionOf(handoff), asked)));
   const decisions = found?.hits.filter(({ memory }) => memory?.kind === 'decision').map(({ seq }) => seq) ?? [];
   const tools = found?.hits.filter(({ kind }) => kind === 'tool_call' || kind === 'tool_result').map(({ seq }) => seq) ?? [];
   const scope = found ? { ...asked, as_of_seq: found.as_of_seq } : asked;
@@ -64,6 +64,7 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
     context_id: newId('ctx'),
     budget_tokens: request.max_tokens,
     token_used: packed.token_used,
+    answered: found ? found.hits.some(({ memory }) => !memory?.unsourced) : packed.sections.length > 0,
     degraded: ledger.partial_index ? ['partial_index'] : [],
     sections: packed.sections,
     omissions: [...packed.omissions, ...omissions],

@@ -56,6 +56,7 @@ export const context = z
     context_id: z.string(),
     budget_tokens: z.int(),
     token_used: z.int().describe('of the rendered bundle, exactly'),
+    answered: z.boolean().describe('whether anything was found for the question; without one, whether the bundle holds anything'),
     degraded,
     sections: z.array(z.object({ name: z.enum(sectionNames), token_count: z.int(), items: z.array(item) })),
     omissions: z.array(

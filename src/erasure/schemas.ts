@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { always } from '../http/name.ts';
 
 export const subjectKinds = ['user_id', 'session_id', 'project_id', 'agent_id'] as const;
 export type SubjectKind = (typeof subjectKinds)[number];
@@ -20,10 +21,12 @@ export const erasureBody = z
   })
   .refine((body) => subjectKinds.filter((kind) => body[kind] !== undefined).length === 1, {
     message: 'must name exactly one of user_id, session_id, project_id, agent_id',
+    when: always,
   })
   .refine((body) => !body.keep_shared || body.user_id !== undefined, {
     path: ['keep_shared'],
     message: 'allowed with user_id only',
+    when: always,
   });
 
 /** Whose data is to be forgotten. */

@@ -69,7 +69,7 @@ const shared = {
 };
 type Given = { text?: string | undefined; content?: Record<string, unknown> | undefined };
 const isSaidOnce = ({ text, content }: Given) => text === undefined || content?.text === undefined;
-const twice = { path: ['text'], message: 'must not be combined with content.text' };
+const twice = { path: ['text'], message: 'must not be combined with content.text', when: always };
 const missing = { message: 'required', when: always, abort: true };
 const eventOf = <K extends Exclude<keyof typeof contents, 'message'>>(kind: K) =>
   z.strictObject({ ...shared, kind: z.literal(kind), content: contents[kind] }).refine(isSaidOnce, twice);

@@ -25,7 +25,8 @@ export function check(schema: z.ZodType | undefined, value: unknown, place: Plac
     const where = place === 'pointer' ? pointerOf(path) : path.join('.');
     if (told.has(where) || path.some((_, depth) => ofWrongType.has(pointerOf(path.slice(0, depth))))) continue;
     told.add(where);
-    faults.push({ [place]: where, detail });
+    const repeated = place === 'parameter' && Array.isArray((value as Record<string, unknown>)[where]);
+    faults.push({ [place]: where, detail: repeated ? 'must not be repeated' : detail });
   }
   return undefined;
 }

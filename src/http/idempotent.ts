@@ -7,14 +7,14 @@ import type { Idempotency, Route } from './route.ts';
 /** Who asks again; the body is hashed where it is parsed. */
 export interface Asked {
   key: string;
-  /** Canonical: it belongs to what is hashed. */
+  /** Canonical, with the media type where a route takes any: it belongs to what is hashed. */
   query: string;
 }
 
 export type Mac = (data: string | Buffer) => string;
 
 export function askedOf(
-  route: Pick<Route, 'idempotent' | 'method'>,
+  route: Pick<Route, 'idempotent' | 'method' | 'raw'>,
   req: IncomingMessage,
   pathname: string,
   principal: string | undefined,
@@ -26,7 +26,8 @@ export function askedOf(
     throw new Problem('validation', 'Idempotency-Key must be 1 to 255 printable ASCII characters.', {
       errors: [{ parameter: 'Idempotency-Key', detail: 'must be 1 to 255 printable ASCII characters' }],
     });
-  return { key: hash('sha256', JSON.stringify([principal, route.method, pathname, key])), query: canonicalJson(query) };
+  const named = route.raw ? { query, media_type: req.headers['content-type'] ?? null } : query;
+  return { key: hash('sha256', JSON.stringify([principal, route.method, pathname, key])), query: canonicalJson(named) };
 }
 
 /** The same for JSON bodies that are equal as values. */

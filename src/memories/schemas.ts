@@ -3,6 +3,7 @@ import { aboutUser, behalf, behalfQuery, channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
 import { label, nameOf, words } from '../http/name.ts';
 import { time } from '../http/time.ts';
+import { takenTogether } from './faults.ts';
 
 // The wire of memories. Each kind has a body of its own fields; what is not known is refused.
 
@@ -97,8 +98,8 @@ const shared = {
 };
 
 const memoryOf = <K extends MemoryKind>(kind: K) => z.strictObject({ ...shared, kind: z.literal(kind), text });
-export const newMemory = z
-  .discriminatedUnion('kind', [
+export const newMemory = takenTogether(
+  z.discriminatedUnion('kind', [
     memoryOf('decision').extend({ body: bodies.decision.prefault({}) }),
     memoryOf('task').extend({ body: bodies.task.prefault({}) }),
     memoryOf('fact').extend({ body: bodies.fact.prefault({}) }),
@@ -107,8 +108,8 @@ export const newMemory = z
     memoryOf('note').extend({ kind: z.literal('note').optional().default('note'), body: bodies.note.prefault({}) }),
     memoryOf('summary').extend({ body: bodies.summary.prefault({}) }),
     memoryOf('handoff').extend({ body: bodies.handoff, text: text.optional().describe('by default the problem of its body') }),
-  ])
-  .meta({ id: 'NewMemory' });
+  ]),
+).meta({ id: 'NewMemory' });
 export type NewMemory = z.output<typeof newMemory>;
 /** `only_new`: by If-None-Match, where none may be held that says the same. */
 export type Wanted = NewMemory & { only_new?: boolean };

@@ -6,7 +6,7 @@ import { newId } from '../id.ts';
 import { passagesOf } from '../passages/index.ts';
 import type { Sealed } from '../seal.ts';
 import type { PatientScreener } from '../secrets/index.ts';
-import { compareTimes, timeNow } from '../time.ts';
+import { faultsOfTimes } from './faults.ts';
 import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import type { NeedsSource } from './sources.ts';
@@ -83,7 +83,6 @@ export function stateOf(principal: Principal, given: NewMemory, pointer: string)
     origin: actor,
     trust: trustOf(principal, actor),
   };
-  refuseFaults([...faultsOfScope(state), ...faultsOfTimes(state)], pointer);
   return state;
 }
 
@@ -116,7 +115,7 @@ export function patched(principal: Principal, current: Memory, patch: MemoryPatc
     expires_at: replaced(patch.expires_at, current.expires_at, undefined),
     metadata: patch.metadata === null ? {} : (merge(current.metadata, patch.metadata ?? {}) as Record<string, unknown>),
   };
-  refuseFaults(faultsOfTimes(state), '#');
+  refuseTimes(state);
   return state;
 }
 
@@ -163,29 +162,11 @@ export function merge(target: unknown, patch: unknown): unknown {
   return result;
 }
 
-type FieldFault = [field: string, detail: string];
-
-function faultsOfScope({ sensitivity, scope, project_id, session_id }: State): FieldFault[] {
-  const faults: FieldFault[] = [];
-  if (sensitivity === 'secret') faults.push(['sensitivity', 'nothing of a secret is kept, so it cannot be a memory']);
-  if (scope === 'project' && project_id === undefined) faults.push(['project_id', 'needed with the scope "project"']);
-  if (scope === 'session' && session_id === undefined) faults.push(['session_id', 'needed with the scope "session"']);
-  return faults;
-}
-
-function faultsOfTimes({ valid_from, valid_to, expires_at }: State): FieldFault[] {
-  const faults: FieldFault[] = [];
-  if (valid_from && valid_to && compareTimes(valid_from, valid_to) >= 0) faults.push(['valid_to', 'must be after valid_from']);
-  if (valid_from && expires_at && compareTimes(valid_from, expires_at) >= 0)
-    faults.push(['expires_at', 'must be after valid_from']);
-  if (expires_at && compareTimes(expires_at, timeNow()) <= 0) faults.push(['expires_at', 'must be in the future']);
-  return faults;
-}
-
-function refuseFaults(faults: FieldFault[], pointer: string): void {
+function refuseTimes(state: State): void {
+  const faults = faultsOfTimes(state);
   if (faults.length === 0) return;
-  const errors: Fault[] = faults.map(([field, detail]) => ({ pointer: `${pointer}/${field}`, detail }));
-  throw new Problem('validation', `${faults[0]![0]}: ${faults[0]![1]}.`, { errors });
+  const errors: Fault[] = faults.map(({ field, detail }) => ({ pointer: `#/${field}`, detail }));
+  throw new Problem('validation', `${faults[0]!.field}: ${faults[0]!.detail}.`, { errors });
 }
 
 export interface MemoryLimits {

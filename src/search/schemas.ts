@@ -24,7 +24,7 @@ interface Question {
   query_text?: string | undefined;
 }
 export const isAskedOnce = ({ query, query_text }: Question): boolean => query === undefined || query_text === undefined;
-export const twice = { path: ['query_text'], message: 'must not be combined with query' };
+export const twice = { path: ['query_text'], message: 'must not be combined with query', when: always };
 const isAsked = ({ query, query_text }: Question): boolean => query !== undefined || query_text !== undefined;
 
 export const searchBody = z

@@ -1,11 +1,16 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
-import { nameOf } from '../http/name.ts';
+import { always, nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 
 const fields = {
-  url: z.string().min(1).max(2000).describe('https://…, on the internet'),
+  url: z
+    .string()
+    .min(1)
+    .max(2000)
+    .refine((url) => url === '' || URL.canParse(url), 'must be an absolute URL')
+    .describe('https://…, on the internet'),
   description: z.string().max(500),
   filter: filter.nullable(),
   channels: z.array(z.enum(channels)).min(1).max(4).describe('of these channels; `private` only where it is named'),
@@ -42,7 +47,7 @@ export const webhookPatch = z
     sensitivity: fields.sensitivity.optional(),
     active: fields.active.optional(),
   })
-  .refine((patch) => Object.keys(patch).length > 0, 'must contain at least one field');
+  .refine((patch) => Object.keys(patch).length > 0, { message: 'must contain at least one field', when: always });
 export type WebhookPatch = z.output<typeof webhookPatch>;
 
 export const webhook = z

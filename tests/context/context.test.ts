@@ -9,6 +9,7 @@ afterAll(() => daemon.stop());
 
 interface Context {
   token_used: number;
+  answered: boolean;
   sections: { name: string; items: { text: string; refs: string[]; type: string }[] }[];
   omissions: { reason: string; count: number; candidates: string[]; artifact_id?: string }[];
   provenance: { candidate_pool_size: number; deduplicated: number; as_of_seq: number; query_terms: string[] };
@@ -55,6 +56,18 @@ test('sections come in their order, the window oldest first, everything cites it
   expect(items(bundle, 'recent_window').map(({ text }) => text.split(': ')[1])).toEqual(['when do we ship?', 'I will look']);
   expect(items(bundle, 'retrieved_evidence').map(({ text }) => text)).toEqual([expect.stringContaining('a tag and a note')]);
   for (const { items: all } of bundle.sections) for (const { refs } of all) expect(refs[0]).toMatch(/^(evt|mem)_/);
+});
+
+test('answered says whether anything was found for the question, or without one whether there is anything', async () => {
+  const alice = await newTenant(daemon.url);
+  expect((await context(alice)).answered).toBe(false);
+  await record(alice, message('the parser is slow'));
+  const summary = { kind: 'summary', text: 'The lexer is slow.', channel: 'private' };
+  expect((await alice.ask('POST', '/v1/memories', { body: summary })).status).toBe(201);
+  expect((await context(alice)).answered).toBe(true);
+  expect((await context(alice, { query: 'parser' })).answered).toBe(true);
+  // what nobody recorded, has no word, or rests on nothing
+  for (const query of ['giraffe', '?', 'lexer']) expect((await context(alice, { query })).answered).toBe(false);
 });
 
 test('task_state is the last word on each task that is not done', async () => {

@@ -54,3 +54,18 @@ test('D3 a batch is replayed whole, in its order', async () => {
   expect(second.body).toEqual(first.body);
   expect((await client.ask('GET', '/v1/events?limit=1000')).body.data).toHaveLength(50);
 });
+
+test('D3 the same bytes under the same key as another media type, or elsewhere, are a conflict', async () => {
+  const client = await newTenant(daemon.url);
+  const upload = (type: string, query = '') =>
+    client.ask('POST', `/v1/artifacts${query}`, {
+      body: 'bytes',
+      headers: { 'content-type': type, 'idempotency-key': 'retry-3' },
+    });
+  const first = await upload('text/plain');
+  expect(first.status).toBe(201);
+  const replay = await upload('text/plain');
+  expect([replay.status, replay.headers.get('idempotent-replay'), replay.body]).toEqual([201, 'true', first.body]);
+  expect((await upload('text/csv')).status).toBe(409);
+  expect((await upload('text/plain', '?channel=team')).status).toBe(409);
+});

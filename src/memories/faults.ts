@@ -1,0 +1,42 @@
+import { always } from '../http/name.ts';
+import { compareTimes, parseTime, timeNow } from '../time.ts';
+
+// What the fields of a memory must be taken together. Read from requests as they came too, so that what else is wrong hides none of it.
+
+interface Given {
+  sensitivity?: string | undefined;
+  scope?: string | undefined;
+  project_id?: string | undefined;
+  session_id?: string | undefined;
+  valid_from?: string | undefined;
+  valid_to?: string | undefined;
+  expires_at?: string | undefined;
+}
+type Rule = [field: keyof Given, detail: string, holds: (given: Given) => boolean];
+
+/** Also where one of them is no time: that is told by itself. */
+function isBefore(one: unknown, other: unknown): boolean {
+  const [first, then] = [parseTime(String(one)), parseTime(String(other))];
+  return first === undefined || then === undefined || compareTimes(first, then) < 0;
+}
+
+const ofScopes: Rule[] = [
+  ['sensitivity', 'nothing of a secret is kept, so it cannot be a memory', ({ sensitivity }) => sensitivity !== 'secret'],
+  ['project_id', 'required with the scope "project"', ({ scope, project_id }) => scope !== 'project' || project_id !== undefined],
+  ['session_id', 'required with the scope "session"', ({ scope, session_id }) => scope !== 'session' || session_id !== undefined],
+];
+const ofTimes: Rule[] = [
+  ['valid_to', 'must be after valid_from', ({ valid_from, valid_to }) => isBefore(valid_from, valid_to)],
+  ['expires_at', 'must be after valid_from', ({ valid_from, expires_at }) => isBefore(valid_from, expires_at)],
+  ['expires_at', 'must be in the future', ({ expires_at }) => isBefore(timeNow(), expires_at)],
+];
+
+/** A schema of memories, with these rules. */
+export const takenTogether = <Schema extends { refine(holds: Rule[2], params: object): Schema }>(schema: Schema): Schema =>
+  [...ofScopes, ...ofTimes].reduce(
+    (checked, [field, message, holds]) => checked.refine(holds, { path: [field], message, when: always }),
+    schema,
+  );
+
+export const faultsOfTimes = (given: Given): { field: string; detail: string }[] =>
+  ofTimes.filter(([, , holds]) => !holds(given)).map(([field, detail]) => ({ field, detail }));
