@@ -18,8 +18,9 @@ import { openWorld, type World } from './world.ts';
 
 // npm run bench                 every part, about ten minutes
 // npm run bench -- append read  some
+// npm run bench -- neighbours:context   of the loads of a part those whose name has this word
 
-const parts: Record<string, (world: World) => Promise<Figure[]>> = {
+const parts: Record<string, (world: World, only?: string) => Promise<Figure[]>> = {
   append: measureAppend,
   memories: measureMemories,
   mixed: measureMixed,
@@ -39,8 +40,8 @@ const parts: Record<string, (world: World) => Promise<Figure[]>> = {
 /** Not part of a whole run: an alternative that was decided against, and what takes a table of its own to read. */
 const extra = new Set(['seq', 'storage']);
 
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter((name) => !(name in parts));
+const wanted = new Map(process.argv.slice(2).map((given) => [given.split(':')[0]!, given.split(':')[1]]));
+const unknown = [...wanted.keys()].filter((name) => !(name in parts));
 if (unknown.length > 0) throw new Error(`There is no part ${unknown.join(', ')}; there are ${Object.keys(parts).join(', ')}.`);
 
 const started = performance.now();
@@ -48,18 +49,19 @@ const world = await openWorld();
 try {
   const figures: Figure[] = [];
   for (const name of Object.keys(parts)) {
-    if (wanted.length > 0 ? !wanted.includes(name) : extra.has(name)) continue;
+    if (wanted.size > 0 ? !wanted.has(name) : extra.has(name)) continue;
     process.stderr.write(`${name}\n`);
-    figures.push(...(await parts[name]!(world)));
+    figures.push(...(await parts[name]!(world, wanted.get(name))));
   }
   const seconds = Math.round((performance.now() - started) / 1000);
-  const results = saveResults({
+  const results = {
     at: new Date().toISOString(),
     machine: describeMachine(),
     postgres: world.postgres,
     seconds,
     figures,
-  });
+  };
+  if (![...wanted.values()].some(Boolean)) saveResults(results);
   console.log(`${results.machine}, ${results.postgres} (fsync and synchronous_commit on), rate limits off, ${seconds} s\n`);
   console.log(renderTable(figures));
 } finally {

@@ -29,10 +29,11 @@ interface Seen {
   max: number;
 }
 
-export async function measureNeighbours(world: World): Promise<Figure[]> {
+export async function measureNeighbours(world: World, only = ''): Promise<Figure[]> {
   const { url } = await world.daemon('one');
   const heavy = await world.tenant('heavy');
-  const loads = loadsOf();
+  const loads = loadsOf().filter(({ name }) => name.includes(only));
+  if (loads.length === 0) throw new Error(`No load has ${only} in its name.`);
   await fillLog(url, heavy);
   const calm = await calmRequests(url, await world.tenant('calm'));
   const look = async (seconds: number) =>

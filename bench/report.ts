@@ -28,12 +28,11 @@ export const describeMachine = (): string =>
   `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 1024 ** 3)} GiB, ${process.platform} ${process.arch}, Node ${process.versions.node}`;
 
 /** Parts that were not run keep what an earlier run on this machine wrote. */
-export function saveResults(results: Results): Results {
+export function saveResults(results: Results): void {
   const ran = new Set(results.figures.map(({ part }) => part));
   const kept = earlierFigures().filter(({ part }) => !ran.has(part));
   const merged = { ...results, figures: [...kept, ...results.figures] };
   writeFileSync(FILE, `${JSON.stringify(merged, null, 2)}\n`);
-  return merged;
 }
 
 function earlierFigures(): Figure[] {

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { type Config, secretSettings, settings } from './settings.ts';
 
@@ -11,6 +11,10 @@ const exampleSecret = /change-?this|change-?me|your-?secret|example|generate-wit
 export const isExample = (secret: string): boolean => exampleSecret.test(secret);
 
 /** Reads every setting, or throws a ConfigError that lists all that is wrong: variable, got, expected. */
+/** So many of PGPOOL_MAX connections are the workers’ own; without any heavy reads are answered on the event loop. */
+export const readersOf = (config: Config): number =>
+  usesEmbedded(config) || config.PGPOOL_MAX <= config.WORKERS ? 0 : config.WORKERS;
+
 export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
   const problems: string[] = [];
   const values = Object.fromEntries(Object.keys(settings.shape).map((name) => [name, readSetting(name, env, problems)]));
@@ -44,11 +48,8 @@ export class ConfigError extends Error {
 /** An empty variable counts as absent: compose files set them so. */
 function readSetting(name: string, env: Record<string, string | undefined>, problems: string[]): string | undefined {
   const file = (secretSettings as readonly string[]).includes(name) ? env[`${name}_FILE`] : undefined;
-  const inline = env[name] === '' && name !== 'CORS_ORIGINS' ? undefined : env[name];
-  if (!file) return inline;
+  if (!file) return env[name] === '' && name !== 'CORS_ORIGINS' ? undefined : env[name];
   try {
-    // compose can only mount something: where no file is meant, /dev/null
-    if (statSync(file).isCharacterDevice()) return inline;
     return readFileSync(file, 'utf8').trimEnd();
   } catch (error) {
     problems.push(

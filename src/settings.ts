@@ -19,9 +19,6 @@ export const settings = z.object({
   ),
   PORT: setting(whole(0, 65_535), '3000', 'Server', 'port to listen on; 0 takes a free one'),
   HOST: optional(z.string().min(1), 'Server', 'address to listen on; by default 127.0.0.1, in production 0.0.0.0'),
-  TLS_CERT_FILE: optional(z.string(), 'Server', 'serve HTTPS with the certificate in this file; read at the start'),
-  TLS_KEY_FILE: optional(z.string(), 'Server', 'file of its key'),
-  TLS_CLIENT_CA_FILE: optional(z.string(), 'Server', 'admit only clients with a certificate of the authority in this file'),
   LOG_LEVEL: setting(
     z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     'info',
@@ -78,7 +75,7 @@ export const settings = z.object({
     'TLS to the database; `verify-full` checks its certificate',
   ),
   PGSSLROOTCERT: optional(z.string(), 'Database', 'file of the authority that signed the server certificate'),
-  PGPOOL_MAX: setting(whole(1, 1000), '20', 'Database', 'most connections of this daemon'),
+  PGPOOL_MAX: setting(whole(1, 1000), '20', 'Database', 'most connections of this daemon, its worker threads’ included'),
   PGPOOL_MIN: setting(whole(0, 1000), '5', 'Database', 'connections kept open when idle'),
   PGPOOL_QUEUE: setting(whole(1, 100_000), '200', 'Database', 'requests that may wait for a connection; more are answered 503'),
   PGIDLE_TIMEOUT: setting(whole(0, 86_400_000), '30000', 'Database', 'ms before an idle connection above PGPOOL_MIN is closed'),
@@ -197,7 +194,7 @@ export const settings = z.object({
   ),
   MAX_BODY_BYTES: setting(whole(1024, 1024 * MIB), String(2 * MIB), 'Limits', 'largest JSON body, except lists of events'),
   MAX_BATCH_BYTES: setting(whole(1024, 1024 * MIB), String(40 * MIB), 'Limits', 'largest body with a list of events'),
-  WORKERS: setting(whole(1, 64), '2', 'Limits', 'threads for bodies over 64 KiB; one tenant uses at most all but one'),
+  WORKERS: setting(whole(1, 64), '2', 'Limits', 'threads for large bodies and heavy reads; one tenant uses at most all but one'),
   WORKERS_QUEUE: setting(whole(1, 10_000), '64', 'Limits', 'large requests that may wait for a thread; further ones get 503'),
   MAX_JSON_DEPTH: setting(whole(4, 500), '64', 'Limits', 'deepest nesting of a JSON request'),
   MAX_ARRAY_LENGTH: setting(

@@ -14,9 +14,9 @@ import {
   sweepResets,
   sweepSessions,
 } from './auth/index.ts';
-import { bodyLimitsOf, countersOf, eventLimitsOf, recordSettingsOf } from './bounds.ts';
+import { bodyLimitsOf, countersOf, eventLimitsOf, recordSettingsOf, streamsOf } from './bounds.ts';
 import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
-import { type Config, hostOf } from './config.ts';
+import { type Config, hostOf, readersOf } from './config.ts';
 import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
 import { contextRoutes } from './context/index.ts';
 import type { Database } from './db/index.ts';
@@ -44,17 +44,9 @@ import { holdsSecret, openSecrets, plainScreener, screenFields } from './secrets
 import { startErasures, tenantRoutes } from './tenants/index.ts';
 import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
 import type { Workers } from './work/index.ts';
-import { workersOf } from './workers.ts';
+import { readerOf, understandWith, workersOf } from './workers.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
-
-const MIB = 1024 * 1024;
-/** An export or import in which nothing moves for so long is cut off. */
-const IDLE_STREAM_MS = 30_000;
-const SLOWEST_STREAM = { bytes: 64 * 1024, ms: 60_000 };
-const PARALLEL_EXPORTS = 4;
-/** Who is slower than this makes room when another comes. */
-const FAIR_STREAM = { after_ms: 60_000, bytes_s: 64 * 1024 };
 
 interface Service {
   gate: Gate<Caller>;
@@ -87,10 +79,8 @@ export function createService(config: Config, database: Database, log: Logger, g
     holdsSecret,
     screen: async (caller, body, pointers) =>
       screenFields(caller ? await secrets.of(caller.tenant) : plainScreener, body, pointers),
-    understand: async ({ tenant }, bytes, how, signal) => {
-      const input = { ...how, bytes, json: bodyLimitsOf(config), source: (await secrets.of(tenant)).source };
-      return workers.run({ tenant: tenant.id, task: 'understand', input, transfer: [bytes.buffer as ArrayBuffer], signal });
-    },
+    understand: understandWith(workers, secrets, bodyLimitsOf(config)),
+    ...(readersOf(config) > 0 && { readApart: readerOf(workers, parts.told) }),
     mac: macOf(config),
     trail: audit.trail,
     log,
@@ -152,7 +142,8 @@ function partsOf(config: Config, database: Database, log: Logger, given?: Worker
     limitStore: () => limits.store(),
   });
   database.onFlushed(metrics.flushed);
-  database.onSkipped(tellSkipped(log, metrics.skipped));
+  const told = tellSkipped(log, metrics.skipped);
+  database.onSkipped(told);
   const work = startWork({ config, database, seal, forget: auth.forget, audit, metrics }, log);
   const limits = createLimits(config, database.pool, log);
   const health = healthOf(database, auth);
@@ -161,15 +152,16 @@ function partsOf(config: Config, database: Database, log: Logger, given?: Worker
   const maxPerTenant = config.MAX_SSE_CLIENTS;
   const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant, delivered, overflowed, log });
   const webhooks = openWebhooks(config, hostOf(config), seal, { tenants, watch, attempted, log });
-  const found = { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics };
+  const found = { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics, told };
   return { ...found, work, workers, limits, health, follow, webhooks };
 }
 
 const SKIPPED_ROWS = 10_000;
 const HOUR_MS = 3_600_000;
+type OnSkipped = Parameters<Database['onSkipped']>[0];
 
 /** Each row once an hour: it is met again by everyone who reads past it. */
-function tellSkipped(log: Logger, count: () => void): Parameters<Database['onSkipped']>[0] {
+function tellSkipped(log: Logger, count: () => void): OnSkipped {
   const told = new LRUCache<string, true>({ max: SKIPPED_ROWS, ttl: HOUR_MS });
   return (tenant, { row, reason }) => {
     const key = JSON.stringify([tenant, row]);
@@ -222,23 +214,6 @@ const sweepsOf = (config: Config, jobs: Jobs) => [
   sweepImports,
   sweepRetention(jobs),
 ];
-
-const streamsOf = (config: Config, { pool }: Database, { body, held, identify }: Gate<Caller>) => ({
-  json: body,
-  held,
-  recheck: identify,
-  // row_to_json writes blanks that the limit did not count
-  maxLine: 3 * config.MAX_EVENT_BYTES + MIB,
-  maxBytes: config.MAX_IMPORT_BYTES,
-  maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
-  idle_ms: IDLE_STREAM_MS,
-  spool_dir: config.DATA_DIR,
-  oneSession: pool.embedded,
-  slowest: SLOWEST_STREAM,
-  parallel: PARALLEL_EXPORTS,
-  fair: FAIR_STREAM,
-  lease_ms: config.JOB_LEASE_MS,
-});
 
 /** What goes on beside the requests. */
 function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds, log: Logger) {

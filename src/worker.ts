@@ -5,13 +5,16 @@ import { idempotencyOf } from './http/idempotent.ts';
 import { keepInside } from './http/inside.ts';
 import { type JsonLimits, parseJson } from './http/json.ts';
 import type { Understanding } from './http/serve.ts';
-import { readWorkerKeys, type WorkerKeys } from './keys.ts';
+import { readWorkerKeys } from './keys.ts';
+import { openReads } from './reads.ts';
 import { type Screener, type Source, screenerOf, screenFields } from './secrets/index.ts';
 import { serveTasks, type Task } from './work/index.ts';
+import type { WorkerData } from './workers.ts';
 
 // What a worker of the daemon does; src/wiring.ts starts it, and src/work hands out the orders.
 
-const { mac, seal } = readWorkerKeys(workerData as WorkerKeys);
+const { keys, config } = workerData as WorkerData;
+const { mac, seal } = readWorkerKeys(keys);
 
 interface LargeJson extends Understanding {
   bytes: Uint8Array;
@@ -35,6 +38,7 @@ serveTasks({
   events: ((request: LargeRequest) => draftLarge(request, screenerOf(request.source, seal), mac)) satisfies Task,
   artifact: ((upload: Parameters<typeof screenLarge>[0]) =>
     screenLarge(upload, screenerOf(upload.source, seal), mac)) satisfies Task,
+  read: openReads(config) satisfies Task,
   understand: understand satisfies Task,
   screen: (({ source, asked }: Screening<'screen'>) => ({ value: screenerOf(source, seal).screen(...asked) })) satisfies Task,
   find: (({ source, asked }: Screening<'find'>) => ({ value: screenerOf(source, seal).find(...asked) })) satisfies Task,

@@ -32,7 +32,7 @@ const features: Record<string, string[]> = {
   webhooks: ['auth', 'events', 'filter'],
   work: [],
 };
-const wiring = ['main.ts', 'daemon.ts', 'wiring.ts', 'worker.ts', 'workers.ts', 'bounds.ts', 'keys.ts'];
+const wiring = ['main.ts', 'daemon.ts', 'wiring.ts', 'worker.ts', 'workers.ts', 'reads.ts', 'bounds.ts', 'keys.ts'];
 const anyMay = [
   'id.ts',
   'log.ts',
@@ -44,6 +44,7 @@ const anyMay = [
   'time.ts',
   'readable.ts',
   'slices.ts',
+  'turns.ts',
 ];
 const forbiddenNames = /^(utils?|helpers?|types?|constants?|common|services?|misc|shared)\.ts$/;
 

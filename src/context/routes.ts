@@ -17,6 +17,10 @@ const MAX_QUESTION = 4_000;
 /** Characters of capsules that are looked at for each token of the budget. */
 const ROOM_CHARACTERS = 16;
 
+/** A context of more tokens is a long answer. */
+const SHORT_CONTEXT = 16_000;
+const SHORT_QUESTION = 1_000;
+
 export const contextRoutes = (encoding: Encoding) => [
   route({
     method: 'POST',
@@ -30,6 +34,11 @@ export const contextRoutes = (encoding: Encoding) => [
     body: contextBody,
     success: { status: 200, description: 'The bundle; nothing of it is stored', schema: context },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found'],
+    heavy: ({ body: { max_tokens, query, query_text, filter, capsules } }) =>
+      max_tokens > SHORT_CONTEXT ||
+      (query ?? query_text ?? '').length > SHORT_QUESTION ||
+      filter !== undefined ||
+      capsules.length > 0,
     handle: async (input) => {
       const { caller, body, query } = input;
       const agent_id = agentOf(caller.principal, body.agent_id);

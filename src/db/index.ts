@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { usesEmbedded } from '../config.ts';
+import { readersOf, usesEmbedded } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { SkippedRow } from '../readable.ts';
 import { createWriteQueue } from './commit.ts';
@@ -46,7 +46,7 @@ const GOODBYE_MS = 2000;
 export async function openDatabase(config: Config, log: Logger, { existing = false, serving = false } = {}): Promise<Database> {
   const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR, existing }) : undefined;
   const connection = engine ? { ...engine.connection, embedded: true } : { ...connectionOf(config), embedded: false };
-  const pool = createPool(connection, config, log);
+  const pool = createPool(connection, { ...config, PGPOOL_MAX: config.PGPOOL_MAX - readersOf(config) }, log);
   try {
     await prepareSchema(pool, config, log, existing);
     if (serving) pool.guard(assertConfirmed);

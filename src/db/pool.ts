@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
+import { type LineBounds, NO_TENANT, openLine } from './line.ts';
 import { types } from './query.ts';
 
 /** Where the database is; `embedded` says that it has one session, which cannot be pooled. */
@@ -17,8 +18,8 @@ export interface Connection {
 }
 
 export interface Pool {
-  /** Borrows a connection, works, gives it back; one that cannot be trusted any more is destroyed. */
-  using<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T>;
+  /** Borrows a connection, works, gives it back; one that cannot be trusted any more is destroyed. Work for a tenant takes its turn. */
+  using<T>(work: (client: pg.PoolClient) => Promise<T>, tenant?: string): Promise<T>;
   /** Whether statements of one client may be sent without waiting for each other's answers. */
   pipelined: boolean;
   /** Whether statements may be named, which a transaction pooler need not know. */
@@ -33,15 +34,6 @@ export interface Pool {
   /** A connection of its own, outside the pool (migrations, LISTEN). The caller ends it. */
   dedicated(): Promise<pg.Client>;
   end(): Promise<void>;
-}
-
-/** The queue for connections is full: shed the request instead of letting it wait for its timeout. */
-export class PoolSaturated extends Error {
-  readonly code = 'pool_saturated';
-  constructor(waiting: number) {
-    super(`${waiting} requests are waiting for a database connection already`);
-    this.name = 'PoolSaturated';
-  }
 }
 
 export const SERVING_ROLE = 'agent_memory_app';
@@ -111,13 +103,26 @@ export function createPool(connection: Connection, config: Config, log: Logger):
       log.warn({ err }, 'a database connection was lost');
     }),
   );
+  const line = openLine(boundsOf(pool, config));
+  const enter = (tenant: string) => {
+    try {
+      return line.enter(tenant);
+    } catch (error) {
+      counted.refused += 1;
+      throw error;
+    }
+  };
   const silence = watchSilence(pool, sessionOptions);
   pool.on('error', () => undefined);
   return {
-    using: async (work) => {
-      if (pool.waitingCount < config.PGPOOL_QUEUE) return borrow(pool, silence, work);
-      counted.refused += 1;
-      throw new PoolSaturated(pool.waitingCount);
+    using: async (work, tenant = NO_TENANT) => {
+      const turn = enter(tenant);
+      if (turn) await turn;
+      try {
+        return await borrow(pool, silence, work);
+      } finally {
+        line.leave(tenant);
+      }
     },
     pipelined: !embedded,
     named: sessionOptions,
@@ -127,7 +132,7 @@ export function createPool(connection: Connection, config: Config, log: Logger):
       max: pool.options.max,
       total: pool.totalCount,
       idle: pool.idleCount,
-      waiting: pool.waitingCount,
+      waiting: line.waiting,
       ...counted,
     }),
     guard: (next) => {
@@ -142,6 +147,12 @@ export function createPool(connection: Connection, config: Config, log: Logger):
     end: () => pool.end(),
   };
 }
+
+const boundsOf = ({ options }: pg.Pool, config: Config): LineBounds => ({
+  max: options.max,
+  maxWaiting: config.PGPOOL_QUEUE,
+  wait_ms: options.connectionTimeoutMillis!,
+});
 
 const EMBEDDED_CONNECT_MS = 60_000;
 

@@ -44,18 +44,18 @@ export function tenantsOf(
   return (id) => {
     const told: OnSkipped = (row) => onSkipped(id, row);
     const transaction = <T>(begin: string, work: (db: Db) => Promise<T>) =>
-      pool.using((client) => inTransaction(pool, client, { id, begin, told }, work));
+      pool.using((client) => inTransaction(pool, client, { id, begin, told }, work), id);
     return {
       id,
       ...judgeOf(told),
       call: <Row>(text: string, values: unknown[], name?: string) =>
-        pool.using((client) => dbOf(client, pool.named, told).rows<Row>(text, values, name)),
+        pool.using((client) => dbOf(client, pool.named, told).rows<Row>(text, values, name), id),
       read: (work) => transaction('begin read only', work),
       snapshot: (work) => transaction('begin isolation level repeatable read read only', work),
       write: (work) => transaction('begin', work),
       commit: (unit) => commit(id, unit),
       change: async (text, values) => {
-        const rows = await pool.using((client) => dbOf(client, pool.named).rows<CommitRow>(text, values));
+        const rows = await pool.using((client) => dbOf(client, pool.named).rows<CommitRow>(text, values), id);
         const last = lastWritten(rows);
         if (last !== undefined) onCommitted(id, last);
         return toOutcome(rows[0]!);

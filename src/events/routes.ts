@@ -17,7 +17,7 @@ import type { JsonLimits } from '../http/json.ts';
 import { nameOf } from '../http/name.ts';
 import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
-import type { Reply } from '../http/route.ts';
+import type { Input, Reply } from '../http/route.ts';
 import { findReplaced, memoryIdOf, refuseDangling, standingsOf } from '../memories/index.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Workers } from '../work/index.ts';
@@ -77,33 +77,40 @@ const written = (limits: RecordSettings, secrets: Secrets) => [
   }),
 ];
 
-const read = (follow: Follow) => [
-  route({
-    method: 'GET',
-    path: '/v1/events',
-    operation: 'listEvents',
-    summary: 'List events by seq, or follow them as server-sent events',
-    tag: 'Events',
-    access: 'read',
-    limit: 'v1',
-    streams: true,
-    query: listQuery,
-    success: { status: 200, description: 'A page of events', schema: boundedPageOf(event, z.int()) },
-    also: [
-      {
-        status: 200,
-        description: 'with `Accept: text/event-stream` the log as it grows',
-        mediaType: 'text/event-stream',
-      },
-    ],
-    problems: ['validation', 'gone', 'rate-limited', 'forbidden'],
-    handle: async (input) => {
-      const { caller, query, req } = input;
-      if (/\btext\/event-stream\b/.test(req.headers.accept ?? '')) return followEvents(follow, input);
-      const sight = sightIn(onBehalf(caller, query).principal, query.channel);
-      return { body: await readPage(caller.tenant, sight, query, stretchOf(query)) };
+/** More events than this are a long answer. */
+const SHORT_PAGE = 100;
+
+const listing = route({
+  method: 'GET',
+  path: '/v1/events',
+  operation: 'listEvents',
+  summary: 'List events by seq, or follow them as server-sent events',
+  tag: 'Events',
+  access: 'read',
+  limit: 'v1',
+  query: listQuery,
+  success: { status: 200, description: 'A page of events', schema: boundedPageOf(event, z.int()) },
+  also: [
+    {
+      status: 200,
+      description: 'with `Accept: text/event-stream` the log as it grows',
+      mediaType: 'text/event-stream',
     },
-  }),
+  ],
+  problems: ['validation', 'gone', 'rate-limited', 'forbidden'],
+  heavy: ({ query: { limit, filter, kind, about_user_id, agent_id, tag, since, until } }) =>
+    limit > SHORT_PAGE || [filter, kind, about_user_id, agent_id, tag, since, until].some((narrowing) => narrowing !== undefined),
+  handle: async ({ caller, query }) => {
+    const sight = sightIn(onBehalf(caller, query).principal, query.channel);
+    return { body: await readPage(caller.tenant, sight, query, stretchOf(query)) };
+  },
+});
+
+/** Reads that may take long. */
+export const eventReads = [listing];
+
+const read = (follow: Follow) => [
+  { ...listing, streams: (input: Input<Caller, undefined, typeof listQuery, undefined>) => followEvents(follow, input) },
   route({
     method: 'GET',
     path: '/v1/events/{event_id}',

@@ -156,6 +156,11 @@ const bySqlState: Record<string, (cause: unknown) => Problem> = {
   '3D000': unavailable('The database does not exist.'),
   unreadable_row: (cause) => new Problem('unreadable', sentence(cause), { cause }),
   unconfirmed_restore: unavailable('The database was restored, and the erasures since its backup have not been replayed yet.'),
+  pool_share: (cause) =>
+    new Problem('rate-limited', 'Too many requests of this tenant wait for the database (PGPOOL_QUEUE).', {
+      ...retryLater,
+      cause,
+    }),
   pool_saturated: unavailable('Too many requests wait for the database.'),
   write_queue_full: unavailable('Too many writes wait for the database.'),
 };

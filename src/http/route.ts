@@ -105,7 +105,12 @@ export interface Route<C = unknown> {
   /** May be served by the thin door in front of Express. */
   hot?: boolean;
   /** Answers `Accept: text/event-stream` with a stream, which has no time limit. */
-  streams?: boolean;
+  streams?(input: Input<C, Shape, Shape, Shape>): Promise<typeof STREAMED>;
+  /**
+   * Of a read: whether it is one that takes long, by what it asks for. A worker answers it, in its tenant's turn, with what the handler
+   * makes of `caller`, `params`, `query`, `body` and `signal` (src/reads.ts).
+   */
+  heavy?(input: Input<C, Shape, Shape, Shape>): boolean;
   success: Answer & { status: 200 | 201 | 202 | 204 };
   /** Further answers that are no problems: a range, a stream, an unhealthy report. */
   also?: Answer[];
@@ -117,13 +122,15 @@ export interface Route<C = unknown> {
 
 type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
   Route<C>,
-  'params' | 'query' | 'body' | 'handle' | 'large'
+  'params' | 'query' | 'body' | 'handle' | 'large' | 'streams' | 'heavy'
 > & {
   params?: P;
   query?: Q;
   body?: B;
   handle(input: Input<C, P, Q, B>): Promise<Reply | typeof STREAMED>;
   large?(input: LargeInput<C, P, Q>): Promise<Reply>;
+  streams?(input: Input<C, P, Q, B>): Promise<typeof STREAMED>;
+  heavy?(input: Input<C, P, Q, B>): boolean;
 };
 
 /** Makes the function that declares routes for one kind of caller. */

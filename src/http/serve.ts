@@ -9,7 +9,7 @@ import { type Asked, askedOf, idempotencyOf } from './idempotent.ts';
 import { keepInside } from './inside.ts';
 import { type JsonLimits, parseJson } from './json.ts';
 import { Problem, type ProblemType, problemBody, toProblem } from './problem.ts';
-import { type Idempotency, parseInput, type Reply, type Route, STREAMED } from './route.ts';
+import { type Idempotency, type Input, parseInput, type Reply, type Route, STREAMED, type Unparsed } from './route.ts';
 import { type Act, audited, type Trail, tellRefusal } from './trail.ts';
 import { announcedOf, bringsBody, leaveUnread } from './unread.ts';
 import { matchPath, urlOf } from './url.ts';
@@ -41,6 +41,8 @@ export interface Gate<C> {
   screen(caller: C | null, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
   /** A large JSON body, parsed, screened and hashed where it holds up nobody. */
   understand(caller: C, bytes: Buffer, how: Understanding, signal: AbortSignal): Promise<Understood>;
+  /** What the route answers, from a worker; undefined where there is none that could read. */
+  readApart?(operation: string, caller: C, input: Unparsed, signal: AbortSignal): Promise<Reply>;
   /** A keyed hash, hex: of what was sent nothing is kept that could be guessed back. The same on every daemon and after a restart. */
   mac(data: string | Buffer): string;
   /** What the audit is told. */
@@ -73,7 +75,7 @@ export interface InFlight {
 const LARGEST_SHARE = 0.5;
 
 export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const streams = route.long === true || (route.streams === true && /\btext\/event-stream\b/.test(req.headers.accept ?? ''));
+  const streams = route.long === true || (route.streams !== undefined && /\btext\/event-stream\b/.test(req.headers.accept ?? ''));
   const request_id = begin(gate, route.path, req, res, streams);
   const act: Act<C> = { route, req, request_id, address: '', caller: null, params: undefined, query: undefined, body: undefined };
   let release = () => {};
@@ -120,7 +122,7 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     if (route.reads) letCome(req, res);
     const reply = await withinTime(streams ? 0 : gate.timeoutMs, res, async (signalOf) => {
       Object.defineProperty(input, 'signal', { get: signalOf });
-      const given = await audited(gate.trail, act, () => route.handle(input as never));
+      const given = await audited(gate.trail, act, () => answerOf(gate, route, input as never, streams, signalOf));
       return given === STREAMED ? given : written(given, signalOf);
     });
     if (reply !== STREAMED) await send(res, route.success.status, reply);
@@ -131,6 +133,15 @@ export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMess
     leave();
     release();
   }
+}
+
+type AnyInput<C> = Input<C, undefined, undefined, undefined>;
+
+function answerOf<C>(gate: Gate<C>, route: Route<C>, input: AnyInput<C>, streams: boolean, signalOf: () => AbortSignal) {
+  if (streams && route.streams) return route.streams(input);
+  if (!gate.readApart || !route.heavy?.(input)) return route.handle(input);
+  const { caller, params, query, body } = input;
+  return gate.readApart(route.operation, caller, { params, query, body }, signalOf());
 }
 
 /** A body where none is taken must be an empty object: unknown fields are refused, never ignored. */

@@ -1,4 +1,5 @@
 export { standingsOf } from './answer.ts';
+export { memoryReads } from './lists.ts';
 export { type Cited, cite, citeOne, findDangling, findReplaced, type Replacing, refuseDangling } from './refs.ts';
 export { memoryRoutes } from './routes.ts';
 export { memory } from './schemas.ts';

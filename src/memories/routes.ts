@@ -1,32 +1,18 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
-import { type Caller, isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
-import { boundedPageOf, decodeCursor, encodeCursor, pageOf, toPage } from '../http/page.ts';
+import { type Caller, isAdmin, onBehalf, requireNamed, route, sightById } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Written } from './answer.ts';
-import { readChain } from './chain.ts';
+import { memoryReads, one, tagged } from './lists.ts';
 import { assertMayChange } from './rights.ts';
-import {
-  listQuery,
-  type Memory,
-  memoriesBody,
-  memory,
-  memoryParams,
-  memoryPatch,
-  newMemory,
-  pageQuery,
-  readQuery,
-  writeQuery,
-} from './schemas.ts';
+import { type Memory, memoriesBody, memory, memoryPatch, newMemory, readQuery, writeQuery } from './schemas.ts';
 import type { Sources } from './sources.ts';
-import { listMemories, listVersions, readMemory, readStatus } from './sql.ts';
+import { readMemory, readStatus } from './sql.ts';
 import type { MemoryLimits as Writing } from './state.ts';
 import { approveMemory, type Change, closeMemory, deleted, noMemory, patchMemory, remember, supersede } from './write.ts';
 
-const tagged = { tag: 'Memories', limit: 'v1' } as const;
-const one = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
 const change = { ...one, query: writeQuery, idempotent: true } as const;
 
 const ofBody = ['malformed-json', 'impossible-text', 'validation'] as const;
@@ -68,34 +54,7 @@ const routesOf = (writingOf: WritingOf) => [
       return { body: { data: written.data }, headers: written.replay ? replayed : {} };
     },
   }),
-  route({
-    ...tagged,
-    method: 'GET',
-    path: '/v1/memories',
-    operation: 'listMemories',
-    summary: 'List memories, as they are or as they were believed',
-    access: 'read',
-    query: listQuery,
-    success: { status: 200, description: 'A page of memories', schema: boundedPageOf(memory, z.string()) },
-    problems: ['validation', 'forbidden'],
-    handle: async ({ caller, query }) => {
-      const { tenant, principal } = onBehalf(caller, query);
-      const sight = sightIn(principal, query.channel);
-      const after = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
-      const { memories, next, scanned } = await tenant.read((db) =>
-        listMemories(db, tenant.id, sight, { ...query, admin: isAdmin(principal) }, after),
-      );
-      const { data, unreadable } = toPage(memories, query.limit, ({ memory_id }) => [memory_id]);
-      return {
-        body: {
-          data,
-          next_cursor: next === undefined ? null : encodeCursor([next]),
-          ...(scanned !== undefined && { scanned_upto: scanned }),
-          ...(unreadable && { unreadable }),
-        },
-      };
-    },
-  }),
+  ...memoryReads,
   route({
     ...one,
     method: 'GET',
@@ -125,58 +84,8 @@ const routesOf = (writingOf: WritingOf) => [
       return { body: found, headers };
     },
   }),
-  ...historyRoutes,
   ...ownerRoutes(writingOf),
   ...reviewRoutes(writingOf),
-];
-
-const historyRoutes = [
-  route({
-    ...one,
-    method: 'GET',
-    path: '/v1/memories/{memory_id}/versions',
-    operation: 'listMemoryVersions',
-    summary: 'List the versions of a memory, oldest first',
-    access: 'read',
-    query: pageQuery,
-    success: { status: 200, description: 'A page of versions; those of a deleted memory are for admins', schema: pageOf(memory) },
-    problems: ['validation', 'not-found', 'gone'],
-    handle: async ({ caller, params, query }) => {
-      const { tenant, principal } = onBehalf(caller, query);
-      const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
-      const rows = await tenant.read(async (db) => {
-        const now = await readMemory(db, tenant.id, params.memory_id, sightById(principal));
-        if (!now) throw noMemory();
-        requireNamed(principal, now);
-        if (now.status === 'deleted' && !isAdmin(principal)) throw deleted();
-        return listVersions(db, tenant.id, params.memory_id, sightById(principal), { after, limit: query.limit + 1 });
-      });
-      return { body: toPage(rows, query.limit, ({ version }) => [version]) };
-    },
-  }),
-  route({
-    ...one,
-    method: 'GET',
-    path: '/v1/memories/{memory_id}/history',
-    operation: 'listMemoryHistory',
-    summary: 'List the memories that took each other’s place, oldest first',
-    access: 'read',
-    query: pageQuery,
-    success: { status: 200, description: 'A page of the chain that the memory is a part of', schema: pageOf(memory) },
-    problems: ['validation', 'not-found'],
-    handle: async ({ caller, params, query }) => {
-      const { tenant, principal } = onBehalf(caller, query);
-      const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
-      const sight = sightById(principal);
-      const rows = await tenant.read(async (db) => {
-        const now = await readMemory(db, tenant.id, params.memory_id, sight);
-        if (!now) throw noMemory();
-        requireNamed(principal, now);
-        return readChain(db, tenant.id, params.memory_id, sight, { after, limit: query.limit + 1 });
-      });
-      return { body: toPage(rows, query.limit, () => [after + query.limit]) };
-    },
-  }),
 ];
 
 const ownerRoutes = (writingOf: WritingOf) => [

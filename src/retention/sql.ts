@@ -35,9 +35,8 @@ export interface Counted {
   last_id: string;
   kind: string;
   events: number;
-  /** Null where the time of none can be read. */
-  oldest: string | null;
-  newest: string | null;
+  oldest: string;
+  newest: string;
 }
 
 export const countOld = (tenant: Tenant, job_id: string, after: string, limit: number): Promise<Counted[]> =>

@@ -6,6 +6,10 @@ import { find, type Hit } from './find.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
 import { readChunk } from './sql.ts';
 
+/** A question of more characters takes the longer the more it has; passages beyond so many are a long answer. */
+const SHORT_QUESTION = 1_000;
+const FEW_PASSAGES = 50;
+
 export const searchRoutes = [
   route({
     method: 'POST',
@@ -18,6 +22,8 @@ export const searchRoutes = [
     body: searchBody,
     success: { status: 200, description: 'What was found, best first', schema: searchAnswer },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
+    heavy: ({ body: { query, query_text, limit, filter } }) =>
+      (query ?? query_text)!.length > SHORT_QUESTION || limit > FEW_PASSAGES || filter !== undefined,
     handle: async ({ caller, body }) => {
       const { query, query_text, limit, per_event, channel, explain, user_id, all_users, about_user_id, ...scope } = body;
       const { principal } = onBehalf(caller, { user_id, all_users }, 'pointer');

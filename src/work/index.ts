@@ -1,2 +1,2 @@
 export { openWorkers, type Workers } from './pool.ts';
-export { serveTasks, type Task } from './serve.ts';
+export { type Done, serveTasks, type Task } from './serve.ts';

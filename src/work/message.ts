@@ -7,6 +7,9 @@ export interface Order {
   input: unknown;
 }
 
+/** To a job that `heeds`. */
+export const GIVEN_UP = 'given up';
+
 export type Result = { value: unknown } | { problem: PlainProblem } | { failure: string };
 
 interface PlainProblem {
@@ -17,8 +20,8 @@ interface PlainProblem {
 
 export function resultOf(error: unknown): Result {
   if (!(error instanceof Problem)) return { failure: error instanceof Error ? (error.stack ?? error.message) : String(error) };
-  const { type, message, errors, headers, members } = error;
-  return { problem: { type, detail: message, more: { ...(errors && { errors }), headers, members } } };
+  const { type, message, errors, headers, members, cause } = error;
+  return { problem: { type, detail: message, more: { ...(errors && { errors }), headers, members, cause } } };
 }
 
 export function contentOf(result: Result): unknown {

@@ -3,11 +3,12 @@ import { extname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Problem } from '../http/problem.ts';
-import { contentOf, type Order, type Result } from './message.ts';
-import { openTurns } from './turns.ts';
+import { openTurns } from '../turns.ts';
+import { contentOf, GIVEN_UP, type Order, type Result } from './message.ts';
 
-// Threads for work whose time grows with a client's input. Tenants take turns, one tenant leaves at least one thread to the others,
-// and a job that is given up ends with its thread, because nothing else stops it.
+// Threads for work whose time grows with a client's input. Tenants take turns, and one tenant leaves at least one thread to the others.
+// A job that is given up ends with its thread where nothing else stops it. One that `heeds` is told, and keeps its tenant's turn until it
+// has ended: what it began in the database goes on until then.
 
 export interface Workers {
   run<T>(job: Job): Promise<T>;
@@ -20,6 +21,8 @@ export interface Job extends Order {
   transfer?: ArrayBuffer[];
   /** Given up when it is aborted, wherever it is. */
   signal: AbortSignal;
+  /** Ends soon after it is told that it was given up. */
+  heeds?: boolean;
 }
 
 export interface WorkerSettings {
@@ -126,6 +129,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
   function giveUp(ticket: Ticket): void {
     const { job, thread } = ticket;
     if (!thread) turns.remove(job.tenant, ticket);
+    else if (job.heeds) thread.worker.postMessage(GIVEN_UP);
     else if (thread.ticket === ticket) {
       end(thread, job.signal.reason);
       void thread.worker.terminate();
@@ -135,7 +139,8 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
 
   function run<T>(job: Job): Promise<T> {
     if (job.signal.aborted) return Promise.reject(job.signal.reason as Error);
-    if (turns.waiting >= maxQueued || turns.waitingOf(job.tenant) >= maxQueued / 2) return Promise.reject(tooMuch());
+    if (turns.waiting >= maxQueued) return Promise.reject(tooMuch());
+    if (turns.waitingOf(job.tenant) >= maxQueued / 2) return Promise.reject(tooMuchOfTenant());
     return new Promise<T>((resolve, reject) => {
       const onAbort = () => giveUp(ticket);
       const done = () => job.signal.removeEventListener('abort', onAbort);
@@ -182,3 +187,8 @@ const isOutOfMemory = (error: unknown): boolean => (error as { code?: unknown })
 
 const tooMuch = () =>
   new Problem('unavailable', 'Too many large requests are being served.', { headers: { 'Retry-After': '1' } });
+
+const tooMuchOfTenant = () =>
+  new Problem('rate-limited', 'Too many large requests of this tenant are waiting (WORKERS_QUEUE).', {
+    headers: { 'Retry-After': '1' },
+  });

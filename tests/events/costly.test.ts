@@ -7,11 +7,17 @@ import { readEvents } from '../support/sse.ts';
 // Filters that cost much: what a follower may take of the database, and what it is told where nothing comes of it. What an event costs is
 // certain, whatever the machine: the filter sleeps for as long as the event's metadata say.
 
+/** Connections beside those of the workers. */
 const POOL = 5;
+const WORKERS = 2;
 const STATEMENT_MS = 1_500;
 let daemon: TestDaemon;
 beforeAll(async () => {
-  daemon = await startTestDaemon({ PGSTATEMENT_TIMEOUT: String(STATEMENT_MS), PGPOOL_MAX: String(POOL) });
+  daemon = await startTestDaemon({
+    PGSTATEMENT_TIMEOUT: String(STATEMENT_MS),
+    PGPOOL_MAX: String(POOL + WORKERS),
+    WORKERS: String(WORKERS),
+  });
   if (!onEmbedded()) await makeFiltersSleep(daemon.env);
 });
 afterAll(() => daemon.stop());

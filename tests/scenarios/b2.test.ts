@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../src/config.ts';
-import { workerKeysOf } from '../../src/keys.ts';
 import { openWorkers, type Workers } from '../../src/work/index.ts';
+import { workerDataOf } from '../../src/workers.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
@@ -17,7 +17,7 @@ let workers: Workers;
 const held = (config: Config) =>
   openWorkers({
     entry: join(import.meta.dirname, 'held-worker.ts'),
-    data: workerKeysOf(config),
+    data: workerDataOf(config),
     size: 2,
     maxQueued: 20,
   });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { type Daemon, startDaemon } from '../../src/daemon.ts';
 import type { Workers } from '../../src/work/index.ts';
+import { workersOf } from '../../src/workers.ts';
 import { daemonDatabase } from './database.ts';
 import { freePort } from './port.ts';
 
@@ -17,6 +18,8 @@ const settings = {
   PORT: '0',
   LOG_LEVEL: 'silent',
   RATE_LIMIT_ENABLED: 'false',
+  // a thread of the workers takes seconds to start where the machine is crowded
+  REQUEST_TIMEOUT_MS: '30000',
   BCRYPT_COST: '4',
   // tests make rows old by hand: nothing may remove them before the test does
   SWEEP_DELAY_MS: '3600000',
@@ -30,15 +33,18 @@ export interface TestDaemon extends Daemon {
   env: Record<string, string>;
 }
 
+/** Workers that run what `npm test` has built: from its source each thread would take a second of the processor to start. */
+export const builtWorkers = (config: Config): Workers => workersOf(config, join(import.meta.dirname, '../../dist/worker.js'));
+
 /** A daemon in this process, on a database of its own unless it is given another's `env`. */
 export async function startTestDaemon(
   overrides: Record<string, string> = {},
   sharedEnv?: Record<string, string>,
-  workersOf?: (config: Config) => Workers,
+  workers: (config: Config) => Workers = builtWorkers,
 ): Promise<TestDaemon> {
   const database = sharedEnv ? { env: sharedEnv, release: async () => undefined } : await daemonDatabase();
   const config = loadConfig({ ...settings, ...database.env, ...overrides });
-  const daemon = await startDaemon(config, undefined, workersOf?.(config));
+  const daemon = await startDaemon(config, undefined, workers(config));
   const stop = async () => {
     await daemon.stop();
     await database.release();
@@ -79,10 +85,7 @@ export async function spawnDaemon(
   child.stderr!.on('data', (part) => {
     stderr += part;
   });
-  const url = `${overrides.TLS_CERT_FILE ? 'https' : 'http'}://127.0.0.1:${port}`;
-  // one that asks for a certificate is heard by its log, which must be on
-  const isReady = async () =>
-    overrides.TLS_CERT_FILE ? stdout.includes('"msg":"ready"') : (await fetch(`${url}/ready`).catch(() => undefined))?.ok;
+  const url = `http://127.0.0.1:${port}`;
   running.add(child);
   const exited = once(child, 'exit').then(() => running.delete(child));
   const kill = async (signal: NodeJS.Signals) => {
@@ -91,7 +94,13 @@ export async function spawnDaemon(
   };
   for (let i = 0; i < 600; i += 1) {
     if (child.exitCode !== null) throw new Error(`the daemon ended at its start: ${stderr}`);
-    if (await isReady()) return { url, child, logged: () => stdout, kill };
+    if (
+      await fetch(`${url}/ready`).then(
+        (r) => r.ok,
+        () => false,
+      )
+    )
+      return { url, child, logged: () => stdout, kill };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await kill('SIGKILL');

@@ -14,6 +14,14 @@ serveTasks({
     Atomics.wait(whole(memory), 0, 0);
     return { value: 'released' };
   },
+  /** Counts itself as begun, and again when it is told that it was given up; then waits for the test's word. */
+  heeding: async (memory: SharedArrayBuffer, signal: AbortSignal) => {
+    Atomics.add(whole(memory), 1, 1);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    Atomics.add(whole(memory), 1, 1);
+    Atomics.wait(whole(memory), 0, 0);
+    return { value: 'released' };
+  },
   endless: () => {
     for (;;);
   },

@@ -69,6 +69,24 @@ test('a job that is given up ends with its thread, and others are served', async
   expect(workers.figures()).toEqual({ waiting: 0, running: 0 });
 });
 
+test('a job that heeds is told that it was given up, and keeps its tenant’s turn until it has ended', async () => {
+  const workers = open(2);
+  const { memory, begun, release } = gate();
+  const aborted = new AbortController();
+  const job = { tenant: 'a', task: 'heeding', input: memory, heeds: true };
+  const heeding = workers.run({ ...job, signal: aborted.signal });
+  await begun(1);
+  aborted.abort(new Error('too late'));
+  await expect(heeding).rejects.toThrow('too late');
+  // it has heard, and is not yet done
+  await begun(2);
+  const next = run(workers, 'a', 'echo', 1);
+  expect(workers.figures()).toEqual({ waiting: 1, running: 1 });
+  expect(await run(workers, 'b', 'echo', 2)).toBe(2);
+  release();
+  expect(await next).toBe(1);
+});
+
 test('a job that is given up while it waits never runs', async () => {
   const workers = open(1);
   const { memory, begun, release } = gate();
@@ -110,13 +128,17 @@ test('tenants take turns: the first job of a tenant waits for one job of each ot
   expect(order).toEqual(['busy', 'second', 'third', 'busy', 'second', 'busy']);
 });
 
-test('what is too much is refused with 503, one tenant at half of the room', async () => {
+test('what is too much is refused: with 429 what one tenant has beyond half of the room, with 503 what all have beyond it', async () => {
   const workers = open(1, 4);
   const { memory, begun, release } = gate();
   const first = run(workers, 'busy', 'held', memory);
   await begun(1);
   const waiting = [run(workers, 'busy', 'echo'), run(workers, 'busy', 'echo')];
-  await expect(run(workers, 'busy', 'echo')).rejects.toMatchObject({ status: 503, headers: { 'Retry-After': '1' } });
+  await expect(run(workers, 'busy', 'echo')).rejects.toMatchObject({
+    status: 429,
+    message: expect.stringContaining('WORKERS_QUEUE'),
+    headers: { 'Retry-After': '1' },
+  });
   waiting.push(run(workers, 'other', 'echo'), run(workers, 'third', 'echo'));
   await expect(run(workers, 'fourth', 'echo')).rejects.toMatchObject({ status: 503 });
   release();

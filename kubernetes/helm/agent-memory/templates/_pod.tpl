@@ -1,7 +1,5 @@
-{{/* What the daemon, the migration and the backup have in common: restricted pod security, the settings, the secrets as files. Both take the root
-   context as `root`, and what one has beside as `volumes`, or as `image`, `env` and `mounts`. */}}
+{{/* What the daemon and the migration have in common: restricted pod security, the settings, the secrets as files. */}}
 {{- define "pod" -}}
-{{- $more := .volumes }}{{ with .root -}}
 serviceAccountName: {{ .Values.name }}-daemon
 automountServiceAccountToken: false
 # the environment holds settings only, not the addresses of every Service
@@ -37,20 +35,15 @@ volumes:
       secretName: {{ . }}
       defaultMode: 0444
   {{- end }}
-  {{- with include "ledgerClaim" . }}
+  {{- with .Values.erasureLedger.claim }}
   - name: ledger
     persistentVolumeClaim:
       claimName: {{ . }}
   {{- end }}
-  {{- with $more }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- end }}
 {{- end -}}
 
 {{- define "container" -}}
-{{- $env := .env }}{{ $mounts := .mounts }}{{ $image := .image | default .root.Values.image }}{{ with .root -}}
-image: {{ $image.repository }}:{{ $image.tag | default .Values.image.tag | default .Chart.AppVersion }}
+image: {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
@@ -68,9 +61,6 @@ env:
   # a file a pod: appending to one file from several is not safe on every shared file system
   - name: ERASURE_LEDGER
     value: /ledger/$(POD_NAME).ndjson
-  {{- with $env }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
 volumeMounts:
   - name: data
     mountPath: {{ .Values.config.DATA_DIR }}
@@ -84,14 +74,10 @@ volumeMounts:
     mountPath: /run/secrets/postgres-ca
     readOnly: true
   {{- end }}
-  {{- if include "ledgerClaim" . }}
+  {{- if .Values.erasureLedger.claim }}
   - name: ledger
     mountPath: /ledger
   {{- end }}
-  {{- with $mounts }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- end }}
 {{- end -}}
 
 {{- define "migration" -}}
@@ -99,12 +85,12 @@ metadata:
   labels:
     {{- include "labels" (dict "root" . "component" "migration") | nindent 4 }}
 spec:
-  {{- include "pod" (dict "root" .) | nindent 2 }}
+  {{- include "pod" . | nindent 2 }}
   # a failed try keeps its log
   restartPolicy: Never
   containers:
     - name: migrate
-      {{- include "container" (dict "root" .) | nindent 6 }}
+      {{- include "container" . | nindent 6 }}
       command: [node, dist/scripts/migrate.js, up]
       resources:
         requests:

@@ -1,0 +1,107 @@
+import { openTurns } from '../turns.ts';
+
+// Who gets the next connection. Tenants take turns, and one tenant has at most its share of the connections at once, so that nobody waits
+// behind all that another asks for. What is of no tenant (the write queue, which has turns of its own) has no share.
+
+/** The queue for connections is full: shed the request instead of letting it wait for its timeout. */
+export class PoolSaturated extends Error {
+  readonly code = 'pool_saturated';
+  constructor(waiting: number) {
+    super(`${waiting} requests are waiting for a database connection already`);
+    this.name = 'PoolSaturated';
+  }
+}
+
+/** So many of one tenant’s wait already. */
+export class ShareSaturated extends Error {
+  readonly code = 'pool_share';
+  constructor(waiting: number) {
+    super(`${waiting} requests of the tenant are waiting for a database connection already`);
+    this.name = 'ShareSaturated';
+  }
+}
+
+export interface Line {
+  readonly waiting: number;
+  /** When it is one's turn; undefined: at once. `leave` follows in any case but where it throws or rejects. */
+  enter(tenant: string): Promise<void> | undefined;
+  leave(tenant: string): void;
+}
+
+export interface LineBounds {
+  /** Connections. */
+  max: number;
+  maxWaiting: number;
+  /** Nobody waits longer. */
+  wait_ms: number;
+}
+
+interface Waiting {
+  tenant: string;
+  begin(): void;
+}
+
+export const NO_TENANT = '';
+
+/** More than the followers of a tenant may have at once, so that its other requests do not wait for those. */
+const LEAST_SHARE = 4;
+const shareOf = (max: number): number => Math.max(1, Math.min(max - 1, Math.max(LEAST_SHARE, Math.floor(max / 2))));
+
+export function openLine({ max, maxWaiting, wait_ms }: LineBounds): Line {
+  const share = shareOf(max);
+  const turns = openTurns<Waiting>();
+  const lent = new Map<string, number>();
+  let lentInAll = 0;
+
+  const of = (tenant: string) => (tenant === NO_TENANT ? 0 : (lent.get(tenant) ?? 0));
+
+  function take(tenant: string): void {
+    lentInAll += 1;
+    lent.set(tenant, (lent.get(tenant) ?? 0) + 1);
+  }
+
+  function next(): void {
+    while (lentInAll < max) {
+      const waiting = turns.take(of, share);
+      if (!waiting) return;
+      take(waiting.tenant);
+      waiting.begin();
+    }
+  }
+
+  function wait(tenant: string): Promise<void> {
+    if (turns.waiting >= maxWaiting) throw new PoolSaturated(turns.waiting);
+    const own = turns.waitingOf(tenant);
+    if (tenant !== NO_TENANT && own >= maxWaiting / 2) throw new ShareSaturated(own);
+    return new Promise((resolve, reject) => {
+      const begin = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const one = { tenant, begin };
+      const timer = setTimeout(() => {
+        turns.remove(tenant, one);
+        // as pg says it
+        reject(new Error('timeout exceeded when trying to connect'));
+      }, wait_ms).unref();
+      turns.add(tenant, one);
+    });
+  }
+
+  return {
+    get waiting() {
+      return turns.waiting;
+    },
+    enter: (tenant) => {
+      if (lentInAll >= max || of(tenant) >= share) return wait(tenant);
+      return void take(tenant);
+    },
+    leave: (tenant) => {
+      lentInAll -= 1;
+      const left = lent.get(tenant)! - 1;
+      if (left > 0) lent.set(tenant, left);
+      else lent.delete(tenant);
+      next();
+    },
+  };
+}

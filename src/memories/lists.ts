@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import { isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
+import { boundedPageOf, decodeCursor, encodeCursor, pageOf, toPage } from '../http/page.ts';
+import { readChain } from './chain.ts';
+import { listQuery, memory, memoryParams, pageQuery } from './schemas.ts';
+import { listMemories, listVersions, readMemory } from './sql.ts';
+import { deleted, noMemory } from './write.ts';
+
+// Reads of many memories.
+
+export const tagged = { tag: 'Memories', limit: 'v1' } as const;
+export const one = { ...tagged, path: '/v1/memories/{memory_id}', params: memoryParams } as const;
+
+/** More memories than this are a long answer. */
+const SHORT_PAGE = 100;
+const isLong = ({ query }: { query: { limit: number } }) => query.limit > SHORT_PAGE;
+
+const listing = route({
+  ...tagged,
+  method: 'GET',
+  path: '/v1/memories',
+  operation: 'listMemories',
+  summary: 'List memories, as they are or as they were believed',
+  access: 'read',
+  query: listQuery,
+  success: { status: 200, description: 'A page of memories', schema: boundedPageOf(memory, z.string()) },
+  problems: ['validation', 'forbidden'],
+  heavy: (input) => isLong(input) || input.query.filter !== undefined,
+  handle: async ({ caller, query }) => {
+    const { tenant, principal } = onBehalf(caller, query);
+    const sight = sightIn(principal, query.channel);
+    const after = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
+    const { memories, next, scanned } = await tenant.read((db) =>
+      listMemories(db, tenant.id, sight, { ...query, admin: isAdmin(principal) }, after),
+    );
+    const { data, unreadable } = toPage(memories, query.limit, ({ memory_id }) => [memory_id]);
+    return {
+      body: {
+        data,
+        next_cursor: next === undefined ? null : encodeCursor([next]),
+        ...(scanned !== undefined && { scanned_upto: scanned }),
+        ...(unreadable && { unreadable }),
+      },
+    };
+  },
+});
+
+const historyRoutes = [
+  route({
+    ...one,
+    method: 'GET',
+    path: '/v1/memories/{memory_id}/versions',
+    operation: 'listMemoryVersions',
+    summary: 'List the versions of a memory, oldest first',
+    access: 'read',
+    query: pageQuery,
+    heavy: isLong,
+    success: { status: 200, description: 'A page of versions; those of a deleted memory are for admins', schema: pageOf(memory) },
+    problems: ['validation', 'not-found', 'gone'],
+    handle: async ({ caller, params, query }) => {
+      const { tenant, principal } = onBehalf(caller, query);
+      const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
+      const rows = await tenant.read(async (db) => {
+        const now = await readMemory(db, tenant.id, params.memory_id, sightById(principal));
+        if (!now) throw noMemory();
+        requireNamed(principal, now);
+        if (now.status === 'deleted' && !isAdmin(principal)) throw deleted();
+        return listVersions(db, tenant.id, params.memory_id, sightById(principal), { after, limit: query.limit + 1 });
+      });
+      return { body: toPage(rows, query.limit, ({ version }) => [version]) };
+    },
+  }),
+  route({
+    ...one,
+    method: 'GET',
+    path: '/v1/memories/{memory_id}/history',
+    operation: 'listMemoryHistory',
+    summary: 'List the memories that took each other’s place, oldest first',
+    access: 'read',
+    query: pageQuery,
+    heavy: isLong,
+    success: { status: 200, description: 'A page of the chain that the memory is a part of', schema: pageOf(memory) },
+    problems: ['validation', 'not-found'],
+    handle: async ({ caller, params, query }) => {
+      const { tenant, principal } = onBehalf(caller, query);
+      const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
+      const sight = sightById(principal);
+      const rows = await tenant.read(async (db) => {
+        const now = await readMemory(db, tenant.id, params.memory_id, sight);
+        if (!now) throw noMemory();
+        requireNamed(principal, now);
+        return readChain(db, tenant.id, params.memory_id, sight, { after, limit: query.limit + 1 });
+      });
+      return { body: toPage(rows, query.limit, () => [after + query.limit]) };
+    },
+  }),
+];
+
+/** Reads that may take long. */
+export const memoryReads = [listing, ...historyRoutes];

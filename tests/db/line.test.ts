@@ -1,0 +1,82 @@
+import { type Line, openLine, PoolSaturated, ShareSaturated } from '../../src/db/line.ts';
+
+const open = (bounds: Partial<Parameters<typeof openLine>[0]> = {}) =>
+  openLine({ max: 10, maxWaiting: 20, wait_ms: 60_000, ...bounds });
+
+/** Enters, and says so when it is its turn. */
+function asks(line: Line, tenant: string, told: string[], name = tenant): void {
+  const turn = line.enter(tenant);
+  if (turn) void turn.then(() => told.push(name));
+  else told.push(name);
+}
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+test('one tenant has at most half of the connections, and another enters at once', () => {
+  const line = open();
+  const told: string[] = [];
+  for (let i = 0; i < 7; i += 1) asks(line, 'mallory', told);
+  asks(line, 'alice', told);
+  expect([told, line.waiting]).toEqual([[...Array(5).fill('mallory'), 'alice'], 2]);
+});
+
+test.each([
+  [20, 10],
+  [5, 4],
+  [3, 2],
+  [2, 1],
+  [1, 1],
+])('of %i connections a tenant has %i at once: one is left to the others wherever there are two', (max, share) => {
+  const line = open({ max, maxWaiting: 100 });
+  const told: string[] = [];
+  for (let i = 0; i < max + 1; i += 1) asks(line, 'mallory', told);
+  expect(told).toHaveLength(share);
+});
+
+test('those that wait are taken in turn by tenant, and each tenant’s in order', async () => {
+  const line = open({ max: 2 });
+  const told: string[] = [];
+  for (const name of ['m1', 'm2', 'm3']) asks(line, 'mallory', told, name);
+  for (const name of ['a1', 'a2']) asks(line, 'alice', told, name);
+  asks(line, 'bob', told, 'b1');
+  expect(told).toEqual(['m1', 'a1']);
+  for (const tenant of ['mallory', 'alice', 'mallory', 'alice', 'bob']) {
+    line.leave(tenant);
+    await settled();
+  }
+  expect(told).toEqual(['m1', 'a1', 'm2', 'a2', 'b1', 'm3']);
+});
+
+test('what is of no tenant has no share, only the whole', () => {
+  const line = open();
+  const told: string[] = [];
+  for (let i = 0; i < 11; i += 1) asks(line, '', told);
+  expect([told.length, line.waiting]).toEqual([10, 1]);
+});
+
+test('a single connection goes round', async () => {
+  const line = open({ max: 1 });
+  const told: string[] = [];
+  for (const name of ['m1', 'm2']) asks(line, 'mallory', told, name);
+  asks(line, 'alice', told, 'a1');
+  line.leave('mallory');
+  await settled();
+  line.leave('mallory');
+  await settled();
+  expect(told).toEqual(['m1', 'm2', 'a1']);
+});
+
+test('a tenant fills half of the queue, all of them the whole', () => {
+  const line = open({ max: 1, maxWaiting: 4 });
+  for (let i = 0; i < 3; i += 1) void line.enter('mallory');
+  expect(() => line.enter('mallory')).toThrow(ShareSaturated);
+  for (let i = 0; i < 2; i += 1) void line.enter('alice');
+  expect(() => line.enter('bob')).toThrow(PoolSaturated);
+});
+
+test('nobody waits for ever, and who gave up is passed over', async () => {
+  const line = open({ max: 1, wait_ms: 1 });
+  void line.enter('mallory');
+  await expect(line.enter('alice')).rejects.toThrow('timeout exceeded');
+  line.leave('mallory');
+  expect([line.enter('bob'), line.waiting]).toEqual([undefined, 0]);
+});

@@ -1,0 +1,162 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client as PgClient } from 'pg';
+import { type Config, loadConfig } from '../src/config.ts';
+import { readRoutes } from '../src/reads.ts';
+import type { Workers } from '../src/work/index.ts';
+import { type Client, message, newTenant } from './support/client.ts';
+import { builtWorkers, startTestDaemon, type TestDaemon } from './support/daemon.ts';
+import { describeOnServer, onEmbedded } from './support/database.ts';
+
+// Reads that take long are answered by workers, one tenant's in turn. Here such a read takes as long as the test likes: a filter waits
+// for a lock wherever an event's metadata say so.
+
+const HELD = { text: 'held', metadata: { held: true } };
+const held = `/v1/events?channel=team&filter=${encodeURIComponent(JSON.stringify({ kind: 'message' }))}`;
+const patience = { REQUEST_TIMEOUT_MS: '120000', PGSTATEMENT_TIMEOUT: '60000', PGQUERY_TIMEOUT: '61000' };
+
+let daemon: TestDaemon;
+let workers: Workers;
+let holder: PgClient;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ ...patience, WORKERS_QUEUE: '16' }, undefined, (config: Config) => {
+    workers = builtWorkers(config);
+    return workers;
+  });
+  if (!onEmbedded()) holder = await makeFiltersWait(daemon.env);
+});
+afterAll(async () => {
+  await holder?.end();
+  await daemon.stop();
+});
+
+async function makeFiltersWait({ PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD }: Record<string, string>): Promise<PgClient> {
+  const client = new PgClient({ host: PGHOST, port: Number(PGPORT), user: PGUSER, database: PGDATABASE, password: PGPASSWORD });
+  await client.connect();
+  await client.query(`
+    alter function event_matches(events, jsonb, boolean, text) rename to event_matches_at_once;
+    create function event_matches(p_event events, p_filter jsonb, p_withheld boolean, p_channel text) returns boolean
+    language plpgsql as $$
+    begin
+      if p_event.metadata ? 'held' then perform pg_advisory_xact_lock_shared(1); end if;
+      return event_matches_at_once(p_event, p_filter, p_withheld, p_channel);
+    end $$`);
+  return client;
+}
+
+const hold = () => holder.query('select pg_advisory_lock(1)');
+const release = () => holder.query('select pg_advisory_unlock_all()');
+
+async function until(what: () => boolean): Promise<void> {
+  for (let i = 0; !what(); i += 1) {
+    if (i > 3_000) throw new Error(`in vain: ${what}`);
+    await sleep(20);
+  }
+}
+
+/** A tenant whose filtered lists wait while the lock is held. */
+async function newHeavy(): Promise<Client> {
+  const client = await newTenant(daemon.url);
+  expect((await client.ask('POST', '/v1/events', { body: { channel: 'team', kind: 'message', ...HELD } })).status).toBe(201);
+  return client;
+}
+
+const statuses = async (answers: Promise<{ status: number }>[]) => (await Promise.all(answers)).map(({ status }) => status);
+
+describeOnServer('it has connections for workers', () => {
+  test('while eight heavy reads of one tenant are held, light and heavy ones of another are answered', async () => {
+    const [mallory, alice] = [await newHeavy(), await newTenant(daemon.url)];
+    await hold();
+    const answers = Array.from({ length: 8 }, () => mallory.ask('GET', held));
+    await until(() => workers.figures().waiting === 7);
+    expect((await alice.ask('POST', '/v1/events', { body: { ...message('x'), channel: 'team' } })).status).toBe(201);
+    expect((await alice.ask('POST', '/v1/search', { body: { query: 'x', channel: 'team' } })).status).toBe(200);
+    expect((await alice.ask('GET', held)).body.data).toHaveLength(1);
+    // its own small requests are answered too
+    expect((await mallory.ask('GET', '/v1/events?channel=team')).status).toBe(200);
+    expect(workers.figures()).toEqual({ waiting: 7, running: 1 });
+    await release();
+    expect(await statuses(answers)).toEqual(Array(8).fill(200));
+  });
+
+  test('a tenant may have half of the queue waiting; what is more is refused, by the setting’s name', async () => {
+    const mallory = await newHeavy();
+    await hold();
+    const answers = Array.from({ length: 9 }, () => mallory.ask('GET', held));
+    await until(() => workers.figures().waiting === 8);
+    const { status, body, headers } = await mallory.ask('GET', held);
+    expect([status, headers.get('retry-after')]).toEqual([429, '1']);
+    expect(body.detail).toContain('WORKERS_QUEUE');
+    await release();
+    expect(await statuses(answers)).toEqual(Array(9).fill(200));
+  });
+
+  test('a read whose client has left keeps its tenant’s turn until the database has ended it', async () => {
+    const mallory = await newHeavy();
+    await hold();
+    const leave = new AbortController();
+    const authorization = `Bearer ${mallory.token}`;
+    const left = fetch(daemon.url + held, { headers: { authorization }, signal: leave.signal }).catch(() => 'left');
+    await until(() => workers.figures().running === 1);
+    const next = mallory.ask('GET', held);
+    await until(() => workers.figures().waiting === 1);
+    leave.abort();
+    expect(await left).toBe('left');
+    await sleep(50);
+    expect(workers.figures()).toEqual({ waiting: 1, running: 1 });
+    await release();
+    expect((await next).status).toBe(200);
+    await until(() => workers.figures().running === 0);
+  });
+});
+
+test('each route with heavy reads is among those that workers know', () => {
+  const heavy = (routes: { operation: string; heavy?: unknown }[]) =>
+    routes.flatMap(({ operation, heavy }) => (heavy ? [operation] : [])).sort();
+  const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
+  expect(heavy(daemon.routes)).toEqual(heavy(readRoutes(config)));
+  expect(heavy(daemon.routes).length).toBeGreaterThan(0);
+});
+
+test('an answer is the same from a worker as from the event loop, refusals too', async () => {
+  const client = await newTenant(daemon.url);
+  const events = Array.from({ length: 150 }, (_, i) => ({ ...message(`the planner counts ${i}`), channel: 'team' }));
+  const { body: made } = await client.ask('POST', '/v1/events', { body: { events } });
+  const fact = { kind: 'fact', scope: 'global', channel: 'team', session_id: 's', text: 'the planner counts', refs: [] };
+  const { status: stated, body: memory } = await client.ask('POST', '/v1/memories', {
+    body: { ...fact, refs: [made.data[0].event_id] },
+  });
+  expect(stated).toBe(201);
+  const asked: [string, string, object?, number?][] = [
+    ['GET', '/v1/events?channel=team&limit=1000'],
+    ['GET', '/v1/events?channel=team&kind=message&order=desc'],
+    ['GET', '/v1/events?channel=team&limit=1000&cursor=nonsense', undefined, 422],
+    ['GET', '/v1/memories?channel=team&limit=1000'],
+    ['GET', `/v1/memories/${memory.memory_id}/versions?limit=1000`],
+    ['GET', `/v1/memories/${memory.memory_id}/history?limit=1000`],
+    ['GET', '/v1/memories/mem_00000000000000000000000000/history?limit=1000', undefined, 404],
+    ['POST', '/v1/search', { query: 'planner counts', channel: 'team', limit: 200 }],
+    ['POST', '/v1/context?render=text', { query: 'planner counts', channel: 'team', max_tokens: 100_000 }],
+    ['POST', '/v1/context', { query: 'planner', channel: 'team', capsules: ['cap_00000000000000000000000000'] }, 404],
+  ];
+  // on the embedded engine both answer on the event loop; what they answer is checked there too
+  const other = onEmbedded() ? daemon : await startTestDaemon({ PGPOOL_MAX: '2', PGPOOL_MIN: '1', WORKERS: '2' }, daemon.env);
+  try {
+    for (const [method, path, body, status = 200] of asked) {
+      const answers = await Promise.all(
+        [daemon, other].map(async ({ url }) => {
+          const answer = await fetch(url + path, {
+            method,
+            headers: { authorization: `Bearer ${client.token}`, ...(body && { 'content-type': 'application/json' }) },
+            ...(body && { body: JSON.stringify(body) }),
+          });
+          const { context_id: _, request_id: __, ...rest } = (await answer.json()) as Record<string, unknown>;
+          return { status: answer.status, type: answer.headers.get('content-type'), rest };
+        }),
+      );
+      expect(answers[0]).toEqual(answers[1]);
+      expect([path, answers[0]!.status]).toEqual([path, status]);
+    }
+  } finally {
+    if (!onEmbedded()) await other.stop();
+  }
+});
