@@ -50,6 +50,9 @@ install_packages() {
   need pgbouncer pgbouncer
   need prometheus-node-exporter prometheus-node-exporter
   need prometheus-blackbox-exporter prometheus-blackbox-exporter
+  need prometheus-postgres-exporter prometheus-postgres-exporter
+  need prometheus-alertmanager prometheus-alertmanager
+  need docker-registry docker-registry
   need testssl testssl.sh
   need certbot certbot
   need dockerd docker.io

@@ -51,9 +51,9 @@ export const fillTenant = `
     from event
   )
   insert into chunks (
-    tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, project_id, text, header, token_count, tsv, occurred_at)
+    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, project_id, text, header, token_count, terms, occurred_at)
   select
-    $1, seq, 0, event_id, kind, session_id, channel, 'none', user_id, project_id, text, user_id, 30,
-    passage_vector('english', text, user_id, at), at
+    $1, seq, 0, kind, session_id, channel, 'none', user_id, project_id, case kind when 'decision' then text end, user_id, 30,
+    passage_terms('english', text, user_id, at), at
   from event
 `;

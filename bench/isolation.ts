@@ -66,6 +66,5 @@ async function argumentsOf(world: World, query: string): Promise<string> {
   const survey = { ...rows[0]!, as_of_seq: Number(rows[0]!.as_of_seq) };
   const scope = { ...SCOPE, as_of_seq: survey.as_of_seq };
   const plan = planSearch(survey);
-  const terms = `{${survey.terms.map((term) => JSON.stringify(term)).join(',')}}`;
-  return `'${TENANT}', ${literal(JSON.stringify(scope))}::jsonb, ${literal(terms)}::text[], ${literal(JSON.stringify(plan))}::jsonb`;
+  return `'${TENANT}', ${literal(JSON.stringify(scope))}::jsonb, '{${survey.keys.join(',')}}'::int[], ${literal(JSON.stringify(plan))}::jsonb`;
 }

@@ -37,7 +37,7 @@ function scriptOf(world: World, tenant: string, seq: number, withKey: boolean): 
   return world.sql(async (client) => {
     const read = async (table: string) => {
       const { rows } = await client.query<{ row: Record<string, unknown> }>(
-        `select to_jsonb(t) - 'supersedes' as row from ${table} t where tenant_id = $1 and seq = $2`,
+        `select to_jsonb(t) - '{supersedes,session_key}'::text[] as row from ${table} t where tenant_id = $1 and seq = $2`,
         [tenant, seq],
       );
       return rows.map(({ row }) => row);
@@ -53,8 +53,12 @@ function scriptOf(world: World, tenant: string, seq: number, withKey: boolean): 
       : '';
     return `${`\\set number random(1, 999999999)
       with s as materialized (select nextval('bench_seq') as n),
-      e as (${insert('events', event)})${key}
-      ${insert('chunks', chunk)};\n`.replaceAll(/\n\s*/g, (_, at: number) => (at < 40 ? '\n' : ' '))}\n`;
+      e as (${insert('events', event)} from s)${key}
+      ${insert('chunks', chunk)} from s cross join lateral (
+        select passage_terms('english', ${expressionOf((event.content as { text: string }).text)}, ${expressionOf(chunk.header)}, clock_timestamp()) as terms) w;\n`.replaceAll(
+      /\n\s*/g,
+      (_, at: number) => (at < 40 ? '\n' : ' '),
+    )}\n`;
   });
 }
 
@@ -65,17 +69,16 @@ const varying: Record<string, string> = {
   event_id: `'evt_' || lpad(n##text, 26, '0')`,
   occurred_at: 'clock_timestamp()',
   created_at: 'clock_timestamp()',
+  terms: 'w.terms',
 };
 
 function insert(table: string, row: Record<string, unknown>): string {
   const columns = Object.keys(row).filter((name) => row[name] !== null);
   const values = columns.map((name) => {
     if (varying[name]) return varying[name].replace('##', '::');
-    if (name === 'tsv')
-      return `passage_vector('english', ${expressionOf(row.text)}, ${expressionOf(row.header)}, clock_timestamp())`;
     return `${expressionOf(row[name])}${typeOf(row[name])}`;
   });
-  return `insert into ${table} (${columns.join(', ')}) select ${values.join(', ')} from s`;
+  return `insert into ${table} (${columns.join(', ')}) select ${values.join(', ')}`;
 }
 
 const typeOf = (value: unknown) => (Array.isArray(value) ? '::text[]' : typeof value === 'object' ? '::jsonb' : '');

@@ -134,12 +134,11 @@ async function inStatements(client: pg.PoolClient, tenant: string, { key, body, 
   await run(
     'chunk',
     `insert into chunks (
-      tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, text, header, token_count, tsv, occurred_at)
-    values ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, passage_vector('english', $9, $10, clock_timestamp()), clock_timestamp())`,
+      tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, header, token_count, terms, occurred_at)
+    values ($1, $2, 0, $3, $4, $5, $6, $7, $9, $10, passage_terms('english', $8, $9, clock_timestamp()), clock_timestamp())`,
     [
       tenant,
       seq,
-      row.event_id,
       row.kind,
       row.session_id,
       row.channel,

@@ -88,7 +88,7 @@ async function copy(client: Client, tenant: string, count: number): Promise<void
 export async function questions(world: World, count: number): Promise<string[]> {
   const { rows } = await world.sql((client) =>
     client.query<{ text: string }>(
-      `select text from chunks where tenant_id = 't4' and seq % ($1::bigint / $2::bigint) = 7 order by seq limit $2`,
+      `select passage_text(c) as text from chunks c where tenant_id = 't4' and seq % ($1::bigint / $2::bigint) = 7 order by seq limit $2`,
       [SIZES.t4, count],
     ),
   );

@@ -9,7 +9,7 @@ CREATE TYPE public.passage AS (
 	text text,
 	header text,
 	token_count integer,
-	tsv tsvector
+	terms integer[]
 );
 
 -- Name: unit_outcome; Type: TYPE; Schema: public
@@ -153,7 +153,7 @@ begin
   end if;
   select o.base into v_base from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
   if v_base is null then
-    select coalesce(jsonb_agg(jsonb_build_object('text', c.text, 'header', c.header, 'token_count', c.token_count) order by c.ordinal), '[]')
+    select coalesce(jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal), '[]')
     into v_base
     from chunks c
     where c.tenant_id = p_tenant and c.seq = p_seq;
@@ -476,6 +476,12 @@ begin
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
 
+-- Name: session_key(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.session_key(p_tenant text, p_session text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN hashtextextended(((p_tenant || '/'::text) || p_session), (0)::bigint);
+
 -- Name: events; Type: TABLE; Schema: public
 
 CREATE TABLE public.events (
@@ -507,6 +513,7 @@ CASE
 END) STORED,
     erased_at timestamp with time zone,
     redactions integer,
+    session_key bigint GENERATED ALWAYS AS (public.session_key(tenant_id, session_id)) STORED NOT NULL,
     CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
     CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
     CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
@@ -524,7 +531,7 @@ CREATE FUNCTION public.beginning_of(p_tenant text, p_scope jsonb, p_event public
     AS $$
 begin
   return (
-    select jsonb_build_object('text', string_agg(k.text, '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
+    select jsonb_build_object('text', string_agg(coalesce(k.text, said_in(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
     from chunks k
     where k.tenant_id = p_tenant and k.seq = p_event.seq and k.ordinal < 2
       and (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']));
@@ -608,7 +615,7 @@ begin
   )
   select max(t.id), array_agg(t.seq), array_agg(t.artifact_id) filter (where t.artifact_id is not null), coalesce(sum(
     octet_length(e.content::text) + octet_length(e.metadata::text) + 2 * octet_length(e.refs::text) + 2 * octet_length(e.tags::text)
-    + coalesce((select sum(octet_length(c.text) + octet_length(c.header)) from chunks c where c.tenant_id = p_tenant and c.seq = t.seq), 0)), 0)
+    + coalesce((select sum(octet_length(passage_text(c)) + octet_length(c.header)) from chunks c where c.tenant_id = p_tenant and c.seq = t.seq), 0)), 0)
   into last_id, v_seqs, v_artifacts, v_freed
   from taken t join events e on e.tenant_id = p_tenant and e.seq = t.seq;
   if last_id is null then
@@ -736,8 +743,8 @@ begin
   return query
   with judged as (
     select c.seq, c.ordinal,
-      (c.event_id, c.kind, c.session_id, c.channel, c.sensitivity, c.user_id, c.agent_id, c.project_id, c.occurred_at)
-        is distinct from (e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id, e.occurred_at) as wrong
+      (c.kind, c.session_id, c.channel, c.sensitivity, c.user_id, c.agent_id, c.project_id, c.occurred_at)
+        is distinct from (e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id, e.occurred_at) as wrong
     from chunks c
     join events e on e.tenant_id = p_tenant and e.seq = c.seq
     where c.tenant_id = p_tenant and c.seq between p_from and p_to
@@ -906,14 +913,14 @@ begin
     limit 1
   ) cited
   cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s
-  where r.place <= 32;
-  return jsonb_build_object(
-    'said_at', (extract(epoch from coalesce(v_said, p_at)) * 1000)::bigint,
-    'holds_from', (extract(epoch from coalesce(p_memory.valid_from, v_said, p_at)) * 1000)::bigint,
+  where r.place <= 32 and is_readable_time(s.occurred_at);
+  return jsonb_strip_nulls(jsonb_build_object(
+    'said_at', epoch_ms(coalesce(v_said, p_at)),
+    'holds_from', coalesce(epoch_ms(p_memory.valid_from), epoch_ms(coalesce(v_said, p_at))),
     'stands', jsonb_build_array(
       p_memory.scope,
       case p_memory.scope when 'project' then p_memory.project_id when 'session' then p_memory.session_id end,
-      p_memory.channel, p_memory.user_id)::text);
+      p_memory.channel, p_memory.user_id)::text));
 end $$;
 
 -- Name: close_memory(text, text, integer, text[], text, jsonb); Type: FUNCTION; Schema: public
@@ -960,8 +967,8 @@ begin
   -- Words are half of the work and need no clock: found before it is locked, they do not hold up the tenant's other batches.
   v_passages := array(
     select row(
-      u.ord, e.ord, c.ord - 1, c.doc ->> 'text', c.doc ->> 'header', (c.doc ->> 'token_count')::int,
-      passage_vector(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((e.doc ->> 'occurred_at')::timestamptz, v_asked)))::passage
+      u.ord, e.ord, c.ord - 1, nullif(c.doc ->> 'text', said_in(e.doc -> 'content')), c.doc ->> 'header', (c.doc ->> 'token_count')::int,
+      passage_terms(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((e.doc ->> 'occurred_at')::timestamptz, v_asked)))::passage
     from tenants t
     cross join lateral jsonb_array_elements(p_units) with ordinality as u (doc, ord)
     cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as e (doc, ord)
@@ -1041,11 +1048,11 @@ begin
   ),
   indexed as (
     insert into chunks (
-      tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
-      text, header, token_count, tsv, occurred_at, valid)
+      tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+      text, header, token_count, terms, occurred_at, valid)
     select
-      p_tenant, e.seq, c.ordinal, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-      c.text, c.header, c.token_count, c.tsv, coalesce(e.occurred_at, v_asked), e.valid
+      p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
+      c.text, c.header, c.token_count, c.terms, coalesce(e.occurred_at, v_asked), e.valid
     from event e
     join unnest(v_passages) c on c.unit = e.unit and c.event = e.place and c.ordinal < e.chunk_count
   ),
@@ -1106,37 +1113,38 @@ CREATE TABLE public.memory_versions (
 
 ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
 
+-- Name: memory_ends(text, text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_ends(p_tenant text, p_memory_id text, p_from bigint) RETURNS TABLE(seq bigint, status text, until_seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT t.seq,
+     t.status,
+     min(
+         CASE
+             WHEN t.is_turn THEN t.seq
+             ELSE NULL::bigint
+         END) OVER (ORDER BY t.version DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS min
+    FROM ( SELECT v.version,
+             v.seq,
+             v.status,
+             ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (ORDER BY v.version))) AS is_turn
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = memory_ends.p_tenant) AND (v.memory_id = memory_ends.p_memory_id) AND (v.seq >= memory_ends.p_from))) t;
+END;
+
 -- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, until_seq bigint, until_at timestamp with time zone)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- WITH touched AS MATERIALIZED (
-          SELECT DISTINCT v.memory_id
-            FROM public.memory_versions v
-           WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)))
-         ), turns AS (
-          SELECT v.memory_id,
-             v.version,
-             v.seq,
-             v.status,
-             ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (PARTITION BY v.memory_id ORDER BY v.version))) AS is_turn
-            FROM (touched t
-              JOIN public.memory_versions v ON (((v.tenant_id = passage_ends.p_tenant) AND (v.memory_id = t.memory_id) AND (v.seq >= passage_ends.p_from))))
-         ), ended AS (
-          SELECT t.seq,
-             t.status,
-             min(
-                 CASE
-                     WHEN t.is_turn THEN t.seq
-                     ELSE NULL::bigint
-                 END) OVER (PARTITION BY t.memory_id ORDER BY t.version DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until_seq
-            FROM turns t
-         )
-  SELECT d.seq,
+ SELECT d.seq,
      d.until_seq,
      e.occurred_at
-    FROM (ended d
+    FROM ((( SELECT DISTINCT v.memory_id
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)))) touched
+      CROSS JOIN LATERAL public.memory_ends(passage_ends.p_tenant, touched.memory_id, passage_ends.p_from) d(seq, status, until_seq))
       LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = d.until_seq))))
    WHERE (((d.seq >= passage_ends.p_from) AND (d.seq <= passage_ends.p_to)) AND (d.until_seq IS NOT NULL) AND (d.status = ANY (ARRAY['active'::text, 'proposed'::text])));
 END;
@@ -1144,10 +1152,11 @@ END;
 -- Name: chunks; Type: TABLE; Schema: public
 
 CREATE TABLE public.chunks (
-    tenant_id text NOT NULL,
     seq bigint NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    token_count integer NOT NULL,
     ordinal smallint NOT NULL,
-    event_id text NOT NULL,
+    tenant_id text NOT NULL,
     kind text NOT NULL,
     session_id text NOT NULL,
     channel text NOT NULL,
@@ -1155,11 +1164,9 @@ CREATE TABLE public.chunks (
     user_id text,
     agent_id text,
     project_id text,
-    text text NOT NULL,
     header text NOT NULL,
-    token_count integer NOT NULL,
-    tsv tsvector NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
+    text text,
+    terms integer[] NOT NULL,
     until_seq bigint,
     until_at timestamp with time zone,
     valid tstzrange,
@@ -1352,7 +1359,9 @@ begin
     order by k.id
     limit p_limit
   )
-  select (select max(p.id) from page p), e.kind, count(*), min(e.created_at), max(e.created_at)
+  select
+    (select max(p.id) from page p), e.kind, count(*),
+    min(e.created_at) filter (where is_readable_time(e.created_at)), max(e.created_at) filter (where is_readable_time(e.created_at))
   from page p join events e on e.tenant_id = p_tenant and e.seq = p.seq
   group by e.kind;
 end $$;
@@ -1726,6 +1735,18 @@ begin
   return set_config('app.tenant_id', p_tenant, true);
 end $$;
 
+-- Name: is_readable_time(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_readable_time(p_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_at >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND (p_at <= '9999-12-31 23:59:59.999999+00'::timestamp with time zone));
+
+-- Name: epoch_ms(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.epoch_ms(p_at timestamp with time zone) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN public.is_readable_time(p_at) THEN (EXTRACT(epoch FROM p_at) * (1000)::numeric) ELSE NULL::numeric END;
+
 -- Name: erase_rows(integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.erase_rows(p_ms integer) RETURNS boolean
@@ -1816,13 +1837,8 @@ begin
       v_counts := jsonb_build_object(
         'events', coalesce(v_row.events, 0), 'chunks', coalesce(v_row.chunks, 0), 'artifacts', coalesce(v_row.artifacts, 0))
         || coalesce(v_row.about, '{}');
-      v_phase := case when v_next is null then 'forget' else 'blank' end;
-    when 'forget' then
-      select * into v_row from forget_memories(p_tenant, p_job, v_after, least(p_limit, cardinality(p_ids)), p_ids);
-      v_next := v_row.last_id;
-      v_counts := jsonb_build_object(
-        'memories', coalesce(v_row.memories, 0), 'memory_versions', coalesce(v_row.versions, 0), 'memories_kept', coalesce(v_row.kept, 0));
-      v_phase := case when v_next is null then 'cite' else 'forget' end;
+      v_phase := case when v_next is null then 'cite' else 'blank' end;
+    -- before memories that stay are stated anew: with the refs that they have then
     when 'cite' then
       perform from tenant_clocks c where c.tenant_id = p_tenant for update;
       select max(k.id) as last_id, rename_refs(array_agg(k.seq), v_subject, v_name) as n into v_row
@@ -1833,7 +1849,13 @@ begin
         select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id);
       v_next := v_row.last_id;
       v_counts := jsonb_build_object('citing_events', coalesce(v_row.n, 0));
-      v_phase := case when v_next is null then 'answers' else 'cite' end;
+      v_phase := case when v_next is null then 'forget' else 'cite' end;
+    when 'forget' then
+      select * into v_row from forget_memories(p_tenant, p_job, v_after, least(p_limit, cardinality(p_ids)), p_ids);
+      v_next := v_row.last_id;
+      v_counts := jsonb_build_object(
+        'memories', coalesce(v_row.memories, 0), 'memory_versions', coalesce(v_row.versions, 0), 'memories_kept', coalesce(v_row.kept, 0));
+      v_phase := case when v_next is null then 'answers' else 'forget' end;
     when 'answers' then
       select max(encode(a.key_hash, 'hex')), array_agg(a.key_hash) filter (where a.marked) into v_next, v_hashes
       from marked_answers(p_tenant, p_job, decode(v_after, 'hex'), p_limit) a;
@@ -3006,6 +3028,7 @@ declare
   v_refs text[];
   v_seq bigint;
   v_wish jsonb;
+  v_gone bigint[];
 begin
   select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
   select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
@@ -3015,9 +3038,12 @@ begin
   v_refs := array(
     select g.ref from grounds(p_tenant, p_memory_id, v_memory.content_seq) g
     where not is_marked(p_tenant, p_job, g.ref) order by g.seq desc, g.place, g.ref limit 256);
-  delete from memory_versions v using erasure_marks k
-  where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
-    and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq;
+  with gone as (
+    delete from memory_versions v using erasure_marks k
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+      and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq
+    returning v.seq)
+  select array_agg(g.seq) into v_gone from gone g;
   update memory_versions v set content_seq = v_home.seq
   where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.content_seq = v_memory.content_seq;
   v_wish := case when v_home.kind in ('decision', 'task_update') then memory_doc(v_home) -> 'memory' else v_home.content end;
@@ -3027,11 +3053,12 @@ begin
     content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
     agent_id = v_home.agent_id, session_id = nullif(v_home.session_id, m.memory_id), project_id = v_home.project_id, tags = v_home.tags,
     doing_agent = case when m.doing_agent = v_home.agent_id then m.doing_agent end,
-    importance = coalesce((member_of(v_wish, 'importance', 'number'))::real, m.importance),
-    valid_from = time_of(v_wish ->> 'valid_from'), valid_to = time_of(v_wish ->> 'valid_to')
+    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
+    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id
   returning * into v_memory;
   if not v_memory.status in ('active', 'proposed') then
+    perform move_ends(p_tenant, p_memory_id, v_gone);
     return;
   end if;
   v_seq := say(p_tenant, jsonb_strip_nulls(jsonb_build_object(
@@ -3040,7 +3067,7 @@ begin
     'sensitivity', v_home.sensitivity, 'tags', to_jsonb(v_home.tags), 'refs', to_jsonb(v_refs), 'metadata', v_home.metadata,
     'content', memory_content(v_memory, v_home),
     'chunks', coalesce((
-      select jsonb_agg(jsonb_build_object('text', c.text, 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
+      select jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
       from chunks c where c.tenant_id = p_tenant and c.seq = v_home.seq), '[]'))));
   -- edits of a passage and the time it holds for go with its text
   update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
@@ -3054,6 +3081,7 @@ begin
   where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
   -- of all that it said: where its text stands has just moved
   perform end_passages(p_tenant, p_memory_id, v_seq, clock_timestamp(), 0);
+  perform move_ends(p_tenant, p_memory_id, v_gone);
 end $$;
 
 -- Name: keeps_shared(text, text); Type: FUNCTION; Schema: public
@@ -3267,22 +3295,82 @@ CREATE FUNCTION public.mark_events(p_tenant text, p_job text, p_kind text, p_sub
 declare
   v_users text[] := subject_users(p_tenant, p_job);
   v_keep boolean := keeps_shared(p_tenant, p_job);
+  v_shared bigint[];
 begin
-  insert into erasure_marks (tenant_id, job_id, what, id, seq)
-  select p_tenant, p_job,
-    -- null: the event is about nobody
-    case when is_of_subject(e, p_kind, p_subject, v_users) is not true then 'ref' when v_keep and is_shared_event(e) then 'shared' else 'event' end,
-    e.event_id, e.seq
-  from events e
-  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.kind not in ('erasure.completed', 'retention.forgot')
-    and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
-  on conflict do nothing;
+  with made as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select p_tenant, p_job,
+      -- null: the event is about nobody
+      case when is_of_subject(e, p_kind, p_subject, v_users) is not true then 'ref' when v_keep and is_shared_event(e) then 'shared' else 'event' end,
+      e.event_id, e.seq
+    from events e
+    where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.kind not in ('erasure.completed', 'retention.forgot')
+      and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
+    on conflict do nothing
+    returning what, seq
+  )
+  select array_agg(m.seq) into v_shared from made m where m.what = 'shared';
+  perform mark_kin_edits(p_tenant, p_job, v_shared);
   insert into erasure_marks (tenant_id, job_id, what, id)
   select p_tenant, p_job, 'artifact', e.artifact_id
   from events e join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
   where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.artifact_id is not null
   on conflict do nothing;
 end $$;
+
+-- Name: mark_kin(text, text, text[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_kin(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[];
+begin
+  with said as materialized (
+    select v.memory_id, e.event_id, e.seq, e.erased_at is null and e.artifact_id is null as stands, k.id is not null as is_shared
+    from memory_versions v
+    join events e on e.tenant_id = p_tenant and e.seq = v.seq
+    left join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and k.id = e.event_id
+    where v.tenant_id = p_tenant and v.memory_id = any (p_memory_ids) and v.seq <= p_upto
+  ),
+  made as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select distinct p_tenant, p_job, 'kin', s.event_id, s.seq
+    from said s
+    where s.stands and not s.is_shared and s.memory_id in (select o.memory_id from said o where o.is_shared)
+    on conflict do nothing
+    returning seq
+  )
+  select array_agg(m.seq) into v_seqs from made m;
+  perform mark_kin_edits(p_tenant, p_job, v_seqs);
+end $$;
+
+-- Name: erasure_marks; Type: TABLE; Schema: public
+
+CREATE TABLE public.erasure_marks (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    what text NOT NULL,
+    id text NOT NULL,
+    seq bigint
+);
+
+ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
+
+-- Name: mark_kin_edits(text, text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_kin_edits(p_tenant text, p_job text, p_seqs bigint[]) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO public.erasure_marks (tenant_id, job_id, what, id, seq)  SELECT mark_kin_edits.p_tenant AS p_tenant,
+             mark_kin_edits.p_job AS p_job,
+             'kin',
+             e.event_id,
+             e.seq
+            FROM (public.edits d
+              JOIN public.events e ON (((e.tenant_id = mark_kin_edits.p_tenant) AND (e.seq = ANY (ARRAY[d.proposed_seq, d.approved_seq, d.last_seq])))))
+           WHERE ((d.tenant_id = mark_kin_edits.p_tenant) AND (d.seq = ANY (mark_kin_edits.p_seqs)) AND (e.erased_at IS NULL)) ON CONFLICT DO NOTHING;
+END;
 
 -- Name: mark_memories(text, text, text, text, bigint, text, integer); Type: FUNCTION; Schema: public
 
@@ -3333,6 +3421,9 @@ begin
     returning what
   )
   select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into news;
+  if keeps_shared(p_tenant, p_job) then
+    perform mark_kin(p_tenant, p_job, v_ids, p_upto);
+  end if;
   return next;
 end $$;
 
@@ -3392,18 +3483,6 @@ CREATE TABLE public.artifacts (
 ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
-
--- Name: erasure_marks; Type: TABLE; Schema: public
-
-CREATE TABLE public.erasure_marks (
-    tenant_id text NOT NULL,
-    job_id text NOT NULL,
-    what text NOT NULL,
-    id text NOT NULL,
-    seq bigint
-);
-
-ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
 
 -- Name: mark_pins(text, text); Type: FUNCTION; Schema: public
 
@@ -3510,7 +3589,7 @@ END;
 
 CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE((SELECT string_agg(format('case when c.tsv @@ $2[%s] then %s else 0 end'::text, i.i, (1 << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
+    RETURN COALESCE((SELECT string_agg(format('case when $2[%s] = any (c.terms) then %s else 0 end'::text, i.i, (1 << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
 
 -- Name: may_administer(text, text, text); Type: FUNCTION; Schema: public
 
@@ -3545,6 +3624,18 @@ begin
   return measure_log(p_tenant, p_from, p_to);
 end $$;
 
+-- Name: said_in(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.said_in(p_content jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
+
+-- Name: passage_text(public.chunks); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passage_text(p_chunk public.chunks) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN COALESCE((p_chunk).text, (SELECT public.said_in(e.content) AS said_in FROM public.events e WHERE ((e.tenant_id = (passage_text.p_chunk).tenant_id) AND (e.seq = (passage_text.p_chunk).seq))));
+
 -- Name: measure_log(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.measure_log(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
@@ -3552,7 +3643,7 @@ CREATE FUNCTION public.measure_log(p_tenant text, p_from bigint, p_to bigint) RE
     BEGIN ATOMIC
  SELECT (COALESCE(( SELECT sum(((octet_length((e.content)::text) + octet_length((e.metadata)::text)) + 400)) AS sum
             FROM public.events e
-           WHERE ((e.tenant_id = measure_log.p_tenant) AND ((e.seq >= measure_log.p_from) AND (e.seq <= measure_log.p_to)))), (0)::bigint) + COALESCE(( SELECT sum(((octet_length(c.text) + octet_length(c.header)) + 50)) AS sum
+           WHERE ((e.tenant_id = measure_log.p_tenant) AND ((e.seq >= measure_log.p_from) AND (e.seq <= measure_log.p_to)))), (0)::bigint) + COALESCE(( SELECT sum(((octet_length(public.passage_text(c.*)) + octet_length(c.header)) + 50)) AS sum
             FROM public.chunks c
            WHERE ((c.tenant_id = measure_log.p_tenant) AND ((c.seq >= measure_log.p_from) AND (c.seq <= measure_log.p_to)))), (0)::bigint));
 END;
@@ -3657,12 +3748,23 @@ begin
   join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
 end $$;
 
+-- Name: move_ends(text, text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.move_ends(p_tenant text, p_memory_id text, p_gone bigint[]) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.chunks c SET until_seq = d.until_seq, until_at = e.occurred_at
+    FROM (public.memory_ends(move_ends.p_tenant, move_ends.p_memory_id, (0)::bigint) d(seq, status, until_seq)
+      LEFT JOIN public.events e ON (((e.tenant_id = move_ends.p_tenant) AND (e.seq = d.until_seq))))
+   WHERE ((c.tenant_id = move_ends.p_tenant) AND (c.seq = d.seq) AND (c.until_seq = ANY (move_ends.p_gone)));
+END;
+
 -- Name: named_parts(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.named_parts(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT jsonb_build_object('fields', jsonb_build_object('session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'actor_id', (p_event).actor_id, 'tags', (p_event).tags, 'refs', (p_event).refs), 'content', (p_event).content, 'metadata', (p_event).metadata, 'chunks', COALESCE(( SELECT jsonb_agg(jsonb_build_array(c.ordinal, c.text, c.header) ORDER BY c.ordinal) AS jsonb_agg
+ SELECT jsonb_build_object('fields', jsonb_build_object('session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'actor_id', (p_event).actor_id, 'tags', (p_event).tags, 'refs', (p_event).refs), 'content', (p_event).content, 'metadata', (p_event).metadata, 'chunks', COALESCE(( SELECT jsonb_agg(jsonb_build_array(c.ordinal, public.passage_text(c.*), c.header) ORDER BY c.ordinal) AS jsonb_agg
             FROM public.chunks c
            WHERE ((c.tenant_id = (named_parts.p_event).tenant_id) AND (c.seq = (named_parts.p_event).seq))), '[]'::jsonb), 'overlay', ( SELECT jsonb_build_object('content', o.content, 'base', o.base) AS jsonb_build_object
             FROM public.overlays o
@@ -3752,30 +3854,33 @@ begin
   end loop;
 end $$;
 
--- Name: passage_vector(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: passage_terms(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.passage_vector(p_language regconfig, p_text text, p_header text, p_at timestamp with time zone) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION public.passage_terms(p_language regconfig, p_text text, p_header text, p_at timestamp with time zone) RETURNS integer[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
-  select setweight(to_tsvector(p_language, p_text), 'A')
-    || setweight(to_tsvector(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')), 'D')
-$$;
+begin
+  return array(
+    select term_key(l)
+    from unnest(tsvector_to_array(
+      to_tsvector(p_language, p_text)
+      || to_tsvector(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')))) l);
+end $$;
 
--- Name: pool(text, jsonb, text[], jsonb); Type: FUNCTION; Schema: public
+-- Name: pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_terms text[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
+CREATE FUNCTION public.pool(p_tenant text, p_scope jsonb, p_keys integer[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
     LANGUAGE plpgsql
     AS $$
 begin
   perform enter_tenant(p_tenant);
   return query
-  select p.*
-  from pool_chunks(p_scope, array(select term_query(t) from unnest(p_terms) with ordinality u (t, i) order by i), p_plan) p;
+  select p.* from pool_chunks(p_scope, p_keys, p_plan) p;
 end $$;
 
--- Name: pool_chunks(jsonb, tsquery[], jsonb); Type: FUNCTION; Schema: public
+-- Name: pool_chunks(jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
+CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) RETURNS TABLE(seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -3799,11 +3904,11 @@ begin
     with matched as materialized (
       select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s as mask
       from chunks c
-      where %2$s @> $3 and ($4::uuid[] is null or %2$s && $4) and c.tsv @@ $5 and %3$s
+      where %2$s @> $3 and ($4::uuid[] is null or %2$s && $4) and term_vector(c.terms) @@ $5 and %3$s
       union
       select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s
       from chunks c
-      where $7::bigint is not null and ($9::uuid[] is null or %2$s @> $9) and %2$s && $8 and c.tsv @@ $6 and c.seq + 0 >= $7 and %3$s
+      where $7::bigint is not null and ($9::uuid[] is null or %2$s @> $9) and %2$s && $8 and term_vector(c.terms) @@ $6 and c.seq + 0 >= $7 and %3$s
     ),
     ranked as (
       select *, (%4$s) * coalesce(weight, 1) as score
@@ -3837,13 +3942,15 @@ begin
       cross join lateral (
         (select -row_number() over (order by e.seq desc) as distance, e.seq
          from events e
-         where e.tenant_id = (select current_tenant()) and e.session_id = l.session_id and e.seq < l.seq
+         where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), l.session_id)
+           and e.session_id = l.session_id and e.seq < l.seq
          order by e.seq desc
          limit 2)
         union all
         (select row_number() over (order by e.seq), e.seq
          from events e
-         where e.tenant_id = (select current_tenant()) and e.session_id = l.session_id and e.seq > l.seq
+         where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), l.session_id)
+           and e.session_id = l.session_id and e.seq > l.seq
          order by e.seq
          limit 2)
       ) n
@@ -3881,7 +3988,7 @@ begin
     case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then scope_places(p_scope) end;
 end $_$;
 
-ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) OWNER TO agent_memory_searcher;
+ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) OWNER TO agent_memory_searcher;
 
 -- Name: portable_columns(text); Type: FUNCTION; Schema: public
 
@@ -4036,6 +4143,7 @@ CREATE FUNCTION public.read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb) RE
     AS $$
 declare
   v_last bigint;
+  v_language regconfig;
   v_filter jsonb := p_scope -> 'filter';
   v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
   v_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h);
@@ -4047,13 +4155,14 @@ declare
   v_pairs jsonb := '[]';
 begin
   perform enter_tenant(p_tenant);
+  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
   select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
   from tenant_clocks k
   where k.tenant_id = p_tenant;
   v_recent := array(
     select s.seq
     from seen_events(p_tenant, p_scope) s
-    where s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
+    where s.session_key = session_key(p_tenant, p_ask ->> 'session_id') and s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
       and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
       and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
       -- what was handed over is not told again
@@ -4133,7 +4242,7 @@ begin
     limit 1
   ) s
   left join lateral (
-    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(ts_filter(k.tsv, '{a}')) as words
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(v_language, coalesce(k.text, said_in(s.content)))) as words
     from chunks k
     where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
     limit 1
@@ -4162,7 +4271,7 @@ CREATE FUNCTION public.read_named(p_tenant text, p_job text, p_after bigint, p_l
                      e.*::public.events AS event
                     FROM (public.erasure_marks k
                       JOIN public.events e ON (((e.tenant_id = read_named.p_tenant) AND (e.seq = k.seq))))
-                   WHERE ((k.tenant_id = read_named.p_tenant) AND (k.job_id = read_named.p_job) AND (k.what = 'shared'::text) AND (k.seq > read_named.p_after) AND (e.erased_at IS NULL))
+                   WHERE ((k.tenant_id = read_named.p_tenant) AND (k.job_id = read_named.p_job) AND (k.what = ANY (ARRAY['shared'::text, 'kin'::text])) AND (k.seq > read_named.p_after) AND (e.erased_at IS NULL))
                    ORDER BY e.seq
                   LIMIT read_named.p_limit) n) s
    WHERE (s.before < 1048576)
@@ -4179,12 +4288,14 @@ CREATE FUNCTION public.read_passages(p_tenant text, p_scope jsonb, p_seqs bigint
 declare
   v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
   v_as_of timestamptz := p_scope ->> 'as_of';
+  v_language regconfig;
 begin
   perform enter_tenant(p_tenant);
+  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
   return query
   select
-    c.seq, c.ordinal::int, c.event_id, c.kind, c.session_id, c.text, e.actor_id, e.tags, e.artifact_id,
-    e.chunk_count::int, c.occurred_at, tsvector_to_array(ts_filter(c.tsv, '{a}')),
+    c.seq, c.ordinal::int, e.event_id, c.kind, c.session_id, x.text, e.actor_id, e.tags, e.artifact_id,
+    e.chunk_count::int, c.occurred_at, tsvector_to_array(to_tsvector(v_language, x.text)),
     coalesce(c.until_seq <= v_last and (v_as_of is null or c.until_at <= v_as_of), false),
     case when c.kind in ('decision', 'task_update') or c.kind like 'memory.%' then (
       select s.standing || claim_of(p_tenant, p_scope, m, s.standing, c.occurred_at)
@@ -4201,11 +4312,13 @@ begin
     select k.* from chunks k where k.tenant_id = p_tenant and k.seq = wanted.seq and k.ordinal = wanted.ordinal limit 1
   ) c
   cross join lateral (
-    select s.actor_type, s.actor_id, s.tags, s.artifact_id, s.chunk_count, case when s.kind like 'memory.%' then s.content end as content
+    select s.event_id, s.actor_type, s.actor_id, s.tags, s.artifact_id, s.chunk_count, case when s.kind like 'memory.%' then s.content end as content, said_in(s.content) as said
     from seen_events(p_tenant, p_scope) s
     where s.seq = wanted.seq
     limit 1
   ) e
+  -- worked out once
+  cross join lateral (select coalesce(c.text, e.said) as text offset 0) x
   order by wanted.place;
 end $$;
 
@@ -4236,11 +4349,11 @@ begin
   perform enter_tenant(p_tenant);
   delete from chunks c where c.tenant_id = p_tenant and c.seq between p_from and p_to;
   insert into chunks (
-    tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
-    text, header, token_count, tsv, occurred_at)
+    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, terms, occurred_at)
   select
-    p_tenant, e.seq, c.ordinal, e.event_id, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-    c.text, c.header, c.token_count, passage_vector(t.language, c.text, c.header, e.occurred_at), e.occurred_at
+    p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
+    nullif(c.text, said_in(e.content)), c.header, c.token_count, passage_terms(t.language, c.text, c.header, e.occurred_at), e.occurred_at
   from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
   join events e on e.tenant_id = p_tenant and e.seq = c.seq
   join tenants t on t.tenant_id = p_tenant;
@@ -4424,8 +4537,8 @@ begin
       v_before := measure_log(p_tenant, v_doc.seq, v_doc.seq);
       perform rename_event(v_doc.seq, v_doc.parts);
       update chunks c
-      set text = p.part ->> 1, header = p.part ->> 2,
-        tsv = passage_vector((select t.language from tenants t where t.tenant_id = p_tenant), p.part ->> 1, p.part ->> 2, c.occurred_at),
+      set text = nullif(p.part ->> 1, case when c.text is null then said_in(v_doc.parts -> 'content') end), header = p.part ->> 2,
+        terms = passage_terms((select t.language from tenants t where t.tenant_id = p_tenant), p.part ->> 1, p.part ->> 2, c.occurred_at),
         session_id = f.session_id, user_id = f.user_id, agent_id = f.agent_id, project_id = f.project_id
       from jsonb_array_elements(v_doc.parts -> 'chunks') p (part),
         jsonb_to_record(v_doc.parts -> 'fields') f (session_id text, user_id text, agent_id text, project_id text)
@@ -4857,7 +4970,7 @@ CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF p
   select
     e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
     e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
-    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key
   from events e
   left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
   where e.tenant_id = p_tenant
@@ -5120,7 +5233,7 @@ end $$;
 
 -- Name: survey(text, text, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.survey(p_tenant text, p_query text, p_scope jsonb) RETURNS TABLE(as_of_seq bigint, partial_index boolean, terms text[], scale double precision, sampled integer, seqs json, masks json)
+CREATE FUNCTION public.survey(p_tenant text, p_query text, p_scope jsonb) RETURNS TABLE(as_of_seq bigint, partial_index boolean, terms text[], keys integer[], scale double precision, sampled integer, seqs json, masks json)
     LANGUAGE plpgsql
     AS $$
 begin
@@ -5135,17 +5248,16 @@ begin
     where t.tenant_id = p_tenant
     order by l.positions[1], l.lexeme
     limit 31);
+  keys := array(select term_key(t) from unnest(terms) with ordinality u (t, i) order by i);
   select s.scale, s.sampled, s.seqs, s.masks
   into scale, sampled, seqs, masks
-  from survey_chunks(
-    p_scope || jsonb_build_object('as_of_seq', as_of_seq),
-    array(select term_query(t) from unnest(terms) with ordinality u (t, i) order by i)) s;
+  from survey_chunks(p_scope || jsonb_build_object('as_of_seq', as_of_seq), keys) s;
   return next;
 end $$;
 
--- Name: survey_chunks(jsonb, tsquery[]); Type: FUNCTION; Schema: public
+-- Name: survey_chunks(jsonb, integer[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) RETURNS TABLE(scale double precision, sampled integer, seqs json, masks json)
+CREATE FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) RETURNS TABLE(scale double precision, sampled integer, seqs json, masks json)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -5184,7 +5296,7 @@ begin
   using p_scope, p_terms, v_last, v_width;
 end $_$;
 
-ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) OWNER TO agent_memory_searcher;
+ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) OWNER TO agent_memory_searcher;
 
 -- Name: take_job(text, text, integer, integer, integer, jsonb); Type: FUNCTION; Schema: public
 
@@ -5265,11 +5377,17 @@ CREATE FUNCTION public.tenant_forgetting() RETURNS text
   limit 1
 $$;
 
--- Name: term_query(text); Type: FUNCTION; Schema: public
+-- Name: term_key(text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.term_query(p_lexeme text) RETURNS tsquery
+CREATE FUNCTION public.term_key(p_lexeme text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((''''::text || replace(replace(p_lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
+    RETURN hashtext(p_lexeme);
+
+-- Name: term_vector(integer[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.term_vector(p_terms integer[]) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN array_to_tsvector((p_terms)::text[]);
 
 -- Name: tool_events(bigint[], bigint); Type: FUNCTION; Schema: public
 
@@ -5440,7 +5558,7 @@ begin
     returning a.byte_count)
   select coalesce(sum(byte_count), 0) into v_bytes from gone;
   with gone as (
-    delete from chunks c where c.tenant_id = p_tenant and c.seq between v_from and v_to returning octet_length(c.text) + octet_length(c.header) as bytes)
+    delete from chunks c where c.tenant_id = p_tenant and c.seq between v_from and v_to returning octet_length(passage_text(c)) + octet_length(c.header) as bytes)
   select v_bytes + coalesce(sum(bytes), 0) into v_bytes from gone;
   perform forget_about(p_tenant, array(select generate_series(v_from, v_to)));
   delete from memories m where m.tenant_id = p_tenant and m.content_seq between v_from and v_to;
@@ -5580,15 +5698,15 @@ begin
   where c.tenant_id = p_tenant and c.seq = p_event.seq
     and c.ordinal >= (select count(*) from edited_passages(p_tenant, p_event.seq, p_base));
   insert into chunks (
-    tenant_id, seq, ordinal, event_id, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
-    text, header, token_count, tsv, occurred_at, until_seq, until_at, valid, weight, blocked_in)
+    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, terms, occurred_at, until_seq, until_at, valid, weight, blocked_in)
   select
-    p_tenant, p_event.seq, x.ordinal, p_event.event_id, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
+    p_tenant, p_event.seq, x.ordinal, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
     p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
     case
-      when x.retracted then ''::tsvector
-      when x.text = c.text and x.header = c.header then c.tsv
-      else passage_vector(t.language, x.text, x.header, p_event.occurred_at) end,
+      when x.retracted then '{}'
+      when x.text = coalesce(c.text, said_in(p_event.content)) and x.header = c.header then c.terms
+      else passage_terms(t.language, x.text, x.header, p_event.occurred_at) end,
     p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
   from edited_passages(p_tenant, p_event.seq, p_base) x
   join tenants t on t.tenant_id = p_tenant
@@ -5596,7 +5714,7 @@ begin
   left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
   -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
   on conflict (tenant_id, seq, ordinal) do update
-  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, tsv = excluded.tsv, weight = excluded.weight,
+  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
     blocked_in = excluded.blocked_in;
 end $$;
 
@@ -6204,7 +6322,7 @@ CREATE INDEX capsules__expires ON public.capsules USING btree (tenant_id, expire
 
 -- Name: chunks__search; Type: INDEX; Schema: public
 
-CREATE INDEX chunks__search ON public.chunks USING gin (public.chunk_places(tenant_id, seq, session_id, channel, user_id, agent_id, project_id), tsv) WITH (gin_pending_list_limit='256');
+CREATE INDEX chunks__search ON public.chunks USING gin (public.chunk_places(tenant_id, seq, session_id, channel, user_id, agent_id, project_id), public.term_vector(terms)) WITH (gin_pending_list_limit='256');
 
 -- Name: edit_events__edit; Type: INDEX; Schema: public
 
@@ -6240,7 +6358,7 @@ CREATE INDEX events__project ON public.events USING btree (tenant_id, project_id
 
 -- Name: events__session; Type: INDEX; Schema: public
 
-CREATE INDEX events__session ON public.events USING btree (tenant_id, session_id, seq);
+CREATE INDEX events__session ON public.events USING btree (session_key, seq);
 
 -- Name: events__supersedes; Type: INDEX; Schema: public
 
@@ -7266,9 +7384,9 @@ GRANT SELECT ON TABLE public.memory_versions TO agent_memory_backup;
 -- Name: TABLE chunks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO agent_memory_app;
-GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
 GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.chunks TO agent_memory_backup;
+GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
 
 -- Name: TABLE api_keys; Type: ACL; Schema: public
 
@@ -7359,17 +7477,17 @@ GRANT ALL ON FUNCTION public.list_grown_webhooks(p_tenants text[]) TO agent_memo
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
--- Name: TABLE artifacts; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
-
 -- Name: TABLE erasure_marks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.erasure_marks TO agent_memory_backup;
+
+-- Name: TABLE artifacts; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
@@ -7381,10 +7499,10 @@ GRANT SELECT ON TABLE public.idempotency_keys TO agent_memory_backup;
 
 GRANT UPDATE(outcome) ON TABLE public.idempotency_keys TO agent_memory_app;
 
--- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb); Type: ACL; Schema: public
+-- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb); Type: ACL; Schema: public
 
-REVOKE ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms tsquery[], p_plan jsonb) TO agent_memory_app;
+REVOKE ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) TO agent_memory_app;
 
 -- Name: FUNCTION read_clocks(p_tenants text[]); Type: ACL; Schema: public
 
@@ -7401,10 +7519,10 @@ GRANT ALL ON FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) TO agent_
 REVOKE ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.rename_refs(p_seqs bigint[], p_subject text, p_name text) TO agent_memory_app;
 
--- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms tsquery[]); Type: ACL; Schema: public
+-- Name: FUNCTION survey_chunks(p_scope jsonb, p_terms integer[]); Type: ACL; Schema: public
 
-REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms tsquery[]) TO agent_memory_app;
+REVOKE ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) TO agent_memory_app;
 
 -- Name: FUNCTION tool_events(p_seqs bigint[], p_last bigint); Type: ACL; Schema: public
 

@@ -7,6 +7,7 @@
 #   SERVERS_FILE      the list, included by upstream.conf
 #   REPLACED_DIR      where nginx.conf looks for the workers that a reload has replaced
 #   SSL_DIR           where cert.pem and key.pem are
+#   MTLS_DIR          where ca.pem, nginx.pem and nginx.key are, if the daemons ask for a certificate
 #   INTERVAL          seconds between two rounds
 # A daemon joins when it says that it is ready, and leaves when it refuses, says that it is not ready, or is silent for a second: one
 # that hangs gets no request two seconds later. Set SHUTDOWN_DELAY_MS=5000: a stopping daemon then serves until
@@ -18,6 +19,7 @@ pid_file=${NGINX_PID:-/run/nginx.pid}
 file=${SERVERS_FILE:-/run/agent-memory-servers.conf}
 replaced=${REPLACED_DIR:-/run/agent-memory-replaced}
 ssl=${SSL_DIR:-/etc/nginx/ssl}
+mtls=${MTLS_DIR:-/etc/nginx/agent-memory/mtls}
 interval=${INTERVAL:-0.5}
 
 say() { echo "reload-on-change: $*" >&2; }
@@ -33,7 +35,14 @@ addresses() {
   done
 }
 
-ask() { ! command -v curl >/dev/null || curl -fso /dev/null -m 1 "http://$1/ready"; }
+ask() {
+  command -v curl >/dev/null || return 0
+  if [ -e "$mtls/nginx.pem" ]; then
+    curl -fso /dev/null -m 1 --cacert "$mtls/ca.pem" --cert "$mtls/nginx.pem" --key "$mtls/nginx.key" --connect-to "::$1" https://memory-daemon/ready
+  else
+    curl -fso /dev/null -m 1 "http://$1/ready"
+  fi
+}
 # all at the same time: one that is silent delays nobody's answer
 ready() {
   for address in $(addresses | sort -u); do
@@ -65,7 +74,7 @@ while :; do
     mv "$file.new" "$file"
     listed=$members may_join=$(($(date +%s) + 3))
   fi
-  state=$(cat "$file" "$ssl/cert.pem" "$ssl/key.pem" 2>/dev/null | cksum)
+  state=$(cat "$file" "$ssl/cert.pem" "$ssl/key.pem" "$mtls/ca.pem" "$mtls/nginx.pem" "$mtls/nginx.key" 2>/dev/null | cksum)
   # a state that nginx refuses (the new certificate without its key) is not tried again; one that it could not be told is
   if [ "$state" != "$applied" ] && [ "$state" != "$refused" ]; then
     before=$(workers)

@@ -1,17 +1,40 @@
 #!/usr/bin/env bash
-# Runs backup.sh every day at BACKUP_AT (UTC in a container), for where there is neither cron nor systemd. A failed backup is tried once more.
+# backup-daily.sh [base-backup.sh]: makes a backup every day at BACKUP_AT (UTC in a container), for where there is neither cron nor systemd. One that
+# is due and not there is made at once: at the first start, or after a night that the machine was off. One that fails is tried again until it
+# succeeds, after a minute at first, later every quarter of an hour.
 set -euo pipefail
-[ $# = 0 ] || { echo 'usage: backup-daily.sh (it takes its settings from the environment)' >&2; exit 1; }
+script=${1:-backup.sh}
+case "$#:$script" in
+  [01]:backup.sh) dir=${BACKUP_DIR:-/backups/postgres} kind=backup ;;
+  1:base-backup.sh) dir=${BASE_BACKUP_DIR:-/backups/base} kind=base ;;
+  *) echo 'usage: backup-daily.sh [base-backup.sh] (the settings are in the environment)' >&2; exit 1 ;;
+esac
 at=${BACKUP_AT:-02:00}
 date -d "$at" +%s >/dev/null 2>&1 || { echo "BACKUP_AT: got '$at', expected a time such as 02:00" >&2; exit 1; }
+longest=${BACKUP_RETRY_MAX_S:-900}
+[[ $longest =~ ^[1-9][0-9]{0,4}$ ]] || { echo "BACKUP_RETRY_MAX_S: got '$longest', expected a number of seconds from 1" >&2; exit 1; }
+
+moment() { # moment DAY: BACKUP_AT of that day
+  date -d "$1 $at" +%s
+}
+newest() { # when the newest backup was made, 0 without one: its name says it
+  local name day time
+  name=$(find "$dir/" -maxdepth 1 -name "${kind}_????????_??????" -printf '%f\n' 2>/dev/null | sort | tail -1)
+  IFS=_ read -r _ day time <<<"$name"
+  if [ -n "$name" ]; then date -u -d "$day ${time:0:2}:${time:2:2}:${time:4:2}" +%s; else echo 0; fi
+}
+
+pause=$((longest < 60 ? longest : 60))
 while true; do
-  now=$(date +%s) next=$(date -d "$at" +%s)
-  [ "$next" -gt "$now" ] || next=$(date -d "tomorrow $at" +%s)
-  echo "next backup $(date -d "@$next")"
-  sleep "$((next - now))"
-  "$(dirname "$0")/backup.sh" || {
-    echo "the backup failed: once more in 15 minutes" >&2
-    sleep 900
-    "$(dirname "$0")/backup.sh" || echo "the backup failed again" >&2
-  }
+  now=$(date +%s) due=$(moment today) next=$(moment tomorrow)
+  if [ "$due" -gt "$now" ]; then next=$due due=$(moment yesterday); fi
+  if [ "$(newest)" -ge "$due" ]; then
+    pause=$((longest < 60 ? longest : 60))
+    echo "next backup $(date -d "@$next")"
+    sleep "$((next - now))"
+  elif ! "$(dirname "$0")/$script"; then
+    echo "the backup failed: once more in $pause s" >&2
+    sleep "$pause"
+    pause=$((pause * 2 < longest ? pause * 2 : longest))
+  fi
 done

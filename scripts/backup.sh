@@ -60,21 +60,5 @@ done
 
 size=$(du -sb "$dir/$name" | cut -f1)
 took=$(($(date +%s) - started))
-if [ -n "${BACKUP_METRICS_FILE:-}" ]; then
-  # node_exporter reads it at any moment: it must never see half of it
-  (
-    umask 022
-    printf '%s\n' \
-      '# HELP agent_memory_backup_last_success_timestamp_seconds When the last good backup was finished.' \
-      '# TYPE agent_memory_backup_last_success_timestamp_seconds gauge' \
-      "agent_memory_backup_last_success_timestamp_seconds $(date +%s)" \
-      '# HELP agent_memory_backup_last_size_bytes Its size.' \
-      '# TYPE agent_memory_backup_last_size_bytes gauge' \
-      "agent_memory_backup_last_size_bytes $size" \
-      '# HELP agent_memory_backup_last_duration_seconds How long it took.' \
-      '# TYPE agent_memory_backup_last_duration_seconds gauge' \
-      "agent_memory_backup_last_duration_seconds $took" >"$BACKUP_METRICS_FILE.new"
-    mv "$BACKUP_METRICS_FILE.new" "$BACKUP_METRICS_FILE"
-  )
-fi
+tell_figures "${BACKUP_METRICS_FILE:-}" agent_memory_backup backup "$size" "$took"
 echo "Backup completed: $dir/$name ($size bytes, $took s)"

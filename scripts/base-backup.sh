@@ -23,6 +23,7 @@ archiving=$(ask 'show archive_mode')
 [ "$archiving" != off ] || fail "archive_mode is off: without the WAL this is no point-in-time recovery"
 
 rm -rf "$dir"/.partial_*
+started=$SECONDS
 part=$dir/.partial_$$
 trap 'rm -rf "$part"' EXIT
 pg_basebackup --pgdata="$part" --wal-method=stream --checkpoint=fast --manifest-checksums=SHA256 --no-password
@@ -56,4 +57,6 @@ for base in "${bases[@]}"; do
   [[ -n $first && ${segment:8} > ${first:8} ]] || first=$segment
 done
 pg_archivecleanup -x .gz "$wal" "$first"
+size=$(du -sb "$dir/$name" | cut -f1)
+tell_figures "${BASE_BACKUP_METRICS_FILE:-}" agent_memory_base_backup 'base backup' "$size" $((SECONDS - started))
 echo "Base backup completed: $dir/$name"

@@ -21,7 +21,7 @@ check() { # check NAME COMMAND…: in a subshell that ends at the first error; i
 cleanup() {
   [ -z "$load" ] || kill "$load" 2>/dev/null || true
   if [ -n "$engine" ]; then
-    (cd "$work/project" && compose --profile backup --profile redis --profile monitoring down -v -t 1) >/dev/null 2>&1 || true
+    (cd "$work/project" && compose --profile redis --profile monitoring down -v -t 1) >/dev/null 2>&1 || true
     kill "$engine" 2>/dev/null || true
     wait "$engine" 2>/dev/null || true
   fi

@@ -50,9 +50,10 @@ score() { # What is not followed: a CPU limit (it would stop the event loop), a 
 }
 render_all_set() { # every branch of the templates
   helm template agent-memory kubernetes/helm/agent-memory --namespace elsewhere --kube-version "${versions[0]}" --set name=other,secret.create=false,secret.name=mine \
-    --set image.repository=registry.example/agent-memory,image.tag=0.2.0,image.pullSecrets[0]=registry,postgresCa.secret=postgres-ca,erasureLedger.claim=ledger \
+    --set image.repository=registry.example/agent-memory,image.tag=0.2.0,image.pullSecrets[0]=registry,postgresCa.secret=postgres-ca,erasureLedger.claim=ledger,erasureLedger.create=false \
+    --set backup.claim=dumps,backup.passphraseSecret=passphrase,backup.image.repository=registry.example/agent-memory-backup,backup.image.tag=0.2.0 \
     --set secret.values.REDIS_URL=set,ingress.annotations.cert-manager\\.io/cluster-issuer=letsencrypt \
-    --set monitoring.enabled=true,monitoring.labels.release=prometheus >"$work/all-set.yaml"
+    --set monitoring.enabled=true,monitoring.surroundings=true,monitoring.labels.release=prometheus >"$work/all-set.yaml"
 }
 kustomize_build() { "${kustomize[@]}" kubernetes >"$work/kustomized.yaml"; }
 

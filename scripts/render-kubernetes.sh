@@ -10,8 +10,9 @@ trap 'rm -rf "$made"' EXIT
 
 # a chart cannot read what lies outside of it
 cp -r "$chart" "$made/chart"
-rm -rf "$made/chart/rules"
+rm -rf "$made/chart/rules" "$made/chart/dashboards"
 mkdir "$made/chart/rules"
+cp -r monitoring/grafana/dashboards "$made/chart/dashboards"
 for file in monitoring/rules/*.yml; do
   if [ -f "$file" ]; then cp "$file" "$made/chart/rules"; fi
 done
@@ -26,13 +27,13 @@ done
 
 if [ "${1:-}" != --check ]; then
   cp "$made"/plain/*.yaml kubernetes
-  rm -rf "$chart/rules"
-  cp -r "$made/chart/rules" "$chart"
+  rm -rf "$chart/rules" "$chart/dashboards"
+  cp -r "$made/chart/rules" "$made/chart/dashboards" "$chart"
   exit
 fi
 stale=0
 for file in "$made"/plain/*.yaml; do
   diff -u "kubernetes/${file##*/}" "$file" || stale=1
 done
-diff -rN "$made/chart/rules" "$chart/rules" || stale=1
+for folder in rules dashboards; do diff -rN "$made/chart/$folder" "$chart/$folder" || stale=1; done
 [ $stale = 0 ] || { echo 'error: kubernetes/ is not what the chart says. Run scripts/render-kubernetes.sh and commit it.' >&2; exit 1; }

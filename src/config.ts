@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { z } from 'zod';
 import { type Config, secretSettings, settings } from './settings.ts';
 
@@ -48,8 +48,11 @@ export class ConfigError extends Error {
 /** An empty variable counts as absent: compose files set them so. */
 function readSetting(name: string, env: Record<string, string | undefined>, problems: string[]): string | undefined {
   const file = (secretSettings as readonly string[]).includes(name) ? env[`${name}_FILE`] : undefined;
-  if (!file) return env[name] === '' && name !== 'CORS_ORIGINS' ? undefined : env[name];
+  const inline = env[name] === '' && name !== 'CORS_ORIGINS' ? undefined : env[name];
+  if (!file) return inline;
   try {
+    // compose can only mount something: where no file is meant, /dev/null
+    if (statSync(file).isCharacterDevice()) return inline;
     return readFileSync(file, 'utf8').trimEnd();
   } catch (error) {
     problems.push(

@@ -9,6 +9,7 @@ import { Problem, problemBody } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import { send } from './http/serve.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
+import { tlsOf } from './http/tls.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createService } from './wiring.ts';
 import type { Workers } from './work/index.ts';
@@ -32,7 +33,7 @@ export async function startDaemon(
   log: Logger = createLogger(config.LOG_LEVEL),
   workers?: Workers,
 ): Promise<Daemon> {
-  const server = createHttpServer((_req, res) => void send(res, 503, notYet()));
+  const server = createHttpServer((_req, res) => void send(res, 503, notYet()), tlsOf(config));
   // The port comes first: a port in use is told before a database is touched.
   await listen(server, config.PORT, hostOf(config));
   let database: Database | undefined;

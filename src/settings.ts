@@ -19,6 +19,9 @@ export const settings = z.object({
   ),
   PORT: setting(whole(0, 65_535), '3000', 'Server', 'port to listen on; 0 takes a free one'),
   HOST: optional(z.string().min(1), 'Server', 'address to listen on; by default 127.0.0.1, in production 0.0.0.0'),
+  TLS_CERT_FILE: optional(z.string(), 'Server', 'serve HTTPS with the certificate in this file; read at the start'),
+  TLS_KEY_FILE: optional(z.string(), 'Server', 'file of its key'),
+  TLS_CLIENT_CA_FILE: optional(z.string(), 'Server', 'admit only clients with a certificate of the authority in this file'),
   LOG_LEVEL: setting(
     z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     'info',

@@ -85,6 +85,11 @@ test.each([
   expect(problemsOf({ NODE_ENV: 'production', JWT_SECRET: strong })).toBe('');
 });
 
+test('a _FILE that is a device counts as absent: compose mounts /dev/null where no file is named', () => {
+  expect(loadConfig({ JWT_SECRET_FILE: '/dev/null', JWT_SECRET: strong }).JWT_SECRET).toBe(strong);
+  expect(loadConfig({ PGPASSWORD_FILE: '/dev/null' }).PGPASSWORD).toBeUndefined();
+});
+
 test('a secret, named by its _FILE form, is read from that file; a file that is not there is a problem with its name', () => {
   const dir = mkdtempSync(join(tmpdir(), 'agent-memory-config-'));
   writeFileSync(join(dir, 'secret'), `${strong}\n`);

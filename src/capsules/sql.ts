@@ -146,7 +146,7 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      from wanted w join events e on e.tenant_id = $1 and e.event_id = w.event_id ${EDITED}
      where w.type = 'event' and ${visible(2, 'e.')} and ${STANDS}
      union all
-     select w.id, w.type, c.kind, null, c.text, null, null, null, null, array[c.event_id], null, e.actor_type, e.actor_id, c.occurred_at
+     select w.id, w.type, c.kind, null, passage_text(c), null, null, null, null, array[e.event_id], null, e.actor_type, e.actor_id, c.occurred_at
      from wanted w
      join events e on e.tenant_id = $1 and e.event_id = w.event_id
      join chunks c on c.tenant_id = $1 and c.seq = e.seq and c.ordinal = w.ordinal

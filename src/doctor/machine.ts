@@ -43,7 +43,7 @@ export function judgeSpace(check: string, dir: string, name: string): Finding[] 
 const nearest = (dir: string): string => (existsSync(dir) ? dir : nearest(dirname(dir)));
 
 /** Whether the daemon could listen, or who does: itself, or another program. */
-export async function judgePort({ HOST, PORT }: Config): Promise<Finding[]> {
+export async function judgePort({ HOST, PORT, TLS_CERT_FILE }: Config): Promise<Finding[]> {
   if (PORT === 0) return [skipped('port', 'PORT=0 takes a free one')];
   const server = createServer();
   const outcome = await new Promise<string>((resolve) => {
@@ -62,6 +62,7 @@ export async function judgePort({ HOST, PORT }: Config): Promise<Finding[]> {
         'ip address   # or another HOST, a PORT above 1023',
       ),
     ];
+  if (TLS_CERT_FILE !== undefined) return [skipped('port', `${PORT} is in use; with TLS_CERT_FILE the daemon is not asked`)];
   const health = await readHealth(PORT);
   if (health) return [ok('port', `a daemon answers on ${PORT}, ${health.status}, up for ${health.uptime_s} s`)];
   return [

@@ -48,7 +48,7 @@ export function findTarget(
      where ${visible(2, 'e.')}
        and ($9 or not exists (select from overlays o where o.tenant_id = $1 and o.seq = e.seq and o.content ? 'withheld'))
        and ($7::int is null or exists (
-         select from chunks c where c.tenant_id = $1 and c.seq = e.seq and c.ordinal = $7::int and ($9 or c.text <> '')))`,
+         select from chunks c where c.tenant_id = $1 and c.seq = e.seq and c.ordinal = $7::int and ($9 or c.text is distinct from '')))`,
     [tenant, ...sightValues(sight), chunk?.event_id ?? target, target, chunk?.ordinal, text, admin],
   );
 }

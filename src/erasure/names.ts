@@ -12,7 +12,19 @@ const FIELDS = new Set([
   ...['text', 'decision', 'rationale', 'constraints', 'alternatives', 'consequences', 'title', 'details', 'task_id', 'version'],
   ...['subject', 'unit', 'value', 'contradicts', 'priority', 'to_agent', 'problem', 'decisions', 'open_questions', 'refs'],
   ...['id', 'pinned', 'importance', 'tags', 'metadata', 'valid_from', 'valid_to', 'expires_at', 'superseded_by', 'patch'],
-  ...['redactions', 'sealed', 'artifact_id', 'truncated', 'withheld', 'edit_ids', 'reason', 'user_id', 'sensitivity'],
+  ...[
+    'redactions',
+    'sealed',
+    'artifact_id',
+    'truncated',
+    'withheld',
+    'edit_ids',
+    'reason',
+    'user_id',
+    'sensitivity',
+    'target',
+    'edit_id',
+  ],
 ]);
 
 type Json = Record<string, unknown>;

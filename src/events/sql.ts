@@ -169,7 +169,7 @@ export async function listEvents(db: Db, tenant: string, sight: Sight, asked: As
           where e.tenant_id = $1
           and ($5::bigint is null or e.seq > $5)
           and ($15::bigint is null or e.seq <= $15)
-          and ($6::text is null or e.session_id = $6)
+          and ($6::text is null or e.session_key = session_key($1, $6) and e.session_id = $6)
           and ($10::text is null or e.project_id = $10)
           order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
           limit $19::bigint
@@ -225,7 +225,7 @@ async function findStop(db: Db, tenant: string, filter: EventFilter, stretch: St
     where e.tenant_id = $1
     and ($2::bigint is null or e.seq > $2)
     and ($3::bigint is null or e.seq <= $3)
-    and ($4::text is null or e.session_id = $4)
+    and ($4::text is null or e.session_key = session_key($1, $4) and e.session_id = $4)
     and ($5::text is null or e.project_id = $5)
     order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
     offset $6::bigint - 1

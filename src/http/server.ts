@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Server as TlsServer } from 'node:tls';
 import { Problem, problemBody } from './problem.ts';
+import type { Tls } from './tls.ts';
 
 // The life of the HTTP server: it listens first, answers when the service is ready, and ends without cutting a request.
 
@@ -15,18 +18,20 @@ export class PortInUse extends Error {
 }
 
 /** Time limits for slow or silent clients; keep-alive outlasts nginx's 60 s, so that nginx never writes to a closed connection. */
-export function createHttpServer(listener: RequestListener): Server {
-  const server = createServer(
-    {
-      // an import may take hours: `readBody` minds every other body, and `send` what nobody reads
-      requestTimeout: 0,
-      headersTimeout: 10_000,
-      keepAliveTimeout: 65_000,
-      connectionsCheckingInterval: 1000,
-      maxHeaderSize: 16_384,
-    },
-    listener,
-  );
+const patience = {
+  // an import may take hours: `readBody` minds every other body, and `send` what nobody reads
+  requestTimeout: 0,
+  headersTimeout: 10_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 1000,
+  maxHeaderSize: 16_384,
+};
+
+/** With `tls` it serves HTTPS; with a `ca` in it, only to clients that show a certificate of that authority. */
+export function createHttpServer(listener: RequestListener, tls?: Tls): Server {
+  const server: Server = tls
+    ? createTlsServer({ ...patience, ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: 10_000 }, listener)
+    : createServer(patience, listener);
   server.maxHeadersCount = 100;
   // an expectation that is not known may be passed over (RFC 9110, 10.1.1); node would answer 417 in words of its own
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
@@ -35,7 +40,7 @@ export function createHttpServer(listener: RequestListener): Server {
   server.on('clientError', refuseUnread);
   const sockets = new Set<Socket>();
   connected.set(server, sockets);
-  server.on('connection', (socket: Socket) => {
+  server.on(tls ? 'secureConnection' : 'connection', (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
@@ -79,7 +84,7 @@ export function listen(server: Server, port: number, host: string): Promise<void
 
 export function urlOf(server: Server): string {
   const { port } = server.address() as AddressInfo;
-  return `http://127.0.0.1:${port}`;
+  return `${server instanceof TlsServer ? 'https' : 'http'}://127.0.0.1:${port}`;
 }
 
 /** What is sent with a connection has arrived by then. */

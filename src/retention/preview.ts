@@ -1,5 +1,6 @@
 import { dropMarks, pace } from '../erasure/index.ts';
 import { type Job, JobStopped } from '../jobs/index.ts';
+import { compareTimes } from '../time.ts';
 import type { PolicyBody, Preview } from './schemas.ts';
 import { type Cursor, countOld, foresee, retainStep } from './sql.ts';
 
@@ -37,9 +38,14 @@ async function count({ tenant, id, stopped }: Job<PolicyBody, Cursor>) {
     for (const counted of page) {
       by_kind[counted.kind] = (by_kind[counted.kind] ?? 0) + counted.events;
       events += counted.events;
-      if (oldest === null || counted.oldest < oldest) oldest = counted.oldest;
-      if (newest === null || counted.newest > newest) newest = counted.newest;
+      oldest = earlier(oldest, counted.oldest);
+      newest = later(newest, counted.newest);
     }
     after = page[0]!.last_id;
   }
 }
+
+const earlier = (one: string | null, other: string | null) =>
+  one === null || (other !== null && compareTimes(other, one) < 0) ? other : one;
+const later = (one: string | null, other: string | null) =>
+  one === null || (other !== null && compareTimes(other, one) > 0) ? other : one;

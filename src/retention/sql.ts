@@ -35,8 +35,9 @@ export interface Counted {
   last_id: string;
   kind: string;
   events: number;
-  oldest: string;
-  newest: string;
+  /** Null where the time of none can be read. */
+  oldest: string | null;
+  newest: string | null;
 }
 
 export const countOld = (tenant: Tenant, job_id: string, after: string, limit: number): Promise<Counted[]> =>

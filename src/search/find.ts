@@ -40,12 +40,12 @@ export const PER_EVENT = 2;
 export async function find(tenant: Tenant, question: Question): Promise<Found> {
   const { query, scope, limit, decisions, per_event = PER_EVENT } = question;
   const survey = await surveyChunks(tenant, query, scope);
-  const { as_of_seq, terms } = survey;
+  const { as_of_seq, terms, keys } = survey;
   const base = { as_of_seq, terms, degraded: survey.partial_index ? ['partial_index'] : [] };
   // no word to look for (signs, stop words): nothing answers it
   if (terms.length === 0) return { ...base, pool_size: 0, collapsed: 0, hits: [] };
   const plan = planSearch(survey);
-  const pool = await readPool(tenant, { ...scope, as_of_seq }, terms, plan);
+  const pool = await readPool(tenant, { ...scope, as_of_seq }, keys, plan);
   const all = rankPool(pool, plan, pool.seqs.length + pool.neighbours.length);
   const one = onePerMemory(all, pool.memories);
   const ranked = mostPerEvent(one, per_event);

@@ -6,8 +6,9 @@ export interface Survey {
   as_of_seq: number;
   /** A rebuild runs: not every passage can be found. */
   partial_index: boolean;
-  /** The question's terms, as the index has them. */
+  /** The question's terms, and what passages keep of each. */
   terms: string[];
+  keys: number[];
   /** How many passages of the log each sampled one stands for. */
   scale: number;
   /** How many passages were sampled, and of those that the request may see: where they lie and which terms they have, as bits. */
@@ -42,12 +43,12 @@ const MAX_FORMULA_TERMS = 9;
 const LONGEST_WALK = 30_000;
 
 export function planSearch(survey: Survey): Plan {
-  const { terms, scale, seqs, masks } = survey;
+  const { terms, keys, scale, seqs, masks } = survey;
   const visible = Math.max(1, seqs.length * scale);
   const weights = terms.map((_, i) => weightOf(visible, (countWith(masks, i) + (scale > 1 ? 0.5 : 0)) * scale));
   const matched = seqs.filter((_, i) => masks[i]! !== 0);
   const base = { weights, visible, narrow_audience: survey.sampled > 0 && seqs.length * 2 < survey.sampled };
-  const any = terms.map(quote).join(' | ') || null;
+  const any = keys.map(quote).join(' | ') || null;
   if (matched.length * scale <= TAKE_ALL)
     return { ...base, complete: terms.map(() => true), full: any, recent: null, recent_from: null };
   const rarest = terms
@@ -60,7 +61,7 @@ export function planSearch(survey: Survey): Plan {
   return {
     ...base,
     complete,
-    full: formula(rarest, weights, need, terms),
+    full: formula(rarest, weights, need, keys),
     recent: any,
     recent_from: recentFrom(matched, survey),
   };
@@ -98,12 +99,12 @@ function walkable(order: number[], weights: number[], counts: number[]): number 
 }
 
 /** The terms' subsets that weigh at least `need`, as one nested query; null where even all of them weigh less. */
-function formula(order: number[], weights: number[], need: number, terms: string[]): string | null {
+function formula(order: number[], weights: number[], need: number, keys: number[]): string | null {
   const rest = order.map((_, i) => order.slice(i).reduce((sum, term) => sum + weights[term]!, 0));
   const expand = (i: number, missing: number): string | true | null => {
     if (missing <= 1e-9) return true;
     if (i >= order.length || rest[i]! < missing - 1e-9) return null;
-    const term = quote(terms[order[i]!]!);
+    const term = quote(keys[order[i]!]!);
     const within = expand(i + 1, missing - weights[order[i]!]!);
     const without = expand(i + 1, missing);
     const taken = within === true ? term : within && `${term} & (${within})`;
@@ -111,7 +112,7 @@ function formula(order: number[], weights: number[], need: number, terms: string
     return taken && without ? `${taken} | ${without}` : (taken ?? without);
   };
   const query = expand(0, need);
-  return query === true ? order.map((term) => quote(terms[term]!)).join(' | ') : query;
+  return query === true ? order.map((term) => quote(keys[term]!)).join(' | ') : query;
 }
 
 /** Where the newest matches that are wanted begin. */
@@ -121,5 +122,5 @@ function recentFrom(matched: number[], { as_of_seq, scale }: Survey): number {
   return matched.at(-Math.max(1, Math.round(WANTED_RECENT / scale))) ?? matched[0] ?? 1;
 }
 
-/** A lexeme as PostgreSQL reads it in a query. */
-const quote = (lexeme: string) => `'${lexeme.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+/** A key as PostgreSQL reads it in a query: without quotes a minus would be a sign of the query. */
+const quote = (key: number) => `'${key}'`;

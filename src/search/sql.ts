@@ -44,7 +44,7 @@ export interface Standing {
   trust: (typeof memoryTrusts)[number];
   origin: { type: string; id: string };
   body: Record<string, unknown>;
-  /** Of a claim or preference, in ms: when the newest event that it cites occurred, or else its own; since when it holds. */
+  /** Of a claim or preference, in ms with a fraction: when the newest event that it cites occurred, or else its own; since when it holds. */
   said_at?: number;
   holds_from?: number;
   /** The scope and audience within which its subject has one value. */
@@ -64,7 +64,7 @@ export interface PassageRow {
   artifact_id: string | null;
   chunk_count: number;
   occurred_at: string;
-  /** The text's own words as the index has them: two passages are compared by these. */
+  /** The lexemes of the text: two passages are compared by these. */
   words: string[];
   /** It is not held any more (as of what was asked). */
   superseded: boolean;
@@ -78,8 +78,8 @@ export async function surveyChunks(tenant: Tenant, query: string, scope: Scope):
   return row!;
 }
 
-export async function readPool(tenant: Tenant, scope: Scope, terms: string[], plan: Plan): Promise<Pool> {
-  const [row] = await tenant.call<Pool>('select * from pool($1, $2, $3, $4)', [tenant.id, scope, terms, plan]);
+export async function readPool(tenant: Tenant, scope: Scope, keys: number[], plan: Plan): Promise<Pool> {
+  const [row] = await tenant.call<Pool>('select * from pool($1, $2, $3, $4)', [tenant.id, scope, keys, plan]);
   return row!;
 }
 
@@ -126,12 +126,12 @@ export function readChunk(
   return tenant.read((db) =>
     db.row(
       `select
-         c.seq, c.ordinal, c.event_id, c.kind, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id, c.sensitivity, c.text,
+         c.seq, c.ordinal, e.event_id, c.kind, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id, c.sensitivity, passage_text(c) as text,
          c.token_count, e.actor_id, e.tags, c.occurred_at
        from events e
        join chunks c on c.tenant_id = e.tenant_id and c.seq = e.seq
        where e.tenant_id = $1 and e.event_id = $5 and c.ordinal = $6 and ${visible(2, 'c.')}
-         and c.text <> '' and (c.blocked_in is null or cardinality(c.blocked_in) = 4 or not c.blocked_in @> $7)`,
+         and c.text is distinct from '' and (c.blocked_in is null or cardinality(c.blocked_in) = 4 or not c.blocked_in @> $7)`,
       [tenant.id, ...sightValues(sight), event_id, ordinal, asking],
     ),
   );

@@ -1,4 +1,5 @@
 import { anchors as more } from './issuers.ts';
+import { beginnings, nameThere, short } from './languages.ts';
 
 // Where to look at all. Each token holds three characters that are seldom elsewhere, and so does each name of a secret: one pass over a
 // text finds them by a table, 2 ns a character, and prose that has none of them is done.
@@ -13,54 +14,15 @@ const counted = [...'0123456789'].flatMap((digit) => [`${digit}Q~`, `${digit}:A`
 const hexadecimal = [...'0123456789abcdef'];
 const lettered = hexadecimal.flatMap((digit) => [`SK${digit}`, `AC${digit}`]);
 const names =
-  'pas pwd sec tok key aut cre bea ken con sen mot mdp wac has hes lös adg sal parola пар パスワ 비밀번 pw= pw: _pw dpw tpw phr mne'
+  'pas pwd pw= pw: _pw dpw tpw psk sec tok key auth cred bear kennwort contra senha mot mdp wachtwoord hasło heslo lösen adgang salas parola парол mnemonic phrase şif jelsz'
     .split(' ')
-    .map((word) => word.slice(0, 3));
+    .map((word) => word.slice(0, 3))
+    .concat('pw ');
 const name =
-  /pass|pwd|[_a-z]?pw[=:]|_pw|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|парол|phrase|mnemonic|密[码碼]|口令|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|パスワード|비밀번호/iy;
-const logins = ['bas', ' -u', '\n-u', '\t-u', '--u', 'ssh'];
+  /pass|pwd|[_a-z]?pw[=:\s]|_pw|psk|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|парол|phrase|mnemonic|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|şifre|jelsz[óo]/iy;
+const logins = ['bas', ' -u', '\n-u', '\t-u', '--u', 'y-u', 'ssh'];
 
-// of the words that places.ts looks for: re= of `signature=`, oki of `cookie`
-const places = [
-  're=',
-  'ig=',
-  'en=',
-  'EN=',
-  'wt=',
-  'th=',
-  'ey=',
-  'de=',
-  'et=',
-  'oki',
-  'ogi',
-  ':54',
-  ':64',
-  ':*:',
-  'ysq',
-  'iad',
-  's-c',
-  'htp',
-  'lda',
-  'gos',
-  ' -P',
-  'ss:',
-  'jdb',
-  'x-o',
-  'cp(',
-  'ix(',
-  '7z ',
-  '7za',
-  'alu',
-  'kty',
-  'e-L',
-  'SH2',
-  'VPN',
-  'TIF',
-  'tif',
-  'x@g',
-];
-
-const [TOKEN, NAME, LOGIN, PLACE] = [1, 2, 4, 8];
+const [TOKEN, NAME, LOGIN, WORD] = [1, 2, 4, 8];
 const table = new Uint8Array(65_536);
 const placeOf = (a: number, b: number, c: number): number => ((a << 10) ^ (b << 5) ^ c) & 0xffff;
 
@@ -75,9 +37,24 @@ function enterAnyCase(word: string, sort: number): void {
 }
 
 for (const three of [...tokens, ...more, ...counted, ...lettered]) if (three.length === 3) enter(three, TOKEN);
-for (const word of names) enterAnyCase(word, NAME);
+for (const word of [...names, ...beginnings]) enterAnyCase(word.slice(0, 3), NAME);
 for (const word of logins) enterAnyCase(word, LOGIN);
-for (const three of places) enter(three, PLACE);
+
+interface Word {
+  word: string;
+  place: number;
+}
+
+const wordsBy = new Map<string, Word[]>();
+
+/** Words of places (src/secrets/place.ts), by their last three characters; `place`: what the place is known by. */
+export function anchorWords(words: string[], place: number): void {
+  for (const word of words) {
+    const three = word.slice(-3);
+    enter(three, WORD);
+    wordsBy.set(three, [...(wordsBy.get(three) ?? []), { word, place }]);
+  }
+}
 
 export interface Anchors {
   /** Where a token may be, in order. */
@@ -86,14 +63,14 @@ export interface Anchors {
   names: number[];
   /** Basic credentials, `-u user:password`. */
   login: boolean;
-  /** Words that src/secrets/places.ts looks for. */
-  place: boolean;
+  /** Words of places, in order: where the last three characters of one are, and what its place is known by. */
+  words: { at: number; place: number }[];
 }
 
 const DOT = 46;
 
 export function anchorsOf(text: string): Anchors {
-  const found: Anchors = { tokens: [], names: [], login: false, place: false };
+  const found: Anchors = { tokens: [], names: [], login: false, words: [] };
   let a = text.charCodeAt(0);
   let b = text.charCodeAt(1);
   for (let i = 2; i < text.length; i += 1) {
@@ -105,21 +82,28 @@ export function anchorsOf(text: string): Anchors {
     a = b;
     b = c;
   }
-  if (text.includes('密') || text.includes('口令')) chinese(text, found);
+  if (ofTwo.some((character) => text.includes(character))) shortNames(text, found);
   return found;
 }
 
 function note(text: string, at: number, sorts: number, found: Anchors): void {
   if (sorts & TOKEN) found.tokens.push(at);
   if (sorts & LOGIN) found.login = true;
-  if (sorts & PLACE) found.place = true;
+  if (sorts & WORD) noteWords(text, at, found);
   if ((sorts & NAME) === 0) return;
   name.lastIndex = at;
-  if (name.test(text)) found.names.push(at);
+  if (name.test(text) || nameThere(text, at)) found.names.push(at);
 }
 
-/** A word of two characters. */
-function chinese(text: string, found: Anchors): void {
-  for (const match of text.matchAll(/密[码碼]|口令/g)) found.names.push(match.index);
+function noteWords(text: string, at: number, found: Anchors): void {
+  for (const { word, place } of wordsBy.get(text.slice(at, at + 3)) ?? [])
+    if (text.startsWith(word, at + 3 - word.length)) found.words.push({ at, place });
+}
+
+const ofTwo = [...'密口令暗암비'];
+
+/** Words of two characters. */
+function shortNames(text: string, found: Anchors): void {
+  for (const match of text.matchAll(short)) found.names.push(match.index);
   found.names.sort((one, other) => one - other);
 }

@@ -1,6 +1,10 @@
+import { isChance, isChanceToken } from './chance.ts';
+import { nameThere } from './languages.ts';
 import { isBeside, isContainer, type Named, readName } from './name.ts';
+import { unread, valueBefore, valuesNear } from './prose.ts';
+import { isJumbled, isPlaceholder } from './shapes.ts';
 import type { Span } from './tokens.ts';
-import { isLogin, isPassword, isPlaceholder, isToken, type Setting } from './value.ts';
+import { isLogin, isPassword, isToken, type Setting } from './value.ts';
 
 // Secrets known by what stands beside them: `password = …`, "my password is …", `"api_key": "…"`, user:password@host, Authorization.
 
@@ -10,10 +14,17 @@ const SHORTEST_WORD = 2;
 
 /** After a name: its closing quote, "for the server", and what says that a value follows. */
 const leads =
-  /\\{0,3}["'\x60]?\]?(?:\s+(?:for|to|of|on|at|in|für|pour|para)\s[^.:=\n]{1,60}?)?\s{0,20}(?:(?<sign>:\s{0,4}&?(?:'static )?[A-Za-z][\w<>|[\]]{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|->|：|:|(?<=[ \t])\|(?=[ \t])|,(?=\s{0,4}["']))|(?<=\s)(?<says>is now|is|was|set to|ist|lautet|es|est|é|è|är|er|to|это|—|–)(?=[\s:])\s?:?|(?<cjk>是|为|為|は|を|는|은)\s?[:：]?)\s{0,20}/uy;
-const opening = /(?:\[\s?)?(?<slashes>\\{0,3})(?<quote>["'`])/y;
-const scheme = /(?:bearer|basic|token|apikey)\s{1,4}/iy;
-const bareValue = /(?:(?![&;,]\s?[\w.-]{1,40}\s{0,2}[=:])[^\s"'`<>]){1,1025}/y;
+  /(?:\\{0,3}["'\x60*_]{0,3}\]?|&quot;)(?:\s+(?:for|to|of|on|at|in|für|zum|pour|para|del?|d[eo]l?s?|d[ua]|от|для|від|voor|van|till|för)\s(?:['"][^'"\n]{1,60}['"]|[^.:=\n]{1,60}?))?\s{0,20}(?:(?<sign>\?=|:\s{0,4}&?(?:'static )?[A-Za-z][\w<>|[\]]{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|[-–]>|→|：|:|\s[-–—]\s|(?<=[ \t])\|(?=[ \t])|,(?=\s{0,20}["'])|(?<=\bPASSWORD)\((?=['"]))|(?<=\s)(?<says>(?:(?:it|that|which|this|ese)\s)?(?:is|was|are|ist|war|es|est|era|é|è|är|er|to|jest|là|este|είναι|adalah|היא|הוא|это)(?:\s(?:now|still|just|set to|jetzt|nun|ahora|maintenant|agora))?|set to|lautet|это|—|–)(?=[\s:])\s?:?|[?.,;:]?\s[(]?(?<its>(?:it|that|this|which|he)['’]s|(?:it|that|this|which) (?:is|was)|c['’]est|es ist|er lautet)\s|(?<cjk>是|为|為|は|を|는|은)\s?[:：]?)[*_]{0,3}\s{0,20}/uy;
+/** Also `N'…'` of SQL, `b'…'` of Python, `Some("…")` of Rust, `string(14) "…"` of PHP, `[[…]]` of Lua, `|` and a new line of YAML. */
+const opening =
+  /(?:[|>][-+]?\d?\s{0,4}\n\s{1,40}|\[\s?|<%=\s|[NbruL](?=["'])|Some\(|string\(\d{1,4}\)\s)?(?<slashes>\\{0,3})(?<quote>["'`“„«‘「『]|&quot;|&#3[49];|\[\[)(?<blank>(?<=[«„“])\s)?/y;
+const closing: Record<string, string> = { '“': '”', '„': '“', '«': '»', '‘': '’', '「': '」', '『': '』', '[[': ']]' };
+const innerTag = /\s{0,20}<(?:value|string)>/iy;
+const block = /[|>][-+]?\d?[ \t]{0,4}\r?\n[ \t]{1,40}/y;
+const scheme = /(?:bearer|basic|token|apikey|api-key|bot|oauth|key|sso-key|splunk|ghost)\s{1,4}/iy;
+/** Ideographs end it: no space does. */
+const bareValue =
+  /(?:(?![&;,]\s?[\w.-]{1,40}\s{0,2}[=:])[^\s"'`<>”»」』\u3001-\u30ff\u4e00-\u9fff\uac00-\ud7af\uff0c\uff1b]){1,1025}/y;
 
 const at = (expression: RegExp, text: string, index: number): RegExpExecArray | null => {
   expression.lastIndex = index;
@@ -27,16 +38,23 @@ const at = (expression: RegExp, text: string, index: number): RegExpExecArray | 
 export function namedValues(text: string, words: number[], found: Span[]): void {
   let done = 0;
   let mapped = 0;
+  const read = unread();
   for (const at of words) {
     if (at < done) continue;
-    const [start, end] = nameAround(text, at, at + SHORTEST_WORD);
-    const named = nameOf(text, start, end);
+    const there = nameThere(text, at);
+    const [start, end] = there ? [at, there.end] : nameAround(text, at, at + SHORTEST_WORD);
+    const named = there ? there.named : nameOf(text, start, end);
     // a name may hold a word twice, and is read once
     done = end;
     if (!named) continue;
-    if (start >= mapped && isContainer(text.slice(start, end))) mapped = mapValues(text, end, named, found);
+    if (start >= mapped && opensMap(text, end) && isContainer(text.slice(start, end)))
+      mapped = mapValues(text, end, named, found);
     const value = valueAfter(text, start, end, named);
     if (value === TOO_LONG) done = Math.max(end, done) + READ_AGAIN;
+    if (!value) {
+      valuesNear(text, end, named, read, found);
+      valueBefore(text, start, named, read, found);
+    }
     if (!value || value === TOO_LONG) continue;
     found.push({ from: value.from, to: value.to, kind: named.kind, exact: value.quoted });
     done = Math.max(end, value.to);
@@ -47,6 +65,24 @@ const braces = /[\\"']{0,4}\s{0,4}[:=]\s{0,10}\{/y;
 const indented = /["']?:[ \t]{0,10}\r?\n(?=([ \t]{1,40})\S)/y;
 const member = /(?:^|[{,\s])[\\"']{0,4}([\w.@-]{1,60})[\\"']{0,4}[ \t]{0,4}[:=][ \t]{0,4}(\\?["'])?([^\s"',{}\\]{4,256})/g;
 const MAX_MAP = 4096;
+const SECRET = 'kind: Secret';
+const inSecret: Named = { kind: 'secret', form: 'token' };
+
+/** Of Kubernetes: a map of secrets by whatever names, before its kind as often as behind. */
+export function kubernetesSecrets(text: string, found: Span[]): void {
+  let done = 0;
+  for (let kind = text.indexOf(SECRET); kind >= 0; kind = text.indexOf(SECRET, kind + 1)) {
+    const part = text.slice(Math.max(done, kind - MAX_MAP), kind + MAX_MAP);
+    const from = Math.max(done, kind - MAX_MAP);
+    for (const match of part.matchAll(/^(?:data|stringData)(?=:)/gm)) {
+      const end = from + match.index + match[0].length;
+      if (end >= done) done = mapValues(text, end, inSecret, found);
+    }
+    done = Math.max(done, kind);
+  }
+}
+
+const opensMap = (text: string, end: number): boolean => at(braces, text, end) !== null || at(indented, text, end) !== null;
 
 /** `passwords: {alice: hunter22}`, and the same by indentation: each member's value. Returns where the map ends. */
 function mapValues(text: string, end: number, named: Named, found: Span[]): number {
@@ -65,11 +101,7 @@ function mapValues(text: string, end: number, named: Named, found: Span[]): numb
   return from + to;
 }
 
-const ideographs = /密[码碼]|口令|パスワード|비밀번호/y;
-
 function nameAround(text: string, from: number, to: number): [number, number] {
-  // no space ends such a word
-  if (at(ideographs, text, from)) return [from, ideographs.lastIndex];
   let start = from;
   let end = to;
   while (start > 0 && from - start < MAX_SIDE && (isNamePart(text[start - 1]!) || (text[start - 1] === '.' && start > 1)))
@@ -81,7 +113,7 @@ function nameAround(text: string, from: number, to: number): [number, number] {
 /** "key" says something only after "api". */
 function nameOf(text: string, start: number, end: number): Named | undefined {
   const name = text.slice(start, end);
-  const before = /(\w{1,20}) $/.exec(text.slice(Math.max(0, start - 21), start));
+  const before = /([\p{L}\d_]{1,20}) $/u.exec(text.slice(Math.max(0, start - 21), start));
   return readName(name.replace(/^[-.]+/, '')) ?? (before ? readName(`${before[1]} ${name}`) : undefined);
 }
 
@@ -98,6 +130,7 @@ function valueAfter(text: string, start: number, end: number, named: Named): Val
   const lead = tag ? null : at(leads, text, end);
   let from = tag ? end + 1 : lead ? leads.lastIndex : afterSpace(text, start, end, named);
   if (from < 0) return undefined;
+  if (tag && at(innerTag, text, from)) from = innerTag.lastIndex;
   if (at(scheme, text, from)) from = scheme.lastIndex;
   const sign = lead?.groups?.sign;
   // "could be pass to", and the parts of an ARN
@@ -107,11 +140,13 @@ function valueAfter(text: string, start: number, end: number, named: Named): Val
   if (sign === ',' && !(isArgument.test(text.slice(Math.max(0, start - 6), start)) && /[A-Z_.-]/.test(text.slice(start, end))))
     return undefined;
   const open = at(opening, text, from);
-  if (open && sign === '|') return undefined;
-  if (open)
-    return quotedValue(text, opening.lastIndex, open.groups as unknown as Opening, named, sign === ',' ? 'said' : 'quoted');
+  if (open) {
+    const said = sign === '|' || (sign === ',' && !/^[A-Z\d_]+$/.test(text.slice(start, end)));
+    return quotedValue(text, opening.lastIndex, open.groups as unknown as Opening, named, said ? 'said' : 'quoted');
+  }
+  if (at(block, text, from)) from = block.lastIndex;
   if (sign === '==' || sign === '===') return undefined;
-  const spoken = lead?.groups?.says ?? lead?.groups?.cjk;
+  const spoken = lead?.groups?.says ?? lead?.groups?.its ?? lead?.groups?.cjk;
   const setting: Setting =
     spoken || sign === '|' || !(lead || tag) ? 'said' : isEnv(text, start, end, sign) || tag ? 'env' : 'bare';
   return plainValue(text, from, named, setting);
@@ -120,17 +155,17 @@ function valueAfter(text: string, start: number, end: number, named: Named): Val
 const isEnv = (text: string, start: number, end: number, sign: string | undefined): boolean =>
   sign === '=' &&
   text[end] === '=' &&
-  (/^[A-Z][A-Z\d_]*$/.test(text.slice(start, end)) || (start > 0 && /[;?&]/.test(text[start - 1]!)));
+  (/^(?:--[a-z].*|[A-Z][A-Z\d_]*)$/.test(text.slice(start, end)) || (start > 0 && /[;?&]/.test(text[start - 1]!)));
 
-/** `--password hunter2`, `Bearer abc`, `with password 'x'`: a space says enough there. */
+/** `--password hunter2`, `-storepass x`, `Bearer abc`, `with password 'x'`, `ENV API_KEY x`: a space says enough there. */
 function afterSpace(text: string, start: number, end: number, { form, weak }: Named): number {
-  const space = /\s{1,4}/y;
+  const space = /[ \t]{1,30}|\s{1,4}/y;
   if (!at(space, text, end)) return -1;
   // a variable that is used
   if (text[start] === '$' || text[start - 1] === '{') return -1;
-  const flag = text.startsWith('--', start);
-  const bearer = /^bearer$/i.test(text.slice(start, end));
-  return flag || bearer || (form === 'password' && !weak) ? space.lastIndex : -1;
+  const name = text.slice(start, end);
+  const written = name.startsWith('-') || /^bearer$/i.test(name) || /\w_\w|[a-z][A-Z]/.test(name);
+  return written || (form === 'password' && !weak) ? space.lastIndex : -1;
 }
 
 interface Opening {
@@ -141,12 +176,13 @@ interface Opening {
 const MAX_VALUE = 4096;
 
 function quotedValue(text: string, from: number, { slashes, quote }: Opening, named: Named, setting: Setting): Value | undefined {
-  const close = slashes + quote;
+  const close = slashes + (closing[quote] ?? quote);
   let to = text.indexOf(close, from);
   while (slashes === '' && to > from && text[to - 1] === '\\' && to - from < MAX_VALUE) to = text.indexOf(close, to + 1);
   if (to < 0 || to - from > MAX_VALUE) return undefined;
-  const value = text.slice(from, to);
+  const value = text.slice(from, to).trimEnd();
   if (value.includes('\n')) return undefined;
+  to = from + value.length;
   return accepts(value, named, setting) ? { from, to, quoted: true } : undefined;
 }
 
@@ -166,14 +202,15 @@ function plainValue(text: string, from: number, named: Named, setting: Setting):
 /** 128, 96.5%, 12/12 */
 const isCount = /^[\d.,/%]+$/;
 
-export const accepts = (value: string, { form, weak }: Named, setting: Setting): boolean =>
-  form === 'login'
-    ? isLogin(value)
-    : form === 'password'
-      ? isPassword(value, setting) && !(weak && isCount.test(value))
-      : isToken(value, setting);
+export function accepts(value: string, { form, weak, strict }: Named, setting: Setting): boolean {
+  if (form === 'login') return isLogin(value);
+  if (form === 'pin') return setting === 'quoted' && /^\d{3,8}$/.test(value);
+  if (form === 'password') return isPassword(value, setting) && !(weak && isCount.test(value)) && !(strict && !isChance(value));
+  return isToken(value, setting) && !(strict && !(value.length >= 20 && isJumbled(value) && isChanceToken(value)));
+}
 
-const userinfo = /[^\s:/@"'`<>\\]{0,100}:([^\s/"'`<>\\]{1,256})@(?=[\w[.%-])/y;
+const userinfo = /([^\s:/@"'`<>\\]{0,100}):([^\s/"'`<>\\]{1,256})@(?=[\w[.%-])/y;
+const here = /(?:localhost|127\.0\.0\.1|\[::1\])/y;
 
 /** The password of scheme://user:password@host (RFC 3986, 3.2.1). */
 export function urlPasswords(text: string, found: Span[]): void {
@@ -181,13 +218,16 @@ export function urlPasswords(text: string, found: Span[]): void {
     const match = at(userinfo, text, mark + 3);
     if (!match) continue;
     const to = userinfo.lastIndex - 1;
-    const value = match[1]!;
-    if (!isPlaceholder(value)) found.push({ from: to - value.length, to, kind: 'url-password', exact: true });
+    const [, name, value] = match as unknown as [string, string, string];
+    // guest:guest@localhost, as programs are delivered
+    if (isPlaceholder(value) || (name === value && /^[a-z]+$/.test(value) && at(here, text, to + 1))) continue;
+    found.push({ from: to - value.length, to, kind: 'url-password', exact: true });
   }
 }
 
 const basic = /\bbasic\s{1,4}([A-Za-z0-9+/_-]{8,500}={0,2})/gi;
-const commandLine = /(?:\s(?:-u[ =]{0,3}|--user[ =]{1,3})["']?[\w.@-]{1,64}:|\bsshpass\s{1,4}-p\s{0,2})["']?([^\s"']{4,200})/g;
+const commandLine =
+  /(?:\s(?:-[uU][ =]{0,3}|--(?:proxy-)?user[ =]{1,3})["']?[\w.@-]{1,64}:|\bsshpass\s{1,4}-p\s{0,2})["']?([^\s"']{4,200})/g;
 
 /** RFC 7617, and `curl -u user:password`. */
 export function basicCredentials(text: string, found: Span[]): void {

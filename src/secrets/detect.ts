@@ -1,7 +1,11 @@
-import { anchorsOf } from './anchors.ts';
+import { type Anchors, anchorsOf, anchorWords } from './anchors.ts';
+import { commands } from './commands.ts';
 import { basicCredentials, namedValues, urlPasswords } from './context.ts';
+import { pairs } from './pairs.ts';
 import { type Classes, personalData } from './personal.ts';
-import { placedSecrets } from './places.ts';
+import { readPlace } from './place.ts';
+import { places } from './places.ts';
+import { tabledSecrets } from './tables.ts';
 import {
   awsSecretsBeside,
   crossesLines,
@@ -12,6 +16,7 @@ import {
   privateKeys,
   type Span,
   tokensInRun,
+  unknownIssuers,
 } from './tokens.ts';
 
 // All secrets of a text, in order. First what costs next to nothing: nearly every text has neither a long run of characters nor a
@@ -29,6 +34,7 @@ export function findSecrets(text: string, classes: Classes, depth = 0): Span[] {
   const hinted = scan(text, noJoints, depth, found);
   if (classes.personal_data || classes.contacts) personalData(text, classes, found);
   if (mayBeBroken(text, hinted)) found.push(...acrossLines(text, depth));
+  if (invisible.test(text)) found.push(...withoutInvisible(text, depth));
   return found.length === 0 ? none : merge(found);
 }
 
@@ -45,6 +51,9 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
     const run = text.slice(from, to);
     if (!telling.test(run)) continue;
     if (anchored) tokensInRun(run, from, joints, found);
+    if (to - from < SHORTEST_ENCODED) continue;
+    // the line before would be taken for a prefix
+    if (joints === noJoints) unknownIssuers(run, from, found);
     if (depth < MAX_DEPTH) wrapped(run, from, depth, found);
   }
   if (found.length > 0) awsSecretsBeside(text, runs, found);
@@ -53,13 +62,30 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
   if (urls) urlPasswords(text, found);
   if (anchors.names.length > 0) namedValues(text, anchors.names, found);
   if (anchors.login) basicCredentials(text, found);
-  const placed = (urls || anchors.place) && placedSecrets(text, found);
+  if (anchors.names.length > 0) tabledSecrets(text, anchors.names, found);
+  const placed = readPlaces(text, anchors.words, found);
   return placed || begins || urls || anchors.names.length > 0 || anchors.login;
 }
 
+const allPlaces = [...places, ...commands, ...pairs];
+allPlaces.forEach(({ words }, i) => anchorWords(words, i));
+
+/** Returns whether one of those that may be broken over lines was there. */
+function readPlaces(text: string, words: Anchors['words'], found: Span[]): boolean {
+  if (words.length === 0) return false;
+  const near = new Map<number, number[]>();
+  for (const { at, place } of words) {
+    const others = near.get(place);
+    if (others) others.push(at);
+    else near.set(place, [at]);
+  }
+  for (const [i, at] of near) readPlace(text, allPlaces[i]!, at, i < places.length, found);
+  return [...near.keys()].some((i) => i < places.length);
+}
+
 const SHORTEST_ENCODED = 24;
-/** Names of code have no digit; of all tokens only these may be without one. */
-const telling = /\d|hf_|A[KS]IA/;
+/** Names of code have neither a digit nor capitals so close to each other. */
+const telling = /\d|hf_|A[KS]IA|[a-z][A-Z][a-z]?[A-Z]/;
 const encoded = /[A-Za-z0-9+/_-]{24,}={0,2}/g;
 const MAX_ENCODED = 1024 * 1024;
 
@@ -117,6 +143,26 @@ function acrossLines(text: string, depth: number): Span[] {
   const places = joints.map(({ at }) => at);
   scan(together, jointsOf(places), depth, spans);
   return spans.flatMap((span) => unfold(span, together, joints, places));
+}
+
+/** Colours of a terminal, and characters of no width. */
+const invisible = /\p{Cc}\[[\d;]{0,20}[A-Za-z]|[\u200b-\u200d\u2060\ufeff]/u;
+
+function withoutInvisible(text: string, depth: number): Span[] {
+  const joints: Joint[] = [];
+  let together = '';
+  let last = 0;
+  for (const match of text.matchAll(new RegExp(invisible, 'gu'))) {
+    together += text.slice(last, match.index);
+    last = match.index + match[0].length;
+    joints.push({ at: together.length, right: last, strong: true });
+  }
+  together += text.slice(last);
+  const spans: Span[] = [];
+  scan(together, noJoints, depth, spans);
+  const places = joints.map(({ at }) => at);
+  const raw = (position: number) => rawOf(position, joints, firstAbove(places, position));
+  return spans.map(({ from, to, kind }) => ({ from: raw(from), to: raw(to - 1) + 1, kind }));
 }
 
 /** A span of the text put together, as one of the text as it stands, if lines were crossed for a reason. */

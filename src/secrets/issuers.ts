@@ -78,7 +78,7 @@ export const issuers: Rule[] = [
   rule('telnyx-key', 'developers.telnyx.com', 'KEY[0-9A-F]{32}_[A-Za-z0-9]{22}', fixed),
   rule('grafana-key', 'GL grafana-api-key', `eyJrIjoi${A}{60,400}={0,2}`),
   rule('newrelic-key', 'GL new-relic', `NR(?:JS|II|RA)-${W}{19,40}|${HEX}{36}NRAL`),
-  rule('dynatrace-token', 'GL dynatrace-api-token', 'dt0[a-z]\\d\\d\\.[A-Z2-7]{24}\\.[A-Z2-7]{64}', fixed),
+  rule('dynatrace-token', 'GL dynatrace-api-token', 'dt0[a-z]\\d\\d\\.[A-Z0-9]{24}\\.[A-Z0-9]{64}', fixed),
   rule('honeycomb-key', 'docs.honeycomb.io', `hc[abc][im]k_${A}{40,70}`),
   rule('posthog-key', 'posthog.com/docs', `phx_${A}{40,60}`),
   rule('segment-token', 'segment.com/docs', `sgp_${A}{60,70}`),
@@ -94,7 +94,7 @@ export const issuers: Rule[] = [
   rule(
     'onepassword-token',
     'SL secretlint-rule-1password',
-    `ops_eyJ[A-Za-z0-9+/]{60,1300}={0,2}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,6}-){3,4}[A-Z0-9]{5}`,
+    `ops_eyJ[A-Za-z0-9+/_-]{60,1300}={0,2}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,6}-){3,4}[A-Z0-9]{5}`,
   ),
   rule('tailscale-key', 'tailscale.com/kb', `tskey-(?:auth|api|client|webhook|scim)-${A}{8,20}-${A}{20,40}`),
   rule('heroku-key', 'devcenter.heroku.com', `HRKU-${W}{36,64}`),
@@ -112,7 +112,34 @@ export const issuers: Rule[] = [
   rule('nostr-key', 'NIP-19', 'nsec1[02-9ac-hj-np-z]{58}', fixed),
   rule('discord-mfa-token', 'discord.com/developers', `mfa\\.${W}{60,100}`),
   rule('gitea-token', 'Gitea and Forgejo behind a name', `gt[ao]_${HEX}{40}`, fixed),
-  rule('zuplo-key', 'GL zuplo', `zpka_${HEX}{32}_${HEX}{8}`, fixed),
+  rule('zuplo-key', 'GL zuplo', `zpka_[a-z0-9]{32}_${HEX}{8}`, fixed),
+  rule('adafruit-key', 'io.adafruit.com/api/docs', `aio_${A}{28}`, fixed),
+  rule('aiven-token', 'GL aiven; aiven.io/docs', `AVNS_${W}{18,40}`),
+  rule('anyscale-key', 'docs.anyscale.com', `es(?:ecret|ecr)_[a-z0-9]{24,40}`),
+  rule('axiom-token', 'axiom.co/docs', `xa[ap]t-${UUID}`),
+  rule('boundary-token', 'developer.hashicorp.com/boundary', `at_${A}{10}_${A}{60,400}`),
+  rule('clickhouse-key', 'GL clickhouse-cloud-api-secret-key', `4b1d${A}{38}`, alone),
+  rule('confluent-key', 'docs.confluent.io', 'cflt[A-Za-z0-9+/]{60}', fixed),
+  rule('cursor-key', 'docs.cursor.com', `crsr_${A}{40,80}`),
+  rule('deno-token', 'docs.deno.com', `dd[poow]_${A}{36,40}`),
+  rule('e2b-key', 'e2b.dev/docs', `e2b_${HEX}{40}`, fixed),
+  rule('fcm-key', 'firebase.google.com/docs/cloud-messaging', `AAAA${W}{7}:APA91b${W}{100,180}`),
+  rule('frameio-token', 'GL frameio-api-token', `fio-u-${W}{64}`),
+  rule('gocardless-token', 'GL gocardless-api-token; lob-api-key', `live_${W}{40}|(?:live|test)_${HEX}{35}`, alone),
+  rule('intra42-secret', 'GL intra42-client-secret', `s-s4t2(?:ud|af)-${HEX}{64}`, fixed),
+  rule('llamacloud-key', 'docs.cloud.llamaindex.ai', `llx-${A}{48}`, fixed),
+  rule('modal-token', 'modal.com/docs', `a[ks]-${A}{22}`, alone),
+  rule('octopus-key', 'GL octopus-deploy-api-key', 'API-[A-Z0-9]{26}', alone),
+  rule('openshift-token', 'GL openshift-user-token', `sha256~${W}{43}`, fixed),
+  rule('ory-token', 'ory.sh/docs', `ory_(?:at|rt|ac|st|pat|wak)_[\\w.-]{32,120}`),
+  rule('paddle-key', 'developer.paddle.com', `pdl_(?:live|sdbx)_apikey_${A}{20,30}_${A}{16,30}_${A}{3}`),
+  rule('runpod-key', 'docs.runpod.io', `rpa_${A}{40,60}`),
+  rule('scaleway-key', 'scaleway.com/docs', 'SCW[A-Z0-9]{17}', alone),
+  rule('sourcegraph-token', 'GL sourcegraph-access-token', `sgp_(?:(?:${HEX}{16}|local)_)?${HEX}{40}`, fixed),
+  rule('statsig-key', 'docs.statsig.com', `secret-${A}{43}`, alone),
+  rule('vercel-blob-token', 'vercel.com/docs/storage', `vercel_blob_rw_${A}{10,24}_${A}{24,40}`),
+  rule('wakatime-key', 'wakatime.com/developers', `waka_${UUID}`),
+  rule('zapier-webhook', 'zapier.com/help', `https://hooks\\.zapier\\.com/hooks/catch/\\d{4,12}/[a-z0-9]{5,20}`),
 ];
 
 /** Three characters that stand in each of these forms, for the table in anchors.ts. */
@@ -120,4 +147,5 @@ export const anchors =
   `xai -lf hel -li -te -ap fw_ tgp sk_ lsv tvl pcs nva csk jin fc- pa- ABS IQo Fwo FQo 1// QQJ ZDO zFu lrt lwt lff xox rub cio oy2
   dck CLO sbp sb_ vcp vca vck vci vcr nfp nfc nfo nfb 1.0 cfu cfa cfk fo1 fm1 fm2 rnd psc nap lin igd igo igu igr igh pat sl. CFP tfp pnu pnb
   pul acc xke xsm re_ KEY eyJ NRJ NRI NRR RAL dt0 hca hcb hcc phx sgp sdk api sny sqp squ sqa CCI bku bka AKC cmV LTA AKI AQV y0_ y1_ y2_ y3_ t1.
-  ops A3- tsk HRK EZA EZT ppo duf FLW sk. EAA AAA rdm ico mdb st. nse mfa gta gto zpk ATC ATS ATB`.split(/\s+/);
+  ops A3- aio AVN ese esc xaa xap at_ 4b1 cfl crs ddp ddo ddw e2b APA fio ve_ st_ s4t llx as- ak- API 56~ ory pdl rpa SCW sgp
+  ret cel wak zap tsk HRK EZA EZT ppo duf FLW sk. EAA AAA rdm ico mdb st. nse mfa gta gto zpk ATC ATS ATB`.split(/\s+/);

@@ -3,30 +3,38 @@
 export interface Named {
   kind: string;
   /** A password may be any word; a token must look like chance; a login is user and password in base64. */
-  form: 'password' | 'token' | 'login';
+  form: 'password' | 'token' | 'login' | 'pin';
   /** `pass` alone counts tests as often as it names a password. */
   weak?: true;
+  /** It names other things too: only what shows by itself that it is a secret is one. */
+  strict?: true;
   /** It names a map of secrets, each under a name of its own. */
   container?: true;
 }
 
 // Words whose presence makes it a password; the last word of a name makes it a token.
 const passwords =
-  /^(?:pass|password|passwd|passphrase|passcode|pwd|pw|passwort|kennwort|contraseña|contrasena|senha|motdepasse|passe|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|пароль|пароля|密码|密碼|口令|パスワード|비밀번호)s?$/;
+  /^(?:pass|password|passwd|passphrase|passcode|pwd|pw|pswd|psk|passkey|presharedkey|requirepass|masterauth|passwort|kennwort|contraseña|contrasena|senha|motdepasse|passe|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|parol|пароль|пароля|şifre(?:m|niz|si)?|jelszó|jelszo|密码|密碼|口令|パスワード|비밀번호)s?$/;
 /** `PGPASSWORD`, `dbpasswd`, `sshpass`, `ROOTPW`: written together. */
-const joinedPassword = /(?:password|passwd|passphrase|passwort|kennwort)s?$/;
+const joinedPassword = /(?:password|passwd|passphrase|passwort|kennwort|wachtwoord)s?$/;
 const joinedPass =
-  /^(?:ssh|db|pg|my|mysql|sql|mssql|root|user|admin|smtp|mail|imap|ftp|redis|mongo|ldap|http|proxy|wifi|keystore|truststore|rabbitmq|amqp|sudo|rpc|vnc|rdp|git|docker|registry|app|login|service|svc|bind|zip|vault|postgres|oracle|ora|sa|dba)(?:pass|pwd|pw)$/;
+  /^(?:ssh|db|pg|my|mysql|sql|mssql|root|user|admin|smtp|mail|imap|ftp|redis|mongo|ldap|http|proxy|wifi|keystore|truststore|rabbitmq|amqp|sudo|rpc|vnc|rdp|git|docker|registry|app|login|service|svc|bind|zip|vault|postgres|oracle|ora|sa|dba|require|(?:src|dest)?store|key|trust|cert|pfx|p12|master|host|device|enable|cluster|replication|backup|restic|borg|gpg|become|test|prod|dev|new|old|my|wp|jenkins|nexus|sonar|grafana|elastic|kibana|kafka|cassandra|influx|minio|web|api|jdbc|tomcat|vpn|ssl|tls|ca|sys|system|super|superuser)(?:pass|pwd|pw)$/;
 const phrases = /(?:seed|recovery|mnemonic|backup|wallet)(?:phrase|words)$|^mnemonic$/;
 const tokens =
   /^(?:secret|token|credential|apikey|authtoken|accesstoken|refreshtoken|bearer|secretkey|accesskey|privatekey|clientsecret|authkey|secretaccesskey|accountkey|sharedaccesskey|authorization|identitytoken|registrytoken|sessiontoken|jwt|pat)s?$/;
 const keyed =
-  /^(?:api|secret|access|private|encryption|signing|master|account|auth|shared|service|webhook|license|admin|deploy|app|application|storage|crypto|hmac|jwt|session|subscription|functions|host|project|bot|ssh|ssl|tls|pgp|gpg|age|wallet|sync|restricted|publishing|signer|consumer)$/;
+  /^(?:api|secret|access|private|encryption|signing|master|account|auth|shared|service|webhook|license|admin|deploy|app|application|storage|crypto|hmac|jwt|session|subscription|functions|host|project|bot|instrumentation|sas|preshared|psk|unseal|recovery|root|deploy|client|user|ssh|ssl|tls|pgp|gpg|age|wallet|sync|restricted|publishing|signer|consumer|openai|stripe|anthropic|github|aws|gcp|azure|sendgrid|mailgun|twilio|rsa|aes|des)$/;
 // What is about a secret and does not hold one.
 const about =
-  /^(?:ids?|names?|types?|hash(?:es|ed)?|counts?|length|len|limit|size|urls?|uris?|path|file|filename|field|label|hint|policy|reset|expir(?:y|es|ed|ation)|at|in|ttl|age|min|max|rotation|version|prefix|index|usage|used|budget|regex|pattern|strength|manager|required|enabled|placeholder|ref|refs|arn|title|description|error|message|status|mode|provider|algorithm|format|encoding|sha\d*|md5|fingerprint|checksum|digest|attempts?|retr(?:y|ies)|tries|fail(?:s|ed|ures?)|last|changed?|updated|created|date|time|timestamps?|timeout|validat(?:ion|or|ed)|checks?|checker|rules?|requirements?|complexity|history|protect(?:ed|ion)|less|free|based|form|page|box|screen|dialog|prompt|input|icon|button|links?|events?|handler|service|store|generator|hasher|encoder|decoder|score|entropy|bits|cost|rounds|iterations?|kdf|alg|family|kind|scopes?|audience|issuer|endpoint|region|currency|symbol|price|supply|standard|contract|holders?|rate|ratio|window|cap|quota|total|sum|avg|mean|ms|seconds|minutes|hours|days|bytes|chars|characters|words|class|model|lists?|groups?|owner|email|user|username|support|supported|exists?|set|ok|success|left|remaining|percent|line|column|position|offset|start|end|stream|parser|counter|counting|usages|feature|flow|grant|vault|path|dir|directory|folder|secretref|store|backend|management|rotated|state|step|source|target|tests?|match|matches)$/;
+  /^(?:ids?|names?|types?|hash(?:es|ed)?|counts?|length|len|limit|size|urls?|uris?|path|file|filename|field|label|hint|policy|reset|expir(?:y|es|ed|ation)|at|in|ttl|age|min|max|rotation|version|prefix|index|usage|used|budget|regex|pattern|strength|manager|required|enabled|placeholder|ref|refs|arn|title|description|error|message|status|mode|provider|algorithm|format|encoding|sha\d*|md5|fingerprint|checksum|digest|attempts?|retr(?:y|ies)|tries|fail(?:s|ed|ures?)|last|changed?|updated|created|date|time|timestamps?|timeout|validat(?:ion|or|ed)|checks?|checker|rules?|requirements?|complexity|history|protect(?:ed|ion)|less|free|based|form|page|box|screen|dialog|prompt|input|icon|button|links?|events?|handler|service|store|generator|hasher|encoder|decoder|score|entropy|bits|cost|rounds|iterations?|kdf|alg|family|kind|scopes?|audience|issuer|endpoint|region|currency|symbol|price|supply|standard|contract|holders?|rate|ratio|window|cap|quota|total|sum|avg|mean|ms|seconds|minutes|hours|days|bytes|chars|characters|words|class|model|lists?|groups?|owner|email|user|username|support|supported|exists?|set|ok|success|left|remaining|percent|line|column|position|offset|start|end|stream|parser|counter|counting|usages|feature|flow|grant|vault|path|dir|directory|folder|secretref|store|backend|management|rotated|state|step|source|target|tests?|match|matches|checked|tested|scanned|found|seen|hashed|cracked|leaked|exposed|missing|managed)$/;
 const passing =
   /^(?:page|next|cursor|continuation|sync|csrf|xsrf|cancel|public|primary|foreign|idempotency|cache|sort|partition|max|min|num|total|used|count|stop|eos|bos|pad|unk|mask|special|no|has|is|show|forgot|hash|hashed|per|output|input|prompt|completion|reasoning|cached|context|remaining|design|syntax|lexer|subject|actor|requested|needs?|requires?|validate|check|verify|get|fetch|load|generate)$/;
+/** Keys that locate something. */
+const located =
+  /^(?:dedupe|dedup|lookup|object|s3|row|node|query|group|content|message|routing|registry|map|index|composite|unique|natural|surrogate|search|i18n|translation|item|record|entity|hot|shortcut|arrow|press|alt|ctrl|control|meta|shift|cmd|command|option|modifier|locale|redis|react|dict|json|config|field|the|a|this|that|any|each|every|same|which|first|second|one|another|your|my|our|its|their|left|right|file|path|url|id|name|value|data|user|tenant|event|task|job|order)$/;
+/** `authToken` in one word. */
+const joinedToken =
+  /(?:authtoken|accesstoken|apitoken|bottoken|usertoken|zugangstoken|zugriffstoken|refreshtoken|clientsecret|appsecret|apisecret)$/;
 const trailing =
   /^(?:prod|production|dev|development|test|staging|live|old|new|current|value|text|plain|plaintext|string|base64|b64|v?\d+|env|main|primary|secondary|default|base|live|next|previous)$/;
 
@@ -53,7 +61,7 @@ function isPasswordName(words: string[], all: string): boolean {
 
 /** What a map under such a name holds are secrets, each under a name of its own: `passwords`, `credentials`, `secrets`, `tokens`. */
 export const isContainer = (name: string): boolean =>
-  /(?:^|[^a-z])(?:passwords|credentials?|creds|secrets?|tokens|api_?keys|passphrases)$/i.test(
+  /(?:^|[^a-z])(?:passwords|cookies|credentials?|creds|secrets?|tokens|api_?keys|passphrases)$/i.test(
     name.replace(/([\p{Ll}\d])(?=\p{Lu})/gu, '$1_'),
   );
 
@@ -62,12 +70,32 @@ const beside =
   /^(?:user(?:_?name)?|login|e?mail|host(?:_?name)?|port|url|uri|id|name|type|kind|notes?|description|owner|provider|region|database|db_?name|schema|scopes?|expires?(?:_?(?:at|in))?|created(?:_?at)?|updated(?:_?at)?|enabled|version|path|prefix|format|algorithm|policy|status|role|account_?id|client_?id)$/i;
 export const isBeside = (name: string): boolean => beside.test(name) || about.test(wordsOf(name).at(-1) ?? '');
 
+/** Cookies that are a credential. */
+export const isSession = (name: string): boolean =>
+  /sess|sid|auth|token|jwt|remember|csrf|xsrf|login|secret|ticket|\bid$/i.test(name);
+
 const wordsOf = (name: string): string[] =>
   name
     .replace(/([\p{Ll}\d])(?=\p{Lu})/gu, '$1 ')
     .toLowerCase()
     .split(/[^\p{L}\p{M}\d]+/u)
     .filter(Boolean);
+
+const wholes: [name: RegExp, Named][] = [
+  [/^(?:pin|pincode|cvv2?|cvc2?|otp|passcode)$/, { kind: 'pin', form: 'pin' }],
+  [/^auth$/, { kind: 'basic-auth', form: 'login' }],
+  [/^(?:set)?cookies?$/, { kind: 'cookie', form: 'token' }],
+  [/^clientkeydata$/, { kind: 'private-key', form: 'token' }],
+  [/secretaccesskey$|^aws.*secret(?:key)?$/, { kind: 'aws-secret-key', form: 'token' }],
+  [/(?:account|sharedaccess|storage)key$/, { kind: 'azure-key', form: 'token' }],
+  [/(?:apikey|accesskey|secretkey|privatekey|signingkey|encryptionkey|masterkey)s?$/, { kind: 'api-key', form: 'token' }],
+];
+
+/** `OPENAI_KEY`; "our Mistral key", whose value must show what it is; not `cache_key`. */
+function keyNamed(before: string): Named | undefined {
+  if (keyed.test(before)) return { kind: 'api-key', form: 'token' };
+  return located.test(before) ? undefined : { kind: 'api-key', form: 'token', strict: true };
+}
 
 function classify(name: string): Named | undefined {
   const words = wordsOf(name);
@@ -76,16 +104,10 @@ function classify(name: string): Named | undefined {
   if (last === undefined || about.test(last) || words.slice(0, -1).some((word) => passing.test(word))) return undefined;
   const all = words.join('');
   if (isPasswordName(words, all)) return { kind: 'password', form: 'password', ...(last === 'pass' && { weak: true as const }) };
-  if (all === 'auth') return { kind: 'basic-auth', form: 'login' };
-  if (/^(?:set)?cookies?$/.test(all)) return { kind: 'cookie', form: 'token' };
-  if (all === 'clientkeydata') return { kind: 'private-key', form: 'token' };
-  if (/secretaccesskey$/.test(all) || /^aws.*secret(?:key)?$/.test(all)) return { kind: 'aws-secret-key', form: 'token' };
-  if (/(?:account|sharedaccess|storage)key$/.test(all)) return { kind: 'azure-key', form: 'token' };
-  if (last === 'key' && words.length > 1 && keyed.test(words.at(-2)!)) return { kind: 'api-key', form: 'token' };
-  if (/(?:apikey|accesskey|secretkey|privatekey|signingkey|encryptionkey|masterkey)s?$/.test(all))
-    return { kind: 'api-key', form: 'token' };
-  if (!tokens.test(last) && !/(?:authtoken|accesstoken|apitoken|bottoken|usertoken|clientsecret|appsecret|apisecret)$/.test(last))
-    return undefined;
-  if (/secret/.test(last)) return { kind: 'secret', form: 'token' };
-  return { kind: /key/.test(last) ? 'api-key' : 'token', form: 'token' };
+  if (/^[A-Z][A-Z\d]*_AUTH$/.test(name)) return { kind: 'password', form: 'password', strict: true };
+  const whole = wholes.find(([pattern]) => pattern.test(all));
+  if (whole) return whole[1];
+  if (last === 'key' && words.length > 1) return keyNamed(words.at(-2)!);
+  if (!tokens.test(last) && !joinedToken.test(last)) return undefined;
+  return { kind: /secret/.test(last) ? 'secret' : /key/.test(last) ? 'api-key' : 'token', form: 'token' };
 }

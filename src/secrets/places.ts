@@ -1,49 +1,40 @@
-import { accepts } from './context.ts';
-import { readName } from './name.ts';
+import { kubernetesSecrets } from './context.ts';
+import { isSession } from './name.ts';
+import { isNamed } from './pairs.ts';
+import type { Place } from './place.ts';
+import { entropyOf, isJumbled, isPlaceholder } from './shapes.ts';
 import type { Span } from './tokens.ts';
-import { entropyOf, isPassword, isPlaceholder, isToken } from './value.ts';
+import { isPassword, isToken } from './value.ts';
 
-// Secrets known by the place where programs keep them: cookies, signed URLs, .netrc, .pgpass, command lines, JSON Web Keys, the key
+// Secrets known by the place where programs keep them: cookies, signed URLs, .netrc, .pgpass, JSON Web Keys, the key
 // files of PuTTY and SSH2. Each is looked for only where a text has the fixed word that such a place begins with.
-
-interface Place {
-  kind: string;
-  /** Any of these must be in the text, or it is not read. */
-  words: string[];
-  /** Its last group that took part is the secret. Every part is bounded. */
-  pattern: RegExp;
-  is(value: string, name: string): boolean;
-}
 
 const isLong = (value: string): boolean =>
   value.length >= 16 && !isPlaceholder(value) && /\d/.test(value) && entropyOf(value) > 2.5;
 const isWord = (value: string): boolean => isPassword(value, 'env') && !value.startsWith('$');
-const sessions = /sess|sid|auth|token|jwt|remember|csrf|xsrf|login|secret|ticket|\bid$/i;
-/** `name: DB_PASSWORD, value: …` */
-const isNamed = (value: string, name: string): boolean => {
-  const named = readName(name);
-  return named !== undefined && accepts(value, named, 'quoted');
-};
 
-const places: Place[] = [
+export const places: Place[] = [
   {
     kind: 'signature',
-    words: ['ignature=', 'sig=', 'ecurity-Token='],
+    words: ['ignature=', 'IGNATURE=', 'sig=', 'ecurity-Token='],
     pattern:
-      /[?&;](?:amp;)?(?:sig|signature|x-(?:amz|goog|oss|obs|tos|cos|ms)-(?:signature|security-token))=([\w%+/=.~-]{16,3000})/gi,
+      /[?&;,\s](?:amp;)?(?:sig|signature|x-(?:amz|goog|oss|obs|tos|cos|ms)-(?:signature|security-token))=([\w%+/=.~-]{16,3000})/gi,
     is: isLong,
   },
   {
     kind: 'token',
-    words: ['token=', 'jwt=', 'auth=', 'key=', 'code=', 'ticket='],
-    pattern: /[?&#](?:amp;)?(?:\w{0,20}token|jwt|auth|key|code|ticket)=([\w%+/=.~:-]{16,3000})/gi,
+    words: ['token=', 'token%3D', 'jwt=', 'auth=', 'key=', 'key%3D', 'code=', 'code%3D', 'ticket='],
+    pattern:
+      /(?:[?&#]|%3F|%26|%23)(?:amp;)?(?:\w{0,20}token|jwt|auth|\w{0,12}key|code|ticket)(?:=|%3D)((?:(?!%26)[\w%+/=.~:-]){16,3000})/gi,
     is: isLong,
   },
   {
     kind: 'cookie',
-    words: ['ookie'],
-    pattern: /(?:^|[^\w-])(?:set-)?cookie["']?\s{0,3}[:=]\s{0,3}["']?([^\s=;"']{1,100})=([^\s;"',]{6,4096})/gi,
-    is: (value, name) => isToken(value, sessions.test(name) ? 'quoted' : 'bare') || (sessions.test(name) && isLong(value)),
+    words: ['ookie', 'OOKIE', ' -b '],
+    pattern:
+      /(?:(?:^|[^\w-])(?:set-)?cookie["']?\s{0,3}[:=]\s{0,3}["']?|\s(?:-b|--cookie)[ =]{1,3}["']?)([^\s=;"']{1,100})=([^\s;"',]{6,4096})/gi,
+    more: (text, place, found) => furtherCookies(text, place, found),
+    is: (value, name) => isToken(value, isSession(name) ? 'quoted' : 'bare') || (isSession(name) && isLong(value)),
   },
   {
     kind: 'password',
@@ -59,41 +50,10 @@ const places: Place[] = [
   },
   {
     kind: 'password',
-    words: ['mysql', 'mariadb'],
-    pattern: /\b(?:mysql|mariadb)[a-z-]{0,12}\s(?:[^\n|&;]{0,200}?\s)?-p([^\s"']{4,200})/g,
-    is: isWord,
-  },
-  {
-    kind: 'password',
-    words: [
-      'docker login',
-      'redis-cli',
-      'htpasswd -',
-      'ldapsearch',
-      'mongosh',
-      'podman login',
-      'helm registry login',
-      'zip -P',
-      'unzip -P',
-    ],
-    pattern:
-      /(?:(?:docker|podman) login|helm registry login|redis-cli|ldapsearch|mongosh|(?:un)?zip)\s(?:[^\n|&;]{0,200}?\s)?-(?:p|a|w|P)\s{1,3}["']?([^\s"']{4,200})/g,
-    is: isWord,
-  },
-  {
-    kind: 'password',
-    words: ['htpasswd -'],
-    pattern: /\bhtpasswd\s+-\w{0,5}b\w{0,5}\s{1,3}\S{1,200}\s{1,3}\S{1,64}\s{1,3}["']?([^\s"']{4,200})/g,
-    is: isWord,
-  },
-  {
-    kind: 'password',
     words: ['@tcp(', '@unix('],
     pattern: /[\w.-]{1,64}:([^\s:@"']{3,128})@(?:tcp|unix)\(/g,
     is: (value) => !isPlaceholder(value),
   },
-  { kind: 'password', words: ['7z'], pattern: /\b7z[a-z]?\s(?:[^\n|&;]{0,200}?\s)?-p([^\s"']{4,200})/g, is: isWord },
-  { kind: 'password', words: ['pass:'], pattern: /-pass(?:in|out)?\s{1,3}["']?pass:([^\s"']{4,200})/g, is: isWord },
   {
     kind: 'password',
     words: ['jdbc:oracle:'],
@@ -102,9 +62,9 @@ const places: Place[] = [
   },
   {
     kind: 'url-password',
-    words: [':x-oauth-basic@', ':@', ':x@'],
-    pattern: /:\/\/([\w.~-]{16,400}):(?:x-oauth-basic|x)?@/g,
-    is: isLong,
+    words: ['://'],
+    pattern: /:\/\/([\w.~%-]{16,400})(:(?:x-oauth-basic|x)?)?@/g,
+    is: (value, name) => isLong(name) && (value !== name || isJumbled(name) || /^[\da-f]{32,}$/.test(name)),
   },
   {
     kind: 'secret',
@@ -143,25 +103,66 @@ const places: Place[] = [
     pattern: /-{4,5} ?BEGIN (?:SSH2 ENCRYPTED PRIVATE KEY|OpenVPN Static key V1) ?-{4,5}((?:\s{0,4}[^\s-][^\n-]{0,100}){1,200})/g,
     is: (value) => value.length >= 40,
   },
+  {
+    kind: 'cookie',
+    words: ['\tTRUE\t', '\tFALSE\t'],
+    pattern: /\t(?:TRUE|FALSE)\t\d{1,12}\t([^\t\n]{1,100})\t([^\s]{8,4096})/g,
+    is: (value, name) => isToken(value, 'quoted') || (isSession(name) && isLong(value)),
+  },
+  {
+    kind: 'signature',
+    words: ['igest username', 'igest realm'],
+    pattern: /\bDigest (?:username|realm)=[^\n]{1,600}?\bresponse="?([\da-f]{32,64})/g,
+    is: () => true,
+  },
+  {
+    kind: 'secret',
+    words: ['variable "'],
+    pattern: /\bvariable\s"([\w-]{1,60})"\s\{[^{}]{0,300}?\bdefault\s{0,10}=\s{0,3}"([^"\n]{4,300})"/g,
+    is: isNamed,
+  },
+  {
+    kind: 'secret',
+    words: ['"value"', '\\"value\\"', '"Value"', '"default"'],
+    pattern:
+      /([\w-]{1,60})\\?["']?\s{0,3}[:=]\s{0,3}\{\s{0,20}\\?["'](?:value|default|plaintext)\\?["']\s{0,3}[:=]\s{0,3}\\?["']([^"'\n\\]{4,1024})\\?["']/gi,
+    is: isNamed,
+  },
+  {
+    kind: 'secret',
+    words: ['name="', "name='"],
+    pattern: /\bname=["']([\w-]{1,60})["']\r?\n(?:[^\n]{1,100}\r?\n){0,3}?\r?\n([^\r\n]{4,300})/g,
+    is: isNamed,
+  },
+  {
+    kind: 'secret',
+    words: ['kind: Secret'],
+    pattern: /kind: Secret(?!\w)/g,
+    is: () => false,
+    more: (text, _place, found) => kubernetesSecrets(text, found),
+  },
+  {
+    kind: 'azure-key',
+    words: ['"keyName"', 'keyName:'],
+    pattern: /\bkeyName\\?["']?:\s{0,3}\\?["']?\w{1,20}[^}\n]{0,120}?value\\?["']?:\s{0,3}\\?["']?([\w+/]{40,100}={0,2})/g,
+    is: () => true,
+  },
+  {
+    kind: 'password',
+    words: ['WIFI:'],
+    pattern: /\bWIFI:(?:[A-Z]:[^;\n]{0,64};){0,3}P:((?:\\.|[^;\\\n]){4,128});/g,
+    is: (value) => !isPlaceholder(value),
+  },
+  {
+    kind: 'teams-webhook',
+    words: ['webhook.office.com/'],
+    pattern: /https:\/\/[\w.-]{1,60}\.webhook\.office\.com\/webhookb2\/([\w@/-]{60,300})/g,
+    is: () => true,
+  },
 ];
 
-export function placedSecrets(text: string, found: Span[]): boolean {
-  let looked = false;
-  for (const place of places) {
-    if (!place.words.some((word) => text.includes(word))) continue;
-    looked = true;
-    for (const match of text.matchAll(place.pattern)) {
-      const value = match.at(-1)!;
-      const from = match.index + match[0].lastIndexOf(value);
-      if (place.is(value, match[1]!)) found.push({ from, to: from + value.length, kind: place.kind, exact: true });
-    }
-    if (place.kind === 'cookie') furtherCookies(text, place, found);
-  }
-  return looked;
-}
-
 /** `Cookie: a=1; b=2`: those behind the first, in the same line. */
-function furtherCookies(text: string, { kind, is }: Place, found: Span[]): void {
+function furtherCookies(text: string, { kind, is }: Pick<Place, 'kind' | 'is'>, found: Span[]): void {
   const line = /(?:^|[^\w-])cookie["']?\s{0,3}[:=]\s{0,3}["']?([^\r\n"']{1,8192})/gi;
   for (const match of text.matchAll(line)) {
     const start = match.index + match[0].length - match[1]!.length;

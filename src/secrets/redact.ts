@@ -1,6 +1,6 @@
 import { accepts } from './context.ts';
 import { findSecrets, type Span } from './detect.ts';
-import { isBeside, isContainer, type Named, readName } from './name.ts';
+import { isBeside, isContainer, isSession, type Named, readName } from './name.ts';
 import type { Classes } from './personal.ts';
 
 // Secrets cut out of JSON at every depth, of names too. What holds none is given back as it is, not as a copy.
@@ -53,7 +53,7 @@ function visit(value: unknown, named: Named | undefined, walk: Walk): unknown {
 }
 
 function visitText(text: string, named: Named | undefined, walk: Walk): string {
-  if (named?.kind === 'cookie') return visitCookie(text, walk);
+  if (named?.kind === 'cookie' && text.includes('=')) return visitCookie(text, walk);
   const spans = findSecrets(text, walk.classes);
   const whole = spans.length === 1 && spans[0]!.from === 0 && spans[0]!.to === text.length;
   const scheme = named ? (/^(?:bearer|basic|token|apikey)\s{1,4}/i.exec(text)?.[0] ?? '') : '';
@@ -177,7 +177,7 @@ function visitObject(given: Record<string, unknown>, named: Named | undefined, w
 /** What an object says of its members. */
 interface About {
   /** {"name": "DB_PASSWORD", "value": "…"} */
-  pair: Named | undefined;
+  pair: Pair;
   /** What the object itself is called. */
   named: Named | undefined;
   /** A JSON Web Key (RFC 7517). */
@@ -186,19 +186,40 @@ interface About {
   isSecret: boolean;
 }
 
-const titles = ['name', 'key', 'header', 'field', 'id', 'label', 'variable', 'Name', 'Key', 'ParameterKey', 'k'];
-const valued = ['value', 'Value', 'ParameterValue', 'val', 'v'];
+const titles = ['name', 'key', 'keyName', 'header', 'field', 'id', 'label', 'variable', 'Name', 'Key', 'ParameterKey', 'k'];
+const valued = ['value', 'Value', 'ParameterValue', 'val', 'v', 'new_value', 'newValue', 'old_value', 'oldValue'];
+/** A step of a browser: what is typed into which element. */
+const elements = ['selector', 'locator', 'target', 'element', 'placeholder', 'input', 'ref'];
+const typed = ['value', 'text', 'keys', 'content'];
 
 function aboutOf(given: Record<string, unknown>, named: Named | undefined): About {
-  const title =
-    valued.some((name) => Object.hasOwn(given, name)) &&
-    titles.map((name) => given[name]).find((held) => typeof held === 'string');
-  const pair = title ? readName(title as string) : undefined;
+  const pair = pairOf(given, titles, valued, named) ?? pairOf(given, elements, typed, named);
   return { pair, named, isKey: typeof given.kty === 'string', isSecret: given.kind === 'Secret' };
+}
+
+type Pair = { named: Named; members: string[] } | undefined;
+
+function pairOf(given: Record<string, unknown>, by: string[], members: string[], around: Named | undefined): Pair {
+  if (!members.some((name) => Object.hasOwn(given, name))) return undefined;
+  const title = by.map((name) => given[name]).find((held): held is string => typeof held === 'string');
+  if (title === undefined) return undefined;
+  if (around?.kind === 'cookie') return isSession(title) ? { named: around, members } : undefined;
+  if (/^key\d$/.test(title) && Object.hasOwn(given, 'keyName')) return { named: azureKey, members };
+  // of a selector, its last word
+  const own = readName(
+    by === elements
+      ? title
+          .slice(-100)
+          .replace(/[^\p{L}\d]+$/u, '')
+          .replace(/^.*[^\w-]/, '')
+      : title,
+  );
+  return own && { named: own, members };
 }
 
 const privateMembers = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']);
 const jwk: Named = { kind: 'jwk', form: 'token' };
+const azureKey: Named = { kind: 'azure-key', form: 'token' };
 const inSecret: Named = { kind: 'secret', form: 'token', container: true };
 
 function namedBy(key: string, value: unknown, { pair, named, isKey, isSecret }: About): Named | undefined {
@@ -206,9 +227,11 @@ function namedBy(key: string, value: unknown, { pair, named, isKey, isSecret }: 
   if (isSecret && (key === 'data' || key === 'stringData')) return inSecret;
   const own = readName(key);
   if (typeof value === 'object' && value !== null && isContainer(key)) return { ...(own ?? inSecret), container: true };
+  if (pair?.members.includes(key)) return own ?? pair.named;
+  if (named?.kind === 'cookie' && !isSession(key)) return own;
   // what a map of secrets holds, by whatever name
   if (named?.container && !isBeside(key)) return own ?? named;
-  return own ?? (holds.has(key) ? (pair ?? named) : undefined);
+  return own ?? (holds.has(key) ? (pair?.named ?? named) : undefined);
 }
 
 const clean = new Set<string>();

@@ -109,7 +109,7 @@ const issued: Rule[] = [
     source: 'GL openai-api-key; SL secretlint-rule-openai',
     pattern: `sk-(?:(?:proj|svcacct|admin|None)-${W}{20,300}|(?:or-v1-)?[A-Za-z0-9]{32,96})`,
   },
-  { kind: 'huggingface-token', source: 'GL huggingface-access-token', pattern: '(?:hf|api_org)_[A-Za-z]{34}', exact: true },
+  { kind: 'huggingface-token', source: 'GL huggingface-access-token', pattern: '(?:hf|api_org)_[A-Za-z0-9]{34}', exact: true },
   { kind: 'groq-key', source: 'https://console.groq.com/keys', pattern: 'gsk_[A-Za-z0-9]{52}', exact: true },
   { kind: 'perplexity-key', source: 'GL perplexity-api-key', pattern: 'pplx-[a-zA-Z0-9]{48}', exact: true },
   {
@@ -168,7 +168,7 @@ const issued: Rule[] = [
   {
     kind: 'age-key',
     source: 'GL age-secret-key',
-    pattern: 'AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}',
+    pattern: 'AGE-SECRET-KEY-(?:PQ-)?1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}',
     exact: true,
   },
   {

@@ -1,5 +1,6 @@
 import { anyToken, type Rule, rules, tokenAt } from './rules.ts';
-import { entropyOf, isReal } from './value.ts';
+import { entropyOf, isJumbled } from './shapes.ts';
+import { isReal } from './value.ts';
 
 // Secrets known by their form. All of them have a long run of characters without a space, so only such runs are looked at.
 
@@ -119,6 +120,7 @@ export function tokensInRun(run: string, offset: number, joints: Joints, found: 
   webTokens(run, offset, found);
 }
 
+const telling = /\d|^hf_|^A[KS]IA/;
 const further = /[\w-]{1,1000}/y;
 
 function toSpan(run: string, match: RegExpExecArray, offset: number, joints: Joints): Span | undefined {
@@ -128,11 +130,29 @@ function toSpan(run: string, match: RegExpExecArray, offset: number, joints: Joi
   let end = match.index + match[0].length;
   const glued = joints.has(offset + end);
   if (rule.alone && !glued && isAlnum(run.charCodeAt(end))) return undefined;
-  if (!isReal(match[0])) return undefined;
+  // names of code have no digit and no disorder
+  if (!isReal(match[0]) || !(telling.test(match[0]) || isJumbled(match[0]))) return undefined;
   // longer than its issuer says: all of it belongs to it
   further.lastIndex = end;
   if (!glued && further.test(run)) end = further.lastIndex;
   return { from: offset + match.index, to: offset + end, kind: rule.kind, exact: rule.exact === true };
+}
+
+const marked =
+  /(?<![\w+/-])[a-z][a-z\d]{1,11}(?:[_-](?:live|test|prod|dev|sandbox|pat|api|apikey|key|secret|token|sk|at|rt|uat|sat|sa|oauth|v\d)){1,2}[_-][\w-]{20,250}/g;
+const unmarked = /(?<![\w+/-])[a-z][a-z\d]{1,7}[_-][A-Za-z\d]{36,250}(?![\w-])/g;
+/** What its issuer prints in pages that anyone may read, and hashes that name their algorithm. */
+const isPublic = /^(?:pk|pub|public|publishable|cs|phc|anon|sha\d*|nonce|etag)[_-]/;
+
+/** Issuers that the table lacks write their tokens the same way: a short prefix, perhaps a word for the sort, and chance. */
+export function unknownIssuers(run: string, offset: number, found: Span[]): void {
+  for (const pattern of [marked, unmarked])
+    for (const match of run.matchAll(pattern)) {
+      const value = match[0].slice(match[0].search(/[_-]/));
+      if (isPublic.test(match[0]) || !/\d/.test(value) || !/[a-z]/.test(value) || !/[A-Z]/.test(value) || !isJumbled(value))
+        continue;
+      if (isReal(match[0])) found.push({ from: offset + match.index, to: offset + match.index + match[0].length, kind: 'token' });
+    }
 }
 
 const MAX_HEADER = 4_000;
@@ -198,6 +218,8 @@ export function privateKeys(text: string, found: Span[]): void {
     const to = end === Number.POSITIVE_INFINITY ? cut.lastIndex : end;
     // a mere mention of the line holds no key
     if (to - body < 40) continue;
+    // a form to be filled in
+    if (!/[A-Za-z0-9+/=_-]{30}/.test(text.slice(body, Math.min(to, body + 2_000)))) continue;
     const trailing = /\s*$/.exec(text.slice(Math.max(body, to - 100), to))![0].length;
     found.push({ from, to: end === to ? to : to - trailing, kind: 'private-key', exact: end === to });
     BEGIN.lastIndex = to;

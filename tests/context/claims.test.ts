@@ -52,6 +52,13 @@ test('what holds since later comes first, whenever it was said', async () => {
   expect((await shown(alice)).map(({ memory_id }) => memory_id)).toEqual([later, earlier]);
 });
 
+test('what was said a microsecond later comes first', async () => {
+  const alice = await newTenant(daemon.url);
+  const newer = await state(alice, 'main', { refs: [await source(alice, '2026-03-02T10:00:00.000002Z')] });
+  const older = await state(alice, 'trunk', { refs: [await source(alice, '2026-03-02T10:00:00.000001Z')] });
+  expect((await shown(alice)).map(({ memory_id }) => memory_id)).toEqual([newer, older]);
+});
+
 test('the same value, another unit, another subject, scope or audience is no conflict', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);

@@ -211,3 +211,28 @@ needsSecondConnection(memoryWays)('by a second connection: a memory with %s', as
   const job = await jobDone(alice, (await ok('POST', '/v1/erasures', { user_id: 'zoe' })).job_id);
   expect([job.state, job.problem]).toEqual(['done', undefined]);
 });
+
+needsSecondConnection([
+  ['infinite', `occurred_at = 'infinity', created_at = '-infinity'`],
+  ['before Christ', `occurred_at = '0044-03-15 12:00:00 BC', created_at = '0044-03-15 12:00:00 BC'`],
+])(
+  'by a second connection: a claim on an event whose times are %s is found, and a preview counts the event',
+  async (_, change) => {
+    const bad = await record('the ides of march');
+    const good = await record('the ides of april', { occurred_at: '2026-01-05T10:00:00Z' });
+    const claim = { kind: 'fact', channel: 'team', text: 'The ides are old.', body: { subject: 'ides', value: 'old' } };
+    const { memory_id } = await ok('POST', '/v1/memories', { ...claim, refs: [bad.event_id, good.event_id] });
+    await damage(`update events set ${change} where tenant_id = $tenant and seq = ${bad.seq}`);
+    await damage(`update memories set valid_from = '-infinity' where tenant_id = $tenant`);
+
+    const found = await ok('POST', '/v1/search', { query: 'old ides', channel: 'team' });
+    expect(found.data.map((hit: any) => hit.memory_id)).toContain(memory_id);
+    const context = await ok('POST', '/v1/context', { query: 'old ides', channel: 'team' });
+    const items = context.sections.flatMap((section: any) => section.items);
+    expect(items.find((item: any) => item.memory_id === memory_id).text).toMatch(/^2026-01-05 /);
+
+    const preview = await ok('POST', '/v1/retention/preview', { rules: [{ kind: 'message', older_than_days: 1 }] });
+    const counted = preview.job_id ? (await jobDone(alice, preview.job_id)).result : preview;
+    expect(counted).toMatchObject({ events: 1, by_kind: { message: 1 }, oldest: null, newest: null });
+  },
+);

@@ -1,6 +1,7 @@
 import { redactJson } from '../../src/secrets/redact.ts';
 import { generated } from './corpus/innocents.ts';
 import { around, issued } from './corpus/issued.ts';
+import { kinds, lookAlikes } from './corpus/kinds.ts';
 import { literal } from './corpus/literals.ts';
 import { placed } from './corpus/placed.ts';
 import { random } from './corpus/random.ts';
@@ -27,7 +28,7 @@ function positives(held: boolean): Positive[] {
       const secret = make(random(seed++));
       if ((i % 3 === 2) === held) all.push({ kind, secret, value: put(secret) });
     });
-  for (const [kind, make, ...texts] of placed)
+  for (const [kind, make, ...texts] of [...placed, ...kinds])
     for (const put of texts)
       for (let i = 0; i < 3; i += 1) {
         const chance = random(seed++);
@@ -40,7 +41,7 @@ function positives(held: boolean): Positive[] {
 function negatives(held: boolean): unknown[] {
   let seed = 100_000;
   const made = generated.flatMap(([, count, make]) => Array.from({ length: count }, (_, i) => make(random(seed++), i)));
-  return [...made, ...literal].filter((_, i) => (i % 3 === 2) === held);
+  return [...made, ...literal, ...lookAlikes].filter((_, i) => (i % 3 === 2) === held);
 }
 
 const redact = (value: unknown) => redactJson({ value }, classes, '#');

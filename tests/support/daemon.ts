@@ -85,7 +85,10 @@ export async function spawnDaemon(
   child.stderr!.on('data', (part) => {
     stderr += part;
   });
-  const url = `http://127.0.0.1:${port}`;
+  const url = `${overrides.TLS_CERT_FILE ? 'https' : 'http'}://127.0.0.1:${port}`;
+  // one that asks for a certificate is heard by its log, which must be on
+  const isReady = async () =>
+    overrides.TLS_CERT_FILE ? stdout.includes('"msg":"ready"') : (await fetch(`${url}/ready`).catch(() => undefined))?.ok;
   running.add(child);
   const exited = once(child, 'exit').then(() => running.delete(child));
   const kill = async (signal: NodeJS.Signals) => {
@@ -94,13 +97,7 @@ export async function spawnDaemon(
   };
   for (let i = 0; i < 600; i += 1) {
     if (child.exitCode !== null) throw new Error(`the daemon ended at its start: ${stderr}`);
-    if (
-      await fetch(`${url}/ready`).then(
-        (r) => r.ok,
-        () => false,
-      )
-    )
-      return { url, child, logged: () => stdout, kill };
+    if (await isReady()) return { url, child, logged: () => stdout, kill };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await kill('SIGKILL');

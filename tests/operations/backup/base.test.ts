@@ -157,7 +157,7 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
       cpSync(wal, damaged, { recursive: true });
       const last = join(damaged, segmentsThere().sort().at(-1)!);
       const bytes = readFileSync(last);
-      writeFileSync(last, bytes.fill(0xff, bytes.length / 2, bytes.length / 2 + 8));
+      writeFileSync(last, bytes.fill(0xff, bytes.length >> 1, (bytes.length >> 1) + 8));
       execFileSync('chmod', ['-R', 'a+rX', damaged]);
       const at = place(join(dir, 'unfinished'));
       const prepared = await script('pitr.sh', ['--to-end', join(at, 'data')], {

@@ -19,7 +19,9 @@ healthy() { # healthy SERVICE…: within two minutes
 api() { curl -sS --fail-with-body --cacert nginx/ssl/cert.pem "https://localhost$1" "${@:2}" -H 'Content-Type: application/json'; }
 as_admin() { api "$1" -H "Authorization: Bearer $(cat "$work/token")" "${@:2}"; }
 field() { node -p "JSON.parse(require('fs').readFileSync(0, 'utf8')).$1"; }
-sql() { compose exec -T postgres psql -U memory -d agent_memory "$@"; }
+# as the superuser: the owner is behind the wall of the tenants
+sql() { compose exec -T postgres psql -U postgres -d agent_memory "$@"; }
+value() { sql -XAtc "$1" | tr -d '\r'; }
 
 no_env() { said 'env file.*\.env\.prod' compose up -d && [ "$(wc -l <"$work/said")" = 1 ]; }
 placeholder() { said 'Set POSTGRES_PASSWORD in .env.prod' compose run -T --rm postgres; compose down -v; }
@@ -67,13 +69,43 @@ operators_commands() {
   compose run -T --rm migrate | has '0 applied'
 }
 guides_psql() {
-  sql -c '\d users' | has tenant_id
-  sql -c '\i /docker-entrypoint-initdb.d/schema.sql' | has 0001_
-  # the guide's "tune PostgreSQL": our file is below what ALTER SYSTEM says
+  compose exec -T postgres psql -U memory -d agent_memory -c '\d users' | has tenant_id
+  compose exec -T postgres psql -U memory -d agent_memory -c '\i /docker-entrypoint-initdb.d/schema.sql' | has 0001_
+  # the guide's "tune PostgreSQL", by the superuser: our file is below what ALTER SYSTEM says
   sql -Atc 'show max_connections' | has 200
   sql -c "alter system set maintenance_work_mem = '65MB'" -c 'select pg_reload_conf()' >/dev/null
   sleep 1
   sql -Atc 'show maintenance_work_mem' | has 65MB
+}
+plain_owner() {
+  [ "$(value "select rolsuper::text || rolcreaterole || rolcreatedb || rolreplication || rolbypassrls from pg_roles where rolname = 'memory'")" = falsetruetruefalsefalse ]
+  [ "$(value "select string_agg(rolname, ',') from pg_roles where rolsuper")" = postgres ]
+  [ "$(value "select pg_get_userbyid(datdba) from pg_database where datname = 'agent_memory'")" = memory ]
+  [ "$(value "select string_agg(distinct usename, ',') from pg_stat_activity where application_name like 'agent-memory%'")" = memory ]
+  # the password of .env.prod is not the superuser's
+  said 'password authentication failed' compose exec -T memory-daemon node -e '
+    const { Client } = require("pg");
+    new Client({ host: "postgres", user: "postgres", password: process.env.POSTGRES_PASSWORD }).connect().catch(({ message }) => { console.error(message); process.exit(1); });'
+}
+checksums() { [ "$(value 'show data_checksums')" = on ]; }
+based() { # a base backup was made without a word of ours, and WAL is archived
+  for _ in $(seq 60); do
+    ! compose exec -T base-backup sh -c 'ls /archive/base' | has '^base_' || break
+    sleep 2
+  done
+  compose logs --tail 20 base-backup
+  compose exec -T base-backup sh -c 'ls -d /archive/base/base_* /archive/wal/*.gz' | has base_
+  compose exec -T base-backup cat /metrics/base_backup.prom | has '^agent_memory_base_backup_last_success_timestamp_seconds [0-9]'
+  [ "$(value 'select archived_count > 0 and failed_count = 0 from pg_stat_archiver')" = t ]
+}
+dumped() { # and a dump, which is tried again until there is a schema
+  for _ in $(seq 90); do
+    ! compose exec -T backup ls /backups | has '^backup_' || break
+    sleep 2
+  done
+  compose logs --tail 20 backup
+  compose exec -T backup ls /backups | has '^backup_'
+  compose exec -T backup cat /metrics/backup.prom | has '^agent_memory_backup_last_success_timestamp_seconds [0-9]'
 }
 compose_logs() { compose logs --tail 50 memory-daemon | has ready && compose ps | has memory-daemon; }
 
@@ -101,12 +133,22 @@ rolling() {
 }
 one_of_two() { compose stop memory-daemon-2 && sleep 5 && compose start memory-daemon-2 && healthy memory-daemon-2; }
 nothing_lost() {
-  [ "$(sql -Atc 'select count(*) from events' | tr -d '\r')" -ge "$(wc -l <"$work/acknowledged")" ]
+  [ "$(value 'select count(*) from events')" -ge "$(wc -l <"$work/acknowledged")" ]
   sort -u "$work/acknowledged" >"$work/wanted"
-  sql -Atc 'select event_id from events' | tr -d '\r' | sort -u >"$work/there"
+  value 'select event_id from events' | sort -u >"$work/there"
   [ -z "$(comm -23 "$work/wanted" "$work/there" | tee /dev/stderr)" ]
 }
 down_and_up() { compose down && compose up -d && healthy nginx && health && nothing_lost && token_is_good; }
+# the password leaves the environment of the containers
+password_file() {
+  sed -n 's/^POSTGRES_PASSWORD=//p' .env.prod >"$work/password"
+  chmod 444 "$work/password"
+  sed -i 's/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=/' .env.prod
+  echo "POSTGRES_PASSWORD_FILE=$work/password" >>.env
+  down_and_up
+  # shellcheck disable=SC2016 # the container's shell is meant
+  in_backup sh -c '[ -z "$POSTGRES_PASSWORD" ] && scripts/verify-backup.sh latest'
+}
 token_is_good() { as_admin '/v1/events?limit=1' >/dev/null; }
 with_redis() {
   echo REDIS_URL=redis://redis:6379 >>.env.prod
@@ -120,7 +162,7 @@ with_redis() {
   compose exec -T redis redis-cli client list; compose logs --tail 20 memory-daemon; return 1
 }
 scraped() {
-  compose --profile monitoring up -d prometheus node-exporter blackbox-exporter
+  compose --profile monitoring up -d prometheus node-exporter blackbox-exporter postgres-exporter alertmanager
   for _ in $(seq 40); do
     curl -fsS http://localhost:9090/api/v1/targets >"$work/targets" || true
     ! node -e '
@@ -131,7 +173,7 @@ scraped() {
   done
   cat "$work/targets"; return 1
 }
-in_backup() { compose --profile backup run -T --rm backup "$@"; }
+in_backup() { compose run -T --rm backup "$@"; }
 backed_up() {
   in_backup scripts/backup.sh
   in_backup scripts/verify-backup.sh latest
@@ -160,6 +202,54 @@ restored() {
   nothing_lost && token_is_good
 }
 
+# what was recorded before the moment is there, what was recorded after it is not; then the stack goes on from there
+recovered() {
+  local before after moment
+  before=$(as_admin /v1/events -d '{"text": "before the moment", "channel": "team"}' | field event_id)
+  sleep 2; moment=$(date -u '+%F %T+00'); sleep 2
+  after=$(as_admin /v1/events -d '{"text": "after the moment", "channel": "team"}' | field event_id)
+  value 'select pg_switch_wal()'
+  for _ in $(seq 30); do [ "$(value "select last_archived_time > '$moment' from pg_stat_archiver")" != t ] || break; sleep 1; done
+  compose stop memory-daemon memory-daemon-2 postgres
+  compose run -T --rm base-backup scripts/pitr.sh --to "$moment" /recovered
+  echo POSTGRES_VOLUME=recovered >>.env
+  compose rm -f postgres
+  compose up -d postgres && healthy postgres
+  for _ in $(seq 60); do [ "$(value 'select pg_is_in_recovery()')" != f ] || break; sleep 1; done
+  compose run -T --rm --no-deps memory-daemon node dist/scripts/erasures.js --no-ledger
+  compose up -d && healthy memory-daemon memory-daemon-2 nginx
+  as_admin "/v1/events/$before" | has 'before the moment'
+  said '"status":404' as_admin "/v1/events/$after"
+  compose exec -T base-backup scripts/base-backup.sh
+}
+
+image_of() { # image_of WORD NAME: a new image with a word in it, in the registry
+  mkdir -p "$work/one" && echo "$1" >"$work/one/word" && tar -C "$work/one" -c . | docker import - "$2" >/dev/null && docker push -q "$2"
+}
+pinned() {
+  local registry=127.0.0.1:5055 files=("$work/compose.yml" "$work/Dockerfile")
+  printf 'version: 0.1\nstorage: { filesystem: { rootdirectory: %s } }\nhttp: { addr: "%s" }\n' "$work/registry" "$registry" >"$work/registry.yml"
+  docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
+  # shellcheck disable=SC2064 # this one
+  trap "kill $!" EXIT
+  for _ in $(seq 50); do ! curl -fs "http://$registry/v2/" >/dev/null || break; sleep 0.2; done
+  image_of old "$registry/base:1.2" && image_of old "$registry/other:3"
+  # shellcheck disable=SC2016 # as docker-compose.prod.yml has it
+  printf 'services:\n  a:\n    image: %s/base:1.2\n  b:\n    image: ${OWN:-own:latest}\n' "$registry" >"${files[0]}"
+  printf 'FROM %s/other:3 AS build\nFROM %s/base:1.2\n' "$registry" "$registry" >"${files[1]}"
+  cat "${files[@]}" >"$work/before"
+  scripts/pin-images.sh "${files[@]}" | has 'other:3@sha256:'
+  [ "$(grep -c '@sha256:[0-9a-f]\{64\}' "${files[@]}" | cut -d: -f2 | tr '\n' ' ')" = '1 2 ' ]
+  # the tag moves; what was pinned is what was there
+  image_of new "$registry/base:1.2"
+  docker image rm -f "$registry/base:1.2" >/dev/null
+  docker create --name pinned "$(sed -nE 's/^ +image: ([^ $]+@.*)/\1/p' "${files[0]}")" word && docker cp pinned:/word - | tar -xO | has old
+  scripts/pin-images.sh --unpin "${files[@]}" && cat "${files[@]}" | cmp - "$work/before"
+  # one that is not there changes nothing
+  sed -i "s#base:1.2#base:9#" "${files[0]}" && cat "${files[@]}" >"$work/before"
+  said 'nothing was changed' scripts/pin-images.sh "${files[@]}" && cat "${files[@]}" | cmp - "$work/before"
+}
+
 # --- the checks -------------------------------------------------------------------------------------------------------------------
 check 'a missing .env.prod is one sentence' no_env
 check 'a password of the example is refused before a database is made of it' eval 'cp .env.example .env.prod && placeholder'
@@ -167,7 +257,7 @@ check 'what the guide prepares' prepare
 check 'up -d' compose up -d
 check 'all are healthy' healthy postgres memory-daemon memory-daemon-2 nginx
 check 'ps and logs' compose_logs
-check 'no privilege, no capability, limits, bounded logs' hardened postgres memory-daemon memory-daemon-2 nginx
+check 'no privilege, no capability, limits, bounded logs' hardened postgres memory-daemon memory-daemon-2 nginx backup base-backup
 check 'only nginx is published, 3000 on the loopback' published
 check 'the image: no npm, not root, labels, read-only' image
 check 'curl http://localhost:3000/health' health
@@ -175,6 +265,10 @@ check 'register and log in over https' enter
 check 'record and recall over https' record_and_recall
 check 'the commands of the operator, in the image' operators_commands
 check 'psql as the guide types it' guides_psql
+check 'the daemons log in as a plain owner; the superuser has another password' plain_owner
+check 'data checksums are on' checksums
+check 'a base backup and archived WAL, by default' based
+check 'a dump, by default' dumped
 if start_load; then
   check 'both daemons recreated, one after the other, under load; postgres is not' rolling
   stop_load
@@ -188,7 +282,10 @@ fi
 check 'restart nginx' eval 'compose restart nginx && healthy nginx && health'
 check 'down and up: nothing that was acknowledged is lost' down_and_up
 check 'a backup, and its verification, in the service backup' backed_up
+check 'the password of the database in a file instead' password_file
 check 'a backup under a passphrase' encrypted
 check 'the database put aside and restored: nothing is lost' restored
+check 'recovered to a moment from the base backup and the WAL' recovered
+check 'images are pinned to the digests of a registry, and a moved tag changes nothing' pinned
 check 'with --profile redis the limits are counted there' with_redis
 check 'with --profile monitoring every target of Prometheus is up' scraped

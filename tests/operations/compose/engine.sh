@@ -29,7 +29,7 @@ base_images() {
       pgvector/*) stand_ins+=("$image=postgres") ;;
       nginx:*) stand_ins+=("$image=nginx") ;;
       redis:*) stand_ins+=("$image=redis") ;;
-      prom/*) stand_ins+=("$image=$(basename "${image%:*}")") ;;
+      prom/* | prometheuscommunity/*) stand_ins+=("$image=$(basename "${image%:*}")") ;;
       *) echo "no stand-in for $image: what needs it is not run" ;;
     esac
   done

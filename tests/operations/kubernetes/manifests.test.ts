@@ -15,7 +15,7 @@ const objects: any[] = readdirSync(join(root, 'kubernetes'))
   .filter((name) => name.endsWith('.yaml') && name !== 'kustomization.yaml')
   .flatMap((name) => parseAllDocuments(readFileSync(join(root, 'kubernetes', name), 'utf8')).map((one) => one.toJS()));
 const of = (kind: string) => objects.filter((one) => one.kind === kind);
-const config: Record<string, string> = of('ConfigMap')[0].data;
+const config: Record<string, string> = of('ConfigMap').find((one) => one.metadata.name === 'agent-memory-config').data;
 const template: Record<string, string> = of('Secret')[0].stringData;
 const job = of('Job')[0].spec.template.spec;
 const pod = of('Deployment')[0].spec.template.spec;
@@ -125,13 +125,72 @@ test('a pod is given longer than its preStop and the longest drain together, and
   expect(daemon.readinessProbe.timeoutSeconds * 1000).toBeGreaterThan(constant('src/health/index.ts', 'PING_TIMEOUT_MS'));
 });
 
+const routesOf = (ingress: any): string[] => ingress.spec.rules[0].http.paths.map((one: any) => one.path);
+const isUnder = (route: string, path: string) => route === path || route.startsWith(`${path}/`);
+const { paths: routes } = JSON.parse(readFileSync(join(root, 'openapi.json'), 'utf8'));
+
 test('the Ingress passes every route but the metrics', () => {
-  const paths: string[] = of('Ingress')[0].spec.rules[0].http.paths.map((one: any) => one.path);
-  const passes = (route: string) => paths.some((path) => route === path || route.startsWith(`${path}/`));
-  const { paths: routes } = JSON.parse(readFileSync(join(root, 'openapi.json'), 'utf8'));
+  const paths = of('Ingress').flatMap(routesOf);
   const pages = ['/openapi.json', '/docs', '/docs/problems'];
-  const kept = [...Object.keys(routes), ...pages].filter((route) => !passes(route));
+  const kept = [...Object.keys(routes), ...pages].filter((route) => !paths.some((path) => isUnder(route, path)));
   expect(kept.sort()).toEqual(['/metrics', '/metrics/json']);
+});
+
+test('every Ingress bounds bodies, rates and connections: what the daemon takes passes, and little more', () => {
+  const units: Record<string, number> = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+  const annotation = (ingress: any, name: string) => ingress.metadata.annotations[`nginx.ingress.kubernetes.io/${name}`];
+  const bytes = (text: string) => Number(text.slice(0, -1)) * units[text.at(-1)!]!;
+  /** Where the longest path that a route is under leads. */
+  const boundOf = (route: string) =>
+    of('Ingress')
+      .flatMap((ingress) => routesOf(ingress).map((path) => ({ path, bound: bytes(annotation(ingress, 'proxy-body-size')) })))
+      .filter(({ path }) => isUnder(route, path))
+      .sort((one, other) => other.path.length - one.path.length)[0]!.bound;
+  const { MAX_BODY_BYTES, MAX_BATCH_BYTES, MAX_ARTIFACT_BYTES, MAX_IMPORT_BYTES } = loadConfig({});
+  const taken: [string, number][] = [
+    ['/v1/events', MAX_BATCH_BYTES],
+    ['/v1/artifacts', MAX_ARTIFACT_BYTES],
+    ['/v1/import', MAX_IMPORT_BYTES],
+    ['/v1/memories', MAX_BODY_BYTES],
+  ];
+  for (const [route, bound] of taken) {
+    expect([route, boundOf(route)]).toEqual([route, expect.any(Number)]);
+    expect(boundOf(route)).toBeGreaterThanOrEqual(bound);
+    expect(boundOf(route)).toBeLessThanOrEqual(1.25 * bound);
+  }
+  expect(boundOf('/auth/login')).toBeLessThan(MAX_BODY_BYTES);
+  for (const ingress of of('Ingress'))
+    for (const name of ['limit-rps', 'limit-connections', 'limit-burst-multiplier'])
+      expect(Number(annotation(ingress, name))).toBeGreaterThan(0);
+});
+
+test('erasures have a ledger that all pods write and that outlives them', () => {
+  const claim = of('PersistentVolumeClaim').find((one) => one.metadata.name === 'agent-memory-ledger');
+  expect(claim.spec.accessModes).toEqual(['ReadWriteMany']);
+  expect(pod.volumes).toContainEqual({ name: 'ledger', persistentVolumeClaim: { claimName: claim.metadata.name } });
+  const { mountPath } = daemon.volumeMounts.find((one: any) => one.name === 'ledger');
+  expect(daemon.env.find((one: any) => one.name === 'ERASURE_LEDGER').value).toMatch(new RegExp(`^${mountPath}/`));
+});
+
+test('a CronJob makes a backup a day, tries again, and writes to a claim', () => {
+  const { spec } = of('CronJob')[0];
+  expect(spec.schedule).toMatch(/^\d+ \d+ \* \* \*$/);
+  expect(spec.concurrencyPolicy).toBe('Forbid');
+  expect(spec.jobTemplate.spec.backoffLimit).toBeGreaterThan(1);
+  const { containers, volumes } = spec.jobTemplate.spec.template.spec;
+  expect(existsSync(join(root, containers[0].command[0]))).toBe(true);
+  const named = (list: any[], name: string) => list.find((one: any) => one.name === name);
+  expect(named(containers[0].env, 'BACKUP_DIR').value).toBe(named(containers[0].volumeMounts, 'backups').mountPath);
+  const claims = of('PersistentVolumeClaim').map((one) => one.metadata.name);
+  expect(claims).toContain(named(volumes, 'backups').persistentVolumeClaim.claimName);
+});
+
+test('the ConfigMap of the dashboards has those of monitoring/grafana', () => {
+  const { data, metadata } = of('ConfigMap').find((one) => one.metadata.name === 'agent-memory-dashboards');
+  expect(metadata.labels.grafana_dashboard).toBe('1');
+  const folder = join(root, 'monitoring/grafana/dashboards');
+  const files = readdirSync(folder).map((name) => [`agent-memory-${name}`, JSON.parse(readFileSync(join(folder, name), 'utf8'))]);
+  expect(Object.entries(data).map(([name, text]) => [name, JSON.parse(text as string)])).toEqual(files);
 });
 
 test('as many daemons as there may be leave connections of a PostgreSQL with its default of 100', () => {
@@ -152,11 +211,11 @@ test('what selects pods selects the daemon’s, and what names another object na
   expect(of('ServiceMonitor')[0].spec.selector.matchLabels).toEqual(of('Service')[0].metadata.labels);
   expect(of('HorizontalPodAutoscaler')[0].spec.scaleTargetRef.name).toBe(of('Deployment')[0].metadata.name);
   const [service] = of('Service');
-  for (const { backend } of of('Ingress')[0].spec.rules[0].http.paths)
+  for (const { backend } of of('Ingress').flatMap((ingress) => ingress.spec.rules[0].http.paths))
     expect(backend.service).toEqual({ name: service.metadata.name, port: { name: service.spec.ports[0].name } });
-  for (const spec of [pod, job]) {
+  for (const spec of [pod, job, of('CronJob')[0].spec.jobTemplate.spec.template.spec]) {
     expect(spec.serviceAccountName).toBe(of('ServiceAccount')[0].metadata.name);
     expect(spec.volumes.find((one: any) => one.name === 'secrets').secret.secretName).toBe(of('Secret')[0].metadata.name);
-    expect(spec.containers[0].envFrom).toEqual([{ configMapRef: { name: of('ConfigMap')[0].metadata.name } }]);
+    expect(spec.containers[0].envFrom).toEqual([{ configMapRef: { name: 'agent-memory-config' } }]);
   }
 });

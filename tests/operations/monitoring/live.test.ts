@@ -1,11 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'yaml';
-import { withClient } from '../../support/cluster.ts';
+import { type TestConnection, withClient } from '../../support/cluster.ts';
 import { type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
-import { cloneDatabase, type TestDatabase } from '../../support/database.ts';
+import { cloneDatabase, serverConnection, type TestDatabase } from '../../support/database.ts';
+import { eventually } from '../../support/eventually.ts';
 import { describeWith } from '../../support/tool.ts';
+import { type Receiver, startReceiver } from '../../webhooks/receiver.ts';
 import { settings, startLoad } from './load.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -50,11 +53,48 @@ function selectorsOf(expr: string): string[] {
   return names.map(([, name, labels = '']) => name + labels).filter((name) => !/^(and|or|unless|bool|offset)$/.test(name));
 }
 
-describeWith(['prometheus', 'prometheus-node-exporter', 'prometheus-blackbox-exporter', 'openssl'], 'a real Prometheus', () => {
+/** A login of monitoring/postgres.yml: pg_monitor and nothing else. */
+async function withMonitor({ host, port, database }: TestConnection): Promise<{ url: string; drop(): Promise<void> }> {
+  const [name, password] = [`monitor_${randomBytes(4).toString('hex')}`, randomBytes(16).toString('hex')];
+  const asAdmin = (...statements: string[]) =>
+    withClient(serverConnection(), async (client) => {
+      for (const statement of statements) await client.query(statement);
+    });
+  await asAdmin(`create role ${name} login password '${password}'`, `grant pg_monitor to ${name}`);
+  return {
+    url: `postgresql://${name}:${password}@${host}:${port}/${database}?sslmode=disable`,
+    drop: () => asAdmin(`drop role ${name}`),
+  };
+}
+
+/** Two sessions that wait for each other, until PostgreSQL ends one of them. */
+async function deadlock(connection: TestConnection): Promise<void> {
+  const lock = (number: number) => `select pg_advisory_xact_lock(${number})`;
+  await withClient(connection, (one) =>
+    withClient(connection, async (other) => {
+      await one.query(`begin; ${lock(1)}`);
+      await other.query(`begin; ${lock(2)}`);
+      const ended = await Promise.allSettled([one.query(lock(2)), other.query(lock(1))]);
+      expect(ended.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    }),
+  );
+}
+
+const tools = [
+  'prometheus',
+  'prometheus-node-exporter',
+  'prometheus-blackbox-exporter',
+  'prometheus-postgres-exporter',
+  'prometheus-alertmanager',
+  'openssl',
+];
+describeWith(tools, 'a real Prometheus', () => {
   let database: TestDatabase;
   const daemons: SpawnedDaemon[] = [];
   let load: { stop(): Promise<void> };
   let stack: Stack;
+  let monitor: { url: string; drop(): Promise<void> };
+  let called: Receiver;
   let begun: number;
 
   beforeAll(async () => {
@@ -62,7 +102,9 @@ describeWith(['prometheus', 'prometheus-node-exporter', 'prometheus-blackbox-exp
     const { host, port, user, database: name, password } = database.connection;
     const env = { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: name, ...(password && { PGPASSWORD: password }) };
     for (let i = 0; i < 2; i += 1) daemons.push(await spawnDaemon(env, settings));
-    stack = await startStack(daemons.map(({ url }) => url));
+    monitor = await withMonitor(database.connection);
+    called = await startReceiver();
+    stack = await startStack({ daemons: daemons.map(({ url }) => url), database: monitor.url, webhook: called.url });
     begun = Date.now();
     load = await startLoad([daemons[0]!.url, daemons[1]!.url]);
   });
@@ -70,6 +112,8 @@ describeWith(['prometheus', 'prometheus-node-exporter', 'prometheus-blackbox-exp
     await load?.stop();
     await stack?.stop();
     for (const daemon of daemons) await daemon.kill('SIGTERM');
+    await called?.close();
+    await monitor?.drop();
     await database?.release();
   });
 
@@ -87,7 +131,7 @@ describeWith(['prometheus', 'prometheus-node-exporter', 'prometheus-blackbox-exp
   }
 
   test('scrapes everything that its configuration names', async () => {
-    expect((await dataOf('count(up == 1) == 5')).map(({ value }) => value[1])).toEqual(['5']);
+    expect((await dataOf('count(up == 1) == 7')).map(({ value }) => value[1])).toEqual(['7']);
   });
 
   test.each(panels)('%s, %s: %s', async (_board, _title, expr) => {
@@ -120,5 +164,12 @@ describeWith(['prometheus', 'prometheus-node-exporter', 'prometheus-blackbox-exp
     // the disk of this machine is its own matter
     const firing = await stack.query('ALERTS{alertstate="firing", severity="page", alertname!="DiskLow"}');
     expect(firing.map(({ metric }) => metric.alertname)).toEqual([]);
+  });
+
+  test('an alert reaches the webhook', async () => {
+    await deadlock(database.connection);
+    const told = () =>
+      called.got.flatMap(({ body }) => (JSON.parse(body) as { alerts: { labels: Record<string, string> }[] }).alerts);
+    await eventually(() => told().some(({ labels }) => labels.alertname === 'Deadlocks'), 'a call about the deadlock');
   });
 });

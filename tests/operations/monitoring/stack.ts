@@ -26,30 +26,23 @@ export interface Sample {
   value: [number, string];
 }
 
-export async function startStack(daemons: string[]): Promise<Stack> {
+export interface Surroundings {
+  daemons: string[];
+  /** The database, as postgres_exporter takes it. */
+  database: string;
+  /** Where Alertmanager sends alerts. */
+  webhook: string;
+}
+
+export async function startStack({ daemons, database, webhook }: Surroundings): Promise<Stack> {
   const dir = mkdtempSync(join(tmpdir(), 'monitoring-'));
   const [node, blackbox, prometheus] = [await freePort(), await freePort(), await freePort()];
+  const [postgres, alertmanager] = [await freePort(), await freePort()];
   const edge = await startEdge(dir);
-  // as scripts/backup.sh writes it
-  const figures = { timestamp_seconds: Math.floor(Date.now() / 1000) - 3600, size_bytes: 1e6, duration_seconds: 4 };
-  const text = `agent_memory_backup_last_success_timestamp_seconds ${figures.timestamp_seconds}
-agent_memory_backup_last_size_bytes ${figures.size_bytes}
-agent_memory_backup_last_duration_seconds ${figures.duration_seconds}
-`;
-  writeFileSync(join(dir, 'backup.prom'), text);
-  writeFileSync(join(dir, 'prometheus.yml'), configured({ daemons, node, blackbox, prometheus, edge: edge.url }));
-  const children = [
-    run('prometheus-node-exporter', [`--web.listen-address=127.0.0.1:${node}`, `--collector.textfile.directory=${dir}`]),
-    run('prometheus-blackbox-exporter', [
-      `--web.listen-address=127.0.0.1:${blackbox}`,
-      `--config.file=${monitoring}/blackbox.yml`,
-    ]),
-    run('prometheus', [
-      `--config.file=${dir}/prometheus.yml`,
-      `--storage.tsdb.path=${dir}/data`,
-      `--web.listen-address=127.0.0.1:${prometheus}`,
-    ]),
-  ];
+  writeFileSync(join(dir, 'backup.prom'), figures('agent_memory_backup') + figures('agent_memory_base_backup'));
+  const places = { daemons, node, blackbox, prometheus, edge: edge.url, postgres, alertmanager };
+  writeFileSync(join(dir, 'prometheus.yml'), configured(places));
+  const children = startPrograms(dir, places, database, webhook);
   const api = `http://127.0.0.1:${prometheus}/api/v1`;
   // it listens before it can answer
   for (
@@ -83,7 +76,59 @@ async function ask<T>(url: string, parameters: Record<string, string> = {}): Pro
   return data;
 }
 
+function startPrograms(dir: string, places: Places, database: string, webhook: string): ChildProcess[] {
+  const { node, blackbox, prometheus, postgres, alertmanager } = places;
+  return [
+    run('prometheus-node-exporter', [`--web.listen-address=127.0.0.1:${node}`, `--collector.textfile.directory=${dir}`]),
+    run('prometheus-blackbox-exporter', [
+      `--web.listen-address=127.0.0.1:${blackbox}`,
+      `--config.file=${monitoring}/blackbox.yml`,
+    ]),
+    run(
+      'prometheus-postgres-exporter',
+      [
+        `--web.listen-address=127.0.0.1:${postgres}`,
+        `--extend.query-path=${monitoring}/postgres.yml`,
+        '--disable-default-metrics',
+        '--disable-settings-metrics',
+      ],
+      { DATA_SOURCE_NAME: database },
+    ),
+    spawn(
+      join(monitoring, 'alertmanager.sh'),
+      [
+        toolOf('prometheus-alertmanager')!,
+        `--web.listen-address=127.0.0.1:${alertmanager}`,
+        `--storage.path=${dir}/alerts`,
+        '--cluster.listen-address=',
+      ],
+      {
+        stdio: 'ignore',
+        env: {
+          PATH: process.env.PATH,
+          ALERT_WEBHOOK_URL: webhook,
+          ALERT_GROUP_WAIT: '1s',
+          ALERTMANAGER_CONFIG: `${dir}/alertmanager.yml`,
+        },
+      },
+    ),
+    run('prometheus', [
+      `--config.file=${dir}/prometheus.yml`,
+      `--storage.tsdb.path=${dir}/data`,
+      `--web.listen-address=127.0.0.1:${prometheus}`,
+    ]),
+  ];
+}
+
+/** As scripts/backup.sh and base-backup.sh write them. */
+const figures = (prefix: string) => `${prefix}_last_success_timestamp_seconds ${Math.floor(Date.now() / 1000) - 3600}
+${prefix}_last_size_bytes 1000000
+${prefix}_last_duration_seconds 4
+`;
+
 interface Places {
+  postgres: number;
+  alertmanager: number;
   daemons: string[];
   node: number;
   blackbox: number;
@@ -97,7 +142,7 @@ interface ScrapeConfig {
   relabel_configs: { target_label: string; replacement?: string }[];
 }
 
-function configured({ daemons, node, blackbox, prometheus, edge }: Places): string {
+function configured({ daemons, node, blackbox, prometheus, edge, postgres, alertmanager }: Places): string {
   const config = parse(readFileSync(join(monitoring, 'prometheus.yml'), 'utf8'));
   config.global = { scrape_interval: '1s', evaluation_interval: '1s' };
   config.rule_files = config.rule_files.map((pattern: string) => join(monitoring, pattern));
@@ -106,7 +151,10 @@ function configured({ daemons, node, blackbox, prometheus, edge }: Places): stri
     node: [`127.0.0.1:${node}`],
     edge: [edge],
     prometheus: [`127.0.0.1:${prometheus}`],
+    postgres: [`127.0.0.1:${postgres}`],
+    alertmanager: [`127.0.0.1:${alertmanager}`],
   };
+  config.alerting.alertmanagers[0].static_configs = [{ targets: targets.alertmanager }];
   for (const job of config.scrape_configs as ScrapeConfig[]) {
     job.static_configs = [{ targets: targets[job.job_name]! }];
     const exporter = job.relabel_configs?.find(({ target_label }) => target_label === '__address__');
@@ -131,7 +179,8 @@ async function startEdge(dir: string): Promise<{ url: string; stop(): void }> {
   return { url: `https://127.0.0.1:${port}/health`, stop };
 }
 
-const run = (name: string, args: string[]): ChildProcess => spawn(toolOf(name)!, args, { stdio: 'ignore' });
+const run = (name: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess =>
+  spawn(toolOf(name)!, args, { stdio: 'ignore', env: { ...process.env, ...env } });
 
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return;

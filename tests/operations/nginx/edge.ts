@@ -67,6 +67,7 @@ export async function startEdge({
   settings = {} as Record<string, string>,
   watch = false,
   program = 'nginx' as 'nginx' | 'nginx-mainline',
+  mtls = false,
 } = {}): Promise<Edge> {
   const dir = mkdtempSync(join(tmpdir(), 'edge-'));
   chmodSync(dir, 0o755); // nginx's workers are another user
@@ -76,8 +77,11 @@ export async function startEdge({
   const files = ['nginx.conf', 'upstream.conf', 'problem.conf', ...(program === 'nginx-mainline' ? ['kept.conf'] : [])];
   for (const name of files) writeFileSync(join(dir, name), relocate(shipped(name), dir, ports));
 
+  if (mtls)
+    execFileSync(join(root, 'scripts/make-mtls.sh'), { env: { ...process.env, NGINX_DIR: dir, SEEN_AS: join(dir, 'mtls') } });
+
   const database = await daemonDatabase();
-  const overrides = { TRUST_PROXY_HOPS: '1', MIGRATE_ON_START: 'false', ...settings };
+  const overrides = { TRUST_PROXY_HOPS: '1', MIGRATE_ON_START: 'false', ...settings, ...(mtls && encrypted(dir)) };
   const running = await Promise.all(Array.from({ length: daemons }, () => spawnDaemon(database.env, overrides)));
   // what reload-on-change.sh writes; where it runs itself it finds them
   const servers = running.map(({ url }) => `server ${new URL(url).host} max_fails=0;\n`);
@@ -124,6 +128,14 @@ export async function startEdge({
   return edge;
 }
 
+/** The daemon's side of make-mtls.sh. */
+const encrypted = (dir: string): Record<string, string> => ({
+  TLS_CERT_FILE: join(dir, 'mtls/daemon.pem'),
+  TLS_KEY_FILE: join(dir, 'mtls/daemon.key'),
+  TLS_CLIENT_CA_FILE: join(dir, 'mtls/ca.pem'),
+  LOG_LEVEL: 'info',
+});
+
 /** nginx/reload-on-change.sh, told where this nginx and these daemons are. */
 export function startWatch(edge: Edge): void {
   const child = spawn(join(root, 'nginx/reload-on-change.sh'), {
@@ -135,6 +147,7 @@ export function startWatch(edge: Edge): void {
       SERVERS_FILE: join(edge.dir, 'agent-memory-servers.conf'),
       REPLACED_DIR: join(edge.dir, 'agent-memory-replaced'),
       SSL_DIR: join(edge.dir, 'ssl'),
+      MTLS_DIR: join(edge.dir, 'mtls'),
     },
     stdio: 'ignore',
     detached: true,

@@ -20,7 +20,7 @@ alter table memories add column next_note text;
 alter table events add column next_mark smallint not null default 0;
 -- what makes whole rows of a table grows with it, in the same file
 do $$ begin
-  execute replace(pg_get_functiondef('seen_events'::regproc), 'e.erased_at', 'e.erased_at, e.next_mark');
+  execute replace(pg_get_functiondef('seen_events'::regproc), 'e.session_key', 'e.session_key, e.next_mark');
 end $$;
 create index events__next_mark on events (tenant_id, next_mark) where next_mark > 0;
 create table next_things (

@@ -2,16 +2,16 @@ import type { Random } from './random.ts';
 
 // Secrets known by what stands beside them. Each makes what a client would send, around the secret that it is given.
 
-type Place = [kind: string, secret: (r: Random) => string, ...texts: ((secret: string, r: Random) => unknown)[]];
+export type Place = [kind: string, secret: (r: Random) => string, ...texts: ((secret: string, r: Random) => unknown)[]];
 
 const words =
   'amber anchor basket candle copper dragon ember falcon garden harbor island jungle kettle ladder marble nectar orchid pepper quartz raven saddle timber umbrella velvet walnut yellow zebra'.split(
     ' ',
   );
 const several = (r: Random, n: number, by: string) => Array.from({ length: n }, () => r.one(words)).join(by);
-const pin = (r: Random) => `${r.one(words)}${r.digits(2)}`;
-const strong = (r: Random) => `${r.word(6)}!${r.lower(3)}#${r.digits(2)}`;
-const token = (r: Random) => r.word(24);
+export const pin = (r: Random) => `${r.one(words)}${r.digits(2)}`;
+export const strong = (r: Random) => `${r.word(6)}!${r.lower(3)}#${r.digits(2)}`;
+export const token = (r: Random) => r.word(24);
 const dashed = (r: Random) => `${r.lower(2)}${r.digits(2)}-${r.lower(1)}${r.digits(3)}-${r.hex(4)}9-${r.lower(2)}${r.digits(2)}`;
 
 export const placed: Place[] = [

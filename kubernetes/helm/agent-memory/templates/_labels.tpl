@@ -13,3 +13,8 @@ labels:
 {{- define "secretName" -}}
 {{ .Values.secret.name | default (printf "%s-secrets" .Values.name) }}
 {{- end -}}
+
+{{/* The claim of the ledger of erasures: one that is there, or the chart's own, or none. */}}
+{{- define "ledgerClaim" -}}
+{{ .Values.erasureLedger.claim | default (ternary (printf "%s-ledger" .Values.name) "" .Values.erasureLedger.create) }}
+{{- end -}}

@@ -1,5 +1,7 @@
-{{/* What the daemon and the migration have in common: restricted pod security, the settings, the secrets as files. */}}
+{{/* What the daemon, the migration and the backup have in common: restricted pod security, the settings, the secrets as files. Both take the root
+   context as `root`, and what one has beside as `volumes`, or as `image`, `env` and `mounts`. */}}
 {{- define "pod" -}}
+{{- $more := .volumes }}{{ with .root -}}
 serviceAccountName: {{ .Values.name }}-daemon
 automountServiceAccountToken: false
 # the environment holds settings only, not the addresses of every Service
@@ -35,15 +37,20 @@ volumes:
       secretName: {{ . }}
       defaultMode: 0444
   {{- end }}
-  {{- with .Values.erasureLedger.claim }}
+  {{- with include "ledgerClaim" . }}
   - name: ledger
     persistentVolumeClaim:
       claimName: {{ . }}
   {{- end }}
+  {{- with $more }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "container" -}}
-image: {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- $env := .env }}{{ $mounts := .mounts }}{{ $image := .image | default .root.Values.image }}{{ with .root -}}
+image: {{ $image.repository }}:{{ $image.tag | default .Values.image.tag | default .Chart.AppVersion }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
@@ -61,6 +68,9 @@ env:
   # a file a pod: appending to one file from several is not safe on every shared file system
   - name: ERASURE_LEDGER
     value: /ledger/$(POD_NAME).ndjson
+  {{- with $env }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 volumeMounts:
   - name: data
     mountPath: {{ .Values.config.DATA_DIR }}
@@ -74,10 +84,14 @@ volumeMounts:
     mountPath: /run/secrets/postgres-ca
     readOnly: true
   {{- end }}
-  {{- if .Values.erasureLedger.claim }}
+  {{- if include "ledgerClaim" . }}
   - name: ledger
     mountPath: /ledger
   {{- end }}
+  {{- with $mounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "migration" -}}
@@ -85,12 +99,12 @@ metadata:
   labels:
     {{- include "labels" (dict "root" . "component" "migration") | nindent 4 }}
 spec:
-  {{- include "pod" . | nindent 2 }}
+  {{- include "pod" (dict "root" .) | nindent 2 }}
   # a failed try keeps its log
   restartPolicy: Never
   containers:
     - name: migrate
-      {{- include "container" . | nindent 6 }}
+      {{- include "container" (dict "root" .) | nindent 6 }}
       command: [node, dist/scripts/migrate.js, up]
       resources:
         requests:

@@ -9,7 +9,7 @@ trap 'rm -rf "$context"' EXIT
 pg=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -1)
 packages=(bash coreutils dash debianutils diffutils findutils grep mawk gzip hostname libc-bin sed tar util-linux curl openssl ca-certificates
   "postgresql-$(basename "$(dirname "$pg")")" nginx redis-server prometheus prometheus-node-exporter
-  prometheus-blackbox-exporter)
+  prometheus-blackbox-exporter prometheus-postgres-exporter prometheus-alertmanager)
 missing=$(for package in "${packages[@]}"; do dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || echo "$package"; done)
 [ -z "$missing" ] || { echo "stand-ins need these packages of Debian: ${missing//$'\n'/ }" >&2; exit 1; }
 

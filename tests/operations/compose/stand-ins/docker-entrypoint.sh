@@ -1,14 +1,41 @@
 #!/usr/bin/env bash
-# What postgres's own image does at a first start, as far as docker-compose.prod.yml relies on it.
-set -euo pipefail
+# What PostgreSQL's own image does at a first start (its docker-entrypoint.sh, since version 12): initdb with POSTGRES_INITDB_ARGS, the
+# database, then every file of /docker-entrypoint-initdb.d while the server answers on the socket only.
+set -Eeo pipefail
+
+new_cluster() {
+  [ -n "$POSTGRES_PASSWORD" ] || { echo 'Error: Database is uninitialized and superuser password is not specified.' >&2; exit 1; }
+  POSTGRES_USER=${POSTGRES_USER:-postgres} POSTGRES_DB=${POSTGRES_DB:-${POSTGRES_USER:-postgres}}
+  # shellcheck disable=SC2154 # quotes in POSTGRES_INITDB_ARGS mean what they mean in a shell
+  eval 'initdb --username="$POSTGRES_USER" --pwfile=<(printf "%s\n" "$POSTGRES_PASSWORD") '"$POSTGRES_INITDB_ARGS"
+  sed -i "s/^#listen_addresses.*/listen_addresses = '*'/" "$PGDATA/postgresql.conf"
+  printf '\nhost all all all scram-sha-256\n' >>"$PGDATA/pg_hba.conf"
+}
+
+process_sql() {
+  PGHOST='' PGHOSTADDR='' psql -v ON_ERROR_STOP=1 --no-password --no-psqlrc --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" "$@"
+}
+
+process_init_files() {
+  local file
+  for file in /docker-entrypoint-initdb.d/*; do
+    case "$file" in
+      *.sh)
+        # shellcheck disable=SC1090
+        if [ -x "$file" ]; then "$file"; else . "$file"; fi ;;
+      *.sql) process_sql -f "$file" ;;
+      *.sql.gz) gunzip -c "$file" | process_sql ;;
+      *) echo "ignoring $file" ;;
+    esac
+  done
+}
+
 if [ "${1:-}" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
-  initdb --username="$POSTGRES_USER" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") --auth-local=trust --auth-host=scram-sha-256 >/dev/null
-  echo "listen_addresses = '*'" >>"$PGDATA/postgresql.conf"
-  echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
-  pg_ctl -w -o "-c listen_addresses=''" start >/dev/null
-  psql=(psql -v ON_ERROR_STOP=1 --no-password --username "$POSTGRES_USER")
-  "${psql[@]}" -d postgres -c "create database \"$POSTGRES_DB\""
-  for file in /docker-entrypoint-initdb.d/*.sql; do "${psql[@]}" -d "$POSTGRES_DB" -f "$file"; done
-  pg_ctl -m fast -w stop >/dev/null
+  new_cluster
+  options=$(printf '%q ' "${@:2}" -c listen_addresses='')
+  PGUSER="${PGUSER:-$POSTGRES_USER}" pg_ctl -D "$PGDATA" -o "$options" -w start
+  (wanted=$POSTGRES_DB POSTGRES_DB=postgres && process_sql --set db="$wanted" <<<'create database :"db";')
+  process_init_files
+  pg_ctl -D "$PGDATA" -m fast -w stop
 fi
 exec "$@"

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# PostgreSQL's image runs this once, on a new database: the daemon's login, which owns the database and is no superuser; one that takes base
+# backups; one that reads statistics. The passwords of the last two are made here, for the only containers that mount these directories.
+set -euo pipefail
+new_password() { head -c 24 /dev/urandom | base64 | tr '+/' '-_'; }
+BASE_BACKUP_PASSWORD=$(new_password) MONITOR_PASSWORD=$(new_password)
+export BASE_BACKUP_PASSWORD MONITOR_PASSWORD
+
+psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
+\getenv owner OWNER
+\getenv owner_password OWNER_PASSWORD
+\getenv base_backup_password BASE_BACKUP_PASSWORD
+\getenv monitor_password MONITOR_PASSWORD
+\getenv database POSTGRES_DB
+-- createdb: verify-backup.sh restores into a database beside this one
+create role :"owner" login createrole createdb password :'owner_password';
+alter database :"database" owner to :"owner";
+create role base_backup login replication password :'base_backup_password';
+create role monitor login password :'monitor_password';
+grant pg_monitor to monitor;
+-- base-backup.sh connects to this one
+\connect postgres
+grant execute on function pg_switch_wal() to base_backup;
+SQL
+
+# `all` does not mean replication
+echo 'host replication base_backup all scram-sha-256' >>"$PGDATA/pg_hba.conf"
+(umask 077 && echo "*:*:*:base_backup:$BASE_BACKUP_PASSWORD" >/archive/.pgpass)
+# of another user; the directory is mounted where it is needed only
+echo "$MONITOR_PASSWORD" >/monitor/password
+chmod 444 /monitor/password

@@ -1,0 +1,89 @@
+import { accepts } from './context.ts';
+import { type Named, readName } from './name.ts';
+import type { Span } from './tokens.ts';
+
+// Secrets in columns that are named for them: CSV, tables of Markdown and of psql, INSERT statements.
+
+const MAX_LINE = 2_000;
+const MAX_ROWS = 1_000;
+const separators = ['|', '\t', ';', ','];
+const ruled = /^[\s|:+=-]*$/;
+const heading = /^["']?[\p{L}][\p{L}\d _.-]{0,39}["']?$/u;
+
+/** `words`: where the name of a secret may begin. A line is read once, as heading or as row. */
+export function tabledSecrets(text: string, words: number[], found: Span[]): void {
+  inserts(text, found);
+  let done = 0;
+  for (const at of words) {
+    if (at < done) continue;
+    const start = text.lastIndexOf('\n', at) + 1;
+    const end = lineEnd(text, at);
+    done = end;
+    if (end >= text.length || start < at - MAX_LINE || end - start > MAX_LINE) continue;
+    const line = text.slice(start, end);
+    const separator = separators.find((character) => line.includes(character));
+    const cells = separator && line.split(separator).map((cell) => cell.trim());
+    if (!cells || cells.filter(Boolean).length < 2 || !cells.every((cell) => cell === '' || heading.test(cell))) continue;
+    const columns = cells.map((cell) => (cell === '' ? undefined : readName(cell.replace(/["']/g, ''))));
+    if (columns.some(Boolean)) done = rows(text, end + 1, separator, columns, found);
+  }
+}
+
+function lineEnd(text: string, from: number): number {
+  const end = text.indexOf('\n', from);
+  return end < 0 ? text.length : end;
+}
+
+/** Returns where the last row ends. */
+function rows(text: string, from: number, separator: string, columns: (Named | undefined)[], found: Span[]): number {
+  let start = from;
+  for (let n = 0; n < MAX_ROWS && start < text.length; n += 1) {
+    const end = lineEnd(text, start);
+    const line = text.slice(start, end);
+    const cells = line.length > MAX_LINE ? [] : line.split(separator);
+    if (!(ruled.test(line) && line !== '') && cells.length !== columns.length) break;
+    let at = start;
+    cells.forEach((cell, i) => {
+      const named = columns[i];
+      if (named && cells.length === columns.length) cellValue(cell, at, named, found);
+      at += cell.length + 1;
+    });
+    start = end + 1;
+  }
+  return start;
+}
+
+function cellValue(cell: string, at: number, named: Named, found: Span[]): void {
+  const value = cell.trim().replace(/^["'`]|["'`]$/g, '');
+  if (!accepts(value, named, 'said')) return;
+  const from = at + cell.indexOf(value);
+  found.push({ from, to: from + value.length, kind: named.kind });
+}
+
+const insert = /\binsert\s{1,4}into\s{1,4}\S{1,100}\s{0,4}\(([^()]{1,1000})\)\s{0,20}values\s{0,20}/gi;
+const tuple = /\(((?:'[^'\n]{0,1000}'|"[^"\n]{0,1000}"|[^()'"]){1,2000})\)\s{0,20},?\s{0,20}/y;
+const field = /\s{0,20}(?:[NE]?'([^'\n]{0,1000}(?:''[^'\n]{0,1000}){0,20})'|"([^"\n]{0,1000})"|[^,'"]{0,1000})\s{0,20}(?:,|$)/y;
+
+function inserts(text: string, found: Span[]): void {
+  for (const match of text.matchAll(insert)) {
+    const columns = match[1]!.split(',').map((name) => readName(name.replace(/[\s"'`]/g, '')));
+    if (!columns.some(Boolean)) continue;
+    tuple.lastIndex = match.index + match[0].length;
+    for (let at = tuple.lastIndex, row = tuple.exec(text); row; at = tuple.lastIndex, row = tuple.exec(text))
+      fields(row[1]!, at + 1, columns, found);
+  }
+}
+
+function fields(row: string, from: number, columns: (Named | undefined)[], found: Span[]): void {
+  field.lastIndex = 0;
+  for (let i = 0; i < columns.length && field.lastIndex < row.length; i += 1) {
+    const at = field.lastIndex;
+    const match = field.exec(row);
+    if (!match) return;
+    const value = match[1] ?? match[2];
+    const named = columns[i];
+    if (value === undefined || !named || !accepts(value, named, 'quoted')) continue;
+    const start = from + at + match[0].indexOf(value);
+    found.push({ from: start, to: start + value.length, kind: named.kind });
+  }
+}

@@ -1,0 +1,81 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from '../../support/eventually.ts';
+
+// scripts/backup-daily.sh, which decides when a backup is due. What makes the backup is another script, and stands here for any.
+
+const stamp = (time: Date) => time.toISOString().replaceAll(/[-:]/g, '').replace('T', '_').slice(0, 15);
+const DAY_MS = 86_400_000;
+
+let dir: string;
+let running: ChildProcess | undefined;
+let said = '';
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'daily-'));
+  mkdirSync(join(dir, 'backups'));
+  copyFileSync(join(import.meta.dirname, '../../../scripts/backup-daily.sh'), join(dir, 'backup-daily.sh'));
+});
+afterEach(() => {
+  if (running?.pid && running.exitCode === null) process.kill(-running.pid, 'SIGKILL');
+  rmSync(dir, { recursive: true });
+});
+
+/** `script` fails as often as is said, and then makes what it should. */
+function start(script: 'backup.sh' | 'base-backup.sh', failures: number, args: string[] = []): void {
+  const prefix = script === 'backup.sh' ? 'backup' : 'base';
+  const body = `#!/bin/sh
+echo tried >>${dir}/tries
+[ "$(wc -l <${dir}/tries)" -gt ${failures} ] || exit 1
+mkdir -p ${dir}/backups/${prefix}_$(date -u +%Y%m%d_%H%M%S)
+`;
+  writeFileSync(join(dir, script), body, { mode: 0o755 });
+  said = '';
+  running = spawn(join(dir, 'backup-daily.sh'), args, {
+    detached: true,
+    env: {
+      PATH: process.env.PATH,
+      TZ: 'UTC',
+      BACKUP_AT: '00:00',
+      BACKUP_RETRY_MAX_S: '1',
+      BACKUP_DIR: join(dir, 'backups'),
+      BASE_BACKUP_DIR: join(dir, 'backups'),
+    },
+  });
+  for (const stream of [running.stdout!, running.stderr!]) stream.on('data', (part) => (said += part));
+}
+const waits = () => eventually(() => said.includes('next backup'), 'the next backup');
+const made = () => readdirSync(join(dir, 'backups'));
+
+test.each([
+  ['backup.sh', []],
+  ['base-backup.sh', ['base-backup.sh']],
+] as const)('%s: without a backup one is made at once, and again until it succeeds', async (script, args) => {
+  start(script, 3, [...args]);
+  await waits();
+  expect(made()).toHaveLength(1);
+  expect(said.match(/the backup failed: once more in 1 s/g)).toHaveLength(3);
+});
+
+test('with the backup of the day nothing is done before the next', async () => {
+  const name = `backup_${stamp(new Date())}`;
+  mkdirSync(join(dir, 'backups', name));
+  start('backup.sh', 0);
+  await waits();
+  expect(made()).toEqual([name]);
+});
+
+test('one that was missed is made up for', async () => {
+  const old = `backup_${stamp(new Date(Date.now() - 2 * DAY_MS))}`;
+  mkdirSync(join(dir, 'backups', old));
+  start('backup.sh', 0);
+  await waits();
+  expect(made()).toHaveLength(2);
+});
+
+test('another script is refused', async () => {
+  start('backup.sh', 0, ['restore.sh']);
+  await eventually(() => running!.exitCode !== null, 'its end');
+  expect([running!.exitCode, said]).toEqual([1, expect.stringContaining('usage: backup-daily.sh')]);
+});

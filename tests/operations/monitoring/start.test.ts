@@ -1,0 +1,55 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+
+// What starts Grafana and Alertmanager, with another program in their place that tells what it was given.
+
+const monitoring = join(import.meta.dirname, '../../../monitoring');
+const dir = mkdtempSync(join(tmpdir(), 'start-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+const start = (script: string, env: Record<string, string>, ...program: string[]) =>
+  spawnSync(join(monitoring, script), program, { encoding: 'utf8', env: { PATH: process.env.PATH, ...env } });
+
+describe('grafana/start.sh', () => {
+  const password = () =>
+    start('grafana/start.sh', { GF_PATHS_DATA: dir }, 'sh', '-c', 'echo "$GF_SECURITY_ADMIN_PASSWORD"').stdout.trim();
+
+  test('gives the admin a password of its own, the same at every start, that only Grafana reads', () => {
+    const first = password();
+    expect(first).toMatch(/^[\w+/]{32}$/);
+    expect(password()).toBe(first);
+    expect((statSync(join(dir, 'admin-password')).mode & 0o777).toString(8)).toBe('600');
+    rmSync(join(dir, 'admin-password'));
+    expect(password()).not.toBe(first);
+  });
+
+  test('nothing in the compose file gives it another', () => {
+    const compose = parse(readFileSync(join(monitoring, '../docker-compose.prod.yml'), 'utf8'), { merge: true });
+    expect(compose.services.grafana.entrypoint).toEqual(['sh', '/etc/grafana/start.sh', '/run.sh']);
+    expect(Object.keys(compose.services.grafana.environment)).not.toContain('GF_SECURITY_ADMIN_PASSWORD');
+  });
+});
+
+describe('alertmanager.sh', () => {
+  const config = join(dir, 'alertmanager.yml');
+  const alertmanager = (url: string) => start('alertmanager.sh', { ALERT_WEBHOOK_URL: url, ALERTMANAGER_CONFIG: config }, 'echo');
+
+  test('writes a configuration with the one receiver', () => {
+    const url = 'https://hooks.example.com/services/T0/B1?token=a%20b&channel=#ops';
+    expect(alertmanager(url)).toMatchObject({ status: 0, stdout: `--config.file=${config}\n`, stderr: '' });
+    expect(parse(readFileSync(config, 'utf8')).receivers).toEqual([
+      { name: 'webhook', webhook_configs: [{ url, send_resolved: true }] },
+    ]);
+  });
+
+  test('without the setting it starts, and says that nobody is told', () => {
+    expect(alertmanager('')).toMatchObject({ status: 0, stderr: expect.stringContaining('sent to nobody') });
+    expect(parse(readFileSync(config, 'utf8')).receivers).toEqual([{ name: 'webhook' }]);
+  });
+
+  test.each(['hooks.example.com', 'file:///etc/passwd', "https://a'\n  - name: b", 'https://a b'])('refuses %j', (url) => {
+    expect(alertmanager(url)).toMatchObject({ status: 1, stderr: expect.stringMatching(/^ALERT_WEBHOOK_URL: expected/) });
+  });
+});
