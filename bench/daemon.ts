@@ -13,6 +13,9 @@ export interface BenchDaemon {
   stop(): Promise<void>;
 }
 
+/** With BENCH_PROFILE=DIR each daemon leaves a CPU profile there when it ends: `npx tsx bench/profile.ts DIR` sums them up. */
+const profiling = process.env.BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_PROFILE}`] : [];
+
 /** The daemon as `npm start` runs it, but for its rate limits; its log goes to a file, as under a service manager. */
 export async function startDaemonProcess(
   env: Record<string, string>,
@@ -20,7 +23,7 @@ export async function startDaemonProcess(
   flags: string[] = [],
 ): Promise<BenchDaemon> {
   const out = openSync(logFile, 'w');
-  const child = spawn(process.execPath, ['--max-semi-space-size=64', ...flags, 'dist/main.js'], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=64', ...profiling, ...flags, 'dist/main.js'], {
     cwd: root,
     env: {
       PATH: process.env.PATH ?? '',

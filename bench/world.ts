@@ -25,7 +25,7 @@ export interface World {
   close(): Promise<void>;
 }
 
-// Durable as by default (fsync, synchronous_commit); memory for a machine that has more than one of 2005.
+// Durable as by default (fsync, synchronous_commit); memory for a machine that has more than one of 2005. BENCH_PG adds settings.
 const SETTINGS = '-c shared_buffers=1GB -c max_wal_size=4GB -c checkpoint_timeout=15min -c maintenance_work_mem=512MB';
 export const PASSWORD = 'a bench is not a couch';
 
@@ -33,7 +33,7 @@ export async function openWorld(): Promise<World> {
   const bin = findBinaries();
   if (!bin) throw new Error('The bench needs PostgreSQL ≥ 15 with pgbench in PATH or /usr/lib/postgresql.');
   const run_dir = makeRunDir();
-  const cluster = await startCluster(bin, join(run_dir.path, 'cluster'), SETTINGS);
+  const cluster = await startCluster(bin, join(run_dir.path, 'cluster'), `${SETTINGS} ${process.env.BENCH_PG ?? ''}`);
   const plain = await createDatabase(cluster);
   const daemons = new Map<string, Promise<BenchDaemon>>();
   const tenants = new Map<string, Promise<Record<string, string>>>();
