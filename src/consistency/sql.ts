@@ -64,7 +64,7 @@ const UNREADABLE = 'unreadable_rows';
 
 export async function checkReadable(tenant: Tenant, from: number, to: number): Promise<Finding> {
   const found = await findUnreadable(tenant, from, to);
-  const sample = found.map(({ seq, event_id, unreadable }) => ({ seq, event_id, reason: unreadable }));
+  const sample = found.map(({ seq, event_id, reason }) => ({ seq, event_id, reason }));
   return { name: UNREADABLE, checked: to - from + 1, wrong: found.length, sample };
 }
 

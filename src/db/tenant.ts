@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { SkippedRow } from '../readable.ts';
 import { type CommitRow, lastWritten, type Outcome, toOutcome, type Unit } from './commit.ts';
+import { createLookUps } from './look_up.ts';
 import { markClean, type Pool } from './pool.ts';
 import { type Db, dbOf, type Judge, judgeOf, type OnSkipped } from './query.ts';
 
@@ -9,6 +10,11 @@ export interface Tenant extends Judge {
   readonly id: string;
   /** One statement in one round trip, through a function that starts with `enter_tenant`. `name` prepares it. */
   call<Row>(text: string, values: unknown[], name?: string): Promise<Row[]>;
+  /**
+   * The row with this id. The statement, of the kind that `call` takes, gets the tenant, a list of ids and `values`; look-ups that are
+   * equal but for the id share a round trip.
+   */
+  lookUp<Row>(query: LookUp, id: string, values: unknown[]): Promise<Row | undefined>;
   /** A read-only transaction. Everything inside goes through the given `db`: on one connection a second would wait for ever. */
   read<T>(work: (db: Db) => Promise<T>): Promise<T>;
   /** A read-only transaction in which every statement sees the same moment. Short: its snapshot holds up vacuum. */
@@ -22,6 +28,13 @@ export interface Tenant extends Judge {
    * for what is rarer than appends. It answers with the columns of commit_units, one row.
    */
   change(text: string, values: unknown[]): Promise<Outcome>;
+}
+
+export interface LookUp {
+  text: string;
+  name: string;
+  /** The column that holds the id. */
+  id: string;
 }
 
 export type Tenants = (id: string) => Tenant;
@@ -41,15 +54,22 @@ export function tenantsOf(
   onCommitted: (tenant: string, lastSeq: number) => void,
   onSkipped: (tenant: string, row: SkippedRow) => void,
 ): Tenants {
+  const lookUp = createLookUps<unknown>();
   return (id) => {
     const told: OnSkipped = (row) => onSkipped(id, row);
+    const call = <Row>(text: string, values: unknown[], name?: string) =>
+      pool.using((client) => dbOf(client, pool.named, told).rows<Row>(text, values, name), id);
     const transaction = <T>(begin: string, work: (db: Db) => Promise<T>) =>
       pool.using((client) => inTransaction(pool, client, { id, begin, told }, work), id);
     return {
       id,
       ...judgeOf(told),
-      call: <Row>(text: string, values: unknown[], name?: string) =>
-        pool.using((client) => dbOf(client, pool.named, told).rows<Row>(text, values, name), id),
+      call,
+      lookUp: <Row>(query: LookUp, wanted: string, values: unknown[]) =>
+        lookUp(JSON.stringify([id, query.name, values]), wanted, async (ids) => {
+          const rows = await call<Record<string, unknown>>(query.text, [id, ids, ...values], query.name);
+          return new Map(rows.map((row) => [row[query.id] as string, row]));
+        }) as Promise<Row | undefined>,
       read: (work) => transaction('begin read only', work),
       snapshot: (work) => transaction('begin isolation level repeatable read read only', work),
       write: (work) => transaction('begin', work),

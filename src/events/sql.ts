@@ -64,7 +64,7 @@ export function toEvent(row: EventRecord, look: Look): Event {
 }
 
 /** What every row of the log has; one without it was not written by this service. */
-const SHAPE = { objects: ['content', 'metadata'], maybe: ['edited'], lists: ['tags', 'refs'] };
+export const SHAPE = { objects: ['content', 'metadata'], maybe: ['edited'], lists: ['tags', 'refs'] };
 
 /** A place of the log as a reader meets it: the event, or why there is none to give. */
 export type Entry = { seq: number; event_id: string; kind: string } & (
@@ -104,13 +104,19 @@ export async function readUnedited(
   return readable(tenant, row, { asking });
 }
 
-/** One round trip: the function binds the tenant itself. */
+const READ_EVENTS = {
+  text: 'select * from read_events($1, $2, $3, $4, $5, $6)',
+  name: 'read_events',
+  id: 'event_id',
+};
+/** A larger event, or an edited one, is read alone: an answer with many of them would hold up the event loop. */
+const TOGETHER_BYTES = 16 * 1024;
+
 async function findEvent(tenant: Tenant, event_id: string, sight: Sight): Promise<EventRecord | undefined> {
-  const [row] = await tenant.call<EventRecord>(
-    'select * from read_event($1, $2, $3, $4, $5)',
-    [tenant.id, event_id, ...sightValues(sight)],
-    'read_event',
-  );
+  const values = sightValues(sight);
+  const found = await tenant.lookUp<EventRecord>(READ_EVENTS, event_id, [...values, TOGETHER_BYTES]);
+  if (found) return found;
+  const [row] = await tenant.call<EventRecord>(READ_EVENTS.text, [tenant.id, [event_id], ...values, null], READ_EVENTS.name);
   return row;
 }
 
@@ -233,24 +239,6 @@ async function findStop(db: Db, tenant: string, filter: EventFilter, stretch: St
     [tenant, after, upto, filter.session_id, filter.project_id, walk],
   );
   return row?.seq;
-}
-
-/** Events of a stretch that cannot be read, whoever asks; what they say is not fetched. */
-export async function findUnreadable(tenant: Tenant, from: number, to: number): Promise<Entry[]> {
-  const rows = await tenant.read((db) =>
-    db.rows<EventRecord>(
-      `select e.seq, e.event_id, e.kind, case when jsonb_typeof(e.content) = 'object' then '{}' else e.content end as content, case when jsonb_typeof(e.metadata) = 'object' then '{}' else e.metadata end as metadata, e.tags, e.refs, e.occurred_at,
-         e.created_at, case when jsonb_typeof(o.content) = 'object' then '{}' else o.content end as edited
-       from events e left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq
-       where e.tenant_id = $1 and e.seq between $2 and $3
-       order by e.seq`,
-      [tenant.id, from, to],
-    ),
-  );
-  return rows.flatMap((row) => {
-    const unreadable = tenant.faultOf(row, SHAPE);
-    return unreadable === undefined ? [] : { seq: row.seq, event_id: row.event_id, kind: row.kind, unreadable };
-  });
 }
 
 type RecordedRow = EventRecord & { memory_id: string | null; unindexed_bytes: number | null };

@@ -33,7 +33,7 @@ export async function mended(tenant: Tenant, part: Part, { lines }: Page): Promi
 async function mendEvents(tenant: Tenant, lines: string): Promise<{ text: string; skipped: number }> {
   const found = await findUnreadable(tenant, seqOf(lines, 0), seqOf(lines, lines.lastIndexOf('\n') + 1));
   if (found.length === 0) return { text: `${lines}\n`, skipped: 0 };
-  const reasons = new Map(found.map(({ seq, unreadable }) => [seq, unreadable!]));
+  const reasons = new Map(found.map(({ seq, reason }) => [seq, reason]));
   return replace(lines, (row) => {
     const reason = reasons.get(row.seq as number);
     if (reason === undefined) return undefined;
