@@ -4097,6 +4097,15 @@ ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overse
 CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, redactions integer, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
     LANGUAGE plpgsql
     AS $$
+begin
+  return query select * from read_events(p_tenant, array[p_event_id], p_channels, p_subjects, p_sensitivities, null);
+end $$;
+
+-- Name: read_events(text, text[], text[], text[], text[], integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_events(p_tenant text, p_event_ids text[], p_channels text[], p_subjects text[], p_sensitivities text[], p_most_bytes integer) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, redactions integer, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
+    LANGUAGE plpgsql
+    AS $$
 declare
   -- assigned, not performed, which would be a query
   v_tenant text := enter_tenant(p_tenant);
@@ -4105,13 +4114,18 @@ begin
   select
     e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id, e.sensitivity,
     e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, e.chunk_count, e.occurred_at, e.created_at, o.edit_ids, o.content, o.blocked_in, o.chunk_count
-  from events e
-  left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq
-  where e.tenant_id = p_tenant
-  and e.event_id = p_event_id
-  and e.channel = any (p_channels)
+  from unnest(p_event_ids) i (event_id)
+  -- `limit` keeps it a look-up of each id
+  cross join lateral (
+    select * from events x where x.tenant_id = p_tenant and x.event_id = i.event_id limit 1
+  ) e
+  left join lateral (
+    select * from overlays x where x.tenant_id = e.tenant_id and x.seq = e.seq limit 1
+  ) o on true
+  where e.channel = any (p_channels)
   and (e.channel <> 'private' or p_subjects is null or e.user_id = any (p_subjects))
-  and e.sensitivity = any (p_sensitivities);
+  and e.sensitivity = any (p_sensitivities)
+  and (p_most_bytes is null or (e.byte_count <= p_most_bytes and o.seq is null));
 end $$;
 
 -- Name: read_handoff(text, jsonb, jsonb); Type: FUNCTION; Schema: public
