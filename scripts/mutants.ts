@@ -1,20 +1,38 @@
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { transformSync } from '@swc/core';
 import { Command } from 'commander';
+import setUp from '../tests/support/global-setup.ts';
+import tearDown from '../tests/support/global-teardown.ts';
 
 // Mutation sampling: changes one operator, literal or condition at a time in a copy of the project, runs the tests that are named, and
 // counts the changes that no test notices. `npm run mutants -- src/context/pack.ts --tests tests/context/pack --seed 1 --sample 40`.
 
 const root = join(import.meta.dirname, '..');
-const MUTANT_MS = 120_000;
+/** A mutant may take this much longer than the tests without a change; one that hangs is noticed too. */
+const SLOWER = 5;
+const SPARE_MS = 10_000;
+/** Jest keeps some memory from each run. */
+const RUNS_OF_A_WORKER = 60;
 
 interface Mutant {
   file: string;
+  /** The file's text without the change. */
+  text: string;
   at: number;
   from: string;
   to: string;
+}
+
+/** A change that alters nothing a caller can see: `line` is the line's text, `why` the reason. */
+interface Equivalent {
+  file: string;
+  line: string;
+  from: string;
+  to: string;
+  why: string;
 }
 
 const swaps: [RegExp, (found: string) => string][] = [
@@ -29,19 +47,32 @@ const swaps: [RegExp, (found: string) => string][] = [
   [/\bMath\.(?:min|max)\(/g, (found) => (found === 'Math.min(' ? 'Math.max(' : 'Math.min(')],
 ];
 
-/** Not in comments, imports and lines of types. */
+const changed = ({ text, at, from, to }: Mutant): string => text.slice(0, at) + to + text.slice(at + from.length);
+
+/** Undefined where it does not compile. */
+function compiled(text: string): string | undefined {
+  try {
+    return transformSync(text, { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, sourceMaps: false }).code;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Not in comments and imports, and not where only a type changes or nothing compiles. */
 function mutantsOf(file: string): Mutant[] {
   const text = readFileSync(join(root, file), 'utf8');
+  const original = compiled(text);
   let at = 0;
-  return text.split('\n').flatMap((line) => {
+  const all = text.split('\n').flatMap((line) => {
     const start = at;
     at += line.length + 1;
-    if (/^\s*(\/\/|\/?\*|import |export type|type |interface )/.test(line)) return [];
+    if (/^\s*(\/\/|\/?\*|import )/.test(line)) return [];
     const code = line.replace(/ \/\/ .*$/, '');
     return swaps.flatMap(([pattern, swap]) =>
-      [...code.matchAll(pattern)].map((found) => ({ file, at: start + found.index, from: found[0], to: swap(found[0]) })),
+      [...code.matchAll(pattern)].map((found) => ({ file, text, at: start + found.index, from: found[0], to: swap(found[0]) })),
     );
   });
+  return all.filter((mutant) => ![undefined, original].includes(compiled(changed(mutant))));
 }
 
 function filesOf(path: string): string[] {
@@ -50,6 +81,19 @@ function filesOf(path: string): string[] {
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `${path}/${name}`);
 }
+
+function placeOf({ text, at }: Mutant): { line: number; said: string } {
+  const line = text.slice(0, at).split('\n').length;
+  return { line, said: text.split('\n')[line - 1]!.trim() };
+}
+
+const equivalents: Equivalent[] = JSON.parse(readFileSync(join(root, 'tests/equivalent-mutants.json'), 'utf8'));
+
+const isEquivalent = (mutant: Mutant): boolean =>
+  equivalents.some(
+    ({ file, line, from, to }) =>
+      mutant.file === file && mutant.from === from && mutant.to === to && placeOf(mutant).said === line,
+  );
 
 /** mulberry32: the same seed samples the same mutants. */
 function randomOf(seed: number): () => number {
@@ -71,50 +115,102 @@ function sampled(all: Mutant[], seed: number, size: number): Mutant[] {
     .map(({ mutant }) => mutant);
 }
 
-/** Whether a test fails. A mutant that hangs is noticed too. */
-function isNoticed(copy: string, tests: string[]): boolean {
-  const args = ['jest', '--bail', '--silent', '--maxWorkers', '1', ...tests];
-  const env = { ...process.env, TEST_ENGINE: process.env.TEST_ENGINE ?? 'postgres' };
-  return spawnSync('npx', args, { cwd: copy, env, stdio: 'ignore', timeout: MUTANT_MS }).status !== 0;
-}
-
 function makeCopy(): string {
   const copy = mkdtempSync(join(tmpdir(), 'agent-memory-mutants-'));
   for (const name of readdirSync(root))
-    if (!['node_modules', '.git', 'coverage'].includes(name)) cpSync(join(root, name), join(copy, name), { recursive: true });
+    if (!['node_modules', '.git', 'coverage', 'dist'].includes(name))
+      cpSync(join(root, name), join(copy, name), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
   return copy;
 }
 
-function run(paths: string[], { tests, seed, sample }: { tests: string[]; seed: number; sample: number }): void {
-  const chosen = sampled(paths.flatMap(filesOf).flatMap(mutantsOf), seed, sample);
+/** Asks a process that is replaced when it hangs or has grown which of the tests fails first, if any. */
+function makeAsker(copy: string, tests: string[]) {
+  let child: ChildProcess | undefined;
+  let runs = 0;
+  const stop = () => {
+    child?.kill('SIGKILL');
+    child = undefined;
+  };
+  const noticedBy = async (limit_ms: number): Promise<string | null> => {
+    if (runs++ % RUNS_OF_A_WORKER === 0 || !child?.connected) stop();
+    child ??= fork(join(root, 'scripts/mutants-worker.cjs'), [copy], { execArgv: [], stdio: 'ignore' });
+    const answer = await answerOf(child, tests, limit_ms);
+    if (answer === 'exit' || answer === 'time') stop();
+    return answer;
+  };
+  return { noticedBy, stop };
+}
+
+function answerOf(child: ChildProcess, tests: string[], limit_ms: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const end = (answer: string | null) => {
+      clearTimeout(timer);
+      child.removeAllListeners();
+      resolve(answer);
+    };
+    const timer = setTimeout(() => end('time'), limit_ms);
+    child.on('message', ({ noticed_by }: { noticed_by: string | null }) => end(noticed_by));
+    child.on('exit', () => end('exit'));
+    child.on('error', () => end('exit'));
+    child.send({ tests });
+  });
+}
+
+interface Options {
+  tests: string[];
+  seed: number;
+  sample: number;
+  database: boolean;
+}
+
+async function run(paths: string[], { tests, seed, sample, database }: Options): Promise<void> {
+  const all = paths.flatMap(filesOf).flatMap(mutantsOf);
+  const chosen = sampled(all, seed, sample);
+  const counted = chosen.filter((mutant) => !isEquivalent(mutant));
   const copy = makeCopy();
+  const asker = makeAsker(copy, tests);
+  if (database) await setUp({ maxWorkers: 1 });
   try {
-    if (isNoticed(copy, tests)) throw new Error('the tests fail without a change: there is nothing to measure');
-    const survivors = chosen.filter(({ file, at, from, to }) => {
-      const text = readFileSync(join(root, file), 'utf8');
-      writeFileSync(join(copy, file), text.slice(0, at) + to + text.slice(at + from.length));
-      const noticed = isNoticed(copy, tests);
-      writeFileSync(join(copy, file), text);
-      if (!noticed) {
-        const line = text.slice(0, at).split('\n').length;
-        console.log(`survived: ${file}:${line}  "${from}" → "${to}"  ${text.split('\n')[line - 1]!.trim()}`);
-      }
-      return !noticed;
-    });
-    const noticed = chosen.length - survivors.length;
-    console.log(
-      `${noticed} of ${chosen.length} mutants noticed: ${((100 * noticed) / chosen.length).toFixed(0)} % (seed ${seed})`,
-    );
+    const began = performance.now();
+    const failing = await asker.noticedBy(10 * 60_000);
+    if (failing) throw new Error(`${failing} fails without a change: there is nothing to measure`);
+    const limit_ms = (performance.now() - began) * SLOWER + SPARE_MS;
+    const survivors: Mutant[] = [];
+    for (const mutant of counted) {
+      writeFileSync(join(copy, mutant.file), changed(mutant));
+      const noticed_by = await asker.noticedBy(limit_ms);
+      writeFileSync(join(copy, mutant.file), mutant.text);
+      if (noticed_by !== null) continue;
+      survivors.push(mutant);
+      const { line, said } = placeOf(mutant);
+      console.log(`survived: ${mutant.file}:${line}  "${mutant.from}" → "${mutant.to}"  ${said}`);
+    }
+    console.log(`seed ${seed}, ${chosen.length} of ${all.length} mutants, ${chosen.length - counted.length} of them equivalent`);
+    for (const file of new Set(counted.map((mutant) => mutant.file)))
+      report(
+        file,
+        counted.filter((mutant) => mutant.file === file),
+        survivors,
+      );
+    report('all', counted, survivors);
   } finally {
+    asker.stop();
+    if (database) await tearDown();
     rmSync(copy, { recursive: true, force: true });
   }
 }
 
+function report(name: string, counted: Mutant[], survivors: Mutant[]): void {
+  const noticed = counted.filter((mutant) => !survivors.includes(mutant)).length;
+  console.log(`${name}: ${noticed} of ${counted.length} noticed, ${((100 * noticed) / counted.length).toFixed(0)} %`);
+}
+
 new Command('mutants')
   .argument('<paths...>', 'files or folders under src')
-  .requiredOption('--tests <patterns...>', 'the tests that must notice')
+  .requiredOption('--tests <files...>', 'the tests that must notice, the quickest first')
   .option('--seed <n>', 'which mutants', Number, 1)
   .option('--sample <n>', 'how many mutants', Number, 200)
+  .option('--database', 'the tests need the test database: it is started once', false)
   .action(run)
   .parse();

@@ -51,3 +51,34 @@ test.each(['a', '!', 'aB', 'a/', '.', 'aA-'])('a million characters of %j do not
   });
   expect(cost).toBeLessThan(QUADRATIC_MS);
 });
+
+const partsIn = (text: string, known: string[] = []) => [...partsOf(text, known)];
+
+test('a part has two to 63 characters, a name at most 200, and only so many parts are kept', () => {
+  expect(partsIn(`a/bc/${'x'.repeat(63)}/${'y'.repeat(64)}`)).toEqual(['bc', 'x'.repeat(63)]);
+  const longest = `${'ab/'.repeat(66)}cd`;
+  expect([longest.length, partsIn(longest)]).toEqual([200, ['ab', 'cd']]);
+  expect(partsIn(`${longest}e`)).toEqual([]);
+  // the next name begins no new parts once there are 48
+  const names = Array.from({ length: 30 }, (_, i) => `x${i}a/y${i}b`);
+  expect(partsIn(names.join(' '))).toHaveLength(48);
+  expect(
+    partsIn(
+      'c/dd',
+      Array.from({ length: 47 }, (_, i) => `known${i}`),
+    ),
+  ).toHaveLength(48);
+});
+
+test('a header is cut at a thousand characters, and never within one', () => {
+  const of = (tag: string, passage = '') => headersFor({ actor_id: 'a', kind: 'message', names: [], tags: [tag] })(passage);
+  expect(of('t'.repeat(2_000))).toBe(`a ${'t'.repeat(998)}`);
+  expect(of('t'.repeat(997), 'src/query')).toBe(`a ${'t'.repeat(997)} `.slice(0, 1_000));
+  expect(of('t'.repeat(990), 'src/query')).toBe(`a ${'t'.repeat(990)} src que`.slice(0, 1_000));
+  expect(of(`${'t'.repeat(997)}😀`).isWellFormed()).toBe(true);
+  expect(of(`${'t'.repeat(990)}`, `ab/cd ${'x'.repeat(30)}`).isWellFormed()).toBe(true);
+});
+
+test('a message is not called one, and empty names leave no gap', () => {
+  expect(headersFor({ actor_id: 'ann', kind: 'message', names: [''], tags: ['a_b/c-d'] })('')).toBe('ann a b c d');
+});

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { hasTerm, planSearch, type Survey } from '../../src/search/plan.ts';
+import { hasTerm, planSearch, type Survey, weightOf } from '../../src/search/plan.ts';
 import { rankPool } from '../../src/search/rank.ts';
 
 const known = (weights: number[]) => ({ weights, complete: weights.map(() => false), visible: 100 });
@@ -98,4 +98,90 @@ test('ranking is the same whatever order the pool came in', () => {
       },
     ),
   );
+});
+
+/** `counts[i]` passages of each mask `i`. */
+const masksOf = (counts: Record<number, number>): number[] =>
+  Object.entries(counts).flatMap(([mask, count]) => Array<number>(count).fill(Number(mask)));
+const setsOf = (query: string | null, terms: string[]): number[] =>
+  query === null
+    ? []
+    : Array.from({ length: 2 ** terms.length }, (_, mask) => mask).filter((mask) => matches(query, terms, mask));
+
+test('a rarer term weighs more: by how many of the visible passages have it', () => {
+  expect(weightOf(99, 9.5)).toBeCloseTo(Math.log(11) ** 1.5);
+  const whole = planSearch(surveyOf(['a', 'b'], masksOf({ 0: 7, 1: 2, 3: 1 }), 1));
+  expect([whole.visible, ...whole.weights]).toEqual([10, weightOf(10, 3), weightOf(10, 1)]);
+  // a sample that lacks a term does not show that the log does
+  const sampled = planSearch(surveyOf(['a', 'b'], masksOf({ 0: 8, 1: 2 }), 4));
+  expect([sampled.visible, ...sampled.weights]).toEqual([40, weightOf(40, 10), weightOf(40, 2)]);
+  expect(planSearch(surveyOf(['a'], [], 1)).visible).toBe(1);
+});
+
+test('up to 2,400 matches are all taken', () => {
+  const some = surveyOf(['a', 'b'], masksOf({ 0: 9_000, 1: 2_399, 2: 1 }), 1);
+  expect(planSearch(some)).toMatchObject({ full: "'a' | 'b'", recent: null, recent_from: null, complete: [true, true] });
+  const more = planSearch(surveyOf(['a', 'b'], masksOf({ 0: 9_000, 1: 2_400, 2: 1 }), 1));
+  expect(more).toMatchObject({ full: "'b'", recent: "'a' | 'b'", complete: [false, true] });
+  expect(planSearch(surveyOf([], [0, 0], 1))).toMatchObject({ full: null, recent: null });
+});
+
+test('from the whole log about 800 matches are wanted: the heaviest sets of terms that are together no more', () => {
+  const terms = ['a', 'b', 'c'];
+  // a is everywhere, b in 500, c in 300, both in 10
+  const masks = masksOf({ 1: 2_000, 3: 490, 5: 290, 7: 10 });
+  expect(setsOf(planSearch(surveyOf(terms, masks, 1)).full, terms)).toEqual([2, 3, 4, 5, 6, 7]);
+  // twice as many: those with b alone are too many
+  expect(setsOf(planSearch(surveyOf(terms, masks, 2)).full, terms)).toEqual([4, 5, 6, 7]);
+  const { full, complete } = planSearch(surveyOf(terms, masks, 10));
+  expect(setsOf(full, terms)).toEqual([6, 7]);
+  expect(complete).toEqual([false, false, false]);
+});
+
+test('exactly 800 matches are not yet too many', () => {
+  const terms = ['a', 'b'];
+  const taken = (having: number) => setsOf(planSearch(surveyOf(terms, masksOf({ 1: 3_000, 3: having }), 1)).full, terms);
+  expect(taken(800)).toEqual([2, 3]);
+  expect(taken(801)).not.toContain(1);
+});
+
+test('the index walks the lists of the rarest term, and of more while they have 30,000 entries together', () => {
+  const terms = ['a', 'b'];
+  // those with both are few, so that both alone weigh enough to be among the best 800 of the sample
+  const taken = (a: number, b: number) => {
+    const masks = masksOf({ 0: 100, 1: a / 100, 2: b / 100 });
+    return setsOf(planSearch({ ...surveyOf(terms, masks, 100) }).full, terms);
+  };
+  expect(taken(20_000, 10_000).length).toBeGreaterThan(0);
+  for (const set of taken(40_000, 35_000)) expect(set & 2).toBe(2);
+});
+
+test('a query of many terms is made of the nine rarest', () => {
+  const terms = Array.from('abcdefghijkl');
+  const masks = terms.flatMap((_, i) => Array<number>(1_000 + i * 100).fill(1 << i));
+  const { full, recent } = planSearch(surveyOf(terms, masks, 10));
+  const named = [...new Set(full!.match(/[a-l]/g))].sort().join('');
+  expect('abcdefghi'.includes(named)).toBe(true);
+  expect(recent).toBe(terms.map((term) => `'${term}'`).join(' | '));
+});
+
+test('the newest 600 matches are asked for: by their density where they are many, else from the one that is so far back', () => {
+  const survey = (matching: number, scale: number): Survey => ({
+    ...surveyOf(['a'], masksOf({ 1: matching }), scale),
+    as_of_seq: 1_000_000,
+  });
+  expect(planSearch(survey(100, 1_000)).recent_from).toBe(994_000);
+  expect(planSearch(survey(64, 1_000)).recent_from).toBe(990_625);
+  // of 63 that were sampled: 600 of 1,000 are half a one, of 200 three
+  expect(planSearch(survey(63, 1_000)).recent_from).toBe(62_001);
+  expect(planSearch(survey(63, 200)).recent_from).toBe(60 * 200 + 1);
+  // nowhere near as many: from the first
+  expect(planSearch(survey(2_401, 1)).recent_from).toBe(Math.floor(1e6 - (600 * 1e6) / 2_401));
+  expect(planSearch({ ...survey(100, 1_000), as_of_seq: 0 }).recent_from).toBe(1);
+});
+
+test('the index looks for the visible passages alone where they are fewer than half of those sampled', () => {
+  const narrow = (seen: number, sampled: number) =>
+    planSearch({ ...surveyOf(['a'], masksOf({ 1: seen }), 1), sampled }).narrow_audience;
+  expect([narrow(4, 9), narrow(5, 10), narrow(0, 0)]).toEqual([true, false, false]);
 });

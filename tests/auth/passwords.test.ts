@@ -1,0 +1,115 @@
+import bcrypt from 'bcrypt';
+import { openHasher, passwordFault, requirePassword } from '../../src/auth/passwords.ts';
+import { Problem } from '../../src/http/problem.ts';
+import { refusalOf } from './principals.ts';
+
+const COST = 4;
+const words = 'correct horse battery staple, and a donkey that eats thistles in a field';
+const faultOf = (password: string) => passwordFault(password, 'Alice');
+
+test.each([
+  ['nine characters', 'aB3$ xyz!', 'at least 10 characters'],
+  ['nine characters, each of two units', '😀🚀🎉🔥🌍🍀🐙🎸🚲', 'at least 10 characters'],
+  ['73 bytes', `ä${words.slice(0, 71)}`, 'at most 72 bytes of UTF-8'],
+  ['a NUL', 'correct\u0000horse', 'text without NUL and lone surrogates'],
+  ['half a surrogate pair', 'correct horse \ud800', 'text without NUL and lone surrogates'],
+  ['the username twice', 'alice-ALICE!', 'more than the username'],
+  ['one letter again and again', 'aaaaaaaaaaaa', 'a password that is not among the commonest'],
+  ['five characters again and again', 'x9$Qw'.repeat(3), 'a password that is not among the commonest'],
+  ['the same with one more at the end', `${'x9$Qw'.repeat(3)}!`, 'a password that is not among the commonest'],
+  ['a common one', 'Password123', 'a password that is not among the commonest'],
+])('%s is no password', (_, password, fault) => {
+  expect(faultOf(password)).toBe(fault);
+});
+
+test.each([
+  ['ten characters', 'aB3$ xyz!?'],
+  ['ten characters, each of two units', '😀🚀🎉🔥🌍🍀🐙🎸🚲a'],
+  ['72 bytes', `ä${words.slice(0, 70)}`],
+  ['the username and more', 'alice likes tea'],
+  ['six characters twice', 'x9$Qwe'.repeat(2)],
+  ['a repetition with two more at the end', `${'x9$Qw'.repeat(2)}!?`],
+])('%s is one', (_, password) => {
+  expect(faultOf(password)).toBeUndefined();
+});
+
+test('a refusal names the field', () => {
+  expect(refusalOf(() => requirePassword('short', 'alice', 'new_password'))).toMatchObject({
+    status: 422,
+    at: ['#/new_password'],
+  });
+  expect(refusalOf(() => requirePassword('correct horse battery', 'alice', 'password'))).toBeUndefined();
+});
+
+test('a password is the same however Unicode spells it, and no more than bcrypt reads', async () => {
+  const hasher = openHasher(COST, 1, 10);
+  const hash = await hasher.hash('caf\u00e9 au lait');
+  const longest = 'x1'.repeat(36);
+  const full = await hasher.hash(longest);
+  const [same, other, whole, longer, none] = await hasher.inPlace(async ({ verify }) => [
+    await verify('cafe\u0301 au lait', hash),
+    await verify('cafe au lait', hash),
+    await verify(longest, full),
+    // bcrypt alone would say that this matches
+    await verify(`${longest}y`, full),
+    await verify('whatever it is', null),
+  ]);
+  expect({ same, other, whole, longer, none }).toEqual({ same: true, other: false, whole: true, longer: false, none: false });
+});
+
+test('a hash made with less work is outdated', async () => {
+  const hasher = openHasher(COST + 1, 1, 1);
+  expect(hasher.outdated(await bcrypt.hash('x', COST))).toBe(true);
+  expect(hasher.outdated(await bcrypt.hash('x', COST + 1))).toBe(false);
+});
+
+const openGate = () => {
+  let open!: () => void;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, opened };
+};
+
+test('so many are let in as may run and wait; the next is told to come again; a place is given back, after a failure too', async () => {
+  const hasher = openHasher(COST, 1, 2);
+  const gate = openGate();
+  const held = Array.from({ length: 3 }, (_, i) =>
+    hasher.inPlace(async () => {
+      await gate.opened;
+      if (i === 0) throw new Error('broken');
+      return i;
+    }),
+  );
+  const shed = await hasher.inPlace(async () => 'in').catch((error: Problem) => error);
+  expect(shed).toBeInstanceOf(Problem);
+  expect(shed).toMatchObject({ status: 503, headers: { 'Retry-After': '2' } });
+  gate.open();
+  expect(await Promise.allSettled(held)).toMatchObject([{ status: 'rejected' }, { value: 1 }, { value: 2 }]);
+  expect(await Promise.all(Array.from({ length: 3 }, (_, i) => hasher.inPlace(async () => i)))).toEqual([0, 1, 2]);
+});
+
+test('no more hashes run at once than are allowed, and those that wait are all made', async () => {
+  let [running, most] = [0, 0];
+  const compare = jest.spyOn(bcrypt, 'hash').mockImplementation(async () => {
+    running += 1;
+    most = Math.max(most, running);
+    await new Promise((resolve) => setImmediate(resolve));
+    running -= 1;
+    return 'hashed';
+  });
+  try {
+    const hasher = openHasher(COST, 2, 100);
+    // the dummy of the hasher itself
+    await new Promise((resolve) => setImmediate(resolve));
+    [running, most] = [0, 0];
+    const first = await Promise.all(Array.from({ length: 9 }, () => hasher.hash('x')));
+    expect([first.length, most]).toEqual([9, 2]);
+    // all turns were given back
+    most = 0;
+    await Promise.all(Array.from({ length: 5 }, () => hasher.hash('x')));
+    expect(most).toBe(2);
+  } finally {
+    compare.mockRestore();
+  }
+});

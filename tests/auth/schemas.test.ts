@@ -1,0 +1,57 @@
+import type { ZodType } from 'zod';
+import {
+  inviteBody,
+  keyBody,
+  listQuery,
+  loginBody,
+  registerBody,
+  sessionQuery,
+  tenantId,
+  userPatch,
+} from '../../src/auth/schemas.ts';
+
+const takes = (schema: ZodType, value: unknown) => schema.safeParse(value).success;
+const register = (more: object) => ({ username: 'ann', password: 'x', tenant_id: 'acme', ...more });
+const keyOf = (more: object) => ({ name: 'ci', role: 'member', scopes: ['read'], ...more });
+
+test.each<[string, ZodType, (n: number) => unknown, number, number]>([
+  ['a tenant id', tenantId, (n) => 'a'.repeat(n), 1, 63],
+  ['a username', registerBody, (n) => register({ username: 'a'.repeat(n) }), 1, 64],
+  ['a password', registerBody, (n) => register({ password: 'a'.repeat(n) }), 1, 1024],
+  ['an invite', registerBody, (n) => register({ invite: 'a'.repeat(n) }), 1, 4096],
+  ['a name to log in with', loginBody, (n) => ({ username: 'a'.repeat(n), password: 'x', tenant_id: 'acme' }), 1, 255],
+  ['a tenant to log in to', loginBody, (n) => ({ username: 'ann', password: 'x', tenant_id: 'a'.repeat(n) }), 1, 255],
+  ['an id of a session', sessionQuery, (n) => ({ id: 'a'.repeat(n) }), 1, 64],
+  ['a page', listQuery, (limit) => ({ limit }), 1, 1000],
+  ['seconds of an invite', inviteBody, (expires_in) => ({ role: 'member', expires_in }), 60, 7 * 86_400],
+  ['a name of a key', keyBody, (n) => keyOf({ name: 'a'.repeat(n) }), 1, 200],
+  ['scopes', keyBody, (n) => keyOf({ scopes: Array(n).fill('read') }), 1, 3],
+  ['channels', keyBody, (n) => keyOf({ channels: Array(n).fill('team') }), 1, 4],
+  ['requests of a key', keyBody, (max) => keyOf({ rate_limit: { max, window_ms: 1000 } }), 1, 100_000_000],
+  ['milliseconds of its window', keyBody, (window_ms) => keyOf({ rate_limit: { max: 1, window_ms } }), 1000, 86_400_000],
+])('%s has its bounds', (_, schema, make, least, most) => {
+  expect([least - 1, least, most, most + 1].map((n) => takes(schema, make(n)))).toEqual([false, true, true, false]);
+});
+
+test('a cursor and an address of mail have an upper bound', () => {
+  expect([1000, 1001].map((n) => takes(listQuery, { cursor: 'a'.repeat(n) }))).toEqual([true, false]);
+  const mail = (n: number) => `${'a'.repeat(n - '@b.example'.length)}@b.example`;
+  expect([254, 255].map((n) => takes(registerBody, register({ email: mail(n) })))).toEqual([true, false]);
+});
+
+test('what is left out', () => {
+  expect(listQuery.parse({})).toEqual({ limit: 50 });
+  expect(inviteBody.parse({ role: 'member' })).toEqual({ role: 'member', expires_in: 3 * 86_400 });
+});
+
+test('scopes and channels are said once', () => {
+  expect(keyBody.parse(keyOf({ scopes: ['read', 'read'], channels: ['team', 'public', 'team'] }))).toEqual(
+    keyOf({ scopes: ['read'], channels: ['team', 'public'] }),
+  );
+});
+
+test('a change of a user changes something', () => {
+  expect(
+    [{}, { role: 'member' }, { disabled: false }, { role: 'member', disabled: true }].map((one) => takes(userPatch, one)),
+  ).toEqual([false, true, true, true]);
+});

@@ -1,0 +1,91 @@
+import { createHash, createSecretKey } from 'node:crypto';
+import jwt from 'jsonwebtoken';
+import { namedIn, openTokens, type TokenSettings } from '../../src/auth/tokens.ts';
+
+const SECRET = 'active-0123456789abcdefghijklmnopqrstuvw';
+const NEXT = 'next-0123456789abcdefghijklmnopqrstuvwxy';
+const PREVIOUS = 'previous-0123456789abcdefghijklmnopqrstu';
+const DAY_S = 86_400;
+const NOW = Date.UTC(2026, 0, 1) / 1000;
+
+beforeEach(() => jest.useFakeTimers({ doNotFake: ['performance'], now: NOW * 1000 }));
+afterEach(() => jest.useRealTimers());
+
+const settings: TokenSettings = { active: SECRET, next: NEXT, previous: PREVIOUS, issuer: 'i', audience: 'a', lifetime_s: 60 };
+const own = { sub: `usr_${'0'.repeat(26)}`, tid: 'acme', role: 'member', sid: `ses_${'0'.repeat(26)}`, ver: 1 } as const;
+const whole = { ...own, iss: 'i', aud: 'a', jti: `jti_${'0'.repeat(26)}`, iat: NOW, exp: NOW + 60 };
+
+/** Signed by the key that is ours, whatever it says. */
+function signed(over: Record<string, unknown>, header: Record<string, unknown> = {}, secret = SECRET): string {
+  const kid = createHash('sha256').update(`agent-memory kid\n${secret}`).digest('base64url').slice(0, 12);
+  const claims = Object.fromEntries(Object.entries({ ...whole, ...over }).filter(([, value]) => value !== undefined));
+  return jwt.sign(claims, createSecretKey(Buffer.from(secret)), {
+    header: { alg: 'HS256', typ: 'at+jwt', kid, ...header },
+    noTimestamp: !('iat' in claims),
+  });
+}
+const verify = (token: string, more: Partial<TokenSettings> = {}) => openTokens({ ...settings, ...more }).verify(token);
+
+test('a token that was signed here is read back while it lives', () => {
+  const tokens = openTokens(settings);
+  const token = tokens.sign(own);
+  const claims = { ...own, iss: 'i', aud: 'a', iat: NOW, exp: NOW + 60, jti: expect.stringMatching(/^jti_[0-9a-z]{26}$/) };
+  expect(tokens.verify(token)).toEqual(claims);
+  // and from the cache
+  expect(tokens.verify(token)).toEqual(claims);
+  expect(openTokens(settings).verify(token)).toEqual(claims);
+  jest.setSystemTime((NOW + 59) * 1000);
+  expect(tokens.verify(token)).toEqual(claims);
+  jest.setSystemTime((NOW + 60) * 1000);
+  expect(tokens.verify(token)).toBeUndefined();
+  expect(openTokens(settings).verify(token)).toBeUndefined();
+});
+
+test('tokens of the next and the previous key are taken, of no other', () => {
+  for (const secret of [SECRET, NEXT, PREVIOUS]) expect(verify(signed({}, {}, secret))).toMatchObject(own);
+  expect(verify(signed({}, {}, PREVIOUS), { previous: undefined })).toBeUndefined();
+  expect(verify(signed({}, {}, NEXT), { next: undefined })).toBeUndefined();
+});
+
+test.each<[string, Record<string, unknown>, boolean]>([
+  ['made a little ahead of our clock', { iat: NOW + 30, exp: NOW + 60 }, true],
+  ['made further ahead of it', { iat: NOW + 31, exp: NOW + 60 }, false],
+  // of a daemon with the longer setting that was in force before
+  ['that lives a day', { exp: NOW + DAY_S }, true],
+  ['that lives longer', { exp: NOW + DAY_S + 1 }, false],
+  ['that lives for no time', { iat: NOW + 20, exp: NOW + 20 }, false],
+  ['without an end', { exp: undefined }, false],
+  ['without a beginning', { iat: undefined }, false],
+  ['of another issuer', { iss: 'x' }, false],
+  ['for another audience', { aud: 'x' }, false],
+  ['of version 0', { ver: 0 }, false],
+  ['with one claim more', { admin: true }, false],
+])('a token %s', (_, over, taken) => {
+  expect(verify(signed(over)) !== undefined).toBe(taken);
+});
+
+test('a lifetime of more than a day is that long', () => {
+  expect(verify(signed({ exp: NOW + 2 * DAY_S }), { lifetime_s: 2 * DAY_S })).toBeDefined();
+});
+
+test.each<[string, Record<string, unknown>]>([
+  ['another type', { typ: 'JWT' }],
+  ['one member more', { crit: ['x'] }],
+])('a header with %s is none of ours', (_, header) => {
+  expect(verify(signed({}, header))).toBeUndefined();
+});
+
+test('what a token names is read from whoever wrote it, if it is short', () => {
+  const token = signed({}, {}, 'someone-else-0123456789abcdefghijklmnop');
+  expect(namedIn(token)).toEqual({ tenant_id: 'acme', id: own.sid });
+  expect(namedIn('no token')).toBeUndefined();
+  expect(namedIn(signed({ tid: '../x' }))).toBeUndefined();
+  const long = signed({ more: 'x'.repeat(4096) });
+  expect(namedIn(long)).toBeUndefined();
+  const upTo = (bytes: number) => {
+    let filler = bytes;
+    while (signed({ more: 'x'.repeat(filler) }).length > bytes) filler -= 1;
+    return signed({ more: 'x'.repeat(filler) });
+  };
+  expect(namedIn(upTo(4096))).toEqual({ tenant_id: 'acme', id: own.sid });
+});

@@ -1,0 +1,118 @@
+import { actingFor, type Behalf, mayReadAll, onBehalf, requireNamed } from '../../src/auth/behalf.ts';
+import type { Caller, Channel, Principal } from '../../src/auth/principal.ts';
+import {
+  byIdValues,
+  channels,
+  isHiddenById,
+  isHiddenInLists,
+  requireUser,
+  sightById,
+  sightIn,
+  sightValues,
+  withRetracted,
+} from '../../src/auth/visibility.ts';
+import type { Tenant } from '../../src/db/tenant.ts';
+import { admin, key, keyForAll, person, refusalOf } from './principals.ts';
+
+const callerOf = (principal: Principal): Caller => ({ principal, tenant: {} as Tenant });
+const reader = (principal: Principal, behalf: Behalf) => onBehalf(callerOf(principal), behalf).principal;
+
+test.each<[Channel, string[], string[]]>([
+  ['public', ['public'], ['none', 'low']],
+  ['agent', ['public', 'agent'], ['none', 'low']],
+  ['team', ['public', 'team'], ['none', 'low', 'high']],
+  ['private', ['private', 'public', 'team', 'agent'], ['none', 'low', 'high']],
+])('a request in %s sees %j up to the sensitivity it is trusted with', (channel, seen, sensitivities) => {
+  expect(sightIn(person(), channel)).toEqual({ channels: seen, sensitivities, subjects: ['ann'] });
+});
+
+test('a request is made only in a channel that the credential may use', () => {
+  expect(refusalOf(() => sightIn(key({ channels: ['team'] }), 'private'))).toMatchObject({ status: 403 });
+});
+
+test('a key for all subjects names whom it reads for, unless nothing private is in reach', () => {
+  const unnamed = { status: 422, at: ['#/user_id'] };
+  expect(refusalOf(() => sightIn(keyForAll(), 'private', { pointer: '#/user_id' }))).toMatchObject(unnamed);
+  expect(sightIn(keyForAll(), 'team').subjects).toEqual([]);
+  expect(sightIn(reader(keyForAll(), { user_id: 'bob' }), 'private').subjects).toEqual(['bob']);
+  expect(sightIn(reader(keyForAll(), { all_users: true }), 'private').subjects).toBeNull();
+  expect(refusalOf(() => requireUser(keyForAll()))).toMatchObject({ status: 422, at: ['user_id'] });
+  expect(refusalOf(() => requireUser(keyForAll({ channels: ['team'] })))).toBeUndefined();
+  expect(refusalOf(() => requireUser(person()))).toBeUndefined();
+  expect(refusalOf(() => requireNamed(keyForAll(), { channel: 'private' }))).toMatchObject({ status: 422, at: ['user_id'] });
+  expect(refusalOf(() => requireNamed(keyForAll(), { channel: 'team' }))).toBeUndefined();
+  expect(refusalOf(() => requireNamed(person(), { channel: 'private' }))).toBeUndefined();
+});
+
+test('a look-up by id reaches all channels of the credential, and tombstones', () => {
+  expect(sightById(person())).toEqual({
+    channels: ['private', 'public', 'team', 'agent'],
+    sensitivities: ['none', 'low', 'high', 'secret'],
+    subjects: ['ann'],
+    byId: { asking: [...channels], retracted: false },
+  });
+  const narrow = sightById(key({ channels: ['public', 'agent'] }));
+  expect([narrow.channels, narrow.sensitivities]).toEqual([
+    ['public', 'agent'],
+    ['none', 'low', 'secret'],
+  ]);
+  for (const channel of ['team', 'private'] as const)
+    expect(sightById(key({ channels: [channel] })).sensitivities).toContain('high');
+});
+
+test('an admin looks up anyone’s and what was retracted; on behalf of one user only that user’s', () => {
+  expect(sightById(admin())).toMatchObject({ subjects: null, byId: { retracted: true } });
+  expect(sightById(reader(admin(), { user_id: 'bob' })).subjects).toEqual(['bob']);
+});
+
+test('on whose behalf a read may be made', () => {
+  const caller = callerOf(person());
+  expect(onBehalf(caller, {})).toBe(caller);
+  expect(onBehalf(caller, { all_users: false })).toBe(caller);
+  expect(reader(person(), { user_id: 'ann' })).toMatchObject({ subject: 'ann', subjects: ['ann'], reading: 'one' });
+  expect(reader(admin(), { user_id: 'bob' })).toMatchObject({ subject: 'bob', subjects: ['bob'], reading: 'one' });
+  expect(reader(admin(), { all_users: true })).toMatchObject({ subject: 'ann', subjects: null, reading: 'all' });
+  expect(refusalOf(() => reader(person(), { user_id: 'bob' }))).toMatchObject({ status: 403 });
+  expect(refusalOf(() => reader(person(), { all_users: true }))).toMatchObject({ status: 403 });
+  expect(refusalOf(() => reader(keyForAll(), { user_id: '*' }))).toMatchObject({ status: 422, at: ['user_id'] });
+  const both = { user_id: 'bob', all_users: true };
+  expect(refusalOf(() => reader(admin(), both))).toMatchObject({ status: 422, at: ['all_users'] });
+  expect(refusalOf(() => onBehalf(callerOf(admin()), both, 'pointer'))).toMatchObject({ status: 422, at: ['#/all_users'] });
+  expect([person(), admin(), keyForAll()].map(mayReadAll)).toEqual([false, true, true]);
+});
+
+test('a key for all subjects writes with the sight of the user that it names, anyone else with its own', () => {
+  expect(actingFor(callerOf(keyForAll()), 'bob').principal).toMatchObject({ subject: 'bob', subjects: ['bob'], reading: 'one' });
+  const all = keyForAll();
+  expect(actingFor(callerOf(all), undefined).principal).toBe(all);
+  const boss = admin();
+  expect(actingFor(callerOf(boss), 'bob').principal).toBe(boss);
+});
+
+test('what is blocked in every channel that the credential asks in is not found by id; what is quarantined is', () => {
+  expect(isHiddenById(null, ['team'])).toBe(false);
+  expect(isHiddenById(['team'], ['team'])).toBe(true);
+  expect(isHiddenById(['team'], ['team', 'private'])).toBe(false);
+  expect(isHiddenById([...channels], ['team'])).toBe(false);
+});
+
+test('what is blocked wherever a list would show it is hidden in lists', () => {
+  const ofTeam = { channel: 'team', sensitivity: 'none' } as const;
+  expect(isHiddenInLists(null, ['team'], ofTeam)).toBe(false);
+  expect(isHiddenInLists(['team'], ['team'], ofTeam)).toBe(true);
+  // the list of `private` shows it still
+  expect(isHiddenInLists(['team'], ['team', 'private'], ofTeam)).toBe(false);
+  // `public` and `agent` never show what is of the team, nor what is highly sensitive
+  expect(isHiddenInLists(['team'], ['team', 'public', 'agent'], ofTeam)).toBe(true);
+  expect(isHiddenInLists(['team'], ['team', 'public'], { channel: 'public', sensitivity: 'high' })).toBe(true);
+});
+
+test('the values that a statement binds', () => {
+  const sight = sightById(key({ channels: ['team'] }));
+  expect(sightValues(sight)).toEqual([['public', 'team'], ['ann'], ['none', 'low', 'high', 'secret']]);
+  expect(byIdValues(sight)).toEqual([false, ['team']]);
+  expect(byIdValues(withRetracted(sight))).toEqual([true, ['team']]);
+  const listed = sightIn(person(), 'team');
+  expect(withRetracted(listed)).toEqual(listed);
+  expect(byIdValues(listed)).toEqual([false, [...channels]]);
+});

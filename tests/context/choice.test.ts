@@ -1,0 +1,137 @@
+import { LEFT_OUT } from '../../src/context/calls.ts';
+import { type Item, pack as packInSteps, type SectionName } from '../../src/context/pack.ts';
+import { headingOf } from '../../src/context/render.ts';
+import type { CountTokens } from '../../src/context/tokens.ts';
+import { atOnce } from '../../src/slices.ts';
+import { byCharacter, empty, itemOf } from './made.ts';
+
+// What is chosen, by an encoding in which each character is a token.
+
+const pack = (sections: Partial<Record<SectionName, Item[]>>, budget: number, count: CountTokens = byCharacter) =>
+  atOnce(packInSteps({ ...empty(), ...sections }, budget, count));
+/** Items that each take 40 tokens: `- `, the text, a line end. */
+const COST = 40;
+let made = 0;
+const many = (n: number, more: Partial<Item> = {}) =>
+  Array.from({ length: n }, () => itemOf(`item ${made++} `.padEnd(COST - 3, 'x'), more));
+const textsIn = ({ sections }: ReturnType<typeof pack>, name: SectionName) =>
+  sections.find((section) => section.name === name)?.items.map(({ text }) => text) ?? [];
+/** How many items of a section fit into so many tokens, with its heading and the empty line before it. */
+const roomFor = (name: SectionName, tokens: number) => Math.floor((tokens - headingOf(name).length - 1) / COST);
+
+test('each section has its share, and what others leave goes to the last of them first', () => {
+  const sections = { rules: many(50), decisions: many(50), recent_window: many(50), retrieved_evidence: many(50) };
+  const packed = pack(sections, 2_000);
+  expect(textsIn(packed, 'rules')).toHaveLength(roomFor('rules', 200));
+  expect(textsIn(packed, 'decisions')).toHaveLength(roomFor('decisions', 300));
+  expect(textsIn(packed, 'recent_window')).toHaveLength(roomFor('recent_window', 300));
+  // all else
+  const rest =
+    2_000 - packed.sections.slice(0, 3).reduce((sum, { name, token_count }) => sum + headingOf(name).length + 1 + token_count, 0);
+  expect(textsIn(packed, 'retrieved_evidence')).toHaveLength(roomFor('retrieved_evidence', rest));
+  expect(packed.token_used).toBe(packed.text.length);
+  expect(packed.token_used).toBeLessThanOrEqual(2_000);
+});
+
+test('an item takes at most 35 % of the bundle', () => {
+  const text = (length: number) => itemOf('x'.repeat(length - 3));
+  const shown = (length: number) => textsIn(pack({ retrieved_evidence: [text(length)] }, 1_000), 'retrieved_evidence')[0];
+  expect(shown(350)).toMatch(/^x+$/);
+  expect(shown(351)).toMatch(/^x+ \[…\]$/);
+});
+
+test('the bundle reads as its sections do, and counts as it reads', () => {
+  const { text, token_used, sections } = pack({ rules: [itemOf('a')], recent_window: [itemOf('c'), itemOf('b')] }, 1_000);
+  expect(text).toBe('## Rules\n- a\n\n## This session, oldest first\n- b\n- c\n');
+  expect(token_used).toBe(text.length);
+  expect(sections.map(({ token_count, items }) => [token_count, ...items.map((item) => item.token_count)])).toEqual([
+    [4, 4],
+    [8, 4, 4],
+  ]);
+});
+
+test('what the parts joined are more than the parts goes from the end, and is told', () => {
+  // an empty line costs much
+  const gaps: CountTokens = function* (text) {
+    return (yield* byCharacter(text)) + 300 * (text.match(/\n\n/g) ?? []).length;
+  };
+  const sections = { rules: [itemOf('r'.repeat(80))], decisions: [itemOf('d'.repeat(100))], retrieved_evidence: many(3) };
+  const packed = pack(sections, 700, gaps);
+  expect(packed.token_used).toBeLessThanOrEqual(700);
+  expect(packed.sections.map(({ name }) => name)).toEqual(['rules', 'decisions']);
+  expect(packed.token_used).toBe(atOnce(gaps(packed.text)));
+  expect(packed.omissions).toEqual([
+    { reason: 'budget', count: 3, candidates: sections.retrieved_evidence.map(({ ids }) => ids.at(-1)) },
+  ]);
+  const [one, two] = [pack(sections, 1_000, gaps), pack({ ...sections, decisions: [] }, 660, gaps)];
+  expect(one.sections.map(({ name, items }) => [name, items.length])).toEqual([
+    ['rules', 1],
+    ['decisions', 1],
+    ['retrieved_evidence', 3],
+  ]);
+  expect(two.sections.at(-1)).toMatchObject({ name: 'retrieved_evidence', token_count: 3 * COST });
+  const fewer = pack({ ...sections, decisions: [] }, 499, gaps);
+  expect(fewer.sections.map(({ name, token_count, items }) => [name, token_count, items.length])).toEqual([
+    ['rules', 83, 1],
+    ['retrieved_evidence', 40, 1],
+  ]);
+});
+
+test('the same thing comes once, the first time that it comes; an event may have several passages of evidence', () => {
+  const passage = (chunk: string) => itemOf(`passage ${chunk}`, { ids: ['evt_e', chunk] });
+  const evidence = [passage('chk_1'), passage('chk_2'), itemOf('again', { ids: ['evt_e', 'chk_1'] })];
+  const packed = pack(
+    {
+      decisions: [itemOf('decided', { ids: ['mem_d', 'evt_d'] })],
+      retrieved_evidence: [itemOf('d', { ids: ['evt_d', 'chk_d'] }), ...evidence],
+    },
+    2_000,
+  );
+  expect(textsIn(packed, 'retrieved_evidence')).toEqual(['passage chk_1', 'passage chk_2']);
+  expect(packed.deduplicated).toBe(2);
+  expect(packed.omissions).toEqual([{ reason: 'duplicate', count: 2, candidates: ['chk_d', 'chk_1'] }]);
+});
+
+test('texts, facts, notes and summaries of the evidence may be said in other words; nothing else may', () => {
+  const words = ['deploy', 'production', 'friday', 'noon'];
+  const said = [
+    itemOf('the deploy to production is on Friday at noon', { words }),
+    itemOf('Friday noon is the production deploy', { words }),
+  ];
+  const kept = (section: SectionName, type: Item['type']) =>
+    textsIn(pack({ [section]: said.map((item) => ({ ...item, type })) }, 2_000), section).length;
+  for (const type of ['text', 'fact', 'note', 'summary'] as const)
+    expect([type, kept('retrieved_evidence', type)]).toEqual([type, 1]);
+  for (const type of ['decision', 'task', 'preference'] as const)
+    expect([type, kept('retrieved_evidence', type)]).toEqual([type, 2]);
+  expect(kept('recent_window', 'text')).toBe(2);
+});
+
+test('at most a hundred of what is left out are named, each once', () => {
+  const evidence = [...many(150), ...many(5, { ids: ['evt_same'] })];
+  const { omissions } = pack({ retrieved_evidence: evidence }, 256);
+  const [left] = omissions;
+  expect(left!.reason).toBe('budget');
+  expect(left!.candidates).toHaveLength(100);
+  expect(new Set(left!.candidates).size).toBe(100);
+  expect(left!.count).toBeGreaterThan(140);
+});
+
+test('a whole excerpt of an artifact names it as well', () => {
+  const [plain, excerpt] = [itemOf('plain'), itemOf('excerpt', { artifact_id: 'art_1' })];
+  const { omissions } = pack({ retrieved_evidence: [plain, excerpt] }, 1_000);
+  expect(omissions).toEqual([{ reason: 'truncated', count: 1, candidates: [excerpt.ids.at(-1)], artifact_id: 'art_1' }]);
+});
+
+test('where a call fits and its results do not, the call comes alone, last, and the result is told', () => {
+  const unit = itemOf(`call\n${'r'.repeat(250)}`, {
+    ids: ['evt_call', 'evt_result'],
+    beside: ['evt_result'],
+    without: itemOf(`call${LEFT_OUT}`, { ids: ['evt_call'] }),
+  });
+  const filled = pack({ recent_window: [unit, ...many(2)], retrieved_evidence: many(20) }, 800);
+  expect(textsIn(filled, 'recent_window')).toHaveLength(2);
+  const tight = pack({ recent_window: [unit] }, 256);
+  expect(textsIn(tight, 'recent_window')).toEqual([`call${LEFT_OUT}`]);
+  expect(tight.omissions).toEqual([{ reason: 'budget', count: 1, candidates: ['evt_result'] }]);
+});

@@ -1,0 +1,263 @@
+import {
+  capsuleItems,
+  citedItem,
+  decisionItem,
+  evidenceItem,
+  handoffItem,
+  type Pairs,
+  pairedItem,
+  recentItem,
+  ruleItem,
+  taskItem,
+} from '../../src/context/items.ts';
+import type { Handoff, LedgerEvent } from '../../src/context/sql.ts';
+import type { Hit, Standing } from '../../src/search/index.ts';
+
+const none: Pairs = new Map();
+const memoryOf = (more: Partial<Standing> = {}): Standing => ({
+  memory_id: 'mem_1',
+  kind: 'fact',
+  scope: 'team',
+  refs: ['evt_0', 'evt_1'],
+  grounded: true,
+  unsourced: false,
+  trust: 'stated',
+  origin: { type: 'human', id: 'ann' },
+  body: { subject: 'port' },
+  ...more,
+});
+const about = { memory_id: 'mem_1', scope: 'team', trust: 'stated', origin: { type: 'human', id: 'ann' } };
+const eventOf = (more: Partial<LedgerEvent> = {}): LedgerEvent => ({
+  part: 'recent',
+  seq: 7,
+  event_id: 'evt_1',
+  kind: 'message',
+  actor_id: 'ann',
+  content: { text: 'hello' },
+  artifact_id: null,
+  superseded: false,
+  occurred_at: '2026-01-05T10:00:00.000Z',
+  words: ['hello'],
+  memory: null,
+  ...more,
+});
+const ofMemory = (memory: Partial<Standing>, more: Partial<LedgerEvent> = {}) =>
+  eventOf({ kind: 'memory.created', content: { text: 'hello' }, memory: memoryOf(memory), ...more });
+
+test('a task is known by its event, and by its memory where it has one', () => {
+  expect(taskItem(eventOf({ kind: 'task_update', content: { title: 't', status: 'open' } }))).toEqual({
+    type: 'task',
+    text: '[open] t',
+    refs: ['evt_1'],
+    ids: ['evt_1'],
+    about: {},
+    said: 'evt_1',
+    words: [],
+  });
+  expect(taskItem(ofMemory({ kind: 'task', body: {} }, { content: { text: 't', body: { status: 'done' } } }))).toMatchObject({
+    text: '[done] t',
+    refs: ['mem_1', 'evt_1', 'evt_0'],
+    ids: ['mem_1', 'evt_1'],
+    about,
+  });
+});
+
+test('a decision says its day, and whether it is superseded', () => {
+  const event = eventOf({ kind: 'decision', content: { decision: 'd' } });
+  expect(decisionItem(event)).toMatchObject({ text: '2026-01-05: d', said: 'd', words: ['hello'], ids: ['evt_1'], about: {} });
+  expect(decisionItem({ ...event, superseded: true, words: null })).toMatchObject({
+    text: '(superseded) 2026-01-05: d',
+    said: '(superseded) d',
+    words: [],
+    about: { superseded: true },
+  });
+  expect(decisionItem(ofMemory({ kind: 'decision' })).ids).toEqual(['mem_1', 'evt_1']);
+});
+
+test('a rule says its scope, and what it claims while it holds', () => {
+  const rule = ofMemory({ kind: 'rule', scope: 'policy', stands: 'policy/team', holds_from: 5 });
+  expect(ruleItem(rule)).toEqual({
+    type: 'rule',
+    text: '[policy] hello',
+    refs: ['mem_1', 'evt_1', 'evt_0'],
+    ids: ['mem_1', 'evt_1'],
+    about: { ...about, scope: 'policy' },
+    said: 'policy hello',
+    words: ['hello'],
+    claim: { body: { subject: 'port' }, stands: 'policy/team', holds_from: 5 },
+  });
+  const bare = ruleItem(ofMemory({ kind: 'preference' }, { content: {}, words: null }));
+  expect(bare).toMatchObject({ type: 'preference', text: '[team] ', words: [] });
+  expect(bare).not.toHaveProperty('claim');
+});
+
+test('a handoff rests on what it names too', () => {
+  const refs = ['evt_9', 7, 'evt_1', ...Array.from({ length: 300 }, (_, i) => `evt_n${i}`)];
+  const handoff = (content: object): Handoff =>
+    ({ ...ofMemory({ kind: 'handoff', refs: [] }, { content: { text: 't', body: content } }), session_id: 's' }) as never;
+  const item = handoffItem(handoff({ problem: 'p', refs }));
+  expect(item.text).toMatch(/^2026-01-05 from ann: p\nt\nrefs: evt_9; evt_1; /);
+  expect([item.said, item.ids, item.words]).toEqual([item.text, ['mem_1', 'evt_1'], []]);
+  expect(item.refs.slice(0, 3)).toEqual(['mem_1', 'evt_1', 'evt_9']);
+  // of 256 that are named one is the event itself
+  expect(item.refs).toHaveLength(2 + 255);
+  expect(handoffItem(handoff({ refs: 'none' })).refs).toEqual(['mem_1', 'evt_1']);
+});
+
+test('an event of the window says who said it, when, and what it is part of', () => {
+  expect(recentItem(eventOf(), none)).toEqual([
+    { type: 'text', text: '2026-01-05 ann: hello', refs: ['evt_1'], ids: ['evt_1'], said: 'ann hello', words: ['hello'] },
+  ]);
+  expect(recentItem(eventOf({ content: { text: ' \n' } }), none)).toEqual([]);
+  const pairs: Pairs = new Map([[7, { seq: 7, call_seq: 7, tool: 'grep', call_id: 'c1' }]]);
+  const call = eventOf({ kind: 'tool_call', content: { tool: 'grep', input: 'x' }, artifact_id: 'art_1' });
+  expect(recentItem(call, pairs)).toMatchObject([
+    { text: '2026-01-05 ann (tool call c1): grep\nx', artifact_id: 'art_1', part: { seq: 7, ordinal: 0, kind: 'tool_call' } },
+  ]);
+  expect(recentItem({ ...call, kind: 'tool_result' }, pairs)[0]!.part).toEqual({ seq: 7, ordinal: 0, kind: 'tool_result' });
+  expect(recentItem(eventOf({ kind: 'decision', content: { decision: 'd' }, superseded: true }), none)).toMatchObject([
+    { type: 'decision', text: '(superseded) 2026-01-05 ann (decision): d' },
+  ]);
+});
+
+test('what is short is said by someone, what is longer by anyone; nothing is longer than the window’s bound', () => {
+  const words = ['a', 'b', 'c', 'd'];
+  expect(recentItem(eventOf({ words: words.slice(1) }), none)[0]!.said).toBe('ann hello');
+  expect(recentItem(eventOf({ words }), none)[0]!.said).toBe('hello');
+  expect(recentItem(eventOf({ words: null }), none)[0]).toMatchObject({ said: 'ann hello', words: [] });
+  const shown = (length: number) => recentItem(eventOf({ content: { text: 'x'.repeat(length) } }), none)[0]!.text;
+  expect(shown(4_000)).toBe(`2026-01-05 ann: ${'x'.repeat(4_000)}`);
+  expect(shown(4_001)).toBe(`2026-01-05 ann: ${'x'.repeat(4_000)} […]`);
+});
+
+test('what comes in for the sake of a call is its beginning', () => {
+  const texts = (content: object) => pairedItem(eventOf({ content: content as never }), none).map(({ text }) => text);
+  expect(texts({ text: ' said ', cut: false })).toEqual(['2026-01-05 ann: said']);
+  expect(texts({ text: 'said', cut: true })).toEqual(['2026-01-05 ann: said […]']);
+  expect([texts({ text: null, cut: false }), texts({ text: ' ', cut: true })]).toEqual([[], []]);
+});
+
+test('what a handoff cites is an event of the window, or a memory with what it rests on and when it was said', () => {
+  expect(citedItem(eventOf(), none)).toEqual(recentItem(eventOf(), none));
+  const fact = ofMemory({ stands: 'team', holds_from: 3, said_at: Date.UTC(2025, 5, 1) }, { words: null });
+  expect(citedItem(fact, none)).toEqual([
+    {
+      type: 'fact',
+      text: '2025-06-01 ann (fact): hello',
+      refs: ['mem_1', 'evt_1', 'evt_0'],
+      ids: ['mem_1', 'evt_1'],
+      about,
+      said: 'hello',
+      words: [],
+      claim: { body: { subject: 'port' }, stands: 'team', holds_from: 3 },
+    },
+  ]);
+  const old = citedItem(
+    ofMemory({ stands: 'team', holds_from: 3, kind: 'handoff', grounded: false }, { superseded: true }),
+    none,
+  );
+  expect(old).toMatchObject([
+    { type: 'text', text: '2026-01-05 ann (handoff, stated, no source): hello', about: { superseded: true } },
+  ]);
+  expect(old[0]).not.toHaveProperty('claim');
+});
+
+const hitOf = (more: Partial<Hit> = {}): Hit =>
+  ({ ...eventOf(), event_id: 'evt_1', ordinal: 2, text: ' hello ', tags: [], words: ['hello'], score: 1, ...more }) as Hit;
+
+test('what was found is a passage; of a memory it is that memory, by its kind', () => {
+  const chunk = evidenceItem(hitOf(), none).refs.at(-1)!;
+  expect(chunk).toMatch(/^chk_.*2$/);
+  expect(evidenceItem(hitOf({ artifact_id: 'art_1' }), none)).toEqual({
+    type: 'text',
+    text: '2026-01-05 ann: hello',
+    refs: ['evt_1', chunk],
+    ids: ['evt_1', chunk],
+    about: {},
+    said: ' hello ',
+    words: ['hello'],
+    artifact_id: 'art_1',
+  });
+  const memory = memoryOf({ grounded: false, stands: 'team', holds_from: 3, said_at: Date.UTC(2025, 5, 1) });
+  const found = evidenceItem(hitOf({ kind: 'memory.created', memory }), none);
+  expect(found).toMatchObject({
+    type: 'fact',
+    text: '2025-06-01 ann (fact, stated, no source): hello',
+    refs: ['mem_1', 'evt_1', chunk, 'evt_0'],
+    ids: ['mem_1', 'evt_1', chunk],
+    claim: { stands: 'team' },
+  });
+  expect(found).not.toHaveProperty('part');
+  expect(found).not.toHaveProperty('artifact_id');
+  const superseded = evidenceItem(hitOf({ kind: 'memory.created', memory, superseded: true }), none);
+  expect(superseded.text).toMatch(/^\(superseded\) 2025/);
+  expect(superseded).not.toHaveProperty('claim');
+  // an event that holds a memory's content is what it is
+  expect(evidenceItem(hitOf({ kind: 'decision', memory: memoryOf({ kind: 'decision' }) }), none)).toMatchObject({
+    type: 'text',
+    text: '2026-01-05 ann (decision): hello',
+  });
+  expect(evidenceItem(hitOf({ kind: 'task_update', memory: memoryOf({ kind: 'task' }) }), none).type).toBe('text');
+});
+
+test('a call or result that was found is part of its call', () => {
+  const pairs: Pairs = new Map([[7, { seq: 7, call_seq: 6, tool: null, call_id: 'c1' }]]);
+  expect(evidenceItem(hitOf({ kind: 'tool_result' }), pairs)).toMatchObject({
+    text: '2026-01-05 ann (tool result of call c1): hello',
+    part: { seq: 7, ordinal: 2, kind: 'tool_result' },
+  });
+});
+
+test('a capsule says who hands it over, what it is and its risks, then its items that may be stated', () => {
+  const item = {
+    id: 'mem_2',
+    type: 'memory',
+    kind: 'rule',
+    text: 't',
+    refs: ['a', 'b', 'a'],
+    superseded: false,
+    unsourced: false,
+  };
+  const capsule = {
+    capsule_id: 'cap_1',
+    author: 'a\nb',
+    title: 'T',
+    risks: ['r', 's'],
+    items: [item, { ...item, unsourced: true }],
+  };
+  const [head, first, ...more] = capsuleItems(capsule as never);
+  expect(head).toEqual({
+    type: 'text',
+    text: 'from a\\u000ab: T; risk: r; risk: s',
+    refs: ['cap_1'],
+    ids: ['cap_1'],
+    said: 'cap_1',
+    words: [],
+  });
+  expect(first).toEqual({
+    type: 'rule',
+    text: 'memory: t',
+    refs: ['a', 'b'],
+    ids: ['mem_2'],
+    about: { memory_id: 'mem_2' },
+    said: 't',
+    words: [],
+  });
+  expect(more).toEqual([]);
+  const told = {
+    ...item,
+    id: 'evt_2',
+    kind: 'message',
+    superseded: true,
+    ...{ scope: 'team', trust: 'stated', origin: { id: 'bob' } },
+  };
+  const [only] = capsuleItems({ ...capsule, title: null, risks: [], items: [told] } as never);
+  expect(only).toMatchObject({
+    type: 'text',
+    text: '(superseded) bob: t',
+    about: { scope: 'team', trust: 'stated', origin: { id: 'bob' }, superseded: true },
+  });
+  expect(only!.about).not.toHaveProperty('memory_id');
+  const many = { ...item, refs: Array.from({ length: 300 }, (_, i) => `evt_${i}`) };
+  expect(capsuleItems({ ...capsule, items: [many] } as never)[1]!.refs).toHaveLength(256);
+});

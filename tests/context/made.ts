@@ -1,0 +1,19 @@
+import { type Item, type SectionName, sectionNames } from '../../src/context/pack.ts';
+import type { CountTokens } from '../../src/context/tokens.ts';
+
+// Items for tests of the pure parts, and an encoding in which each character is a token, so that budgets can be told by hand.
+
+let made = 0;
+
+export function itemOf(text: string, more: Partial<Item> = {}): Item {
+  made += 1;
+  const refs = [`evt_${made}`, `chk_${made}_0`];
+  return { type: 'text', text, said: text, refs, ids: refs, words: [], ...more };
+}
+
+export const empty = (): Record<SectionName, Item[]> => Object.fromEntries(sectionNames.map((name) => [name, []])) as never;
+
+// biome-ignore lint/correctness/useYield: it has nothing to wait for
+export const byCharacter: CountTokens = function* (text) {
+  return text.length;
+};

@@ -1,0 +1,77 @@
+import fc from 'fast-check';
+import { mergedCount } from '../../src/context/merge.ts';
+import { atOnce } from '../../src/slices.ts';
+
+/** A table of ranks of one's own: single bytes first, then what is merged, by rank. */
+const tableOf = (...merged: (string | number[])[]) => [...Array.from({ length: 256 }, (_, byte) => [byte]), ...merged];
+const tokens = (piece: string, ...merged: (string | number[])[]) => atOnce(mergedCount(piece, tableOf(...merged)));
+
+/** As byte-pair encoding is defined: again and again the pair of the lowest rank, the leftmost first. */
+function plainCount(piece: string, merged: string[]): number {
+  let parts = [...piece];
+  for (;;) {
+    const ranks = parts.slice(1).map((part, i) => merged.indexOf(parts[i]! + part));
+    const lowest = Math.min(...ranks.filter((rank) => rank >= 0));
+    if (!Number.isFinite(lowest)) return parts.length;
+    const at = ranks.indexOf(lowest);
+    parts = [...parts.slice(0, at), parts[at]! + parts[at + 1]!, ...parts.slice(at + 2)];
+  }
+}
+
+test.each<[string, string[], number]>([
+  ['', [], 0],
+  ['a', ['aa'], 1],
+  ['ab', [], 2],
+  ['ab', ['ab'], 1],
+  // leftmost first
+  ['aaa', ['aa'], 2],
+  ['aaaa', ['aa', 'aaaa'], 1],
+  // the lowest rank first: bc, so that ab is not there any more
+  ['abc', ['bc', 'ab'], 2],
+  ['abc', ['bc', 'ab', 'abc'], 1],
+  ['xabcx', ['ab', 'abc'], 3],
+])('of %j with %j there are %i tokens', (piece, merged, count) => {
+  expect(tokens(piece, ...merged)).toBe(count);
+});
+
+test('bytes are merged, not characters', () => {
+  expect(tokens('é')).toBe(2);
+  expect(tokens('éé', [0xc3, 0xa9], [0xa9, 0xc3])).toBe(2);
+  expect(tokens('éé', [0xa9, 0xc3])).toBe(3);
+});
+
+test('whatever the table and the piece, the tokens are those of merging again and again', () => {
+  const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 2, maxLength: 6 });
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(word, { maxLength: 14 }),
+      fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 60 }),
+      (merged, piece) => {
+        expect(tokens(piece, ...merged)).toBe(plainCount(piece, merged));
+      },
+    ),
+    { seed: 7, numRuns: 400 },
+  );
+});
+
+test('a place of the table that has no token is none', () => {
+  const table = tableOf('ab');
+  table.splice(256, 0, undefined as never);
+  expect(atOnce(mergedCount('ab', table))).toBe(1);
+});
+
+test('it pauses while it reads the table, the piece and the merges', () => {
+  const pausesOf = (piece: string, table = tableOf('aa')) => {
+    const steps = mergedCount(piece, table);
+    let pauses = 0;
+    while (!steps.next().done) pauses += 1;
+    return pauses;
+  };
+  const table = tableOf(...Array.from({ length: 2_048 - 256 }, (_, i) => `zz${i}`), 'aa');
+  // once for each 1,024 of 2,049 places, and of the piece's bytes
+  expect(pausesOf('a', table)).toBe(3);
+  // which is not read again
+  expect(pausesOf('a', table)).toBe(0);
+  expect(pausesOf('b'.repeat(4_097), table)).toBe(4);
+  expect(pausesOf('a'.repeat(4_097), table)).toBeGreaterThanOrEqual(4 + 2);
+});
