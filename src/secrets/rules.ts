@@ -65,7 +65,7 @@ const issued: Rule[] = [
   {
     kind: 'slack-token',
     source: 'GL slack-bot-token and siblings; https://api.slack.com/concepts/token-types',
-    pattern: '(?:xox[abeoprs]-|xapp-|xoxe\\.)[\\w.-]{10,250}',
+    pattern: '(?:xox[abeoprs]-|xapp-|xoxe\\.)[\\w.-]{11,250}',
   },
   {
     kind: 'slack-webhook',

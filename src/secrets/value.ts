@@ -78,7 +78,7 @@ export function isToken(given: string, setting: Setting): boolean {
   const value = given.replace(/^(?:base64|hex):/, '');
   const least = setting === 'quoted' || setting === 'env' ? 8 : 12;
   if (value.length < least || value.length > 4096 || /\s/.test(value) || isPlaceholder(value)) return false;
-  if (isPath.test(value) && value.split('/').length > 2 && !/[+=]/.test(value) && value.length < 40) return false;
+  if (isPath.test(value) && value.split('/').length > 2 && value.length < 40) return false;
   if (isReference.test(value) && !/^(?:\/?[A-Za-z0-9+/]{40}|[A-Za-z0-9+/]{40,}={1,2})$/.test(value)) return false;
   if (isName(value) || isVersion.test(value) || algorithm.test(value)) return false;
   if (setting !== 'quoted' && ((isCode.test(value) && !isJumbled(value.split('.').at(-1)!)) || /[()[\]|{}]/.test(value)))

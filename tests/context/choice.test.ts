@@ -3,7 +3,7 @@ import { type Item, pack as packInSteps, type SectionName } from '../../src/cont
 import { headingOf } from '../../src/context/render.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
 import { atOnce } from '../../src/slices.ts';
-import { byCharacter, empty, itemOf } from './made.ts';
+import { byCharacter, empty, itemOf } from '../support/items.ts';
 
 // What is chosen, by an encoding in which each character is a token.
 

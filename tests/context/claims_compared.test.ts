@@ -154,13 +154,13 @@ describe('numbers in words', () => {
   });
 
   test('the first twelve sentences with a number and the first 8,000 characters are read', () => {
-    const after = (filler: string) => texts(`${filler}${limit('5')}`, limit('6'));
-    expect(after('Cats are 9 now. '.repeat(11))).toBe(true);
-    expect(after('Cats are 9 now. '.repeat(12))).toBe(false);
-    expect(after('No cats are here. '.repeat(100))).toBe(true);
+    const behind = (filler: string) => texts(`${filler}${limit('5')}`, limit('6'));
+    expect(behind('Cats are 9 now. '.repeat(11))).toBe(true);
+    expect(behind('Cats are 9 now. '.repeat(12))).toBe(false);
+    expect(behind('No cats are here. '.repeat(100))).toBe(true);
     const sentence = limit('5');
-    expect(after(`${'x'.repeat(8_000 - sentence.length - 1)}\n`)).toBe(true);
-    expect(after(`${'x'.repeat(8_000 - sentence.length)}\n`)).toBe(false);
+    expect(behind(`${'x'.repeat(8_000 - sentence.length - 1)}\n`)).toBe(true);
+    expect(behind(`${'x'.repeat(8_000 - sentence.length)}\n`)).toBe(false);
   });
 });
 

@@ -4,7 +4,7 @@ import { bareOf, exceeds, type Fresh, sizeOf } from '../../src/context/size.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
 import { estimateTokens } from '../../src/search/index.ts';
 import { atOnce } from '../../src/slices.ts';
-import { byCharacter, itemOf } from './made.ts';
+import { byCharacter, itemOf } from '../support/items.ts';
 
 const CUT = ' […]';
 const freshOf = (item: Item): Fresh => ({ section: 'recent_window', item, place: 3 });

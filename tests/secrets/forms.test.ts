@@ -1,0 +1,62 @@
+import { findSecrets } from '../../src/secrets/detect.ts';
+import { rules } from '../../src/secrets/rules.ts';
+import { type Random, random } from './corpus/random.ts';
+import { shortest } from './corpus/shortest.ts';
+
+// Of each issuer's form the shortest token is found, whole and by its kind, and what is one character shorter anywhere is not taken for it.
+
+const alphabets: Record<string, string> = {
+  d: '0123456789',
+  h: '0123456789abcdef',
+  X: '0123456789ABCDEF',
+  a: 'abcdefghijklmnopqrstuvwxyz',
+  l: 'abcdefghijklmnopqrstuvwxyz0123456789',
+  L: 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ',
+  U: 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789',
+  A: 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789',
+  B: 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567',
+  P: 'QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L',
+  n: '023456789acdefghjklmnpqrstuvwxyz',
+};
+const part = /\{([A-Za-z])(\d+)\}/g;
+
+/** A token of the form; `shorter`: the part that lacks a character. */
+function make(form: string, chance: Random, shorter = -1): string {
+  let at = -1;
+  return form.replaceAll(part, (_, alphabet: string, count: string) => {
+    at += 1;
+    const length = Number(count) - (at === shorter ? 1 : 0);
+    // names of code have no digit, and are not looked at
+    return chance.of(alphabets[alphabet]!, length - 1) + alphabets[alphabet]!.at(-1);
+  });
+}
+
+const spansIn = (text: string) => findSecrets(text, { personal_data: false, contacts: false });
+const lengthsOf = (form: string) => [...form.matchAll(part)].map(([, , count]) => Number(count));
+
+test.each(shortest)('%s: %s', (kind, form) => {
+  const token = make(form, random(form.length));
+  expect(spansIn(`It is ${token} now`)).toEqual([{ from: 6, to: 6 + token.length, kind }]);
+  for (const [i, length] of lengthsOf(form).entries()) {
+    if (length < 2) continue;
+    const text = `It is ${make(form, random(form.length), i)} now`;
+    expect([text, spansIn(text).map((span) => span.kind)]).not.toEqual([text, expect.arrayContaining([kind])]);
+  }
+});
+
+test('each rule has its shortest form here', () => {
+  const kinds = new Set(shortest.map(([kind]) => kind));
+  expect(rules.map(({ kind }) => kind).filter((kind) => !kinds.has(kind))).toEqual([]);
+});
+
+test('of a longer one all of it is cut', () => {
+  for (const [kind, form] of shortest.filter(([, one]) => /\{[AhLlU]\d+\}$/.test(one))) {
+    const more = make(form, random(1)) + 'q7Zk'.repeat(3);
+    const alone = rules.filter((rule) => rule.kind === kind).some((rule) => rule.alone);
+    // a beginning that says little is a piece of something longer
+    expect([form, spansIn(`It is ${more} now`)]).toEqual([
+      form,
+      alone ? [] : [expect.objectContaining({ from: 6, to: 6 + more.length })],
+    ]);
+  }
+});

@@ -1,0 +1,97 @@
+import { isBeside, isContainer, readName } from '../../src/secrets/name.ts';
+
+const kindOf = (name: string) => readName(name)?.kind;
+
+test.each<[string, string | undefined]>([
+  ['password', 'password'],
+  ['dbPassword', 'password'],
+  ['PGPASSWORD', 'password'],
+  ['dbpasswd', 'password'],
+  ['sshpass', 'password'],
+  ['ROOTPW', 'password'],
+  ['DB_PASS', 'password'],
+  ['pass', 'password'],
+  ['pass_count', undefined],
+  ['pass_through_port', undefined],
+  ['pwd', 'password'],
+  ['oldpwd', undefined],
+  ['OLD_PWD', 'password'],
+  ['recovery_phrase', 'password'],
+  ['mnemonic', 'password'],
+  ['contraseña', 'password'],
+  ['password_attempts', undefined],
+  ['password_policy', undefined],
+  ['forgot_password', undefined],
+  ['primary_key', undefined],
+  ['max_tokens', undefined],
+  ['token_count', undefined],
+  ['next_page_token', undefined],
+  // what is said behind a name does not count
+  ['password_prod', 'password'],
+  ['token_v2', 'token'],
+  ['prod', undefined],
+  ['auth', 'basic-auth'],
+  ['cookie', 'cookie'],
+  ['Set-Cookie', 'cookie'],
+  ['cookies', 'cookie'],
+  ['client-key-data', 'private-key'],
+  ['AWS_SECRET_ACCESS_KEY', 'aws-secret-key'],
+  ['aws_main_secret', 'aws-secret-key'],
+  ['storageAccountKey', 'azure-key'],
+  ['api_key', 'api-key'],
+  ['OPENAI_API_KEY', 'api-key'],
+  ['signingkeys', 'api-key'],
+  ['key', undefined],
+  ['sort_key', undefined],
+  ['design_key', undefined],
+  ['token', 'token'],
+  ['accesstoken', 'token'],
+  ['myaccesstoken', 'token'],
+  ['clientSecret', 'secret'],
+  ['secretkey', 'api-key'],
+  ['myappsecret', 'secret'],
+  ['message', undefined],
+  ['', undefined],
+])('%j names %j', (name, kind) => {
+  expect(kindOf(name)).toBe(kind);
+  // and again, from what is remembered
+  expect(kindOf(name)).toBe(kind);
+});
+
+test('what a name says of the form of its value', () => {
+  expect(readName('pass')).toEqual({ kind: 'password', form: 'password', weak: true });
+  expect(readName('db_pass')).toEqual({ kind: 'password', form: 'password', weak: true });
+  expect(readName('password')).toEqual({ kind: 'password', form: 'password' });
+  expect(readName('auth')).toEqual({ kind: 'basic-auth', form: 'login' });
+  for (const name of ['cookie', 'client-key-data', 'aws_secret_access_key', 'account_key', 'api_key', 'signingkey', 'token'])
+    expect([name, readName(name)!.form]).toEqual([name, 'token']);
+});
+
+test('a name of more than 100 characters is none', () => {
+  expect(kindOf('password'.padStart(100, 'x_'))).toBe('password');
+  expect(kindOf('password'.padStart(101, 'x_'))).toBeUndefined();
+});
+
+test('names are read alike however many were read before', () => {
+  for (let i = 0; i < 5_001; i += 1) readName(`name ${i}`);
+  expect([kindOf('password'), kindOf('name 1')]).toEqual(['password', undefined]);
+});
+
+test.each([
+  ['passwords', true],
+  ['credentials', true],
+  ['dbCredentials', true],
+  ['secrets', true],
+  ['tokens', true],
+  ['api_keys', true],
+  ['maxtokens', false],
+  ['password', false],
+  ['secrets_manager', false],
+])('%s holds secrets, each under a name of its own: %s', (name, is) => {
+  expect(isContainer(name)).toBe(is);
+});
+
+test('beside a secret stand its user, its place, and what is about it', () => {
+  expect(['username', 'HOST', 'expires_at', 'token_count', 'retries'].map(isBeside)).toEqual([true, true, true, true, true]);
+  expect(['alice', 'primary', 'password', ''].map(isBeside)).toEqual([false, false, false, false]);
+});

@@ -1,0 +1,190 @@
+import { entropyOf, isLogin, isPassword, isPlaceholder, isReal, isToken, type Setting } from '../../src/secrets/value.ts';
+
+// Of single values what is a secret, by how much their surroundings say.
+
+const settings: Setting[] = ['quoted', 'env', 'bare', 'said'];
+const passwordIn = (value: string) => settings.filter((setting) => isPassword(value, setting));
+const tokenIn = (value: string) => settings.filter((setting) => isToken(value, setting));
+const everywhere = settings;
+
+test('entropy is counted in bits a character', () => {
+  expect([entropyOf(''), entropyOf('aaaa'), entropyOf('abab'), entropyOf('abcd'), entropyOf('aaab')]).toEqual([
+    0,
+    0,
+    1,
+    2,
+    expect.closeTo(0.811278),
+  ]);
+  expect(entropyOf('éé')).toBe(0);
+});
+
+test.each([
+  ['********'],
+  ['<YOUR_API_KEY>'],
+  ['${TOKEN}'],
+  ['{{ secret }}'],
+  ['%PASS%'],
+  ['$DB_PASSWORD'],
+  ['[redacted:x]'],
+  ['my-example-key'],
+  ['change_me'],
+  ['Password'],
+  ['NULL'],
+  ['abababab'],
+  ['your-token'],
+  ['xxxxq7Zk9'],
+])('%s stands for another value', (value) => {
+  expect(isPlaceholder(value)).toBe(true);
+});
+
+test('what has more, or is long, stands for itself', () => {
+  expect(['hunter2', 'abcabc', 'swordfish', 'todoist9'].map(isPlaceholder)).toEqual([false, false, false, false]);
+  const say = (length: number) => isPlaceholder(`example${'q7Zk'.repeat(60)}`.slice(0, length));
+  expect([say(199), say(200)]).toEqual([true, false]);
+});
+
+test.each<[string, Setting[]]>([
+  // as short as it may be
+  ['abc', []],
+  ['abcd', ['quoted']],
+  ['ab1!', ['quoted']],
+  ['ab1!x', ['quoted', 'env']],
+  ['hunter2', everywhere],
+  ['ab12x', ['quoted', 'env']],
+  ['ab12xy', everywhere],
+  // a word says something only where nothing else may stand
+  ['swordfish', ['quoted', 'env']],
+  ['12345678', ['quoted', 'env', 'bare']],
+  ['word!', ['quoted', 'env']],
+  ['wordly!', ['quoted', 'env', 'bare']],
+  ['wo!rdly', everywhere],
+  ['12!456', everywhere],
+  ['correct-horse-battery-staple', ['quoted', 'env', 'said']],
+  ['correct-horse-battery', ['quoted', 'env']],
+  // of another use
+  ['********', []],
+  ['RS256', ['quoted']],
+  ['sha256:abc1', ['quoted']],
+  ['1.22.333', ['env']],
+  ['2024-01-05', ['env']],
+  ['newPassword1', ['quoted', 'env']],
+  ['config/a1.json', ['quoted', 'env', 'bare']],
+  ['https://a.example/x1', []],
+  ['/run/secrets/db1', []],
+  ['a=b1c2d3', ['quoted', 'env', 'bare']],
+  [')abc1def', ['quoted']],
+  ['a.*b1cd', ['quoted']],
+])('%s is a password where it is %j', (value, where) => {
+  expect(passwordIn(value)).toEqual(where);
+});
+
+test('a password has at most 1,024 characters', () => {
+  const of = (length: number) => 'aB3$'.repeat(300).slice(0, length);
+  expect([isPassword(of(1_024), 'quoted'), isPassword(of(1_025), 'quoted')]).toEqual([true, false]);
+});
+
+test.each<[string, boolean]>([
+  ['correct horse battery staple', true],
+  ['correct horse battery', true],
+  ['correct horse', false],
+  ['we go to sea', false],
+  ['the cat sat', true],
+  ['purple horse 7', true],
+  ['correct horse battery staple!', false],
+  ['purple horse battery staple #9', true],
+  ['a b c d e f g 9', true],
+  ['a b c d e f g h 9', false],
+  ['some secret 9', false],
+  ['Enter your password', false],
+  ['must be at least nine', false],
+  ['correct (horse) battery staple', false],
+  ['naïve café crème brûlée', true],
+  ['one 2wo three four', true],
+  ['alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima', true],
+  ['alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike', false],
+  ['correct horse batt,ery staple', false],
+])('the words %j are a passphrase: %s', (value, is) => {
+  expect(passwordIn(value)).toEqual(is ? ['quoted'] : []);
+});
+
+test('a passphrase has at most 160 characters', () => {
+  const of = (length: number) => `${'a'.repeat(30)} ${'b'.repeat(30)} ${'c'.repeat(30)} ${'d'.repeat(30)} `.padEnd(length, 'e');
+  expect([isPassword(of(160), 'quoted'), isPassword(of(161), 'quoted')]).toEqual([true, false]);
+});
+
+test.each<[string, Setting[]]>([
+  ['q7Zk3mP', []],
+  ['q7Zk3mP9', ['quoted', 'env']],
+  ['q7Zk3mP9xTv', ['quoted', 'env']],
+  ['q7Zk3mP9xTvB', everywhere],
+  ['base64:q7Zk3mP9', ['quoted', 'env']],
+  // no chance
+  ['abcdefgh', []],
+  ['aabbaabb1', []],
+  ['ab1ab1ab1ab1', []],
+  ['abcd!efg', ['quoted', 'env']],
+  ['12345678', []],
+  ['!#$%&*+?', []],
+  // names
+  ['user-service-v2', []],
+  ['next_page_12', []],
+  ['eu-west-1', []],
+  ['UserService2', []],
+  ['v1.2.3-beta1', []],
+  ['a1-b2-c3-d4x', everywhere],
+  ['bcdfg-hjklm-12', everywhere],
+  // another use
+  ['RS256-signed', []],
+  ['JWT/RS256-signed1', []],
+  ['/var/run/secrets1', []],
+  ['https://a.example/q7Zk3mP9xTvB', []],
+  ['arn:aws:iam::123456789012:role', []],
+  ['q7Zk[3mP9xTvB', ['quoted']],
+  ['q7Zk 3mP9xTvB', []],
+])('%s is a token where it is %j', (value, where) => {
+  expect(tokenIn(value)).toEqual(where);
+});
+
+test('a token has at most 4,096 characters; base64 that begins like a path or a scheme is one', () => {
+  const of = (length: number) => 'aB3$eF7h'.repeat(520).slice(0, length);
+  expect([isToken(of(4_096), 'quoted'), isToken(of(4_097), 'quoted')]).toEqual([true, false]);
+  const chance = 'q7Zk3mP9xTvB2nL8wR4yH6jD1gS5fC0aEuIoKzXi';
+  expect(isToken(`/${chance}`, 'quoted')).toBe(true);
+  expect(isToken(`/a/${chance.slice(3)}`, 'quoted')).toBe(true);
+  expect(isToken('/a/b1/q7Zk3mP9xTvB2nL8', 'quoted')).toBe(false);
+  expect(isToken('//a.b1/q7Zk3mP9xTvB2nL8', 'quoted')).toBe(false);
+});
+
+test('what a form finds is real unless it says otherwise or repeats itself', () => {
+  expect(isReal('ghp_q7Zk3mP9xTvB2nL8')).toBe(true);
+  for (const mark of ['example', 'placeholder', 'your_', 'xxxxx', '***', '00000000', '1234567890', 'abcdefghij'])
+    expect([mark, isReal(`q7Zk3mP9${mark}TvB2nL8w`)]).toEqual([mark, false]);
+  expect(isReal('a1a1a1a1a1a1a1a1')).toBe(false);
+  // by its first 64 characters
+  expect([isReal(`${'ab'.repeat(32)}q7Zk3mP9xTvB2nL8w`), isReal(`q7Zk3mP9xT${'a'.repeat(100)}`)]).toEqual([false, false]);
+  expect(isReal(`${'q7Zk3mP9xTvB2nL8'.repeat(4)}${'a'.repeat(400)}`)).toBe(true);
+});
+
+test('a log-in in base64 is a user, a colon, and a password of three characters', () => {
+  const login = (text: string) => isLogin(Buffer.from(text).toString('base64'));
+  expect([login('user:pas'), login('u:pass'), login('user:pa'), login('user password'), login(':password')]).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+  ]);
+  expect([login(`${'u'.repeat(100)}:pass`), login(`${'u'.repeat(101)}:pass`), login('üser:password'), isLogin('dTpw')]).toEqual([
+    true,
+    false,
+    false,
+    false,
+  ]);
+  const long = (length: number) =>
+    isLogin(
+      Buffer.from(`user:${'p'.repeat(length)}`)
+        .toString('base64')
+        .replace(/=+$/, ''),
+    );
+  expect([long(370), long(371)]).toEqual([true, false]);
+});
