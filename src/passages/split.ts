@@ -3,7 +3,7 @@
 
 /** A passage is about this many tokens at most, and never more than its UTF-8 bytes. */
 export const PASSAGE_TOKENS = 192;
-/** Characters too: a passage and its word list must stay within a page of the table. */
+/** No more characters are looked at for one passage; by their tokens alone they are fewer. */
 export const PASSAGE_CHARACTERS = 1_600;
 
 // After a sentence's end and the space behind it, or after a line's.
@@ -19,7 +19,7 @@ export function* splitText(text: string): Generator<string> {
   let openTokens = 0;
   for (const unit of units(text)) {
     const tokens = estimateTokens(unit);
-    if (open !== '' && (openTokens + tokens > PASSAGE_TOKENS || open.length + unit.length > PASSAGE_CHARACTERS)) {
+    if (openTokens + tokens > PASSAGE_TOKENS) {
       yield open;
       open = '';
       openTokens = 0;
@@ -70,10 +70,11 @@ function lengthOfPart(text: string): number {
   let length = text.length;
   while (!fits(text.slice(0, length))) length = Math.ceil(length / 2);
   const space = lastSpace(text, length);
-  if (space > length / 2) return space;
-  return length > 1 && isHighSurrogate(text, length - 1) ? length - 1 : length;
+  if (space > 0) return space;
+  return isHighSurrogate(text, length - 1) ? length - 1 : length;
 }
 
+/** In the second half; 0 where there is none. */
 function lastSpace(text: string, before: number): number {
   for (let at = before; at > before / 2; at -= 1) if (/\s/.test(text[at - 1]!)) return at;
   return 0;

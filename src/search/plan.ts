@@ -47,13 +47,13 @@ export function planSearch(survey: Survey): Plan {
   const visible = Math.max(1, seqs.length * scale);
   const weights = terms.map((_, i) => weightOf(visible, (countWith(masks, i) + (scale > 1 ? 0.5 : 0)) * scale));
   const matched = seqs.filter((_, i) => masks[i]! !== 0);
-  const base = { weights, visible, narrow_audience: survey.sampled > 0 && seqs.length * 2 < survey.sampled };
+  const base = { weights, visible, narrow_audience: seqs.length * 2 < survey.sampled };
   const any = keys.map(quote).join(' | ') || null;
   if (matched.length * scale <= TAKE_ALL)
     return { ...base, complete: terms.map(() => true), full: any, recent: null, recent_from: null };
   const rarest = terms
     .map((_, i) => i)
-    .sort((a, b) => weights[b]! - weights[a]! || a - b)
+    .sort((a, b) => weights[b]! - weights[a]!)
     .slice(0, MAX_FORMULA_TERMS);
   const counts = terms.map((_, i) => countWith(masks, i) * scale);
   const need = Math.max(threshold(rarest, weights, masks, scale), walkable(rarest, weights, counts));
@@ -79,7 +79,6 @@ export const hasTerm = (mask: number, term: number) => ((mask >> term) & 1) === 
 function threshold(rarest: number[], weights: number[], masks: number[], scale: number): number {
   const reached = masks
     .map((mask) => rarest.reduce((sum, term) => sum + (hasTerm(mask, term) ? weights[term]! : 0), 0))
-    .filter((weight) => weight > 0)
     .sort((a, b) => b - a);
   const wanted = Math.max(1, Math.floor(WANTED_FULL / scale));
   const next = reached[wanted];

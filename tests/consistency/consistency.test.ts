@@ -2,7 +2,7 @@ import { jobDone } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { describeOnServer, onEmbedded } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 
 let daemon: TestDaemon;
@@ -100,77 +100,77 @@ test('of a large tenant a check is a job, one at a time, whose result is the rep
   }
 });
 
-// the embedded engine has one session, which the daemon holds
-const onPostgres = onEmbedded() ? test.skip : test;
-const where = 'where tenant_id = $tenant';
-const oneMemory = `${where} and status = 'active'`;
+describeOnServer('the daemon holds its one session, and nobody else can write to its tables', () => {
+  const where = 'where tenant_id = $tenant';
+  const oneMemory = `${where} and status = 'active'`;
 
-onPostgres.each<[string, string, string[]]>([
-  ['a count of events', `update tenant_clocks set event_count = 99 ${where}`, ['event_count']],
-  ['a sum of bytes', `update tenant_clocks set stored_bytes = 10000000 ${where}`, ['stored_bytes']],
-  ['a clock that lags', `update tenant_clocks set last_seq = 4 ${where}`, ['last_seq']],
-  ['a beginning that is too late', `update tenant_clocks set oldest_seq = 3 ${where}`, ['oldest_seq']],
-  ['a passage that is gone', `delete from chunks ${where} and seq = 1`, ['passages']],
-  ['a passage too many', `update chunks set ordinal = 900 ${where} and seq = 1`, ['passages']],
-  ['a passage that more may see', `update chunks set channel = 'public' ${where} and seq = 1`, ['passage_scopes']],
-  ['a passage of someone else', `update chunks set user_id = 'bob' ${where} and seq = 1`, ['passage_scopes']],
-  ['a passage that never ends', `update chunks set until_seq = null, until_at = null ${where} and seq = 2`, ['passage_ends']],
-  ['a passage that ended', `update chunks set until_seq = 5 ${where} and seq = 3`, ['passage_ends']],
-  ['a memory of another version', `update memories set version = 7 ${oneMemory}`, ['memories']],
-  ['a memory in another state', `update memories set status = 'deleted' ${oneMemory}`, ['memories']],
-  ['a memory of another event', `update memories set content_seq = 1, last_seq = 1 ${oneMemory}`, ['memories']],
-  [
-    'a successor that is none',
-    `update memories set superseded_by = memory_id ${where} and status = 'superseded'`,
-    ['superseded_by'],
-  ],
-  [
-    'a successor that is gone',
-    `update memories set superseded_by = null ${where} and superseded_by is not null`,
-    ['superseded_by'],
-  ],
-  [
-    'a successor in a circle',
-    `update memories m set superseded_by = o.memory_id from memories o
+  test.each<[string, string, string[]]>([
+    ['a count of events', `update tenant_clocks set event_count = 99 ${where}`, ['event_count']],
+    ['a sum of bytes', `update tenant_clocks set stored_bytes = 10000000 ${where}`, ['stored_bytes']],
+    ['a clock that lags', `update tenant_clocks set last_seq = 4 ${where}`, ['last_seq']],
+    ['a beginning that is too late', `update tenant_clocks set oldest_seq = 3 ${where}`, ['oldest_seq']],
+    ['a passage that is gone', `delete from chunks ${where} and seq = 1`, ['passages']],
+    ['a passage too many', `update chunks set ordinal = 900 ${where} and seq = 1`, ['passages']],
+    ['a passage that more may see', `update chunks set channel = 'public' ${where} and seq = 1`, ['passage_scopes']],
+    ['a passage of someone else', `update chunks set user_id = 'bob' ${where} and seq = 1`, ['passage_scopes']],
+    ['a passage that never ends', `update chunks set until_seq = null, until_at = null ${where} and seq = 2`, ['passage_ends']],
+    ['a passage that ended', `update chunks set until_seq = 5 ${where} and seq = 3`, ['passage_ends']],
+    ['a memory of another version', `update memories set version = 7 ${oneMemory}`, ['memories']],
+    ['a memory in another state', `update memories set status = 'deleted' ${oneMemory}`, ['memories']],
+    ['a memory of another event', `update memories set content_seq = 1, last_seq = 1 ${oneMemory}`, ['memories']],
+    [
+      'a successor that is none',
+      `update memories set superseded_by = memory_id ${where} and status = 'superseded'`,
+      ['superseded_by'],
+    ],
+    [
+      'a successor that is gone',
+      `update memories set superseded_by = null ${where} and superseded_by is not null`,
+      ['superseded_by'],
+    ],
+    [
+      'a successor in a circle',
+      `update memories m set superseded_by = o.memory_id from memories o
      where m.tenant_id = $tenant and o.tenant_id = $tenant and m.status = 'active' and o.status = 'superseded'`,
-    ['superseded_by'],
-  ],
-  ['a memory that more may see', `update memories set channel = 'public' ${oneMemory}`, ['memories']],
-  ['a memory of somebody else', `update memories set user_id = 'bob' ${oneMemory}`, ['memories']],
-  ['a memory of other words', `update memories set text_hash = sha256('x') ${oneMemory}`, ['memories']],
-  ['a memory with other tags', `update memories set tags = '{evil}' ${oneMemory}`, ['memories']],
-  ['an artifact without its event', `update artifacts set event_id = null ${where}`, ['artifacts']],
-])('%s is found and repaired', async (_, statement, names) => {
-  await damage(statement);
-  expect((await wrong()).map(({ name }) => name)).toEqual(names);
-  expect(await repair()).toMatchObject({ repaired: names, remaining: [] });
-  expect(await wrong()).toEqual([]);
-  const { body } = await alice.ask('POST', '/v1/events', { body: message('on we go') });
-  expect(body.seq).toBe(6);
-});
+      ['superseded_by'],
+    ],
+    ['a memory that more may see', `update memories set channel = 'public' ${oneMemory}`, ['memories']],
+    ['a memory of somebody else', `update memories set user_id = 'bob' ${oneMemory}`, ['memories']],
+    ['a memory of other words', `update memories set text_hash = sha256('x') ${oneMemory}`, ['memories']],
+    ['a memory with other tags', `update memories set tags = '{evil}' ${oneMemory}`, ['memories']],
+    ['an artifact without its event', `update artifacts set event_id = null ${where}`, ['artifacts']],
+  ])('%s is found and repaired', async (_, statement, names) => {
+    await damage(statement);
+    expect((await wrong()).map(({ name }) => name)).toEqual(names);
+    expect(await repair()).toMatchObject({ repaired: names, remaining: [] });
+    expect(await wrong()).toEqual([]);
+    const { body } = await alice.ask('POST', '/v1/events', { body: message('on we go') });
+    expect(body.seq).toBe(6);
+  });
 
-onPostgres.each<[string, string, string, unknown]>([
-  ['a gap in the log', `delete from events ${where} and seq = 1`, 'seq', 1],
-  ['a log that ends early', `delete from events ${where} and seq = 5`, 'seq', 5],
-  [
-    'a citation of nothing',
-    `update events set refs = '{evt_01m7yyk0f9nqsch5y3682m7h63}' ${where} and seq = 5`,
-    'refs',
-    { seq: 5 },
-  ],
-  [
-    'a version that is gone',
-    `delete from memory_versions ${where} and version = 1 and seq = 2`,
-    'memories',
-    { fault: 'its versions are not dense' },
-  ],
-  ['a memory that is gone', `delete from memories ${oneMemory}`, 'memory_versions', { fault: 'no such memory' }],
-  ['bytes that are gone', `update artifacts set bytes = '\\x00' ${where}`, 'artifacts', { fault: 'not all its bytes' }],
-  ['an artifact that is gone', `delete from artifacts ${where}`, 'artifacts', { fault: 'no such artifact' }],
-])('%s is found, and a repair says that it cannot', async (_, statement, name, what) => {
-  await damage(statement);
-  const found = (await wrong()).find((one) => one.name === name)!;
-  if (typeof what === 'object') expect(found.sample[0]).toMatchObject(what as object);
-  else expect(found.sample).toEqual([what]);
-  expect((await repair()).remaining).toContain(name);
+  test.each<[string, string, string, unknown]>([
+    ['a gap in the log', `delete from events ${where} and seq = 1`, 'seq', 1],
+    ['a log that ends early', `delete from events ${where} and seq = 5`, 'seq', 5],
+    [
+      'a citation of nothing',
+      `update events set refs = '{evt_01m7yyk0f9nqsch5y3682m7h63}' ${where} and seq = 5`,
+      'refs',
+      { seq: 5 },
+    ],
+    [
+      'a version that is gone',
+      `delete from memory_versions ${where} and version = 1 and seq = 2`,
+      'memories',
+      { fault: 'its versions are not dense' },
+    ],
+    ['a memory that is gone', `delete from memories ${oneMemory}`, 'memory_versions', { fault: 'no such memory' }],
+    ['bytes that are gone', `update artifacts set bytes = '\\x00' ${where}`, 'artifacts', { fault: 'not all its bytes' }],
+    ['an artifact that is gone', `delete from artifacts ${where}`, 'artifacts', { fault: 'no such artifact' }],
+  ])('%s is found, and a repair says that it cannot', async (_, statement, name, what) => {
+    await damage(statement);
+    const found = (await wrong()).find((one) => one.name === name)!;
+    if (typeof what === 'object') expect(found.sample[0]).toMatchObject(what as object);
+    else expect(found.sample).toEqual([what]);
+    expect((await repair()).remaining).toContain(name);
+  });
 });

@@ -79,6 +79,15 @@ describe('values of one subject', () => {
     expect(conflictsIn(valued('a', 'x'), valued('b', 'y'), valued('c', 'x'))).toEqual({ a: ['b'], b: ['a', 'c'], c: ['b'] });
   });
 
+  test('of four the first and the third', () => {
+    const others = ['b', 'd'].map((id) => valued(id, 'w', { subject: id }));
+    expect(conflictsIn(valued('a', 'x'), others[0]!, valued('c', 'y'), others[1]!)).toEqual({ a: ['c'], c: ['a'] });
+    const all = ['x', 'x', 'y', 'x'].map((value, i) => valued('abcd'[i]!, value));
+    expect(conflictsIn(...all)).toEqual({ a: ['c'], b: ['c'], c: ['a', 'b', 'd'], d: ['c'] });
+    const said = [5, 5, 6, 5].map((value, i) => claim('abcd'[i]!, limit(String(value)), ['queue', 'limit']));
+    expect(conflictsIn(...said)).toEqual({ a: ['c'], b: ['c'], c: ['a', 'b', 'd'], d: ['c'] });
+  });
+
   test('what a value and a subject are compared by', () => {
     expect(['1e3', 'Infinity', ' ', null, undefined, {}, 0, '0x10'].map(statedValue)).toEqual([
       '1000',
@@ -113,6 +122,8 @@ describe('numbers in words', () => {
     ['30ms', '45ms'],
     ['2M tokens', '2G tokens'],
     ['5', '6'],
+    // a word that stands apart and is not in the index is no unit
+    ['30 frobs', '45 tokens'],
   ])('%s is not %s', (a, b) => {
     expect(texts(limit(a), limit(b))).toBe(true);
   });
@@ -128,6 +139,7 @@ describe('numbers in words', () => {
     ['5.0 tokens', '5 tokens'],
     // of another unit
     ['40%', '55 tokens'],
+    ['40 %', '55 tokens'],
     ['$40', '€55'],
     ['30s', '45ms'],
     ['32K tokens', '65K pages'],
@@ -204,7 +216,9 @@ describe('subjects in words', () => {
     );
     expect(said('32 pages of big context', 'big context page', 'the context of a model takes 65', 'context model')).toBe(false);
     const two = '2 doors of the context model take 65 tokens';
-    expect(said('32 tokens of big context', 'big context token', two, 'context model token door')).toBe(true);
+    const one = '32 tokens of big context';
+    expect(said(one, 'big context token', two, 'context model token door')).toBe(true);
+    expect(said(two, 'context model token door', one, 'big context token')).toBe(true);
     // of the other’s words
     expect(
       said('32 pages of big context', 'big context page', 'a page of the context model takes 65', 'page context model'),

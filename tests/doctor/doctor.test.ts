@@ -8,7 +8,7 @@ import { loadConfig } from '../../src/config.ts';
 import { type Asked, examine, type Finding } from '../../src/doctor/index.ts';
 import { withClient } from '../support/cluster.ts';
 import { freePort, spawnDaemon } from '../support/daemon.ts';
-import { cloneDataDir, daemonDatabase, describeOnServer, emptyDatabase, onEmbedded } from '../support/database.ts';
+import { cloneDataDir, daemonDatabase, describeOnServer, emptyDatabase } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 
 // What an operator is told, by what is wrong. What needs a server of its own, or openssl, is in tests/operations/doctor.
@@ -51,10 +51,7 @@ async function lookAfter(sql: string, env: Record<string, string> = {}, more: Pa
   return findings;
 }
 
-const describeServer = (name: string, tests: () => void) =>
-  describeOnServer('there is no server to look at', () => describe(name, tests));
-
-describeServer(`on a server${onEmbedded() ? ' (skipped: this run is on the embedded database)' : ''}`, () => {
+describeOnServer('there is no server to look at', () => {
   test('a table without its wall is named, with the statement that builds it', async () => {
     const findings = await lookAfter('alter table events no force row level security');
     expect(about(findings, 'wall')).toMatch(

@@ -4,7 +4,7 @@ import { createLogger } from '../../src/log.ts';
 import { rebuildTenant } from '../../src/passages/index.ts';
 import { type Client, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { testOnServer } from '../support/database.ts';
 import { chunk, decide, edit, listed, record, team } from './client.ts';
 
 let daemon: TestDaemon;
@@ -114,26 +114,27 @@ test('an edit of a memory that says something else by now is 409', async () => {
   expect((await read(rule)).text).toBe('deploy on Tuesday');
 });
 
-test('edits survive a rebuild of the index, and so does what they were made from', async () => {
-  const [amended, gone] = [
-    await record(alice, team('the sky is green')),
-    await record(alice, team('grass is blue', { session_id: 's2' })),
-  ];
-  const first = await edit(alice, amended.chunk_ids[0]!, 'amend', { text: 'the sky is blue' });
-  const second = await edit(alice, gone.chunk_ids[0]!, 'retract');
-  // the embedded engine has one daemon: there the rebuild goes through its database
-  const rebuild = async () => {
-    if (onEmbedded()) return;
-    const log = createLogger('silent');
-    const database = await openDatabase(loadConfig({ NODE_ENV: 'test', ...daemon.env }), log);
-    await rebuildTenant(database.tenants(alice.tenant_id));
-    await database.close();
-  };
-  await rebuild();
-  expect([await chunk(bob, amended.chunk_ids[0]!), await chunk(bob, gone.chunk_ids[0]!)]).toEqual(['the sky is blue', 404]);
-  expect([await search('sky'), await search('grass')]).toEqual([['the sky is blue'], []]);
-  expect((await listed(bob, amended.seq)).content).toEqual({ text: 'the sky is blue' });
-  for (const { edit_id } of [first, second]) await decide(alice, edit_id, 'revert');
-  await rebuild();
-  expect([await search('sky'), await search('grass')]).toEqual([['the sky is green'], ['grass is blue']]);
-});
+testOnServer('one daemon alone may open it')(
+  'edits survive a rebuild of the index, and so does what they were made from',
+  async () => {
+    const [amended, gone] = [
+      await record(alice, team('the sky is green')),
+      await record(alice, team('grass is blue', { session_id: 's2' })),
+    ];
+    const first = await edit(alice, amended.chunk_ids[0]!, 'amend', { text: 'the sky is blue' });
+    const second = await edit(alice, gone.chunk_ids[0]!, 'retract');
+    const rebuild = async () => {
+      const log = createLogger('silent');
+      const database = await openDatabase(loadConfig({ NODE_ENV: 'test', ...daemon.env }), log);
+      await rebuildTenant(database.tenants(alice.tenant_id));
+      await database.close();
+    };
+    await rebuild();
+    expect([await chunk(bob, amended.chunk_ids[0]!), await chunk(bob, gone.chunk_ids[0]!)]).toEqual(['the sky is blue', 404]);
+    expect([await search('sky'), await search('grass')]).toEqual([['the sky is blue'], []]);
+    expect((await listed(bob, amended.seq)).content).toEqual({ text: 'the sky is blue' });
+    for (const { edit_id } of [first, second]) await decide(alice, edit_id, 'revert');
+    await rebuild();
+    expect([await search('sky'), await search('grass')]).toEqual([['the sky is green'], ['grass is blue']]);
+  },
+);

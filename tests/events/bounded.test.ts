@@ -1,26 +1,15 @@
 import { type Client, message, newTenant } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { describeOnServer } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 
 // A list whose filter matches next to nothing ends with a cursor, not with the log. The rows are made by SQL, by a second connection.
 
 const SIZE = 30_000;
-const needsSecondConnection = onEmbedded() ? test.skip : test;
 
 let daemon: TestDaemon;
 let alice: Client;
-beforeAll(async () => {
-  if (onEmbedded()) return;
-  daemon = await startTestDaemon();
-  alice = await newTenant(daemon.url);
-  const { status } = await alice.ask('POST', '/v1/events', { body: message('the first') });
-  expect(status).toBe(201);
-  await fill();
-});
-afterAll(() => daemon?.stop());
-
 async function fill(): Promise<void> {
   const engine = theEngine();
   if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
@@ -61,36 +50,47 @@ async function pagesOf(path: string): Promise<{ seqs: unknown[]; scanned: unknow
   return { seqs, scanned };
 }
 
-needsSecondConnection('a list of events that matches nothing says how far each page has looked', async () => {
-  expect(await pagesOf('/v1/events?tag=nowhere')).toEqual({ seqs: [], scanned: [20_000, undefined] });
-  expect(await pagesOf('/v1/events?tag=nowhere&order=desc')).toEqual({ seqs: [], scanned: [10_001, undefined] });
-  expect(await pagesOf('/v1/events?user_id=alice&kind=decision&until=2001-01-01T00:00:00Z')).toMatchObject({ seqs: [] });
-});
+describeOnServer('the daemon holds its one session, and nobody else can write to its tables', () => {
+  beforeAll(async () => {
+    daemon = await startTestDaemon();
+    alice = await newTenant(daemon.url);
+    const { status } = await alice.ask('POST', '/v1/events', { body: message('the first') });
+    expect(status).toBe(201);
+    await fill();
+  });
+  afterAll(() => daemon.stop());
 
-needsSecondConnection('what matches at both ends is found over the pages, in either order, once', async () => {
-  expect((await pagesOf('/v1/events?tag=rare')).seqs).toEqual([2, SIZE]);
-  expect((await pagesOf('/v1/events?tag=rare&order=desc')).seqs).toEqual([SIZE, 2]);
-  expect((await pagesOf('/v1/events?tag=rare&after=2')).seqs).toEqual([SIZE]);
-  expect((await pagesOf('/v1/events?tag=rare&session_id=s0&limit=1')).seqs).toEqual([2, SIZE]);
-});
+  test('a list of events that matches nothing says how far each page has looked', async () => {
+    expect(await pagesOf('/v1/events?tag=nowhere')).toEqual({ seqs: [], scanned: [20_000, undefined] });
+    expect(await pagesOf('/v1/events?tag=nowhere&order=desc')).toEqual({ seqs: [], scanned: [10_001, undefined] });
+    expect(await pagesOf('/v1/events?user_id=alice&kind=decision&until=2001-01-01T00:00:00Z')).toMatchObject({ seqs: [] });
+  });
 
-needsSecondConnection('a session is looked through by itself', async () => {
-  expect(await pagesOf('/v1/events?session_id=s0&tag=rare')).toEqual({ seqs: [2, SIZE], scanned: [undefined] });
-});
+  test('what matches at both ends is found over the pages, in either order, once', async () => {
+    expect((await pagesOf('/v1/events?tag=rare')).seqs).toEqual([2, SIZE]);
+    expect((await pagesOf('/v1/events?tag=rare&order=desc')).seqs).toEqual([SIZE, 2]);
+    expect((await pagesOf('/v1/events?tag=rare&after=2')).seqs).toEqual([SIZE]);
+    expect((await pagesOf('/v1/events?tag=rare&session_id=s0&limit=1')).seqs).toEqual([2, SIZE]);
+  });
 
-needsSecondConnection('a filter looks through less at once, and finds the same', async () => {
-  const filter = encodeURIComponent('{"tags": {"contains": "rare"}}');
-  const { seqs, scanned } = await pagesOf(`/v1/events?filter=${filter}`);
-  expect(seqs).toEqual([2, SIZE]);
-  expect(scanned.length).toBeGreaterThanOrEqual(SIZE / 5_000);
-  expect(scanned.slice(0, -1).every((seq) => typeof seq === 'number')).toBe(true);
-});
+  test('a session is looked through by itself', async () => {
+    expect(await pagesOf('/v1/events?session_id=s0&tag=rare')).toEqual({ seqs: [2, SIZE], scanned: [undefined] });
+  });
 
-needsSecondConnection('a list of memories is bounded in the same way', async () => {
-  const { seqs, scanned } = await pagesOf('/v1/memories?pinned=true&order=asc&kind=note');
-  expect([seqs, scanned.length]).toEqual([[2, SIZE], 3]);
-  expect(await pagesOf('/v1/memories?tag=nowhere')).toMatchObject({
-    seqs: [],
-    scanned: [expect.any(String), expect.any(String), undefined],
+  test('a filter looks through less at once, and finds the same', async () => {
+    const filter = encodeURIComponent('{"tags": {"contains": "rare"}}');
+    const { seqs, scanned } = await pagesOf(`/v1/events?filter=${filter}`);
+    expect(seqs).toEqual([2, SIZE]);
+    expect(scanned.length).toBeGreaterThanOrEqual(SIZE / 5_000);
+    expect(scanned.slice(0, -1).every((seq) => typeof seq === 'number')).toBe(true);
+  });
+
+  test('a list of memories is bounded in the same way', async () => {
+    const { seqs, scanned } = await pagesOf('/v1/memories?pinned=true&order=asc&kind=note');
+    expect([seqs, scanned.length]).toEqual([[2, SIZE], 3]);
+    expect(await pagesOf('/v1/memories?tag=nowhere')).toMatchObject({
+      seqs: [],
+      scanned: [expect.any(String), expect.any(String), undefined],
+    });
   });
 });

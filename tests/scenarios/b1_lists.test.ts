@@ -1,23 +1,13 @@
 import { type Client, message, newTenant, send } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { describeOnServer } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 
 // A row of any list that somebody made unreadable in the database is named, and its neighbours are answered.
 
-// the embedded engine has one session, which the daemon holds: nobody else can write to its tables
-const needsSecondConnection = onEmbedded() ? test.skip : test;
-
 let daemon: TestDaemon;
 let alice: Client;
-beforeAll(async () => {
-  if (onEmbedded()) return;
-  daemon = await startTestDaemon({ WEBHOOK_ALLOW_PRIVATE: 'true' });
-  alice = await newTenant(daemon.url);
-});
-afterAll(() => daemon?.stop());
-
 async function damage(statement: string, id: string): Promise<void> {
   const engine = theEngine();
   if (engine.kind !== 'postgres') throw new Error('a second connection is needed');
@@ -69,24 +59,37 @@ const ways = async (): Promise<Way[]> => {
   ];
 };
 
-needsSecondConnection('a time that cannot be read, in a row of each list', async () => {
-  for (const { path, id, table, one, make } of await ways()) {
-    const [bad, good] = [await make(), await make()];
-    await damage(`update ${table} set created_at = 'infinity' where ${id} = $id`, bad[id]);
-    const { status, body } = await alice.ask('GET', path);
-    expect([path, status]).toEqual([path, 200]);
-    expect(body.unreadable).toHaveLength(1);
-    const ids = body.data.map((row: Record<string, string>) => row[id]);
-    expect([path, ids.includes(good[id]), ids.includes(bad[id])]).toEqual([path, true, false]);
-    if (!one) continue;
-    expect([path, (await alice.ask('GET', `${path}/${good[id]}`)).status]).toEqual([path, 200]);
-    expect([path, (await alice.ask('GET', `${path}/${bad[id]}`)).status]).toEqual([path, 410]);
-  }
-});
+describeOnServer('the daemon holds its one session, and nobody else can write to its tables', () => {
+  beforeAll(async () => {
+    daemon = await startTestDaemon({ WEBHOOK_ALLOW_PRIVATE: 'true' });
+    alice = await newTenant(daemon.url);
+  });
+  afterAll(() => daemon.stop());
 
-needsSecondConnection('a key whose expiry cannot be read lets nobody in', async () => {
-  const key = await made('/auth/api-keys', { name: 'k2', role: 'member', scopes: ['read'], expires_at: '2999-01-01T00:00:00Z' });
-  await damage(`update api_keys set expires_at = '-infinity' where key_id = $id`, key.key_id);
-  const { status } = await send(alice.url, 'GET', '/v1/events', { headers: { 'X-API-Key': key.api_key } });
-  expect(status).toBe(401);
+  test('a time that cannot be read, in a row of each list', async () => {
+    for (const { path, id, table, one, make } of await ways()) {
+      const [bad, good] = [await make(), await make()];
+      await damage(`update ${table} set created_at = 'infinity' where ${id} = $id`, bad[id]);
+      const { status, body } = await alice.ask('GET', path);
+      expect([path, status]).toEqual([path, 200]);
+      expect(body.unreadable).toHaveLength(1);
+      const ids = body.data.map((row: Record<string, string>) => row[id]);
+      expect([path, ids.includes(good[id]), ids.includes(bad[id])]).toEqual([path, true, false]);
+      if (!one) continue;
+      expect([path, (await alice.ask('GET', `${path}/${good[id]}`)).status]).toEqual([path, 200]);
+      expect([path, (await alice.ask('GET', `${path}/${bad[id]}`)).status]).toEqual([path, 410]);
+    }
+  });
+
+  test('a key whose expiry cannot be read lets nobody in', async () => {
+    const key = await made('/auth/api-keys', {
+      name: 'k2',
+      role: 'member',
+      scopes: ['read'],
+      expires_at: '2999-01-01T00:00:00Z',
+    });
+    await damage(`update api_keys set expires_at = '-infinity' where key_id = $id`, key.key_id);
+    const { status } = await send(alice.url, 'GET', '/v1/events', { headers: { 'X-API-Key': key.api_key } });
+    expect(status).toBe(401);
+  });
 });

@@ -2,7 +2,7 @@ import { bringIn, exported, jobDone, linesOf } from '../export/file.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { type TestConnection, withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { describeOnServer } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 import { eventually } from '../support/eventually.ts';
 import { readEvents } from '../support/sse.ts';
@@ -10,8 +10,7 @@ import { type Receiver, startReceiver } from '../webhooks/receiver.ts';
 
 // A row that somebody made unreadable in the database stops nothing: it is skipped and named.
 
-// the embedded engine has one session, which the daemon holds: nobody else can write to its tables
-const needsSecondConnection = onEmbedded() ? test.skip.each : test.each;
+const WHY = 'the daemon holds its one session, and nobody else can write to its tables';
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -102,54 +101,58 @@ const ways: [string, string][] = [
   ['refs with null', `refs = array[null]::text[]`],
 ];
 
-needsSecondConnection(ways)('by a second connection: an event with %s', async (_name, change) => {
-  await record('the ides of march, first');
-  const bad = await record('the ides of march, second');
-  await damage(`update events set ${change} where tenant_id = $tenant and seq = ${bad.seq}`);
-  await damage(`update chunks c set occurred_at = e.occurred_at from events e
+describeOnServer(WHY, () => {
+  test.each(ways)('an event with %s', async (_name, change) => {
+    await record('the ides of march, first');
+    const bad = await record('the ides of march, second');
+    await damage(`update events set ${change} where tenant_id = $tenant and seq = ${bad.seq}`);
+    await damage(`update chunks c set occurred_at = e.occurred_at from events e
     where e.tenant_id = $tenant and e.seq = ${bad.seq} and c.tenant_id = e.tenant_id and c.seq = e.seq`);
-  const last = await record('the ides of march, third');
+    const last = await record('the ides of march, third');
 
-  const list = await ok('GET', '/v1/events');
-  expect([list.data.map(({ seq }: any) => seq), list.unreadable, list.next_cursor]).toEqual([[1, last.seq], [bad.seq], null]);
-  const filter = encodeURIComponent('{"session_id": "s1"}');
-  expect((await ok('GET', `/v1/events?filter=${filter}&order=desc`)).unreadable).toEqual([bad.seq]);
-  const first = await ok('GET', '/v1/events?limit=2');
-  expect([first.data.length, first.unreadable]).toEqual([1, [bad.seq]]);
-  expect((await ok('GET', `/v1/events?limit=2&cursor=${first.next_cursor}`)).data.map(({ seq }: any) => seq)).toEqual([last.seq]);
-  const one = await alice.ask('GET', `/v1/events/${bad.event_id}`);
-  expect([one.status, one.body.type]).toEqual([410, '/docs/problems#unreadable']);
-  await ok('GET', `/v1/events/${last.event_id}`);
+    const list = await ok('GET', '/v1/events');
+    expect([list.data.map(({ seq }: any) => seq), list.unreadable, list.next_cursor]).toEqual([[1, last.seq], [bad.seq], null]);
+    const filter = encodeURIComponent('{"session_id": "s1"}');
+    expect((await ok('GET', `/v1/events?filter=${filter}&order=desc`)).unreadable).toEqual([bad.seq]);
+    const first = await ok('GET', '/v1/events?limit=2');
+    expect([first.data.length, first.unreadable]).toEqual([1, [bad.seq]]);
+    expect((await ok('GET', `/v1/events?limit=2&cursor=${first.next_cursor}`)).data.map(({ seq }: any) => seq)).toEqual([
+      last.seq,
+    ]);
+    const one = await alice.ask('GET', `/v1/events/${bad.event_id}`);
+    expect([one.status, one.body.type]).toEqual([410, '/docs/problems#unreadable']);
+    await ok('GET', `/v1/events/${last.event_id}`);
 
-  expect(await follow(last.seq)).toEqual([
-    ['message', 1],
-    ['unreadable', bad.seq],
-    ['message', last.seq],
-  ]);
-  const found = await ok('POST', '/v1/search', { query: 'ides of march', channel: 'team', limit: 10 });
-  expect(found.data.map(({ text }: any) => text)).toEqual(
-    expect.arrayContaining(['the ides of march, first', 'the ides of march, third']),
-  );
-  const asked = { session_id: 's1', channel: 'team', query_text: 'ides of march' };
-  const context = await ok('POST', '/v1/context?render=text', asked);
-  expect(context.text).toContain('the ides of march, third');
+    expect(await follow(last.seq)).toEqual([
+      ['message', 1],
+      ['unreadable', bad.seq],
+      ['message', last.seq],
+    ]);
+    const found = await ok('POST', '/v1/search', { query: 'ides of march', channel: 'team', limit: 10 });
+    expect(found.data.map(({ text }: any) => text)).toEqual(
+      expect.arrayContaining(['the ides of march, first', 'the ides of march, third']),
+    );
+    const asked = { session_id: 's1', channel: 'team', query_text: 'ides of march' };
+    const context = await ok('POST', '/v1/context?render=text', asked);
+    expect(context.text).toContain('the ides of march, third');
 
-  await ok('POST', '/v1/webhooks', { url: receiver.url, channels: ['team'], after: 0 });
-  await receiver.until(2);
-  expect(receiver.got.map(({ event }) => event.seq)).toEqual([1, last.seq]);
-  const [webhook] = (await ok('GET', '/v1/webhooks')).data;
-  const deaths = async () => (await ok('GET', `/v1/webhooks/${webhook.webhook_id}/deliveries?state=dead`)).data;
-  await eventually(async () => (await deaths()).length > 0, 'a dead delivery');
-  expect(await deaths()).toEqual([expect.objectContaining({ seq: bad.seq, error: expect.stringContaining('cannot be read') })]);
+    await ok('POST', '/v1/webhooks', { url: receiver.url, channels: ['team'], after: 0 });
+    await receiver.until(2);
+    expect(receiver.got.map(({ event }) => event.seq)).toEqual([1, last.seq]);
+    const [webhook] = (await ok('GET', '/v1/webhooks')).data;
+    const deaths = async () => (await ok('GET', `/v1/webhooks/${webhook.webhook_id}/deliveries?state=dead`)).data;
+    await eventually(async () => (await deaths()).length > 0, 'a dead delivery');
+    expect(await deaths()).toEqual([expect.objectContaining({ seq: bad.seq, error: expect.stringContaining('cannot be read') })]);
 
-  expect(await findings()).toMatchObject({ ok: false, wrong: 1, sample: [{ seq: bad.seq, event_id: bad.event_id }] });
-  const metrics = await (await fetch(`${daemon.url}/metrics`)).text();
-  expect(metrics).toMatch(/^agent_memory_unreadable_rows_total [1-9]/m);
-  expect(metrics).toMatch(/^agent_memory_followers_stuck 0/m);
+    expect(await findings()).toMatchObject({ ok: false, wrong: 1, sample: [{ seq: bad.seq, event_id: bad.event_id }] });
+    const metrics = await (await fetch(`${daemon.url}/metrics`)).text();
+    expect(metrics).toMatch(/^agent_memory_unreadable_rows_total [1-9]/m);
+    expect(metrics).toMatch(/^agent_memory_followers_stuck 0/m);
 
-  await isExported(bad.seq, last.seq);
-  await jobsGoOn();
-  expect((await findings()).ok).toBe(!change.includes('_at'));
+    await isExported(bad.seq, last.seq);
+    await jobsGoOn();
+    expect((await findings()).ok).toBe(!change.includes('_at'));
+  });
 });
 
 const memoryWays: [string, string][] = [
@@ -179,37 +182,39 @@ const memoryWays: [string, string][] = [
   ],
 ];
 
-needsSecondConnection(memoryWays)('by a second connection: a memory with %s', async (_name, change) => {
-  const noted = (text: string) => ok('POST', '/v1/memories', { kind: 'rule', channel: 'team', user_id: 'zoe', text });
-  await noted('the harbour rule, first');
-  const bad = await noted('the harbour rule, second');
-  await damage(change.replaceAll('$memory', `'${bad.memory_id}'`).replaceAll('$seq', String(bad.seq)));
-  const last = await noted('the harbour rule, third');
+describeOnServer(WHY, () => {
+  test.each(memoryWays)('a memory with %s', async (_name, change) => {
+    const noted = (text: string) => ok('POST', '/v1/memories', { kind: 'rule', channel: 'team', user_id: 'zoe', text });
+    await noted('the harbour rule, first');
+    const bad = await noted('the harbour rule, second');
+    await damage(change.replaceAll('$memory', `'${bad.memory_id}'`).replaceAll('$seq', String(bad.seq)));
+    const last = await noted('the harbour rule, third');
 
-  const list = await ok('GET', '/v1/memories?channel=team&order=asc');
-  const told = [...list.data.map(({ memory_id }: any) => memory_id), ...(list.unreadable ?? [])];
-  expect(told).toContain(bad.memory_id);
-  expect(told).toContain(last.memory_id);
-  const answer = await alice.ask('GET', `/v1/memories/${bad.memory_id}`);
-  expect([200, 410]).toContain(answer.status);
-  for (const part of ['versions', 'history']) {
-    const { status } = await alice.ask('GET', `/v1/memories/${bad.memory_id}/${part}`);
-    expect(status).toBe(answer.status);
-  }
-  const filter = encodeURIComponent('{"kind": "rule", "importance": {"gte": 0}}');
-  await ok('GET', `/v1/memories?channel=team&filter=${filter}`);
-  expect((await ok('POST', '/v1/search', { query: 'harbour rule', channel: 'team' })).data.length).toBeGreaterThan(0);
-  const context = await ok('POST', '/v1/context?render=text', { session_id: 's1', channel: 'team', query_text: 'harbour' });
-  expect(context.text).toContain('the harbour rule, third');
-  const patch = await alice.ask('PATCH', `/v1/memories/${bad.memory_id}`, { body: { tags: ['x'] } });
-  expect([200, 410, 422]).toContain(patch.status);
-  await ok('GET', '/v1/consistency');
-  expect(linesOf(await exported(alice)).at(-1)!.type).toBe('end');
-  await follow(last.seq);
-  const { job_id } = await ok('POST', '/v1/consistency/repair');
-  expect((await jobDone(alice, job_id)).state).toBe('done');
-  const job = await jobDone(alice, (await ok('POST', '/v1/erasures', { user_id: 'zoe' })).job_id);
-  expect([job.state, job.problem]).toEqual(['done', undefined]);
+    const list = await ok('GET', '/v1/memories?channel=team&order=asc');
+    const told = [...list.data.map(({ memory_id }: any) => memory_id), ...(list.unreadable ?? [])];
+    expect(told).toContain(bad.memory_id);
+    expect(told).toContain(last.memory_id);
+    const answer = await alice.ask('GET', `/v1/memories/${bad.memory_id}`);
+    expect([200, 410]).toContain(answer.status);
+    for (const part of ['versions', 'history']) {
+      const { status } = await alice.ask('GET', `/v1/memories/${bad.memory_id}/${part}`);
+      expect(status).toBe(answer.status);
+    }
+    const filter = encodeURIComponent('{"kind": "rule", "importance": {"gte": 0}}');
+    await ok('GET', `/v1/memories?channel=team&filter=${filter}`);
+    expect((await ok('POST', '/v1/search', { query: 'harbour rule', channel: 'team' })).data.length).toBeGreaterThan(0);
+    const context = await ok('POST', '/v1/context?render=text', { session_id: 's1', channel: 'team', query_text: 'harbour' });
+    expect(context.text).toContain('the harbour rule, third');
+    const patch = await alice.ask('PATCH', `/v1/memories/${bad.memory_id}`, { body: { tags: ['x'] } });
+    expect([200, 410, 422]).toContain(patch.status);
+    await ok('GET', '/v1/consistency');
+    expect(linesOf(await exported(alice)).at(-1)!.type).toBe('end');
+    await follow(last.seq);
+    const { job_id } = await ok('POST', '/v1/consistency/repair');
+    expect((await jobDone(alice, job_id)).state).toBe('done');
+    const job = await jobDone(alice, (await ok('POST', '/v1/erasures', { user_id: 'zoe' })).job_id);
+    expect([job.state, job.problem]).toEqual(['done', undefined]);
+  });
 });
 
 needsSecondConnection([

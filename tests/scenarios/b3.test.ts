@@ -5,7 +5,7 @@ import { createLogger } from '../../src/log.ts';
 import { erase, finished } from '../erasure/support.ts';
 import { type Client, newColleague, newTenant, PASSWORD, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { testOnServer } from '../support/database.ts';
 import { readEvents } from '../support/sse.ts';
 
 let daemon: TestDaemon;
@@ -96,8 +96,8 @@ test('B3 open streams end with the authority that opened them', async () => {
   await Promise.all(ended);
 }, 120_000);
 
-(onEmbedded() ? test.skip : test)(
-  'B3 a job ends with the authority of who began it (PostgreSQL: it is queued by hand)',
+testOnServer('a second connection queues it by hand')(
+  'B3 a job ends with the authority of who began it',
   async () => {
     const database = await openDatabase(loadConfig({ ...daemon.env, NODE_ENV: 'test' }), createLogger('silent'));
     try {

@@ -1,4 +1,4 @@
-import { indexOf, passagesOf, textOf } from '../../src/search/passages.ts';
+import { indexOf, passagesOf, SEARCHABLE_BYTES, textOf } from '../../src/search/passages.ts';
 
 const event = (kind: string, content: unknown, more: object = {}) => ({ kind, actor_id: 'ann', tags: [], content, ...more });
 const textsOf = (kind: string, content: unknown) => passagesOf(event(kind, content)).map(({ text }) => text);
@@ -72,7 +72,8 @@ test('the whole text stands for the excerpt that a content keeps of it, where th
 test('what is left out is counted in bytes, with the line ends between parts', () => {
   expect(indexOf(event('message', { text: 'ä', zeta: 'b' }))).toMatchObject({ unindexed_bytes: 0, passages: [{ text: 'ä\nb' }] });
   expect(indexOf(event('message', {})).unindexed_bytes).toBe(0);
-  const bound = 4 * 1024 * 1024;
+  const bound = 4_194_304;
+  expect(SEARCHABLE_BYTES).toBe(bound);
   const { passages, unindexed_bytes } = indexOf(event('message', { text: 'word '.repeat(bound / 5), zeta: 'z'.repeat(100) }));
   const indexed = passages.reduce((sum, { text }) => sum + text.length, 0);
   expect(indexed + unindexed_bytes).toBe('word '.length * Math.floor(bound / 5) + 1 + 100);

@@ -1,5 +1,5 @@
 import { weightOf } from '../../src/search/plan.ts';
-import { mostPerEvent, onePerMemory, type Pool, type Ranked, rankPool } from '../../src/search/rank.ts';
+import { mostPerEvent, onePerMemory, type Pool, type Ranked, rankPool, scoring } from '../../src/search/rank.ts';
 
 const known = (weights: number[]) => ({ weights, complete: weights.map(() => false), visible: 100 });
 /** Passages as [seq, ordinal, session, mask]. */
@@ -43,6 +43,7 @@ test('a score is what a passage says, what stands around it, and what its sessio
     [8, 0.3333, 0.15, 0.3867, 0.87],
     [20, 0.3333, 0, 0.0533, 0.3867],
   ]);
+  expect(scoring).toEqual({ passage: 1, next: 0.5, second: 0.15, session: 0.8 });
   expect(rankPool(pool, known([1, 2]), 2).map(({ seq }) => seq)).toEqual([10, 9]);
 });
 
