@@ -2,7 +2,7 @@ import { LEFT_OUT } from '../../src/context/calls.ts';
 import type { Item } from '../../src/context/pack.ts';
 import { bareOf, exceeds, type Fresh, sizeOf } from '../../src/context/size.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
-import { estimateTokens } from '../../src/search/index.ts';
+import { estimateTokens } from '../../src/passages/index.ts';
 import { atOnce } from '../../src/slices.ts';
 import { byCharacter, itemOf } from '../support/items.ts';
 

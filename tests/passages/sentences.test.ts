@@ -1,4 +1,4 @@
-import { estimateTokens, PASSAGE_CHARACTERS, PASSAGE_TOKENS, splitText as splitLazily } from '../../src/search/split.ts';
+import { estimateTokens, PASSAGE_CHARACTERS, PASSAGE_TOKENS, splitText as splitLazily } from '../../src/passages/split.ts';
 
 const splitText = (text: string) => [...splitLazily(text)];
 

@@ -1,4 +1,4 @@
-import { indexOf, passagesOf, SEARCHABLE_BYTES, textOf } from '../../src/search/passages.ts';
+import { indexOf, passagesOf, SEARCHABLE_BYTES, textOf } from '../../src/passages/passages.ts';
 
 const event = (kind: string, content: unknown, more: object = {}) => ({ kind, actor_id: 'ann', tags: [], content, ...more });
 const textsOf = (kind: string, content: unknown) => passagesOf(event(kind, content)).map(({ text }) => text);
