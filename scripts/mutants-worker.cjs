@@ -14,6 +14,7 @@ const config = JSON.stringify({
 });
 
 process.chdir(root);
+process.on('disconnect', () => process.exit());
 process.on('message', async ({ tests }) => {
   for (const test of tests) {
     const options = { _: [test], $0: '', config, runInBand: true, silent: true, bail: 1, reporters: [], watchman: false };
