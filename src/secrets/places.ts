@@ -63,8 +63,14 @@ export const places: Place[] = [
   {
     kind: 'url-password',
     words: ['://'],
-    pattern: /:\/\/([\w.~%-]{16,400})(:(?:x-oauth-basic|x)?)?@/g,
-    is: (value, name) => isLong(name) && (value !== name || isJumbled(name) || /^[\da-f]{32,}$/.test(name)),
+    pattern: /:\/\/([\w.~%-]{16,400}):(?:x-oauth-basic|x)?@/g,
+    is: isLong,
+  },
+  {
+    kind: 'url-password',
+    words: ['://'],
+    pattern: /:\/\/([\w.~%-]{16,400})@/g,
+    is: (value) => isLong(value) && (isJumbled(value) || /^[\da-f]{32,}$/.test(value)),
   },
   {
     kind: 'secret',

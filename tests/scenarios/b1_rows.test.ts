@@ -217,12 +217,11 @@ describeOnServer(WHY, () => {
   });
 });
 
-needsSecondConnection([
-  ['infinite', `occurred_at = 'infinity', created_at = '-infinity'`],
-  ['before Christ', `occurred_at = '0044-03-15 12:00:00 BC', created_at = '0044-03-15 12:00:00 BC'`],
-])(
-  'by a second connection: a claim on an event whose times are %s is found, and a preview counts the event',
-  async (_, change) => {
+describeOnServer(WHY, () => {
+  test.each([
+    ['infinite', `occurred_at = 'infinity', created_at = '-infinity'`],
+    ['before Christ', `occurred_at = '0044-03-15 12:00:00 BC', created_at = '0044-03-15 12:00:00 BC'`],
+  ])('a claim on an event whose times are %s is found, and a preview counts the event', async (_, change) => {
     const bad = await record('the ides of march');
     const good = await record('the ides of april', { occurred_at: '2026-01-05T10:00:00Z' });
     const claim = { kind: 'fact', channel: 'team', text: 'The ides are old.', body: { subject: 'ides', value: 'old' } };
@@ -239,5 +238,5 @@ needsSecondConnection([
     const preview = await ok('POST', '/v1/retention/preview', { rules: [{ kind: 'message', older_than_days: 1 }] });
     const counted = preview.job_id ? (await jobDone(alice, preview.job_id)).result : preview;
     expect(counted).toMatchObject({ events: 1, by_kind: { message: 1 }, oldest: null, newest: null });
-  },
-);
+  });
+});

@@ -122,9 +122,9 @@ test('a rarer term weighs more: by how many of the visible passages have it', ()
 
 test('up to 2,400 matches are all taken', () => {
   const some = surveyOf(['a', 'b'], masksOf({ 0: 9_000, 1: 2_399, 2: 1 }), 1);
-  expect(planSearch(some)).toMatchObject({ full: "'a' | 'b'", recent: null, recent_from: null, complete: [true, true] });
+  expect(planSearch(some)).toMatchObject({ full: "'97' | '98'", recent: null, recent_from: null, complete: [true, true] });
   const more = planSearch(surveyOf(['a', 'b'], masksOf({ 0: 9_000, 1: 2_400, 2: 1 }), 1));
-  expect(more).toMatchObject({ full: "'b'", recent: "'a' | 'b'", complete: [false, true] });
+  expect(more).toMatchObject({ full: "'98'", recent: "'97' | '98'", complete: [false, true] });
   expect(planSearch(surveyOf([], [0, 0], 1))).toMatchObject({ full: null, recent: null });
 });
 
@@ -164,9 +164,9 @@ test('a query of many terms is made of the nine rarest', () => {
   const terms = Array.from('abcdefghijkl');
   const masks = terms.flatMap((_, i) => Array<number>(1_000 + i * 100).fill(1 << i));
   const { full, recent } = planSearch(surveyOf(terms, masks, 10));
-  const named = [...new Set(full!.match(/[a-l]/g))].sort().join('');
-  expect('abcdefghi'.includes(named)).toBe(true);
-  expect(recent).toBe(terms.map((term) => `'${term}'`).join(' | '));
+  const keys = terms.map((term) => `'${term.charCodeAt(0)}'`);
+  expect(full!.match(/'\d+'/g)!.filter((key) => !keys.slice(0, 9).includes(key))).toEqual([]);
+  expect(recent).toBe(keys.join(' | '));
 });
 
 test('the newest 600 matches are asked for: by their density where they are many, else from the one that is so far back', () => {

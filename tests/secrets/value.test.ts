@@ -1,4 +1,5 @@
-import { entropyOf, isLogin, isPassword, isPlaceholder, isReal, isToken, type Setting } from '../../src/secrets/value.ts';
+import { entropyOf, isPlaceholder } from '../../src/secrets/shapes.ts';
+import { isLogin, isPassword, isReal, isToken, type Setting } from '../../src/secrets/value.ts';
 
 // Of single values what is a secret, by how much their surroundings say.
 
@@ -59,7 +60,7 @@ test.each<[string, Setting[]]>([
   ['wordly!', ['quoted', 'env', 'bare']],
   ['wo!rdly', everywhere],
   ['12!456', everywhere],
-  ['correct-horse-battery-staple', ['quoted', 'env', 'said']],
+  ['correct-horse-battery-staple', everywhere],
   ['correct-horse-battery', ['quoted', 'env']],
   // of another use
   ['********', []],
