@@ -100,10 +100,11 @@ test('of a large tenant a check is a job, one at a time, whose result is the rep
   }
 });
 
-describeOnServer('the daemon holds its one session, and nobody else can write to its tables', () => {
-  const where = 'where tenant_id = $tenant';
-  const oneMemory = `${where} and status = 'active'`;
+const WHY = 'the daemon holds its one session, and nobody else can write to its tables';
+const where = 'where tenant_id = $tenant';
+const oneMemory = `${where} and status = 'active'`;
 
+describeOnServer(WHY, () => {
   test.each<[string, string, string[]]>([
     ['a count of events', `update tenant_clocks set event_count = 99 ${where}`, ['event_count']],
     ['a sum of bytes', `update tenant_clocks set stored_bytes = 10000000 ${where}`, ['stored_bytes']],
@@ -147,7 +148,9 @@ describeOnServer('the daemon holds its one session, and nobody else can write to
     const { body } = await alice.ask('POST', '/v1/events', { body: message('on we go') });
     expect(body.seq).toBe(6);
   });
+});
 
+describeOnServer(WHY, () => {
   test.each<[string, string, string, unknown]>([
     ['a gap in the log', `delete from events ${where} and seq = 1`, 'seq', 1],
     ['a log that ends early', `delete from events ${where} and seq = 5`, 'seq', 5],

@@ -1,4 +1,4 @@
-import { type Claim, findConflicts as conflictsInSteps, statedValue, statementKey } from '../../src/context/conflict.ts';
+import { type Claim, findConflicts as conflictsInSteps } from '../../src/context/conflict.ts';
 import { atOnce } from '../../src/slices.ts';
 
 // What is taken for one subject, one unit and another number, piece by piece.
@@ -20,17 +20,6 @@ const both = { a: ['b'], b: ['a'] };
 const texts = (a: string, b: string, words = ['queue', 'limit', 'token', 'page']) =>
   differ(claim('a', a, words), claim('b', b, words));
 const limit = (value: string) => `The queue limit is ${value}`;
-
-describe('what is declared', () => {
-  test('a contradiction is told once on each side, never of itself', () => {
-    const a = claim('a', '', [], { contradicts: ['b', 'evt_b', 'a', 'evt_a'], ids: ['a', 'evt_a'] });
-    expect(conflictsIn(a, claim('b', '', [], { ids: ['b', 'evt_b'], contradicts: ['a'] }))).toEqual(both);
-  });
-
-  test('what is not there is named by the id that it was given', () => {
-    expect(conflictsIn(claim('a', '', [], { contradicts: ['evt_x', 'evt_y'] }))).toEqual({ a: ['evt_x', 'evt_y'] });
-  });
-});
 
 describe('values of one subject', () => {
   const valued = (id: string, value: unknown, more: object = {}) => {
@@ -86,24 +75,6 @@ describe('values of one subject', () => {
     expect(conflictsIn(...all)).toEqual({ a: ['c'], b: ['c'], c: ['a', 'b', 'd'], d: ['c'] });
     const said = [5, 5, 6, 5].map((value, i) => claim('abcd'[i]!, limit(String(value)), ['queue', 'limit']));
     expect(conflictsIn(...said)).toEqual({ a: ['c'], b: ['c'], c: ['a', 'b', 'd'], d: ['c'] });
-  });
-
-  test('what a value and a subject are compared by', () => {
-    expect(['1e3', 'Infinity', ' ', null, undefined, {}, 0, '0x10'].map(statedValue)).toEqual([
-      '1000',
-      'infinity',
-      undefined,
-      undefined,
-      undefined,
-      undefined,
-      '0',
-      '16',
-    ]);
-    expect([statementKey({ subject: 'A  b' }, 's'), statementKey({}, 's'), statementKey({ subject: 7 }, 's')]).toEqual([
-      's a b',
-      undefined,
-      undefined,
-    ]);
   });
 });
 

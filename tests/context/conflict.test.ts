@@ -1,4 +1,4 @@
-import { type Claim, findConflicts as conflictsInSteps } from '../../src/context/conflict.ts';
+import { type Claim, findConflicts as conflictsInSteps, statedValue, statementKey } from '../../src/context/conflict.ts';
 import { atOnce } from '../../src/slices.ts';
 import { cpuMsOf, QUADRATIC_MS } from '../support/cost.ts';
 
@@ -76,4 +76,30 @@ test('of two claims that name their subjects the subjects count, not the words',
     claim(id, `The port is ${value}`, { measure: { subject, value }, stands: 'team' });
   expect(findConflicts([port('a', 'database', 5432), port('b', 'gateway', 8080)]).size).toBe(0);
   expect(findConflicts([port('a', 'database', 5432), claim('b', 'The port is 8080')]).size).toBe(2);
+});
+
+test('a contradiction is told once on each side, never of itself; what is not there is named by the id that it was given', () => {
+  const a = claim('a', '', { contradicts: ['b', 'evt_b', 'a', 'evt_a'], ids: ['a', 'evt_a'] });
+  const b = claim('b', '', { ids: ['b', 'evt_b'], contradicts: ['a'] });
+  expect(Object.fromEntries(findConflicts([a, b]))).toEqual({ a: ['b'], b: ['a'] });
+  const away = claim('a', '', { contradicts: ['evt_x', 'evt_y'] });
+  expect(Object.fromEntries(findConflicts([away]))).toEqual({ a: ['evt_x', 'evt_y'] });
+});
+
+test('what a value and a subject are compared by', () => {
+  expect(['1e3', 'Infinity', ' ', null, undefined, {}, 0, '0x10'].map(statedValue)).toEqual([
+    '1000',
+    'infinity',
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    '0',
+    '16',
+  ]);
+  expect([statementKey({ subject: 'A  b' }, 's'), statementKey({}, 's'), statementKey({ subject: 7 }, 's')]).toEqual([
+    's a b',
+    undefined,
+    undefined,
+  ]);
 });
