@@ -8,16 +8,16 @@ const words = 'correct horse battery staple, and a donkey that eats thistles in 
 const faultOf = (password: string) => passwordFault(password, 'Alice');
 
 test.each([
-  ['nine characters', 'aB3$ xyz!', 'at least 10 characters'],
-  ['nine characters, each of two units', '😀🚀🎉🔥🌍🍀🐙🎸🚲', 'at least 10 characters'],
-  ['73 bytes', `ä${words.slice(0, 71)}`, 'at most 72 bytes of UTF-8'],
-  ['a NUL', 'correct\u0000horse', 'text without NUL and lone surrogates'],
-  ['half a surrogate pair', 'correct horse \ud800', 'text without NUL and lone surrogates'],
-  ['the username twice', 'alice-ALICE!', 'more than the username'],
-  ['one letter again and again', 'aaaaaaaaaaaa', 'a password that is not among the commonest'],
-  ['five characters again and again', 'x9$Qw'.repeat(3), 'a password that is not among the commonest'],
-  ['the same with one more at the end', `${'x9$Qw'.repeat(3)}!`, 'a password that is not among the commonest'],
-  ['a common one', 'Password123', 'a password that is not among the commonest'],
+  ['nine characters', 'aB3$ xyz!', 'must have at least 10 characters'],
+  ['nine characters, each of two units', '😀🚀🎉🔥🌍🍀🐙🎸🚲', 'must have at least 10 characters'],
+  ['73 bytes', `ä${words.slice(0, 71)}`, 'must have at most 72 bytes of UTF-8'],
+  ['a NUL', 'correct\u0000horse', 'must be text without NUL and lone surrogates'],
+  ['half a surrogate pair', 'correct horse \ud800', 'must be text without NUL and lone surrogates'],
+  ['the username twice', 'alice-ALICE!', 'must contain more than the username'],
+  ['one letter again and again', 'aaaaaaaaaaaa', 'must not be one of the most common passwords'],
+  ['five characters again and again', 'x9$Qw'.repeat(3), 'must not be one of the most common passwords'],
+  ['the same with one more at the end', `${'x9$Qw'.repeat(3)}!`, 'must not be one of the most common passwords'],
+  ['a common one', 'Password123', 'must not be one of the most common passwords'],
 ])('%s is no password', (_, password, fault) => {
   expect(faultOf(password)).toBe(fault);
 });

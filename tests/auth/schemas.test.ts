@@ -11,13 +11,13 @@ import {
 } from '../../src/auth/schemas.ts';
 
 const takes = (schema: ZodType, value: unknown) => schema.safeParse(value).success;
-const register = (more: object) => ({ username: 'ann', password: 'x', tenant_id: 'acme', ...more });
+const register = (more: object) => ({ username: 'ann', password: 'correct horse battery', tenant_id: 'acme', ...more });
 const keyOf = (more: object) => ({ name: 'ci', role: 'member', scopes: ['read'], ...more });
 
 test.each<[string, ZodType, (n: number) => unknown, number, number]>([
   ['a tenant id', tenantId, (n) => 'a'.repeat(n), 1, 63],
   ['a username', registerBody, (n) => register({ username: 'a'.repeat(n) }), 1, 64],
-  ['a password', registerBody, (n) => register({ password: 'a'.repeat(n) }), 1, 1024],
+  ['a password', loginBody, (n) => ({ username: 'ann', password: 'a'.repeat(n), tenant_id: 'acme' }), 1, 1024],
   ['an invite', registerBody, (n) => register({ invite: 'a'.repeat(n) }), 1, 4096],
   ['a name to log in with', loginBody, (n) => ({ username: 'a'.repeat(n), password: 'x', tenant_id: 'acme' }), 1, 255],
   ['a tenant to log in to', loginBody, (n) => ({ username: 'ann', password: 'x', tenant_id: 'a'.repeat(n) }), 1, 255],
