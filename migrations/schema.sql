@@ -5748,7 +5748,9 @@ declare
   v_known boolean;
   v_wish record;
 begin
-  if exists (select from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at <= clock_timestamp()) then
+  -- In its order, which only the index of what expires gives: a plan of an empty table read every memory of the tenant for each batch.
+  if (select m.expires_at from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at is not null
+      order by m.expires_at limit 1) <= clock_timestamp() then
     perform expire_named(p_tenant, p_docs);
   end if;
   for v_wish in
@@ -5792,7 +5794,7 @@ begin
   -- first one makes it.
   matched as materialized (
     select
-      w.*, known.version as known_version, known.content_seq as known_content_seq,
+      w.*, known.version as known_version, known.content_seq as known_content_seq, known.at as known_at,
       coalesce(known.memory_id, first_value(w.memory_id) over same) as id,
       row_number() over same as nth,
       -- versions; those that are only counted come last
@@ -5803,7 +5805,7 @@ begin
     left join lateral (
       -- By the hash, in its order, which only the index of equal texts gives: asked for by equality alone, a plan of an empty table took
       -- another index for as good, and read every memory of the tenant for each new one as long as its session lived.
-      select m.memory_id, m.version, m.content_seq
+      select m.memory_id, m.version, m.content_seq, m.ctid as at
       from memories m
       where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
         and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
@@ -5847,9 +5849,8 @@ begin
       valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
       expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
     from matched m
-    where m.known_version is not null and m.nth = greatest(m.n, 1) and k.tenant_id = p_tenant and k.memory_id = m.id
-      -- or all of the tenant's were joined, mostly for none
-      and k.memory_id = any (array(select x.id from matched x where x.known_version is not null))
+    -- By its place, which the locked clock keeps: joined by its key, all of the tenant's were read for each batch, mostly for none.
+    where m.known_version is not null and m.nth = greatest(m.n, 1) and k.tenant_id = p_tenant and k.ctid = m.known_at
   ),
   versioned as (
     insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
