@@ -107,7 +107,7 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
         if (!found) throw new Problem('not-found', 'There is no artifact with this id.');
         requireNamed(caller.principal, found);
         if (isKnown(req.headers['if-none-match'], found)) return { status: 304, headers: headersOf(found, undefined) };
-        const range = rangeOf(req.headers.range, found.byte_count);
+        const range = holdsTag(req.headers['if-range'], found) ? rangeOf(req.headers.range, found.byte_count) : undefined;
         const body = await readSlice(db, caller.tenant.id, found.artifact_id, range?.from ?? 0, range?.to ?? found.byte_count);
         if (!body) throw new Problem('not-found', 'There is no artifact with this id.');
         return { status: range ? 206 : 200, headers: headersOf(found, range), body };
@@ -240,6 +240,10 @@ function rangeOf(header: string | undefined, size: number): Range | undefined {
 /** Whether the client has these bytes already (RFC 9110, 13.1.2): they never change under one id. */
 const isKnown = (header: string | undefined, { sha256 }: ArtifactRecord): boolean =>
   header !== undefined && (header.trim() === '*' || header.includes(`"${sha256.toString('hex')}"`));
+
+/** Whether a range may be cut from these bytes (RFC 9110, 13.1.5): one of others is answered with the whole. */
+const holdsTag = (header: string | string[] | undefined, { sha256 }: ArtifactRecord): boolean =>
+  header === undefined || String(header).trim() === `"${sha256.toString('hex')}"`;
 
 /** Bytes of strangers are never rendered by a browser: attachment, no sniffing, no scripts. */
 const headersOf = (found: ArtifactRecord, range: Range | undefined): Record<string, string> => ({

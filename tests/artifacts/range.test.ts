@@ -1,0 +1,39 @@
+import { type Client, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+
+let daemon: TestDaemon;
+let alice: Client;
+let path: string;
+let tag: string;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+  alice = await newTenant(daemon.url);
+  const upload = await alice.ask('POST', '/v1/artifacts', { body: 'abcdefghij', headers: { 'content-type': 'text/plain' } });
+  path = `/v1/artifacts/${upload.body.artifact_id}`;
+  tag = `"${upload.body.sha256}"`;
+});
+afterAll(() => daemon.stop());
+
+const ask = async (headers: Record<string, string>) => {
+  const { status, body, headers: answered } = await alice.ask<any>('GET', path, { headers });
+  return [status, status === 416 ? answered.get('content-range') : body];
+};
+
+test.each([
+  ['bytes=0-0', 206, 'a'],
+  ['bytes=5-', 206, 'fghij'],
+  ['bytes=-3', 206, 'hij'],
+  ['bytes=0-100', 206, 'abcdefghij'],
+  ['bytes=10-', 416, 'bytes */10'],
+  ['bytes=-0', 416, 'bytes */10'],
+  ['bytes=0-1,3-4', 200, 'abcdefghij'],
+  ['lines=0-1', 200, 'abcdefghij'],
+])('Range: %s is answered %i', async (range, status, body) => {
+  expect(await ask({ range })).toEqual([status, body]);
+});
+
+test('If-Range: the range of these bytes, the whole instead of a range of others', async () => {
+  expect(await ask({ range: 'bytes=0-1', 'if-range': tag })).toEqual([206, 'ab']);
+  for (const other of ['"other"', `W/${tag}`, 'Wed, 21 Oct 2026 07:28:00 GMT'])
+    expect(await ask({ range: 'bytes=0-1', 'if-range': other })).toEqual([200, 'abcdefghij']);
+});
