@@ -6,7 +6,7 @@ import { algorithm, isCode, isFile, isJumbled, isName, isPlaceholder, isReferenc
 const symbols = /[\p{L}\d][!@#$%^&*?+~=-]*[!@#$%^&*?+~][\p{L}\d!@#$%^&*?+~=-]*$/u;
 const isHex = /^(?:0x)?[\da-f]+$/i;
 const isUuid = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
-const isMail = /^[\w.+-]+@[\w-]+(?:\.[\w-]+)+$|^[\w/-]+@v?\d+(?:\.|$)|^@/;
+const isMail = /^[\w.+-]+@[\w-]+(?:\.[\w-]+)+$|^[\w/-]+@v?\d{1,3}(?:\.|$)|^@/;
 /** Ids of most services: `toolu_01…`, `css-1kq9xa7`. */
 const isId = /^[a-z]{2,12}[_-]/;
 const isPattern = /[^\p{L}\d!-~]|[()[\]{}<>=|;,\\`"']|^[$%@#&-]|^[^\d]*\*[^\d]*$|:\/\//u;

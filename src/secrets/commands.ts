@@ -33,6 +33,7 @@ const flags: [programs: string, flags: string, words: string[]][] = [
   ['ldap[a-z]{1,12}', 'w', ['ldap']],
   ['sqlcmd|bcp|isql|tsql|(?:un)?zip', 'P', ['sqlcmd', 'bcp ', 'isql', 'tsql', 'zip ']],
   ['openssl enc', 'k', ['openssl enc']],
+  ['ssh-keygen', '[NP]', ['ssh-keygen']],
   ['snmp[a-z]{1,12}', '[AX]', ['snmp']],
 ];
 const others = String.raw`\s(?:[^\n|&;]{0,200}?\s)?`;
@@ -164,7 +165,7 @@ export const commands: Place[] = [
     kind: 'password',
     words: ['AUTH ', 'LOGIN ', 'IDENTIFY ', ' on >'],
     pattern:
-      /(?:^|[>\s])(?:AUTH(?:[ \t](?!PLAIN|LOGIN|CRAM|NTLM|XOAUTH)[\w.-]{1,40})?|LOGIN[ \t]["']?[\w.@-]{1,80}["']?|IDENTIFY(?:[ \t][\w-]{1,30})?|user[ \t]\S{1,64}[ \t]on)[ \t]["'>]?([^\s"']{6,200})/gm,
+      /(?:^|[>\s])(?:AUTH(?:[ \t](?!PLAIN|LOGIN|CRAM|NTLM|XOAUTH)[\w.-]{1,40})?|LOGIN[ \t]["']?[\w.@-]{1,80}["']?|IDENTIFY(?:[ \t][\w-]{1,30})?|(?:user|USER|SETUSER)[ \t]\S{1,64}[ \t]on)[ \t]["'>]?([^\s"']{6,200})/gm,
     is: isChance,
   },
   {

@@ -14,7 +14,7 @@ const SHORTEST_WORD = 2;
 
 /** After a name: its closing quote, "for the server", and what says that a value follows. */
 const leads =
-  /(?:\\{0,3}["'\x60*_]{0,3}\]?|&quot;)(?:\s+(?:for|to|of|on|at|in|für|zum|pour|para|del?|d[eo]l?s?|d[ua]|от|для|від|voor|van|till|för)\s(?:['"][^'"\n]{1,60}['"]|[^.:=\n]{1,60}?))?\s{0,20}(?:(?<sign>\?=|:\s{0,4}&?(?:'static )?[A-Za-z][\w<>|[\]]{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|[-–]>|→|：|:|\s[-–—]\s|(?<=[ \t])\|(?=[ \t])|,(?=\s{0,20}["'])|(?<=\bPASSWORD)\((?=['"]))|(?<=\s)(?<says>(?:(?:it|that|which|this|ese)\s)?(?:is|was|are|ist|war|es|est|era|é|è|är|er|to|jest|là|este|είναι|adalah|היא|הוא|это)(?:\s(?:now|still|just|set to|jetzt|nun|ahora|maintenant|agora))?|set to|lautet|это|—|–)(?=[\s:])\s?:?|[?.,;:]?\s[(]?(?<its>(?:it|that|this|which|he)['’]s|(?:it|that|this|which) (?:is|was)|c['’]est|es ist|er lautet)\s|(?<cjk>是|为|為|は|を|는|은)\s?[:：]?)[*_]{0,3}\s{0,20}/uy;
+  /(?:\\{0,3}["'\x60*_]{0,3}\]?|&quot;)(?:\s+(?:for|to|of|on|at|in|für|zum|zur|vom|von|des|der|im|am|bei|pour|para|del?|d[eo]l?s?|d[ua]|от|для|від|voor|van|till|för)\s(?:['"][^'"\n]{1,60}['"]|[^.:=\n]{1,60}?))?\s{0,20}(?:(?<sign>\?=|:\s{0,4}&?(?:'static )?[A-Za-z][\w<>|[\]]{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|[-–]>|→|：|:|\s[-–—]\s|(?<=[ \t])\|(?=[ \t])|,(?=\s{0,20}["'])|(?<=\bPASSWORD)\((?=['"]))|(?<=\s)(?<says>(?:(?:it|that|which|this|ese)\s)?(?:is|was|are|ist|war|es|est|era|é|è|är|er|to|jest|là|este|είναι|adalah|היא|הוא|это)(?:\s(?:now|still|just|set to|jetzt|nun|ahora|maintenant|agora))?|set to|lautet|это|—|–)(?=[\s:])\s?:?|[?.,;:]?\s[(]?(?<its>(?:it|that|this|which|he)['’]s|(?:it|that|this|which) (?:is|was)|c['’]est|es ist|er lautet)\s|(?<cjk>是|为|為|は|を|는|은)\s?[:：]?)[*_]{0,3}\s{0,20}/uy;
 /** Also `N'…'` of SQL, `b'…'` of Python, `Some("…")` of Rust, `string(14) "…"` of PHP, `[[…]]` of Lua, `|` and a new line of YAML. */
 const opening =
   /(?:[|>][-+]?\d?\s{0,4}\n\s{1,40}|\[\s?|<%=\s|[NbruL](?=["'])|Some\(|string\(\d{1,4}\)\s)?(?<slashes>\\{0,3})(?<quote>["'`“„«‘「『]|&quot;|&#3[49];|\[\[)(?<blank>(?<=[«„“])\s)?/y;
@@ -53,7 +53,7 @@ export function namedValues(text: string, words: number[], found: Span[]): void 
     if (value === TOO_LONG) done = Math.max(end, done) + READ_AGAIN;
     if (!value) {
       valuesNear(text, end, named, read, found);
-      valueBefore(text, start, named, read, found);
+      valueBefore(text, [start, end], named, read, found);
     }
     if (!value || value === TOO_LONG) continue;
     found.push({ from: value.from, to: value.to, kind: named.kind, exact: value.quoted });
@@ -135,6 +135,8 @@ function valueAfter(text: string, start: number, end: number, named: Named): Val
   const sign = lead?.groups?.sign;
   // "could be pass to", and the parts of an ARN
   if (named.weak && lead && sign === undefined) return undefined;
+  // "the key to success"
+  if (named.strict && lead?.groups?.says === 'to') return undefined;
   if (sign === ':' && /\d:$/.test(text.slice(Math.max(0, start - 2), start))) return undefined;
   // define('DB_PASSWORD', '…') but not ['password', 'name']
   if (sign === ',' && !(isArgument.test(text.slice(Math.max(0, start - 6), start)) && /[A-Z_.-]/.test(text.slice(start, end))))

@@ -7,15 +7,19 @@ const of = String.raw`\s(?:d(?:e|i|el|ella|e la|a|o)\s|доступа\s)?(?:d['�
 const qualified = `(?:api|secr[eè]t[ae]|segreta|acc[eè]s|acc?es+o|privad[ao]|priv[eé]e|privata|wi-?fi|wlan|cifrado|chiffrement|шифрования)`;
 const token = String.raw`(?:cl[eé]|clave|chave|chiave|ключ)${of}${qualified}|(?:api|wlan|wi-?fi|zugangs|zugriffs|geheim)[- ]?schlüssel|(?:api|アクセス)\s?キー|api\s?(?:密[钥鑰]|令牌)|密[钥鑰]|令牌|秘密鍵|トークン|jetons?(?: d['’]acc[eè]s)?|api[- ]ключ`;
 
-const name = new RegExp(`(?:(?<password>${password})|(?<token>${token}))`, 'iuy');
+const name = new RegExp(`(?:(?<password>${password})|(?<token>${token})|(?<strict>clave)(?=\\s))`, 'iuy');
+
+const key: Named = { kind: 'api-key', form: 'token' };
+const spoken: Named = { kind: 'password', form: 'password' };
+/** A key of any sort. */
+const clave: Named = { kind: 'password', form: 'password', strict: true };
 
 /** The name that begins there, if one does. */
 export function nameThere(text: string, at: number): { end: number; named: Named } | undefined {
   name.lastIndex = at;
   const match = name.exec(text);
   if (!match) return undefined;
-  const named: Named = match.groups!.password ? { kind: 'password', form: 'password' } : { kind: 'api-key', form: 'token' };
-  return { end: name.lastIndex, named };
+  return { end: name.lastIndex, named: match.groups!.token ? key : match.groups!.strict ? clave : spoken };
 }
 
 /** Their first characters, for the table in anchors.ts; those of two characters are searched for (`short`). */

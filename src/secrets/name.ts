@@ -31,7 +31,7 @@ const passing =
   /^(?:page|next|cursor|continuation|sync|csrf|xsrf|cancel|public|primary|foreign|idempotency|cache|sort|partition|max|min|num|total|used|count|stop|eos|bos|pad|unk|mask|special|no|has|is|show|forgot|hash|hashed|per|output|input|prompt|completion|reasoning|cached|context|remaining|design|syntax|lexer|subject|actor|requested|needs?|requires?|validate|check|verify|get|fetch|load|generate)$/;
 /** Keys that locate something. */
 const located =
-  /^(?:dedupe|dedup|lookup|object|s3|row|node|query|group|content|message|routing|registry|map|index|composite|unique|natural|surrogate|search|i18n|translation|item|record|entity|hot|shortcut|arrow|press|alt|ctrl|control|meta|shift|cmd|command|option|modifier|locale|redis|react|dict|json|config|field|the|a|this|that|any|each|every|same|which|first|second|one|another|your|my|our|its|their|left|right|file|path|url|id|name|value|data|user|tenant|event|task|job|order)$/;
+  /^(?:dedupe|dedup|lookup|object|s3|row|node|query|group|content|message|routing|registry|map|index|composite|unique|natural|surrogate|search|i18n|translation|item|record|entity|hot|shortcut|arrow|press|alt|ctrl|control|meta|shift|cmd|command|option|modifier|locale|redis|react|dict|json|config|field|a|this|that|any|each|every|same|which|first|second|one|another|its|their|left|right|file|path|url|id|name|value|data|user|tenant|event|task|job|order)$/;
 /** `authToken` in one word. */
 const joinedToken =
   /(?:authtoken|accesstoken|apitoken|bottoken|usertoken|zugangstoken|zugriffstoken|refreshtoken|clientsecret|appsecret|apisecret)$/;
@@ -73,6 +73,9 @@ export const isBeside = (name: string): boolean => beside.test(name) || about.te
 /** Cookies that are a credential. */
 export const isSession = (name: string): boolean =>
   /sess|sid|auth|token|jwt|remember|csrf|xsrf|login|secret|ticket|\bid$/i.test(name);
+
+/** Beside the name of a secret it says that something about it follows, as in "password hash". */
+export const isAbout = (word: string): boolean => about.test(word.toLowerCase());
 
 const wordsOf = (name: string): string[] =>
   name

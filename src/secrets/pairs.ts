@@ -2,13 +2,11 @@ import { isChance } from './chance.ts';
 import { accepts } from './context.ts';
 import { readName } from './name.ts';
 import type { Place } from './place.ts';
-import { isJumbled } from './shapes.ts';
+import { isTypeName } from './shapes.ts';
 import { isPassword } from './value.ts';
 
 // Secrets known by their partner: a user before a password, a field of a form before what is typed into it, "PIN" before digits.
 
-/** `ClientHttp2Session` */
-const isTypeName = (value: string): boolean => /^[A-Z][a-z]+\d*[A-Z][a-z]/.test(value) && !isJumbled(value);
 const isSaid = (value: string): boolean =>
   (isPassword(value, 'said') || isChance(value)) && !value.startsWith('/') && !isTypeName(value);
 /** Of arguments in quotes: words alone are names as often. */
@@ -83,6 +81,19 @@ export const pairs: Place[] = [
     pattern:
       /\b[\w.]{0,30}(?:[aA]uth|[cC]redentials?|getConnection|[lL]ogin|[bB]asic)["']?\s{0,2}(?:\(|[:=]\s{0,2}\()(?:[^()\n]{1,200},\s{0,4})?["'][\w.@+\\-]{1,64}["'],\s{0,4}["']([^"'\n]{4,200})["']\s{0,2}\)/g,
     is: isQuoted,
+  },
+  {
+    kind: 'password',
+    words: ['equelize(', 'mysqli(', 'mysqli_connect(', 'PDO(', 'onnect(', 'ddlogin ', 'reateUser('],
+    pattern:
+      /\b(?:[sS]equelize|mysqli(?:_connect)?|PDO|[cC]onnect|createUser|sp_addlogin)(?:\(|\s)(?:["'][^"'\n]{1,200}["'],\s{0,4}){0,2}N?["'][\w.@+\\-]{1,64}["'],\s{0,4}N?["']([^"'\n]{6,200})["']\s{0,2}(?:[),;]|$)/gm,
+    is: (value) => isChance(value) || (isPassword(value, 'quoted') && /[!@#$%^&*?]/.test(value)),
+  },
+  {
+    kind: 'password',
+    words: ['PRAGMA key', 'pragma key', 'PRAGMA rekey'],
+    pattern: /\bpragma\s(?:re)?key\s{0,2}=\s{0,2}["']([^"'\n]{4,200})["']/gi,
+    is: (value) => isPassword(value, 'quoted'),
   },
   {
     kind: 'password',

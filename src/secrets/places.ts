@@ -148,6 +148,12 @@ export const places: Place[] = [
     more: (text, _place, found) => kubernetesSecrets(text, found),
   },
   {
+    kind: 'secret',
+    words: ['key="', 'name="', 'id="'],
+    pattern: /\b(?:key|name|id)="([\w.-]{1,60})"[^<>\n]{0,60}>([^<>\n]{4,1024})</g,
+    is: (value, name) => /[\d!@#$%^&*?]/.test(value) && !/\s/.test(value) && isNamed(value, name),
+  },
+  {
     kind: 'azure-key',
     words: ['"keyName"', 'keyName:'],
     pattern: /\bkeyName\\?["']?:\s{0,3}\\?["']?\w{1,20}[^}\n]{0,120}?value\\?["']?:\s{0,3}\\?["']?([\w+/]{40,100}={0,2})/g,
@@ -169,7 +175,7 @@ export const places: Place[] = [
 
 /** `Cookie: a=1; b=2`: those behind the first, in the same line. */
 function furtherCookies(text: string, { kind, is }: Pick<Place, 'kind' | 'is'>, found: Span[]): void {
-  const line = /(?:^|[^\w-])cookie["']?\s{0,3}[:=]\s{0,3}["']?([^\r\n"']{1,8192})/gi;
+  const line = /(?:^|[^\w-])(?:set-)?cookie["']?\s{0,3}[:=]\s{0,3}["']?([^\r\n"']{1,8192})/gi;
   for (const match of text.matchAll(line)) {
     const start = match.index + match[0].length - match[1]!.length;
     for (const pair of match[1]!.matchAll(/;\s{0,3}([^\s=;]{1,100})=([^\s;,]{6,4096})/g)) {

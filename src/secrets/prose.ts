@@ -1,5 +1,5 @@
 import { isChance, isChanceToken } from './chance.ts';
-import type { Named } from './name.ts';
+import { isAbout, type Named } from './name.ts';
 import type { Span } from './tokens.ts';
 import { isPassword } from './value.ts';
 
@@ -15,7 +15,7 @@ const identified =
 /** A member of an object, a call, a setting whose value was judged already. */
 const settled = /^["'`\])]{0,3}(?:\s{0,3}[:=|]|,\s{0,3}["'`]|[.([]\S)/;
 
-const trimmed = (value: string): string => value.replace(/[.,:;)*_?]{1,8}$/, '').replace(/!{2,}$/, '');
+const trimmed = (value: string): string => value.replace(/(?:[.,:;)_?]|\*\*){1,8}$/, '').replace(/!{2,}$/, '');
 
 const looksLike = (value: string, { form, kind, strict }: Named): boolean => {
   if (strict) return form === 'password' ? isChance(value) : /^[\w+/=-]{20,}$/.test(value) && isChanceToken(value);
@@ -40,6 +40,7 @@ export function valuesNear(text: string, end: number, named: Named, read: Read, 
   const sentence = rest.slice(0, (sentenceEnd.exec(rest) ?? { index: rest.length }).index);
   done.to = from + sentence.length;
   done.ended = sentence.length < rest.length;
+  told(text, end, named, found);
   for (const match of sentence.matchAll(candidate)) {
     const at = from + match.index;
     const value = trimmed(match[0]);
@@ -51,21 +52,35 @@ export function valuesNear(text: string, end: number, named: Named, read: Read, 
 }
 
 const before =
-  /(?<![^\s"'`“„«(:])(["'`“„«]?)([^\s"'`“”„«»]{6,128})["'`”“»]?\s(?:as|is|was|=|for|für|als|ist|como|es|comme|est|come|jako)\s(?:[\p{L}'-]{1,12}\s){0,3}$/iu;
+  /(?<![^\s"'`“„«(:])(["'`“„«]?)([^\s"'`“”„«»]{6,128})["'`”“»]?\s(as|is|was|=|for|für|als|ist|como|es|comme|est|come|jako)\s(?:[\p{L}'-]{1,12}\s){0,3}$/iu;
+
+const tellingEnd = /^((?:\s[\p{L}\d'.-]{1,20}){1,4}):[ \t]{1,3}["'`]?([^\s"'`]{6,64})["'`]?[ \t]{0,4}(?:\n|$)/u;
+
+/** "Password of the NAS: …", at the end of its line. */
+function told(text: string, end: number, { form, kind, strict }: Named, found: Span[]): void {
+  const match = form === 'password' && !strict ? tellingEnd.exec(text.slice(end, end + REACH)) : null;
+  if (!match || match[1]!.split(' ').some(isAbout)) return;
+  const value = trimmed(match[2]!);
+  if (!isPassword(value, 'said')) return;
+  const at = end + match[0].lastIndexOf(match[2]!);
+  found.push({ from: at, to: at + value.length, kind });
+}
 
 /** What a password has that no word has. */
 const disordered = /\d|[a-z][A-Z]/;
 
 /** "use … as the password". */
-export function valueBefore(text: string, start: number, named: Named, read: Read, found: Span[]): void {
+export function valueBefore(text: string, [start, end]: [number, number], named: Named, read: Read, found: Span[]): void {
   const said = text.slice(Math.max(0, start - REACH, read.before), start);
   read.before = start;
+  // the password manager, the password hash
+  if (isAbout(/^\s(\p{L}{1,20})/u.exec(text.slice(end, end + 21))?.[1] ?? '')) return;
   const line = said.slice(said.lastIndexOf('\n') + 1);
   const match = disordered.test(line) && before.exec(line);
   if (!match) return;
   const value = trimmed(match[2]!);
-  const isSecret = looksLike(value, named) || (named.form === 'password' && match[1] !== '' && isPassword(value, 'said'));
-  if (!isSecret) return;
+  const isSaid = named.form === 'password' && !named.strict && isPassword(value, 'said');
+  if (!looksLike(value, named) && !(isSaid && (match[1] !== '' || match[3] === 'as'))) return;
   const at = start - line.length + match.index + match[1]!.length;
   found.push({ from: at, to: at + value.length, kind: named.kind });
 }

@@ -77,3 +77,10 @@ export function isJumbled(value: string): boolean {
   const sorts = [/[a-z]/, /[A-Z]/, /\d/].filter((sort) => sort.test(value)).length;
   return sorts > 1 && (sorts === 3 || length >= 10) && length / found.length < MOST_PIECE;
 }
+
+/** `ClientHttp2Session`, `TestToken2Refresh` */
+export const isTypeName = (value: string): boolean => /^[A-Z][a-z]+\d*[A-Z][a-z][A-Za-z\d]*$/.test(value) && !isJumbled(value);
+
+/** Code, and not two parts of chance with a dot between. */
+export const isExpressionOf = (value: string): boolean =>
+  isCode.test(value) && !(/^\w{4,}\.\w{4,}$/.test(value) && isJumbled(value));

@@ -5,12 +5,14 @@ import {
   hasLetter,
   hasSymbol,
   isCode,
+  isExpressionOf,
   isFile,
   isJumbled,
   isName,
   isPath,
   isPlaceholder,
   isReference,
+  isTypeName,
   isVersion,
   words,
 } from './shapes.ts';
@@ -31,9 +33,9 @@ export function isPassword(value: string, setting: Setting): boolean {
   if (/\s/.test(value)) return setting === 'quoted' && isPassphrase(value, digit || symbol);
   if (setting === 'quoted') return !(isReference.test(value) && !symbol) && !isVersion.test(value);
   if (algorithm.test(value)) return false;
-  if (setting === 'env') return value.length >= 5 && !isCode.test(value) && !isPath.test(value) && !isReference.test(value);
+  if (setting === 'env') return value.length >= 5 && !isExpressionOf(value) && !isPath.test(value) && !isReference.test(value);
   if (setting === 'said') {
-    if (isVariable.test(value) || isCode.test(value)) return false;
+    if (isVariable.test(value) || isExpressionOf(value) || isTypeName(value)) return false;
     const inner = hasSymbol.test(value.replace(/[?!]+$/, ''));
     return (
       value.length >= 6 &&
@@ -42,7 +44,7 @@ export function isPassword(value: string, setting: Setting): boolean {
       ((digit && letter) || (inner && (letter || digit)) || isDashed(value) || isJumbled(value))
     );
   }
-  if (isCode.test(value) || isVersion.test(value) || /^![A-Za-z/]+$/.test(value)) return false;
+  if (isExpressionOf(value) || isTypeName(value) || isVersion.test(value) || /^![A-Za-z/]+$/.test(value)) return false;
   if (isReference.test(value)) return false;
   // newPassword1, token2: a variable
   if (isVariable.test(value)) return false;
