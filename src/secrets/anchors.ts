@@ -14,12 +14,12 @@ const counted = [...'0123456789'].flatMap((digit) => [`${digit}Q~`, `${digit}:A`
 const hexadecimal = [...'0123456789abcdef'];
 const lettered = hexadecimal.flatMap((digit) => [`SK${digit}`, `AC${digit}`]);
 const names =
-  'pas pwd pw= pw: _pw dpw tpw psk sec tok key auth cred bear kennwort contra senha mot mdp wachtwoord hasło heslo lösen adgang salas parola парол mnemonic phrase şif jelsz'
+  'pas pwd psw pw= pw: _pw dpw tpw psk sec tok key auth cred bear kennwort contra senha mot mdp wachtwoord hasło heslo lösen adgang salas parola парол mnemonic phrase şif jelsz'
     .split(' ')
     .map((word) => word.slice(0, 3))
     .concat('pw ');
 const name =
-  /pass|pwd|[_a-z]?pw[=:\s]|_pw|psk|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|парол|phrase|mnemonic|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|şifre|jelsz[óo]/iy;
+  /pass|pwd|pswd|[_a-z]?pw[=:\s]|_pw|psk|secret|token|key|auth|credential|bearer|kennwort|contrase[ñn]a|senha|mot de passe|парол|phrase|mnemonic|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|şifre|jelsz[óo]/iy;
 const logins = ['bas', ' -u', '\n-u', '\t-u', '--u', 'y-u', 'ssh'];
 
 const [TOKEN, NAME, LOGIN, WORD] = [1, 2, 4, 8];

@@ -55,8 +55,9 @@ export const commands: Place[] = [
   },
   {
     kind: 'password',
-    words: [' -u ', ' -U ', '-user ', 'sername ', '-login '],
-    pattern: /\s(?:-[uUl]|--?(?:user|username|login))[ =]\S{1,100}\s(?:[^\n|&;]{0,100}?\s)?-[pPw]\s{0,2}["']?([^\s"']{4,200})/g,
+    words: ['-u ', '-U ', '-user ', 'sername ', '-login '],
+    pattern:
+      /(?:^|\s)(?:-[uUl]|--?(?:user|username|login))[ =]\S{1,100}\s(?:[^\n|&;]{0,100}?\s)?-[pPw]\s{0,2}["']?([^\s"']{4,200})/g,
     is: (value) => isWord(value) && /\p{L}/u.test(value) && !value.includes(':'),
   },
   {

@@ -207,7 +207,12 @@ const isCount = /^[\d.,/%]+$/;
 export function accepts(value: string, { form, weak, strict }: Named, setting: Setting): boolean {
   if (form === 'login') return isLogin(value);
   if (form === 'pin') return setting === 'quoted' && /^\d{3,8}$/.test(value);
-  if (form === 'password') return isPassword(value, setting) && !(weak && isCount.test(value)) && !(strict && !isChance(value));
+  if (form === 'password')
+    return (
+      isPassword(value, setting) &&
+      !(weak && isCount.test(value)) &&
+      !(strict && !isChance(value) && !(setting === 'env' && isToken(value, setting)))
+    );
   return isToken(value, setting) && !(strict && !(value.length >= 20 && isJumbled(value) && isChanceToken(value)));
 }
 

@@ -104,7 +104,12 @@ function classify(name: string): Named | undefined {
   const words = wordsOf(name);
   while (words.length > 1 && trailing.test(words.at(-1)!)) words.pop();
   const last = words.at(-1);
-  if (last === undefined || about.test(last) || words.slice(0, -1).some((word) => passing.test(word))) return undefined;
+  if (
+    last === undefined ||
+    about.test(last) ||
+    words.slice(0, -1).some((word) => passing.test(word) && !(word === 'next' && last === 'key'))
+  )
+    return undefined;
   const all = words.join('');
   if (isPasswordName(words, all)) return { kind: 'password', form: 'password', ...(last === 'pass' && { weak: true as const }) };
   if (/^[A-Z][A-Z\d]*_AUTH$/.test(name)) return { kind: 'password', form: 'password', strict: true };

@@ -17,7 +17,7 @@ export const isNamed = (value: string, name: string): boolean => {
 };
 
 const logins = String.raw`\b(?:log(?:ged|ging)?[ -]?(?:in|on|into)|logon|login|sign(?:ed|ing)?[ -]?in|connect(?:ed|ing)?|authenticated?|credentials?|creds|zugang(?:sdaten)?|anmeld\w{0,4}|meld\w{0,2}|einloggen|entra|entrar|accede|connecte|connexion|identifiants?|acc[eè]s|credenciales|credenciais|credenziali|inicia sesión|account|wi-?fi|wlan)\b`;
-const user = String.raw`[a-z][\w.+@\\-]{1,63}`;
+const user = String.raw`[a-z][\w.+@\\-]{0,63}`;
 
 export const pairs: Place[] = [
   {
@@ -65,8 +65,8 @@ export const pairs: Place[] = [
   },
   {
     kind: 'password',
-    words: ['root/', 'admin/', 'user/', 'root:', 'admin:'],
-    pattern: /(?<![^\s("'`])(?:root|admin|administrator|user|test|guest|sa)[/:]([^\s"'`,;()/]{6,64})/gi,
+    words: ['root/', 'admin/', 'user/', 'root:', 'admin:', 'root / ', 'admin / '],
+    pattern: /(?<![^\s("'`])(?:root|admin|administrator|user|test|guest|sa)(?:[/:]|\s\/\s)([^\s"'`,;()/]{6,64})/gi,
     is: isChance,
   },
   {
@@ -112,7 +112,7 @@ export const pairs: Place[] = [
     kind: 'password',
     words: ['fill(', 'type(', 'setValue(', 'end_keys(', 'endKeys(', 'enterText(', 'typeText('],
     pattern:
-      /\b(?:fill|type|typeText|enterText|setValue|send_keys|sendKeys)\(\s?["'`][^"'`\n]{0,60}(?:passw|pwd|passphrase|secret|token|otp)[^\n]{0,30}?["'`],\s{0,4}["'`]([^"'`\n]{4,200})["'`]/gi,
+      /\b(?:fill|type|typeText|enterText|setValue|send_keys|sendKeys)\(\s?["'`][^\n,]{0,60}(?:passw|pwd|passphrase|secret|token|otp)[^\n]{0,30}?["'`],\s{0,4}["'`]([^"'`\n]{4,200})["'`]/gi,
     is: isQuoted,
   },
   {

@@ -54,9 +54,10 @@ export function valuesNear(text: string, end: number, named: Named, read: Read, 
 const before =
   /(?<![^\s"'`“„«(:])(["'`“„«]?)([^\s"'`“”„«»]{6,128})["'`”“»]?\s(as|is|was|=|for|für|als|ist|como|es|comme|est|come|jako)\s(?:[\p{L}'-]{1,12}\s){0,3}$/iu;
 
-const tellingEnd = /^((?:\s[\p{L}\d'.-]{1,20}){1,4}):[ \t]{1,3}["'`]?([^\s"'`]{6,64})["'`]?[ \t]{0,4}(?:\n|$)/u;
+const tellingEnd =
+  /^((?:\s[\p{L}\d'.-]{1,20}){1,4})(?::|\s(?:is|es|ist|est|é|è|lautet|är|er|это))[ \t]{1,3}["'`]?([^\s"'`]{6,64})["'`]?[ \t]{0,4}(?:\n|$)/u;
 
-/** "Password of the NAS: …", at the end of its line. */
+/** "Password of the NAS: …", "la contraseña nueva es …", at the end of its line. */
 function told(text: string, end: number, { form, kind, strict }: Named, found: Span[]): void {
   const match = form === 'password' && !strict ? tellingEnd.exec(text.slice(end, end + REACH)) : null;
   if (!match || match[1]!.split(' ').some(isAbout)) return;

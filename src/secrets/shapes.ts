@@ -19,7 +19,7 @@ export const hasSymbol = /[!@#$%^&*+?~|]/;
 
 // Whole values that stand for another: `********`, `<YOUR_API_KEY>`, `${TOKEN}`, `{{ secret }}`, `%PASS%`, `$DB_PASSWORD`, `[redacted:…]`.
 const stands =
-  /^(?:[*•.xX_#?-]+|<.*>?|\\?\$+\{.*|\$+\(.*|\{\{.*|\{[\w.]*\}?|%[\w-]+%|%[sdvq]|\$[A-Za-z_]\w*|@[\w.]+\(.*|@[a-z_]+|\$\w+@.*|\[.*\]?|ENC\[.*|(?:required|nullable|sometimes|present|string)\|.*|…|\.\.\..*|-+)$/s;
+  /^(?:[*•.xX_#?-]+|<.*>?|\\?\$+\{.*|\$+\(.*|\{\{.*|\{[\w.]*\}?|%[\w-]+%|%[sdvq]|\$[A-Za-z_]\w*|@[\w.]+\(.*|@[a-z_]+|\$\w+@.*|\[.*\]?|ENC\[.*|(?:process\.env|import\.meta\.env|os\.environ|config|settings|secrets)(?:\.\w+|\[.*)+|\([a-z ]{1,30}\)|(?:required|nullable|sometimes|present|string)\|.*|…|\.\.\..*|-+)$/s;
 const saysSo =
   /example|placeholder|redacted|change-?_?me|your[-_ ]|[-_ ]here\b|x{4}|\*{3}|\.\.\.|dummy|sample|<[\w -]+>|(?<![a-z])todo(?![a-z])|replace[-_ ]|insert[-_ ]|not[-_]?set|1234567890abcdef|0123456789abcdef|abcdefghij/i;
 export const words = new Set(

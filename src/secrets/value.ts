@@ -35,7 +35,7 @@ export function isPassword(value: string, setting: Setting): boolean {
   if (algorithm.test(value)) return false;
   if (setting === 'env') return value.length >= 5 && !isExpressionOf(value) && !isPath.test(value) && !isReference.test(value);
   if (setting === 'said') {
-    if (isVariable.test(value) || isExpressionOf(value) || isTypeName(value)) return false;
+    if (isVariable.test(value) || isExpressionOf(value) || isTypeName(value) || isReference.test(value)) return false;
     const inner = hasSymbol.test(value.replace(/[?!]+$/, ''));
     return (
       value.length >= 6 &&
