@@ -42,5 +42,7 @@ const foresee = (tenant: Tenant, { key, body, bytes }: Unit): Promise<Outcome | 
 /** Whether the database surely refused. After a lost connection or a timeout of ours the commit may still come, and needs its bytes. */
 function wroteNothing(error: unknown): boolean {
   const code = String((error as { code?: unknown }).code);
-  return code === 'write_queue_full' || code === 'pool_saturated' || /^(?!08|57P)\d[0-9A-Z]{4}$/.test(code);
+  return (
+    code === 'write_queue_full' || code === 'pool_saturated' || code === 'pool_share' || /^(?!08|57P)\d[0-9A-Z]{4}$/.test(code)
+  );
 }

@@ -28,6 +28,7 @@ test.each([
   ['ENETUNREACH', 'unavailable'],
   ['ECONNABORTED', 'unavailable'],
   ['pool_saturated', 'unavailable'],
+  ['pool_share', 'rate-limited'],
   ['write_queue_full', 'unavailable'],
   // what we did wrong ourselves is not the client's fault
   ['42601', 'internal'],
