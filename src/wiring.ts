@@ -225,7 +225,7 @@ function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds
     ...consistencyJobs,
     erasure: eraser({ ...told, forget, eraseAudit }),
     erasure_preview: previewer({ countAudit }),
-    retention: retainer,
+    retention: retainer({ say: audit.say, count: metrics.trimmed }),
     retention_preview: retentionPreviewer,
   };
   metrics.expectJobs(Object.keys(handlers));
@@ -261,7 +261,7 @@ interface WorkNeeds {
   database: Database;
   seal: Seal | undefined;
   forget(tenant_id: string): void;
-  audit: Pick<Audit, 'eraseSubject' | 'countSubject'>;
+  audit: Pick<Audit, 'eraseSubject' | 'countSubject' | 'say'>;
   metrics: Metrics;
 }
 

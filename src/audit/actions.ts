@@ -37,6 +37,7 @@ export const actions = [
   'retention.changed',
   'retention.previewed',
   'retention.begun',
+  'retention.trimmed',
   'consistency.repair_begun',
   'refused',
   'audit.erased',

@@ -6,11 +6,11 @@ import {
   checkMemories,
   checkReadable,
   checkReadableMemories,
-  EVENTS_A_STEP,
   type Finding,
   measure,
   readStanding,
   type Standing,
+  stretchesOf,
 } from './sql.ts';
 
 // Looks at everything that is counted or derived, a stretch of the log at a time; the tenant is written to meanwhile.
@@ -35,12 +35,11 @@ export async function checkTenant(tenant: Tenant, progress: (done: number) => un
   const first = Math.min(standing.oldest_seq, standing.lowest ?? standing.oldest_seq);
   const last = Math.max(standing.last_seq, standing.highest ?? 0);
   let bytes = standing.artifact_bytes;
-  for (let from = first; from <= last; from += EVENTS_A_STEP) {
-    const to = Math.min(last, from + EVENTS_A_STEP - 1);
-    for (const finding of await checkLog(tenant, from, to)) add(findings, finding);
-    add(findings, await checkReadable(tenant, from, to));
-    bytes += await measure(tenant, from, to);
-    await progress(to);
+  for await (const reach of stretchesOf(tenant, first, last)) {
+    for (const finding of await checkLog(tenant, reach.from, reach.to)) add(findings, finding);
+    add(findings, await checkReadable(tenant, reach));
+    bytes += await measure(tenant, reach.from, reach.to);
+    await progress(reach.to);
   }
   for await (const finding of checkMemories(tenant)) add(findings, finding);
   for await (const finding of checkReadableMemories(tenant)) add(findings, finding);

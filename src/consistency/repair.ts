@@ -1,7 +1,7 @@
 import type { Tenant } from '../db/tenant.ts';
 import { rebuildTenant } from '../passages/index.ts';
 import { type Counted, checkTenant } from './check.ts';
-import { EVENTS_A_STEP, repairClock, repairLog, repairMemories } from './sql.ts';
+import { repairClock, repairLog, repairMemories, stretchesOf } from './sql.ts';
 
 // Makes again what can be derived, and says what cannot: the log itself, and what only it knew.
 
@@ -34,8 +34,8 @@ export async function repairTenant(tenant: Tenant, progress: (done: number) => u
 }
 
 async function repairStretches(tenant: Tenant, { standing }: Counted, progress: (done: number) => unknown): Promise<void> {
-  for (let from = standing.oldest_seq; from <= standing.last_seq; from += EVENTS_A_STEP) {
-    await repairLog(tenant, from, Math.min(standing.last_seq, from + EVENTS_A_STEP - 1));
+  for await (const { from, to } of stretchesOf(tenant, standing.oldest_seq, standing.last_seq)) {
+    await repairLog(tenant, from, to);
     await progress(from);
   }
 }

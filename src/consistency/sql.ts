@@ -19,7 +19,9 @@ export interface Standing {
   event_count: number;
   stored_bytes: number;
   highest: number | null;
+  /** Of the log; what was carried before its beginning apart. */
   lowest: number | null;
+  carried_from: number | null;
   artifact_bytes: number;
   unlinked: number;
   rebuilding: boolean;
@@ -28,6 +30,30 @@ export interface Standing {
 export async function readStanding(tenant: Tenant): Promise<Standing | undefined> {
   const [row] = await tenant.call<Standing>('select * from read_standing($1)', [tenant.id]);
   return row;
+}
+
+export interface Reach {
+  from: number;
+  to: number;
+  /** Places that are looked at. */
+  places: number;
+}
+
+/** What was carried before the seq `first`, then the log up to `last`, a step at a time. */
+export async function* stretchesOf(tenant: Tenant, first: number, last: number): AsyncGenerator<Reach> {
+  for (let after = 0; ; ) {
+    const [row] = await tenant.call<{ from_seq: number; to_seq: number; events: number }>(
+      'select from_seq, to_seq, events from carried_stretch($1, $2, $3, $4)',
+      [tenant.id, after, first, EVENTS_A_STEP],
+    );
+    if (!row) break;
+    yield { from: row.from_seq, to: row.to_seq, places: row.events };
+    after = row.to_seq;
+  }
+  for (let from = first; from <= last; from += EVENTS_A_STEP) {
+    const to = Math.min(last, from + EVENTS_A_STEP - 1);
+    yield { from, to, places: to - from + 1 };
+  }
 }
 
 export const checkLog = (tenant: Tenant, from: number, to: number): Promise<Finding[]> =>
@@ -62,10 +88,10 @@ export async function* checkMemories(tenant: Tenant): AsyncGenerator<Finding> {
 /** Rows that the database holds and nobody can be given. */
 const UNREADABLE = 'unreadable_rows';
 
-export async function checkReadable(tenant: Tenant, from: number, to: number): Promise<Finding> {
+export async function checkReadable(tenant: Tenant, { from, to, places }: Reach): Promise<Finding> {
   const found = await findUnreadable(tenant, from, to);
   const sample = found.map(({ seq, event_id, reason }) => ({ seq, event_id, reason }));
-  return { name: UNREADABLE, checked: to - from + 1, wrong: found.length, sample };
+  return { name: UNREADABLE, checked: places, wrong: found.length, sample };
 }
 
 export async function* checkReadableMemories(tenant: Tenant): AsyncGenerator<Finding> {

@@ -1,14 +1,14 @@
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
-import { checkLog, checkMemories, EVENTS_A_STEP, type Finding } from './sql.ts';
+import { checkLog, checkMemories, type Finding, stretchesOf } from './sql.ts';
 
 /** What an import must bring whole, before the tenant's clock says that it is there. */
 const needed = new Set(['seq', 'memory_versions', 'memories', 'superseded_by']);
 
 /** Throws where memories and the log that was imported do not hang together. */
 export async function verifyImport(tenant: Tenant, first: number, last: number): Promise<void> {
-  for (let from = first; from <= last; from += EVENTS_A_STEP)
-    for (const finding of await checkLog(tenant, from, Math.min(last, from + EVENTS_A_STEP - 1))) assertRight(finding);
+  for await (const { from, to } of stretchesOf(tenant, first, last))
+    for (const finding of await checkLog(tenant, from, to)) assertRight(finding);
   for await (const finding of checkMemories(tenant)) assertRight(finding);
 }
 

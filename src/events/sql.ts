@@ -144,6 +144,8 @@ export interface Stretch {
 
 /** A page ends at its limit or here, whichever comes first: a thousand events of a megabyte are not read at once. */
 const PAGE_BYTES = 4 * 1024 * 1024;
+/** What a trim carried lies before the log's beginning. */
+const LOGGED = 'e.seq >= (select c.oldest_seq from tenant_clocks c where c.tenant_id = $1)';
 /** About what an event has in an answer; each of its passages is named by an id. */
 const READ_BYTES = '(l.byte_count + 40 * l.chunk_count)';
 
@@ -172,7 +174,7 @@ export async function listEvents(db: Db, tenant: string, sight: Sight, asked: As
           -- bounded by an index alone, so that a filter that matches nothing comes to an end
           select e.*
           from events e
-          where e.tenant_id = $1
+          where e.tenant_id = $1 and ${LOGGED}
           and ($5::bigint is null or e.seq > $5)
           and ($15::bigint is null or e.seq <= $15)
           and ($6::text is null or e.session_key = session_key($1, $6) and e.session_id = $6)
@@ -228,7 +230,7 @@ async function findStop(db: Db, tenant: string, filter: EventFilter, stretch: St
   const row = await db.row<{ seq: number }>(
     `select e.seq
     from events e
-    where e.tenant_id = $1
+    where e.tenant_id = $1 and ${LOGGED}
     and ($2::bigint is null or e.seq > $2)
     and ($3::bigint is null or e.seq <= $3)
     and ($4::text is null or e.session_key = session_key($1, $4) and e.session_id = $4)

@@ -113,6 +113,7 @@ const plainEvent = z.strictObject({
   created_at: time,
   // that nothing is left of such an event is a constraint of the table
   erased_at: time.nullable(),
+  carried_at: time.nullable().default(null).describe('of what a trim kept before the log’s beginning'),
 });
 const event = plainEvent.refine(isAsSaid, 'not in the form that the service writes').refine(isOwned, unowned);
 

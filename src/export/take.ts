@@ -159,18 +159,23 @@ async function takeRow(
     if (typeof row[field] === 'number' && row[field] > last) throw faulty(number, `a seq beyond ${last}`, `/${field}`);
   if (row.type === 'artifact') return takeArtifact(tenant, held, at, line, row as unknown as ArtifactLine, settings);
   if (row.type === 'event') {
-    const seq = row.seq as number;
-    if (at.lastSeq === undefined ? seq < at.header!.oldest_seq : seq !== at.lastSeq + 1)
-      throw faulty(number, `seq ${seq} does not follow ${at.lastSeq ?? at.header!.oldest_seq - 1}`, '/seq');
-    at.firstSeq ??= seq;
-    at.lastSeq = seq;
+    follow(at, number, row.seq as number, row.carried_at !== null);
     // once as its passages
     at.bytes += line.bytes.length;
-  } else if (typeof row.seq === 'number' && row.seq < at.header!.oldest_seq) {
-    throw faulty(number, `a seq before ${at.header!.oldest_seq}, where the log begins`, '/seq');
   }
   at.bytes += line.bytes.length;
   await at.batch.add(row.type as Part, number, line.bytes);
+}
+
+/** What was carried comes first, in any growing order; from the log's beginning on no seq is missing. */
+function follow(at: Going, number: number, seq: number, carried: boolean): void {
+  const { oldest_seq } = at.header!;
+  const before = at.lastSeq ?? 0;
+  const begun = at.firstSeq !== undefined;
+  if (begun ? carried || seq !== before + 1 : seq <= before || (!carried && seq < oldest_seq))
+    throw faulty(number, `seq ${seq} does not follow ${at.lastSeq ?? oldest_seq - 1}`, '/seq');
+  if (!carried) at.firstSeq ??= seq;
+  at.lastSeq = seq;
 }
 
 async function takeArtifact(
@@ -230,6 +235,7 @@ async function takeEnd(at: Going, { number, before }: Line, value: unknown): Pro
     throw faulty(number, `not as many lines of type ${differing.slice(0, 64)} as are counted`, '/counts');
   if (told.sha256 !== before) throw faulty(number, 'the lines before are not those that were exported', '/sha256');
   const { as_of_seq, oldest_seq } = at.header!;
-  if ((at.lastSeq ?? oldest_seq - 1) !== as_of_seq) throw faulty(number, `the log ends before seq ${as_of_seq}`);
+  if ((at.firstSeq === undefined ? oldest_seq - 1 : at.lastSeq) !== as_of_seq)
+    throw faulty(number, `the log ends before seq ${as_of_seq}`);
   at.ended = true;
 }

@@ -112,6 +112,8 @@ function ofWork(registry: Registry) {
   const receivers = histogram('webhook_seconds', 'Time that a receiver of webhooks took', RECEIVER_BUCKETS_S);
   const deliveries = counter('webhook_deliveries_total', 'Attempts to deliver an event to a webhook', ['outcome']);
   const jobs = counter('jobs_total', 'Tries of jobs that are over', ['kind', 'outcome']);
+  const trims = counter('trim_events_total', 'Events that trims dropped, or carried before the beginning of a log', ['what']);
+  for (const what of ['trimmed', 'carried']) trims.inc({ what }, 0);
   for (const outcome of WEBHOOK_OUTCOMES) deliveries.inc({ outcome }, 0);
   return {
     flushed(count: number, ms: number): void {
@@ -130,6 +132,10 @@ function ofWork(registry: Registry) {
       for (const kind of kinds) for (const outcome of JOB_OUTCOMES) jobs.inc({ kind, outcome }, 0);
     },
     ended: (kind: string, outcome: (typeof JOB_OUTCOMES)[number]): void => jobs.inc({ kind, outcome }),
+    trimmed(trimmed: number, carried: number): void {
+      trims.inc({ what: 'trimmed' }, trimmed);
+      trims.inc({ what: 'carried' }, carried);
+    },
   };
 }
 

@@ -16,8 +16,11 @@ export async function retentionPreviewer(job: Job<PolicyBody, Cursor>) {
   const { tenant, id, input } = job;
   let cursor: Cursor = job.cursor ?? { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
   const step = pace(LONG_STEP_MS);
-  while (cursor.phase === 'pins' || cursor.phase === 'find') {
+  while (cursor.phase !== 'trim') {
     if (job.stopped()) throw new JobStopped();
+    // where the run would begin to change something, the preview goes on to what a trim would need
+    if (cursor.phase === 'blank') cursor = { ...cursor, phase: 'bound' };
+    if (cursor.phase === 'bound' && !input.trim) break;
     const at: Cursor = cursor;
     const next: Cursor | null = await step((limit) => retainStep(job, at, limit, null));
     if (!next) throw new JobStopped();

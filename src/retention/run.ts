@@ -10,7 +10,36 @@ import { type Cursor, readHold, readOldest, retainStep, takeDue } from './sql.ts
 
 const PAUSE_MS = 25;
 
-export async function retainer(job: Job<PolicyBody, Cursor>) {
+export interface RetentionNeeds {
+  /** The audit. */
+  say(
+    tenant_id: string,
+    said: { action: 'retention.trimmed'; route: string; principal_id: string; about: Record<string, unknown> },
+  ): Promise<void>;
+  /** The metrics: events that were dropped, and those before the log's beginning that stay, because something needs them. */
+  count(trimmed: number, carried: number): void;
+}
+
+/** What runs jobs of kind `retention`. */
+export const retainer =
+  ({ say, count }: RetentionNeeds) =>
+  async (job: Job<PolicyBody, Cursor>) => {
+    const cursor = await walk(job);
+    const { tenant, id, input } = job;
+    const held_by = await readHold(tenant, id, input, cursor.now);
+    await dropMarks(tenant, id);
+    const { counts } = cursor;
+    const oldest_seq = await readOldest(tenant);
+    const { trimmed, carried = 0 } = counts;
+    if (trimmed !== undefined) {
+      count(trimmed, carried);
+      const about = { job_id: id, trimmed, carried, oldest_seq };
+      await say(tenant.id, { action: 'retention.trimmed', route: 'job', principal_id: 'service', about });
+    }
+    return { counts, oldest_seq, ...(held_by && { held_by }) };
+  };
+
+async function walk(job: Job<PolicyBody, Cursor>): Promise<Cursor> {
   let cursor: Cursor = job.cursor ?? { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
   const step = pace();
   while (cursor.phase !== 'over') {
@@ -21,9 +50,7 @@ export async function retainer(job: Job<PolicyBody, Cursor>) {
     cursor = next;
     await sleep(PAUSE_MS);
   }
-  const held_by = await readHold(job.tenant, job.id, job.input, cursor.now);
-  await dropMarks(job.tenant, job.id);
-  return { counts: cursor.counts, oldest_seq: await readOldest(job.tenant), ...(held_by && { held_by }) };
+  return cursor;
 }
 
 const forgot = ({ id, input }: Job<PolicyBody>, { counts, first_seq, last_seq }: Cursor) =>

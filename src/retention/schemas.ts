@@ -37,7 +37,10 @@ const trim = z
 export const policyBody = z
   .strictObject({
     rules: z.array(rule).max(100).describe('an event that any rule names is forgotten: its payload is blanked, its place stays'),
-    trim: trim.nullable().default(null).describe('drops the beginning of the log; never what a memory that is held stands on'),
+    trim: trim
+      .nullable()
+      .default(null)
+      .describe('drops the beginning of the log, but for what current memories and capsules need'),
   })
   .meta({ id: 'RetentionPolicyBody' });
 export type PolicyBody = z.output<typeof policyBody>;
@@ -55,13 +58,11 @@ export type Policy = z.output<typeof policy>;
 
 const hold = z
   .object({
-    reason: z.enum(['memory', 'evidence', 'webhook']),
-    seq: z.int().describe('the first event that must stay'),
-    memory_id: z.string().optional(),
-    event_id: z.string().optional(),
-    webhook_id: z.string().optional(),
+    reason: z.literal('webhook'),
+    seq: z.int().describe('the first event that it has yet to deliver'),
+    webhook_id: z.string(),
   })
-  .describe('what keeps trim from dropping as much as the policy asks for');
+  .describe('what keeps trim from dropping as much as the policy asks for, for a week at most');
 export type Hold = z.output<typeof hold>;
 
 export const preview = z
@@ -73,6 +74,7 @@ export const preview = z
     sample: z.array(z.string()).describe('ids of the oldest ten'),
     memories: z.int().describe('that would end'),
     trimmed: z.int().describe('events that trim would drop'),
+    carried: z.int().describe('events before `oldest_seq` that stay, because a memory or a capsule needs them'),
     oldest_seq: z.int().describe('where the log would begin'),
     held_by: hold.nullable(),
   })

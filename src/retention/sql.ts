@@ -43,7 +43,7 @@ export interface Counted {
 export const countOld = (tenant: Tenant, job_id: string, after: string, limit: number): Promise<Counted[]> =>
   tenant.call('select last_id, kind, events, oldest, newest from count_old($1, $2, $3, $4)', [tenant.id, job_id, after, limit]);
 
-type Foreseen = Pick<Preview, 'memories' | 'sample' | 'trimmed' | 'oldest_seq' | 'held_by'>;
+type Foreseen = Pick<Preview, 'memories' | 'sample' | 'trimmed' | 'carried' | 'oldest_seq' | 'held_by'>;
 
 export const foresee = (tenant: Tenant, job_id: string, { trim }: PolicyBody, now: string): Promise<Foreseen> =>
   one(tenant, 'select foresee_retention($1, $2, $3, $4) as value', [tenant.id, job_id, trim && JSON.stringify(trim), now]);

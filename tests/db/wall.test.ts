@@ -29,7 +29,7 @@ const grants = `
 
 /** What roles behind definer functions change of tenants' rows: an erasure blanks what was said and about whom, never which row it is. */
 const blanked = [
-  ...['content', 'metadata', 'tags', 'refs', 'artifact_id', 'chunk_count', 'byte_count', 'erased_at'],
+  ...['content', 'metadata', 'tags', 'refs', 'artifact_id', 'chunk_count', 'byte_count', 'erased_at', 'carried_at'],
   ...['session_id', 'user_id', 'agent_id', 'project_id', 'actor_id'],
 ].map((column) => `events (${column}) agent_memory_blanker UPDATE`);
 const changedByFunctions = [

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { faultsOf } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant, send } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
@@ -162,4 +163,15 @@ test('trust goes by who is logged in: who is only named, by a key or by another 
     ['bob', 'stated'],
     ['alice', 'approved'],
   ]);
+});
+
+test('a superseded memory that is deleted leaves the one in its place to be found', async () => {
+  const old = await make(alice, { kind: 'decision', text: 'We sail at six' });
+  const { body: next } = await alice.ask('POST', at(old, '/supersede'), {
+    body: { kind: 'decision', channel: 'team', text: 'The ferry waits' },
+  });
+  expect((await alice.ask('DELETE', at(old))).status).toBe(204);
+  const { data } = (await alice.ask('POST', '/v1/search', { body: { query: 'ferry', channel: 'team' } })).body;
+  expect(data.map(({ memory_id }: { memory_id: string }) => memory_id)).toEqual([next.memory_id]);
+  expect(await faultsOf(alice)).toEqual([]);
 });

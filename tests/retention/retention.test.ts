@@ -4,12 +4,15 @@ import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import type { Tenant } from '../../src/db/tenant.ts';
 import { kinds } from '../../src/events/schemas.ts';
-import { openJobs } from '../../src/jobs/index.ts';
+import { newId } from '../../src/id.ts';
+import { type Job, openJobs } from '../../src/jobs/index.ts';
 import { createLogger } from '../../src/log.ts';
 import { memoryKinds } from '../../src/memories/schemas.ts';
 import { retainer, sweepRetention } from '../../src/retention/index.ts';
 import { forgettable } from '../../src/retention/schemas.ts';
+import { type Cursor, retainStep } from '../../src/retention/sql.ts';
 import { dumpOf, finished, makeMemory, memoryRow } from '../erasure/support.ts';
+import { faultsOf } from '../export/file.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { daemonDatabase, describeOnServer } from '../support/database.ts';
@@ -127,7 +130,7 @@ onServer('retention', () => {
     expect(await dumpOf(tenant)).not.toContain('tea is at four');
   }, 30_000);
 
-  test('trim drops the beginning, never past what is held; who asks for what is gone is told where the log begins', async () => {
+  test('trim drops the beginning and carries what is held; who asks for what is gone is told where the log begins', async () => {
     const owner = await newTenant(daemon.url);
     const tenant = database.tenants(owner.tenant_id);
     await record(owner, ...Array.from({ length: 30 }, (_, i) => team(`early ${i}`)));
@@ -136,21 +139,14 @@ onServer('retention', () => {
     await record(owner, ...Array.from({ length: 30 }, (_, i) => team(`late ${i}`)));
     const before = (await owner.ask('GET', '/v1/usage')).body;
     const body = { rules: [], trim: { keep_events: 10 } };
-    expect((await owner.ask('POST', '/v1/retention/preview', { body })).body).toMatchObject({
-      trimmed: 31,
-      oldest_seq: 32,
-      held_by: { reason: 'memory', memory_id: held.memory_id, event_id: held.event_id, seq: 32 },
-    });
+    const oldest_seq = before.last_seq - 9;
+    const foreseen = (await owner.ask('POST', '/v1/retention/preview', { body })).body;
+    expect(foreseen).toMatchObject({ trimmed: oldest_seq - 2, carried: 1, oldest_seq, held_by: null });
     await owner.ask('PUT', '/v1/retention', { body });
-    expect((await run(owner)).result).toMatchObject({
-      counts: { trimmed: 31 },
-      oldest_seq: 32,
-      held_by: { reason: 'memory', memory_id: held.memory_id, seq: 32 },
-    });
-    const free = (await owner.ask('POST', '/v1/retention/preview', { body: { rules: [], trim: { keep_events: 31 } } })).body;
-    expect([free.trimmed, free.held_by]).toEqual([0, null]);
+    const { result } = await run(owner);
+    expect(result).toEqual({ counts: { trimmed: oldest_seq - 2, carried: 1 }, oldest_seq });
     const after = (await owner.ask('GET', '/v1/usage')).body;
-    expect([after.oldest_seq, after.last_seq, after.events]).toEqual([32, before.last_seq, before.events - 31]);
+    expect([after.oldest_seq, after.last_seq, after.events]).toEqual([oldest_seq, before.last_seq, 11]);
     expect(after.bytes).toBeLessThan(before.bytes);
     expect(await memoryRow(tenant, held.memory_id)).toMatchObject({ status: 'active', passages: 1 });
     expect(await dumpOf(tenant)).not.toMatch(/early/);
@@ -158,10 +154,47 @@ onServer('retention', () => {
       const answer = await owner.ask('GET', `/v1/events?channel=team&${query}`, { headers });
       return [answer.status, answer.body.oldest_seq];
     };
-    expect(await asked('after=5')).toEqual([410, 32]);
-    expect(await asked('after=5', { accept: 'text/event-stream' })).toEqual([410, 32]);
-    expect((await owner.ask('GET', '/v1/events?channel=team&after=31')).body.data[0].seq).toBe(32);
-    expect(await run(owner)).toMatchObject({ result: { oldest_seq: 32 } });
+    expect(await asked('after=5')).toEqual([410, oldest_seq]);
+    expect(await asked('after=32')).toEqual([410, oldest_seq]);
+    expect(await asked('after=5', { accept: 'text/event-stream' })).toEqual([410, oldest_seq]);
+    const log = (await owner.ask('GET', `/v1/events?channel=team&order=asc`)).body.data;
+    expect([log.length, log[0].seq]).toEqual([10, oldest_seq]);
+  }, 30_000);
+
+  test('what is written while a trim goes on keeps what it needs, wherever the run is stopped and taken up again', async () => {
+    const owner = await newTenant(daemon.url);
+    const tenant = database.tenants(owner.tenant_id);
+    const early = await record(owner, ...Array.from({ length: 40 }, (_, i) => team(`early ${i}`)));
+    const input = { rules: [], trim: { keep_events: 3 } };
+    const id = newId('job');
+    await tenant.write((db) =>
+      db.run(
+        `insert into jobs (tenant_id, job_id, kind, state, input, started_by, due_at, created_at, updated_at)
+         values ($1, $2, 'retention', 'running', $3, 'policy', now() + interval '1 hour', now(), now())`,
+        [tenant.id, id, JSON.stringify(input)],
+      ),
+    );
+    const job = { tenant, id, token: 0, lease_ms: 3_600_000, input } as Job<typeof input>;
+    const facts: string[] = [];
+    let cursor: Cursor | null = { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
+    for (let steps = 0; cursor && cursor.phase !== 'over'; steps += 1) {
+      // as another daemon finds it after a crash
+      if (steps > 0)
+        cursor = (await tenant.read((db) => db.row<{ cursor: Cursor }>('select cursor from jobs where job_id = $1', [id])))!
+          .cursor;
+      const body = { kind: 'summary', channel: 'team', text: `summary ${steps}`, refs: [early[39 - (steps % 40)]!.event_id] };
+      const made = await owner.ask('POST', '/v1/memories', { body });
+      if (made.status === 201) facts.push(made.body.memory_id);
+      cursor = await retainStep(job, cursor, 7, null);
+    }
+    expect(facts.length).toBeGreaterThan(8);
+    for (const memory_id of facts)
+      expect((await owner.ask('GET', `/v1/memories/${memory_id}`)).body).toMatchObject({ grounded: true, stated: true });
+    const { trimmed, carried } = cursor!.counts;
+    const { events, oldest_seq, last_seq } = (await owner.ask('GET', '/v1/usage')).body;
+    expect([trimmed! + events, events]).toEqual([last_seq, last_seq - oldest_seq + 1 + carried!]);
+    await tenant.write((db) => db.run('delete from jobs where job_id = $1', [id]));
+    expect(await faultsOf(owner)).toEqual([]);
   }, 30_000);
 
   test('trim leaves what a webhook has yet to deliver, but not for ever', async () => {
@@ -216,7 +249,15 @@ onServer('retention', () => {
   test('the sweeper begins a run once a day', async () => {
     const owner = await newTenant(daemon.url);
     const tenant: Tenant = database.tenants(owner.tenant_id);
-    const jobs = openJobs(database.tenants, { retention: retainer }, createLogger('silent'), { lease_ms: 5000, parallel: 1 });
+    const jobs = openJobs(
+      database.tenants,
+      { retention: retainer({ say: async () => undefined, count: () => undefined }) },
+      createLogger('silent'),
+      {
+        lease_ms: 5000,
+        parallel: 1,
+      },
+    );
     const runs = async () => (await owner.ask('GET', '/v1/jobs?kind=retention')).body.data.length;
     const sweep = sweepRetention(jobs);
     await sweep(tenant, 1);

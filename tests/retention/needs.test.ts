@@ -1,0 +1,117 @@
+import { erase } from '../erasure/support.ts';
+import { exported, faultsOf } from '../export/file.ts';
+import { message, newColleague, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { done, everyMemory, get, hold, say, talk, trim, usage } from './support.ts';
+
+// What a trim keeps before the log's beginning, and for how long.
+
+let daemon: TestDaemon;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+});
+afterAll(() => daemon.stop());
+
+test('what a claim rests on keeps its place without its payload, and an erasure still finds it', async () => {
+  const owner = await newTenant(daemon.url);
+  await done(owner, 'PATCH', '/v1/tenant', { settings: { require_sources: 'all' } });
+  const said = await say(owner, 'The crane broke on Monday.', { session_id: 'monday', tags: ['crane'] });
+  const upload = await owner.ask('POST', '/v1/artifacts?channel=team', {
+    body: 'a log',
+    headers: { 'content-type': 'text/plain' },
+  });
+  const claim = await hold(owner, { kind: 'fact', text: 'The crane is broken.', refs: [said.chunk_ids[0]] });
+  const summary = await hold(owner, { kind: 'summary', text: 'Monday in one line.', refs: [claim.memory_id] });
+  const other = await hold(owner, { kind: 'fact', text: 'The log says so.', refs: [upload.body.artifact_id] });
+  await talk(owner, 5);
+  const { counts } = await trim(owner, 3);
+  expect(counts).toMatchObject({ carried: 5 });
+  const evidence = await done(owner, 'GET', `/v1/events/${said.event_id}`);
+  expect([evidence.content, evidence.tags]).toEqual([{ erased: true, retention: true }, []]);
+  expect((await owner.ask('GET', `/v1/artifacts/${upload.body.artifact_id}`)).body).toBe('a log');
+  for (const { memory_id } of [claim, summary, other])
+    expect((await get(owner, memory_id)).body).toMatchObject({ grounded: true, stated: true });
+  expect(await exported(owner)).not.toContain('broke on Monday');
+  await erase(owner, { session_id: 'monday' });
+  expect([(await get(owner, claim.memory_id)).status, (await get(owner, summary.memory_id)).status]).toEqual([404, 404]);
+  expect((await get(owner, other.memory_id)).body).toMatchObject({ grounded: true });
+  expect(await faultsOf(owner)).toEqual([]);
+}, 60_000);
+
+test('a log of memories that end is bounded: the next trim drops what was carried for them', async () => {
+  const owner = await newTenant(daemon.url);
+  const said = await say(owner, 'The ferry sails at six.');
+  const first = await hold(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [said.event_id] });
+  await done(owner, 'POST', '/v1/events', {
+    ...message(''),
+    channel: 'team',
+    kind: 'task_update',
+    content: { task_id: 'a', title: 'Paint', status: 'open' },
+  });
+  await talk(owner, 5);
+  expect((await trim(owner, 2)).counts).toMatchObject({ carried: 3 });
+  const again = await hold(owner, { kind: 'fact', text: 'The ferry sails at six.', refs: [] });
+  expect(again.memory_id).toBe(first.memory_id);
+  expect((await get(owner, first.memory_id)).body).toMatchObject({ version: 2, grounded: true, refs: [said.event_id] });
+  await owner.ask('DELETE', `/v1/memories/${first.memory_id}`);
+  await done(owner, 'POST', '/v1/events', {
+    ...message(''),
+    channel: 'team',
+    kind: 'task_update',
+    content: { task_id: 'a', title: 'Paint', status: 'done' },
+  });
+  await talk(owner, 5);
+  expect((await trim(owner, 2)).counts).toMatchObject({ carried: 0 });
+  expect([(await usage(owner)).events, (await everyMemory(owner)).length]).toEqual([2, 0]);
+  expect(await faultsOf(owner)).toEqual([]);
+}, 60_000);
+
+test('a capsule in use keeps itself and what it hands over, one that was revoked nothing', async () => {
+  const owner = await newTenant(daemon.url);
+  const reader = await newColleague(owner);
+  const said = await say(owner, 'The harbour closes at dusk.');
+  const old = await hold(owner, { kind: 'fact', text: 'It closes at noon.' });
+  await done(owner, 'POST', `/v1/memories/${old.memory_id}/supersede`, {
+    kind: 'fact',
+    text: 'It closes at dusk.',
+    channel: 'team',
+  });
+  const body = {
+    title: 'Hours',
+    items: [said.event_id, said.chunk_ids[0], old.memory_id],
+    audience: 'all',
+    channel: 'team',
+  };
+  const made = await owner.ask('POST', '/v1/capsules', { body });
+  expect([made.status, made.body.errors]).toEqual([201, undefined]);
+  await talk(owner, 5);
+  const read = async () => done(reader, 'GET', `/v1/capsules/${made.body.capsule_id}`);
+  const before = await read();
+  await trim(owner, 2);
+  expect(await read()).toEqual(before);
+  await owner.ask('DELETE', `/v1/capsules/${made.body.capsule_id}`);
+  await talk(owner, 3);
+  await trim(owner, 2);
+  expect((await reader.ask('GET', `/v1/events/${said.event_id}`)).status).toBe(404);
+  expect(await faultsOf(owner)).toEqual([]);
+}, 60_000);
+
+test('the audit and the metrics say how much a trim dropped and carried', async () => {
+  const owner = await newTenant(daemon.url);
+  const counted = async () => {
+    const text = (await owner.ask<string>('GET', '/metrics')).body;
+    return ['trimmed', 'carried'].map((what) =>
+      Number(new RegExp(`agent_memory_trim_events_total\\{what="${what}"\\} (\\d+)`).exec(text)![1]),
+    );
+  };
+  await hold(owner, { kind: 'fact', text: 'The lighthouse is lit.' });
+  await talk(owner, 4);
+  const [trimmed, carried] = await counted();
+  const { oldest_seq } = await trim(owner, 2);
+  expect(await counted()).toEqual([trimmed! + 2, carried! + 1]);
+  const [entry] = (await done(owner, 'GET', '/v1/audit?action=retention.trimmed')).data;
+  expect([entry.route, entry.payload.about]).toEqual([
+    'job',
+    { job_id: expect.stringMatching(/^job_/), trimmed: 2, carried: 1, oldest_seq },
+  ]);
+}, 60_000);

@@ -1,0 +1,36 @@
+import { finished } from '../erasure/support.ts';
+import { type Client, message } from '../support/client.ts';
+
+export type Row = Record<string, any>;
+
+export async function done(client: Client, method: string, path: string, body?: unknown): Promise<Row> {
+  const answer = await client.ask(method, path, body === undefined ? {} : { body });
+  expect([method, path, answer.status, answer.body.detail]).toEqual([method, path, expect.any(Number), undefined]);
+  expect(answer.status).toBeLessThan(300);
+  return answer.body;
+}
+export const record = (client: Client, body: Row) =>
+  done(client, 'POST', '/v1/events', { ...message(''), channel: 'team', ...body });
+export const say = (client: Client, text: string, more: Row = {}) => record(client, { content: { text }, ...more });
+export const hold = (client: Client, body: Row) => done(client, 'POST', '/v1/memories', { channel: 'team', ...body });
+export const talk = (client: Client, count: number) =>
+  done(client, 'POST', '/v1/events', {
+    events: Array.from({ length: count }, (_, i) => message(`talk ${i}`, { channel: 'team' })),
+  });
+
+/** The result of a run of a policy that keeps so many events. */
+export async function trim(client: Client, keep_events: number): Promise<Row> {
+  await done(client, 'PUT', '/v1/retention', { rules: [], trim: { keep_events } });
+  const job = await finished(client, (await done(client, 'POST', '/v1/retention/runs')).job_id);
+  expect([job.state, job.problem]).toEqual(['done', undefined]);
+  return job.result;
+}
+export const foresee = async (client: Client, keep_events: number): Promise<Row> => {
+  const body = await done(client, 'POST', '/v1/retention/preview', { rules: [], trim: { keep_events } });
+  return body.job_id ? (await finished(client, body.job_id)).result : body;
+};
+export const usage = (client: Client) => done(client, 'GET', '/v1/usage');
+export const get = (client: Client, id: string) => client.ask('GET', `/v1/memories/${id}`);
+
+export const everyMemory = async (client: Client): Promise<Row[]> =>
+  (await done(client, 'GET', '/v1/memories?channel=team&status=any&limit=1000')).data;
