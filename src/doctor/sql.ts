@@ -130,8 +130,6 @@ export const readConfirmed = async (db: Db): Promise<boolean | undefined> => {
     `select coalesce(has_table_privilege(to_regclass('public.installation'), 'select'), false) as known`,
   );
   if (!known?.known) return undefined;
-  const row = await db.row<{ confirmed: boolean }>(
-    'select coalesce((select i.place = this_place() and i.restored = this_restore() from installation i), true) as confirmed',
-  );
+  const row = await db.row<{ confirmed: boolean }>('select coalesce(is_in_place(), true) as confirmed');
   return row!.confirmed;
 };

@@ -61,21 +61,42 @@ onServer('a restored database is closed to daemons until the erasures were repla
     }
   });
 
+  test.each([
+    ['over its rows', 'truncate installation'],
+    ['over its rows, one by one', 'delete from installation'],
+  ])('in the same database, a dump put back %s', async (_how, clear) => {
+    const { env, name, release } = await served();
+    try {
+      // rows are written anew, and nothing else shows it
+      await admin('create table kept (like installation including all)', name);
+      await admin('insert into kept select * from installation', name);
+      await admin(`${clear}; grant select, insert, update on installation to agent_memory_app`, name);
+      await admin('insert into installation select * from kept', name);
+      await expect(startTestDaemon({}, env)).rejects.toThrow(refusal);
+      open(env);
+      for (let i = 0; i < 2; i += 1) await (await startTestDaemon({}, env)).stop();
+      await admin('vacuum (full, freeze) installation', name);
+      await (await startTestDaemon({}, env)).stop();
+    } finally {
+      await release();
+    }
+  });
+
   test('a daemon that runs does not serve what is put in the place of its database', async () => {
     const { env, name, release } = await served();
     const daemon = await startTestDaemon({}, env);
     const become = async (place: string, status: number) => {
-      await admin(`update installation set place = ${place}`, name);
+      await admin(place, name);
       await admin(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}' and pid <> pg_backend_pid()`);
       const ask = () => send(daemon.url, 'GET', '/ready');
       for (let i = 0; i < 200 && (await ask()).status !== status; i += 1) await sleep(50);
       expect((await ask()).status).toBe(status);
     };
     try {
-      await become(`'elsewhere'`, 503);
+      await become(`update installation set place = 'elsewhere'`, 503);
       const body = { tenant_id: 'any', username: 'any', password: 'correct horse 9 battery' };
       expect((await send(daemon.url, 'POST', '/auth/login', { body })).status).toBe(503);
-      await become('this_place()', 200);
+      await become('select confirm_restore()', 200);
     } finally {
       await daemon.stop();
       await release();
