@@ -347,6 +347,7 @@ CREATE TABLE public.installation (
     place text NOT NULL,
     restored text DEFAULT ''::text NOT NULL,
     confirmed_at timestamp with time zone DEFAULT now() NOT NULL,
+    written text DEFAULT (pg_current_xact_id())::text NOT NULL,
     CONSTRAINT installation__only_row CHECK (only_row)
 );
 
@@ -514,6 +515,7 @@ END) STORED,
     erased_at timestamp with time zone,
     redactions integer,
     session_key bigint GENERATED ALWAYS AS (public.session_key(tenant_id, session_id)) STORED NOT NULL,
+    carried_at timestamp with time zone,
     CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
     CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
     CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
@@ -639,6 +641,19 @@ CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
 
+-- Name: carried_stretch(text, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.carried_stretch(p_tenant text, p_after bigint, p_first bigint, p_limit integer) RETURNS TABLE(from_seq bigint, to_seq bigint, events bigint)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select min(s.seq), max(s.seq), count(*)
+  from (select e.seq from events e where e.tenant_id = p_tenant and e.seq > p_after and e.seq < p_first order by e.seq limit p_limit) s
+  having count(*) > 0;
+end $$;
+
 -- Name: carry_edits(text, bigint, bigint, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.carry_edits(p_tenant text, p_from bigint, p_to bigint, p_ops text[]) RETURNS void
@@ -661,6 +676,18 @@ begin
     perform apply_edits(p_tenant, p_to);
   end if;
 end $$;
+
+-- Name: carry_events(bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.carry_events(p_seqs bigint[]) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  update public.events e set carried_at = clock_timestamp()
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs) and e.carried_at is null
+$$;
+
+ALTER FUNCTION public.carry_events(p_seqs bigint[]) OWNER TO agent_memory_blanker;
 
 -- Name: carry_hiding(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -691,16 +718,22 @@ begin
   perform enter_tenant(p_tenant);
   v_forgotten := has_forgotten(p_tenant);
   -- of what is being imported the clock tells nothing yet
-  select case when c.importing is null then c.oldest_seq else (select min(e.seq) from events e where e.tenant_id = p_tenant) end into v_first
+  select case when c.importing is null then c.oldest_seq else (
+    select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1) end into v_first
   from tenant_clocks c where c.tenant_id = p_tenant;
   select e.event_id into v_oldest from events e where e.tenant_id = p_tenant and e.seq = v_first and v_first > 1;
 
   return query
-  select 'seq', p_to - p_from + 1, count(*), coalesce(jsonb_agg(to_jsonb(g.seq) order by g.seq) filter (where g.nth <= 5), '[]')
+  select 'seq', count(*), count(*) filter (where g.missing), coalesce(jsonb_agg(to_jsonb(g.seq) order by g.seq) filter (where g.missing and g.nth <= 5), '[]')
   from (
-    select s.seq, row_number() over (order by s.seq) as nth
-    from generate_series(p_from, p_to) s (seq)
-    where not exists (select from events e where e.tenant_id = p_tenant and e.seq = s.seq)
+    select p.*, row_number() over (partition by p.missing order by p.seq) as nth
+    from (
+      select e.seq, false as missing from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to
+      union all
+      select s.seq, true
+      from generate_series(greatest(p_from, v_first), p_to) s (seq)
+      where not exists (select from events e where e.tenant_id = p_tenant and e.seq = s.seq)
+    ) p
   ) g;
 
   return query
@@ -937,7 +970,7 @@ begin
   if v_new and v_done.status = 'new' then
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     update memories m
-    set status = p_status, version = m.version + 1, last_seq = v_seq, doing_agent = null, updated_at = v_done.at
+    set status = p_status, version = m.version + 1, last_seq = v_seq, doing_agent = null, superseded_by = null, updated_at = v_done.at
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
     select p_tenant, p_memory_id, m.version, v_seq, m.content_seq, p_status
@@ -1240,7 +1273,7 @@ CREATE FUNCTION public.confirm_restore() RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC
  INSERT INTO public.installation (place, restored)
-   VALUES (public.this_place(), public.this_restore()) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place, restored = excluded.restored, confirmed_at = clock_timestamp();
+   VALUES (public.this_place(), public.this_restore()) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place, restored = excluded.restored, written = excluded.written, confirmed_at = clock_timestamp();
 END;
 
 -- Name: api_keys; Type: TABLE; Schema: public
@@ -1470,21 +1503,21 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
--- Name: drop_events(bigint, bigint); Type: FUNCTION; Schema: public
+-- Name: drop_events(bigint[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.drop_events(p_from bigint, p_to bigint) RETURNS bigint
+CREATE FUNCTION public.drop_events(p_seqs bigint[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 declare
   v_count bigint;
 begin
-  delete from public.events e where e.tenant_id = (select public.current_tenant()) and e.seq >= p_from and e.seq <= p_to;
+  delete from public.events e where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
   get diagnostics v_count = row_count;
   return v_count;
 end $$;
 
-ALTER FUNCTION public.drop_events(p_from bigint, p_to bigint) OWNER TO agent_memory_blanker;
+ALTER FUNCTION public.drop_events(p_seqs bigint[]) OWNER TO agent_memory_blanker;
 
 -- Name: drop_marks(text, text, integer); Type: FUNCTION; Schema: public
 
@@ -1698,7 +1731,8 @@ begin
   where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (array(
     select v.seq
     from memory_versions v
-    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_said, 0) and v.seq + 0 < p_seq));
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_said, 0) and v.seq + 0 < p_seq
+      and v.status || '' <> 'superseded'));
 end $$;
 
 -- Name: end_session(text, text, bytea); Type: FUNCTION; Schema: public
@@ -2214,18 +2248,26 @@ CREATE FUNCTION public.foresee_retention(p_tenant text, p_job text, p_trim jsonb
     LANGUAGE plpgsql STABLE
     AS $$
 declare
-  v_to bigint;
   v_oldest bigint;
+  v_to bigint;
+  v_before bigint;
+  v_carried bigint;
 begin
   perform enter_tenant(p_tenant);
   select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
-  v_to := trim_bound(p_tenant, p_job, p_trim, p_now);
+  v_to := case when p_trim ? 'keep_events' or p_trim ? 'keep_days' then greatest(trim_bound(p_tenant, p_job, p_trim, p_now), v_oldest - 1) end;
+  v_before := (select count(*) from events e where e.tenant_id = p_tenant and e.seq < v_oldest);
+  v_carried := (
+    select count(distinct k.seq) from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('carry', 'ground') and k.seq <= v_to);
   return jsonb_build_object(
     'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
     'sample', (
       select coalesce(jsonb_agg(s.id), '[]') from (
         select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' order by k.seq limit 10) s),
-    'trimmed', greatest(0, v_to - v_oldest + 1), 'oldest_seq', greatest(v_oldest, v_to + 1),
+    'trimmed', coalesce(v_before + v_to - v_oldest + 1 - v_carried, 0),
+    'carried', case when v_to is null then v_before else v_carried end,
+    'oldest_seq', coalesce(v_to + 1, v_oldest),
     'held_by', trim_hold(p_tenant, p_job, p_trim, p_now));
 end $$;
 
@@ -2448,6 +2490,26 @@ begin
   return v_counts;
 end $$;
 
+-- Name: forget_trimmed(text, text, bigint[], bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.forget_trimmed(p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_ended text[] := array(
+    select m.memory_id
+    from (select distinct v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_seqs)) v
+    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+    where m.content_seq = any (p_seqs) and not exists (
+      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = m.memory_id));
+begin
+  delete from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop);
+  delete from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_ended);
+  update memories m set superseded_by = null where m.tenant_id = p_tenant and m.superseded_by = any (v_ended);
+  delete from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_ended);
+end $$;
+
 -- Name: forget_webhooks(text, text, text, text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
@@ -2575,7 +2637,7 @@ CREATE FUNCTION public.has_forgotten(p_tenant text) RETURNS boolean
     BEGIN ATOMIC
  SELECT ((NOT (EXISTS ( SELECT
             FROM public.events e
-           WHERE ((e.tenant_id = has_forgotten.p_tenant) AND (e.seq = 1))))) OR (EXISTS ( SELECT
+           WHERE ((e.tenant_id = has_forgotten.p_tenant) AND (e.seq = 1) AND (e.carried_at IS NULL))))) OR (EXISTS ( SELECT
             FROM public.events e
            WHERE ((e.tenant_id = has_forgotten.p_tenant) AND (e.kind = ANY (ARRAY['erasure.completed'::text, 'retention.forgot'::text]))))));
 END;
@@ -2848,20 +2910,22 @@ begin
   return may_administer(p_tenant, p_principal, 'admin');
 end $$;
 
+-- Name: is_as_written(xid, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_as_written(p_xmin xid, p_written text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN ((p_xmin)::text = (mod((p_written)::numeric, ('4294967296'::bigint)::numeric))::text);
+
 -- Name: is_confirmed(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_confirmed() RETURNS boolean
     LANGUAGE plpgsql
     AS $$
-declare
-  v_row installation;
 begin
-  select * into v_row from installation;
-  if not found then
+  if not exists (select from installation) then
     insert into installation (place, restored) values (this_place(), this_restore()) on conflict do nothing;
-    select * into v_row from installation;
   end if;
-  return v_row.place = this_place() and v_row.restored = this_restore();
+  return is_in_place();
 end $$;
 
 -- Name: is_deleted(text, bigint); Type: FUNCTION; Schema: public
@@ -2954,6 +3018,15 @@ end $$;
 CREATE FUNCTION public.is_importing() RETURNS boolean
     LANGUAGE sql STABLE
     AS $$ select exists (select from tenant_clocks c where c.tenant_id = (select current_tenant()) and c.importing is not null) $$;
+
+-- Name: is_in_place(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_in_place() RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((i.place = public.this_place()) AND (i.restored = public.this_restore()) AND public.is_as_written(i.xmin, i.written))
+    FROM public.installation i;
+END;
 
 -- Name: is_last_owner(text, text[]); Type: FUNCTION; Schema: public
 
@@ -3318,6 +3391,71 @@ begin
   on conflict do nothing;
 end $$;
 
+-- Name: mark_grounds(text, text, public.memories, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_grounds(p_tenant text, p_job text, p_memory public.memories, p_upto bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_refs text[] := array(
+    select g.ref from grounds(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.place, g.ref);
+  v_seen text[] := array[p_memory.memory_id];
+  v_claims text[];
+begin
+  if p_memory.pinned then
+    perform mark_held(p_tenant, p_job, array(
+      select m.memory_id from unnest(v_refs) r (ref) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, r.ref)), p_upto);
+  end if;
+  for depth in 1 .. 4 loop
+    exit when coalesce(cardinality(v_refs), 0) = 0;
+    exit when mark_sources(p_tenant, p_job, v_refs, p_memory.pinned and depth = 1, p_upto);
+    v_claims := array(
+      select m.memory_id
+      from unnest(v_refs) with ordinality as r (ref, place)
+      cross join lateral (select x.id from memory_of(p_tenant, r.ref) x (id) offset 0) o
+      cross join lateral (select * from memories m where m.tenant_id = p_tenant and m.memory_id = o.id offset 0) m
+      cross join lateral (select e as said from events e where e.tenant_id = p_tenant and e.seq = m.content_seq offset 0) e
+      where not m.memory_id = any (v_seen) and m.status <> 'deleted' and not is_gone(e.said)
+      group by m.memory_id, m.kind
+      order by is_act(m.kind) desc, min(r.place)
+      limit greatest(1, 65 - cardinality(v_seen)));
+    perform mark_held(p_tenant, p_job, v_claims, p_upto);
+    exit when exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v_claims[1] and is_act(m.kind));
+    exit when cardinality(v_seen) > 64;
+    v_seen := v_seen || v_claims;
+    v_refs := array(
+      select distinct g.ref
+      from memories m
+      cross join lateral (
+        select o.ref from grounds(p_tenant, m.memory_id, m.content_seq) o order by o.seq desc, o.place, o.ref limit 256
+      ) g
+      where m.tenant_id = p_tenant and m.memory_id = any (v_claims));
+  end loop;
+end $$;
+
+-- Name: mark_held(text, text, text[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_held(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_said bigint[] := array(
+    select v.seq
+    from unnest(p_memory_ids) h (id)
+    join memories m on m.tenant_id = p_tenant and m.memory_id = h.id
+    join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.seq >= m.content_seq and v.status <> 'superseded');
+begin
+  insert into erasure_marks (tenant_id, job_id, what, id)
+  select p_tenant, p_job, 'hold', h.id from unnest(p_memory_ids) h (id)
+  on conflict do nothing;
+  perform mark_whole(p_tenant, p_job, v_said || array(
+    select d.seq
+    from edit_events x join edits d on d.tenant_id = p_tenant and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq = any (v_said)), p_upto);
+end $$;
+
 -- Name: mark_kin(text, text, text[], bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_kin(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
@@ -3425,6 +3563,48 @@ begin
     perform mark_kin(p_tenant, p_job, v_ids, p_upto);
   end if;
   return next;
+end $$;
+
+-- Name: mark_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_seqs bigint[] := array(
+    select distinct s.seq
+    from (
+      (select v.seq from memory_versions v where v.tenant_id = p_tenant and v.seq > p_after order by v.seq limit p_limit)
+      union all
+      (select c.seq from capsules c where c.tenant_id = p_tenant and c.seq > p_after order by c.seq limit p_limit)
+    ) s
+    order by s.seq
+    limit p_limit);
+  v_memory memories;
+begin
+  for v_memory in select * from needing(p_tenant, p_job, v_seqs, p_new) loop
+    perform mark_held(p_tenant, p_job, array[v_memory.memory_id], p_upto);
+    if v_memory.pinned or not is_act(v_memory.kind) then
+      perform mark_grounds(p_tenant, p_job, v_memory, p_upto);
+    end if;
+  end loop;
+  perform mark_whole(p_tenant, p_job, array(
+    select e.seq
+    from unnest(v_seqs) s (seq)
+    join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
+    cross join lateral (
+      select c.seq
+      union all
+      select e.seq
+      from unnest(c.items) i (id)
+      join events e on e.tenant_id = p_tenant and e.event_id = case
+        when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1)
+        when i.id ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = i.id)
+        else i.id end
+    ) e
+    where c.revoked_at is null and c.expires_at > now()), p_upto);
+  return v_seqs[cardinality(v_seqs)];
 end $$;
 
 -- Name: mark_old(text, text, jsonb, timestamp with time zone, bigint, bigint); Type: FUNCTION; Schema: public
@@ -3554,6 +3734,77 @@ CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
                       JOIN public.events e_1 ON (((e_1.tenant_id = mark_pins.p_tenant) AND (e_1.event_id = a.event_id))))) s
               JOIN public.events e ON (((e.tenant_id = mark_pins.p_tenant) AND (e.seq = s.seq)))) ON CONFLICT DO NOTHING;
 END;
+
+-- Name: mark_sources(text, text, text[], boolean, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_sources(p_tenant text, p_job text, p_refs text[], p_whole boolean, p_upto bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_whole bigint[];
+  v_ground bigint[];
+begin
+  select array_agg(s.seq) filter (where s.whole), array_agg(s.seq) filter (where not s.whole) into v_whole, v_ground
+  from (
+    select e.seq, bool_or(p_whole or r.ref ~ '^art_') as whole
+    from unnest(p_refs) r (ref)
+    cross join lateral (
+      select * from events e
+      where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = case
+        when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1)
+        when r.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = r.ref)
+        else r.ref end
+      limit 1
+    ) e
+    where not is_gone(e)
+    group by e.seq
+  ) s;
+  insert into erasure_marks (tenant_id, job_id, what, id, seq)
+  select p_tenant, p_job, 'ground', e.event_id, e.seq
+  from events e
+  where e.tenant_id = p_tenant and e.seq = any (v_ground) and e.seq <= p_upto
+  on conflict do nothing;
+  perform mark_whole(p_tenant, p_job, v_whole, p_upto);
+  return coalesce(v_whole, v_ground) is not null;
+end $$;
+
+-- Name: mark_whole(text, text, bigint[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_whole(p_tenant text, p_job text, p_seqs bigint[], p_upto bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_more text[];
+begin
+  with said as materialized (
+    select v.memory_id, min(v.seq) as first
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = any (p_seqs) and v.seq <= p_upto and v.status <> 'superseded'
+    group by v.memory_id
+  ),
+  kept as (
+    select s.seq, 'carry' as what from unnest(p_seqs) s (seq)
+    union
+    select v.seq, case v.status when 'superseded' then 'ground' else 'carry' end
+    from said s join memory_versions v on v.tenant_id = p_tenant and v.memory_id = s.memory_id and v.seq >= s.first
+  ),
+  marked as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select p_tenant, p_job, k.what, e.event_id, e.seq
+    from kept k join events e on e.tenant_id = p_tenant and e.seq = k.seq
+    where k.seq <= p_upto
+    on conflict do nothing
+  )
+  select array_agg(s.memory_id) into v_more
+  from said s
+  where not exists (
+    select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = s.memory_id);
+  if v_more is not null then
+    perform mark_held(p_tenant, p_job, v_more, p_upto);
+  end if;
+end $$;
 
 -- Name: idempotency_keys; Type: TABLE; Schema: public
 
@@ -3773,6 +4024,54 @@ CREATE FUNCTION public.named_parts(p_event public.events) RETURNS jsonb
            WHERE ((d.tenant_id = (named_parts.p_event).tenant_id) AND ((d.seq = (named_parts.p_event).seq) OR (d.edit_id IN ( SELECT x.edit_id
                     FROM public.edit_events x
                    WHERE ((x.tenant_id = (named_parts.p_event).tenant_id) AND (x.seq = (named_parts.p_event).seq))))))), '[]'::jsonb)) AS jsonb_build_object;
+END;
+
+-- Name: capsules; Type: TABLE; Schema: public
+
+CREATE TABLE public.capsules (
+    tenant_id text NOT NULL,
+    capsule_id text NOT NULL,
+    seq bigint NOT NULL,
+    user_id text,
+    agent_id text,
+    project_id text,
+    channel text NOT NULL,
+    tags text[] NOT NULL,
+    for_all boolean NOT NULL,
+    audience_users text[] NOT NULL,
+    audience_agents text[] NOT NULL,
+    items text[] NOT NULL,
+    item_channels text[] NOT NULL,
+    item_sensitivities text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_seq bigint,
+    CONSTRAINT capsules__all CHECK (((NOT for_all) OR (channel <> 'private'::text))),
+    CONSTRAINT capsules__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT capsules__items CHECK (((cardinality(items) >= 1) AND (cardinality(items) <= 200)))
+);
+
+ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
+
+-- Name: needing(text, text, bigint[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.needing(p_tenant text, p_job text, p_seqs bigint[], p_new bigint) RETURNS SETOF public.memories
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT DISTINCT m.*::public.memories AS m
+    FROM ((unnest(needing.p_seqs) s(seq)
+      JOIN public.memory_versions v ON (((v.tenant_id = needing.p_tenant) AND (v.seq = s.seq))))
+      JOIN public.memories m ON (((m.tenant_id = needing.p_tenant) AND (m.memory_id = v.memory_id))))
+   WHERE ((v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND (v.content_seq = m.content_seq) AND ((v.seq = m.content_seq) OR (v.seq > needing.p_new)) AND public.stands(m.*) AND (NOT (EXISTS ( SELECT
+            FROM public.erasure_marks k
+           WHERE ((k.tenant_id = needing.p_tenant) AND (k.job_id = needing.p_job) AND (k.what = 'memory'::text) AND (k.id = m.memory_id))))))
+ UNION
+  SELECT m.*::public.memories AS m
+    FROM ((unnest(needing.p_seqs) s(seq)
+      JOIN public.capsules c ON (((c.tenant_id = needing.p_tenant) AND (c.seq = s.seq))))
+      JOIN public.memories m ON (((m.tenant_id = needing.p_tenant) AND (m.memory_id = ANY (c.items)) AND (m.status = ANY (ARRAY['active'::text, 'superseded'::text])))))
+   WHERE ((c.revoked_at IS NULL) AND (c.expires_at > now()));
 END;
 
 -- Name: needs_sources(text, text); Type: FUNCTION; Schema: public
@@ -4338,7 +4637,7 @@ end $$;
 
 -- Name: read_standing(text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_standing(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, artifact_bytes bigint, unlinked bigint, rebuilding boolean)
+CREATE FUNCTION public.read_standing(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, artifact_bytes bigint, unlinked bigint, rebuilding boolean)
     LANGUAGE plpgsql
     AS $$
 begin
@@ -4346,7 +4645,9 @@ begin
   return query
   select
     c.last_seq, c.oldest_seq, c.event_count, c.stored_bytes,
-    (select max(e.seq) from events e where e.tenant_id = p_tenant), (select min(e.seq) from events e where e.tenant_id = p_tenant),
+    (select max(e.seq) from events e where e.tenant_id = p_tenant),
+    (select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1),
+    (select min(e.seq) from events e where e.tenant_id = p_tenant and e.seq < c.oldest_seq),
     (select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null),
     (select count(*) from artifacts a where a.tenant_id = p_tenant and a.event_id is null and a.created_at < now() - interval '2 days'),
     exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
@@ -4594,7 +4895,8 @@ declare
 begin
   perform enter_tenant(p_tenant);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
-  select max(e.seq), min(e.seq) into v_last, v_first from events e where e.tenant_id = p_tenant;
+  v_last := (select max(e.seq) from events e where e.tenant_id = p_tenant);
+  v_first := (select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1);
   update tenant_clocks c
   set
     last_seq = greatest(v_clock.last_seq, v_last),
@@ -4715,7 +5017,7 @@ declare
   v_next text;
   v_total bigint;
   v_row record;
-  v_trimmed bigint;
+  v_ended bigint;
   v_more jsonb := '{}';
 begin
   perform enter_tenant(p_tenant);
@@ -4725,12 +5027,14 @@ begin
   case v_phase
     when 'pins' then
       perform mark_pins(p_tenant, p_job);
-      select seq_before(p_tenant, v_now - interval '1 day' * min((r ->> 'older_than_days')::float8)), c.oldest_seq - 1 into v_upto, v_next
-      from tenant_clocks c left join jsonb_array_elements(p_input -> 'rules') r on true
-      where c.tenant_id = p_tenant group by c.oldest_seq;
+      v_upto := seq_before(p_tenant, v_now - interval '1 day' * (select min((r ->> 'older_than_days')::float8) from jsonb_array_elements(p_input -> 'rules') r));
+      v_next := '0';
       v_more := jsonb_build_object('upto', coalesce(v_upto, 0));
       v_phase := 'find';
     when 'find' then
+      -- what was carried lies far apart
+      v_next := (select e.seq - 1 from events e where e.tenant_id = p_tenant and e.seq > v_after::bigint order by e.seq limit 1);
+      v_after := coalesce(v_next, v_upto::text);
       v_next := least(v_upto, v_after::bigint + p_limit * 10)::text;
       perform mark_old(p_tenant, p_job, p_input -> 'rules', v_now, v_after::bigint + 1, v_next::bigint);
       if v_next::bigint >= v_upto then
@@ -4743,26 +5047,48 @@ begin
       select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit, '{"erased": true, "retention": true}', null, null);
       v_next := v_row.last_id;
       v_counts := case when v_next is null then '{}' else jsonb_build_object('events', v_row.events, 'chunks', v_row.chunks, 'artifacts', v_row.artifacts) end;
-      if v_next is null then
-        v_phase := 'say';
-        v_more := jsonb_build_object('trim_to', trim_bound(p_tenant, p_job, p_input -> 'trim', v_now));
-      end if;
+      v_phase := case when v_next is null then 'say' else 'blank' end;
     when 'say' then
       perform from tenant_clocks c where c.tenant_id = p_tenant for update;
       if (p_cursor -> 'counts' ->> 'events')::bigint > 0 then
         v_total := say(p_tenant, p_event);
-        select count(*) into v_trimmed from (
+        select count(*) into v_ended from (
           select end_memory(p_tenant, m.memory_id, 'expired', v_total)
           from erasure_marks k join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
           where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and stands(m)) ended;
-        v_counts := jsonb_build_object('memories', v_trimmed);
+        v_counts := jsonb_build_object('memories', v_ended);
         v_total := null;
       end if;
-      v_phase := case when p_input -> 'trim' is null or p_input ->> 'trim' is null then 'over' else 'trim' end;
+      v_phase := case when p_input -> 'trim' is null or p_input ->> 'trim' is null then 'over' else 'bound' end;
+    when 'bound' then
+      -- what was carried before may have become needless
+      select jsonb_build_object('trim_to', greatest(trim_bound(p_tenant, p_job, p_input -> 'trim', v_now), c.oldest_seq - 1), 'new', c.last_seq, 'needed', 0, 'until', c.last_seq, 'rounds', 1)
+      into v_more
+      from tenant_clocks c where c.tenant_id = p_tenant;
+      v_phase := 'need';
+    when 'need' then
+      v_next := mark_needs(p_tenant, p_job, (p_cursor ->> 'trim_to')::bigint, (p_cursor ->> 'new')::bigint, (p_cursor ->> 'needed')::bigint, p_limit);
+      v_more := case when v_next is null then '{}' else jsonb_build_object('needed', v_next::bigint) end;
+      if v_next is null or v_next::bigint >= (p_cursor ->> 'until')::bigint then
+        -- what was written meanwhile is less each time; the rest is marked while the writers wait
+        v_total := (p_cursor ->> 'rounds')::bigint;
+        v_phase := case when v_next is null or v_total = 4 then 'trim' else 'need' end;
+        v_more := v_more || jsonb_build_object(
+          'until', (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant), 'rounds', v_total + 1);
+        v_total := null;
+      end if;
+      v_next := null;
     when 'trim' then
-      v_trimmed := trim_step(p_tenant, (p_cursor ->> 'trim_to')::bigint, p_limit);
-      v_counts := jsonb_build_object('trimmed', v_trimmed);
-      v_phase := case when v_trimmed = 0 then 'over' else 'trim' end;
+      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+      v_upto := (p_cursor ->> 'needed')::bigint;
+      while v_upto is not null loop
+        v_more := jsonb_build_object('needed', v_upto);
+        v_upto := mark_needs(p_tenant, p_job, (p_cursor ->> 'trim_to')::bigint, (p_cursor ->> 'new')::bigint, v_upto, p_limit);
+      end loop;
+      select * into v_row from trim_step(p_tenant, p_job, coalesce(nullif(v_after, ''), '0')::bigint, (p_cursor ->> 'trim_to')::bigint, p_limit);
+      v_counts := jsonb_build_object('trimmed', v_row.trimmed, 'carried', v_row.carried);
+      v_next := v_row.last_seq::text;
+      v_phase := case when v_next is null then 'over' else 'trim' end;
     else
       raise exception 'no phase %', v_phase;
   end case;
@@ -4984,7 +5310,7 @@ CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF p
   select
     e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
     e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
-    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
   from events e
   left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
   where e.tenant_id = p_tenant
@@ -5185,7 +5511,7 @@ CREATE FUNCTION public.stray_edit(p_tenant text, p_first bigint, p_after text, p
 begin
   perform enter_tenant(p_tenant);
   return query
-  select max(d.edit_id), min(d.edit_id) filter (where d.seq >= p_first and d.event_id is distinct from d.there)
+  select max(d.edit_id), min(d.edit_id) filter (where (d.seq >= p_first or d.there is not null) and d.event_id is distinct from d.there)
   from (
     select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
     from edits t
@@ -5497,12 +5823,7 @@ CREATE FUNCTION public.trim_bound(p_tenant text, p_job text, p_trim jsonb, p_now
     AS $$
 begin
   return least(
-    case
-      when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
-      when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8) else 0 end,
-    (select min(m.content_seq) - 1 from memories m where m.tenant_id = p_tenant and stands(m) and not exists (
-      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)),
-    (select min(k.seq) - 1 from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin'),
+    trim_wanted(p_tenant, p_trim, p_now),
     (select greatest(min(w.cursor), seq_before(p_tenant, p_now - interval '7 days')) from webhooks w
      where w.tenant_id = p_tenant and w.active
      having count(*) > 0));
@@ -5513,75 +5834,86 @@ end $$;
 CREATE FUNCTION public.trim_hold(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
-declare
-  v_wanted bigint;
 begin
   perform enter_tenant(p_tenant);
-  v_wanted := case
-    when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
-    when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8) else 0 end;
   return (
-    select jsonb_strip_nulls(jsonb_build_object('reason', h.reason, 'seq', h.seq, 'memory_id', h.memory_id, 'event_id', h.event_id, 'webhook_id', h.webhook_id))
+    select jsonb_build_object('reason', 'webhook', 'seq', h.seq, 'webhook_id', h.webhook_id)
     from (
-      (select 'memory' as reason, m.content_seq as seq, m.memory_id, e.event_id, null as webhook_id
-       from memories m left join events e on e.tenant_id = p_tenant and e.seq = m.content_seq
-       where m.tenant_id = p_tenant and stands(m) and not exists (
-         select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)
-       order by m.content_seq
-       limit 1)
-      union all
-      (select 'evidence', k.seq, null, k.id, null
-       from erasure_marks k
-       where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin'
-       order by k.seq
-       limit 1)
-      union all
-      (select 'webhook', greatest(w.cursor, seq_before(p_tenant, p_now - interval '7 days')) + 1, null, null, w.webhook_id
-       from webhooks w
-       where w.tenant_id = p_tenant and w.active
-       order by w.cursor
-       limit 1)
+      select greatest(w.cursor, seq_before(p_tenant, p_now - interval '7 days')) + 1 as seq, w.webhook_id
+      from webhooks w
+      where w.tenant_id = p_tenant and w.active
+      order by w.cursor
+      limit 1
     ) h
-    where h.seq <= v_wanted
-    order by h.seq
-    limit 1);
+    where h.seq <= trim_wanted(p_tenant, p_trim, p_now));
 end $$;
 
--- Name: trim_step(text, bigint, integer); Type: FUNCTION; Schema: public
+-- Name: trim_step(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.trim_step(p_tenant text, p_upto bigint, p_limit integer) RETURNS bigint
+CREATE FUNCTION public.trim_step(p_tenant text, p_job text, p_after bigint, p_upto bigint, p_limit integer) RETURNS TABLE(last_seq bigint, trimmed bigint, carried bigint)
     LANGUAGE plpgsql
     AS $$
 declare
-  v_from bigint;
-  v_to bigint;
+  v_seqs bigint[];
+  v_kept bigint[];
+  v_empty bigint[];
+  v_drop bigint[];
   v_freed bigint;
   v_bytes bigint;
-  v_count bigint;
 begin
-  select c.oldest_seq into v_from from tenant_clocks c where c.tenant_id = p_tenant for update;
-  v_to := least(p_upto, v_from + p_limit - 1);
-  if v_to < v_from then
-    return 0;
+  select array_agg(e.seq order by e.seq), array_agg(e.seq) filter (where e.whole or e.ground),
+    array_agg(e.seq) filter (where e.ground and not e.whole and e.erased_at is null), array_agg(e.seq) filter (where not (e.whole or e.ground))
+  into v_seqs, v_kept, v_empty, v_drop
+  from (
+    select l.seq, l.erased_at, coalesce(bool_or(k.what = 'carry'), false) as whole, coalesce(bool_or(k.what = 'ground'), false) as ground
+    from (
+      select e.seq, e.event_id, e.erased_at from events e
+      where e.tenant_id = p_tenant and e.seq > p_after and e.seq <= p_upto order by e.seq limit p_limit
+    ) l
+    left join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.id = l.event_id and k.what in ('carry', 'ground')
+    group by l.seq, l.erased_at
+  ) e;
+  last_seq := v_seqs[cardinality(v_seqs)];
+  carried := coalesce(cardinality(v_kept), 0);
+  trimmed := 0;
+  if last_seq is null then
+    return next;
+    return;
   end if;
-  select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text) + 400), 0) into v_freed
-  from events e where e.tenant_id = p_tenant and e.seq between v_from and v_to;
+  select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text) + case when e.seq = any (v_drop) then 400 else 0 end), 0) into v_freed
+  from events e where e.tenant_id = p_tenant and e.seq = any (v_drop || v_empty);
   with gone as (
     delete from artifacts a using events e
-    where e.tenant_id = p_tenant and e.seq between v_from and v_to and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+    where e.tenant_id = p_tenant and e.seq = any (v_drop || v_empty) and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
     returning a.byte_count)
   select coalesce(sum(byte_count), 0) into v_bytes from gone;
   with gone as (
-    delete from chunks c where c.tenant_id = p_tenant and c.seq between v_from and v_to returning octet_length(passage_text(c)) + octet_length(c.header) as bytes)
+    delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_drop || v_empty) returning octet_length(passage_text(c)) + octet_length(c.header) as bytes)
   select v_bytes + coalesce(sum(bytes), 0) into v_bytes from gone;
-  perform forget_about(p_tenant, array(select generate_series(v_from, v_to)));
-  delete from memories m where m.tenant_id = p_tenant and m.content_seq between v_from and v_to;
-  delete from memory_versions v where v.tenant_id = p_tenant and v.seq between v_from and v_to;
-  v_count := drop_events(v_from, v_to);
+  perform forget_about(p_tenant, v_drop || v_empty);
+  perform forget_trimmed(p_tenant, p_job, v_seqs, v_drop);
+  if v_empty is not null then
+    perform blank_events(v_empty, '{"erased": true, "retention": true}', null, null);
+  end if;
+  perform carry_events(v_kept);
+  trimmed := drop_events(v_drop);
   update tenant_clocks c
-  set oldest_seq = v_to + 1, event_count = c.event_count - v_count, stored_bytes = greatest(0, c.stored_bytes - v_freed - v_bytes)
+  set oldest_seq = greatest(c.oldest_seq, trim_step.last_seq + 1), event_count = c.event_count - trimmed,
+    stored_bytes = greatest(0, c.stored_bytes - v_freed - v_bytes)
   where c.tenant_id = p_tenant;
-  return v_count;
+  return next;
+end $$;
+
+-- Name: trim_wanted(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trim_wanted(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return case
+    when p_trim ? 'keep_events' then (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) - (p_trim ->> 'keep_events')::bigint
+    when p_trim ? 'keep_days' then seq_before(p_tenant, p_now - interval '1 day' * (p_trim ->> 'keep_days')::float8)
+    else 0 end;
 end $$;
 
 -- Name: undo_import(text, text, integer, jsonb); Type: FUNCTION; Schema: public
@@ -5917,34 +6249,6 @@ CREATE TABLE public.audit_entries (
 );
 
 ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
-
--- Name: capsules; Type: TABLE; Schema: public
-
-CREATE TABLE public.capsules (
-    tenant_id text NOT NULL,
-    capsule_id text NOT NULL,
-    seq bigint NOT NULL,
-    user_id text,
-    agent_id text,
-    project_id text,
-    channel text NOT NULL,
-    tags text[] NOT NULL,
-    for_all boolean NOT NULL,
-    audience_users text[] NOT NULL,
-    audience_agents text[] NOT NULL,
-    items text[] NOT NULL,
-    item_channels text[] NOT NULL,
-    item_sensitivities text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    revoked_at timestamp with time zone,
-    revoked_seq bigint,
-    CONSTRAINT capsules__all CHECK (((NOT for_all) OR (channel <> 'private'::text))),
-    CONSTRAINT capsules__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT capsules__items CHECK (((cardinality(items) >= 1) AND (cardinality(items) <= 200)))
-);
-
-ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
 
 -- Name: chunk_rebuilds; Type: TABLE; Schema: public
 
@@ -6334,6 +6638,10 @@ CREATE INDEX audit_entries__principal ON public.audit_entries USING btree (tenan
 -- Name: capsules__expires; Type: INDEX; Schema: public
 
 CREATE INDEX capsules__expires ON public.capsules USING btree (tenant_id, expires_at);
+
+-- Name: capsules__seq; Type: INDEX; Schema: public
+
+CREATE INDEX capsules__seq ON public.capsules USING btree (tenant_id, seq);
 
 -- Name: chunks__search; Type: INDEX; Schema: public
 
@@ -7379,6 +7687,10 @@ GRANT UPDATE(byte_count) ON TABLE public.events TO agent_memory_blanker;
 
 GRANT UPDATE(erased_at) ON TABLE public.events TO agent_memory_blanker;
 
+-- Name: COLUMN events.carried_at; Type: ACL; Schema: public
+
+GRANT UPDATE(carried_at) ON TABLE public.events TO agent_memory_blanker;
+
 -- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
@@ -7388,6 +7700,11 @@ GRANT ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) TO agen
 
 REVOKE ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) TO agent_memory_app;
+
+-- Name: FUNCTION carry_events(p_seqs bigint[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.carry_events(p_seqs bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.carry_events(p_seqs bigint[]) TO agent_memory_app;
 
 -- Name: TABLE memory_versions; Type: ACL; Schema: public
 
@@ -7421,10 +7738,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.sessions TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.sessions TO agent_memory_backup;
 
--- Name: FUNCTION drop_events(p_from bigint, p_to bigint); Type: ACL; Schema: public
+-- Name: FUNCTION drop_events(p_seqs bigint[]); Type: ACL; Schema: public
 
-REVOKE ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.drop_events(p_from bigint, p_to bigint) TO agent_memory_app;
+REVOKE ALL ON FUNCTION public.drop_events(p_seqs bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_events(p_seqs bigint[]) TO agent_memory_app;
 
 -- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
 
@@ -7514,6 +7831,12 @@ GRANT SELECT ON TABLE public.idempotency_keys TO agent_memory_backup;
 
 GRANT UPDATE(outcome) ON TABLE public.idempotency_keys TO agent_memory_app;
 
+-- Name: TABLE capsules; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
+
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) FROM PUBLIC;
@@ -7584,12 +7907,6 @@ GRANT UPDATE(payload) ON TABLE public.audit_entries TO agent_memory_audit_eraser
 -- Name: COLUMN audit_entries.salt; Type: ACL; Schema: public
 
 GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
-
--- Name: TABLE capsules; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
 
 -- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
 
