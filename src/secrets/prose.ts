@@ -55,7 +55,7 @@ const before =
   /(?<![^\s"'`“„«(:])(["'`“„«]?)([^\s"'`“”„«»]{6,128})["'`”“»]?\s(as|is|was|=|for|für|als|ist|como|es|comme|est|come|jako)\s(?:[\p{L}'-]{1,12}\s){0,3}$/iu;
 
 const tellingEnd =
-  /^((?:\s[\p{L}\d'.-]{1,20}){1,4})(?::|\s(?:is|es|ist|est|é|è|lautet|är|er|это))[ \t]{1,3}["'`]?([^\s"'`]{6,64})["'`]?[ \t]{0,4}(?:\n|$)/u;
+  /^((?:[ \t][\p{L}\d'.-]{1,20}){1,4})(?::|\s(?:is|es|ist|est|é|è|lautet|är|er|это))[ \t]{1,3}["'`]?([^\s"'`]{6,64})["'`]?[ \t]{0,4}(?:\n|$)/u;
 
 /** "Password of the NAS: …", "la contraseña nueva es …", at the end of its line. */
 function told(text: string, end: number, { form, kind, strict }: Named, found: Span[]): void {

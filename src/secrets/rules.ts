@@ -163,7 +163,7 @@ const issued: Rule[] = [
     source: 'GL grafana-cloud-api-token, -service-account-token',
     pattern: 'gl(?:c_[A-Za-z0-9+/=]{32,400}|sa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8})',
   },
-  { kind: 'sentry-token', source: 'GL sentry-org-token, -user-token', pattern: 'sntr(?:ys_[\\w+/=-]{40,400}|yu_[a-f0-9]{64})' },
+  { kind: 'sentry-token', source: 'GL sentry-org-token, -user-token', pattern: 'sntr(?:ys_[\\w+/=-]{60,400}|yu_[a-f0-9]{64})' },
   { kind: 'newrelic-key', source: 'GL new-relic-user-api-key', pattern: 'NRAK-[A-Za-z0-9]{27}', exact: true },
   {
     kind: 'age-key',
