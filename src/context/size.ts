@@ -74,7 +74,6 @@ const marked = (text: string, length: number) => `${text.slice(0, length).replac
 
 /** Prose has what is estimated within a tenth, nearly every other text has more; what is too large for any room is cut to `largest`. */
 export function exceeds({ text }: Item, left: number, largest: number): boolean {
-  if (largest * SURELY > left && text.length > largest * MAX_TOKEN_CHARACTERS) return true;
   // an estimate is between a quarter of the characters and all of them
   if (text.length * SURELY <= left) return false;
   if (Math.min(largest, text.length / 4) * SURELY > left) return true;
