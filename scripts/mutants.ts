@@ -172,10 +172,11 @@ interface Options {
   tests: string[];
   seed: number;
   sample: number;
+  minutes: number;
   database: boolean;
 }
 
-async function run(paths: string[], { tests, seed, sample, database }: Options): Promise<void> {
+async function run(paths: string[], { tests, seed, sample, minutes, database }: Options): Promise<void> {
   requireKnownLines();
   const all = paths.flatMap(filesOf).flatMap(mutantsOf);
   const chosen = sampled(all, seed, sample);
@@ -189,7 +190,10 @@ async function run(paths: string[], { tests, seed, sample, database }: Options):
     if (failing) throw new Error(`${failing} fails without a change: there is nothing to measure`);
     const limit_ms = (performance.now() - began) * SLOWER + SPARE_MS;
     const survivors: Mutant[] = [];
+    const tried: Mutant[] = [];
     for (const mutant of counted) {
+      if (performance.now() - began > minutes * 60_000) break;
+      tried.push(mutant);
       writeFileSync(join(copy, mutant.file), changed(mutant));
       const noticed_by = await asker.noticedBy(limit_ms);
       writeFileSync(join(copy, mutant.file), mutant.text);
@@ -198,14 +202,15 @@ async function run(paths: string[], { tests, seed, sample, database }: Options):
       const { line, said } = placeOf(mutant);
       console.log(`survived: ${mutant.file}:${line}  "${mutant.from}" → "${mutant.to}"  ${said}`);
     }
-    console.log(`seed ${seed}, ${chosen.length} of ${all.length} mutants, ${chosen.length - counted.length} of them equivalent`);
-    for (const file of new Set(counted.map((mutant) => mutant.file)))
-      report(
-        file,
-        counted.filter((mutant) => mutant.file === file),
-        survivors,
-      );
-    report('all', counted, survivors);
+    const equivalent = chosen.length - counted.length;
+    console.log(
+      `seed ${seed}: ${chosen.length} of ${all.length} mutants, ${equivalent} of them equivalent, ${tried.length} tried`,
+    );
+    for (const file of new Set(tried.map((mutant) => mutant.file))) {
+      const own = tried.filter((mutant) => mutant.file === file);
+      report(file, own, survivors);
+    }
+    report('all', tried, survivors);
   } finally {
     asker.stop();
     if (database) await tearDown();
@@ -223,6 +228,7 @@ new Command('mutants')
   .requiredOption('--tests <files...>', 'the tests that must notice, the quickest first')
   .option('--seed <n>', 'which mutants', Number, 1)
   .option('--sample <n>', 'how many mutants', Number, 200)
+  .option('--minutes <n>', 'then it stops, and tells of those that it has tried', Number, Number.POSITIVE_INFINITY)
   .option('--database', 'the tests need the test database: it is started once', false)
   .action(run)
   .parse();

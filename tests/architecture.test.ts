@@ -202,6 +202,14 @@ test('of every feature a test runs on the embedded engine too', () => {
   expect(folders.filter((name) => !tried.has(name) && !['doctor', 'health', 'secrets', 'work'].includes(name))).toEqual([]);
 });
 
+test('what an engine cannot do is skipped with the reason, by describeOnServer or testOnServer; no test ends early', () => {
+  const early =
+    /\(onEmbedded\(\) \? (?:test|describe|it)\.skip|= onEmbedded\(\) \? (?:test|describe|it)\.skip|if \((?:onEmbedded\(\)|engine\.kind === 'embedded')\) return;/;
+  const tests = [...text.keys()].filter((file) => file.endsWith('.test.ts') && file !== 'tests/architecture.test.ts');
+  expect(tests.length).toBeGreaterThan(100);
+  expect(tests.filter((file) => early.test(text.get(file)!))).toEqual([]);
+});
+
 test('files are named for what they do, and none has more than 300 lines', () => {
   const all = [...text.keys()];
   expect(all.filter((file) => forbiddenNames.test(basename(file)))).toEqual([]);

@@ -4,14 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { newTenant, send } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 
-// A copy of the embedded engine's directory is the same place; there the ledger tells (docs/backup.md).
-const onServer = onEmbedded() ? describe.skip : describe;
 const refusal = /restored from a backup/;
 
-onServer('a restored database is closed to daemons until the erasures were replayed (needs a server)', () => {
+// A restored database is closed to daemons until the erasures were replayed.
+
+describeOnServer('a copy of its directory is the same place; there the ledger tells (docs/backup.md)', () => {
   const admin = (text: string, database?: string) => {
     const engine = theEngine();
     if (engine.kind !== 'postgres') throw new Error('this needs a server');

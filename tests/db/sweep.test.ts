@@ -8,7 +8,7 @@ import type { Tenant } from '../../src/db/tenant.ts';
 import { createLogger } from '../../src/log.ts';
 import { newName, newTenant, send } from '../support/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
-import { daemonDatabase, onEmbedded } from '../support/database.ts';
+import { daemonDatabase, testOnServer } from '../support/database.ts';
 
 let given: Awaited<ReturnType<typeof daemonDatabase>>;
 let database: Database;
@@ -105,7 +105,7 @@ test('a sweep that fails for one tenant keeps neither its other sweeps nor the n
   await sweeper.stop();
 });
 
-(onEmbedded() ? test.skip : test)('a locked row of one tenant keeps no other from being swept (needs two sessions)', async () => {
+testOnServer('it has one session')('a locked row of one tenant keeps no other from being swept', async () => {
   for (const id of ['l-a', 'l-b']) {
     await makeTenant(id);
     await addExpired(id);
