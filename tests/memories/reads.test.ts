@@ -1,12 +1,11 @@
 import { newTenant } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon } from '../support/daemon.ts';
-import { onEmbedded } from '../support/database.ts';
+import { testOnServer } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
 import { eventually } from '../support/eventually.ts';
 
-// PostgreSQL counts the rows that it reads; the embedded engine's only session is the daemon's.
-const needsSecondConnection = onEmbedded() ? test.skip : test;
+const needsSecondConnection = testOnServer('PostgreSQL counts the rows that it reads; its only session is the daemon’s');
 
 const HELD = 400;
 const WRITTEN = 20;
