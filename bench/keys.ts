@@ -10,7 +10,7 @@ const LOOPS = 16;
 const CONNECTIONS = 10;
 
 const SIGHT = `'{private,public,team,agent}', null, '{none,low,high,secret}'`;
-const walled = (id: string) => `select * from read_event('keys', ${id}, ${SIGHT})`;
+const walled = (id: string) => `select * from read_events('keys', array[${id}], ${SIGHT}, 16384)`;
 const plain = (id: string) => `select * from events where tenant_id = 'keys' and event_id = ${id}`;
 
 /** What the wall costs a look-up by id, as an application sees it (16 loops, 10 connections of pg, named) and in PostgreSQL alone (pgbench). */

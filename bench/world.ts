@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Client } from 'pg';
-import { MIGRATIONS_DIR, migrateUp } from '../src/db/migrate.ts';
+import { migrateUp } from '../src/db/migrate.ts';
 import { type Cluster, findBinaries, startCluster, type TestConnection, withClient } from '../tests/support/cluster.ts';
 import { makeRunDir } from '../tests/support/run-dir.ts';
 import { type BenchDaemon, startDaemonProcess } from './daemon.ts';
@@ -76,7 +76,7 @@ async function createDatabase(cluster: Cluster): Promise<TestConnection> {
   await withClient(cluster.admin, (client) => client.query(`create database bench owner ${cluster.owner.user}`));
   const quiet = { info: () => undefined, warn: () => undefined };
   const owner = { ...cluster.admin, ...cluster.owner, database: 'bench' };
-  await withClient(owner, (client) => migrateUp(client, MIGRATIONS_DIR, quiet));
+  await withClient(owner, (client) => migrateUp(client, undefined, quiet));
   return { ...cluster.admin, database: 'bench' };
 }
 

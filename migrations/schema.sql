@@ -898,32 +898,6 @@ CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text,
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
 
--- Name: grounding(text, text, text, bigint, integer, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.grounding(p_tenant text, p_memory_id text, p_kind text, p_content_seq bigint, p_limit integer DEFAULT 256, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(refs text[], ref_count integer, grounded boolean, unsourced boolean)
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  refs := array(
-    select g.ref from grounds(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
-  ref_count := cardinality(refs);
-  grounded := is_act(p_kind) or is_grounded(p_tenant, p_memory_id, refs, p_last, p_as_of);
-  unsourced := not grounded and needs_sources(p_tenant, p_kind);
-  refs := refs[1:p_limit];
-  return next;
-end $$;
-
--- Name: citations(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.citations(p_tenant text, p_memory_id text, p_from bigint, p_to bigint, p_limit integer) RETURNS TABLE(refs text[], ref_count integer)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT g.refs,
-     g.ref_count
-    FROM public.grounding(citations.p_tenant, citations.p_memory_id, 'decision'::text, citations.p_from, citations.p_limit, citations.p_to) g(refs, ref_count, grounded, unsourced);
-END;
-
 -- Name: claim_of(text, jsonb, public.memories, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.claim_of(p_tenant text, p_scope jsonb, p_memory public.memories, p_standing jsonb, p_at timestamp with time zone) RETURNS jsonb
@@ -1286,16 +1260,16 @@ CREATE TABLE public.api_keys (
     role text NOT NULL,
     scopes text[] NOT NULL,
     user_id text NOT NULL,
+    agent_id text,
     channels text[],
+    rate_max integer,
+    rate_window_ms integer,
     created_by text NOT NULL,
     created_with text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
     used_at timestamp with time zone,
-    agent_id text,
-    rate_max integer,
-    rate_window_ms integer,
     CONSTRAINT api_keys__rate CHECK ((((rate_max IS NULL) = (rate_window_ms IS NULL)) AND (rate_max > 0) AND (rate_window_ms > 0))),
     CONSTRAINT api_keys__role CHECK ((public.role_rank(role) IS NOT NULL))
 );
@@ -2579,6 +2553,22 @@ begin
     and (r.created_by = 'operator' or may_administer(p_tenant, r.created_by, u.role));
 end $$;
 
+-- Name: grounding(text, text, text, bigint, integer, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.grounding(p_tenant text, p_memory_id text, p_kind text, p_content_seq bigint, p_limit integer DEFAULT 256, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(refs text[], ref_count integer, grounded boolean, unsourced boolean)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  refs := array(
+    select g.ref from grounds(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
+  ref_count := cardinality(refs);
+  grounded := is_act(p_kind) or is_grounded(p_tenant, p_memory_id, refs, p_last, p_as_of);
+  unsourced := not grounded and needs_sources(p_tenant, p_kind);
+  refs := refs[1:p_limit];
+  return next;
+end $$;
+
 -- Name: grounds(text, text, bigint, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.grounds(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text, seq bigint, place bigint)
@@ -2805,7 +2795,7 @@ begin
           case r.scope when 'project' then e.project_id when 'session' then nullif(e.session_id, r.memory_id) when 'user' then e.user_id end as scope_id
       ) same
       left join lateral (
-        -- what an edit (0009) withholds is stated anew
+        -- what an edit withholds is stated anew
         select m.memory_id, case when exists (
           select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
         from memories m
@@ -4309,45 +4299,6 @@ CREATE FUNCTION public.portable_parts() RETURNS TABLE(part text, place integer, 
  VALUES ('memory'::text,1,'memories'::text,ARRAY['memory_id'::text],NULL::text,NULL::text), ('edit'::text,2,'edits'::text,ARRAY['edit_id'::text],NULL::text,NULL::text), ('edit_event'::text,3,'edit_events'::text,ARRAY['seq'::text, 'edit_id'::text],NULL::text,NULL::text), ('overlay'::text,4,'overlays'::text,ARRAY['seq'::text],NULL::text,'pg_column_size(t.content) + pg_column_size(t.base)'::text), ('capsule'::text,5,'capsules'::text,ARRAY['capsule_id'::text],NULL::text,NULL::text), ('retention_policy'::text,6,'retention_policies'::text,ARRAY['version'::text],NULL::text,NULL::text), ('artifact'::text,7,'artifacts'::text,ARRAY['artifact_id'::text],'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)'::text,NULL::text), ('event'::text,8,'events'::text,ARRAY['seq'::text],'t.seq <= $3'::text,'t.byte_count'::text), ('memory_version'::text,9,'memory_versions'::text,ARRAY['memory_id'::text, 'version'::text],'t.seq <= $3'::text,NULL::text);
 END;
 
--- Name: preview_retention(text, text, jsonb, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.preview_retention(p_tenant text, p_job text, p_rules jsonb, p_trim jsonb) RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_answer jsonb;
-  v_to bigint;
-  v_oldest bigint;
-begin
-  perform enter_tenant(p_tenant);
-  begin
-    perform mark_pins(p_tenant, p_job);
-    select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
-    perform mark_old(p_tenant, p_job, p_rules, clock_timestamp(), v_oldest,
-      seq_before(p_tenant, clock_timestamp() - interval '1 day' * (select min((r ->> 'older_than_days')::float8) from jsonb_array_elements(p_rules) r)));
-    v_to := trim_bound(p_tenant, p_job, p_trim, clock_timestamp());
-    select jsonb_build_object(
-      'events', count(*), 'by_kind', coalesce(jsonb_object_agg(k.kind, k.n), '{}'), 'oldest', to_jsonb(min(k.oldest)), 'newest', to_jsonb(max(k.newest)))
-    into v_answer
-    from (
-      select e.kind, count(*) as n, min(e.created_at) as oldest, max(e.created_at) as newest
-      from erasure_marks k join events e on e.tenant_id = p_tenant and e.seq = k.seq
-      where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'
-      group by e.kind) k;
-    v_answer := v_answer || jsonb_build_object(
-      'events', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event'),
-      'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
-      'sample', (
-        select coalesce(jsonb_agg(s.id), '[]') from (
-          select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' order by k.seq limit 10) s),
-      'trimmed', greatest(0, v_to - v_oldest + 1), 'oldest_seq', greatest(v_oldest, v_to + 1));
-    raise exception 'undone' using errcode = 'AM000';
-  exception when sqlstate 'AM000' then
-    null;
-  end;
-  return v_answer;
-end $$;
-
 -- Name: propose_edit(text, jsonb, jsonb, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting integer) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
@@ -4390,15 +4341,6 @@ CREATE FUNCTION public.read_clocks(p_tenants text[]) RETURNS TABLE(tenant_id tex
     AS $$ select c.tenant_id, c.last_seq from public.tenant_clocks c where c.tenant_id = any (p_tenants) $$;
 
 ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overseer;
-
--- Name: read_event(text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.read_event(p_tenant text, p_event_id text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, redactions integer, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
-    LANGUAGE plpgsql
-    AS $$
-begin
-  return query select * from read_events(p_tenant, array[p_event_id], p_channels, p_subjects, p_sensitivities, null);
-end $$;
 
 -- Name: read_events(text, text[], text[], text[], text[], integer); Type: FUNCTION; Schema: public
 
@@ -6347,6 +6289,22 @@ CREATE TABLE public.retention_policies (
 
 ALTER TABLE ONLY public.retention_policies FORCE ROW LEVEL SECURITY;
 
+-- Name: schema_functions; Type: TABLE; Schema: public
+
+CREATE TABLE public.schema_functions (
+    folder text NOT NULL,
+    hash text NOT NULL,
+    release text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+-- Name: schema_gone; Type: TABLE; Schema: public
+
+CREATE TABLE public.schema_gone (
+    name text NOT NULL,
+    release text NOT NULL
+);
+
 -- Name: schema_migrations; Type: TABLE; Schema: public
 
 CREATE TABLE public.schema_migrations (
@@ -6569,6 +6527,16 @@ ALTER TABLE ONLY public.refresh_tokens
 
 ALTER TABLE ONLY public.retention_policies
     ADD CONSTRAINT retention_policies_pkey PRIMARY KEY (tenant_id);
+
+-- Name: schema_functions schema_functions_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.schema_functions
+    ADD CONSTRAINT schema_functions_pkey PRIMARY KEY (folder);
+
+-- Name: schema_gone schema_gone_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.schema_gone
+    ADD CONSTRAINT schema_gone_pkey PRIMARY KEY (name);
 
 -- Name: schema_migrations schema_migrations_pkey; Type: CONSTRAINT; Schema: public
 
@@ -7595,8 +7563,8 @@ GRANT SELECT ON TABLE public.edits TO agent_memory_backup;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
 GRANT SELECT ON TABLE public.memories TO agent_memory_backup;
+GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
 
 -- Name: TABLE users; Type: ACL; Schema: public
 
@@ -7613,9 +7581,9 @@ GRANT SELECT ON TABLE public.installation TO agent_memory_backup;
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.events TO agent_memory_backup;
 GRANT SELECT ON TABLE public.events TO agent_memory_searcher;
 GRANT SELECT,DELETE ON TABLE public.events TO agent_memory_blanker;
-GRANT SELECT ON TABLE public.events TO agent_memory_backup;
 
 -- Name: COLUMN events.tenant_id; Type: ACL; Schema: public
 
@@ -7710,8 +7678,8 @@ GRANT ALL ON FUNCTION public.carry_events(p_seqs bigint[]) TO agent_memory_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memory_versions TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memory_versions TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
 GRANT SELECT ON TABLE public.memory_versions TO agent_memory_backup;
+GRANT SELECT ON TABLE public.memory_versions TO agent_memory_searcher;
 
 -- Name: TABLE chunks; Type: ACL; Schema: public
 

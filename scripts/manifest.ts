@@ -7,9 +7,11 @@ import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import * as backup from '../src/backup/index.ts';
 import { loadConfig, usesEmbedded } from '../src/config.ts';
-import { MIGRATIONS_DIR, migrateUp, migrationStatus, readMigrations } from '../src/db/migrate.ts';
+import { migrateUp, migrationStatus } from '../src/db/migrate.ts';
+import { readMigrations } from '../src/db/migrations.ts';
 import { connectionOf, createPool, partsOfUrl } from '../src/db/pool.ts';
 import { type Db, dbOf } from '../src/db/query.ts';
+import { thisRelease } from '../src/db/release.ts';
 import { awaitReplay } from '../src/db/restored.ts';
 import { createLogger } from '../src/log.ts';
 import { startupMessage } from '../src/startup_error.ts';
@@ -74,7 +76,13 @@ async function take(dump: string, [command, ...args]: [string, ...string[]]): Pr
   const manifest = await onDatabase(({ db, client }) =>
     backup.withSnapshot(db, async (snapshot) => {
       const [fingerprint] = await Promise.all([snapshot.fingerprint(), run(command, args, snapshot.id)]);
-      return backup.newManifest(versionOfCode(), snapshot.setting, fingerprint, await migrationsOf(client), await fileOf(dump));
+      return backup.newManifest(
+        thisRelease.version,
+        snapshot.setting,
+        fingerprint,
+        await migrationsOf(client),
+        await fileOf(dump),
+      );
     }),
   );
   console.log(JSON.stringify(manifest, null, 1));
@@ -102,7 +110,7 @@ async function check(file: string, dump: string, { target, prepare }: { target?:
   const found = await fileOf(dump);
   if (found.sha256 !== manifest.dump.sha256)
     throw new Error(`The dump is not that of its manifest: ${found.bytes} bytes, SHA-256 ${found.sha256}.`);
-  const fault = backup.schemaFault(manifest, await readMigrations(MIGRATIONS_DIR));
+  const fault = backup.schemaFault(manifest, await readMigrations(thisRelease.migrations));
   if (fault) throw new Error(fault);
   refuse('The dump is not what its manifest says', backup.rowDifferences(manifest, await readRows()));
   if (!target) return;
@@ -134,7 +142,7 @@ async function finish(file: string, { heads }: { heads?: string }): Promise<void
   await onDatabase(async ({ db, client }) => {
     await backup.finishTarget(db);
     refuse('What was restored is not what was backed up', backup.differences(manifest, await backup.fingerprintOf(db)));
-    await migrateUp(client, MIGRATIONS_DIR, { info: console.error, warn: console.error });
+    await migrateUp(client, thisRelease, { info: console.error, warn: console.error });
     await awaitReplay(client);
   });
   const lines = manifest.tenants.map(({ tenant_id, audit_seq, audit_mac }) =>
@@ -160,9 +168,6 @@ function readManifest(file: string): backup.Manifest {
     throw new Error(`The manifest cannot be read: ${(cause as Error).message}`, { cause });
   }
 }
-
-const versionOfCode = (): string =>
-  (JSON.parse(readFileSync(join(MIGRATIONS_DIR, '..', 'package.json'), 'utf8')) as { version: string }).version;
 
 async function migrationsOf(client: Session['client']): Promise<backup.Manifest['migrations']> {
   const { applied, newer } = await migrationStatus(client);

@@ -2,7 +2,8 @@ import { Command, InvalidArgumentError } from 'commander';
 import type pg from 'pg';
 import { loadConfig, usesEmbedded } from '../src/config.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
-import { MIGRATIONS_DIR, type MigrationStatus, migrateUp, migrationStatus } from '../src/db/migrate.ts';
+import { isBehind, migrateUp, migrationStatus } from '../src/db/migrate.ts';
+import type { MigrationStatus } from '../src/db/migrations.ts';
 import { connectPatiently } from '../src/db/patience.ts';
 import { connectionOf, createPool } from '../src/db/pool.ts';
 import { createLogger } from '../src/log.ts';
@@ -10,7 +11,9 @@ import { startupMessage } from '../src/startup_error.ts';
 
 const toStderr = { info: console.error, warn: console.error };
 
-const program = new Command('npm run migrate --').description('Shows or applies the migrations of the configured database.');
+const program = new Command('npm run migrate --').description(
+  'Shows or applies the migrations and SQL functions of the configured database.',
+);
 program
   .command('status')
   .description('what the database has and what is pending')
@@ -30,7 +33,7 @@ program.parseAsync().catch((error: unknown) => {
 });
 
 async function up(client: pg.Client): Promise<void> {
-  const count = await migrateUp(client, MIGRATIONS_DIR, toStderr);
+  const count = await migrateUp(client, undefined, toStderr);
   const { database_version } = await migrationStatus(client);
   console.log(`${count} applied; the database is at migration ${database_version}`);
 }
@@ -47,12 +50,14 @@ function show(status: MigrationStatus, json: boolean): void {
     ...status.pending.map((file) => ({ version: file.version, name: file.name, state: 'pending', applied_at: null })),
   ];
   const { code_version, database_version } = status;
+  const functions = status.functions.states;
   if (json) {
-    console.log(JSON.stringify({ code_version, database_version, migrations: rows }, null, 2));
+    console.log(JSON.stringify({ code_version, database_version, migrations: rows, functions }, null, 2));
     return;
   }
-  for (const row of rows) console.log(`${row.name}  ${row.state}${row.applied_at ? ` ${row.applied_at}` : ''}`);
-  console.error(status.pending.length > 0 ? '`npm run migrate -- up` applies what is pending' : 'nothing is pending');
+  const states = [...rows, ...functions.map((one) => ({ ...one, name: `functions of ${one.folder}` }))];
+  for (const row of states) console.log(`${row.name}  ${row.state}${row.applied_at ? ` ${row.applied_at}` : ''}`);
+  console.error(isBehind(status) ? '`npm run migrate -- up` applies what is pending' : 'nothing is pending');
 }
 
 /** A session of its own, as the user that owns the tables. The embedded engine is started for it, unless a daemon has it. */

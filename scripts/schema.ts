@@ -3,11 +3,12 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Command } from 'commander';
-import { MIGRATIONS_DIR, migrateUp } from '../src/db/migrate.ts';
+import { migrateUp } from '../src/db/migrate.ts';
+import { thisRelease } from '../src/db/release.ts';
 import { findBinaries, startCluster, type TestConnection, withClient } from '../tests/support/cluster.ts';
 import { makeRunDir } from '../tests/support/run-dir.ts';
 
-const FILE = join(MIGRATIONS_DIR, 'schema.sql');
+const FILE = join(thisRelease.migrations, 'schema.sql');
 const HEADER = '-- What the migrations amount to, for reading: made by `npm run schema`, checked in CI, never run.\n';
 const quiet = { info: () => undefined, warn: console.error };
 
@@ -43,7 +44,7 @@ async function dumpSchema(): Promise<string> {
     const { admin, owner } = await startCluster(bin, join(run_dir.path, 'cluster'));
     const connection: TestConnection = { ...admin, ...owner, database: 'schema' };
     await withClient(admin, (client) => client.query(`create database schema owner ${owner.user}`));
-    await withClient(connection, (client) => migrateUp(client, MIGRATIONS_DIR, quiet));
+    await withClient(connection, (client) => migrateUp(client, thisRelease, quiet));
     return await dump(join(bin, 'pg_dump'), connection);
   } finally {
     await run_dir.remove();

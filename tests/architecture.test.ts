@@ -1,42 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join, relative, sep } from 'node:path';
 import { parseSync } from '@swc/core';
+import { edges as features } from '../src/edges.ts';
+import { callsIn, homes, routines } from './support/routines.ts';
 
 // Who may import whom, who owns what, and how large things may grow. The lists here are the decision; changing one is changing it.
 
-/** Features, and the doors of other features that each may use. */
-const features: Record<string, string[]> = {
-  artifacts: ['auth', 'secrets', 'work'],
-  audit: ['auth'],
-  auth: [],
-  backup: [],
-  capsules: ['auth', 'passages', 'search'],
-  consistency: ['auth', 'events', 'jobs', 'memories', 'passages'],
-  context: ['auth', 'capsules', 'filter', 'memories', 'passages', 'search'],
-  doctor: ['limits'],
-  edits: ['auth', 'passages'],
-  erasure: ['auth', 'jobs'],
-  events: ['artifacts', 'auth', 'filter', 'memories', 'passages', 'secrets', 'work'],
-  export: ['auth', 'events', 'jobs', 'passages', 'retention', 'secrets', 'tenants'],
-  filter: [],
-  health: ['auth'],
-  jobs: ['auth'],
-  limits: [],
-  memories: ['auth', 'filter', 'passages', 'secrets'],
-  metrics: ['auth'],
-  retention: ['auth', 'erasure', 'jobs'],
-  search: ['auth', 'filter', 'passages'],
-  passages: [],
-  secrets: [],
-  tenants: ['auth', 'secrets'],
-  webhooks: ['auth', 'events', 'filter'],
-  work: [],
-};
 const wiring = ['main.ts', 'daemon.ts', 'wiring.ts', 'worker.ts', 'workers.ts', 'reads.ts', 'bounds.ts', 'keys.ts'];
 const anyMay = [
   'id.ts',
   'log.ts',
   'config.ts',
+  'edges.ts',
   'settings.ts',
   'setting_types.ts',
   'seal.ts',
@@ -118,13 +93,15 @@ test('every folder is known, and a feature with routes uses every door it is lis
   const used = new Set(
     imports.filter(({ target }) => target.startsWith('src/')).map(({ file, target }) => `${partOf(file)} → ${partOf(target)}`),
   );
+  for (const { folder, sql } of routines) for (const name of callsIn(sql)) used.add(`${folder} → ${homes.get(name)}`);
+  for (const file of files) for (const name of callsIn(text.get(file)!)) used.add(`${partOf(file)} → ${homes.get(name)}`);
   const edges = Object.entries(features).flatMap(([from, tos]) => tos.map((to) => [from, to] as const));
   const idle = edges.filter(([from, to]) => text.has(`src/${from}/routes.ts`) && !used.has(`${from} → ${to}`));
   expect(idle.map(([from, to]) => `${from} → ${to}`)).toEqual([]);
 });
 
 test('there is no cycle, between folders nor between files', () => {
-  const byFolder = new Map(Object.entries(features));
+  const byFolder = new Map(Object.entries(features).map(([from, tos]) => [from, [...tos]]));
   const byFile = new Map(
     files.map((file) => [file, imports.filter((one) => one.file === file && !one.typeOnly).map(({ target }) => target)]),
   );

@@ -3,7 +3,7 @@ import type { Channel, RateLimit, Role, Scope } from './principal.ts';
 import type { Secret } from './secrets.ts';
 import { FREE_PER_ACCOUNT, FREE_PER_ADDRESS, type ThrottleKeys } from './throttle.ts';
 
-// Log-in, sessions and what stands behind a credential: each one round trip to a function of 0005_auth.sql.
+// Log-in, sessions and what stands behind a credential: each one round trip to a function of functions.sql.
 
 /** A session about to begin, and its first refresh token. */
 export interface NewSession {

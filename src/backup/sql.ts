@@ -1,10 +1,10 @@
 import type { Db } from '../db/query.ts';
 import type { Fingerprint, Manifest } from './schemas.ts';
 
-/** Reads every row and can do nothing else: migrations/0018_backup.sql. */
+/** Reads every row and can do nothing else: let_back_up in migrations/0001_wall.sql. */
 export const BACKUP_ROLE = 'agent_memory_backup';
 
-/** The policy of migrations/0018_backup.sql as the server writes it: every row, for the role itself and not for who may take it on. */
+/** The policy of let_back_up in migrations/0001_wall.sql as the server writes it: every row, for the role itself and not for who may take it on. */
 const EVERY_ROW = `(( SELECT CURRENT_USER AS "current_user") = '${BACKUP_ROLE}'::name)`;
 
 /**

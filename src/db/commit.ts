@@ -15,7 +15,7 @@ export interface ChunkRow {
   token_count: number;
 }
 
-/** What write_memories (migrations/0007) makes of an event. Times are RFC 3339. */
+/** What write_memories makes of an event. Times are RFC 3339. */
 export interface MemoryWish {
   memory_id: string;
   kind: string;

@@ -129,13 +129,21 @@ async function judgeSchema(client: Client, db: Db, server: Server): Promise<Find
 
 async function judgeMigrations(client: Client): Promise<{ findings: Finding[]; applied_at?: string }> {
   try {
-    const { pending, newer, applied, code_version } = await migrationStatus(client);
+    const { pending, newer, applied, code_version, functions } = await migrationStatus(client);
     const found: Finding[] = [];
     if (pending.length > 0)
       found.push(
         failed(
           'migrations',
           `${pending.length} are pending, from ${pending[0]!.name} on`,
+          `${command('migrate', 'up')}   # or start with MIGRATE_ON_START=true`,
+        ),
+      );
+    else if (functions.pending.length > 0)
+      found.push(
+        failed(
+          'migrations',
+          `the SQL functions of ${functions.pending.map(({ folder }) => folder).join(', ')} are older than this release`,
           `${command('migrate', 'up')}   # or start with MIGRATE_ON_START=true`,
         ),
       );

@@ -1,7 +1,7 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 
-/** What changes: read in one snapshot. The order of both lists is that of the file, and of portable_parts in migrations/0016. */
+/** What changes: read in one snapshot. The order of both lists is that of the file, and of portable_parts in functions.sql. */
 export const views = ['memory', 'edit', 'edit_event', 'overlay', 'capsule', 'retention_policy'] as const;
 /** What a log of a given length has for good. */
 export const record = ['artifact', 'event', 'memory_version'] as const;

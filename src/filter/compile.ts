@@ -6,7 +6,7 @@ import { sortableTime } from '../time.ts';
 // the predicate is a parameter of the statement, its values are variables of the predicate. Every leaf is an `exists` over a filter
 // expression in strict mode, which is true or false and never unknown, so that `not` means what it says.
 
-/** What the database is given; `event_matches` and `memory_matches` (migrations/0008) take it as one value. */
+/** What the database is given; `event_matches` and `memory_matches` take it as one value. */
 export interface Filter {
   /** As the client wrote it. */
   given: Record<string, unknown>;

@@ -116,7 +116,7 @@ export function grantLocally(counter: Counter, now: number): void {
   counter.owed = owed + granted;
 }
 
-/** The rule of take_tokens() in migrations/0006_limits.sql and of the script in redis.ts. */
+/** The rule of take_tokens() in functions.sql and of the script in redis.ts. */
 export function share(left: number, need: number, spare: number): number {
   const due = Math.min(need, left);
   return due + Math.min(spare, Math.ceil((left - due) / 4));

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import type { Take } from './lease.ts';
 
-// take_tokens() of migrations/0006_limits.sql, as Redis runs it.
+// take_tokens() of functions.sql, as Redis runs it.
 const TAKE = `
 local max, owed, need, spare, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local used, ends_in = tonumber(redis.call('GET', KEYS[1])), redis.call('PTTL', KEYS[1])

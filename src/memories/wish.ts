@@ -12,7 +12,7 @@ export const memoryIdOf = (event_id: string): string => `mem_${event_id.slice(4)
 /**
  * The memory that a recorded event makes: a decision its decision, a task_update its task. What a tool says never becomes
  * either, and a secret is kept nowhere.
- * memory_doc in migrations/0007 says the same for logs that were there before.
+ * memory_doc in functions.sql says the same of events that are in the log.
  */
 export function wishOf(event: EventRow): MemoryWish | undefined {
   if (event.actor_type === 'tool' || event.sensitivity === 'secret') return undefined;

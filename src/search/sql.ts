@@ -29,7 +29,7 @@ export interface Scope extends Sight {
 
 export const memoryTrusts = ['approved', 'stated', 'inferred', 'observed'] as const;
 
-/** What a memory is beside its words, as memory_standing (migrations/0008) says it. */
+/** What a memory is beside its words, as memory_standing says it. */
 export interface Standing {
   memory_id: string;
   kind: string;

@@ -1,7 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Client } from 'pg';
-import { assertSchema, MIGRATIONS_DIR, migrateUp, migrationStatus, readMigrations, SchemaError } from '../../src/db/migrate.ts';
+import { assertSchema, migrateUp, migrationStatus } from '../../src/db/migrate.ts';
+import { readMigrations } from '../../src/db/migrations.ts';
+import { type Release, thisRelease } from '../../src/db/release.ts';
+import { SchemaError } from '../../src/db/schema_error.ts';
 import { withClient } from '../support/cluster.ts';
 import { emptyDatabase, type TestDatabase, testOnServer } from '../support/database.ts';
 import { theEngine } from '../support/engine.ts';
@@ -25,6 +28,7 @@ afterEach(() => rmSync(dir, { recursive: true }));
 
 const write = (name: string, min_code: number | string, sql: string) =>
   writeFileSync(join(dir, name), `-- A file.\n-- min_code: ${min_code}\n${sql}\n`);
+const release = (version = '1.0.0'): Release => ({ migrations: dir, functions: dir, folders: ['db', 'late', 'early'], version });
 const onDatabase = <T>(work: (client: Client) => Promise<T>) => withClient(database.connection, work);
 const refusal = async (work: Promise<unknown>): Promise<string> => {
   const error = await work.then(
@@ -39,9 +43,9 @@ test('applies the files in order, once, and says so', async () => {
   write('0001_a.sql', 1, 'create table a (n int);');
   write('0002_b.sql', 1, 'insert into a values (1); create table b (n int);');
   await onDatabase(async (client) => {
-    expect(await migrateUp(client, dir, log)).toBe(2);
-    expect(await migrateUp(client, dir, log)).toBe(0);
-    const status = await migrationStatus(client, dir);
+    expect(await migrateUp(client, release(), log)).toBe(2);
+    expect(await migrateUp(client, release(), log)).toBe(0);
+    const status = await migrationStatus(client, release());
     expect(status).toMatchObject({ code_version: 2, database_version: 2, pending: [], newer: [] });
     expect(status.applied.map((row) => row.name)).toEqual(['0001_a', '0002_b']);
     expect((await client.query('select n from a')).rows).toEqual([{ n: 1 }]);
@@ -52,11 +56,11 @@ test('rolls a failing file back whole, keeps the ones before it, and names the l
   write('0001_a.sql', 1, 'create table a (n int);');
   write('0002_b.sql', 1, 'create table b (n int);\nselect nonsense;');
   await onDatabase(async (client) => {
-    expect(await refusal(migrateUp(client, dir, log))).toMatch(/0002_b\.sql:4 failed and was rolled back.*nonsense/);
+    expect(await refusal(migrateUp(client, release(), log))).toMatch(/0002_b\.sql:4 failed and was rolled back.*nonsense/);
     expect((await client.query(`select to_regclass('a') is not null as a, to_regclass('b') is null as b`)).rows).toEqual([
       { a: true, b: true },
     ]);
-    expect(await migrationStatus(client, dir)).toMatchObject({ database_version: 1 });
+    expect(await migrationStatus(client, release())).toMatchObject({ database_version: 1 });
   });
 });
 
@@ -65,7 +69,7 @@ const onServers = () => testOnServer('it has one session');
 onServers()('twenty runs at once apply each file once', async () => {
   write('0001_a.sql', 1, 'create table a (n int); select pg_sleep(0.05);');
   for (const n of [2, 3, 4, 5]) write(`000${n}_add.sql`, 1, `insert into a values (${n}); select pg_sleep(0.02);`);
-  const counts = await Promise.all(Array.from({ length: 20 }, () => onDatabase((client) => migrateUp(client, dir, log))));
+  const counts = await Promise.all(Array.from({ length: 20 }, () => onDatabase((client) => migrateUp(client, release(), log))));
   expect(counts.reduce((sum, n) => sum + n, 0)).toBe(5);
   await onDatabase(async (client) =>
     expect((await client.query('select n from a order by n')).rows.map(({ n }) => n)).toEqual([2, 3, 4, 5]),
@@ -75,9 +79,9 @@ onServers()('twenty runs at once apply each file once', async () => {
 onServers()('the real files survive being applied to several databases of one cluster at once', async () => {
   const databases = await Promise.all(Array.from({ length: 4 }, emptyDatabase));
   const counts = await Promise.all(
-    databases.map(({ connection }) => withClient(connection, (client) => migrateUp(client, MIGRATIONS_DIR, log))),
+    databases.map(({ connection }) => withClient(connection, (client) => migrateUp(client, thisRelease, log))),
   );
-  const files = await readMigrations(MIGRATIONS_DIR);
+  const files = await readMigrations(thisRelease.migrations);
   expect(counts).toEqual(databases.map(() => files.length));
   await Promise.all(databases.map((one) => one.release()));
 });
@@ -85,10 +89,10 @@ onServers()('the real files survive being applied to several databases of one cl
 test('refuses a file that was edited after it was applied', async () => {
   write('0001_a.sql', 1, 'create table a (n int);');
   await onDatabase(async (client) => {
-    await migrateUp(client, dir, log);
+    await migrateUp(client, release(), log);
     write('0001_a.sql', 1, 'create table a (n bigint);');
-    expect(await refusal(migrateUp(client, dir, log))).toContain('0001_a.sql was edited after it had been applied');
-    expect(await refusal(assertSchema(client, dir, log))).toContain('0001_a.sql was edited');
+    expect(await refusal(migrateUp(client, release(), log))).toContain('0001_a.sql was edited after it had been applied');
+    expect(await refusal(assertSchema(client, release(), log))).toContain('0001_a.sql was edited');
   });
 });
 
@@ -109,26 +113,38 @@ test('refuses files with a gap, a repeat or no min_code', async () => {
 test('refuses a database that lost one of its rows', async () => {
   for (const n of [1, 2, 3]) write(`000${n}_x.sql`, 1, '');
   await onDatabase(async (client) => {
-    await migrateUp(client, dir, log);
+    await migrateUp(client, release(), log);
     await client.query('delete from schema_migrations where version = 2');
-    expect(await refusal(migrationStatus(client, dir))).toContain('lacks migration 2 although it has 3');
+    expect(await refusal(migrationStatus(client, release()))).toContain('lacks migration 2 although it has 3');
+  });
+});
+
+test('a database of a release before 0.2.0 is refused, with the way out of it and what that does not carry', async () => {
+  await onDatabase(async (client) => {
+    await client.query(`create table schema_migrations (version int, name text, hash text, min_code int, applied_at timestamptz default now());
+      insert into schema_migrations values (1, '0001_tenants', 'x', 1)`);
+    const message = await refusal(migrateUp(client, thisRelease, log));
+    expect(message).toMatch(
+      /before 0\.2\.0.*Export each tenant.*import.*does not carry accounts, API keys, the audit stream and webhooks/,
+    );
+    expect(await refusal(assertSchema(client, thisRelease, log))).toBe(message);
   });
 });
 
 test('lives with a newer schema that allows for it, and refuses one that does not', async () => {
   for (const n of [1, 2, 3]) write(`000${n}_x.sql`, n === 3 ? 2 : 1, '');
   await onDatabase(async (client) => {
-    await migrateUp(client, dir, log);
+    await migrateUp(client, release(), log);
     rmSync(join(dir, '0003_x.sql'));
-    await assertSchema(client, dir, log);
-    expect(await migrateUp(client, dir, log)).toBe(0);
+    await assertSchema(client, release(), log);
+    expect(await migrateUp(client, release(), log)).toBe(0);
     expect(warnings).toHaveLength(2);
     expect(warnings[0]).toContain('at migration 3, newer than this code (2)');
     rmSync(join(dir, '0002_x.sql'));
-    const message = await refusal(assertSchema(client, dir, log));
+    const message = await refusal(assertSchema(client, release(), log));
     expect(message).toContain('needs newer code');
     expect(message).toContain('knows migration 2');
-    expect(await refusal(migrateUp(client, dir, log))).toBe(message);
+    expect(await refusal(migrateUp(client, release(), log))).toBe(message);
   });
 });
 
@@ -138,7 +154,7 @@ onServers()('a user that may not make or grant roles, or does not own the databa
   const asAdmin = (text: string) => withClient(engine.cluster.admin, (client) => client.query(text));
   const [user, other] = [`${engine.prefix}_poor`, `${engine.prefix}_other`];
   const connection = { ...engine.cluster.admin, user, password: 'for tests only', database: user };
-  const up = () => withClient(connection, (client) => refusal(migrateUp(client, MIGRATIONS_DIR, log)));
+  const up = () => withClient(connection, (client) => refusal(migrateUp(client, thisRelease, log)));
   await asAdmin(`create role ${user} login password 'for tests only'`);
   await asAdmin(`create role ${other}`);
   try {
@@ -153,7 +169,7 @@ onServers()('a user that may not make or grant roles, or does not own the databa
       const remedy = /grant agent_memory_app, .* with admin option;/.exec(await up())![0];
       await asAdmin(remedy);
     }
-    await withClient(connection, (client) => migrateUp(client, MIGRATIONS_DIR, log));
+    await withClient(connection, (client) => migrateUp(client, thisRelease, log));
   } finally {
     await asAdmin(`drop database if exists ${user} with (force)`);
     await asAdmin(`drop role ${user}`);
@@ -164,8 +180,8 @@ onServers()('a user that may not make or grant roles, or does not own the databa
 test('a schema that is behind is told the command', async () => {
   write('0001_a.sql', 1, '');
   await onDatabase(async (client) => {
-    expect(await refusal(assertSchema(client, dir, log))).toContain('`npm run migrate -- up`');
-    await migrateUp(client, dir, log);
-    await expect(assertSchema(client, dir, log)).resolves.toBeUndefined();
+    expect(await refusal(assertSchema(client, release(), log))).toContain('`npm run migrate -- up`');
+    await migrateUp(client, release(), log);
+    await expect(assertSchema(client, release(), log)).resolves.toBeUndefined();
   });
 });

@@ -48,6 +48,8 @@ const outside: Record<string, string> = {
   schema_migrations: 'says nothing of any tenant, and the serving role cannot read it',
   login_failures: 'hashes and counts, for tenants that do not exist too',
   rate_windows: 'hashes and counts, of addresses too',
+  schema_functions: 'which functions were applied, by which release',
+  schema_gone: 'functions that left their file, and since which release',
   installation: 'one row, the server and database where the data belongs',
   sweep_walks: 'one row, where the sweeper stands: the id of a tenant and times',
 };

@@ -3,7 +3,7 @@ import { workerDatabase } from '../support/database.ts';
 
 // A table made tomorrow fails here until someone has decided what an erasure does with it.
 
-/** Where an erasure removes or renames the subject; each has its step in migrations/0012_erasure.sql. */
+/** Where an erasure removes or renames the subject; each has its step in src/erasure/functions.sql. */
 const erased = [
   'api_keys',
   'artifacts',

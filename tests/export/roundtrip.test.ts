@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { bringIn, exported, faultsOf, jobDone, linesOf } from './file.ts';
+import { bringIn, exported, faultsOf, jobDone, linesOf, withoutHeader } from './file.ts';
 
 let daemon: TestDaemon;
 let alice: Client;
@@ -98,11 +98,6 @@ async function forget(client: Client): Promise<void> {
   const job = await jobDone(client, erasure.body.job_id);
   if (job.state !== 'done') throw new Error(JSON.stringify(job));
 }
-
-const withoutHeader = (file: string) =>
-  linesOf(file).map((line) =>
-    line.type === 'header' || line.type === 'end' ? { ...line, tenant_id: '', created_at: '', sha256: '' } : line,
-  );
 
 test('an export says all and proves that it does', async () => {
   const file = await exported(alice);

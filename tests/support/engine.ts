@@ -1,8 +1,10 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Embedded, startEmbedded } from '../../src/db/embedded.ts';
-import { MIGRATIONS_DIR, migrateUp, readMigrations } from '../../src/db/migrate.ts';
+import { migrateUp } from '../../src/db/migrate.ts';
+import { readSchema } from '../../src/db/migrations.ts';
+import { thisRelease } from '../../src/db/release.ts';
 import { type Cluster, findBinaries, joinCluster, startCluster, type TestConnection, withClient } from './cluster.ts';
 
 // Which database the tests run on, made once a run (global-setup.ts) and found by the workers through an environment variable.
@@ -47,9 +49,7 @@ export async function preparePostgres(cluster: Cluster, run_dir: string): Promis
   const template = `${prefix}_template`;
   await dropOld(cluster);
   await withClient(cluster.admin, (client) => client.query(`create database ${template} owner ${cluster.owner.user}`));
-  await withClient({ ...cluster.admin, ...cluster.owner, database: template }, (client) =>
-    migrateUp(client, MIGRATIONS_DIR, quiet),
-  );
+  await withClient({ ...cluster.admin, ...cluster.owner, database: template }, (client) => migrateUp(client, undefined, quiet));
   return { kind: 'postgres', run_dir, cluster, prefix, template };
 }
 
@@ -82,8 +82,11 @@ async function embeddedTemplate(): Promise<string> {
   const engine = JSON.parse(readFileSync(join(root, 'node_modules/@electric-sql/pglite/package.json'), 'utf8')) as {
     version: string;
   };
-  const hashes = (await readMigrations(MIGRATIONS_DIR)).map((file) => file.hash.slice(0, 4));
-  const template = join(cache, `embedded-${engine.version}-${hashes.join('')}`);
+  const { migrations, functions } = await readSchema(thisRelease);
+  const hash = createHash('sha256')
+    .update([...migrations, ...functions].map((file) => file.hash).join())
+    .digest('hex');
+  const template = join(cache, `embedded-${engine.version}-${hash.slice(0, 16)}`);
   if (existsSync(template)) return template;
   mkdirSync(cache, { recursive: true });
   const building = mkdtempSync(join(cache, 'building-'));
@@ -99,7 +102,7 @@ async function embeddedTemplate(): Promise<string> {
 async function migrateEmbedded(data_dir: string): Promise<void> {
   const engine = await startEmbedded({ data_dir });
   try {
-    await withClient(engine.connection, (client) => migrateUp(client, MIGRATIONS_DIR, quiet));
+    await withClient(engine.connection, (client) => migrateUp(client, undefined, quiet));
   } finally {
     await engine.stop();
   }

@@ -136,7 +136,7 @@ const kinds: { name: string; of?: 'encrypted'; damage: Step | Step[]; told: RegE
       edit(dir, ({ migrations }) => Object.assign(migrations[3]!, { hash: 'f'.repeat(64) }));
       sign(dir);
     },
-    told: /migration 0004_search was another one/,
+    told: /migration 0004_artifacts was another one/,
   },
   {
     name: 'the wrong passphrase',

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config.ts';
-import { MIGRATIONS_DIR, migrateUp } from '../../../src/db/migrate.ts';
+import { migrateUp } from '../../../src/db/migrate.ts';
 import { type Asked, examine, type Finding } from '../../../src/doctor/index.ts';
 import { type Cluster, findBinaries, startCluster, withClient } from '../../support/cluster.ts';
 import { freePort } from '../../support/daemon.ts';
@@ -21,7 +21,7 @@ beforeAll(async () => {
   cluster = await startCluster(bin, join(dir, 'cluster'), '-c jit=on');
   await admin('create database agent_memory owner memory');
   await withClient({ ...cluster.admin, ...cluster.owner, database: 'agent_memory' }, (client) =>
-    migrateUp(client, MIGRATIONS_DIR, { info: () => undefined, warn: () => undefined }),
+    migrateUp(client, undefined, { info: () => undefined, warn: () => undefined }),
   );
 }, 60_000);
 afterAll(() => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 // Releases to go between: directories with dist/, migrations/ and the packages of this checkout.
@@ -17,8 +17,14 @@ export interface Release {
 export const thisRelease: Release = { name: 'this release', root };
 export const newestMigration = (): number => readdirSync(join(root, 'migrations')).filter(isMigration).length;
 
-/** This code with migrations that are not written yet. */
-export function nextRelease(dir: string, migrations: { sql: string; min_code: number }[]): Release {
+interface Changed {
+  folder: string;
+  from: string;
+  to: string;
+}
+
+/** This code with migrations that are not written yet, and a changed SQL function. */
+export function nextRelease(dir: string, migrations: { sql: string; min_code: number }[], changed: Changed): Release {
   mkdirSync(dir);
   for (const part of ['dist', 'migrations', 'package.json']) cpSync(join(root, part), join(dir, part), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(dir, 'node_modules'));
@@ -26,6 +32,12 @@ export function nextRelease(dir: string, migrations: { sql: string; min_code: nu
     const number = String(newestMigration() + 1 + i).padStart(4, '0');
     writeFileSync(join(dir, 'migrations', `${number}_next.sql`), `-- What comes next.\n-- min_code: ${min_code}\n${sql}\n`);
   });
+  const file = join(dir, 'dist', changed.folder, 'functions.sql');
+  const functions = readFileSync(file, 'utf8');
+  if (!functions.includes(changed.from)) throw new Error(`${file} does not say ${changed.from}`);
+  writeFileSync(file, functions.replace(changed.from, changed.to));
+  const pack = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8')) as { version: string };
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ ...pack, version: '999.0.0' }));
   return { name: 'the next release', root: dir };
 }
 

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { migrateUp } from '../../../src/db/migrate.ts';
+import { releaseIn } from '../../../src/db/release.ts';
 import { withClient } from '../../support/cluster.ts';
 import { freePort, type SpawnedDaemon, spawnDaemon } from '../../support/daemon.ts';
 import { emptyDatabase } from '../../support/database.ts';
@@ -18,10 +19,6 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const expand = `
 alter table memories add column next_note text;
 alter table events add column next_mark smallint not null default 0;
--- what makes whole rows of a table grows with it, in the same file
-do $$ begin
-  execute replace(pg_get_functiondef('seen_events'::regproc), 'e.session_key', 'e.session_key, e.next_mark');
-end $$;
 create index events__next_mark on events (tenant_id, next_mark) where next_mark > 0;
 create table next_things (
   tenant_id text not null,
@@ -30,13 +27,15 @@ create table next_things (
 );
 select wall('next_things', 'select, insert');`;
 const withExpansion = [{ sql: expand, min_code: newestMigration() }];
+/** What makes whole rows of a table grows with it, in the same release. */
+const grown = { folder: 'edits', from: 'e.carried_at', to: 'e.carried_at, e.next_mark' };
 const withContraction = [...withExpansion, { sql: 'drop table next_things;', min_code: newestMigration() + 2 }];
 
 const previous = findPrevious();
 const pairs: [string, () => { old: Release; next: Release }][] = [
   [
     'this release → one that expands the schema',
-    () => ({ old: thisRelease, next: nextRelease(join(dir, 'next'), withExpansion) }),
+    () => ({ old: thisRelease, next: nextRelease(join(dir, 'next'), withExpansion, grown) }),
   ],
 ];
 if ('commit' in previous)
@@ -75,7 +74,7 @@ async function newDatabase(): Promise<{ env: Env; migrate(release: Release): Pro
       MIGRATE_ON_START: 'false',
       SHUTDOWN_DELAY_MS: '3000',
     },
-    migrate: ({ root }) => withClient(connection, (client) => migrateUp(client, join(root, 'migrations'), quiet)),
+    migrate: ({ root }) => withClient(connection, (client) => migrateUp(client, releaseIn(root, 'dist'), quiet)),
   };
 }
 
@@ -161,7 +160,7 @@ async function served(load: Load): Promise<void> {
 
 test('a release that contracts the schema shuts out what cannot live with it: the sentence says so, and the daemon does not start', async () => {
   const database = await newDatabase();
-  const next = nextRelease(join(dir, 'contracted'), withContraction);
+  const next = nextRelease(join(dir, 'contracted'), withContraction, grown);
   await database.migrate(next);
   const env = { PATH: process.env.PATH, ...database.env, PORT: '0', JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop' };
   const started = spawnSync(process.execPath, ['dist/main.js'], {
@@ -179,7 +178,7 @@ test('a release that contracts the schema shuts out what cannot live with it: th
 test('code that is ahead of its schema does not start by itself where MIGRATE_ON_START is false', async () => {
   const database = await newDatabase();
   await database.migrate(thisRelease);
-  const next = nextRelease(join(dir, 'ahead'), withExpansion);
+  const next = nextRelease(join(dir, 'ahead'), withExpansion, grown);
   const env = { PATH: process.env.PATH, ...database.env, PORT: '0', JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop' };
   const started = spawnSync(process.execPath, ['dist/main.js'], { cwd: next.root, env, encoding: 'utf8', timeout: 25_000 });
   expect([started.status, started.stderr]).toEqual([1, expect.stringContaining('npm run migrate -- up')]);

@@ -1,0 +1,91 @@
+-- The wall: roles, and the mechanical row-level security of every tenant table.
+-- min_code: 1
+
+-- Roles belong to the cluster, so another database of it may have made them already, or be making them now.
+do $$
+declare
+  v_role text;
+begin
+  foreach v_role in array array[
+    'agent_memory_app', 'agent_memory_searcher', 'agent_memory_overseer', 'agent_memory_eraser', 'agent_memory_blanker', 'agent_memory_audit_eraser', 'agent_memory_backup'] loop
+    begin
+      execute format('create role %I nologin nosuperuser nobypassrls', v_role);
+    exception when duplicate_object or unique_violation then null;
+    end;
+    if not pg_has_role(current_user, v_role, 'usage') then
+      execute format('grant %I to current_user', v_role);
+    end if;
+    execute format('grant usage on schema public to %I', v_role);
+  end loop;
+end $$;
+
+-- Transaction-local settings read '' (not null) on a session that once had them, hence nullif.
+create function current_tenant() returns text
+language sql stable parallel safe
+as $$ select nullif(current_setting('app.tenant_id', true), '') $$;
+
+-- Binds the transaction to one tenant and to the role that cannot leave it. Every access of the service starts here.
+-- By assignments: as a query it cost 25 µs, a third of a look-up by key. Times are written as ISO in UTC; poolers drop startup options, so
+-- the transaction says it, and a session that has it already pays nothing.
+create function enter_tenant(p_tenant text) returns text
+language plpgsql
+as $$
+declare
+  v_role text := set_config('role', 'agent_memory_app', true);
+begin
+  if current_setting('TimeZone') <> 'UTC' then
+    perform set_config('TimeZone', 'UTC', true);
+  end if;
+  if current_setting('DateStyle') not like 'ISO%' then
+    perform set_config('DateStyle', 'ISO', true);
+  end if;
+  return set_config('app.tenant_id', p_tenant, true);
+end $$;
+
+-- Without the policy a dump would be empty where the wall stands: scripts/backup.sh refuses a database with a table that lacks it.
+create function let_back_up(p_table regclass) returns void
+language plpgsql
+as $$
+begin
+  execute format('grant select on %s to agent_memory_backup', p_table);
+  if exists (select from pg_class c where c.oid = p_table and c.relrowsecurity) then
+    -- A policy counts for all who inherit its role, so for the owner too, who is to stay behind the wall until the role is taken on.
+    execute format(
+      'create policy backup_reads on %s for select to agent_memory_backup using ((select current_user) = ''agent_memory_backup'')', p_table);
+  end if;
+end $$;
+revoke execute on function let_back_up(regclass) from public;
+select let_back_up(c.oid) from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind = 'r';
+
+-- The policy of `tenants` cannot ask `tenants` again, so there the row itself is asked.
+create function let_erase(p_table regclass) returns void
+language plpgsql
+as $$
+declare
+  v_rule text := 'tenant_id = (select tenant_deleting())';
+begin
+  if p_table = 'tenants'::regclass then
+    v_rule := 'tenant_id = (select current_tenant()) and state = ''deleting''';
+  end if;
+  execute format('create policy eraser_finds on %s for select to agent_memory_eraser using (%s)', p_table, v_rule);
+  execute format('create policy eraser_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
+  execute format('grant select, delete on %s to agent_memory_eraser', p_table);
+end $$;
+revoke execute on function let_erase(regclass) from public;
+
+-- Puts a table behind the wall: forced row-level security, one policy, the named rights for the serving role. Its rows can be removed
+-- with a tenant that is being deleted, and they are in every backup.
+create function wall(p_table regclass, p_rights text) returns void
+language plpgsql
+as $$
+begin
+  execute format('alter table %s enable row level security', p_table);
+  execute format('alter table %s force row level security', p_table);
+  execute format(
+    'create policy tenant_wall on %s to agent_memory_app using (tenant_id = (select current_tenant())) with check (tenant_id = (select current_tenant()))',
+    p_table);
+  execute format('grant %s on %s to agent_memory_app', p_rights, p_table);
+  perform let_erase(p_table);
+  perform let_back_up(p_table);
+end $$;
+revoke execute on function wall(regclass, text) from public;

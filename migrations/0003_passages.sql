@@ -1,0 +1,87 @@
+-- Passages of the log, and finding them under the wall in time that does not grow with the tenant.
+-- min_code: 1
+
+-- A passage of the units that one call writes, with its place among them.
+create type passage as (unit bigint, event bigint, ordinal smallint, text text, header text, token_count int, terms int[]);
+
+-- Where a passage lies, as keys a search can intersect with its words: the tenant, a stretch of 16,384 positions of the log, the scopes, the audience.
+-- Every key names the tenant ('/' cannot be in its id), so one tenant's lists never hold another's rows.
+create function place_key(p_tenant text, p_kind text, p_value text) returns uuid
+language sql immutable parallel safe
+return md5(p_tenant || '/' || p_kind || '/' || p_value)::uuid;
+
+create function chunk_places(
+  p_tenant text, p_seq bigint, p_session text, p_channel text, p_user text, p_agent text, p_project text) returns uuid[]
+language sql immutable parallel safe
+return array_remove(array[
+  place_key(p_tenant, 'tenant', ''),
+  place_key(p_tenant, 'epoch', (p_seq / 16384)::text),
+  place_key(p_tenant, 'session', p_session),
+  place_key(p_tenant, 'audience', case when p_channel = 'private' then 'private/' || p_user else p_channel end),
+  place_key(p_tenant, 'user', p_user),
+  place_key(p_tenant, 'agent', p_agent),
+  place_key(p_tenant, 'project', p_project)], null);
+
+-- Terms as the index reads them: arrays have no operator for "this, and one of these".
+create function term_vector(p_terms int[]) returns tsvector
+language sql immutable parallel safe
+return array_to_tsvector(p_terms::text[]);
+
+-- Passages, derived from the log and disposable. Scope and visibility are repeated here, so that a search filters without a join.
+-- A chunk's id is its event's id and its ordinal: rebuilding gives the same ids. Columns of a fixed width come first: nothing is lost to
+-- alignment.
+create table chunks (
+  seq bigint not null,
+  occurred_at timestamptz not null,
+  -- about: counting exactly would cost more than the insert
+  token_count int not null,
+  ordinal smallint not null,
+  tenant_id text not null,
+  kind text not null,
+  session_id text not null,
+  channel text not null,
+  sensitivity text not null,
+  user_id text,
+  agent_id text,
+  project_id text,
+  -- what a question may use beside the passage: speaker, tags, parts of names
+  header text not null,
+  -- null: said_in() of the event's content
+  text text,
+  terms int[] not null,
+  -- of a memory: until when it was current, and when it is valid; of edits: how much it counts, and in which channels it is not shown
+  until_seq bigint,
+  until_at timestamptz,
+  valid tstzrange,
+  weight real,
+  blocked_in text[],
+  constraint chunks_pkey primary key (tenant_id, seq, ordinal),
+  constraint chunks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
+)
+-- rows stay whole in their page: a search reads `terms` for every term of the question
+with (toast_tuple_target = 8160);
+
+-- One short list of the unmerged at a time: every search reads it once for each scan.
+create index chunks__search on chunks
+  using gin (chunk_places(tenant_id, seq, session_id, channel, user_id, agent_id, project_id), term_vector(terms))
+  with (gin_pending_list_limit = 256);
+
+select wall('chunks', 'select, insert, update, delete');
+
+-- How far a rebuild of a tenant's passages has come. While there is a row, answers say that not every passage can be found.
+create table chunk_rebuilds (
+  tenant_id text not null,
+  rebuilt_to bigint not null default 0,
+  constraint chunk_rebuilds_pkey primary key (tenant_id),
+  constraint chunk_rebuilds__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
+);
+
+select wall('chunk_rebuilds', 'select, insert, update, delete');
+
+grant select on chunks to agent_memory_searcher;
+
+create policy searcher_reads on chunks for select to agent_memory_searcher using (true);
+
+grant select (tenant_id, seq, session_id, channel, sensitivity, user_id) on events to agent_memory_searcher;
+
+create policy searcher_reads on events for select to agent_memory_searcher using (true);

@@ -1,0 +1,27 @@
+-- Bytes too large for an event.
+-- min_code: 1
+
+-- Bytes too large for an event. `event_id` is set in the event's own transaction: without one it is unseen and swept.
+create table artifacts (
+  tenant_id text not null,
+  artifact_id text not null,
+  event_id text,
+  media_type text not null,
+  byte_count bigint not null,
+  sha256 bytea not null,
+  bytes bytea not null,
+  channel text not null,
+  sensitivity text not null,
+  user_id text,
+  created_at timestamptz not null default now(),
+  constraint artifacts_pkey primary key (tenant_id, artifact_id),
+  constraint artifacts__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
+);
+
+-- ranges are read as slices, which a compressed value would have to be unpacked for
+alter table artifacts alter column bytes set storage external;
+
+-- the sweeper of uploads whose event never came
+create index artifacts__unlinked on artifacts (tenant_id, created_at) where event_id is null;
+
+select wall('artifacts', 'select, insert, update, delete');

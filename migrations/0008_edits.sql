@@ -1,0 +1,89 @@
+-- Edits: approved overlays on what the log says. Events stay as they were; how they and their passages read is derived from the edits.
+-- min_code: 1
+
+-- An edit is about the event `seq`, or one passage of it. Whom it concerns is copied from that event, so that who may see the one may see the other.
+create table edits (
+  tenant_id text not null,
+  edit_id text not null,
+  status text not null,
+  version int not null default 1,
+  -- as the client named it: evt_…, chk_… or mem_…
+  target text not null,
+  seq bigint not null,
+  event_id text not null,
+  -- null: all passages of the event
+  ordinal smallint,
+  memory_id text,
+  op text not null,
+  reason text not null,
+  patch jsonb not null,
+  -- of an amendment: its text as passages, [{"text","header","token_count"}]
+  passages jsonb,
+  session_id text not null,
+  channel text not null,
+  user_id text,
+  agent_id text,
+  project_id text,
+  sensitivity text not null,
+  proposed_by jsonb not null,
+  -- the credential that proposed it
+  principal text not null,
+  decided_by jsonb,
+  proposed_seq bigint not null,
+  -- approved edits combine in this order
+  approved_seq bigint,
+  last_seq bigint not null,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  constraint edits_pkey primary key (tenant_id, edit_id),
+  constraint edits__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade,
+  constraint edits__status check (status in ('pending', 'approved', 'rejected', 'reverted')),
+  constraint edits__op check (op in ('retract', 'amend', 'quarantine', 'attenuate', 'block')),
+  constraint edits__passages check ((op = 'amend') = (passages is not null))
+);
+
+-- lists
+create unique index edits__proposed on edits (tenant_id, proposed_seq);
+
+-- how many wait or hold for one event, and what replaced what
+create index edits__seq on edits (tenant_id, seq);
+
+select wall('edits', 'select, insert, update, delete');
+
+-- The events that an approved edit is applied to: its own, and of a memory those that say the same.
+create table edit_events (
+  tenant_id text not null,
+  seq bigint not null,
+  edit_id text not null,
+  constraint edit_events_pkey primary key (tenant_id, seq, edit_id),
+  constraint edit_events__edit foreign key (tenant_id, edit_id) references edits (tenant_id, edit_id) on delete cascade
+);
+
+create index edit_events__edit on edit_events (tenant_id, edit_id);
+
+select wall('edit_events', 'select, insert, delete');
+
+-- How an event reads under its edits; derived. An event without edits has no row.
+create table overlays (
+  tenant_id text not null,
+  seq bigint not null,
+  -- instead of the event's own; {"withheld": true} where nothing of it may be read; null: as it was
+  content jsonb,
+  -- requests in these channels do not see it; all four where it is quarantined or retracted
+  blocked_in text[],
+  chunk_count smallint not null,
+  -- how much its passages count beside others: the least of them
+  weight real,
+  edit_ids text[] not null,
+  -- its passages before any edit
+  base jsonb not null,
+  constraint overlays_pkey primary key (tenant_id, seq),
+  constraint overlays__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
+);
+
+select wall('overlays', 'select, insert, update, delete');
+
+-- A filter of a search is asked of no more than the request may see.
+grant select (tenant_id, seq, blocked_in) on overlays to agent_memory_searcher;
+
+create policy searcher_reads on overlays for select to agent_memory_searcher using (true);

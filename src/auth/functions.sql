@@ -1,0 +1,357 @@
+-- Counts one attempt as failed before its password is looked at, so that parallel guesses cannot slip past the count.
+-- Returns false when the key is backing off. The first p_free attempts are free, then 1, 2, 4 … 60 s.
+create or replace function count_failure(p_key bytea, p_free int) returns boolean
+language plpgsql
+as $$
+begin
+  insert into login_failures as f (key_hash, failures, blocked_until, expires_at)
+  values (p_key, 1, null, clock_timestamp() + interval '15 minutes')
+  on conflict (key_hash) do update set
+    failures = case when f.expires_at <= clock_timestamp() then 1 else least(f.failures + 1, 1000) end,
+    blocked_until = case
+      when f.expires_at > clock_timestamp() and f.failures + 1 >= p_free
+        then clock_timestamp() + interval '1 second' * least(60, 2 ^ least(f.failures + 1 - p_free, 6))
+    end,
+    expires_at = clock_timestamp() + interval '15 minutes'
+  where f.blocked_until is null or f.blocked_until <= clock_timestamp();
+  return found;
+end $$;
+
+-- What a log-in must know, in one round trip: how long it has to wait, or else whom it is about. The attempt is counted.
+create or replace function begin_login(p_tenant text, p_username text, p_account bytea, p_address bytea, p_free_account int, p_free_address int)
+returns table (wait_s int, user_id text, username text, password_hash text)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+  v_wait numeric;
+begin
+  perform enter_tenant(p_tenant);
+  select extract(epoch from max(f.blocked_until) - clock_timestamp()) into v_wait
+  from login_failures f where f.key_hash in (p_account, p_address);
+  if coalesce(v_wait, 0) <= 0 and count_failure(p_account, p_free_account) and count_failure(p_address, p_free_address) then
+    return query
+    select 0, u.user_id, u.username, u.password_hash
+    from (select 1) as always
+    left join users u on u.tenant_id = p_tenant and lower(u.username) = lower(p_username) and u.disabled_at is null
+      and exists (select from tenants t where t.tenant_id = p_tenant and t.state = 'active');
+  else
+    return query select greatest(1, ceil(coalesce(v_wait, 1)))::int, null::text, null::text, null::text;
+  end if;
+  -- The sweep: every attempt adds two rows at most and takes away up to eight that are over. After counting, which locks the
+  -- account's row and then the address's: a sweep that held the address's already would meet another attempt halfway.
+  delete from login_failures where key_hash in (
+    select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
+end $$;
+
+-- The right password ends the account's back-off from that address and takes back what the address was charged.
+create or replace function forgive(p_account bytea, p_address bytea, p_free_address int) returns void
+language sql
+as $$
+  delete from login_failures where key_hash = p_account;
+  update login_failures set
+    failures = greatest(failures - 1, 0),
+    blocked_until = case when failures - 1 >= p_free_address then blocked_until end
+  where key_hash = p_address;
+$$;
+
+-- p_session: {session_id, token_id, token_hash, user_agent, address, ttl_s}
+create or replace function open_session(p_tenant text, p_user text, p_session jsonb) returns void
+language plpgsql
+as $$
+begin
+  insert into sessions (tenant_id, session_id, user_id, user_agent, address, expires_at)
+  values (
+    p_tenant, p_session ->> 'session_id', p_user, p_session ->> 'user_agent', p_session ->> 'address',
+    now() + interval '1 second' * (p_session ->> 'ttl_s')::int);
+  insert into refresh_tokens (tenant_id, token_id, session_id, secret_hash)
+  values (p_tenant, p_session ->> 'token_id', p_session ->> 'session_id', decode(p_session ->> 'token_hash', 'hex'));
+  -- What is over goes, and a user keeps the 200 sessions used last: log-ins cannot fill the table.
+  delete from sessions s where s.tenant_id = p_tenant and s.session_id in (
+    select o.session_id
+    from sessions o
+    where o.tenant_id = p_tenant and o.user_id = p_user
+      and (o.expires_at < now() or o.revoked_at < now() - interval '7 days' or o.used_at < (
+        select n.used_at from sessions n
+        where n.tenant_id = p_tenant and n.user_id = p_user order by n.used_at desc offset 199 limit 1))
+    limit 20 for update skip locked);
+end $$;
+
+-- After the password was right. No row: the user was disabled or got another password meanwhile.
+create or replace function finish_login(
+  p_tenant text, p_user text, p_hash text, p_new_hash text, p_session jsonb, p_account bytea, p_address bytea, p_free_address int)
+returns table (user_id text, username text, role text, generation int)
+language plpgsql
+as $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  update users u set password_hash = coalesce(p_new_hash, u.password_hash)
+  where u.tenant_id = p_tenant and u.user_id = p_user and u.password_hash = p_hash and u.disabled_at is null
+  returning u.user_id, u.username, u.role, u.generation;
+  if found then
+    perform forgive(p_account, p_address, p_free_address);
+    perform open_session(p_tenant, p_user, p_session);
+  end if;
+end $$;
+
+-- The role that a user has now; null: the user is disabled or deleted, or the tenant is not active.
+create or replace function role_now(p_tenant text, p_user text) returns text
+language sql stable
+as $$
+  select u.role
+  from users u join tenants t on t.tenant_id = u.tenant_id
+  where u.tenant_id = p_tenant and u.user_id = p_user and u.disabled_at is null and t.state = 'active'
+$$;
+
+-- Whether a user may give someone this role, or set the password of someone who has it.
+create or replace function may_administer(p_tenant text, p_maker text, p_role text) returns boolean
+language sql stable
+as $$
+  select coalesce(role_rank(role_now(p_tenant, p_maker)) >= greatest(role_rank(p_role), role_rank('admin')), false)
+$$;
+
+-- A good invite: unused, in time, and its maker could still make it.
+create or replace function good_invite(p_tenant text, p_invite text, p_hash bytea, p_username text) returns setof invites
+language sql
+as $$
+  select i.*
+  from invites i
+  where i.tenant_id = p_tenant and i.invite_id = p_invite and i.secret_hash = p_hash
+    and i.used_at is null and i.expires_at > now()
+    and (i.username is null or lower(i.username) = lower(p_username))
+    and may_administer(p_tenant, i.created_by, i.role)
+$$;
+
+-- Also where it is another's subject: whoever takes a subject's name reads that subject's private items.
+create or replace function username_taken(p_tenant text, p_username text) returns boolean
+language sql stable
+as $$
+  select exists (
+    select from users u
+    where u.tenant_id = p_tenant and (lower(u.username) = lower(p_username) or lower(u.subject) = lower(p_username)))
+$$;
+
+-- Asked before the password is hashed, so that a refusal costs nothing: 'ok', 'taken' or 'refused'.
+create or replace function may_register(p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_username text) returns text
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  if p_invite is null then
+    return case when p_open and not exists (select from tenants t where t.tenant_id = p_tenant) then 'ok' else 'refused' end;
+  elsif not exists (select from good_invite(p_tenant, p_invite, p_hash, p_username)) then
+    return 'refused';
+  end if;
+  return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
+end $$;
+
+-- p_user: {user_id, username, email, password_hash}. Of two that race for a new tenant the constraint lets one be its owner.
+create or replace function register_user(
+  p_tenant text, p_open boolean, p_invite text, p_hash bytea, p_user jsonb, p_session jsonb, p_max_bytes bigint)
+returns table (status text, role text, generation int)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+  v_role text := 'owner';
+begin
+  perform enter_tenant(p_tenant);
+  if p_invite is null then
+    if p_open then
+      insert into tenants (tenant_id) values (p_tenant) on conflict do nothing;
+    end if;
+    if not p_open or not found then
+      return query select 'refused', null::text, null::int;
+      return;
+    end if;
+    insert into tenant_clocks (tenant_id, max_bytes) values (p_tenant, p_max_bytes);
+  else
+    perform from invites i where i.tenant_id = p_tenant and i.invite_id = p_invite for update;
+    select i.role into v_role from good_invite(p_tenant, p_invite, p_hash, p_user ->> 'username') i;
+    if not found then
+      return query select 'refused', null::text, null::int;
+      return;
+    end if;
+  end if;
+  insert into users (tenant_id, user_id, username, email, password_hash, role, subject)
+  select p_tenant, u.user_id, u.username, u.email, u.password_hash, v_role, u.username
+  from jsonb_to_record(p_user) as u (user_id text, username text, email text, password_hash text)
+  where not username_taken(p_tenant, u.username)
+  on conflict do nothing;
+  if not found then
+    return query select 'taken', null::text, null::int;
+    return;
+  end if;
+  update invites i set used_at = now(), used_by = p_user ->> 'user_id' where i.tenant_id = p_tenant and i.invite_id = p_invite;
+  perform open_session(p_tenant, p_user ->> 'user_id', p_session);
+  return query select 'ok', v_role, 1;
+end $$;
+
+-- The session behind an access token. No row: it is over, or its user or tenant may not act.
+create or replace function session_state(p_tenant text, p_session text)
+returns table (user_id text, username text, role text, subject text, generation int, expires_at timestamptz)
+language plpgsql
+as $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  -- sampled: a write in five minutes, not one a request
+  update sessions s set used_at = now()
+  where s.tenant_id = p_tenant and s.session_id = p_session and s.used_at < now() - interval '5 minutes' and s.revoked_at is null;
+  return query
+  select u.user_id, u.username, u.role, u.subject, u.generation, s.expires_at
+  from sessions s
+  join users u on u.tenant_id = s.tenant_id and u.user_id = s.user_id
+  join tenants t on t.tenant_id = s.tenant_id
+  where s.tenant_id = p_tenant and s.session_id = p_session
+    and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
+end $$;
+
+-- The role that a key has now: at most its maker's, and none for another subject than the maker's where the maker is no admin.
+create or replace function key_role_now(p_key api_keys) returns text
+language sql stable
+as $$
+  select case when role_rank(r.role) < role_rank(p_key.role) then r.role else p_key.role end
+  from (select role_now(p_key.tenant_id, p_key.created_by)) r (role)
+  where r.role is not null and p_key.revoked_at is null and (p_key.expires_at is null or p_key.expires_at > now())
+    and (role_rank(r.role) >= role_rank('admin')
+      or exists (select from users u where u.tenant_id = p_key.tenant_id and u.user_id = p_key.created_by and u.subject = p_key.user_id))
+$$;
+
+-- The key, bounded by what its maker may do now: a key of a disabled user stops, one of a demoted user shrinks with them.
+create or replace function key_state(p_tenant text, p_key text, p_hash bytea)
+returns table (
+  secret_hash bytea, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text,
+  expires_at timestamptz)
+language plpgsql
+as $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  update api_keys k set used_at = now()
+  where k.tenant_id = p_tenant and k.key_id = p_key and k.secret_hash = p_hash and k.revoked_at is null
+    and (k.used_at is null or k.used_at < now() - interval '5 minutes');
+  return query
+  select
+    k.secret_hash, k.name, k.agent_id,
+    -- an admin gave it: without one behind it the key shares its maker's
+    case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
+    n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
+  from api_keys k
+  cross join lateral (select key_role_now(k) as role) n
+  where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
+end $$;
+
+-- Answers 'rotated', 'grace' (a parallel call was first: its successor is answered), 'reuse' (the session is ended, and stays so
+-- although the request is refused: the statement commits by itself) or 'refused'.
+create or replace function rotate_refresh_token(
+  p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s int, p_grace_s int)
+returns table (
+  status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation int)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+  v_token refresh_tokens;
+  v_user users;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_token from refresh_tokens r
+  where r.tenant_id = p_tenant and r.token_id = p_token and r.secret_hash = p_hash for update;
+  select u.* into v_user
+  from sessions s
+  join users u on u.tenant_id = s.tenant_id and u.user_id = s.user_id and u.disabled_at is null
+  join tenants t on t.tenant_id = s.tenant_id and t.state = 'active'
+  where s.tenant_id = p_tenant and s.session_id = v_token.session_id and s.revoked_at is null and s.expires_at > now();
+  if v_user.user_id is null then
+    status := 'refused';
+  elsif v_token.rotated_at is null then
+    status := 'rotated';
+    insert into refresh_tokens (tenant_id, token_id, session_id, secret_hash)
+    values (p_tenant, p_child, v_token.session_id, p_child_hash);
+    update refresh_tokens r set rotated_at = clock_timestamp(), replaced_by = p_child, nonce = p_nonce
+    where r.tenant_id = p_tenant and r.token_id = p_token;
+    update sessions s set used_at = now(), expires_at = now() + interval '1 second' * p_ttl_s
+    where s.tenant_id = p_tenant and s.session_id = v_token.session_id;
+    delete from refresh_tokens r
+    where r.tenant_id = p_tenant and r.session_id = v_token.session_id and r.rotated_at < now() - interval '1 second' * p_ttl_s;
+    v_token.replaced_by := p_child;
+    v_token.nonce := p_nonce;
+  elsif v_token.rotated_at > clock_timestamp() - interval '1 second' * p_grace_s then
+    status := 'grace';
+  else
+    status := 'reuse';
+    update sessions s set revoked_at = now() where s.tenant_id = p_tenant and s.session_id = v_token.session_id;
+  end if;
+  return query
+  select status, v_token.replaced_by, v_token.nonce, v_token.session_id, v_user.user_id, v_user.username, v_user.role, v_user.generation;
+end $$;
+
+-- A token of the chain ends its session, a rotated one too: whoever logs out means the session.
+create or replace function end_session(p_tenant text, p_token text, p_hash bytea) returns text
+language plpgsql
+as $$
+declare
+  v_session text;
+begin
+  perform enter_tenant(p_tenant);
+  update sessions s set revoked_at = now()
+  from refresh_tokens r
+  where r.tenant_id = p_tenant and r.token_id = p_token and r.secret_hash = p_hash
+    and s.tenant_id = p_tenant and s.session_id = r.session_id and s.revoked_at is null
+  returning s.session_id into v_session;
+  return v_session;
+end $$;
+
+-- A good reset: unused, in time, its user enabled, the latest of that user's, and its maker could still make it.
+create or replace function good_reset(p_tenant text, p_reset text, p_hash bytea) returns table (user_id text, username text)
+language plpgsql
+as $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select u.user_id, u.username
+  from password_resets r
+  join users u on u.tenant_id = r.tenant_id and u.user_id = r.user_id
+  where r.tenant_id = p_tenant and r.reset_id = p_reset and r.secret_hash = p_hash
+    and r.used_at is null and r.expires_at > now() and role_now(p_tenant, u.user_id) is not null
+    and (r.created_by = 'operator' or may_administer(p_tenant, r.created_by, u.role));
+end $$;
+
+-- Ends every session with it: whoever knew the old password is out. False: the reset was used meanwhile.
+create or replace function apply_reset(p_tenant text, p_reset text, p_hash bytea, p_password_hash text) returns boolean
+language plpgsql
+as $$
+declare
+  v_user text;
+begin
+  perform enter_tenant(p_tenant);
+  select g.user_id into v_user from good_reset(p_tenant, p_reset, p_hash) g;
+  update password_resets r set used_at = now()
+  where r.tenant_id = p_tenant and r.reset_id = p_reset and r.used_at is null and v_user is not null;
+  if not found then
+    return false;
+  end if;
+  update users u set password_hash = p_password_hash, generation = u.generation + 1 where u.tenant_id = p_tenant and u.user_id = v_user;
+  update sessions s set revoked_at = now() where s.tenant_id = p_tenant and s.user_id = v_user and s.revoked_at is null;
+  delete from password_resets r where r.tenant_id = p_tenant and r.user_id = v_user and r.reset_id <> p_reset;
+  return true;
+end $$;
+
+-- Whether a principal (`usr_…` or `key_…`) is an admin now.
+create or replace function is_admin_now(p_tenant text, p_principal text) returns boolean
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  if p_principal like 'key\_%' then
+    return exists (
+      select from api_keys k
+      where k.tenant_id = p_tenant and k.key_id = p_principal and 'admin' = any (k.scopes)
+        and role_rank(key_role_now(k)) >= role_rank('admin'));
+  end if;
+  return may_administer(p_tenant, p_principal, 'admin');
+end $$;

@@ -1,0 +1,353 @@
+-- Whether a memory is for this request. p_ask: {"session_id", "users": whose preferences | null, "project_id"}. A rule or preference holds within its
+-- scope; of the rest a project's request sees the project's, and policy.
+create or replace function concerns(p_memory memories, p_scope jsonb, p_ask jsonb) returns boolean
+language sql stable
+return case
+  when p_memory.kind in ('rule', 'preference') then case p_memory.scope
+    when 'project' then p_memory.project_id = p_ask ->> 'project_id'
+    when 'user' then p_ask -> 'users' ? p_memory.user_id
+    when 'session' then p_memory.session_id = p_ask ->> 'session_id'
+    else true end
+  else not p_scope ? 'project_id' or p_memory.project_id = p_scope ->> 'project_id'
+    or (p_memory.scope = 'policy' and p_memory.project_id is null) end;
+
+create or replace function held_now(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+returns table (memory memories, content_seq bigint)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+begin
+  return query
+  select k.m, (k.m).content_seq
+  from unnest(p_kinds, p_limits) kind (name, most)
+  cross join lateral (
+    select m
+    from memories m
+    where m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
+      and (m.kind <> 'task' or m.task_status <> 'done')
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
+      and concerns(m, p_scope, p_ask)
+      and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
+    order by m.content_seq desc
+    limit kind.most
+  ) k
+  where ((k.m).valid_from is null or (k.m).valid_from <= now()) and ((k.m).valid_to is null or (k.m).valid_to > now());
+end $$;
+
+create or replace function held_then(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+returns table (memory memories, content_seq bigint)
+language plpgsql stable
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_as_of timestamptz := p_scope ->> 'as_of';
+begin
+  return query
+  with unchanged as (
+    select k.m, (k.m).content_seq as seq
+    from unnest(p_kinds, p_limits) kind (name, most)
+    cross join lateral (
+      select m
+      from memories m
+      where v_as_of is null and m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
+        and (m.kind <> 'task' or m.task_status <> 'done')
+        and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
+        and concerns(m, p_scope, p_ask)
+        and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
+      order by m.content_seq desc
+      limit kind.most
+    ) k
+  ),
+  changed as (
+    select distinct on (v.memory_id) v.memory_id, v.content_seq, v.status
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq <= p_last
+      and v.memory_id in (
+        select w.memory_id
+        from memory_versions w
+        where w.tenant_id = p_tenant and (v_as_of is not null or w.seq > p_last)
+        order by w.seq desc
+        limit 20000)
+      and (v_as_of is null or exists (
+        select from events e where e.tenant_id = p_tenant and e.seq = v.seq and e.occurred_at <= v_as_of))
+    order by v.memory_id, v.version desc
+  ),
+  past as (
+    select m, c.content_seq as seq
+    from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
+    where c.status = p_status and m.kind = any (p_kinds)
+      and (m.status <> 'deleted' or (p_scope ->> 'deleted')::boolean)
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
+      and concerns(m, p_scope, p_ask)
+      and exists (
+        select from seen_events(p_tenant, p_scope) e
+        where e.seq = c.content_seq and (m.kind <> 'task' or coalesce(e.content #>> '{body,status}', e.content ->> 'status') <> 'done'))
+  )
+  select distinct on ((h.m).memory_id) h.m, h.seq
+  from (select * from unchanged union all select * from past) h
+  where ((h.m).valid_from is null or (h.m).valid_from <= coalesce(v_as_of, now()))
+    and ((h.m).valid_to is null or (h.m).valid_to > coalesce(v_as_of, now()));
+end $$;
+
+-- Memories of some kinds with the standing p_status, newest first, p_limits of each; as of p_last and of the scope's `as_of`. Exact where
+-- only p_last is asked: of what has changed since, the version of then is taken.
+create or replace function held_memories(
+  p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+returns table (memory memories, content_seq bigint)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_scope ? 'as_of' or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last) then
+    return query select h.* from held_then(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
+  else
+    return query select h.* from held_now(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
+  end if;
+end $$;
+
+create or replace function tool_events(p_seqs bigint[], p_last bigint)
+returns table (seq bigint, kind text, session_id text, call_id text, audience text, tool text)
+language plpgsql stable security definer
+set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+  with near as (
+    select distinct n.seq
+    from unnest(p_seqs) s (seq)
+    cross join lateral (
+      select g.seq, g.session_id, left(g.content ->> 'call_id', 255) as call_id
+      from events g
+      where g.tenant_id = (select current_tenant()) and g.seq = s.seq and g.kind in ('tool_call', 'tool_result')
+        and g.content ->> 'call_id' is not null
+      limit 1
+    ) g
+    cross join lateral (
+      (select e.seq
+       from events e
+       where e.tenant_id = (select current_tenant()) and e.session_id = g.session_id and left(e.content ->> 'call_id', 255) = g.call_id
+         and e.kind in ('tool_call', 'tool_result') and e.content ->> 'call_id' is not null and e.seq <= least(g.seq, p_last)
+       order by e.seq desc
+       limit 9)
+      union all
+      (select e.seq
+       from events e
+       where e.tenant_id = (select current_tenant()) and e.session_id = g.session_id and left(e.content ->> 'call_id', 255) = g.call_id
+         and e.kind in ('tool_call', 'tool_result') and e.content ->> 'call_id' is not null and e.seq > g.seq and e.seq <= p_last
+       order by e.seq
+       limit 8)
+    ) n
+  )
+  select
+    e.seq, e.kind, e.session_id, left(e.content ->> 'call_id', 255),
+    e.channel || case e.channel when 'private' then '/' || e.user_id else '' end, left(e.content ->> 'tool', 255)
+  from near n
+  cross join lateral (select x.* from events x where x.tenant_id = (select current_tenant()) and x.seq = n.seq limit 1) e;
+end $$;
+revoke execute on function tool_events(bigint[], bigint) from public;
+grant execute on function tool_events(bigint[], bigint) to agent_memory_app;
+alter function tool_events(bigint[], bigint) owner to agent_memory_searcher;
+
+-- Which of these calls and results belong together, and what belongs to them beside: a result to the nearest call before it of the same
+-- audience, else the nearest after it, else to the nearest of another audience. Of what may not be seen nothing is said.
+-- [{"seq", "call_seq": null where its call may not be seen, "tool", "call_id", "given"}]
+create or replace function tool_pairs(p_tenant text, p_scope jsonb, p_last bigint, p_seqs bigint[]) returns jsonb
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+    with related as materialized (
+      select t.*, exists (
+        select
+        from seen_events(p_tenant, p_scope) s
+        where s.seq = t.seq
+          and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))) as seen
+      from tool_events(p_seqs, p_last) t
+    ),
+    paired as materialized (
+      select r.*, c.seq as call_seq, r.seq = any (p_seqs) as given
+      from related r
+      left join lateral (
+        select c.seq, c.seen
+        from related c
+        where c.kind = 'tool_call' and c.session_id = r.session_id and c.call_id = r.call_id
+          and (r.kind = 'tool_result' or c.seq = r.seq)
+        order by c.audience = r.audience desc, c.seq < r.seq desc, abs(c.seq - r.seq)
+        limit 1
+      ) c on c.seen
+      where r.seen
+    ),
+    named as (
+      select p.*, row_number() over (partition by p.call_seq, p.kind order by p.seq) as place
+      from paired p
+      where p.given or (
+        p.call_seq in (select g.call_seq from paired g where g.given)
+        and (p.kind = 'tool_call' or not exists (
+          select from paired g where g.given and g.kind = 'tool_result' and g.call_seq = p.call_seq)))
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'seq', n.seq, 'call_seq', n.call_seq, 'tool', n.tool, 'call_id', n.call_id, 'given', n.given) order by n.seq), '[]')
+    from named n
+    where n.given or n.place <= 3);
+end $$;
+
+-- The beginning of a call or result that was not asked for itself, from its passages: {"text", "cut"}.
+create or replace function beginning_of(p_tenant text, p_scope jsonb, p_event events) returns jsonb
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+    select jsonb_build_object('text', string_agg(coalesce(k.text, said_in(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
+    from chunks k
+    where k.tenant_id = p_tenant and k.seq = p_event.seq and k.ordinal < 2
+      and (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']));
+end $$;
+
+-- What a context holds beside what was found, in one round trip: open tasks, decisions (the given and the newest), the session's last
+-- events, the calls and results that belong to what is given (part `paired`; the clock's content says which belong together); first a row
+-- that says where the log stands. Walks are bounded: a scope that sees next to nothing of a long log gets less. p_ask has `tools` too: seqs
+-- of calls and results that a search found.
+create or replace function read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb)
+returns table (
+  part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text,
+  superseded boolean, occurred_at timestamptz, words text[], memory jsonb)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  v_last bigint;
+  v_language regconfig;
+  v_filter jsonb := p_scope -> 'filter';
+  v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
+  v_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h);
+  v_decisions bigint[] := array(select d::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'decisions', '[]')) d);
+  v_tools bigint[] := array(select t::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'tools', '[]')) t);
+  v_memories text[] := '{}';
+  v_cited bigint[] := '{}';
+  v_recent bigint[];
+  v_pairs jsonb := '[]';
+begin
+  perform enter_tenant(p_tenant);
+  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
+  from tenant_clocks k
+  where k.tenant_id = p_tenant;
+  v_recent := array(
+    select s.seq
+    from seen_events(p_tenant, p_scope) s
+    where s.session_key = session_key(p_tenant, p_ask ->> 'session_id') and s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
+      and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
+      and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
+      -- what was handed over is not told again
+      and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
+    order by s.seq desc
+    limit 60);
+  if cardinality(v_named) + cardinality(v_hashes) > 0 then
+    v_memories := array(
+      select m.memory_id
+      from unnest(v_named) n (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, n.id)
+      union
+      select m.memory_id
+      from memories m
+      where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active' and m.text_hash = any (v_hashes));
+    v_cited := array(
+      select e.seq
+      from events e
+      where e.tenant_id = p_tenant and e.kind not like 'memory.%'
+        and e.event_id = any (array(
+          select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)));
+  end if;
+  v_tools := v_tools || array(
+    select e.seq
+    from unnest(v_recent || v_cited) t (seq)
+    cross join lateral (
+      select e.seq from events e where e.tenant_id = p_tenant and e.seq = t.seq and e.kind in ('tool_call', 'tool_result') limit 1
+    ) e);
+  if cardinality(v_tools) > 0 then
+    v_pairs := tool_pairs(p_tenant, p_scope, v_last, v_tools);
+  end if;
+  return query
+  with chosen as (
+    select
+      case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end as part, h.content_seq as seq, h.memory
+    from held_memories(
+      p_tenant, p_scope, p_ask, v_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
+    union all
+    select 'superseded', h.content_seq, h.memory
+    from held_memories(
+      p_tenant, p_scope, p_ask, v_last, array['decision', 'fact', 'preference', 'rule', 'note', 'summary'], array[40, 10, 10, 10, 10, 10],
+      'superseded') h
+    union all
+    select 'decision', v.seq, m
+    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+    where v.tenant_id = p_tenant and v.seq = any (v_decisions)
+      and v.status <> 'superseded' and m.kind = 'decision'
+    union all
+    select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = any (v_memories) and m.status = 'active' and m.last_seq <= v_last
+    union all
+    select 'cited', c, null from unnest(v_cited) c
+    union all
+    select 'recent', r, null from unnest(v_recent) r
+    union all
+    select 'paired', (p ->> 'seq')::bigint, null from jsonb_array_elements(v_pairs) p where not (p ->> 'given')::boolean
+  )
+  select
+    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
+    jsonb_build_object('pairs', v_pairs), null, null::boolean, null::timestamptz, null::text[], null::jsonb
+  union all
+  select
+    c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id,
+    case when c.part = 'paired' then beginning_of(p_tenant, p_scope, s) else s.content end, s.artifact_id,
+    c.part = 'superseded' or coalesce(
+      c.part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= v_last
+        and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
+    s.occurred_at,
+    k.words,
+    case when (c.memory).memory_id is not null then t.standing || claim_of(p_tenant, p_scope, c.memory, t.standing, s.occurred_at) end
+  from chosen c
+  cross join lateral (
+    select o.*
+    from seen_events(p_tenant, p_scope) o
+    where o.seq = c.seq
+      and (v_filter is null or c.part = 'rule' or (c.memory).memory_id is null or memory_matches(c.memory, o, v_filter))
+    limit 1
+  ) s
+  left join lateral (
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(v_language, coalesce(k.text, said_in(s.content)))) as words
+    from chunks k
+    where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
+    limit 1
+  ) k on true
+  left join lateral (
+    select memory_standing(
+      p_tenant, c.memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, v_last,
+      (p_scope ->> 'as_of')::timestamptz) as standing
+    where (c.memory).memory_id is not null
+    offset 0
+  ) t on true
+  where (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']);
+end $$;
+
+-- The newest handoff to an agent that stands, of the newest 200.
+create or replace function read_handoff(p_tenant text, p_scope jsonb, p_ask jsonb)
+returns table (seq bigint, event_id text, session_id text, content jsonb, occurred_at timestamptz, memory jsonb)
+language plpgsql
+as $$
+declare
+  v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select e.seq, e.event_id, e.session_id, e.content, e.occurred_at,
+    memory_standing(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last,
+      (p_scope ->> 'as_of')::timestamptz)
+  from held_memories(p_tenant, p_scope, p_ask, v_last, array['handoff'], array[200], 'active') h
+  cross join lateral (select s.* from seen_events(p_tenant, p_scope) s where s.seq = h.content_seq limit 1) e
+  where e.content #>> '{body,to_agent}' = p_ask ->> 'agent_id'
+  order by e.seq desc
+  limit 1;
+end $$;

@@ -1,0 +1,197 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ClientBase } from 'pg';
+import { SchemaError } from './schema_error.ts';
+
+// Each folder keeps the current definitions of its SQL functions in `functions.sql`. A file is applied when its hash differs from the one
+// that the database recorded (Flyway calls these repeatable migrations), after the numbered migrations and in the order of src/edges.ts.
+// Daemons of two releases share a database during a rolling upgrade, so only a release at or above the recorded one applies its files, and
+// a function that left its file is dropped by the release after.
+
+export interface FunctionFile {
+  folder: string;
+  hash: string;
+  sql: string;
+  names: string[];
+}
+
+export interface FunctionState {
+  folder: string;
+  state: 'applied' | 'pending' | 'newer than this code';
+  applied_at: string | null;
+}
+
+const DEFINITION = /^create (?:or replace )?(?:function|procedure|aggregate) (?:public\.)?(\w+)/gim;
+
+export const definedNames = (sql: string): string[] => [...sql.matchAll(DEFINITION)].map(([, name]) => name!);
+
+/** The files of a release, in the order in which they are applied. `root` holds the folders: `src` or `dist`. */
+export async function readFunctions(root: string, folders: readonly string[]): Promise<FunctionFile[]> {
+  const found = folders.filter((folder) => existsSync(join(root, folder, 'functions.sql')));
+  const files = await Promise.all(found.map((folder) => readFunctionFile(root, folder)));
+  refuseSecondHome(files);
+  return files;
+}
+
+async function readFunctionFile(root: string, folder: string): Promise<FunctionFile> {
+  const sql = (await readFile(join(root, folder, 'functions.sql'), 'utf8')).replaceAll('\r\n', '\n');
+  return { folder, hash: createHash('sha256').update(sql).digest('hex'), sql, names: definedNames(sql) };
+}
+
+function refuseSecondHome(files: FunctionFile[]): void {
+  const homes = new Map<string, string>();
+  for (const { folder, names } of files)
+    for (const name of names) {
+      const home = homes.get(name);
+      if (home !== undefined)
+        throw new SchemaError(
+          `The SQL function ${name} is defined in ${home}/functions.sql and in ${folder}/functions.sql: keep one.`,
+        );
+      homes.set(name, folder);
+    }
+}
+
+interface Recorded {
+  folder: string;
+  hash: string;
+  release: string;
+  applied_at: string;
+}
+
+export interface FunctionPlan {
+  /** Files whose hash the database does not have, and the release may apply. */
+  pending: FunctionFile[];
+  /** The database has the functions of a newer release. */
+  newer: boolean;
+  states: FunctionState[];
+}
+
+/** What of a release's functions the database lacks. Changes nothing. */
+export async function planFunctions(client: ClientBase, files: FunctionFile[], release: string): Promise<FunctionPlan> {
+  const recorded = await readRecorded(client);
+  const newer = recorded.some((row) => compareReleases(row.release, release) > 0);
+  const known = new Map(recorded.map((row) => [row.folder, row]));
+  const isPending = ({ folder, hash }: FunctionFile) => !newer && known.get(folder)?.hash !== hash;
+  return {
+    pending: files.filter(isPending),
+    newer,
+    states: files.map((file) => ({
+      folder: file.folder,
+      state: isPending(file)
+        ? 'pending'
+        : newer && known.get(file.folder)?.hash !== file.hash
+          ? 'newer than this code'
+          : 'applied',
+      applied_at: known.get(file.folder)?.applied_at ?? null,
+    })),
+  };
+}
+
+async function readRecorded(client: ClientBase): Promise<Recorded[]> {
+  const { rows } = await client.query<{ exists: boolean }>(`select to_regclass('public.schema_functions') is not null as exists`);
+  if (!rows[0]?.exists) return [];
+  const text = `select folder, hash, release, to_char(applied_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as applied_at
+    from public.schema_functions`;
+  return (await client.query<Recorded>(text)).rows;
+}
+
+/** Within the caller's transaction, which holds the lock of migrations. `migrated`: functions that numbered migrations define. */
+export async function applyFunctions(
+  client: ClientBase,
+  pending: FunctionFile[],
+  { release, functions, migrations }: { release: string; functions: FunctionFile[]; migrations: { sql: string }[] },
+): Promise<void> {
+  await client.query(createTables);
+  await client.query(allowDefiners('grant'));
+  for (const file of pending) {
+    await runFunctionFile(client, file);
+    const text = `insert into public.schema_functions (folder, hash, release) values ($1, $2, $3)
+      on conflict (folder) do update set hash = excluded.hash, release = excluded.release, applied_at = now()`;
+    await client.query(text, [file.folder, file.hash, release]);
+  }
+  await client.query(allowDefiners('revoke'));
+  const defined = [...migrations.flatMap(({ sql }) => definedNames(sql)), ...functions.flatMap(({ names }) => names)];
+  await refuseSecondSignature(client, defined);
+  await dropGone(client, defined, release);
+}
+
+async function runFunctionFile(client: ClientBase, { folder, sql }: FunctionFile): Promise<void> {
+  try {
+    await client.query(sql);
+  } catch (cause) {
+    const { message, position, code } = cause as Error & { position?: string; code?: string };
+    if (code === '42501') throw cause;
+    const line = position ? `:${sql.slice(0, Number(position)).split('\n').length}` : '';
+    throw new SchemaError(`src/${folder}/functions.sql${line} failed and was rolled back: ${message}`, { cause });
+  }
+}
+
+/** `create or replace` with other arguments makes a second function beside the first, which callers of the old release still find. */
+async function refuseSecondSignature(client: ClientBase, defined: string[]): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    `select p.proname as name from pg_proc p where p.pronamespace = 'public'::regnamespace and p.proname = any ($1) group by 1 having count(*) > 1`,
+    [defined],
+  );
+  if (rows[0])
+    throw new SchemaError(
+      `The SQL function ${rows[0].name} has two signatures: give the new one another name for one release, so that daemons of the release before go on.`,
+    );
+}
+
+/** A definer function belongs to a role that owns nothing else; giving it away needs the right to create in the schema, for that moment alone. */
+const allowDefiners = (verb: 'grant' | 'revoke') => `
+do $$
+declare
+  v_role text;
+begin
+  for v_role in
+    select r.rolname from pg_roles r where r.rolname like 'agent\\_memory\\_%' and r.rolname <> 'agent_memory_app' and pg_has_role(current_user, r.oid, 'member')
+  loop
+    execute format('${verb} create on schema public ${verb === 'grant' ? 'to' : 'from'} %I', v_role);
+  end loop;
+end $$`;
+
+/** Functions that no file defines any more are noted, and dropped by a later release: daemons of the one before may still call them. */
+async function dropGone(client: ClientBase, defined: string[], release: string): Promise<void> {
+  const { rows } = await client.query<{ name: string; signature: string }>(selectUndefined, [defined]);
+  await client.query('delete from public.schema_gone where name = any ($1)', [defined]);
+  await client.query(
+    'insert into public.schema_gone (name, release) select distinct n, $2 from unnest($1::text[]) n on conflict (name) do nothing',
+    [rows.map(({ name }) => name), release],
+  );
+  const { rows: gone } = await client.query<{ name: string; release: string }>('select name, release from public.schema_gone');
+  for (const row of gone.filter((one) => compareReleases(one.release, release) < 0)) {
+    for (const { signature } of rows.filter(({ name }) => name === row.name)) await client.query(`drop routine ${signature}`);
+    await client.query('delete from public.schema_gone where name = $1', [row.name]);
+  }
+}
+
+/** Routines of the schema that belong to no extension and are not in $1. */
+const selectUndefined = `
+select p.proname as name, p.oid::regprocedure::text as signature
+from pg_proc p
+where p.pronamespace = 'public'::regnamespace and not p.proname = any ($1)
+  and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+order by p.oid desc`;
+
+const createTables = `
+create table if not exists public.schema_functions (
+  folder text not null,
+  hash text not null,
+  release text not null,
+  applied_at timestamptz not null default now(),
+  constraint schema_functions_pkey primary key (folder)
+);
+create table if not exists public.schema_gone (
+  name text not null,
+  release text not null,
+  constraint schema_gone_pkey primary key (name)
+)`;
+
+/** Releases are `major.minor.patch`. */
+export function compareReleases(one: string, other: string): number {
+  const [a, b] = [one, other].map((release) => release.split(/[.-]/).slice(0, 3).map(Number)) as [number[], number[]];
+  return a.map((part, place) => part - (b[place] ?? 0)).find((difference) => difference !== 0) ?? 0;
+}

@@ -1,0 +1,41 @@
+// Which folder may use the doors of which others. Imports follow these edges (tests/architecture.test.ts), calls between SQL functions do,
+// and every `functions.sql` is applied after those of the folders that it uses (src/db/functions.ts).
+
+export const edges: Record<string, readonly string[]> = {
+  artifacts: ['auth', 'secrets', 'work'],
+  audit: ['auth'],
+  auth: [],
+  backup: [],
+  capsules: ['auth', 'passages', 'search'],
+  consistency: ['auth', 'events', 'jobs', 'memories', 'passages'],
+  context: ['auth', 'capsules', 'edits', 'filter', 'memories', 'passages', 'search'],
+  doctor: ['limits'],
+  edits: ['auth', 'passages'],
+  erasure: ['auth', 'capsules', 'edits', 'events', 'jobs', 'memories', 'passages', 'webhooks'],
+  events: ['artifacts', 'auth', 'filter', 'memories', 'passages', 'secrets', 'work'],
+  export: ['auth', 'edits', 'events', 'jobs', 'passages', 'retention', 'secrets', 'tenants'],
+  filter: [],
+  health: ['auth'],
+  jobs: ['auth'],
+  limits: [],
+  memories: ['auth', 'edits', 'filter', 'passages', 'secrets'],
+  metrics: ['auth'],
+  passages: [],
+  retention: ['auth', 'erasure', 'events', 'jobs', 'memories', 'passages'],
+  search: ['auth', 'edits', 'filter', 'memories', 'passages'],
+  secrets: [],
+  tenants: ['auth', 'secrets'],
+  webhooks: ['auth', 'events', 'filter'],
+  work: [],
+};
+
+/** Each folder after all that it uses; `db` comes first, because every folder uses it. */
+export function foldersInOrder(): string[] {
+  const ordered = new Set(['db']);
+  const visit = (folder: string): void => {
+    for (const used of edges[folder] ?? []) visit(used);
+    ordered.add(folder);
+  };
+  for (const folder of Object.keys(edges).sort()) visit(folder);
+  return [...ordered];
+}

@@ -1,0 +1,404 @@
+-- A content that says p_text and keeps of the old one only what is no prose: names, states and places, and of a call or result its `call_id`.
+create or replace function edited_content(p_kind text, p_content jsonb, p_text text) returns jsonb
+language sql immutable parallel safe
+return (
+  select coalesce(jsonb_object_agg(k.key, case when k.key = 'body' then (
+    select coalesce(jsonb_object_agg(b.key, b.value) filter (where b.key = any (array['task_id', 'status', 'subject', 'unit', 'contradicts', 'priority', 'to_agent', 'refs'])), '{}')
+    from jsonb_each(k.value) b) || case when k.value ? 'to_agent' then jsonb_build_object('problem', p_text) else '{}' end
+    else k.value end), '{}')
+  from jsonb_each(p_content) k
+  where case when p_kind like 'memory.%' then k.key <> 'text' and (k.key <> 'body' or jsonb_typeof(k.value) = 'object')
+    else k.key = any (array['tool', 'path', 'line_range', 'scope', 'supersedes', 'task_id', 'call_id', 'status']) end
+) || jsonb_build_object(
+  case p_kind when 'tool_result' then 'excerpt_text' when 'decision' then 'decision' when 'task_update' then 'title' else 'text' end, p_text);
+
+-- Attenuations in their order: a figure, or a step from the one before.
+create or replace function weigh(p_weight real, p_patch jsonb) returns real
+language sql immutable parallel safe
+return greatest(0, least(1, coalesce((p_patch ->> 'importance')::real, p_weight + (p_patch ->> 'importance_delta')::real, p_weight)));
+
+create or replace aggregate weight_of(jsonb) (sfunc = weigh, stype = real, initcond = '1');
+
+-- What holds for an event, in the order of approval.
+create or replace function active_edits(p_tenant text, p_seq bigint)
+returns table (n bigint, edit_id text, op text, ordinal smallint, patch jsonb, passages jsonb)
+language sql stable
+begin atomic
+  select row_number() over (order by d.approved_seq), d.edit_id, d.op, d.ordinal, d.patch,
+    -- another event that said the same falls silent: one of them says the new
+    case when d.seq = p_seq then d.passages when d.op = 'amend' then '[]' end
+  from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+  where x.tenant_id = p_tenant and x.seq = p_seq and d.status = 'approved';
+end;
+
+-- The passages of an event under its edits; p_base is what they were. A passage that is gone keeps its row, empty, so that its place,
+-- its times and the count stay. `gap` is the space that stood behind the old text; `apart`: quarantined by itself.
+create or replace function edited_passages(p_tenant text, p_seq bigint, p_base jsonb)
+returns table (ordinal smallint, text text, header text, token_count int, weight real, blocked_in text[], retracted boolean, apart boolean, gap text)
+language sql stable
+begin atomic
+  with active as materialized (
+    select a.* from active_edits(p_tenant, p_seq) a
+  ),
+  whole as (
+    select a.n, a.passages from active a where a.op = 'amend' and a.ordinal is null order by a.n desc limit 1
+  ),
+  said as (
+    select c.doc, (c.place - 1)::smallint as ordinal
+    from jsonb_array_elements(coalesce((select w.passages from whole w), p_base)) with ordinality as c (doc, place)
+  ),
+  passage as (
+    select
+      coalesce(b.place - 1, s.ordinal)::smallint as ordinal,
+      coalesce(own.passages -> 0, s.doc) as doc,
+      substring(s.doc ->> 'text' from '\s*$') as gap
+    from jsonb_array_elements(p_base) with ordinality as b (doc, place)
+    full join said s on s.ordinal = b.place - 1
+    left join lateral (
+      select a.passages
+      from active a
+      where a.op = 'amend' and a.ordinal = coalesce(b.place - 1, s.ordinal) and a.n > coalesce((select w.n from whole w), 0)
+      order by a.n desc
+      limit 1
+    ) own on s.doc is not null
+  ),
+  effect as (
+    select
+      p.ordinal, p.doc, p.gap,
+      p.doc is null or coalesce(bool_or(a.op = 'retract'), false) as retracted,
+      coalesce(bool_or(a.op = 'quarantine' and a.ordinal is not null), false) as apart,
+      weight_of(a.patch order by a.n) filter (where a.op = 'attenuate') as weight,
+      array_agg(distinct c.channel order by c.channel) filter (where c.channel is not null) as blocked_in
+    from passage p
+    left join active a on a.ordinal is null or a.ordinal = p.ordinal
+    left join lateral (
+      select a.patch ->> 'channel' as channel where a.op = 'block'
+      union all
+      select v.channel from unnest(array['private', 'public', 'team', 'agent']) v (channel) where a.op = 'quarantine'
+    ) c on true
+    group by p.ordinal, p.doc, p.gap
+  )
+  select
+    e.ordinal,
+    case when e.retracted then '' else e.doc ->> 'text' end,
+    case when e.retracted then '' else e.doc ->> 'header' end,
+    case when e.retracted then 0 else (e.doc ->> 'token_count')::int end,
+    nullif(e.weight, 1),
+    case when e.retracted then array['agent', 'private', 'public', 'team'] else e.blocked_in end,
+    e.retracted,
+    e.apart,
+    e.gap
+  from effect e;
+end;
+
+-- Makes the passages of an event what its edits say, from p_base, what they were.
+create or replace function write_edited_passages(p_tenant text, p_event events, p_base jsonb) returns void
+language plpgsql
+as $$
+begin
+  delete from chunks c
+  where c.tenant_id = p_tenant and c.seq = p_event.seq
+    and c.ordinal >= (select count(*) from edited_passages(p_tenant, p_event.seq, p_base));
+  insert into chunks (
+    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, terms, occurred_at, until_seq, until_at, valid, weight, blocked_in)
+  select
+    p_tenant, p_event.seq, x.ordinal, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
+    p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
+    case
+      when x.retracted then '{}'
+      when x.text = coalesce(c.text, said_in(p_event.content)) and x.header = c.header then c.terms
+      else passage_terms(t.language, x.text, x.header, p_event.occurred_at) end,
+    p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
+  from edited_passages(p_tenant, p_event.seq, p_base) x
+  join tenants t on t.tenant_id = p_tenant
+  left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
+  left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
+  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
+  on conflict (tenant_id, seq, ordinal) do update
+  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
+    blocked_in = excluded.blocked_in;
+end $$;
+
+-- Makes an event and its passages read as its approved edits say; with none left, as they were.
+create or replace function apply_edits(p_tenant text, p_seq bigint) returns void
+language plpgsql
+as $$
+declare
+  v_event events;
+  v_base jsonb;
+begin
+  select * into v_event from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  if not found then
+    return;
+  end if;
+  select o.base into v_base from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
+  if v_base is null then
+    select coalesce(jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal), '[]')
+    into v_base
+    from chunks c
+    where c.tenant_id = p_tenant and c.seq = p_seq;
+  end if;
+  perform write_edited_passages(p_tenant, v_event, v_base);
+  delete from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
+  insert into overlays (tenant_id, seq, content, blocked_in, chunk_count, weight, edit_ids, base)
+  with active as materialized (
+    select a.* from active_edits(p_tenant, p_seq) a
+  ),
+  whole as (
+    select
+      array_agg(a.edit_id order by a.n) as edit_ids,
+      bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
+      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
+      bool_or(a.passages = '[]') as silent,
+      -- what is read is one text unless passages were edited one by one since
+      (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
+      coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
+        > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
+    from active a
+    having count(*) > 0
+  ),
+  passage as (
+    select
+      coalesce(bool_and(x.retracted), false) as retracted,
+      coalesce(bool_and(x.retracted or x.apart), false) as apart,
+      count(*) as n,
+      min(coalesce(x.weight, 1)) as weight,
+      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
+    from edited_passages(p_tenant, p_seq, v_base) x
+  ),
+  place as (
+    select array_agg(distinct c.channel order by c.channel) as channels
+    from active a
+    cross join lateral unnest(
+      case
+        when a.op = 'block' then array[a.patch ->> 'channel']
+        when a.op = 'quarantine' and a.ordinal is null then array['private', 'public', 'team', 'agent'] end
+    ) c (channel)
+  )
+  select
+    p_tenant, p_seq,
+    case
+      when w.retracted or (p.retracted and w.silent is not true) then '{"withheld": true}'::jsonb
+      when w.rewritten then edited_content(v_event.kind, v_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
+    end,
+    case when w.retracted or (p.apart and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
+    p.n, nullif(p.weight, 1), w.edit_ids, v_base
+  from whole w cross join passage p cross join place l;
+end $$;
+
+-- An edit that is approved now is applied to its event, and of a memory to those that said the same.
+create or replace function enact_edit(p_tenant text, p_edit edits) returns void
+language plpgsql
+as $$
+declare
+  v_seqs bigint[];
+begin
+  if (
+    select count(*)
+    from edits d
+    where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
+    raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
+  end if;
+  if p_edit.memory_id is not null and not exists (
+    select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
+    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
+  end if;
+  select array_agg(distinct s.seq) into v_seqs
+  from (
+    select p_edit.seq
+    union all
+    select v.seq
+    from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq and e.chunk_count > 0
+    where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed')
+  ) s (seq);
+  if cardinality(v_seqs) > 1000 then
+    raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
+  end if;
+  insert into edit_events (tenant_id, seq, edit_id)
+  select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
+  perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
+  -- a task that nobody may read keeps its agent from no other
+  update memories m set doing_agent = null
+  from overlays o
+  where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
+    and o.tenant_id = p_tenant and o.seq = m.content_seq and cardinality(o.blocked_in) = 4;
+end $$;
+
+-- A new edit. p_unit has its event, and with status `approved` a second that approves it; p_edit is its row but for what the log gives.
+-- p_user, whoever's key it came by, may have p_waiting proposals for one event: so nobody's keep others from theirs, or an admin from deciding.
+create or replace function propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting int)
+returns table (status text, outcome jsonb, at timestamptz, memories text[])
+language plpgsql
+as $$
+declare
+  v_done unit_outcome;
+  v_edit edits;
+  v_seq bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
+      'last_seq', v_seq + (v_done.outcome ->> 'count')::bigint - 1, 'created_at', v_done.at, 'updated_at', v_done.at));
+    if v_edit.status = 'pending' and p_waiting <= (
+      select count(*)
+      from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
+      where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status = 'pending' and coalesce(k.created_by, d.principal) = p_user) then
+      raise exception '% of your edits of this event wait for an admin already', p_waiting using errcode = 'AM409';
+    end if;
+    if v_edit.status = 'approved' then
+      v_edit.approved_seq := v_edit.last_seq;
+    end if;
+    insert into edits select v_edit.*;
+    if v_edit.status = 'approved' then
+      perform enact_edit(p_tenant, v_edit);
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
+-- A pending edit is approved or rejected, an approved one reverted; p_unit has the event that says so. p_version: what the client has read.
+create or replace function decide_edit(p_tenant text, p_unit jsonb, p_edit_id text, p_status text, p_by jsonb, p_version int)
+returns table (status text, outcome jsonb, at timestamptz, memories text[])
+language plpgsql
+as $$
+declare
+  v_done unit_outcome;
+  v_edit edits;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_done.status = 'new' then
+    select * into v_edit from edits d where d.tenant_id = p_tenant and d.edit_id = p_edit_id;
+    if not found then
+      raise exception 'there is no edit with this id' using errcode = 'AM404';
+    end if;
+    if v_edit.version <> p_version then
+      raise exception 'the edit has version %', v_edit.version using errcode = 'AM412';
+    end if;
+    if v_edit.status <> (case p_status when 'reverted' then 'approved' else 'pending' end) then
+      raise exception 'the edit is %', v_edit.status using errcode = 'AM409';
+    end if;
+    update edits d
+    set
+      status = p_status, version = d.version + 1, decided_by = p_by, last_seq = (v_done.outcome ->> 'seq')::bigint, updated_at = v_done.at,
+      approved_seq = case when p_status = 'approved' then (v_done.outcome ->> 'seq')::bigint else d.approved_seq end
+    where d.tenant_id = p_tenant and d.edit_id = p_edit_id
+    returning * into v_edit;
+    if p_status = 'approved' then
+      perform enact_edit(p_tenant, v_edit);
+    elsif p_status = 'reverted' then
+      perform apply_edits(p_tenant, x.seq) from edit_events x where x.tenant_id = p_tenant and x.edit_id = p_edit_id;
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
+-- For an erasure: nothing is kept of how these events read, nor of what was proposed for them.
+create or replace function forget_edits(p_tenant text, p_seqs bigint[]) returns bigint
+language plpgsql
+as $$
+declare
+  v_count bigint;
+begin
+  delete from overlays o where o.tenant_id = p_tenant and o.seq = any (p_seqs);
+  delete from edit_events x where x.tenant_id = p_tenant and x.seq = any (p_seqs);
+  delete from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Approved edits of p_from of these kinds hold for p_to too, which says the same or what took its place; a revert takes them from both.
+create or replace function carry_edits(p_tenant text, p_from bigint, p_to bigint, p_ops text[]) returns void
+language plpgsql
+as $$
+begin
+  insert into edit_events (tenant_id, seq, edit_id)
+  select p_tenant, p_to, d.edit_id
+  from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+  where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.op = any (p_ops)
+  on conflict do nothing;
+  if found then
+    -- a revert has to undo them all at once, as an approval does them
+    if exists (
+      select from edit_events x
+      cross join lateral (select count(*) as n from (select from edit_events k where k.tenant_id = p_tenant and k.edit_id = x.edit_id limit 1001) k) held
+      where x.tenant_id = p_tenant and x.seq = p_to and held.n > 1000) then
+      raise exception 'an edit holds for 1000 events of this memory: an admin reverts it first' using errcode = 'AM409';
+    end if;
+    perform apply_edits(p_tenant, p_to);
+  end if;
+end $$;
+
+-- Other words for a memory lift none of the edits that hide it or make it count less. Those of single passages have no place in them.
+create or replace function carry_hiding(p_tenant text, p_from bigint, p_to bigint) returns void
+language plpgsql
+as $$
+begin
+  if exists (
+    select from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.ordinal is not null
+      and d.op in ('retract', 'quarantine', 'block')) then
+    raise exception 'an edit hides a part of the memory: an admin gives it new words, or reverts the edit' using errcode = 'AM409';
+  end if;
+  perform carry_edits(p_tenant, p_from, p_to, array['retract', 'quarantine', 'attenuate', 'block']);
+end $$;
+
+-- The first of some edits that names another event than stands at its seq, also of something that was carried. One look-up by key each:
+-- there are no statistics yet.
+create or replace function stray_edit(p_tenant text, p_first bigint, p_after text, p_limit int) returns table (last text, stray text)
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select max(d.edit_id), min(d.edit_id) filter (where (d.seq >= p_first or d.there is not null) and d.event_id is distinct from d.there)
+  from (
+    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
+    from edits t
+    where t.tenant_id = p_tenant and t.edit_id > p_after
+    order by t.edit_id
+    limit p_limit) d;
+end $$;
+
+-- Events as a request may see them now, under their edits: contexts read them here. Every column of events, in their order.
+create or replace function seen_events(p_tenant text, p_scope jsonb) returns setof events
+language sql stable
+as $$
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
+  from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+  where e.tenant_id = p_tenant
+    and e.channel = any (array(select jsonb_array_elements_text(p_scope -> 'channels')))
+    and (e.channel <> 'private' or p_scope -> 'subjects' = 'null' or p_scope -> 'subjects' ? e.user_id)
+    and e.sensitivity = any (array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and (o.blocked_in is null or not o.blocked_in @> array[p_scope ->> 'channel'])
+$$;
+
+-- The last step of a rebuild: passages that were made again from the log get their edits again.
+create or replace function overlay_chunks(p_tenant text, p_from bigint, p_to bigint) returns void
+language plpgsql
+as $$
+declare
+  v_seq bigint;
+begin
+  -- the rows that the rebuild has just made are what they are made from now
+  delete from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to;
+  for v_seq in
+    select distinct x.seq
+    from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq between p_from and p_to and d.status = 'approved'
+    order by x.seq
+  loop
+    perform apply_edits(p_tenant, v_seq);
+  end loop;
+end $$;

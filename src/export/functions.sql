@@ -1,0 +1,227 @@
+-- What an export holds beside the header: the table, the keys it is walked by, which rows belong to a log that ends at $3, and what a row weighs.
+-- Without a bound the rows are those of one snapshot: they change. Columns without a place in the text: the tenant, generated ones, bytes.
+create or replace function portable_parts()
+returns table (part text, place int, relation text, keys text[], bound text, weight text)
+language sql immutable
+begin atomic
+  values
+    ('memory', 1, 'memories', array['memory_id'], null, null),
+    ('edit', 2, 'edits', array['edit_id'], null, null),
+    ('edit_event', 3, 'edit_events', array['seq', 'edit_id'], null, null),
+    ('overlay', 4, 'overlays', array['seq'], null, 'pg_column_size(t.content) + pg_column_size(t.base)'),
+    ('capsule', 5, 'capsules', array['capsule_id'], null, null),
+    -- one row
+    ('retention_policy', 6, 'retention_policies', array['version'], null, null),
+    ('artifact', 7, 'artifacts', array['artifact_id'],
+      'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)', null),
+    ('event', 8, 'events', array['seq'], 't.seq <= $3', 't.byte_count'),
+    ('memory_version', 9, 'memory_versions', array['memory_id', 'version'], 't.seq <= $3', null);
+end;
+
+create or replace function portable_columns(p_relation text) returns table (name text, type text)
+language sql stable
+begin atomic
+  select a.attname::text, format_type(a.atttypid, a.atttypmod)
+  from pg_attribute a
+  where a.attrelid = to_regclass(p_relation) and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attname <> 'tenant_id'
+    and not (a.atttypid = 'bytea'::regtype and a.attstorage = 'e')
+  order by a.attnum;
+end;
+
+-- A page of lines, and the place of the last. It ends at p_limit rows or where they weigh 4 MiB. As one text: a row costs the daemon nothing.
+create or replace function export_page(p_tenant text, p_part text, p_after jsonb, p_upto bigint, p_limit int)
+returns table (lines text, n int, last jsonb)
+language plpgsql
+set timezone = 'UTC' set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_part record;
+  v_keys text;
+  v_columns text;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_part from portable_parts() p where p.part = p_part;
+  v_keys := (select string_agg(format('t.%I', k), ', ') from unnest(v_part.keys) k);
+  v_columns := (select string_agg(format('t.%I', c.name), ', ') from portable_columns(v_part.relation) c);
+  return query execute format($q$
+    select string_agg(%1$L || substr(row_to_json(r)::text, 2), E'\n'), count(*)::int, (array_agg(k.keys))[count(*)]
+    from (
+      select t.*, sum(%2$s) over (order by %3$s rows unbounded preceding) - %2$s as before
+      from (
+        select t.*
+        from %4$I t
+        where t.tenant_id = $1 and ($2 is null or (%3$s) > (%5$s)) and %6$s
+        order by %3$s
+        limit $4
+      ) t
+    ) t
+    cross join lateral (select %7$s) r
+    cross join lateral (select jsonb_build_array(%3$s) as keys) k
+    where t.before < 4194304 $q$,
+    format('{"type":"%s",', p_part), coalesce(v_part.weight, '0::bigint'), v_keys, v_part.relation,
+    (select string_agg(format('($2 ->> %s)::%s', k.ord - 1, c.type), ', ' order by k.ord)
+     from unnest(v_part.keys) with ordinality k (name, ord) join portable_columns(v_part.relation) c on c.name = k.name),
+    coalesce(v_part.bound, 'true'), v_columns)
+  using p_tenant, p_after, p_upto, p_limit;
+end $$;
+
+-- Deletes imported rows for at most p_ms and returns whether any are left.
+create or replace function undo_rows(p_ms int) returns boolean
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+  v_end timestamptz := clock_timestamp() + interval '1 millisecond' * p_ms;
+  v_tenant text := current_tenant();
+  v_part record;
+  v_count bigint;
+begin
+  if not is_importing() then
+    return false;
+  end if;
+  for v_part in select * from portable_parts() p order by p.place desc loop
+    loop
+      if clock_timestamp() > v_end then
+        return true;
+      end if;
+      execute format('delete from public.%I where ctid = any (array(select ctid from public.%1$I where tenant_id = $1 limit $2))', v_part.relation)
+      using v_tenant, case v_part.part when 'artifact' then 4 else 500 end;
+      get diagnostics v_count = row_count;
+      exit when v_count = 0;
+    end loop;
+  end loop;
+  return false;
+end $$;
+revoke execute on function undo_rows(int) from public;
+grant execute on function undo_rows(int) to agent_memory_app;
+alter function undo_rows(int) owner to agent_memory_eraser;
+
+-- Marks an empty tenant, and begins the job. `p_lease_ms` from now another daemon may take it. Returns how many bytes the tenant may store.
+create or replace function begin_import(p_tenant text, p_import text, p_by text, p_lease_ms int) returns bigint
+language plpgsql
+as $$
+declare
+  v_clock tenant_clocks;
+  v_part record;
+  v_found boolean;
+begin
+  perform enter_tenant(p_tenant);
+  select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if not found then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  if v_clock.importing is not null then
+    raise exception 'the tenant is being imported already' using errcode = 'AM409';
+  end if;
+  v_found := v_clock.last_seq > 0;
+  for v_part in select * from portable_parts() p where p.part <> 'artifact' loop
+    exit when v_found;
+    execute format('select exists (select from %I t where t.tenant_id = $1)', v_part.relation) into v_found using p_tenant;
+  end loop;
+  if v_found then
+    raise exception 'the tenant is not empty' using errcode = 'AM409';
+  end if;
+  perform start_job(p_tenant, p_import, 'import', '{"receiving": true}', p_by, 1000, null, null);
+  update jobs j set state = 'running', due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_import;
+  update tenant_clocks c set importing = p_import where c.tenant_id = p_tenant;
+  return v_clock.max_bytes;
+end $$;
+
+-- The clock's lock, held to the end of the transaction, and proof that the import was not given up meanwhile: nobody took its job.
+create or replace function beat_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms int) returns void
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant and c.importing = p_import for update;
+  if found then
+    update jobs j
+    set done = j.done + p_events, total = coalesce(p_total, j.total), updated_at = clock_timestamp(),
+      due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+    where j.tenant_id = p_tenant and j.job_id = p_import and j.state = 'running' and j.token = 0;
+  end if;
+  if not found then
+    raise exception 'the import was given up' using errcode = 'AM409';
+  end if;
+end $$;
+
+-- Lines of one part as rows. What an event weighs is measured again: pages end by it.
+create or replace function import_rows(p_tenant text, p_import text, p_part text, p_rows jsonb, p_lease_ms int) returns void
+language plpgsql
+set timezone = 'UTC'
+as $$
+declare
+  v_relation text := (select p.relation from portable_parts() p where p.part = p_part);
+  v_columns text;
+  v_values text;
+begin
+  perform beat_import(p_tenant, p_import, case p_part when 'event' then jsonb_array_length(p_rows) else 0 end, null, p_lease_ms);
+  select
+    string_agg(format('%I', c.name), ', '),
+    string_agg(case when c.name <> 'byte_count' or p_part <> 'event' then format('r.%I', c.name)
+      else 'case when abs(r.byte_count - w.bytes) <= 16 then r.byte_count else w.bytes end' end, ', ')
+  into v_columns, v_values
+  from portable_columns(v_relation) c;
+  execute format(
+    'insert into %1$I (tenant_id, %2$s) select $1, %3$s from jsonb_populate_recordset(null::%1$I, $2) r %4$s',
+    v_relation, v_columns, v_values,
+    case when p_part = 'event' then 'cross join lateral (select pg_column_size(r.content) + pg_column_size(r.metadata) as bytes) w' else '' end)
+  using p_tenant, p_rows;
+end $$;
+
+create or replace function import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea, p_lease_ms int) returns void
+language plpgsql
+set timezone = 'UTC'
+as $$
+begin
+  perform beat_import(p_tenant, p_import, 0, null, p_lease_ms);
+  insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
+  select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
+  from jsonb_populate_record(null::artifacts, p_row) r;
+end $$;
+
+-- All is there and was found good: from here on the tenant is like any other, but for its passages. The job goes on with them.
+create or replace function finish_import(p_tenant text, p_import text, p_clock jsonb, p_language text, p_settings jsonb) returns void
+language plpgsql
+as $$
+begin
+  perform beat_import(p_tenant, p_import, 0, 2 * (p_clock ->> 'event_count')::bigint, 0);
+  if not exists (
+    select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
+    raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
+  end if;
+  update tenants t
+  set language = ('pg_catalog.' || p_language)::regconfig, settings = p_settings, version = t.version + 1
+  where t.tenant_id = p_tenant;
+  insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
+  update tenant_clocks c
+  set
+    importing = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq, event_count = k.event_count, stored_bytes = k.stored_bytes
+  from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint)
+  where c.tenant_id = p_tenant;
+  update jobs j set state = 'queued', input = p_clock where j.tenant_id = p_tenant and j.job_id = p_import;
+end $$;
+
+-- One batch of giving up, whether more is to be undone; with the last the job has failed. p_import null: one whose job is over, if any.
+create or replace function undo_import(p_tenant text, p_import text, p_ms int, p_problem jsonb) returns boolean
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c
+  where c.tenant_id = p_tenant and c.importing = coalesce(p_import, c.importing)
+    and (p_import is not null
+      or not exists (select from jobs j where j.tenant_id = p_tenant and j.job_id = c.importing and j.finished_at is null))
+  for update;
+  if not found then
+    return false;
+  end if;
+  if undo_rows(p_ms) then
+    return true;
+  end if;
+  update tenant_clocks c set importing = null where c.tenant_id = p_tenant;
+  update jobs j
+  set state = 'failed', problem = p_problem, input = '{}', updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_import and j.finished_at is null;
+  return false;
+end $$;

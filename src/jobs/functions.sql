@@ -1,0 +1,122 @@
+-- One a tenant, the one that has waited longest, so that a tenant with many does not hide the others; none of a tenant that has
+-- p_per_tenant under way.
+create or replace function list_due_jobs(p_per_tenant int, p_limit int) returns table (tenant_id text, job_id text)
+language sql stable security definer set search_path = pg_catalog, public, pg_temp
+as $$
+  select d.tenant_id, d.job_id
+  from (
+    select distinct on (j.tenant_id) j.tenant_id, j.job_id, j.due_at
+    from public.jobs j
+    where j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+      and p_per_tenant > (
+        select count(*) from public.jobs h
+        where h.tenant_id = j.tenant_id and h.state = 'running' and h.due_at > clock_timestamp())
+    order by j.tenant_id, j.due_at
+  ) d
+  order by d.due_at
+  limit p_limit
+$$;
+revoke execute on function list_due_jobs(int, int) from public;
+grant execute on function list_due_jobs(int, int) to agent_memory_app;
+alter function list_due_jobs(int, int) owner to agent_memory_overseer;
+
+-- p_key, p_body: hex SHA-256 of who asks under which Idempotency-Key, and of the body. Returns the id of the job, new or of the first time.
+-- The tenant's row is locked, so that equal requests come one after another and the bound holds; foreign keys do not wait for it.
+create or replace function start_job(p_tenant text, p_job text, p_kind text, p_input jsonb, p_by text, p_max_open int, p_key text, p_body text)
+returns table (status text, job_id text)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+  v_known idempotency_keys;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenants t where t.tenant_id = p_tenant for no key update;
+  if not found then
+    raise exception 'no such tenant' using errcode = 'AM404';
+  end if;
+  select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
+  if found then
+    if v_known.body_hash <> decode(p_body, 'hex') then
+      raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
+    end if;
+    return query select 'replay', v_known.outcome ->> 'job_id';
+    return;
+  end if;
+  if p_max_open <= (select count(*) from jobs j where j.tenant_id = p_tenant and j.finished_at is null) then
+    raise exception 'the tenant has as many unfinished jobs as are allowed' using errcode = 'AM409';
+  end if;
+  insert into jobs (tenant_id, job_id, kind, input, started_by, due_at, created_at, updated_at)
+  values (p_tenant, p_job, p_kind, p_input, p_by, clock_timestamp(), clock_timestamp(), clock_timestamp());
+  if p_key is not null then
+    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
+    values (p_tenant, decode(p_key, 'hex'), decode(p_body, 'hex'), jsonb_build_object('job_id', p_job), clock_timestamp());
+  end if;
+  return query select 'new', p_job;
+end $$;
+
+-- Takes a job that is due, unless the tenant has p_per_tenant under way. Its open jobs are locked in one order, so that two daemons
+-- cannot each take the last place. One that was taken p_max_tries times and never came further has failed with p_spent: whoever took it
+-- may have died of it, and nobody was left to say so.
+create or replace function take_job(p_tenant text, p_job text, p_per_tenant int, p_lease_ms int, p_max_tries int, p_spent jsonb)
+returns table (kind text, input jsonb, cursor jsonb, done bigint, total bigint, token int, tries int, started_by text)
+language plpgsql
+as $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  perform from jobs j where j.tenant_id = p_tenant and j.state in ('queued', 'running') order by j.job_id for update;
+  update jobs j
+  set state = 'failed', problem = p_spent, input = '{}', cursor = null, updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+    and j.tries >= p_max_tries;
+  return query
+  update jobs j
+  set state = 'running', token = j.token + 1, tries = j.tries + 1, updated_at = clock_timestamp(),
+    due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state in ('queued', 'running') and j.due_at <= clock_timestamp()
+    and p_per_tenant > (
+      select count(*) from jobs h where h.tenant_id = p_tenant and h.state = 'running' and h.due_at > clock_timestamp())
+  returning j.kind, j.input, j.cursor, j.done, j.total, j.token, j.tries, j.started_by;
+end $$;
+
+-- How far it has come, by the holder alone: false where another has it by now. A cursor that moved makes a new start of its tries. In
+-- the transaction of a batch it makes both stand or fall together.
+create or replace function report_job(p_tenant text, p_job text, p_token int, p_done bigint, p_total bigint, p_cursor jsonb, p_lease_ms int)
+returns boolean
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j
+  set done = coalesce(p_done, j.done), total = coalesce(p_total, j.total), cursor = coalesce(p_cursor, j.cursor),
+    tries = case when p_cursor is distinct from j.cursor and p_cursor is not null then 1 else j.tries end,
+    updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;
+
+-- Lets go of it, by the holder: p_after_ms from now it may be taken again.
+create or replace function release_job(p_tenant text, p_job text, p_token int, p_after_ms int) returns boolean
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j set updated_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 millisecond' * p_after_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;
+
+create or replace function finish_job(p_tenant text, p_job text, p_token int, p_result jsonb, p_problem jsonb) returns boolean
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  update jobs j
+  set state = case when p_problem is null then 'done' else 'failed' end, result = p_result, problem = p_problem, input = '{}', cursor = null,
+    total = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.total end,
+    done = case when p_problem is null then coalesce(greatest(j.total, j.done), j.done) else j.done end,
+    updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
+  return found;
+end $$;

@@ -1,0 +1,41 @@
+-- For each key: what was handed out without asking while we were away is charged (p_owed), the requests that wait are served
+-- (p_needs), and up to p_spares more are lent, at most a quarter of what is left, so that the last tokens reach every daemon.
+-- src/limits/counter.ts and src/limits/redis.ts share by the same rule.
+create or replace function take_tokens(p_keys text[], p_maxes int[], p_owed int[], p_needs int[], p_spares int[], p_window_ms int)
+returns table (key text, granted int, left_over int, ends_in_ms float8)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := clock_timestamp();
+  v_window interval := p_window_ms * interval '1 millisecond';
+begin
+  -- Makes the rows that are missing and locks the others, in one order for all daemons; `where false` locks without writing.
+  insert into rate_windows as w (key, used, granted, ends_at)
+  select k.key, 0, 0, v_now + v_window
+  from unnest(p_keys) as k (key)
+  order by k.key
+  on conflict (key) do update set used = w.used where false;
+
+  v_now := clock_timestamp();
+  return query
+  with ask as (
+    select a.key, a.max, a.need, a.spare, w.ends_at > v_now as running, a.owed + case when w.ends_at > v_now then w.used else 0 end as used
+    from unnest(p_keys, p_maxes, p_owed, p_needs, p_spares) as a (key, max, owed, need, spare)
+    join rate_windows w on w.key = a.key
+  ),
+  served as (
+    select a.*, greatest(a.max - a.used, 0) as free, least(a.need, greatest(a.max - a.used, 0)) as due from ask a
+  ),
+  lent as (
+    select s.*, s.due + least(s.spare, ceil((s.free - s.due) / 4.0)) as n from served s
+  )
+  update rate_windows w
+  set
+    used = l.used + l.n,
+    granted = l.n,
+    ends_at = case when l.running then w.ends_at else v_now + v_window end
+  from lent l
+  where w.key = l.key
+  returning w.key, w.granted, greatest(l.max - w.used, 0)::int, (extract(epoch from w.ends_at - v_now) * 1000)::float8;
+end $$;

@@ -1,0 +1,1073 @@
+-- The memory that an id of a memory, an event or a passage means.
+create or replace function memory_of(p_tenant text, p_ref text) returns text
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_seq bigint;
+begin
+  if p_ref ~ '^(evt|chk)_' then
+    select e.seq into v_seq
+    from events e
+    where e.tenant_id = p_tenant and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+    return (
+      select v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = v_seq and v.status || '' <> 'superseded' limit 1);
+  end if;
+  return (select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref);
+end $$;
+
+-- How many may see it: private < team < agent < public.
+create or replace function breadth(p_channel text) returns int
+language sql immutable parallel safe
+return array_position(array['private', 'team', 'agent', 'public'], p_channel);
+
+-- The memory is no longer held, because of the event p_seq: the newer p_by, a deletion, a retraction.
+-- The clock is locked by the caller. AM409 where it is not active any more.
+create or replace function end_memory(p_tenant text, p_memory_id text, p_status text, p_seq bigint) returns void
+language plpgsql
+as $$
+declare
+  v_memory memories;
+begin
+  update memories m
+  set status = p_status, version = m.version + 1, last_seq = p_seq, doing_agent = null, updated_at = clock_timestamp()
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id and m.status = any (array['active', 'proposed'])
+    and (m.expires_at is null or m.expires_at > clock_timestamp())
+  returning * into v_memory;
+  if not found then
+    raise exception 'the memory is not active' using errcode = 'AM409';
+  end if;
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  values (p_tenant, p_memory_id, v_memory.version, p_seq, v_memory.content_seq, p_status);
+  perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+end $$;
+
+-- What the event p_seq replaces, if it may: its own visibility may not be narrower.
+create or replace function supersede(p_tenant text, p_ref text, p_seq bigint) returns text
+language plpgsql
+as $$
+declare
+  v_old memories;
+  v_new events;
+begin
+  select * into v_new from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
+  if not found then
+    raise exception 'what is to be superseded is no memory' using errcode = 'AM409';
+  end if;
+  -- who may replace a rule is asked where rules are made; a recorded decision has not been asked
+  if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
+    raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
+  end if;
+  if breadth(v_new.channel) < breadth(v_old.channel)
+    or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
+    or (v_new.sensitivity in ('high', 'secret') and v_old.sensitivity in ('none', 'low')) then
+    raise exception 'fewer may see the new memory than see the one it supersedes' using errcode = 'AM409';
+  end if;
+  perform end_memory(p_tenant, v_old.memory_id, 'superseded', p_seq);
+  return v_old.memory_id;
+end $$;
+
+-- What follows from updates of tasks: only the newest of each is current, and of several moves in one change each ends the passages of the
+-- one before; and if the tenant's settings say so, an agent has one task in work. Those that ended make room first, so that one request may
+-- end a task and begin the next. p_from: the first event of this change.
+create or replace function settle_tasks(p_tenant text, p_memory_ids text[], p_from bigint) returns void
+language plpgsql
+as $$
+declare
+  v_move record;
+begin
+  for v_move in
+    select v.memory_id, v.seq, e.occurred_at
+    from memories m
+    join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.version > 1 and v.seq >= p_from
+    join events e on e.tenant_id = p_tenant and e.seq = v.seq
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task'
+    order by v.seq
+  loop
+    perform end_passages(p_tenant, v_move.memory_id, v_move.seq, v_move.occurred_at, p_from);
+  end loop;
+  update memories m set doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = null
+    where m.tenant_id = p_tenant and m.expires_at <= clock_timestamp() and m.doing_agent = any (array(
+      select t.agent_id from memories t where t.tenant_id = p_tenant and t.memory_id = any (p_memory_ids)));
+    update memories m set doing_agent = m.agent_id
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing' and m.status = 'active';
+  end if;
+end $$;
+
+-- The memories that events of this transaction make, move or say again; the clock is locked. p_docs, one an event p_seqs[i]: the event
+-- without its content, and in "memory" what it asks for: {"memory_id", "kind", "scope", "text_hash": hex, "status", "importance", "pinned", "valid_from", "valid_to", "expires_at", "supersedes", "task_status",
+-- "task_ref": a memory's id where an update names its task by that, "counted": by hush_repeats}. The newest update of a task says whom it is
+-- about. Returns the id of each event's memory.
+create or replace function write_memories(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_at timestamptz) returns text[]
+language plpgsql
+-- planned anew each time, the large statement cost twice its execution; every join is a look-up by key
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  -- as long as p_seqs: the first that is assigned to an array without bounds becomes its first
+  v_ended text[] := array_fill(null::text, array[cardinality(p_seqs)]);
+  v_ids text[];
+  v_known boolean;
+  v_wish record;
+begin
+  -- In its order, which only the index of what expires gives: a plan of an empty table read every memory of the tenant for each batch.
+  if (select m.expires_at from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at is not null
+      order by m.expires_at limit 1) <= clock_timestamp() then
+    perform expire_named(p_tenant, p_docs);
+  end if;
+  for v_wish in
+    select w.seq, w.doc #>> '{memory,supersedes}' as ref, w.place
+    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
+    where w.doc -> 'memory' ? 'supersedes'
+    order by w.place
+  loop
+    v_ended[v_wish.place] := supersede(p_tenant, v_wish.ref, v_wish.seq);
+  end loop;
+
+  with wish as materialized (
+    select
+      w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
+      r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
+      r.expires_at, r.task_status, coalesce(r.counted, false) as counted, r.only_new, same.*,
+      -- what it is the same as: one memory may say it
+      case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, same.subject, e.channel, same.apart)::text else r.memory_id end as key
+    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
+    cross join lateral jsonb_to_record(w.doc) e (
+      channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
+    cross join lateral jsonb_to_record(w.doc -> 'memory') r (
+      memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
+      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
+    cross join lateral (
+      select
+        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant. Another's private task is no task
+        -- here, or a guess of its name were told right from wrong.
+        coalesce(
+          (select t.text_hash
+           from memories t
+           where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
+             and t.channel || '' = e.channel and (e.channel <> 'private' or t.user_id = e.user_id)),
+          decode(r.text_hash, 'hex')) as text_hash,
+        case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
+        same_subject(r.kind, e.channel, e.user_id) as subject,
+        case when r.kind = 'task' then '' else e.sensitivity end as apart
+    ) same
+  ),
+  -- Known by a look-up, which the locked clock makes safe; the unique index stands behind it. Equal ones that meet in this batch: the
+  -- first one makes it.
+  matched as materialized (
+    select
+      w.*, known.version as known_version, known.content_seq as known_content_seq, known.at as known_at,
+      coalesce(known.memory_id, first_value(w.memory_id) over same) as id,
+      row_number() over same as nth,
+      -- versions; those that are only counted come last
+      greatest(count(*) filter (where not w.counted) over (partition by w.key), (known.memory_id is null)::int) as n,
+      count(*) over (partition by w.key) as said,
+      first_value(w.seq) over same as first_seq
+    from wish w
+    left join lateral (
+      -- By the hash, in its order, which only the index of equal texts gives: asked for by equality alone, a plan of an empty table took
+      -- another index for as good, and read every memory of the tenant for each new one as long as its session lived.
+      select m.memory_id, m.version, m.content_seq, m.ctid as at
+      from memories m
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
+        and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
+        and m.scope_id is not distinct from w.scope_id and same_subject(m.kind, m.channel, m.user_id) is not distinct from w.subject
+        and m.channel = w.channel
+        and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
+      order by m.text_hash
+      limit 1
+    ) known on true
+    window same as (partition by w.key order by w.seq)
+  ),
+  -- the last of equal ones counts them all
+  made as (
+    insert into memories (
+      tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
+      sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
+    select
+      p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
+      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned,
+      case when m.kind = 'task' then 0 else m.said - 1 end, m.tags, m.valid_from, m.valid_to, m.expires_at, m.task_status, p_at, p_at
+    from matched m
+    where m.known_version is null and m.nth = m.n
+    order by m.seq
+  ),
+  moved as (
+    update memories k
+    set
+      version = m.known_version + m.n,
+      last_seq = case when m.n = 0 then k.last_seq else m.seq end,
+      updated_at = case when m.n = 0 then k.updated_at else p_at end,
+      repeats = case when m.kind = 'task' then 0 else k.repeats + m.said end,
+      content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
+      task_status = m.task_status,
+      user_id = case when m.kind = 'task' then m.user_id else k.user_id end,
+      agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
+      sensitivity = m.sensitivity,
+      tags = case when m.kind = 'task' then m.tags else k.tags end,
+      -- the newest update of a task says when it holds; what was pinned stays so
+      pinned = k.pinned or (m.kind = 'task' and m.pinned),
+      valid_from = case when m.kind = 'task' then m.valid_from else k.valid_from end,
+      valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
+      expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
+    from matched m
+    -- By its place, which the locked clock keeps: joined by its key, all of the tenant's were read for each batch, mostly for none.
+    where m.known_version is not null and m.nth = greatest(m.n, 1) and k.tenant_id = p_tenant and k.ctid = m.known_at
+  ),
+  versioned as (
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select
+      p_tenant, m.id, coalesce(m.known_version, 0) + m.nth, m.seq,
+      case when m.kind = 'task' then m.seq else coalesce(m.known_content_seq, m.first_seq) end, m.status
+    from matched m
+    where m.nth <= m.n
+  )
+  select array_agg(m.id order by m.place), bool_or(m.only_new and (m.known_version is not null or m.nth > 1)) into v_ids, v_known
+  from matched m;
+  if v_known then
+    raise exception 'The memory exists.' using errcode = 'AM412';
+  end if;
+
+  if cardinality(array_remove(v_ended, null)) > 0 then
+    update memories m set superseded_by = w.id
+    from unnest(v_ids, v_ended) w (id, ended)
+    where m.tenant_id = p_tenant and m.memory_id = w.ended;
+  end if;
+  if exists (select from unnest(p_docs) w (doc) where w.doc #>> '{memory,kind}' = 'task') then
+    perform settle_tasks(p_tenant, v_ids, p_seqs[1]);
+  end if;
+  return v_ids;
+end $$;
+
+-- Memories past their time, of those that these units name or say again: what they say makes a new one. The sweeper does the others, which
+-- may be very many. A memory about nobody equals another about nobody.
+create or replace function expire_named(p_tenant text, p_docs jsonb[]) returns void
+language plpgsql
+as $$
+begin
+  update memories m set status = 'expired', doing_agent = null
+  from (
+    select o.memory_id
+    from unnest(p_docs) w (doc)
+    cross join lateral (
+      -- by the hash, as `known` in write_memories
+      (select t.memory_id
+       from memories t
+       where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
+         and t.text_hash >= decode(w.doc #>> '{memory,text_hash}', 'hex') and t.text_hash <= decode(w.doc #>> '{memory,text_hash}', 'hex')
+         and same_subject(t.kind, t.channel, t.user_id) is not distinct from same_subject(t.kind, t.channel, w.doc ->> 'user_id')
+         and t.channel = w.doc ->> 'channel'
+       order by t.text_hash
+       limit 1000)
+      union all
+      select t.memory_id
+      from memories t
+      where t.tenant_id = p_tenant and t.memory_id = w.doc #>> '{memory,task_ref}' and t.status || '' = 'active'
+        and t.expires_at + interval '0' <= clock_timestamp()
+    ) o
+  ) past
+  where m.tenant_id = p_tenant and m.memory_id = past.memory_id;
+end $$;
+
+-- The memory is what the event p_seq says, no longer what p_from said. Of several in a batch the first: the others say it again.
+create or replace function state_anew(p_tenant text, p_memory_id text, p_from bigint, p_seq bigint, p_doc jsonb) returns void
+language plpgsql
+as $$
+begin
+  update memories m
+  set content_seq = p_seq, repeats = 0, importance = r.importance, pinned = r.pinned, valid_from = r.valid_from, valid_to = r.valid_to,
+    expires_at = r.expires_at, tags = e.tags, agent_id = e.agent_id, session_id = nullif(e.session_id, r.memory_id), project_id = e.project_id
+  from jsonb_to_record(p_doc) e (tags text[], agent_id text, session_id text, project_id text),
+    jsonb_to_record(p_doc -> 'memory') r (
+      memory_id text, importance real, pinned boolean, valid_from timestamptz, valid_to timestamptz, expires_at timestamptz)
+  where m.tenant_id = p_tenant and m.memory_id = p_memory_id and m.content_seq = p_from;
+  if found then
+    update memory_versions v set content_seq = p_seq
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq >= p_seq and v.content_seq = p_from;
+    perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  end if;
+end $$;
+
+-- An event that says again what a memory says reads as its edits say, and a task stays as hidden as it was. Only what was retracted is a
+-- new statement when it is said again: from then on the memory is what this event says, and nothing of the old.
+create or replace function say_again(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_ids text[]) returns void
+language plpgsql
+as $$
+declare
+  v_said record;
+begin
+  -- nearly always: every event made a memory of its own
+  if not exists (select from unnest(p_docs, p_ids) w (doc, id) where w.doc #>> '{memory,memory_id}' <> w.id) then
+    return;
+  end if;
+  for v_said in
+    select w.seq, w.doc, w.id, was.content_seq, o.withheld, was.kind
+    from unnest(p_seqs, p_docs, p_ids) w (seq, doc, id)
+    -- `limit 1` keeps each a look-up by key
+    cross join lateral (
+      select v.content_seq, m.kind
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where v.tenant_id = p_tenant and v.memory_id = w.id and v.seq < w.seq
+      order by v.version desc
+      limit 1
+    ) was
+    cross join lateral (
+      select coalesce(x.content ? 'withheld', false) as withheld
+      from overlays x
+      where x.tenant_id = p_tenant and x.seq = was.content_seq
+      limit 1
+    ) o
+    where w.doc #>> '{memory,memory_id}' <> w.id
+      -- what is only counted says nothing
+      and exists (select from memory_versions n where n.tenant_id = p_tenant and n.seq = w.seq and n.memory_id = w.id)
+    order by w.seq
+  loop
+    if v_said.kind = 'task' then
+      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['quarantine', 'attenuate', 'block']);
+    elsif v_said.withheld then
+      perform state_anew(p_tenant, v_said.id, v_said.content_seq, v_said.seq, v_said.doc);
+    else
+      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
+    end if;
+  end loop;
+end $$;
+
+-- When a memory holds, if it says so. From one whose times are none, or end before they begin, nothing is taken.
+create or replace function validity(p_memory jsonb) returns tstzrange
+language sql stable
+return case
+  when not p_memory ?| array['valid_from', 'valid_to', 'expires_at'] then null
+  when time_of(p_memory ->> 'valid_from') > least(time_of(p_memory ->> 'valid_to'), time_of(p_memory ->> 'expires_at')) then null
+  else tstzrange(time_of(p_memory ->> 'valid_from'), least(time_of(p_memory ->> 'valid_to'), time_of(p_memory ->> 'expires_at'))) end;
+
+-- The outcomes with the memories that their new events wish for.
+create or replace function with_memories(p_tenant text, p_units jsonb, p_outcomes unit_outcome[]) returns unit_outcome[]
+language plpgsql
+as $$
+declare
+  v_units bigint[];
+  v_places bigint[];
+  v_seqs bigint[];
+  v_docs jsonb[];
+  v_at timestamptz;
+  v_ids text[];
+begin
+  select array_agg(o.ord order by o.ord, e.place), array_agg(e.place order by o.ord, e.place),
+    array_agg((o.outcome ->> 'seq')::bigint + e.place - 1 order by o.ord, e.place), array_agg(e.doc - '{content,metadata,chunks}'::text[] order by o.ord, e.place), max(o.at)
+  into v_units, v_places, v_seqs, v_docs, v_at
+  from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+  cross join lateral jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
+  where o.status = 'new' and e.doc ? 'memory';
+  if v_seqs is null then
+    return p_outcomes;
+  end if;
+  v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
+  perform say_again(p_tenant, v_seqs, v_docs, v_ids);
+  return array(
+    select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
+    from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
+    left join lateral (
+      select array_agg(m.id order by g.place) as ids
+      from generate_series(1, (o.outcome ->> 'count')::bigint) g (place)
+      left join unnest(v_units, v_places, v_ids) m (unit, place, id) on m.unit = o.ord and m.place = g.place
+      where o.ord = any (v_units)
+    ) made on true
+    order by o.ord);
+end $$;
+
+-- The units as they are written: what says a text that has been said 256 times more is only counted. Its event has no passages, and one
+-- that only made the memory no text of its own; so that to change, end or hide a memory stays short however often it is said.
+create or replace function hush_repeats(p_tenant text, p_units jsonb) returns jsonb
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  -- what this commit takes the place of is not there to be said again
+  v_ending text[] := array(
+    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].memory.supersedes') r (ref));
+begin
+  return (
+    with wish as (
+      select u.ord as unit, w.ord as place, r.memory_id, known.memory_id as known_id, known.repeats,
+        row(same.hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, e.sensitivity)::text as key
+      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+      cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
+      cross join lateral jsonb_to_record(w.doc) e (channel text, user_id text, session_id text, project_id text, sensitivity text)
+      cross join lateral jsonb_to_record(w.doc -> 'memory') r (memory_id text, kind text, scope text, text_hash text, status text)
+      cross join lateral (
+        select decode(r.text_hash, 'hex') as hash,
+          case r.scope when 'project' then e.project_id when 'session' then nullif(e.session_id, r.memory_id) when 'user' then e.user_id end as scope_id
+      ) same
+      left join lateral (
+        -- what an edit withholds is stated anew
+        select m.memory_id, case when exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
+        from memories m
+        where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
+          and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id is not distinct from e.user_id
+          and m.channel = e.channel and m.sensitivity = e.sensitivity and m.memory_id <> all (v_ending)
+          and (m.expires_at is null or m.expires_at > clock_timestamp())
+        order by m.text_hash
+        limit 1
+      ) known on true
+      where r.status = 'active' and r.kind <> 'task'
+        -- a retry says nothing
+        and not exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex'))
+    ),
+    counted as materialized (
+      select n.unit, n.place, n.id
+      from (
+        select w.unit, w.place, coalesce(w.repeats, -1) + row_number() over same as nth, coalesce(w.known_id, first_value(w.memory_id) over same) as id
+        from wish w
+        window same as (partition by w.key order by w.unit, w.place)
+      ) n
+      where n.nth > 256
+    ),
+    hushed as (
+      select u.ord, (
+        select jsonb_agg(
+          case when c.id is null then w.doc else w.doc || jsonb_build_object('chunks', '[]'::jsonb, 'memory', (w.doc -> 'memory') || '{"counted": true}') || case
+            when w.doc ->> 'kind' = 'memory.created' then jsonb_build_object(
+              'content', ((w.doc -> 'content') - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', c.id, 'repeated', true))
+            else '{}' end end
+          order by w.ord)
+        from jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
+        left join counted c on c.unit = u.ord and c.place = w.ord) as events
+      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+      where u.ord in (select n.unit from counted n)
+    )
+    select jsonb_agg(
+      case when h.ord is null then u.doc else u.doc || jsonb_build_object('events', h.events, 'bytes', greatest(0,
+        (u.doc ->> 'bytes')::bigint - octet_length((u.doc -> 'events')::text) + octet_length(h.events::text))) end
+      order by u.ord)
+    from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
+    left join hushed h on h.ord = u.ord);
+end $$;
+
+-- What a decision or task_update asks of write_memories, with the event. src/memories/wish.ts says the same for those that come in.
+create or replace function memory_doc(p_event events) returns jsonb
+language sql stable
+return to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object(
+  'memory_id', 'mem_' || substr(p_event.event_id, 5),
+  'kind', case p_event.kind when 'decision' then 'decision' else 'task' end,
+  'scope', coalesce(case when p_event.kind = 'decision' then p_event.content ->> 'scope' end,
+    case when p_event.project_id is null then 'global' else 'project' end),
+  'status', 'active',
+  'text_hash', encode(sha256(convert_to(case p_event.kind
+    when 'decision' then p_event.content ->> 'decision'
+    else coalesce(p_event.content ->> 'task_id', p_event.content ->> 'title') end, 'UTF8')), 'hex'),
+  'task_ref', case when p_event.kind = 'task_update' then p_event.content ->> 'task_id' end,
+  'importance', case p_event.kind when 'decision' then 1.0 else 0.8 end,
+  'pinned', false,
+  'supersedes', p_event.content ->> 'supersedes',
+  'task_status', case when p_event.kind = 'task_update' then p_event.content ->> 'status' end)));
+
+-- Asked several times for each memory, so in plpgsql: one in SQL is planned at each call.
+create or replace function is_marked(p_tenant text, p_job text, p_ref text) returns boolean
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id text := case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+begin
+  return exists (
+    select from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.id = v_id and k.what = any (array['event', 'artifact', 'memory']));
+end $$;
+
+-- What the events of a memory's versions cite, of the versions that have the content of the event p_content_seq, up to the seq p_last and
+-- the time p_as_of (null: all). A recorded decision or task is its own source; an event that only made the memory is none, nor are its
+-- passages. A memory rests on what it superseded too.
+create or replace function grounds(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint default null, p_as_of timestamptz default null)
+returns table (ref text, seq bigint, place bigint)
+language plpgsql stable
+-- planned for each memory it took 0.6 ms
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  -- a task may have thousands of versions before this one
+  v_first int := (
+    select v.version
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = p_content_seq and v.memory_id || '' = p_memory_id and v.status <> 'superseded'
+    limit 1);
+begin
+  return query
+  with own as materialized (
+    select e.seq, e.event_id, e.kind like 'memory.%' as made_it, e.refs
+    from memory_versions v
+    -- `offset 0` keeps it a look-up of each
+    cross join lateral (select * from events e where e.tenant_id = v.tenant_id and e.seq = v.seq offset 0) e
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_first, 1) and v.content_seq + 0 = p_content_seq
+      and v.status in ('active', 'proposed') and (p_last is null or v.seq + 0 <= p_last) and (p_as_of is null or e.occurred_at <= p_as_of)
+  ),
+  cited as (
+    select r.ref, own.seq, r.place
+    from own
+    cross join lateral unnest(case when own.made_it then own.refs else own.event_id || own.refs end) with ordinality as r (ref, place)
+    union all
+    select m.memory_id, p_content_seq, 0
+    from memories m
+    where m.tenant_id = p_tenant and m.superseded_by = p_memory_id
+      and (p_last is null or exists (
+        select from memory_versions v
+        where v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.status = 'superseded' and v.seq + 0 <= p_last))
+  )
+  select c.ref, max(c.seq), min(c.place)
+  from cited c
+  where c.ref <> p_memory_id and not exists (
+    select from (
+      select e.seq
+      from events e
+      where e.tenant_id = p_tenant and e.kind like 'memory.%'
+        and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end
+      offset 0) made
+    join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
+    where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+    offset 0)
+  group by c.ref;
+end $$;
+
+-- Acts are their own source; facts, notes and summaries are claims.
+create or replace function is_act(p_kind text) returns boolean
+language sql immutable parallel safe
+return p_kind in ('decision', 'task', 'rule', 'preference', 'handoff');
+
+-- Whether nothing of an event is left for answers: it was retracted, or erased. What retention emptied was recorded all the same.
+create or replace function is_gone(p_event events) returns boolean
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (p_event.erased_at is not null and not p_event.content ? 'retention')
+    or exists (select from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq and o.content ? 'withheld');
+end $$;
+
+-- Whether any of these is there: something recorded, or a memory that rests on something itself. A memory's own events do not ground it.
+create or replace function is_grounded(
+  p_tenant text, p_memory_id text, p_refs text[], p_last bigint default null, p_as_of timestamptz default null, p_job text default null)
+returns boolean
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_refs text[] := p_refs;
+  v_seen text[] := array[p_memory_id];
+  v_claims text[];
+begin
+  for depth in 1 .. 4 loop
+    exit when coalesce(cardinality(v_refs), 0) = 0;
+    if p_job is not null then
+      v_refs := array(select r.ref from unnest(v_refs) r (ref) where not is_marked(p_tenant, p_job, r.ref));
+    end if;
+    if exists (
+      select
+      from unnest(v_refs) r (ref)
+      cross join lateral (
+        select e
+        from events e
+        where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = case
+          when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1)
+          when r.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = r.ref)
+          else r.ref end
+        limit 1
+      ) source
+      where not is_gone(source.e)
+    ) then
+      return true;
+    end if;
+    v_claims := array(
+      select m.memory_id
+      from unnest(v_refs) with ordinality as r (ref, place)
+      cross join lateral (select x.id from memory_of(p_tenant, r.ref) x (id) offset 0) o
+      -- `offset 0` keeps each a look-up: where nothing was analyzed yet the plan joined all memories with all events, 30 ms a level
+      cross join lateral (select * from memories m where m.tenant_id = p_tenant and m.memory_id = o.id offset 0) m
+      cross join lateral (select e as said from events e where e.tenant_id = p_tenant and e.seq = m.content_seq offset 0) e
+      where not m.memory_id = any (v_seen) and m.status <> 'deleted' and not is_gone(e.said)
+        and (p_job is null or not is_marked(p_tenant, p_job, m.memory_id))
+      group by m.memory_id, m.kind
+      -- an act, if there is any, comes first
+      order by is_act(m.kind) desc, min(r.place)
+      limit greatest(1, 65 - cardinality(v_seen)));
+    if exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v_claims[1] and is_act(m.kind)) then
+      return true;
+    end if;
+    exit when depth = 4 or cardinality(v_seen) > 64;
+    v_seen := v_seen || v_claims;
+    v_refs := array(
+      select distinct g.ref
+      from unnest(v_claims) c (id)
+      cross join lateral (
+        select v.content_seq
+        from memory_versions v
+        where v.tenant_id = p_tenant and v.memory_id = c.id and (p_last is null or v.seq + 0 <= p_last)
+          and (p_as_of is null or p_as_of >= (select e.occurred_at from events e where e.tenant_id = v.tenant_id and e.seq = v.seq))
+        order by v.version desc
+        limit 1
+      ) stood
+      cross join lateral (
+        select o.ref from grounds(p_tenant, c.id, stood.content_seq, p_last, p_as_of) o order by o.seq desc, o.place, o.ref limit 256
+      ) g);
+  end loop;
+  return false;
+end $$;
+
+-- Whether the tenant wants a memory of this kind to rest on something before a context states it.
+create or replace function needs_sources(p_tenant text, p_kind text) returns boolean
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return case (select t.settings ->> 'require_sources' from tenants t where t.tenant_id = p_tenant)
+    when 'none' then false when 'all' then not is_act(p_kind) else p_kind = 'summary' end;
+end $$;
+
+-- What answers say of it: the newest p_limit refs, the count of all, whether the memory is an act or rests on something, and whether it
+-- does not although the tenant wants it to.
+create or replace function grounding(
+  p_tenant text, p_memory_id text, p_kind text, p_content_seq bigint, p_limit int default 256, p_last bigint default null,
+  p_as_of timestamptz default null)
+returns table (refs text[], ref_count int, grounded boolean, unsourced boolean)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  refs := array(
+    select g.ref from grounds(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
+  ref_count := cardinality(refs);
+  grounded := is_act(p_kind) or is_grounded(p_tenant, p_memory_id, refs, p_last, p_as_of);
+  unsourced := not grounded and needs_sources(p_tenant, p_kind);
+  refs := refs[1:p_limit];
+  return next;
+end $$;
+
+-- What answers say of a memory beside its words, as it stood at p_last. Acts ground themselves; claims need something that they rest on.
+create or replace function memory_standing(
+  p_tenant text, p_memory memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint,
+  p_as_of timestamptz default null)
+returns jsonb
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_content_seq bigint := coalesce((
+    select v.content_seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = p_seq and v.memory_id || '' = p_memory.memory_id and v.status <> 'superseded'
+    limit 1), p_seq);
+  v_grounding record;
+begin
+  if v_content_seq <> p_seq then
+    select case when e.kind like 'memory.%' then coalesce(o.content, e.content) end, e.actor_type, e.actor_id
+    into p_content, p_actor_type, p_actor_id
+    from events e left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+    where e.tenant_id = p_tenant and e.seq = v_content_seq;
+  end if;
+  select * into v_grounding from grounding(p_tenant, p_memory.memory_id, p_memory.kind, v_content_seq, 256, p_last, p_as_of);
+  return jsonb_build_object(
+    'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
+    'refs', to_jsonb(v_grounding.refs),
+    'grounded', v_grounding.grounded,
+    'unsourced', v_grounding.unsourced,
+    'trust', coalesce(p_content ->> 'trust', case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end),
+    'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
+    'body', coalesce(p_content -> 'body', '{}'));
+end $$;
+
+-- Makes sure that a memory may be changed, with the clock locked; false where this very change was made before, so that a retry is
+-- answered and not refused for what it did itself. p_version: what the client has read; null: whatever it is.
+create or replace function hold_memory(p_tenant text, p_memory_id text, p_version int, p_statuses text[], p_unit jsonb) returns boolean
+language plpgsql
+as $$
+declare
+  v_memory memories;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_unit ->> 'key', 'hex')) then
+    return false;
+  end if;
+  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+  if not found then
+    raise exception 'there is no memory with this id' using errcode = 'AM404';
+  end if;
+  if v_memory.version <> p_version then
+    raise exception 'the memory has version %', v_memory.version using errcode = 'AM412';
+  end if;
+  if not v_memory.status = any (p_statuses) then
+    raise exception 'the memory is %', v_memory.status using errcode = 'AM409';
+  end if;
+  return true;
+end $$;
+
+-- A new version of a memory, with the content of the unit's one event. p_state is a wish as of write_memories, its tags, and whether it is
+-- `restated`: an admin gives it other words, which no edit has looked at.
+create or replace function revise_memory(p_tenant text, p_memory_id text, p_version int, p_statuses text[], p_state jsonb, p_unit jsonb)
+returns table (status text, outcome jsonb, at timestamptz, memories text[])
+language plpgsql
+as $$
+declare
+  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_done unit_outcome;
+  v_seq bigint;
+  v_from bigint := (select m.content_seq from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id);
+  v_old text;
+begin
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_new and v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    if p_state ->> 'supersedes' is not null then
+      v_old := supersede(p_tenant, p_state ->> 'supersedes', v_seq);
+      update memories m set superseded_by = p_memory_id where m.tenant_id = p_tenant and m.memory_id = v_old;
+    end if;
+    update memories m
+    set
+      version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = v_done.at, status = s.status, repeats = 0,
+      sensitivity = p_unit #>> '{events,0,sensitivity}',
+      text_hash = decode(s.text_hash, 'hex'), importance = s.importance, pinned = s.pinned, tags = s.tags, valid_from = s.valid_from,
+      valid_to = s.valid_to, expires_at = s.expires_at, task_status = s.task_status
+    from jsonb_to_record(p_state) s (
+      status text, text_hash text, importance real, pinned boolean, tags text[], valid_from timestamptz, valid_to timestamptz,
+      expires_at timestamptz, task_status text)
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select p_tenant, p_memory_id, m.version, v_seq, v_seq, m.status
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
+    perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+    perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
+    if not (p_state ->> 'restated')::boolean then
+      perform carry_hiding(p_tenant, v_from, v_seq);
+    end if;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
+-- The end of a memory for no other: deleted, or a proposal rejected. The unit's one event says so. What was deleted names no successor.
+create or replace function close_memory(p_tenant text, p_memory_id text, p_version int, p_statuses text[], p_status text, p_unit jsonb)
+returns table (status text, outcome jsonb, at timestamptz, memories text[])
+language plpgsql
+as $$
+declare
+  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_done unit_outcome;
+  v_seq bigint;
+begin
+  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  if v_new and v_done.status = 'new' then
+    v_seq := (v_done.outcome ->> 'seq')::bigint;
+    update memories m
+    set status = p_status, version = m.version + 1, last_seq = v_seq, doing_agent = null, superseded_by = null, updated_at = v_done.at
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+    select p_tenant, p_memory_id, m.version, v_seq, m.content_seq, p_status
+    from memories m
+    where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+    perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
+  end if;
+  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
+-- A new memory in the place of one that has the version that the client has read; the unit's wish names what it supersedes.
+create or replace function replace_memory(p_tenant text, p_memory_id text, p_version int, p_unit jsonb)
+returns table (status text, outcome jsonb, at timestamptz, memories text[])
+language plpgsql
+as $$
+begin
+  perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
+  return query select c.status, c.outcome, c.at, c.memories from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+end $$;
+
+-- The tasks in work take their agents' places as the settings say now. Of several of one agent the one that moved last has it; those
+-- that nobody may read have none. The caller has the clock, so that no task moves meanwhile.
+create or replace function settle_places(p_tenant text) returns void
+language plpgsql
+as $$
+begin
+  update memories m set doing_agent = null where m.tenant_id = p_tenant and m.doing_agent is not null;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = m.agent_id
+    from (
+      select distinct on (t.agent_id, case when t.channel = 'private' then t.user_id else '' end) t.memory_id
+      from memories t
+      where t.tenant_id = p_tenant and t.kind = 'task' and t.status = 'active' and t.task_status = 'doing' and t.agent_id is not null
+        and (t.expires_at is null or t.expires_at > clock_timestamp())
+        and not exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and cardinality(o.blocked_in) = 4)
+      order by t.agent_id, case when t.channel = 'private' then t.user_id else '' end, t.last_seq desc
+    ) newest
+    where m.tenant_id = p_tenant and m.memory_id = newest.memory_id;
+  end if;
+end $$;
+
+-- Memories past their time say so, p_limit of them; nothing that is answered changes by it.
+create or replace function expire_memories(p_tenant text, p_limit int) returns int
+language plpgsql
+as $$
+declare
+  v_count int;
+begin
+  perform enter_tenant(p_tenant);
+  -- as every writer of memories, or one that is said again might expire under it
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  update memories m set status = 'expired', doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (array(
+    select o.memory_id
+    from memories o
+    where o.tenant_id = p_tenant and o.status = 'active' and o.expires_at <= clock_timestamp()
+    order by o.expires_at
+    limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Whether a memory is held: a task that is done is not, nor what has expired.
+create or replace function stands(p_memory memories) returns boolean
+language sql stable
+return p_memory.status in ('active', 'proposed') and coalesce(p_memory.expires_at > now(), true) and coalesce(p_memory.task_status <> 'done', true);
+
+-- What the newest version of a memory says, and whether its versions are whole.
+create or replace function memory_state(p_tenant text, p_memory_id text)
+returns table (n bigint, version int, seq bigint, content_seq bigint, status text, rising boolean)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select w.n, v.version, v.seq, v.content_seq, v.status, w.rising
+  from (
+    select count(*) as n, max(o.version) as last, bool_and(o.before is null or o.seq > o.before) as rising
+    from (
+      select i.version, i.seq, lag(i.seq) over (order by i.version) as before
+      from memory_versions i where i.tenant_id = p_tenant and i.memory_id = p_memory_id
+    ) o
+  ) w
+  join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
+end $$;
+
+-- The memory as the event of its content states it: whose it is and who may see it, its words, and what they are worth. A task keeps some
+-- of what earlier updates said, so only the first two are compared; nothing is where the words are gone. What a content says in no form that
+-- a column takes is left as it stands.
+create or replace function as_stated(p_memory memories) returns memories
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+  select coalesce((select jsonb_populate_record(p_memory, jsonb_build_object('channel', e.channel, 'user_id', e.user_id) || case
+    when p_memory.kind = 'task' then '{}'
+    when e.kind = 'decision' and e.content ? 'decision' then jsonb_build_object('text_hash', sha256(convert_to(e.content ->> 'decision', 'utf8')), 'tags', e.tags)
+    when e.kind like 'memory.%' and e.content ? 'text' then jsonb_build_object(
+      'text_hash', sha256(convert_to(e.content ->> 'text', 'utf8')), 'tags', e.tags,
+      'importance', coalesce(member_of(e.content, 'importance', 'number'), to_jsonb(p_memory.importance)),
+      'pinned', coalesce(member_of(e.content, 'pinned', 'boolean'), to_jsonb(p_memory.pinned)),
+      'valid_from', time_of(e.content ->> 'valid_from'), 'valid_to', time_of(e.content ->> 'valid_to'),
+      'expires_at', time_of(e.content ->> 'expires_at'))
+    else '{}' end)
+  from events e
+  where e.tenant_id = p_memory.tenant_id and e.seq = p_memory.content_seq), p_memory));
+end $$;
+
+-- The whole of a memory, as an event that makes a version says it, from the event that has its text. From a content that is no object nothing
+-- is taken.
+create or replace function memory_content(p_memory memories, p_event events) returns jsonb
+language sql stable
+return jsonb_strip_nulls(jsonb_build_object(
+  'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope, 'importance', p_memory.importance, 'pinned', p_memory.pinned,
+  'valid_from', p_memory.valid_from, 'valid_to', p_memory.valid_to, 'expires_at', p_memory.expires_at,
+  'origin', jsonb_build_object('type', p_event.actor_type, 'id', p_event.actor_id),
+  'trust', case p_event.actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end))
+  || case p_event.kind
+    when 'decision' then jsonb_build_object(
+      'text', p_event.content ->> 'decision', 'body', object_of(p_event.content) - array['decision', 'scope', 'supersedes'])
+    when 'task_update' then jsonb_build_object('text', p_event.content ->> 'title', 'body', object_of(p_event.content) - 'title')
+    else object_of(p_event.content) - 'supersedes' end;
+
+-- What took the place of a superseded memory: what the event that ended it made. Of several versions that say so the first is meant;
+-- an erasure may add another. Successors come later in the log than what they replace, so a chain that says the same has no circle.
+create or replace function successor_of(p_tenant text, p_memory_id text) returns text
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+  select min(n.memory_id)
+  from memory_versions n
+  where n.tenant_id = p_tenant and n.memory_id <> p_memory_id and n.status <> 'superseded' and n.seq = (
+    select v.seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status = 'superseded'
+    order by v.version
+    limit 1));
+end $$;
+
+-- What is said very often makes no version, and what was forgotten has none: then any that is there may have taken the place.
+create or replace function is_wrong_successor(p_memory memories, p_expected text) returns boolean
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+  select p_memory.superseded_by is distinct from p_expected
+    and not (p_memory.status = 'superseded' and p_expected is null and exists (
+      select from memories n
+      where n.tenant_id = p_memory.tenant_id and n.memory_id = p_memory.superseded_by
+        and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id)))));
+end $$;
+
+-- A memory has the fields and the text of the event of its content. Where another active one says the same by now, such as of an earlier
+-- erasure of the same person, this one ends.
+create or replace function rename_memories(p_tenant text, p_event events) returns void
+language plpgsql
+as $$
+declare
+  v_id text;
+  v_seq bigint;
+begin
+  for v_id in
+    select m.memory_id
+    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+    where v.tenant_id = p_tenant and v.seq = p_event.seq and m.content_seq = p_event.seq and v.status <> 'superseded'
+  loop
+    for attempt in 1 .. 2 loop
+      begin
+        update memories m
+        set user_id = p_event.user_id, agent_id = p_event.agent_id, session_id = nullif(p_event.session_id, m.memory_id),
+          project_id = p_event.project_id, tags = p_event.tags,
+          doing_agent = case when m.doing_agent is not null then p_event.agent_id end,
+          scope_id = case m.scope when 'project' then p_event.project_id when 'session' then nullif(p_event.session_id, m.memory_id)
+            when 'user' then p_event.user_id end,
+          text_hash = (as_stated(m)).text_hash
+        where m.tenant_id = p_tenant and m.memory_id = v_id;
+        exit;
+      exception when unique_violation then
+        select c.last_seq into v_seq from tenant_clocks c where c.tenant_id = p_tenant;
+        begin
+          perform end_memory(p_tenant, v_id, 'expired', v_seq);
+        -- it is past its time already, and the sweeper has yet to come by
+        exception when sqlstate 'AM409' then
+          update memories m set status = 'expired', doing_agent = null where m.tenant_id = p_tenant and m.memory_id = v_id;
+        end;
+      end;
+    end loop;
+  end loop;
+end $$;
+
+-- What a claim is compared by, and when it was said: when the newest event that it cites occurred, of those that may be seen, or else its
+-- own. `stands`: the scope and audience within which a subject has one value. Nothing for what states no fact or preference.
+create or replace function claim_of(p_tenant text, p_scope jsonb, p_memory memories, p_standing jsonb, p_at timestamptz) returns jsonb
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_said timestamptz;
+begin
+  if p_memory.kind not in ('fact', 'note', 'summary', 'preference') then
+    return '{}';
+  end if;
+  select max(s.occurred_at) into v_said
+  from jsonb_array_elements_text(p_standing -> 'refs') with ordinality r (ref, place)
+  cross join lateral (
+    select e.seq
+    from events e
+    where e.tenant_id = p_tenant and e.kind not like 'memory.%'
+      and e.event_id = case when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1) else r.ref end
+    limit 1
+  ) cited
+  cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s
+  where r.place <= 32 and is_readable_time(s.occurred_at);
+  return jsonb_strip_nulls(jsonb_build_object(
+    'said_at', epoch_ms(coalesce(v_said, p_at)),
+    'holds_from', coalesce(epoch_ms(p_memory.valid_from), epoch_ms(coalesce(v_said, p_at))),
+    'stands', jsonb_build_array(
+      p_memory.scope,
+      case p_memory.scope when 'project' then p_memory.project_id when 'session' then p_memory.session_id end,
+      p_memory.channel, p_memory.user_id)::text));
+end $$;
+
+-- Until when passages of p_from..p_to were current, and when they are valid: a version is over when its memory is, or has other content.
+create or replace function date_chunks(p_tenant text, p_from bigint, p_to bigint) returns void
+language sql
+begin atomic
+  update chunks c
+  set until_seq = ended.seq, until_at = ended.occurred_at, valid = case when e.kind like 'memory.%' then validity(e.content) end
+  from memory_versions v
+  join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
+  left join lateral (
+    select w.seq, x.occurred_at
+    from memory_versions w join events x on x.tenant_id = w.tenant_id and x.seq = w.seq
+    where w.tenant_id = v.tenant_id and w.memory_id = v.memory_id and w.seq > v.seq
+      and (w.status not in ('active', 'proposed') or w.content_seq > v.seq)
+    order by w.version
+    limit 1
+  ) ended on true
+  where v.tenant_id = p_tenant and v.seq between p_from and p_to and v.status <> 'superseded'
+    and c.tenant_id = p_tenant and c.seq = v.seq;
+end;
+
+-- Until which event the passages of each version of a memory from p_from on are current: the first later version that ends it or says
+-- something else. Backwards over the versions once: a fact may be said again thousands of times.
+create or replace function memory_ends(p_tenant text, p_memory_id text, p_from bigint) returns table (seq bigint, status text, until_seq bigint)
+language sql stable
+begin atomic
+  select t.seq, t.status,
+    min(case when t.is_turn then t.seq end) over (order by t.version desc rows between unbounded preceding and 1 preceding)
+  from (
+    select v.version, v.seq, v.status,
+      v.status <> all (array['active', 'proposed'])
+        or v.content_seq is distinct from lag(v.content_seq) over (order by v.version) as is_turn
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq >= p_from
+  ) t;
+end;
+
+-- Passages that ended where versions were that are gone end where the next one is.
+create or replace function move_ends(p_tenant text, p_memory_id text, p_gone bigint[]) returns void
+language sql
+begin atomic
+  update chunks c set until_seq = d.until_seq, until_at = e.occurred_at
+  from memory_ends(p_tenant, p_memory_id, 0) d
+  left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq
+  where c.tenant_id = p_tenant and c.seq = d.seq and c.until_seq = any (p_gone);
+end;
+
+-- Until which event the passages of each event of a stretch are current: the first later version of its memory that ends it or says
+-- something else. As supersede, end_memory and write_memories leave it. Backwards over the versions once: a fact may be said again
+-- thousands of times, and looking from each for the next that differs was the square of that.
+create or replace function passage_ends(p_tenant text, p_from bigint, p_to bigint) returns table (seq bigint, until_seq bigint, until_at timestamptz)
+language sql stable
+begin atomic
+  select d.seq, d.until_seq, e.occurred_at
+  from (select distinct v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq between p_from and p_to) touched
+  cross join lateral memory_ends(p_tenant, touched.memory_id, p_from) d
+  left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq
+  where d.seq between p_from and p_to and d.until_seq is not null and d.status = any (array['active', 'proposed']);
+end;
+
+-- The passages of a stretch, each with the end that it has and the one that it should have. Put beside each other by sorting: a join
+-- whose plan knew nothing of the tenant asked for all ends again for each passage.
+create or replace function compare_ends(p_tenant text, p_from bigint, p_to bigint)
+returns table (seq bigint, ordinal smallint, until_seq bigint, expected bigint, expected_at timestamptz)
+language sql stable
+begin atomic
+  select o.seq, o.ordinal, o.until_seq, o.expected, o.expected_at
+  from (
+    select s.seq, s.ordinal, s.until_seq,
+      max(s.expected) over (partition by s.seq) as expected, max(s.expected_at) over (partition by s.seq) as expected_at
+    from (
+      select c.seq, c.ordinal, c.until_seq, null::bigint as expected, null::timestamptz as expected_at
+      from chunks c
+      where c.tenant_id = p_tenant and c.seq between p_from and p_to
+      union all
+      select x.seq, null, null, x.until_seq, x.until_at from passage_ends(p_tenant, p_from, p_to) x
+    ) s
+  ) o
+  where o.ordinal is not null and (o.until_seq is not null or o.expected is not null);
+end;

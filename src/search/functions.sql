@@ -1,0 +1,297 @@
+-- Whether the event made or changed a memory that was deleted since.
+create or replace function is_deleted(p_tenant text, p_seq bigint) returns boolean
+language sql stable
+return coalesce((
+  select m.status = 'deleted'
+  from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+  where v.tenant_id = p_tenant and v.seq = p_seq and v.status <> 'superseded'
+  limit 1), false);
+
+-- What a search may see, as one condition on `c`; $1 is the scope. Only the parts that the scope has, so that each can be planned for:
+-- of memories what was believed then, of what has a time what is valid then, nothing that is blocked in the channel.
+-- `|| ''` and `+ 0` keep the primary key out of it: its bitmap of a whole tenant was 135 of 150 ms beside 6 for the words.
+create or replace function chunk_condition(p_scope jsonb) returns text
+language sql immutable parallel safe
+return 'c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'
+  || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'
+  || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'
+  || case when p_scope -> 'subjects' = 'null' then ''
+     else ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))' end
+  || case when p_scope ? 'session_id' then ' and c.session_id = $1 ->> ''session_id''' else '' end
+  || case when p_scope ? 'user_id' then ' and c.user_id = $1 ->> ''user_id''' else '' end
+  || case when p_scope ? 'agent_id' then ' and c.agent_id = $1 ->> ''agent_id''' else '' end
+  || case when p_scope ? 'project_id' then ' and c.project_id = $1 ->> ''project_id''' else '' end
+  || case when p_scope ? 'as_of' then ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz' else '' end
+  || case when (p_scope ->> 'history')::boolean then ''
+     else ' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'
+       || case when p_scope ? 'as_of' then ' or c.until_at > ($1 ->> ''as_of'')::timestamptz' else '' end || ')' end
+  -- what was deleted admins alone find, as of then
+  || case when (p_scope ->> 'deleted')::boolean then '' else ' and (c.until_seq is null or not is_deleted(c.tenant_id, c.seq))' end
+  || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'
+  || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'
+  -- a subquery, which stays one: as a join it read every event of the tenant
+  || case when p_scope ? 'filter'
+     then ' and (select event_matches(e, $1 -> ''filter'', exists (select from overlays o where o.tenant_id = c.tenant_id and o.seq = c.seq'
+       || ' and o.blocked_in @> array[$1 ->> ''channel'']), $1 ->> ''channel'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'
+     else '' end;
+
+-- Which of the terms ($2) a passage has, as bits.
+create or replace function mask_expression(p_count int) returns text
+language sql immutable parallel safe
+return coalesce(
+  (select string_agg(format('case when $2[%s] = any (c.terms) then %s else 0 end', i, 1 << (i - 1)), ' + ')
+   from generate_series(1, p_count) i), '0');
+
+-- An even sample of the log: 128 stretches of 16 passages, or all of a short log. Where each sampled passage of the scope lies, and what it has.
+create or replace function survey_chunks(p_scope jsonb, p_terms int[])
+returns table (scale float8, sampled int, seqs json, masks json)
+language plpgsql stable security definer
+set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off
+as $$
+declare
+  v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
+  v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
+begin
+  return query execute format($q$
+    with stretch as materialized (
+      select s.seq, s.ordinal, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
+      from generate_series(1, $3, $4) g (low)
+      cross join lateral (
+        select c.seq, c.ordinal, case when %1$s then %2$s end as mask
+        from chunks c
+        where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + $4 and c.seq <= $3
+        order by c.seq, c.ordinal
+        limit case when $4 <= 16 then 512 else 16 end
+      ) s
+    ),
+    covered as (
+      select coalesce(sum(span), 0) as span
+      from (
+        select case when coalesce(max(t.taken), 0) >= 16 and $4 > 16 then max(t.high) - g.low + 1 else $4 end as span
+        from generate_series(1, $3, $4) g (low) left join stretch t on t.low = g.low
+        group by g.low
+      ) spans
+    )
+    select
+      greatest(1, $3 / greatest(1, (select span from covered)))::float8,
+      count(*)::int,
+      coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
+      coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]')
+    from stretch s $q$, chunk_condition(p_scope), mask_expression(cardinality(p_terms)))
+  using p_scope, p_terms, v_last, v_width;
+end $$;
+revoke execute on function survey_chunks(jsonb, int[]) from public;
+grant execute on function survey_chunks(jsonb, int[]) to agent_memory_app;
+alter function survey_chunks(jsonb, int[]) owner to agent_memory_searcher;
+
+-- The keys of the scope itself. Without any, the tenant's.
+create or replace function scope_places(p_scope jsonb) returns uuid[]
+language sql stable
+return coalesce(
+  (select array_agg(place_key(current_tenant(), k, p_scope ->> (k || '_id')))
+   from unnest(array['session', 'user', 'agent', 'project']) k
+   where p_scope ? (k || '_id')),
+  array[place_key(current_tenant(), 'tenant', '')]);
+
+-- Null where private passages of every subject may be seen: those have no common key.
+create or replace function audience_places(p_scope jsonb) returns uuid[]
+language sql stable
+return case when p_scope -> 'channels' ? 'private' and p_scope -> 'subjects' = 'null' then null else array(
+  select place_key(current_tenant(), 'audience', c)
+  from jsonb_array_elements_text(p_scope -> 'channels') c
+  where c <> 'private'
+  union all
+  select place_key(current_tenant(), 'audience', 'private/' || u)
+  from jsonb_array_elements_text(case when p_scope -> 'channels' ? 'private' then p_scope -> 'subjects' else '[]' end) u) end;
+
+-- The pool: passages that match `full` anywhere in the scope, or `recent` since `recent_from`, the best 1,600 by the weights of their
+-- terms; and the two passages before and after each of the best hundred in their sessions.
+create or replace function pool_chunks(p_scope jsonb, p_terms int[], p_plan jsonb)
+returns table (seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
+language plpgsql stable security definer
+set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off set enable_seqscan = off
+as $$
+declare
+  v_place constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
+  v_mask text := mask_expression(cardinality(p_terms));
+  v_condition text := chunk_condition(p_scope);
+  v_score text;
+  v_epochs uuid[];
+begin
+  select coalesce(string_agg(format('(mask >> %s & 1) * %s::float8', i - 1, w), ' + ' order by i), '0')
+  into v_score
+  from (select i, w::float8 as w from jsonb_array_elements_text(p_plan -> 'weights') with ordinality as t (w, i)) weighted;
+  v_epochs := array(
+    select place_key(current_tenant(), 'epoch', e::text)
+    from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
+  return query execute format($q$
+    with matched as materialized (
+      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s as mask
+      from chunks c
+      where %2$s @> $3 and ($4::uuid[] is null or %2$s && $4) and term_vector(c.terms) @@ $5 and %3$s
+      union
+      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s
+      from chunks c
+      where $7::bigint is not null and ($9::uuid[] is null or %2$s @> $9) and %2$s && $8 and term_vector(c.terms) @@ $6 and c.seq + 0 >= $7 and %3$s
+    ),
+    ranked as (
+      select *, (%4$s) * coalesce(weight, 1) as score
+      from matched
+      order by score desc, seq desc, ordinal
+      limit 1600
+    ),
+    -- `offset 0` keeps it a look-up of each
+    best as materialized (
+      select r.*, v.memory_id, v.kind as memory_kind
+      from ranked r
+      left join lateral (
+        select v.memory_id, m.kind, m.status
+        from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+        where (r.kind in ('decision', 'task_update') or r.kind like 'memory.%%')
+          and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> 'superseded'
+        limit 1 offset 0
+      ) v on true
+      where v.status is null or v.status not in ('proposed', 'rejected')
+    ),
+    leader as (
+      select l.seq, l.session_id, max(l.score) as score
+      from best l
+      group by l.seq, l.session_id
+      order by score desc, l.seq desc
+      limit 100
+    ),
+    beside as materialized (
+      select l.seq as centre, n.distance, n.seq
+      from leader l
+      cross join lateral (
+        (select -row_number() over (order by e.seq desc) as distance, e.seq
+         from events e
+         where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), l.session_id)
+           and e.session_id = l.session_id and e.seq < l.seq
+         order by e.seq desc
+         limit 2)
+        union all
+        (select row_number() over (order by e.seq), e.seq
+         from events e
+         where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), l.session_id)
+           and e.session_id = l.session_id and e.seq > l.seq
+         order by e.seq
+         limit 2)
+      ) n
+    ),
+    -- `limit 1` fixes the order of the join: on a table without statistics the planner walked the tenant for each leader (13 s)
+    neighbour as (
+      select b.centre, b.distance, b.seq, n.mask
+      from beside b
+      cross join lateral (
+        select %1$s as mask
+        from chunks c
+        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and c.kind not like 'memory.%%' and %3$s
+        limit 1
+      ) n
+    ),
+    numbered as (
+      select b.*, dense_rank() over (order by b.session_id) as session, dense_rank() over (order by b.memory_id) as memory
+      from best b
+    )
+    select
+      coalesce(array_to_json(array_agg(n.seq order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.ordinal order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.session order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(n.mask order by n.seq, n.ordinal)), '[]'),
+      coalesce(array_to_json(array_agg(distinct n.seq) filter (where n.kind = 'decision' or n.memory_kind = 'decision')), '[]'),
+      coalesce(json_agg(distinct jsonb_build_array(n.seq, n.memory)) filter (where n.memory_id is not null), '[]'),
+      coalesce(json_agg(jsonb_build_array(n.seq, n.ordinal, n.weight)) filter (where n.weight is not null), '[]'),
+      (select coalesce(json_agg(json_build_array(b.centre, b.distance, b.seq, b.mask) order by b.centre, b.distance), '[]') from neighbour b)
+    from numbered n $q$, v_mask, v_place, v_condition, v_score)
+  using
+    p_scope, p_terms, scope_places(p_scope),
+    case when (p_plan ->> 'narrow_audience')::boolean then audience_places(p_scope) end,
+    (p_plan ->> 'full')::tsquery, (p_plan ->> 'recent')::tsquery, (p_plan ->> 'recent_from')::bigint, v_epochs,
+    -- the keys of stretches name the tenant already
+    case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then scope_places(p_scope) end;
+end $$;
+revoke execute on function pool_chunks(jsonb, int[], jsonb) from public;
+grant execute on function pool_chunks(jsonb, int[], jsonb) to agent_memory_app;
+alter function pool_chunks(jsonb, int[], jsonb) owner to agent_memory_searcher;
+
+-- The two round trips of a search. The first: the clock, the question's terms (at most 31, in the order asked), the sample.
+create or replace function survey(p_tenant text, p_query text, p_scope jsonb)
+returns table (as_of_seq bigint, partial_index boolean, terms text[], keys int[], scale float8, sampled int, seqs json, masks json)
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)), exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
+  into as_of_seq, partial_index
+  from tenant_clocks k
+  where k.tenant_id = p_tenant;
+  terms := array(
+    select l.lexeme
+    from tenants t cross join lateral unnest(to_tsvector(t.language, p_query)) l
+    where t.tenant_id = p_tenant
+    order by l.positions[1], l.lexeme
+    limit 31);
+  keys := array(select term_key(t) from unnest(terms) with ordinality u (t, i) order by i);
+  select s.scale, s.sampled, s.seqs, s.masks
+  into scale, sampled, seqs, masks
+  from survey_chunks(p_scope || jsonb_build_object('as_of_seq', as_of_seq), keys) s;
+  return next;
+end $$;
+
+-- The second: the pool.
+create or replace function pool(p_tenant text, p_scope jsonb, p_keys int[], p_plan jsonb)
+returns table (seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select p.* from pool_chunks(p_scope, p_keys, p_plan) p;
+end $$;
+
+-- What the found passages say, in the order asked, with the words they are compared by, and of claims what they state.
+create or replace function read_passages(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals int[])
+returns table (
+  seq bigint, ordinal int, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text,
+  chunk_count int, occurred_at timestamptz, words text[], superseded boolean, memory jsonb)
+language plpgsql
+-- look-ups of single rows whatever the values: planned anew it took a third of its time
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
+  v_as_of timestamptz := p_scope ->> 'as_of';
+  v_language regconfig;
+begin
+  perform enter_tenant(p_tenant);
+  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
+  return query
+  select
+    c.seq, c.ordinal::int, e.event_id, c.kind, c.session_id, x.text, e.actor_id, e.tags, e.artifact_id,
+    e.chunk_count::int, c.occurred_at, tsvector_to_array(to_tsvector(v_language, x.text)),
+    coalesce(c.until_seq <= v_last and (v_as_of is null or c.until_at <= v_as_of), false),
+    case when c.kind in ('decision', 'task_update') or c.kind like 'memory.%' then (
+      select s.standing || claim_of(p_tenant, p_scope, m, s.standing, c.occurred_at)
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      cross join lateral (
+        select memory_standing(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of) as standing
+        -- worked out once
+        offset 0
+      ) s
+      where v.tenant_id = p_tenant and v.seq = c.seq and v.status <> 'superseded'
+      limit 1) end
+  from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, place)
+  cross join lateral (
+    select k.* from chunks k where k.tenant_id = p_tenant and k.seq = wanted.seq and k.ordinal = wanted.ordinal limit 1
+  ) c
+  cross join lateral (
+    select s.event_id, s.actor_type, s.actor_id, s.tags, s.artifact_id, s.chunk_count, case when s.kind like 'memory.%' then s.content end as content, said_in(s.content) as said
+    from seen_events(p_tenant, p_scope) s
+    where s.seq = wanted.seq
+    limit 1
+  ) e
+  -- worked out once
+  cross join lateral (select coalesce(c.text, e.said) as text offset 0) x
+  order by wanted.place;
+end $$;

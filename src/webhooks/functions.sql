@@ -1,0 +1,147 @@
+-- What one attempt came to, the place in the log and the lease, in one statement. p_delivery null: nothing on the way there was to be
+-- told. Nothing is written, and false, where another daemon has taken over.
+create or replace function settle_webhook(
+  p_tenant text, p_webhook_id text, p_lease_id bigint, p_lease_ms int, p_cursor bigint, p_retry_ms float8, p_delivery jsonb, p_disable text)
+returns boolean
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    cursor = greatest(w.cursor, p_cursor),
+    attempts = case when p_retry_ms is not null then w.attempts + 1 when p_cursor is not null then 0 else w.attempts end,
+    retry_at = case
+      when p_retry_ms is not null then clock_timestamp() + p_retry_ms * interval '1 millisecond'
+      when p_cursor is null then w.retry_at end,
+    active = w.active and p_disable is null,
+    disabled_reason = coalesce(p_disable, w.disabled_reason),
+    lease_until = clock_timestamp() + p_lease_ms * interval '1 millisecond'
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+  if not found then
+    return false;
+  end if;
+  if p_delivery is not null then
+    insert into webhook_deliveries as d (
+      tenant_id, webhook_id, seq, event_id, kind, state, attempts, status_code, error, duration_ms, attempted_at)
+    select p_tenant, p_webhook_id, r.seq, r.event_id, r.kind, r.state, 1, r.status_code, r.error, r.duration_ms, clock_timestamp()
+    from jsonb_to_record(p_delivery) as r (
+      seq bigint, event_id text, kind text, state text, status_code int, error text, duration_ms int)
+    on conflict (tenant_id, webhook_id, seq) do update
+    set
+      state = excluded.state, attempts = d.attempts + 1, status_code = excluded.status_code, error = excluded.error,
+      duration_ms = excluded.duration_ms, attempted_at = excluded.attempted_at;
+  end if;
+  return true;
+end $$;
+
+-- What an erasure takes: a subscription that filters by the subject (without its filter it would tell more), and the subject's name in the
+-- others. p_users: the accounts that go, p_name what stands for them. Says how many.
+create or replace function forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) returns jsonb
+language plpgsql
+as $$
+declare
+  v_filtered int;
+  v_named int;
+  -- equal to a name is also a kind or a tag
+  v_fields text[] := array[p_kind, 'refs'] || case when p_kind in ('user_id', 'agent_id') then array['actor.id'] end;
+begin
+  delete from webhooks w
+  where w.tenant_id = p_tenant and exists (
+    select
+    from jsonb_path_query(w.filter -> 'given', '$.** ? (@.type() == "object")') o (doc)
+    cross join lateral jsonb_each(o.doc) f
+    where f.key = any (v_fields) and jsonb_path_exists(f.value, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject)));
+  get diagnostics v_filtered = row_count;
+  update webhooks w
+  set
+    user_ids = case when p_kind = 'user_id' then array_remove(w.user_ids, p_subject) else w.user_ids end,
+    created_by = case when w.created_by = any (p_users) then p_name else w.created_by end
+  where w.tenant_id = p_tenant and ((p_kind = 'user_id' and p_subject = any (w.user_ids)) or w.created_by = any (p_users));
+  get diagnostics v_named = row_count;
+  return jsonb_build_object('webhooks', v_filtered, 'webhooks_named', v_named);
+end $$;
+
+-- A turn is over: when the next is due. What is committed meanwhile is marked by who committed it, and by the daemon whose turn it was.
+create or replace function release_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_slow boolean) returns void
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  update webhooks w
+  set
+    lease_until = null, slow = p_slow,
+    due_at = case
+      when w.replaying then clock_timestamp()
+      when w.cursor < (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) then greatest(w.retry_at, clock_timestamp()) end
+  where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
+end $$;
+
+-- The subscriptions that a log has outgrown, of some tenants or of all; null for a tenant that has some and nothing to tell them.
+create or replace function list_grown_webhooks(p_tenants text[]) returns table (tenant_id text, grown text[])
+language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select w.tenant_id, array_agg(w.webhook_id) filter (where w.due_at is null and c.last_seq > w.cursor and t.state = 'active')
+  from public.webhooks w
+  join public.tenant_clocks c on c.tenant_id = w.tenant_id
+  join public.tenants t on t.tenant_id = w.tenant_id
+  where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
+  group by w.tenant_id;
+end $$;
+revoke execute on function list_grown_webhooks(text[]) from public;
+grant execute on function list_grown_webhooks(text[]) to agent_memory_app;
+alter function list_grown_webhooks(text[]) owner to agent_memory_overseer;
+
+-- Marks them as due, and says which tenants have any. A row that is locked is being served or marked: to wait for it would be a deadlock
+-- of two that mark all.
+create or replace function mark_due_webhooks(p_tenants text[]) returns setof text
+language plpgsql
+as $$
+declare
+  v_of record;
+begin
+  for v_of in select g.tenant_id, g.grown from list_grown_webhooks(p_tenants) g loop
+    if v_of.grown is not null then
+      perform enter_tenant(v_of.tenant_id);
+      update webhooks w set due_at = clock_timestamp()
+      where w.tenant_id = v_of.tenant_id and w.webhook_id = any (array(
+        select l.webhook_id from webhooks l
+        where l.tenant_id = v_of.tenant_id and l.webhook_id = any (v_of.grown) and l.active and l.due_at is null
+        for update skip locked));
+    end if;
+    return next v_of.tenant_id;
+  end loop;
+end $$;
+
+-- Subscriptions with work and nobody at it, those that have waited longest first, of a tenant so many. Those whose receivers are slow are
+-- found apart, so that they cannot hide the others. A look reads the beginning of an index, however many tenants there are.
+create or replace function list_due_webhooks(p_per_tenant int, p_limit int) returns table (tenant_id text, webhook_id text, slow boolean)
+language sql stable security definer set search_path = pg_catalog, public, pg_temp
+as $$
+  select d.tenant_id, d.webhook_id, d.slow
+  from (values (false), (true)) k (slow)
+  cross join lateral (
+    select r.tenant_id, r.webhook_id, r.slow, r.due_at
+    from (
+      select f.*, row_number() over (partition by f.tenant_id order by f.due_at) as nth
+      from (
+        select w.tenant_id, w.webhook_id, w.slow, w.due_at
+        from public.webhooks w
+        where w.active and w.slow = k.slow and w.due_at <= now() and (w.lease_until is null or w.lease_until < now())
+          and exists (select from public.tenants t where t.tenant_id = w.tenant_id and t.state = 'active')
+        order by w.due_at
+        limit 10 * p_limit
+      ) f
+    ) r
+    where r.nth <= p_per_tenant
+    order by r.due_at
+    limit p_limit
+  ) d
+  order by d.due_at
+$$;
+revoke execute on function list_due_webhooks(int, int) from public;
+grant execute on function list_due_webhooks(int, int) to agent_memory_app;
+alter function list_due_webhooks(int, int) owner to agent_memory_overseer;

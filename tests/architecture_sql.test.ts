@@ -1,0 +1,115 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { edges } from '../src/edges.ts';
+import { callsIn, homes, routines } from './support/routines.ts';
+
+// The rules of tests/architecture.test.ts for SQL functions: a home, calls along the listed edges, tables that one folder writes, sizes.
+// The lists of what does not hold yet may only become shorter.
+
+const root = join(import.meta.dirname, '..');
+
+/** The folder that owns a table: the one its migration is named after. */
+const owners = new Map(
+  readdirSync(join(root, 'migrations'))
+    .filter((name) => /^\d{4}_/.test(name))
+    .flatMap((name) => {
+      const folder = name.slice(5, -4).replace(/^(wall|log)$/, 'db');
+      const sql = readFileSync(join(root, 'migrations', name), 'utf8');
+      return [...sql.matchAll(/^create (?:unlogged )?table (\w+)/gm)].map(([, table]) => [table!, folder] as const);
+    }),
+);
+
+test('a function calls functions of its own folder, of db, and of folders that its folder may use', () => {
+  const mayCall = (from: string, to: string) => to === from || to === 'db' || (edges[from] ?? []).includes(to);
+  const calls = routines.flatMap(({ name, folder, sql }) =>
+    callsIn(sql)
+      .filter((other) => !mayCall(folder, homes.get(other)!))
+      .map((other) => `${folder}.${name} → ${homes.get(other)}.${other}`),
+  );
+  expect(calls.sort()).toEqual([
+    // the group commit writes memories and passages in its own transaction
+    'db.commit_units → memories.hush_repeats',
+    'db.commit_units → memories.validity',
+    'db.commit_units → memories.with_memories',
+    'db.commit_units → passages.passage_terms',
+    'db.commit_units → passages.said_in',
+    // a rebuild ends with what memories and edits know of passages
+    'passages.rebuild_chunks → edits.overlay_chunks',
+    'passages.rebuild_chunks → memories.date_chunks',
+  ]);
+});
+
+test('every table has an owner', () => {
+  const folders = new Set(owners.values());
+  expect([...folders].filter((folder) => folder !== 'db' && !(folder in edges))).toEqual([]);
+});
+
+test('a table is written by the functions of its own folder', () => {
+  const writes = routines.flatMap(({ folder, sql }) =>
+    [...sql.matchAll(/\b(?:insert into|update|delete from)\s+(?:public\.)?(\w+)(?=[\s(])/g)].flatMap(([, table]) => {
+      const owner = owners.get(table!);
+      return owner === undefined || owner === folder ? [] : [`${folder} writes ${table} of ${owner}`];
+    }),
+  );
+  expect([...new Set(writes)].sort()).toEqual(NOT_YET_OWN);
+});
+
+const NOT_YET_OWN: string[] = [
+  'auth writes tenant_clocks of db',
+  'auth writes tenants of db',
+  'consistency writes artifacts of artifacts',
+  'consistency writes chunks of passages',
+  'consistency writes memories of memories',
+  'consistency writes tenant_clocks of db',
+  'db writes artifacts of artifacts',
+  'db writes chunks of passages',
+  'edits writes chunks of passages',
+  'edits writes memories of memories',
+  'erasure writes api_keys of auth',
+  'erasure writes artifacts of artifacts',
+  'erasure writes capsules of capsules',
+  'erasure writes chunks of passages',
+  'erasure writes edits of edits',
+  'erasure writes idempotency_keys of db',
+  'erasure writes invites of auth',
+  'erasure writes jobs of jobs',
+  'erasure writes memories of memories',
+  'erasure writes memory_versions of memories',
+  'erasure writes overlays of edits',
+  'erasure writes password_resets of auth',
+  'erasure writes tenant_clocks of db',
+  'erasure writes users of auth',
+  'erasure writes webhook_deliveries of webhooks',
+  'events writes events of db',
+  'export writes artifacts of artifacts',
+  'export writes chunk_rebuilds of passages',
+  'export writes jobs of jobs',
+  'export writes tenant_clocks of db',
+  'export writes tenants of db',
+  'jobs writes idempotency_keys of db',
+  'memories writes chunks of passages',
+  'retention writes artifacts of artifacts',
+  'retention writes chunks of passages',
+  'retention writes erasure_marks of erasure',
+  'retention writes tenant_clocks of db',
+];
+
+test('a function has at most 60 lines', () => {
+  const long = routines.filter(({ sql }) => sql.split('\n').length > 60).map(({ name }) => name);
+  expect(long).toEqual(NOT_YET_SHORT);
+});
+
+const NOT_YET_SHORT: string[] = [
+  'check_log',
+  'read_ledger',
+  'apply_edits',
+  'keep_memory',
+  'foresee_step',
+  'erase_step',
+  'write_memories',
+  'hush_repeats',
+  'is_grounded',
+  'retain_step',
+  'pool_chunks',
+  'commit_units',
+];

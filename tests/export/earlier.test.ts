@@ -1,0 +1,35 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { bringIn, exported, faultsOf, jobDone, withoutHeader } from './file.ts';
+
+// Exports that earlier releases made. The files stay as those releases wrote them.
+
+let daemon: TestDaemon;
+beforeAll(async () => {
+  daemon = await startTestDaemon({ LOG_LEVEL: 'error' });
+});
+afterAll(() => daemon.stop());
+
+/** What the earlier release knew. What later ones added says nothing of it. */
+function keptOf(line: Record<string, unknown>, before: Record<string, unknown>): Record<string, unknown> {
+  const added = Object.keys(line).filter((name) => !(name in before));
+  expect(added.filter((name) => line[name] !== null)).toEqual([]);
+  return Object.fromEntries(Object.entries(line).filter(([name]) => !added.includes(name)));
+}
+
+test.each(['0.1.0'])('an export made by release %s comes in whole, and goes out as it was', async (release) => {
+  const file = gunzipSync(readFileSync(join(import.meta.dirname, 'fixtures', `${release}.ndjson.gz`))).toString();
+  const copy = await newTenant(daemon.url);
+  const { status, body } = await bringIn(copy, file);
+  expect([status, body.as_of_seq]).toEqual([202, 59]);
+  expect((await jobDone(copy, body.job_id)).state).toBe('done');
+  const before = withoutHeader(file);
+  const after = withoutHeader(await exported(copy));
+  expect(after.map((line, i) => keptOf(line, before[i]!))).toEqual(before);
+  expect(await faultsOf(copy)).toEqual([]);
+  const { body: found } = await copy.ask('POST', '/v1/search', { body: { query: 'line 4711 crane log', all_users: true } });
+  expect(found.data[0].text).toContain('4711');
+});

@@ -1,0 +1,36 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { edges } from '../../src/edges.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+export interface Routine {
+  name: string;
+  folder: string;
+  sql: string;
+}
+
+/** Every SQL function, with the folder that keeps it. */
+export const routines: Routine[] = [...Object.keys(edges), 'db'].flatMap((folder) => {
+  const file = join(root, 'src', folder, 'functions.sql');
+  if (!existsSync(file)) return [];
+  const parts = readFileSync(file, 'utf8').split(/^(?=create or replace function )/m);
+  return parts.flatMap((sql) => {
+    const name = /^create or replace function (\w+)/.exec(sql)?.[1];
+    return name === undefined ? [] : [{ name, folder, sql: definitionIn(sql) }];
+  });
+});
+
+/** Without what follows the function in its file: whose it is, and the comment of the next one. */
+function definitionIn(sql: string): string {
+  const lines = sql.split('\n');
+  return lines
+    .filter((line) => !/^(--|alter function|grant execute|revoke execute|create or replace aggregate)/.test(line))
+    .join('\n')
+    .trimEnd();
+}
+
+export const homes = new Map(routines.map(({ name, folder }) => [name, folder]));
+
+/** The functions that a statement calls. */
+export const callsIn = (sql: string): string[] => [...homes.keys()].filter((name) => new RegExp(`\\b${name}\\(`).test(sql));
