@@ -26,6 +26,8 @@ export interface ReadAnswer {
   reply: Omit<Reply, 'body'> & { body: Uint8Array };
   /** Rows that were met and cannot be read. */
   skipped: SkippedRow[];
+  /** From the first statement to the written answer. */
+  took_ms: number;
 }
 
 /** The routes among which there are heavy reads; what they need beside their input is here. */
@@ -44,10 +46,12 @@ export function openReads(config: Config) {
     const skipped: SkippedRow[] = [];
     const caller = { principal, tenant: tenantIn(heeding(pool, signal), principal.tenant_id, skipped) };
     try {
+      const began = performance.now();
       const { body, ...reply } = (await heavy.get(operation)!.handle({ ...input, caller, signal } as never)) as Reply;
       // of its own memory, which can be handed over
       const bytes = new TextEncoder().encode(JSON.stringify(body));
-      return { value: { reply: { ...reply, body: bytes }, skipped } satisfies ReadAnswer, transfer: [bytes.buffer] };
+      const answer: ReadAnswer = { reply: { ...reply, body: bytes }, skipped, took_ms: performance.now() - began };
+      return { value: answer, transfer: [bytes.buffer] };
     } catch (error) {
       throw toProblem(error);
     }

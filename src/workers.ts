@@ -1,9 +1,10 @@
 import { extname, join } from 'node:path';
+import { LRUCache } from 'lru-cache';
 import { bufferOf } from './artifacts/index.ts';
 import type { Caller } from './auth/index.ts';
 import type { Config } from './config.ts';
 import type { JsonLimits } from './http/json.ts';
-import type { Gate } from './http/serve.ts';
+import type { Gate, ReadApart } from './http/serve.ts';
 import { type WorkerKeys, workerKeysOf } from './keys.ts';
 import type { SkippedRow } from './readable.ts';
 import type { HeavyRead, ReadAnswer } from './reads.ts';
@@ -40,12 +41,34 @@ const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
 
 type Reader = NonNullable<Gate<Caller>['readApart']>;
 
-/** Has reads answered by workers. */
-export const readerOf =
-  (workers: Workers, told: (tenant: string, row: SkippedRow) => void): Reader =>
-  async (operation, { principal, tenant }, given, signal) => {
-    const input: HeavyRead = { operation, principal, input: given };
-    const { reply, skipped } = await workers.run<ReadAnswer>({ tenant: tenant.id, task: 'read', input, signal, heeds: true });
-    for (const row of skipped) told(tenant.id, row);
+/** A read that takes less need not wait for its tenant's turn at a worker. */
+const SHORT_MS = 40;
+/** One that was short and takes as long as this, beside whatever else the event loop does, is heavy again. */
+const LONG_MS = 200;
+/** Kinds of reads of tenants that are known to be short: a name and a flag each. */
+const MAX_KNOWN = 10_000;
+/** A tenant grows: its reads are looked at anew then. */
+const KNOWN_FOR_MS = 600_000;
+
+/** Has heavy reads answered by workers; those that may be short, until they were seen to be. */
+export function readerOf(workers: Workers, told: (tenant: string, row: SkippedRow) => void): Reader {
+  const short = new LRUCache<string, true>({ max: MAX_KNOWN, ttl: KNOWN_FOR_MS });
+
+  async function inPlaceTimed(kind: string, inPlace: NonNullable<ReadApart<Caller>['inPlace']>) {
+    const began = performance.now();
+    const reply = await inPlace();
+    if (performance.now() - began > LONG_MS) short.delete(kind);
+    return reply;
+  }
+
+  return async ({ operation, caller: { principal, tenant }, input, signal, inPlace }) => {
+    const kind = `${tenant.id} ${operation}`;
+    if (inPlace && short.has(kind)) return inPlaceTimed(kind, inPlace);
+    const asked: HeavyRead = { operation, principal, input };
+    const answer = await workers.run<ReadAnswer>({ tenant: tenant.id, task: 'read', input: asked, signal, heeds: true });
+    for (const row of answer.skipped) told(tenant.id, row);
+    if (inPlace && answer.took_ms < SHORT_MS) short.set(kind, true);
+    const { reply } = answer;
     return { ...reply, headers: { ...JSON_TYPE, ...reply.headers }, body: bufferOf(reply.body) };
   };
+}

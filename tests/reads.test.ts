@@ -46,8 +46,8 @@ async function makeFiltersWait({ PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD 
 const hold = () => holder.query('select pg_advisory_lock(1)');
 const release = () => holder.query('select pg_advisory_unlock_all()');
 
-async function until(what: () => boolean): Promise<void> {
-  for (let i = 0; !what(); i += 1) {
+async function until(what: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; !(await what()); i += 1) {
     if (i > 3_000) throw new Error(`in vain: ${what}`);
     await sleep(20);
   }
@@ -58,6 +58,15 @@ async function newHeavy(): Promise<Client> {
   const client = await newTenant(daemon.url);
   expect((await client.ask('POST', '/v1/events', { body: { channel: 'team', kind: 'message', ...HELD } })).status).toBe(201);
   return client;
+}
+
+/** Whether a read was answered without a worker. */
+async function ranInPlace(read: () => Promise<unknown>): Promise<boolean> {
+  const asked = jest.spyOn(workers, 'run');
+  await read();
+  const calls = asked.mock.calls.length;
+  asked.mockRestore();
+  return calls === 0;
 }
 
 const statuses = async (answers: Promise<{ status: number }>[]) => (await Promise.all(answers)).map(({ status }) => status);
@@ -76,6 +85,20 @@ describeOnServer('it has connections for workers', () => {
     expect(workers.figures()).toEqual({ waiting: 7, running: 1 });
     await release();
     expect(await statuses(answers)).toEqual(Array(8).fill(200));
+  });
+
+  test('a read that depends on what the tenant holds waits for no turn once it was seen to be short', async () => {
+    const client = await newHeavy();
+    const context = () => client.ask('POST', '/v1/context', { body: { query: 'held', channel: 'team' } });
+    // the first starts a thread, and the machine may be slow: until one was short
+    await until(async () => (await context()).status === 200 && (await ranInPlace(context)));
+    await hold();
+    const long = client.ask('GET', `${held}&limit=1000`);
+    await until(() => workers.figures().running === 1);
+    expect((await context()).status).toBe(200);
+    expect(workers.figures()).toEqual({ waiting: 0, running: 1 });
+    await release();
+    expect((await long).status).toBe(200);
   });
 
   test('a tenant may have half of the queue waiting; what is more is refused, by the setting’s name', async () => {

@@ -19,6 +19,8 @@ const ROOM_CHARACTERS = 16;
 
 /** A context of more tokens is a long answer. */
 const SHORT_CONTEXT = 16_000;
+/** What is asked for unless a request says more. */
+const LONG_CONTEXT = 65_536;
 const SHORT_QUESTION = 1_000;
 
 export const contextRoutes = (encoding: Encoding) => [
@@ -35,10 +37,9 @@ export const contextRoutes = (encoding: Encoding) => [
     success: { status: 200, description: 'The bundle; nothing of it is stored', schema: context },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found'],
     heavy: ({ body: { max_tokens, query, query_text, filter, capsules } }) =>
-      max_tokens > SHORT_CONTEXT ||
+      max_tokens > LONG_CONTEXT ||
       (query ?? query_text ?? '').length > SHORT_QUESTION ||
-      filter !== undefined ||
-      capsules.length > 0,
+      ((max_tokens > SHORT_CONTEXT || filter !== undefined || capsules.length > 0) && 'perhaps'),
     handle: async (input) => {
       const { caller, body, query } = input;
       const agent_id = agentOf(caller.principal, body.agent_id);

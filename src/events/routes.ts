@@ -99,7 +99,8 @@ const listing = route({
   ],
   problems: ['validation', 'gone', 'rate-limited', 'forbidden'],
   heavy: ({ query: { limit, filter, kind, about_user_id, agent_id, tag, since, until } }) =>
-    limit > SHORT_PAGE || [filter, kind, about_user_id, agent_id, tag, since, until].some((narrowing) => narrowing !== undefined),
+    limit > SHORT_PAGE ||
+    ([filter, kind, about_user_id, agent_id, tag, since, until].some((narrowing) => narrowing !== undefined) && 'perhaps'),
   handle: async ({ caller, query }) => {
     const sight = sightIn(onBehalf(caller, query).principal, query.channel);
     return { body: await readPage(caller.tenant, sight, query, stretchOf(query)) };

@@ -108,9 +108,10 @@ export interface Route<C = unknown> {
   streams?(input: Input<C, Shape, Shape, Shape>): Promise<typeof STREAMED>;
   /**
    * Of a read: whether it is one that takes long, by what it asks for. A worker answers it, in its tenant's turn, with what the handler
-   * makes of `caller`, `params`, `query`, `body` and `signal` (src/reads.ts).
+   * makes of `caller`, `params`, `query`, `body` and `signal` (src/reads.ts). `perhaps`: it depends on what the tenant holds, so it counts
+   * as heavy until one of its kind was seen to be short.
    */
-  heavy?(input: Input<C, Shape, Shape, Shape>): boolean;
+  heavy?(input: Input<C, Shape, Shape, Shape>): Weight;
   success: Answer & { status: 200 | 201 | 202 | 204 };
   /** Further answers that are no problems: a range, a stream, an unhealthy report. */
   also?: Answer[];
@@ -119,6 +120,8 @@ export interface Route<C = unknown> {
   /** Answers a body of more than 64 KiB in the place of `handle`. */
   large?(input: LargeInput<C, Shape, Shape>): Promise<Reply>;
 }
+
+export type Weight = boolean | 'perhaps';
 
 type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
   Route<C>,
@@ -130,7 +133,7 @@ type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
   handle(input: Input<C, P, Q, B>): Promise<Reply | typeof STREAMED>;
   large?(input: LargeInput<C, P, Q>): Promise<Reply>;
   streams?(input: Input<C, P, Q, B>): Promise<typeof STREAMED>;
-  heavy?(input: Input<C, P, Q, B>): boolean;
+  heavy?(input: Input<C, P, Q, B>): Weight;
 };
 
 /** Makes the function that declares routes for one kind of caller. */

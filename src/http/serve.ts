@@ -41,8 +41,8 @@ export interface Gate<C> {
   screen(caller: C | null, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
   /** A large JSON body, parsed, screened and hashed where it holds up nobody. */
   understand(caller: C, bytes: Buffer, how: Understanding, signal: AbortSignal): Promise<Understood>;
-  /** What the route answers, from a worker; undefined where there is none that could read. */
-  readApart?(operation: string, caller: C, input: Unparsed, signal: AbortSignal): Promise<Reply>;
+  /** What the route answers to a heavy read; undefined where there is no worker that could read. */
+  readApart?(read: ReadApart<C>): Promise<Reply | typeof STREAMED>;
   /** A keyed hash, hex: of what was sent nothing is kept that could be guessed back. The same on every daemon and after a restart. */
   mac(data: string | Buffer): string;
   /** What the audit is told. */
@@ -52,6 +52,15 @@ export interface Gate<C> {
   inFlight: InFlight;
   timeoutMs: number;
   log: Logger;
+}
+
+export interface ReadApart<C> {
+  operation: string;
+  caller: C;
+  input: Unparsed;
+  signal: AbortSignal;
+  /** Answers on the event loop; given where the read may turn out to be short. */
+  inPlace: (() => Promise<Reply | typeof STREAMED>) | undefined;
 }
 
 export interface Understanding {
@@ -139,9 +148,11 @@ type AnyInput<C> = Input<C, undefined, undefined, undefined>;
 
 function answerOf<C>(gate: Gate<C>, route: Route<C>, input: AnyInput<C>, streams: boolean, signalOf: () => AbortSignal) {
   if (streams && route.streams) return route.streams(input);
-  if (!gate.readApart || !route.heavy?.(input)) return route.handle(input);
+  const weight = gate.readApart && route.heavy?.(input);
+  if (!weight) return route.handle(input);
   const { caller, params, query, body } = input;
-  return gate.readApart(route.operation, caller, { params, query, body }, signalOf());
+  const inPlace = weight === 'perhaps' ? () => route.handle(input) : undefined;
+  return gate.readApart!({ operation: route.operation, caller, input: { params, query, body }, signal: signalOf(), inPlace });
 }
 
 /** A body where none is taken must be an empty object: unknown fields are refused, never ignored. */

@@ -23,7 +23,7 @@ export const searchRoutes = [
     success: { status: 200, description: 'What was found, best first', schema: searchAnswer },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
     heavy: ({ body: { query, query_text, limit, filter } }) =>
-      (query ?? query_text)!.length > SHORT_QUESTION || limit > FEW_PASSAGES || filter !== undefined,
+      (query ?? query_text)!.length > SHORT_QUESTION || limit > FEW_PASSAGES || (filter !== undefined && 'perhaps'),
     handle: async ({ caller, body }) => {
       const { query, query_text, limit, per_event, channel, explain, user_id, all_users, about_user_id, ...scope } = body;
       const { principal } = onBehalf(caller, { user_id, all_users }, 'pointer');
