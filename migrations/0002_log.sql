@@ -106,7 +106,8 @@ create table events (
   -- Null for the events of the log. An event that a trim kept lies before the log's beginning: lists and followers do not show it; whoever
   -- needs it finds it by its id and seq as before.
   carried_at timestamptz,
-  constraint events_pkey primary key (tenant_id, seq),
+  -- rows come in the order of seq: pages are filled and not split
+  constraint events_pkey primary key (tenant_id, seq) with (fillfactor = 100),
   constraint events__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade,
   constraint events__channel check (channel in ('private', 'public', 'team', 'agent')),
   constraint events__sensitivity check (sensitivity in ('none', 'low', 'high', 'secret')),

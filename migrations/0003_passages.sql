@@ -55,7 +55,7 @@ create table chunks (
   valid tstzrange,
   weight real,
   blocked_in text[],
-  constraint chunks_pkey primary key (tenant_id, seq, ordinal),
+  constraint chunks_pkey primary key (tenant_id, seq, ordinal) with (fillfactor = 100),
   constraint chunks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
 )
 -- rows stay whole in their page: a search reads `terms` for every term of the question
