@@ -4143,6 +4143,12 @@ begin
   end loop;
 end $$;
 
+-- Name: passage_source(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passage_source(p_event public.events) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN md5(concat_ws(' '::text, (p_event).content, (p_event).tags, (p_event).actor_id));
+
 -- Name: passage_terms(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_terms(p_language regconfig, p_text text, p_header text, p_at timestamp with time zone) RETURNS integer[]
@@ -4597,26 +4603,42 @@ begin
   where c.tenant_id = p_tenant;
 end $$;
 
--- Name: rebuild_chunks(text, bigint, bigint, jsonb); Type: FUNCTION; Schema: public
+-- Name: rebuild_chunks(text, bigint, bigint, jsonb, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_chunks jsonb) RETURNS void
+CREATE FUNCTION public.rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_read jsonb, p_chunks jsonb) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
+declare
+  v_passages passage[];
 begin
   perform enter_tenant(p_tenant);
+  v_passages := array(
+    select row(null, c.seq, c.ordinal, c.text, c.header, c.token_count, passage_terms(t.language, c.text, c.header, e.occurred_at))::passage
+    from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
+    join events e on e.tenant_id = p_tenant and e.seq = c.seq
+    join tenants t on t.tenant_id = p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if exists (
+    select
+    from jsonb_to_recordset(p_read) r (seq bigint, source text)
+    left join lateral (select passage_source(e) as source from events e where e.tenant_id = p_tenant and e.seq = r.seq) now on true
+    where now.source is distinct from r.source
+  ) then
+    return false;
+  end if;
   delete from chunks c where c.tenant_id = p_tenant and c.seq between p_from and p_to;
   insert into chunks (
     tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
     text, header, token_count, terms, occurred_at)
   select
     p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-    nullif(c.text, said_in(e.content)), c.header, c.token_count, passage_terms(t.language, c.text, c.header, e.occurred_at), e.occurred_at
-  from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
-  join events e on e.tenant_id = p_tenant and e.seq = c.seq
-  join tenants t on t.tenant_id = p_tenant;
+    nullif(c.text, said_in(e.content)), c.header, c.token_count, c.terms, e.occurred_at
+  from unnest(v_passages) c
+  join events e on e.tenant_id = p_tenant and e.seq = c.event;
   perform date_chunks(p_tenant, p_from, p_to);
   perform overlay_chunks(p_tenant, p_from, p_to);
   update chunk_rebuilds r set rebuilt_to = p_to where r.tenant_id = p_tenant;
+  return true;
 end $$;
 
 -- Name: refuse_while_importing(); Type: FUNCTION; Schema: public
@@ -6294,6 +6316,7 @@ ALTER TABLE ONLY public.retention_policies FORCE ROW LEVEL SECURITY;
 CREATE TABLE public.schema_functions (
     folder text NOT NULL,
     hash text NOT NULL,
+    names text[] NOT NULL,
     release text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
@@ -6446,7 +6469,7 @@ ALTER TABLE ONLY public.chunk_rebuilds
 -- Name: chunks chunks_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.chunks
-    ADD CONSTRAINT chunks_pkey PRIMARY KEY (tenant_id, seq, ordinal);
+    ADD CONSTRAINT chunks_pkey PRIMARY KEY (tenant_id, seq, ordinal) WITH (fillfactor='100');
 
 -- Name: edit_events edit_events_pkey; Type: CONSTRAINT; Schema: public
 
@@ -6466,7 +6489,7 @@ ALTER TABLE ONLY public.erasure_marks
 -- Name: events events_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.events
-    ADD CONSTRAINT events_pkey PRIMARY KEY (tenant_id, seq);
+    ADD CONSTRAINT events_pkey PRIMARY KEY (tenant_id, seq) WITH (fillfactor='100');
 
 -- Name: idempotency_keys idempotency_keys_pkey; Type: CONSTRAINT; Schema: public
 
@@ -7941,6 +7964,14 @@ GRANT SELECT ON TABLE public.refresh_tokens TO agent_memory_backup;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.retention_policies TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.retention_policies TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.retention_policies TO agent_memory_backup;
+
+-- Name: TABLE schema_functions; Type: ACL; Schema: public
+
+GRANT SELECT ON TABLE public.schema_functions TO agent_memory_backup;
+
+-- Name: TABLE schema_gone; Type: ACL; Schema: public
+
+GRANT SELECT ON TABLE public.schema_gone TO agent_memory_backup;
 
 -- Name: TABLE schema_migrations; Type: ACL; Schema: public
 

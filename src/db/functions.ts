@@ -30,6 +30,8 @@ export const definedNames = (sql: string): string[] => [...sql.matchAll(DEFINITI
 /** The files of a release, in the order in which they are applied. `root` holds the folders: `src` or `dist`. */
 export async function readFunctions(root: string, folders: readonly string[]): Promise<FunctionFile[]> {
   const found = folders.filter((folder) => existsSync(join(root, folder, 'functions.sql')));
+  if (existsSync(join(root, 'db')) && !found.includes('db'))
+    throw new SchemaError(`${root}/db has no functions.sql: the build is incomplete, run \`npm run build\`.`);
   const files = await Promise.all(found.map((folder) => readFunctionFile(root, folder)));
   refuseSecondHome(files);
   return files;
@@ -56,6 +58,7 @@ function refuseSecondHome(files: FunctionFile[]): void {
 interface Recorded {
   folder: string;
   hash: string;
+  names: string[];
   release: string;
   applied_at: string;
 }
@@ -92,7 +95,7 @@ export async function planFunctions(client: ClientBase, files: FunctionFile[], r
 async function readRecorded(client: ClientBase): Promise<Recorded[]> {
   const { rows } = await client.query<{ exists: boolean }>(`select to_regclass('public.schema_functions') is not null as exists`);
   if (!rows[0]?.exists) return [];
-  const text = `select folder, hash, release, to_char(applied_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as applied_at
+  const text = `select folder, hash, names, release, to_char(applied_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as applied_at
     from public.schema_functions`;
   return (await client.query<Recorded>(text)).rows;
 }
@@ -103,18 +106,19 @@ export async function applyFunctions(
   pending: FunctionFile[],
   { release, functions, migrations }: { release: string; functions: FunctionFile[]; migrations: { sql: string }[] },
 ): Promise<void> {
-  await client.query(createTables);
+  const recorded = await readRecorded(client);
   await client.query(allowDefiners('grant'));
   for (const file of pending) {
     await runFunctionFile(client, file);
-    const text = `insert into public.schema_functions (folder, hash, release) values ($1, $2, $3)
-      on conflict (folder) do update set hash = excluded.hash, release = excluded.release, applied_at = now()`;
-    await client.query(text, [file.folder, file.hash, release]);
+    const text = `insert into public.schema_functions (folder, hash, names, release) values ($1, $2, $3, $4)
+      on conflict (folder) do update set hash = excluded.hash, names = excluded.names, release = excluded.release, applied_at = now()`;
+    await client.query(text, [file.folder, file.hash, file.names, release]);
   }
   await client.query(allowDefiners('revoke'));
   const defined = [...migrations.flatMap(({ sql }) => definedNames(sql)), ...functions.flatMap(({ names }) => names)];
   await refuseSecondSignature(client, defined);
-  await dropGone(client, defined, release);
+  const gone = recorded.flatMap(({ names }) => names).filter((name) => !defined.includes(name));
+  await dropGone(client, gone, defined, release);
 }
 
 async function runFunctionFile(client: ClientBase, { folder, sql }: FunctionFile): Promise<void> {
@@ -154,32 +158,33 @@ begin
 end $$`;
 
 /** Functions that no file defines any more are noted, and dropped by a later release: daemons of the one before may still call them. */
-async function dropGone(client: ClientBase, defined: string[], release: string): Promise<void> {
-  const { rows } = await client.query<{ name: string; signature: string }>(selectUndefined, [defined]);
+async function dropGone(client: ClientBase, left: string[], defined: string[], release: string): Promise<void> {
   await client.query('delete from public.schema_gone where name = any ($1)', [defined]);
   await client.query(
     'insert into public.schema_gone (name, release) select distinct n, $2 from unnest($1::text[]) n on conflict (name) do nothing',
-    [rows.map(({ name }) => name), release],
+    [left, release],
   );
   const { rows: gone } = await client.query<{ name: string; release: string }>('select name, release from public.schema_gone');
   for (const row of gone.filter((one) => compareReleases(one.release, release) < 0)) {
-    for (const { signature } of rows.filter(({ name }) => name === row.name)) await client.query(`drop routine ${signature}`);
+    const { rows } = await client.query<{ signature: string }>(selectSignatures, [row.name]);
+    for (const { signature } of rows) await client.query(`drop routine ${signature}`);
     await client.query('delete from public.schema_gone where name = $1', [row.name]);
   }
 }
 
-/** Routines of the schema that belong to no extension and are not in $1. */
-const selectUndefined = `
-select p.proname as name, p.oid::regprocedure::text as signature
+const selectSignatures = `
+select p.oid::regprocedure::text as signature
 from pg_proc p
-where p.pronamespace = 'public'::regnamespace and not p.proname = any ($1)
-  and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+where p.pronamespace = 'public'::regnamespace and p.proname = $1
 order by p.oid desc`;
 
-const createTables = `
+/** Made before the first migration, which lets backups read every table that is there. */
+export const createFunctionTables = `
 create table if not exists public.schema_functions (
   folder text not null,
   hash text not null,
+  -- what the file defines; only functions that were once in a file are ever dropped
+  names text[] not null,
   release text not null,
   applied_at timestamptz not null default now(),
   constraint schema_functions_pkey primary key (folder)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase } from 'pg';
-import { applyFunctions } from './functions.ts';
+import { applyFunctions, createFunctionTables } from './functions.ts';
 import { type Migration, type MigrationStatus, readSchema, readStatus, type Schema } from './migrations.ts';
 import { type Release, thisRelease } from './release.ts';
 import { SchemaError } from './schema_error.ts';
@@ -97,6 +97,7 @@ async function applyNext(client: ClientBase, schema: Schema): Promise<string[] |
 
 async function applyLocked(client: ClientBase, schema: Schema): Promise<string[]> {
   await client.query(createTable);
+  await client.query(createFunctionTables);
   const { pending, functions } = await readStatus(client, schema);
   const [next] = pending;
   if (next) {

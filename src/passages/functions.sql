@@ -27,26 +27,49 @@ language sql stable
 return coalesce(
   p_chunk.text, (select said_in(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq));
 
+-- What passages are made of, to tell whether it was changed since it was read.
+create or replace function passage_source(p_event events) returns text
+language sql stable
+return md5(concat_ws(' ', p_event.content, p_event.tags, p_event.actor_id));
+
 -- One step of a rebuild: the passages of p_from..p_to again, from what the log says, with what is known of them beside their text.
--- p_chunks: [{"seq","ordinal","text","header","token_count"}].
-create or replace function rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_chunks jsonb) returns void
+-- p_read: [{"seq","source"}], the events that they were made of; p_chunks: [{"seq","ordinal","text","header","token_count"}].
+-- False, with nothing written, where one of these was erased or changed meanwhile: its old words would come back. Whatever changes or
+-- removes an event holds the clock. Words are found before it is locked, as in a commit.
+create or replace function rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_read jsonb, p_chunks jsonb) returns boolean
 language plpgsql
 as $$
+declare
+  v_passages passage[];
 begin
   perform enter_tenant(p_tenant);
+  v_passages := array(
+    select row(null, c.seq, c.ordinal, c.text, c.header, c.token_count, passage_terms(t.language, c.text, c.header, e.occurred_at))::passage
+    from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
+    join events e on e.tenant_id = p_tenant and e.seq = c.seq
+    join tenants t on t.tenant_id = p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if exists (
+    select
+    from jsonb_to_recordset(p_read) r (seq bigint, source text)
+    left join lateral (select passage_source(e) as source from events e where e.tenant_id = p_tenant and e.seq = r.seq) now on true
+    where now.source is distinct from r.source
+  ) then
+    return false;
+  end if;
   delete from chunks c where c.tenant_id = p_tenant and c.seq between p_from and p_to;
   insert into chunks (
     tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
     text, header, token_count, terms, occurred_at)
   select
     p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-    nullif(c.text, said_in(e.content)), c.header, c.token_count, passage_terms(t.language, c.text, c.header, e.occurred_at), e.occurred_at
-  from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
-  join events e on e.tenant_id = p_tenant and e.seq = c.seq
-  join tenants t on t.tenant_id = p_tenant;
+    nullif(c.text, said_in(e.content)), c.header, c.token_count, c.terms, e.occurred_at
+  from unnest(v_passages) c
+  join events e on e.tenant_id = p_tenant and e.seq = c.event;
   perform date_chunks(p_tenant, p_from, p_to);
   perform overlay_chunks(p_tenant, p_from, p_to);
   update chunk_rebuilds r set rebuilt_to = p_to where r.tenant_id = p_tenant;
+  return true;
 end $$;
 
 -- Passages of a memory's versions up to p_seq are no longer current. What was said before the content that stood at p_from (null: p_seq)

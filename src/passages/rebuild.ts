@@ -17,6 +17,8 @@ interface LoggedEvent extends Passaged {
   sensitivity: string;
   artifact_id: string | null;
   chunk_count: number;
+  /** As passage_source says it. */
+  source: string;
 }
 
 interface Chunk extends Passage {
@@ -36,11 +38,25 @@ export async function rebuildTenant(tenant: Tenant, progress: (seq: number) => u
     const last = events.at(-1)!.seq;
     const chunks: Chunk[] = [];
     for (const event of events) await addChunks(tenant, event, chunks);
-    await tenant.call('select rebuild_chunks($1, $2, $3, $4)', [tenant.id, seq + 1, last, JSON.stringify(chunks)]);
+    const read = events.map(({ seq, source }) => ({ seq, source }));
+    const written = await writeChunks(tenant, seq + 1, last, read, chunks);
+    // something was erased or renamed since it was read
+    if (!written) continue;
     seq = last;
     count += events.length;
     await progress(seq);
   }
+}
+
+async function writeChunks(tenant: Tenant, from: number, to: number, read: object[], chunks: Chunk[]): Promise<boolean> {
+  const [row] = await tenant.call<{ written: boolean }>('select rebuild_chunks($1, $2, $3, $4, $5) as written', [
+    tenant.id,
+    from,
+    to,
+    JSON.stringify(read),
+    JSON.stringify(chunks),
+  ]);
+  return row!.written;
 }
 
 /** Where to go on: a rebuild that was stopped left its place. */
@@ -61,7 +77,7 @@ const finish = (tenant: Tenant) => tenant.write((db) => db.run('delete from chun
 /** What is read ends with a step, so that no more is held than one transaction writes. */
 const readEvents = (db: Db, tenant: string, after: number): Promise<LoggedEvent[]> =>
   db.rows<LoggedEvent>(
-    `select e.seq, e.kind, e.actor_id, e.content, e.tags, e.sensitivity, e.artifact_id, e.chunk_count
+    `select e.seq, e.kind, e.actor_id, e.content, e.tags, e.sensitivity, e.artifact_id, e.chunk_count, passage_source(e) as source
      from (
        select n.*, sum(n.bytes) over (order by n.seq) - n.bytes as before
        from (

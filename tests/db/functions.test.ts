@@ -108,6 +108,20 @@ test('a function that left its file is dropped by the release after, not before'
   expect([await exists('old'), await exists('of_ddl'), await answer('base')]).toEqual([false, true, 4]);
 });
 
+test('functions that no file ever held are left alone', async () => {
+  await onDatabase((client) => client.query('create function of_the_pooler() returns int language sql return 5'));
+  for (const [version, body] of ['1', '2', '3'].entries()) {
+    write('base', functionOf('base', body));
+    await up(`1.${version}.0`);
+  }
+  expect(await answer('of_the_pooler')).toBe(5);
+});
+
+test('a build without its SQL functions is refused', async () => {
+  mkdirSync(join(dir, 'db'));
+  expect(await refusal(up())).toContain('the build is incomplete');
+});
+
 test('a function that comes back before it is dropped stays', async () => {
   write('base', functionOf('base', '1') + functionOf('old', '7'));
   await up('1.0.0');

@@ -62,6 +62,14 @@ test('every table holds the rows of tenants, or is listed with a reason', async 
   expect(others.filter((name) => !(name in outside))).toEqual([]);
 });
 
+test('the role of backups may read every table', async () => {
+  const hidden = await names(
+    `select c.relname as name from pg_class c
+     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not has_table_privilege('agent_memory_backup', c.oid, 'select')`,
+  );
+  expect(hidden).toEqual([]);
+});
+
 test('tables outside the wall that the serving role can read hold no documents', async () => {
   const readable = await names(
     `select c.relname || '.' || a.attname as name

@@ -1,0 +1,77 @@
+import { Client as PgClient } from 'pg';
+import { message, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { describeOnServer } from '../support/database.ts';
+
+// A rebuild reads events, makes their passages in the daemon and writes them later. What was erased or renamed in between stays so.
+
+describeOnServer('a test has no connection beside the daemon', () => {
+  let daemon: TestDaemon;
+  let sql: PgClient;
+  beforeAll(async () => {
+    daemon = await startTestDaemon({ LOG_LEVEL: 'silent' });
+    const { PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD } = daemon.env;
+    sql = new PgClient({ host: PGHOST, port: Number(PGPORT), user: PGUSER, database: PGDATABASE, password: PGPASSWORD });
+    await sql.connect();
+  });
+  afterAll(async () => {
+    await sql.end();
+    await daemon.stop();
+  });
+
+  async function inTenant<T>(tenant: string, text: string, values: unknown[] = []): Promise<T[]> {
+    await sql.query('begin');
+    try {
+      await sql.query('select enter_tenant($1)', [tenant]);
+      return (await sql.query(text, values)).rows;
+    } finally {
+      await sql.query('commit');
+    }
+  }
+
+  const read = (tenant: string) =>
+    inTenant<{ seq: number; source: string }>(
+      tenant,
+      'select e.seq::int, passage_source(e) as source from events e order by e.seq',
+    );
+  const write = async (tenant: string, from: { seq: number; source: string }[], text: string) => {
+    const chunks = from.map(({ seq }) => ({ seq, ordinal: 0, text, header: '', token_count: 5 }));
+    const [row] = await inTenant<{ written: boolean }>(tenant, 'select rebuild_chunks($1, 1, $2, $3, $4) as written', [
+      tenant,
+      from.at(-1)!.seq,
+      JSON.stringify(from),
+      JSON.stringify(chunks),
+    ]);
+    return row!.written;
+  };
+  const texts = async (tenant: string) =>
+    (await inTenant<{ text: string }>(tenant, 'select passage_text(c) as text from chunks c order by c.seq')).map(
+      ({ text }) => text,
+    );
+
+  test('passages made of what the log still says are written', async () => {
+    const { ask, tenant_id } = await newTenant(daemon.url);
+    await ask('POST', '/v1/events', { body: message('the plan of anna') });
+    expect(await write(tenant_id, await read(tenant_id), 'the plan of anna')).toBe(true);
+    expect(await texts(tenant_id)).toEqual(['the plan of anna']);
+  });
+
+  test.each([
+    ['erased by a person’s erasure', { user_id: 'anna' }],
+    ['kept, with the person’s names replaced', { user_id: 'anna', keep_shared: true }],
+  ])('nothing is written where an event was %s since it was read', async (_how, erasure) => {
+    const { ask, tenant_id } = await newTenant(daemon.url);
+    const decision = { kind: 'decision', channel: 'team', user_id: 'anna', content: { decision: 'anna ships on friday' } };
+    expect((await ask('POST', '/v1/events', { body: decision })).status).toBe(201);
+    const before = await read(tenant_id);
+    const { body } = await ask('POST', '/v1/erasures', { body: erasure });
+    for (let state = 'queued'; state !== 'done'; ) {
+      ({ state } = (await ask('GET', `/v1/jobs/${body.job_id}`)).body);
+      if (state === 'failed') throw new Error('the erasure failed');
+    }
+    const said = await texts(tenant_id);
+    expect(await write(tenant_id, before, 'anna ships on friday')).toBe(false);
+    expect(await texts(tenant_id)).toEqual(said);
+    expect(said.join()).not.toContain('anna');
+  });
+});
