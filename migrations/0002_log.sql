@@ -197,7 +197,9 @@ create table installation (
   place text not null,
   restored text not null default '',
   confirmed_at timestamptz not null default now(),
-  -- The transaction that wrote the row. A logical restore writes rows anew; a physical copy, a failover and a rewrite of the table keep theirs.
+  -- The transaction that wrote the row. A logical restore writes rows anew; a physical copy, a failover, vacuum full and cluster keep theirs.
+  -- An alter table that rewrites the table does not, and closes the database too: a migration that touches this table sets `written` to its
+  -- own transaction, where the database was confirmed before.
   written text not null default pg_current_xact_id()::text,
   constraint installation_pkey primary key (only_row),
   constraint installation__only_row check (only_row)

@@ -61,7 +61,7 @@ const written = (limits: RecordSettings, secrets: Secrets) => [
       description: 'Recorded, in the order given',
       schema: z.union([recorded, z.object({ data: z.array(recorded) })]),
     },
-    problems: ['malformed-json', 'impossible-text', 'validation', 'conflict', 'too-large', 'not-found', 'quota-exceeded'],
+    problems: ['malformed-json', 'impossible-text', 'validation', 'conflict', 'too-large', 'not-found', 'gone', 'quota-exceeded'],
     maxBytes: limits.maxBatchBytes,
     handle: async ({ caller, body, idempotency }) => {
       const screener = await secrets.of(caller.tenant);

@@ -258,6 +258,8 @@ export async function readRecorded(db: Db, tenant: string, { seq, count, memorie
     [tenant, seq, count],
     'read_recorded',
   );
+  // trimmed meanwhile, or some of them
+  if (rows.length < count) throw new Problem('gone', 'What this key stored is no longer kept.');
   return rows.map((row, i) => ({
     event_id: row.event_id,
     seq: row.seq,

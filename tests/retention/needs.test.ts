@@ -2,7 +2,7 @@ import { erase } from '../erasure/support.ts';
 import { exported, faultsOf } from '../export/file.ts';
 import { message, newColleague, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
-import { done, everyMemory, get, hold, say, talk, trim, usage } from './support.ts';
+import { done, everyMemory, get, hold, type Row, say, talk, trim, usage } from './support.ts';
 
 // What a trim keeps before the log's beginning, and for how long.
 
@@ -114,4 +114,41 @@ test('the audit and the metrics say how much a trim dropped and carried', async 
     'job',
     { job_id: expect.stringMatching(/^job_/), trimmed: 2, carried: 1, oldest_seq },
   ]);
+}, 60_000);
+
+test('a retry whose events were trimmed meanwhile, or one of them, is told that they are gone', async () => {
+  const owner = await newTenant(daemon.url);
+  const send = (key: string, body: unknown) => owner.ask('POST', '/v1/events', { body, headers: { 'idempotency-key': key } });
+  const one = message('The tide turns.', { channel: 'team' });
+  const bodies = { single: one, batch: { events: [one, one] }, kept: { events: [one, one] } };
+  for (const [key, body] of Object.entries(bodies)) expect((await send(key, body)).status).toBe(201);
+  const kept = (await send('kept', bodies.kept)).body;
+  await trim(owner, 3);
+  expect((await send('single', bodies.single)).body).toMatchObject({
+    status: 410,
+    detail: 'What this key stored is no longer kept.',
+  });
+  expect((await send('batch', bodies.batch)).body).toMatchObject({ status: 410 });
+  const again = await send('kept', bodies.kept);
+  expect([again.status, again.headers.get('idempotent-replay'), again.body]).toEqual([201, 'true', kept]);
+}, 60_000);
+
+test('the last events of a session are those that lists show: none that a trim carried', async () => {
+  const owner = await newTenant(daemon.url);
+  const said = await say(owner, 'The crane broke on Monday.', { session_id: 'monday' });
+  await hold(owner, { kind: 'rule', text: 'Nobody lifts with the crane.', pinned: true, refs: [said.event_id] });
+  const recent = async () => {
+    const body = { channel: 'team', session_id: 'monday', query: 'crane', max_tokens: 10_000 };
+    const { sections } = await done(owner, 'POST', '/v1/context', body);
+    return sections
+      .filter(({ name }: Row) => name === 'recent_window')
+      .flatMap(({ items }: Row) => items.map(({ text }: Row) => text));
+  };
+  expect(await recent()).toEqual([expect.stringContaining('broke on Monday')]);
+  await talk(owner, 5);
+  expect((await trim(owner, 3)).counts).toMatchObject({ carried: 2 });
+  expect((await done(owner, 'GET', `/v1/events/${said.event_id}`)).content).toEqual({ text: 'The crane broke on Monday.' });
+  expect(await recent()).toEqual([]);
+  await say(owner, 'The crane is mended.', { session_id: 'monday' });
+  expect(await recent()).toEqual([expect.stringContaining('is mended')]);
 }, 60_000);
