@@ -7,7 +7,8 @@ import { openSpool, type Spool } from './spool.ts';
 import { type Page, type Part, pagesOf, readPiece, readStanding, record, type Standing, views } from './sql.ts';
 
 // The tenant as lines. Everything is as of one seq: what changes is read in one snapshot that ends before the client is waited for;
-// the log up to that seq and what hangs on it do not change, and are walked by their keys without one.
+// the log up to that seq and what hangs on it are walked by their keys without one. Only a trim drops rows of these: where one came
+// between, the file has no end.
 
 export const FORMAT_VERSION = 1;
 /** A multiple of 3, so that pieces of base64 join. */
@@ -113,8 +114,14 @@ export async function writeWhole(tenant: Tenant, start: Start, out: Output, aliv
       await out.write(line({ type: 'progress', done: told, total }));
     }
   if (unreadable > 0) counts.unreadable = unreadable;
+  const now = await tenant.read((db) => readStanding(db, tenant.id));
+  if (!now || isTrimmed(standing, now)) throw new Problem('unavailable', 'The log was trimmed while it was exported.');
   await out.write(line({ type: 'end', counts, sha256: out.digest() }));
 }
+
+/** Appends change neither of these. */
+const isTrimmed = (was: Standing, is: Standing): boolean =>
+  is.oldest_seq !== was.oldest_seq || is.last_seq - is.event_count !== was.last_seq - was.event_count;
 
 export const line = (value: unknown): string => `${JSON.stringify(value)}\n`;
 

@@ -1,0 +1,69 @@
+import { loadConfig } from '../../src/config.ts';
+import { type Database, openDatabase } from '../../src/db/index.ts';
+import { takeViews, writeWhole } from '../../src/export/whole.ts';
+import { createLogger } from '../../src/log.ts';
+import { hold, say, talk, trim, usage } from '../retention/support.ts';
+import { type Client, newTenant } from '../support/client.ts';
+import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { daemonDatabase, describeOnServer } from '../support/database.ts';
+import { linesOf } from './file.ts';
+
+// What happens to the log while an export walks it.
+
+describeOnServer('a test has no connection beside the daemon', () => {
+  let given: Awaited<ReturnType<typeof daemonDatabase>>;
+  let daemon: TestDaemon;
+  let database: Database;
+  beforeAll(async () => {
+    given = await daemonDatabase();
+    daemon = await startTestDaemon({}, given.env);
+    database = await openDatabase(loadConfig({ ...given.env, NODE_ENV: 'test' }), createLogger('silent'));
+  });
+  afterAll(async () => {
+    await database.close();
+    await daemon.stop();
+    await given.release();
+  });
+
+  /** The lines that were written, where `meanwhile` comes after the views and before the log; and what stopped them. */
+  async function exportWhile(client: Client, meanwhile: () => Promise<unknown>) {
+    const tenant = database.tenants(client.tenant_id);
+    const start = await takeViews(tenant, { spool_dir: '/tmp', oneSession: false });
+    const written: string[] = [];
+    const out = { write: async (lines: string | Buffer) => void written.push(lines.toString()), digest: () => '' };
+    await meanwhile();
+    const failure: unknown = await writeWhole(tenant, start, out, async () => undefined).then(
+      () => undefined,
+      (error) => error,
+    );
+    await start.spool.close();
+    return { types: linesOf(written.join('')).map(({ type }) => type), failure };
+  }
+
+  async function filled(): Promise<Client> {
+    const owner = await newTenant(daemon.url);
+    const said = await say(owner, 'The crane broke on Monday.');
+    await hold(owner, { kind: 'fact', text: 'The crane is broken.', refs: [said.event_id] });
+    await talk(owner, 8);
+    return owner;
+  }
+
+  test('appends do not stop it, nor are they in it', async () => {
+    const owner = await filled();
+    const { types, failure } = await exportWhile(owner, () => talk(owner, 3));
+    expect([failure, types.at(-1), types.filter((type) => type === 'event').length]).toEqual([undefined, 'end', 10]);
+  });
+
+  const stopped = { failure: expect.objectContaining({ type: 'unavailable' }), types: expect.not.arrayContaining(['end']) };
+
+  test('a trim stops it, and so does one that drops only what an earlier one carried', async () => {
+    const owner = await filled();
+    expect(await exportWhile(owner, () => trim(owner, 6))).toEqual(stopped);
+    const { oldest_seq } = await usage(owner);
+    const [memory] = (await owner.ask('GET', '/v1/memories?channel=team')).body.data;
+    await owner.ask('DELETE', `/v1/memories/${memory.memory_id}`);
+    const again = () => trim(owner, 7).then(({ counts }) => expect(counts).toMatchObject({ trimmed: 2 }));
+    expect(await exportWhile(owner, again)).toEqual(stopped);
+    expect((await usage(owner)).oldest_seq).toBe(oldest_seq);
+  });
+});
