@@ -7,6 +7,8 @@ BASE_BACKUP_PASSWORD=$(new_password) MONITOR_PASSWORD=$(new_password)
 export BASE_BACKUP_PASSWORD MONITOR_PASSWORD
 
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
+-- no password in pg_stat_statements or in the log
+set pg_stat_statements.track = none; set log_statement = none; set log_min_duration_statement = -1; set log_min_error_statement = panic;
 \getenv owner OWNER
 \getenv owner_password OWNER_PASSWORD
 \getenv base_backup_password BASE_BACKUP_PASSWORD
@@ -25,6 +27,8 @@ SQL
 
 # `all` does not mean replication
 echo 'host replication base_backup all scram-sha-256' >>"$PGDATA/pg_hba.conf"
+# umask tightens no file that is there already, and what may only be read cannot be written
+rm -f /archive/.pgpass /monitor/password
 (umask 077 && echo "*:*:*:base_backup:$BASE_BACKUP_PASSWORD" >/archive/.pgpass)
 # of another user; the directory is mounted where it is needed only
 echo "$MONITOR_PASSWORD" >/monitor/password

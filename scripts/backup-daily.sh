@@ -17,22 +17,27 @@ longest=${BACKUP_RETRY_MAX_S:-900}
 moment() { # moment DAY: BACKUP_AT of that day
   date -d "$1 $at" +%s
 }
-newest() { # when the newest backup was made, 0 without one: its name says it
+newest() { # when the newest backup was made, 0 without one: its name says it. One later than now is a clock's that was wrong, or no backup
   local name day time
-  name=$(find "$dir/" -maxdepth 1 -name "${kind}_????????_??????" -printf '%f\n' 2>/dev/null | sort | tail -1)
+  name=$(find "$dir/" -maxdepth 1 -regextype posix-extended -regex ".*/${kind}_[0-9]{8}_[0-9]{6}" -printf '%f\n' 2>/dev/null |
+    sort | awk -v now="${kind}_$(date -u +%Y%m%d_%H%M%S)" '$0 <= now' | tail -1)
+  [ -n "$name" ] || { echo 0; return; }
   IFS=_ read -r _ day time <<<"$name"
-  if [ -n "$name" ]; then date -u -d "$day ${time:0:2}:${time:2:2}:${time:4:2}" +%s; else echo 0; fi
+  date -u -d "$day ${time:0:2}:${time:2:2}:${time:4:2}" +%s || { echo "$dir/$name has no date for a name: remove it" >&2; return 1; }
 }
+# a success that leaves no backup of the day is none
+make_one() { "$(dirname "$0")/$script" && last=$(newest) && [ "$last" -ge "$due" ]; }
 
 pause=$((longest < 60 ? longest : 60))
 while true; do
   now=$(date +%s) due=$(moment today) next=$(moment tomorrow)
   if [ "$due" -gt "$now" ]; then next=$due due=$(moment yesterday); fi
-  if [ "$(newest)" -ge "$due" ]; then
+  last=$(newest)
+  if [ "$last" -ge "$due" ]; then
     pause=$((longest < 60 ? longest : 60))
     echo "next backup $(date -d "@$next")"
     sleep "$((next - now))"
-  elif ! "$(dirname "$0")/$script"; then
+  elif ! make_one; then
     echo "the backup failed: once more in $pause s" >&2
     sleep "$pause"
     pause=$((pause * 2 < longest ? pause * 2 : longest))

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../../support/eventually.ts';
@@ -22,13 +22,13 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-/** `script` fails as often as is said, and then makes what it should. */
-function start(script: 'backup.sh' | 'base-backup.sh', failures: number, args: string[] = []): void {
+/** `script` fails as often as is said, and then makes what it should, or does what `making` says. */
+function start(script: 'backup.sh' | 'base-backup.sh', failures: number, args: string[] = [], making?: string): void {
   const prefix = script === 'backup.sh' ? 'backup' : 'base';
   const body = `#!/bin/sh
 echo tried >>${dir}/tries
 [ "$(wc -l <${dir}/tries)" -gt ${failures} ] || exit 1
-mkdir -p ${dir}/backups/${prefix}_$(date -u +%Y%m%d_%H%M%S)
+${making ?? `mkdir -p ${dir}/backups/${prefix}_$(date -u +%Y%m%d_%H%M%S)`}
 `;
   writeFileSync(join(dir, script), body, { mode: 0o755 });
   said = '';
@@ -72,6 +72,31 @@ test('one that was missed is made up for', async () => {
   start('backup.sh', 0);
   await waits();
   expect(made()).toHaveLength(2);
+});
+
+test.each(['backup_zzzzzzzz_zzzzzz', `backup_${stamp(new Date(Date.now() + 2 * DAY_MS))}`])(
+  '%s is not taken for a backup of the day',
+  async (name) => {
+    mkdirSync(join(dir, 'backups', name));
+    start('backup.sh', 0);
+    await waits();
+    expect(made()).toHaveLength(2);
+    expect(said).not.toContain('failed');
+  },
+);
+
+test('a name that could be a date and is none is an error', async () => {
+  mkdirSync(join(dir, 'backups', 'backup_20250231_000000'));
+  start('backup.sh', 0);
+  await eventually(() => running!.exitCode !== null, 'its end');
+  expect([running!.exitCode, said]).toEqual([1, expect.stringContaining('backup_20250231_000000 has no date for a name')]);
+});
+
+test('a script that makes nothing has failed, whatever it says', async () => {
+  start('backup.sh', 0, [], 'true');
+  await eventually(() => (said.match(/the backup failed: once more in 1 s/g) ?? []).length === 2, 'two failures');
+  const tries = readFileSync(join(dir, 'tries'), 'utf8').split('\n').length - 1;
+  expect([tries, made()]).toEqual([2, []]);
 });
 
 test('another script is refused', async () => {
