@@ -4425,6 +4425,8 @@ begin
     from seen_events(p_tenant, p_scope) s
     where s.session_key = session_key(p_tenant, p_ask ->> 'session_id') and s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
       and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
+      -- what a trim carried lies before the log's beginning, where no list shows it
+      and s.carried_at is null
       and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
       -- what was handed over is not told again
       and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
