@@ -10,11 +10,14 @@ const exampleSecret = /change-?this|change-?me|your-?secret|example|generate-wit
 /** Whether a secret is what examples show. */
 export const isExample = (secret: string): boolean => exampleSecret.test(secret);
 
-/** Reads every setting, or throws a ConfigError that lists all that is wrong: variable, got, expected. */
+/** The fewest connections that are left to everything else. */
+const LEAST_FOR_OTHERS = 4;
+
 /** So many of PGPOOL_MAX connections are the workers’ own; without any heavy reads are answered on the event loop. */
 export const readersOf = (config: Config): number =>
-  usesEmbedded(config) || config.PGPOOL_MAX <= config.WORKERS ? 0 : config.WORKERS;
+  usesEmbedded(config) || config.PGPOOL_MAX < config.WORKERS + LEAST_FOR_OTHERS ? 0 : config.WORKERS;
 
+/** Reads every setting, or throws a ConfigError that lists all that is wrong: variable, got, expected. */
 export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
   const problems: string[] = [];
   const values = Object.fromEntries(Object.keys(settings.shape).map((name) => [name, readSetting(name, env, problems)]));

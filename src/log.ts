@@ -45,7 +45,8 @@ function describeError(error: unknown) {
     message: fromDatabase ? `database error ${String(code)}` : error.message,
     ...(code !== undefined && { code }),
     ...(fromDatabase && { constraint, table, routine }),
-    stack: fromDatabase ? error.stack?.split('\n').slice(1).join('\n') : error.stack,
+    // below its first lines, which are the message
+    stack: fromDatabase ? error.stack?.split('\n').slice(error.message.split('\n').length).join('\n') : error.stack,
     ...(error.cause !== undefined && { cause: String((error.cause as Error)?.message ?? error.cause) }),
   };
 }

@@ -11,7 +11,7 @@ import { createLogger } from './log.ts';
 import { memoryReads } from './memories/index.ts';
 import type { SkippedRow } from './readable.ts';
 import { searchRoutes } from './search/index.ts';
-import type { Done } from './work/index.ts';
+import { type Done, type Result, resultOf } from './work/index.ts';
 
 // Heavy reads, as a worker answers them: rows are decoded, ranked, counted and written as JSON in its thread, over a connection of its own.
 
@@ -23,12 +23,15 @@ export interface HeavyRead {
 }
 
 export interface ReadAnswer {
-  reply: Omit<Reply, 'body'> & { body: Uint8Array };
+  /** A `WrittenReply`, or the refusal. */
+  result: Result;
   /** Rows that were met and cannot be read. */
   skipped: SkippedRow[];
   /** From the first statement to the written answer. */
   took_ms: number;
 }
+
+export type WrittenReply = Omit<Reply, 'body'> & { body: Uint8Array };
 
 /** The routes among which there are heavy reads; what they need beside their input is here. */
 export const readRoutes = (config: Pick<Config, 'TOKENIZER'>) => [
@@ -44,22 +47,29 @@ export function openReads(config: Config) {
   return async ({ operation, principal, input }: HeavyRead, signal: AbortSignal): Promise<Done> => {
     pool ??= poolOf(config);
     const skipped: SkippedRow[] = [];
-    const caller = { principal, tenant: tenantIn(heeding(pool, signal), principal.tenant_id, skipped) };
+    // statements of a read that failed do not outlive it: the next one needs the connection
+    const over = new AbortController();
+    const reading = heeding(pool, AbortSignal.any([signal, over.signal]));
+    const caller = { principal, tenant: tenantIn(reading, principal.tenant_id, skipped) };
+    const began = performance.now();
+    const answerOf = (result: Result): ReadAnswer => ({ result, skipped, took_ms: performance.now() - began });
     try {
-      const began = performance.now();
       const { body, ...reply } = (await heavy.get(operation)!.handle({ ...input, caller, signal } as never)) as Reply;
       // of its own memory, which can be handed over
       const bytes = new TextEncoder().encode(JSON.stringify(body));
-      const answer: ReadAnswer = { reply: { ...reply, body: bytes }, skipped, took_ms: performance.now() - began };
-      return { value: answer, transfer: [bytes.buffer] };
+      return { value: answerOf({ value: { ...reply, body: bytes } satisfies WrittenReply }), transfer: [bytes.buffer] };
     } catch (error) {
-      throw toProblem(error);
+      return { value: answerOf(resultOf(toProblem(error))) };
+    } finally {
+      over.abort();
     }
   };
 }
 
+/** Its one connection may be busy with the last statement of a read that was given up. */
 function poolOf(config: Config): Pool {
-  const one = { ...config, PGPOOL_MAX: 1, PGPOOL_MIN: 0 };
+  const patience_ms = Math.max(config.PGCONNECTION_TIMEOUT, config.PGQUERY_TIMEOUT);
+  const one = { ...config, PGPOOL_MAX: 1, PGPOOL_MIN: 0, PGCONNECTION_TIMEOUT: patience_ms };
   const pool = createPool({ ...connectionOf(config), embedded: false }, one, createLogger(config.LOG_LEVEL));
   pool.guard(assertConfirmed);
   return pool;
@@ -70,7 +80,11 @@ const heeding = (pool: Pool, signal: AbortSignal): Pool => ({
   ...pool,
   using: async (work, tenant) => {
     signal.throwIfAborted();
-    return pool.using(work, tenant);
+    return pool.using((client) => {
+      // meanwhile it waited for the connection
+      signal.throwIfAborted();
+      return work(client);
+    }, tenant);
   },
 });
 

@@ -7,9 +7,9 @@ import type { JsonLimits } from './http/json.ts';
 import type { Gate, ReadApart } from './http/serve.ts';
 import { type WorkerKeys, workerKeysOf } from './keys.ts';
 import type { SkippedRow } from './readable.ts';
-import type { HeavyRead, ReadAnswer } from './reads.ts';
+import type { HeavyRead, ReadAnswer, WrittenReply } from './reads.ts';
 import type { Secrets } from './secrets/index.ts';
-import { openWorkers, type Workers } from './work/index.ts';
+import { contentOf, openWorkers, type Workers } from './work/index.ts';
 
 const ENTRY = join(import.meta.dirname, `worker${extname(import.meta.filename)}`);
 
@@ -45,30 +45,41 @@ type Reader = NonNullable<Gate<Caller>['readApart']>;
 const SHORT_MS = 40;
 /** One that was short and takes as long as this, beside whatever else the event loop does, is heavy again. */
 const LONG_MS = 200;
-/** Kinds of reads of tenants that are known to be short: a name and a flag each. */
+/** Kinds of reads of principals of which it is known whether they are short: a name and a flag each. */
 const MAX_KNOWN = 10_000;
-/** A tenant grows: its reads are looked at anew then. */
+/** Unasked for as long, a kind is looked at anew: the tenant has grown. */
 const KNOWN_FOR_MS = 600_000;
 
-/** Has heavy reads answered by workers; those that may be short, until they were seen to be. */
+/**
+ * Has heavy reads answered by workers; those that may be short, until they were seen to be. One of an unknown kind runs in place where
+ * others wait already, because a burst right after a start would be refused.
+ */
 export function readerOf(workers: Workers, told: (tenant: string, row: SkippedRow) => void): Reader {
-  const short = new LRUCache<string, true>({ max: MAX_KNOWN, ttl: KNOWN_FOR_MS });
+  const short = new LRUCache<string, boolean>({ max: MAX_KNOWN, ttl: KNOWN_FOR_MS, updateAgeOnGet: true });
 
   async function inPlaceTimed(kind: string, inPlace: NonNullable<ReadApart<Caller>['inPlace']>) {
     const began = performance.now();
-    const reply = await inPlace();
-    if (performance.now() - began > LONG_MS) short.delete(kind);
-    return reply;
+    try {
+      return await inPlace();
+    } finally {
+      short.set(kind, performance.now() - began < LONG_MS);
+    }
+  }
+
+  /** Between the two bounds it says nothing: the first read of a thread makes its connection. */
+  function learn(kind: string, took_ms: number): void {
+    if (took_ms < SHORT_MS) short.set(kind, true);
+    else if (took_ms > LONG_MS) short.set(kind, false);
   }
 
   return async ({ operation, caller: { principal, tenant }, input, signal, inPlace }) => {
-    const kind = `${tenant.id} ${operation}`;
-    if (inPlace && short.has(kind)) return inPlaceTimed(kind, inPlace);
+    const kind = `${tenant.id} ${principal.id} ${operation}`;
+    if (inPlace && (short.get(kind) ?? workers.figures().waiting > 0)) return inPlaceTimed(kind, inPlace);
     const asked: HeavyRead = { operation, principal, input };
     const answer = await workers.run<ReadAnswer>({ tenant: tenant.id, task: 'read', input: asked, signal, heeds: true });
     for (const row of answer.skipped) told(tenant.id, row);
-    if (inPlace && answer.took_ms < SHORT_MS) short.set(kind, true);
-    const { reply } = answer;
+    if (inPlace) learn(kind, answer.took_ms);
+    const reply = contentOf(answer.result) as WrittenReply;
     return { ...reply, headers: { ...JSON_TYPE, ...reply.headers }, body: bufferOf(reply.body) };
   };
 }

@@ -205,8 +205,10 @@ export function createWriteQueue(
 
   async function flush(tenant: string, batch: Waiting[]): Promise<void> {
     try {
-      const outcomes = await pool.using((client) =>
-        dbOf(client, pool.named).rows<CommitRow>(COMMIT, [tenant, listOf(batch)], 'commit_units'),
+      // a turn of its own: behind the tenant's reads its writes would wait, and without one behind everybody's
+      const outcomes = await pool.using(
+        (client) => dbOf(client, pool.named).rows<CommitRow>(COMMIT, [tenant, listOf(batch)], 'commit_units'),
+        `write ${tenant}`,
       );
       batch.forEach((unit, i) => unit.resolve(toOutcome(outcomes[i]!)));
       const last = lastWritten(outcomes);

@@ -64,7 +64,7 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
   const limits = {
     maxQueued: config.MAX_IN_FLIGHT_REQUESTS,
     maxQueuedBytes: config.MAX_IN_FLIGHT_BYTES,
-    parallel: pool.embedded ? 1 : Math.max(LEAST_PARALLEL_BATCHES, Math.floor(config.PGPOOL_MAX / 2)),
+    parallel: pool.embedded ? 1 : Math.max(LEAST_PARALLEL_BATCHES, Math.floor(pool.figures().max / 2)),
     parallelLarge: PARALLEL_LARGE_BATCHES,
     perTenant: BATCHES_PER_TENANT,
   };

@@ -1,7 +1,7 @@
 import { openTurns } from '../turns.ts';
 
 // Who gets the next connection. Tenants take turns, and one tenant has at most its share of the connections at once, so that nobody waits
-// behind all that another asks for. What is of no tenant (the write queue, which has turns of its own) has no share.
+// behind all that another asks for. A tenant's batches of writes take turns as a tenant of their own. What is of no tenant has no share.
 
 /** The queue for connections is full: shed the request instead of letting it wait for its timeout. */
 export class PoolSaturated extends Error {
@@ -69,10 +69,14 @@ export function openLine({ max, maxWaiting, wait_ms }: LineBounds): Line {
     }
   }
 
+  /** A tenant with nothing waiting is let in: two others could fill the whole queue. MAX_IN_FLIGHT_REQUESTS bounds them all. */
+  function refuseMore(own: number): void {
+    if (own > 0 && turns.waiting >= maxWaiting) throw new PoolSaturated(turns.waiting);
+    if (own >= maxWaiting / 2) throw new ShareSaturated(own);
+  }
+
   function wait(tenant: string): Promise<void> {
-    if (turns.waiting >= maxWaiting) throw new PoolSaturated(turns.waiting);
-    const own = turns.waitingOf(tenant);
-    if (tenant !== NO_TENANT && own >= maxWaiting / 2) throw new ShareSaturated(own);
+    if (tenant !== NO_TENANT) refuseMore(turns.waitingOf(tenant));
     return new Promise((resolve, reject) => {
       const begin = () => {
         clearTimeout(timer);

@@ -1,2 +1,3 @@
+export { contentOf, type Result, resultOf } from './message.ts';
 export { openWorkers, type Workers } from './pool.ts';
 export { type Done, serveTasks, type Task } from './serve.ts';

@@ -15,17 +15,32 @@ export type Result = { value: unknown } | { problem: PlainProblem } | { failure:
 interface PlainProblem {
   type: ProblemType;
   detail: string;
-  more: ConstructorParameters<typeof Problem>[2];
+  more: NonNullable<ConstructorParameters<typeof Problem>[2]>;
 }
 
 export function resultOf(error: unknown): Result {
   if (!(error instanceof Problem)) return { failure: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   const { type, message, errors, headers, members, cause } = error;
-  return { problem: { type, detail: message, more: { ...(errors && { errors }), headers, members, cause } } };
+  return { problem: { type, detail: message, more: { ...(errors && { errors }), headers, members, cause: plainCause(cause) } } };
 }
+
+/** What the log needs of an error. A structured clone would lose its code, and refuses some causes. */
+function plainCause(cause: unknown): unknown {
+  if (cause === undefined) return undefined;
+  if (!(cause instanceof Error)) return String(cause);
+  const { name, message, stack, code, severity, constraint, table, routine } = cause as Error & Record<string, unknown>;
+  return { name, message, stack, code, severity, constraint, table, routine };
+}
+
+/** The error again, so that the log knows what may be said of it. */
+const causeOf = (cause: unknown): unknown =>
+  typeof cause === 'object' && cause !== null ? Object.assign(new Error(), cause) : cause;
 
 export function contentOf(result: Result): unknown {
   if ('value' in result) return result.value;
-  if ('problem' in result) throw new Problem(result.problem.type, result.problem.detail, result.problem.more);
+  if ('problem' in result) {
+    const { type, detail, more } = result.problem;
+    throw new Problem(type, detail, { ...more, cause: causeOf(more.cause) });
+  }
   throw new Error(`a worker failed: ${result.failure}`);
 }

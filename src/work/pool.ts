@@ -21,7 +21,7 @@ export interface Job extends Order {
   transfer?: ArrayBuffer[];
   /** Given up when it is aborted, wherever it is. */
   signal: AbortSignal;
-  /** Ends soon after it is told that it was given up. */
+  /** A read: it ends soon after it is told that it was given up. */
   heeds?: boolean;
 }
 
@@ -60,6 +60,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
   const turns = openTurns<Ticket>();
   const running = new Map<string, number>();
   const most = Math.max(1, size - 1);
+  let stopped = false;
 
   function start(): Thread {
     const worker = startThread(entry, data, heap_mib);
@@ -75,8 +76,10 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
   function end(thread: Thread, error: unknown): void {
     clearTimeout(thread.idle);
     threads.delete(thread);
+    const heeds = thread.ticket?.job.heeds;
     settle(thread, () => {
-      throw isOutOfMemory(error) ? new Problem('too-large', 'The request needs more memory than one request may use.') : error;
+      if (stopped) throw stopping();
+      throw isOutOfMemory(error) ? outOfMemory(heeds) : error;
     });
   }
 
@@ -97,7 +100,11 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
   function rest(thread: Thread): void {
     // nothing that waits keeps the process alive
     thread.worker.unref();
-    thread.idle = setTimeout(() => void thread.worker.terminate(), IDLE_MS).unref();
+    thread.idle = setTimeout(() => {
+      // it is given no order while it ends
+      threads.delete(thread);
+      void thread.worker.terminate();
+    }, IDLE_MS).unref();
   }
 
   const leave = (tenant: string) => {
@@ -123,7 +130,13 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     thread.ticket = ticket;
     ticket.thread = thread;
     thread.worker.ref();
-    thread.worker.postMessage({ task, input } satisfies Order, transfer ?? []);
+    try {
+      thread.worker.postMessage({ task, input } satisfies Order, transfer ?? []);
+    } catch (error) {
+      settle(thread, () => {
+        throw error;
+      });
+    }
   }
 
   function giveUp(ticket: Ticket): void {
@@ -139,8 +152,11 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
 
   function run<T>(job: Job): Promise<T> {
     if (job.signal.aborted) return Promise.reject(job.signal.reason as Error);
-    if (turns.waiting >= maxQueued) return Promise.reject(tooMuch());
-    if (turns.waitingOf(job.tenant) >= maxQueued / 2) return Promise.reject(tooMuchOfTenant());
+    if (stopped) return Promise.reject(stopping());
+    const own = turns.waitingOf(job.tenant);
+    // a tenant with nothing waiting is let in: two others could fill the whole queue
+    if (own > 0 && turns.waiting >= maxQueued) return Promise.reject(tooMuch());
+    if (own >= maxQueued / 2) return Promise.reject(tooMuchOfTenant());
     return new Promise<T>((resolve, reject) => {
       const onAbort = () => giveUp(ticket);
       const done = () => job.signal.removeEventListener('abort', onAbort);
@@ -165,6 +181,8 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     run,
     figures: () => ({ waiting: turns.waiting, running: [...threads].filter(({ ticket }) => ticket).length }),
     stop: async () => {
+      stopped = true;
+      for (let ticket = turns.take(none, 1); ticket; ticket = turns.take(none, 1)) ticket.reject(stopping());
       await Promise.all([...threads].map(({ worker }) => worker.terminate()));
     },
   };
@@ -185,10 +203,19 @@ const urlOf = (path: string): string => JSON.stringify(pathToFileURL(path).href)
 
 const isOutOfMemory = (error: unknown): boolean => (error as { code?: unknown }).code === 'ERR_WORKER_OUT_OF_MEMORY';
 
-const tooMuch = () =>
-  new Problem('unavailable', 'Too many large requests are being served.', { headers: { 'Retry-After': '1' } });
+const none = () => 0;
+
+/** Of a read the answer was too large, not what was sent. */
+const outOfMemory = (reads: boolean | undefined) =>
+  reads
+    ? new Problem('unavailable', 'The answer needs more memory than one request may use.', retryLater)
+    : new Problem('too-large', 'The request needs more memory than one request may use.');
+
+const retryLater = { headers: { 'Retry-After': '1' } };
+
+const stopping = () => new Problem('unavailable', 'The service is stopping.', retryLater);
+
+const tooMuch = () => new Problem('unavailable', 'Too many large requests are being served.', retryLater);
 
 const tooMuchOfTenant = () =>
-  new Problem('rate-limited', 'Too many large requests of this tenant are waiting (WORKERS_QUEUE).', {
-    headers: { 'Retry-After': '1' },
-  });
+  new Problem('rate-limited', 'Too many large requests of this tenant are waiting (WORKERS_QUEUE).', retryLater);

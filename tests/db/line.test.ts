@@ -68,12 +68,16 @@ test('a single connection goes round', async () => {
   expect(told).toEqual(['m1', 'm2', 'a1']);
 });
 
-test('a tenant fills half of the queue, all of them the whole', () => {
+test('a tenant fills half of the queue, all of them the whole; one that has none waiting is let in', () => {
   const line = open({ max: 1, maxWaiting: 4 });
   for (let i = 0; i < 3; i += 1) line.enter('mallory')?.catch(ignored);
   expect(() => line.enter('mallory')).toThrow(ShareSaturated);
   for (let i = 0; i < 2; i += 1) line.enter('alice')?.catch(ignored);
+  line.enter('bob')?.catch(ignored);
   expect(() => line.enter('bob')).toThrow(PoolSaturated);
+  expect(() => line.enter('alice')).toThrow(PoolSaturated);
+  for (let i = 0; i < 2; i += 1) line.enter('')?.catch(ignored);
+  expect(line.waiting).toBe(7);
 });
 
 test('nobody waits for ever, and who gave up is passed over', async () => {

@@ -1,4 +1,4 @@
-import { Problem } from '../../src/http/problem.ts';
+import { Problem, toProblem } from '../../src/http/problem.ts';
 import { serveTasks } from '../../src/work/index.ts';
 
 // A worker whose jobs do what the test says.
@@ -30,6 +30,14 @@ serveTasks({
   },
   broken: () => {
     throw new TypeError('of the inside');
+  },
+  /** What the database says quotes what was sent. */
+  database: () => {
+    const words = { severity: 'ERROR', code: '22P02', table: 'events', detail: 'the walnut cake' };
+    throw toProblem(Object.assign(new Error('invalid input: "the walnut\ncake"'), words));
+  },
+  causedByCode: () => {
+    throw new Problem('internal', 'no', { cause: () => 'cannot be cloned' });
   },
   gone: () => process.exit(3),
   hungry: () => {

@@ -1,4 +1,7 @@
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import type { Problem } from '../../src/http/problem.ts';
+import { createLogger } from '../../src/log.ts';
 import { openWorkers, type Workers } from '../../src/work/index.ts';
 
 const entry = join(import.meta.dirname, 'fixture.ts');
@@ -43,6 +46,40 @@ test('values come back, problems as they were, other errors without their text a
   });
   await expect(run(workers, 'a', 'broken')).rejects.toThrow(/a worker failed: TypeError: of the inside/);
   expect(await run(workers, 'a', 'echo', 1)).toBe(1);
+});
+
+test('an error of the database is logged by its code, without the words that it quotes', async () => {
+  const problem = await run(open(1), 'a', 'database').catch((error: unknown) => error as Problem);
+  expect(problem).toMatchObject({ type: 'validation', status: 422 });
+  const stream = new PassThrough();
+  createLogger('info', undefined, stream).info({ err: (problem as Problem).cause }, 'refused');
+  const line = String(stream.read());
+  expect(JSON.parse(line).err).toMatchObject({ message: 'database error 22P02', code: '22P02', table: 'events' });
+  expect(line).not.toMatch(/walnut|cake/);
+});
+
+test('a problem comes back whatever caused it, and an order that cannot be sent ends its job alone', async () => {
+  const workers = open(1);
+  await expect(run(workers, 'a', 'causedByCode')).rejects.toMatchObject({
+    type: 'internal',
+    cause: expect.stringContaining('cloned'),
+  });
+  await expect(run(workers, 'a', 'echo', () => 1)).rejects.toThrow('could not be cloned');
+  expect(await run(workers, 'a', 'echo', 1)).toBe(1);
+  expect(workers.figures()).toEqual({ waiting: 0, running: 0 });
+});
+
+test('when it stops, what runs and what waits is answered 503, and nothing begins', async () => {
+  const workers = open(1);
+  const { memory, begun } = gate();
+  const jobs = [run(workers, 'a', 'held', memory)];
+  await begun(1);
+  jobs.push(run(workers, 'a', 'echo'));
+  const ended = Promise.allSettled(jobs);
+  await workers.stop();
+  jobs.push(run(workers, 'a', 'echo'));
+  for (const outcome of [...(await ended), ...(await Promise.allSettled(jobs.slice(2)))])
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { type: 'unavailable' } });
 });
 
 test('bytes that are transferred are moved, not copied', async () => {
@@ -140,14 +177,20 @@ test('what is too much is refused: with 429 what one tenant has beyond half of t
     headers: { 'Retry-After': '1' },
   });
   waiting.push(run(workers, 'other', 'echo'), run(workers, 'third', 'echo'));
-  await expect(run(workers, 'fourth', 'echo')).rejects.toMatchObject({ status: 503 });
+  await expect(run(workers, 'third', 'echo')).rejects.toMatchObject({ status: 503 });
+  // however much the others have waiting
+  waiting.push(run(workers, 'fourth', 'echo'));
   release();
   await Promise.all([first, ...waiting]);
 });
 
-test('a thread that ends by itself fails its job alone; one that takes too much memory is 413', async () => {
+test('a thread that ends by itself fails its job alone; one that takes too much memory is 413, of a read 503', async () => {
   const workers = open(1);
   await expect(run(workers, 'a', 'gone')).rejects.toThrow('a worker ended with code 3');
   await expect(run(workers, 'a', 'hungry')).rejects.toMatchObject({ status: 413 });
+  const { signal } = new AbortController();
+  await expect(workers.run({ tenant: 'a', task: 'hungry', input: null, signal, heeds: true })).rejects.toMatchObject({
+    status: 503,
+  });
   expect(await run(workers, 'a', 'echo', 1)).toBe(1);
 });
