@@ -38,6 +38,8 @@ export function createHttpServer(listener: RequestListener, tls?: Tls): Server {
   // whoever reads the body says that it may come: one that is refused is not even sent
   server.on('checkContinue', (req, res) => server.emit('request', req, res));
   server.on('clientError', refuseUnread);
+  // before its handshake a socket takes no answer
+  if (tls) server.on('tlsClientError', (_error, socket) => socket.destroy());
   const sockets = new Set<Socket>();
   connected.set(server, sockets);
   server.on(tls ? 'secureConnection' : 'connection', (socket: Socket) => {

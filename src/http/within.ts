@@ -11,8 +11,11 @@ export async function withinTime<T>(
   let abort: AbortController | undefined;
   const gone = () => abort?.abort();
   const signalOf = () => {
-    if (!abort) res.once('close', gone);
-    abort ??= new AbortController();
+    if (abort) return abort.signal;
+    abort = new AbortController();
+    // the client may have left before the handler asked
+    if (res.closed) abort.abort();
+    else res.once('close', gone);
     return abort.signal;
   };
   let timer: NodeJS.Timeout | undefined;

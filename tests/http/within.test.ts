@@ -1,0 +1,21 @@
+import { once } from 'node:events';
+import { createServer, get } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { withinTime } from '../../src/http/within.ts';
+
+test.each(['before', 'after'])('the signal is aborted where the client left %s the work asked for it', async (when) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const request = get({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
+  request.on('error', () => undefined);
+  const [, res] = await once(server, 'request');
+  const aborted = await withinTime(60_000, res, async (signalOf) => {
+    const signal = when === 'after' ? signalOf() : undefined;
+    const left = once(res, 'close');
+    request.destroy();
+    await left;
+    return (signal ?? signalOf()).aborted;
+  });
+  expect(aborted).toBe(true);
+  server.close();
+});
