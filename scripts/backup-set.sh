@@ -7,6 +7,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Compose can only mount something: where no passphrase is meant, /dev/null.
 [ ! -c "${BACKUP_PASSPHRASE_FILE:-}" ] || unset BACKUP_PASSPHRASE_FILE
 
+# The pattern of the time in a backup's name: what is named otherwise is none.
+# shellcheck disable=SC2034 # for those who read this file
+stamp='[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]_[0-9][0-9][0-9][0-9][0-9][0-9]'
+
 fail() {
   echo "error: $*" >&2
   exit 1

@@ -15,7 +15,7 @@ mkdir -p "$dir" || fail "$dir cannot be created"
 exec 9>"$dir/.lock" || fail "$dir cannot be written"
 flock --nonblock 9 || fail "another backup into $dir is running"
 # a setting that was lost must not lay in clear what was encrypted until now
-newest=$(find "$dir/" -maxdepth 1 -name 'backup_????????_??????' | sort | tail -1)
+newest=$(find "$dir/" -maxdepth 1 -name "backup_$stamp" | sort | tail -1)
 if [ -z "${BACKUP_PASSPHRASE_FILE:-}" ] && [ -e "$newest/database.dump.enc" ] && [ "${BACKUP_ALLOW_CLEAR:-}" != true ]; then
   fail "the newest backup in $dir is encrypted, and BACKUP_PASSPHRASE_FILE is not set: set it, or BACKUP_ALLOW_CLEAR=true if this one shall be in clear"
 fi
@@ -54,7 +54,7 @@ sync "$dir"
 
 # only after a success, so that the last good one always stays
 oldest=backup_$(date -u -d "$keep_days days ago" +%Y%m%d_%H%M%S)
-for old in "$dir"/backup_????????_??????; do
+for old in "$dir"/backup_$stamp; do
   if [[ ${old##*/} < $oldest ]]; then rm -rf "$old" && echo "removed $old"; fi
 done
 

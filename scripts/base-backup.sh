@@ -43,7 +43,8 @@ done
 mv --no-target-directory "$part" "$dir/$name"
 sync -f "$dir"
 
-bases=("$dir"/base_????????_??????)
+# shellcheck disable=SC2206 # a pattern
+bases=("$dir"/base_$stamp)
 while [ ${#bases[@]} -gt "$keep" ]; do
   rm -rf "${bases[0]}" && echo "removed ${bases[0]}"
   bases=("${bases[@]:1}")

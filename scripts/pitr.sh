@@ -36,7 +36,7 @@ if [ -n "$time" ]; then
   newest=base_$(date -u -d "$at 1 second ago" +%Y%m%d_%H%M%S)
 fi
 if [ -z "$base" ]; then
-  base=$(find "$dir/" -maxdepth 1 -name 'base_????????_??????' -printf '%f\n' | sort | awk -v newest="$newest" '$0 <= newest' | tail -1)
+  base=$(find "$dir/" -maxdepth 1 -name "base_$stamp" -printf '%f\n' | sort | awk -v newest="$newest" '$0 <= newest' | tail -1)
   [ -n "$base" ] || fail "there is no base backup in $dir that is old enough"
   base=$dir/$base
 fi

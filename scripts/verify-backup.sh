@@ -7,7 +7,7 @@ set -euo pipefail
 set=$1
 if [ "$set" = latest ]; then
   dir=${BACKUP_DIR:-/backups/postgres}
-  set=$(find "$dir/" -maxdepth 1 -name 'backup_????????_??????' | sort | tail -1)
+  set=$(find "$dir/" -maxdepth 1 -name "backup_$stamp" | sort | tail -1)
   [ -n "$set" ] || fail "there is no backup in $dir"
 fi
 need createdb dropdb

@@ -120,6 +120,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     await withClient({ ...connection(), ...superuser() }, (client) => client.query('alter role memory createdb'));
     const env = { ...daemon.env, BACKUP_DIR: newDir('backups') };
     await backUp(env);
+    mkdirSync(join(env.BACKUP_DIR, 'backup_zzzzzzzz_zzzzzz'));
     const verified = await sh('verify-backup.sh', ['latest'], env);
     expect([verified.code, verified.out]).toEqual([0, expect.stringContaining('Verified')]);
     const left = await withClient(connection(), (client) =>
@@ -132,14 +133,15 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     const BACKUP_DIR = newDir('backups');
     const metrics = join(newDir('metrics'), 'backup.prom');
     const kept = `backup_${new Date(Date.now() - 2 * 86_400_000).toISOString().slice(0, 10).replaceAll('-', '')}_000000`;
-    for (const name of ['backup_20200101_020000', kept, '.partial_backup_20200101_020000', 'mine'])
+    for (const name of ['backup_20200101_020000', kept, '.partial_backup_20200101_020000', 'backup_0of_mine_000000', 'mine'])
       mkdirSync(join(BACKUP_DIR, name));
     const env = { ...daemon.env, BACKUP_DIR, BACKUP_METRICS_FILE: metrics, BACKUP_KEEP_DAYS: '7' };
     const runs = await Promise.all([sh('backup.sh', [], env), sh('backup.sh', [], env)]);
     expect(runs.map(({ code }) => code).sort()).toEqual([0, 1]);
     expect(runs.find(({ code }) => code === 1)!.err).toContain('another backup into');
     const left = readdirSync(BACKUP_DIR).sort();
-    expect(left).toEqual(['.lock', expect.stringMatching(/^backup_20/), expect.stringMatching(/^backup_20/), 'mine']);
+    const backup = expect.stringMatching(/^backup_20/);
+    expect(left).toEqual(['.lock', 'backup_0of_mine_000000', backup, backup, 'mine']);
     expect(left).toContain(kept);
     const [, at] = /^agent_memory_backup_last_success_timestamp_seconds (\d+)$/m.exec(readFileSync(metrics, 'utf8'))!;
     expect(Math.abs(Number(at) - Date.now() / 1000)).toBeLessThan(120);

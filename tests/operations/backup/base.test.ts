@@ -110,7 +110,11 @@ describeWith(['pg_basebackup', 'gzip', 'flock'], 'base backups', () => {
       expect(segmentsThere()).toEqual(before);
     }
     rmSync(broken);
+    // no base, and so none that is newer than those that are
+    const stray = join(bases, 'base_zzzzzzzz_zzzzzz');
+    mkdirSync(stray);
     const done = await script('base-backup.sh', [], { BASE_BACKUP_KEEP: '1' });
+    rmSync(stray, { recursive: true });
     expect([done.code, done.out]).toEqual([0, expect.stringContaining(`removed ${join(bases, base!)}`)]);
     const [left] = basesThere();
     expect(left).not.toBe(base);
