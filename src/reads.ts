@@ -1,7 +1,7 @@
 import type { Principal } from './auth/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
-import { connectionOf, createPool, type Pool } from './db/pool.ts';
+import { connectionOf, createPool, type Pool, type PoolConfig } from './db/pool.ts';
 import { assertConfirmed } from './db/restored.ts';
 import { type Tenant, tenantsOf } from './db/tenant.ts';
 import { eventReads } from './events/index.ts';
@@ -41,7 +41,9 @@ export const readRoutes = (config: Pick<Config, 'TOKENIZER'>) => [
   ...contextRoutes(config.TOKENIZER),
 ];
 
-export function openReads(config: Config) {
+export type ReadConfig = PoolConfig & Pick<Config, 'TOKENIZER' | 'LOG_LEVEL'>;
+
+export function openReads(config: ReadConfig) {
   const heavy = new Map(readRoutes(config).flatMap((route) => (route.heavy ? [[route.operation, route] as const] : [])));
   let pool: Pool | undefined;
   return async ({ operation, principal, input }: HeavyRead, signal: AbortSignal): Promise<Done> => {
@@ -67,7 +69,7 @@ export function openReads(config: Config) {
 }
 
 /** Its one connection may be busy with the last statement of a read that was given up. */
-function poolOf(config: Config): Pool {
+function poolOf(config: ReadConfig): Pool {
   const patience_ms = Math.max(config.PGCONNECTION_TIMEOUT, config.PGQUERY_TIMEOUT);
   const one = { ...config, PGPOOL_MAX: 1, PGPOOL_MIN: 0, PGCONNECTION_TIMEOUT: patience_ms };
   const pool = createPool({ ...connectionOf(config), embedded: false }, one, createLogger(config.LOG_LEVEL));

@@ -3,11 +3,12 @@ import { LRUCache } from 'lru-cache';
 import { bufferOf } from './artifacts/index.ts';
 import type { Caller } from './auth/index.ts';
 import type { Config } from './config.ts';
+import { poolSettings } from './db/pool.ts';
 import type { JsonLimits } from './http/json.ts';
 import type { Gate, ReadApart } from './http/serve.ts';
 import { type WorkerKeys, workerKeysOf } from './keys.ts';
 import type { SkippedRow } from './readable.ts';
-import type { HeavyRead, ReadAnswer, WrittenReply } from './reads.ts';
+import type { HeavyRead, ReadAnswer, ReadConfig, WrittenReply } from './reads.ts';
 import type { Secrets } from './secrets/index.ts';
 import { contentOf, openWorkers, type Workers } from './work/index.ts';
 
@@ -15,10 +16,16 @@ const ENTRY = join(import.meta.dirname, `worker${extname(import.meta.filename)}`
 
 export interface WorkerData {
   keys: WorkerKeys;
-  config: Config;
+  config: ReadConfig;
 }
 
-export const workerDataOf = (config: Config): WorkerData => ({ keys: workerKeysOf(config), config });
+/** Of the secrets only what a worker needs: those of the database, and the keys to seal and to hash with. */
+export const workerDataOf = (config: Config): WorkerData => ({
+  keys: workerKeysOf(config),
+  config: Object.fromEntries(
+    [...poolSettings, 'TOKENIZER', 'LOG_LEVEL'].map((name) => [name, config[name as keyof Config]]),
+  ) as unknown as ReadConfig,
+});
 
 /** Threads of worker.js beside this file, or of worker.ts where it runs from its source. */
 export const workersOf = (config: Config, entry = ENTRY): Workers =>

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client as PgClient } from 'pg';
 import { type Config, loadConfig } from '../src/config.ts';
 import { readRoutes } from '../src/reads.ts';
+import { secretSettings } from '../src/settings.ts';
 import type { Workers } from '../src/work/index.ts';
+import { workerDataOf } from '../src/workers.ts';
 import { type Client, message, newTenant } from './support/client.ts';
 import { builtWorkers, startTestDaemon, type TestDaemon } from './support/daemon.ts';
 import { describeOnServer, onEmbedded } from './support/database.ts';
@@ -151,6 +153,12 @@ test('each route with heavy reads is among those that workers know', () => {
   const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
   expect(heavy(daemon.routes)).toEqual(heavy(readRoutes(config)));
   expect(heavy(daemon.routes).length).toBeGreaterThan(0);
+});
+
+test('a worker is given no secret setting but those of the database', () => {
+  const secrets = Object.fromEntries(secretSettings.map((name) => [name, Buffer.alloc(32, name).toString('base64')]));
+  const { config } = workerDataOf({ ...loadConfig({ JWT_SECRET: secrets.JWT_SECRET }), ...secrets });
+  expect(secretSettings.filter((name) => name in config)).toEqual(['PGPASSWORD', 'POSTGRES_PASSWORD', 'DATABASE_URL']);
 });
 
 test('an answer is the same from a worker as from the event loop, refusals too', async () => {

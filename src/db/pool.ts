@@ -17,6 +17,31 @@ export interface Connection {
   embedded: boolean;
 }
 
+/** What a connection and a pool are made by. */
+export const poolSettings = [
+  'DATABASE_URL',
+  'PGHOST',
+  'PGPORT',
+  'PGDATABASE',
+  'PGUSER',
+  'PGPASSWORD',
+  'POSTGRES_PASSWORD',
+  'PGSSLMODE',
+  'PGSSLROOTCERT',
+  'PGPOOL_MAX',
+  'PGPOOL_MIN',
+  'PGPOOL_QUEUE',
+  'PGIDLE_TIMEOUT',
+  'PGCONNECTION_TIMEOUT',
+  'PGMAX_LIFETIME',
+  'PGLOCK_TIMEOUT',
+  'PGSTATEMENT_TIMEOUT',
+  'PGQUERY_TIMEOUT',
+  'PG_POOLER',
+  'REQUEST_TIMEOUT_MS',
+] as const satisfies (keyof Config)[];
+export type PoolConfig = Pick<Config, (typeof poolSettings)[number]>;
+
 export interface Pool {
   /** Borrows a connection, works, gives it back; one that cannot be trusted any more is destroyed. Work for a tenant takes its turn. */
   using<T>(work: (client: pg.PoolClient) => Promise<T>, tenant?: string): Promise<T>;
@@ -38,7 +63,7 @@ export interface Pool {
 
 export const SERVING_ROLE = 'agent_memory_app';
 
-export function connectionOf(config: Config): Omit<Connection, 'embedded'> {
+export function connectionOf(config: PoolConfig): Omit<Connection, 'embedded'> {
   const password = config.PGPASSWORD ?? config.POSTGRES_PASSWORD;
   if (config.DATABASE_URL) return { connectionString: config.DATABASE_URL };
   return {
@@ -64,7 +89,7 @@ export function partsOfUrl(text: string) {
   };
 }
 
-export function createPool(connection: Connection, config: Config, log: Logger): Pool {
+export function createPool(connection: Connection, config: PoolConfig, log: Logger): Pool {
   const { embedded } = connection;
   const sessionOptions = !embedded && !config.PG_POOLER;
   // A statement never outlives its request; the server gives up (statement) before we drop the connection (query).
@@ -148,7 +173,7 @@ export function createPool(connection: Connection, config: Config, log: Logger):
   };
 }
 
-const boundsOf = ({ options }: pg.Pool, config: Config): LineBounds => ({
+const boundsOf = ({ options }: pg.Pool, config: PoolConfig): LineBounds => ({
   max: options.max,
   maxWaiting: config.PGPOOL_QUEUE,
   wait_ms: options.connectionTimeoutMillis!,
@@ -156,7 +181,7 @@ const boundsOf = ({ options }: pg.Pool, config: Config): LineBounds => ({
 
 const EMBEDDED_CONNECT_MS = 60_000;
 
-function clientConfig({ embedded, ...connection }: Connection, config: Config): pg.ClientConfig {
+function clientConfig({ embedded, ...connection }: Connection, config: PoolConfig): pg.ClientConfig {
   const ca = config.PGSSLROOTCERT && readFileSync(config.PGSSLROOTCERT, 'utf8');
   return {
     ...connection,

@@ -1,11 +1,12 @@
 import { createWriteQueue, type Unit } from '../../src/db/commit.ts';
+import { NO_TENANT, openLine } from '../../src/db/line.ts';
 import type { Pool } from '../../src/db/pool.ts';
 import { createLogger } from '../../src/log.ts';
 
 const unitOf = (chars: number): Unit => ({ key: null, body: null, bytes: chars, events: [], ...{ text: 'x'.repeat(chars) } });
 
 /** A queue whose batches end when the test says so. */
-function heldQueue(parallel: number) {
+function heldQueue(parallel: number, line = openLine({ max: 100, maxWaiting: 100, wait_ms: 60_000 })) {
   const held: { tenant: string; units: number; finish(): void }[] = [];
   const query = ({ values: [tenant, json] }: { values: [string, string] }) =>
     new Promise((resolve) => {
@@ -13,7 +14,11 @@ function heldQueue(parallel: number) {
       const rows = units.map((_, i) => ({ status: 'new', outcome: { seq: i + 1, count: 1 }, at: '' }));
       held.push({ tenant, units: units.length, finish: () => resolve({ rows }) });
     });
-  const pool = { named: true, using: (work: (c: unknown) => unknown) => work({ query }) } as unknown as Pool;
+  const using = async (work: (client: unknown) => unknown, tenant = NO_TENANT) => {
+    await line.enter(tenant);
+    return Promise.resolve(work({ query })).finally(() => line.leave(tenant));
+  };
+  const pool = { named: true, using } as unknown as Pool;
   const limits = { maxQueued: 1000, maxQueuedBytes: 2 ** 28, parallel, parallelLarge: 2, perTenant: 2 };
   return { held, queue: createWriteQueue(pool, limits, createLogger('silent'), () => undefined) };
 }
@@ -44,4 +49,24 @@ test('a large unit is a batch of its own, in its place among the tenant’s othe
   }
   await Promise.all(done);
   expect(held.map(({ units }) => units)).toEqual([2, 1, 2]);
+});
+
+test('for a connection the batches of tenants take turns with each other and with reads', async () => {
+  const line = openLine({ max: 1, maxWaiting: 100, wait_ms: 60_000 });
+  const { held, queue } = heldQueue(10, line);
+  void line.enter('a');
+  const read = line.enter('a')!.then(() => line.leave('a'));
+  const done = [];
+  for (const tenant of ['a', 'a', 'b']) {
+    done.push(queue.commit(tenant, unitOf(10)));
+    await settled();
+  }
+  line.leave('a');
+  await read;
+  for (let i = 0; i < 3; i += 1) {
+    await settled();
+    held[i]!.finish();
+  }
+  await Promise.all(done);
+  expect(held.map(({ tenant }) => tenant)).toEqual(['a', 'b', 'a']);
 });
