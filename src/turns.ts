@@ -2,6 +2,8 @@
 
 export interface Turns<T> {
   readonly waiting: number;
+  /** So many tenants have something waiting. */
+  readonly tenants: number;
   waitingOf(tenant: string): number;
   add(tenant: string, item: T): void;
   /** The next item of a tenant that has fewer than `most` running. */
@@ -15,6 +17,9 @@ export function openTurns<T>(): Turns<T> {
   return {
     get waiting() {
       return waiting;
+    },
+    get tenants() {
+      return lines.size;
     },
     waitingOf: (tenant) => lines.get(tenant)?.length ?? 0,
     add: (tenant, item) => {

@@ -69,10 +69,15 @@ export function openLine({ max, maxWaiting, wait_ms }: LineBounds): Line {
     }
   }
 
-  /** A tenant with nothing waiting is let in: two others could fill the whole queue. MAX_IN_FLIGHT_REQUESTS bounds them all. */
+  /**
+   * A full queue refuses whoever has an equal part of it already; so a tenant that is alone may fill it, and cannot keep another out by
+   * that. MAX_IN_FLIGHT_REQUESTS bounds them all.
+   */
   function refuseMore(own: number): void {
-    if (own > 0 && turns.waiting >= maxWaiting) throw new PoolSaturated(turns.waiting);
-    if (own >= maxWaiting / 2) throw new ShareSaturated(own);
+    if (turns.waiting < maxWaiting) return;
+    const others = turns.tenants - (own > 0 ? 1 : 0);
+    if (own < maxWaiting / (others + 1)) return;
+    throw others > 0 ? new ShareSaturated(own) : new PoolSaturated(turns.waiting);
   }
 
   function wait(tenant: string): Promise<void> {

@@ -68,16 +68,18 @@ test('a single connection goes round', async () => {
   expect(told).toEqual(['m1', 'm2', 'a1']);
 });
 
-test('a tenant fills half of the queue, all of them the whole; one that has none waiting is let in', () => {
+test('a tenant that is alone may fill the queue; then it is refused, and others have their equal parts', () => {
   const line = open({ max: 1, maxWaiting: 4 });
-  for (let i = 0; i < 3; i += 1) line.enter('mallory')?.catch(ignored);
-  expect(() => line.enter('mallory')).toThrow(ShareSaturated);
+  for (let i = 0; i < 5; i += 1) line.enter('mallory')?.catch(ignored);
+  expect(() => line.enter('mallory')).toThrow(PoolSaturated);
   for (let i = 0; i < 2; i += 1) line.enter('alice')?.catch(ignored);
-  line.enter('bob')?.catch(ignored);
-  expect(() => line.enter('bob')).toThrow(PoolSaturated);
-  expect(() => line.enter('alice')).toThrow(PoolSaturated);
+  expect(() => line.enter('alice')).toThrow(ShareSaturated);
+  expect(() => line.enter('mallory')).toThrow(ShareSaturated);
+  for (let i = 0; i < 2; i += 1) line.enter('bob')?.catch(ignored);
+  expect(() => line.enter('bob')).toThrow(ShareSaturated);
+  // what is of no tenant is always let in
   for (let i = 0; i < 2; i += 1) line.enter('')?.catch(ignored);
-  expect(line.waiting).toBe(7);
+  expect(line.waiting).toBe(10);
 });
 
 test('nobody waits for ever, and who gave up is passed over', async () => {
