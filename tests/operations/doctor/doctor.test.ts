@@ -75,7 +75,7 @@ test('a serving role that may take another one of the service', async () => {
 
 test('a login that may not take the serving role, and one that is a superuser', async () => {
   await admin(
-    'create role other login; grant connect on database agent_memory to other; grant select on schema_migrations to other',
+    'create role other login; grant connect on database agent_memory to other; grant select on schema_migrations, schema_functions to other',
     'agent_memory',
   );
   expect(about(await look({ PGUSER: 'other' }), 'role')).toMatch(
