@@ -99,7 +99,7 @@ create index memory_versions__seq on memory_versions (tenant_id, seq);
 
 select wall('memory_versions', 'select, insert, update, delete');
 
--- A filter is asked of the event that a passage is from, and of the memory that the event made.
+-- A search filter reads the passage's event and the memory that the event made.
 grant select on events, memories, memory_versions to agent_memory_searcher;
 
 create policy searcher_reads on memories for select to agent_memory_searcher using (true);

@@ -83,7 +83,7 @@ create table overlays (
 
 select wall('overlays', 'select, insert, update, delete');
 
--- A filter of a search is asked of no more than the request may see.
+-- A search filter reads only what the request may see.
 grant select (tenant_id, seq, blocked_in) on overlays to agent_memory_searcher;
 
 create policy searcher_reads on overlays for select to agent_memory_searcher using (true);

@@ -15,8 +15,8 @@ create table jobs (
   result jsonb,
   problem jsonb,
   started_by text not null,
-  -- The lease: a daemon holds the job until `due_at` with the token it was given. A token grows with every holder, so that one who
-  -- was stopped and comes back is told apart from the one who went on. Past `due_at` any daemon may take it.
+  -- The lease: a daemon holds the job until `due_at` with the token it was given. Each holder gets a larger token, so a daemon
+  -- that was stopped and resumes cannot act for the one that took over. Past `due_at` any daemon may take it.
   token int not null default 0,
   due_at timestamptz not null,
   -- tries since it last came further

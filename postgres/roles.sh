@@ -27,9 +27,9 @@ SQL
 
 # `all` does not mean replication
 echo 'host replication base_backup all scram-sha-256' >>"$PGDATA/pg_hba.conf"
-# umask tightens no file that is there already, and what may only be read cannot be written
+# umask does not change an existing file, and a read-only file cannot be overwritten
 rm -f /archive/.pgpass /monitor/password
 (umask 077 && echo "*:*:*:base_backup:$BASE_BACKUP_PASSWORD" >/archive/.pgpass)
-# of another user; the directory is mounted where it is needed only
+# postgres-exporter reads it as another user; only that service mounts the directory
 echo "$MONITOR_PASSWORD" >/monitor/password
 chmod 444 /monitor/password

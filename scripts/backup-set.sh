@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Compose can only mount something: where no passphrase is meant, /dev/null.
 [ ! -c "${BACKUP_PASSPHRASE_FILE:-}" ] || unset BACKUP_PASSPHRASE_FILE
 
-# The pattern of the time in a backup's name: what is named otherwise is none.
+# The pattern of the time in a backup's name. A directory with another name is not a backup.
 # shellcheck disable=SC2034 # for those who read this file
 stamp='[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]_[0-9][0-9][0-9][0-9][0-9][0-9]'
 

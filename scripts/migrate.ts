@@ -57,7 +57,7 @@ function show(status: MigrationStatus, json: boolean): void {
   }
   const states = [...rows, ...functions.map((one) => ({ ...one, name: `functions of ${one.folder}` }))];
   for (const row of states) console.log(`${row.name}  ${row.state}${row.applied_at ? ` ${row.applied_at}` : ''}`);
-  console.error(isBehind(status) ? '`npm run migrate -- up` applies what is pending' : 'nothing is pending');
+  console.error(isBehind(status) ? '`npm run migrate -- up` applies the pending changes' : 'nothing is pending');
 }
 
 /** A session of its own, as the user that owns the tables. The embedded engine is started for it, unless a daemon has it. */

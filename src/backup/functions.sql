@@ -1,5 +1,5 @@
 -- What a manifest says of each table, and a restored database has to be again: the sum of its rows' hashes knows no order. Texts are
--- made under fixed settings. Extensions bring their own tables; what is unlogged is in no backup.
+-- made under fixed settings. Extensions bring their own tables; backups leave out unlogged tables.
 create or replace function fingerprint_tables() returns table (name text, rows bigint, hash numeric)
 language plpgsql stable
 set search_path = pg_catalog, public, pg_temp
