@@ -30,6 +30,6 @@ echo 'host replication base_backup all scram-sha-256' >>"$PGDATA/pg_hba.conf"
 # umask does not change an existing file, and a read-only file cannot be overwritten
 rm -f /archive/.pgpass /monitor/password
 (umask 077 && echo "*:*:*:base_backup:$BASE_BACKUP_PASSWORD" >/archive/.pgpass)
-# postgres-exporter reads it as another user; only that service mounts the directory
+# postgres-exporter reads it as another user; of the other services only PostgreSQL and the volume setup mount the directory
 echo "$MONITOR_PASSWORD" >/monitor/password
 chmod 444 /monitor/password
