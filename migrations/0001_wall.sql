@@ -89,3 +89,31 @@ begin
   perform let_back_up(p_table);
 end $$;
 revoke execute on function wall(regclass, text) from public;
+
+-- The nouns of the service, in the order of their migrations, so each after those it depends on. Whoever forgets, trims, exports, checks or
+-- repairs walks them and calls the hooks of each: hooks() in src/db/functions.sql has the table of their signatures. Outside the wall: it says
+-- nothing of any tenant.
+create table nouns (
+  noun text not null,
+  place int not null,
+  -- of its ids, without the underscore; null: its rows have no ids that others cite
+  id_prefix text,
+  -- hooks that it does without, where the others of its kind are required; its migration says why
+  without text[] not null default '{}',
+  constraint nouns_pkey primary key (noun),
+  constraint nouns__place unique (place),
+  constraint nouns__id_prefix unique (id_prefix)
+);
+
+-- definer functions walk them too
+grant select on nouns to public;
+
+select let_back_up('nouns');
+
+create function noun(p_noun text, prefix text default null, without text[] default '{}') returns void
+language sql
+as $$
+  insert into nouns (noun, place, id_prefix, without)
+  values (p_noun, (select coalesce(max(n.place), 0) + 1 from nouns n), noun.prefix, noun.without)
+$$;
+revoke execute on function noun(text, text, text[]) from public;

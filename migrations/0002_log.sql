@@ -140,6 +140,8 @@ where kind in ('tool_call', 'tool_result') and content ->> 'call_id' is not null
 
 select wall('events', 'select, insert');
 
+select noun('events', prefix => 'evt');
+
 -- What a retry is answered with: where the outcome stands, never its text, so that today's visibility and erasures apply.
 create table idempotency_keys (
   tenant_id text not null,
@@ -157,6 +159,8 @@ create index idempotency_keys__created_at on idempotency_keys using brin (create
 select wall('idempotency_keys', 'select, insert, delete');
 
 grant update (outcome) on idempotency_keys to agent_memory_app;
+
+select noun('idempotency');
 
 -- What one unit of a group commit came to.
 create type unit_outcome as (status text, outcome jsonb, at timestamptz, memories text[]);

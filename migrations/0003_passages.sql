@@ -68,6 +68,8 @@ create index chunks__search on chunks
 
 select wall('chunks', 'select, insert, update, delete');
 
+select noun('passages', prefix => 'chk');
+
 -- How far a rebuild of a tenant's passages has come. While there is a row, answers say that not every passage can be found.
 create table chunk_rebuilds (
   tenant_id text not null,

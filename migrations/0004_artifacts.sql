@@ -25,3 +25,5 @@ alter table artifacts alter column bytes set storage external;
 create index artifacts__unlinked on artifacts (tenant_id, created_at) where event_id is null;
 
 select wall('artifacts', 'select, insert, update, delete');
+
+select noun('artifacts', prefix => 'art');

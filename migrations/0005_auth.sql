@@ -5,6 +5,9 @@ create function role_rank(p_role text) returns int
 language sql immutable parallel safe
 as $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
 
+-- users, sessions, credentials: one noun of several tables, whose ids no event cites
+select noun('auth');
+
 create table users (
   tenant_id text not null,
   user_id text not null,

@@ -82,6 +82,8 @@ create index memories__open_tasks on memories (tenant_id, content_seq) where sta
 
 select wall('memories', 'select, insert, update, delete');
 
+select noun('memories', prefix => 'mem');
+
 -- Version by version, which event made it and which holds its content. Citations are the refs of the events from `content_seq` on.
 create table memory_versions (
   tenant_id text not null,

@@ -50,6 +50,8 @@ create index edits__seq on edits (tenant_id, seq);
 
 select wall('edits', 'select, insert, update, delete');
 
+select noun('edits', prefix => 'edt');
+
 -- The events that an approved edit is applied to: its own, and of a memory those that say the same.
 create table edit_events (
   tenant_id text not null,

@@ -37,3 +37,5 @@ create index capsules__expires on capsules (tenant_id, expires_at);
 create index capsules__seq on capsules (tenant_id, seq);
 
 select wall('capsules', 'select, insert, update, delete');
+
+select noun('capsules', prefix => 'cap');

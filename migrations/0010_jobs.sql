@@ -37,6 +37,8 @@ create index jobs__finished on jobs (tenant_id, finished_at) where finished_at i
 
 select wall('jobs', 'select, insert, update, delete');
 
+select noun('jobs', prefix => 'job');
+
 -- Of all tenants' jobs the overseer sees which are due, and not what they are about.
 grant select (tenant_id, job_id, state, due_at, token) on jobs to agent_memory_overseer;
 

@@ -45,3 +45,5 @@ create table erasure_marks (
 create index erasure_marks__id on erasure_marks (tenant_id, job_id, id);
 
 select wall('erasure_marks', 'select, insert, update, delete');
+
+select noun('erasure');

@@ -13,3 +13,5 @@ create table retention_policies (
 );
 
 select wall('retention_policies', 'select, insert, update, delete');
+
+select noun('retention');

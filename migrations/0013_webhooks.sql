@@ -45,6 +45,8 @@ create index webhooks__due on webhooks (slow, due_at) where active and due_at is
 
 select wall('webhooks', 'select, insert, update, delete');
 
+select noun('webhooks', prefix => 'whk');
+
 -- What became of each event: one row, however often it was tried. Bounded by the sweeper.
 create table webhook_deliveries (
   tenant_id text not null,

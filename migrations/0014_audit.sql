@@ -46,6 +46,8 @@ create index audit_entries__at on audit_entries (tenant_id, at);
 
 select wall('audit_entries', 'select, insert');
 
+select noun('audit');
+
 -- Erasing a subject. The stream is append-only for the serving role, so payloads are blanked by another one, which can do nothing else. An
 -- erasure is an entry itself (`audit.erased`, naming the seqs): a blank that no entry names is found by `npm run audit:verify`.
 grant select (tenant_id, seq, action), update (payload, salt) on audit_entries to agent_memory_audit_eraser;

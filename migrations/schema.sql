@@ -1422,7 +1422,7 @@ CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
 CREATE FUNCTION public.date_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC
- UPDATE public.chunks c SET until_seq = ended.seq, until_at = ended.occurred_at, valid =
+ UPDATE public.chunks AS c SET until_seq = ended.seq, until_at = ended.occurred_at, valid =
          CASE
              WHEN (e.kind ~~ 'memory.%'::text) THEN public.validity(e.content)
              ELSE NULL::tstzrange
@@ -2770,6 +2770,26 @@ begin
   limit 1);
 end $$;
 
+-- Name: nouns; Type: TABLE; Schema: public
+
+CREATE TABLE public.nouns (
+    noun text NOT NULL,
+    place integer NOT NULL,
+    id_prefix text,
+    without text[] DEFAULT '{}'::text[] NOT NULL
+);
+
+-- Name: hooks(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hooks(p_hook text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT n.noun
+    FROM public.nouns n
+   WHERE (to_regproc(format('public.%I'::text, ((n.noun || '_'::text) || hooks.p_hook))) IS NOT NULL)
+   ORDER BY n.place;
+END;
+
 -- Name: hush_repeats(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.hush_repeats(p_tenant text, p_units jsonb) RETURNS jsonb
@@ -3994,7 +4014,7 @@ end $$;
 CREATE FUNCTION public.move_ends(p_tenant text, p_memory_id text, p_gone bigint[]) RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC
- UPDATE public.chunks c SET until_seq = d.until_seq, until_at = e.occurred_at
+ UPDATE public.chunks AS c SET until_seq = d.until_seq, until_at = e.occurred_at
     FROM (public.memory_ends(move_ends.p_tenant, move_ends.p_memory_id, (0)::bigint) d(seq, status, until_seq)
       LEFT JOIN public.events e ON (((e.tenant_id = move_ends.p_tenant) AND (e.seq = d.until_seq))))
    WHERE ((c.tenant_id = move_ends.p_tenant) AND (c.seq = d.seq) AND (c.until_seq = ANY (move_ends.p_gone)));
@@ -4099,6 +4119,15 @@ begin
     from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
     order by o.ord);
 end $$;
+
+-- Name: noun(text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.noun(p_noun text, prefix text DEFAULT NULL::text, without text[] DEFAULT '{}'::text[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into nouns (noun, place, id_prefix, without)
+  values (p_noun, (select coalesce(max(n.place), 0) + 1 from nouns n), noun.prefix, noun.without)
+$$;
 
 -- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
 
@@ -6528,6 +6557,21 @@ ALTER TABLE ONLY public.memories
 ALTER TABLE ONLY public.memory_versions
     ADD CONSTRAINT memory_versions_pkey PRIMARY KEY (tenant_id, memory_id, version);
 
+-- Name: nouns nouns__id_prefix; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.nouns
+    ADD CONSTRAINT nouns__id_prefix UNIQUE (id_prefix);
+
+-- Name: nouns nouns__place; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.nouns
+    ADD CONSTRAINT nouns__place UNIQUE (place);
+
+-- Name: nouns nouns_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.nouns
+    ADD CONSTRAINT nouns_pkey PRIMARY KEY (noun);
+
 -- Name: overlays overlays_pkey; Type: CONSTRAINT; Schema: public
 
 ALTER TABLE ONLY public.overlays
@@ -7774,6 +7818,11 @@ GRANT ALL ON FUNCTION public.fingerprint_tables() TO agent_memory_backup;
 REVOKE ALL ON FUNCTION public.fingerprint_tenants() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fingerprint_tenants() TO agent_memory_backup;
 
+-- Name: TABLE nouns; Type: ACL; Schema: public
+
+GRANT SELECT ON TABLE public.nouns TO PUBLIC;
+GRANT SELECT ON TABLE public.nouns TO agent_memory_backup;
+
 -- Name: FUNCTION let_back_up(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_back_up(p_table regclass) FROM PUBLIC;
@@ -7829,6 +7878,10 @@ GRANT UPDATE(outcome) ON TABLE public.idempotency_keys TO agent_memory_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
+
+-- Name: FUNCTION noun(p_noun text, prefix text, without text[]); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.noun(p_noun text, prefix text, without text[]) FROM PUBLIC;
 
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb); Type: ACL; Schema: public
 

@@ -1,4 +1,15 @@
--- The tenant's clock, the group commit of its log, and the removal of a whole tenant.
+-- The tenant's clock, the group commit of its log, and the removal of a whole tenant, and the registry of nouns.
+
+-- Nouns that have a function `<noun>_<hook>`, each after those it depends on. Callers loop over them:
+--   for v_noun in select * from hooks('forget') loop execute format('select * from %I($1)', v_noun || '_forget') using …
+-- A hook has one signature, whichever noun it belongs to. Whoever introduces a hook adds its line here and in docs/decisions/nouns.md:
+--
+--   hook | arguments and result | called by | what it does
+create or replace function hooks(p_hook text) returns setof text
+language sql stable
+begin atomic
+  select n.noun from nouns n where to_regproc(format('public.%I', n.noun || '_' || p_hook)) is not null order by n.place;
+end;
 
 create or replace function list_tenants(p_after text, p_limit int) returns table (tenant_id text, state text)
 language sql stable security definer set search_path = pg_catalog, public, pg_temp

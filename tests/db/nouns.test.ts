@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { edges } from '../../src/edges.ts';
+import { workerDatabase } from '../support/database.ts';
+import { homes } from '../support/routines.ts';
+
+// The registry of nouns (docs/decisions/nouns.md).
+
+let client: Client;
+beforeAll(async () => {
+  client = new Client((await workerDatabase()).connection);
+  await client.connect();
+});
+afterAll(() => client.end());
+
+const names = async (text: string, values: unknown[] = []) =>
+  (await client.query<{ name: string }>(text, values)).rows.map(({ name }) => name);
+
+/** The rows of the table of hooks in a text: `name | arguments and result | …`. */
+function hooksIn(file: string, row: RegExp): string[] {
+  const text = readFileSync(join(import.meta.dirname, '../..', file), 'utf8');
+  return [...text.matchAll(row)].map(([, name]) => name!).filter((name) => name !== 'hook');
+}
+
+const documented = hooksIn('docs/decisions/nouns.md', /^\| `?([a-z_]+)`? \|/gm);
+
+test('both tables of hooks name the same ones', () => {
+  expect(hooksIn('src/db/functions.sql', /^-- {3}([a-z_]+) \|/gm)).toEqual(documented);
+});
+
+test('every noun is a folder, or a part of the log', async () => {
+  const nouns = await names('select noun as name from nouns order by place');
+  expect(nouns.filter((noun) => !(noun in edges))).toEqual(['idempotency']);
+});
+
+test('all hooks of a name take the same arguments and return the same', async () => {
+  const differing = await names(
+    `select h.hook as name
+     from unnest($1::text[]) h (hook) join nouns n on true join pg_proc p on p.proname = n.noun || '_' || h.hook
+     group by h.hook
+     having count(distinct (pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid))) > 1`,
+    [documented],
+  );
+  expect(differing).toEqual([]);
+});
+
+test('a hook is in the folder of its noun', async () => {
+  const nouns = await names('select noun as name from nouns');
+  const astray = nouns.flatMap((noun) =>
+    documented.map((hook) => `${noun}_${hook}`).filter((name) => homes.has(name) && ![noun, 'db'].includes(homes.get(name)!)),
+  );
+  expect(astray).toEqual([]);
+});
+
+test('hooks lists the nouns that have one, in the order of their registration', async () => {
+  await client.query('begin');
+  await client.query(`
+    create function capsules_tested() returns int language sql return 1;
+    create function artifacts_tested() returns int language sql return 2;
+    create function strangers_tested() returns int language sql return 3`);
+  expect(await names(`select * from hooks('tested') name`)).toEqual(['artifacts', 'capsules']);
+  expect(await names(`select * from hooks('untested') name`)).toEqual([]);
+  await client.query('rollback');
+});
