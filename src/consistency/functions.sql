@@ -11,12 +11,12 @@ begin
       when exists (
         select from events e
         where e.tenant_id = p_tenant
-          and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end
-          and (p_ref !~ '^chk_[^_]+_[0-9]{1,5}$' or split_part(p_ref, '_', 3)::int < e.chunk_count)) then null
+          and e.event_id = event_of(p_ref)
+          and has_passage(p_ref, e.chunk_count)) then null
       -- its passages went with the content
       when p_ref ~ '^chk_' and exists (
         select from events e
-        where e.tenant_id = p_tenant and e.event_id = 'evt_' || split_part(substr(p_ref, 5), '_', 1) and e.erased_at is not null) then 'gone'
+        where e.tenant_id = p_tenant and e.event_id = event_of(p_ref) and e.erased_at is not null) then 'gone'
       when p_oldest_id is not null and substr(p_ref, 5, 26) < substr(p_oldest_id, 5, 26) then 'gone'
       else 'dangling' end
     when p_ref ~ '^art_' then case

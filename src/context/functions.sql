@@ -259,7 +259,7 @@ begin
       from events e
       where e.tenant_id = p_tenant and e.kind not like 'memory.%'
         and e.event_id = any (array(
-          select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)));
+          select event_of(id) from unnest(v_named) id)));
   end if;
   v_tools := v_tools || array(
     select e.seq

@@ -1,5 +1,5 @@
 import type { Handed } from '../capsules/index.ts';
-import { sha256Hex } from '../memories/index.ts';
+import { isAct, sha256Hex } from '../memories/index.ts';
 import type { Found, Hit } from '../search/index.ts';
 import type { Steps } from '../slices.ts';
 import { together } from './calls.ts';
@@ -183,7 +183,7 @@ const asClaim = ({ name, ids, said, words, type, claim }: Item, isRule: boolean)
   words: isRule ? [] : words,
   contradicts: Array.isArray(claim?.body.contradicts) ? claim.body.contradicts : [],
   ids,
-  isClaim: ['fact', 'note', 'summary'].includes(type),
+  isClaim: type !== 'text' && !isAct(type),
   ...(claim && { measure: claim.body, stands: claim.stands }),
 });
 

@@ -9,7 +9,7 @@ begin
   if p_ref ~ '^(evt|chk)_' then
     select e.seq into v_seq
     from events e
-    where e.tenant_id = p_tenant and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+    where e.tenant_id = p_tenant and e.event_id = event_of(p_ref);
     return (
       select v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = v_seq and v.status || '' <> 'superseded' limit 1);
   end if;
@@ -472,7 +472,7 @@ language plpgsql stable
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_id text := case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
+  v_id text := event_of(p_ref);
 begin
   return exists (
     select from erasure_marks k
@@ -525,7 +525,7 @@ begin
       select e.seq
       from events e
       where e.tenant_id = p_tenant and e.kind like 'memory.%'
-        and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end
+        and e.event_id = event_of(c.ref)
       offset 0) made
     join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
     where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
@@ -548,7 +548,72 @@ begin
     or exists (select from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq and o.content ? 'withheld');
 end $$;
 
+-- The events that references name: by their own id, a passage's or an artifact's.
+create or replace function events_named(p_tenant text, p_refs text[]) returns table (ref text, event events)
+language sql stable
+begin atomic
+  select r.ref, named.event
+  from unnest(p_refs) r (ref)
+  cross join lateral (
+    select e as event
+    from events e
+    where e.tenant_id = p_tenant and e.event_id = case
+      when r.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = r.ref)
+      else event_of(r.ref) end
+    limit 1
+  ) named;
+end;
+
+-- Of what references name: what was recorded and is still there. A memory's own events are no source of another.
+create or replace function sources(p_tenant text, p_refs text[]) returns table (ref text, seq bigint)
+language sql stable
+begin atomic
+  select n.ref, (n.event).seq
+  from events_named(p_tenant, p_refs) n
+  where (n.event).kind not like 'memory.%' and not is_gone(n.event);
+end;
+
+-- Of what references name: memories that may ground another, but for those in p_seen, an act first; at most as many as leave p_seen at 65.
+-- p_job: an erasure, whose marked memories ground nothing any more.
+create or replace function grounding_memories(p_tenant text, p_refs text[], p_seen text[], p_job text default null)
+returns table (memory_id text, kind text)
+language sql stable
+begin atomic
+  select m.memory_id, m.kind
+  from unnest(p_refs) with ordinality as r (ref, place)
+  -- `offset 0` keeps each a look-up: where nothing was analyzed yet the plan joined all memories with all events, 30 ms a level
+  cross join lateral (select x.id from memory_of(p_tenant, r.ref) x (id) offset 0) o
+  cross join lateral (select * from memories m where m.tenant_id = p_tenant and m.memory_id = o.id offset 0) m
+  cross join lateral (select e as said from events e where e.tenant_id = p_tenant and e.seq = m.content_seq offset 0) e
+  where not m.memory_id = any (p_seen) and m.status <> 'deleted' and not is_gone(e.said)
+    and (p_job is null or not is_marked(p_tenant, p_job, m.memory_id))
+  group by m.memory_id, m.kind
+  order by is_act(m.kind) desc, min(r.place)
+  limit greatest(1, 65 - cardinality(p_seen));
+end;
+
+-- What memories rest on as they stood at the seq p_last and the time p_as_of (null: now), 256 references of each.
+create or replace function grounds_of(p_tenant text, p_memory_ids text[], p_last bigint default null, p_as_of timestamptz default null)
+returns table (ref text)
+language sql stable
+begin atomic
+  select distinct g.ref
+  from unnest(p_memory_ids) m (id)
+  cross join lateral (
+    select v.content_seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.memory_id = m.id and (p_last is null or v.seq + 0 <= p_last)
+      and (p_as_of is null or p_as_of >= (select e.occurred_at from events e where e.tenant_id = v.tenant_id and e.seq = v.seq))
+    order by v.version desc
+    limit 1
+  ) stood
+  cross join lateral (
+    select o.ref from grounds(p_tenant, m.id, stood.content_seq, p_last, p_as_of) o order by o.seq desc, o.place, o.ref limit 256
+  ) g;
+end;
+
 -- Whether any of these is there: something recorded, or a memory that rests on something itself. A memory's own events do not ground it.
+-- Four levels deep; mark_grounds of retention walks the same way, so that what it keeps answers as before.
 create or replace function is_grounded(
   p_tenant text, p_memory_id text, p_refs text[], p_last bigint default null, p_as_of timestamptz default null, p_job text default null)
 returns boolean
@@ -558,61 +623,25 @@ as $$
 declare
   v_refs text[] := p_refs;
   v_seen text[] := array[p_memory_id];
-  v_claims text[];
+  v_memories text[];
+  v_found boolean;
 begin
   for depth in 1 .. 4 loop
     exit when coalesce(cardinality(v_refs), 0) = 0;
     if p_job is not null then
       v_refs := array(select r.ref from unnest(v_refs) r (ref) where not is_marked(p_tenant, p_job, r.ref));
     end if;
-    if exists (
-      select
-      from unnest(v_refs) r (ref)
-      cross join lateral (
-        select e
-        from events e
-        where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = case
-          when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1)
-          when r.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = r.ref)
-          else r.ref end
-        limit 1
-      ) source
-      where not is_gone(source.e)
-    ) then
+    if exists (select from sources(p_tenant, v_refs)) then
       return true;
     end if;
-    v_claims := array(
-      select m.memory_id
-      from unnest(v_refs) with ordinality as r (ref, place)
-      cross join lateral (select x.id from memory_of(p_tenant, r.ref) x (id) offset 0) o
-      -- `offset 0` keeps each a look-up: where nothing was analyzed yet the plan joined all memories with all events, 30 ms a level
-      cross join lateral (select * from memories m where m.tenant_id = p_tenant and m.memory_id = o.id offset 0) m
-      cross join lateral (select e as said from events e where e.tenant_id = p_tenant and e.seq = m.content_seq offset 0) e
-      where not m.memory_id = any (v_seen) and m.status <> 'deleted' and not is_gone(e.said)
-        and (p_job is null or not is_marked(p_tenant, p_job, m.memory_id))
-      group by m.memory_id, m.kind
-      -- an act, if there is any, comes first
-      order by is_act(m.kind) desc, min(r.place)
-      limit greatest(1, 65 - cardinality(v_seen)));
-    if exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v_claims[1] and is_act(m.kind)) then
+    select array_agg(g.memory_id), bool_or(is_act(g.kind)) into v_memories, v_found
+    from grounding_memories(p_tenant, v_refs, v_seen, p_job) g;
+    if v_found then
       return true;
     end if;
     exit when depth = 4 or cardinality(v_seen) > 64;
-    v_seen := v_seen || v_claims;
-    v_refs := array(
-      select distinct g.ref
-      from unnest(v_claims) c (id)
-      cross join lateral (
-        select v.content_seq
-        from memory_versions v
-        where v.tenant_id = p_tenant and v.memory_id = c.id and (p_last is null or v.seq + 0 <= p_last)
-          and (p_as_of is null or p_as_of >= (select e.occurred_at from events e where e.tenant_id = v.tenant_id and e.seq = v.seq))
-        order by v.version desc
-        limit 1
-      ) stood
-      cross join lateral (
-        select o.ref from grounds(p_tenant, c.id, stood.content_seq, p_last, p_as_of) o order by o.seq desc, o.place, o.ref limit 256
-      ) g);
+    v_seen := v_seen || v_memories;
+    v_refs := array(select g.ref from grounds_of(p_tenant, v_memories, p_last, p_as_of) g);
   end loop;
   return false;
 end $$;
@@ -969,7 +998,7 @@ as $$
 declare
   v_said timestamptz;
 begin
-  if p_memory.kind not in ('fact', 'note', 'summary', 'preference') then
+  if is_act(p_memory.kind) and p_memory.kind <> 'preference' then
     return '{}';
   end if;
   select max(s.occurred_at) into v_said
@@ -978,7 +1007,7 @@ begin
     select e.seq
     from events e
     where e.tenant_id = p_tenant and e.kind not like 'memory.%'
-      and e.event_id = case when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1) else r.ref end
+      and e.event_id = event_of(r.ref)
     limit 1
   ) cited
   cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s

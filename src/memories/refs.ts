@@ -62,9 +62,8 @@ export async function findDangling(
     from unnest($5::text[], $6::text[]) with ordinality as i (id, subject, place)
     where not exists (
       select from events e
-      where e.tenant_id = $1
-      and e.event_id = case when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1) else i.id end
-      and case when i.id !~ '^chk_' then true when i.id !~ '^chk_[^_]+_[0-9]{1,5}$' then false else split_part(i.id, '_', 3)::int < e.chunk_count end
+      where e.tenant_id = $1 and e.event_id = event_of(i.id)
+      and has_passage(i.id, e.chunk_count)
       and ${visible(2, 'e.')} and ${OWN_EVENT})
     and not exists (
       select from artifacts a

@@ -4,7 +4,7 @@ import type { MemoryKind } from './schemas.ts';
 
 // Which claims a tenant wants to rest on something before a context states them. Answers to writes say so without a read.
 
-/** Acts are their own source; claims may need one. */
+/** Acts are their own source; claims may need one. `is_act` in SQL says the same. */
 export const isAct = (kind: MemoryKind): boolean => ['decision', 'task', 'rule', 'preference', 'handoff'].includes(kind);
 
 export interface Sources {

@@ -21,6 +21,19 @@ begin
       || to_tsvector(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')))) l);
 end $$;
 
+-- The event that an id of an event or of a passage names: chk_<event>_<ordinal> is a passage of evt_<event>. Any other id is returned as it is.
+create or replace function event_of(p_id text) returns text
+language sql immutable parallel safe
+return case when p_id ~ '^chk_' then 'evt_' || split_part(substr(p_id, 5), '_', 1) else p_id end;
+
+-- Whether an event of so many passages has the one that the id names. The id of an event itself names no passage and is always there.
+create or replace function has_passage(p_id text, p_chunk_count int) returns boolean
+language sql immutable parallel safe
+return case
+  when p_id !~ '^chk_' then true
+  when p_id !~ '^chk_[^_]+_[0-9]{1,5}$' then false
+  else split_part(p_id, '_', 3)::int < p_chunk_count end;
+
 -- The text of a passage.
 create or replace function passage_text(p_chunk chunks) returns text
 language sql stable

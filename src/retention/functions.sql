@@ -69,7 +69,7 @@ begin
 end $$;
 
 -- Marks the events that these refs name as sources: `ground` (its place suffices) or `carry` (as it is; an artifact is found by its event
--- alone). Returns whether there are any, also beyond p_upto. The same sources as in is_grounded.
+-- alone). Returns whether there are any, also beyond p_upto.
 create or replace function mark_sources(p_tenant text, p_job text, p_refs text[], p_whole boolean, p_upto bigint) returns boolean
 language plpgsql
 set plan_cache_mode = force_generic_plan
@@ -80,18 +80,9 @@ declare
 begin
   select array_agg(s.seq) filter (where s.whole), array_agg(s.seq) filter (where not s.whole) into v_whole, v_ground
   from (
-    select e.seq, bool_or(p_whole or r.ref ~ '^art_') as whole
-    from unnest(p_refs) r (ref)
-    cross join lateral (
-      select * from events e
-      where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = case
-        when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1)
-        when r.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = r.ref)
-        else r.ref end
-      limit 1
-    ) e
-    where not is_gone(e)
-    group by e.seq
+    select s.seq, bool_or(p_whole or s.ref ~ '^art_') as whole
+    from sources(p_tenant, p_refs) s
+    group by s.seq
   ) s;
   insert into erasure_marks (tenant_id, job_id, what, id, seq)
   select p_tenant, p_job, 'ground', e.event_id, e.seq
@@ -112,7 +103,8 @@ declare
   v_refs text[] := array(
     select g.ref from grounds(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.place, g.ref);
   v_seen text[] := array[p_memory.memory_id];
-  v_claims text[];
+  v_memories text[];
+  v_found boolean;
 begin
   if p_memory.pinned then
     perform mark_held(p_tenant, p_job, array(
@@ -121,27 +113,12 @@ begin
   for depth in 1 .. 4 loop
     exit when coalesce(cardinality(v_refs), 0) = 0;
     exit when mark_sources(p_tenant, p_job, v_refs, p_memory.pinned and depth = 1, p_upto);
-    v_claims := array(
-      select m.memory_id
-      from unnest(v_refs) with ordinality as r (ref, place)
-      cross join lateral (select x.id from memory_of(p_tenant, r.ref) x (id) offset 0) o
-      cross join lateral (select * from memories m where m.tenant_id = p_tenant and m.memory_id = o.id offset 0) m
-      cross join lateral (select e as said from events e where e.tenant_id = p_tenant and e.seq = m.content_seq offset 0) e
-      where not m.memory_id = any (v_seen) and m.status <> 'deleted' and not is_gone(e.said)
-      group by m.memory_id, m.kind
-      order by is_act(m.kind) desc, min(r.place)
-      limit greatest(1, 65 - cardinality(v_seen)));
-    perform mark_held(p_tenant, p_job, v_claims, p_upto);
-    exit when exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v_claims[1] and is_act(m.kind));
-    exit when cardinality(v_seen) > 64;
-    v_seen := v_seen || v_claims;
-    v_refs := array(
-      select distinct g.ref
-      from memories m
-      cross join lateral (
-        select o.ref from grounds(p_tenant, m.memory_id, m.content_seq) o order by o.seq desc, o.place, o.ref limit 256
-      ) g
-      where m.tenant_id = p_tenant and m.memory_id = any (v_claims));
+    select coalesce(array_agg(g.memory_id), '{}'), coalesce(bool_or(is_act(g.kind)), false) into v_memories, v_found
+    from grounding_memories(p_tenant, v_refs, v_seen) g;
+    perform mark_held(p_tenant, p_job, v_memories, p_upto);
+    exit when v_found or cardinality(v_seen) > 64;
+    v_seen := v_seen || v_memories;
+    v_refs := array(select g.ref from grounds_of(p_tenant, v_memories) g);
   end loop;
 end $$;
 
@@ -196,12 +173,7 @@ begin
     cross join lateral (
       select c.seq
       union all
-      select e.seq
-      from unnest(c.items) i (id)
-      join events e on e.tenant_id = p_tenant and e.event_id = case
-        when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1)
-        when i.id ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = i.id)
-        else i.id end
+      select (n.event).seq from events_named(p_tenant, c.items) n
     ) e
     where c.revoked_at is null and c.expires_at > now()), p_upto);
   return v_seqs[cardinality(v_seqs)];
@@ -227,7 +199,7 @@ begin atomic
     select m.* from memories m where m.tenant_id = p_tenant and m.pinned and stands(m)
   ),
   cited as materialized (
-    select distinct case when g.ref ~ '^chk_' then 'evt_' || split_part(substr(g.ref, 5), '_', 1) else g.ref end as ref
+    select distinct event_of(g.ref) as ref
     from pinned p cross join lateral grounds(p_tenant, p.memory_id, p.content_seq) g
   )
   insert into erasure_marks (tenant_id, job_id, what, id, seq)
