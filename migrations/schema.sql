@@ -907,7 +907,7 @@ CREATE FUNCTION public.claim_of(p_tenant text, p_scope jsonb, p_memory public.me
 declare
   v_said timestamptz;
 begin
-  if p_memory.kind not in ('fact', 'note', 'summary', 'preference') then
+  if is_act(p_memory.kind) and p_memory.kind <> 'preference' then
     return '{}';
   end if;
   select max(s.occurred_at) into v_said
@@ -916,7 +916,7 @@ begin
     select e.seq
     from events e
     where e.tenant_id = p_tenant and e.kind not like 'memory.%'
-      and e.event_id = case when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1) else r.ref end
+      and e.event_id = event_of(r.ref)
     limit 1
   ) cited
   cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s
@@ -1993,6 +1993,51 @@ CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb, p_wi
     LANGUAGE sql STABLE
     RETURN COALESCE(jsonb_path_match(CASE WHEN p_withheld THEN public.withheld_doc(p_event) ELSE (public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq, p_channel) ELSE '{}'::jsonb END) END, ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
 
+-- Name: event_of(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_of(p_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (p_id ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(p_id, 5), '_'::text, 1)) ELSE p_id END;
+
+-- Name: artifacts; Type: TABLE; Schema: public
+
+CREATE TABLE public.artifacts (
+    tenant_id text NOT NULL,
+    artifact_id text NOT NULL,
+    event_id text,
+    media_type text NOT NULL,
+    byte_count bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    bytes bytea NOT NULL,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    user_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+
+-- Name: events_named(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.events_named(p_tenant text, p_refs text[]) RETURNS TABLE(ref text, event public.events)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT r.ref,
+     named.event
+    FROM (unnest(events_named.p_refs) r(ref)
+      CROSS JOIN LATERAL ( SELECT e.*::public.events AS event
+            FROM public.events e
+           WHERE ((e.tenant_id = events_named.p_tenant) AND (e.event_id =
+                 CASE
+                     WHEN (r.ref ~ '^art_'::text) THEN ( SELECT a.event_id
+                        FROM public.artifacts a
+                       WHERE ((a.tenant_id = events_named.p_tenant) AND (a.artifact_id = r.ref)))
+                     ELSE public.event_of(r.ref)
+                 END))
+          LIMIT 1) named);
+END;
+
 -- Name: expire_memories(text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.expire_memories(p_tenant text, p_limit integer) RETURNS integer
@@ -2088,7 +2133,7 @@ end $_$;
 CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_forgotten boolean) RETURNS text
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
-    AS $_$
+    AS $$
 begin
   return (
   select case
@@ -2096,12 +2141,12 @@ begin
       when exists (
         select from events e
         where e.tenant_id = p_tenant
-          and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end
-          and (p_ref !~ '^chk_[^_]+_[0-9]{1,5}$' or split_part(p_ref, '_', 3)::int < e.chunk_count)) then null
+          and e.event_id = event_of(p_ref)
+          and has_passage(p_ref, e.chunk_count)) then null
       -- its passages went with the content
       when p_ref ~ '^chk_' and exists (
         select from events e
-        where e.tenant_id = p_tenant and e.event_id = 'evt_' || split_part(substr(p_ref, 5), '_', 1) and e.erased_at is not null) then 'gone'
+        where e.tenant_id = p_tenant and e.event_id = event_of(p_ref) and e.erased_at is not null) then 'gone'
       when p_oldest_id is not null and substr(p_ref, 5, 26) < substr(p_oldest_id, 5, 26) then 'gone'
       else 'dangling' end
     when p_ref ~ '^art_' then case
@@ -2111,7 +2156,7 @@ begin
       when exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref) then null
       when p_forgotten then 'gone' else 'dangling' end
   end);
-end $_$;
+end $$;
 
 -- Name: fingerprint_tables(); Type: FUNCTION; Schema: public
 
@@ -2569,6 +2614,110 @@ begin
   return next;
 end $$;
 
+-- Name: is_act(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_act(p_kind text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (p_kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text]));
+
+-- Name: is_gone(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_gone(p_event public.events) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (p_event.erased_at is not null and not p_event.content ? 'retention')
+    or exists (select from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq and o.content ? 'withheld');
+end $$;
+
+-- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_marked(p_tenant text, p_job text, p_ref text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_id text := event_of(p_ref);
+begin
+  return exists (
+    select from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.id = v_id and k.what = any (array['event', 'artifact', 'memory']));
+end $$;
+
+-- Name: memory_of(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_seq bigint;
+begin
+  if p_ref ~ '^(evt|chk)_' then
+    select e.seq into v_seq
+    from events e
+    where e.tenant_id = p_tenant and e.event_id = event_of(p_ref);
+    return (
+      select v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = v_seq and v.status || '' <> 'superseded' limit 1);
+  end if;
+  return (select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref);
+end $$;
+
+-- Name: grounding_memories(text, text[], text[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.grounding_memories(p_tenant text, p_refs text[], p_seen text[], p_job text DEFAULT NULL::text) RETURNS TABLE(memory_id text, kind text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.memory_id,
+     m.kind
+    FROM (((unnest(grounding_memories.p_refs) WITH ORDINALITY r(ref, place)
+      CROSS JOIN LATERAL ( SELECT x.id
+            FROM public.memory_of(grounding_memories.p_tenant, r.ref) x(id)
+          OFFSET 0) o)
+      CROSS JOIN LATERAL ( SELECT m_1.tenant_id,
+             m_1.memory_id,
+             m_1.kind,
+             m_1.scope,
+             m_1.scope_id,
+             m_1.status,
+             m_1.version,
+             m_1.content_seq,
+             m_1.last_seq,
+             m_1.user_id,
+             m_1.agent_id,
+             m_1.session_id,
+             m_1.project_id,
+             m_1.channel,
+             m_1.sensitivity,
+             m_1.text_hash,
+             m_1.importance,
+             m_1.pinned,
+             m_1.repeats,
+             m_1.worn,
+             m_1.tags,
+             m_1.valid_from,
+             m_1.valid_to,
+             m_1.expires_at,
+             m_1.superseded_by,
+             m_1.task_status,
+             m_1.doing_agent,
+             m_1.marks,
+             m_1.created_at,
+             m_1.updated_at
+            FROM public.memories m_1
+           WHERE ((m_1.tenant_id = grounding_memories.p_tenant) AND (m_1.memory_id = o.id))
+          OFFSET 0) m)
+      CROSS JOIN LATERAL ( SELECT e_1.*::public.events AS said
+            FROM public.events e_1
+           WHERE ((e_1.tenant_id = grounding_memories.p_tenant) AND (e_1.seq = m.content_seq))
+          OFFSET 0) e)
+   WHERE ((NOT (m.memory_id = ANY (grounding_memories.p_seen))) AND (m.status <> 'deleted'::text) AND (NOT public.is_gone(e.said)) AND ((grounding_memories.p_job IS NULL) OR (NOT public.is_marked(grounding_memories.p_tenant, grounding_memories.p_job, m.memory_id))))
+   GROUP BY m.memory_id, m.kind
+   ORDER BY (public.is_act(m.kind)) DESC, (min(r.place))
+  LIMIT GREATEST(1, (65 - cardinality(grounding_memories.p_seen)));
+END;
+
 -- Name: grounds(text, text, bigint, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.grounds(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text, seq bigint, place bigint)
@@ -2612,13 +2761,33 @@ begin
       select e.seq
       from events e
       where e.tenant_id = p_tenant and e.kind like 'memory.%'
-        and e.event_id = case when c.ref ~ '^chk_' then 'evt_' || split_part(substr(c.ref, 5), '_', 1) else c.ref end
+        and e.event_id = event_of(c.ref)
       offset 0) made
     join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
     where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
     offset 0)
   group by c.ref;
 end $$;
+
+-- Name: grounds_of(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.grounds_of(p_tenant text, p_memory_ids text[], p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT DISTINCT g.ref
+    FROM ((unnest(grounds_of.p_memory_ids) m(id)
+      CROSS JOIN LATERAL ( SELECT v.content_seq
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = grounds_of.p_tenant) AND (v.memory_id = m.id) AND ((grounds_of.p_last IS NULL) OR ((v.seq + 0) <= grounds_of.p_last)) AND ((grounds_of.p_as_of IS NULL) OR (grounds_of.p_as_of >= ( SELECT e.occurred_at
+                    FROM public.events e
+                   WHERE ((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))))
+           ORDER BY v.version DESC
+          LIMIT 1) stood)
+      CROSS JOIN LATERAL ( SELECT o.ref
+            FROM public.grounds(grounds_of.p_tenant, m.id, stood.content_seq, grounds_of.p_last, grounds_of.p_as_of) o(ref, seq, place)
+           ORDER BY o.seq DESC, o.place, o.ref
+          LIMIT 256) g);
+END;
 
 -- Name: has_forgotten(text); Type: FUNCTION; Schema: public
 
@@ -2631,6 +2800,12 @@ CREATE FUNCTION public.has_forgotten(p_tenant text) RETURNS boolean
             FROM public.events e
            WHERE ((e.tenant_id = has_forgotten.p_tenant) AND (e.kind = ANY (ARRAY['erasure.completed'::text, 'retention.forgot'::text]))))));
 END;
+
+-- Name: has_passage(text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.has_passage(p_id text, p_chunk_count integer) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (p_id !~ '^chk_'::text) THEN true WHEN (p_id !~ '^chk_[^_]+_[0-9]{1,5}$'::text) THEN false ELSE ((split_part(p_id, '_'::text, 3))::integer < p_chunk_count) END;
 
 -- Name: held_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
 
@@ -2898,12 +3073,6 @@ begin
   using p_tenant, p_rows;
 end $_$;
 
--- Name: is_act(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_act(p_kind text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (p_kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text]));
-
 -- Name: is_admin_now(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_admin_now(p_tenant text, p_principal text) RETURNS boolean
@@ -2944,17 +3113,6 @@ CREATE FUNCTION public.is_deleted(p_tenant text, p_seq bigint) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT (m.status = 'deleted'::text) FROM (public.memory_versions v JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id)))) WHERE ((v.tenant_id = is_deleted.p_tenant) AND (v.seq = is_deleted.p_seq) AND (v.status <> 'superseded'::text)) LIMIT 1), false);
 
--- Name: is_gone(public.events); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_gone(p_event public.events) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  return (p_event.erased_at is not null and not p_event.content ? 'retention')
-    or exists (select from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq and o.content ? 'withheld');
-end $$;
-
 -- Name: is_grounded(text, text, text[], bigint, timestamp with time zone, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[], p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone, p_job text DEFAULT NULL::text) RETURNS boolean
@@ -2964,61 +3122,25 @@ CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[
 declare
   v_refs text[] := p_refs;
   v_seen text[] := array[p_memory_id];
-  v_claims text[];
+  v_memories text[];
+  v_found boolean;
 begin
   for depth in 1 .. 4 loop
     exit when coalesce(cardinality(v_refs), 0) = 0;
     if p_job is not null then
       v_refs := array(select r.ref from unnest(v_refs) r (ref) where not is_marked(p_tenant, p_job, r.ref));
     end if;
-    if exists (
-      select
-      from unnest(v_refs) r (ref)
-      cross join lateral (
-        select e
-        from events e
-        where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = case
-          when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1)
-          when r.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = r.ref)
-          else r.ref end
-        limit 1
-      ) source
-      where not is_gone(source.e)
-    ) then
+    if exists (select from sources(p_tenant, v_refs)) then
       return true;
     end if;
-    v_claims := array(
-      select m.memory_id
-      from unnest(v_refs) with ordinality as r (ref, place)
-      cross join lateral (select x.id from memory_of(p_tenant, r.ref) x (id) offset 0) o
-      -- `offset 0` keeps each a look-up: where nothing was analyzed yet the plan joined all memories with all events, 30 ms a level
-      cross join lateral (select * from memories m where m.tenant_id = p_tenant and m.memory_id = o.id offset 0) m
-      cross join lateral (select e as said from events e where e.tenant_id = p_tenant and e.seq = m.content_seq offset 0) e
-      where not m.memory_id = any (v_seen) and m.status <> 'deleted' and not is_gone(e.said)
-        and (p_job is null or not is_marked(p_tenant, p_job, m.memory_id))
-      group by m.memory_id, m.kind
-      -- an act, if there is any, comes first
-      order by is_act(m.kind) desc, min(r.place)
-      limit greatest(1, 65 - cardinality(v_seen)));
-    if exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v_claims[1] and is_act(m.kind)) then
+    select array_agg(g.memory_id), bool_or(is_act(g.kind)) into v_memories, v_found
+    from grounding_memories(p_tenant, v_refs, v_seen, p_job) g;
+    if v_found then
       return true;
     end if;
     exit when depth = 4 or cardinality(v_seen) > 64;
-    v_seen := v_seen || v_claims;
-    v_refs := array(
-      select distinct g.ref
-      from unnest(v_claims) c (id)
-      cross join lateral (
-        select v.content_seq
-        from memory_versions v
-        where v.tenant_id = p_tenant and v.memory_id = c.id and (p_last is null or v.seq + 0 <= p_last)
-          and (p_as_of is null or p_as_of >= (select e.occurred_at from events e where e.tenant_id = v.tenant_id and e.seq = v.seq))
-        order by v.version desc
-        limit 1
-      ) stood
-      cross join lateral (
-        select o.ref from grounds(p_tenant, c.id, stood.content_seq, p_last, p_as_of) o order by o.seq desc, o.place, o.ref limit 256
-      ) g);
+    v_seen := v_seen || v_memories;
+    v_refs := array(select g.ref from grounds_of(p_tenant, v_memories, p_last, p_as_of) g);
   end loop;
   return false;
 end $$;
@@ -3043,20 +3165,6 @@ END;
 CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.user_id = ANY (is_last_owner.p_users)) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
-
--- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_marked(p_tenant text, p_job text, p_ref text) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-declare
-  v_id text := case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
-begin
-  return exists (
-    select from erasure_marks k
-    where k.tenant_id = p_tenant and k.job_id = p_job and k.id = v_id and k.what = any (array['event', 'artifact', 'memory']));
-end $$;
 
 -- Name: is_of_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
 
@@ -3411,7 +3519,8 @@ declare
   v_refs text[] := array(
     select g.ref from grounds(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.place, g.ref);
   v_seen text[] := array[p_memory.memory_id];
-  v_claims text[];
+  v_memories text[];
+  v_found boolean;
 begin
   if p_memory.pinned then
     perform mark_held(p_tenant, p_job, array(
@@ -3420,27 +3529,12 @@ begin
   for depth in 1 .. 4 loop
     exit when coalesce(cardinality(v_refs), 0) = 0;
     exit when mark_sources(p_tenant, p_job, v_refs, p_memory.pinned and depth = 1, p_upto);
-    v_claims := array(
-      select m.memory_id
-      from unnest(v_refs) with ordinality as r (ref, place)
-      cross join lateral (select x.id from memory_of(p_tenant, r.ref) x (id) offset 0) o
-      cross join lateral (select * from memories m where m.tenant_id = p_tenant and m.memory_id = o.id offset 0) m
-      cross join lateral (select e as said from events e where e.tenant_id = p_tenant and e.seq = m.content_seq offset 0) e
-      where not m.memory_id = any (v_seen) and m.status <> 'deleted' and not is_gone(e.said)
-      group by m.memory_id, m.kind
-      order by is_act(m.kind) desc, min(r.place)
-      limit greatest(1, 65 - cardinality(v_seen)));
-    perform mark_held(p_tenant, p_job, v_claims, p_upto);
-    exit when exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v_claims[1] and is_act(m.kind));
-    exit when cardinality(v_seen) > 64;
-    v_seen := v_seen || v_claims;
-    v_refs := array(
-      select distinct g.ref
-      from memories m
-      cross join lateral (
-        select o.ref from grounds(p_tenant, m.memory_id, m.content_seq) o order by o.seq desc, o.place, o.ref limit 256
-      ) g
-      where m.tenant_id = p_tenant and m.memory_id = any (v_claims));
+    select coalesce(array_agg(g.memory_id), '{}'), coalesce(bool_or(is_act(g.kind)), false) into v_memories, v_found
+    from grounding_memories(p_tenant, v_refs, v_seen) g;
+    perform mark_held(p_tenant, p_job, v_memories, p_upto);
+    exit when v_found or cardinality(v_seen) > 64;
+    v_seen := v_seen || v_memories;
+    v_refs := array(select g.ref from grounds_of(p_tenant, v_memories) g);
   end loop;
 end $$;
 
@@ -3606,12 +3700,7 @@ begin
     cross join lateral (
       select c.seq
       union all
-      select e.seq
-      from unnest(c.items) i (id)
-      join events e on e.tenant_id = p_tenant and e.event_id = case
-        when i.id ~ '^chk_' then 'evt_' || split_part(substr(i.id, 5), '_', 1)
-        when i.id ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = i.id)
-        else i.id end
+      select (n.event).seq from events_named(p_tenant, c.items) n
     ) e
     where c.revoked_at is null and c.expires_at > now()), p_upto);
   return v_seqs[cardinality(v_seqs)];
@@ -3655,25 +3744,6 @@ CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
 
--- Name: artifacts; Type: TABLE; Schema: public
-
-CREATE TABLE public.artifacts (
-    tenant_id text NOT NULL,
-    artifact_id text NOT NULL,
-    event_id text,
-    media_type text NOT NULL,
-    byte_count bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    bytes bytea NOT NULL,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    user_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
-
-ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
-
 -- Name: mark_pins(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
@@ -3713,11 +3783,7 @@ CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
             FROM public.memories m
            WHERE ((m.tenant_id = mark_pins.p_tenant) AND m.pinned AND public.stands(m.*))
          ), cited AS MATERIALIZED (
-          SELECT DISTINCT
-                 CASE
-                     WHEN (g.ref ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(g.ref, 5), '_'::text, 1))
-                     ELSE g.ref
-                 END AS ref
+          SELECT DISTINCT public.event_of(g.ref) AS ref
             FROM (pinned p
               CROSS JOIN LATERAL public.grounds(mark_pins.p_tenant, p.memory_id, p.content_seq) g(ref, seq, place))
          )
@@ -3757,18 +3823,9 @@ declare
 begin
   select array_agg(s.seq) filter (where s.whole), array_agg(s.seq) filter (where not s.whole) into v_whole, v_ground
   from (
-    select e.seq, bool_or(p_whole or r.ref ~ '^art_') as whole
-    from unnest(p_refs) r (ref)
-    cross join lateral (
-      select * from events e
-      where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = case
-        when r.ref ~ '^chk_' then 'evt_' || split_part(substr(r.ref, 5), '_', 1)
-        when r.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = r.ref)
-        else r.ref end
-      limit 1
-    ) e
-    where not is_gone(e)
-    group by e.seq
+    select s.seq, bool_or(p_whole or s.ref ~ '^art_') as whole
+    from sources(p_tenant, p_refs) s
+    group by s.seq
   ) s;
   insert into erasure_marks (tenant_id, job_id, what, id, seq)
   select p_tenant, p_job, 'ground', e.event_id, e.seq
@@ -3938,25 +3995,6 @@ CREATE FUNCTION public.memory_doc(p_event public.events) RETURNS jsonb
 CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', public.sortable_time((p_event).occurred_at), 'created_at', public.sortable_time((p_memory).created_at), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
-
--- Name: memory_of(text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-declare
-  v_seq bigint;
-begin
-  if p_ref ~ '^(evt|chk)_' then
-    select e.seq into v_seq
-    from events e
-    where e.tenant_id = p_tenant and e.event_id = case when p_ref ~ '^chk_' then 'evt_' || split_part(substr(p_ref, 5), '_', 1) else p_ref end;
-    return (
-      select v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = v_seq and v.status || '' <> 'superseded' limit 1);
-  end if;
-  return (select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref);
-end $$;
 
 -- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -4474,7 +4512,7 @@ begin
       from events e
       where e.tenant_id = p_tenant and e.kind not like 'memory.%'
         and e.event_id = any (array(
-          select case when id ~ '^chk_' then 'evt_' || split_part(substr(id, 5), '_', 1) else id end from unnest(v_named) id)));
+          select event_of(id) from unnest(v_named) id)));
   end if;
   v_tools := v_tools || array(
     select e.seq
@@ -5443,6 +5481,17 @@ begin
   end if;
   return true;
 end $$;
+
+-- Name: sources(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sources(p_tenant text, p_refs text[]) RETURNS TABLE(ref text, seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT n.ref,
+     (n.event).seq AS seq
+    FROM public.events_named(sources.p_tenant, sources.p_refs) n(ref, event)
+   WHERE (((n.event).kind !~~ 'memory.%'::text) AND (NOT public.is_gone(n.event)));
+END;
 
 -- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
 
@@ -7808,6 +7857,12 @@ GRANT SELECT(seq) ON TABLE public.overlays TO agent_memory_searcher;
 
 GRANT SELECT(blocked_in) ON TABLE public.overlays TO agent_memory_searcher;
 
+-- Name: TABLE artifacts; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
+
 -- Name: FUNCTION fingerprint_tables(); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.fingerprint_tables() FROM PUBLIC;
@@ -7856,12 +7911,6 @@ GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agen
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.erasure_marks TO agent_memory_backup;
-
--- Name: TABLE artifacts; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
 
 -- Name: TABLE idempotency_keys; Type: ACL; Schema: public
 
