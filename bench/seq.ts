@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { loadConfig } from '../src/config.ts';
-import { createWriteQueue, type Unit } from '../src/db/commit.ts';
+import { createWriteQueue } from '../src/db/commit.ts';
 import { createPool } from '../src/db/pool.ts';
+import type { Unit } from '../src/db/unit.ts';
 import { newId } from '../src/id.ts';
 import { createLogger } from '../src/log.ts';
 import { MARK, messages } from './dialogue.ts';

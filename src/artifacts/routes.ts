@@ -17,7 +17,9 @@ import {
   subjectOf,
   visible,
 } from '../auth/index.ts';
+import { unitOf } from '../db/unit.ts';
 import { nameOf } from '../http/name.ts';
+import { assertWritten, replayed } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency, Reply } from '../http/route.ts';
 import { newId } from '../id.ts';
@@ -150,14 +152,9 @@ async function store(plan: Plan, screened: ScreenedBytes, idempotency: Idempoten
     ...(sealed && { sealed }),
   };
   const artifact = { artifact_id, media_type, bytes, sha256, channel: query.channel, sensitivity, user_id };
-  const outcome = await commitWithArtifacts(caller.tenant, [artifact], {
-    key: idempotency?.key ?? null,
-    body: idempotency?.body ?? null,
-    bytes: bytes.length,
-    events: [{ ...eventOf(caller, { ...query, user_id, event_id }, content), ...(redactions > 0 && { redactions }) }],
-  });
-  if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-  if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
+  const event = { ...eventOf(caller, { ...query, user_id, event_id }, content), ...(redactions > 0 && { redactions }) };
+  const outcome = await commitWithArtifacts(caller.tenant, [artifact], unitOf(idempotency, [event], bytes.length));
+  assertWritten(outcome);
   return answer(caller, outcome.seq, outcome.status === 'replay');
 }
 
@@ -214,7 +211,7 @@ async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise
   const cut = redactions !== null && { redactions };
   return {
     body: { seq, event_id, created_at, artifact_id, media_type, byte_count, sha256, ...cut, unindexed_bytes: byte_count },
-    headers: { Location: `/v1/artifacts/${found.content.artifact_id}`, ...(replay && { 'Idempotent-Replay': 'true' }) },
+    headers: { Location: `/v1/artifacts/${found.content.artifact_id}`, ...replayed(replay) },
   };
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { Outcome, Unit } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import type { Tenant } from '../db/tenant.ts';
+import type { Outcome, Unit } from '../db/unit.ts';
 import { deleteUnnamed, exceedsQuota, insertArtifact, type NewArtifact } from './sql.ts';
 
 export const sha256Of = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();

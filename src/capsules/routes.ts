@@ -15,8 +15,9 @@ import {
   subjectOf,
   unnamed,
 } from '../auth/index.ts';
-import { entryOf, type Outcome } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
+import { entryOf, unitOf } from '../db/unit.ts';
+import { assertWritten, replayed } from '../http/outcome.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
@@ -123,7 +124,6 @@ export const capsuleRoutes = [
   }),
 ];
 
-const replayed = (replay: boolean): Record<string, string> => (replay ? { 'Idempotent-Replay': 'true' } : {});
 const noCapsule = () => new Problem('not-found', 'There is no capsule with this id.');
 
 async function read({ tenant, principal }: Caller, capsule_id: string) {
@@ -166,15 +166,10 @@ async function create(caller: Caller, body: CapsuleBody, idempotency: Idempotenc
   const capsule_id = newId('cap');
   const outcome = known ?? (await insert(caller, body, user_id, capsule_id, idempotency));
   if (outcome.status === 'new') return { capsule_id, user_id, replay: false };
-  refuseUnwritten(outcome);
+  assertWritten(outcome);
   const first = await tenant.read((db) => capsuleOf(db, tenant.id, outcome.seq));
   if (first === undefined) throw new Problem('gone', 'What this key made is no longer kept.');
   return { capsule_id: first, user_id, replay: true };
-}
-
-function refuseUnwritten({ status }: Outcome): void {
-  if (status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-  if (status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
 }
 
 async function insert(
@@ -213,7 +208,7 @@ async function insert(
   const entry = { ...logged(caller, { ...row, kind: 'capsule.created', content }), agent_id, project_id, tags };
   return tenant.change('select * from create_capsule($1, $2::jsonb, $3::jsonb)', [
     tenant.id,
-    JSON.stringify(unitOf(entry, idempotency)),
+    JSON.stringify(unitOf(idempotency, [entry])),
     JSON.stringify(row),
   ]);
 }
@@ -248,13 +243,6 @@ const logged = ({ principal }: Caller, { kind, capsule_id, user_id, channel, for
     content,
   });
 
-const unitOf = (event: object, idempotency: Idempotency | null) => ({
-  key: idempotency?.key ?? null,
-  body: idempotency?.body ?? null,
-  bytes: Buffer.byteLength(JSON.stringify(event)),
-  events: [event],
-});
-
 async function revoke(caller: Caller, capsule_id: string, idempotency: Idempotency | null): Promise<boolean> {
   const { tenant, principal } = caller;
   const row = await tenant.read((db) => findCapsule(db, tenant.id, principal, capsule_id));
@@ -265,9 +253,9 @@ async function revoke(caller: Caller, capsule_id: string, idempotency: Idempoten
   const entry = logged(caller, { ...row, kind: 'capsule.revoked', content: { capsule_id } });
   const outcome = await tenant.change('select * from revoke_capsule($1, $2::jsonb, $3)', [
     tenant.id,
-    JSON.stringify(unitOf(entry, idempotency)),
+    JSON.stringify(unitOf(idempotency, [entry])),
     capsule_id,
   ]);
-  refuseUnwritten(outcome);
+  assertWritten(outcome);
   return outcome.status === 'replay';
 }

@@ -1,95 +1,12 @@
-import { newId } from '../id.ts';
 import type { Logger } from '../log.ts';
 import type { Pool } from './pool.ts';
 import { dbOf } from './query.ts';
+import type { Outcome, Unit } from './unit.ts';
 
 // Group commit. A queue per tenant; a batch leaves at once when none is in flight, and when it is worth a trip a second one while
 // the first is written: it waits in PostgreSQL for the clock, so that neither side waits for the other (a timer made every median
 // worse). A few batches over all tenants are in flight, ready tenants in turn, so a busy tenant does not hold up a quiet one.
 // Measurements: docs/decisions/seq-allocation.md.
-
-/** A passage of an event, as the chunks table keeps it. */
-export interface ChunkRow {
-  text: string;
-  header: string;
-  token_count: number;
-}
-
-/** What write_memories makes of an event. Times are RFC 3339. */
-export interface MemoryWish {
-  memory_id: string;
-  kind: string;
-  scope: string;
-  /** Hex SHA-256 of what makes it the same memory: its text, a task's name. */
-  text_hash: string;
-  status: 'active' | 'proposed';
-  importance: number;
-  pinned: boolean;
-  valid_from?: string;
-  valid_to?: string;
-  expires_at?: string;
-  /** The memory, or the event of one, that it takes the place of. */
-  supersedes?: string;
-  task_status?: string;
-  /** A task may be named by its memory. */
-  task_ref?: string;
-  /** Refused with AM412 where the same is held already (`If-None-Match: *`). */
-  only_new?: boolean;
-}
-
-/** One row of the log before it has a seq. `occurred_at`: RFC 3339, absent means the moment of the commit. */
-export interface EventRow {
-  event_id: string;
-  session_id: string;
-  channel: string;
-  actor_type: string;
-  actor_id: string;
-  kind: string;
-  content: unknown;
-  /** Absent: it is about nobody. Present in private, where it says whose the event is. */
-  user_id?: string;
-  agent_id?: string;
-  project_id?: string;
-  sensitivity: string;
-  tags: string[];
-  refs: string[];
-  metadata: unknown;
-  artifact_id?: string;
-  /** Spans that were cut out of it. */
-  redactions?: number;
-  occurred_at?: string;
-  chunks: ChunkRow[];
-  /** The memory that the event makes, in its transaction. */
-  memory?: MemoryWish;
-}
-
-/** An event that the service itself writes: what a memory, an edit, a capsule changes is said in the log. */
-export const entryOf = (
-  row: Pick<EventRow, 'kind' | 'session_id' | 'channel' | 'actor_type' | 'actor_id' | 'content'> & Partial<EventRow>,
-): EventRow => ({ event_id: newId('evt'), sensitivity: 'none', tags: [], refs: [], metadata: {}, chunks: [], ...row });
-
-/** What is written whole or not at all. `key` and `body` are hex SHA-256: who asks for what, and with which canonical body. */
-export interface Unit {
-  key: string | null;
-  body: string | null;
-  /** What the unit adds to the tenant's stored bytes. */
-  bytes: number;
-  events: EventRow[];
-  /** Where a worker wrote the unit: a list of it alone, as PostgreSQL takes jsonb in binary. `events` is empty then. */
-  written?: Buffer;
-}
-
-/** Where a unit's events stand: `count` of them from `seq` on. Only `new` wrote anything. */
-export interface Outcome {
-  status: 'new' | 'replay' | 'conflict' | 'quota';
-  seq: number;
-  count: number;
-  at: string;
-  /** Of a new unit: the memory of each event, in order, where any made one. Of a replay: where any is `counted`. */
-  memories?: (string | null)[];
-  /** The places of events that say once more what has been said too often: they have no passages. */
-  counted?: number[];
-}
 
 export interface CommitLimits {
   /** Units that may wait, over all tenants. */
@@ -236,11 +153,6 @@ const listOf = (batch: Waiting[]): string | Buffer => {
   const [first] = batch;
   return typeof first!.json === 'string' ? `[${batch.map(({ json }) => json as string).join(',')}]` : first!.json;
 };
-
-const JSONB_VERSION = '\u0001';
-
-/** A unit as the queue sends it. */
-export const writeUnit = (unit: Unit): Buffer => Buffer.from(`${JSONB_VERSION}[${JSON.stringify(unit)}]`);
 
 const isLarge = ([first]: Waiting[]): boolean => first !== undefined && first.json.length > MAX_BATCH_CHARS;
 

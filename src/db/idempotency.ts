@@ -1,5 +1,5 @@
-import type { Outcome } from './commit.ts';
 import type { Db } from './query.ts';
+import type { Outcome } from './unit.ts';
 
 // Idempotency-Key of writes that are a transaction of their own. Units of the log have theirs in commit_units.
 

@@ -1,9 +1,10 @@
 import type pg from 'pg';
 import type { SkippedRow } from '../readable.ts';
-import { type CommitRow, lastWritten, type Outcome, toOutcome, type Unit } from './commit.ts';
+import { type CommitRow, lastWritten, toOutcome } from './commit.ts';
 import { createLookUps } from './look_up.ts';
 import { markClean, type Pool } from './pool.ts';
 import { type Db, dbOf, type Judge, judgeOf, type OnSkipped } from './query.ts';
+import type { Outcome, Unit } from './unit.ts';
 
 /** All access to one tenant's rows. There is no other way to the database for a request. */
 export interface Tenant extends Judge {

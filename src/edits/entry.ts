@@ -1,5 +1,5 @@
 import { actorOf, type Channel, type Principal } from '../auth/index.ts';
-import { type EventRow, entryOf } from '../db/commit.ts';
+import { type EventRow, entryOf } from '../db/unit.ts';
 
 // What the log says of an edit. Never its text: that stands in the edit alone, so that an edit of the edited leaves none behind.
 

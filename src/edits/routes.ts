@@ -9,8 +9,10 @@ import {
   route,
   sightById,
 } from '../auth/index.ts';
-import type { EventRow, Outcome, Unit } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
+import { type EventRow, type Outcome, unitOf } from '../db/unit.ts';
+import { etagOf, ifMatchOf, versionMeant } from '../http/etag.ts';
+import { assertWritten, replayed } from '../http/outcome.ts';
 import { decodeCursor, pageOf, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
@@ -104,10 +106,11 @@ function decision(verb: string, status: Status, summary: string) {
       const found = await mustRead(caller, params.edit_id);
       requireChannel(caller.principal, found.channel);
       const about = { memory_id: null, user_id: null, agent_id: null, project_id: null, ...found };
-      const unit = unitOf([editEntry(caller.principal, status, about, found)], idempotency);
-      const version = versionOf(req.headers['if-match'], found.version);
+      const entries = [editEntry(caller.principal, status, about, found)];
+      const unit = unitOf(idempotency, entries, bytesOf(entries));
+      const version = versionMeant(ifMatchOf(req), found);
       const outcome = await decideEdit(caller.tenant, unit, found.edit_id, { status, by: actorOf(caller.principal), version });
-      assertDone(outcome);
+      assertWritten(outcome);
       const now = await mustRead(caller, found.edit_id);
       const replay = outcome.status === 'replay';
       return { body: now, headers: headersOf(now, replay), audit: factsOf(now, replay) };
@@ -115,17 +118,9 @@ function decision(verb: string, status: Status, summary: string) {
   });
 }
 
-const etagOf = ({ version }: { version: number }) => `"${version}"`;
-const headersOf = (of: Edit, replay = false) => ({ ETag: etagOf(of), ...(replay && { 'Idempotent-Replay': 'true' }) });
+const headersOf = (of: Edit, replay = false) => ({ ETag: etagOf(of), ...replayed(replay) });
 
 const factsOf = ({ target, op, status }: Edit, replay: boolean) => ({ target, op, status, ...(replay && { replay }) });
-
-/** The version that an If-Match names; one that is not the edit's is refused where the edit is locked. */
-function versionOf(header: string | undefined, current: number): number | null {
-  if (header === undefined || header.trim() === '*') return null;
-  const tags = header.split(',').map((tag) => /^"(\d{1,9})"$/.exec(tag.trim())?.[1]);
-  return tags.includes(String(current)) ? current : -1;
-}
 
 const readerOf = ({ principal }: Caller): Reader => ({
   sight: sightById(principal),
@@ -157,7 +152,7 @@ async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency |
   const row = rowOf(caller, body, target);
   const entries = [editEntry(principal, 'proposed', target, row)];
   if (body.auto_approve) entries.push(editEntry(principal, 'approved', target, row));
-  const outcome = await proposeEdit(tenant, unitOf(entries, idempotency, row), row, {
+  const outcome = await proposeEdit(tenant, unitOf(idempotency, entries, bytesOf(entries, row)), row, {
     user_id: principal.user_id,
     admin: reader.admin,
   });
@@ -165,7 +160,7 @@ async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency |
 }
 
 async function answer({ tenant }: Caller, reader: Reader, outcome: Outcome) {
-  assertDone(outcome);
+  assertWritten(outcome);
   const made = await tenant.read((db) => readEdit(db, tenant.id, reader, { seq: outcome.seq }));
   if (!made) throw new Problem('gone', 'What this key proposed is no longer kept.');
   return { made, replay: outcome.status === 'replay' };
@@ -194,14 +189,5 @@ function rowOf({ principal }: Caller, body: NewEdit, target: TargetRow): NewRow 
   };
 }
 
-const unitOf = (events: EventRow[], idempotency: Idempotency | null, row?: NewRow): Unit => ({
-  key: idempotency?.key ?? null,
-  body: idempotency?.body ?? null,
-  bytes: Buffer.byteLength(JSON.stringify([events, row])),
-  events,
-});
-
-function assertDone(outcome: Outcome): void {
-  if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-  if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
-}
+/** What an edit adds to the tenant's stored bytes. */
+const bytesOf = (events: EventRow[], row?: NewRow): number => Buffer.byteLength(JSON.stringify([events, row]));

@@ -1,7 +1,7 @@
 import { type Sight, sightValues, visible } from '../auth/index.ts';
-import type { Outcome, Unit } from '../db/commit.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
+import type { Outcome, Unit } from '../db/unit.ts';
 import { chunkPlace } from '../passages/index.ts';
 import type { Concerned } from './entry.ts';
 import type { Edit, ListQuery, Status } from './schemas.ts';

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { entryOf } from '../db/commit.ts';
 import type { Tenant } from '../db/tenant.ts';
+import { entryOf } from '../db/unit.ts';
 import { canonicalJson } from '../http/json.ts';
 import { toProblem } from '../http/problem.ts';
 import { newId } from '../id.ts';

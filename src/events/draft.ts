@@ -1,6 +1,6 @@
 import { bufferOf, type NewArtifact, sha256Of } from '../artifacts/index.ts';
 import type { Principal } from '../auth/index.ts';
-import { type Unit, writeUnit } from '../db/commit.ts';
+import { type Unit, unitOf, writeUnit } from '../db/unit.ts';
 import { type Asked, idempotencyOf, type Mac } from '../http/idempotent.ts';
 import { keepInside } from '../http/inside.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
@@ -47,12 +47,11 @@ export function draftOf(
   const prepared = prepareAll(principal, limits.screener, given, (i) => pointerTo(given, i), limits);
   return {
     single,
-    unit: {
-      key: idempotency?.key ?? null,
-      body: idempotency?.body ?? null,
-      bytes: prepared.reduce((sum, { bytes }) => sum + bytes, 0),
-      events: prepared.map(({ row }) => row),
-    },
+    unit: unitOf(
+      idempotency,
+      prepared.map(({ row }) => row),
+      prepared.reduce((sum, { bytes }) => sum + bytes, 0),
+    ),
     artifacts: prepared.flatMap(artifactOf),
     cited: citedBy(given),
     replacing: prepared.flatMap(replacingOf),

@@ -1,6 +1,6 @@
 import type { Principal } from '../auth/index.ts';
 import { requireChannel, subjectOf } from '../auth/index.ts';
-import type { EventRow } from '../db/commit.ts';
+import type { EventRow } from '../db/unit.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { wishOf } from '../memories/index.ts';

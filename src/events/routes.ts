@@ -12,9 +12,10 @@ import {
   sightById,
   sightIn,
 } from '../auth/index.ts';
-import type { Outcome } from '../db/commit.ts';
+import type { Outcome } from '../db/unit.ts';
 import type { JsonLimits } from '../http/json.ts';
 import { nameOf } from '../http/name.ts';
+import { assertWritten, replayed } from '../http/outcome.ts';
 import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Input, Reply } from '../http/route.ts';
@@ -176,8 +177,7 @@ async function record(caller: Caller, draft: Draft): Promise<{ single: boolean; 
   await refuseDangling(caller, draft.cited);
   await findReplaced(caller, draft.replacing);
   const outcome = await commitWithArtifacts(caller.tenant, artifacts, unit);
-  if (outcome.status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-  if (outcome.status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
+  assertWritten(outcome);
   const replay = outcome.status === 'replay';
   const data = replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : recordedAs(told, outcome);
   return { single, replay, data: await withStandings(caller, data, replay) };
@@ -198,7 +198,7 @@ function answer({ single, data, replay }: { single: boolean; data: Recorded[]; r
     body: single ? data[0] : { data },
     headers: {
       ...(single && { Location: `/v1/events/${data[0]!.event_id}` }),
-      ...(replay && { 'Idempotent-Replay': 'true' }),
+      ...replayed(replay),
     },
   };
 }

@@ -1,7 +1,7 @@
 import { type Channel, isHiddenById, type Sight, sightValues, visible, withheldIn } from '../auth/index.ts';
-import type { Outcome } from '../db/commit.ts';
 import type { Db, Judge } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
+import type { Outcome } from '../db/unit.ts';
 import type { Filter } from '../filter/index.ts';
 import { Problem } from '../http/problem.ts';
 import { type Look, type Overlay, underEdits } from './edited.ts';

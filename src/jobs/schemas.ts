@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { nameOf } from '../http/name.ts';
+import { replayed } from '../http/outcome.ts';
 import { pageOf } from '../http/page.ts';
 
 const states = ['queued', 'running', 'done', 'failed'] as const;
@@ -41,5 +42,5 @@ export type ListQuery = z.output<typeof listQuery>;
 /** The answer 202 to what began a job. */
 export const accepted = (job_id: string, replay: boolean) => ({
   body: { job_id },
-  headers: { Location: `/v1/jobs/${job_id}`, ...(replay && { 'Idempotent-Replay': 'true' }) },
+  headers: { Location: `/v1/jobs/${job_id}`, ...replayed(replay) },
 });

@@ -1,6 +1,7 @@
 import { type Caller, type Sight, sightById, withRetracted } from '../auth/index.ts';
-import type { Outcome, Unit } from '../db/commit.ts';
 import type { Db } from '../db/query.ts';
+import type { Outcome, Unit } from '../db/unit.ts';
+import { assertWritten } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Memory } from './schemas.ts';
 import { isAct, type NeedsSource } from './sources.ts';
@@ -13,11 +14,6 @@ import { statedOf } from './view.ts';
 export interface Written {
   data: Memory[];
   replay: boolean;
-}
-
-export function assertWritten({ status }: Outcome): void {
-  if (status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-  if (status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
 }
 
 export async function answer(

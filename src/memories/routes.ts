@@ -1,13 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { type Caller, isAdmin, onBehalf, requireNamed, route, sightById } from '../auth/index.ts';
+import { etagOf, type IfMatch, ifMatchOf, isKnown, wantsNew } from '../http/etag.ts';
+import { replayed } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Written } from './answer.ts';
 import { memoryReads, one, tagged } from './lists.ts';
 import { assertMayChange } from './rights.ts';
-import { type Memory, memoriesBody, memory, memoryPatch, newMemory, readQuery, writeQuery } from './schemas.ts';
+import { memoriesBody, memory, memoryPatch, newMemory, readQuery, writeQuery } from './schemas.ts';
 import type { Sources } from './sources.ts';
 import { readMemory, readStatus } from './sql.ts';
 import type { MemoryLimits as Writing } from './state.ts';
@@ -51,7 +53,7 @@ const routesOf = (writingOf: WritingOf) => [
       const wanted = wantsNew(req) ? given.map((one) => ({ ...one, only_new: true })) : given;
       const written = await remember(caller, wanted, idempotency, await writingOf(caller));
       if (!('memories' in body)) return made(written);
-      return { body: { data: written.data }, headers: written.replay ? replayed : {} };
+      return { body: { data: written.data }, headers: replayed(written.replay) };
     },
   }),
   ...memoryReads,
@@ -78,9 +80,7 @@ const routesOf = (writingOf: WritingOf) => [
       requireNamed(principal, found);
       if (status === 'deleted' || found.status === 'deleted') throw deleted();
       const headers = { ETag: etagOf(found) };
-      const known = req.headers['if-none-match'];
-      if (known !== undefined && tagsOf(known).some((tag) => tag === '*' || tag.replace(/^W\//, '') === headers.ETag))
-        return { status: 304, headers };
+      if (isKnown(req, found)) return { status: 304, headers };
       return { body: found, headers };
     },
   }),
@@ -111,7 +111,7 @@ const ownerRoutes = (writingOf: WritingOf) => [
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
     handle: async (input) => {
       const { replay } = await closeMemory(onBehalf(input.caller, input.query), changeOf(input), 'deleted');
-      return { headers: replay ? replayed : {} };
+      return { headers: replayed(replay) };
     },
   }),
   route({
@@ -136,7 +136,7 @@ const ownerRoutes = (writingOf: WritingOf) => [
       requireNamed(principal, old);
       if (old.status === 'deleted') throw deleted();
       assertMayChange(principal, old);
-      return made(await supersede(caller, old, body, versionsOf(req), idempotency, await writingOf(caller)));
+      return made(await supersede(caller, old, body, matchOf(req), idempotency, await writingOf(caller)));
     },
   }),
 ];
@@ -169,21 +169,16 @@ const reviewRoutes = (writingOf: WritingOf) => [
   }),
 ];
 
-const replayed = { 'Idempotent-Replay': 'true' };
-const etagOf = ({ version }: Memory) => `"${version}"`;
-const wantsNew = (req: IncomingMessage) => req.headers['if-none-match']?.trim() === '*';
-const tagsOf = (header: string) => header.split(',').map((tag) => tag.trim());
-
 function made({ data: [memory], replay }: Written) {
   return {
     body: memory,
-    headers: { Location: `/v1/memories/${memory!.memory_id}`, ETag: etagOf(memory!), ...(replay && replayed) },
+    headers: { Location: `/v1/memories/${memory!.memory_id}`, ETag: etagOf(memory!), ...replayed(replay) },
   };
 }
 
 const changed = ({ data: [memory], replay }: Written) => ({
   body: memory,
-  headers: { ETag: etagOf(memory!), ...(replay && replayed) },
+  headers: { ETag: etagOf(memory!), ...replayed(replay) },
 });
 
 interface Asked {
@@ -195,14 +190,11 @@ interface Asked {
 
 const changeOf = ({ params, req, idempotency }: Asked): Change => ({
   memory_id: params.memory_id,
-  versions: versionsOf(req),
+  match: matchOf(req),
   idempotency,
 });
 
-/** The versions in If-Match. What no version can be matches nothing; weak tags never match here (RFC 9110, 13.1.1). */
-function versionsOf(req: IncomingMessage): number[] | undefined {
+function matchOf(req: IncomingMessage): IfMatch {
   if (wantsNew(req)) throw new Problem('precondition-failed', 'The memory exists.');
-  const header = req.headers['if-match'];
-  if (header === undefined || header.trim() === '*') return undefined;
-  return tagsOf(header).map((tag) => Number(/^"(\d{1,9})"$/.exec(tag)?.[1] ?? -1));
+  return ifMatchOf(req);
 }

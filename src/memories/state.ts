@@ -1,6 +1,6 @@
 import type { Principal } from '../auth/index.ts';
 import { actorOf, agentOf, isAdmin, requireChannel, subjectOf } from '../auth/index.ts';
-import { type EventRow, entryOf, type MemoryWish } from '../db/commit.ts';
+import { type EventRow, entryOf, type MemoryWish } from '../db/unit.ts';
 import { type Fault, Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { passagesOf } from '../passages/index.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { EventRow, MemoryWish } from '../db/commit.ts';
+import type { EventRow, MemoryWish } from '../db/unit.ts';
 
 export const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
 

@@ -1,9 +1,11 @@
 import { actorOf, type Caller, isAdmin, requireNamed, sightById } from '../auth/index.ts';
-import { entryOf, type Unit } from '../db/commit.ts';
 import { recallUnit } from '../db/idempotency.ts';
+import { type EventRow, entryOf, unitOf } from '../db/unit.ts';
+import { assertVersion, type IfMatch, versionMeant } from '../http/etag.ts';
+import { assertWritten } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
-import { answer, assertWritten, type Written } from './answer.ts';
+import { answer, type Written } from './answer.ts';
 import { type Cited, cite, citeOne, findReplaced, refuseDangling } from './refs.ts';
 import { assertMayChange } from './rights.ts';
 import type { Memory, MemoryPatch, NewMemory, Wanted } from './schemas.ts';
@@ -16,9 +18,6 @@ import { approved, eventOf, type MemoryLimits, patched, type State, stateOf, wis
 /** Of what a version rests on so much is carried to the next. */
 const MAX_CARRIED_REFS = 10_000;
 const MAX_TRIES = 5;
-const NO_VERSION = -1;
-
-const keyed = (idempotency: Idempotency | null) => ({ key: idempotency?.key ?? null, body: idempotency?.body ?? null });
 
 /** Makes memories, all or none. */
 export async function remember(
@@ -27,30 +26,30 @@ export async function remember(
   idempotency: Idempotency | null,
   limits: MemoryLimits,
 ): Promise<Written> {
-  const { unit, states } = await unitOf(caller, given, idempotency, limits);
+  const { unit, states } = await draftOf(caller, given, idempotency, limits);
   return answer(caller, unit, states, await caller.tenant.commit(unit), limits.needsSource);
 }
 
-/** Makes a memory in the place of another. `versions`: what the client may have read of the old one. */
+/** Makes a memory in the place of another. `match`: what the client may have read of the old one. */
 export async function supersede(
   caller: Caller,
   old: Memory,
   given: NewMemory,
-  versions: number[] | undefined,
+  match: IfMatch,
   idempotency: Idempotency | null,
   limits: MemoryLimits,
 ): Promise<Written> {
-  const { unit, states } = await unitOf(caller, [{ ...given, supersedes: old.memory_id }], idempotency, limits);
+  const { unit, states } = await draftOf(caller, [{ ...given, supersedes: old.memory_id }], idempotency, limits);
   const outcome = await caller.tenant.change('select * from replace_memory($1, $2, $3, $4::jsonb)', [
     caller.tenant.id,
     old.memory_id,
-    versions && (versions.includes(old.version) ? old.version : NO_VERSION),
+    versionMeant(match, old),
     JSON.stringify(unit),
   ]);
   return answer(caller, unit, states, outcome, limits.needsSource);
 }
 
-async function unitOf(caller: Caller, given: Wanted[], idempotency: Idempotency | null, limits: MemoryLimits) {
+async function draftOf(caller: Caller, given: Wanted[], idempotency: Idempotency | null, limits: MemoryLimits) {
   const pointerTo = (i: number) => (given.length === 1 ? '#' : `#/memories/${i}`);
   const drafts = given.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
   // ids sort by time; those of one moment as they were given
@@ -73,7 +72,7 @@ async function unitOf(caller: Caller, given: Wanted[], idempotency: Idempotency 
     bytes += made.bytes;
     return { ...made.row, memory: wishFor(state) };
   });
-  return { unit: { ...keyed(idempotency), bytes, events } satisfies Unit, states };
+  return { unit: unitOf(idempotency, events, bytes), states };
 }
 
 function citedBy(states: Pick<State, 'refs' | 'body' | 'supersedes' | 'user_id'>[], pointerTo: (i: number) => string): Cited {
@@ -103,13 +102,13 @@ async function resolveSuperseded(caller: Caller, states: State[]): Promise<void>
 
 export interface Change {
   memory_id: string;
-  /** The versions that the client goes by, one of which must stand: If-Match. */
-  versions: number[] | undefined;
+  /** The versions that the client goes by, one of which must stand. */
+  match: IfMatch;
   idempotency: Idempotency | null;
 }
 
 /** The memory as it is now, and whether this very change was made before. */
-async function readForChange({ tenant, principal }: Caller, { memory_id, versions, idempotency }: Change) {
+async function readForChange({ tenant, principal }: Caller, { memory_id, match, idempotency }: Change) {
   const [known, current] = await tenant.read(
     async (db) =>
       [
@@ -121,10 +120,7 @@ async function readForChange({ tenant, principal }: Caller, { memory_id, version
   requireNamed(principal, current);
   if (known) assertWritten(known);
   if (!known && current.status === 'deleted') throw deleted();
-  if (!known && versions && !versions.includes(current.version))
-    throw new Problem('precondition-failed', `The memory has version ${current.version}.`, {
-      headers: { ETag: `"${current.version}"` },
-    });
+  if (!known) assertVersion(match, current, 'memory');
   return { current, replay: known !== undefined };
 }
 
@@ -137,7 +133,7 @@ async function changing<T>(change: Change, attempt: () => Promise<T>): Promise<T
     try {
       return await attempt();
     } catch (error) {
-      if ((error as { code?: unknown }).code !== 'AM412' || change.versions !== undefined) throw error;
+      if ((error as { code?: unknown }).code !== 'AM412' || change.match !== undefined) throw error;
       if (tries === MAX_TRIES)
         throw new Problem('conflict', 'The memory is being changed by others; try again.', { cause: error });
     }
@@ -210,7 +206,7 @@ async function revise(
     from,
     // the edits of what it said stay with it, unless an admin gives it other words
     JSON.stringify({ ...wishFor(state), tags: state.tags, restated: isAdmin(principal) && state.text !== current.text }),
-    JSON.stringify({ ...keyed(idempotency), bytes, events: [row] }),
+    JSON.stringify(unitOf(idempotency, [row], bytes)),
   ]);
   assertWritten(outcome);
   const data = await tenant.read((db) => readMemories(db, tenant.id, [current.memory_id], sightById(principal)));
@@ -230,16 +226,16 @@ export const closeMemory = (caller: Caller, change: Change, status: 'deleted' | 
       current.version,
       status === 'rejected' ? ['proposed'] : ['active', 'proposed', 'rejected', 'superseded', 'expired'],
       status,
-      JSON.stringify(farewell(current, status, actorOf(principal), change.idempotency)),
+      JSON.stringify(unitOf(change.idempotency, [farewell(current, status, actorOf(principal))])),
     ]);
     assertWritten(outcome);
     const data = await tenant.read((db) => readMemories(db, tenant.id, [current.memory_id], sightById(principal)));
     return { data, replay: outcome.status === 'replay' };
   });
 
-function farewell(current: Memory, status: string, actor: Memory['origin'], idempotency: Idempotency | null): Unit {
+function farewell(current: Memory, status: string, actor: Memory['origin']): EventRow {
   const { memory_id, kind, scope, channel, user_id, agent_id, session_id, project_id, sensitivity, version } = current;
-  const row = {
+  return {
     ...entryOf({
       kind: `memory.${status}`,
       session_id: session_id ?? memory_id,
@@ -253,5 +249,4 @@ function farewell(current: Memory, status: string, actor: Memory['origin'], idem
     ...(agent_id !== undefined && { agent_id }),
     ...(project_id !== undefined && { project_id }),
   };
-  return { ...keyed(idempotency), bytes: Buffer.byteLength(JSON.stringify(row)), events: [row] };
 }

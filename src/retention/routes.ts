@@ -1,6 +1,7 @@
 import { type Caller, route } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
-import { Problem } from '../http/problem.ts';
+import { assertVersion, etagOf, type IfMatch, ifMatchOf } from '../http/etag.ts';
+import { replayed } from '../http/outcome.ts';
 import type { Idempotency } from '../http/route.ts';
 import { accepted, type Jobs, startAndWait, started } from '../jobs/index.ts';
 import { type Policy, type PolicyBody, type Preview, policy, policyBody, preview } from './schemas.ts';
@@ -31,7 +32,7 @@ export const retentionRoutes = (jobs: Jobs) => [
     success: { status: 200, description: 'The policy as it is now', schema: policy },
     problems: ['validation', 'forbidden', 'conflict', 'precondition-failed'],
     handle: async ({ caller, body, req, idempotency }) => {
-      const set = await setPolicy(caller, body, req.headers['if-match'], idempotency);
+      const set = await setPolicy(caller, body, ifMatchOf(req), idempotency);
       return { ...set, audit: { version: set.body.version, rules: set.body.rules.length } };
     },
   }),
@@ -69,24 +70,16 @@ export const retentionRoutes = (jobs: Jobs) => [
   }),
 ];
 
-const etagOf = (version: number) => `"${version}"`;
 const answer = (body: Policy, replay = false) => ({
   body,
-  headers: { ETag: etagOf(body.version), ...(replay && { 'Idempotent-Replay': 'true' }) },
+  headers: { ETag: etagOf(body), ...replayed(replay) },
 });
 
-const setPolicy = ({ tenant }: Caller, body: PolicyBody, ifMatch: string | undefined, idempotency: Idempotency | null) =>
+const setPolicy = ({ tenant }: Caller, body: PolicyBody, match: IfMatch, idempotency: Idempotency | null) =>
   tenant.write(async (db) => {
     const before = await lockPolicy(db, tenant.id);
     if (idempotency && (await recallKey(db, tenant.id, idempotency))) return answer(before, true);
-    if (
-      ifMatch !== undefined &&
-      ifMatch.trim() !== '*' &&
-      !ifMatch.split(',').some((tag) => tag.trim() === etagOf(before.version))
-    )
-      throw new Problem('precondition-failed', `The policy has version ${before.version}.`, {
-        headers: { ETag: etagOf(before.version) },
-      });
+    assertVersion(match, before, 'policy');
     const after = await writePolicy(db, tenant.id, body);
     if (idempotency) await rememberKey(db, tenant.id, idempotency);
     return answer(after!);

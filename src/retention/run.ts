@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { entryOf } from '../db/commit.ts';
 import type { Sweep } from '../db/sweep.ts';
+import { entryOf } from '../db/unit.ts';
 import { dropMarks, pace } from '../erasure/index.ts';
 import { type Job, JobStopped, type Jobs } from '../jobs/index.ts';
 import type { PolicyBody } from './schemas.ts';

@@ -1,6 +1,8 @@
 import { type Caller, isAdmin, route } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
 import type { Db } from '../db/query.ts';
+import { assertVersion, etagOf, type IfMatch, ifMatchOf, wantsNew } from '../http/etag.ts';
+import { replayed } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
@@ -54,9 +56,9 @@ export const tenantRoutes = ({ announce, forget, erase, changed }: TenantNeeds, 
     success: { status: 200, description: 'The tenant as it is now', schema: tenantSchema },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, body, req, idempotency }) => {
-      if (req.headers['if-none-match']?.trim() === '*') throw new Problem('precondition-failed', 'The tenant exists.');
+      if (wantsNew(req)) throw new Problem('precondition-failed', 'The tenant exists.');
       if (body.settings?.secrets?.mode === 'encrypt' && !secrets.canEncrypt) throw noKey();
-      const { view, replay } = await changeTenant(caller, body, req.headers['if-match'], idempotency);
+      const { view, replay } = await changeTenant(caller, body, ifMatchOf(req), idempotency);
       changed(caller.tenant.id);
       const fields = [...Object.keys(body), ...Object.keys(body.settings ?? {}).map((name) => `settings.${name}`)];
       return { ...answer(view, replay), audit: { fields, ...(replay && { replay }) } };
@@ -108,20 +110,19 @@ const noKey = () =>
     errors: [{ pointer: '#/settings/secrets/mode', detail: 'must be "redact" or "refuse" while no ENCRYPTION_KEY is set' }],
   });
 const noTenant = () => new Problem('not-found', 'The tenant no longer exists.');
-const etagOf = (version: number) => `"${version}"`;
 
 function answer(view: TenantView | undefined, replay = false) {
   if (!view) throw noTenant();
-  return { body: view, headers: { ETag: etagOf(view.version), ...(replay && { 'Idempotent-Replay': 'true' }) } };
+  return { body: view, headers: { ETag: etagOf(view), ...replayed(replay) } };
 }
 
-function changeTenant({ tenant }: Caller, patch: TenantPatch, ifMatch: string | undefined, idempotency: Idempotency | null) {
+function changeTenant({ tenant }: Caller, patch: TenantPatch, match: IfMatch, idempotency: Idempotency | null) {
   return tenant.write(async (db) => {
     const version = await lockVersion(db, tenant.id);
     if (version === undefined) throw noTenant();
     const replay = idempotency !== null && (await recallKey(db, tenant.id, idempotency));
     if (!replay) {
-      assertMatch(ifMatch, version);
+      assertVersion(match, { version }, 'tenant');
       if (patch.language !== undefined) await assertLanguage(db, patch.language);
       await updateTenant(db, tenant.id, patch);
       if (patch.settings?.one_doing_per_agent !== undefined) await settlePlaces(db, tenant.id);
@@ -129,13 +130,6 @@ function changeTenant({ tenant }: Caller, patch: TenantPatch, ifMatch: string | 
     }
     return { view: await readTenant(db, tenant.id), replay };
   });
-}
-
-function assertMatch(ifMatch: string | undefined, version: number): void {
-  if (ifMatch === undefined || ifMatch.trim() === '*') return;
-  // Weak tags never match here (RFC 9110, 13.1.1).
-  if (!ifMatch.split(',').some((tag) => tag.trim() === etagOf(version)))
-    throw new Problem('precondition-failed', `The tenant has version ${version}.`, { headers: { ETag: etagOf(version) } });
 }
 
 async function assertLanguage(db: Db, language: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { channels as allChannels, type Caller, EVERYONE, isForAll, type Principal, requireChannel } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
 import type { Db } from '../db/query.ts';
+import { assertVersion, type IfMatch } from '../http/etag.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { newId } from '../id.ts';
@@ -13,7 +14,6 @@ import { insertWebhook, type Kept, lockWebhook, MAX_WEBHOOKS, updateSecret, upda
 
 // What an admin decides about a webhook: where it goes, and what it may be told of.
 
-export const etagOf = ({ version }: { version: number }) => `"${version}"`;
 export const noWebhook = () => new Problem('not-found', 'There is no webhook with this id.');
 
 export const isReplay = async (db: Db, tenant_id: string, idempotency: Idempotency | null): Promise<boolean> =>
@@ -87,7 +87,7 @@ export function changeWebhook(
   { tenant, principal }: Caller,
   webhook_id: string,
   patch: WebhookPatch,
-  ifMatch: string | undefined,
+  match: IfMatch,
   idempotency: Idempotency | null,
   needs: WebhookNeeds,
 ): Promise<boolean> {
@@ -95,7 +95,7 @@ export function changeWebhook(
     const found = await lockWebhook(db, tenant.id, webhook_id);
     if (!found) throw noWebhook();
     if (await isReplay(db, tenant.id, idempotency)) return true;
-    assertMatch(ifMatch, found.version);
+    assertVersion(match, found, 'webhook');
     const { version: _, ...before } = found;
     const { filter, sensitivity, user_ids, ...given } = patch;
     await updateWebhook(
@@ -117,13 +117,6 @@ export function changeWebhook(
     if (idempotency) await rememberKey(db, tenant.id, idempotency);
     return false;
   });
-}
-
-function assertMatch(ifMatch: string | undefined, version: number): void {
-  if (ifMatch === undefined || ifMatch.trim() === '*') return;
-  // Weak tags never match here (RFC 9110, 13.1.1).
-  if (!ifMatch.split(',').some((tag) => tag.trim() === etagOf({ version })))
-    throw new Problem('precondition-failed', `The webhook has version ${version}.`, { headers: { ETag: etagOf({ version }) } });
 }
 
 export async function rotateSecret(

@@ -1,10 +1,12 @@
 import { type Caller, route } from '../auth/index.ts';
 import { rememberKey } from '../db/idempotency.ts';
+import { etagOf, ifMatchOf } from '../http/etag.ts';
+import { replayed } from '../http/outcome.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Seal } from '../seal.ts';
 import type { Reach } from './address.ts';
-import { changeWebhook, createWebhook, etagOf, isReplay, noWebhook, rotateSecret } from './change.ts';
+import { changeWebhook, createWebhook, isReplay, noWebhook, rotateSecret } from './change.ts';
 import {
   deliveryList,
   deliveryPage,
@@ -97,7 +99,7 @@ const changed = (needs: WebhookNeeds) => [
     success: { status: 200, description: 'The webhook as it is now', schema: webhook },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, params, body, req, idempotency }) => {
-      const replay = await changeWebhook(caller, params.webhook_id, body, req.headers['if-match'], idempotency, needs);
+      const replay = await changeWebhook(caller, params.webhook_id, body, ifMatchOf(req), idempotency, needs);
       needs.wake(caller.tenant.id);
       return answer(await read(caller, params.webhook_id), replay);
     },
@@ -115,7 +117,7 @@ const changed = (needs: WebhookNeeds) => [
     problems: ['forbidden', 'not-found', 'conflict'],
     handle: ({ caller: { tenant }, params, idempotency }) =>
       tenant.write(async (db) => {
-        if (await isReplay(db, tenant.id, idempotency)) return { headers: { 'Idempotent-Replay': 'true' } };
+        if (await isReplay(db, tenant.id, idempotency)) return { headers: replayed(true) };
         if ((await deleteWebhook(db, tenant.id, params.webhook_id)) === 0) throw noWebhook();
         if (idempotency) await rememberKey(db, tenant.id, idempotency);
         return {};
@@ -192,5 +194,4 @@ async function read({ tenant }: Caller, webhook_id: string): Promise<Webhook> {
   return found;
 }
 
-const replayed = (replay: boolean): Record<string, string> => (replay ? { 'Idempotent-Replay': 'true' } : {});
 const answer = (view: Webhook, replay: boolean) => ({ body: view, headers: { ETag: etagOf(view), ...replayed(replay) } });

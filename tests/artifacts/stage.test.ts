@@ -1,8 +1,9 @@
 import { commitWithArtifacts, sha256Of } from '../../src/artifacts/index.ts';
 import { loadConfig } from '../../src/config.ts';
-import { type Unit, WriteQueueFull } from '../../src/db/commit.ts';
+import { WriteQueueFull } from '../../src/db/commit.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import type { Tenant } from '../../src/db/tenant.ts';
+import type { Unit } from '../../src/db/unit.ts';
 import { newId } from '../../src/id.ts';
 import { createLogger } from '../../src/log.ts';
 import { daemonDatabase } from '../support/database.ts';

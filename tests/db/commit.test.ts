@@ -1,6 +1,7 @@
-import { createWriteQueue, type Unit } from '../../src/db/commit.ts';
+import { createWriteQueue } from '../../src/db/commit.ts';
 import { NO_TENANT, openLine } from '../../src/db/line.ts';
 import type { Pool } from '../../src/db/pool.ts';
+import type { Unit } from '../../src/db/unit.ts';
 import { createLogger } from '../../src/log.ts';
 
 const unitOf = (chars: number): Unit => ({ key: null, body: null, bytes: chars, events: [], ...{ text: 'x'.repeat(chars) } });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { entryOf, type MemoryWish } from '../../src/db/commit.ts';
 import type { Tenant } from '../../src/db/tenant.ts';
+import { entryOf, type MemoryWish } from '../../src/db/unit.ts';
 import { sha256Hex } from '../../src/memories/index.ts';
 import type { Client } from '../support/client.ts';
 
