@@ -38,7 +38,7 @@ EXPOSE 3000
 HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=3 \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${PORT:-3000} && { [ -z \"$TLS_CERT_FILE\" ] || exit 0; } && printf 'GET /ready HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
 ENTRYPOINT []
-CMD ["node", "--max-semi-space-size=64", "dist/main.js"]
+CMD ["node", "--max-semi-space-size=32", "dist/main.js"]
 
 # pg_dump must not be older than the server: the clients are those of the server's own image.
 # bookworm by name: another glibc under an old data directory orders texts otherwise than its indexes

@@ -23,7 +23,7 @@ export async function startDaemonProcess(
   flags: string[] = [],
 ): Promise<BenchDaemon> {
   const out = openSync(logFile, 'w');
-  const child = spawn(process.execPath, ['--max-semi-space-size=64', ...profiling, ...flags, 'dist/main.js'], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=32', ...profiling, ...flags, 'dist/main.js'], {
     cwd: root,
     env: {
       PATH: process.env.PATH ?? '',

@@ -49,7 +49,8 @@ async function takeOut(url: string, headers: Record<string, string>): Promise<{ 
   return { seconds: (performance.now() - started) / 1000 };
 }
 
-async function fill(world: World, tenant: string, events: number): Promise<void> {
+/** Rows of a log, written past the daemon. */
+export async function fill(world: World, tenant: string, events: number): Promise<void> {
   await world.tenant(tenant);
   await world.sql(async (client) => {
     await client.query(

@@ -9,6 +9,7 @@ import { measureMixed } from './mixed.ts';
 import { measureNeighbours } from './neighbours.ts';
 import { measureRead } from './read.ts';
 import { describeMachine, type Figure, renderTable, saveResults } from './report.ts';
+import { measureRetention } from './retention.ts';
 import { measureSearch } from './search.ts';
 import { measureSeq } from './seq.ts';
 import { measureStart } from './start.ts';
@@ -32,6 +33,7 @@ const parts: Record<string, (world: World, only?: string) => Promise<Figure[]>> 
   login: measureLogin,
   memory: measureMemory,
   export: measureExport,
+  retention: measureRetention,
   neighbours: measureNeighbours,
   start: measureStart,
   seq: measureSeq,

@@ -50,7 +50,7 @@ async function writeEvents(url: string, headers: Record<string, string>): Promis
 
 async function startBareServer(world: World): Promise<{ url: string; stop(): void }> {
   const { host, port, user, database } = world.plain;
-  const child = spawn(process.execPath, ['--max-semi-space-size=64', join(import.meta.dirname, 'bare-server.mjs')], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=32', join(import.meta.dirname, 'bare-server.mjs')], {
     env: { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database, TENANT: 'read' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

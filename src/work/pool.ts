@@ -54,6 +54,8 @@ interface Thread {
 /** An idle thread holds some 40 MB. */
 const IDLE_MS = 60_000;
 const HEAP_MIB = 1024;
+/** Of it the young objects: without a bound of its own each thread takes what --max-semi-space-size gives the daemon. */
+const YOUNG_MIB = 24;
 
 export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB }: WorkerSettings): Workers {
   const threads = new Set<Thread>();
@@ -190,7 +192,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
 
 /** From its source a thread needs tsx, which `--import` does not give to threads. */
 function startThread(entry: string, workerData: unknown, maxOldGenerationSizeMb: number): Worker {
-  const options = { workerData, execArgv: [], resourceLimits: { maxOldGenerationSizeMb } };
+  const options = { workerData, execArgv: [], resourceLimits: { maxOldGenerationSizeMb, maxYoungGenerationSizeMb: YOUNG_MIB } };
   if (extname(entry) !== '.ts') return new Worker(entry, options);
   const tsx = createRequire(import.meta.filename)
     .resolve('tsx/esm/api')
