@@ -212,3 +212,7 @@ create table installation (
 grant select, insert, update on installation to agent_memory_app;
 
 select let_back_up('installation');
+
+-- What a check found: rows that were looked at, how many are wrong, at most five of these. `vital`: nothing of a tenant is imported where
+-- it is wrong.
+create type finding as (name text, checked bigint, wrong bigint, sample jsonb, vital boolean);

@@ -1,14 +1,11 @@
 import type { Tenant } from '../db/tenant.ts';
 import { rebuildTenant } from '../passages/index.ts';
 import { type Counted, checkTenant } from './check.ts';
-import { repairClock, repairLog, repairMemories, stretchesOf } from './sql.ts';
+import { repairClock, repairLog, repairRows, stretchesOf } from './sql.ts';
 
 // Makes again what can be derived, and says what cannot: the log itself, and what only it knew.
 
 const clockChecks = ['last_seq', 'oldest_seq', 'event_count', 'stored_bytes'];
-const passageChecks = ['passages', 'passage_scopes'];
-const memoryChecks = ['memories', 'superseded_by'];
-const stretchChecks = ['passage_ends', 'artifacts'];
 
 export interface Repaired extends Record<string, unknown> {
   /** What was wrong and is right now. */
@@ -21,10 +18,10 @@ export interface Repaired extends Record<string, unknown> {
 export async function repairTenant(tenant: Tenant, progress: (done: number) => unknown = () => undefined): Promise<Repaired> {
   const before = await checkTenant(tenant, progress);
   const wrong = new Set(before.report.checks.filter(({ ok }) => !ok).map(({ name }) => name));
-  if (memoryChecks.some((name) => wrong.has(name))) await repairMemories(tenant);
-  const rebuilt = passageChecks.some((name) => wrong.has(name)) || before.standing.rebuilding;
+  await repairRows(tenant, before.wrongNouns);
+  const rebuilt = before.wrongNouns.has('passages') || before.standing.rebuilding;
   if (rebuilt) await rebuildTenant(tenant, progress);
-  if (rebuilt || [...stretchChecks, 'memories'].some((name) => wrong.has(name))) await repairStretches(tenant, before, progress);
+  if (rebuilt || before.wrongNouns.size > 0) await repairStretches(tenant, before, progress);
   const counted = rebuilt ? await checkTenant(tenant, progress) : before;
   if (clockChecks.some((name) => wrong.has(name)))
     await repairClock(tenant, Math.max(counted.standing.last_seq, counted.standing.highest ?? 0), counted.events, counted.bytes);

@@ -7,11 +7,15 @@ export interface Finding {
   checked: number;
   wrong: number;
   sample: unknown[];
+  /** Nothing is imported where it is wrong. */
+  vital?: boolean;
+  /** Whose hook found it, and may repair it. */
+  noun?: string;
 }
 
 /** Each statement looks at so much, so that none comes near its time limit. */
 export const EVENTS_A_STEP = 2_000;
-const MEMORIES_A_STEP = 500;
+const ROWS_A_STEP = 500;
 
 export interface Standing {
   last_seq: number;
@@ -22,8 +26,8 @@ export interface Standing {
   /** Of the log; what was carried before its beginning apart. */
   lowest: number | null;
   carried_from: number | null;
-  artifact_bytes: number;
-  unlinked: number;
+  /** Bytes that are kept beside the log. */
+  stored_beside: number;
   rebuilding: boolean;
 }
 
@@ -57,31 +61,32 @@ export async function* stretchesOf(tenant: Tenant, first: number, last: number):
 }
 
 export const checkLog = (tenant: Tenant, from: number, to: number): Promise<Finding[]> =>
-  tenant.call('select name, checked, wrong, sample from check_log($1, $2, $3)', [tenant.id, from, to]);
+  tenant.call('select noun, name, checked, wrong, sample, vital from check_log($1, $2, $3)', [tenant.id, from, to]);
 
 export async function measure(tenant: Tenant, from: number, to: number): Promise<number> {
   const [row] = await tenant.call<{ bytes: number }>('select measure($1, $2, $3) as bytes', [tenant.id, from, to]);
   return row!.bytes;
 }
 
-interface Page extends Omit<Finding, 'name'> {
-  /** Where the next one begins. */
+/** Nouns that have a hook of this name. */
+const nounsWith = async (tenant: Tenant, hook: string): Promise<string[]> =>
+  (await tenant.call<{ noun: string }>('select noun from hooks($1) noun', [hook])).map(({ noun }) => noun);
+
+interface FoundRows extends Finding {
+  /** Where the next page begins. */
   last: string | null;
 }
 
-const ofMemories = {
-  memories: 'select checked, wrong, sample, last from check_memories($1, $2, $3)',
-  superseded_by: 'select checked, wrong, sample, last from check_successors($1, $2, $3)',
-};
-
-/** Page by page. */
-export async function* checkMemories(tenant: Tenant): AsyncGenerator<Finding> {
-  for (const [name, statement] of Object.entries(ofMemories))
+/** The rows of every noun that compares them with the log, page by page. */
+export async function* checkRows(tenant: Tenant): AsyncGenerator<Finding> {
+  for (const noun of await nounsWith(tenant, 'check_rows'))
     for (let after: string | null = ''; after !== null; ) {
-      const pages: Page[] = await tenant.call<Page>(statement, [tenant.id, after, MEMORIES_A_STEP]);
-      const { last, ...finding }: Page = pages[0]!;
-      yield { name, ...finding };
-      after = last;
+      const found: FoundRows[] = await tenant.call<FoundRows>(
+        'select name, checked, wrong, sample, vital, last from check_rows($1, $2, $3, $4)',
+        [tenant.id, noun, after, ROWS_A_STEP],
+      );
+      for (const { last, ...finding } of found) yield { noun, ...finding };
+      after = found[0]?.last ?? null;
     }
 }
 
@@ -96,28 +101,27 @@ export async function checkReadable(tenant: Tenant, { from, to, places }: Reach)
 
 export async function* checkReadableMemories(tenant: Tenant): AsyncGenerator<Finding> {
   for (let after: string | undefined = ''; after !== undefined; ) {
-    const page: Awaited<ReturnType<typeof findUnreadableMemories>> = await findUnreadableMemories(tenant, after, MEMORIES_A_STEP);
+    const page: Awaited<ReturnType<typeof findUnreadableMemories>> = await findUnreadableMemories(tenant, after, ROWS_A_STEP);
     yield { name: UNREADABLE, checked: page.checked, wrong: page.unreadable.length, sample: page.unreadable };
     after = page.last;
   }
 }
 
-export async function repairLog(tenant: Tenant, from: number, to: number): Promise<number> {
-  const [row] = await tenant.call<{ n: number }>('select repair_log($1, $2, $3) as n', [tenant.id, from, to]);
-  return row!.n;
-}
+export const repairLog = (tenant: Tenant, from: number, to: number): Promise<unknown> =>
+  tenant.call('select repair_log($1, $2, $3)', [tenant.id, from, to]);
 
-export async function repairMemories(tenant: Tenant): Promise<number> {
-  let changed = 0;
-  for (let after: string | null = ''; after !== null; ) {
-    const [page]: { changed: number; last: string | null }[] = await tenant.call(
-      'select changed, last from repair_memories($1, $2, $3)',
-      [tenant.id, after, MEMORIES_A_STEP],
-    );
-    changed += page!.changed;
-    after = page!.last;
-  }
-  return changed;
+/** The rows of those nouns that can make them again, page by page. */
+export async function repairRows(tenant: Tenant, nouns: Set<string>): Promise<void> {
+  for (const noun of (await nounsWith(tenant, 'repair_rows')).filter((one) => nouns.has(one)))
+    for (let after: string | null = ''; after !== null; ) {
+      const [page]: { last: string | null }[] = await tenant.call('select last from repair_rows($1, $2, $3, $4)', [
+        tenant.id,
+        noun,
+        after,
+        ROWS_A_STEP,
+      ]);
+      after = page?.last ?? null;
+    }
 }
 
 export const repairClock = (tenant: Tenant, upto: number, count: number, bytes: number): Promise<unknown> =>

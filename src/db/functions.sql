@@ -5,6 +5,13 @@
 -- A hook has one signature, whichever noun it belongs to. Whoever introduces a hook adds its line here and in docs/decisions/nouns.md:
 --
 --   hook | arguments and result | called by | what it does
+--   check | p_tenant text, p_from bigint, p_to bigint → setof finding | check_log | compares a stretch of the log with what is derived from it
+--   check_rows | p_tenant text, p_after text, p_limit int → table (name, checked, wrong, sample, vital, last) | check_rows | compares a page of its rows with the log; `last` is where the next page begins, null after the last
+--   missing | p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean → table (id text, gone boolean) | missing_ids | those of p_ids, all of its prefix, that name nothing; `gone`: by right, as they are older than the log or something was forgotten
+--   repair | p_tenant text, p_from bigint, p_to bigint → bigint | repair_log | makes again what `check` compares, where it can be derived; how many rows changed
+--   repair_rows | p_tenant text, p_after text, p_limit int → table (changed bigint, last text) | repair_rows | the same for `check_rows`
+--   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages are made by the noun, not from the log
+--   stored | p_tenant text → bigint | read_standing | bytes that it keeps beside the log
 create or replace function hooks(p_hook text) returns setof text
 language sql stable
 begin atomic
@@ -414,3 +421,29 @@ begin
   end loop;
   return v_low;
 end $$;
+
+-- Where the log begins. Of what is being imported the clock tells nothing yet.
+create or replace function log_begin(p_tenant text) returns bigint
+language sql stable
+begin atomic
+  select case when c.importing is null then c.oldest_seq else (
+    select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1) end
+  from tenant_clocks c
+  where c.tenant_id = p_tenant;
+end;
+
+-- The clock as its rows were counted.
+create or replace function set_clock(p_tenant text, p_last_seq bigint, p_oldest_seq bigint, p_event_count bigint, p_stored_bytes bigint) returns void
+language sql
+begin atomic
+  update tenant_clocks c
+  set last_seq = p_last_seq, oldest_seq = p_oldest_seq, event_count = p_event_count, stored_bytes = p_stored_bytes
+  where c.tenant_id = p_tenant;
+end;
+
+create or replace function keep_five(p_sample jsonb, p_one jsonb) returns jsonb
+language sql immutable parallel safe
+return case when jsonb_array_length(p_sample) < 5 then p_sample || jsonb_build_array(p_one) else p_sample end;
+
+-- The first five of what is wrong, for a finding.
+create or replace aggregate sample_of(jsonb) (sfunc = keep_five, stype = jsonb, initcond = '[]');

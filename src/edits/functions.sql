@@ -402,3 +402,7 @@ begin
     perform apply_edits(p_tenant, v_seq);
   end loop;
 end $$;
+
+create or replace function edits_rewritten(p_tenant text, p_from bigint, p_to bigint) returns setof bigint
+language sql stable
+as $$ select o.seq from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to $$;

@@ -112,3 +112,33 @@ $$;
 revoke execute on function rename_event(bigint, jsonb) from public;
 grant execute on function rename_event(bigint, jsonb) to agent_memory_app;
 alter function rename_event(bigint, jsonb) owner to agent_memory_blanker;
+
+-- Whether the log has every seq. Places are missing only where it has begun.
+create or replace function events_check(p_tenant text, p_from bigint, p_to bigint) returns setof finding
+language plpgsql stable
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+  return query
+  select 'seq', count(*), count(*) filter (where p.missing), sample_of(to_jsonb(p.seq) order by p.seq) filter (where p.missing), true
+  from (
+    select e.seq, false as missing from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to
+    union all
+    select s.seq, true
+    from generate_series(greatest(p_from, log_begin(p_tenant)), p_to) s (seq)
+    where not exists (select from events e where e.tenant_id = p_tenant and e.seq = s.seq)
+  ) p;
+end $$;
+
+create or replace function events_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean)
+returns table (id text, gone boolean)
+language sql stable
+as $$
+  select i.id, coalesce(substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
+  from unnest(p_ids) i (id)
+  -- `limit` keeps it a look-up of each id
+  left join lateral (
+    select e.seq from events e where e.tenant_id = p_tenant and e.event_id = i.id limit 1
+  ) e on true
+  where e.seq is null
+$$;

@@ -1100,3 +1100,148 @@ begin atomic
   ) o
   where o.ordinal is not null and (o.until_seq is not null or o.expected is not null);
 end;
+
+-- Until when a version's passages were current; and the events and the memory of each version exist.
+create or replace function memories_check(p_tenant text, p_from bigint, p_to bigint) returns setof finding
+language plpgsql stable
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_first bigint := log_begin(p_tenant);
+begin
+  return query
+  with judged as (
+    select c.*, c.until_seq is distinct from c.expected as wrong from compare_ends(p_tenant, p_from, p_to) c
+  )
+  select 'passage_ends', count(*), count(*) filter (where j.wrong),
+    sample_of(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong), false
+  from judged j;
+
+  return query
+  with judged as (
+    select v.memory_id, v.version, v.seq,
+      case
+        when not exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v.memory_id) then 'no such memory'
+        when not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.seq) then 'no such event'
+        when v.content_seq > v.seq then 'content of a later event'
+        when v.content_seq >= v_first and not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.content_seq) then 'no event of its content'
+      end as fault
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq between p_from and p_to
+  )
+  select 'memory_versions', count(*), count(j.fault),
+    sample_of(jsonb_build_object('memory_id', j.memory_id, 'version', j.version, 'fault', j.fault) order by j.seq) filter (where j.fault is not null), true
+  from judged j;
+end $$;
+
+-- A page of memories against their versions: what stands is what the newest one says; each superseded one names its successor, the others none.
+create or replace function memories_check_rows(p_tenant text, p_after text, p_limit int)
+returns table (name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
+language plpgsql stable
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_forgotten boolean := has_forgotten(p_tenant);
+begin
+  return query
+  with page as materialized (
+    select m.*, m as stood from memories m where m.tenant_id = p_tenant and m.memory_id > p_after order by m.memory_id limit p_limit
+  ),
+  judged as (
+    select m.memory_id,
+      case
+        when s.n is null then 'no version'
+        when not s.rising or (s.n <> s.version and not v_forgotten) then 'its versions are not dense'
+        when m.version <> s.version then 'another version'
+        when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
+        -- an active one expires without an event
+        when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
+        when m.stood is distinct from as_stated(m.stood) then 'another content'
+      end as fault
+    from page m left join lateral memory_state(p_tenant, m.memory_id) s on true
+  ),
+  followed as (
+    select m.memory_id, m.superseded_by, x.expected, is_wrong_successor(m.stood, x.expected) as wrong
+    from page m
+    cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
+  )
+  select 'memories', count(*), count(j.fault),
+    sample_of(jsonb_build_object('memory_id', j.memory_id, 'fault', j.fault) order by j.memory_id) filter (where j.fault is not null), true, max(j.memory_id)
+  from judged j
+  union all
+  select 'superseded_by', count(*), count(*) filter (where f.wrong),
+    sample_of(jsonb_build_object('memory_id', f.memory_id, 'expected', f.expected, 'found', f.superseded_by) order by f.memory_id) filter (where f.wrong),
+    true, max(f.memory_id)
+  from followed f;
+end $$;
+
+create or replace function memories_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean)
+returns table (id text, gone boolean)
+language sql stable
+as $$
+  select i.id, p_forgotten
+  from unnest(p_ids) i (id)
+  -- `limit` keeps it a look-up of each id
+  left join lateral (
+    select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = i.id limit 1
+  ) m on true
+  where m.memory_id is null
+$$;
+
+-- The passages of versions say again until when they were current.
+create or replace function memories_repair(p_tenant text, p_from bigint, p_to bigint) returns bigint
+language sql
+as $$
+  select set_passage_ends(p_tenant, array_agg(x.seq), array_agg(x.ordinal), array_agg(x.expected), array_agg(x.expected_at))
+  from compare_ends(p_tenant, p_from, p_to) x
+  where x.until_seq is distinct from x.expected
+$$;
+
+-- A page of memories: what stands now is what the newest version says, and who took its place. The clock first, as every writer of
+-- memories.
+create or replace function memories_repair_rows(p_tenant text, p_after text, p_limit int) returns table (changed bigint, last text)
+language plpgsql
+as $$
+declare
+  v_last text;
+  v_named bigint;
+  v_stated bigint;
+  v_forgotten boolean;
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_forgotten := has_forgotten(p_tenant);
+  select max(o.memory_id) into v_last
+  from (select i.memory_id from memories i where i.tenant_id = p_tenant and i.memory_id > p_after order by i.memory_id limit p_limit) o;
+  update memories m
+  set
+    version = s.version, last_seq = s.seq, content_seq = s.content_seq,
+    status = case when m.status = 'expired' and s.status = 'active' then 'expired' else s.status end,
+    doing_agent = case when s.status = 'active' then m.doing_agent end,
+    updated_at = coalesce((select e.created_at from events e where e.tenant_id = p_tenant and e.seq = s.seq), m.updated_at)
+  from (
+    select o.memory_id, w.*
+    from memories o cross join lateral memory_state(p_tenant, o.memory_id) w
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and (s.n = s.version or v_forgotten) and s.rising
+    and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
+      or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
+  get diagnostics changed = row_count;
+  update memories m
+  set superseded_by = s.expected
+  from (
+    select o.memory_id, case when o.status = 'superseded' then successor_of(p_tenant, o.memory_id) end as expected
+    from memories o
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and is_wrong_successor(m, s.expected);
+  get diagnostics v_named = row_count;
+  update memories m
+  set (channel, user_id, text_hash, tags, importance, pinned, valid_from, valid_to, expires_at) = (
+    select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from as_stated(m) w)
+  where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from as_stated(m);
+  get diagnostics v_stated = row_count;
+  changed := changed + v_named + v_stated;
+  last := v_last;
+  return next;
+end $$;

@@ -125,3 +125,85 @@ begin atomic
       select sum(octet_length(passage_text(c)) + octet_length(c.header) + 50)
       from chunks c where c.tenant_id = p_tenant and c.seq between p_from and p_to), 0)::bigint;
 end;
+
+-- Until when passages were current, one element of each array a passage.
+create or replace function set_passage_ends(p_tenant text, p_seqs bigint[], p_ordinals smallint[], p_until_seqs bigint[], p_until_ats timestamptz[]) returns bigint
+language plpgsql
+as $$
+declare
+  v_count bigint;
+begin
+  update chunks c set until_seq = x.until_seq, until_at = x.until_at
+  from unnest(p_seqs, p_ordinals, p_until_seqs, p_until_ats) x (seq, ordinal, until_seq, until_at)
+  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+create or replace function rewritten_seqs(p_tenant text, p_from bigint, p_to bigint) returns setof bigint
+language plpgsql stable
+as $$
+declare
+  v_noun text;
+begin
+  for v_noun in select * from hooks('rewritten') loop
+    return query execute format('select * from %I($1, $2, $3)', v_noun || '_rewritten') using p_tenant, p_from, p_to;
+  end loop;
+end $$;
+
+-- As many passages as the event says, and each with the scope of its event.
+create or replace function passages_check(p_tenant text, p_from bigint, p_to bigint) returns setof finding
+language plpgsql stable
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+  return query
+  with counted as (
+    select c.seq, count(*) as n, max(c.ordinal) as last
+    from chunks c
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to
+    group by c.seq
+  ),
+  judged as (
+    select coalesce(e.seq, c.seq) as seq, e.chunk_count, coalesce(c.n, 0) as n,
+      e.seq is null or coalesce(c.n, 0) <> e.chunk_count or coalesce(c.last, -1) <> e.chunk_count - 1 as wrong
+    from (select e.* from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to) e
+    full join counted c on c.seq = e.seq
+    -- of what is kept nowhere there are no passages
+    where not coalesce(e.sensitivity = 'secret' and c.n is null, false)
+      and coalesce(e.seq, c.seq) not in (select * from rewritten_seqs(p_tenant, p_from, p_to))
+  )
+  select 'passages', count(*), count(*) filter (where j.wrong),
+    sample_of(jsonb_build_object('seq', j.seq, 'expected', j.chunk_count, 'found', j.n) order by j.seq) filter (where j.wrong), false
+  from judged j;
+
+  return query
+  with judged as (
+    select c.seq, c.ordinal,
+      (c.kind, c.session_id, c.channel, c.sensitivity, c.user_id, c.agent_id, c.project_id, c.occurred_at)
+        is distinct from (e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id, e.occurred_at) as wrong
+    from chunks c
+    join events e on e.tenant_id = p_tenant and e.seq = c.seq
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to
+  )
+  select 'passage_scopes', count(*), count(*) filter (where j.wrong),
+    sample_of(jsonb_build_object('seq', j.seq, 'ordinal', j.ordinal) order by j.seq) filter (where j.wrong), false
+  from judged j;
+end $$;
+
+-- The passages of an event that was erased or emptied by retention went with its content.
+create or replace function passages_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean)
+returns table (id text, gone boolean)
+language sql stable
+as $$
+  select i.id, coalesce(e.erased_at is not null or substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
+  from unnest(p_ids) i (id)
+  -- `limit` keeps it a look-up of each id
+  left join lateral (
+    select x.chunk_count, x.erased_at
+    from events x
+    where x.tenant_id = p_tenant and x.event_id = event_of(i.id)
+    limit 1
+  ) e on true
+  where not coalesce(has_passage(i.id, e.chunk_count), false)
+$$;

@@ -1,0 +1,68 @@
+-- The artifact that an event names is there, linked to it, with all its bytes.
+create or replace function artifacts_check(p_tenant text, p_from bigint, p_to bigint) returns setof finding
+language plpgsql stable
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_forgotten boolean := has_forgotten(p_tenant);
+begin
+  return query
+  with judged as (
+    select e.seq, e.artifact_id,
+      case
+        when a.artifact_id is null then 'no such artifact'
+        when a.event_id is distinct from e.event_id then 'not linked'
+        when octet_length(a.bytes) <> a.byte_count then 'not all its bytes'
+      end as fault
+    from events e
+    left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+    where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
+      and not (a.artifact_id is null and v_forgotten)
+  )
+  select 'artifacts', count(*), count(j.fault),
+    sample_of(jsonb_build_object('seq', j.seq, 'artifact_id', j.artifact_id, 'fault', j.fault) order by j.seq) filter (where j.fault is not null), false
+  from judged j;
+end $$;
+
+-- Bytes that no event names yet and that should have been swept. One finding, not a page.
+create or replace function artifacts_check_rows(p_tenant text, p_after text, p_limit int)
+returns table (name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
+language sql stable
+as $$
+  select 'unlinked_artifacts', 1::bigint, (u.n > 0)::int::bigint, case when u.n > 0 then jsonb_build_array(jsonb_build_object('found', u.n)) else '[]' end, false, null
+  from (
+    select count(*) as n from artifacts a where a.tenant_id = p_tenant and a.event_id is null and a.created_at < now() - interval '2 days'
+  ) u
+$$;
+
+create or replace function artifacts_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean)
+returns table (id text, gone boolean)
+language sql stable
+as $$
+  select i.id, p_forgotten
+  from unnest(p_ids) i (id)
+  -- `limit` keeps it a look-up of each id
+  left join lateral (
+    select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = i.id and a.event_id is not null limit 1
+  ) a on true
+  where a.event_id is null
+$$;
+
+-- Artifacts name again the event that names them.
+create or replace function artifacts_repair(p_tenant text, p_from bigint, p_to bigint) returns bigint
+language plpgsql
+as $$
+declare
+  v_count bigint;
+begin
+  update artifacts a set event_id = e.event_id
+  from events e
+  where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
+    and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id and a.event_id is distinct from e.event_id;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+create or replace function artifacts_stored(p_tenant text) returns bigint
+language sql stable
+as $$ select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null $$;
