@@ -1,5 +1,15 @@
 -- What the migrations amount to, for reading: made by `npm run schema`, checked in CI, never run.
 
+-- Name: finding; Type: TYPE; Schema: public
+
+CREATE TYPE public.finding AS (
+	name text,
+	checked bigint,
+	wrong bigint,
+	sample jsonb,
+	vital boolean
+);
+
 -- Name: passage; Type: TYPE; Schema: public
 
 CREATE TYPE public.passage AS (
@@ -227,6 +237,80 @@ begin
   delete from password_resets r where r.tenant_id = p_tenant and r.user_id = v_user and r.reset_id <> p_reset;
   return true;
 end $$;
+
+-- Name: artifacts_check(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.artifacts_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_forgotten boolean := has_forgotten(p_tenant);
+begin
+  return query
+  with judged as (
+    select e.seq, e.artifact_id,
+      case
+        when a.artifact_id is null then 'no such artifact'
+        when a.event_id is distinct from e.event_id then 'not linked'
+        when octet_length(a.bytes) <> a.byte_count then 'not all its bytes'
+      end as fault
+    from events e
+    left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
+    where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
+      and not (a.artifact_id is null and v_forgotten)
+  )
+  select 'artifacts', count(*), count(j.fault),
+    sample_of(jsonb_build_object('seq', j.seq, 'artifact_id', j.artifact_id, 'fault', j.fault) order by j.seq) filter (where j.fault is not null), false
+  from judged j;
+end $$;
+
+-- Name: artifacts_check_rows(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.artifacts_check_rows(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
+    LANGUAGE sql STABLE
+    AS $$
+  select 'unlinked_artifacts', 1::bigint, (u.n > 0)::int::bigint, case when u.n > 0 then jsonb_build_array(jsonb_build_object('found', u.n)) else '[]' end, false, null
+  from (
+    select count(*) as n from artifacts a where a.tenant_id = p_tenant and a.event_id is null and a.created_at < now() - interval '2 days'
+  ) u
+$$;
+
+-- Name: artifacts_missing(text, text[], text, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.artifacts_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean) RETURNS TABLE(id text, gone boolean)
+    LANGUAGE sql STABLE
+    AS $$
+  select i.id, p_forgotten
+  from unnest(p_ids) i (id)
+  -- `limit` keeps it a look-up of each id
+  left join lateral (
+    select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = i.id and a.event_id is not null limit 1
+  ) a on true
+  where a.event_id is null
+$$;
+
+-- Name: artifacts_repair(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.artifacts_repair(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  update artifacts a set event_id = e.event_id
+  from events e
+  where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
+    and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id and a.event_id is distinct from e.event_id;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Name: artifacts_stored(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.artifacts_stored(p_tenant text) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$ select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null $$;
 
 -- Name: memories; Type: TABLE; Schema: public
 
@@ -706,185 +790,54 @@ end $$;
 
 -- Name: check_log(text, bigint, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb)
+CREATE FUNCTION public.check_log(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(noun text, name text, checked bigint, wrong bigint, sample jsonb, vital boolean)
     LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+begin
+  perform enter_tenant(p_tenant);
+  for v_noun in select * from hooks('check') loop
+    return query execute format('select $4, f.* from %I($1, $2, $3) f', v_noun || '_check') using p_tenant, p_from, p_to, v_noun;
+  end loop;
+  return query select 'events', f.* from check_refs(p_tenant, p_from, p_to) f;
+end $_$;
+
+-- Name: check_refs(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.check_refs(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 declare
-  v_first bigint;
-  v_oldest text;
-  v_forgotten boolean;
+  v_pattern text := (
+    select format('^(%s)_[0-9a-z]{26}', string_agg(n.id_prefix, '|')) from hooks('missing') h (noun) join nouns n on n.noun = h.noun);
 begin
-  perform enter_tenant(p_tenant);
-  v_forgotten := has_forgotten(p_tenant);
-  -- of what is being imported the clock tells nothing yet
-  select case when c.importing is null then c.oldest_seq else (
-    select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1) end into v_first
-  from tenant_clocks c where c.tenant_id = p_tenant;
-  select e.event_id into v_oldest from events e where e.tenant_id = p_tenant and e.seq = v_first and v_first > 1;
-
   return query
-  select 'seq', count(*), count(*) filter (where g.missing), coalesce(jsonb_agg(to_jsonb(g.seq) order by g.seq) filter (where g.missing and g.nth <= 5), '[]')
-  from (
-    select p.*, row_number() over (partition by p.missing order by p.seq) as nth
-    from (
-      select e.seq, false as missing from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to
-      union all
-      select s.seq, true
-      from generate_series(greatest(p_from, v_first), p_to) s (seq)
-      where not exists (select from events e where e.tenant_id = p_tenant and e.seq = s.seq)
-    ) p
-  ) g;
-
-  return query
-  select
-    r.name, count(*), count(*) filter (where r.wrong),
-    coalesce(jsonb_agg(jsonb_build_object('seq', r.seq, 'ref', r.ref) order by r.seq) filter (where r.wrong and r.nth <= 5), '[]')
-  from (
-    select f.*, row_number() over (partition by f.name, f.wrong order by f.seq) as nth
-    from (
-      select e.seq, r.ref, case when x.fault = 'gone' then 'refs_gone' else 'refs' end as name, x.fault = 'dangling' as wrong
-      from events e
-      cross join lateral unnest(e.refs) r (ref)
-      cross join lateral (select fault_of_ref(p_tenant, r.ref, v_oldest, v_forgotten) as fault) x
-      where e.tenant_id = p_tenant and e.seq between p_from and p_to and r.ref ~ '^(evt|chk|art|mem)_[0-9a-z]{26}'
-    ) f
-  ) r
-  group by r.name;
-
-  return query
-  with counted as (
-    select c.seq, count(*) as n, max(c.ordinal) as last
-    from chunks c
-    where c.tenant_id = p_tenant and c.seq between p_from and p_to
-    group by c.seq
+  with cited as materialized (
+    select e.seq, r.ref
+    from events e cross join lateral unnest(e.refs) r (ref)
+    where e.tenant_id = p_tenant and e.seq between p_from and p_to and r.ref ~ v_pattern
   ),
-  judged as (
-    select coalesce(e.seq, c.seq) as seq, e.chunk_count, coalesce(c.n, 0) as n,
-      e.seq is null or coalesce(c.n, 0) <> e.chunk_count or coalesce(c.last, -1) <> e.chunk_count - 1 as wrong
-    from (select e.* from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to) e
-    full join counted c on c.seq = e.seq
-    -- of what is kept nowhere there are no passages
-    where not coalesce(e.sensitivity = 'secret' and c.n is null, false)
-      -- of what is edited others decide how many there are
-      and not exists (select from overlays o where o.tenant_id = p_tenant and o.seq = coalesce(e.seq, c.seq))
+  missing as materialized (
+    select m.id, m.gone from missing_ids(p_tenant, array(select distinct c.ref from cited c)) m
   )
-  select 'passages', count(*), count(*) filter (where j.wrong),
-    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.chunk_count, 'found', j.n) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
-  from (select d.*, row_number() over (partition by d.wrong order by d.seq) as nth from judged d) j;
-
-  return query
-  with judged as (
-    select c.seq, c.ordinal,
-      (c.kind, c.session_id, c.channel, c.sensitivity, c.user_id, c.agent_id, c.project_id, c.occurred_at)
-        is distinct from (e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id, e.occurred_at) as wrong
-    from chunks c
-    join events e on e.tenant_id = p_tenant and e.seq = c.seq
-    where c.tenant_id = p_tenant and c.seq between p_from and p_to
-  )
-  select 'passage_scopes', count(*), count(*) filter (where j.wrong),
-    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'ordinal', j.ordinal) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
-  from (select d.*, row_number() over (partition by d.wrong order by d.seq) as nth from judged d) j;
-
-  return query
-  with judged as (
-    select c.*, c.until_seq is distinct from c.expected as wrong from compare_ends(p_tenant, p_from, p_to) c
-  )
-  select 'passage_ends', count(*), count(*) filter (where j.wrong),
-    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong and j.nth <= 5), '[]')
-  from (select d.*, row_number() over (partition by d.wrong order by d.seq) as nth from judged d) j;
-
-  return query
-  with judged as (
-    select v.memory_id, v.version, v.seq,
-      case
-        when not exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v.memory_id) then 'no such memory'
-        when not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.seq) then 'no such event'
-        when v.content_seq > v.seq then 'content of a later event'
-        when v.content_seq >= v_first and not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.content_seq) then 'no event of its content'
-      end as fault
-    from memory_versions v
-    where v.tenant_id = p_tenant and v.seq between p_from and p_to
-  )
-  select 'memory_versions', count(*), count(j.fault),
-    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'version', j.version, 'fault', j.fault) order by j.seq) filter (where j.fault is not null and j.nth <= 5), '[]')
-  from (select d.*, row_number() over (partition by d.fault is null order by d.seq) as nth from judged d) j;
-
-  return query
-  with judged as (
-    select e.seq, e.artifact_id,
-      case
-        when a.artifact_id is null then 'no such artifact'
-        when a.event_id is distinct from e.event_id then 'not linked'
-        when octet_length(a.bytes) <> a.byte_count then 'not all its bytes'
-      end as fault
-    from events e
-    left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
-    where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
-      and not (a.artifact_id is null and v_forgotten)
-  )
-  select 'artifacts', count(*), count(j.fault),
-    coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'artifact_id', j.artifact_id, 'fault', j.fault) order by j.seq) filter (where j.fault is not null and j.nth <= 5), '[]')
-  from (select d.*, row_number() over (partition by d.fault is null order by d.seq) as nth from judged d) j;
+  select
+    case when m.gone then 'refs_gone' else 'refs' end, count(*), count(*) filter (where not m.gone),
+    sample_of(jsonb_build_object('seq', c.seq, 'ref', c.ref) order by c.seq) filter (where not m.gone), false
+  from cited c left join missing m on m.id = c.ref
+  group by 1;
 end $$;
 
--- Name: check_memories(text, text, integer); Type: FUNCTION; Schema: public
+-- Name: check_rows(text, text, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.check_memories(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(checked bigint, wrong bigint, sample jsonb, last text)
+CREATE FUNCTION public.check_rows(p_tenant text, p_noun text, p_after text, p_limit integer) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
     LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_custom_plan'
-    AS $$
-declare
-  v_forgotten boolean;
+    AS $_$
 begin
   perform enter_tenant(p_tenant);
-  v_forgotten := has_forgotten(p_tenant);
-  return query
-  with judged as (
-    select m.memory_id,
-      case
-        when s.n is null then 'no version'
-        when not s.rising or (s.n <> s.version and not v_forgotten) then 'its versions are not dense'
-        when m.version <> s.version then 'another version'
-        when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
-        -- an active one expires without an event
-        when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
-        when m.stood is distinct from as_stated(m.stood) then 'another content'
-      end as fault
-    from (
-      select o.*, o as stood from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
-    ) m
-    left join lateral memory_state(p_tenant, m.memory_id) s on true
-  )
-  select count(*), count(j.fault),
-    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'fault', j.fault) order by j.memory_id) filter (where j.fault is not null and j.nth <= 5), '[]'),
-    max(j.memory_id)
-  from (select d.*, row_number() over (partition by d.fault is null order by d.memory_id) as nth from judged d) j;
-end $$;
-
--- Name: check_successors(text, text, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.check_successors(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(checked bigint, wrong bigint, sample jsonb, last text)
-    LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_custom_plan'
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  return query
-  with judged as (
-    select m.memory_id, m.superseded_by, x.expected,
-      is_wrong_successor(m.stood, x.expected) as wrong
-    from (
-      select o.*, o as stood from memories o where o.tenant_id = p_tenant and o.memory_id > p_after order by o.memory_id limit p_limit
-    ) m
-    cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
-  )
-  select count(*), count(*) filter (where j.wrong),
-    coalesce(jsonb_agg(jsonb_build_object('memory_id', j.memory_id, 'expected', j.expected, 'found', j.superseded_by) order by j.memory_id)
-      filter (where j.wrong and j.nth <= 5), '[]'),
-    max(j.memory_id)
-  from (select d.*, row_number() over (partition by d.wrong order by d.memory_id) as nth from judged d) j;
-end $$;
+  return query execute format('select name, checked, wrong, sample, vital, last from %I($1, $2, $3)', p_noun || '_check_rows') using p_tenant, p_after, p_limit;
+end $_$;
 
 -- Name: chunk_condition(jsonb); Type: FUNCTION; Schema: public
 
@@ -1607,6 +1560,12 @@ CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb
     FROM effect e;
 END;
 
+-- Name: edits_rewritten(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edits_rewritten(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF bigint
+    LANGUAGE sql STABLE
+    AS $$ select o.seq from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to $$;
+
 -- Name: enact_edit(text, public.edits); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.enact_edit(p_tenant text, p_edit public.edits) RETURNS void
@@ -1999,6 +1958,38 @@ CREATE FUNCTION public.event_of(p_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_id ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(p_id, 5), '_'::text, 1)) ELSE p_id END;
 
+-- Name: events_check(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.events_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  return query
+  select 'seq', count(*), count(*) filter (where p.missing), sample_of(to_jsonb(p.seq) order by p.seq) filter (where p.missing), true
+  from (
+    select e.seq, false as missing from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to
+    union all
+    select s.seq, true
+    from generate_series(greatest(p_from, log_begin(p_tenant)), p_to) s (seq)
+    where not exists (select from events e where e.tenant_id = p_tenant and e.seq = s.seq)
+  ) p;
+end $$;
+
+-- Name: events_missing(text, text[], text, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.events_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean) RETURNS TABLE(id text, gone boolean)
+    LANGUAGE sql STABLE
+    AS $$
+  select i.id, coalesce(substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
+  from unnest(p_ids) i (id)
+  -- `limit` keeps it a look-up of each id
+  left join lateral (
+    select e.seq from events e where e.tenant_id = p_tenant and e.event_id = i.id limit 1
+  ) e on true
+  where e.seq is null
+$$;
+
 -- Name: artifacts; Type: TABLE; Schema: public
 
 CREATE TABLE public.artifacts (
@@ -2127,36 +2118,6 @@ begin
     coalesce(v_part.bound, 'true'), v_columns)
   using p_tenant, p_after, p_upto, p_limit;
 end $_$;
-
--- Name: fault_of_ref(text, text, text, boolean); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.fault_of_ref(p_tenant text, p_ref text, p_oldest_id text, p_forgotten boolean) RETURNS text
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  return (
-  select case
-    when p_ref ~ '^(evt|chk)_' then case
-      when exists (
-        select from events e
-        where e.tenant_id = p_tenant
-          and e.event_id = event_of(p_ref)
-          and has_passage(p_ref, e.chunk_count)) then null
-      -- its passages went with the content
-      when p_ref ~ '^chk_' and exists (
-        select from events e
-        where e.tenant_id = p_tenant and e.event_id = event_of(p_ref) and e.erased_at is not null) then 'gone'
-      when p_oldest_id is not null and substr(p_ref, 5, 26) < substr(p_oldest_id, 5, 26) then 'gone'
-      else 'dangling' end
-    when p_ref ~ '^art_' then case
-      when exists (select from artifacts a where a.tenant_id = p_tenant and a.artifact_id = p_ref and a.event_id is not null) then null
-      when p_forgotten then 'gone' else 'dangling' end
-    when p_ref ~ '^mem_' then case
-      when exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref) then null
-      when p_forgotten then 'gone' else 'dangling' end
-  end);
-end $$;
 
 -- Name: fingerprint_tables(); Type: FUNCTION; Schema: public
 
@@ -3208,6 +3169,12 @@ begin
         and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id)))));
 end $$;
 
+-- Name: keep_five(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.keep_five(p_sample jsonb, p_one jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_array_length(p_sample) < 5) THEN (p_sample || jsonb_build_array(p_one)) ELSE p_sample END;
+
 -- Name: keep_memory(text, text, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.keep_memory(p_tenant text, p_job text, p_memory_id text, p_event_id text) RETURNS void
@@ -3456,6 +3423,39 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
     AS $$ select t.tenant_id, t.state from public.tenants t where t.tenant_id > p_after order by t.tenant_id limit p_limit $$;
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
+
+-- Name: tenant_clocks; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenant_clocks (
+    tenant_id text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    oldest_seq bigint DEFAULT 1 NOT NULL,
+    event_count bigint DEFAULT 0 NOT NULL,
+    stored_bytes bigint DEFAULT 0 NOT NULL,
+    max_bytes bigint,
+    importing text
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
+
+-- Name: log_begin(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.log_begin(p_tenant text) RETURNS bigint
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (c.importing IS NULL) THEN c.oldest_seq
+             ELSE ( SELECT e.seq
+                FROM public.events e
+               WHERE ((e.tenant_id = log_begin.p_tenant) AND (e.carried_at IS NULL))
+               ORDER BY e.seq
+              LIMIT 1)
+         END AS seq
+    FROM public.tenant_clocks c
+   WHERE (c.tenant_id = log_begin.p_tenant);
+END;
 
 -- Name: mark_due_webhooks(text[]); Type: FUNCTION; Schema: public
 
@@ -3972,6 +3972,154 @@ CREATE FUNCTION public.member_of(p_content jsonb, p_name text, p_type text) RETU
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (jsonb_typeof((p_content -> p_name)) = p_type) THEN (p_content -> p_name) ELSE NULL::jsonb END;
 
+-- Name: memories_check(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_first bigint := log_begin(p_tenant);
+begin
+  return query
+  with judged as (
+    select c.*, c.until_seq is distinct from c.expected as wrong from compare_ends(p_tenant, p_from, p_to) c
+  )
+  select 'passage_ends', count(*), count(*) filter (where j.wrong),
+    sample_of(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong), false
+  from judged j;
+
+  return query
+  with judged as (
+    select v.memory_id, v.version, v.seq,
+      case
+        when not exists (select from memories m where m.tenant_id = p_tenant and m.memory_id = v.memory_id) then 'no such memory'
+        when not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.seq) then 'no such event'
+        when v.content_seq > v.seq then 'content of a later event'
+        when v.content_seq >= v_first and not exists (select from events e where e.tenant_id = p_tenant and e.seq = v.content_seq) then 'no event of its content'
+      end as fault
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq between p_from and p_to
+  )
+  select 'memory_versions', count(*), count(j.fault),
+    sample_of(jsonb_build_object('memory_id', j.memory_id, 'version', j.version, 'fault', j.fault) order by j.seq) filter (where j.fault is not null), true
+  from judged j;
+end $$;
+
+-- Name: memories_check_rows(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_check_rows(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_forgotten boolean := has_forgotten(p_tenant);
+begin
+  return query
+  with page as materialized (
+    select m.*, m as stood from memories m where m.tenant_id = p_tenant and m.memory_id > p_after order by m.memory_id limit p_limit
+  ),
+  judged as (
+    select m.memory_id,
+      case
+        when s.n is null then 'no version'
+        when not s.rising or (s.n <> s.version and not v_forgotten) then 'its versions are not dense'
+        when m.version <> s.version then 'another version'
+        when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
+        -- an active one expires without an event
+        when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
+        when m.stood is distinct from as_stated(m.stood) then 'another content'
+      end as fault
+    from page m left join lateral memory_state(p_tenant, m.memory_id) s on true
+  ),
+  followed as (
+    select m.memory_id, m.superseded_by, x.expected, is_wrong_successor(m.stood, x.expected) as wrong
+    from page m
+    cross join lateral (select case when m.status = 'superseded' then successor_of(p_tenant, m.memory_id) end as expected) x
+  )
+  select 'memories', count(*), count(j.fault),
+    sample_of(jsonb_build_object('memory_id', j.memory_id, 'fault', j.fault) order by j.memory_id) filter (where j.fault is not null), true, max(j.memory_id)
+  from judged j
+  union all
+  select 'superseded_by', count(*), count(*) filter (where f.wrong),
+    sample_of(jsonb_build_object('memory_id', f.memory_id, 'expected', f.expected, 'found', f.superseded_by) order by f.memory_id) filter (where f.wrong),
+    true, max(f.memory_id)
+  from followed f;
+end $$;
+
+-- Name: memories_missing(text, text[], text, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean) RETURNS TABLE(id text, gone boolean)
+    LANGUAGE sql STABLE
+    AS $$
+  select i.id, p_forgotten
+  from unnest(p_ids) i (id)
+  -- `limit` keeps it a look-up of each id
+  left join lateral (
+    select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = i.id limit 1
+  ) m on true
+  where m.memory_id is null
+$$;
+
+-- Name: memories_repair(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_repair(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+  select set_passage_ends(p_tenant, array_agg(x.seq), array_agg(x.ordinal), array_agg(x.expected), array_agg(x.expected_at))
+  from compare_ends(p_tenant, p_from, p_to) x
+  where x.until_seq is distinct from x.expected
+$$;
+
+-- Name: memories_repair_rows(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_repair_rows(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(changed bigint, last text)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_last text;
+  v_named bigint;
+  v_stated bigint;
+  v_forgotten boolean;
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  v_forgotten := has_forgotten(p_tenant);
+  select max(o.memory_id) into v_last
+  from (select i.memory_id from memories i where i.tenant_id = p_tenant and i.memory_id > p_after order by i.memory_id limit p_limit) o;
+  update memories m
+  set
+    version = s.version, last_seq = s.seq, content_seq = s.content_seq,
+    status = case when m.status = 'expired' and s.status = 'active' then 'expired' else s.status end,
+    doing_agent = case when s.status = 'active' then m.doing_agent end,
+    updated_at = coalesce((select e.created_at from events e where e.tenant_id = p_tenant and e.seq = s.seq), m.updated_at)
+  from (
+    select o.memory_id, w.*
+    from memories o cross join lateral memory_state(p_tenant, o.memory_id) w
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and (s.n = s.version or v_forgotten) and s.rising
+    and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
+      or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
+  get diagnostics changed = row_count;
+  update memories m
+  set superseded_by = s.expected
+  from (
+    select o.memory_id, case when o.status = 'superseded' then successor_of(p_tenant, o.memory_id) end as expected
+    from memories o
+    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
+  ) s
+  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and is_wrong_successor(m, s.expected);
+  get diagnostics v_named = row_count;
+  update memories m
+  set (channel, user_id, text_hash, tags, importance, pinned, valid_from, valid_to, expires_at) = (
+    select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from as_stated(m) w)
+  where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from as_stated(m);
+  get diagnostics v_stated = row_count;
+  changed := changed + v_named + v_stated;
+  last := v_last;
+  return next;
+end $$;
+
 -- Name: object_of(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.object_of(p_content jsonb) RETURNS jsonb
@@ -4046,6 +4194,23 @@ begin
   ) w
   join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
 end $$;
+
+-- Name: missing_ids(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.missing_ids(p_tenant text, p_ids text[]) RETURNS TABLE(id text, gone boolean)
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_begin bigint := log_begin(p_tenant);
+  v_oldest_id text := (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = v_begin and v_begin > 1);
+  v_forgotten boolean := has_forgotten(p_tenant);
+  v_noun nouns;
+begin
+  for v_noun in select n.* from hooks('missing') h (noun) join nouns n on n.noun = h.noun loop
+    return query execute format('select id, gone from %I($1, $2, $3, $4)', v_noun.noun || '_missing')
+    using p_tenant, array(select i from unnest(p_ids) i where i ~ format('^%s_[0-9a-z]{26}', v_noun.id_prefix)), v_oldest_id, v_forgotten;
+  end loop;
+end $_$;
 
 -- Name: move_ends(text, text, bigint[]); Type: FUNCTION; Schema: public
 
@@ -4228,6 +4393,64 @@ begin
       to_tsvector(p_language, p_text)
       || to_tsvector(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')))) l);
 end $$;
+
+-- Name: passages_check(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  return query
+  with counted as (
+    select c.seq, count(*) as n, max(c.ordinal) as last
+    from chunks c
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to
+    group by c.seq
+  ),
+  judged as (
+    select coalesce(e.seq, c.seq) as seq, e.chunk_count, coalesce(c.n, 0) as n,
+      e.seq is null or coalesce(c.n, 0) <> e.chunk_count or coalesce(c.last, -1) <> e.chunk_count - 1 as wrong
+    from (select e.* from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to) e
+    full join counted c on c.seq = e.seq
+    -- of what is kept nowhere there are no passages
+    where not coalesce(e.sensitivity = 'secret' and c.n is null, false)
+      and coalesce(e.seq, c.seq) not in (select * from rewritten_seqs(p_tenant, p_from, p_to))
+  )
+  select 'passages', count(*), count(*) filter (where j.wrong),
+    sample_of(jsonb_build_object('seq', j.seq, 'expected', j.chunk_count, 'found', j.n) order by j.seq) filter (where j.wrong), false
+  from judged j;
+
+  return query
+  with judged as (
+    select c.seq, c.ordinal,
+      (c.kind, c.session_id, c.channel, c.sensitivity, c.user_id, c.agent_id, c.project_id, c.occurred_at)
+        is distinct from (e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id, e.occurred_at) as wrong
+    from chunks c
+    join events e on e.tenant_id = p_tenant and e.seq = c.seq
+    where c.tenant_id = p_tenant and c.seq between p_from and p_to
+  )
+  select 'passage_scopes', count(*), count(*) filter (where j.wrong),
+    sample_of(jsonb_build_object('seq', j.seq, 'ordinal', j.ordinal) order by j.seq) filter (where j.wrong), false
+  from judged j;
+end $$;
+
+-- Name: passages_missing(text, text[], text, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean) RETURNS TABLE(id text, gone boolean)
+    LANGUAGE sql STABLE
+    AS $$
+  select i.id, coalesce(e.erased_at is not null or substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
+  from unnest(p_ids) i (id)
+  -- `limit` keeps it a look-up of each id
+  left join lateral (
+    select x.chunk_count, x.erased_at
+    from events x
+    where x.tenant_id = p_tenant and x.event_id = event_of(i.id)
+    limit 1
+  ) e on true
+  where not coalesce(has_passage(i.id, e.chunk_count), false)
+$$;
 
 -- Name: pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
 
@@ -4654,7 +4877,7 @@ end $$;
 
 -- Name: read_standing(text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_standing(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, artifact_bytes bigint, unlinked bigint, rebuilding boolean)
+CREATE FUNCTION public.read_standing(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_beside bigint, rebuilding boolean)
     LANGUAGE plpgsql
     AS $$
 begin
@@ -4665,8 +4888,7 @@ begin
     (select max(e.seq) from events e where e.tenant_id = p_tenant),
     (select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1),
     (select min(e.seq) from events e where e.tenant_id = p_tenant and e.seq < c.oldest_seq),
-    (select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null),
-    (select count(*) from artifacts a where a.tenant_id = p_tenant and a.event_id is null and a.created_at < now() - interval '2 days'),
+    stored_beside(p_tenant),
     exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
   from tenant_clocks c
   where c.tenant_id = p_tenant;
@@ -4930,86 +5152,41 @@ begin
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
   v_last := (select max(e.seq) from events e where e.tenant_id = p_tenant);
   v_first := (select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1);
-  update tenant_clocks c
-  set
-    last_seq = greatest(v_clock.last_seq, v_last),
-    oldest_seq = least(v_clock.oldest_seq, v_first),
-    event_count = p_count + (select count(*) from events e where e.tenant_id = p_tenant and e.seq > p_upto),
-    stored_bytes = p_bytes + measure_log(p_tenant, p_upto + 1, greatest(v_clock.last_seq, v_last))
-  where c.tenant_id = p_tenant;
+  perform set_clock(
+    p_tenant,
+    greatest(v_clock.last_seq, v_last),
+    least(v_clock.oldest_seq, v_first),
+    p_count + (select count(*) from events e where e.tenant_id = p_tenant and e.seq > p_upto),
+    p_bytes + measure_log(p_tenant, p_upto + 1, greatest(v_clock.last_seq, v_last)));
 end $$;
 
 -- Name: repair_log(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.repair_log(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
 declare
-  v_ends bigint;
-  v_links bigint;
+  v_noun text;
+  v_changed bigint;
+  v_sum bigint := 0;
 begin
   perform enter_tenant(p_tenant);
-  update chunks c set until_seq = x.expected, until_at = x.expected_at
-  from compare_ends(p_tenant, p_from, p_to) x
-  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal and x.until_seq is distinct from x.expected;
-  get diagnostics v_ends = row_count;
-  update artifacts a set event_id = e.event_id
-  from events e
-  where e.tenant_id = p_tenant and e.seq between p_from and p_to and e.artifact_id is not null
-    and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id and a.event_id is distinct from e.event_id;
-  get diagnostics v_links = row_count;
-  return v_ends + v_links;
-end $$;
+  for v_noun in select * from hooks('repair') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_repair') into v_changed using p_tenant, p_from, p_to;
+    v_sum := v_sum + coalesce(v_changed, 0);
+  end loop;
+  return v_sum;
+end $_$;
 
--- Name: repair_memories(text, text, integer); Type: FUNCTION; Schema: public
+-- Name: repair_rows(text, text, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.repair_memories(p_tenant text, p_after text, p_limit integer) RETURNS TABLE(changed bigint, last text)
+CREATE FUNCTION public.repair_rows(p_tenant text, p_noun text, p_after text, p_limit integer) RETURNS TABLE(changed bigint, last text)
     LANGUAGE plpgsql
-    AS $$
-declare
-  v_last text;
-  v_named bigint;
-  v_stated bigint;
-  v_forgotten boolean;
+    AS $_$
 begin
   perform enter_tenant(p_tenant);
-  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  v_forgotten := has_forgotten(p_tenant);
-  select max(o.memory_id) into v_last
-  from (select i.memory_id from memories i where i.tenant_id = p_tenant and i.memory_id > p_after order by i.memory_id limit p_limit) o;
-  update memories m
-  set
-    version = s.version, last_seq = s.seq, content_seq = s.content_seq,
-    status = case when m.status = 'expired' and s.status = 'active' then 'expired' else s.status end,
-    doing_agent = case when s.status = 'active' then m.doing_agent end,
-    updated_at = coalesce((select e.created_at from events e where e.tenant_id = p_tenant and e.seq = s.seq), m.updated_at)
-  from (
-    select o.memory_id, w.*
-    from memories o cross join lateral memory_state(p_tenant, o.memory_id) w
-    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
-  ) s
-  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and (s.n = s.version or v_forgotten) and s.rising
-    and ((m.version, m.last_seq, m.content_seq) is distinct from (s.version, s.seq, s.content_seq)
-      or (m.status <> s.status and not (m.status = 'expired' and s.status = 'active')));
-  get diagnostics changed = row_count;
-  update memories m
-  set superseded_by = s.expected
-  from (
-    select o.memory_id, case when o.status = 'superseded' then successor_of(p_tenant, o.memory_id) end as expected
-    from memories o
-    where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last and (o.status = 'superseded' or o.superseded_by is not null)
-  ) s
-  where m.tenant_id = p_tenant and m.memory_id = s.memory_id and is_wrong_successor(m, s.expected);
-  get diagnostics v_named = row_count;
-  update memories m
-  set (channel, user_id, text_hash, tags, importance, pinned, valid_from, valid_to, expires_at) = (
-    select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from as_stated(m) w)
-  where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from as_stated(m);
-  get diagnostics v_stated = row_count;
-  changed := changed + v_named + v_stated;
-  last := v_last;
-  return next;
-end $$;
+  return query execute format('select changed, last from %I($1, $2, $3)', p_noun || '_repair_rows') using p_tenant, p_after, p_limit;
+end $_$;
 
 -- Name: replace_memory(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
@@ -5210,6 +5387,19 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
+-- Name: rewritten_seqs(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rewritten_seqs(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+begin
+  for v_noun in select * from hooks('rewritten') loop
+    return query execute format('select * from %I($1, $2, $3)', v_noun || '_rewritten') using p_tenant, p_from, p_to;
+  end loop;
+end $_$;
+
 -- Name: role_now(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.role_now(p_tenant text, p_user text) RETURNS text
@@ -5396,6 +5586,30 @@ begin
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
 
+-- Name: set_clock(text, bigint, bigint, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.set_clock(p_tenant text, p_last_seq bigint, p_oldest_seq bigint, p_event_count bigint, p_stored_bytes bigint) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.tenant_clocks AS c SET last_seq = set_clock.p_last_seq, oldest_seq = set_clock.p_oldest_seq, event_count = set_clock.p_event_count, stored_bytes = set_clock.p_stored_bytes
+   WHERE (c.tenant_id = set_clock.p_tenant);
+END;
+
+-- Name: set_passage_ends(text, bigint[], smallint[], bigint[], timestamp with time zone[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.set_passage_ends(p_tenant text, p_seqs bigint[], p_ordinals smallint[], p_until_seqs bigint[], p_until_ats timestamp with time zone[]) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+begin
+  update chunks c set until_seq = x.until_seq, until_at = x.until_at
+  from unnest(p_seqs, p_ordinals, p_until_seqs, p_until_ats) x (seq, ordinal, until_seq, until_at)
+  where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
 -- Name: settle_places(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.settle_places(p_tenant text) RETURNS void
@@ -5546,6 +5760,23 @@ begin
     perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
   end if;
 end $$;
+
+-- Name: stored_beside(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.stored_beside(p_tenant text) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+  v_bytes bigint;
+  v_sum bigint := 0;
+begin
+  for v_noun in select * from hooks('stored') loop
+    execute format('select %I($1)', v_noun || '_stored') into v_bytes using p_tenant;
+    v_sum := v_sum + v_bytes;
+  end loop;
+  return v_sum;
+end $_$;
 
 -- Name: stray_edit(text, bigint, text, integer); Type: FUNCTION; Schema: public
 
@@ -6253,6 +6484,14 @@ begin
   return v_ids;
 end $$;
 
+-- Name: sample_of(jsonb); Type: AGGREGATE; Schema: public
+
+CREATE AGGREGATE public.sample_of(jsonb) (
+    SFUNC = public.keep_five,
+    STYPE = jsonb,
+    INITCOND = '[]'
+);
+
 -- Name: sum_fitting(bigint, bigint); Type: AGGREGATE; Schema: public
 
 CREATE AGGREGATE public.sum_fitting(bigint, bigint) (
@@ -6433,21 +6672,6 @@ CREATE TABLE public.sweep_walks (
     CONSTRAINT sweep_walks__only_row CHECK (only_row)
 )
 WITH (fillfactor='50');
-
--- Name: tenant_clocks; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenant_clocks (
-    tenant_id text NOT NULL,
-    last_seq bigint DEFAULT 0 NOT NULL,
-    oldest_seq bigint DEFAULT 1 NOT NULL,
-    event_count bigint DEFAULT 0 NOT NULL,
-    stored_bytes bigint DEFAULT 0 NOT NULL,
-    max_bytes bigint,
-    importing text
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
 
 -- Name: tenants; Type: TABLE; Schema: public
 
@@ -7906,6 +8130,20 @@ GRANT ALL ON FUNCTION public.list_grown_webhooks(p_tenants text[]) TO agent_memo
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
 
+-- Name: TABLE tenant_clocks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.tenant_clocks TO agent_memory_backup;
+
+-- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
+
+GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
 -- Name: TABLE erasure_marks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_app;
@@ -8085,20 +8323,6 @@ GRANT SELECT ON TABLE public.schema_migrations TO agent_memory_backup;
 
 GRANT SELECT,UPDATE ON TABLE public.sweep_walks TO agent_memory_app;
 GRANT SELECT ON TABLE public.sweep_walks TO agent_memory_backup;
-
--- Name: TABLE tenant_clocks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.tenant_clocks TO agent_memory_backup;
-
--- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
-
--- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
-
-GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public
 
