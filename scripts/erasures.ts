@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { openAudit } from '../src/audit/index.ts';
-import { loadConfig } from '../src/config.ts';
+import { ledgerOf, loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/index.ts';
 import { confirmRestore } from '../src/db/restored.ts';
 import type { Tenant } from '../src/db/tenant.ts';
@@ -10,7 +10,6 @@ import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
 import { startupMessage } from '../src/startup_error.ts';
 import { deleteTenant, eraseNow } from '../src/tenants/index.ts';
-import { ledgerOf } from '../src/wiring.ts';
 
 const program = new Command('npm run erasures:replay --')
   .description(
@@ -55,7 +54,8 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
     warn: log.warn.bind(log),
   };
   const handlers = { erasure: eraser(needs) };
-  const jobs = openJobs(database.tenants, handlers, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  const jobs = openJobs(database.tenants, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
+  jobs.run(handlers);
   const again = async (entry: LedgerEntry): Promise<string> => {
     const replayed = await replayErasures({ tenants: database.tenants, jobs, seal, remove }, entry);
     if ('said' in replayed) return replayed.said;

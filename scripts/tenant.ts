@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
 import { type Said, sayOnce } from '../src/audit/index.ts';
 import { logOut, makeResetFor, openLogin, register } from '../src/auth/index.ts';
-import { loadConfig } from '../src/config.ts';
+import { ledgerOf, loadConfig } from '../src/config.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
 import type { Tenant } from '../src/db/tenant.ts';
 import { announceDeletion } from '../src/erasure/index.ts';
@@ -12,7 +12,6 @@ import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
 import { startupMessage } from '../src/startup_error.ts';
 import { deleteTenant, eraseNow, listTenants, setQuota, setSuspended } from '../src/tenants/index.ts';
-import { ledgerOf } from '../src/wiring.ts';
 
 // What the operator does to tenants; REGISTRATION=closed does not bind them. Secrets go to stdout once and nowhere else.
 

@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { z } from 'zod';
 import { type Config, secretSettings, settings } from './settings.ts';
 
@@ -105,6 +106,8 @@ function weakness(name: (typeof jwtSecrets)[number], values: Record<string, stri
 
 /** The address to listen on. Outside production only this machine is served unless HOST says otherwise. */
 export const hostOf = ({ HOST, NODE_ENV }: Config): string => HOST ?? (NODE_ENV === 'production' ? '0.0.0.0' : '127.0.0.1');
+
+export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');
 
 /** The database this configuration means: an external server, or none (the embedded one). */
 export const usesEmbedded = (config: Config): boolean => config.PGHOST === undefined && config.DATABASE_URL === undefined;

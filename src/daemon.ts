@@ -3,7 +3,6 @@ import { createApp } from './app.ts';
 import type { Caller } from './auth/index.ts';
 import { type Config, hostOf } from './config.ts';
 import { type Database, openDatabase } from './db/index.ts';
-import { endFollowers } from './events/index.ts';
 import { pagesOf } from './http/pages.ts';
 import { Problem, problemBody } from './http/problem.ts';
 import type { Route } from './http/route.ts';
@@ -46,7 +45,7 @@ export async function startDaemon(
     service.health.phase = 'serving';
     const stop = async () => {
       service.health.phase = 'draining';
-      endFollowers(service.follow);
+      service.drain();
       await drain(server, config.SHUTDOWN_DELAY_MS, config.SHUTDOWN_TIMEOUT_MS);
       await service.stop();
       await database!.close();

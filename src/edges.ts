@@ -13,7 +13,7 @@ export const edges: Record<string, readonly string[]> = {
   edits: ['auth', 'passages'],
   erasure: ['auth', 'capsules', 'edits', 'events', 'jobs', 'memories', 'passages', 'webhooks'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'passages', 'secrets', 'work'],
-  export: ['auth', 'edits', 'events', 'jobs', 'passages', 'retention', 'secrets', 'tenants'],
+  export: ['auth', 'consistency', 'edits', 'events', 'jobs', 'passages', 'retention', 'secrets', 'tenants'],
   filter: [],
   health: ['auth'],
   jobs: ['auth'],
@@ -24,7 +24,7 @@ export const edges: Record<string, readonly string[]> = {
   retention: ['auth', 'erasure', 'events', 'jobs', 'memories', 'passages'],
   search: ['auth', 'edits', 'filter', 'memories', 'passages'],
   secrets: [],
-  tenants: ['auth', 'secrets'],
+  tenants: ['auth', 'erasure', 'secrets'],
   webhooks: ['auth', 'events', 'filter'],
   work: [],
 };

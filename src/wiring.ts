@@ -1,50 +1,32 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
-import { LRUCache } from 'lru-cache';
-import { artifactRoutes, sweepArtifacts } from './artifacts/index.ts';
-import { type Audit, openAudit } from './audit/index.ts';
-import {
-  type Auth,
-  authorize,
-  type Caller,
-  isAdminNow,
-  openAuth,
-  sweepRefreshTokens,
-  sweepResets,
-  sweepSessions,
-} from './auth/index.ts';
-import { bodyLimitsOf, countersOf, eventLimitsOf, recordSettingsOf, streamsOf } from './bounds.ts';
-import { capsuleRoutes, sweepCapsules } from './capsules/index.ts';
-import { type Config, hostOf, readersOf } from './config.ts';
-import { consistencyJobs, consistencyRoutes, verifyImport } from './consistency/index.ts';
-import { contextRoutes } from './context/index.ts';
+import { openAudit } from './audit/index.ts';
+import { type Caller, isAdminNow, isPrincipalId, openAuth } from './auth/index.ts';
+import { boundsOf, countersOf } from './bounds.ts';
+import type { Config } from './config.ts';
 import type { Database } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
-import type { Tenant } from './db/tenant.ts';
-import { editRoutes } from './edits/index.ts';
-import { announceDeletion, eraser, erasureRoutes, previewer, sweepMarks } from './erasure/index.ts';
-import { createFollow, eventRoutes, type Follow, followerFigures, recheckFollowers } from './events/index.ts';
-import { exportRoutes, importJobs, sweepImports } from './export/index.ts';
-import { type Health, healthRoutes, isReady, sharePing } from './health/index.ts';
+import type { Parts, Store } from './feature.ts';
+import { features } from './features.ts';
+import { gateOf } from './gate.ts';
+import { isReady, openHealth } from './health/index.ts';
 import { addressOf } from './http/address.ts';
 import { type OpenApi, openapi } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
 import type { Gate } from './http/serve.ts';
-import { type Begun, type Jobs, jobRoutes, openJobs, sweepJobs } from './jobs/index.ts';
-import { auditKeysOf, jwtSecretOf, macOf, sealOf } from './keys.ts';
+import { openJobs } from './jobs/index.ts';
+import { auditKeysOf, jwtSecretOf, sealOf } from './keys.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
-import { memoryRoutes, openSources, sweepMemories } from './memories/index.ts';
-import { createMetrics, type Metrics, metricsRoutes } from './metrics/index.ts';
-import { retainer, retentionPreviewer, retentionRoutes, sweepRetention } from './retention/index.ts';
-import type { Seal } from './seal.ts';
-import { searchRoutes } from './search/index.ts';
-import { holdsSecret, openSecrets, plainScreener, screenFields } from './secrets/index.ts';
-import { startErasures, tenantRoutes } from './tenants/index.ts';
-import { openWebhooks, sweepDeliveries } from './webhooks/index.ts';
+import { createMetrics } from './metrics/index.ts';
+import { openSecrets } from './secrets/index.ts';
+import { createSignal } from './signal.ts';
+import { tellSkipped } from './skipped.ts';
 import type { Workers } from './work/index.ts';
-import { readerOf, understandWith, workersOf } from './workers.ts';
+import { workersOf } from './workers.ts';
+
+// How a daemon is put together: the parts that features stand on, each after what it needs, then the features, which know only the parts.
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
@@ -52,217 +34,107 @@ interface Service {
   gate: Gate<Caller>;
   routes: Route<Caller>[];
   document: OpenApi;
-  health: Health;
-  follow: Follow;
+  /** Readiness, as the probes are told. */
+  health: Parts['health'];
+  /** Ends what would keep requests from ending. */
+  drain(): void;
   stop(): Promise<void>;
 }
 
-/** Features and what they are given: plain arguments, nothing hidden. */
-export function createService(config: Config, database: Database, log: Logger, given?: Workers): Service {
-  const parts = partsOf(config, database, log, given);
-  const { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics, work, workers, limits, health, follow } =
-    parts;
-  const changed = (tenant_id: string) => [secrets, sources].forEach((one) => one.forget(tenant_id));
-  const gate: Gate<Caller> = {
-    body: bodyLimitsOf(config),
-    timeoutMs: config.REQUEST_TIMEOUT_MS,
-    held,
-    inFlight,
-    identify: auth.identify,
-    authorize,
-    admit: limits.admit,
-    admitBytes: limits.admitBytes,
-    scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
-    addressOf: addressFrom,
-    finished: metrics.finished,
-    refused: metrics.refused,
-    holdsSecret,
-    screen: async (caller, body, pointers) =>
-      screenFields(caller ? await secrets.of(caller.tenant) : plainScreener, body, pointers),
-    understand: understandWith(workers, secrets, bodyLimitsOf(config)),
-    ...(readersOf(config) > 0 && { readApart: readerOf(workers, parts.told) }),
-    mac: macOf(config),
-    trail: audit.trail,
-    log,
+export function createService(config: Config, database: Database, log: Logger, workers = workersOf(config)): Service {
+  const { pool, tenants, watch, ping } = database;
+  const { held, inFlight } = countersOf(config);
+  const parts = partsOf(config, { tenants, watch, ping, embedded: pool.embedded }, log, workers, held);
+  const { metrics, health, audit, jobs } = parts;
+  const limits = createLimits(config, pool, log);
+  const told = tellSkipped(log, metrics.skipped);
+  database.onFlushed(metrics.flushed);
+  database.onSkipped(told);
+  const { routes, document, sweeps, handlers, opened } = put(parts);
+  const gate = gateOf(config, parts, inFlight, limits, clientOf(config), told);
+  jobs.run(handlers);
+  const sweeper = startSweeper(tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), ...sweeps], log, config.SWEEP_DELAY_MS);
+  for (const { start } of opened) start();
+  metrics.read({
+    ready: () => isReady(health),
+    pool: pool.figures,
+    writes: database.writes,
+    requestsInFlight: () => inFlight.count,
+    bodyBytesHeld: () => held.bytes,
+    workers: workers.figures,
+    sweeps: sweeper.figures,
+    limitStore: limits.store,
+  });
+  return {
+    gate,
+    routes,
+    document,
+    health,
+    drain: () => {
+      for (const { drain } of opened) drain();
+    },
+    stop: async () => {
+      // the audit after everything that has something to say
+      for (const part of [jobs, sweeper, ...opened, audit, limits, workers]) await part.stop();
+    },
   };
-  const routes = [
-    ...healthRoutes(health),
-    ...metricsRoutes(metrics),
-    ...auth.routes,
-    ...tenantRoutes({ announce: work.announceDeletion, forget: auth.forget, erase: work.erasures.erase, changed }, secrets),
-    ...eventRoutes(follow, recordSettingsOf(config, workers), secrets),
-    ...artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets, workers),
-    ...memoryRoutes(eventLimitsOf(config), secrets, sources),
-    ...searchRoutes,
-    ...capsuleRoutes,
-    ...editRoutes,
-    ...contextRoutes(config.TOKENIZER),
-    ...parts.webhooks.routes,
-    ...exportRoutes({ ...streamsOf(config, database, gate), secrets, verify: verifyImport, begun: work.lookForJobs }),
-    ...consistencyRoutes(work.jobs, config.CONSISTENCY_AT_ONCE),
-    ...jobRoutes,
-    ...audit.routes,
-    ...erasureRoutes(work.jobs, seal),
-    ...retentionRoutes(work.jobs),
-  ] as Route<Caller>[];
-  const stop = () => stopAll([work, parts.webhooks, audit, limits, workers]);
-  return { gate, routes, document: openapi(routes, version), health, follow, stop };
 }
 
-/** What the routes stand on. */
-function partsOf(config: Config, database: Database, log: Logger, given?: Workers) {
-  const addressFrom = (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
-  const throttled = config.RATE_LIMIT_ENABLED ? addressFrom : undefined;
-  const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, database.tenants, {
-    addressOf: throttled,
-    forgotten: (tenant_id) => recheckFollowers(follow, tenant_id),
-  });
+/** The routes and their document. Nothing runs, and no database is asked. */
+export function describeService(config: Config): Pick<Service, 'routes' | 'document'> {
+  const none = (): never => {
+    throw new Error('a service that is only described has no database');
+  };
+  const store = { tenants: none, watch: { subscribe: none, subscribeAll: none }, ping: none, embedded: false };
+  return put(partsOf(config, store, createLogger('silent'), workersOf(config), countersOf(config).held));
+}
+
+/** Each after what it needs. None of them runs by itself but the audit, which writes what was counted. */
+function partsOf(config: Config, store: Store, log: Logger, workers: Workers, held: Parts['held']): Parts {
+  const { tenants } = store;
+  const bounds = boundsOf(config);
   const seal = sealOf(config);
-  const workers = given ?? workersOf(config);
+  const metrics = createMetrics({ version, engine: store.embedded ? 'embedded' : 'postgresql' });
+  const restricted = createSignal<string>();
+  const changed = createSignal<string>();
+  const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, tenants, {
+    addressOf: config.RATE_LIMIT_ENABLED ? clientOf(config) : undefined,
+    forgotten: restricted.tell,
+  });
+  const health = openHealth(store.ping, auth);
   const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS, (tenant, task, input) =>
     workers.run({ tenant, task, input, signal: AbortSignal.timeout(config.REQUEST_TIMEOUT_MS) }),
   );
-  const sources = openSources(config.CREDENTIAL_TTL_MS);
-  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, database.tenants, log);
-  const { held, inFlight } = countersOf(config);
-  // before what it is told of and what it reads: it reads when it is asked
-  const metrics = createMetrics({
-    build: { version, engine: database.pool.embedded ? 'embedded' : 'postgresql' },
-    ready: () => isReady(health),
-    pool: database.pool.figures,
-    writes: database.writes,
-    followers: () => followerFigures(follow),
-    requestsInFlight: () => inFlight.count,
-    bodyBytesHeld: () => held.bytes,
-    auditWaiting: audit.waiting,
-    workers: workers.figures,
-    jobs: () => work.jobs.figures(),
-    sweeps: () => work.sweeper.figures(),
-    webhooks: () => webhooks.figures(),
-    limitStore: () => limits.store(),
-  });
-  database.onFlushed(metrics.flushed);
-  const told = tellSkipped(log, metrics.skipped);
-  database.onSkipped(told);
-  const work = startWork({ config, database, seal, forget: auth.forget, audit, metrics }, log);
-  const limits = createLimits(config, database.pool, log);
-  const health = healthOf(database, auth);
-  const { watch, tenants } = database;
-  const { delivered, overflowed, attempted } = metrics;
-  const maxPerTenant = config.MAX_SSE_CLIENTS;
-  const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant, delivered, overflowed, log });
-  const webhooks = openWebhooks(config, hostOf(config), seal, { tenants, watch, attempted, log });
-  const found = { addressFrom, auth, seal, secrets, sources, audit, held, inFlight, metrics, told };
-  return { ...found, work, workers, limits, health, follow, webhooks };
-}
-
-const SKIPPED_ROWS = 10_000;
-const HOUR_MS = 3_600_000;
-type OnSkipped = Parameters<Database['onSkipped']>[0];
-
-/** Each row once an hour: it is met again by everyone who reads past it. */
-function tellSkipped(log: Logger, count: () => void): OnSkipped {
-  const told = new LRUCache<string, true>({ max: SKIPPED_ROWS, ttl: HOUR_MS });
-  return (tenant, { row, reason }) => {
-    const key = JSON.stringify([tenant, row]);
-    if (told.has(key)) return;
-    told.set(key, true);
-    count();
-    log.error({ tenant, row, reason }, 'a row cannot be read and is skipped');
-  };
-}
-
-/** The routes and their document, with a database that nobody asks. */
-export const describeService = (config: Config): Service =>
-  createService(
-    config,
-    {
-      pool: {},
-      watch: { subscribeAll: () => () => undefined },
-      onFlushed: () => undefined,
-      onSkipped: () => undefined,
-    } as unknown as Database,
-    createLogger('silent'),
-  );
-
-/** In this order: the audit after everything that has something to say. */
-async function stopAll(parts: { stop(): Promise<void> }[]): Promise<void> {
-  for (const part of parts) await part.stop();
-}
-
-const healthOf = ({ ping }: Database, { identify }: Auth): Health => ({
-  phase: 'starting',
-  ping: sharePing(ping),
-  isAuthenticated: (req) =>
-    identify(req).then(
-      () => true,
-      () => false,
-    ),
-});
-
-const sweepsOf = (config: Config, jobs: Jobs) => [
-  sweepIdempotency(config.IDEMPOTENCY_TTL),
-  sweepRefreshTokens,
-  sweepSessions,
-  sweepResets,
-  sweepArtifacts,
-  sweepCapsules,
-  sweepDeliveries,
-  sweepMemories,
-  sweepJobs,
-  sweepMarks,
-  sweepImports,
-  sweepRetention(jobs),
-];
-
-/** What goes on beside the requests. */
-function startWork({ config, database, seal, forget, audit, metrics }: WorkNeeds, log: Logger) {
-  const { eraseSubject: eraseAudit, countSubject: countAudit } = audit;
-  const erasures = startErasures(database.tenants, log);
-  const told = { seal, ledger: ledgerOf(config), warn: log.warn.bind(log) };
-  const handlers = {
-    ...importJobs,
-    ...consistencyJobs,
-    erasure: eraser({ ...told, forget, eraseAudit }),
-    erasure_preview: previewer({ countAudit }),
-    retention: retainer({ say: audit.say, count: metrics.trimmed }),
-    retention_preview: retentionPreviewer,
-  };
-  metrics.expectJobs(Object.keys(handlers));
-  const jobs = openJobs(database.tenants, handlers, log, {
+  changed.hear(secrets.forget);
+  const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, tenants, log);
+  const jobs = openJobs(tenants, log, {
     lease_ms: config.JOB_LEASE_MS,
     parallel: config.JOBS_PARALLEL,
-    mayGoOn,
-    ended: metrics.ended,
+    // jobs are begun by admins, and end with the authority behind them
+    mayGoOn: async (tenant, started_by) => !isPrincipalId(started_by) || isAdminNow(tenant, started_by),
+    ended: metrics.counter('jobs_total', 'Tries of jobs that are over', ['kind', 'outcome']),
   });
-  const sweeper = startSweeper(database.tenants, sweepsOf(config, jobs), log, config.SWEEP_DELAY_MS);
-  const stop = async () => {
-    await jobs.stop();
-    await erasures.stop();
-    await sweeper.stop();
+  const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, held, restricted, changed };
+  return { ...store, ...made, config, log };
+}
+
+const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
+
+/** The features on their parts. */
+function put(parts: Parts) {
+  const opened = features.map((feature) => ({ feature, own: feature.open?.(parts) }));
+  for (const { feature, own } of opened) feature.figures?.(parts, own);
+  // one that anyone may call is given null for a caller
+  const routes = opened.flatMap(({ feature, own }) => feature.routes?.(parts, own) ?? []) as Route<Caller>[];
+  return {
+    routes,
+    document: openapi(routes, version),
+    handlers: Object.fromEntries(opened.flatMap(({ feature, own }) => Object.entries(feature.jobs?.(parts, own) ?? {}))),
+    sweeps: opened.flatMap(({ feature, own }) => feature.sweeps?.(parts, own) ?? []),
+    opened: opened.map(({ feature, own }) => ({
+      start: () => feature.start?.(own),
+      drain: () => feature.drain?.(own),
+      stop: async () => feature.stop?.(own),
+    })),
   };
-  const lookForJobs = () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed'));
-  return { erasures, announceDeletion: announceDeletion(told), jobs, sweeper, lookForJobs, stop };
 }
-
-/** Jobs are begun by admins. One ends with the authority behind it, unless it undoes what it did, or erases who began it. */
-async function mayGoOn(tenant: Tenant, { kind, started_by, input }: Begun): Promise<boolean> {
-  if (kind === 'import' || !/^(?:usr|key)_/.test(started_by) || erasesItsMaker(input)) return true;
-  return isAdminNow(tenant, started_by);
-}
-
-const erasesItsMaker = (input: unknown): boolean => {
-  const { name, begun_by } = input as { name?: string; begun_by?: string };
-  return name !== undefined && name === begun_by;
-};
-
-interface WorkNeeds {
-  config: Config;
-  database: Database;
-  seal: Seal | undefined;
-  forget(tenant_id: string): void;
-  audit: Pick<Audit, 'eraseSubject' | 'countSubject' | 'say'>;
-  metrics: Metrics;
-}
-
-export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');

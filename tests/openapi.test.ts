@@ -15,8 +15,6 @@ const service = describeService(config);
 const routes: Route<never>[] = service.routes;
 const nameOf = (route: Route<never>) => `${route.method} ${route.path}`;
 
-afterAll(() => service.stop());
-
 test('the committed openapi.json is what the routes say', () => {
   // `npm run openapi` writes it
   expect(document).toEqual(JSON.parse(JSON.stringify(service.document)));

@@ -1,4 +1,12 @@
-export { artifactRoutes } from './routes.ts';
+import type { Feature } from '../feature.ts';
+import { artifactRoutes } from './routes.ts';
+import { sweepArtifacts } from './sql.ts';
+
 export { bufferOf, screenLarge } from './screen.ts';
-export { type NewArtifact, sweepArtifacts } from './sql.ts';
+export type { NewArtifact } from './sql.ts';
 export { commitWithArtifacts, sha256Of } from './stage.ts';
+
+export const feature: Feature = {
+  routes: ({ config, secrets, workers }) => artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets, workers),
+  sweeps: () => [sweepArtifacts],
+};

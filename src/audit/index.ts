@@ -1,6 +1,6 @@
 import type { Caller } from '../auth/index.ts';
 import type { Tenant, Tenants } from '../db/tenant.ts';
-import type { Route } from '../http/route.ts';
+import type { Feature } from '../feature.ts';
 import type { Trail } from '../http/trail.ts';
 import type { Logger } from '../log.ts';
 import type { Action } from './actions.ts';
@@ -41,10 +41,15 @@ export interface Audit {
   eraseSubject(tenant: Tenant, whom: Subject, by: Eraser): Promise<number>;
   /** How many that would be. */
   countSubject(tenant: Tenant, whom: Subject): Promise<number>;
-  routes: Route<Caller>[];
   waiting(): number;
   stop(): Promise<void>;
 }
+
+export const feature: Feature = {
+  routes: auditRoutes,
+  figures: ({ metrics, audit }) =>
+    metrics.gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', audit.waiting),
+};
 
 const STOP_WAIT_MS = 3000;
 const ERASED_AT_ONCE = 1000;
@@ -65,7 +70,6 @@ export function openAudit(keys: () => AuditKeys, window_ms: number, tenants: Ten
       return eraseSubject(appender, tenant, whom, by);
     },
     countSubject: (tenant, whom) => tenant.read((db) => countNaming(db, tenant.id, whom)),
-    routes: auditRoutes() as Route<Caller>[],
     waiting: appender.waiting,
     stop: async () => {
       clearInterval(timer);

@@ -1,15 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import type { Tenants } from '../db/tenant.ts';
-import type { Route } from '../http/route.ts';
+import type { Feature } from '../feature.ts';
 import { openKeyGuard } from './key_guard.ts';
-import { type AuthSettings, openLogin } from './login.ts';
+import { type AuthSettings, type Login, openLogin } from './login.ts';
+import { sweepRefreshTokens, sweepResets, sweepSessions } from './people_sql.ts';
 import type { Caller } from './principal.ts';
 import { authRoutes } from './routes.ts';
 
 export * from './behalf.ts';
 export { claimOf } from './credentials.ts';
 export { type AuthSettings, logOut, openLogin, register } from './login.ts';
-export { sweepRefreshTokens, sweepResets, sweepSessions } from './people_sql.ts';
 export * from './principal.ts';
 export { tenantId } from './schemas.ts';
 export { isAdminNow } from './sql.ts';
@@ -22,8 +22,17 @@ export interface Auth {
   identify(req: IncomingMessage): Promise<Caller>;
   /** What is known of a tenant's credentials is asked for again. */
   forget(tenant_id: string): void;
-  routes: Route<Caller>[];
+  /** What its routes stand on. */
+  login: Login;
 }
+
+export const feature: Feature = {
+  routes: ({ auth }) => authRoutes(auth.login),
+  sweeps: () => [sweepRefreshTokens, sweepSessions, sweepResets],
+  figures: ({ metrics }) => {
+    for (const problem of ['unauthenticated', 'rate-limited']) metrics.refused('/auth/login', problem, 0);
+  },
+};
 
 interface AuthNeeds {
   /** Whose unknown keys are counted; without it nothing is. */
@@ -35,5 +44,5 @@ interface AuthNeeds {
 export function openAuth(settings: AuthSettings, tenants: Tenants, { addressOf, forgotten }: AuthNeeds): Auth {
   const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf), forgotten);
   const { identify, forget } = login.credentials;
-  return { identify, forget, routes: authRoutes(login) as Route<Caller>[] };
+  return { identify, forget, login };
 }

@@ -42,6 +42,9 @@ export interface Principal {
   expires_at: string | null;
 }
 
+/** Whether it names a credential, and not the service itself. */
+export const isPrincipalId = (id: string): boolean => /^(?:usr|key)_/.test(id);
+
 /** What a handler knows of who calls: the credential, and the tenant's only door to the database. */
 export interface Caller {
   principal: Principal;

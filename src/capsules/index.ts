@@ -1,3 +1,10 @@
+import type { Feature } from '../feature.ts';
+import { capsuleRoutes } from './routes.ts';
+import { sweepCapsules } from './sql.ts';
+
 export { type Handed, readCapsules } from './expand.ts';
-export { capsuleRoutes } from './routes.ts';
-export { sweepCapsules } from './sql.ts';
+
+export const feature: Feature = {
+  routes: () => capsuleRoutes,
+  sweeps: () => [sweepCapsules],
+};

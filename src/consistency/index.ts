@@ -1,2 +1,9 @@
-export { consistencyJobs, consistencyRoutes } from './routes.ts';
+import type { Feature } from '../feature.ts';
+import { consistencyJobs, consistencyRoutes } from './routes.ts';
+
 export { verifyImport } from './verify.ts';
+
+export const feature: Feature = {
+  routes: ({ jobs, config }) => consistencyRoutes(jobs, config.CONSISTENCY_AT_ONCE),
+  jobs: () => consistencyJobs,
+};

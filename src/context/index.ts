@@ -1,2 +1,9 @@
+import type { Feature } from '../feature.ts';
+import { contextRoutes } from './routes.ts';
+
 export { contextRoutes } from './routes.ts';
 export { loadTokenCounter } from './tokens.ts';
+
+export const feature: Feature = {
+  routes: ({ config }) => contextRoutes(config.TOKENIZER),
+};

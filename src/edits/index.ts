@@ -1,1 +1,6 @@
-export { editRoutes } from './routes.ts';
+import type { Feature } from '../feature.ts';
+import { editRoutes } from './routes.ts';
+
+export const feature: Feature = {
+  routes: () => editRoutes,
+};

@@ -8,7 +8,7 @@ import { nameOf, type RunNeeds, runErasure } from './run.ts';
 import { erasureBody, preview as previewed, subjectOf } from './schemas.ts';
 import { isLastOwner } from './sql.ts';
 
-export interface ErasureNeeds extends Omit<RunNeeds, 'seal' | 'ledger'> {
+interface ErasureNeeds extends Omit<RunNeeds, 'seal' | 'ledger'> {
   /** Undefined: there is no key, and nothing can be erased that could be proved. */
   seal: Seal | undefined;
   ledger: string;
@@ -19,6 +19,12 @@ export const eraser =
   (needs: ErasureNeeds): Handler =>
   (job) =>
     runErasure({ ...needs, seal: keyed(needs.seal), ledger: openLedger(needs.ledger) }, job);
+
+/** Who erases herself loses the right to before the job has ended. */
+export const erasesItsMaker = ({ input }: { input: unknown }): boolean => {
+  const { name, begun_by } = input as { name?: string; begun_by?: string };
+  return name !== undefined && name === begun_by;
+};
 
 /** What runs jobs of kind `erasure_preview`. */
 export const previewer =

@@ -23,7 +23,7 @@ const LAST_WORDS_MS = 30_000;
 const STUCK_AFTER = 3;
 
 export interface FollowNeeds {
-  watch: Watch;
+  watch: Pick<Watch, 'subscribe'>;
   /** Authenticates the request anew; rejects when its credential is no longer good. */
   recheck(req: IncomingMessage): Promise<Caller>;
   maxPerTenant: number;

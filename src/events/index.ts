@@ -1,6 +1,28 @@
+import type { Feature } from '../feature.ts';
+import { countDeliveries, readFollowers } from './figures.ts';
+import { createFollow, endFollowers, type Follow, recheckFollowers } from './follow.ts';
+import { eventRoutes } from './routes.ts';
+
 export { draftLarge, type LargeRequest } from './draft.ts';
-export { createFollow, endFollowers, type Follow, followerFigures, recheckFollowers } from './follow.ts';
-export { eventReads, eventRoutes } from './routes.ts';
+export { eventReads } from './routes.ts';
 export { event } from './schemas.ts';
 export { type Entry, eventsOf, listEvents, readClock } from './sql.ts';
 export { findUnreadable } from './unreadable.ts';
+
+export const feature: Feature<Follow> = {
+  open: ({ config, watch, auth, metrics, log, restricted }) => {
+    const told = countDeliveries(metrics);
+    const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, ...told, log });
+    restricted.hear((tenant_id) => recheckFollowers(follow, tenant_id));
+    return follow;
+  },
+  routes: ({ config, bounds, secrets, workers }, follow) => {
+    const sizes = { maxBatchBytes: config.MAX_BATCH_BYTES, maxSingle: config.MAX_BODY_BYTES };
+    return eventRoutes(follow, { ...bounds.events, ...sizes, json: bounds.json, workers }, secrets);
+  },
+  figures: ({ metrics }, follow) => {
+    metrics.refused('/v1/events', 'storage-full', 0);
+    readFollowers(metrics, follow);
+  },
+  drain: endFollowers,
+};

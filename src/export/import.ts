@@ -1,7 +1,7 @@
 import type { Tenant } from '../db/tenant.ts';
 import { Problem, problemBody, toProblem } from '../http/problem.ts';
 import { newId } from '../id.ts';
-import type { Handlers } from '../jobs/index.ts';
+import type { Handler, Handlers } from '../jobs/index.ts';
 import { rebuildTenant } from '../passages/index.ts';
 import type { Line } from './lines.ts';
 import { beatImport, beginImport, type Clock, findStrayEdit, finishImport, undoImport } from './sql.ts';
@@ -55,18 +55,19 @@ function credible({ header: { stored_bytes }, bytes }: Taken): number {
 const brokenOff = (job_id: string) =>
   problemOf(new Problem('timeout', 'The daemon to which the file came is gone. The tenant is empty again.'), job_id);
 
-export const importJobs: Handlers = {
-  import: async ({ tenant, id, input, report }) => {
-    const { receiving, event_count, oldest_seq } = input as Clock & { receiving?: boolean };
-    if (receiving) {
-      await undoImport(tenant, id, brokenOff(id));
-      // the job has failed by now; what is returned is dropped
-      return {};
-    }
-    // the passages of what was imported, from its log
-    return { events: await rebuildTenant(tenant, (seq) => report(event_count + Math.max(0, seq - oldest_seq + 1))) };
-  },
+const runImport: Handler = async ({ tenant, id, input, report }) => {
+  const { receiving, event_count, oldest_seq } = input as Clock & { receiving?: boolean };
+  if (receiving) {
+    await undoImport(tenant, id, brokenOff(id));
+    // the job has failed by now; what is returned is dropped
+    return {};
+  }
+  // the passages of what was imported, from its log
+  return { events: await rebuildTenant(tenant, (seq) => report(event_count + Math.max(0, seq - oldest_seq + 1))) };
 };
+
+// it undoes what it did, whoever began it
+export const importJobs: Handlers = { import: { run: runImport, outlives: () => true } };
 
 /** Of imports whose job failed to undo them. */
 export const sweepImports = (tenant: Tenant): Promise<number> => undoImport(tenant, null, null).then(() => 0);

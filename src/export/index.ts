@@ -1,2 +1,20 @@
-export { importJobs, sweepImports } from './import.ts';
-export { exportRoutes } from './routes.ts';
+import { verifyImport } from '../consistency/index.ts';
+import type { Feature } from '../feature.ts';
+import { importJobs, sweepImports } from './import.ts';
+import { exportRoutes } from './routes.ts';
+import { streamsOf } from './streams.ts';
+
+export const feature: Feature = {
+  routes: ({ config, bounds, embedded, held, auth, secrets, jobs, log }) =>
+    exportRoutes({
+      ...streamsOf(config, embedded),
+      json: bounds.json,
+      held,
+      recheck: auth.identify,
+      secrets,
+      verify: verifyImport,
+      begun: () => void jobs.resume().catch((err: unknown) => log.warn({ err }, 'looking for jobs failed')),
+    }),
+  jobs: () => importJobs,
+  sweeps: () => [sweepImports],
+};

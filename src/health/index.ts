@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
-import { openRoute } from '../auth/index.ts';
+import { type Auth, openRoute } from '../auth/index.ts';
+import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
 
 /** What the probes ask. `phase` moves from starting to serving to draining. */
@@ -12,11 +13,25 @@ export interface Health {
   isAuthenticated(req: IncomingMessage): Promise<boolean>;
 }
 
+export const feature: Feature = {
+  routes: ({ health }) => healthRoutes(health),
+};
+
+export const openHealth = (ping: () => Promise<unknown>, { identify }: Pick<Auth, 'identify'>): Health => ({
+  phase: 'starting',
+  ping: sharePing(ping),
+  isAuthenticated: (req) =>
+    identify(req).then(
+      () => true,
+      () => false,
+    ),
+});
+
 const PING_TIMEOUT_MS = 2000;
 const PING_KEPT_MS = 500;
 
 /** One ping at a time, kept for a moment: probes of many balancers cost the pool one connection. */
-export function sharePing(ping: () => Promise<unknown>): () => Promise<void> {
+function sharePing(ping: () => Promise<unknown>): () => Promise<void> {
   let last: { at: number; result: Promise<void> } | undefined;
   return () => {
     if (last && performance.now() - last.at < PING_KEPT_MS) return last.result;
@@ -45,7 +60,7 @@ const answers = ({ ping }: Health): Promise<boolean> =>
 /** What /ready says. */
 export const isReady = async (health: Health): Promise<boolean> => health.phase === 'serving' && (await answers(health));
 
-export function healthRoutes(health: Health) {
+function healthRoutes(health: Health) {
   const isUp = () => answers(health);
   const live = (path: string, operation: string) =>
     openRoute({

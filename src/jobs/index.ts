@@ -1,5 +1,18 @@
-export { jobRoutes } from './routes.ts';
-export { type Begun, type Handler, type Handlers, type Job, JobStopped, type Jobs, openJobs } from './run.ts';
+import type { Feature } from '../feature.ts';
+import { jobRoutes } from './routes.ts';
+import { sweepJobs } from './sql.ts';
+
+export { type Handler, type Handlers, type Job, JobStopped, type Jobs, openJobs } from './run.ts';
 export { accepted, started } from './schemas.ts';
-export { readJob, startJob, sweepJobs } from './sql.ts';
+export { readJob, startJob } from './sql.ts';
 export { startAndWait } from './wait.ts';
+
+export const feature: Feature = {
+  routes: () => jobRoutes,
+  sweeps: () => [sweepJobs],
+  figures: ({ metrics, jobs }) => {
+    metrics.gauge('jobs_running', 'Jobs that run on this daemon', () => jobs.figures().running);
+    const waiting = 'Tenants (at most 100 are seen) with a job due that found no place here';
+    metrics.gauge('jobs_waiting', waiting, () => jobs.figures().waiting);
+  },
+};

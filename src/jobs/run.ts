@@ -36,9 +36,19 @@ export interface Job<Input = unknown, Cursor = unknown> {
 /** May be called again from its last cursor after a crash. What it returns is the job's result. */
 // biome-ignore lint/suspicious/noExplicitAny: each handler knows the input and the cursor that it made itself
 export type Handler = (job: Job<any, any>) => Promise<Record<string, unknown>>;
-export type Handlers = Record<string, Handler>;
+
+/** A job that may go on, by what it is, though who began it has lost the right to. */
+interface Unattended {
+  run: Handler;
+  outlives(job: Begun): boolean;
+}
+
+/** By kind of job. */
+export type Handlers = Record<string, Handler | Unattended>;
 
 export interface Jobs {
+  /** From now on takes what is due, of these kinds. */
+  run(handlers: Handlers): void;
   /** Queues a job and begins soon. */
   start(
     tenant: Tenant,
@@ -74,7 +84,9 @@ const spent = (job_id: string) => ({
 });
 
 /** What a job is, and whose authority it runs under: a principal's id, or a word for the service itself. */
-export type Begun = Pick<TakenJob, 'kind' | 'input' | 'started_by'>;
+type Begun = Pick<TakenJob, 'kind' | 'input' | 'started_by'>;
+
+const outcomes = ['done', 'failed', 'retrying'] as const;
 
 /** So old may the answer be that who began a job may still do so. */
 const AUTHORITY_MS = 1_000;
@@ -83,11 +95,13 @@ export interface JobSettings {
   lease_ms: number;
   /** Jobs at once on this daemon. */
   parallel: number;
-  /** Whether who began it may still do so. */
-  mayGoOn?: (tenant: Tenant, job: Begun) => Promise<boolean>;
-  /** Told of each try that is over. */
-  ended?: (kind: string, outcome: 'done' | 'failed' | 'retrying') => void;
+  /** Whether who began a job may still do so. */
+  mayGoOn?: (tenant: Tenant, started_by: string) => Promise<boolean>;
+  /** Counts tries that are over. */
+  ended?: (of: { kind: string; outcome: (typeof outcomes)[number] }, by?: number) => void;
 }
+
+const attended = () => false;
 
 /** Throws once who began the job may no longer do so. */
 function authorizer(mayGoOn: () => Promise<boolean>): () => Promise<void> {
@@ -100,9 +114,12 @@ function authorizer(mayGoOn: () => Promise<boolean>): () => Promise<void> {
   };
 }
 
-export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, settings: JobSettings): Jobs {
+/** Nothing is taken before `run`. */
+export function openJobs(tenants: Tenants, log: Logger, settings: JobSettings): Jobs {
   const { lease_ms, parallel, mayGoOn = async () => true, ended = () => undefined } = settings;
   const running = new Map<string, Promise<void>>();
+  let handlers: Handlers | undefined;
+  let timer: NodeJS.Timeout | undefined;
   let stopping = false;
   let looking: Promise<void> | undefined;
   let waiting = 0;
@@ -115,7 +132,7 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, sett
   }
 
   function begin({ tenant_id, job_id }: DueJob): void {
-    if (stopping || running.has(job_id) || running.size >= parallel) return;
+    if (!handlers || stopping || running.has(job_id) || running.size >= parallel) return;
     const work = runJob(tenants(tenant_id), job_id)
       .catch((err: unknown) => log.warn({ err, tenant_id, job_id }, 'a job could not be taken or told of'))
       .finally(() => {
@@ -137,12 +154,13 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, sett
   async function runJob(tenant: Tenant, job_id: string): Promise<void> {
     const taken = await takeJob(tenant, job_id, PER_TENANT, lease_ms, spent(job_id));
     if (!taken) return;
-    const handle = handlers[taken.kind];
+    const handler = handlers?.[taken.kind];
     // another process does these: a daemon of a newer release, any daemon while erasures are replayed
-    if (!handle) return void (await releaseJob(tenant, job_id, taken.token, LONGEST_WAIT_MS));
+    if (!handler) return void (await releaseJob(tenant, job_id, taken.token, LONGEST_WAIT_MS));
     let held = true;
     const isStopped = () => stopping || !held;
-    const authorize = authorizer(() => mayGoOn(tenant, taken));
+    const { run, outlives } = typeof handler === 'function' ? { run: handler, outlives: attended } : handler;
+    const authorize = authorizer(async () => outlives(taken) || mayGoOn(tenant, taken.started_by));
     const tell = async (report: Parameters<typeof reportJob>[3]) => {
       held = held && (await reportJob(tenant, job_id, taken.token, report, lease_ms));
     };
@@ -167,8 +185,8 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, sett
     };
     try {
       await authorize();
-      const result = await handle(job);
-      if (await finishJob(tenant, job_id, taken.token, { result })) ended(taken.kind, 'done');
+      const result = await run(job);
+      if (await finishJob(tenant, job_id, taken.token, { result })) ended({ kind: taken.kind, outcome: 'done' });
     } catch (error) {
       if (held) await giveUp(tenant, job_id, taken, error);
     } finally {
@@ -185,15 +203,20 @@ export function openJobs(tenants: Tenants, handlers: Handlers, log: Logger, sett
     const { status, ...problem } = problemOf(error, job_id);
     const passing = status === 503 && tries < MAX_TRIES;
     log[passing ? 'warn' : 'error']({ err: error, tenant_id: tenant.id, job_id, kind, tries }, 'a job did not get through');
-    ended(kind, passing ? 'retrying' : 'failed');
+    ended({ kind, outcome: passing ? 'retrying' : 'failed' });
     if (passing) await releaseJob(tenant, job_id, token, Math.min(250 * 2 ** tries, LONGEST_WAIT_MS));
     else await finishJob(tenant, job_id, token, { problem: { ...problem, status } });
   }
 
-  const timer = setInterval(lookSoon, LOOK_EVERY_MS);
-  timer.unref();
-  lookSoon();
   return {
+    run: (all) => {
+      handlers = all;
+      // so that the first job that fails is a step from zero, which a rate sees
+      for (const kind of Object.keys(all)) for (const outcome of outcomes) ended({ kind, outcome }, 0);
+      timer = setInterval(lookSoon, LOOK_EVERY_MS);
+      timer.unref();
+      lookSoon();
+    },
     start: async (tenant, kind, input, started_by, idempotency = null) => {
       const job = await startJob(tenant, kind, input, started_by, idempotency);
       if (!job.replay) begin({ tenant_id: tenant.id, job_id: job.job_id });

@@ -1,9 +1,21 @@
+import type { Feature } from '../feature.ts';
+import { memoryRoutes } from './routes.ts';
+import { openSources } from './sources.ts';
+import { sweepMemories } from './sql.ts';
+
 export { standingsOf } from './answer.ts';
 export { memoryReads } from './lists.ts';
 export { type Cited, cite, citeOne, findDangling, findReplaced, type Replacing, refuseDangling } from './refs.ts';
-export { memoryRoutes } from './routes.ts';
 export { memory } from './schemas.ts';
-export { isAct, openSources, type Sources } from './sources.ts';
-export { sweepMemories } from './sql.ts';
+export { isAct } from './sources.ts';
 export { findUnreadableMemories } from './unreadable.ts';
 export { memoryIdOf, sha256Hex, wishOf } from './wish.ts';
+
+export const feature: Feature = {
+  routes: ({ config, bounds, secrets, changed }) => {
+    const sources = openSources(config.CREDENTIAL_TTL_MS);
+    changed.hear(sources.forget);
+    return memoryRoutes(bounds.events, secrets, sources);
+  },
+  sweeps: () => [sweepMemories],
+};

@@ -1,2 +1,8 @@
-export { createMetrics, type Metrics, type Readings } from './figures.ts';
-export { metricsRoutes } from './routes.ts';
+import type { Feature } from '../feature.ts';
+import { metricsRoutes } from './routes.ts';
+
+export { createMetrics, type Metrics } from './figures.ts';
+
+export const feature: Feature = {
+  routes: ({ metrics }) => metricsRoutes(metrics),
+};

@@ -1,4 +1,19 @@
-export { retentionPreviewer } from './preview.ts';
-export { retentionRoutes } from './routes.ts';
-export { retainer, sweepRetention } from './run.ts';
+import type { Feature } from '../feature.ts';
+import { retentionPreviewer } from './preview.ts';
+import { retentionRoutes } from './routes.ts';
+import { type Count, retainer, sweepRetention } from './run.ts';
+
 export { policyBody } from './schemas.ts';
+
+const TRIMS = 'Events that trims dropped, or carried before the beginning of a log';
+
+export const feature: Feature<Count> = {
+  open: ({ metrics }) => {
+    const count = metrics.counter('trim_events_total', TRIMS, ['what']);
+    for (const what of ['trimmed', 'carried']) count({ what }, 0);
+    return count;
+  },
+  routes: ({ jobs }) => retentionRoutes(jobs),
+  jobs: ({ audit }, count) => ({ retention: retainer({ say: audit.say, count }), retention_preview: retentionPreviewer }),
+  sweeps: ({ jobs }) => [sweepRetention(jobs)],
+};

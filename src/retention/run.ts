@@ -16,9 +16,11 @@ export interface RetentionNeeds {
     tenant_id: string,
     said: { action: 'retention.trimmed'; route: string; principal_id: string; about: Record<string, unknown> },
   ): Promise<void>;
-  /** The metrics: events that were dropped, and those before the log's beginning that stay, because something needs them. */
-  count(trimmed: number, carried: number): void;
+  count: Count;
 }
+
+/** Counts events that were dropped, and those before the log's beginning that stay, because something needs them. */
+export type Count = (of: { what: 'trimmed' | 'carried' }, by: number) => void;
 
 /** What runs jobs of kind `retention`. */
 export const retainer =
@@ -32,7 +34,8 @@ export const retainer =
     const oldest_seq = await readOldest(tenant);
     const { trimmed, carried = 0 } = counts;
     if (trimmed !== undefined) {
-      count(trimmed, carried);
+      count({ what: 'trimmed' }, trimmed);
+      count({ what: 'carried' }, carried);
       const about = { job_id: id, trimmed, carried, oldest_seq };
       await say(tenant.id, { action: 'retention.trimmed', route: 'job', principal_id: 'service', about });
     }

@@ -13,9 +13,11 @@ const TENANTS_A_PAGE = 1000;
 const KEEP_NAME_S = 300;
 
 export interface Erasures {
+  /** Looks for what others left, now and every minute. */
+  start(): void;
   /** Begins, and returns at once. */
   erase(tenant_id: string): void;
-  /** Looks for what others left; the daemon does so every minute. */
+  /** Looks for what others left, once. */
   resume(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -46,7 +48,7 @@ export async function eraseNow(tenant: Tenant, keep_name_s = KEEP_NAME_S, stoppe
   return progress;
 }
 
-export function startErasures(tenants: Tenants, log: Logger, keep_name_s = KEEP_NAME_S): Erasures {
+export function openErasures(tenants: Tenants, log: Logger, keep_name_s = KEEP_NAME_S): Erasures {
   const running = new Map<string, Promise<void>>();
   let stopped = false;
 
@@ -75,10 +77,12 @@ export function startErasures(tenants: Tenants, log: Logger, keep_name_s = KEEP_
   }
 
   const look = () => void resume().catch((err: unknown) => stopped || log.warn({ err }, 'looking for erasures failed'));
-  const timer = setInterval(look, LOOK_EVERY_MS);
-  timer.unref();
-  look();
+  let timer: NodeJS.Timeout | undefined;
   return {
+    start: () => {
+      timer = setInterval(look, LOOK_EVERY_MS).unref();
+      look();
+    },
     erase,
     resume,
     stop: async () => {

@@ -1,4 +1,19 @@
-export { type Announce, deleteTenant, type Erasures, eraseNow, startErasures } from './erase.ts';
-export { tenantRoutes } from './routes.ts';
+import { ledgerOf } from '../config.ts';
+import { announceDeletion } from '../erasure/index.ts';
+import type { Feature } from '../feature.ts';
+import { type Erasures, openErasures } from './erase.ts';
+import { tenantRoutes } from './routes.ts';
+
+export { deleteTenant, eraseNow } from './erase.ts';
 export { settings as tenantSettings } from './schemas.ts';
 export { listTenants, setQuota, setSuspended } from './sql.ts';
+
+export const feature: Feature<Erasures> = {
+  open: ({ tenants, log }) => openErasures(tenants, log),
+  routes: ({ config, seal, auth, secrets, changed, log }, { erase }) => {
+    const announce = announceDeletion({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) });
+    return tenantRoutes({ announce, forget: auth.forget, erase, changed: changed.tell }, secrets);
+  },
+  start: (erasures) => erasures.start(),
+  stop: (erasures) => erasures.stop(),
+};

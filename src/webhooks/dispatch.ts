@@ -37,7 +37,7 @@ const FORGET_FAILURE_MS = 600_000;
 
 export interface DispatchNeeds {
   tenants: Tenants;
-  watch: Watch;
+  watch: Pick<Watch, 'subscribeAll'>;
   seal: Seal;
   send: SendSettings;
   maxAttempts: number;
@@ -48,9 +48,11 @@ export interface DispatchNeeds {
 }
 
 /** `gone`: the receiver said so, and the subscription was switched off. */
-export type Outcome = 'delivered' | 'retrying' | 'dead' | 'gone';
+export const outcomes = ['delivered', 'retrying', 'dead', 'gone'] as const;
+export type Outcome = (typeof outcomes)[number];
 
 export interface Dispatcher {
+  start(): void;
   /** Something of the tenant may be due. */
   wake(tenant_id: string): void;
   /** Subscriptions being delivered for, and those that found no place at the last look (of the first hundred that are due). */
@@ -64,7 +66,7 @@ interface Running {
   work: Promise<void>;
 }
 
-export function startDispatcher(needs: DispatchNeeds): Dispatcher {
+export function openDispatcher(needs: DispatchNeeds): Dispatcher {
   const { tenants, watch, log } = needs;
   const running = new Map<string, Running>();
   /** Tenants with subscriptions, as far as is known; what the logs of others do is of no interest. */
@@ -83,6 +85,8 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
   let look_ms = 0;
   let lookTimer: NodeJS.Timeout | undefined;
   let surveyTimer: NodeJS.Timeout | undefined;
+  let poll: NodeJS.Timeout | undefined;
+  let unsubscribe = () => {};
 
   function lookSoon(): void {
     if (!stopped) lookTimer ??= setTimeout(() => void look(), Math.max(COALESCE_MS, LOOK_SHARE * look_ms)).unref();
@@ -201,12 +205,14 @@ export function startDispatcher(needs: DispatchNeeds): Dispatcher {
     return [...failing.values()].filter(({ times }) => times >= STUCK_AFTER).length;
   }
 
-  const unsubscribe = watch.subscribeAll((tenant_id) => {
-    if (known.has(tenant_id)) wake(tenant_id);
-  });
-  const poll = setInterval(lookSoon, POLL_MS).unref();
-  surveyTimer = setTimeout(() => void survey(), COALESCE_MS).unref();
   return {
+    start: () => {
+      unsubscribe = watch.subscribeAll((tenant_id) => {
+        if (known.has(tenant_id)) wake(tenant_id);
+      });
+      poll = setInterval(lookSoon, POLL_MS).unref();
+      surveyTimer = setTimeout(() => void survey(), COALESCE_MS).unref();
+    },
     wake,
     figures: () => ({ running: running.size, unplaced, stuck: countStuck() }),
     stop: async () => {

@@ -3,8 +3,8 @@ import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import type { Tenant } from '../../src/db/tenant.ts';
 import { Problem } from '../../src/http/problem.ts';
-import { type Handlers, type Jobs, openJobs, startJob, sweepJobs } from '../../src/jobs/index.ts';
-import { listDue, readJob, reportJob, takeJob } from '../../src/jobs/sql.ts';
+import { type Handlers, type Jobs, openJobs, startJob } from '../../src/jobs/index.ts';
+import { listDue, readJob, reportJob, sweepJobs, takeJob } from '../../src/jobs/sql.ts';
 import { createLogger } from '../../src/log.ts';
 import { newName } from '../support/client.ts';
 import { daemonDatabase } from '../support/database.ts';
@@ -33,7 +33,8 @@ async function makeTenant(): Promise<Tenant> {
 }
 
 function open(handlers: Handlers, settings = { lease_ms: 1000, parallel: 2 }): Jobs {
-  const jobs = openJobs(database.tenants, handlers, log, settings);
+  const jobs = openJobs(database.tenants, log, settings);
+  jobs.run(handlers);
   opened.push(jobs);
   return jobs;
 }

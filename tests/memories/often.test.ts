@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../../src/config.ts';
 import { openDatabase } from '../../src/db/index.ts';
 import { createLogger } from '../../src/log.ts';
-import { sweepMemories } from '../../src/memories/index.ts';
+import { sweepMemories } from '../../src/memories/sql.ts';
 import { edit } from '../edits/client.ts';
 import { exported, linesOf } from '../export/file.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';

@@ -8,7 +8,7 @@ import { newId } from '../../src/id.ts';
 import { type Job, openJobs } from '../../src/jobs/index.ts';
 import { createLogger } from '../../src/log.ts';
 import { memoryKinds } from '../../src/memories/schemas.ts';
-import { retainer, sweepRetention } from '../../src/retention/index.ts';
+import { retainer, sweepRetention } from '../../src/retention/run.ts';
 import { forgettable } from '../../src/retention/schemas.ts';
 import { type Cursor, retainStep } from '../../src/retention/sql.ts';
 import { dumpOf, finished, makeMemory, memoryRow } from '../erasure/support.ts';
@@ -249,15 +249,8 @@ onServer('retention', () => {
   test('the sweeper begins a run once a day', async () => {
     const owner = await newTenant(daemon.url);
     const tenant: Tenant = database.tenants(owner.tenant_id);
-    const jobs = openJobs(
-      database.tenants,
-      { retention: retainer({ say: async () => undefined, count: () => undefined }) },
-      createLogger('silent'),
-      {
-        lease_ms: 5000,
-        parallel: 1,
-      },
-    );
+    const jobs = openJobs(database.tenants, createLogger('silent'), { lease_ms: 5000, parallel: 1 });
+    jobs.run({ retention: retainer({ say: async () => undefined, count: () => undefined }) });
     const runs = async () => (await owner.ask('GET', '/v1/jobs?kind=retention')).body.data.length;
     const sweep = sweepRetention(jobs);
     await sweep(tenant, 1);

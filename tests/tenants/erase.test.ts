@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import { createLogger } from '../../src/log.ts';
-import { startErasures } from '../../src/tenants/index.ts';
+import { openErasures } from '../../src/tenants/erase.ts';
 import { closeTenant, eraseBatch } from '../../src/tenants/sql.ts';
 import { type Call, clientOf, makeOwner } from '../auth/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
@@ -65,12 +65,12 @@ test('a deletion stops all writes first, can be interrupted and taken up by any 
   expect((await counts(doomed.id))[1]).toBe(0);
   await expect(doomed.commit({ key: null, body: null, bytes: 1, events: [] })).rejects.toMatchObject({ code: 'AM404' });
 
-  const patient = startErasures(database.tenants, log, 300);
+  const patient = openErasures(database.tenants, log, 300);
   await patient.resume();
   expect(await counts(doomed.id)).toEqual([1, 0, 0, 0, 0, 0, 0, 0]);
   await patient.stop();
   await sleep(10);
-  const prompt = startErasures(database.tenants, log, 0);
+  const prompt = openErasures(database.tenants, log, 0);
   await prompt.resume();
   await prompt.stop();
   expect(await counts(doomed.id)).toEqual(TABLES.map(() => 0));

@@ -1,0 +1,68 @@
+import type { Audit } from './audit/index.ts';
+import type { Auth, Caller } from './auth/index.ts';
+import type { Bounds } from './bounds.ts';
+import type { Config } from './config.ts';
+import type { Sweep } from './db/sweep.ts';
+import type { Tenants } from './db/tenant.ts';
+import type { Watch } from './db/watch.ts';
+import type { Health } from './health/index.ts';
+import type { Held } from './http/gather.ts';
+import type { Route } from './http/route.ts';
+import type { Handlers, Jobs } from './jobs/index.ts';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics/index.ts';
+import type { Seal } from './seal.ts';
+import type { Secrets } from './secrets/index.ts';
+import type { Signal } from './signal.ts';
+import type { Workers } from './work/index.ts';
+
+// What the door of a feature exports for the service, as `feature`; src/features.ts lists them. Why: docs/decisions/features.md.
+
+/** What a feature is given. Each names what it uses of it. */
+export interface Parts extends Store {
+  config: Config;
+  log: Logger;
+  /** Bounds of requests, out of the settings. */
+  bounds: Bounds;
+  /** Undefined in production without a key: then nothing is kept encrypted. */
+  seal: Seal | undefined;
+  metrics: Metrics;
+  health: Health;
+  workers: Workers;
+  auth: Auth;
+  secrets: Secrets;
+  audit: Audit;
+  jobs: Jobs;
+  /** What the daemon holds of bodies. */
+  held: Held;
+  /** A credential of this tenant lost something on this daemon. */
+  restricted: Signal<string>;
+  /** The settings of this tenant were changed on this daemon. */
+  changed: Signal<string>;
+}
+
+/** The part of the database that features use beside the tenant of a request. */
+export interface Store {
+  tenants: Tenants;
+  watch: Pick<Watch, 'subscribe' | 'subscribeAll'>;
+  ping(): Promise<unknown>;
+  /** The database is the embedded one, which has one session. */
+  embedded: boolean;
+}
+
+/** `Own`: what the feature keeps while the service runs. Everything is optional. */
+export interface Feature<Own = undefined> {
+  /** Makes it; nothing runs yet. */
+  open?(parts: Parts): Own;
+  routes?(parts: Parts, own: Own): (Route<Caller> | Route<null>)[];
+  /** Handlers of jobs, by kind. */
+  jobs?(parts: Parts, own: Own): Handlers;
+  sweeps?(parts: Parts, own: Own): Sweep[];
+  /** Figures that are read at each scrape. What is counted as it happens is made by `open`. */
+  figures?(parts: Parts, own: Own): void;
+  start?(own: Own): void;
+  /** The daemon is stopping: ends what would otherwise keep its requests from ending. */
+  drain?(own: Own): void;
+  /** Requests have ended. */
+  stop?(own: Own): Promise<void>;
+}

@@ -1,0 +1,41 @@
+import { feature as artifacts } from './artifacts/index.ts';
+import { feature as audit } from './audit/index.ts';
+import { feature as auth } from './auth/index.ts';
+import { feature as capsules } from './capsules/index.ts';
+import { feature as consistency } from './consistency/index.ts';
+import { feature as context } from './context/index.ts';
+import { feature as edits } from './edits/index.ts';
+import { feature as erasure } from './erasure/index.ts';
+import { feature as events } from './events/index.ts';
+import { feature as exporting } from './export/index.ts';
+import type { Feature } from './feature.ts';
+import { feature as health } from './health/index.ts';
+import { feature as jobs } from './jobs/index.ts';
+import { feature as memories } from './memories/index.ts';
+import { feature as metrics } from './metrics/index.ts';
+import { feature as retention } from './retention/index.ts';
+import { feature as search } from './search/index.ts';
+import { feature as tenants } from './tenants/index.ts';
+import { feature as webhooks } from './webhooks/index.ts';
+
+/** What the service is made of, in the order of its documentation. */
+export const features: Feature<unknown>[] = [
+  health,
+  metrics,
+  auth,
+  tenants,
+  events,
+  artifacts,
+  memories,
+  search,
+  capsules,
+  edits,
+  context,
+  webhooks,
+  exporting,
+  consistency,
+  jobs,
+  audit,
+  erasure,
+  retention,
+];

@@ -1,0 +1,42 @@
+import { authorize, type Caller } from './auth/index.ts';
+import { type Config, readersOf } from './config.ts';
+import type { Parts } from './feature.ts';
+import type { Gate } from './http/serve.ts';
+import { macOf } from './keys.ts';
+import type { Limits } from './limits/index.ts';
+import { holdsSecret, plainScreener, screenFields } from './secrets/index.ts';
+import type { OnSkipped } from './skipped.ts';
+import { readerOf, understandWith } from './workers.ts';
+
+/** What every request goes through. `told`: of rows that a worker met and could not read. */
+export function gateOf(
+  config: Config,
+  { bounds, held, auth, metrics, secrets, workers, audit, log }: Parts,
+  inFlight: Gate<Caller>['inFlight'],
+  limits: Limits,
+  addressOf: Gate<Caller>['addressOf'],
+  told: OnSkipped,
+): Gate<Caller> {
+  return {
+    body: bounds.json,
+    timeoutMs: config.REQUEST_TIMEOUT_MS,
+    held,
+    inFlight,
+    identify: auth.identify,
+    authorize,
+    admit: limits.admit,
+    admitBytes: limits.admitBytes,
+    scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
+    addressOf,
+    finished: metrics.finished,
+    refused: metrics.refused,
+    holdsSecret,
+    screen: async (caller, body, pointers) =>
+      screenFields(caller ? await secrets.of(caller.tenant) : plainScreener, body, pointers),
+    understand: understandWith(workers, secrets, bounds.json),
+    ...(readersOf(config) > 0 && { readApart: readerOf(workers, told) }),
+    mac: macOf(config),
+    trail: audit.trail,
+    log,
+  };
+}
