@@ -96,6 +96,11 @@ const NOT_YET_OWN: string[] = [
 const RULES: { rule: string; says: RegExp }[] = [
   { rule: 'event_of', says: /'evt_' \|\|/ },
   { rule: 'has_passage', says: /split_part\([\w.]+, '_', 3\)/ },
+  { rule: 'visible', says: /sensitivity = any \(/ },
+  { rule: 'is_shown_in', says: /blocked_in is null or not [\w.]+ @> array/ },
+  { rule: 'is_shown_in_all', says: /blocked_in is null or not [\w.]+ &&/ },
+  { rule: 'is_quarantined', says: /cardinality\([\w.]*blocked_in\)/ },
+  { rule: 'trust_of', says: /then 'stated'/ },
   { rule: 'events_named', says: /\^art_' then \(select a\.event_id/ },
 ];
 

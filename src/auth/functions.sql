@@ -355,3 +355,35 @@ begin
   end if;
   return may_administer(p_tenant, p_principal, 'admin');
 end $$;
+
+-- Who sees what (src/auth/visibility.ts has the words of a request). These are single expressions that name each list once: the planner takes
+-- them into the statement, where a list may be a subquery.
+
+-- Whether a request sees a row with this channel, subject and sensitivity. p_subjects: whose private rows; null: everyone's.
+create or replace function visible(
+  p_channel text, p_user_id text, p_sensitivity text, p_channels text[], p_subjects text[], p_sensitivities text[])
+returns boolean
+language sql immutable parallel safe
+return p_channel = any (p_channels)
+  -- null of a null list, which is everyone; but a private row of nobody is shown to nobody
+  and (p_channel <> 'private' or coalesce(p_user_id = any (p_subjects), p_user_id is not null))
+  and p_sensitivity = any (p_sensitivities);
+
+-- Whether what edits block in these channels (null: in none) is shown to a request in a channel.
+create or replace function is_shown_in(p_blocked_in text[], p_channel text) returns boolean
+language sql immutable parallel safe
+return p_blocked_in is null or not p_blocked_in @> array[p_channel];
+
+create or replace function is_shown_in_all(p_blocked_in text[], p_channels text[]) returns boolean
+language sql immutable parallel safe
+return p_blocked_in is null or not p_blocked_in && p_channels;
+
+-- Blocked in all four channels it is quarantined: read by id alone.
+create or replace function is_quarantined(p_blocked_in text[]) returns boolean
+language sql immutable parallel safe
+return cardinality(p_blocked_in) = 4;
+
+-- Whether a look-up by id finds it, of a credential that may ask in some channels.
+create or replace function is_shown_by_id(p_blocked_in text[], p_asking text[]) returns boolean
+language sql immutable parallel safe
+return p_blocked_in is null or is_quarantined(p_blocked_in) or not p_blocked_in @> p_asking;

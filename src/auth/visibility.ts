@@ -83,22 +83,19 @@ export const isHiddenInLists = (
 
 /** The rule in SQL over columns channel, user_id, sensitivity; `first` is the number of the first of three parameters. */
 export const visible = (first: number, of = ''): string =>
-  `${of}channel = any ($${first}::text[])
-    and (${of}channel <> 'private' or $${first + 1}::text[] is null or ${of}user_id = any ($${first + 1}::text[]))
-    and ${of}sensitivity = any ($${first + 2}::text[])`;
+  `visible(${of}channel, ${of}user_id, ${of}sensitivity, $${first}::text[], $${first + 1}::text[], $${first + 2}::text[])`;
 
 export const sightValues = ({ channels, subjects, sensitivities }: Sight): unknown[] => [channels, subjects, sensitivities];
 
 /** What edits leave to a look-up by id, in SQL over the overlay `o` of an event; `first` is the number of the first of two parameters. */
 export const unhidden = (first: number): string =>
-  `($${first}::boolean or (not coalesce(o.content ? 'withheld', false)
-    and (o.blocked_in is null or cardinality(o.blocked_in) = ${channels.length} or not o.blocked_in @> $${first + 1}::text[])))`;
+  `($${first}::boolean or (not coalesce(o.content ? 'withheld', false) and is_shown_by_id(o.blocked_in, $${first + 1}::text[])))`;
 
 /**
  * Whether an event `e` of the tenant $1 is withheld from requests in a channel, parameter `channel`, in SQL. What is retracted or
  * quarantined is blocked in every channel. No condition of a request is asked of what it is not shown.
  */
 export const withheldIn = (channel: number): string =>
-  `exists (select from overlays o where o.tenant_id = $1 and o.seq = e.seq and o.blocked_in @> array[$${channel}::text])`;
+  `exists (select from overlays o where o.tenant_id = $1 and o.seq = e.seq and not is_shown_in(o.blocked_in, $${channel}::text))`;
 
 export const byIdValues = ({ byId }: Sight): unknown[] => [byId?.retracted ?? false, byId?.asking ?? channels];

@@ -128,7 +128,7 @@ export const ITEM_BYTES = 16_384;
 // An event as it reads under its edits, unless an erasure or retention emptied it, or an edit withholds it in one of the channels $6.
 const EDITED = 'left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq';
 const SAID = 'coalesce(o.content, e.content)';
-const STANDS = `e.erased_at is null and o.content is distinct from '{"withheld": true}' and (o.blocked_in is null or not o.blocked_in && $6::text[])`;
+const STANDS = `e.erased_at is null and o.content is distinct from '{"withheld": true}' and is_shown_in_all(o.blocked_in, $6::text[])`;
 const WHOLE = `case when coalesce(pg_column_size(o.content), e.byte_count) <= ${ITEM_BYTES} then ${SAID} end`;
 const BEGINNING = `left(coalesce(${SAID} ->> 'text', ${SAID} ->> 'excerpt_text', ${SAID} ->> 'decision', ${SAID} ->> 'title', ${SAID}::text), ${ITEM_BYTES})`;
 
@@ -150,7 +150,7 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      from wanted w
      join events e on e.tenant_id = $1 and e.event_id = w.event_id
      join chunks c on c.tenant_id = $1 and c.seq = e.seq and c.ordinal = w.ordinal
-     where w.type = 'passage' and ${visible(2, 'c.')} and (c.blocked_in is null or not c.blocked_in && $6::text[])
+     where w.type = 'passage' and ${visible(2, 'c.')} and is_shown_in_all(c.blocked_in, $6::text[])
      union all
      select
        w.id, w.type, m.kind, ${WHOLE}, ${BEGINNING}, m.status, null, null, null, e.refs,

@@ -202,7 +202,7 @@ begin
     select jsonb_build_object('text', string_agg(coalesce(k.text, said_in(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
     from chunks k
     where k.tenant_id = p_tenant and k.seq = p_event.seq and k.ordinal < 2
-      and (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']));
+      and is_shown_in(k.blocked_in, p_scope ->> 'channel'));
 end $$;
 
 -- What a context holds beside what was found, in one round trip: open tasks, decisions (the given and the newest), the session's last
@@ -331,7 +331,7 @@ begin
     where (c.memory).memory_id is not null
     offset 0
   ) t on true
-  where (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']);
+  where is_shown_in(k.blocked_in, p_scope ->> 'channel');
 end $$;
 
 -- The newest handoff to an agent that stands, of the newest 200.

@@ -223,7 +223,7 @@ begin
   update memories m set doing_agent = null
   from overlays o
   where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
-    and o.tenant_id = p_tenant and o.seq = m.content_seq and cardinality(o.blocked_in) = 4;
+    and o.tenant_id = p_tenant and o.seq = m.content_seq and is_quarantined(o.blocked_in);
 end $$;
 
 -- A new edit. p_unit has its event, and with status `approved` a second that approves it; p_edit is its row but for what the log gives.
@@ -377,11 +377,12 @@ as $$
   from events e
   left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
   where e.tenant_id = p_tenant
-    and e.channel = any (array(select jsonb_array_elements_text(p_scope -> 'channels')))
-    and (e.channel <> 'private' or p_scope -> 'subjects' = 'null' or p_scope -> 'subjects' ? e.user_id)
-    and e.sensitivity = any (array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and visible(
+      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
+      case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
+      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
     and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
-    and (o.blocked_in is null or not o.blocked_in @> array[p_scope ->> 'channel'])
+    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
 $$;
 
 -- The last step of a rebuild: passages that were made again from the log get their edits again.

@@ -32,9 +32,7 @@ begin
   left join lateral (
     select * from overlays x where x.tenant_id = e.tenant_id and x.seq = e.seq limit 1
   ) o on true
-  where e.channel = any (p_channels)
-  and (e.channel <> 'private' or p_subjects is null or e.user_id = any (p_subjects))
-  and e.sensitivity = any (p_sensitivities)
+  where visible(e.channel, e.user_id, e.sensitivity, p_channels, p_subjects, p_sensitivities)
   and (p_most_bytes is null or (e.byte_count <= p_most_bytes and o.seq is null));
 end $$;
 

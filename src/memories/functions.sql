@@ -533,6 +533,11 @@ begin
   group by c.ref;
 end $$;
 
+-- How far to trust what someone says who says nothing of it. src/memories/view.ts says the same.
+create or replace function trust_of(p_actor_type text) returns text
+language sql immutable parallel safe
+return case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end;
+
 -- Acts are their own source; facts, notes and summaries are claims.
 create or replace function is_act(p_kind text) returns boolean
 language sql immutable parallel safe
@@ -703,7 +708,7 @@ begin
     'refs', to_jsonb(v_grounding.refs),
     'grounded', v_grounding.grounded,
     'unsourced', v_grounding.unsourced,
-    'trust', coalesce(p_content ->> 'trust', case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end),
+    'trust', coalesce(p_content ->> 'trust', trust_of(p_actor_type)),
     'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
     'body', coalesce(p_content -> 'body', '{}'));
 end $$;
@@ -828,7 +833,7 @@ begin
       where t.tenant_id = p_tenant and t.kind = 'task' and t.status = 'active' and t.task_status = 'doing' and t.agent_id is not null
         and (t.expires_at is null or t.expires_at > clock_timestamp())
         and not exists (
-          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and cardinality(o.blocked_in) = 4)
+          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and is_quarantined(o.blocked_in))
       order by t.agent_id, case when t.channel = 'private' then t.user_id else '' end, t.last_seq desc
     ) newest
     where m.tenant_id = p_tenant and m.memory_id = newest.memory_id;
@@ -912,7 +917,7 @@ return jsonb_strip_nulls(jsonb_build_object(
   'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope, 'importance', p_memory.importance, 'pinned', p_memory.pinned,
   'valid_from', p_memory.valid_from, 'valid_to', p_memory.valid_to, 'expires_at', p_memory.expires_at,
   'origin', jsonb_build_object('type', p_event.actor_type, 'id', p_event.actor_id),
-  'trust', case p_event.actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end))
+  'trust', trust_of(p_event.actor_type)))
   || case p_event.kind
     when 'decision' then jsonb_build_object(
       'text', p_event.content ->> 'decision', 'body', object_of(p_event.content) - array['decision', 'scope', 'supersedes'])

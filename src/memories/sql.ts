@@ -192,7 +192,7 @@ export async function listMemories(
         and ($15::boolean is null or case when e.kind like 'memory.%' then e.content -> 'pinned' = 'true' else m.pinned end = $15)
         and ($16::timestamptz is null or m.created_at >= $16)
         and ($17::timestamptz is null or m.created_at < $17)
-        and (o.blocked_in is null or not o.blocked_in @> array[$22::text])
+        and is_shown_in(o.blocked_in, $22::text)
         and ($23::boolean or m.status <> 'deleted' or v.status = 'deleted') -- admins alone are told what the deleted said
         and ($18::jsonb is null or memory_matches(m, e, $18))
         order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}

@@ -131,7 +131,7 @@ export function readChunk(
        from events e
        join chunks c on c.tenant_id = e.tenant_id and c.seq = e.seq
        where e.tenant_id = $1 and e.event_id = $5 and c.ordinal = $6 and ${visible(2, 'c.')}
-         and c.text is distinct from '' and (c.blocked_in is null or cardinality(c.blocked_in) = 4 or not c.blocked_in @> $7)`,
+         and c.text is distinct from '' and is_shown_by_id(c.blocked_in, $7)`,
       [tenant.id, ...sightValues(sight), event_id, ordinal, asking],
     ),
   );
