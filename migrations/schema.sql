@@ -620,7 +620,7 @@ begin
     select jsonb_build_object('text', string_agg(coalesce(k.text, said_in(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
     from chunks k
     where k.tenant_id = p_tenant and k.seq = p_event.seq and k.ordinal < 2
-      and (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']));
+      and is_shown_in(k.blocked_in, p_scope ->> 'channel'));
 end $$;
 
 -- Name: blank_audit(text, bigint[]); Type: FUNCTION; Schema: public
@@ -843,7 +843,16 @@ end $_$;
 
 CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((((((((((((('c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text || ' and c.channel = any (array(select jsonb_array_elements_text($1 -> ''channels'')))'::text) || ' and c.sensitivity = any (array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text) || CASE WHEN ((p_scope -> 'subjects'::text) = 'null'::jsonb) THEN ''::text ELSE ' and (c.channel <> ''private'' or c.user_id = any (array(select jsonb_array_elements_text($1 -> ''subjects''))))'::text END) || CASE WHEN (p_scope ? 'session_id'::text) THEN ' and c.session_id = $1 ->> ''session_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'user_id'::text) THEN ' and c.user_id = $1 ->> ''user_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'agent_id'::text) THEN ' and c.agent_id = $1 ->> ''agent_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'project_id'::text) THEN ' and c.project_id = $1 ->> ''project_id'''::text ELSE ''::text END) || CASE WHEN (p_scope ? 'as_of'::text) THEN ' and c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN ''::text ELSE ((' and (c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint'::text || CASE WHEN (p_scope ? 'as_of'::text) THEN ' or c.until_at > ($1 ->> ''as_of'')::timestamptz'::text ELSE ''::text END) || ')'::text) END) || CASE WHEN ((p_scope ->> 'deleted'::text))::boolean THEN ''::text ELSE ' and (c.until_seq is null or not is_deleted(c.tenant_id, c.seq))'::text END) || ' and (c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text) || ' and (c.blocked_in is null or not c.blocked_in @> array[$1 ->> ''channel''])'::text) || CASE WHEN (p_scope ? 'filter'::text) THEN (' and (select event_matches(e, $1 -> ''filter'', exists (select from overlays o where o.tenant_id = c.tenant_id and o.seq = c.seq'::text || ' and o.blocked_in @> array[$1 ->> ''channel'']), $1 ->> ''channel'') from events e where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text) ELSE ''::text END);
+    RETURN array_to_string(ARRAY['c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text, 'visible(
+    c.channel, c.user_id, c.sensitivity, array(select jsonb_array_elements_text($1 -> ''channels'')),
+    case when $1 -> ''subjects'' <> ''null'' then array(select jsonb_array_elements_text($1 -> ''subjects'')) end,
+    array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text, 'is_shown_in(c.blocked_in, $1 ->> ''channel'')'::text, CASE WHEN (p_scope ? 'session_id'::text) THEN 'c.session_id = $1 ->> ''session_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'user_id'::text) THEN 'c.user_id = $1 ->> ''user_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'agent_id'::text) THEN 'c.agent_id = $1 ->> ''agent_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'project_id'::text) THEN 'c.project_id = $1 ->> ''project_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'as_of'::text) THEN 'c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE NULL::text END, '(c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text, CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN NULL::text WHEN (p_scope ? 'as_of'::text) THEN '(c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint or c.until_at > ($1 ->> ''as_of'')::timestamptz)'::text ELSE '(c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint)'::text END, CASE WHEN (NOT COALESCE(((p_scope ->> 'deleted'::text))::boolean, false)) THEN '(c.until_seq is null or not is_deleted(c.tenant_id, c.seq))'::text ELSE NULL::text END, CASE WHEN (p_scope ? 'filter'::text) THEN '(
+    select event_matches(
+      e, $1 -> ''filter'',
+      exists (select from overlays o where o.tenant_id = c.tenant_id and o.seq = c.seq and not is_shown_in(o.blocked_in, $1 ->> ''channel'')),
+      $1 ->> ''channel'')
+    from events e
+    where e.tenant_id = c.tenant_id and e.seq = c.seq)'::text ELSE NULL::text END], ' and '::text);
 
 -- Name: chunk_places(text, bigint, text, text, text, text, text); Type: FUNCTION; Schema: public
 
@@ -1602,7 +1611,7 @@ begin
   update memories m set doing_agent = null
   from overlays o
   where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
-    and o.tenant_id = p_tenant and o.seq = m.content_seq and cardinality(o.blocked_in) = 4;
+    and o.tenant_id = p_tenant and o.seq = m.content_seq and is_quarantined(o.blocked_in);
 end $$;
 
 -- Name: end_erasure(text, text, jsonb); Type: FUNCTION; Schema: public
@@ -3133,6 +3142,12 @@ CREATE FUNCTION public.is_of_subject(p_event public.events, p_kind text, p_subje
     LANGUAGE sql IMMUTABLE
     RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_event).user_id = p_subject) OR (((p_event).actor_type = 'human'::text) AND ((p_event).actor_id = ANY ((p_subject || p_users))))) WHEN 'session_id'::text THEN ((p_event).session_id = p_subject) WHEN 'project_id'::text THEN ((p_event).project_id = p_subject) ELSE (((p_event).agent_id = p_subject) OR (((p_event).actor_type = 'agent'::text) AND ((p_event).actor_id = p_subject))) END;
 
+-- Name: is_quarantined(text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_quarantined(p_blocked_in text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (cardinality(p_blocked_in) = 4);
+
 -- Name: is_shared_act(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_shared_act(p_kind text, p_channel text) RETURNS boolean
@@ -3153,6 +3168,24 @@ begin
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
       where v.tenant_id = p_event.tenant_id and v.seq = p_event.seq and is_shared_act(m.kind, m.channel)));
 end $$;
+
+-- Name: is_shown_by_id(text[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_shown_by_id(p_blocked_in text[], p_asking text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_blocked_in IS NULL) OR public.is_quarantined(p_blocked_in) OR (NOT (p_blocked_in @> p_asking)));
+
+-- Name: is_shown_in(text[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_shown_in(p_blocked_in text[], p_channel text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_blocked_in IS NULL) OR (NOT (p_blocked_in @> ARRAY[p_channel])));
+
+-- Name: is_shown_in_all(text[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_shown_in_all(p_blocked_in text[], p_channels text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_blocked_in IS NULL) OR (NOT (p_blocked_in && p_channels)));
 
 -- Name: is_wrong_successor(public.memories, text); Type: FUNCTION; Schema: public
 
@@ -4126,11 +4159,17 @@ CREATE FUNCTION public.object_of(p_content jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (jsonb_typeof(p_content) = 'object'::text) THEN p_content ELSE '{}'::jsonb END;
 
+-- Name: trust_of(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trust_of(p_actor_type text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE p_actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END;
+
 -- Name: memory_content(public.memories, public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_content(p_memory public.memories, p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE
-    RETURN (jsonb_strip_nulls(jsonb_build_object('memory_id', (p_memory).memory_id, 'kind', (p_memory).kind, 'scope', (p_memory).scope, 'importance', (p_memory).importance, 'pinned', (p_memory).pinned, 'valid_from', (p_memory).valid_from, 'valid_to', (p_memory).valid_to, 'expires_at', (p_memory).expires_at, 'origin', jsonb_build_object('type', (p_event).actor_type, 'id', (p_event).actor_id), 'trust', CASE (p_event).actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END)) || CASE (p_event).kind WHEN 'decision'::text THEN jsonb_build_object('text', ((p_event).content ->> 'decision'::text), 'body', (public.object_of((p_event).content) - ARRAY['decision'::text, 'scope'::text, 'supersedes'::text])) WHEN 'task_update'::text THEN jsonb_build_object('text', ((p_event).content ->> 'title'::text), 'body', (public.object_of((p_event).content) - 'title'::text)) ELSE (public.object_of((p_event).content) - 'supersedes'::text) END);
+    RETURN (jsonb_strip_nulls(jsonb_build_object('memory_id', (p_memory).memory_id, 'kind', (p_memory).kind, 'scope', (p_memory).scope, 'importance', (p_memory).importance, 'pinned', (p_memory).pinned, 'valid_from', (p_memory).valid_from, 'valid_to', (p_memory).valid_to, 'expires_at', (p_memory).expires_at, 'origin', jsonb_build_object('type', (p_event).actor_type, 'id', (p_event).actor_id), 'trust', public.trust_of((p_event).actor_type))) || CASE (p_event).kind WHEN 'decision'::text THEN jsonb_build_object('text', ((p_event).content ->> 'decision'::text), 'body', (public.object_of((p_event).content) - ARRAY['decision'::text, 'scope'::text, 'supersedes'::text])) WHEN 'task_update'::text THEN jsonb_build_object('text', ((p_event).content ->> 'title'::text), 'body', (public.object_of((p_event).content) - 'title'::text)) ELSE (public.object_of((p_event).content) - 'supersedes'::text) END);
 
 -- Name: memory_doc(public.events); Type: FUNCTION; Schema: public
 
@@ -4170,7 +4209,7 @@ begin
     'refs', to_jsonb(v_grounding.refs),
     'grounded', v_grounding.grounded,
     'unsourced', v_grounding.unsourced,
-    'trust', coalesce(p_content ->> 'trust', case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end),
+    'trust', coalesce(p_content ->> 'trust', trust_of(p_actor_type)),
     'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
     'body', coalesce(p_content -> 'body', '{}'));
 end $$;
@@ -4659,9 +4698,7 @@ begin
   left join lateral (
     select * from overlays x where x.tenant_id = e.tenant_id and x.seq = e.seq limit 1
   ) o on true
-  where e.channel = any (p_channels)
-  and (e.channel <> 'private' or p_subjects is null or e.user_id = any (p_subjects))
-  and e.sensitivity = any (p_sensitivities)
+  where visible(e.channel, e.user_id, e.sensitivity, p_channels, p_subjects, p_sensitivities)
   and (p_most_bytes is null or (e.byte_count <= p_most_bytes and o.seq is null));
 end $$;
 
@@ -4807,7 +4844,7 @@ begin
     where (c.memory).memory_id is not null
     offset 0
   ) t on true
-  where (k.blocked_in is null or not k.blocked_in @> array[p_scope ->> 'channel']);
+  where is_shown_in(k.blocked_in, p_scope ->> 'channel');
 end $$;
 
 -- Name: read_named(text, text, bigint, integer); Type: FUNCTION; Schema: public
@@ -5537,11 +5574,12 @@ CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF p
   from events e
   left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
   where e.tenant_id = p_tenant
-    and e.channel = any (array(select jsonb_array_elements_text(p_scope -> 'channels')))
-    and (e.channel <> 'private' or p_scope -> 'subjects' = 'null' or p_scope -> 'subjects' ? e.user_id)
-    and e.sensitivity = any (array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and visible(
+      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
+      case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
+      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
     and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
-    and (o.blocked_in is null or not o.blocked_in @> array[p_scope ->> 'channel'])
+    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
 $$;
 
 -- Name: seq_before(text, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -5625,7 +5663,7 @@ begin
       where t.tenant_id = p_tenant and t.kind = 'task' and t.status = 'active' and t.task_status = 'doing' and t.agent_id is not null
         and (t.expires_at is null or t.expires_at > clock_timestamp())
         and not exists (
-          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and cardinality(o.blocked_in) = 4)
+          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and is_quarantined(o.blocked_in))
       order by t.agent_id, case when t.channel = 'private' then t.user_id else '' end, t.last_seq desc
     ) newest
     where m.tenant_id = p_tenant and m.memory_id = newest.memory_id;
@@ -6256,6 +6294,12 @@ CREATE FUNCTION public.username_taken(p_tenant text, p_username text) RETURNS bo
     select from users u
     where u.tenant_id = p_tenant and (lower(u.username) = lower(p_username) or lower(u.subject) = lower(p_username)))
 $$;
+
+-- Name: visible(text, text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.visible(p_channel text, p_user_id text, p_sensitivity text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_channel = ANY (p_channels)) AND ((p_channel <> 'private'::text) OR COALESCE((p_user_id = ANY (p_subjects)), (p_user_id IS NOT NULL))) AND (p_sensitivity = ANY (p_sensitivities)));
 
 -- Name: wall(regclass, text); Type: FUNCTION; Schema: public
 
