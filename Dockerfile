@@ -10,7 +10,7 @@ COPY tsconfig.json tsconfig.build.json tsconfig.image.json ./
 COPY src src
 COPY scripts scripts
 # scripts/ import from ../src; with dist/src being dist itself they find the very modules that the daemon runs.
-RUN mkdir dist && ln -s . dist/src && npx tsc -p tsconfig.image.json && npm run --silent build:sql && npm run --silent build:docs
+RUN mkdir dist && ln -s . dist/src && npx tsc -p tsconfig.image.json && node scripts/copy-assets.cjs
 RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund && chmod +x scripts/*.sh
 
 FROM node:24-bookworm-slim AS memory-daemon

@@ -55,4 +55,4 @@ export function renderTable(figures: Figure[]): string {
 const verdict = (value: number, goal: NonNullable<Figure['goal']>) =>
   ('min' in goal ? value >= goal.min : value <= goal.max) ? 'met' : '**missed**';
 
-export const round = (value: number): string => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));
+const round = (value: number): string => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));

@@ -25,7 +25,7 @@ export async function alternate(contestants: Contestant[], rounds: number, secon
   return rates;
 }
 
-export function ratio(rates: Rates, ours: string, theirs: string): number {
+function ratio(rates: Rates, ours: string, theirs: string): number {
   return median(rates[ours]!.map((rate, i) => rate / rates[theirs]![i]!));
 }
 

@@ -1,5 +1,6 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import express from 'express';
+import type { IncomingMessage, RequestListener } from 'node:http';
+import cors from 'cors';
+import express, { type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { Problem } from './http/problem.ts';
 import type { Route } from './http/route.ts';
@@ -21,7 +22,7 @@ export function createApp<C>(
   // One path, one spelling: what nginx guards and what an Idempotency-Key is kept for is told by it.
   app.enable('case sensitive routing');
   app.enable('strict routing');
-  app.use(cors(corsOrigins));
+  if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(helmet());
   for (const route of routes) app[verb(route)](expressPath(route.path), (req, res) => serve(gate, route, req, res));
   pages?.(app);
@@ -70,25 +71,20 @@ function pathMatches(template: string, pathname: string): boolean {
   }
 }
 
-/** Browsers of the listed origins may call; with none listed there are no CORS headers at all. */
-function cors(origins: string[]) {
-  return (req: IncomingMessage, res: ServerResponse, next: () => void) => {
-    const { origin } = req.headers;
-    if (origins.length > 0) res.setHeader('Vary', 'Origin');
-    if (!origin || !(origins.includes(origin) || origins.includes('*'))) return next();
-    res.setHeader('Access-Control-Allow-Origin', origin);
-    res.setHeader(
-      'Access-Control-Expose-Headers',
-      'ETag, Location, Idempotent-Replay, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
-    );
-    if (req.method !== 'OPTIONS') return next();
-    res.setHeader('Access-Control-Allow-Methods', 'GET, POST, PUT, PATCH, DELETE');
-    res.setHeader(
-      'Access-Control-Allow-Headers',
+/** Browsers of the listed origins may call. Others are told nothing, not even what a preflight would say. */
+function allowOrigins(origins: string[]): RequestHandler {
+  const isListed = (origin: string | undefined) => origin !== undefined && (origins.includes(origin) || origins.includes('*'));
+  const answer = cors({
+    origin: (origin, done) => done(null, isListed(origin)),
+    methods: 'GET, POST, PUT, PATCH, DELETE',
+    allowedHeaders:
       'Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-API-Key, X-Request-Id',
-    );
-    res.setHeader('Access-Control-Max-Age', '600');
-    res.statusCode = 204;
-    res.end();
+    exposedHeaders: 'ETag, Location, Idempotent-Replay, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
+    maxAge: 600,
+  });
+  return (req, res, next) => {
+    // the library says so only to listed origins; a cache must not give its answer for one to another
+    res.vary('Origin');
+    answer(req, res, next);
   };
 }

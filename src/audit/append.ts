@@ -37,7 +37,7 @@ interface Line {
   failing: boolean;
 }
 
-export class AuditFull extends Error {
+class AuditFull extends Error {
   readonly code = 'write_queue_full';
   constructor() {
     super('too many audit entries are waiting');

@@ -49,16 +49,10 @@ const SALT_BYTES = 32;
 const FORM = 1;
 
 /** Says nothing of the payload without the salt. */
-export const commit = (salt: Buffer, payload: Payload): Buffer =>
-  createHmac('sha256', salt).update(canonicalJson(payload)).digest();
+const commit = (salt: Buffer, payload: Payload): Buffer => createHmac('sha256', salt).update(canonicalJson(payload)).digest();
 
 /** `before`: the mac of the entry before it, empty for the first. */
-export function macOf(
-  { key, id }: AuditKey,
-  tenant: string,
-  before: Buffer,
-  entry: Omit<Entry, 'mac' | 'payload' | 'salt'>,
-): Buffer {
+function macOf({ key, id }: AuditKey, tenant: string, before: Buffer, entry: Omit<Entry, 'mac' | 'payload' | 'salt'>): Buffer {
   const { seq, at, first_at, action, route, status, count, commitment } = entry;
   // JSON keeps the fields apart: no two entries are written the same way
   const said = [

@@ -12,7 +12,6 @@ import { blankAudit, countNaming, findNaming, type Subject } from './sql.ts';
 import { createTrail } from './trail.ts';
 
 export { type AuditKeys, openKeys } from './keys.ts';
-export type { Subject } from './sql.ts';
 export { headOf, type KeptHead, type Verdict, verifyTenant } from './verify.ts';
 
 /** What someone other than a request has to say: a job, a sweeper, a command. `about`: ids and figures, never secrets or content. */
@@ -25,7 +24,7 @@ export interface Said {
 }
 
 /** `begun_by`: a keyed hash, which stands where the name may not. */
-export interface Eraser {
+interface Eraser {
   job_id: string;
   begun_by: string;
 }

@@ -20,7 +20,7 @@ export const auditQuery = z.strictObject({
 });
 export type AuditQuery = z.output<typeof auditQuery>;
 
-export const auditEntry = z
+const auditEntry = z
   .object({
     seq: z.int().describe('of the audit alone: dense, apart from the log’s'),
     at: z.string().describe('when it was written'),

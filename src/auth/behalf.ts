@@ -59,7 +59,7 @@ export function onBehalf(caller: Caller, { user_id, all_users }: Behalf, place: 
 }
 
 /** The principal as one who acts for a subject that it may act for. */
-export const asSubject = (principal: Principal, subject: string): Principal => ({
+const asSubject = (principal: Principal, subject: string): Principal => ({
   ...principal,
   subject,
   subjects: [subject],

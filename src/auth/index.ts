@@ -11,7 +11,6 @@ export * from './behalf.ts';
 export { claimOf } from './credentials.ts';
 export { type AuthSettings, logOut, openLogin, register } from './login.ts';
 export * from './principal.ts';
-export { tenantId } from './schemas.ts';
 export { isAdminNow } from './sql.ts';
 export { networkOf } from './throttle.ts';
 export { makeResetFor } from './users.ts';

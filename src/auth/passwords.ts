@@ -1,11 +1,18 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import bcrypt from 'bcrypt';
 import { Problem } from '../http/problem.ts';
-import { COMMON_PASSWORDS } from './common_passwords.ts';
 
 const MIN_CHARACTERS = 10;
 // bcrypt reads no further, so a longer password would be a shorter one than its owner believes.
 const MAX_BYTES = 72;
+
+const COMMON_PASSWORDS: ReadonlySet<string> = new Set(
+  readFileSync(join(import.meta.dirname, 'common_passwords.txt'), 'utf8')
+    .split(/\r?\n/)
+    .filter((line) => line !== '' && !line.startsWith('# ')),
+);
 
 /** One text for the several ways Unicode can spell it, so that another keyboard gives the same password. */
 const normal = (password: string) => password.normalize('NFC');

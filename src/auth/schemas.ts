@@ -20,7 +20,6 @@ const secret = z.string().min(1).max(4096);
 const role = z.enum(['owner', 'admin', 'member', 'reader']);
 const scope = z.enum(['read', 'write', 'admin']);
 const time = z.iso.datetime();
-export const nothing = z.strictObject({});
 
 /** Of a request as it came: what else is wrong does not hide it. */
 function faultOf(body: unknown): string | undefined {
@@ -79,7 +78,7 @@ export const me = z.object({
   expires_at: time.nullable(),
 });
 
-export const session = z.object({
+const session = z.object({
   session_id: z.string(),
   user_agent: z.string().nullable(),
   address: z.string().nullable(),
@@ -119,7 +118,7 @@ export const inviteBody = z.strictObject({
   expires_in: z.int().min(60).max(INVITE_LONGEST_S).default(INVITE_DEFAULT_S).meta({ description: 'seconds' }),
   username: username.optional().meta({ description: 'the only name that may be taken with it' }),
 });
-export const invite = z.object({
+const invite = z.object({
   invite_id: z.string(),
   role,
   username: z.string().nullable(),
@@ -156,7 +155,7 @@ export const keyBody = z.strictObject({
     .describe('a limit of its own, at most the tenant’s; admins only; default: the key shares its maker’s limit'),
 });
 export type KeyBody = z.output<typeof keyBody>;
-export const apiKey = z.object({
+const apiKey = z.object({
   key_id: z.string(),
   name: z.string(),
   role,

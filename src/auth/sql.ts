@@ -160,7 +160,7 @@ export interface Rotation extends Identity {
   session_id: string;
 }
 
-export const GRACE_S = 10;
+const GRACE_S = 10;
 
 export async function rotateRefreshToken(
   tenant: Tenant,

@@ -4,8 +4,7 @@ import { BACKUP_ROLE, forbidCreating, hasRole, listHidden, makeRole, readFingerp
 
 export { differences, rowDifferences, schemaFault } from './compare.ts';
 export { countRows } from './rows.ts';
-export { type Fingerprint, FORMAT, type Manifest, manifest } from './schemas.ts';
-export { BACKUP_ROLE } from './sql.ts';
+export { type Fingerprint, type Manifest, manifest } from './schemas.ts';
 
 // The database's side of a backup; pg_dump and pg_restore are called by scripts/backup.sh and scripts/restore.sh. Each function gets a
 // session of the owner, outside any tenant.

@@ -19,7 +19,7 @@ const tenant = z.strictObject({
   audit_mac: z.string(),
 });
 
-export const fingerprint = z.strictObject({ tables: z.array(table), tenants: z.array(tenant) });
+const fingerprint = z.strictObject({ tables: z.array(table), tenants: z.array(tenant) });
 
 export const manifest = fingerprint.extend({
   format: z.literal(FORMAT),

@@ -79,7 +79,7 @@ const isCut = ({ type, content, byte_count, bytes }: Pick<ItemRow, 'type' | 'con
   type === 'artifact' ? bytes !== null && Number(byte_count) > ITEM_BYTES : type !== 'passage' && content === null;
 
 /** An item of a capsule as a context takes it. */
-export interface HandedItem extends Pick<CapsuleItem, 'id' | 'kind' | 'scope' | 'trust' | 'origin'> {
+interface HandedItem extends Pick<CapsuleItem, 'id' | 'kind' | 'scope' | 'trust' | 'origin'> {
   type: NonNullable<CapsuleItem['type']>;
   text: string;
   /** What it is, the capsule, and what it rests on. */

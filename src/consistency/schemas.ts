@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-export const check = z.object({
+const check = z.object({
   name: z.string().describe('what was compared'),
   ok: z.boolean(),
   checked: z.int().describe('how many were looked at'),

@@ -58,7 +58,7 @@ export interface Item {
   claim?: { body: Record<string, unknown>; stands: string; holds_from: number };
 }
 
-export interface PackedItem extends About, Pick<Item, 'type' | 'text' | 'refs'> {
+interface PackedItem extends About, Pick<Item, 'type' | 'text' | 'refs'> {
   token_count: number;
 }
 

@@ -32,7 +32,7 @@ export interface Embedded {
 }
 
 /** The message says what to do. */
-export class EmbeddedError extends Error {
+class EmbeddedError extends Error {
   constructor(message: string) {
     super(message);
     this.name = 'EmbeddedError';

@@ -17,7 +17,7 @@ export interface FunctionFile {
   names: string[];
 }
 
-export interface FunctionState {
+interface FunctionState {
   folder: string;
   state: 'applied' | 'pending' | 'newer than this code';
   applied_at: string | null;
@@ -25,7 +25,7 @@ export interface FunctionState {
 
 const DEFINITION = /^create (?:or replace )?(?:function|procedure|aggregate) (?:public\.)?(\w+)/gim;
 
-export const definedNames = (sql: string): string[] => [...sql.matchAll(DEFINITION)].map(([, name]) => name!);
+const definedNames = (sql: string): string[] => [...sql.matchAll(DEFINITION)].map(([, name]) => name!);
 
 /** The files of a release, in the order in which they are applied. `root` holds the folders: `src` or `dist`. */
 export async function readFunctions(root: string, folders: readonly string[]): Promise<FunctionFile[]> {
@@ -196,7 +196,7 @@ create table if not exists public.schema_gone (
 )`;
 
 /** Releases are `major.minor.patch`. */
-export function compareReleases(one: string, other: string): number {
+function compareReleases(one: string, other: string): number {
   const [a, b] = [one, other].map((release) => release.split(/[.-]/).slice(0, 3).map(Number)) as [number[], number[]];
   return a.map((part, place) => part - (b[place] ?? 0)).find((difference) => difference !== 0) ?? 0;
 }

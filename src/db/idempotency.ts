@@ -37,7 +37,7 @@ export const rememberKey = (db: Db, tenant_id: string, { key, body }: Retry): Pr
   );
 
 /** Told like a uniqueness that is broken: 409. */
-export class KeyReused extends Error {
+class KeyReused extends Error {
   readonly code = '23505';
   constructor() {
     super('the Idempotency-Key was used with another body');

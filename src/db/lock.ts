@@ -23,7 +23,7 @@ export interface DirectoryLock {
   release(): void;
 }
 
-export class DirectoryLocked extends Error {
+class DirectoryLocked extends Error {
   readonly pid: number;
   constructor(dir: string, pid: number) {
     super(

@@ -16,7 +16,7 @@ export interface Migration {
   sql: string;
 }
 
-export interface AppliedMigration {
+interface AppliedMigration {
   version: number;
   name: string;
   hash: string;

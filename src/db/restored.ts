@@ -4,7 +4,7 @@ import type { Pool } from './pool.ts';
 // After a restore the database stays closed until the erasures that the backup does not know of were replayed (docs/backup.md).
 
 /** The message says what to do. */
-export class Unconfirmed extends Error {
+class Unconfirmed extends Error {
   readonly code = 'unconfirmed_restore';
   constructor() {
     super(

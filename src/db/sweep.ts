@@ -22,7 +22,7 @@ const ROWS_A_BATCH = 1000;
 /** Removes at most `limit` expired rows of one tenant and returns how many it removed. */
 export type Sweep = (tenant: Tenant, limit: number) => Promise<number>;
 
-export interface SweepFigures {
+interface SweepFigures {
   /** Unix time in seconds; undefined until the database was asked. */
   last_success_s: number | undefined;
   /** Tenants that the last walk could not sweep. */

@@ -31,7 +31,7 @@ export interface Tenant extends Judge {
   change(text: string, values: unknown[]): Promise<Outcome>;
 }
 
-export interface LookUp {
+interface LookUp {
   text: string;
   name: string;
   /** The column that holds the id. */
@@ -41,7 +41,7 @@ export interface LookUp {
 export type Tenants = (id: string) => Tenant;
 
 /** COMMIT of an aborted transaction answers ROLLBACK without an error: what looked done was not. */
-export class CommitRefused extends Error {
+class CommitRefused extends Error {
   readonly code = '25P02';
   constructor() {
     super('the transaction was rolled back instead of committed');

@@ -5,8 +5,8 @@ import { nameOf, words } from '../http/name.ts';
 /** An event keeps so much of a text; the rest of it would be an artifact, which an amendment has not. */
 const MAX_TEXT = 65_536;
 
-export const ops = ['retract', 'amend', 'quarantine', 'attenuate', 'block'] as const;
-export const statuses = ['pending', 'approved', 'rejected', 'reverted'] as const;
+const ops = ['retract', 'amend', 'quarantine', 'attenuate', 'block'] as const;
+const statuses = ['pending', 'approved', 'rejected', 'reverted'] as const;
 export type Status = (typeof statuses)[number];
 
 const target = z

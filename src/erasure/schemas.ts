@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { always } from '../http/name.ts';
 
 export const subjectKinds = ['user_id', 'session_id', 'project_id', 'agent_id'] as const;
-export type SubjectKind = (typeof subjectKinds)[number];
+type SubjectKind = (typeof subjectKinds)[number];
 
 // Any text: a person whom an older release recorded under a name with control characters can be erased too.
 const name = (about: string) => z.string().min(1).max(255).describe(about).optional();

@@ -12,10 +12,10 @@ import type { NewEvent } from './schemas.ts';
 // An event as it came, made into what is stored: subject, tombstone, excerpt, passages.
 
 /** A longer text goes whole into an artifact; the event keeps this many bytes of it. */
-export const EXCERPT_BYTES = 64 * 1024;
+const EXCERPT_BYTES = 64 * 1024;
 
 /** Text that is too large for its event. */
-export interface Overflow {
+interface Overflow {
   artifact_id: string;
   text: string;
 }

@@ -8,8 +8,8 @@ import { memory } from '../memories/index.ts';
 // The wire of events, as API.md fixes it. Content keeps every further field it came with.
 
 const name = (about: string) => nameOf().describe(about);
-export const channel = z.enum(channels);
-export const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
+const channel = z.enum(channels);
+const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
 const names = (about: string) => z.array(nameOf()).max(256).default([]).describe(about);
 
 const call_id = name('the id of the call; its result has the same id, and a context keeps the two together').optional();
@@ -84,7 +84,7 @@ const plainMessage = z
     ...missing,
   });
 
-export const newEvent = z
+const newEvent = z
   .discriminatedUnion('kind', [
     plainMessage,
     eventOf('tool_call'),
@@ -101,7 +101,7 @@ export type NewEvent = Omit<GivenEvent, 'kind' | 'content' | 'text' | 'actor'> &
   actor: NonNullable<GivenEvent['actor']>;
 } & Said;
 
-export const newEvents = z.strictObject({ events: z.array(newEvent).min(1).max(1000) }).meta({ id: 'NewEvents' });
+const newEvents = z.strictObject({ events: z.array(newEvent).min(1).max(1000) }).meta({ id: 'NewEvents' });
 export const eventsBody = z.union([newEvent, newEvents]);
 
 export const event = z

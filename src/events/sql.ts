@@ -38,7 +38,7 @@ export interface EventRecord extends Overlay {
 export const chunkIds = (event_id: string, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `chk_${event_id.slice(4)}_${i}`);
 
-export function toEvent(row: EventRecord, look: Look): Event {
+function toEvent(row: EventRecord, look: Look): Event {
   const event: Event = {
     event_id: row.event_id,
     seq: row.seq,
@@ -120,7 +120,7 @@ async function findEvent(tenant: Tenant, event_id: string, sight: Sight): Promis
   return row;
 }
 
-export interface EventFilter {
+interface EventFilter {
   session_id?: string;
   kind?: string;
   about_user_id?: string;

@@ -30,7 +30,7 @@ interface Field {
 }
 
 const text = (at: string): Field => ({ type: 'text', at });
-export const fields: Record<string, Field> = {
+const fields: Record<string, Field> = {
   // an event that is a version of a memory has the kind of both
   kind: text('kinds[*]'),
   session_id: text('session_id'),
@@ -63,11 +63,11 @@ const allowed: Record<Type, string[]> = {
 };
 
 /** Each value of a list is one: what a row costs is bounded by these two, and metadata may be a megabyte. */
-export const MAX_CLAUSES = 128;
+const MAX_CLAUSES = 128;
 /** `contains` of metadata reads all of a text or a list for each value. */
 const MAX_PARTS = 16;
-export const MAX_DEPTH = 8;
-export const MAX_VALUES = 100;
+const MAX_DEPTH = 8;
+const MAX_VALUES = 100;
 const MAX_TEXT = 1_000;
 const MAX_NAME = 255;
 const NOTHING = '(1 == 0)';

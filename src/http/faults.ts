@@ -10,7 +10,7 @@ type Issue = z.core.$ZodIssue;
 type Place = 'pointer' | 'parameter';
 
 /** More are not listed: a body may hold ten thousand unknown fields. */
-export const MAX_FAULTS = 50;
+const MAX_FAULTS = 50;
 
 /** The parsed value; what is wrong with it is appended to `faults`. */
 export function check(schema: z.ZodType | undefined, value: unknown, place: Place, faults: Fault[]): unknown {
@@ -109,4 +109,4 @@ function fieldsOf(schema: z.core.$ZodType): Set<string> {
 /** How far a value is from a member: the deeper an issue lies, the more of the value was right. */
 const distance = (issues: Issue[]): number => issues.reduce((sum, { path }) => sum + 1 / 10 ** path.length, 0);
 
-export const pointerOf = (path: PropertyKey[]): string => ['#', ...path.map((part) => escapePointer(String(part)))].join('/');
+const pointerOf = (path: PropertyKey[]): string => ['#', ...path.map((part) => escapePointer(String(part)))].join('/');

@@ -160,7 +160,7 @@ function contentOf({ schema, mediaType }: Answer, ref: Ref): Content {
 }
 
 /** What any route of this kind may be refused with, beside what it lists. */
-export function problemsOf(route: Route<never>): ProblemType[] {
+function problemsOf(route: Route<never>): ProblemType[] {
   const all: ProblemType[] = [
     ...route.problems,
     ...(route.access === 'none' ? [] : (['unauthenticated', 'forbidden'] as const)),

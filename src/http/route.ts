@@ -16,7 +16,7 @@ export interface Idempotency {
 }
 
 /** A body of more than 64 KiB, not parsed: `large` of its route gives it to a worker. */
-export interface LargeInput<C, P extends Shape, Q extends Shape> {
+interface LargeInput<C, P extends Shape, Q extends Shape> {
   caller: C;
   params: Output<P>;
   query: Output<Q>;
@@ -121,7 +121,7 @@ export interface Route<C = unknown> {
   large?(input: LargeInput<C, Shape, Shape>): Promise<Reply>;
 }
 
-export type Weight = boolean | 'perhaps';
+type Weight = boolean | 'perhaps';
 
 type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
   Route<C>,

@@ -69,13 +69,13 @@ export interface Understanding {
   asked: Asked | null;
 }
 
-export interface Understood {
+interface Understood {
   body: unknown;
   idempotency: Idempotency | null;
 }
 
 /** Requests being served, in all and by tenant: one tenant may hold at most its share of them. */
-export interface InFlight {
+interface InFlight {
   count: number;
   readonly max: number;
   readonly byTenant: Map<string, number>;

@@ -10,7 +10,7 @@ import type { Tls } from './tls.ts';
 
 // The life of the HTTP server: it listens first, answers when the service is ready, and ends without cutting a request.
 
-export class PortInUse extends Error {
+class PortInUse extends Error {
   constructor(port: number, options?: ErrorOptions) {
     super(`Port ${port} is in use. Stop what listens there (\`ss -ltnp | grep :${port}\`), or start with another PORT.`, options);
     this.name = 'PortInUse';

@@ -50,7 +50,7 @@ const [OWN_EVENT, OWN_ARTIFACT, OWN_MEMORY] = [ownIn('e'), ownIn('a'), ownIn('m'
  * The places of those ids that name nothing the caller may see: one `not exists` for each table where ids of ours are kept.
  * `subjects`: for whom each of them is cited.
  */
-export async function findDangling(
+async function findDangling(
   db: Db,
   tenant: string,
   ids: string[],

@@ -13,11 +13,10 @@ const labels = z.array(label).max(256).describe('free labels');
 const sentences = (about: string) => z.array(z.string().min(1).max(16_384)).max(256).describe(about).optional();
 
 export const memoryKinds = ['decision', 'task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'] as const;
-export const scopes = ['policy', 'project', 'user', 'session', 'global'] as const;
-export const statuses = ['active', 'proposed', 'rejected', 'superseded', 'deleted', 'expired'] as const;
+const scopes = ['policy', 'project', 'user', 'session', 'global'] as const;
+const statuses = ['active', 'proposed', 'rejected', 'superseded', 'deleted', 'expired'] as const;
 export type MemoryKind = (typeof memoryKinds)[number];
 export type MemoryScope = (typeof scopes)[number];
-export type MemoryStatus = (typeof statuses)[number];
 
 const measure = {
   subject: name('what it speaks of; another value for the same subject and unit contradicts it').optional(),
@@ -114,7 +113,7 @@ export type NewMemory = z.output<typeof newMemory>;
 /** `only_new`: by If-None-Match, where none may be held that says the same. */
 export type Wanted = NewMemory & { only_new?: boolean };
 
-export const newMemories = z.strictObject({ memories: z.array(newMemory).min(1).max(1000) }).meta({ id: 'NewMemories' });
+const newMemories = z.strictObject({ memories: z.array(newMemory).min(1).max(1000) }).meta({ id: 'NewMemories' });
 export const memoriesBody = z.union([newMemory, newMemories]);
 
 /** A field that is null is taken away, or set to its default, one that is absent stays (RFC 7396). */
@@ -139,10 +138,10 @@ export const memoryPatch = z
   .meta({ id: 'MemoryPatch' });
 export type MemoryPatch = z.output<typeof memoryPatch>;
 
-export const trusts = ['approved', 'stated', 'inferred', 'observed'] as const;
+const trusts = ['approved', 'stated', 'inferred', 'observed'] as const;
 
 /** Its status, where it is not active, or what else keeps it out of contexts. */
-export const unstatedReasons = [
+const unstatedReasons = [
   'proposed',
   'rejected',
   'superseded',
@@ -214,7 +213,7 @@ const whole = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.number().min(min).max(max));
 
-export const asOfQuery = {
+const asOfQuery = {
   as_of: time.optional().describe('as it was believed then'),
   as_of_seq: whole(0, 1e15).optional().describe('as the log held it at that seq'),
 };

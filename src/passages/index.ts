@@ -1,4 +1,4 @@
-export { indexOf, passagesOf, SEARCHABLE_BYTES, textOf } from './passages.ts';
+export { indexOf, passagesOf, textOf } from './passages.ts';
 export { type ChunkPlace, chunkId, chunkPlace } from './place.ts';
 export { rebuildTenant } from './rebuild.ts';
 export { estimateTokens } from './split.ts';

@@ -5,7 +5,6 @@ export {
   openSecrets,
   type PatientScreener,
   plainScreener,
-  type Screened,
   type Screener,
   type Secrets,
   type Source,

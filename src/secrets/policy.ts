@@ -10,7 +10,7 @@ import type { SecretsPolicy } from './schemas.ts';
 // What a tenant wants done with the secrets that its writes hold. Every write that stores something goes through a screener.
 
 /** A value as it may be stored. */
-export interface Screened<T> {
+interface Screened<T> {
   value: T;
   /** Spans that were cut out of it. */
   redactions: number;
@@ -65,29 +65,19 @@ const MAX_FAULTS = 20;
 
 /** `ttl_ms`: how long a policy is trusted that another daemon may have changed. */
 export function openSecrets(seal: Seal | undefined, ttl_ms: number, run?: RunTask): Secrets {
-  const known = new LRUCache<string, PatientScreener>({ max: MAX_TENANTS, ttl: Math.max(1, ttl_ms) });
-  const loading = new Map<string, Promise<PatientScreener>>();
-  const load = (tenant: Tenant): Promise<PatientScreener> => {
-    const running = loading.get(tenant.id);
-    if (running) return running;
-    const answer = readPolicy(tenant).then((policy) => {
-      const source = { tenant_id: tenant.id, policy };
-      const screener = patient(screenerOf(source, seal), source, run);
-      // not what was read before a change
-      if (loading.get(tenant.id) === answer) known.set(tenant.id, screener);
-      return screener;
-    });
-    loading.set(tenant.id, answer);
-    const done = () => void (loading.get(tenant.id) === answer && loading.delete(tenant.id));
-    answer.then(done, done);
-    return answer;
-  };
-  return {
-    of: async (tenant) => known.get(tenant.id) ?? load(tenant),
-    forget: (tenant_id) => {
-      known.delete(tenant_id);
-      loading.delete(tenant_id);
+  const known = new LRUCache<string, PatientScreener, Tenant>({
+    max: MAX_TENANTS,
+    ttl: Math.max(1, ttl_ms),
+    // what was read before a change is answered, and not kept
+    ignoreFetchAbort: true,
+    fetchMethod: async (tenant_id, _, { context }) => {
+      const source = { tenant_id, policy: await readPolicy(context) };
+      return patient(screenerOf(source, seal), source, run);
     },
+  });
+  return {
+    of: async (tenant) => known.get(tenant.id) ?? known.forceFetch(tenant.id, { context: tenant }),
+    forget: (tenant_id) => void known.delete(tenant_id),
     canEncrypt: seal !== undefined,
     open: (tenant_id, sealed, aad) => {
       if (!seal) throw new Problem('unavailable', 'ENCRYPTION_KEY is not configured.');

@@ -71,7 +71,7 @@ export const reachOf = (settings: { WEBHOOK_ALLOW_PRIVATE: boolean; NODE_ENV: st
 };
 
 /** `[::1]` without its brackets. */
-export const bare = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, '$1');
+const bare = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, '$1');
 
 /**
  * The address to connect to; throws Refused unless every address of the name may be reached. The text is the same whether the name is

@@ -16,7 +16,7 @@ export interface Workers {
   stop(): Promise<void>;
 }
 
-export interface Job extends Order {
+interface Job extends Order {
   tenant: string;
   transfer?: ArrayBuffer[];
   /** Given up when it is aborted, wherever it is. */

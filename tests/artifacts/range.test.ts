@@ -23,10 +23,12 @@ test.each([
   ['bytes=0-0', 206, 'a'],
   ['bytes=5-', 206, 'fghij'],
   ['bytes=-3', 206, 'hij'],
+  ['bytes=-100', 206, 'abcdefghij'],
   ['bytes=0-100', 206, 'abcdefghij'],
   ['bytes=10-', 416, 'bytes */10'],
   ['bytes=-0', 416, 'bytes */10'],
   ['bytes=0-1,3-4', 200, 'abcdefghij'],
+  ['bytes=0-1,10-', 200, 'abcdefghij'],
   ['lines=0-1', 200, 'abcdefghij'],
 ])('Range: %s is answered %i', async (range, status, body) => {
   expect(await ask({ range })).toEqual([status, body]);

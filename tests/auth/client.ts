@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 export const PASSWORD = 'Correct-horse-9-battery';
 
-export interface Answer {
+interface Answer {
   status: number;
   body: any;
   headers: Headers;

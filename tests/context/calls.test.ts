@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { together } from '../../src/context/calls.ts';
 import { type Item, pack, type SectionName, sectionNames } from '../../src/context/pack.ts';
 import { loadTokenCounter } from '../../src/context/tokens.ts';
-import { atOnce } from '../../src/slices.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { type Bundle, contextOf, itemsOf, recordAll, textsOf } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
+import { atOnce } from '../support/steps.ts';
 
 let daemon: TestDaemon;
 beforeAll(async () => {

@@ -2,8 +2,8 @@ import { LEFT_OUT } from '../../src/context/calls.ts';
 import { type Item, pack as packInSteps, type SectionName } from '../../src/context/pack.ts';
 import { headingOf } from '../../src/context/render.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
-import { atOnce } from '../../src/slices.ts';
 import { byCharacter, empty, itemOf } from '../support/items.ts';
+import { atOnce } from '../support/steps.ts';
 
 // What is chosen, by an encoding in which each character is a token.
 

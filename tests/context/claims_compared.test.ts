@@ -1,5 +1,5 @@
 import { type Claim, findConflicts as conflictsInSteps } from '../../src/context/conflict.ts';
-import { atOnce } from '../../src/slices.ts';
+import { atOnce } from '../support/steps.ts';
 
 // What is taken for one subject, one unit and another number, piece by piece.
 

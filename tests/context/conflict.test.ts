@@ -1,6 +1,6 @@
 import { type Claim, findConflicts as conflictsInSteps, statedValue, statementKey } from '../../src/context/conflict.ts';
-import { atOnce } from '../../src/slices.ts';
 import { cpuMsOf, QUADRATIC_MS } from '../support/cost.ts';
+import { atOnce } from '../support/steps.ts';
 
 const findConflicts = (claims: Claim[]) => atOnce(conflictsInSteps(claims));
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { mergedCount } from '../../src/context/merge.ts';
-import { atOnce } from '../../src/slices.ts';
+import { atOnce } from '../support/steps.ts';
 
 /** A table of ranks of one's own: single bytes first, then what is merged, by rank. */
 const tableOf = (...merged: (string | number[])[]) => [...Array.from({ length: 256 }, (_, byte) => [byte]), ...merged];

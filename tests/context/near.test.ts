@@ -1,5 +1,5 @@
 import { createRepetition, type Worded } from '../../src/context/near.ts';
-import { atOnce } from '../../src/slices.ts';
+import { atOnce } from '../support/steps.ts';
 
 const wordsOf = (text: string) => [...new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [])];
 const worded = (text: string, more: Partial<Worded> = {}): Worded => ({ text, words: wordsOf(text), loose: true, ...more });

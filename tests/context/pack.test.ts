@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { type Item, pack as packInSteps, renderSections, type SectionName, sectionNames } from '../../src/context/pack.ts';
 import { type CountTokens, loadTokenCounter } from '../../src/context/tokens.ts';
-import { atOnce } from '../../src/slices.ts';
+import { atOnce } from '../support/steps.ts';
 
 const pack = (...given: Parameters<typeof packInSteps>) => atOnce(packInSteps(...given));
 

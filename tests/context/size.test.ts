@@ -3,8 +3,8 @@ import type { Item } from '../../src/context/pack.ts';
 import { bareOf, exceeds, type Fresh, sizeOf } from '../../src/context/size.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
 import { estimateTokens } from '../../src/passages/index.ts';
-import { atOnce } from '../../src/slices.ts';
 import { byCharacter, itemOf } from '../support/items.ts';
+import { atOnce } from '../support/steps.ts';
 
 const CUT = ' […]';
 const freshOf = (item: Item): Fresh => ({ section: 'recent_window', item, place: 3 });

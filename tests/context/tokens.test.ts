@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { countTokens as cl100k_base } from 'gpt-tokenizer/encoding/cl100k_base';
 import { countTokens as o200k_base } from 'gpt-tokenizer/encoding/o200k_base';
 import { loadTokenCounter } from '../../src/context/tokens.ts';
-import { atOnce } from '../../src/slices.ts';
 import { message, newTenant } from '../support/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
+import { atOnce } from '../support/steps.ts';
 
 const asText = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<string>() };
 

@@ -15,6 +15,7 @@ test.each([
   ['fewer entries than proxies: the outermost there is', 3, '10.0.0.1', '1.1.1.1', '1.1.1.1'],
   ['no header behind a proxy: the peer', 1, '10.0.0.1', undefined, '10.0.0.1'],
   ['what is no address: the last address before it', 2, '10.0.0.1', 'junk, 1.1.1.1', '1.1.1.1'],
+  ['an empty entry: the last address before it, not one that the client wrote', 2, '10.0.0.1', '9.9.9.9, , 1.1.1.1', '1.1.1.1'],
   ['an empty header: the peer', 1, '10.0.0.1', '', '10.0.0.1'],
   ['a port is cut off', 1, '10.0.0.1', '1.1.1.1:5000', '1.1.1.1'],
   ['brackets and port of IPv6 too', 1, '10.0.0.1', '[2001:DB8::1]:443', '2001:db8::1'],

@@ -1,3 +1,4 @@
+import typedAsModule from 'canonicalize';
 import fc from 'fast-check';
 import { canonicalJson, parseJson } from '../../src/http/json.ts';
 import { Problem, type ProblemType } from '../../src/http/problem.ts';
@@ -111,6 +112,13 @@ test.each([
   ['noughts', `[0.${'0'.repeat(5_000_000)}1]`, 'impossible-text'],
 ] as [string, string, ProblemType][])('five million %s are looked through once', (_, text, type) => {
   expect(cpuMsOf(() => expect(refusal(text).type).toBe(type))).toBeLessThan(QUADRATIC_MS);
+});
+
+/** Its types are those of a module, and it exports the function itself. */
+const canonicalize = typedAsModule as unknown as typeof typedAsModule.default;
+
+test('canonical text is that of RFC 8785', () => {
+  fc.assert(fc.property(fc.jsonValue(), (value) => expect(canonicalJson(value)).toBe(canonicalize(value))));
 });
 
 test('canonical text is the same for equal values, whatever the order of their keys', () => {

@@ -92,8 +92,8 @@ export interface Pipeline {
 
 export const json = { 'content-type': 'application/json' };
 
-export async function startPipeline(by = gate): Promise<Pipeline> {
-  const server = createHttpServer(createApp(by, routes, [])).listen(0, '127.0.0.1');
+export async function startPipeline(by = gate, corsOrigins: string[] = []): Promise<Pipeline> {
+  const server = createHttpServer(createApp(by, routes, corsOrigins)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import type { Reply } from '../../src/http/route.ts';
 import { jsonInSteps, written } from '../../src/http/written.ts';
-import { atOnce } from '../../src/slices.ts';
 import { message, newTenant } from '../support/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
+import { atOnce } from '../support/steps.ts';
 
 const never = () => new AbortController().signal;
 

@@ -44,13 +44,13 @@ interface Caller {
 const route = declareFor<Caller>();
 const answer = { success: { status: 200 as const, description: 'yes' }, problems: [], handle: async () => ({ body: {} }) };
 const described = { method: 'GET' as const, operation: 'try', summary: '', tag: 't' };
-export const routes = {
+const routes = {
   v1: route({ ...described, ...answer, path: '/v1/try', access: 'read', limit: 'v1' }),
   auth: route({ ...described, ...answer, path: '/auth/try', access: 'none', limit: 'auth' }),
   free: route({ ...described, ...answer, path: '/health', access: 'none', limit: 'none' }),
 };
 
-export interface Knock {
+interface Knock {
   status: number;
   headers: Headers;
   body: Record<string, unknown>;

@@ -15,7 +15,7 @@ const settings: Record<string, string> = {
 };
 
 /** `"principal";q=100;w=60, "tenant";q=1000;w=60` */
-export const readPolicies = (header: string): Policy[] =>
+const readPolicies = (header: string): Policy[] =>
   [...header.matchAll(/"([^"]+)";q=(\d+);w=(\d+)/g)].map(([, name, max, seconds]) => ({
     name: name!,
     max: Number(max),
@@ -23,7 +23,7 @@ export const readPolicies = (header: string): Policy[] =>
   }));
 
 /** Most requests of the suite that one limit counts in one of its windows. */
-export function neededOf(suite: Suite, { name, windowSeconds }: Policy): number {
+function neededOf(suite: Suite, { name, windowSeconds }: Policy): number {
   // every user but a tenant's first needs an invite and a registration; deleting the tenants is counted elsewhere
   if (name === 'address') return usersOf(suite) * 2 - tenantsOf(suite);
   const seconds = Math.min(windowSeconds, secondsOf(suite));

@@ -9,8 +9,7 @@ export async function done(client: Client, method: string, path: string, body?: 
   expect(answer.status).toBeLessThan(300);
   return answer.body;
 }
-export const record = (client: Client, body: Row) =>
-  done(client, 'POST', '/v1/events', { ...message(''), channel: 'team', ...body });
+const record = (client: Client, body: Row) => done(client, 'POST', '/v1/events', { ...message(''), channel: 'team', ...body });
 export const say = (client: Client, text: string, more: Row = {}) => record(client, { content: { text }, ...more });
 export const hold = (client: Client, body: Row) => done(client, 'POST', '/v1/memories', { channel: 'team', ...body });
 export const talk = (client: Client, count: number) =>

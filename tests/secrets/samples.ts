@@ -5,7 +5,7 @@ import { createHmac, generateKeyPairSync, randomBytes, randomInt, randomUUID } f
 const UPPER = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 const LOWER = UPPER.toLowerCase();
 const DIGITS = '0123456789';
-export const pick = (alphabet: string, n: number): string =>
+const pick = (alphabet: string, n: number): string =>
   Array.from({ length: n }, () => alphabet[randomInt(alphabet.length)]).join('');
 // its end looks like chance too, and not like the word that begins the next line
 const word = (n: number) => (n < 12 ? pick(UPPER + LOWER + DIGITS, n) : `${pick(UPPER + LOWER + DIGITS, n - 3)}4kZ`);

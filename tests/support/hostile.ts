@@ -59,7 +59,7 @@ const literals: Record<string, string> = {
   '@broken@': '{,}',
 };
 
-export const harm: fc.Arbitrary<unknown> = fc.oneof(
+const harm: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom<unknown>(
     null,
     true,

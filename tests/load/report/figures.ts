@@ -9,7 +9,7 @@ export interface Summary {
   state: { testRunDurationMs: number };
 }
 
-export interface Latency {
+interface Latency {
   median: number;
   p95: number;
   p99: number;
@@ -23,7 +23,7 @@ export interface Row extends Latency {
   rate_limited: number;
 }
 
-export interface Held {
+interface Held {
   metric: string;
   rule: string;
   value: number;

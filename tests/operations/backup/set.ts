@@ -10,7 +10,7 @@ import { theEngine } from '../../support/engine.ts';
 export const root = join(import.meta.dirname, '..', '..', '..');
 
 /** The keys of the daemons under test, which a restore needs for the audit and the ledger. */
-export const keys = {
+const keys = {
   JWT_SECRET: 'only-for-tests-0123456789abcdefghijklmnop',
   ENCRYPTION_KEY: Buffer.alloc(32, 'only-for-tests').toString('base64'),
 };

@@ -16,7 +16,7 @@ export const describeWithK6 = (name: string, tests: () => void): void =>
   k6 ? describe(name, tests) : describe.skip(`${name} (skipped: k6 not installed, tests/load/install-k6.sh builds it)`, tests);
 
 /** Short in CI; DURATION_SCALE=1 runs what an operator runs. */
-export const DURATION_SCALE = process.env.DURATION_SCALE ?? '0.2';
+const DURATION_SCALE = process.env.DURATION_SCALE ?? '0.2';
 
 export interface Run {
   code: number;

@@ -21,7 +21,7 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
-export interface Sample {
+interface Sample {
   metric: Record<string, string>;
   value: [number, string];
 }

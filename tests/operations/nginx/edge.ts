@@ -137,7 +137,7 @@ const encrypted = (dir: string): Record<string, string> => ({
 });
 
 /** nginx/reload-on-change.sh, told where this nginx and these daemons are. */
-export function startWatch(edge: Edge): void {
+function startWatch(edge: Edge): void {
   const child = spawn(join(root, 'nginx/reload-on-change.sh'), {
     env: {
       PATH: `${edge.dir}:${process.env.PATH}`,

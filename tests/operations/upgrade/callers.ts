@@ -5,7 +5,7 @@ import { newName, PASSWORD } from '../../support/client.ts';
 // who is refused a connection or answered 503 asks the other one. A connection that breaks under a request is a failure: what it asked for
 // may have happened.
 
-export interface Reply {
+interface Reply {
   status: number;
   body: any;
 }
@@ -78,7 +78,7 @@ function once(agent: Agent, url: string, method: string, body: unknown, headers:
   });
 }
 
-export const words = (text: string) => ({
+const words = (text: string) => ({
   session_id: 's1',
   channel: 'team',
   actor: { type: 'human', id: 'alice' },

@@ -1,7 +1,7 @@
 // The same texts in each run: a failure names what it failed on, and nothing here looks like a secret to a scanner.
 
 /** Mulberry32. */
-export function randomOf(seed: number): () => number {
+function randomOf(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

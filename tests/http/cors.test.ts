@@ -1,0 +1,59 @@
+import { json, type Pipeline, startPipeline } from './pipeline.ts';
+
+const LISTED = 'https://console.example';
+const OTHER = 'https://elsewhere.example';
+
+let pipeline: Pipeline;
+afterEach(() => pipeline.close());
+
+async function ask(origins: string[], method: string, origin?: string) {
+  pipeline = await startPipeline(undefined, origins);
+  const headers = { ...json, ...(origin !== undefined && { origin }) };
+  return fetch(`${pipeline.url}/json/x`, { method, headers, ...(method === 'POST' && { body: '{}' }) });
+}
+const corsOf = ({ headers }: Response) =>
+  Object.fromEntries([...headers].filter(([name]) => /^access-control-|^vary$/.test(name)));
+
+const exposed = 'ETag, Location, Idempotent-Replay, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id';
+
+test('the preflight of a listed origin is answered with what it may send', async () => {
+  const answer = await ask([OTHER, LISTED], 'OPTIONS', LISTED);
+  expect([answer.status, await answer.text()]).toEqual([204, '']);
+  expect(corsOf(answer)).toEqual({
+    vary: 'Origin',
+    'access-control-allow-origin': LISTED,
+    'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
+    'access-control-allow-headers':
+      'Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-API-Key, X-Request-Id',
+    'access-control-expose-headers': exposed,
+    'access-control-max-age': '600',
+  });
+});
+
+test('a request of a listed origin may be read, with our headers', async () => {
+  const answer = await ask([LISTED], 'POST', LISTED);
+  expect(answer.status).toBe(200);
+  expect(corsOf(answer)).toEqual({
+    vary: 'Origin',
+    'access-control-allow-origin': LISTED,
+    'access-control-expose-headers': exposed,
+  });
+});
+
+test('with * any origin is listed, each by its own name', async () => {
+  const answer = await ask(['*'], 'POST', OTHER);
+  expect(corsOf(answer)).toMatchObject({ vary: 'Origin', 'access-control-allow-origin': OTHER });
+});
+
+test.each([
+  ['another origin', [LISTED], OTHER, { vary: 'Origin' }],
+  ['no origin', [LISTED], undefined, { vary: 'Origin' }],
+  ['no origin where any is listed', ['*'], undefined, { vary: 'Origin' }],
+  ['any origin where none is listed', [], OTHER, {}],
+])('%s gets no CORS headers, and no preflight', async (_, origins, origin, told) => {
+  const read = await ask(origins, 'POST', origin);
+  expect([read.status, corsOf(read)]).toEqual([200, told]);
+  pipeline.close();
+  const preflight = await ask(origins, 'OPTIONS', origin);
+  expect([preflight.status, corsOf(preflight)]).toEqual([405, told]);
+});
