@@ -14,7 +14,7 @@ export interface Finding {
 }
 
 /** Each statement looks at so much, so that none comes near its time limit. */
-export const EVENTS_A_STEP = 2_000;
+const EVENTS_A_STEP = 2_000;
 const ROWS_A_STEP = 500;
 
 export interface Standing {

@@ -3,7 +3,7 @@ import { newId } from '../id.ts';
 // What the group commit writes, and what became of it.
 
 /** A passage of an event, as the chunks table keeps it. */
-export interface ChunkRow {
+interface ChunkRow {
   text: string;
   header: string;
   token_count: number;

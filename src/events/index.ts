@@ -5,8 +5,7 @@ import { eventRoutes } from './routes.ts';
 
 export { draftLarge, type LargeRequest } from './draft.ts';
 export { eventReads } from './routes.ts';
-export { event } from './schemas.ts';
-export { type Entry, eventsOf, listEvents, readClock } from './sql.ts';
+export { type Entry, listEvents, readClock } from './sql.ts';
 export { findUnreadable } from './unreadable.ts';
 
 export const feature: Feature<Follow> = {

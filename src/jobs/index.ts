@@ -4,7 +4,7 @@ import { sweepJobs } from './sql.ts';
 
 export { type Handler, type Handlers, type Job, JobStopped, type Jobs, openJobs } from './run.ts';
 export { accepted, started } from './schemas.ts';
-export { readJob, startJob } from './sql.ts';
+export { startJob } from './sql.ts';
 export { startAndWait } from './wait.ts';
 
 export const feature: Feature = {

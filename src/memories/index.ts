@@ -5,7 +5,7 @@ import { sweepMemories } from './sql.ts';
 
 export { standingsOf } from './answer.ts';
 export { memoryReads } from './lists.ts';
-export { type Cited, cite, citeOne, findDangling, findReplaced, type Replacing, refuseDangling } from './refs.ts';
+export { type Cited, cite, citeOne, findReplaced, type Replacing, refuseDangling } from './refs.ts';
 export { memory } from './schemas.ts';
 export { isAct } from './sources.ts';
 export { findUnreadableMemories } from './unreadable.ts';
