@@ -55,10 +55,11 @@ start_daemon() {
 
 post() { curl -sf "$url$1" -H 'Content-Type: application/json' ${token:+-H "Authorization: Bearer $token"} -d "$2"; }
 
-# As a superuser, whom no wall hides anything from: every table in the order of its rows, but for the one that says where the data is.
+# As a superuser, whom no wall hides anything from: every table in the order of its rows, but for the one that says where the data is and the one
+# in which the running daemon notes its sweeps, maybe after the backup.
 content_hash() {
   local table
-  for table in $(psql -qXAt -U postgres -c "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' and relpersistence = 'p' and relname <> 'installation' order by 1"); do
+  for table in $(psql -qXAt -U postgres -c "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' and relpersistence = 'p' and relname not in ('installation', 'sweep_walks') order by 1"); do
     echo "$table"
     psql -qXAt -U postgres -c "copy (select t::text from $table t order by t::text) to stdout"
   done | sha256sum
