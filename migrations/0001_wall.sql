@@ -110,10 +110,59 @@ grant select on nouns to public;
 
 select let_back_up('nouns');
 
-create function noun(p_noun text, prefix text default null, without text[] default '{}') returns void
-language sql
+-- Tables that an export holds, in the order of their migrations. A row is a line of the type `part`.
+create table portable_tables (
+  part text not null,
+  place int not null,
+  relation text not null,
+  -- by which its rows are walked
+  keys text[] not null,
+  -- A predicate over `t`: which rows belong to a log that ends at $3. Null: the rows change, so all of them are read in one snapshot.
+  bound text,
+  -- an expression over `t`: what a row weighs, where rows may be large
+  weight text,
+  constraint portable_tables_pkey primary key (part),
+  constraint portable_tables__place unique (place),
+  constraint portable_tables__relation unique (relation)
+);
+
+grant select on portable_tables to public;
+
+select let_back_up('portable_tables');
+
+-- What an import brought is removed again by the eraser, and only while the tenant is marked.
+create function let_undo(p_table regclass) returns void
+language plpgsql
 as $$
+declare
+  v_rule constant text := 'tenant_id = (select current_tenant()) and (select is_importing())';
+begin
+  execute format('create policy undo_finds on %s for select to agent_memory_eraser using (%s)', p_table, v_rule);
+  execute format('create policy undo_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
+end $$;
+revoke execute on function let_undo(regclass) from public;
+
+-- Puts a table that is behind the wall into exports.
+create function portable(p_table regclass, part text, keys text[], bound text default null, weight text default null) returns void
+language plpgsql
+as $$
+begin
+  perform let_undo(p_table);
+  insert into portable_tables (part, place, relation, keys, bound, weight)
+  values (
+    portable.part, (select coalesce(max(t.place), 0) + 1 from portable_tables t), p_table::text, portable.keys, portable.bound, portable.weight);
+end $$;
+revoke execute on function portable(regclass, text, text[], text, text) from public;
+
+-- Registers a noun. With `part` and `keys` its table, which has its name, is in exports; others of its tables are by `portable`.
+create function noun(p_noun text, prefix text default null, part text default null, keys text[] default null, without text[] default '{}') returns void
+language plpgsql
+as $$
+begin
   insert into nouns (noun, place, id_prefix, without)
-  values (p_noun, (select coalesce(max(n.place), 0) + 1 from nouns n), noun.prefix, noun.without)
-$$;
-revoke execute on function noun(text, text, text[]) from public;
+  values (p_noun, (select coalesce(max(n.place), 0) + 1 from nouns n), noun.prefix, noun.without);
+  if part is not null then
+    perform portable(p_noun::regclass, noun.part, noun.keys);
+  end if;
+end $$;
+revoke execute on function noun(text, text, text, text[], text[]) from public;

@@ -55,6 +55,10 @@ create trigger importing before update of last_seq on tenant_clocks
   for each row when (old.importing is not null and new.importing is not null and old.last_seq <> new.last_seq)
   execute function refuse_while_importing();
 
+-- undoing an import asks is_importing
+create policy eraser_sees_import on tenant_clocks for select to agent_memory_eraser
+  using (tenant_id = (select current_tenant()) and importing is not null);
+
 -- The overseer sees which tenants exist and where their logs stand, and nothing of what they hold.
 grant select (tenant_id, state) on tenants to agent_memory_overseer;
 
@@ -141,6 +145,8 @@ where kind in ('tool_call', 'tool_result') and content ->> 'call_id' is not null
 select wall('events', 'select, insert');
 
 select noun('events', prefix => 'evt');
+
+select portable('events', part => 'event', keys => array['seq'], bound => 't.seq <= $3', weight => 't.byte_count');
 
 -- What a retry is answered with: where the outcome stands, never its text, so that today's visibility and erasures apply.
 create table idempotency_keys (

@@ -27,3 +27,8 @@ create index artifacts__unlinked on artifacts (tenant_id, created_at) where even
 select wall('artifacts', 'select, insert, update, delete');
 
 select noun('artifacts', prefix => 'art');
+
+-- those of events that the log has by then
+select portable(
+  'artifacts', part => 'artifact', keys => array['artifact_id'],
+  bound => 'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)');

@@ -82,7 +82,7 @@ create index memories__open_tasks on memories (tenant_id, content_seq) where sta
 
 select wall('memories', 'select, insert, update, delete');
 
-select noun('memories', prefix => 'mem');
+select noun('memories', prefix => 'mem', part => 'memory', keys => array['memory_id']);
 
 -- Version by version, which event made it and which holds its content. Citations are the refs of the events from `content_seq` on.
 create table memory_versions (
@@ -100,6 +100,8 @@ create table memory_versions (
 create index memory_versions__seq on memory_versions (tenant_id, seq);
 
 select wall('memory_versions', 'select, insert, update, delete');
+
+select portable('memory_versions', part => 'memory_version', keys => array['memory_id', 'version'], bound => 't.seq <= $3');
 
 -- A search filter reads the passage's event and the memory that the event made.
 grant select on events, memories, memory_versions to agent_memory_searcher;

@@ -50,7 +50,7 @@ create index edits__seq on edits (tenant_id, seq);
 
 select wall('edits', 'select, insert, update, delete');
 
-select noun('edits', prefix => 'edt');
+select noun('edits', prefix => 'edt', part => 'edit', keys => array['edit_id']);
 
 -- The events that an approved edit is applied to: its own, and of a memory those that say the same.
 create table edit_events (
@@ -64,6 +64,8 @@ create table edit_events (
 create index edit_events__edit on edit_events (tenant_id, edit_id);
 
 select wall('edit_events', 'select, insert, delete');
+
+select portable('edit_events', part => 'edit_event', keys => array['seq', 'edit_id']);
 
 -- How an event reads under its edits; derived. An event without edits has no row.
 create table overlays (
@@ -84,6 +86,8 @@ create table overlays (
 );
 
 select wall('overlays', 'select, insert, update, delete');
+
+select portable('overlays', part => 'overlay', keys => array['seq'], weight => 'pg_column_size(t.content) + pg_column_size(t.base)');
 
 -- A search filter reads only what the request may see.
 grant select (tenant_id, seq, blocked_in) on overlays to agent_memory_searcher;

@@ -38,4 +38,4 @@ create index capsules__seq on capsules (tenant_id, seq);
 
 select wall('capsules', 'select, insert, update, delete');
 
-select noun('capsules', prefix => 'cap');
+select noun('capsules', prefix => 'cap', part => 'capsule', keys => array['capsule_id']);

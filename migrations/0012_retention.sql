@@ -15,3 +15,6 @@ create table retention_policies (
 select wall('retention_policies', 'select, insert, update, delete');
 
 select noun('retention');
+
+-- one row
+select portable('retention_policies', part => 'retention_policy', keys => array['version']);

@@ -13,7 +13,7 @@ export const edges: Record<string, readonly string[]> = {
   edits: ['auth', 'passages'],
   erasure: ['auth', 'capsules', 'edits', 'events', 'jobs', 'memories', 'passages', 'webhooks'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'passages', 'secrets', 'work'],
-  export: ['auth', 'consistency', 'edits', 'events', 'jobs', 'passages', 'retention', 'secrets', 'tenants'],
+  export: ['artifacts', 'auth', 'consistency', 'events', 'jobs', 'passages', 'retention', 'secrets', 'tenants'],
   filter: [],
   health: ['auth'],
   jobs: ['auth'],

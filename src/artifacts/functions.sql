@@ -66,3 +66,12 @@ end $$;
 create or replace function artifacts_stored(p_tenant text) returns bigint
 language sql stable
 as $$ select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null $$;
+
+-- As it was exported, but for what its bytes say of themselves.
+create or replace function keep_artifact(p_tenant text, p_row jsonb, p_bytes bytea) returns void
+language sql
+as $$
+  insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
+  select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
+  from jsonb_populate_record(null::artifacts, p_row) r
+$$;

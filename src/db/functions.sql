@@ -12,6 +12,7 @@
 --   repair_rows | p_tenant text, p_after text, p_limit int → table (changed bigint, last text) | repair_rows | the same for `check_rows`
 --   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages are made by the noun, not from the log
 --   stored | p_tenant text → bigint | read_standing | bytes that it keeps beside the log
+--   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | of a page of imported rows what is wrong with the first that does not fit the log, which begins at p_first; `last` is where the next page begins
 create or replace function hooks(p_hook text) returns setof text
 language sql stable
 begin atomic
@@ -430,6 +431,19 @@ begin atomic
     select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1) end
   from tenant_clocks c
   where c.tenant_id = p_tenant;
+end;
+
+-- The import under way; null: there is none.
+create or replace function mark_import(p_tenant text, p_import text) returns void
+language sql
+begin atomic
+  update tenant_clocks c set importing = p_import where c.tenant_id = p_tenant;
+end;
+
+create or replace function configure_tenant(p_tenant text, p_language regconfig, p_settings jsonb) returns void
+language sql
+begin atomic
+  update tenants t set language = p_language, settings = p_settings, version = t.version + 1 where t.tenant_id = p_tenant;
 end;
 
 -- The clock as its rows were counted.

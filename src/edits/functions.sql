@@ -349,15 +349,17 @@ begin
   perform carry_edits(p_tenant, p_from, p_to, array['retract', 'quarantine', 'attenuate', 'block']);
 end $$;
 
--- The first of some edits that names another event than stands at its seq, also of something that was carried. One look-up by key each:
--- there are no statistics yet.
-create or replace function stray_edit(p_tenant text, p_first bigint, p_after text, p_limit int) returns table (last text, stray text)
-language plpgsql
+-- An edit that names another event than stands at its seq, also of something that was carried. One look-up by key each: there are no
+-- statistics yet.
+create or replace function edits_stray(p_tenant text, p_first bigint, p_after text, p_limit int) returns table (last text, fault text)
+language plpgsql stable
 as $$
 begin
-  perform enter_tenant(p_tenant);
   return query
-  select max(d.edit_id), min(d.edit_id) filter (where (d.seq >= p_first or d.there is not null) and d.event_id is distinct from d.there)
+  select
+    max(d.edit_id),
+    'The edit ' || min(d.edit_id) filter (where (d.seq >= p_first or d.there is not null) and d.event_id is distinct from d.there)
+      || ' is about another event than stands at its seq.'
   from (
     select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
     from edits t

@@ -1,6 +1,6 @@
 import type { Tenant } from '../db/tenant.ts';
 import { faulty } from './lines.ts';
-import { type Import, insertRows, type Part } from './sql.ts';
+import { type Import, insertRows } from './sql.ts';
 
 const MAX_ROWS = 2_000;
 const MAX_BYTES = 2 * 1024 * 1024;
@@ -9,7 +9,7 @@ const MAX_WAIT_MS = 10_000;
 
 /** Rows on their way to the database, many at once; the next ones are collected meanwhile. */
 export interface Batch {
-  add(part: Part, number: number, bytes: Buffer): Promise<void>;
+  add(part: string, number: number, bytes: Buffer): Promise<void>;
   /** Until all is there. */
   flush(): Promise<void>;
   /** What the database refuses is told with the line. */
@@ -22,7 +22,7 @@ interface Waiting {
 }
 
 export function openBatch(tenant: Tenant, held: Import): Batch {
-  let part: Part | undefined;
+  let part: string | undefined;
   let waiting: Waiting[] = [];
   let bytes = 0;
   let sent = performance.now();
@@ -40,7 +40,7 @@ export function openBatch(tenant: Tenant, held: Import): Batch {
   }
 
   /** A batch that is refused is halved until the row is found. */
-  async function insert(of: Part, rows: Waiting[]): Promise<void> {
+  async function insert(of: string, rows: Waiting[]): Promise<void> {
     try {
       await insertRows(tenant, held, of, `[${rows.map(({ text }) => text).join(',')}]`);
     } catch (error) {

@@ -1,31 +1,41 @@
--- What an export holds beside the header: the table, the keys it is walked by, which rows belong to a log that ends at $3, and what a row weighs.
--- Without a bound the rows are those of one snapshot: they change. Columns without a place in the text: the tenant, generated ones, bytes.
-create or replace function portable_parts()
-returns table (part text, place int, relation text, keys text[], bound text, weight text)
-language sql immutable
-begin atomic
-  values
-    ('memory', 1, 'memories', array['memory_id'], null, null),
-    ('edit', 2, 'edits', array['edit_id'], null, null),
-    ('edit_event', 3, 'edit_events', array['seq', 'edit_id'], null, null),
-    ('overlay', 4, 'overlays', array['seq'], null, 'pg_column_size(t.content) + pg_column_size(t.base)'),
-    ('capsule', 5, 'capsules', array['capsule_id'], null, null),
-    -- one row
-    ('retention_policy', 6, 'retention_policies', array['version'], null, null),
-    ('artifact', 7, 'artifacts', array['artifact_id'],
-      'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)', null),
-    ('event', 8, 'events', array['seq'], 't.seq <= $3', 't.byte_count'),
-    ('memory_version', 9, 'memory_versions', array['memory_id', 'version'], 't.seq <= $3', null);
-end;
-
-create or replace function portable_columns(p_relation text) returns table (name text, type text)
+-- Columns of a table that its lines have: all but the tenant, generated ones, and bytes that are stored outside of the row.
+create or replace function portable_columns(p_relation text) returns table (name text, type text, needed boolean)
 language sql stable
 begin atomic
-  select a.attname::text, format_type(a.atttypid, a.atttypmod)
+  select a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull
   from pg_attribute a
   where a.attrelid = to_regclass(p_relation) and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attname <> 'tenant_id'
     and not (a.atttypid = 'bytea'::regtype and a.attstorage = 'e')
   order by a.attnum;
+end;
+
+-- What an export holds beside the header, in the order of the file: what changes, what has bytes outside of the row (they follow its line),
+-- and what a log of a given length has for good.
+create or replace function portable_parts()
+returns table (part text, place int, relation text, keys text[], bound text, weight text, has_bytes boolean)
+language sql stable
+begin atomic
+  select
+    p.part, row_number() over (order by p.bound is not null, not b.has_bytes, p.place)::int, p.relation, p.keys, p.bound, coalesce(p.weight, '0'), b.has_bytes
+  from portable_tables p
+  cross join lateral (
+    select exists (
+      select from pg_attribute a
+      where a.attrelid = to_regclass(p.relation) and a.atttypid = 'bytea'::regtype and a.attstorage = 'e' and not a.attisdropped) as has_bytes
+  ) b
+  order by 2;
+end;
+
+-- The same for the daemon, with the columns that hold times, and those of them that every row has.
+create or replace function list_parts() returns table (part text, key text, changes boolean, has_bytes boolean, times text[], needed_times text[])
+language sql stable
+begin atomic
+  select
+    p.part, p.keys[1], p.bound is null, p.has_bytes,
+    array(select c.name from portable_columns(p.relation) c where c.type = 'timestamp with time zone'),
+    array(select c.name from portable_columns(p.relation) c where c.type = 'timestamp with time zone' and c.needed)
+  from portable_parts() p
+  order by p.place;
 end;
 
 -- A page of lines, and the place of the last. It ends at p_limit rows or where they weigh 4 MiB. As one text: a row costs the daemon nothing.
@@ -58,7 +68,7 @@ begin
     cross join lateral (select %7$s) r
     cross join lateral (select jsonb_build_array(%3$s) as keys) k
     where t.before < 4194304 $q$,
-    format('{"type":"%s",', p_part), coalesce(v_part.weight, '0::bigint'), v_keys, v_part.relation,
+    format('{"type":"%s",', p_part), format('(%s)::bigint', v_part.weight), v_keys, v_part.relation,
     (select string_agg(format('($2 ->> %s)::%s', k.ord - 1, c.type), ', ' order by k.ord)
      from unnest(v_part.keys) with ordinality k (name, ord) join portable_columns(v_part.relation) c on c.name = k.name),
     coalesce(v_part.bound, 'true'), v_columns)
@@ -84,7 +94,7 @@ begin
         return true;
       end if;
       execute format('delete from public.%I where ctid = any (array(select ctid from public.%1$I where tenant_id = $1 limit $2))', v_part.relation)
-      using v_tenant, case v_part.part when 'artifact' then 4 else 500 end;
+      using v_tenant, case when v_part.has_bytes then 4 else 500 end;
       get diagnostics v_count = row_count;
       exit when v_count = 0;
     end loop;
@@ -95,14 +105,29 @@ revoke execute on function undo_rows(int) from public;
 grant execute on function undo_rows(int) to agent_memory_app;
 alter function undo_rows(int) owner to agent_memory_eraser;
 
+-- Bytes whose event never came do not count.
+create or replace function is_empty_tenant(p_tenant text) returns boolean
+language plpgsql stable
+as $$
+declare
+  v_relation text;
+  v_found boolean;
+begin
+  for v_relation in select p.relation from portable_parts() p where not p.has_bytes loop
+    execute format('select exists (select from %I t where t.tenant_id = $1)', v_relation) into v_found using p_tenant;
+    if v_found then
+      return false;
+    end if;
+  end loop;
+  return true;
+end $$;
+
 -- Marks an empty tenant, and begins the job. `p_lease_ms` from now another daemon may take it. Returns how many bytes the tenant may store.
 create or replace function begin_import(p_tenant text, p_import text, p_by text, p_lease_ms int) returns bigint
 language plpgsql
 as $$
 declare
   v_clock tenant_clocks;
-  v_part record;
-  v_found boolean;
 begin
   perform enter_tenant(p_tenant);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -112,18 +137,12 @@ begin
   if v_clock.importing is not null then
     raise exception 'the tenant is being imported already' using errcode = 'AM409';
   end if;
-  v_found := v_clock.last_seq > 0;
-  for v_part in select * from portable_parts() p where p.part <> 'artifact' loop
-    exit when v_found;
-    execute format('select exists (select from %I t where t.tenant_id = $1)', v_part.relation) into v_found using p_tenant;
-  end loop;
-  if v_found then
+  if v_clock.last_seq > 0 or not is_empty_tenant(p_tenant) then
     raise exception 'the tenant is not empty' using errcode = 'AM409';
   end if;
   perform start_job(p_tenant, p_import, 'import', '{"receiving": true}', p_by, 1000, null, null);
-  update jobs j set state = 'running', due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
-  where j.tenant_id = p_tenant and j.job_id = p_import;
-  update tenant_clocks c set importing = p_import where c.tenant_id = p_tenant;
+  perform hold_job(p_tenant, p_import, p_lease_ms);
+  perform mark_import(p_tenant, p_import);
   return v_clock.max_bytes;
 end $$;
 
@@ -134,13 +153,7 @@ as $$
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant and c.importing = p_import for update;
-  if found then
-    update jobs j
-    set done = j.done + p_events, total = coalesce(p_total, j.total), updated_at = clock_timestamp(),
-      due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
-    where j.tenant_id = p_tenant and j.job_id = p_import and j.state = 'running' and j.token = 0;
-  end if;
-  if not found then
+  if not found or not advance_job(p_tenant, p_import, p_events, p_total, p_lease_ms) then
     raise exception 'the import was given up' using errcode = 'AM409';
   end if;
 end $$;
@@ -175,9 +188,16 @@ set timezone = 'UTC'
 as $$
 begin
   perform beat_import(p_tenant, p_import, 0, null, p_lease_ms);
-  insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
-  select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
-  from jsonb_populate_record(null::artifacts, p_row) r;
+  perform keep_artifact(p_tenant, p_row, p_bytes);
+end $$;
+
+-- A page of a noun's rows that were imported: the first that does not fit the log; `last` is where the next page begins.
+create or replace function find_stray(p_tenant text, p_noun text, p_first bigint, p_after text, p_limit int) returns table (last text, fault text)
+language plpgsql
+as $$
+begin
+  perform enter_tenant(p_tenant);
+  return query execute format('select last, fault from %I($1, $2, $3, $4)', p_noun || '_stray') using p_tenant, p_first, p_after, p_limit;
 end $$;
 
 -- All is there and was found good: from here on the tenant is like any other, but for its passages. The job goes on with them.
@@ -190,16 +210,12 @@ begin
     select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
     raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
   end if;
-  update tenants t
-  set language = ('pg_catalog.' || p_language)::regconfig, settings = p_settings, version = t.version + 1
-  where t.tenant_id = p_tenant;
-  insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
-  update tenant_clocks c
-  set
-    importing = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq, event_count = k.event_count, stored_bytes = k.stored_bytes
-  from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint)
-  where c.tenant_id = p_tenant;
-  update jobs j set state = 'queued', input = p_clock where j.tenant_id = p_tenant and j.job_id = p_import;
+  perform configure_tenant(p_tenant, ('pg_catalog.' || p_language)::regconfig, p_settings);
+  perform begin_rebuild(p_tenant);
+  perform mark_import(p_tenant, null);
+  perform set_clock(p_tenant, k.last_seq, k.oldest_seq, k.event_count, k.stored_bytes)
+  from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint);
+  perform hand_over_job(p_tenant, p_import, p_clock);
 end $$;
 
 -- One batch of giving up, whether more is to be undone; with the last the job has failed. p_import null: one whose job is over, if any.
@@ -219,9 +235,7 @@ begin
   if undo_rows(p_ms) then
     return true;
   end if;
-  update tenant_clocks c set importing = null where c.tenant_id = p_tenant;
-  update jobs j
-  set state = 'failed', problem = p_problem, input = '{}', updated_at = clock_timestamp(), finished_at = clock_timestamp()
-  where j.tenant_id = p_tenant and j.job_id = p_import and j.finished_at is null;
+  perform mark_import(p_tenant, null);
+  perform fail_job(p_tenant, p_import, p_problem);
   return false;
 end $$;

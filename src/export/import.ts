@@ -4,7 +4,7 @@ import { newId } from '../id.ts';
 import type { Handler, Handlers } from '../jobs/index.ts';
 import { rebuildTenant } from '../passages/index.ts';
 import type { Line } from './lines.ts';
-import { beatImport, beginImport, type Clock, findStrayEdit, finishImport, undoImport } from './sql.ts';
+import { beatImport, beginImport, type Clock, findStray, finishImport, undoImport } from './sql.ts';
 import { type Taken, type Taking, takeLines } from './take.ts';
 
 /** The file into the empty tenant, whole or not at all. While it comes, nothing else can be recorded. */
@@ -24,8 +24,8 @@ export async function importTenant(
   try {
     const taken = await takeLines(tenant, held, room, lines, settings);
     await verify(tenant, taken.oldest_seq, taken.header.as_of_seq);
-    const stray = await findStrayEdit(tenant, taken.oldest_seq);
-    if (stray) throw new Problem('validation', `The edit ${stray} is about another event than stands at its seq.`);
+    const stray = await findStray(tenant, taken.oldest_seq);
+    if (stray !== undefined) throw new Problem('validation', stray);
     const stored_bytes = credible(taken);
     if (room !== null && stored_bytes > room) throw new Problem('quota-exceeded', 'The tenant may not store so many bytes.');
     const { header, oldest_seq, event_count, counts } = taken;

@@ -20,25 +20,23 @@ export const unreadableRow = z.strictObject({
 /** What an infinite time or a year that RFC 3339 has not looks like in a line. In a text it is only a reason to look closer. */
 const SUSPECT = /infinity"| BC"|"\d{5,}-\d\d-\d\dT/;
 const EPOCH = '1970-01-01T00:00:00.000Z';
-const REQUIRED = ['occurred_at', 'created_at', 'updated_at', 'expires_at'];
-const IDS = ['memory_id', 'edit_id', 'capsule_id', 'artifact_id', 'seq', 'version'];
 
 /** The lines of a page, those of unreadable rows replaced; how many there were. */
 export async function mended(tenant: Tenant, part: Part, { lines }: Page): Promise<{ text: string; skipped: number }> {
-  if (part === 'event') return mendEvents(tenant, lines);
+  if (part.part === 'event') return mendEvents(tenant, part, lines);
   if (!SUSPECT.test(lines)) return { text: `${lines}\n`, skipped: 0 };
-  return replace(lines, (row) => mendTimes(row, part));
+  return replace(part, lines, (row) => mendTimes(row, part));
 }
 
-async function mendEvents(tenant: Tenant, lines: string): Promise<{ text: string; skipped: number }> {
+async function mendEvents(tenant: Tenant, part: Part, lines: string): Promise<{ text: string; skipped: number }> {
   const found = await findUnreadable(tenant, seqOf(lines, 0), seqOf(lines, lines.lastIndexOf('\n') + 1));
   if (found.length === 0) return { text: `${lines}\n`, skipped: 0 };
   const reasons = new Map(found.map(({ seq, reason }) => [seq, reason]));
-  return replace(lines, (row) => {
+  return replace(part, lines, (row) => {
     const reason = reasons.get(row.seq as number);
     if (reason === undefined) return undefined;
     const stand_in = { content: { unreadable: true }, metadata: {}, tags: [], refs: [], chunk_count: 0 };
-    return { row: { ...(mendTimes(row, 'event')?.row ?? row), ...stand_in }, reason };
+    return { row: { ...(mendTimes(row, part)?.row ?? row), ...stand_in }, reason };
   });
 }
 
@@ -50,31 +48,24 @@ interface Mended {
   reason: string;
 }
 
-function replace(lines: string, mend: (row: Row) => Mended | undefined): { text: string; skipped: number } {
+function replace({ part, key }: Part, lines: string, mend: (row: Row) => Mended | undefined): { text: string; skipped: number } {
   let skipped = 0;
   const told = lines.split('\n').map((text) => {
     const mended = mend(JSON.parse(text) as Row);
     if (!mended) return `${text}\n`;
     skipped += 1;
-    return `${JSON.stringify(mended.row)}\n${unreadableLine(mended.row, mended.reason)}`;
+    return `${JSON.stringify(mended.row)}\n${unreadableLine(part, mended.row[key], mended.reason)}`;
   });
   return { text: told.join(''), skipped };
 }
 
-export function unreadableLine(row: { type: string } & Record<string, unknown>, reason: string): string {
-  const id = IDS.find((name) => row[name] !== undefined && row[name] !== null && (row.type !== 'event' || name === 'seq'));
-  return `${JSON.stringify({ type: 'unreadable', part: row.type, row: id && row[id], reason })}\n`;
-}
+export const unreadableLine = (part: string, row: unknown, reason: string): string =>
+  `${JSON.stringify({ type: 'unreadable', part, row, reason })}\n`;
 
-function mendTimes(row: Row, part: Part): Mended | undefined {
-  const wrong = Object.keys(row).filter(
-    (name) => isTime(name) && typeof row[name] === 'string' && !parseTime(row[name] as string),
-  );
+function mendTimes(row: Row, { times, needed_times }: Part): Mended | undefined {
+  const wrong = times.filter((name) => typeof row[name] === 'string' && !parseTime(row[name] as string));
   if (wrong.length === 0) return undefined;
   const given = parseTime(String(row.created_at)) ?? EPOCH;
-  const needed = (name: string) => REQUIRED.includes(name) && !(part === 'memory' && name === 'expires_at');
-  const times = Object.fromEntries(wrong.map((name) => [name, needed(name) ? given : null]));
-  return { row: { ...row, ...times }, reason: `${wrong[0]}: not between the years 1 and 9999` };
+  const mended = Object.fromEntries(wrong.map((name) => [name, needed_times.includes(name) ? given : null]));
+  return { row: { ...row, ...mended }, reason: `${wrong[0]}: not between the years 1 and 9999` };
 }
-
-const isTime = (name: string): boolean => name.endsWith('_at') || name === 'valid_from' || name === 'valid_to';

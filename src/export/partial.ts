@@ -48,4 +48,4 @@ export async function writePartial(
 
 /** What cannot be read is named at its place. */
 const lineOf = ({ seq, event, unreadable }: Entry): string =>
-  event ? line({ type: 'event', ...event }) : unreadableLine({ type: 'event', seq }, unreadable);
+  event ? line({ type: 'event', ...event }) : unreadableLine('event', seq, unreadable);

@@ -3,7 +3,6 @@ import { channels } from '../auth/index.ts';
 import { time } from '../http/time.ts';
 import { policyBody } from '../retention/index.ts';
 import { tenantSettings } from '../tenants/index.ts';
-import type { Part } from './sql.ts';
 import { FORMAT_VERSION } from './whole.ts';
 
 // The lines of an export, as an import takes them. A file is trusted as little as any other request: what is not here is refused.
@@ -273,7 +272,7 @@ export const end = z.strictObject({
 });
 
 /** A line for each row of a part. */
-export const rows: Record<Part, z.ZodType<{ type: string }>> = {
+export const rows: Record<string, z.ZodType<{ type: string }>> = {
   memory: memory.refine(isOwned, unowned),
   edit: edit.refine(isOwned, unowned),
   edit_event: editEvent,

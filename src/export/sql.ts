@@ -1,14 +1,26 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 
-/** What changes: read in one snapshot. The order of both lists is that of the file, and of portable_parts in functions.sql. */
-export const views = ['memory', 'edit', 'edit_event', 'overlay', 'capsule', 'retention_policy'] as const;
-/** What a log of a given length has for good. */
-export const record = ['artifact', 'event', 'memory_version'] as const;
-export type Part = (typeof views)[number] | (typeof record)[number];
+/** A table that is exported, a line a row, as its migration says it. */
+export interface Part {
+  part: string;
+  /** The first column by which its rows are told apart. */
+  key: string;
+  /** Its rows change, and are read in one snapshot. The others a log of a given length has for good. */
+  changes: boolean;
+  /** Bytes follow each line, as pieces. */
+  has_bytes: boolean;
+  /** Columns that hold a time, and those of them that are never null. */
+  times: string[];
+  needed_times: string[];
+}
+
+/** In the order of the file. */
+export const listParts = (db: Db): Promise<Part[]> =>
+  db.rows<Part>('select part, key, changes, has_bytes, times, needed_times from list_parts()', []);
 
 const PAGE_ROWS = 1_000;
-const ARTIFACTS_A_PAGE = 100;
+const WITH_BYTES_A_PAGE = 100;
 
 export interface Page {
   lines: string;
@@ -19,11 +31,11 @@ export interface Page {
 /** The rows of a part as lines, page by page, the next one read while one is taken; `rows` runs a statement. */
 export async function* pagesOf(
   tenant_id: string,
-  part: Part,
+  { part, has_bytes }: Part,
   upto: number,
   rows: (text: string, values: unknown[]) => Promise<Page[]>,
 ): AsyncGenerator<Page> {
-  const limit = part === 'artifact' ? ARTIFACTS_A_PAGE : PAGE_ROWS;
+  const limit = has_bytes ? WITH_BYTES_A_PAGE : PAGE_ROWS;
   const begin = (after: unknown): Promise<Page | undefined> => {
     const values = [tenant_id, part, after === null ? null : JSON.stringify(after), upto, limit];
     const page = rows('select lines, n, last from export_page($1, $2, $3, $4, $5)', values).then(([row]) => row);
@@ -95,7 +107,7 @@ export const beatImport = (tenant: Tenant, { id, lease_ms }: Import, total?: num
   tenant.call('select beat_import($1, $2, 0, $3, $4)', [tenant.id, id, total, lease_ms]);
 
 /** `json`: an array of lines. */
-export async function insertRows(tenant: Tenant, { id, lease_ms }: Import, part: Part, json: string): Promise<void> {
+export async function insertRows(tenant: Tenant, { id, lease_ms }: Import, part: string, json: string): Promise<void> {
   await tenant.call('select import_rows($1, $2, $3, $4, $5)', [tenant.id, id, part, json, lease_ms]);
 }
 
@@ -103,18 +115,19 @@ export async function insertArtifact(tenant: Tenant, { id, lease_ms }: Import, l
   await tenant.call('select import_artifact($1, $2, $3, $4, $5)', [tenant.id, id, line, bytes, lease_ms]);
 }
 
-const EDITS_A_STEP = 5_000;
+const ROWS_A_STEP = 5_000;
 
-/** An edit that is not about the event at its seq, as far as the log is there. */
-export async function findStrayEdit(tenant: Tenant, first: number): Promise<string | undefined> {
-  for (let after: string | null = ''; after !== null; ) {
-    const [row]: { last: string | null; stray: string | null }[] = await tenant.call(
-      'select last, stray from stray_edit($1, $2, $3, $4)',
-      [tenant.id, first, after, EDITS_A_STEP],
-    );
-    if (row!.stray !== null) return row!.stray;
-    after = row!.last;
-  }
+/** What is wrong with a row that does not fit the log, as far as the log is there. */
+export async function findStray(tenant: Tenant, first: number): Promise<string | undefined> {
+  for (const { noun } of await tenant.call<{ noun: string }>('select noun from hooks($1) noun', ['stray']))
+    for (let after: string | null = ''; after !== null; ) {
+      const [row]: { last: string | null; fault: string | null }[] = await tenant.call(
+        'select last, fault from find_stray($1, $2, $3, $4, $5)',
+        [tenant.id, noun, first, after, ROWS_A_STEP],
+      );
+      if (row!.fault !== null) return row!.fault;
+      after = row!.last;
+    }
   return undefined;
 }
 

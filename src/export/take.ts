@@ -10,7 +10,7 @@ import { faulty, type Line } from './lines.ts';
 import { unreadableRow } from './mend.ts';
 import { type ArtifactLine, end, type Header, header, piece, rows, type TenantLine, tenantLine } from './schemas.ts';
 import { refuseSecretBytes, refuseSecrets } from './screen.ts';
-import { beatImport, type Import, insertArtifact, type Part, record, views } from './sql.ts';
+import { beatImport, type Import, insertArtifact, listParts } from './sql.ts';
 
 // Takes the lines of an export into a tenant that is marked for it. Nothing is believed: each value by its schema, the order, that
 // seq is dense, the counts and the hash at the end.
@@ -38,11 +38,10 @@ export interface Taken {
   bytes: number;
 }
 
-/** In this order and no other; pieces follow their artifact. */
-const places = ['header', 'tenant', ...views, ...record, 'end'];
-
 interface Going {
   batch: Batch;
+  /** The types of lines, in this order and no other; pieces follow their artifact. */
+  places: string[];
   place: number;
   counts: Record<string, number>;
   header?: Header;
@@ -62,7 +61,8 @@ export async function takeLines(
   lines: AsyncIterable<Line>,
   settings: Taking,
 ): Promise<Taken> {
-  const at: Going = { batch: openBatch(tenant, held), place: -1, counts: {}, bytes: 0, ended: false };
+  const places = ['header', 'tenant', ...(await tenant.read(listParts)).map(({ part }) => part), 'end'];
+  const at: Going = { batch: openBatch(tenant, held), places, place: -1, counts: {}, bytes: 0, ended: false };
   let number = 0;
   try {
     for await (const line of lines) {
@@ -107,7 +107,7 @@ async function takeLine(tenant: Tenant, held: Import, at: Going, line: Line, set
   } else if (type === 'end') await takeEnd(at, line, value);
   else if (type === 'unreadable') parse(unreadableRow, value, number);
   else if (type === 'piece') await takePiece(tenant, held, at, number, parse(piece, value, number), settings);
-  else if (Object.hasOwn(rows, type)) await takeRow(tenant, held, at, line, parse(rows[type as Part], value, number), settings);
+  else if (Object.hasOwn(rows, type)) await takeRow(tenant, held, at, line, parse(rows[type]!, value, number), settings);
   if (!['header', 'progress', 'end'].includes(type)) at.counts[type] = (at.counts[type] ?? 0) + 1;
 }
 
@@ -135,7 +135,7 @@ function parse<T extends z.ZodType>(schema: T, value: unknown, number: number): 
 
 /** Each type at its place in the file; the header and the tenant once. */
 function step(at: Going, number: number, type: string): void {
-  const place = places.indexOf(type);
+  const place = at.places.indexOf(type);
   if (place < 0) throw faulty(number, 'unknown line type', '/type');
   const next = place === at.place + 1;
   // the header, then the tenant, each once
@@ -155,8 +155,9 @@ async function takeRow(
   const { number } = line;
   await refuseSecrets(settings.screener, number, row);
   const last = at.header!.as_of_seq;
-  for (const field of ['seq', 'content_seq', 'last_seq', 'proposed_seq', 'approved_seq', 'revoked_seq'])
-    if (typeof row[field] === 'number' && row[field] > last) throw faulty(number, `a seq beyond ${last}`, `/${field}`);
+  for (const [field, value] of Object.entries(row))
+    if (/^(?:.*_)?seq$/.test(field) && typeof value === 'number' && value > last)
+      throw faulty(number, `a seq beyond ${last}`, `/${field}`);
   if (row.type === 'artifact') return takeArtifact(tenant, held, at, line, row as unknown as ArtifactLine, settings);
   if (row.type === 'event') {
     follow(at, number, row.seq as number, row.carried_at !== null);
@@ -164,7 +165,7 @@ async function takeRow(
     at.bytes += line.bytes.length;
   }
   at.bytes += line.bytes.length;
-  await at.batch.add(row.type as Part, number, line.bytes);
+  await at.batch.add(row.type as string, number, line.bytes);
 }
 
 /** What was carried comes first, in any growing order; from the log's beginning on no seq is missing. */

@@ -4,7 +4,7 @@ import { Problem } from '../http/problem.ts';
 import { mended } from './mend.ts';
 import type { Output } from './output.ts';
 import { openSpool, type Spool } from './spool.ts';
-import { type Page, type Part, pagesOf, readPiece, readStanding, record, type Standing, views } from './sql.ts';
+import { listParts, type Page, type Part, pagesOf, readPiece, readStanding, type Standing } from './sql.ts';
 
 // The tenant as lines. Everything is as of one seq: what changes is read in one snapshot that ends before the client is waited for;
 // the log up to that seq and what hangs on it are walked by their keys without one. Only a trim drops rows of these: where one came
@@ -22,7 +22,8 @@ export interface Start {
   standing: Standing;
   /** Lines of what changes. */
   spool: Spool;
-  counts: Partial<Record<Part, number>>;
+  counts: Record<string, number>;
+  parts: Part[];
   /** Lines that name a row which cannot be read. */
   unreadable: number;
 }
@@ -59,17 +60,18 @@ async function readViews(
   try {
     const standing = await using((db) => readStanding(db, tenant.id));
     if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
+    const parts = await using(listParts);
     const counts: Start['counts'] = {};
     let unreadable = 0;
     const rows = (text: string, values: unknown[]) => using((db) => db.rows<Page>(text, values));
-    for (const part of views)
+    for (const part of parts.filter(({ changes }) => changes))
       for await (const page of pagesOf(tenant.id, part, standing.last_seq, rows)) {
         const { text, skipped } = await mended(tenant, part, page);
         await spool.add(text);
-        counts[part] = (counts[part] ?? 0) + page.n;
+        counts[part.part] = (counts[part.part] ?? 0) + page.n;
         unreadable += skipped;
       }
-    return { tenant_id: tenant.id, as_of_seq: standing.last_seq, standing, spool, counts, unreadable };
+    return { tenant_id: tenant.id, as_of_seq: standing.last_seq, standing, spool, parts, counts, unreadable };
   } catch (error) {
     await spool.close();
     throw error;
@@ -99,17 +101,17 @@ export async function writeWhole(tenant: Tenant, start: Start, out: Output, aliv
   for await (const bytes of start.spool.read()) await out.write(bytes);
   let told = 0;
   let { unreadable } = start;
-  for (const part of record)
+  for (const part of start.parts.filter(({ changes }) => !changes))
     for await (const page of pagesOf(tenant.id, part, as_of_seq, (text, values) => tenant.call(text, values))) {
       await alive();
-      if (part === 'artifact') counts.piece = (counts.piece ?? 0) + (await writeArtifacts(tenant, page.lines, out));
+      if (part.has_bytes) counts.piece = (counts.piece ?? 0) + (await writeArtifacts(tenant, page.lines, out));
       else {
         const { text, skipped } = await mended(tenant, part, page);
         await out.write(text);
         unreadable += skipped;
       }
-      counts[part] = (counts[part] ?? 0) + page.n;
-      if (part !== 'event' || counts.event! - told < PROGRESS_EVERY) continue;
+      counts[part.part] = (counts[part.part] ?? 0) + page.n;
+      if (part.part !== 'event' || counts.event! - told < PROGRESS_EVERY) continue;
       told = counts.event!;
       await out.write(line({ type: 'progress', done: told, total }));
     }

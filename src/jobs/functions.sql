@@ -120,3 +120,39 @@ begin
   where j.tenant_id = p_tenant and j.job_id = p_job and j.token = p_token and j.state = 'running';
   return found;
 end $$;
+
+-- Whoever started a job, and works at it while the request lasts, holds it without a token: so it is nobody's to report, and may be taken
+-- once its lease is over.
+create or replace function hold_job(p_tenant text, p_job text, p_lease_ms int) returns void
+language sql
+begin atomic
+  update jobs j set state = 'running', due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job;
+end;
+
+-- By its starter: false where another took it meanwhile.
+create or replace function advance_job(p_tenant text, p_job text, p_more bigint, p_total bigint, p_lease_ms int) returns boolean
+language plpgsql
+as $$
+begin
+  update jobs j
+  set done = j.done + p_more, total = coalesce(p_total, j.total), updated_at = clock_timestamp(),
+    due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state = 'running' and j.token = 0;
+  return found;
+end $$;
+
+-- The rest is for whichever daemon takes it.
+create or replace function hand_over_job(p_tenant text, p_job text, p_input jsonb) returns void
+language sql
+begin atomic
+  update jobs j set state = 'queued', input = p_input where j.tenant_id = p_tenant and j.job_id = p_job;
+end;
+
+create or replace function fail_job(p_tenant text, p_job text, p_problem jsonb) returns void
+language sql
+begin atomic
+  update jobs j
+  set state = 'failed', problem = p_problem, input = '{}', updated_at = clock_timestamp(), finished_at = clock_timestamp()
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.finished_at is null;
+end;

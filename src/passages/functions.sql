@@ -207,3 +207,10 @@ as $$
   ) e on true
   where not coalesce(has_passage(i.id, e.chunk_count), false)
 $$;
+
+-- Until the rebuild is over, answers say that not every passage can be found.
+create or replace function begin_rebuild(p_tenant text) returns void
+language sql
+begin atomic
+  insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
+end;

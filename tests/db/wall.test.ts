@@ -49,6 +49,7 @@ const outside: Record<string, string> = {
   login_failures: 'hashes and counts, for tenants that do not exist too',
   rate_windows: 'hashes and counts, of addresses too',
   nouns: 'what kinds of things the service keeps, the same in every database',
+  portable_tables: 'which tables are exported, the same in every database',
   schema_functions: 'which functions were applied, by which release',
   schema_gone: 'functions that left their file, and since which release',
   installation: 'one row, the server and database where the data belongs',

@@ -1,6 +1,5 @@
 import { Client } from 'pg';
 import { rows } from '../../src/export/schemas.ts';
-import { record, views } from '../../src/export/sql.ts';
 import { workerDatabase } from '../support/database.ts';
 
 // Asks the catalog: a table or a column made tomorrow is exported, or said not to be.
@@ -45,8 +44,21 @@ test('every table of tenants is exported, or left out with a reason', async () =
   expect(tables.filter((name) => !exported.includes(name) && !left[name])).toEqual([]);
 });
 
-test('the parts here are those of the database, in its order', async () => {
-  expect([...views, ...record]).toEqual(await names('select part as name from portable_parts() order by place'));
+test('the order of the lines is that of every earlier export', async () => {
+  const parts = await names('select part as name from portable_parts() order by place');
+  const before = [
+    'memory',
+    'edit',
+    'edit_event',
+    'overlay',
+    'capsule',
+    'retention_policy',
+    'artifact',
+    'event',
+    'memory_version',
+  ];
+  expect(parts.filter((part) => before.includes(part))).toEqual(before);
+  expect(Object.keys(rows).sort()).toEqual(parts.sort());
 });
 
 test.each(Object.keys(rows))('each column of the part %s has its rule in an import', async (part) => {

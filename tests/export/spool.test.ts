@@ -31,7 +31,8 @@ function tenantThatMoves(times: number) {
   let moves = times;
   const db = {
     row: async () => ({ last_seq, oldest_seq: 1, event_count: 1, stored_bytes: 1, language: 'english', settings: {} }),
-    rows: async (_: string, [, part]: unknown[]) => {
+    rows: async (text: string, [, part]: unknown[]) => {
+      if (text.includes('list_parts')) return ['memory', 'capsule'].map((part) => ({ part, changes: true, times: [] }));
       if (part === 'capsule' && moves-- > 0) last_seq += 1;
       return [{ lines: '', n: 0, last: null }];
     },
