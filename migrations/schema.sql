@@ -110,6 +110,19 @@ CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
 
+-- Name: advance_job(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.advance_job(p_tenant text, p_job text, p_more bigint, p_total bigint, p_lease_ms integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update jobs j
+  set done = j.done + p_more, total = coalesce(p_total, j.total), updated_at = clock_timestamp(),
+    due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
+  where j.tenant_id = p_tenant and j.job_id = p_job and j.state = 'running' and j.token = 0;
+  return found;
+end $$;
+
 -- Name: append_audit(text, bigint, bytea, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.append_audit(p_tenant text, p_seq bigint, p_mac bytea, p_entries jsonb) RETURNS TABLE(appended boolean, last_seq bigint, last_mac bytea, last_at timestamp with time zone)
@@ -452,13 +465,7 @@ CREATE FUNCTION public.beat_import(p_tenant text, p_import text, p_events bigint
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant and c.importing = p_import for update;
-  if found then
-    update jobs j
-    set done = j.done + p_events, total = coalesce(p_total, j.total), updated_at = clock_timestamp(),
-      due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
-    where j.tenant_id = p_tenant and j.job_id = p_import and j.state = 'running' and j.token = 0;
-  end if;
-  if not found then
+  if not found or not advance_job(p_tenant, p_import, p_events, p_total, p_lease_ms) then
     raise exception 'the import was given up' using errcode = 'AM409';
   end if;
 end $$;
@@ -505,11 +512,9 @@ end $$;
 
 CREATE FUNCTION public.begin_import(p_tenant text, p_import text, p_by text, p_lease_ms integer) RETURNS bigint
     LANGUAGE plpgsql
-    AS $_$
+    AS $$
 declare
   v_clock tenant_clocks;
-  v_part record;
-  v_found boolean;
 begin
   perform enter_tenant(p_tenant);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
@@ -519,20 +524,14 @@ begin
   if v_clock.importing is not null then
     raise exception 'the tenant is being imported already' using errcode = 'AM409';
   end if;
-  v_found := v_clock.last_seq > 0;
-  for v_part in select * from portable_parts() p where p.part <> 'artifact' loop
-    exit when v_found;
-    execute format('select exists (select from %I t where t.tenant_id = $1)', v_part.relation) into v_found using p_tenant;
-  end loop;
-  if v_found then
+  if v_clock.last_seq > 0 or not is_empty_tenant(p_tenant) then
     raise exception 'the tenant is not empty' using errcode = 'AM409';
   end if;
   perform start_job(p_tenant, p_import, 'import', '{"receiving": true}', p_by, 1000, null, null);
-  update jobs j set state = 'running', due_at = clock_timestamp() + interval '1 millisecond' * p_lease_ms
-  where j.tenant_id = p_tenant and j.job_id = p_import;
-  update tenant_clocks c set importing = p_import where c.tenant_id = p_tenant;
+  perform hold_job(p_tenant, p_import, p_lease_ms);
+  perform mark_import(p_tenant, p_import);
   return v_clock.max_bytes;
-end $_$;
+end $$;
 
 -- Name: begin_login(text, text, bytea, bytea, integer, integer); Type: FUNCTION; Schema: public
 
@@ -560,6 +559,24 @@ begin
   delete from login_failures where key_hash in (
     select key_hash from login_failures where expires_at < clock_timestamp() limit 8 for update skip locked);
 end $$;
+
+-- Name: chunk_rebuilds; Type: TABLE; Schema: public
+
+CREATE TABLE public.chunk_rebuilds (
+    tenant_id text NOT NULL,
+    rebuilt_to bigint DEFAULT 0 NOT NULL
+);
+
+ALTER TABLE ONLY public.chunk_rebuilds FORCE ROW LEVEL SECURITY;
+
+-- Name: begin_rebuild(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.begin_rebuild(p_tenant text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO public.chunk_rebuilds (tenant_id)
+   VALUES (begin_rebuild.p_tenant) ON CONFLICT(tenant_id) DO UPDATE SET rebuilt_to = 0;
+END;
 
 -- Name: session_key(text, text); Type: FUNCTION; Schema: public
 
@@ -1184,6 +1201,31 @@ CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask j
     LANGUAGE sql STABLE
     RETURN CASE WHEN ((p_memory).kind = ANY (ARRAY['rule'::text, 'preference'::text])) THEN CASE (p_memory).scope WHEN 'project'::text THEN ((p_memory).project_id = (p_ask ->> 'project_id'::text)) WHEN 'user'::text THEN ((p_ask -> 'users'::text) ? (p_memory).user_id) WHEN 'session'::text THEN ((p_memory).session_id = (p_ask ->> 'session_id'::text)) ELSE true END ELSE ((NOT (p_scope ? 'project_id'::text)) OR ((p_memory).project_id = (p_scope ->> 'project_id'::text)) OR (((p_memory).scope = 'policy'::text) AND ((p_memory).project_id IS NULL))) END;
 
+-- Name: tenants; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenants (
+    tenant_id text NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    language regconfig DEFAULT 'english'::regconfig NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleting_since timestamp with time zone,
+    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
+    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
+);
+
+ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
+
+-- Name: configure_tenant(text, regconfig, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.configure_tenant(p_tenant text, p_language regconfig, p_settings jsonb) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.tenants AS t SET language = configure_tenant.p_language, settings = configure_tenant.p_settings, version = (t.version + 1)
+   WHERE (t.tenant_id = configure_tenant.p_tenant);
+END;
+
 -- Name: this_place(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.this_place() RETURNS text
@@ -1574,6 +1616,25 @@ END;
 CREATE FUNCTION public.edits_rewritten(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF bigint
     LANGUAGE sql STABLE
     AS $$ select o.seq from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to $$;
+
+-- Name: edits_stray(text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edits_stray(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return query
+  select
+    max(d.edit_id),
+    'The edit ' || min(d.edit_id) filter (where (d.seq >= p_first or d.there is not null) and d.event_id is distinct from d.there)
+      || ' is about another event than stands at its seq.'
+  from (
+    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
+    from edits t
+    where t.tenant_id = p_tenant and t.edit_id > p_after
+    order by t.edit_id
+    limit p_limit) d;
+end $$;
 
 -- Name: enact_edit(text, public.edits); Type: FUNCTION; Schema: public
 
@@ -2121,11 +2182,55 @@ begin
     cross join lateral (select %7$s) r
     cross join lateral (select jsonb_build_array(%3$s) as keys) k
     where t.before < 4194304 $q$,
-    format('{"type":"%s",', p_part), coalesce(v_part.weight, '0::bigint'), v_keys, v_part.relation,
+    format('{"type":"%s",', p_part), format('(%s)::bigint', v_part.weight), v_keys, v_part.relation,
     (select string_agg(format('($2 ->> %s)::%s', k.ord - 1, c.type), ', ' order by k.ord)
      from unnest(v_part.keys) with ordinality k (name, ord) join portable_columns(v_part.relation) c on c.name = k.name),
     coalesce(v_part.bound, 'true'), v_columns)
   using p_tenant, p_after, p_upto, p_limit;
+end $_$;
+
+-- Name: jobs; Type: TABLE; Schema: public
+
+CREATE TABLE public.jobs (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    total bigint,
+    input jsonb NOT NULL,
+    cursor jsonb,
+    result jsonb,
+    problem jsonb,
+    started_by text NOT NULL,
+    token integer DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT jobs__state CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
+);
+
+ALTER TABLE ONLY public.jobs FORCE ROW LEVEL SECURITY;
+
+-- Name: fail_job(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.fail_job(p_tenant text, p_job text, p_problem jsonb) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.jobs AS j SET state = 'failed'::text, problem = fail_job.p_problem, input = '{}'::jsonb, updated_at = clock_timestamp(), finished_at = clock_timestamp()
+   WHERE ((j.tenant_id = fail_job.p_tenant) AND (j.job_id = fail_job.p_job) AND (j.finished_at IS NULL));
+END;
+
+-- Name: find_stray(text, text, bigint, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.find_stray(p_tenant text, p_noun text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
+    LANGUAGE plpgsql
+    AS $_$
+begin
+  perform enter_tenant(p_tenant);
+  return query execute format('select last, fault from %I($1, $2, $3, $4)', p_noun || '_stray') using p_tenant, p_first, p_after, p_limit;
 end $_$;
 
 -- Name: fingerprint_tables(); Type: FUNCTION; Schema: public
@@ -2185,16 +2290,12 @@ begin
     select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
     raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
   end if;
-  update tenants t
-  set language = ('pg_catalog.' || p_language)::regconfig, settings = p_settings, version = t.version + 1
-  where t.tenant_id = p_tenant;
-  insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
-  update tenant_clocks c
-  set
-    importing = null, last_seq = k.last_seq, oldest_seq = k.oldest_seq, event_count = k.event_count, stored_bytes = k.stored_bytes
-  from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint)
-  where c.tenant_id = p_tenant;
-  update jobs j set state = 'queued', input = p_clock where j.tenant_id = p_tenant and j.job_id = p_import;
+  perform configure_tenant(p_tenant, ('pg_catalog.' || p_language)::regconfig, p_settings);
+  perform begin_rebuild(p_tenant);
+  perform mark_import(p_tenant, null);
+  perform set_clock(p_tenant, k.last_seq, k.oldest_seq, k.event_count, k.stored_bytes)
+  from jsonb_to_record(p_clock) k (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint);
+  perform hand_over_job(p_tenant, p_import, p_clock);
 end $$;
 
 -- Name: finish_job(text, text, integer, jsonb, jsonb); Type: FUNCTION; Schema: public
@@ -2759,6 +2860,15 @@ CREATE FUNCTION public.grounds_of(p_tenant text, p_memory_ids text[], p_last big
           LIMIT 256) g);
 END;
 
+-- Name: hand_over_job(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hand_over_job(p_tenant text, p_job text, p_input jsonb) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.jobs AS j SET state = 'queued'::text, input = hand_over_job.p_input
+   WHERE ((j.tenant_id = hand_over_job.p_tenant) AND (j.job_id = hand_over_job.p_job));
+END;
+
 -- Name: has_forgotten(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.has_forgotten(p_tenant text) RETURNS boolean
@@ -2871,6 +2981,15 @@ begin
   where ((h.m).valid_from is null or (h.m).valid_from <= coalesce(v_as_of, now()))
     and ((h.m).valid_to is null or (h.m).valid_to > coalesce(v_as_of, now()));
 end $$;
+
+-- Name: hold_job(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hold_job(p_tenant text, p_job text, p_lease_ms integer) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.jobs AS j SET state = 'running'::text, due_at = (clock_timestamp() + ('00:00:00.001'::interval * (hold_job.p_lease_ms)::double precision))
+   WHERE ((j.tenant_id = hold_job.p_tenant) AND (j.job_id = hold_job.p_job));
+END;
 
 -- Name: hold_memory(text, text, integer, text[], jsonb); Type: FUNCTION; Schema: public
 
@@ -3013,9 +3132,7 @@ CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb
     AS $$
 begin
   perform beat_import(p_tenant, p_import, 0, null, p_lease_ms);
-  insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
-  select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
-  from jsonb_populate_record(null::artifacts, p_row) r;
+  perform keep_artifact(p_tenant, p_row, p_bytes);
 end $$;
 
 -- Name: import_rows(text, text, text, jsonb, integer); Type: FUNCTION; Schema: public
@@ -3082,6 +3199,24 @@ end $$;
 CREATE FUNCTION public.is_deleted(p_tenant text, p_seq bigint) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT (m.status = 'deleted'::text) FROM (public.memory_versions v JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id)))) WHERE ((v.tenant_id = is_deleted.p_tenant) AND (v.seq = is_deleted.p_seq) AND (v.status <> 'superseded'::text)) LIMIT 1), false);
+
+-- Name: is_empty_tenant(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_empty_tenant(p_tenant text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_relation text;
+  v_found boolean;
+begin
+  for v_relation in select p.relation from portable_parts() p where not p.has_bytes loop
+    execute format('select exists (select from %I t where t.tenant_id = $1)', v_relation) into v_found using p_tenant;
+    if v_found then
+      return false;
+    end if;
+  end loop;
+  return true;
+end $_$;
 
 -- Name: is_grounded(text, text, text[], bigint, timestamp with time zone, text); Type: FUNCTION; Schema: public
 
@@ -3201,6 +3336,16 @@ begin
       where n.tenant_id = p_memory.tenant_id and n.memory_id = p_memory.superseded_by
         and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id)))));
 end $$;
+
+-- Name: keep_artifact(text, jsonb, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.keep_artifact(p_tenant text, p_row jsonb, p_bytes bytea) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into artifacts (tenant_id, artifact_id, event_id, media_type, byte_count, sha256, bytes, channel, sensitivity, user_id, created_at)
+  select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
+  from jsonb_populate_record(null::artifacts, p_row) r
+$$;
 
 -- Name: keep_five(jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -3349,6 +3494,18 @@ begin
   execute format('grant select, delete on %s to agent_memory_eraser', p_table);
 end $$;
 
+-- Name: let_undo(regclass); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.let_undo(p_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_rule constant text := 'tenant_id = (select current_tenant()) and (select is_importing())';
+begin
+  execute format('create policy undo_finds on %s for select to agent_memory_eraser using (%s)', p_table, v_rule);
+  execute format('create policy undo_deletes on %s for delete to agent_memory_eraser using (%s)', p_table, v_rule);
+end $$;
+
 -- Name: list_due_jobs(integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) RETURNS TABLE(tenant_id text, job_id text)
@@ -3420,6 +3577,68 @@ begin
 end $$;
 
 ALTER FUNCTION public.list_grown_webhooks(p_tenants text[]) OWNER TO agent_memory_overseer;
+
+-- Name: portable_columns(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.portable_columns(p_relation text) RETURNS TABLE(name text, type text, needed boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (a.attname)::text AS attname,
+     format_type(a.atttypid, a.atttypmod) AS format_type,
+     a.attnotnull
+    FROM pg_attribute a
+   WHERE ((a.attrelid = (to_regclass(portable_columns.p_relation))::oid) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attgenerated = ''::"char") AND (a.attname <> 'tenant_id'::name) AND (NOT ((a.atttypid = ('bytea'::regtype)::oid) AND (a.attstorage = 'e'::"char"))))
+   ORDER BY a.attnum;
+END;
+
+-- Name: portable_tables; Type: TABLE; Schema: public
+
+CREATE TABLE public.portable_tables (
+    part text NOT NULL,
+    place integer NOT NULL,
+    relation text NOT NULL,
+    keys text[] NOT NULL,
+    bound text,
+    weight text
+);
+
+-- Name: portable_parts(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.portable_parts() RETURNS TABLE(part text, place integer, relation text, keys text[], bound text, weight text, has_bytes boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT p.part,
+     (row_number() OVER (ORDER BY (p.bound IS NOT NULL), (NOT b.has_bytes), p.place))::integer AS row_number,
+     p.relation,
+     p.keys,
+     p.bound,
+     COALESCE(p.weight, '0'::text) AS "coalesce",
+     b.has_bytes
+    FROM (public.portable_tables p
+      CROSS JOIN LATERAL ( SELECT (EXISTS ( SELECT
+                    FROM pg_attribute a
+                   WHERE ((a.attrelid = (to_regclass(p.relation))::oid) AND (a.atttypid = ('bytea'::regtype)::oid) AND (a.attstorage = 'e'::"char") AND (NOT a.attisdropped)))) AS has_bytes) b)
+   ORDER BY ((row_number() OVER (ORDER BY (p.bound IS NOT NULL), (NOT b.has_bytes), p.place))::integer);
+END;
+
+-- Name: list_parts(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.list_parts() RETURNS TABLE(part text, key text, changes boolean, has_bytes boolean, times text[], needed_times text[])
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT p.part,
+     p.keys[1] AS keys,
+     (p.bound IS NULL),
+     p.has_bytes,
+     ARRAY( SELECT c.name
+            FROM public.portable_columns(p.relation) c(name, type, needed)
+           WHERE (c.type = 'timestamp with time zone'::text)) AS "array",
+     ARRAY( SELECT c.name
+            FROM public.portable_columns(p.relation) c(name, type, needed)
+           WHERE ((c.type = 'timestamp with time zone'::text) AND c.needed)) AS "array"
+    FROM public.portable_parts() p(part, place, relation, keys, bound, weight, has_bytes)
+   ORDER BY p.place;
+END;
 
 -- Name: list_shared(text, text, integer); Type: FUNCTION; Schema: public
 
@@ -3592,6 +3811,15 @@ begin
     from edit_events x join edits d on d.tenant_id = p_tenant and d.edit_id = x.edit_id
     where x.tenant_id = p_tenant and x.seq = any (v_said)), p_upto);
 end $$;
+
+-- Name: mark_import(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_import(p_tenant text, p_import text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.tenant_clocks AS c SET importing = mark_import.p_import
+   WHERE (c.tenant_id = mark_import.p_tenant);
+END;
 
 -- Name: mark_kin(text, text, text[], bigint); Type: FUNCTION; Schema: public
 
@@ -4362,14 +4590,18 @@ begin
     order by o.ord);
 end $$;
 
--- Name: noun(text, text, text[]); Type: FUNCTION; Schema: public
+-- Name: noun(text, text, text, text[], text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.noun(p_noun text, prefix text DEFAULT NULL::text, without text[] DEFAULT '{}'::text[]) RETURNS void
-    LANGUAGE sql
+CREATE FUNCTION public.noun(p_noun text, prefix text DEFAULT NULL::text, part text DEFAULT NULL::text, keys text[] DEFAULT NULL::text[], without text[] DEFAULT '{}'::text[]) RETURNS void
+    LANGUAGE plpgsql
     AS $$
+begin
   insert into nouns (noun, place, id_prefix, without)
-  values (p_noun, (select coalesce(max(n.place), 0) + 1 from nouns n), noun.prefix, noun.without)
-$$;
+  values (p_noun, (select coalesce(max(n.place), 0) + 1 from nouns n), noun.prefix, noun.without);
+  if part is not null then
+    perform portable(p_noun::regclass, noun.part, noun.keys);
+  end if;
+end $$;
 
 -- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
 
@@ -4614,25 +4846,17 @@ end $_$;
 
 ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) OWNER TO agent_memory_searcher;
 
--- Name: portable_columns(text); Type: FUNCTION; Schema: public
+-- Name: portable(regclass, text, text[], text, text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.portable_columns(p_relation text) RETURNS TABLE(name text, type text)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT (a.attname)::text AS attname,
-     format_type(a.atttypid, a.atttypmod) AS format_type
-    FROM pg_attribute a
-   WHERE ((a.attrelid = (to_regclass(portable_columns.p_relation))::oid) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attgenerated = ''::"char") AND (a.attname <> 'tenant_id'::name) AND (NOT ((a.atttypid = ('bytea'::regtype)::oid) AND (a.attstorage = 'e'::"char"))))
-   ORDER BY a.attnum;
-END;
-
--- Name: portable_parts(); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.portable_parts() RETURNS TABLE(part text, place integer, relation text, keys text[], bound text, weight text)
-    LANGUAGE sql IMMUTABLE
-    BEGIN ATOMIC
- VALUES ('memory'::text,1,'memories'::text,ARRAY['memory_id'::text],NULL::text,NULL::text), ('edit'::text,2,'edits'::text,ARRAY['edit_id'::text],NULL::text,NULL::text), ('edit_event'::text,3,'edit_events'::text,ARRAY['seq'::text, 'edit_id'::text],NULL::text,NULL::text), ('overlay'::text,4,'overlays'::text,ARRAY['seq'::text],NULL::text,'pg_column_size(t.content) + pg_column_size(t.base)'::text), ('capsule'::text,5,'capsules'::text,ARRAY['capsule_id'::text],NULL::text,NULL::text), ('retention_policy'::text,6,'retention_policies'::text,ARRAY['version'::text],NULL::text,NULL::text), ('artifact'::text,7,'artifacts'::text,ARRAY['artifact_id'::text],'exists (select from events e where e.tenant_id = $1 and e.event_id = t.event_id and e.seq <= $3)'::text,NULL::text), ('event'::text,8,'events'::text,ARRAY['seq'::text],'t.seq <= $3'::text,'t.byte_count'::text), ('memory_version'::text,9,'memory_versions'::text,ARRAY['memory_id'::text, 'version'::text],'t.seq <= $3'::text,NULL::text);
-END;
+CREATE FUNCTION public.portable(p_table regclass, part text, keys text[], bound text DEFAULT NULL::text, weight text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform let_undo(p_table);
+  insert into portable_tables (part, place, relation, keys, bound, weight)
+  values (
+    portable.part, (select coalesce(max(t.place), 0) + 1 from portable_tables t), p_table::text, portable.keys, portable.bound, portable.weight);
+end $$;
 
 -- Name: propose_edit(text, jsonb, jsonb, text, integer); Type: FUNCTION; Schema: public
 
@@ -5816,23 +6040,6 @@ begin
   return v_sum;
 end $_$;
 
--- Name: stray_edit(text, bigint, text, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.stray_edit(p_tenant text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, stray text)
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  return query
-  select max(d.edit_id), min(d.edit_id) filter (where (d.seq >= p_first or d.there is not null) and d.event_id is distinct from d.there)
-  from (
-    select t.edit_id, t.seq, t.event_id, (select e.event_id from events e where e.tenant_id = p_tenant and e.seq = t.seq) as there
-    from edits t
-    where t.tenant_id = p_tenant and t.edit_id > p_after
-    order by t.edit_id
-    limit p_limit) d;
-end $$;
-
 -- Name: subject_users(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]
@@ -6247,10 +6454,8 @@ begin
   if undo_rows(p_ms) then
     return true;
   end if;
-  update tenant_clocks c set importing = null where c.tenant_id = p_tenant;
-  update jobs j
-  set state = 'failed', problem = p_problem, input = '{}', updated_at = clock_timestamp(), finished_at = clock_timestamp()
-  where j.tenant_id = p_tenant and j.job_id = p_import and j.finished_at is null;
+  perform mark_import(p_tenant, null);
+  perform fail_job(p_tenant, p_import, p_problem);
   return false;
 end $$;
 
@@ -6275,7 +6480,7 @@ begin
         return true;
       end if;
       execute format('delete from public.%I where ctid = any (array(select ctid from public.%1$I where tenant_id = $1 limit $2))', v_part.relation)
-      using v_tenant, case v_part.part when 'artifact' then 4 else 500 end;
+      using v_tenant, case when v_part.has_bytes then 4 else 500 end;
       get diagnostics v_count = row_count;
       exit when v_count = 0;
     end loop;
@@ -6577,40 +6782,6 @@ CREATE TABLE public.audit_entries (
 
 ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
 
--- Name: chunk_rebuilds; Type: TABLE; Schema: public
-
-CREATE TABLE public.chunk_rebuilds (
-    tenant_id text NOT NULL,
-    rebuilt_to bigint DEFAULT 0 NOT NULL
-);
-
-ALTER TABLE ONLY public.chunk_rebuilds FORCE ROW LEVEL SECURITY;
-
--- Name: jobs; Type: TABLE; Schema: public
-
-CREATE TABLE public.jobs (
-    tenant_id text NOT NULL,
-    job_id text NOT NULL,
-    kind text NOT NULL,
-    state text DEFAULT 'queued'::text NOT NULL,
-    done bigint DEFAULT 0 NOT NULL,
-    total bigint,
-    input jsonb NOT NULL,
-    cursor jsonb,
-    result jsonb,
-    problem jsonb,
-    started_by text NOT NULL,
-    token integer DEFAULT 0 NOT NULL,
-    due_at timestamp with time zone NOT NULL,
-    tries integer DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    finished_at timestamp with time zone,
-    CONSTRAINT jobs__state CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text])))
-);
-
-ALTER TABLE ONLY public.jobs FORCE ROW LEVEL SECURITY;
-
 -- Name: login_failures; Type: TABLE; Schema: public
 
 CREATE TABLE public.login_failures (
@@ -6716,22 +6887,6 @@ CREATE TABLE public.sweep_walks (
     CONSTRAINT sweep_walks__only_row CHECK (only_row)
 )
 WITH (fillfactor='50');
-
--- Name: tenants; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenants (
-    tenant_id text NOT NULL,
-    state text DEFAULT 'active'::text NOT NULL,
-    language regconfig DEFAULT 'english'::regconfig NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    deleting_since timestamp with time zone,
-    CONSTRAINT tenants__state CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text]))),
-    CONSTRAINT tenants__tenant_id CHECK ((tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
-);
-
-ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
 
 -- Name: webhook_deliveries; Type: TABLE; Schema: public
 
@@ -6898,6 +7053,21 @@ ALTER TABLE ONLY public.overlays
 
 ALTER TABLE ONLY public.password_resets
     ADD CONSTRAINT password_resets_pkey PRIMARY KEY (tenant_id, reset_id);
+
+-- Name: portable_tables portable_tables__place; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.portable_tables
+    ADD CONSTRAINT portable_tables__place UNIQUE (place);
+
+-- Name: portable_tables portable_tables__relation; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.portable_tables
+    ADD CONSTRAINT portable_tables__relation UNIQUE (relation);
+
+-- Name: portable_tables portable_tables_pkey; Type: CONSTRAINT; Schema: public
+
+ALTER TABLE ONLY public.portable_tables
+    ADD CONSTRAINT portable_tables_pkey PRIMARY KEY (part);
 
 -- Name: rate_windows rate_windows_pkey; Type: CONSTRAINT; Schema: public
 
@@ -7963,6 +8133,12 @@ GRANT SELECT ON TABLE public.users TO agent_memory_backup;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.installation TO agent_memory_app;
 GRANT SELECT ON TABLE public.installation TO agent_memory_backup;
 
+-- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_rebuilds TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.chunk_rebuilds TO agent_memory_backup;
+
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
@@ -8074,6 +8250,20 @@ GRANT SELECT,DELETE ON TABLE public.chunks TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.chunks TO agent_memory_backup;
 GRANT SELECT ON TABLE public.chunks TO agent_memory_searcher;
 
+-- Name: TABLE tenants; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.tenants TO agent_memory_backup;
+
+-- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
+
+-- Name: COLUMN tenants.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
+
 -- Name: TABLE api_keys; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO agent_memory_app;
@@ -8131,6 +8321,38 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.artifacts TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.artifacts TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.artifacts TO agent_memory_backup;
 
+-- Name: TABLE jobs; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.jobs TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.jobs TO agent_memory_backup;
+
+-- Name: COLUMN jobs.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_overseer;
+GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_blanker;
+
+-- Name: COLUMN jobs.job_id; Type: ACL; Schema: public
+
+GRANT SELECT(job_id) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.kind; Type: ACL; Schema: public
+
+GRANT SELECT(kind) ON TABLE public.jobs TO agent_memory_blanker;
+
+-- Name: COLUMN jobs.state; Type: ACL; Schema: public
+
+GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_overseer;
+GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_blanker;
+
+-- Name: COLUMN jobs.token; Type: ACL; Schema: public
+
+GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
+
+-- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
+
+GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
+
 -- Name: FUNCTION fingerprint_tables(); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.fingerprint_tables() FROM PUBLIC;
@@ -8154,6 +8376,10 @@ REVOKE ALL ON FUNCTION public.let_back_up(p_table regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.let_erase(p_table regclass) FROM PUBLIC;
 
+-- Name: FUNCTION let_undo(p_table regclass); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.let_undo(p_table regclass) FROM PUBLIC;
+
 -- Name: FUNCTION list_due_jobs(p_per_tenant integer, p_limit integer); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer) FROM PUBLIC;
@@ -8168,6 +8394,11 @@ GRANT ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit int
 
 REVOKE ALL ON FUNCTION public.list_grown_webhooks(p_tenants text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_grown_webhooks(p_tenants text[]) TO agent_memory_app;
+
+-- Name: TABLE portable_tables; Type: ACL; Schema: public
+
+GRANT SELECT ON TABLE public.portable_tables TO PUBLIC;
+GRANT SELECT ON TABLE public.portable_tables TO agent_memory_backup;
 
 -- Name: FUNCTION list_tenants(p_after text, p_limit integer); Type: ACL; Schema: public
 
@@ -8210,14 +8441,18 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
 
--- Name: FUNCTION noun(p_noun text, prefix text, without text[]); Type: ACL; Schema: public
+-- Name: FUNCTION noun(p_noun text, prefix text, part text, keys text[], without text[]); Type: ACL; Schema: public
 
-REVOKE ALL ON FUNCTION public.noun(p_noun text, prefix text, without text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.noun(p_noun text, prefix text, part text, keys text[], without text[]) FROM PUBLIC;
 
 -- Name: FUNCTION pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) TO agent_memory_app;
+
+-- Name: FUNCTION portable(p_table regclass, part text, keys text[], bound text, weight text); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.portable(p_table regclass, part text, keys text[], bound text, weight text) FROM PUBLIC;
 
 -- Name: FUNCTION read_clocks(p_tenants text[]); Type: ACL; Schema: public
 
@@ -8285,44 +8520,6 @@ GRANT UPDATE(payload) ON TABLE public.audit_entries TO agent_memory_audit_eraser
 
 GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
 
--- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_rebuilds TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.chunk_rebuilds TO agent_memory_backup;
-
--- Name: TABLE jobs; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.jobs TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.jobs TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.jobs TO agent_memory_backup;
-
--- Name: COLUMN jobs.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_overseer;
-GRANT SELECT(tenant_id) ON TABLE public.jobs TO agent_memory_blanker;
-
--- Name: COLUMN jobs.job_id; Type: ACL; Schema: public
-
-GRANT SELECT(job_id) ON TABLE public.jobs TO agent_memory_overseer;
-
--- Name: COLUMN jobs.kind; Type: ACL; Schema: public
-
-GRANT SELECT(kind) ON TABLE public.jobs TO agent_memory_blanker;
-
--- Name: COLUMN jobs.state; Type: ACL; Schema: public
-
-GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_overseer;
-GRANT SELECT(state) ON TABLE public.jobs TO agent_memory_blanker;
-
--- Name: COLUMN jobs.token; Type: ACL; Schema: public
-
-GRANT SELECT(token) ON TABLE public.jobs TO agent_memory_overseer;
-
--- Name: COLUMN jobs.due_at; Type: ACL; Schema: public
-
-GRANT SELECT(due_at) ON TABLE public.jobs TO agent_memory_overseer;
-
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO agent_memory_app;
@@ -8367,20 +8564,6 @@ GRANT SELECT ON TABLE public.schema_migrations TO agent_memory_backup;
 
 GRANT SELECT,UPDATE ON TABLE public.sweep_walks TO agent_memory_app;
 GRANT SELECT ON TABLE public.sweep_walks TO agent_memory_backup;
-
--- Name: TABLE tenants; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenants TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.tenants TO agent_memory_backup;
-
--- Name: COLUMN tenants.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenants TO agent_memory_overseer;
-
--- Name: COLUMN tenants.state; Type: ACL; Schema: public
-
-GRANT SELECT(state) ON TABLE public.tenants TO agent_memory_overseer;
 
 -- Name: TABLE webhook_deliveries; Type: ACL; Schema: public
 
