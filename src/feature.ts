@@ -65,4 +65,36 @@ export interface Feature<Own = undefined> {
   drain?(own: Own): void;
   /** Requests have ended. */
   stop?(own: Own): Promise<void>;
+  isolation?: Isolation;
+}
+
+/** How a stranger would use the routes on what is not hers: tests/scenarios/i1.test.ts tries it, and fails for a route without a case. */
+export interface Isolation {
+  /** Makes something of the other tenant, as its owner alice does; returns ids by the parameters of paths that take them. */
+  make?(owner: Owner, theirs: Ids): Promise<Ids>;
+  /** Lists that show the owner what her tenant holds. */
+  holdings?: string[];
+  /** By operation. */
+  cases: Record<string, IsolationCase>;
+}
+
+type Ids = Record<string, string>;
+
+interface Owner {
+  // biome-ignore lint/suspicious/noExplicitAny: whatever a route answers
+  ask(method: string, path: string, asked?: { body?: unknown; headers?: Record<string, string> }): Promise<{ body: any }>;
+}
+
+/** A body or query that is valid but for whose it is; `theirs`: ids of the other tenant. */
+export interface IsolationCase {
+  /** Why there is nothing of a tenant to reach. */
+  open?: string;
+  body?(theirs: Ids): unknown;
+  /** Bodies that cite ids of the other tenant: each is refused. */
+  citing?(theirs: Ids): unknown[];
+  query?(theirs: Ids): string;
+  /** Lists and the like: the answer is the stranger's own and must not name anything of the other tenant. */
+  ownAnswer?: boolean;
+  /** Ends the stranger's own tenant or session, so only the forged tenant is tried. */
+  forgedOnly?: boolean;
 }

@@ -1,4 +1,5 @@
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { artifactRoutes } from './routes.ts';
 import { sweepArtifacts } from './sql.ts';
 
@@ -9,4 +10,5 @@ export { commitWithArtifacts, sha256Of } from './stage.ts';
 export const feature: Feature = {
   routes: ({ config, secrets, workers }) => artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets, workers),
   sweeps: () => [sweepArtifacts],
+  isolation,
 };

@@ -6,6 +6,7 @@ import type { Logger } from '../log.ts';
 import type { Action } from './actions.ts';
 import { type Appender, createAppender } from './append.ts';
 import { type Draft, ERASED } from './chain.ts';
+import { isolation } from './isolation.ts';
 import type { AuditKeys } from './keys.ts';
 import { auditRoutes } from './routes.ts';
 import { blankAudit, countNaming, findNaming, type Subject } from './sql.ts';
@@ -48,6 +49,7 @@ export const feature: Feature = {
   routes: auditRoutes,
   figures: ({ metrics, audit }) =>
     metrics.gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', audit.waiting),
+  isolation,
 };
 
 const STOP_WAIT_MS = 3000;

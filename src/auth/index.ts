@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Tenants } from '../db/tenant.ts';
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { openKeyGuard } from './key_guard.ts';
 import { type AuthSettings, type Login, openLogin } from './login.ts';
 import { sweepRefreshTokens, sweepResets, sweepSessions } from './people_sql.ts';
@@ -31,6 +32,7 @@ export const feature: Feature = {
   figures: ({ metrics }) => {
     for (const problem of ['unauthenticated', 'rate-limited']) metrics.refused('/auth/login', problem, 0);
   },
+  isolation,
 };
 
 interface AuthNeeds {

@@ -1,4 +1,5 @@
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { capsuleRoutes } from './routes.ts';
 import { sweepCapsules } from './sql.ts';
 
@@ -7,4 +8,5 @@ export { type Handed, readCapsules } from './expand.ts';
 export const feature: Feature = {
   routes: () => capsuleRoutes,
   sweeps: () => [sweepCapsules],
+  isolation,
 };

@@ -1,4 +1,5 @@
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { consistencyJobs, consistencyRoutes } from './routes.ts';
 
 export { verifyImport } from './verify.ts';
@@ -6,4 +7,5 @@ export { verifyImport } from './verify.ts';
 export const feature: Feature = {
   routes: ({ jobs, config }) => consistencyRoutes(jobs, config.CONSISTENCY_AT_ONCE),
   jobs: () => consistencyJobs,
+  isolation,
 };

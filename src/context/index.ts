@@ -1,4 +1,5 @@
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { contextRoutes } from './routes.ts';
 
 export { contextRoutes } from './routes.ts';
@@ -6,4 +7,5 @@ export { loadTokenCounter } from './tokens.ts';
 
 export const feature: Feature = {
   routes: ({ config }) => contextRoutes(config.TOKENIZER),
+  isolation,
 };

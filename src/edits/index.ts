@@ -1,6 +1,8 @@
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { editRoutes } from './routes.ts';
 
 export const feature: Feature = {
   routes: () => editRoutes,
+  isolation,
 };

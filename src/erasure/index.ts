@@ -1,5 +1,6 @@
 import { ledgerOf } from '../config.ts';
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { eraser, erasesItsMaker, erasureRoutes, previewer } from './routes.ts';
 import { sweepMarks } from './sql.ts';
 
@@ -20,4 +21,5 @@ export const feature: Feature = {
     erasure_preview: previewer({ countAudit: audit.countSubject }),
   }),
   sweeps: () => [sweepMarks],
+  isolation,
 };

@@ -1,6 +1,7 @@
 import type { Feature } from '../feature.ts';
 import { countDeliveries, readFollowers } from './figures.ts';
 import { createFollow, endFollowers, type Follow, recheckFollowers } from './follow.ts';
+import { isolation } from './isolation.ts';
 import { eventRoutes } from './routes.ts';
 
 export { draftLarge, type LargeRequest } from './draft.ts';
@@ -24,4 +25,5 @@ export const feature: Feature<Follow> = {
     readFollowers(metrics, follow);
   },
   drain: endFollowers,
+  isolation,
 };

@@ -1,6 +1,7 @@
 import { verifyImport } from '../consistency/index.ts';
 import type { Feature } from '../feature.ts';
 import { importJobs, sweepImports } from './import.ts';
+import { isolation } from './isolation.ts';
 import { exportRoutes } from './routes.ts';
 import { streamsOf } from './streams.ts';
 
@@ -17,4 +18,5 @@ export const feature: Feature = {
     }),
   jobs: () => importJobs,
   sweeps: () => [sweepImports],
+  isolation,
 };

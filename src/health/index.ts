@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type Auth, openRoute } from '../auth/index.ts';
 import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
+import { isolation } from './isolation.ts';
 
 /** What the probes ask. `phase` moves from starting to serving to draining. */
 export interface Health {
@@ -15,6 +16,7 @@ export interface Health {
 
 export const feature: Feature = {
   routes: ({ health }) => healthRoutes(health),
+  isolation,
 };
 
 export const openHealth = (ping: () => Promise<unknown>, { identify }: Pick<Auth, 'identify'>): Health => ({

@@ -1,4 +1,5 @@
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { jobRoutes } from './routes.ts';
 import { sweepJobs } from './sql.ts';
 
@@ -15,4 +16,5 @@ export const feature: Feature = {
     const waiting = 'Tenants (at most 100 are seen) with a job due that found no place here';
     metrics.gauge('jobs_waiting', waiting, () => jobs.figures().waiting);
   },
+  isolation,
 };

@@ -1,4 +1,5 @@
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { memoryRoutes } from './routes.ts';
 import { openSources } from './sources.ts';
 import { sweepMemories } from './sql.ts';
@@ -18,4 +19,5 @@ export const feature: Feature = {
     return memoryRoutes(bounds.events, secrets, sources);
   },
   sweeps: () => [sweepMemories],
+  isolation,
 };

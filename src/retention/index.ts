@@ -1,4 +1,5 @@
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { retentionPreviewer } from './preview.ts';
 import { retentionRoutes } from './routes.ts';
 import { type Count, retainer, sweepRetention } from './run.ts';
@@ -16,4 +17,5 @@ export const feature: Feature<Count> = {
   routes: ({ jobs }) => retentionRoutes(jobs),
   jobs: ({ audit }, count) => ({ retention: retainer({ say: audit.say, count }), retention_preview: retentionPreviewer }),
   sweeps: ({ jobs }) => [sweepRetention(jobs)],
+  isolation,
 };

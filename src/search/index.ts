@@ -1,4 +1,5 @@
 import type { Feature } from '../feature.ts';
+import { isolation } from './isolation.ts';
 import { searchRoutes } from './routes.ts';
 
 export { type Found, find, type Hit, MAX_FOUND } from './find.ts';
@@ -9,4 +10,5 @@ export { isReadable, type Scope, type Standing } from './sql.ts';
 
 export const feature: Feature = {
   routes: () => searchRoutes,
+  isolation,
 };

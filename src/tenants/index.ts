@@ -2,6 +2,7 @@ import { ledgerOf } from '../config.ts';
 import { announceDeletion } from '../erasure/index.ts';
 import type { Feature } from '../feature.ts';
 import { type Erasures, openErasures } from './erase.ts';
+import { isolation } from './isolation.ts';
 import { tenantRoutes } from './routes.ts';
 
 export { deleteTenant, eraseNow } from './erase.ts';
@@ -16,4 +17,5 @@ export const feature: Feature<Erasures> = {
   },
   start: (erasures) => erasures.start(),
   stop: (erasures) => erasures.stop(),
+  isolation,
 };

@@ -3,6 +3,7 @@ import type { Feature } from '../feature.ts';
 import { type Reach, reachOf, resolveName } from './address.ts';
 import { type Dispatcher, openDispatcher } from './dispatch.ts';
 import { countAttempts, readDispatcher } from './figures.ts';
+import { isolation } from './isolation.ts';
 import { webhookRoutes } from './routes.ts';
 import { sweepDeliveries } from './sql.ts';
 
@@ -26,4 +27,5 @@ export const feature: Feature<Webhooks> = {
   figures: ({ metrics }, { dispatcher }) => readDispatcher(metrics, dispatcher),
   start: ({ dispatcher }) => dispatcher?.start(),
   stop: async ({ dispatcher }) => dispatcher?.stop(),
+  isolation,
 };

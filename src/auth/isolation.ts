@@ -1,0 +1,45 @@
+import type { Isolation } from '../feature.ts';
+
+const PASSWORD = 'correct horse 9 battery';
+const proves = { open: 'proves itself with a secret in its body; its tests try the secrets of others' };
+
+export const isolation: Isolation = {
+  make: async ({ ask }, { tenant_id }) => {
+    const [invite, spare, key, sessions] = [
+      await ask('POST', '/auth/invites', { body: { role: 'member' } }),
+      await ask('POST', '/auth/invites', { body: { role: 'member' } }),
+      await ask('POST', '/auth/api-keys', { body: { name: 'k', role: 'member', scopes: ['read'] } }),
+      await ask('GET', '/auth/sessions'),
+    ];
+    const colleague = { tenant_id, username: 'bob', password: PASSWORD, invite: spare.body.invite };
+    const { user } = (await ask('POST', '/auth/register', { body: colleague })).body;
+    return {
+      user_id: user.user_id,
+      invite_id: invite.body.invite_id,
+      key_id: key.body.key_id,
+      session_id: sessions.body.data[0].session_id,
+    };
+  },
+  holdings: ['/auth/users', '/auth/invites', '/auth/api-keys'],
+  cases: {
+    register: proves,
+    logIn: proves,
+    refresh: proves,
+    logOut: proves,
+    resetPassword: proves,
+    readMe: { ownAnswer: true },
+    changePassword: { body: () => ({ current_password: PASSWORD, new_password: `${PASSWORD} too` }), forgedOnly: true },
+    listSessions: { ownAnswer: true },
+    endSessions: { forgedOnly: true },
+    endSession: {},
+    listUsers: { ownAnswer: true },
+    changeUser: { body: () => ({ disabled: true }) },
+    makePasswordReset: { body: () => ({}) },
+    makeInvite: { body: () => ({ role: 'member' }), ownAnswer: true },
+    listInvites: { ownAnswer: true },
+    deleteInvite: {},
+    makeKey: { body: () => ({ name: 'k', role: 'member', scopes: ['read'], user_id: 'alice' }), ownAnswer: true },
+    listKeys: { ownAnswer: true },
+    revokeKey: {},
+  },
+};

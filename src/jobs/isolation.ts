@@ -1,0 +1,3 @@
+import type { Isolation } from '../feature.ts';
+
+export const isolation: Isolation = { cases: { listJobs: { ownAnswer: true }, readJob: {} } };
