@@ -20,6 +20,7 @@ import type { Workers } from './work/index.ts';
 
 /** What a feature is given. Each names what it uses of it. */
 export interface Parts extends Store {
+  known: Known;
   config: Config;
   log: Logger;
   /** Bounds of requests, out of the settings. */
@@ -39,6 +40,12 @@ export interface Parts extends Store {
   restricted: Signal<string>;
   /** The settings of this tenant were changed on this daemon. */
   changed: Signal<string>;
+}
+
+/** What all features together say. */
+export interface Known {
+  /** Of the audit. */
+  actions: string[];
 }
 
 /** The part of the database that features use beside the tenant of a request. */
@@ -65,6 +72,8 @@ export interface Feature<Own = undefined> {
   drain?(own: Own): void;
   /** Requests have ended. */
   stop?(own: Own): Promise<void>;
+  /** What an entry of the audit may say was done: by its routes (their `audit`), its jobs, a command. docs/audit.md says when. */
+  audit?: string[];
   isolation?: Isolation;
 }
 

@@ -7,7 +7,7 @@ import { boundsOf, countersOf } from './bounds.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
-import type { Parts, Store } from './feature.ts';
+import type { Known, Parts, Store } from './feature.ts';
 import { features } from './features.ts';
 import { gateOf } from './gate.ts';
 import { isReady, openHealth } from './health/index.ts';
@@ -115,8 +115,12 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
     ended: metrics.counter('jobs_total', 'Tries of jobs that are over', ['kind', 'outcome']),
   });
   const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, held, restricted, changed };
-  return { ...store, ...made, config, log };
+  return { ...store, ...made, known, config, log };
 }
+
+const known: Known = {
+  actions: features.flatMap(({ audit = [] }) => audit),
+};
 
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
 

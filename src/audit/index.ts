@@ -3,7 +3,6 @@ import type { Tenant, Tenants } from '../db/tenant.ts';
 import type { Feature } from '../feature.ts';
 import type { Trail } from '../http/trail.ts';
 import type { Logger } from '../log.ts';
-import type { Action } from './actions.ts';
 import { type Appender, createAppender } from './append.ts';
 import { type Draft, ERASED } from './chain.ts';
 import { isolation } from './isolation.ts';
@@ -17,7 +16,8 @@ export { headOf, type KeptHead, type Verdict, verifyTenant } from './verify.ts';
 
 /** What someone other than a request has to say: a job, a sweeper, a command. `about`: ids and figures, never secrets or content. */
 export interface Said {
-  action: Action;
+  /** One that a door lists. */
+  action: string;
   /** What says it: `job`, or the command. */
   route: string;
   principal_id: string;
@@ -46,9 +46,10 @@ export interface Audit {
 }
 
 export const feature: Feature = {
-  routes: auditRoutes,
+  routes: ({ known }) => auditRoutes(known.actions),
   figures: ({ metrics, audit }) =>
     metrics.gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', audit.waiting),
+  audit: ['private.read', 'refused', 'audit.erased'],
   isolation,
 };
 

@@ -3,7 +3,7 @@ import { decodeCursor, toPage } from '../http/page.ts';
 import { type AuditEntry, auditPage, auditQuery } from './schemas.ts';
 import { type EntryRow, listAudit } from './sql.ts';
 
-export const auditRoutes = () => [
+export const auditRoutes = (actions: string[]) => [
   route({
     method: 'GET',
     path: '/v1/audit',
@@ -12,7 +12,7 @@ export const auditRoutes = () => [
     tag: 'Audit',
     access: 'admin',
     limit: 'v1',
-    query: auditQuery,
+    query: auditQuery(actions),
     success: { status: 200, description: 'A page of entries', schema: auditPage },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant }, query }) => {

@@ -2,23 +2,23 @@ import { z } from 'zod';
 import { nameOf } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
-import { actions } from './actions.ts';
 
-export const auditQuery = z.strictObject({
-  action: z.enum(actions).optional().describe('only this, such as `key.made` or `refused`'),
-  principal: nameOf(100).optional().describe('only what this user or key did: `usr_…`, `key_…` or `operator`'),
-  since: time.optional().describe('written at or after'),
-  until: time.optional().describe('written before'),
-  order: z.enum(['asc', 'desc']).default('desc').describe('by seq; the newest first unless told otherwise'),
-  limit: z
-    .string()
-    .regex(/^\d{1,15}$/, 'must be an integer')
-    .transform(Number)
-    .pipe(z.number().min(1).max(1000))
-    .default(50),
-  cursor: z.string().max(500).optional(),
-});
-export type AuditQuery = z.output<typeof auditQuery>;
+export const auditQuery = (actions: string[]) =>
+  z.strictObject({
+    action: z.enum(actions).optional().describe('only this, such as `key.made` or `refused`'),
+    principal: nameOf(100).optional().describe('only what this user or key did: `usr_…`, `key_…` or `operator`'),
+    since: time.optional().describe('written at or after'),
+    until: time.optional().describe('written before'),
+    order: z.enum(['asc', 'desc']).default('desc').describe('by seq; the newest first unless told otherwise'),
+    limit: z
+      .string()
+      .regex(/^\d{1,15}$/, 'must be an integer')
+      .transform(Number)
+      .pipe(z.number().min(1).max(1000))
+      .default(50),
+    cursor: z.string().max(500).optional(),
+  });
+export type AuditQuery = z.output<ReturnType<typeof auditQuery>>;
 
 const auditEntry = z
   .object({

@@ -32,6 +32,19 @@ export const feature: Feature = {
   figures: ({ metrics }) => {
     for (const problem of ['unauthenticated', 'rate-limited']) metrics.refused('/auth/login', problem, 0);
   },
+  audit: [
+    'user.registered',
+    'user.changed',
+    'user.reset_made',
+    'session.begun',
+    'session.ended',
+    'password.changed',
+    'password.reset',
+    'invite.made',
+    'invite.deleted',
+    'key.made',
+    'key.revoked',
+  ],
   isolation,
 };
 

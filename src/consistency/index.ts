@@ -7,5 +7,6 @@ export { verifyImport } from './verify.ts';
 export const feature: Feature = {
   routes: ({ jobs, config }) => consistencyRoutes(jobs, config.CONSISTENCY_AT_ONCE),
   jobs: () => consistencyJobs,
+  audit: ['consistency.repair_begun'],
   isolation,
 };

@@ -4,5 +4,6 @@ import { editRoutes } from './routes.ts';
 
 export const feature: Feature = {
   routes: () => editRoutes,
+  audit: ['edit.proposed', 'edit.approved', 'edit.rejected', 'edit.reverted'],
   isolation,
 };

@@ -21,5 +21,6 @@ export const feature: Feature = {
     erasure_preview: previewer({ countAudit: audit.countSubject }),
   }),
   sweeps: () => [sweepMarks],
+  audit: ['erasure.previewed', 'erasure.begun'],
   isolation,
 };

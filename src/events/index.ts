@@ -25,5 +25,6 @@ export const feature: Feature<Follow> = {
     readFollowers(metrics, follow);
   },
   drain: endFollowers,
+  audit: ['secret.revealed'],
   isolation,
 };

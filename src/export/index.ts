@@ -18,5 +18,6 @@ export const feature: Feature = {
     }),
   jobs: () => importJobs,
   sweeps: () => [sweepImports],
+  audit: ['tenant.exported', 'tenant.imported'],
   isolation,
 };

@@ -19,5 +19,6 @@ export const feature: Feature = {
     return memoryRoutes(bounds.events, secrets, sources);
   },
   sweeps: () => [sweepMemories],
+  audit: ['memory.approved', 'memory.rejected'],
   isolation,
 };

@@ -17,5 +17,6 @@ export const feature: Feature<Count> = {
   routes: ({ jobs }) => retentionRoutes(jobs),
   jobs: ({ audit }, count) => ({ retention: retainer({ say: audit.say, count }), retention_preview: retentionPreviewer }),
   sweeps: ({ jobs }) => [sweepRetention(jobs)],
+  audit: ['retention.changed', 'retention.previewed', 'retention.begun', 'retention.trimmed'],
   isolation,
 };

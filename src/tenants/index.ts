@@ -17,5 +17,6 @@ export const feature: Feature<Erasures> = {
   },
   start: (erasures) => erasures.start(),
   stop: (erasures) => erasures.stop(),
+  audit: ['tenant.created', 'tenant.changed', 'tenant.quota_set', 'tenant.suspended', 'tenant.resumed', 'tenant.deleted'],
   isolation,
 };

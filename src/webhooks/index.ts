@@ -27,5 +27,6 @@ export const feature: Feature<Webhooks> = {
   figures: ({ metrics }, { dispatcher }) => readDispatcher(metrics, dispatcher),
   start: ({ dispatcher }) => dispatcher?.start(),
   stop: async ({ dispatcher }) => dispatcher?.stop(),
+  audit: ['webhook.created', 'webhook.changed', 'webhook.secret_rotated', 'webhook.replayed', 'webhook.deleted'],
   isolation,
 };

@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { actions as known } from '../../src/audit/actions.ts';
 import type { AuditEntry } from '../../src/audit/schemas.ts';
+import { features } from '../../src/features.ts';
 import { type Client, message, newColleague, newName, newTenant, PASSWORD, send } from '../support/client.ts';
 import { withClient } from '../support/cluster.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer, serverConnection, testOnServer } from '../support/database.ts';
 
+const known = features.flatMap(({ audit = [] }) => audit);
 const WINDOW_MS = 200;
 let daemon: TestDaemon;
 let alice: Client;
