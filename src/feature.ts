@@ -46,6 +46,8 @@ export interface Parts extends Store {
 export interface Known {
   /** Of the audit. */
   actions: string[];
+  /** Of ids that must be there where a request cites them. */
+  citedPrefixes: string[];
 }
 
 /** The part of the database that features use beside the tenant of a request. */
@@ -72,6 +74,8 @@ export interface Feature<Own = undefined> {
   drain?(own: Own): void;
   /** Requests have ended. */
   stop?(own: Own): Promise<void>;
+  /** Prefixes of its ids. What begins with a `cited` one is no free name in the refs of a request: it must be there. */
+  prefixes?: Record<string, 'cited' | 'free'>;
   /** What an entry of the audit may say was done: by its routes (their `audit`), its jobs, a command. docs/audit.md says when. */
   audit?: string[];
   isolation?: Isolation;

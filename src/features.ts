@@ -13,6 +13,7 @@ import { feature as health } from './health/index.ts';
 import { feature as jobs } from './jobs/index.ts';
 import { feature as memories } from './memories/index.ts';
 import { feature as metrics } from './metrics/index.ts';
+import { feature as passages } from './passages/index.ts';
 import { feature as retention } from './retention/index.ts';
 import { feature as search } from './search/index.ts';
 import { feature as tenants } from './tenants/index.ts';
@@ -26,6 +27,7 @@ export const features: Feature<unknown>[] = [
   tenants,
   events,
   artifacts,
+  passages,
   memories,
   search,
   capsules,

@@ -7,6 +7,12 @@ const chance = Buffer.alloc(4096);
 const ID_BYTES = 16;
 let drawn = chance.length;
 
+export const PREFIX_LENGTH = 3;
+const form = new RegExp(`^[a-z]{${PREFIX_LENGTH}}_[${crockford}]{26}(?:_\\d+)?$`);
+
+/** Whether it has the form of an id of the service; that of a passage ends with its place. */
+export const isId = (text: string): boolean => form.test(text);
+
 /** `evt_` and the like, then a ULID (48 bits of ms, 80 of chance) in lower case: ids of one process sort by time. */
 export function newId(prefix: string): string {
   let time = Date.now();

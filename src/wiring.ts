@@ -120,6 +120,7 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
 
 const known: Known = {
   actions: features.flatMap(({ audit = [] }) => audit),
+  citedPrefixes: features.flatMap(({ prefixes = {} }) => Object.keys(prefixes).filter((prefix) => prefixes[prefix] === 'cited')),
 };
 
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);

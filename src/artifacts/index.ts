@@ -10,5 +10,6 @@ export { commitWithArtifacts, sha256Of } from './stage.ts';
 export const feature: Feature = {
   routes: ({ config, secrets, workers }) => artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets, workers),
   sweeps: () => [sweepArtifacts],
+  prefixes: { art: 'cited' },
   isolation,
 };

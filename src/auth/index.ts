@@ -32,6 +32,7 @@ export const feature: Feature = {
   figures: ({ metrics }) => {
     for (const problem of ['unauthenticated', 'rate-limited']) metrics.refused('/auth/login', problem, 0);
   },
+  prefixes: { usr: 'free', ses: 'free', key: 'free', ref: 'free', inv: 'free', rst: 'free' },
   audit: [
     'user.registered',
     'user.changed',

@@ -8,5 +8,6 @@ export { type Handed, readCapsules } from './expand.ts';
 export const feature: Feature = {
   routes: () => capsuleRoutes,
   sweeps: () => [sweepCapsules],
+  prefixes: { cap: 'cited' },
   isolation,
 };

@@ -1,4 +1,5 @@
 import type { Handed } from '../capsules/index.ts';
+import { isId } from '../id.ts';
 import { isAct, sha256Hex } from '../memories/index.ts';
 import type { Found, Hit } from '../search/index.ts';
 import type { Steps } from '../slices.ts';
@@ -148,7 +149,7 @@ function inOrderOf(hits: Hit[], decisions: LedgerEvent[], handoff: Handoff | und
 /** What a handoff names: ids of this service among its refs and decisions, and decisions by their text. */
 export function namedBy({ content, memory }: Handoff): { ids: string[]; texts: string[] } {
   const { refs = [], decisions = [] } = (content.body ?? {}) as { refs?: string[]; decisions?: string[] };
-  const ids = [...memory.refs, ...refs, ...decisions].filter((name) => /^(?:evt|chk|mem)_/.test(name));
+  const ids = [...memory.refs, ...refs, ...decisions].filter(isId);
   return { ids: [...new Set(ids)], texts: decisions.filter((name) => !ids.includes(name)) };
 }
 

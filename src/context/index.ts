@@ -7,5 +7,6 @@ export { loadTokenCounter } from './tokens.ts';
 
 export const feature: Feature = {
   routes: ({ config }) => contextRoutes(config.TOKENIZER),
+  prefixes: { ctx: 'cited' },
   isolation,
 };

@@ -4,6 +4,7 @@ import { editRoutes } from './routes.ts';
 
 export const feature: Feature = {
   routes: () => editRoutes,
+  prefixes: { edt: 'cited' },
   audit: ['edit.proposed', 'edit.approved', 'edit.rejected', 'edit.reverted'],
   isolation,
 };

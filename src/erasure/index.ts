@@ -21,6 +21,7 @@ export const feature: Feature = {
     erasure_preview: previewer({ countAudit: audit.countSubject }),
   }),
   sweeps: () => [sweepMarks],
+  prefixes: { del: 'free' },
   audit: ['erasure.previewed', 'erasure.begun'],
   isolation,
 };

@@ -6,7 +6,7 @@ import { keepInside } from '../http/inside.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
 import { type Idempotency, parseBody } from '../http/route.ts';
-import { type Cited, cite, citeOne, type Replacing } from '../memories/index.ts';
+import { type Cited, cite, citeOne, type RefLimits, type Replacing } from '../memories/index.ts';
 import type { Screener, Source } from '../secrets/index.ts';
 import { complete } from './defaults.ts';
 import { type EventLimits, type Prepared, prepareAll } from './record.ts';
@@ -53,7 +53,7 @@ export function draftOf(
       prepared.reduce((sum, { bytes }) => sum + bytes, 0),
     ),
     artifacts: prepared.flatMap(artifactOf),
-    cited: citedBy(given),
+    cited: citedBy(given, limits),
     replacing: prepared.flatMap(replacingOf),
     told: prepared.map(toldOf),
   };
@@ -121,11 +121,11 @@ function artifactOf({ row, overflow }: Prepared): NewArtifact[] {
 }
 
 /** What the events of a request cite. */
-function citedBy(given: NewEvent[]): Cited {
+function citedBy(given: NewEvent[], limits: RefLimits): Cited {
   const cited: Cited = new Map();
   given.forEach((item, i) => {
     const base = pointerTo(given, i);
-    cite(cited, item.refs, `${base}/refs`, item.user_id);
+    cite(cited, item.refs, `${base}/refs`, item.user_id, limits);
     if (item.kind === 'decision' && item.content.supersedes !== undefined)
       citeOne(cited, { id: item.content.supersedes, pointer: `${base}/content/supersedes`, subject: item.user_id });
   });

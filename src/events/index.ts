@@ -16,15 +16,17 @@ export const feature: Feature<Follow> = {
     restricted.hear((tenant_id) => recheckFollowers(follow, tenant_id));
     return follow;
   },
-  routes: ({ config, bounds, secrets, workers }, follow) => {
+  routes: ({ config, known, bounds, secrets, workers }, follow) => {
     const sizes = { maxBatchBytes: config.MAX_BATCH_BYTES, maxSingle: config.MAX_BODY_BYTES };
-    return eventRoutes(follow, { ...bounds.events, ...sizes, json: bounds.json, workers }, secrets);
+    const limits = { ...bounds.events, ...sizes, citedPrefixes: known.citedPrefixes, json: bounds.json, workers };
+    return eventRoutes(follow, limits, secrets);
   },
   figures: ({ metrics }, follow) => {
     metrics.refused('/v1/events', 'storage-full', 0);
     readFollowers(metrics, follow);
   },
   drain: endFollowers,
+  prefixes: { evt: 'cited' },
   audit: ['secret.revealed'],
   isolation,
 };

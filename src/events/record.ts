@@ -3,7 +3,7 @@ import { requireChannel, subjectOf } from '../auth/index.ts';
 import type { EventRow } from '../db/unit.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
-import { wishOf } from '../memories/index.ts';
+import { type RefLimits, wishOf } from '../memories/index.ts';
 import { indexOf } from '../passages/index.ts';
 import type { Sealed } from '../seal.ts';
 import type { Screener } from '../secrets/index.ts';
@@ -29,7 +29,7 @@ export interface Prepared {
   unindexed_bytes: number;
 }
 
-export interface EventLimits {
+export interface EventLimits extends RefLimits {
   maxArtifactBytes: number;
   /** Of content and metadata, after the excerpt is made. */
   maxEventBytes: number;

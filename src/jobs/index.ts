@@ -16,5 +16,6 @@ export const feature: Feature = {
     const waiting = 'Tenants (at most 100 are seen) with a job due that found no place here';
     metrics.gauge('jobs_waiting', waiting, () => jobs.figures().waiting);
   },
+  prefixes: { job: 'cited' },
   isolation,
 };

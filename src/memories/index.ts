@@ -6,19 +6,20 @@ import { sweepMemories } from './sql.ts';
 
 export { standingsOf } from './answer.ts';
 export { memoryReads } from './lists.ts';
-export { type Cited, cite, citeOne, findReplaced, type Replacing, refuseDangling } from './refs.ts';
+export { type Cited, cite, citeOne, findReplaced, type RefLimits, type Replacing, refuseDangling } from './refs.ts';
 export { memory } from './schemas.ts';
 export { isAct } from './sources.ts';
 export { findUnreadableMemories } from './unreadable.ts';
 export { memoryIdOf, sha256Hex, wishOf } from './wish.ts';
 
 export const feature: Feature = {
-  routes: ({ config, bounds, secrets, changed }) => {
+  routes: ({ config, known, bounds, secrets, changed }) => {
     const sources = openSources(config.CREDENTIAL_TTL_MS);
     changed.hear(sources.forget);
-    return memoryRoutes(bounds.events, secrets, sources);
+    return memoryRoutes({ ...bounds.events, citedPrefixes: known.citedPrefixes }, secrets, sources);
   },
   sweeps: () => [sweepMemories],
+  prefixes: { mem: 'cited' },
   audit: ['memory.approved', 'memory.rejected'],
   isolation,
 };

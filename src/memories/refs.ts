@@ -1,6 +1,7 @@
 import { actingFor, type Caller, isForAll, type Principal, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
+import { PREFIX_LENGTH } from '../id.ts';
 import { type Actor, assertMayReplace } from './rights.ts';
 import type { Memory } from './schemas.ts';
 import { readMeant } from './sql.ts';
@@ -8,7 +9,6 @@ import { readMeant } from './sql.ts';
 // What is cited must be there: ids of ours name what their author may see. To cite another tenant's is to cite nothing.
 
 const MAX_REFS_CHECKED = 10_000;
-const ownId = /^(?:evt|chk|art|mem|cap|edt|job|ctx)_/;
 
 /** An id that a request cites, where it stands, and the subject of what cites it. */
 interface Citation {
@@ -23,9 +23,23 @@ export type Cited = Map<string, Citation>;
 export const citeOne = (cited: Cited, citation: Citation): void =>
   void cited.set(`${citation.id} ${citation.subject ?? ''}`, citation);
 
+export interface RefLimits {
+  /** What begins with one of these is an id of ours, and not a free name. */
+  citedPrefixes: readonly string[];
+}
+
 /** Adds those that look like ids of ours. */
-export function cite(cited: Cited, ids: readonly string[], pointer: string, subject: string | undefined): void {
-  ids.forEach((id, i) => ownId.test(id) && citeOne(cited, { id, pointer: `${pointer}/${i}`, subject }));
+export function cite(
+  cited: Cited,
+  ids: readonly string[],
+  pointer: string,
+  subject: string | undefined,
+  { citedPrefixes }: RefLimits,
+): void {
+  ids.forEach((id, i) => {
+    const isOurs = id[PREFIX_LENGTH] === '_' && citedPrefixes.includes(id.slice(0, PREFIX_LENGTH));
+    if (isOurs) citeOne(cited, { id, pointer: `${pointer}/${i}`, subject });
+  });
 }
 
 export async function refuseDangling({ tenant, principal }: Caller, cited: Cited): Promise<void> {

@@ -7,6 +7,7 @@ import { passagesOf } from '../passages/index.ts';
 import type { Sealed } from '../seal.ts';
 import type { PatientScreener } from '../secrets/index.ts';
 import { faultsOfTimes } from './faults.ts';
+import type { RefLimits } from './refs.ts';
 import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import type { NeedsSource } from './sources.ts';
@@ -169,7 +170,7 @@ function refuseTimes(state: State): void {
   throw new Problem('validation', `${faults[0]!.field}: ${faults[0]!.detail}.`, { errors });
 }
 
-export interface MemoryLimits {
+export interface MemoryLimits extends RefLimits {
   /** Of an event's content and metadata. */
   maxEventBytes: number;
   /** Of the passages of one request together. */

@@ -6,7 +6,7 @@ import { assertWritten } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { answer, type Written } from './answer.ts';
-import { type Cited, cite, citeOne, findReplaced, refuseDangling } from './refs.ts';
+import { type Cited, cite, citeOne, findReplaced, type RefLimits, refuseDangling } from './refs.ts';
 import { assertMayChange } from './rights.ts';
 import type { Memory, MemoryPatch, NewMemory, Wanted } from './schemas.ts';
 import { screened } from './screen.ts';
@@ -57,7 +57,7 @@ async function draftOf(caller: Caller, given: Wanted[], idempotency: Idempotency
   const states: State[] = [];
   for (const [i, one] of drafts.entries())
     states.push(await screened({ ...one, memory_id: ids[i]! }, limits.screener, pointerTo(i)));
-  await refuseDangling(caller, citedBy(states, pointerTo));
+  await refuseDangling(caller, citedBy(states, pointerTo, limits));
   await resolveSuperseded(caller, states);
   let room = limits.maxTextBytes;
   let bytes = 0;
@@ -75,12 +75,16 @@ async function draftOf(caller: Caller, given: Wanted[], idempotency: Idempotency
   return { unit: unitOf(idempotency, events, bytes), states };
 }
 
-function citedBy(states: Pick<State, 'refs' | 'body' | 'supersedes' | 'user_id'>[], pointerTo: (i: number) => string): Cited {
+function citedBy(
+  states: Pick<State, 'refs' | 'body' | 'supersedes' | 'user_id'>[],
+  pointerTo: (i: number) => string,
+  limits: RefLimits,
+): Cited {
   const cited: Cited = new Map();
   states.forEach(({ refs, body, supersedes, user_id }, i) => {
-    cite(cited, refs, `${pointerTo(i)}/refs`, user_id);
+    cite(cited, refs, `${pointerTo(i)}/refs`, user_id, limits);
     for (const field of ['contradicts', 'refs'])
-      if (Array.isArray(body[field])) cite(cited, body[field] as string[], `${pointerTo(i)}/body/${field}`, user_id);
+      if (Array.isArray(body[field])) cite(cited, body[field] as string[], `${pointerTo(i)}/body/${field}`, user_id, limits);
     if (supersedes !== undefined) citeOne(cited, { id: supersedes, pointer: `${pointerTo(i)}/supersedes`, subject: user_id });
   });
   return cited;
@@ -148,7 +152,7 @@ export const patchMemory = (caller: Caller, change: Change, patch: MemoryPatch, 
     if (patch.refs || patch.body)
       await refuseDangling(
         caller,
-        citedBy([{ ...state, supersedes: undefined }], () => '#'),
+        citedBy([{ ...state, supersedes: undefined }], () => '#', limits),
       );
     if (patch.refs === undefined && current.ref_count > current.refs.length)
       state.refs = await caller.tenant.read((db) => readRefs(db, caller.tenant.id, current, MAX_CARRIED_REFS));

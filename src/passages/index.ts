@@ -1,4 +1,8 @@
+import type { Feature } from '../feature.ts';
+
 export { indexOf, passagesOf, textOf } from './passages.ts';
 export { type ChunkPlace, chunkId, chunkPlace } from './place.ts';
 export { rebuildTenant } from './rebuild.ts';
 export { estimateTokens } from './split.ts';
+
+export const feature: Feature = { prefixes: { chk: 'cited' } };

@@ -1,3 +1,4 @@
+import { isId } from '../id.ts';
 import { headersFor } from './header.ts';
 import { cutAt, estimateTokens, splitText } from './split.ts';
 
@@ -92,13 +93,12 @@ const bytesOf = (parts: string[]): number =>
   parts.reduce((sum, part) => sum + Buffer.byteLength(part), Math.max(0, parts.length - 1));
 
 const isMemory = (kind: string) => kind.startsWith('memory.');
-const ids = /^(?:evt|chk|art|mem|cap|edt)_[0-9a-z_]+$/;
 
 /** A memory says its text and what is said in its body; its other fields say how it is to be taken. A proposal says nothing yet. */
 function saidInMemory({ text, body, status: standing }: Content): string[] {
   if (standing === 'proposed') return [];
   const { to_agent: _, task_id: __, status: ___, priority: ____, ...said } = (body ?? {}) as Content;
-  return [...leaves(text), ...leaves(said).filter((part) => part !== text && !ids.test(part))];
+  return [...leaves(text), ...leaves(said).filter((part) => part !== text && !isId(part))];
 }
 
 /** What an event says, as one text; what search cannot reach is left out. */

@@ -27,6 +27,7 @@ export const feature: Feature<Webhooks> = {
   figures: ({ metrics }, { dispatcher }) => readDispatcher(metrics, dispatcher),
   start: ({ dispatcher }) => dispatcher?.start(),
   stop: async ({ dispatcher }) => dispatcher?.stop(),
+  prefixes: { whk: 'free' },
   audit: ['webhook.created', 'webhook.changed', 'webhook.secret_rotated', 'webhook.replayed', 'webhook.deleted'],
   isolation,
 };

@@ -30,7 +30,7 @@ test('a memory says its text and what its body says, once and without ids; a pro
     body: {
       subject: 'port',
       value: 8080,
-      refs: ['evt_0abc'],
+      refs: ['evt_01m7zc9e8mzz664vjfj0emse1r'],
       note: 'The port is 8080',
       task_id: 't',
       status: 's',
