@@ -1640,8 +1640,9 @@ end $$;
 
 CREATE FUNCTION public.enact_edit(p_tenant text, p_edit public.edits) RETURNS void
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
 declare
+  v_noun text;
   v_seqs bigint[];
 begin
   if (
@@ -1650,30 +1651,17 @@ begin
     where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
     raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
   end if;
-  if p_edit.memory_id is not null and not exists (
-    select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
-    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
-  end if;
-  select array_agg(distinct s.seq) into v_seqs
-  from (
-    select p_edit.seq
-    union all
-    select v.seq
-    from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq and e.chunk_count > 0
-    where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed')
-  ) s (seq);
+  v_seqs := reach_of(p_tenant, p_edit);
   if cardinality(v_seqs) > 1000 then
     raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
   end if;
   insert into edit_events (tenant_id, seq, edit_id)
   select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
   perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
-  -- a task that nobody may read keeps its agent from no other
-  update memories m set doing_agent = null
-  from overlays o
-  where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
-    and o.tenant_id = p_tenant and o.seq = m.content_seq and is_quarantined(o.blocked_in);
-end $$;
+  for v_noun in select * from hooks('edited') loop
+    execute format('select %I($1, $2)', v_noun || '_edited') using p_tenant, p_edit;
+  end loop;
+end $_$;
 
 -- Name: end_erasure(text, text, jsonb); Type: FUNCTION; Schema: public
 
@@ -4308,6 +4296,17 @@ begin
   from followed f;
 end $$;
 
+-- Name: memories_edited(text, public.edits); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_edited(p_tenant text, p_edit public.edits) RETURNS void
+    LANGUAGE sql
+    AS $$
+  update memories m set doing_agent = null
+  from overlays o
+  where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
+    and o.tenant_id = p_tenant and o.seq = m.content_seq and is_quarantined(o.blocked_in)
+$$;
+
 -- Name: memories_missing(text, text[], text, boolean); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memories_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean) RETURNS TABLE(id text, gone boolean)
@@ -4321,6 +4320,25 @@ CREATE FUNCTION public.memories_missing(p_tenant text, p_ids text[], p_oldest_id
   ) m on true
   where m.memory_id is null
 $$;
+
+-- Name: memories_reached(text, public.edits); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_reached(p_tenant text, p_edit public.edits) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if p_edit.memory_id is null then
+    return;
+  end if;
+  if not exists (
+    select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
+    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
+  end if;
+  return query
+  select v.seq
+  from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq and e.chunk_count > 0
+  where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed');
+end $$;
 
 -- Name: memories_repair(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -4891,6 +4909,23 @@ begin
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
+
+-- Name: reach_of(text, public.edits); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.reach_of(p_tenant text, p_edit public.edits) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_seqs bigint[] := array[p_edit.seq];
+  v_noun text;
+  v_more bigint[];
+begin
+  for v_noun in select * from hooks('reached') loop
+    execute format('select array(select * from %I($1, $2))', v_noun || '_reached') into v_more using p_tenant, p_edit;
+    v_seqs := v_seqs || v_more;
+  end loop;
+  return array(select distinct s from unnest(v_seqs) s);
+end $_$;
 
 -- Name: read_clocks(text[]); Type: FUNCTION; Schema: public
 
@@ -5646,6 +5681,35 @@ begin
     end if;
   end if;
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+end $$;
+
+-- Name: rewrite_passages(text, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rewrite_passages(p_tenant text, p_event public.events, p_passages jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from chunks c where c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal >= jsonb_array_length(p_passages);
+  insert into chunks (
+    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, terms, occurred_at, until_seq, until_at, valid, weight, blocked_in)
+  select
+    p_tenant, p_event.seq, x.ordinal, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
+    p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
+    case
+      when x.retracted then '{}'
+      when x.text = coalesce(c.text, said_in(p_event.content)) and x.header = c.header then c.terms
+      else passage_terms(t.language, x.text, x.header, p_event.occurred_at) end,
+    p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
+  from jsonb_to_recordset(p_passages) x (
+    ordinal smallint, text text, header text, token_count int, weight real, blocked_in text[], retracted boolean)
+  join tenants t on t.tenant_id = p_tenant
+  left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
+  left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
+  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
+  on conflict (tenant_id, seq, ordinal) do update
+  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
+    blocked_in = excluded.blocked_in;
 end $$;
 
 -- Name: rewritten_seqs(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -6561,32 +6625,11 @@ end $$;
 -- Name: write_edited_passages(text, public.events, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.write_edited_passages(p_tenant text, p_event public.events, p_base jsonb) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE sql
     AS $$
-begin
-  delete from chunks c
-  where c.tenant_id = p_tenant and c.seq = p_event.seq
-    and c.ordinal >= (select count(*) from edited_passages(p_tenant, p_event.seq, p_base));
-  insert into chunks (
-    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
-    text, header, token_count, terms, occurred_at, until_seq, until_at, valid, weight, blocked_in)
-  select
-    p_tenant, p_event.seq, x.ordinal, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
-    p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
-    case
-      when x.retracted then '{}'
-      when x.text = coalesce(c.text, said_in(p_event.content)) and x.header = c.header then c.terms
-      else passage_terms(t.language, x.text, x.header, p_event.occurred_at) end,
-    p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
+  select rewrite_passages(p_tenant, p_event, coalesce(jsonb_agg(to_jsonb(x) order by x.ordinal), '[]'))
   from edited_passages(p_tenant, p_event.seq, p_base) x
-  join tenants t on t.tenant_id = p_tenant
-  left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
-  left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
-  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
-  on conflict (tenant_id, seq, ordinal) do update
-  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
-    blocked_in = excluded.blocked_in;
-end $$;
+$$;
 
 -- Name: write_memories(text, bigint[], jsonb[], timestamp with time zone); Type: FUNCTION; Schema: public
 

@@ -61,8 +61,6 @@ const NOT_YET_OWN: string[] = [
   'auth writes tenants of db',
   'db writes artifacts of artifacts',
   'db writes chunks of passages',
-  'edits writes chunks of passages',
-  'edits writes memories of memories',
   'erasure writes api_keys of auth',
   'erasure writes artifacts of artifacts',
   'erasure writes capsules of capsules',

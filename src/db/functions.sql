@@ -7,7 +7,9 @@
 --   hook | arguments and result | called by | what it does
 --   check | p_tenant text, p_from bigint, p_to bigint → setof finding | check_log | compares a stretch of the log with what is derived from it
 --   check_rows | p_tenant text, p_after text, p_limit int → table (name, checked, wrong, sample, vital, last) | check_rows | compares a page of its rows with the log; `last` is where the next page begins, null after the last
+--   edited | p_tenant text, p_edit edits → void | enact_edit | follows an edit that holds from now on in its rows
 --   missing | p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean → table (id text, gone boolean) | missing_ids | those of p_ids, all of its prefix, that name nothing; `gone`: by right, as they are older than the log or something was forgotten
+--   reached | p_tenant text, p_edit edits → setof bigint | reach_of | events beside its own that an edit of one of its rows holds for; refuses an edit of what the row no longer says
 --   repair | p_tenant text, p_from bigint, p_to bigint → bigint | repair_log | makes again what `check` compares, where it can be derived; how many rows changed
 --   repair_rows | p_tenant text, p_after text, p_limit int → table (changed bigint, last text) | repair_rows | the same for `check_rows`
 --   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages are made by the noun, not from the log

@@ -93,32 +93,11 @@ end;
 
 -- Makes the passages of an event what its edits say, from p_base, what they were.
 create or replace function write_edited_passages(p_tenant text, p_event events, p_base jsonb) returns void
-language plpgsql
+language sql
 as $$
-begin
-  delete from chunks c
-  where c.tenant_id = p_tenant and c.seq = p_event.seq
-    and c.ordinal >= (select count(*) from edited_passages(p_tenant, p_event.seq, p_base));
-  insert into chunks (
-    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
-    text, header, token_count, terms, occurred_at, until_seq, until_at, valid, weight, blocked_in)
-  select
-    p_tenant, p_event.seq, x.ordinal, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
-    p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
-    case
-      when x.retracted then '{}'
-      when x.text = coalesce(c.text, said_in(p_event.content)) and x.header = c.header then c.terms
-      else passage_terms(t.language, x.text, x.header, p_event.occurred_at) end,
-    p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
+  select rewrite_passages(p_tenant, p_event, coalesce(jsonb_agg(to_jsonb(x) order by x.ordinal), '[]'))
   from edited_passages(p_tenant, p_event.seq, p_base) x
-  join tenants t on t.tenant_id = p_tenant
-  left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
-  left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
-  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
-  on conflict (tenant_id, seq, ordinal) do update
-  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
-    blocked_in = excluded.blocked_in;
-end $$;
+$$;
 
 -- Makes an event and its passages read as its approved edits say; with none left, as they were.
 create or replace function apply_edits(p_tenant text, p_seq bigint) returns void
@@ -188,11 +167,28 @@ begin
   from whole w cross join passage p cross join place l;
 end $$;
 
--- An edit that is approved now is applied to its event, and of a memory to those that said the same.
+-- The events that an edit holds for: its own, and of another noun's row those that say the same.
+create or replace function reach_of(p_tenant text, p_edit edits) returns bigint[]
+language plpgsql stable
+as $$
+declare
+  v_seqs bigint[] := array[p_edit.seq];
+  v_noun text;
+  v_more bigint[];
+begin
+  for v_noun in select * from hooks('reached') loop
+    execute format('select array(select * from %I($1, $2))', v_noun || '_reached') into v_more using p_tenant, p_edit;
+    v_seqs := v_seqs || v_more;
+  end loop;
+  return array(select distinct s from unnest(v_seqs) s);
+end $$;
+
+-- An edit that is approved now is applied to the events that it holds for.
 create or replace function enact_edit(p_tenant text, p_edit edits) returns void
 language plpgsql
 as $$
 declare
+  v_noun text;
   v_seqs bigint[];
 begin
   if (
@@ -201,29 +197,16 @@ begin
     where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
     raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
   end if;
-  if p_edit.memory_id is not null and not exists (
-    select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
-    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
-  end if;
-  select array_agg(distinct s.seq) into v_seqs
-  from (
-    select p_edit.seq
-    union all
-    select v.seq
-    from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq and e.chunk_count > 0
-    where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed')
-  ) s (seq);
+  v_seqs := reach_of(p_tenant, p_edit);
   if cardinality(v_seqs) > 1000 then
     raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
   end if;
   insert into edit_events (tenant_id, seq, edit_id)
   select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
   perform apply_edits(p_tenant, s.seq) from unnest(v_seqs) s (seq);
-  -- a task that nobody may read keeps its agent from no other
-  update memories m set doing_agent = null
-  from overlays o
-  where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
-    and o.tenant_id = p_tenant and o.seq = m.content_seq and is_quarantined(o.blocked_in);
+  for v_noun in select * from hooks('edited') loop
+    execute format('select %I($1, $2)', v_noun || '_edited') using p_tenant, p_edit;
+  end loop;
 end $$;
 
 -- A new edit. p_unit has its event, and with status `approved` a second that approves it; p_edit is its row but for what the log gives.

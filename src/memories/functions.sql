@@ -1250,3 +1250,31 @@ begin
   last := v_last;
   return next;
 end $$;
+
+-- Of a memory the versions that say the same as the one that an edit is about.
+create or replace function memories_reached(p_tenant text, p_edit edits) returns setof bigint
+language plpgsql stable
+as $$
+begin
+  if p_edit.memory_id is null then
+    return;
+  end if;
+  if not exists (
+    select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
+    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
+  end if;
+  return query
+  select v.seq
+  from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq and e.chunk_count > 0
+  where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed');
+end $$;
+
+-- A task that nobody may read keeps its agent from no other.
+create or replace function memories_edited(p_tenant text, p_edit edits) returns void
+language sql
+as $$
+  update memories m set doing_agent = null
+  from overlays o
+  where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
+    and o.tenant_id = p_tenant and o.seq = m.content_seq and is_quarantined(o.blocked_in)
+$$;

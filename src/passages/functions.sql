@@ -214,3 +214,32 @@ language sql
 begin atomic
   insert into chunk_rebuilds (tenant_id) values (p_tenant) on conflict (tenant_id) do update set rebuilt_to = 0;
 end;
+
+-- Other passages in the place of those that an event has: [{"ordinal","text","header","token_count","weight","blocked_in","retracted"}]. They
+-- keep its times, and the terms where the words are the same; what is retracted is found by nothing.
+create or replace function rewrite_passages(p_tenant text, p_event events, p_passages jsonb) returns void
+language plpgsql
+as $$
+begin
+  delete from chunks c where c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal >= jsonb_array_length(p_passages);
+  insert into chunks (
+    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, terms, occurred_at, until_seq, until_at, valid, weight, blocked_in)
+  select
+    p_tenant, p_event.seq, x.ordinal, p_event.kind, p_event.session_id, p_event.channel, p_event.sensitivity,
+    p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
+    case
+      when x.retracted then '{}'
+      when x.text = coalesce(c.text, said_in(p_event.content)) and x.header = c.header then c.terms
+      else passage_terms(t.language, x.text, x.header, p_event.occurred_at) end,
+    p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
+  from jsonb_to_recordset(p_passages) x (
+    ordinal smallint, text text, header text, token_count int, weight real, blocked_in text[], retracted boolean)
+  join tenants t on t.tenant_id = p_tenant
+  left join chunks c on c.tenant_id = p_tenant and c.seq = p_event.seq and c.ordinal = x.ordinal
+  left join chunks f on f.tenant_id = p_tenant and f.seq = p_event.seq and f.ordinal = 0
+  -- not an update: a rebuild may take the rows away meanwhile, and this waits for those it puts back
+  on conflict (tenant_id, seq, ordinal) do update
+  set text = excluded.text, header = excluded.header, token_count = excluded.token_count, terms = excluded.terms, weight = excluded.weight,
+    blocked_in = excluded.blocked_in;
+end $$;
