@@ -168,6 +168,25 @@ grant update (outcome) on idempotency_keys to agent_memory_app;
 
 select noun('idempotency');
 
+-- What a job that forgets has found, and not yet done: ids, no content. Gone with the job's end.
+create table erasure_marks (
+  tenant_id text not null,
+  job_id text not null,
+  -- Of an erasure: event, artifact, memory (they go), ref (an event that only cites the name), keep (a memory that loses a part of what it rests
+  -- on), user (an account of the subject); where shared acts are kept: shared, kin (events that stay), name (a word that stands for the subject).
+  -- Of retention: pin, event, memory. Of a trim: carry, ground (events that stay), hold (memories that stay).
+  what text not null,
+  id text not null,
+  seq bigint,
+  constraint erasure_marks_pkey primary key (tenant_id, job_id, what, id),
+  constraint erasure_marks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
+);
+
+-- whether an id is marked, as whatever
+create index erasure_marks__id on erasure_marks (tenant_id, job_id, id);
+
+select wall('erasure_marks', 'select, insert, update, delete');
+
 -- What one unit of a group commit came to.
 create type unit_outcome as (status text, outcome jsonb, at timestamptz, memories text[]);
 

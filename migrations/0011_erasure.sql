@@ -28,22 +28,3 @@ create policy blanker_blanks on events for update to agent_memory_blanker
   using (tenant_id = (select tenant_forgetting())) with check (tenant_id = (select tenant_forgetting()));
 
 create policy blanker_trims on events for delete to agent_memory_blanker using (tenant_id = (select tenant_forgetting()));
-
--- What a job that forgets has found, and not yet done: ids, no content. Gone with the job's end.
-create table erasure_marks (
-  tenant_id text not null,
-  job_id text not null,
-  -- event, ref (an event that only cites the name), artifact, memory, keep (a memory that loses a part of what it rests on), user
-  what text not null,
-  id text not null,
-  seq bigint,
-  constraint erasure_marks_pkey primary key (tenant_id, job_id, what, id),
-  constraint erasure_marks__tenant foreign key (tenant_id) references tenants (tenant_id) on delete cascade
-);
-
--- whether an id is marked, as whatever
-create index erasure_marks__id on erasure_marks (tenant_id, job_id, id);
-
-select wall('erasure_marks', 'select, insert, update, delete');
-
-select noun('erasure');

@@ -75,3 +75,19 @@ as $$
   select p_tenant, r.artifact_id, r.event_id, r.media_type, length(p_bytes), sha256(p_bytes), p_bytes, r.channel, r.sensitivity, r.user_id, r.created_at
   from jsonb_populate_record(null::artifacts, p_row) r
 $$;
+
+-- Of an erasure, a trim and a rule of retention: bytes go with the content of the event that names them.
+create or replace function artifacts_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
+language plpgsql
+as $$
+declare
+  v_ids text[] := array(select e.artifact_id from events e where e.tenant_id = p_tenant and e.seq = any (p_seqs) and e.artifact_id is not null);
+  v_count bigint;
+  v_bytes bigint;
+begin
+  select count(*), coalesce(sum(a.byte_count), 0) into v_count, v_bytes from artifacts a where a.tenant_id = p_tenant and a.artifact_id = any (v_ids);
+  if not p_dry then
+    delete from artifacts a where a.tenant_id = p_tenant and a.artifact_id = any (v_ids);
+  end if;
+  return jsonb_build_object('artifacts', v_count, 'bytes', v_bytes);
+end $$;

@@ -387,3 +387,59 @@ return cardinality(p_blocked_in) = 4;
 create or replace function is_shown_by_id(p_blocked_in text[], p_asking text[]) returns boolean
 language sql immutable parallel safe
 return p_blocked_in is null or is_quarantined(p_blocked_in) or not p_blocked_in @> p_asking;
+
+create or replace function is_last_owner(p_tenant text, p_users text[]) returns boolean
+language sql stable
+return exists (
+    select from users u where u.tenant_id = p_tenant and u.user_id = any (p_users) and u.role = 'owner' and u.disabled_at is null)
+  and 1 = (select count(*) from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null);
+
+-- Who logs in as this subject, of those registered before then, and the words that they are known by.
+create or replace function accounts_of(p_tenant text, p_subject text, p_before timestamptz) returns table (user_id text, words text[])
+language sql stable
+begin atomic
+  select u.user_id, array_remove(array[u.user_id, u.username, u.email], null)
+  from users u where u.tenant_id = p_tenant and u.subject = p_subject and u.created_at < p_before;
+end;
+
+create or replace function count_accounts(p_tenant text, p_subject text, p_users text[], p_before timestamptz) returns jsonb
+language sql stable
+begin atomic
+  with recursive key as (
+    select k.key_id from api_keys k where k.tenant_id = p_tenant and ((k.user_id = p_subject and k.created_at < p_before) or k.created_by = any (p_users))
+    union
+    select k.key_id from api_keys k join key on k.tenant_id = p_tenant and k.created_with = key.key_id
+  )
+  select jsonb_build_object(
+    'users', cardinality(p_users),
+    'sessions', (select count(*) from sessions s where s.tenant_id = p_tenant and s.user_id = any (p_users)),
+    'api_keys', (select count(*) from key),
+    'invites', (select count(*) from invites i where i.tenant_id = p_tenant and i.created_by = any (p_users)));
+end;
+
+-- The accounts of a user that is erased: who logs in as this subject. With them go their sessions, the invites and keys they made, what
+-- those keys made, and the keys that act for the subject.
+create or replace function auth_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (last text, counts jsonb)
+language plpgsql
+as $$
+declare
+  v_subject text := p_erasure ->> 'subject';
+  v_name text := p_erasure ->> 'name';
+  v_before timestamptz := (p_erasure ->> 'before')::timestamptz;
+  v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
+begin
+  counts := case when p_erasure ->> 'kind' = 'user_id' then count_accounts(p_tenant, v_subject, v_users, v_before) else '{}' end;
+  if p_erasure ->> 'kind' = 'user_id' and not p_erasure ? 'dry_run' then
+    perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
+    if is_last_owner(p_tenant, v_users) then
+      raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+    end if;
+    update invites i set used_by = v_name where i.tenant_id = p_tenant and i.used_by = any (v_users);
+    update invites i set username = v_name where i.tenant_id = p_tenant and lower(i.username) = lower(v_subject);
+    update password_resets r set created_by = v_name where r.tenant_id = p_tenant and r.created_by = any (v_users);
+    delete from api_keys k where k.tenant_id = p_tenant and k.user_id = v_subject and k.created_at < v_before;
+    delete from users u where u.tenant_id = p_tenant and u.user_id = any (v_users);
+  end if;
+  return next;
+end $$;

@@ -45,25 +45,74 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
--- What an erasure takes: capsules that the subject made, or of its agent or project, and its name among the others' readers. The events are
--- the log's. Says how many.
-create or replace function forget_capsules(p_tenant text, p_kind text, p_subject text) returns jsonb
+-- Of an erasure, a trim and a rule of retention: a capsule goes with the event that made it.
+create or replace function capsules_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
 language plpgsql
 as $$
 declare
-  v_made int;
-  v_named int;
+  v_count bigint := (select count(*) from capsules c where c.tenant_id = p_tenant and c.seq = any (p_seqs));
 begin
-  delete from capsules c
-  where c.tenant_id = p_tenant
-    and case p_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = p_subject;
-  get diagnostics v_made = row_count;
-  update capsules c
-  set
-    audience_users = case when p_kind = 'user_id' then array_remove(c.audience_users, p_subject) else c.audience_users end,
-    audience_agents = array_remove(c.audience_agents, p_subject)
-  where c.tenant_id = p_tenant and p_kind in ('user_id', 'agent_id')
-    and ((p_kind = 'user_id' and p_subject = any (c.audience_users)) or p_subject = any (c.audience_agents));
-  get diagnostics v_named = row_count;
-  return jsonb_build_object('capsules', v_made, 'capsule_audiences', v_named);
+  if not p_dry then
+    delete from capsules c where c.tenant_id = p_tenant and c.seq = any (p_seqs);
+  end if;
+  return jsonb_build_object('capsules', v_count);
+end $$;
+
+-- Of an erasure: capsules that the subject made, or of its agent or project, and its name among the others' readers. Those whose events are
+-- marked go with these.
+create or replace function capsules_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (last text, counts jsonb)
+language plpgsql
+as $$
+declare
+  v_kind text := p_erasure ->> 'kind';
+  v_subject text := p_erasure ->> 'subject';
+  v_made text[] := array(
+    select c.capsule_id
+    from capsules c
+    where c.tenant_id = p_tenant and not is_event_marked(p_tenant, p_job, c.seq)
+      and case v_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = v_subject);
+  v_named text[] := array(
+    select c.capsule_id
+    from capsules c
+    where c.tenant_id = p_tenant and not c.capsule_id = any (v_made) and not is_event_marked(p_tenant, p_job, c.seq)
+      and case v_kind when 'user_id' then v_subject = any (c.audience_users || c.audience_agents) when 'agent_id' then v_subject = any (c.audience_agents) end);
+begin
+  if not p_erasure ? 'dry_run' then
+    delete from capsules c where c.tenant_id = p_tenant and c.capsule_id = any (v_made);
+    update capsules c
+    set
+      audience_users = case when v_kind = 'user_id' then array_remove(c.audience_users, v_subject) else c.audience_users end,
+      audience_agents = array_remove(c.audience_agents, v_subject)
+    where c.tenant_id = p_tenant and c.capsule_id = any (v_named);
+  end if;
+  counts := jsonb_build_object('capsules', cardinality(v_made), 'capsule_audiences', cardinality(v_named));
+  return next;
+end $$;
+
+-- Of a trim: marks what of the log up to p_upto the next capsules in use need, what they hand over and their own events.
+create or replace function capsules_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int) returns bigint
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_seqs bigint[] := array(select c.seq from capsules c where c.tenant_id = p_tenant and c.seq > p_after order by c.seq limit p_limit);
+begin
+  perform mark_memories(p_tenant, p_job, array(
+    select distinct m.memory_id
+    from unnest(v_seqs) s (seq)
+    join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
+    join memories m on m.tenant_id = p_tenant and m.memory_id = any (c.items) and m.status in ('active', 'superseded')
+    where c.revoked_at is null and c.expires_at > now()), p_upto);
+  perform mark_whole(p_tenant, p_job, array(
+    select e.seq
+    from unnest(v_seqs) s (seq)
+    join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
+    cross join lateral (
+      select c.seq
+      union all
+      select (n.event).seq from events_named(p_tenant, c.items) n
+    ) e
+    where c.revoked_at is null and c.expires_at > now()), p_upto);
+  return v_seqs[cardinality(v_seqs)];
 end $$;

@@ -15,6 +15,22 @@
 --   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages are made by the noun, not from the log
 --   stored | p_tenant text → bigint | read_standing | bytes that it keeps beside the log
 --   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | of a page of imported rows what is wrong with the first that does not fit the log, which begins at p_first; `last` is where the next page begins
+--   revoke | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | ends the access of the subject before anything is looked for, or refuses the erasure
+--   stay | p_tenant text, p_seqs bigint[] → setof bigint | find_events | of events of the subject those that stay where shared acts are kept
+--   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows, and events, that go along with marked events; `found` in counts: so many that were not marked before
+--   clear | p_tenant text, p_seqs bigint[], p_dry boolean → jsonb | clear_events | removes what it has about events that lose their content, or go; counts by table, and the `bytes` that went
+--   forget | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | removes the rows that are marked, or name the subject whatever event they are about
+--   kept | p_tenant text, p_job text, p_limit int → jsonb | list_shared | the rows that stay where shared acts are kept: how many, and p_limit ids
+--   words | p_event events → jsonb | named_parts | what it has of an event and can hold a name
+--   rename | p_tenant text, p_seq bigint, p_parts jsonb → void | rename_parts | writes what `words` read, with the names replaced
+--   measure | p_tenant text, p_from bigint, p_to bigint → bigint | measure_log | bytes that it adds to a stretch of the log
+--   pin | p_tenant text → setof bigint | retain_pins | events that stay whatever a rule of retention says
+--   held | p_tenant text, p_seqs bigint[] → table (seq bigint, live boolean, importance numeric) | mark_old | of these events those that it has rows of: whether these hold, and how much they weigh
+--   lapse | p_tenant text, p_job text, p_seqs bigint[] → void | mark_old | marks the rows that end when these events lose their content
+--   expire | p_tenant text, p_job text, p_by bigint, p_dry boolean → jsonb | expire_marked | ends these rows, by the event p_by; counts
+--   awaits | p_tenant text, p_floor bigint → jsonb | furthest_behind | the first event after p_floor that a reader has yet to be told: {"reason", "seq", …}
+--   needs | p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int → bigint | mark_needs | marks the events up to p_upto that its next rows need, by their seqs; the last one it looked at, null after the last
+--   trim | p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[] → void | trim_step | removes the rows that end with these events of the log, of which p_drop are dropped
 create or replace function hooks(p_hook text) returns setof text
 language sql stable
 begin atomic
@@ -463,3 +479,206 @@ return case when jsonb_array_length(p_sample) < 5 then p_sample || jsonb_build_a
 
 -- The first five of what is wrong, for a finding.
 create or replace aggregate sample_of(jsonb) (sfunc = keep_five, stype = jsonb, initcond = '[]');
+
+-- The log is append-only for the serving role; another one blanks, renames, carries and drops events (migrations/0011_erasure.sql).
+
+create or replace function carry_events(p_seqs bigint[]) returns void
+language sql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+  update public.events e set carried_at = clock_timestamp()
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs) and e.carried_at is null
+$$;
+revoke execute on function carry_events(bigint[]) from public;
+grant execute on function carry_events(bigint[]) to agent_memory_app;
+alter function carry_events(bigint[]) owner to agent_memory_blanker;
+
+-- An event keeps its place, its kind and its times. p_subject: names that hold it become p_name, and the session's name where the event is
+-- about that user, for clients put anything into it; null: no name changes. The words of a person are theirs also where the event says of
+-- nobody that it is about them.
+create or replace function blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+  v_count bigint;
+begin
+  update public.events e
+  set content = p_content, metadata = '{}', tags = '{}', refs = '{}', artifact_id = null, chunk_count = 0,
+    byte_count = pg_column_size(p_content), erased_at = coalesce(e.erased_at, clock_timestamp()),
+    session_id = case
+      when strpos(e.session_id, p_subject) > 0 or e.user_id = p_subject or (e.actor_type = 'human' and e.actor_id = p_subject) then p_name
+      else e.session_id end,
+    user_id = case when strpos(e.user_id, p_subject) > 0 then p_name else e.user_id end,
+    agent_id = case when strpos(e.agent_id, p_subject) > 0 then p_name else e.agent_id end,
+    project_id = case when strpos(e.project_id, p_subject) > 0 then p_name else e.project_id end,
+    actor_id = case when strpos(e.actor_id, p_subject) > 0 or e.actor_id ~ '^usr_' then coalesce(p_name, e.actor_id) else e.actor_id end
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  if v_count <> cardinality(p_seqs) then
+    raise exception '% of % events could be blanked', v_count, cardinality(p_seqs);
+  end if;
+  return v_count;
+end $$;
+revoke execute on function blank_events(bigint[], jsonb, text, text) from public;
+grant execute on function blank_events(bigint[], jsonb, text, text) to agent_memory_app;
+alter function blank_events(bigint[], jsonb, text, text) owner to agent_memory_blanker;
+
+-- Other people's events that cite a name: the citation is replaced, the rest is theirs.
+create or replace function rename_refs(p_seqs bigint[], p_subject text, p_name text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+  v_count bigint;
+begin
+  update public.events e set refs = array_replace(e.refs, p_subject, p_name)
+  where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+revoke execute on function rename_refs(bigint[], text, text) from public;
+grant execute on function rename_refs(bigint[], text, text) to agent_memory_app;
+alter function rename_refs(bigint[], text, text) owner to agent_memory_blanker;
+
+create or replace function drop_events(p_seqs bigint[]) returns bigint
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+  v_count bigint;
+begin
+  delete from public.events e where e.tenant_id = (select public.current_tenant()) and e.seq = any (p_seqs);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+revoke execute on function drop_events(bigint[]) from public;
+grant execute on function drop_events(bigint[]) to agent_memory_app;
+alter function drop_events(bigint[]) owner to agent_memory_blanker;
+
+create or replace function rename_event(p_seq bigint, p_parts jsonb) returns void
+language sql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+  update public.events e
+  set session_id = f.session_id, user_id = f.user_id, agent_id = f.agent_id, project_id = f.project_id, actor_id = f.actor_id,
+    tags = f.tags, refs = f.refs, content = p_parts -> 'content', metadata = p_parts -> 'metadata',
+    byte_count = pg_column_size(p_parts -> 'content') + pg_column_size(p_parts -> 'metadata')
+  from jsonb_to_record(p_parts -> 'fields') as f (
+    session_id text, user_id text, agent_id text, project_id text, actor_id text, tags text[], refs text[])
+  where e.tenant_id = (select public.current_tenant()) and e.seq = p_seq and e.erased_at is null
+$$;
+revoke execute on function rename_event(bigint, jsonb) from public;
+grant execute on function rename_event(bigint, jsonb) to agent_memory_app;
+alter function rename_event(bigint, jsonb) owner to agent_memory_blanker;
+
+-- What left the log: how much it weighed, and of a trim how many events, up to which seq.
+create or replace function shrink_log(p_tenant text, p_bytes bigint, p_events bigint default 0, p_upto bigint default 0) returns void
+language sql
+begin atomic
+  update tenant_clocks c
+  set oldest_seq = greatest(c.oldest_seq, p_upto + 1), event_count = c.event_count - p_events, stored_bytes = greatest(0, c.stored_bytes - p_bytes)
+  where c.tenant_id = p_tenant;
+end;
+
+-- About what a row weighs when it is appended: text, the fields around it, and what nouns derive from it.
+create or replace function measure_log(p_tenant text, p_from bigint, p_to bigint) returns bigint
+language plpgsql stable
+as $$
+declare
+  v_noun text;
+  v_bytes bigint := coalesce((
+    select sum(octet_length(e.content::text) + octet_length(e.metadata::text) + 400)
+    from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to), 0);
+  v_more bigint;
+begin
+  for v_noun in select * from hooks('measure') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_measure') into v_more using p_tenant, p_from, p_to;
+    v_bytes := v_bytes + v_more;
+  end loop;
+  return v_bytes;
+end $$;
+
+-- What a job that forgets has found is marked: ids of a kind (`what`), and of events their seqs.
+
+-- Marks events, those up to p_upto. Returns the seqs that were not marked so before.
+create or replace function mark_seqs(p_tenant text, p_job text, p_what text, p_seqs bigint[], p_upto bigint default null) returns bigint[]
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_new bigint[];
+begin
+  with made as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select p_tenant, p_job, p_what, e.event_id, e.seq
+    from events e
+    where e.tenant_id = p_tenant and e.seq = any (p_seqs) and (p_upto is null or e.seq <= p_upto)
+    on conflict do nothing
+    returning seq
+  )
+  select coalesce(array_agg(m.seq), '{}') into v_new from made m;
+  return v_new;
+end $$;
+
+-- Marks ids of other things. Returns how many were not marked so before.
+create or replace function mark_ids(p_tenant text, p_job text, p_what text, p_ids text[]) returns bigint
+language plpgsql
+as $$
+declare
+  v_new bigint;
+begin
+  insert into erasure_marks (tenant_id, job_id, what, id)
+  select p_tenant, p_job, p_what, i.id from unnest(p_ids) i (id)
+  on conflict do nothing;
+  get diagnostics v_new = row_count;
+  return v_new;
+end $$;
+
+create or replace function unmark_ids(p_tenant text, p_job text, p_what text, p_ids text[]) returns void
+language sql
+begin atomic
+  delete from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = p_what and k.id = any (p_ids);
+end;
+
+create or replace function is_event_marked(p_tenant text, p_job text, p_seq bigint) returns boolean
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return exists (
+    select
+    from events e join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
+    where e.tenant_id = p_tenant and e.seq = p_seq);
+end $$;
+
+create or replace function drop_marks(p_tenant text, p_job text, p_limit int) returns bigint
+language plpgsql
+as $$
+declare
+  v_count bigint;
+begin
+  perform enter_tenant(p_tenant);
+  delete from erasure_marks k where k.ctid = any (array(
+    select m.ctid from erasure_marks m where m.tenant_id = p_tenant and m.job_id = p_job limit p_limit));
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- Answers kept for retries go with the events that they tell of.
+create or replace function idempotency_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (last text, counts jsonb)
+language plpgsql
+as $$
+declare
+  v_marked bytea[];
+begin
+  select max(encode(k.key_hash, 'hex')), coalesce(array_agg(k.key_hash) filter (where exists (
+    select from events e join erasure_marks m on m.tenant_id = p_tenant and m.job_id = p_job and m.what = 'event' and m.id = e.event_id
+    where e.tenant_id = p_tenant and e.seq >= (k.outcome ->> 'seq')::bigint
+      and e.seq < (k.outcome ->> 'seq')::bigint + (k.outcome ->> 'count')::bigint)), '{}')
+  into last, v_marked
+  from (
+    select i.key_hash, i.outcome from idempotency_keys i
+    where i.tenant_id = p_tenant and i.key_hash > decode(p_after, 'hex') order by i.key_hash limit p_limit) k;
+  if not p_erasure ? 'dry_run' then
+    delete from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = any (v_marked);
+  end if;
+  counts := jsonb_build_object('idempotency_keys', cardinality(v_marked));
+  return next;
+end $$;

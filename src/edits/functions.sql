@@ -282,20 +282,6 @@ begin
   return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
 end $$;
 
--- For an erasure: nothing is kept of how these events read, nor of what was proposed for them.
-create or replace function forget_edits(p_tenant text, p_seqs bigint[]) returns bigint
-language plpgsql
-as $$
-declare
-  v_count bigint;
-begin
-  delete from overlays o where o.tenant_id = p_tenant and o.seq = any (p_seqs);
-  delete from edit_events x where x.tenant_id = p_tenant and x.seq = any (p_seqs);
-  delete from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
-  get diagnostics v_count = row_count;
-  return v_count;
-end $$;
-
 -- Approved edits of p_from of these kinds hold for p_to too, which says the same or what took its place; a revert takes them from both.
 create or replace function carry_edits(p_tenant text, p_from bigint, p_to bigint, p_ops text[]) returns void
 language plpgsql
@@ -392,3 +378,112 @@ end $$;
 create or replace function edits_rewritten(p_tenant text, p_from bigint, p_to bigint) returns setof bigint
 language sql stable
 as $$ select o.seq from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to $$;
+
+-- Of an erasure, a trim and a rule of retention: nothing is kept of how these events read, nor of what was proposed for them.
+create or replace function edits_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
+language plpgsql
+as $$
+declare
+  v_count bigint := (select count(*) from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs));
+begin
+  if not p_dry then
+    delete from overlays o where o.tenant_id = p_tenant and o.seq = any (p_seqs);
+    delete from edit_events x where x.tenant_id = p_tenant and x.seq = any (p_seqs);
+    delete from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  end if;
+  return jsonb_build_object('edits', v_count);
+end $$;
+
+-- Of an erasure that keeps shared acts: what the log says of edits of these may name the subject, and is `kin`.
+create or replace function edits_mark(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (last text, counts jsonb)
+language plpgsql
+as $$
+declare
+  v_seqs bigint[];
+begin
+  if (p_erasure ->> 'keep_shared')::boolean then
+    select max(k.id), array_agg(k.seq) into last, v_seqs
+    from (
+      select k.id, k.seq from erasure_marks k
+      where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('shared', 'kin') and k.id > p_after order by k.id limit p_limit) k;
+    perform mark_seqs(p_tenant, p_job, 'kin', array(
+      select e.seq
+      from edits d
+      join events said on said.tenant_id = p_tenant and said.seq = d.seq and said.kind not like 'edit.%'
+      join events e on e.tenant_id = p_tenant and e.seq = any (array[d.proposed_seq, d.approved_seq, d.last_seq])
+      where d.tenant_id = p_tenant and d.seq = any (v_seqs) and e.erased_at is null));
+  end if;
+  counts := '{}';
+  return next;
+end $$;
+
+-- Of an erasure: what the subject proposed and nobody approved is its words alone and goes; its name goes from the others. Edits of events that
+-- are marked go with these.
+create or replace function edits_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (last text, counts jsonb)
+language plpgsql
+as $$
+declare
+  v_name text := p_erasure ->> 'name';
+  v_names text[] := array(select p_erasure ->> 'subject' union all select jsonb_array_elements_text(p_erasure -> 'users'));
+  v_type text := case p_erasure ->> 'kind' when 'user_id' then 'human' else 'agent' end;
+  v_gone text[];
+  v_named text[];
+begin
+  counts := '{}';
+  if p_erasure ->> 'kind' in ('user_id', 'agent_id') then
+    v_gone := array(
+      select d.edit_id from edits d
+      where d.tenant_id = p_tenant and d.status <> 'approved' and d.proposed_by ->> 'type' = v_type and d.proposed_by ->> 'id' = any (v_names)
+        and not is_event_marked(p_tenant, p_job, d.seq));
+    v_named := array(
+      select d.edit_id from edits d
+      where d.tenant_id = p_tenant and not d.edit_id = any (v_gone) and not is_event_marked(p_tenant, p_job, d.seq)
+        and (d.proposed_by ->> 'id' = any (v_names) or d.decided_by ->> 'id' = any (v_names) or d.principal = any (v_names)));
+    if not p_erasure ? 'dry_run' then
+      delete from edits d where d.tenant_id = p_tenant and d.edit_id = any (v_gone);
+      update edits d
+      set
+        reason = case when d.proposed_by ->> 'id' = any (v_names) then 'erased' else d.reason end,
+        principal = case when d.principal = any (v_names) or d.proposed_by ->> 'id' = any (v_names) then v_name else d.principal end,
+        proposed_by = case when d.proposed_by ->> 'id' = any (v_names) then d.proposed_by || jsonb_build_object('id', v_name) else d.proposed_by end,
+        decided_by = case when d.decided_by ->> 'id' = any (v_names) then d.decided_by || jsonb_build_object('id', v_name) else d.decided_by end
+      where d.tenant_id = p_tenant and d.edit_id = any (v_named);
+    end if;
+    counts := jsonb_build_object('edits', cardinality(v_gone), 'edits_named', cardinality(v_named));
+  end if;
+  return next;
+end $$;
+
+-- How edits let an event read, and the words of the edits, looked up by the event that they are about and by those that they are applied to.
+create or replace function edits_words(p_event events) returns jsonb
+language sql stable
+begin atomic
+  select jsonb_build_object(
+    'overlay', (
+      select jsonb_build_object('content', o.content, 'base', o.base)
+      from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq),
+    'edits', coalesce((
+      select jsonb_agg(jsonb_build_array(d.edit_id, d.reason, d.patch, d.passages) order by d.edit_id)
+      from edits d
+      where d.tenant_id = p_event.tenant_id and (d.seq = p_event.seq or d.edit_id in (
+        select x.edit_id from edit_events x where x.tenant_id = p_event.tenant_id and x.seq = p_event.seq))), '[]'));
+end;
+
+create or replace function edits_rename(p_tenant text, p_seq bigint, p_parts jsonb) returns void
+language sql
+begin atomic
+  update overlays o
+  set content = nullif(p_parts #> '{overlay,content}', 'null'), base = p_parts #> '{overlay,base}'
+  where o.tenant_id = p_tenant and o.seq = p_seq;
+  update edits d
+  set reason = p.part ->> 1, patch = p.part -> 2, passages = nullif(p.part -> 3, 'null'),
+    session_id = case when d.seq = p_seq then f.session_id else d.session_id end,
+    user_id = case when d.seq = p_seq then f.user_id else d.user_id end,
+    agent_id = case when d.seq = p_seq then f.agent_id else d.agent_id end,
+    project_id = case when d.seq = p_seq then f.project_id else d.project_id end
+  from jsonb_array_elements(p_parts -> 'edits') p (part),
+    jsonb_to_record(p_parts -> 'fields') f (session_id text, user_id text, agent_id text, project_id text)
+  where d.tenant_id = p_tenant and d.edit_id = p.part ->> 0;
+end;

@@ -156,3 +156,17 @@ begin atomic
   set state = 'failed', problem = p_problem, input = '{}', updated_at = clock_timestamp(), finished_at = clock_timestamp()
   where j.tenant_id = p_tenant and j.job_id = p_job and j.finished_at is null;
 end;
+
+-- Of an erasure: who began a job is named no more. Jobs are not counted.
+create or replace function jobs_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (last text, counts jsonb)
+language plpgsql
+as $$
+begin
+  if not p_erasure ? 'dry_run' then
+    update jobs j set started_by = p_erasure ->> 'name'
+    where j.tenant_id = p_tenant and j.started_by = any (array(select jsonb_array_elements_text(p_erasure -> 'users')));
+  end if;
+  counts := '{}';
+  return next;
+end $$;

@@ -956,44 +956,6 @@ begin
         and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id)))));
 end $$;
 
--- A memory has the fields and the text of the event of its content. Where another active one says the same by now, such as of an earlier
--- erasure of the same person, this one ends.
-create or replace function rename_memories(p_tenant text, p_event events) returns void
-language plpgsql
-as $$
-declare
-  v_id text;
-  v_seq bigint;
-begin
-  for v_id in
-    select m.memory_id
-    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-    where v.tenant_id = p_tenant and v.seq = p_event.seq and m.content_seq = p_event.seq and v.status <> 'superseded'
-  loop
-    for attempt in 1 .. 2 loop
-      begin
-        update memories m
-        set user_id = p_event.user_id, agent_id = p_event.agent_id, session_id = nullif(p_event.session_id, m.memory_id),
-          project_id = p_event.project_id, tags = p_event.tags,
-          doing_agent = case when m.doing_agent is not null then p_event.agent_id end,
-          scope_id = case m.scope when 'project' then p_event.project_id when 'session' then nullif(p_event.session_id, m.memory_id)
-            when 'user' then p_event.user_id end,
-          text_hash = (as_stated(m)).text_hash
-        where m.tenant_id = p_tenant and m.memory_id = v_id;
-        exit;
-      exception when unique_violation then
-        select c.last_seq into v_seq from tenant_clocks c where c.tenant_id = p_tenant;
-        begin
-          perform end_memory(p_tenant, v_id, 'expired', v_seq);
-        -- it is past its time already, and the sweeper has yet to come by
-        exception when sqlstate 'AM409' then
-          update memories m set status = 'expired', doing_agent = null where m.tenant_id = p_tenant and m.memory_id = v_id;
-        end;
-      end;
-    end loop;
-  end loop;
-end $$;
-
 -- What a claim is compared by, and when it was said: when the newest event that it cites occurred, of those that may be seen, or else its
 -- own. `stands`: the scope and audience within which a subject has one value. Nothing for what states no fact or preference.
 create or replace function claim_of(p_tenant text, p_scope jsonb, p_memory memories, p_standing jsonb, p_at timestamptz) returns jsonb
@@ -1278,3 +1240,521 @@ as $$
   where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.doing_agent is not null
     and o.tenant_id = p_tenant and o.seq = m.content_seq and is_quarantined(o.blocked_in)
 $$;
+
+-- What erasures, trims and rules of retention ask of memories (docs/decisions/nouns.md).
+
+create or replace function is_shared_act(p_kind text, p_channel text) returns boolean
+language sql immutable parallel safe
+return p_kind in ('decision', 'task', 'rule') and p_channel in ('team', 'public');
+
+-- Of an erasure that keeps shared acts: which of the subject's events make a version of one and stay. One whose text is in an artifact does
+-- not: its bytes are not rewritten.
+create or replace function memories_stay(p_tenant text, p_seqs bigint[]) returns setof bigint
+language sql stable
+begin atomic
+  select e.seq
+  from events e
+  where e.tenant_id = p_tenant and e.seq = any (p_seqs) and e.channel in ('team', 'public') and e.erased_at is null and e.artifact_id is null
+    and (e.kind in ('decision', 'task_update') or e.kind like 'memory.%' and exists (
+      select
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where v.tenant_id = p_tenant and v.seq = e.seq and is_shared_act(m.kind, m.channel)));
+end;
+
+-- The versions by others of those of these memories that the subject stated or moved too: they stay, and may name the subject.
+create or replace function mark_kin(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) returns void
+language plpgsql
+as $$
+begin
+  perform mark_seqs(p_tenant, p_job, 'kin', array(
+    with said as materialized (
+      select v.memory_id, e.seq, e.erased_at is null and e.artifact_id is null as stands, k.id is not null as is_shared
+      from memory_versions v
+      join events e on e.tenant_id = p_tenant and e.seq = v.seq
+      left join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and k.id = e.event_id
+      where v.tenant_id = p_tenant and v.memory_id = any (p_memory_ids) and v.seq <= p_upto
+    )
+    select distinct s.seq
+    from said s
+    where s.stands and not s.is_shared and s.memory_id in (select o.memory_id from said o where o.is_shared)));
+end $$;
+
+-- Where a memory's text still stands: the event of its content, or else the newest other that says the same.
+create or replace function home_of(p_memory memories, p_job text) returns bigint
+language plpgsql stable
+as $$
+begin
+  return (
+  select v.seq
+  from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
+  where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.status in ('active', 'proposed')
+    and (v.content_seq = p_memory.content_seq or p_memory.kind = 'task')
+    and (v.seq = p_memory.content_seq or e.kind in ('decision', 'task_update', 'memory.created'))
+    and e.erased_at is null and not is_marked(p_memory.tenant_id, p_job, e.event_id)
+  order by v.seq = p_memory.content_seq desc, v.seq desc
+  limit 1);
+end $$;
+
+-- What becomes of the next p_limit memories of an erasure: `memory` (the subject's own, or nothing is left of its text or of what it rests on),
+-- `keep` (something is), or nothing. A claim is removed when nothing that is left supports it; shared acts stay.
+create or replace function judge_memories(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (memory_id text, verdict text)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+  v_kind text := p_erasure ->> 'kind';
+  v_subject text := p_erasure ->> 'subject';
+  v_upto bigint := (p_erasure ->> 'upto')::bigint;
+  v_keep boolean := coalesce((p_erasure ->> 'keep_shared')::boolean, false);
+begin
+  return query
+  select m.memory_id, case
+    when judged.theirs or (judged.gone and home.seq is null)
+      or (judged.lost and not is_act(m.kind) and not is_grounded(p_tenant, m.memory_id, judged.refs, p_job => p_job)) then 'memory'
+    when judged.lost or judged.gone then 'keep' end
+  from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
+  cross join lateral (select home_of(m, p_job) as seq) home
+  cross join lateral (
+    select
+      m.content_seq <= v_upto and coalesce(case v_kind
+        when 'user_id' then m.user_id = v_subject and not (v_keep and is_shared_act(m.kind, m.channel))
+        when 'session_id' then m.scope = 'session' and m.session_id = v_subject
+        when 'project_id' then m.scope = 'project' and m.project_id = v_subject end, false) as theirs,
+      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
+      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
+      array_agg(g.ref) as refs
+    from grounds(p_tenant, m.memory_id, m.content_seq) g
+  ) judged;
+end $$;
+
+-- Of an erasure: marks what becomes of the next memories. One that goes takes the events of its versions along, which others may rest on:
+-- found are the memories and events that were not known to go.
+create or replace function memories_mark(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (last text, counts jsonb)
+language plpgsql
+as $$
+declare
+  v_ids text[];
+  v_gone text[];
+  v_kept text[];
+  v_found bigint;
+begin
+  -- it locks nothing, and a step that looks at few costs nearly as much; on the embedded engine all wait for it
+  select max(j.memory_id), array_agg(j.memory_id), array_agg(j.memory_id) filter (where j.verdict = 'memory'),
+    array_agg(j.memory_id) filter (where j.verdict = 'keep')
+  into last, v_ids, v_gone, v_kept
+  from judge_memories(p_tenant, p_job, p_erasure, p_after, p_limit * 2) j;
+  perform unmark_ids(p_tenant, p_job, 'keep', v_ids);
+  perform mark_ids(p_tenant, p_job, 'keep', v_kept);
+  v_found := mark_ids(p_tenant, p_job, 'memory', v_gone) + cardinality(mark_seqs(p_tenant, p_job, 'event', array(
+    select e.seq
+    from memory_versions w join events e on e.tenant_id = p_tenant and e.seq = w.seq
+    where w.tenant_id = p_tenant and w.memory_id = any (v_gone) and w.status <> 'superseded' and e.erased_at is null)));
+  if (p_erasure ->> 'keep_shared')::boolean then
+    perform mark_kin(p_tenant, p_job, v_ids, (p_erasure ->> 'upto')::bigint);
+  end if;
+  counts := jsonb_build_object('found', v_found);
+  return next;
+end $$;
+
+-- The memory has its text where it still stands, and no version of what is erased; it says so. What it says of itself is said by where it
+-- stands now: the event that is gone may have been another agent's, in another session. What a content says in no form that a column takes is
+-- left as it stands.
+create or replace function move_memory(p_memory memories, p_home events) returns memories
+language plpgsql
+as $$
+declare
+  v_wish jsonb := case when p_home.kind in ('decision', 'task_update') then memory_doc(p_home) -> 'memory' else p_home.content end;
+  v_memory memories;
+begin
+  update memory_versions v set content_seq = p_home.seq
+  where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.content_seq = p_memory.content_seq;
+  update memories m
+  set
+    content_seq = p_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
+    agent_id = p_home.agent_id, session_id = nullif(p_home.session_id, m.memory_id), project_id = p_home.project_id, tags = p_home.tags,
+    doing_agent = case when m.doing_agent = p_home.agent_id then m.doing_agent end,
+    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
+    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
+  where m.tenant_id = p_memory.tenant_id and m.memory_id = p_memory.memory_id
+  returning * into v_memory;
+  return v_memory;
+end $$;
+
+-- A new version says the same as the event p_home, and cites these references alone. Edits of a passage and the time it holds for go with its
+-- text.
+create or replace function restate_memory(p_memory memories, p_home events, p_refs text[], p_event_id text) returns void
+language plpgsql
+as $$
+declare
+  v_tenant text := p_memory.tenant_id;
+  v_seq bigint := say(v_tenant, jsonb_strip_nulls(jsonb_build_object(
+    'event_id', p_event_id, 'session_id', p_home.session_id, 'channel', p_home.channel, 'actor_type', p_home.actor_type, 'actor_id', p_home.actor_id,
+    'kind', 'memory.updated', 'user_id', p_home.user_id, 'agent_id', p_home.agent_id, 'project_id', p_home.project_id,
+    'sensitivity', p_home.sensitivity, 'tags', to_jsonb(p_home.tags), 'refs', to_jsonb(p_refs), 'metadata', p_home.metadata,
+    'content', memory_content(p_memory, p_home),
+    'chunks', coalesce((
+      select jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
+      from chunks c where c.tenant_id = v_tenant and c.seq = p_home.seq), '[]'))));
+begin
+  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
+  from chunks o
+  where o.tenant_id = v_tenant and o.seq = p_home.seq and c.tenant_id = v_tenant and c.seq = v_seq and c.ordinal = o.ordinal;
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  values (v_tenant, p_memory.memory_id, p_memory.version + 1, v_seq, v_seq, p_memory.status);
+  update memories m
+  set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
+    task_status = case when m.kind = 'task' then coalesce(p_home.content ->> 'status', p_home.content -> 'body' ->> 'status', m.task_status) end
+  where m.tenant_id = v_tenant and m.memory_id = p_memory.memory_id;
+  -- of all that it said: where its text stands has just moved
+  perform end_passages(v_tenant, p_memory.memory_id, v_seq, clock_timestamp(), 0);
+end $$;
+
+-- A memory that rests on others too loses what is erased: a new version says the same without it. One that is not held any more is only
+-- marked, and has its text where it still stands.
+create or replace function keep_memory(p_tenant text, p_job text, p_memory_id text, p_event_id text) returns void
+language plpgsql
+as $$
+declare
+  v_memory memories;
+  v_home events;
+  v_refs text[];
+  v_gone bigint[];
+begin
+  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
+  select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
+  if v_memory.memory_id is null or v_home.seq is null then
+    return;
+  end if;
+  v_refs := array(
+    select g.ref from grounds(p_tenant, p_memory_id, v_memory.content_seq) g
+    where not is_marked(p_tenant, p_job, g.ref) order by g.seq desc, g.place, g.ref limit 256);
+  with gone as (
+    delete from memory_versions v using erasure_marks k
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+      and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq
+    returning v.seq)
+  select array_agg(g.seq) into v_gone from gone g;
+  v_memory := move_memory(v_memory, v_home);
+  if v_memory.status in ('active', 'proposed') then
+    perform restate_memory(v_memory, v_home, v_refs, p_event_id);
+  end if;
+  perform move_ends(p_tenant, p_memory_id, v_gone);
+end $$;
+
+-- Memories with all their versions, and what others say of them.
+create or replace function drop_memories(p_tenant text, p_memory_ids text[]) returns void
+language sql
+begin atomic
+  delete from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (p_memory_ids);
+  update memories m set superseded_by = null where m.tenant_id = p_tenant and m.superseded_by = any (p_memory_ids);
+  delete from memories m where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids);
+end;
+
+-- Of an erasure: carries out the verdicts on the next memories. The clock is locked first. Each memory that is kept takes one of `event_ids`.
+create or replace function memories_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (last text, counts jsonb)
+language plpgsql
+as $$
+declare
+  v_dry boolean := p_erasure ? 'dry_run';
+  v_event_ids text[] := array(select jsonb_array_elements_text(p_erasure -> 'event_ids'));
+  v_gone text[];
+  v_kept text[];
+begin
+  if not v_dry then
+    perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  end if;
+  -- `keep` sorts before `memory`: those that lose a citation are done while the others' ids are still known
+  select array_agg(n.id) filter (where n.what = 'memory'), array_agg(n.id order by n.id) filter (where n.what = 'keep'), max(n.what || '/' || n.id)
+  into v_gone, v_kept, last
+  from (
+    select k.what, k.id, coalesce(sum(m.version) over (order by k.what || '/' || k.id rows between unbounded preceding and 1 preceding), 0) as before
+    from erasure_marks k left join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.what || '/' || k.id > p_after
+    order by k.what || '/' || k.id
+    limit case when v_dry then p_limit else least(p_limit, cardinality(v_event_ids)) end
+  ) n
+  -- whoever writes waits for this: not for more than some thousand versions, and one memory
+  where n.before < 2000;
+  counts := jsonb_build_object(
+    'memories', (select count(*) from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_gone)),
+    'memory_versions', (select count(*) from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_gone)),
+    'memories_kept', coalesce(cardinality(v_kept), 0));
+  if not v_dry then
+    for i in 1 .. coalesce(cardinality(v_kept), 0) loop
+      perform keep_memory(p_tenant, p_job, v_kept[i], v_event_ids[i]);
+    end loop;
+    perform drop_memories(p_tenant, v_gone);
+  end if;
+  return next;
+end $$;
+
+-- Of an erasure that keeps shared acts: the memories that stay because of it.
+create or replace function memories_kept(p_tenant text, p_job text, p_limit int) returns jsonb
+language plpgsql stable
+as $$
+declare
+  v_ids text[] := array(
+    select distinct v.memory_id
+    from erasure_marks k join memory_versions v on v.tenant_id = p_tenant and v.seq = k.seq
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared'
+      and not exists (
+        select from erasure_marks o
+        where o.tenant_id = p_tenant and o.job_id = p_job and ((o.what = 'event' and o.id = k.id) or (o.what = 'memory' and o.id = v.memory_id)))
+    order by 1);
+begin
+  return jsonb_build_object('memories', cardinality(v_ids), 'memory_ids', to_jsonb(v_ids[1:p_limit]));
+end $$;
+
+-- Of an erasure that keeps shared acts: a memory has the fields and the text of the event of its content. Where another active one says the
+-- same by now, such as of an earlier erasure of the same person, this one ends.
+create or replace function memories_rename(p_tenant text, p_seq bigint, p_parts jsonb) returns void
+language plpgsql
+as $$
+declare
+  v_event events;
+  v_id text;
+  v_seq bigint;
+begin
+  select * into v_event from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  for v_id in
+    select m.memory_id
+    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+    where v.tenant_id = p_tenant and v.seq = p_seq and m.content_seq = p_seq and v.status <> 'superseded'
+  loop
+    for attempt in 1 .. 2 loop
+      begin
+        update memories m
+        set user_id = v_event.user_id, agent_id = v_event.agent_id, session_id = nullif(v_event.session_id, m.memory_id),
+          project_id = v_event.project_id, tags = v_event.tags,
+          doing_agent = case when m.doing_agent is not null then v_event.agent_id end,
+          scope_id = case m.scope when 'project' then v_event.project_id when 'session' then nullif(v_event.session_id, m.memory_id)
+            when 'user' then v_event.user_id end,
+          text_hash = (as_stated(m)).text_hash
+        where m.tenant_id = p_tenant and m.memory_id = v_id;
+        exit;
+      exception when unique_violation then
+        select c.last_seq into v_seq from tenant_clocks c where c.tenant_id = p_tenant;
+        begin
+          perform end_memory(p_tenant, v_id, 'expired', v_seq);
+        -- it is past its time already, and the sweeper has yet to come by
+        exception when sqlstate 'AM409' then
+          update memories m set status = 'expired', doing_agent = null where m.tenant_id = p_tenant and m.memory_id = v_id;
+        end;
+      end;
+    end loop;
+  end loop;
+end $$;
+
+-- Of rules of retention: of these events those that say a memory, whether it is held and since then, and how much it weighs.
+create or replace function memories_held(p_tenant text, p_seqs bigint[]) returns table (seq bigint, live boolean, importance numeric)
+language sql stable
+begin atomic
+  select v.seq, v.seq >= m.content_seq and stands(m), m.importance::numeric
+  from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+  where v.tenant_id = p_tenant and v.seq = any (p_seqs);
+end;
+
+-- Of rules of retention: events that stay whatever they say, those of pinned memories and those that these cite, also by a passage, bytes or a
+-- memory of them.
+create or replace function memories_pin(p_tenant text) returns setof bigint
+language sql stable
+begin atomic
+  with pinned as materialized (
+    select m.* from memories m where m.tenant_id = p_tenant and m.pinned and stands(m)
+  ),
+  cited as materialized (
+    select distinct event_of(g.ref) as ref
+    from pinned p cross join lateral grounds(p_tenant, p.memory_id, p.content_seq) g
+  )
+  select v.seq
+  from memory_versions v
+  where v.tenant_id = p_tenant and v.memory_id in (select p.memory_id from pinned p union all select c.ref from cited c)
+  union
+  select e.seq from cited c join events e on e.tenant_id = p_tenant and e.event_id = c.ref
+  union
+  select e.seq
+  from cited c join artifacts a on a.tenant_id = p_tenant and a.artifact_id = c.ref join events e on e.tenant_id = p_tenant and e.event_id = a.event_id;
+end;
+
+-- Of rules of retention: marks memories that end when these events lose their content.
+create or replace function memories_lapse(p_tenant text, p_job text, p_seqs bigint[]) returns void
+language plpgsql
+as $$
+begin
+  perform mark_ids(p_tenant, p_job, 'memory', array(
+    select m.memory_id from memories m where m.tenant_id = p_tenant and m.content_seq = any (p_seqs) and stands(m)));
+end $$;
+
+-- Of rules of retention: ends what is marked, by the event p_by. The clock is locked.
+create or replace function memories_expire(p_tenant text, p_job text, p_by bigint, p_dry boolean) returns jsonb
+language plpgsql
+as $$
+declare
+  v_marked text[] := array(select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory');
+  v_held text[];
+begin
+  if p_dry then
+    return jsonb_build_object('memories', cardinality(v_marked));
+  end if;
+  v_held := array(select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_marked) and stands(m));
+  perform end_memory(p_tenant, h.id, 'expired', p_by) from unnest(v_held) h (id);
+  return jsonb_build_object('memories', cardinality(v_held));
+end $$;
+
+-- Of a trim: events that stay are marked `carry` (as they are) or `ground` (the place suffices), memories that stay `hold`.
+
+-- Marks events to keep as they are. A memory that one of them says is held, with what was said of it from there on; of the event that only
+-- took its place the place suffices.
+create or replace function mark_whole(p_tenant text, p_job text, p_seqs bigint[], p_upto bigint) returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_whole bigint[];
+  v_ground bigint[];
+  v_more text[];
+begin
+  with said as materialized (
+    select v.memory_id, min(v.seq) as first
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = any (p_seqs) and v.seq <= p_upto and v.status <> 'superseded'
+    group by v.memory_id
+  )
+  select array_agg(v.seq) filter (where v.status <> 'superseded'), array_agg(v.seq) filter (where v.status = 'superseded'),
+    array_agg(distinct s.memory_id) filter (where not exists (
+      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = s.memory_id))
+  into v_whole, v_ground, v_more
+  from said s join memory_versions v on v.tenant_id = p_tenant and v.memory_id = s.memory_id and v.seq >= s.first;
+  perform mark_seqs(p_tenant, p_job, 'carry', p_seqs || v_whole, p_upto);
+  perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
+  if v_more is not null then
+    perform mark_held(p_tenant, p_job, v_more, p_upto);
+  end if;
+end $$;
+
+-- Marks memories to keep, with the events that say them and those that the edits of these were made of: an edit goes with the
+-- event that it names.
+create or replace function mark_held(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_said bigint[] := array(
+    select v.seq
+    from unnest(p_memory_ids) h (id)
+    join memories m on m.tenant_id = p_tenant and m.memory_id = h.id
+    join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.seq >= m.content_seq and v.status <> 'superseded');
+begin
+  perform mark_ids(p_tenant, p_job, 'hold', p_memory_ids);
+  perform mark_whole(p_tenant, p_job, v_said || array(
+    select d.seq
+    from edit_events x join edits d on d.tenant_id = p_tenant and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq = any (v_said)), p_upto);
+end $$;
+
+-- Marks the events that these refs name as sources: `ground` (its place suffices) or `carry` (as it is; an artifact is found by its event
+-- alone). Returns whether there are any, also beyond p_upto.
+create or replace function mark_sources(p_tenant text, p_job text, p_refs text[], p_whole boolean, p_upto bigint) returns boolean
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_whole bigint[];
+  v_ground bigint[];
+begin
+  select array_agg(s.seq) filter (where s.whole), array_agg(s.seq) filter (where not s.whole) into v_whole, v_ground
+  from (
+    select s.seq, bool_or(p_whole or s.ref ~ '^art_') as whole
+    from sources(p_tenant, p_refs) s
+    group by s.seq
+  ) s;
+  perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
+  perform mark_whole(p_tenant, p_job, v_whole, p_upto);
+  return coalesce(v_whole, v_ground) is not null;
+end $$;
+
+-- Marks what a claim rests on, so that is_grounded answers after a trim as before: walked as there, level by level, until a level has a
+-- source or an act.
+create or replace function mark_grounds(p_tenant text, p_job text, p_memory memories, p_upto bigint) returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_refs text[] := array(
+    select g.ref from grounds(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.place, g.ref);
+  v_seen text[] := array[p_memory.memory_id];
+  v_memories text[];
+  v_found boolean;
+begin
+  if p_memory.pinned then
+    perform mark_held(p_tenant, p_job, array(
+      select m.memory_id from unnest(v_refs) r (ref) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, r.ref)), p_upto);
+  end if;
+  for depth in 1 .. 4 loop
+    exit when coalesce(cardinality(v_refs), 0) = 0;
+    exit when mark_sources(p_tenant, p_job, v_refs, p_memory.pinned and depth = 1, p_upto);
+    select coalesce(array_agg(g.memory_id), '{}'), coalesce(bool_or(is_act(g.kind)), false) into v_memories, v_found
+    from grounding_memories(p_tenant, v_refs, v_seen) g;
+    perform mark_held(p_tenant, p_job, v_memories, p_upto);
+    exit when v_found or cardinality(v_seen) > 64;
+    v_seen := v_seen || v_memories;
+    v_refs := array(select g.ref from grounds_of(p_tenant, v_memories) g);
+  end loop;
+end $$;
+
+-- Marks memories that something needs, with what they rest on.
+create or replace function mark_memories(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_memory memories;
+begin
+  for v_memory in select * from memories m where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) loop
+    perform mark_held(p_tenant, p_job, array[v_memory.memory_id], p_upto);
+    if v_memory.pinned or not is_act(v_memory.kind) then
+      perform mark_grounds(p_tenant, p_job, v_memory, p_upto);
+    end if;
+  end loop;
+end $$;
+
+-- Of a trim: marks what of the log up to p_upto the memories of the next versions need: those that are held, once, at the event of their content
+-- (or at each version after p_new, written while this runs).
+create or replace function memories_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int) returns bigint
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_seqs bigint[] := array(
+    select v.seq from memory_versions v where v.tenant_id = p_tenant and v.seq > p_after order by v.seq limit p_limit);
+begin
+  perform mark_memories(p_tenant, p_job, array(
+    select distinct m.memory_id
+    from unnest(v_seqs) s (seq)
+    join memory_versions v on v.tenant_id = p_tenant and v.seq = s.seq
+    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and stands(m)
+      and not exists (
+        select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)), p_upto);
+  return v_seqs[cardinality(v_seqs)];
+end $$;
+
+-- Of a trim: memories that end with these events of the log go: the content of each is among them, and nothing holds it.
+create or replace function memories_trim(p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[]) returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_ended text[] := array(
+    select m.memory_id
+    from (select distinct v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_seqs)) v
+    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+    where m.content_seq = any (p_seqs) and not exists (
+      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = m.memory_id));
+begin
+  delete from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop);
+  perform drop_memories(p_tenant, v_ended);
+end $$;

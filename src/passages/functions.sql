@@ -113,17 +113,50 @@ begin
       and v.status || '' <> 'superseded'));
 end $$;
 
--- About what a row weighs when it is appended: text, passages, and the fields around them.
-create or replace function measure_log(p_tenant text, p_from bigint, p_to bigint) returns bigint
+-- Of an erasure, a trim and a rule of retention: passages go with the content of their events.
+create or replace function passages_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
+language plpgsql
+as $$
+declare
+  v_count bigint;
+  v_bytes bigint := 0;
+begin
+  if p_dry then
+    select count(*) into v_count from chunks c where c.tenant_id = p_tenant and c.seq = any (p_seqs);
+  else
+    with gone as (
+      delete from chunks c where c.tenant_id = p_tenant and c.seq = any (p_seqs)
+      returning octet_length(passage_text(c)) + octet_length(c.header) as bytes)
+    select count(*), coalesce(sum(g.bytes), 0) into v_count, v_bytes from gone g;
+  end if;
+  return jsonb_build_object('chunks', v_count, 'bytes', v_bytes);
+end $$;
+
+create or replace function passages_measure(p_tenant text, p_from bigint, p_to bigint) returns bigint
 language sql stable
 begin atomic
-  select
-    coalesce((
-      select sum(octet_length(e.content::text) + octet_length(e.metadata::text) + 400)
-      from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to), 0)::bigint
-    + coalesce((
-      select sum(octet_length(passage_text(c)) + octet_length(c.header) + 50)
-      from chunks c where c.tenant_id = p_tenant and c.seq between p_from and p_to), 0)::bigint;
+  select coalesce(sum(octet_length(passage_text(c)) + octet_length(c.header) + 50), 0)::bigint
+  from chunks c where c.tenant_id = p_tenant and c.seq between p_from and p_to;
+end;
+
+-- The words of an event's passages: of each its ordinal, text and header.
+create or replace function passages_words(p_event events) returns jsonb
+language sql stable
+begin atomic
+  select jsonb_build_object('chunks', coalesce(jsonb_agg(jsonb_build_array(c.ordinal, passage_text(c), c.header) order by c.ordinal), '[]'))
+  from chunks c where c.tenant_id = p_event.tenant_id and c.seq = p_event.seq;
+end;
+
+create or replace function passages_rename(p_tenant text, p_seq bigint, p_parts jsonb) returns void
+language sql
+begin atomic
+  update chunks c
+  set text = nullif(p.part ->> 1, case when c.text is null then said_in(p_parts -> 'content') end), header = p.part ->> 2,
+    terms = passage_terms((select t.language from tenants t where t.tenant_id = p_tenant), p.part ->> 1, p.part ->> 2, c.occurred_at),
+    session_id = f.session_id, user_id = f.user_id, agent_id = f.agent_id, project_id = f.project_id
+  from jsonb_array_elements(p_parts -> 'chunks') p (part),
+    jsonb_to_record(p_parts -> 'fields') f (session_id text, user_id text, agent_id text, project_id text)
+  where c.tenant_id = p_tenant and c.seq = p_seq and c.ordinal = (p.part ->> 0)::int;
 end;
 
 -- Until when passages were current, one element of each array a passage.

@@ -28,7 +28,7 @@ export const retainer =
   async (job: Job<PolicyBody, Cursor>) => {
     const cursor = await walk(job);
     const { tenant, id, input } = job;
-    const held_by = await readHold(tenant, id, input, cursor.now);
+    const held_by = await readHold(tenant, input, cursor.now);
     await dropMarks(tenant, id);
     const { counts } = cursor;
     const oldest_seq = await readOldest(tenant);

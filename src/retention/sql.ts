@@ -49,8 +49,8 @@ export const foresee = (tenant: Tenant, job_id: string, { trim }: PolicyBody, no
   one(tenant, 'select foresee_retention($1, $2, $3, $4) as value', [tenant.id, job_id, trim && JSON.stringify(trim), now]);
 
 /** What kept trim from dropping as much as the policy wants. */
-export const readHold = (tenant: Tenant, job_id: string, { trim }: PolicyBody, now: string): Promise<Hold | null> =>
-  one(tenant, 'select trim_hold($1, $2, $3, $4) as value', [tenant.id, job_id, trim && JSON.stringify(trim), now]);
+export const readHold = (tenant: Tenant, { trim }: PolicyBody, now: string): Promise<Hold | null> =>
+  one(tenant, 'select trim_hold($1, $2, $3) as value', [tenant.id, trim && JSON.stringify(trim), now]);
 
 export interface Cursor {
   phase: string;

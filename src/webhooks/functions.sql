@@ -35,33 +35,6 @@ begin
   return true;
 end $$;
 
--- What an erasure takes: a subscription that filters by the subject (without its filter it would tell more), and the subject's name in the
--- others. p_users: the accounts that go, p_name what stands for them. Says how many.
-create or replace function forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) returns jsonb
-language plpgsql
-as $$
-declare
-  v_filtered int;
-  v_named int;
-  -- equal to a name is also a kind or a tag
-  v_fields text[] := array[p_kind, 'refs'] || case when p_kind in ('user_id', 'agent_id') then array['actor.id'] end;
-begin
-  delete from webhooks w
-  where w.tenant_id = p_tenant and exists (
-    select
-    from jsonb_path_query(w.filter -> 'given', '$.** ? (@.type() == "object")') o (doc)
-    cross join lateral jsonb_each(o.doc) f
-    where f.key = any (v_fields) and jsonb_path_exists(f.value, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject)));
-  get diagnostics v_filtered = row_count;
-  update webhooks w
-  set
-    user_ids = case when p_kind = 'user_id' then array_remove(w.user_ids, p_subject) else w.user_ids end,
-    created_by = case when w.created_by = any (p_users) then p_name else w.created_by end
-  where w.tenant_id = p_tenant and ((p_kind = 'user_id' and p_subject = any (w.user_ids)) or w.created_by = any (p_users));
-  get diagnostics v_named = row_count;
-  return jsonb_build_object('webhooks', v_filtered, 'webhooks_named', v_named);
-end $$;
-
 -- A turn is over: when the next is due. What is committed meanwhile is marked by who committed it, and by the daemon whose turn it was.
 create or replace function release_webhook(p_tenant text, p_webhook_id text, p_lease_id bigint, p_slow boolean) returns void
 language plpgsql
@@ -145,3 +118,65 @@ $$;
 revoke execute on function list_due_webhooks(int, int) from public;
 grant execute on function list_due_webhooks(int, int) to agent_memory_app;
 alter function list_due_webhooks(int, int) owner to agent_memory_overseer;
+
+-- Of an erasure, a trim and a rule of retention: what was delivered of events goes with their content.
+create or replace function webhooks_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
+language plpgsql
+as $$
+declare
+  v_count bigint := (select count(*) from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs));
+begin
+  if not p_dry then
+    delete from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  end if;
+  return jsonb_build_object('webhook_deliveries', v_count);
+end $$;
+
+-- Of an erasure: a subscription that filters by the subject goes (without its filter it would tell more), and the subject's name in the others.
+create or replace function webhooks_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+returns table (last text, counts jsonb)
+language plpgsql
+as $$
+declare
+  v_kind text := p_erasure ->> 'kind';
+  v_subject text := p_erasure ->> 'subject';
+  v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
+  -- equal to a name is also a kind or a tag
+  v_fields text[] := array[v_kind, 'refs'] || case when v_kind in ('user_id', 'agent_id') then array['actor.id'] end;
+  v_filtered text[] := array(
+    select w.webhook_id
+    from webhooks w
+    where w.tenant_id = p_tenant and exists (
+      select
+      from jsonb_path_query(w.filter -> 'given', '$.** ? (@.type() == "object")') o (doc)
+      cross join lateral jsonb_each(o.doc) f
+      where f.key = any (v_fields) and jsonb_path_exists(f.value, '$.** ? (@ == $s)', jsonb_build_object('s', v_subject))));
+  v_named text[] := array(
+    select w.webhook_id
+    from webhooks w
+    where w.tenant_id = p_tenant and not w.webhook_id = any (v_filtered)
+      and ((v_kind = 'user_id' and v_subject = any (w.user_ids)) or w.created_by = any (v_users)));
+begin
+  if not p_erasure ? 'dry_run' then
+    delete from webhooks w where w.tenant_id = p_tenant and w.webhook_id = any (v_filtered);
+    update webhooks w
+    set
+      user_ids = case when v_kind = 'user_id' then array_remove(w.user_ids, v_subject) else w.user_ids end,
+      created_by = case when w.created_by = any (v_users) then p_erasure ->> 'name' else w.created_by end
+    where w.tenant_id = p_tenant and w.webhook_id = any (v_named);
+  end if;
+  counts := jsonb_build_object('webhooks', cardinality(v_filtered), 'webhooks_named', cardinality(v_named));
+  return next;
+end $$;
+
+-- Of a trim: the first event that a subscription has yet to deliver stays, and what comes after it. p_floor: up to there nothing is waited for,
+-- so that a receiver that never catches up does not keep a log for ever.
+create or replace function webhooks_awaits(p_tenant text, p_floor bigint) returns jsonb
+language sql stable
+begin atomic
+  select jsonb_build_object('reason', 'webhook', 'seq', greatest(w.cursor, p_floor) + 1, 'webhook_id', w.webhook_id)
+  from webhooks w
+  where w.tenant_id = p_tenant and w.active
+  order by w.cursor
+  limit 1;
+end;

@@ -214,7 +214,7 @@ onServer('retention', () => {
     expect((await run(owner)).result.oldest_seq).toBeLessThanOrEqual(first);
     const boundIn = (days: number) =>
       tenant.read((db) =>
-        db.row(`select trim_bound($1, 'job', $2, now() + interval '1 day' * $3::int) as bound`, [
+        db.row(`select trim_bound($1, $2, now() + interval '1 day' * $3::int) as bound`, [
           tenant.id,
           JSON.stringify(body.trim),
           days,
