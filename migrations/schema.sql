@@ -31,6 +31,41 @@ CREATE TYPE public.unit_outcome AS (
 	memories text[]
 );
 
+-- Name: role_rank(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
+
+-- Name: users; Type: TABLE; Schema: public
+
+CREATE TABLE public.users (
+    tenant_id text NOT NULL,
+    user_id text NOT NULL,
+    username text NOT NULL,
+    email text,
+    password_hash text NOT NULL,
+    role text NOT NULL,
+    subject text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    disabled_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
+);
+
+ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
+
+-- Name: accounts_of(text, text, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.accounts_of(p_tenant text, p_subject text, p_before timestamp with time zone) RETURNS TABLE(user_id text, words text[])
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT u.user_id,
+     array_remove(ARRAY[u.user_id, u.username, u.email], NULL::text) AS array_remove
+    FROM public.users u
+   WHERE ((u.tenant_id = accounts_of.p_tenant) AND (u.subject = accounts_of.p_subject) AND (u.created_at < accounts_of.p_before));
+END;
+
 -- Name: edit_events; Type: TABLE; Schema: public
 
 CREATE TABLE public.edit_events (
@@ -289,6 +324,23 @@ CREATE FUNCTION public.artifacts_check_rows(p_tenant text, p_after text, p_limit
   ) u
 $$;
 
+-- Name: artifacts_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.artifacts_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ids text[] := array(select e.artifact_id from events e where e.tenant_id = p_tenant and e.seq = any (p_seqs) and e.artifact_id is not null);
+  v_count bigint;
+  v_bytes bigint;
+begin
+  select count(*), coalesce(sum(a.byte_count), 0) into v_count, v_bytes from artifacts a where a.tenant_id = p_tenant and a.artifact_id = any (v_ids);
+  if not p_dry then
+    delete from artifacts a where a.tenant_id = p_tenant and a.artifact_id = any (v_ids);
+  end if;
+  return jsonb_build_object('artifacts', v_count, 'bytes', v_bytes);
+end $$;
+
 -- Name: artifacts_missing(text, text[], text, boolean); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.artifacts_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean) RETURNS TABLE(id text, gone boolean)
@@ -407,35 +459,37 @@ CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
 
--- Name: role_rank(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.role_rank(p_role text) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ select array_position(array['reader', 'member', 'admin', 'owner'], p_role) $$;
-
--- Name: users; Type: TABLE; Schema: public
-
-CREATE TABLE public.users (
-    tenant_id text NOT NULL,
-    user_id text NOT NULL,
-    username text NOT NULL,
-    email text,
-    password_hash text NOT NULL,
-    role text NOT NULL,
-    subject text NOT NULL,
-    generation integer DEFAULT 1 NOT NULL,
-    disabled_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT users__role CHECK ((public.role_rank(role) IS NOT NULL))
-);
-
-ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
-
 -- Name: audit_names(text, jsonb, text, text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.audit_names(p_tenant text, p_payload jsonb, p_kind text, p_subject text, p_users text[]) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_payload ->> 'user_id'::text) = ANY (p_users)) OR ((p_payload ->> 'principal_id'::text) = ANY (p_users)) OR ((p_payload ->> 'claimed'::text) = ANY (p_users)) OR jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@ == $"u"[*])'::jsonpath, jsonb_build_object('u', p_users)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_names.p_tenant) AND (u.user_id = ANY (ARRAY[audit_names.p_subject, (audit_names.p_payload ->> 'user_id'::text)])))))) AND ((p_payload ->> 'username'::text) = p_subject)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_names.p_tenant) AND (u.user_id = audit_names.p_subject))))) AND jsonb_path_exists((p_payload -> 'about'::text), '$.**?(((@."user_id" == $"s" || @."username" == $"s") || @."subject" == $"s") || @."user_ids"[*] == $"s")'::jsonpath, jsonb_build_object('s', p_subject)))) WHEN 'agent_id'::text THEN jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@."agent_id" == $"s")'::jsonpath, jsonb_build_object('s', p_subject)) ELSE false END;
+
+-- Name: auth_revoke(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.auth_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_subject text := p_erasure ->> 'subject';
+  v_name text := p_erasure ->> 'name';
+  v_before timestamptz := (p_erasure ->> 'before')::timestamptz;
+  v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
+begin
+  counts := case when p_erasure ->> 'kind' = 'user_id' then count_accounts(p_tenant, v_subject, v_users, v_before) else '{}' end;
+  if p_erasure ->> 'kind' = 'user_id' and not p_erasure ? 'dry_run' then
+    perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
+    if is_last_owner(p_tenant, v_users) then
+      raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+    end if;
+    update invites i set used_by = v_name where i.tenant_id = p_tenant and i.used_by = any (v_users);
+    update invites i set username = v_name where i.tenant_id = p_tenant and lower(i.username) = lower(v_subject);
+    update password_resets r set created_by = v_name where r.tenant_id = p_tenant and r.created_by = any (v_users);
+    delete from api_keys k where k.tenant_id = p_tenant and k.user_id = v_subject and k.created_at < v_before;
+    delete from users u where u.tenant_id = p_tenant and u.user_id = any (v_users);
+  end if;
+  return next;
+end $$;
 
 -- Name: installation; Type: TABLE; Schema: public
 
@@ -477,32 +531,21 @@ CREATE FUNCTION public.begin_erasure(p_tenant text, p_job text, p_kind text, p_s
     AS $$
 declare
   v_last bigint;
+  v_words text[] := array[p_subject];
 begin
   perform enter_tenant(p_tenant);
   if not exists (select from tenants t where t.tenant_id = p_tenant) then
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   if p_kind = 'user_id' then
-    insert into erasure_marks (tenant_id, job_id, what, id)
-    select p_tenant, p_job, 'user', u.user_id from users u where u.tenant_id = p_tenant and u.subject = p_subject and u.created_at < p_before
-    on conflict do nothing;
+    perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from accounts_of(p_tenant, p_subject, p_before) a));
+    v_words := v_words || array(select unnest(a.words) from accounts_of(p_tenant, p_subject, p_before) a);
     if is_last_owner(p_tenant, subject_users(p_tenant, p_job)) then
       raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
     end if;
   end if;
   if p_keep_shared then
-    insert into erasure_marks (tenant_id, job_id, what, id)
-    select p_tenant, p_job, 'option', 'keep_shared'
-    union all
-    select p_tenant, p_job, 'name', n.name
-    from (
-      select p_subject
-      union
-      select unnest(array[u.user_id, u.username, u.email])
-      from users u where u.tenant_id = p_tenant and u.user_id = any (subject_users(p_tenant, p_job))
-    ) n (name)
-    where n.name <> ''
-    on conflict do nothing;
+    perform mark_ids(p_tenant, p_job, 'name', array_remove(v_words, ''));
   end if;
   select c.last_seq into v_last from tenant_clocks c where c.tenant_id = p_tenant;
   return least(v_last, p_upto);
@@ -687,52 +730,29 @@ end $$;
 
 ALTER FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_subject text, p_name text) OWNER TO agent_memory_blanker;
 
--- Name: blank_marked(text, text, text, integer, jsonb, text, text); Type: FUNCTION; Schema: public
+-- Name: blank_marked(text, text, text, integer, jsonb, text, text, boolean); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.blank_marked(p_tenant text, p_job text, p_after text, p_limit integer, p_content jsonb, p_subject text, p_name text) RETURNS TABLE(last_id text, events bigint, chunks bigint, artifacts bigint, about jsonb)
+CREATE FUNCTION public.blank_marked(p_tenant text, p_job text, p_after text, p_limit integer, p_content jsonb, p_subject text, p_name text, p_dry boolean DEFAULT false) RETURNS TABLE(last text, counts jsonb)
     LANGUAGE plpgsql
     AS $$
-#variable_conflict use_column
 declare
   v_seqs bigint[];
-  v_artifacts text[];
-  v_freed bigint;
+  v_bytes bigint;
 begin
-  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  with next as materialized (
-    select k.id, k.seq
-    from erasure_marks k
-    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > p_after
-    order by k.id
-    limit p_limit
-  ),
-  sized as materialized (
-    select n.id, n.seq, e.artifact_id, e.byte_count + coalesce(a.byte_count, 0) as bytes,
-      sum(e.byte_count + coalesce(a.byte_count, 0)) over (order by n.id) as upto
-    from next n
-    join events e on e.tenant_id = p_tenant and e.seq = n.seq
-    left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
-  ),
-  taken as materialized (
-    select * from sized s where s.upto - s.bytes < 2097152
-  )
-  select max(t.id), array_agg(t.seq), array_agg(t.artifact_id) filter (where t.artifact_id is not null), coalesce(sum(
-    octet_length(e.content::text) + octet_length(e.metadata::text) + 2 * octet_length(e.refs::text) + 2 * octet_length(e.tags::text)
-    + coalesce((select sum(octet_length(passage_text(c)) + octet_length(c.header)) from chunks c where c.tenant_id = p_tenant and c.seq = t.seq), 0)), 0)
-  into last_id, v_seqs, v_artifacts, v_freed
-  from taken t join events e on e.tenant_id = p_tenant and e.seq = t.seq;
-  if last_id is null then
-    return;
+  if not p_dry then
+    perform from tenant_clocks c where c.tenant_id = p_tenant for update;
   end if;
-  delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs);
-  get diagnostics chunks = row_count;
-  with gone as (
-    delete from artifacts a where a.tenant_id = p_tenant and a.artifact_id = any (v_artifacts) returning a.byte_count)
-  select count(*), v_freed + coalesce(sum(byte_count), 0) into artifacts, v_freed from gone;
-  about := forget_about(p_tenant, v_seqs);
-  events := blank_events(v_seqs, p_content, p_subject, p_name);
-  update tenant_clocks c set stored_bytes = greatest(0, c.stored_bytes - greatest(0, v_freed - events * octet_length(p_content::text)))
-  where c.tenant_id = p_tenant;
+  select n.last, n.seqs into last, v_seqs from next_marked(p_tenant, p_job, p_after, p_limit) n;
+  counts := clear_events(p_tenant, v_seqs, p_dry);
+  if not p_dry and last is not null then
+    select coalesce(sum(
+      octet_length(e.content::text) + octet_length(e.metadata::text) + 2 * octet_length(e.refs::text) + 2 * octet_length(e.tags::text)), 0)
+    into v_bytes
+    from events e where e.tenant_id = p_tenant and e.seq = any (v_seqs);
+    perform blank_events(v_seqs, p_content, p_subject, p_name);
+    perform shrink_log(p_tenant, greatest(0, v_bytes + (counts ->> 'bytes')::bigint - cardinality(v_seqs) * octet_length(p_content::text)));
+  end if;
+  counts := (counts - 'bytes') || jsonb_build_object('events', coalesce(cardinality(v_seqs), 0));
   return next;
 end $$;
 
@@ -741,6 +761,79 @@ end $$;
 CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
+
+-- Name: capsules_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.capsules_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint := (select count(*) from capsules c where c.tenant_id = p_tenant and c.seq = any (p_seqs));
+begin
+  if not p_dry then
+    delete from capsules c where c.tenant_id = p_tenant and c.seq = any (p_seqs);
+  end if;
+  return jsonb_build_object('capsules', v_count);
+end $$;
+
+-- Name: capsules_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.capsules_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_kind text := p_erasure ->> 'kind';
+  v_subject text := p_erasure ->> 'subject';
+  v_made text[] := array(
+    select c.capsule_id
+    from capsules c
+    where c.tenant_id = p_tenant and not is_event_marked(p_tenant, p_job, c.seq)
+      and case v_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = v_subject);
+  v_named text[] := array(
+    select c.capsule_id
+    from capsules c
+    where c.tenant_id = p_tenant and not c.capsule_id = any (v_made) and not is_event_marked(p_tenant, p_job, c.seq)
+      and case v_kind when 'user_id' then v_subject = any (c.audience_users || c.audience_agents) when 'agent_id' then v_subject = any (c.audience_agents) end);
+begin
+  if not p_erasure ? 'dry_run' then
+    delete from capsules c where c.tenant_id = p_tenant and c.capsule_id = any (v_made);
+    update capsules c
+    set
+      audience_users = case when v_kind = 'user_id' then array_remove(c.audience_users, v_subject) else c.audience_users end,
+      audience_agents = array_remove(c.audience_agents, v_subject)
+    where c.tenant_id = p_tenant and c.capsule_id = any (v_named);
+  end if;
+  counts := jsonb_build_object('capsules', cardinality(v_made), 'capsule_audiences', cardinality(v_named));
+  return next;
+end $$;
+
+-- Name: capsules_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.capsules_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_seqs bigint[] := array(select c.seq from capsules c where c.tenant_id = p_tenant and c.seq > p_after order by c.seq limit p_limit);
+begin
+  perform mark_memories(p_tenant, p_job, array(
+    select distinct m.memory_id
+    from unnest(v_seqs) s (seq)
+    join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
+    join memories m on m.tenant_id = p_tenant and m.memory_id = any (c.items) and m.status in ('active', 'superseded')
+    where c.revoked_at is null and c.expires_at > now()), p_upto);
+  perform mark_whole(p_tenant, p_job, array(
+    select e.seq
+    from unnest(v_seqs) s (seq)
+    join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
+    cross join lateral (
+      select c.seq
+      union all
+      select (n.event).seq from events_named(p_tenant, c.items) n
+    ) e
+    where c.revoked_at is null and c.expires_at > now()), p_upto);
+  return v_seqs[cardinality(v_seqs)];
+end $$;
 
 -- Name: carried_stretch(text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
@@ -907,6 +1000,37 @@ begin
       p_memory.scope,
       case p_memory.scope when 'project' then p_memory.project_id when 'session' then p_memory.session_id end,
       p_memory.channel, p_memory.user_id)::text));
+end $$;
+
+-- Name: clear_events(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.clear_events(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+  v_counts jsonb := '{}';
+  v_more jsonb;
+begin
+  for v_noun in select * from hooks('clear') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_clear') into v_more using p_tenant, p_seqs, p_dry;
+    v_counts := add_counts(v_counts, v_more);
+  end loop;
+  return v_counts;
+end $_$;
+
+-- Name: clear_late(text, text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.clear_late(p_tenant text, p_job text, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[];
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select n.last, n.seqs into last, v_seqs from next_marked(p_tenant, p_job, p_after, p_limit) n;
+  counts := clear_events(p_tenant, v_seqs, false) - 'bytes';
+  return next;
 end $$;
 
 -- Name: close_memory(text, text, integer, text[], text, jsonb); Type: FUNCTION; Schema: public
@@ -1512,6 +1636,19 @@ begin
   return v_count;
 end $$;
 
+-- Name: drop_memories(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.drop_memories(p_tenant text, p_memory_ids text[]) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ DELETE FROM public.memory_versions AS v
+   WHERE ((v.tenant_id = drop_memories.p_tenant) AND (v.memory_id = ANY (drop_memories.p_memory_ids)));
+ UPDATE public.memories AS m SET superseded_by = NULL::text
+   WHERE ((m.tenant_id = drop_memories.p_tenant) AND (m.superseded_by = ANY (drop_memories.p_memory_ids)));
+ DELETE FROM public.memories AS m
+   WHERE ((m.tenant_id = drop_memories.p_tenant) AND (m.memory_id = ANY (drop_memories.p_memory_ids)));
+END;
+
 -- Name: edited_content(text, jsonb, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.edited_content(p_kind text, p_content jsonb, p_text text) RETURNS jsonb
@@ -1611,6 +1748,127 @@ CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb
     FROM effect e;
 END;
 
+-- Name: edits_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edits_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint := (select count(*) from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs));
+begin
+  if not p_dry then
+    delete from overlays o where o.tenant_id = p_tenant and o.seq = any (p_seqs);
+    delete from edit_events x where x.tenant_id = p_tenant and x.seq = any (p_seqs);
+    delete from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  end if;
+  return jsonb_build_object('edits', v_count);
+end $$;
+
+-- Name: edits_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edits_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_name text := p_erasure ->> 'name';
+  v_names text[] := array(select p_erasure ->> 'subject' union all select jsonb_array_elements_text(p_erasure -> 'users'));
+  v_type text := case p_erasure ->> 'kind' when 'user_id' then 'human' else 'agent' end;
+  v_gone text[];
+  v_named text[];
+begin
+  counts := '{}';
+  if p_erasure ->> 'kind' in ('user_id', 'agent_id') then
+    v_gone := array(
+      select d.edit_id from edits d
+      where d.tenant_id = p_tenant and d.status <> 'approved' and d.proposed_by ->> 'type' = v_type and d.proposed_by ->> 'id' = any (v_names)
+        and not is_event_marked(p_tenant, p_job, d.seq));
+    v_named := array(
+      select d.edit_id from edits d
+      where d.tenant_id = p_tenant and not d.edit_id = any (v_gone) and not is_event_marked(p_tenant, p_job, d.seq)
+        and (d.proposed_by ->> 'id' = any (v_names) or d.decided_by ->> 'id' = any (v_names) or d.principal = any (v_names)));
+    if not p_erasure ? 'dry_run' then
+      delete from edits d where d.tenant_id = p_tenant and d.edit_id = any (v_gone);
+      update edits d
+      set
+        reason = case when d.proposed_by ->> 'id' = any (v_names) then 'erased' else d.reason end,
+        principal = case when d.principal = any (v_names) or d.proposed_by ->> 'id' = any (v_names) then v_name else d.principal end,
+        proposed_by = case when d.proposed_by ->> 'id' = any (v_names) then d.proposed_by || jsonb_build_object('id', v_name) else d.proposed_by end,
+        decided_by = case when d.decided_by ->> 'id' = any (v_names) then d.decided_by || jsonb_build_object('id', v_name) else d.decided_by end
+      where d.tenant_id = p_tenant and d.edit_id = any (v_named);
+    end if;
+    counts := jsonb_build_object('edits', cardinality(v_gone), 'edits_named', cardinality(v_named));
+  end if;
+  return next;
+end $$;
+
+-- Name: edits_mark(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edits_mark(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[];
+begin
+  if (p_erasure ->> 'keep_shared')::boolean then
+    select max(k.id), array_agg(k.seq) into last, v_seqs
+    from (
+      select k.id, k.seq from erasure_marks k
+      where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('shared', 'kin') and k.id > p_after order by k.id limit p_limit) k;
+    perform mark_seqs(p_tenant, p_job, 'kin', array(
+      select e.seq
+      from edits d
+      join events said on said.tenant_id = p_tenant and said.seq = d.seq and said.kind not like 'edit.%'
+      join events e on e.tenant_id = p_tenant and e.seq = any (array[d.proposed_seq, d.approved_seq, d.last_seq])
+      where d.tenant_id = p_tenant and d.seq = any (v_seqs) and e.erased_at is null));
+  end if;
+  counts := '{}';
+  return next;
+end $$;
+
+-- Name: overlays; Type: TABLE; Schema: public
+
+CREATE TABLE public.overlays (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    content jsonb,
+    blocked_in text[],
+    chunk_count smallint NOT NULL,
+    weight real,
+    edit_ids text[] NOT NULL,
+    base jsonb NOT NULL
+);
+
+ALTER TABLE ONLY public.overlays FORCE ROW LEVEL SECURITY;
+
+-- Name: edits_rename(text, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edits_rename(p_tenant text, p_seq bigint, p_parts jsonb) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.overlays AS o SET content = NULLIF((edits_rename.p_parts #> '{overlay,content}'::text[]), 'null'::jsonb), base = (edits_rename.p_parts #> '{overlay,base}'::text[])
+   WHERE ((o.tenant_id = edits_rename.p_tenant) AND (o.seq = edits_rename.p_seq));
+ UPDATE public.edits AS d SET reason = (p.part ->> 1), patch = (p.part -> 2), passages = NULLIF((p.part -> 3), 'null'::jsonb), session_id =
+         CASE
+             WHEN (d.seq = edits_rename.p_seq) THEN f.session_id
+             ELSE d.session_id
+         END, user_id =
+         CASE
+             WHEN (d.seq = edits_rename.p_seq) THEN f.user_id
+             ELSE d.user_id
+         END, agent_id =
+         CASE
+             WHEN (d.seq = edits_rename.p_seq) THEN f.agent_id
+             ELSE d.agent_id
+         END, project_id =
+         CASE
+             WHEN (d.seq = edits_rename.p_seq) THEN f.project_id
+             ELSE d.project_id
+         END
+    FROM jsonb_array_elements((edits_rename.p_parts -> 'edits'::text)) p(part),
+     jsonb_to_record((edits_rename.p_parts -> 'fields'::text)) f(session_id text, user_id text, agent_id text, project_id text)
+   WHERE ((d.tenant_id = edits_rename.p_tenant) AND (d.edit_id = (p.part ->> 0)));
+END;
+
 -- Name: edits_rewritten(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.edits_rewritten(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF bigint
@@ -1635,6 +1893,20 @@ begin
     order by t.edit_id
     limit p_limit) d;
 end $$;
+
+-- Name: edits_words(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edits_words(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('overlay', ( SELECT jsonb_build_object('content', o.content, 'base', o.base) AS jsonb_build_object
+            FROM public.overlays o
+           WHERE ((o.tenant_id = (edits_words.p_event).tenant_id) AND (o.seq = (edits_words.p_event).seq))), 'edits', COALESCE(( SELECT jsonb_agg(jsonb_build_array(d.edit_id, d.reason, d.patch, d.passages) ORDER BY d.edit_id) AS jsonb_agg
+            FROM public.edits d
+           WHERE ((d.tenant_id = (edits_words.p_event).tenant_id) AND ((d.seq = (edits_words.p_event).seq) OR (d.edit_id IN ( SELECT x.edit_id
+                    FROM public.edit_events x
+                   WHERE ((x.tenant_id = (edits_words.p_event).tenant_id) AND (x.seq = (edits_words.p_event).seq))))))), '[]'::jsonb)) AS jsonb_build_object;
+END;
 
 -- Name: enact_edit(text, public.edits); Type: FUNCTION; Schema: public
 
@@ -1813,107 +2085,43 @@ CREATE FUNCTION public.erase_step(p_tenant text, p_job text, p_token integer, p_
     LANGUAGE plpgsql
     AS $$
 declare
-  v_kind text := p_input ->> 'kind';
-  v_subject text := p_input ->> 'subject';
-  v_name text := p_input ->> 'name';
+  v_dry boolean := p_input ? 'dry_run';
+  v_phases text[] := case when v_dry then '{find,mark,blank,cite,forget,accounts,over}' else '{accounts,find,mark,blank,cite,forget,late,over}' end;
   v_phase text := p_cursor ->> 'phase';
-  v_after text := coalesce(p_cursor ->> 'after', '');
-  v_upto bigint := (p_cursor ->> 'upto')::bigint;
-  v_users text[];
-  v_counts jsonb := '{}';
-  v_next text;
-  v_found bigint := coalesce((p_cursor ->> 'found')::bigint, 0);
+  v_after text := p_cursor ->> 'after';
+  v_erasure jsonb;
+  v_step record;
+  v_counts jsonb;
+  v_found bigint;
   v_total bigint;
-  v_row record;
-  v_hashes bytea[];
-  v_seqs bigint[];
 begin
   perform enter_tenant(p_tenant);
   if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
     return null;
   end if;
-  v_users := subject_users(p_tenant, p_job);
+  v_erasure := p_input || jsonb_build_object('upto', p_cursor -> 'upto', 'users', subject_users(p_tenant, p_job), 'event_ids', p_ids);
   case v_phase
-    when 'accounts' then
-      v_counts := case when v_kind = 'user_id' then forget_accounts(p_tenant, v_subject, v_name, v_users, (p_input ->> 'before')::timestamptz) else '{}' end;
-      v_phase := 'find';
-    when 'find' then
-      perform mark_events(p_tenant, p_job, v_kind, v_subject, coalesce(nullif(v_after, ''), '0')::bigint + 1,
-        least(v_upto, coalesce(nullif(v_after, ''), '0')::bigint + p_limit * 20));
-      v_next := least(v_upto, coalesce(nullif(v_after, ''), '0')::bigint + p_limit * 20)::text;
-      if v_next::bigint >= v_upto then
-        v_phase := 'memories';
-        v_next := null;
-      end if;
-    when 'memories' then
-      -- it locks nothing, and a step that looks at few costs nearly as much; on the embedded engine all wait for it
-      select * into v_row from mark_memories(p_tenant, p_job, v_kind, v_subject, v_upto, v_after, p_limit * 2);
-      v_next := v_row.last_id;
-      v_found := v_found + v_row.news;
-      if v_next is null then
-        -- a walk that found something is followed by another; what was found is blanked before the last
-        v_phase := case when v_found > 0 then 'memories' when p_input ? 'dry_run' then 'count' else 'blank' end;
-        v_found := 0;
-      end if;
+    when 'accounts' then select * into v_step from walk_nouns('revoke', p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'find' then select * into v_step from find_events(p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'mark' then select * into v_step from walk_nouns('mark', p_tenant, p_job, v_erasure, v_after, p_limit);
     when 'blank' then
-      select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit,
-        jsonb_build_object('erased', true, 'erasure', v_name), v_subject, v_name);
-      v_next := v_row.last_id;
-      v_counts := jsonb_build_object(
-        'events', coalesce(v_row.events, 0), 'chunks', coalesce(v_row.chunks, 0), 'artifacts', coalesce(v_row.artifacts, 0))
-        || coalesce(v_row.about, '{}');
-      v_phase := case when v_next is null then 'cite' else 'blank' end;
-    -- before memories that stay are stated anew: with the refs that they have then
-    when 'cite' then
-      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-      select max(k.id) as last_id, rename_refs(array_agg(k.seq), v_subject, v_name) as n into v_row
-      from (
-        select k.id, k.seq from erasure_marks k
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and k.id > v_after order by k.id limit p_limit) k
-      where not exists (
-        select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id);
-      v_next := v_row.last_id;
-      v_counts := jsonb_build_object('citing_events', coalesce(v_row.n, 0));
-      v_phase := case when v_next is null then 'forget' else 'cite' end;
-    when 'forget' then
-      select * into v_row from forget_memories(p_tenant, p_job, v_after, least(p_limit, cardinality(p_ids)), p_ids);
-      v_next := v_row.last_id;
-      v_counts := jsonb_build_object(
-        'memories', coalesce(v_row.memories, 0), 'memory_versions', coalesce(v_row.versions, 0), 'memories_kept', coalesce(v_row.kept, 0));
-      v_phase := case when v_next is null then 'answers' else 'forget' end;
-    when 'answers' then
-      select max(encode(a.key_hash, 'hex')), array_agg(a.key_hash) filter (where a.marked) into v_next, v_hashes
-      from marked_answers(p_tenant, p_job, decode(v_after, 'hex'), p_limit) a;
-      delete from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = any (v_hashes);
-      v_counts := jsonb_build_object('idempotency_keys', coalesce(cardinality(v_hashes), 0));
-      v_phase := case when v_next is null then 'named' else 'answers' end;
-    when 'named' then
-      v_counts := forget_named(p_tenant, v_kind, v_subject, v_name, v_users);
-      v_phase := 'late';
-    when 'late' then
-      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-      select max(k.id), array_agg(k.seq) into v_next, v_seqs
-      from (
-        select k.id, k.seq from erasure_marks k
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > v_after order by k.id limit p_limit) k;
-      -- what was begun on these events while they were blanked
-      v_counts := forget_about(p_tenant, v_seqs);
-      -- what a rebuild that ran beside this has read before and written after
-      delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs);
-      v_phase := case when v_next is null then 'over' else 'late' end;
-    when 'count', 'count_memories', 'count_refs', 'count_answers', 'count_named' then
-      select * into v_row from foresee_step(p_tenant, p_job, v_kind, v_subject, v_phase, v_after, p_limit);
-      v_phase := v_row.phase;
-      v_next := v_row.last_id;
-      v_counts := v_row.counts;
-    else
-      raise exception 'no phase %', v_phase;
+      select * into v_step from blank_marked(p_tenant, p_job, v_after, p_limit,
+        jsonb_build_object('erased', true, 'erasure', p_input -> 'name'), p_input ->> 'subject', p_input ->> 'name', v_dry);
+    when 'cite' then select * into v_step from rename_citing(p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'forget' then select * into v_step from walk_nouns('forget', p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'late' then select * into v_step from clear_late(p_tenant, p_job, v_after, p_limit);
   end case;
-  if v_phase = 'blank' and p_cursor ->> 'phase' = 'memories' then
-    select count(*) into v_total from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event';
+  v_found := coalesce((p_cursor ->> 'found')::bigint, 0) + coalesce((v_step.counts ->> 'found')::bigint, 0);
+  if v_step.last is null then
+    -- what a walk has found others may rest on
+    v_phase := case when v_phase = 'mark' and v_found > 0 then 'mark' else v_phases[array_position(v_phases, v_phase) + 1] end;
+    v_found := 0;
+    if v_phase = 'blank' then
+      select count(*) into v_total from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event';
+    end if;
   end if;
-  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), v_counts);
-  p_cursor := p_cursor || jsonb_build_object('phase', v_phase, 'after', coalesce(v_next, ''), 'found', v_found, 'counts', v_counts);
+  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), v_step.counts - 'found');
+  p_cursor := p_cursor || jsonb_build_object('phase', v_phase, 'after', coalesce(v_step.last, ''), 'found', v_found, 'counts', v_counts);
   perform report_job(p_tenant, p_job, p_token, coalesce((v_counts ->> 'events')::bigint, 0), v_total, p_cursor, p_lease_ms);
   return p_cursor;
 end $$;
@@ -1959,21 +2167,6 @@ CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
 CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', public.sortable_time((p_event).occurred_at), 'created_at', public.sortable_time((p_event).created_at))) || jsonb_build_object('metadata', (p_event).metadata));
-
--- Name: overlays; Type: TABLE; Schema: public
-
-CREATE TABLE public.overlays (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    content jsonb,
-    blocked_in text[],
-    chunk_count smallint NOT NULL,
-    weight real,
-    edit_ids text[] NOT NULL,
-    base jsonb NOT NULL
-);
-
-ALTER TABLE ONLY public.overlays FORCE ROW LEVEL SECURITY;
 
 -- Name: memory_fields(text, bigint, text); Type: FUNCTION; Schema: public
 
@@ -2086,6 +2279,23 @@ CREATE FUNCTION public.events_named(p_tenant text, p_refs text[]) RETURNS TABLE(
                  END))
           LIMIT 1) named);
 END;
+
+-- Name: expire_marked(text, text, bigint, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.expire_marked(p_tenant text, p_job text, p_by bigint, p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+  v_counts jsonb := '{}';
+  v_more jsonb;
+begin
+  for v_noun in select * from hooks('expire') loop
+    execute format('select %I($1, $2, $3, $4)', v_noun || '_expire') into v_more using p_tenant, p_job, p_by, p_dry;
+    v_counts := v_counts || v_more;
+  end loop;
+  return v_counts;
+end $_$;
 
 -- Name: expire_memories(text, integer); Type: FUNCTION; Schema: public
 
@@ -2211,6 +2421,42 @@ CREATE FUNCTION public.fail_job(p_tenant text, p_job text, p_problem jsonb) RETU
    WHERE ((j.tenant_id = fail_job.p_tenant) AND (j.job_id = fail_job.p_job) AND (j.finished_at IS NULL));
 END;
 
+-- Name: find_events(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.find_events(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_kind text := p_erasure ->> 'kind';
+  v_subject text := p_erasure ->> 'subject';
+  v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
+  v_upto bigint := (p_erasure ->> 'upto')::bigint;
+  v_from bigint := coalesce(nullif(p_after, '')::bigint, 0) + 1;
+  v_to bigint := least(v_upto, v_from + p_limit * 20 - 1);
+  v_own bigint[];
+  v_citing bigint[];
+  v_shared bigint[] := '{}';
+begin
+  select array_agg(e.seq) filter (where own), array_agg(e.seq) filter (where not own) into v_own, v_citing
+  from events e
+  -- null: the event is about nobody
+  cross join lateral (select is_of_subject(e, v_kind, v_subject, v_users) is true) o (own)
+  where e.tenant_id = p_tenant and e.seq >= v_from and e.seq <= v_to and e.kind not in ('erasure.completed', 'retention.forgot')
+    and (own or v_subject = any (e.refs));
+  if (p_erasure ->> 'keep_shared')::boolean then
+    v_shared := shared_among(p_tenant, v_own);
+    perform mark_seqs(p_tenant, p_job, 'shared', v_shared);
+    v_own := array(select unnest(v_own) except select unnest(v_shared));
+  end if;
+  perform mark_seqs(p_tenant, p_job, 'event', v_own);
+  perform mark_seqs(p_tenant, p_job, 'ref', v_citing);
+  perform mark_ids(p_tenant, p_job, 'artifact', array(
+    select e.artifact_id from events e where e.tenant_id = p_tenant and e.seq = any (v_own) and e.artifact_id is not null));
+  last := case when v_to < v_upto then v_to::text end;
+  counts := '{}';
+  return next;
+end $$;
+
 -- Name: find_stray(text, text, bigint, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.find_stray(p_tenant text, p_noun text, p_first bigint, p_after text, p_limit integer) RETURNS TABLE(last text, fault text)
@@ -2323,7 +2569,7 @@ end $$;
 -- Name: foresee_retention(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.foresee_retention(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql
     AS $$
 declare
   v_oldest bigint;
@@ -2333,287 +2579,20 @@ declare
 begin
   perform enter_tenant(p_tenant);
   select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
-  v_to := case when p_trim ? 'keep_events' or p_trim ? 'keep_days' then greatest(trim_bound(p_tenant, p_job, p_trim, p_now), v_oldest - 1) end;
+  v_to := case when p_trim ? 'keep_events' or p_trim ? 'keep_days' then greatest(trim_bound(p_tenant, p_trim, p_now), v_oldest - 1) end;
   v_before := (select count(*) from events e where e.tenant_id = p_tenant and e.seq < v_oldest);
   v_carried := (
     select count(distinct k.seq) from erasure_marks k
     where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('carry', 'ground') and k.seq <= v_to);
-  return jsonb_build_object(
-    'memories', (select count(*) from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory'),
+  return expire_marked(p_tenant, p_job, null, true) || jsonb_build_object(
     'sample', (
       select coalesce(jsonb_agg(s.id), '[]') from (
         select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' order by k.seq limit 10) s),
     'trimmed', coalesce(v_before + v_to - v_oldest + 1 - v_carried, 0),
     'carried', case when v_to is null then v_before else v_carried end,
     'oldest_seq', coalesce(v_to + 1, v_oldest),
-    'held_by', trim_hold(p_tenant, p_job, p_trim, p_now));
+    'held_by', trim_hold(p_tenant, p_trim, p_now));
 end $$;
-
--- Name: foresee_step(text, text, text, text, text, text, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.foresee_step(p_tenant text, p_job text, p_kind text, p_subject text, p_phase text, p_after text, p_limit integer) RETURNS TABLE(phase text, last_id text, counts jsonb)
-    LANGUAGE plpgsql
-    AS $$
-#variable_conflict use_column
-declare
-  v_seqs bigint[];
-  v_ids text[];
-begin
-  counts := '{}';
-  case p_phase
-    when 'count' then
-      select max(k.id), array_agg(k.seq) into last_id, v_seqs
-      from (
-        select k.id, k.seq from erasure_marks k
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id > p_after order by k.id limit p_limit) k;
-      counts := jsonb_build_object(
-        'events', coalesce(cardinality(v_seqs), 0),
-        'chunks', (select count(*) from chunks c where c.tenant_id = p_tenant and c.seq = any (v_seqs)),
-        'artifacts', (
-          select count(*) from events e join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
-          where e.tenant_id = p_tenant and e.seq = any (v_seqs)));
-      begin
-        counts := counts || forget_about(p_tenant, v_seqs);
-        raise exception 'undone' using errcode = 'AM000';
-      exception when sqlstate 'AM000' then
-        null;
-      end;
-      phase := case when last_id is null then 'count_memories' else p_phase end;
-    when 'count_memories' then
-      select max(k.id), array_agg(k.id) filter (where k.what = 'memory'),
-        jsonb_build_object('memories', count(*) filter (where k.what = 'memory'), 'memories_kept', count(*) filter (where k.what = 'keep'))
-      into last_id, v_ids, counts
-      from (
-        select k.id, k.what from erasure_marks k
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.id > p_after order by k.id limit p_limit) k;
-      counts := counts || jsonb_build_object('memory_versions', (
-        select count(*) from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_ids)));
-      phase := case when last_id is null then 'count_refs' else p_phase end;
-    when 'count_refs' then
-      select max(k.id), jsonb_build_object('citing_events', count(*) filter (where not exists (
-        select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)))
-      into last_id, counts
-      from (
-        select k.id from erasure_marks k
-        where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and k.id > p_after order by k.id limit p_limit) k;
-      phase := case when last_id is null then 'count_answers' else p_phase end;
-    when 'count_answers' then
-      select max(encode(a.key_hash, 'hex')), jsonb_build_object('idempotency_keys', count(*) filter (where a.marked)) into last_id, counts
-      from marked_answers(p_tenant, p_job, decode(p_after, 'hex'), p_limit) a;
-      phase := case when last_id is null then 'count_named' else p_phase end;
-    else
-      v_ids := subject_users(p_tenant, p_job);
-      begin
-        -- these are counted with their events
-        delete from capsules c using erasure_marks k
-        where c.tenant_id = p_tenant and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = c.seq;
-        delete from edits d using erasure_marks k
-        where d.tenant_id = p_tenant and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = d.seq;
-        counts := forget_named(p_tenant, p_kind, p_subject, 'erased', v_ids);
-        raise exception 'undone' using errcode = 'AM000';
-      exception when sqlstate 'AM000' then
-        null;
-      end;
-      counts := counts || case when p_kind = 'user_id' then count_accounts(p_tenant, p_subject, v_ids, 'infinity') else '{}' end;
-      phase := 'over';
-  end case;
-  return next;
-end $$;
-
--- Name: forget_about(text, bigint[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.forget_about(p_tenant text, p_seqs bigint[]) RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_counts jsonb := '{}';
-  v_count bigint;
-begin
-  v_counts := jsonb_build_object('edits', forget_edits(p_tenant, p_seqs));
-  delete from capsules c where c.tenant_id = p_tenant and c.seq = any (p_seqs);
-  get diagnostics v_count = row_count;
-  v_counts := v_counts || jsonb_build_object('capsules', v_count);
-  delete from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
-  get diagnostics v_count = row_count;
-  return v_counts || jsonb_build_object('webhook_deliveries', v_count);
-end $$;
-
--- Name: forget_accounts(text, text, text, text[], timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.forget_accounts(p_tenant text, p_subject text, p_name text, p_users text[], p_before timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_counts jsonb;
-begin
-  perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
-  if is_last_owner(p_tenant, p_users) then
-    raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
-  end if;
-  v_counts := count_accounts(p_tenant, p_subject, p_users, p_before);
-  update invites i set used_by = p_name where i.tenant_id = p_tenant and i.used_by = any (p_users);
-  update invites i set username = p_name where i.tenant_id = p_tenant and lower(i.username) = lower(p_subject);
-  update password_resets r set created_by = p_name where r.tenant_id = p_tenant and r.created_by = any (p_users);
-  update jobs j set started_by = p_name where j.tenant_id = p_tenant and j.started_by = any (p_users);
-  delete from api_keys k where k.tenant_id = p_tenant and k.user_id = p_subject and k.created_at < p_before;
-  delete from users u where u.tenant_id = p_tenant and u.user_id = any (p_users);
-  return v_counts;
-end $$;
-
--- Name: forget_capsules(text, text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.forget_capsules(p_tenant text, p_kind text, p_subject text) RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_made int;
-  v_named int;
-begin
-  delete from capsules c
-  where c.tenant_id = p_tenant
-    and case p_kind when 'user_id' then c.user_id when 'agent_id' then c.agent_id when 'project_id' then c.project_id end = p_subject;
-  get diagnostics v_made = row_count;
-  update capsules c
-  set
-    audience_users = case when p_kind = 'user_id' then array_remove(c.audience_users, p_subject) else c.audience_users end,
-    audience_agents = array_remove(c.audience_agents, p_subject)
-  where c.tenant_id = p_tenant and p_kind in ('user_id', 'agent_id')
-    and ((p_kind = 'user_id' and p_subject = any (c.audience_users)) or p_subject = any (c.audience_agents));
-  get diagnostics v_named = row_count;
-  return jsonb_build_object('capsules', v_made, 'capsule_audiences', v_named);
-end $$;
-
--- Name: forget_edits(text, bigint[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.forget_edits(p_tenant text, p_seqs bigint[]) RETURNS bigint
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_count bigint;
-begin
-  delete from overlays o where o.tenant_id = p_tenant and o.seq = any (p_seqs);
-  delete from edit_events x where x.tenant_id = p_tenant and x.seq = any (p_seqs);
-  delete from edits d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
-  get diagnostics v_count = row_count;
-  return v_count;
-end $$;
-
--- Name: forget_memories(text, text, text, integer, text[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.forget_memories(p_tenant text, p_job text, p_after text, p_limit integer, p_event_ids text[]) RETURNS TABLE(last_id text, memories bigint, versions bigint, kept bigint)
-    LANGUAGE plpgsql
-    AS $$
-#variable_conflict use_column
-declare
-  v_ids text[];
-  v_keeps text[];
-begin
-  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  -- `keep` sorts before `memory`: those that lose a citation are done while the others' ids are still known
-  select array_agg(n.id) filter (where n.what = 'memory'), array_agg(n.id order by n.id) filter (where n.what = 'keep'), max(n.what || '/' || n.id)
-  into v_ids, v_keeps, last_id
-  from (
-    select k.what, k.id, coalesce(sum(m.version) over (order by k.what || '/' || k.id rows between unbounded preceding and 1 preceding), 0) as before
-    from erasure_marks k left join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
-    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.what || '/' || k.id > p_after
-    order by k.what || '/' || k.id
-    limit p_limit
-  ) n
-  -- whoever writes waits for this: not for more than some thousand versions, and one memory
-  where n.before < 2000;
-  if last_id is null then
-    return;
-  end if;
-  for i in 1 .. coalesce(cardinality(v_keeps), 0) loop
-    perform keep_memory(p_tenant, p_job, v_keeps[i], p_event_ids[i]);
-  end loop;
-  kept := coalesce(cardinality(v_keeps), 0);
-  delete from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_ids);
-  get diagnostics versions = row_count;
-  update memories m set superseded_by = null where m.tenant_id = p_tenant and m.superseded_by = any (v_ids);
-  delete from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_ids);
-  get diagnostics memories = row_count;
-  return next;
-end $$;
-
--- Name: forget_named(text, text, text, text, text[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.forget_named(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_counts jsonb := '{}';
-  v_names text[] := p_subject || p_users;
-  v_type text := case p_kind when 'user_id' then 'human' else 'agent' end;
-  v_count bigint;
-begin
-  v_counts := add_counts(forget_capsules(p_tenant, p_kind, p_subject), forget_webhooks(p_tenant, p_kind, p_subject, p_name, p_users));
-  if p_kind in ('user_id', 'agent_id') then
-    -- what it proposed and nobody approved is its words alone
-    delete from edits d
-    where d.tenant_id = p_tenant and d.status <> 'approved' and d.proposed_by ->> 'type' = v_type and d.proposed_by ->> 'id' = any (v_names);
-    get diagnostics v_count = row_count;
-    v_counts := add_counts(v_counts, jsonb_build_object('edits', v_count));
-    update edits d
-    set
-      reason = case when d.proposed_by ->> 'id' = any (v_names) then 'erased' else d.reason end,
-      principal = case when d.principal = any (v_names) or d.proposed_by ->> 'id' = any (v_names) then p_name else d.principal end,
-      proposed_by = case when d.proposed_by ->> 'id' = any (v_names) then d.proposed_by || jsonb_build_object('id', p_name) else d.proposed_by end,
-      decided_by = case when d.decided_by ->> 'id' = any (v_names) then d.decided_by || jsonb_build_object('id', p_name) else d.decided_by end
-    where d.tenant_id = p_tenant
-      and (d.proposed_by ->> 'id' = any (v_names) or d.decided_by ->> 'id' = any (v_names) or d.principal = any (v_names));
-    get diagnostics v_count = row_count;
-    v_counts := add_counts(v_counts, jsonb_build_object('edits_named', v_count));
-  end if;
-  return v_counts;
-end $$;
-
--- Name: forget_trimmed(text, text, bigint[], bigint[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.forget_trimmed(p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[]) RETURNS void
-    LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-declare
-  v_ended text[] := array(
-    select m.memory_id
-    from (select distinct v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_seqs)) v
-    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
-    where m.content_seq = any (p_seqs) and not exists (
-      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = m.memory_id));
-begin
-  delete from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop);
-  delete from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_ended);
-  update memories m set superseded_by = null where m.tenant_id = p_tenant and m.superseded_by = any (v_ended);
-  delete from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_ended);
-end $$;
-
--- Name: forget_webhooks(text, text, text, text, text[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.forget_webhooks(p_tenant text, p_kind text, p_subject text, p_name text, p_users text[]) RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $_$
-declare
-  v_filtered int;
-  v_named int;
-  -- equal to a name is also a kind or a tag
-  v_fields text[] := array[p_kind, 'refs'] || case when p_kind in ('user_id', 'agent_id') then array['actor.id'] end;
-begin
-  delete from webhooks w
-  where w.tenant_id = p_tenant and exists (
-    select
-    from jsonb_path_query(w.filter -> 'given', '$.** ? (@.type() == "object")') o (doc)
-    cross join lateral jsonb_each(o.doc) f
-    where f.key = any (v_fields) and jsonb_path_exists(f.value, '$.** ? (@ == $s)', jsonb_build_object('s', p_subject)));
-  get diagnostics v_filtered = row_count;
-  update webhooks w
-  set
-    user_ids = case when p_kind = 'user_id' then array_remove(w.user_ids, p_subject) else w.user_ids end,
-    created_by = case when w.created_by = any (p_users) then p_name else w.created_by end
-  where w.tenant_id = p_tenant and ((p_kind = 'user_id' and p_subject = any (w.user_ids)) or w.created_by = any (p_users));
-  get diagnostics v_named = row_count;
-  return jsonb_build_object('webhooks', v_filtered, 'webhooks_named', v_named);
-end $_$;
 
 -- Name: forgive(bytea, bytea, integer); Type: FUNCTION; Schema: public
 
@@ -2626,6 +2605,26 @@ CREATE FUNCTION public.forgive(p_account bytea, p_address bytea, p_free_address 
     blocked_until = case when failures - 1 >= p_free_address then blocked_until end
   where key_hash = p_address;
 $$;
+
+-- Name: furthest_behind(text, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.furthest_behind(p_tenant text, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+  v_floor bigint := seq_before(p_tenant, p_now - interval '7 days');
+  v_behind jsonb;
+  v_more jsonb;
+begin
+  for v_noun in select * from hooks('awaits') loop
+    execute format('select %I($1, $2)', v_noun || '_awaits') into v_more using p_tenant, v_floor;
+    if v_behind is null or (v_more ->> 'seq')::bigint < (v_behind ->> 'seq')::bigint then
+      v_behind := v_more;
+    end if;
+  end loop;
+  return v_behind;
+end $_$;
 
 -- Name: good_invite(text, text, bytea, text); Type: FUNCTION; Schema: public
 
@@ -2875,6 +2874,19 @@ CREATE FUNCTION public.has_passage(p_id text, p_chunk_count integer) RETURNS boo
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_id !~ '^chk_'::text) THEN true WHEN (p_id !~ '^chk_[^_]+_[0-9]{1,5}$'::text) THEN false ELSE ((split_part(p_id, '_'::text, 3))::integer < p_chunk_count) END;
 
+-- Name: held_among(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.held_among(p_tenant text, p_seqs bigint[]) RETURNS TABLE(seq bigint, live boolean, importance numeric)
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+begin
+  for v_noun in select * from hooks('held') loop
+    return query execute format('select * from %I($1, $2)', v_noun || '_held') using p_tenant, p_seqs;
+  end loop;
+end $_$;
+
 -- Name: held_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.held_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
@@ -3112,6 +3124,29 @@ begin
     left join hushed h on h.ord = u.ord);
 end $_$;
 
+-- Name: idempotency_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.idempotency_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_marked bytea[];
+begin
+  select max(encode(k.key_hash, 'hex')), coalesce(array_agg(k.key_hash) filter (where exists (
+    select from events e join erasure_marks m on m.tenant_id = p_tenant and m.job_id = p_job and m.what = 'event' and m.id = e.event_id
+    where e.tenant_id = p_tenant and e.seq >= (k.outcome ->> 'seq')::bigint
+      and e.seq < (k.outcome ->> 'seq')::bigint + (k.outcome ->> 'count')::bigint)), '{}')
+  into last, v_marked
+  from (
+    select i.key_hash, i.outcome from idempotency_keys i
+    where i.tenant_id = p_tenant and i.key_hash > decode(p_after, 'hex') order by i.key_hash limit p_limit) k;
+  if not p_erasure ? 'dry_run' then
+    delete from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = any (v_marked);
+  end if;
+  counts := jsonb_build_object('idempotency_keys', cardinality(v_marked));
+  return next;
+end $$;
+
 -- Name: import_artifact(text, text, jsonb, bytea, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb, p_bytes bytea, p_lease_ms integer) RETURNS void
@@ -3206,6 +3241,19 @@ begin
   return true;
 end $_$;
 
+-- Name: is_event_marked(text, text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_event_marked(p_tenant text, p_job text, p_seq bigint) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return exists (
+    select
+    from events e join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
+    where e.tenant_id = p_tenant and e.seq = p_seq);
+end $$;
+
 -- Name: is_grounded(text, text, text[], bigint, timestamp with time zone, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_grounded(p_tenant text, p_memory_id text, p_refs text[], p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone, p_job text DEFAULT NULL::text) RETURNS boolean
@@ -3277,21 +3325,6 @@ CREATE FUNCTION public.is_shared_act(p_kind text, p_channel text) RETURNS boolea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((p_kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text])) AND (p_channel = ANY (ARRAY['team'::text, 'public'::text])));
 
--- Name: is_shared_event(public.events); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_shared_event(p_event public.events) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  return p_event.channel in ('team', 'public') and p_event.erased_at is null and p_event.artifact_id is null and (
-    p_event.kind in ('decision', 'task_update')
-    or p_event.kind like 'memory.%' and exists (
-      select
-      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-      where v.tenant_id = p_event.tenant_id and v.seq = p_event.seq and is_shared_act(m.kind, m.channel)));
-end $$;
-
 -- Name: is_shown_by_id(text[], text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_shown_by_id(p_blocked_in text[], p_asking text[]) RETURNS boolean
@@ -3325,6 +3358,52 @@ begin
         and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id)))));
 end $$;
 
+-- Name: jobs_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.jobs_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if not p_erasure ? 'dry_run' then
+    update jobs j set started_by = p_erasure ->> 'name'
+    where j.tenant_id = p_tenant and j.started_by = any (array(select jsonb_array_elements_text(p_erasure -> 'users')));
+  end if;
+  counts := '{}';
+  return next;
+end $$;
+
+-- Name: judge_memories(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_memories(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(memory_id text, verdict text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_kind text := p_erasure ->> 'kind';
+  v_subject text := p_erasure ->> 'subject';
+  v_upto bigint := (p_erasure ->> 'upto')::bigint;
+  v_keep boolean := coalesce((p_erasure ->> 'keep_shared')::boolean, false);
+begin
+  return query
+  select m.memory_id, case
+    when judged.theirs or (judged.gone and home.seq is null)
+      or (judged.lost and not is_act(m.kind) and not is_grounded(p_tenant, m.memory_id, judged.refs, p_job => p_job)) then 'memory'
+    when judged.lost or judged.gone then 'keep' end
+  from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
+  cross join lateral (select home_of(m, p_job) as seq) home
+  cross join lateral (
+    select
+      m.content_seq <= v_upto and coalesce(case v_kind
+        when 'user_id' then m.user_id = v_subject and not (v_keep and is_shared_act(m.kind, m.channel))
+        when 'session_id' then m.scope = 'session' and m.session_id = v_subject
+        when 'project_id' then m.scope = 'project' and m.project_id = v_subject end, false) as theirs,
+      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
+      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
+      array_agg(g.ref) as refs
+    from grounds(p_tenant, m.memory_id, m.content_seq) g
+  ) judged;
+end $$;
+
 -- Name: keep_artifact(text, jsonb, bytea); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.keep_artifact(p_tenant text, p_row jsonb, p_bytes bytea) RETURNS void
@@ -3350,8 +3429,6 @@ declare
   v_memory memories;
   v_home events;
   v_refs text[];
-  v_seq bigint;
-  v_wish jsonb;
   v_gone bigint[];
 begin
   select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
@@ -3368,54 +3445,11 @@ begin
       and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq
     returning v.seq)
   select array_agg(g.seq) into v_gone from gone g;
-  update memory_versions v set content_seq = v_home.seq
-  where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.content_seq = v_memory.content_seq;
-  v_wish := case when v_home.kind in ('decision', 'task_update') then memory_doc(v_home) -> 'memory' else v_home.content end;
-  -- what it says of itself is said by where it stands now: the event that is gone may have been another agent's, in another session
-  update memories m
-  set
-    content_seq = v_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
-    agent_id = v_home.agent_id, session_id = nullif(v_home.session_id, m.memory_id), project_id = v_home.project_id, tags = v_home.tags,
-    doing_agent = case when m.doing_agent = v_home.agent_id then m.doing_agent end,
-    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
-    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
-  where m.tenant_id = p_tenant and m.memory_id = p_memory_id
-  returning * into v_memory;
-  if not v_memory.status in ('active', 'proposed') then
-    perform move_ends(p_tenant, p_memory_id, v_gone);
-    return;
+  v_memory := move_memory(v_memory, v_home);
+  if v_memory.status in ('active', 'proposed') then
+    perform restate_memory(v_memory, v_home, v_refs, p_event_id);
   end if;
-  v_seq := say(p_tenant, jsonb_strip_nulls(jsonb_build_object(
-    'event_id', p_event_id, 'session_id', v_home.session_id, 'channel', v_home.channel, 'actor_type', v_home.actor_type, 'actor_id', v_home.actor_id,
-    'kind', 'memory.updated', 'user_id', v_home.user_id, 'agent_id', v_home.agent_id, 'project_id', v_home.project_id,
-    'sensitivity', v_home.sensitivity, 'tags', to_jsonb(v_home.tags), 'refs', to_jsonb(v_refs), 'metadata', v_home.metadata,
-    'content', memory_content(v_memory, v_home),
-    'chunks', coalesce((
-      select jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
-      from chunks c where c.tenant_id = p_tenant and c.seq = v_home.seq), '[]'))));
-  -- edits of a passage and the time it holds for go with its text
-  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
-  from chunks o
-  where o.tenant_id = p_tenant and o.seq = v_home.seq and c.tenant_id = p_tenant and c.seq = v_seq and c.ordinal = o.ordinal;
-  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
-  values (p_tenant, p_memory_id, v_memory.version + 1, v_seq, v_seq, v_memory.status);
-  update memories m
-  set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
-    task_status = case when m.kind = 'task' then coalesce(v_home.content ->> 'status', v_home.content -> 'body' ->> 'status', m.task_status) end
-  where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
-  -- of all that it said: where its text stands has just moved
-  perform end_passages(p_tenant, p_memory_id, v_seq, clock_timestamp(), 0);
   perform move_ends(p_tenant, p_memory_id, v_gone);
-end $$;
-
--- Name: keeps_shared(text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.keeps_shared(p_tenant text, p_job text) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  return exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'option' and k.id = 'keep_shared');
 end $$;
 
 -- Name: key_role_now(public.api_keys); Type: FUNCTION; Schema: public
@@ -3632,10 +3666,12 @@ END;
 
 CREATE FUNCTION public.list_shared(p_tenant text, p_job text, p_limit integer) RETURNS jsonb
     LANGUAGE plpgsql STABLE
-    AS $$
+    AS $_$
 declare
+  v_noun text;
   v_events text[];
-  v_memories text[];
+  v_kept jsonb;
+  v_more jsonb;
 begin
   perform enter_tenant(p_tenant);
   v_events := array(
@@ -3644,16 +3680,13 @@ begin
     where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and not exists (
       select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)
     order by k.seq);
-  v_memories := array(
-    select distinct v.memory_id
-    from erasure_marks k join memory_versions v on v.tenant_id = p_tenant and v.seq = k.seq
-    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and k.id = any (v_events)
-      and not exists (
-        select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'memory' and o.id = v.memory_id)
-    order by 1);
-  return jsonb_build_object('events', cardinality(v_events), 'memories', cardinality(v_memories),
-    'event_ids', to_jsonb(v_events[1:p_limit]), 'memory_ids', to_jsonb(v_memories[1:p_limit]));
-end $$;
+  v_kept := jsonb_build_object('events', cardinality(v_events), 'event_ids', to_jsonb(v_events[1:p_limit]));
+  for v_noun in select * from hooks('kept') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_kept') into v_more using p_tenant, p_job, p_limit;
+    v_kept := v_kept || v_more;
+  end loop;
+  return v_kept;
+end $_$;
 
 -- Name: list_tenants(text, integer); Type: FUNCTION; Schema: public
 
@@ -3718,37 +3751,6 @@ begin
   end loop;
 end $$;
 
--- Name: mark_events(text, text, text, text, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mark_events(p_tenant text, p_job text, p_kind text, p_subject text, p_from bigint, p_to bigint) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_users text[] := subject_users(p_tenant, p_job);
-  v_keep boolean := keeps_shared(p_tenant, p_job);
-  v_shared bigint[];
-begin
-  with made as (
-    insert into erasure_marks (tenant_id, job_id, what, id, seq)
-    select p_tenant, p_job,
-      -- null: the event is about nobody
-      case when is_of_subject(e, p_kind, p_subject, v_users) is not true then 'ref' when v_keep and is_shared_event(e) then 'shared' else 'event' end,
-      e.event_id, e.seq
-    from events e
-    where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.kind not in ('erasure.completed', 'retention.forgot')
-      and (is_of_subject(e, p_kind, p_subject, v_users) or p_subject = any (e.refs))
-    on conflict do nothing
-    returning what, seq
-  )
-  select array_agg(m.seq) into v_shared from made m where m.what = 'shared';
-  perform mark_kin_edits(p_tenant, p_job, v_shared);
-  insert into erasure_marks (tenant_id, job_id, what, id)
-  select p_tenant, p_job, 'artifact', e.artifact_id
-  from events e join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.id = e.event_id
-  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to and e.artifact_id is not null
-  on conflict do nothing;
-end $$;
-
 -- Name: mark_grounds(text, text, public.memories, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_grounds(p_tenant text, p_job text, p_memory public.memories, p_upto bigint) RETURNS void
@@ -3791,13 +3793,26 @@ declare
     join memories m on m.tenant_id = p_tenant and m.memory_id = h.id
     join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.seq >= m.content_seq and v.status <> 'superseded');
 begin
-  insert into erasure_marks (tenant_id, job_id, what, id)
-  select p_tenant, p_job, 'hold', h.id from unnest(p_memory_ids) h (id)
-  on conflict do nothing;
+  perform mark_ids(p_tenant, p_job, 'hold', p_memory_ids);
   perform mark_whole(p_tenant, p_job, v_said || array(
     select d.seq
     from edit_events x join edits d on d.tenant_id = p_tenant and d.edit_id = x.edit_id
     where x.tenant_id = p_tenant and x.seq = any (v_said)), p_upto);
+end $$;
+
+-- Name: mark_ids(text, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_ids(p_tenant text, p_job text, p_what text, p_ids text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_new bigint;
+begin
+  insert into erasure_marks (tenant_id, job_id, what, id)
+  select p_tenant, p_job, p_what, i.id from unnest(p_ids) i (id)
+  on conflict do nothing;
+  get diagnostics v_new = row_count;
+  return v_new;
 end $$;
 
 -- Name: mark_import(text, text); Type: FUNCTION; Schema: public
@@ -3814,251 +3829,115 @@ END;
 CREATE FUNCTION public.mark_kin(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
-declare
-  v_seqs bigint[];
 begin
-  with said as materialized (
-    select v.memory_id, e.event_id, e.seq, e.erased_at is null and e.artifact_id is null as stands, k.id is not null as is_shared
-    from memory_versions v
-    join events e on e.tenant_id = p_tenant and e.seq = v.seq
-    left join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and k.id = e.event_id
-    where v.tenant_id = p_tenant and v.memory_id = any (p_memory_ids) and v.seq <= p_upto
-  ),
-  made as (
-    insert into erasure_marks (tenant_id, job_id, what, id, seq)
-    select distinct p_tenant, p_job, 'kin', s.event_id, s.seq
+  perform mark_seqs(p_tenant, p_job, 'kin', array(
+    with said as materialized (
+      select v.memory_id, e.seq, e.erased_at is null and e.artifact_id is null as stands, k.id is not null as is_shared
+      from memory_versions v
+      join events e on e.tenant_id = p_tenant and e.seq = v.seq
+      left join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared' and k.id = e.event_id
+      where v.tenant_id = p_tenant and v.memory_id = any (p_memory_ids) and v.seq <= p_upto
+    )
+    select distinct s.seq
     from said s
-    where s.stands and not s.is_shared and s.memory_id in (select o.memory_id from said o where o.is_shared)
-    on conflict do nothing
-    returning seq
-  )
-  select array_agg(m.seq) into v_seqs from made m;
-  perform mark_kin_edits(p_tenant, p_job, v_seqs);
+    where s.stands and not s.is_shared and s.memory_id in (select o.memory_id from said o where o.is_shared)));
 end $$;
 
--- Name: erasure_marks; Type: TABLE; Schema: public
+-- Name: mark_memories(text, text, text[], bigint); Type: FUNCTION; Schema: public
 
-CREATE TABLE public.erasure_marks (
-    tenant_id text NOT NULL,
-    job_id text NOT NULL,
-    what text NOT NULL,
-    id text NOT NULL,
-    seq bigint
-);
-
-ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
-
--- Name: mark_kin_edits(text, text, bigint[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mark_kin_edits(p_tenant text, p_job text, p_seqs bigint[]) RETURNS void
-    LANGUAGE sql
-    BEGIN ATOMIC
- INSERT INTO public.erasure_marks (tenant_id, job_id, what, id, seq)  SELECT mark_kin_edits.p_tenant AS p_tenant,
-             mark_kin_edits.p_job AS p_job,
-             'kin',
-             e.event_id,
-             e.seq
-            FROM (public.edits d
-              JOIN public.events e ON (((e.tenant_id = mark_kin_edits.p_tenant) AND (e.seq = ANY (ARRAY[d.proposed_seq, d.approved_seq, d.last_seq])))))
-           WHERE ((d.tenant_id = mark_kin_edits.p_tenant) AND (d.seq = ANY (mark_kin_edits.p_seqs)) AND (e.erased_at IS NULL)) ON CONFLICT DO NOTHING;
-END;
-
--- Name: mark_memories(text, text, text, text, bigint, text, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mark_memories(p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_after text, p_limit integer) RETURNS TABLE(last_id text, news bigint)
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_ids text[];
-  v_verdicts text[];
-begin
-  select array_agg(m.memory_id order by m.memory_id), array_agg(case
-    when judged.theirs or (judged.gone and home.seq is null)
-      or (judged.lost and not is_act(m.kind) and not is_grounded(p_tenant, m.memory_id, judged.refs, p_job => p_job)) then 'memory'
-    when judged.lost or judged.gone then 'keep' end order by m.memory_id)
-  into v_ids, v_verdicts
-  from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
-  cross join lateral (select home_of(m, p_job) as seq) home
-  cross join lateral (
-    select
-      m.content_seq <= p_upto and coalesce(case p_kind
-        when 'user_id' then m.user_id = p_subject and not (keeps_shared(p_tenant, p_job) and is_shared_act(m.kind, m.channel))
-        when 'session_id' then m.scope = 'session' and m.session_id = p_subject
-        when 'project_id' then m.scope = 'project' and m.project_id = p_subject end, false) as theirs,
-      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
-      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
-      array_agg(g.ref) as refs
-    from grounds(p_tenant, m.memory_id, m.content_seq) g
-  ) judged;
-  last_id := v_ids[cardinality(v_ids)];
-  delete from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'keep' and k.id = any (v_ids);
-  with verdict as materialized (
-    select v.id, v.verdict from unnest(v_ids, v_verdicts) v (id, verdict) where v.verdict is not null
-  ),
-  made as (
-    insert into erasure_marks (tenant_id, job_id, what, id)
-    select p_tenant, p_job, v.verdict, v.id from verdict v
-    on conflict do nothing
-    returning what
-  ),
-  evidence as (
-    insert into erasure_marks (tenant_id, job_id, what, id, seq)
-    select distinct p_tenant, p_job, 'event', e.event_id, e.seq
-    from verdict v
-    join memory_versions w on w.tenant_id = p_tenant and w.memory_id = v.id and w.status <> 'superseded'
-    join events e on e.tenant_id = p_tenant and e.seq = w.seq
-    where v.verdict = 'memory' and e.erased_at is null
-    on conflict do nothing
-    returning what
-  )
-  select (select count(*) from made where what = 'memory') + (select count(*) from evidence) into news;
-  if keeps_shared(p_tenant, p_job) then
-    perform mark_kin(p_tenant, p_job, v_ids, p_upto);
-  end if;
-  return next;
-end $$;
-
--- Name: mark_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mark_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit integer) RETURNS bigint
+CREATE FUNCTION public.mark_memories(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
-  v_seqs bigint[] := array(
-    select distinct s.seq
-    from (
-      (select v.seq from memory_versions v where v.tenant_id = p_tenant and v.seq > p_after order by v.seq limit p_limit)
-      union all
-      (select c.seq from capsules c where c.tenant_id = p_tenant and c.seq > p_after order by c.seq limit p_limit)
-    ) s
-    order by s.seq
-    limit p_limit);
   v_memory memories;
 begin
-  for v_memory in select * from needing(p_tenant, p_job, v_seqs, p_new) loop
+  for v_memory in select * from memories m where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) loop
     perform mark_held(p_tenant, p_job, array[v_memory.memory_id], p_upto);
     if v_memory.pinned or not is_act(v_memory.kind) then
       perform mark_grounds(p_tenant, p_job, v_memory, p_upto);
     end if;
   end loop;
-  perform mark_whole(p_tenant, p_job, array(
-    select e.seq
-    from unnest(v_seqs) s (seq)
-    join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
-    cross join lateral (
-      select c.seq
-      union all
-      select (n.event).seq from events_named(p_tenant, c.items) n
-    ) e
-    where c.revoked_at is null and c.expires_at > now()), p_upto);
-  return v_seqs[cardinality(v_seqs)];
 end $$;
+
+-- Name: mark_needs(text, text, bigint, bigint, jsonb, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_needed jsonb, p_until bigint, p_limit integer) RETURNS TABLE(needed jsonb, done boolean)
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+  v_last bigint;
+begin
+  needed := p_needed;
+  done := true;
+  for v_noun in select * from hooks('needs') loop
+    v_last := coalesce((needed ->> v_noun)::bigint, 0);
+    continue when v_last >= p_until;
+    execute format('select %I($1, $2, $3, $4, $5, $6)', v_noun || '_needs') into v_last
+    using p_tenant, p_job, p_upto, p_new, v_last, p_limit;
+    if v_last is not null then
+      needed := needed || jsonb_build_object(v_noun, v_last);
+      done := done and v_last >= p_until;
+    end if;
+  end loop;
+  return next;
+end $_$;
 
 -- Name: mark_old(text, text, jsonb, timestamp with time zone, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_old(p_tenant text, p_job text, p_rules jsonb, p_now timestamp with time zone, p_from bigint, p_to bigint) RETURNS void
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
+declare
+  v_noun text;
+  v_seqs bigint[];
 begin
-  insert into erasure_marks (tenant_id, job_id, what, id, seq)
-  select p_tenant, p_job, 'event', e.event_id, e.seq
-  from events e
-  where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to
-    and e.erased_at is null and e.kind not in ('erasure.completed', 'retention.forgot')
-    and not exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin' and k.id = e.event_id)
-    and exists (
-      select
-      from jsonb_to_recordset(p_rules) r (kind text, channel text, older_than_days numeric, max_importance numeric)
-      where e.created_at < p_now - interval '1 day' * r.older_than_days::float8
-        and (r.channel is null or r.channel = e.channel)
-        and (r.kind is null or r.kind = e.kind or (e.kind like 'memory.%' and e.content ->> 'kind' = r.kind))
-        and (r.max_importance is null or not exists (
-          select from memory_versions v join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
-          where v.tenant_id = p_tenant and v.seq = e.seq and m.importance::numeric > r.max_importance))
-        and (r.max_importance is not null or not exists (
-          select from memory_versions v join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
-          where v.tenant_id = p_tenant and v.seq = e.seq and v.seq >= m.content_seq and stands(m))))
-  on conflict do nothing;
-  insert into erasure_marks (tenant_id, job_id, what, id)
-  select distinct p_tenant, p_job, 'memory', m.memory_id
-  from memories m join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = m.content_seq
-  where m.tenant_id = p_tenant and m.content_seq >= p_from and m.content_seq <= p_to and stands(m)
-  on conflict do nothing;
+  with named as materialized (
+    select e.seq, r.max_importance
+    from events e
+    join jsonb_to_recordset(p_rules) r (kind text, channel text, older_than_days numeric, max_importance numeric)
+      on e.created_at < p_now - interval '1 day' * r.older_than_days::float8
+      and (r.channel is null or r.channel = e.channel)
+      and (r.kind is null or r.kind = e.kind or (e.kind like 'memory.%' and e.content ->> 'kind' = r.kind))
+    where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to
+      and e.erased_at is null and e.kind not in ('erasure.completed', 'retention.forgot')
+      and not exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin' and k.id = e.event_id)
+  ),
+  held as materialized (
+    select h.seq, bool_or(h.live) as live, max(h.importance) as importance
+    from held_among(p_tenant, array(select distinct n.seq from named n)) h
+    group by h.seq
+  )
+  select array_agg(distinct n.seq) into v_seqs
+  from named n left join held h on h.seq = n.seq
+  where case when n.max_importance is null then h.live is not true else coalesce(h.importance <= n.max_importance, true) end;
+  perform mark_seqs(p_tenant, p_job, 'event', v_seqs);
+  for v_noun in select * from hooks('lapse') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_lapse') using p_tenant, p_job, v_seqs;
+  end loop;
+end $_$;
+
+-- Name: mark_seqs(text, text, text, bigint[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_seqs(p_tenant text, p_job text, p_what text, p_seqs bigint[], p_upto bigint DEFAULT NULL::bigint) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_new bigint[];
+begin
+  with made as (
+    insert into erasure_marks (tenant_id, job_id, what, id, seq)
+    select p_tenant, p_job, p_what, e.event_id, e.seq
+    from events e
+    where e.tenant_id = p_tenant and e.seq = any (p_seqs) and (p_upto is null or e.seq <= p_upto)
+    on conflict do nothing
+    returning seq
+  )
+  select coalesce(array_agg(m.seq), '{}') into v_new from made m;
+  return v_new;
 end $$;
-
--- Name: stands(public.memories); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
-    LANGUAGE sql STABLE
-    RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
-
--- Name: mark_pins(text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mark_pins(p_tenant text, p_job text) RETURNS void
-    LANGUAGE sql
-    BEGIN ATOMIC
- WITH pinned AS MATERIALIZED (
-          SELECT m.tenant_id,
-             m.memory_id,
-             m.kind,
-             m.scope,
-             m.scope_id,
-             m.status,
-             m.version,
-             m.content_seq,
-             m.last_seq,
-             m.user_id,
-             m.agent_id,
-             m.session_id,
-             m.project_id,
-             m.channel,
-             m.sensitivity,
-             m.text_hash,
-             m.importance,
-             m.pinned,
-             m.repeats,
-             m.worn,
-             m.tags,
-             m.valid_from,
-             m.valid_to,
-             m.expires_at,
-             m.superseded_by,
-             m.task_status,
-             m.doing_agent,
-             m.marks,
-             m.created_at,
-             m.updated_at
-            FROM public.memories m
-           WHERE ((m.tenant_id = mark_pins.p_tenant) AND m.pinned AND public.stands(m.*))
-         ), cited AS MATERIALIZED (
-          SELECT DISTINCT public.event_of(g.ref) AS ref
-            FROM (pinned p
-              CROSS JOIN LATERAL public.grounds(mark_pins.p_tenant, p.memory_id, p.content_seq) g(ref, seq, place))
-         )
-  INSERT INTO public.erasure_marks (tenant_id, job_id, what, id, seq)  SELECT DISTINCT mark_pins.p_tenant AS p_tenant,
-             mark_pins.p_job AS p_job,
-             'pin'::text,
-             e.event_id,
-             e.seq
-            FROM (( SELECT v.seq
-                    FROM public.memory_versions v
-                   WHERE ((v.tenant_id = mark_pins.p_tenant) AND (v.memory_id IN ( SELECT p.memory_id
-                            FROM pinned p
-                         UNION ALL
-                          SELECT c.ref
-                            FROM cited c)))
-                 UNION ALL
-                  SELECT e_1.seq
-                    FROM (cited c
-                      JOIN public.events e_1 ON (((e_1.tenant_id = mark_pins.p_tenant) AND (e_1.event_id = c.ref))))
-                 UNION ALL
-                  SELECT e_1.seq
-                    FROM ((cited c
-                      JOIN public.artifacts a ON (((a.tenant_id = mark_pins.p_tenant) AND (a.artifact_id = c.ref))))
-                      JOIN public.events e_1 ON (((e_1.tenant_id = mark_pins.p_tenant) AND (e_1.event_id = a.event_id))))) s
-              JOIN public.events e ON (((e.tenant_id = mark_pins.p_tenant) AND (e.seq = s.seq)))) ON CONFLICT DO NOTHING;
-END;
 
 -- Name: mark_sources(text, text, text[], boolean, bigint); Type: FUNCTION; Schema: public
 
@@ -4076,11 +3955,7 @@ begin
     from sources(p_tenant, p_refs) s
     group by s.seq
   ) s;
-  insert into erasure_marks (tenant_id, job_id, what, id, seq)
-  select p_tenant, p_job, 'ground', e.event_id, e.seq
-  from events e
-  where e.tenant_id = p_tenant and e.seq = any (v_ground) and e.seq <= p_upto
-  on conflict do nothing;
+  perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
   perform mark_whole(p_tenant, p_job, v_whole, p_upto);
   return coalesce(v_whole, v_ground) is not null;
 end $$;
@@ -4092,6 +3967,8 @@ CREATE FUNCTION public.mark_whole(p_tenant text, p_job text, p_seqs bigint[], p_
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
+  v_whole bigint[];
+  v_ground bigint[];
   v_more text[];
 begin
   with said as materialized (
@@ -4099,58 +3976,18 @@ begin
     from memory_versions v
     where v.tenant_id = p_tenant and v.seq = any (p_seqs) and v.seq <= p_upto and v.status <> 'superseded'
     group by v.memory_id
-  ),
-  kept as (
-    select s.seq, 'carry' as what from unnest(p_seqs) s (seq)
-    union
-    select v.seq, case v.status when 'superseded' then 'ground' else 'carry' end
-    from said s join memory_versions v on v.tenant_id = p_tenant and v.memory_id = s.memory_id and v.seq >= s.first
-  ),
-  marked as (
-    insert into erasure_marks (tenant_id, job_id, what, id, seq)
-    select p_tenant, p_job, k.what, e.event_id, e.seq
-    from kept k join events e on e.tenant_id = p_tenant and e.seq = k.seq
-    where k.seq <= p_upto
-    on conflict do nothing
   )
-  select array_agg(s.memory_id) into v_more
-  from said s
-  where not exists (
-    select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = s.memory_id);
+  select array_agg(v.seq) filter (where v.status <> 'superseded'), array_agg(v.seq) filter (where v.status = 'superseded'),
+    array_agg(distinct s.memory_id) filter (where not exists (
+      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = s.memory_id))
+  into v_whole, v_ground, v_more
+  from said s join memory_versions v on v.tenant_id = p_tenant and v.memory_id = s.memory_id and v.seq >= s.first;
+  perform mark_seqs(p_tenant, p_job, 'carry', p_seqs || v_whole, p_upto);
+  perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
   if v_more is not null then
     perform mark_held(p_tenant, p_job, v_more, p_upto);
   end if;
 end $$;
-
--- Name: idempotency_keys; Type: TABLE; Schema: public
-
-CREATE TABLE public.idempotency_keys (
-    tenant_id text NOT NULL,
-    key_hash bytea NOT NULL,
-    body_hash bytea NOT NULL,
-    outcome jsonb NOT NULL,
-    created_at timestamp with time zone NOT NULL
-);
-
-ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
-
--- Name: marked_answers(text, text, bytea, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.marked_answers(p_tenant text, p_job text, p_after bytea, p_limit integer) RETURNS TABLE(key_hash bytea, marked boolean)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT k.key_hash,
-     (EXISTS ( SELECT
-            FROM (public.events e
-              JOIN public.erasure_marks m ON (((m.tenant_id = marked_answers.p_tenant) AND (m.job_id = marked_answers.p_job) AND (m.what = 'event'::text) AND (m.id = e.event_id))))
-           WHERE ((e.tenant_id = marked_answers.p_tenant) AND (e.seq >= ((k.outcome ->> 'seq'::text))::bigint) AND (e.seq < (((k.outcome ->> 'seq'::text))::bigint + ((k.outcome ->> 'count'::text))::bigint))))) AS "exists"
-    FROM ( SELECT i.key_hash,
-             i.outcome
-            FROM public.idempotency_keys i
-           WHERE ((i.tenant_id = marked_answers.p_tenant) AND (i.key_hash > marked_answers.p_after))
-           ORDER BY i.key_hash
-          LIMIT marked_answers.p_limit) k;
-END;
 
 -- Name: mask_expression(integer); Type: FUNCTION; Schema: public
 
@@ -4191,29 +4028,24 @@ begin
   return measure_log(p_tenant, p_from, p_to);
 end $$;
 
--- Name: said_in(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.said_in(p_content jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
-
--- Name: passage_text(public.chunks); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.passage_text(p_chunk public.chunks) RETURNS text
-    LANGUAGE sql STABLE
-    RETURN COALESCE((p_chunk).text, (SELECT public.said_in(e.content) AS said_in FROM public.events e WHERE ((e.tenant_id = (passage_text.p_chunk).tenant_id) AND (e.seq = (passage_text.p_chunk).seq))));
-
 -- Name: measure_log(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.measure_log(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT (COALESCE(( SELECT sum(((octet_length((e.content)::text) + octet_length((e.metadata)::text)) + 400)) AS sum
-            FROM public.events e
-           WHERE ((e.tenant_id = measure_log.p_tenant) AND ((e.seq >= measure_log.p_from) AND (e.seq <= measure_log.p_to)))), (0)::bigint) + COALESCE(( SELECT sum(((octet_length(public.passage_text(c.*)) + octet_length(c.header)) + 50)) AS sum
-            FROM public.chunks c
-           WHERE ((c.tenant_id = measure_log.p_tenant) AND ((c.seq >= measure_log.p_from) AND (c.seq <= measure_log.p_to)))), (0)::bigint));
-END;
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+  v_bytes bigint := coalesce((
+    select sum(octet_length(e.content::text) + octet_length(e.metadata::text) + 400)
+    from events e where e.tenant_id = p_tenant and e.seq between p_from and p_to), 0);
+  v_more bigint;
+begin
+  for v_noun in select * from hooks('measure') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_measure') into v_more using p_tenant, p_from, p_to;
+    v_bytes := v_bytes + v_more;
+  end loop;
+  return v_bytes;
+end $_$;
 
 -- Name: member_of(jsonb, text, text); Type: FUNCTION; Schema: public
 
@@ -4307,6 +4139,138 @@ CREATE FUNCTION public.memories_edited(p_tenant text, p_edit public.edits) RETUR
     and o.tenant_id = p_tenant and o.seq = m.content_seq and is_quarantined(o.blocked_in)
 $$;
 
+-- Name: memories_expire(text, text, bigint, boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_expire(p_tenant text, p_job text, p_by bigint, p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_marked text[] := array(select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory');
+  v_held text[];
+begin
+  if p_dry then
+    return jsonb_build_object('memories', cardinality(v_marked));
+  end if;
+  v_held := array(select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_marked) and stands(m));
+  perform end_memory(p_tenant, h.id, 'expired', p_by) from unnest(v_held) h (id);
+  return jsonb_build_object('memories', cardinality(v_held));
+end $$;
+
+-- Name: memories_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_dry boolean := p_erasure ? 'dry_run';
+  v_event_ids text[] := array(select jsonb_array_elements_text(p_erasure -> 'event_ids'));
+  v_gone text[];
+  v_kept text[];
+begin
+  if not v_dry then
+    perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  end if;
+  -- `keep` sorts before `memory`: those that lose a citation are done while the others' ids are still known
+  select array_agg(n.id) filter (where n.what = 'memory'), array_agg(n.id order by n.id) filter (where n.what = 'keep'), max(n.what || '/' || n.id)
+  into v_gone, v_kept, last
+  from (
+    select k.what, k.id, coalesce(sum(m.version) over (order by k.what || '/' || k.id rows between unbounded preceding and 1 preceding), 0) as before
+    from erasure_marks k left join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('keep', 'memory') and k.what || '/' || k.id > p_after
+    order by k.what || '/' || k.id
+    limit case when v_dry then p_limit else least(p_limit, cardinality(v_event_ids)) end
+  ) n
+  -- whoever writes waits for this: not for more than some thousand versions, and one memory
+  where n.before < 2000;
+  counts := jsonb_build_object(
+    'memories', (select count(*) from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_gone)),
+    'memory_versions', (select count(*) from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_gone)),
+    'memories_kept', coalesce(cardinality(v_kept), 0));
+  if not v_dry then
+    for i in 1 .. coalesce(cardinality(v_kept), 0) loop
+      perform keep_memory(p_tenant, p_job, v_kept[i], v_event_ids[i]);
+    end loop;
+    perform drop_memories(p_tenant, v_gone);
+  end if;
+  return next;
+end $$;
+
+-- Name: stands(public.memories); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
+
+-- Name: memories_held(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_held(p_tenant text, p_seqs bigint[]) RETURNS TABLE(seq bigint, live boolean, importance numeric)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.seq,
+     ((v.seq >= m.content_seq) AND public.stands(m.*)),
+     (m.importance)::numeric AS importance
+    FROM (public.memory_versions v
+      JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+   WHERE ((v.tenant_id = memories_held.p_tenant) AND (v.seq = ANY (memories_held.p_seqs)));
+END;
+
+-- Name: memories_kept(text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_kept(p_tenant text, p_job text, p_limit integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v_ids text[] := array(
+    select distinct v.memory_id
+    from erasure_marks k join memory_versions v on v.tenant_id = p_tenant and v.seq = k.seq
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'shared'
+      and not exists (
+        select from erasure_marks o
+        where o.tenant_id = p_tenant and o.job_id = p_job and ((o.what = 'event' and o.id = k.id) or (o.what = 'memory' and o.id = v.memory_id)))
+    order by 1);
+begin
+  return jsonb_build_object('memories', cardinality(v_ids), 'memory_ids', to_jsonb(v_ids[1:p_limit]));
+end $$;
+
+-- Name: memories_lapse(text, text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_lapse(p_tenant text, p_job text, p_seqs bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform mark_ids(p_tenant, p_job, 'memory', array(
+    select m.memory_id from memories m where m.tenant_id = p_tenant and m.content_seq = any (p_seqs) and stands(m)));
+end $$;
+
+-- Name: memories_mark(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_mark(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_ids text[];
+  v_gone text[];
+  v_kept text[];
+  v_found bigint;
+begin
+  -- it locks nothing, and a step that looks at few costs nearly as much; on the embedded engine all wait for it
+  select max(j.memory_id), array_agg(j.memory_id), array_agg(j.memory_id) filter (where j.verdict = 'memory'),
+    array_agg(j.memory_id) filter (where j.verdict = 'keep')
+  into last, v_ids, v_gone, v_kept
+  from judge_memories(p_tenant, p_job, p_erasure, p_after, p_limit * 2) j;
+  perform unmark_ids(p_tenant, p_job, 'keep', v_ids);
+  perform mark_ids(p_tenant, p_job, 'keep', v_kept);
+  v_found := mark_ids(p_tenant, p_job, 'memory', v_gone) + cardinality(mark_seqs(p_tenant, p_job, 'event', array(
+    select e.seq
+    from memory_versions w join events e on e.tenant_id = p_tenant and e.seq = w.seq
+    where w.tenant_id = p_tenant and w.memory_id = any (v_gone) and w.status <> 'superseded' and e.erased_at is null)));
+  if (p_erasure ->> 'keep_shared')::boolean then
+    perform mark_kin(p_tenant, p_job, v_ids, (p_erasure ->> 'upto')::bigint);
+  end if;
+  counts := jsonb_build_object('found', v_found);
+  return next;
+end $$;
+
 -- Name: memories_missing(text, text[], text, boolean); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memories_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean) RETURNS TABLE(id text, gone boolean)
@@ -4320,6 +4284,88 @@ CREATE FUNCTION public.memories_missing(p_tenant text, p_ids text[], p_oldest_id
   ) m on true
   where m.memory_id is null
 $$;
+
+-- Name: memories_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_seqs bigint[] := array(
+    select v.seq from memory_versions v where v.tenant_id = p_tenant and v.seq > p_after order by v.seq limit p_limit);
+begin
+  perform mark_memories(p_tenant, p_job, array(
+    select distinct m.memory_id
+    from unnest(v_seqs) s (seq)
+    join memory_versions v on v.tenant_id = p_tenant and v.seq = s.seq
+    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and stands(m)
+      and not exists (
+        select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)), p_upto);
+  return v_seqs[cardinality(v_seqs)];
+end $$;
+
+-- Name: memories_pin(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_pin(p_tenant text) RETURNS SETOF bigint
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH pinned AS MATERIALIZED (
+          SELECT m.tenant_id,
+             m.memory_id,
+             m.kind,
+             m.scope,
+             m.scope_id,
+             m.status,
+             m.version,
+             m.content_seq,
+             m.last_seq,
+             m.user_id,
+             m.agent_id,
+             m.session_id,
+             m.project_id,
+             m.channel,
+             m.sensitivity,
+             m.text_hash,
+             m.importance,
+             m.pinned,
+             m.repeats,
+             m.worn,
+             m.tags,
+             m.valid_from,
+             m.valid_to,
+             m.expires_at,
+             m.superseded_by,
+             m.task_status,
+             m.doing_agent,
+             m.marks,
+             m.created_at,
+             m.updated_at
+            FROM public.memories m
+           WHERE ((m.tenant_id = memories_pin.p_tenant) AND m.pinned AND public.stands(m.*))
+         ), cited AS MATERIALIZED (
+          SELECT DISTINCT public.event_of(g.ref) AS ref
+            FROM (pinned p
+              CROSS JOIN LATERAL public.grounds(memories_pin.p_tenant, p.memory_id, p.content_seq) g(ref, seq, place))
+         )
+  SELECT v.seq
+    FROM public.memory_versions v
+   WHERE ((v.tenant_id = memories_pin.p_tenant) AND (v.memory_id IN ( SELECT p.memory_id
+            FROM pinned p
+         UNION ALL
+          SELECT c.ref
+            FROM cited c)))
+ UNION
+  SELECT e.seq
+    FROM (cited c
+      JOIN public.events e ON (((e.tenant_id = memories_pin.p_tenant) AND (e.event_id = c.ref))))
+ UNION
+  SELECT e.seq
+    FROM ((cited c
+      JOIN public.artifacts a ON (((a.tenant_id = memories_pin.p_tenant) AND (a.artifact_id = c.ref))))
+      JOIN public.events e ON (((e.tenant_id = memories_pin.p_tenant) AND (e.event_id = a.event_id))));
+END;
 
 -- Name: memories_reached(text, public.edits); Type: FUNCTION; Schema: public
 
@@ -4338,6 +4384,46 @@ begin
   select v.seq
   from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq and e.chunk_count > 0
   where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed');
+end $$;
+
+-- Name: memories_rename(text, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_rename(p_tenant text, p_seq bigint, p_parts jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_event events;
+  v_id text;
+  v_seq bigint;
+begin
+  select * into v_event from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+  for v_id in
+    select m.memory_id
+    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+    where v.tenant_id = p_tenant and v.seq = p_seq and m.content_seq = p_seq and v.status <> 'superseded'
+  loop
+    for attempt in 1 .. 2 loop
+      begin
+        update memories m
+        set user_id = v_event.user_id, agent_id = v_event.agent_id, session_id = nullif(v_event.session_id, m.memory_id),
+          project_id = v_event.project_id, tags = v_event.tags,
+          doing_agent = case when m.doing_agent is not null then v_event.agent_id end,
+          scope_id = case m.scope when 'project' then v_event.project_id when 'session' then nullif(v_event.session_id, m.memory_id)
+            when 'user' then v_event.user_id end,
+          text_hash = (as_stated(m)).text_hash
+        where m.tenant_id = p_tenant and m.memory_id = v_id;
+        exit;
+      exception when unique_violation then
+        select c.last_seq into v_seq from tenant_clocks c where c.tenant_id = p_tenant;
+        begin
+          perform end_memory(p_tenant, v_id, 'expired', v_seq);
+        -- it is past its time already, and the sweeper has yet to come by
+        exception when sqlstate 'AM409' then
+          update memories m set status = 'expired', doing_agent = null where m.tenant_id = p_tenant and m.memory_id = v_id;
+        end;
+      end;
+    end loop;
+  end loop;
 end $$;
 
 -- Name: memories_repair(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -4397,6 +4483,37 @@ begin
   changed := changed + v_named + v_stated;
   last := v_last;
   return next;
+end $$;
+
+-- Name: memories_stay(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_stay(p_tenant text, p_seqs bigint[]) RETURNS SETOF bigint
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT e.seq
+    FROM public.events e
+   WHERE ((e.tenant_id = memories_stay.p_tenant) AND (e.seq = ANY (memories_stay.p_seqs)) AND (e.channel = ANY (ARRAY['team'::text, 'public'::text])) AND (e.erased_at IS NULL) AND (e.artifact_id IS NULL) AND ((e.kind = ANY (ARRAY['decision'::text, 'task_update'::text])) OR ((e.kind ~~ 'memory.%'::text) AND (EXISTS ( SELECT
+            FROM (public.memory_versions v
+              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+           WHERE ((v.tenant_id = memories_stay.p_tenant) AND (v.seq = e.seq) AND public.is_shared_act(m.kind, m.channel)))))));
+END;
+
+-- Name: memories_trim(text, text, bigint[], bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_trim(p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_ended text[] := array(
+    select m.memory_id
+    from (select distinct v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_seqs)) v
+    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+    where m.content_seq = any (p_seqs) and not exists (
+      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = m.memory_id));
+begin
+  delete from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop);
+  perform drop_memories(p_tenant, v_ended);
 end $$;
 
 -- Name: object_of(jsonb); Type: FUNCTION; Schema: public
@@ -4508,69 +4625,50 @@ CREATE FUNCTION public.move_ends(p_tenant text, p_memory_id text, p_gone bigint[
    WHERE ((c.tenant_id = move_ends.p_tenant) AND (c.seq = d.seq) AND (c.until_seq = ANY (move_ends.p_gone)));
 END;
 
+-- Name: move_memory(public.memories, public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.move_memory(p_memory public.memories, p_home public.events) RETURNS public.memories
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_wish jsonb := case when p_home.kind in ('decision', 'task_update') then memory_doc(p_home) -> 'memory' else p_home.content end;
+  v_memory memories;
+begin
+  update memory_versions v set content_seq = p_home.seq
+  where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.content_seq = p_memory.content_seq;
+  update memories m
+  set
+    content_seq = p_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
+    agent_id = p_home.agent_id, session_id = nullif(p_home.session_id, m.memory_id), project_id = p_home.project_id, tags = p_home.tags,
+    doing_agent = case when m.doing_agent = p_home.agent_id then m.doing_agent end,
+    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
+    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
+  where m.tenant_id = p_memory.tenant_id and m.memory_id = p_memory.memory_id
+  returning * into v_memory;
+  return v_memory;
+end $$;
+
 -- Name: named_parts(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.named_parts(p_event public.events) RETURNS jsonb
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT jsonb_build_object('fields', jsonb_build_object('session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'actor_id', (p_event).actor_id, 'tags', (p_event).tags, 'refs', (p_event).refs), 'content', (p_event).content, 'metadata', (p_event).metadata, 'chunks', COALESCE(( SELECT jsonb_agg(jsonb_build_array(c.ordinal, public.passage_text(c.*), c.header) ORDER BY c.ordinal) AS jsonb_agg
-            FROM public.chunks c
-           WHERE ((c.tenant_id = (named_parts.p_event).tenant_id) AND (c.seq = (named_parts.p_event).seq))), '[]'::jsonb), 'overlay', ( SELECT jsonb_build_object('content', o.content, 'base', o.base) AS jsonb_build_object
-            FROM public.overlays o
-           WHERE ((o.tenant_id = (named_parts.p_event).tenant_id) AND (o.seq = (named_parts.p_event).seq))), 'edits', COALESCE(( SELECT jsonb_agg(jsonb_build_array(d.edit_id, d.reason, d.patch, d.passages) ORDER BY d.edit_id) AS jsonb_agg
-            FROM public.edits d
-           WHERE ((d.tenant_id = (named_parts.p_event).tenant_id) AND ((d.seq = (named_parts.p_event).seq) OR (d.edit_id IN ( SELECT x.edit_id
-                    FROM public.edit_events x
-                   WHERE ((x.tenant_id = (named_parts.p_event).tenant_id) AND (x.seq = (named_parts.p_event).seq))))))), '[]'::jsonb)) AS jsonb_build_object;
-END;
-
--- Name: capsules; Type: TABLE; Schema: public
-
-CREATE TABLE public.capsules (
-    tenant_id text NOT NULL,
-    capsule_id text NOT NULL,
-    seq bigint NOT NULL,
-    user_id text,
-    agent_id text,
-    project_id text,
-    channel text NOT NULL,
-    tags text[] NOT NULL,
-    for_all boolean NOT NULL,
-    audience_users text[] NOT NULL,
-    audience_agents text[] NOT NULL,
-    items text[] NOT NULL,
-    item_channels text[] NOT NULL,
-    item_sensitivities text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    revoked_at timestamp with time zone,
-    revoked_seq bigint,
-    CONSTRAINT capsules__all CHECK (((NOT for_all) OR (channel <> 'private'::text))),
-    CONSTRAINT capsules__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT capsules__items CHECK (((cardinality(items) >= 1) AND (cardinality(items) <= 200)))
-);
-
-ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
-
--- Name: needing(text, text, bigint[], bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.needing(p_tenant text, p_job text, p_seqs bigint[], p_new bigint) RETURNS SETOF public.memories
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT DISTINCT m.*::public.memories AS m
-    FROM ((unnest(needing.p_seqs) s(seq)
-      JOIN public.memory_versions v ON (((v.tenant_id = needing.p_tenant) AND (v.seq = s.seq))))
-      JOIN public.memories m ON (((m.tenant_id = needing.p_tenant) AND (m.memory_id = v.memory_id))))
-   WHERE ((v.status = ANY (ARRAY['active'::text, 'proposed'::text])) AND (v.content_seq = m.content_seq) AND ((v.seq = m.content_seq) OR (v.seq > needing.p_new)) AND public.stands(m.*) AND (NOT (EXISTS ( SELECT
-            FROM public.erasure_marks k
-           WHERE ((k.tenant_id = needing.p_tenant) AND (k.job_id = needing.p_job) AND (k.what = 'memory'::text) AND (k.id = m.memory_id))))))
- UNION
-  SELECT m.*::public.memories AS m
-    FROM ((unnest(needing.p_seqs) s(seq)
-      JOIN public.capsules c ON (((c.tenant_id = needing.p_tenant) AND (c.seq = s.seq))))
-      JOIN public.memories m ON (((m.tenant_id = needing.p_tenant) AND (m.memory_id = ANY (c.items)) AND (m.status = ANY (ARRAY['active'::text, 'superseded'::text])))))
-   WHERE ((c.revoked_at IS NULL) AND (c.expires_at > now()));
-END;
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+  v_parts jsonb := jsonb_build_object(
+    'fields', jsonb_build_object(
+      'session_id', p_event.session_id, 'user_id', p_event.user_id, 'agent_id', p_event.agent_id, 'project_id', p_event.project_id,
+      'actor_id', p_event.actor_id, 'tags', p_event.tags, 'refs', p_event.refs),
+    'content', p_event.content,
+    'metadata', p_event.metadata);
+  v_more jsonb;
+begin
+  for v_noun in select * from hooks('words') loop
+    execute format('select %I($1)', v_noun || '_words') into v_more using p_event;
+    v_parts := v_parts || v_more;
+  end loop;
+  return v_parts;
+end $_$;
 
 -- Name: needs_sources(text, text); Type: FUNCTION; Schema: public
 
@@ -4582,6 +4680,63 @@ begin
   return case (select t.settings ->> 'require_sources' from tenants t where t.tenant_id = p_tenant)
     when 'none' then false when 'all' then not is_act(p_kind) else p_kind = 'summary' end;
 end $$;
+
+-- Name: erasure_marks; Type: TABLE; Schema: public
+
+CREATE TABLE public.erasure_marks (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    what text NOT NULL,
+    id text NOT NULL,
+    seq bigint
+);
+
+ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
+
+-- Name: next_marked(text, text, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.next_marked(p_tenant text, p_job text, p_after text, p_limit integer) RETURNS TABLE(last text, seqs bigint[])
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT max(s.id) AS max,
+     array_agg(s.seq) AS array_agg
+    FROM ( SELECT n.id,
+             n.seq,
+             ((sum((e.byte_count + COALESCE(a.byte_count, (0)::bigint))) OVER (ORDER BY n.id) - (e.byte_count)::numeric) - (COALESCE(a.byte_count, (0)::bigint))::numeric) AS before
+            FROM ((( SELECT k.id,
+                     k.seq
+                    FROM public.erasure_marks k
+                   WHERE ((k.tenant_id = next_marked.p_tenant) AND (k.job_id = next_marked.p_job) AND (k.what = 'event'::text) AND (k.id > next_marked.p_after))
+                   ORDER BY k.id
+                  LIMIT next_marked.p_limit) n
+              JOIN public.events e ON (((e.tenant_id = next_marked.p_tenant) AND (e.seq = n.seq))))
+              LEFT JOIN public.artifacts a ON (((a.tenant_id = next_marked.p_tenant) AND (a.artifact_id = e.artifact_id))))) s
+   WHERE (s.before < (2097152)::numeric);
+END;
+
+-- Name: next_trimmed(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.next_trimmed(p_tenant text, p_job text, p_after bigint, p_upto bigint, p_limit integer) RETURNS TABLE(seqs bigint[], kept bigint[], emptied bigint[], dropped bigint[])
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT array_agg(e.seq ORDER BY e.seq) AS array_agg,
+     array_agg(e.seq) FILTER (WHERE (e.whole OR e.ground)) AS array_agg,
+     array_agg(e.seq) FILTER (WHERE (e.ground AND (NOT e.whole) AND (e.erased_at IS NULL))) AS array_agg,
+     array_agg(e.seq) FILTER (WHERE (NOT (e.whole OR e.ground))) AS array_agg
+    FROM ( SELECT l.seq,
+             l.erased_at,
+             COALESCE(bool_or((k.what = 'carry'::text)), false) AS whole,
+             COALESCE(bool_or((k.what = 'ground'::text)), false) AS ground
+            FROM (( SELECT e_1.seq,
+                     e_1.event_id,
+                     e_1.erased_at
+                    FROM public.events e_1
+                   WHERE ((e_1.tenant_id = next_trimmed.p_tenant) AND (e_1.seq > next_trimmed.p_after) AND (e_1.seq <= next_trimmed.p_upto))
+                   ORDER BY e_1.seq
+                  LIMIT next_trimmed.p_limit) l
+              LEFT JOIN public.erasure_marks k ON (((k.tenant_id = next_trimmed.p_tenant) AND (k.job_id = next_trimmed.p_job) AND (k.id = l.event_id) AND (k.what = ANY (ARRAY['carry'::text, 'ground'::text])))))
+           GROUP BY l.seq, l.erased_at) e;
+END;
 
 -- Name: note_repeats(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
 
@@ -4683,6 +4838,18 @@ begin
       || to_tsvector(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')))) l);
 end $$;
 
+-- Name: said_in(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.said_in(p_content jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
+
+-- Name: passage_text(public.chunks); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passage_text(p_chunk public.chunks) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN COALESCE((p_chunk).text, (SELECT public.said_in(e.content) AS said_in FROM public.events e WHERE ((e.tenant_id = (passage_text.p_chunk).tenant_id) AND (e.seq = (passage_text.p_chunk).seq))));
+
 -- Name: passages_check(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passages_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
@@ -4724,6 +4891,36 @@ begin
   from judged j;
 end $$;
 
+-- Name: passages_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint;
+  v_bytes bigint := 0;
+begin
+  if p_dry then
+    select count(*) into v_count from chunks c where c.tenant_id = p_tenant and c.seq = any (p_seqs);
+  else
+    with gone as (
+      delete from chunks c where c.tenant_id = p_tenant and c.seq = any (p_seqs)
+      returning octet_length(passage_text(c)) + octet_length(c.header) as bytes)
+    select count(*), coalesce(sum(g.bytes), 0) into v_count, v_bytes from gone g;
+  end if;
+  return jsonb_build_object('chunks', v_count, 'bytes', v_bytes);
+end $$;
+
+-- Name: passages_measure(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_measure(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(sum(((octet_length(public.passage_text(c.*)) + octet_length(c.header)) + 50)), (0)::bigint) AS "coalesce"
+    FROM public.chunks c
+   WHERE ((c.tenant_id = passages_measure.p_tenant) AND ((c.seq >= passages_measure.p_from) AND (c.seq <= passages_measure.p_to)));
+END;
+
 -- Name: passages_missing(text, text[], text, boolean); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passages_missing(p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean) RETURNS TABLE(id text, gone boolean)
@@ -4740,6 +4937,33 @@ CREATE FUNCTION public.passages_missing(p_tenant text, p_ids text[], p_oldest_id
   ) e on true
   where not coalesce(has_passage(i.id, e.chunk_count), false)
 $$;
+
+-- Name: passages_rename(text, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_rename(p_tenant text, p_seq bigint, p_parts jsonb) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.chunks AS c SET text = NULLIF((p.part ->> 1),
+         CASE
+             WHEN (c.text IS NULL) THEN public.said_in((passages_rename.p_parts -> 'content'::text))
+             ELSE NULL::text
+         END), header = (p.part ->> 2), terms = public.passage_terms(( SELECT t.language
+            FROM public.tenants t
+           WHERE (t.tenant_id = passages_rename.p_tenant)), (p.part ->> 1), (p.part ->> 2), c.occurred_at), session_id = f.session_id, user_id = f.user_id, agent_id = f.agent_id, project_id = f.project_id
+    FROM jsonb_array_elements((passages_rename.p_parts -> 'chunks'::text)) p(part),
+     jsonb_to_record((passages_rename.p_parts -> 'fields'::text)) f(session_id text, user_id text, agent_id text, project_id text)
+   WHERE ((c.tenant_id = passages_rename.p_tenant) AND (c.seq = passages_rename.p_seq) AND (c.ordinal = ((p.part ->> 0))::integer));
+END;
+
+-- Name: passages_words(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_words(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('chunks', COALESCE(jsonb_agg(jsonb_build_array(c.ordinal, public.passage_text(c.*), c.header) ORDER BY c.ordinal), '[]'::jsonb)) AS jsonb_build_object
+    FROM public.chunks c
+   WHERE ((c.tenant_id = (passages_words.p_event).tenant_id) AND (c.seq = (passages_words.p_event).seq));
+END;
 
 -- Name: pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
 
@@ -5306,6 +5530,28 @@ begin
   where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
 end $$;
 
+-- Name: rename_citing(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.rename_citing(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seqs bigint[];
+begin
+  select max(k.id), coalesce(array_agg(k.seq) filter (where not exists (
+    select from erasure_marks o where o.tenant_id = p_tenant and o.job_id = p_job and o.what = 'event' and o.id = k.id)), '{}')
+  into last, v_seqs
+  from (
+    select k.id, k.seq from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'ref' and k.id > p_after order by k.id limit p_limit) k;
+  if not p_erasure ? 'dry_run' then
+    perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+    perform rename_refs(v_seqs, p_erasure ->> 'subject', p_erasure ->> 'name');
+  end if;
+  counts := jsonb_build_object('citing_events', cardinality(v_seqs));
+  return next;
+end $$;
+
 -- Name: rename_event(bigint, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) RETURNS void
@@ -5323,43 +5569,21 @@ $$;
 
 ALTER FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) OWNER TO agent_memory_blanker;
 
--- Name: rename_memories(text, public.events); Type: FUNCTION; Schema: public
+-- Name: rename_parts(text, bigint, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.rename_memories(p_tenant text, p_event public.events) RETURNS void
+CREATE FUNCTION public.rename_parts(p_tenant text, p_seq bigint, p_parts jsonb) RETURNS void
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
 declare
-  v_id text;
-  v_seq bigint;
+  v_noun text;
+  v_before bigint := measure_log(p_tenant, p_seq, p_seq);
 begin
-  for v_id in
-    select m.memory_id
-    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-    where v.tenant_id = p_tenant and v.seq = p_event.seq and m.content_seq = p_event.seq and v.status <> 'superseded'
-  loop
-    for attempt in 1 .. 2 loop
-      begin
-        update memories m
-        set user_id = p_event.user_id, agent_id = p_event.agent_id, session_id = nullif(p_event.session_id, m.memory_id),
-          project_id = p_event.project_id, tags = p_event.tags,
-          doing_agent = case when m.doing_agent is not null then p_event.agent_id end,
-          scope_id = case m.scope when 'project' then p_event.project_id when 'session' then nullif(p_event.session_id, m.memory_id)
-            when 'user' then p_event.user_id end,
-          text_hash = (as_stated(m)).text_hash
-        where m.tenant_id = p_tenant and m.memory_id = v_id;
-        exit;
-      exception when unique_violation then
-        select c.last_seq into v_seq from tenant_clocks c where c.tenant_id = p_tenant;
-        begin
-          perform end_memory(p_tenant, v_id, 'expired', v_seq);
-        -- it is past its time already, and the sweeper has yet to come by
-        exception when sqlstate 'AM409' then
-          update memories m set status = 'expired', doing_agent = null where m.tenant_id = p_tenant and m.memory_id = v_id;
-        end;
-      end;
-    end loop;
+  perform rename_event(p_seq, p_parts);
+  for v_noun in select * from hooks('rename') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_rename') using p_tenant, p_seq, p_parts;
   end loop;
-end $$;
+  perform shrink_log(p_tenant, v_before - measure_log(p_tenant, p_seq, p_seq));
+end $_$;
 
 -- Name: rename_refs(bigint[], text, text); Type: FUNCTION; Schema: public
 
@@ -5385,47 +5609,22 @@ CREATE FUNCTION public.rename_shared(p_tenant text, p_job text, p_token integer,
     AS $$
 declare
   v_doc record;
-  v_event events;
-  v_before bigint;
 begin
   perform enter_tenant(p_tenant);
   held := report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms);
   stale := 0;
   if held then
     perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-    for v_doc in select d.seq, d.was, d.parts from jsonb_to_recordset(p_docs) d (seq bigint, was text, parts jsonb) loop
-      select * into v_event from events e where e.tenant_id = p_tenant and e.seq = v_doc.seq and e.erased_at is null;
-      continue when v_event.seq is null;
-      if md5(named_parts(v_event)::text) <> v_doc.was then
+    for v_doc in
+      select d.seq, d.parts, md5(named_parts(e)::text) <> d.was as is_stale
+      from jsonb_to_recordset(p_docs) d (seq bigint, was text, parts jsonb)
+      join events e on e.tenant_id = p_tenant and e.seq = d.seq and e.erased_at is null
+    loop
+      if v_doc.is_stale then
         stale := stale + 1;
-        continue;
+      else
+        perform rename_parts(p_tenant, v_doc.seq, v_doc.parts);
       end if;
-      v_before := measure_log(p_tenant, v_doc.seq, v_doc.seq);
-      perform rename_event(v_doc.seq, v_doc.parts);
-      update chunks c
-      set text = nullif(p.part ->> 1, case when c.text is null then said_in(v_doc.parts -> 'content') end), header = p.part ->> 2,
-        terms = passage_terms((select t.language from tenants t where t.tenant_id = p_tenant), p.part ->> 1, p.part ->> 2, c.occurred_at),
-        session_id = f.session_id, user_id = f.user_id, agent_id = f.agent_id, project_id = f.project_id
-      from jsonb_array_elements(v_doc.parts -> 'chunks') p (part),
-        jsonb_to_record(v_doc.parts -> 'fields') f (session_id text, user_id text, agent_id text, project_id text)
-      where c.tenant_id = p_tenant and c.seq = v_doc.seq and c.ordinal = (p.part ->> 0)::int;
-      update overlays o
-      set content = nullif(v_doc.parts #> '{overlay,content}', 'null'), base = v_doc.parts #> '{overlay,base}'
-      where o.tenant_id = p_tenant and o.seq = v_doc.seq;
-      update edits d
-      set reason = p.part ->> 1, patch = p.part -> 2, passages = nullif(p.part -> 3, 'null'),
-        session_id = case when d.seq = v_doc.seq then f.session_id else d.session_id end,
-        user_id = case when d.seq = v_doc.seq then f.user_id else d.user_id end,
-        agent_id = case when d.seq = v_doc.seq then f.agent_id else d.agent_id end,
-        project_id = case when d.seq = v_doc.seq then f.project_id else d.project_id end
-      from jsonb_array_elements(v_doc.parts -> 'edits') p (part),
-        jsonb_to_record(v_doc.parts -> 'fields') f (session_id text, user_id text, agent_id text, project_id text)
-      where d.tenant_id = p_tenant and d.edit_id = p.part ->> 0;
-      select * into v_event from events e where e.tenant_id = p_tenant and e.seq = v_doc.seq;
-      perform rename_memories(p_tenant, v_event);
-      update tenant_clocks c
-      set stored_bytes = greatest(0, c.stored_bytes + measure_log(p_tenant, v_doc.seq, v_doc.seq) - v_before)
-      where c.tenant_id = p_tenant;
     end loop;
     if stale = 0 then
       perform report_job(p_tenant, p_job, p_token, null, null, p_cursor, p_lease_ms);
@@ -5509,99 +5708,181 @@ begin
   return found;
 end $$;
 
+-- Name: restate_memory(public.memories, public.events, text[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.restate_memory(p_memory public.memories, p_home public.events, p_refs text[], p_event_id text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_tenant text := p_memory.tenant_id;
+  v_seq bigint := say(v_tenant, jsonb_strip_nulls(jsonb_build_object(
+    'event_id', p_event_id, 'session_id', p_home.session_id, 'channel', p_home.channel, 'actor_type', p_home.actor_type, 'actor_id', p_home.actor_id,
+    'kind', 'memory.updated', 'user_id', p_home.user_id, 'agent_id', p_home.agent_id, 'project_id', p_home.project_id,
+    'sensitivity', p_home.sensitivity, 'tags', to_jsonb(p_home.tags), 'refs', to_jsonb(p_refs), 'metadata', p_home.metadata,
+    'content', memory_content(p_memory, p_home),
+    'chunks', coalesce((
+      select jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
+      from chunks c where c.tenant_id = v_tenant and c.seq = p_home.seq), '[]'))));
+begin
+  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
+  from chunks o
+  where o.tenant_id = v_tenant and o.seq = p_home.seq and c.tenant_id = v_tenant and c.seq = v_seq and c.ordinal = o.ordinal;
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  values (v_tenant, p_memory.memory_id, p_memory.version + 1, v_seq, v_seq, p_memory.status);
+  update memories m
+  set version = m.version + 1, content_seq = v_seq, last_seq = v_seq, updated_at = clock_timestamp(),
+    task_status = case when m.kind = 'task' then coalesce(p_home.content ->> 'status', p_home.content -> 'body' ->> 'status', m.task_status) end
+  where m.tenant_id = v_tenant and m.memory_id = p_memory.memory_id;
+  -- of all that it said: where its text stands has just moved
+  perform end_passages(v_tenant, p_memory.memory_id, v_seq, clock_timestamp(), 0);
+end $$;
+
+-- Name: retain_blank(text, text, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retain_blank(p_tenant text, p_job text, p_cursor jsonb, p_limit integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_step record;
+begin
+  select * into v_step from blank_marked(p_tenant, p_job, p_cursor ->> 'after', p_limit, '{"erased": true, "retention": true}', null, null);
+  return case when v_step.last is null then '{"phase": "say"}' else jsonb_build_object('after', v_step.last, 'counts', jsonb_build_object(
+    'events', v_step.counts -> 'events', 'chunks', v_step.counts -> 'chunks', 'artifacts', v_step.counts -> 'artifacts')) end;
+end $$;
+
+-- Name: retain_bound(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retain_bound(p_tenant text, p_cursor jsonb, p_input jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return (
+    select jsonb_build_object(
+      'phase', 'need', 'trim_to', greatest(trim_bound(p_tenant, p_input -> 'trim', (p_cursor ->> 'now')::timestamptz), c.oldest_seq - 1),
+      'new', c.last_seq, 'needed', '{}'::jsonb, 'until', c.last_seq, 'rounds', 1)
+    from tenant_clocks c where c.tenant_id = p_tenant);
+end $$;
+
+-- Name: retain_find(text, text, jsonb, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retain_find(p_tenant text, p_job text, p_cursor jsonb, p_input jsonb, p_limit integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_upto bigint := (p_cursor ->> 'upto')::bigint;
+  -- what was carried lies far apart
+  v_after bigint := coalesce(
+    (select e.seq - 1 from events e where e.tenant_id = p_tenant and e.seq > (p_cursor ->> 'after')::bigint order by e.seq limit 1), v_upto);
+  v_next bigint := least(v_upto, v_after + p_limit * 10);
+begin
+  perform mark_old(p_tenant, p_job, p_input -> 'rules', (p_cursor ->> 'now')::timestamptz, v_after + 1, v_next);
+  if v_next < v_upto then
+    return jsonb_build_object('after', v_next::text);
+  end if;
+  return (
+    select jsonb_build_object('phase', 'blank', 'total', count(*), 'first_seq', min(k.seq), 'last_seq', max(k.seq))
+    from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event');
+end $$;
+
+-- Name: retain_need(text, text, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retain_need(p_tenant text, p_job text, p_cursor jsonb, p_limit integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_rounds int := (p_cursor ->> 'rounds')::int;
+  v_until bigint := (p_cursor ->> 'until')::bigint;
+  v_last bigint := (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant);
+  v_step record;
+begin
+  select * into v_step
+  from mark_needs(p_tenant, p_job, (p_cursor ->> 'trim_to')::bigint, (p_cursor ->> 'new')::bigint, p_cursor -> 'needed', v_until, p_limit);
+  return jsonb_build_object('needed', v_step.needed) || case when v_step.done then jsonb_build_object(
+    -- what was written meanwhile is less each time; the rest is marked while the writers wait
+    'phase', case when v_last = v_until or v_rounds = 4 then 'trim' else 'need' end, 'until', v_last, 'rounds', v_rounds + 1) else '{}' end;
+end $$;
+
+-- Name: retain_pins(text, text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retain_pins(p_tenant text, p_job text, p_cursor jsonb, p_input jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+  v_seqs bigint[];
+  v_days float8 := (select min((r ->> 'older_than_days')::float8) from jsonb_array_elements(p_input -> 'rules') r);
+begin
+  for v_noun in select * from hooks('pin') loop
+    execute format('select array(select %I($1))', v_noun || '_pin') into v_seqs using p_tenant;
+    perform mark_seqs(p_tenant, p_job, 'pin', v_seqs);
+  end loop;
+  return jsonb_build_object(
+    'phase', 'find', 'after', '0', 'upto', coalesce(seq_before(p_tenant, (p_cursor ->> 'now')::timestamptz - interval '1 day' * v_days), 0));
+end $_$;
+
+-- Name: retain_say(text, text, jsonb, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retain_say(p_tenant text, p_job text, p_cursor jsonb, p_input jsonb, p_event jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_counts jsonb := '{}';
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if (p_cursor -> 'counts' ->> 'events')::bigint > 0 then
+    v_counts := expire_marked(p_tenant, p_job, say(p_tenant, p_event), false);
+  end if;
+  return jsonb_build_object('phase', case when p_input ->> 'trim' is null then 'over' else 'bound' end, 'counts', v_counts);
+end $$;
+
 -- Name: retain_step(text, text, integer, integer, integer, jsonb, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.retain_step(p_tenant text, p_job text, p_token integer, p_lease_ms integer, p_limit integer, p_cursor jsonb, p_input jsonb, p_event jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
 declare
-  v_phase text := p_cursor ->> 'phase';
-  v_after text := coalesce(p_cursor ->> 'after', '');
-  v_upto bigint := (p_cursor ->> 'upto')::bigint;
-  v_now timestamptz := (p_cursor ->> 'now')::timestamptz;
-  v_counts jsonb := '{}';
-  v_next text;
-  v_total bigint;
-  v_row record;
-  v_ended bigint;
-  v_more jsonb := '{}';
+  v_step jsonb;
+  v_counts jsonb;
 begin
   perform enter_tenant(p_tenant);
   if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
     return null;
   end if;
-  case v_phase
-    when 'pins' then
-      perform mark_pins(p_tenant, p_job);
-      v_upto := seq_before(p_tenant, v_now - interval '1 day' * (select min((r ->> 'older_than_days')::float8) from jsonb_array_elements(p_input -> 'rules') r));
-      v_next := '0';
-      v_more := jsonb_build_object('upto', coalesce(v_upto, 0));
-      v_phase := 'find';
-    when 'find' then
-      -- what was carried lies far apart
-      v_next := (select e.seq - 1 from events e where e.tenant_id = p_tenant and e.seq > v_after::bigint order by e.seq limit 1);
-      v_after := coalesce(v_next, v_upto::text);
-      v_next := least(v_upto, v_after::bigint + p_limit * 10)::text;
-      perform mark_old(p_tenant, p_job, p_input -> 'rules', v_now, v_after::bigint + 1, v_next::bigint);
-      if v_next::bigint >= v_upto then
-        v_phase := 'blank';
-        v_next := null;
-        select count(*), jsonb_build_object('first_seq', min(k.seq), 'last_seq', max(k.seq)) into v_total, v_more
-        from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event';
-      end if;
-    when 'blank' then
-      select * into v_row from blank_marked(p_tenant, p_job, v_after, p_limit, '{"erased": true, "retention": true}', null, null);
-      v_next := v_row.last_id;
-      v_counts := case when v_next is null then '{}' else jsonb_build_object('events', v_row.events, 'chunks', v_row.chunks, 'artifacts', v_row.artifacts) end;
-      v_phase := case when v_next is null then 'say' else 'blank' end;
-    when 'say' then
-      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-      if (p_cursor -> 'counts' ->> 'events')::bigint > 0 then
-        v_total := say(p_tenant, p_event);
-        select count(*) into v_ended from (
-          select end_memory(p_tenant, m.memory_id, 'expired', v_total)
-          from erasure_marks k join memories m on m.tenant_id = p_tenant and m.memory_id = k.id
-          where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and stands(m)) ended;
-        v_counts := jsonb_build_object('memories', v_ended);
-        v_total := null;
-      end if;
-      v_phase := case when p_input -> 'trim' is null or p_input ->> 'trim' is null then 'over' else 'bound' end;
-    when 'bound' then
-      -- what was carried before may have become needless
-      select jsonb_build_object('trim_to', greatest(trim_bound(p_tenant, p_job, p_input -> 'trim', v_now), c.oldest_seq - 1), 'new', c.last_seq, 'needed', 0, 'until', c.last_seq, 'rounds', 1)
-      into v_more
-      from tenant_clocks c where c.tenant_id = p_tenant;
-      v_phase := 'need';
-    when 'need' then
-      v_next := mark_needs(p_tenant, p_job, (p_cursor ->> 'trim_to')::bigint, (p_cursor ->> 'new')::bigint, (p_cursor ->> 'needed')::bigint, p_limit);
-      v_more := case when v_next is null then '{}' else jsonb_build_object('needed', v_next::bigint) end;
-      if v_next is null or v_next::bigint >= (p_cursor ->> 'until')::bigint then
-        -- what was written meanwhile is less each time; the rest is marked while the writers wait
-        v_total := (p_cursor ->> 'rounds')::bigint;
-        v_phase := case when v_next is null or v_total = 4 then 'trim' else 'need' end;
-        v_more := v_more || jsonb_build_object(
-          'until', (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant), 'rounds', v_total + 1);
-        v_total := null;
-      end if;
-      v_next := null;
-    when 'trim' then
-      perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-      v_upto := (p_cursor ->> 'needed')::bigint;
-      while v_upto is not null loop
-        v_more := jsonb_build_object('needed', v_upto);
-        v_upto := mark_needs(p_tenant, p_job, (p_cursor ->> 'trim_to')::bigint, (p_cursor ->> 'new')::bigint, v_upto, p_limit);
-      end loop;
-      select * into v_row from trim_step(p_tenant, p_job, coalesce(nullif(v_after, ''), '0')::bigint, (p_cursor ->> 'trim_to')::bigint, p_limit);
-      v_counts := jsonb_build_object('trimmed', v_row.trimmed, 'carried', v_row.carried);
-      v_next := v_row.last_seq::text;
-      v_phase := case when v_next is null then 'over' else 'trim' end;
-    else
-      raise exception 'no phase %', v_phase;
-  end case;
-  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), v_counts);
-  p_cursor := p_cursor || jsonb_build_object('phase', v_phase, 'after', coalesce(v_next, ''), 'counts', v_counts) || v_more;
-  perform report_job(p_tenant, p_job, p_token, coalesce((v_counts ->> 'events')::bigint, 0), v_total, p_cursor, p_lease_ms);
+  v_step := case p_cursor ->> 'phase'
+    when 'pins' then retain_pins(p_tenant, p_job, p_cursor, p_input)
+    when 'find' then retain_find(p_tenant, p_job, p_cursor, p_input, p_limit)
+    when 'blank' then retain_blank(p_tenant, p_job, p_cursor, p_limit)
+    when 'say' then retain_say(p_tenant, p_job, p_cursor, p_input, p_event)
+    when 'bound' then retain_bound(p_tenant, p_cursor, p_input)
+    when 'need' then retain_need(p_tenant, p_job, p_cursor, p_limit)
+    when 'trim' then retain_trim(p_tenant, p_job, p_cursor, p_limit) end;
+  v_counts := add_counts(coalesce(p_cursor -> 'counts', '{}'), coalesce(v_step -> 'counts', '{}'));
+  p_cursor := p_cursor || '{"after": ""}' || (v_step - 'total') || jsonb_build_object('counts', v_counts);
+  perform report_job(
+    p_tenant, p_job, p_token, coalesce((v_counts ->> 'events')::bigint, 0), (v_step ->> 'total')::bigint, p_cursor, p_lease_ms);
   return p_cursor;
+end $$;
+
+-- Name: retain_trim(text, text, jsonb, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.retain_trim(p_tenant text, p_job text, p_cursor jsonb, p_limit integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_to bigint := (p_cursor ->> 'trim_to')::bigint;
+  v_needed jsonb := p_cursor -> 'needed';
+  v_done boolean := false;
+  v_step record;
+begin
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  while not v_done loop
+    select m.needed, m.done into v_needed, v_done
+    from mark_needs(p_tenant, p_job, v_to, (p_cursor ->> 'new')::bigint, v_needed, 9223372036854775807, p_limit) m;
+  end loop;
+  select * into v_step from trim_step(p_tenant, p_job, coalesce(nullif(p_cursor ->> 'after', ''), '0')::bigint, v_to, p_limit);
+  return jsonb_build_object(
+    'phase', case when v_step.last_seq is null then 'over' else 'trim' end, 'after', coalesce(v_step.last_seq::text, ''), 'needed', v_needed,
+    'counts', jsonb_build_object('trimmed', v_step.trimmed, 'carried', v_step.carried));
 end $$;
 
 -- Name: retention_due(text); Type: FUNCTION; Schema: public
@@ -6022,6 +6303,32 @@ begin
   return true;
 end $$;
 
+-- Name: shared_among(text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.shared_among(p_tenant text, p_seqs bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+  v_seqs bigint[] := '{}';
+  v_more bigint[];
+begin
+  for v_noun in select * from hooks('stay') loop
+    execute format('select array(select %I($1, $2))', v_noun || '_stay') into v_more using p_tenant, p_seqs;
+    v_seqs := v_seqs || v_more;
+  end loop;
+  return v_seqs;
+end $_$;
+
+-- Name: shrink_log(text, bigint, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.shrink_log(p_tenant text, p_bytes bigint, p_events bigint DEFAULT 0, p_upto bigint DEFAULT 0) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ UPDATE public.tenant_clocks AS c SET oldest_seq = GREATEST(c.oldest_seq, (shrink_log.p_upto + 1)), event_count = (c.event_count - shrink_log.p_events), stored_bytes = GREATEST((0)::bigint, (c.stored_bytes - shrink_log.p_bytes))
+   WHERE (c.tenant_id = shrink_log.p_tenant);
+END;
+
 -- Name: sources(text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.sources(p_tenant text, p_refs text[]) RETURNS TABLE(ref text, seq bigint)
@@ -6400,93 +6707,59 @@ begin
     where n.given or n.place <= 3);
 end $$;
 
--- Name: trim_bound(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: trim_bound(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.trim_bound(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
+CREATE FUNCTION public.trim_bound(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql STABLE
     AS $$
 begin
-  return least(
-    trim_wanted(p_tenant, p_trim, p_now),
-    (select greatest(min(w.cursor), seq_before(p_tenant, p_now - interval '7 days')) from webhooks w
-     where w.tenant_id = p_tenant and w.active
-     having count(*) > 0));
+  return least(trim_wanted(p_tenant, p_trim, p_now), (furthest_behind(p_tenant, p_now) ->> 'seq')::bigint - 1);
 end $$;
 
--- Name: trim_hold(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: trim_hold(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.trim_hold(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION public.trim_hold(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
+declare
+  v_behind jsonb;
 begin
   perform enter_tenant(p_tenant);
-  return (
-    select jsonb_build_object('reason', 'webhook', 'seq', h.seq, 'webhook_id', h.webhook_id)
-    from (
-      select greatest(w.cursor, seq_before(p_tenant, p_now - interval '7 days')) + 1 as seq, w.webhook_id
-      from webhooks w
-      where w.tenant_id = p_tenant and w.active
-      order by w.cursor
-      limit 1
-    ) h
-    where h.seq <= trim_wanted(p_tenant, p_trim, p_now));
+  v_behind := furthest_behind(p_tenant, p_now);
+  return case when (v_behind ->> 'seq')::bigint <= trim_wanted(p_tenant, p_trim, p_now) then v_behind end;
 end $$;
 
 -- Name: trim_step(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.trim_step(p_tenant text, p_job text, p_after bigint, p_upto bigint, p_limit integer) RETURNS TABLE(last_seq bigint, trimmed bigint, carried bigint)
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
 declare
-  v_seqs bigint[];
-  v_kept bigint[];
-  v_empty bigint[];
-  v_drop bigint[];
-  v_freed bigint;
+  v_next record;
+  v_noun text;
   v_bytes bigint;
 begin
-  select array_agg(e.seq order by e.seq), array_agg(e.seq) filter (where e.whole or e.ground),
-    array_agg(e.seq) filter (where e.ground and not e.whole and e.erased_at is null), array_agg(e.seq) filter (where not (e.whole or e.ground))
-  into v_seqs, v_kept, v_empty, v_drop
-  from (
-    select l.seq, l.erased_at, coalesce(bool_or(k.what = 'carry'), false) as whole, coalesce(bool_or(k.what = 'ground'), false) as ground
-    from (
-      select e.seq, e.event_id, e.erased_at from events e
-      where e.tenant_id = p_tenant and e.seq > p_after and e.seq <= p_upto order by e.seq limit p_limit
-    ) l
-    left join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.id = l.event_id and k.what in ('carry', 'ground')
-    group by l.seq, l.erased_at
-  ) e;
-  last_seq := v_seqs[cardinality(v_seqs)];
-  carried := coalesce(cardinality(v_kept), 0);
+  select * into v_next from next_trimmed(p_tenant, p_job, p_after, p_upto, p_limit);
+  last_seq := v_next.seqs[cardinality(v_next.seqs)];
+  carried := coalesce(cardinality(v_next.kept), 0);
   trimmed := 0;
-  if last_seq is null then
-    return next;
-    return;
+  if last_seq is not null then
+    select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text) + case when e.seq = any (v_next.dropped) then 400 else 0 end), 0)
+    into v_bytes
+    from events e where e.tenant_id = p_tenant and e.seq = any (v_next.dropped || v_next.emptied);
+    v_bytes := v_bytes + (clear_events(p_tenant, v_next.dropped || v_next.emptied, false) ->> 'bytes')::bigint;
+    for v_noun in select * from hooks('trim') loop
+      execute format('select %I($1, $2, $3, $4)', v_noun || '_trim') using p_tenant, p_job, v_next.seqs, v_next.dropped;
+    end loop;
+    if v_next.emptied is not null then
+      perform blank_events(v_next.emptied, '{"erased": true, "retention": true}', null, null);
+    end if;
+    perform carry_events(v_next.kept);
+    trimmed := drop_events(v_next.dropped);
+    perform shrink_log(p_tenant, v_bytes, trimmed, last_seq);
   end if;
-  select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text) + case when e.seq = any (v_drop) then 400 else 0 end), 0) into v_freed
-  from events e where e.tenant_id = p_tenant and e.seq = any (v_drop || v_empty);
-  with gone as (
-    delete from artifacts a using events e
-    where e.tenant_id = p_tenant and e.seq = any (v_drop || v_empty) and a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
-    returning a.byte_count)
-  select coalesce(sum(byte_count), 0) into v_bytes from gone;
-  with gone as (
-    delete from chunks c where c.tenant_id = p_tenant and c.seq = any (v_drop || v_empty) returning octet_length(passage_text(c)) + octet_length(c.header) as bytes)
-  select v_bytes + coalesce(sum(bytes), 0) into v_bytes from gone;
-  perform forget_about(p_tenant, v_drop || v_empty);
-  perform forget_trimmed(p_tenant, p_job, v_seqs, v_drop);
-  if v_empty is not null then
-    perform blank_events(v_empty, '{"erased": true, "retention": true}', null, null);
-  end if;
-  perform carry_events(v_kept);
-  trimmed := drop_events(v_drop);
-  update tenant_clocks c
-  set oldest_seq = greatest(c.oldest_seq, trim_step.last_seq + 1), event_count = c.event_count - trimmed,
-    stored_bytes = greatest(0, c.stored_bytes - v_freed - v_bytes)
-  where c.tenant_id = p_tenant;
   return next;
-end $$;
+end $_$;
 
 -- Name: trim_wanted(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -6554,6 +6827,15 @@ end $_$;
 
 ALTER FUNCTION public.undo_rows(p_ms integer) OWNER TO agent_memory_eraser;
 
+-- Name: unmark_ids(text, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.unmark_ids(p_tenant text, p_job text, p_what text, p_ids text[]) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ DELETE FROM public.erasure_marks AS k
+   WHERE ((k.tenant_id = unmark_ids.p_tenant) AND (k.job_id = unmark_ids.p_job) AND (k.what = unmark_ids.p_what) AND (k.id = ANY (unmark_ids.p_ids)));
+END;
+
 -- Name: username_taken(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.username_taken(p_tenant text, p_username text) RETURNS boolean
@@ -6570,6 +6852,21 @@ CREATE FUNCTION public.visible(p_channel text, p_user_id text, p_sensitivity tex
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((p_channel = ANY (p_channels)) AND ((p_channel <> 'private'::text) OR COALESCE((p_user_id = ANY (p_subjects)), (p_user_id IS NOT NULL))) AND (p_sensitivity = ANY (p_sensitivities)));
 
+-- Name: walk_nouns(text, text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.walk_nouns(p_hook text, p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_nouns text[] := array(select h from hooks(p_hook) h);
+  v_noun text := coalesce(nullif(split_part(p_after, '/', 1), ''), v_nouns[1]);
+begin
+  execute format('select last, counts from %I($1, $2, $3, $4, $5)', v_noun || '_' || p_hook) into last, counts
+  using p_tenant, p_job, p_erasure, substr(p_after, length(v_noun) + 2), p_limit;
+  last := case when last is null then v_nouns[array_position(v_nouns, v_noun) + 1] || '/' else v_noun || '/' || last end;
+  return next;
+end $_$;
+
 -- Name: wall(regclass, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.wall(p_table regclass, p_rights text) RETURNS void
@@ -6585,6 +6882,101 @@ begin
   perform let_erase(p_table);
   perform let_back_up(p_table);
 end $$;
+
+-- Name: webhooks; Type: TABLE; Schema: public
+
+CREATE TABLE public.webhooks (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL,
+    url text NOT NULL,
+    description text NOT NULL,
+    filter jsonb,
+    channels text[] NOT NULL,
+    sensitivities text[] NOT NULL,
+    user_ids text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    disabled_reason text,
+    secret jsonb NOT NULL,
+    old_secret jsonb,
+    old_secret_until timestamp with time zone,
+    cursor bigint NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone,
+    replaying boolean DEFAULT false NOT NULL,
+    due_at timestamp with time zone,
+    slow boolean DEFAULT false NOT NULL,
+    lease_id bigint DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    version integer DEFAULT 1 NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.webhooks FORCE ROW LEVEL SECURITY;
+
+-- Name: webhooks_awaits(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.webhooks_awaits(p_tenant text, p_floor bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('reason', 'webhook', 'seq', (GREATEST(w.cursor, webhooks_awaits.p_floor) + 1), 'webhook_id', w.webhook_id) AS jsonb_build_object
+    FROM public.webhooks w
+   WHERE ((w.tenant_id = webhooks_awaits.p_tenant) AND w.active)
+   ORDER BY w.cursor
+  LIMIT 1;
+END;
+
+-- Name: webhooks_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.webhooks_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_count bigint := (select count(*) from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs));
+begin
+  if not p_dry then
+    delete from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  end if;
+  return jsonb_build_object('webhook_deliveries', v_count);
+end $$;
+
+-- Name: webhooks_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.webhooks_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_kind text := p_erasure ->> 'kind';
+  v_subject text := p_erasure ->> 'subject';
+  v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
+  -- equal to a name is also a kind or a tag
+  v_fields text[] := array[v_kind, 'refs'] || case when v_kind in ('user_id', 'agent_id') then array['actor.id'] end;
+  v_filtered text[] := array(
+    select w.webhook_id
+    from webhooks w
+    where w.tenant_id = p_tenant and exists (
+      select
+      from jsonb_path_query(w.filter -> 'given', '$.** ? (@.type() == "object")') o (doc)
+      cross join lateral jsonb_each(o.doc) f
+      where f.key = any (v_fields) and jsonb_path_exists(f.value, '$.** ? (@ == $s)', jsonb_build_object('s', v_subject))));
+  v_named text[] := array(
+    select w.webhook_id
+    from webhooks w
+    where w.tenant_id = p_tenant and not w.webhook_id = any (v_filtered)
+      and ((v_kind = 'user_id' and v_subject = any (w.user_ids)) or w.created_by = any (v_users)));
+begin
+  if not p_erasure ? 'dry_run' then
+    delete from webhooks w where w.tenant_id = p_tenant and w.webhook_id = any (v_filtered);
+    update webhooks w
+    set
+      user_ids = case when v_kind = 'user_id' then array_remove(w.user_ids, v_subject) else w.user_ids end,
+      created_by = case when w.created_by = any (v_users) then p_erasure ->> 'name' else w.created_by end
+    where w.tenant_id = p_tenant and w.webhook_id = any (v_named);
+  end if;
+  counts := jsonb_build_object('webhooks', cardinality(v_filtered), 'webhooks_named', cardinality(v_named));
+  return next;
+end $_$;
 
 -- Name: with_memories(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
 
@@ -6825,6 +7217,46 @@ CREATE TABLE public.audit_entries (
 
 ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
 
+-- Name: capsules; Type: TABLE; Schema: public
+
+CREATE TABLE public.capsules (
+    tenant_id text NOT NULL,
+    capsule_id text NOT NULL,
+    seq bigint NOT NULL,
+    user_id text,
+    agent_id text,
+    project_id text,
+    channel text NOT NULL,
+    tags text[] NOT NULL,
+    for_all boolean NOT NULL,
+    audience_users text[] NOT NULL,
+    audience_agents text[] NOT NULL,
+    items text[] NOT NULL,
+    item_channels text[] NOT NULL,
+    item_sensitivities text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_seq bigint,
+    CONSTRAINT capsules__all CHECK (((NOT for_all) OR (channel <> 'private'::text))),
+    CONSTRAINT capsules__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT capsules__items CHECK (((cardinality(items) >= 1) AND (cardinality(items) <= 200)))
+);
+
+ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
+
+-- Name: idempotency_keys; Type: TABLE; Schema: public
+
+CREATE TABLE public.idempotency_keys (
+    tenant_id text NOT NULL,
+    key_hash bytea NOT NULL,
+    body_hash bytea NOT NULL,
+    outcome jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
+
 -- Name: login_failures; Type: TABLE; Schema: public
 
 CREATE TABLE public.login_failures (
@@ -6949,38 +7381,6 @@ CREATE TABLE public.webhook_deliveries (
 );
 
 ALTER TABLE ONLY public.webhook_deliveries FORCE ROW LEVEL SECURITY;
-
--- Name: webhooks; Type: TABLE; Schema: public
-
-CREATE TABLE public.webhooks (
-    tenant_id text NOT NULL,
-    webhook_id text NOT NULL,
-    url text NOT NULL,
-    description text NOT NULL,
-    filter jsonb,
-    channels text[] NOT NULL,
-    sensitivities text[] NOT NULL,
-    user_ids text[] NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    disabled_reason text,
-    secret jsonb NOT NULL,
-    old_secret jsonb,
-    old_secret_until timestamp with time zone,
-    cursor bigint NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    retry_at timestamp with time zone,
-    replaying boolean DEFAULT false NOT NULL,
-    due_at timestamp with time zone,
-    slow boolean DEFAULT false NOT NULL,
-    lease_id bigint DEFAULT 0 NOT NULL,
-    lease_until timestamp with time zone,
-    version integer DEFAULT 1 NOT NULL,
-    created_by text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-ALTER TABLE ONLY public.webhooks FORCE ROW LEVEL SECURITY;
 
 -- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public
 
@@ -8146,6 +8546,12 @@ GRANT USAGE ON SCHEMA public TO agent_memory_blanker;
 GRANT USAGE ON SCHEMA public TO agent_memory_audit_eraser;
 GRANT USAGE ON SCHEMA public TO agent_memory_backup;
 
+-- Name: TABLE users; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.users TO agent_memory_backup;
+
 -- Name: TABLE edit_events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.edit_events TO agent_memory_app;
@@ -8164,12 +8570,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.memories TO agent_memory_backup;
 GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
-
--- Name: TABLE users; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.users TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.users TO agent_memory_backup;
 
 -- Name: TABLE installation; Type: ACL; Schema: public
 
@@ -8330,16 +8730,6 @@ GRANT SELECT ON TABLE public.sessions TO agent_memory_backup;
 REVOKE ALL ON FUNCTION public.drop_events(p_seqs bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.drop_events(p_seqs bigint[]) TO agent_memory_app;
 
--- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.erase_rows(p_ms integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
-
--- Name: FUNCTION erase_tenant_row(p_after_s integer); Type: ACL; Schema: public
-
-REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
-
 -- Name: TABLE overlays; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.overlays TO agent_memory_app;
@@ -8357,6 +8747,16 @@ GRANT SELECT(seq) ON TABLE public.overlays TO agent_memory_searcher;
 -- Name: COLUMN overlays.blocked_in; Type: ACL; Schema: public
 
 GRANT SELECT(blocked_in) ON TABLE public.overlays TO agent_memory_searcher;
+
+-- Name: FUNCTION erase_rows(p_ms integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.erase_rows(p_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_rows(p_ms integer) TO agent_memory_app;
+
+-- Name: FUNCTION erase_tenant_row(p_after_s integer); Type: ACL; Schema: public
+
+REVOKE ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_tenant_row(p_after_s integer) TO agent_memory_app;
 
 -- Name: TABLE artifacts; Type: ACL; Schema: public
 
@@ -8468,22 +8868,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.erasure_marks TO agent_memory_
 GRANT SELECT,DELETE ON TABLE public.erasure_marks TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.erasure_marks TO agent_memory_backup;
 
--- Name: TABLE idempotency_keys; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.idempotency_keys TO agent_memory_backup;
-
--- Name: COLUMN idempotency_keys.outcome; Type: ACL; Schema: public
-
-GRANT UPDATE(outcome) ON TABLE public.idempotency_keys TO agent_memory_app;
-
--- Name: TABLE capsules; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
-
 -- Name: FUNCTION noun(p_noun text, prefix text, part text, keys text[], without text[]); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.noun(p_noun text, prefix text, part text, keys text[], without text[]) FROM PUBLIC;
@@ -8531,6 +8915,40 @@ GRANT ALL ON FUNCTION public.undo_rows(p_ms integer) TO agent_memory_app;
 
 REVOKE ALL ON FUNCTION public.wall(p_table regclass, p_rights text) FROM PUBLIC;
 
+-- Name: TABLE webhooks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhooks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.webhooks TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.webhooks TO agent_memory_backup;
+
+-- Name: COLUMN webhooks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.webhook_id; Type: ACL; Schema: public
+
+GRANT SELECT(webhook_id) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.active; Type: ACL; Schema: public
+
+GRANT SELECT(active) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.cursor; Type: ACL; Schema: public
+
+GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.due_at; Type: ACL; Schema: public
+
+GRANT SELECT(due_at) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.slow; Type: ACL; Schema: public
+
+GRANT SELECT(slow) ON TABLE public.webhooks TO agent_memory_overseer;
+
+-- Name: COLUMN webhooks.lease_until; Type: ACL; Schema: public
+
+GRANT SELECT(lease_until) ON TABLE public.webhooks TO agent_memory_overseer;
+
 -- Name: TABLE audit_clocks; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.audit_clocks TO agent_memory_app;
@@ -8562,6 +8980,22 @@ GRANT UPDATE(payload) ON TABLE public.audit_entries TO agent_memory_audit_eraser
 -- Name: COLUMN audit_entries.salt; Type: ACL; Schema: public
 
 GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
+
+-- Name: TABLE capsules; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
+
+-- Name: TABLE idempotency_keys; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.idempotency_keys TO agent_memory_backup;
+
+-- Name: COLUMN idempotency_keys.outcome; Type: ACL; Schema: public
+
+GRANT UPDATE(outcome) ON TABLE public.idempotency_keys TO agent_memory_app;
 
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
@@ -8613,37 +9047,3 @@ GRANT SELECT ON TABLE public.sweep_walks TO agent_memory_backup;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_deliveries TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.webhook_deliveries TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.webhook_deliveries TO agent_memory_backup;
-
--- Name: TABLE webhooks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhooks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.webhooks TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.webhooks TO agent_memory_backup;
-
--- Name: COLUMN webhooks.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.webhooks TO agent_memory_overseer;
-
--- Name: COLUMN webhooks.webhook_id; Type: ACL; Schema: public
-
-GRANT SELECT(webhook_id) ON TABLE public.webhooks TO agent_memory_overseer;
-
--- Name: COLUMN webhooks.active; Type: ACL; Schema: public
-
-GRANT SELECT(active) ON TABLE public.webhooks TO agent_memory_overseer;
-
--- Name: COLUMN webhooks.cursor; Type: ACL; Schema: public
-
-GRANT SELECT(cursor) ON TABLE public.webhooks TO agent_memory_overseer;
-
--- Name: COLUMN webhooks.due_at; Type: ACL; Schema: public
-
-GRANT SELECT(due_at) ON TABLE public.webhooks TO agent_memory_overseer;
-
--- Name: COLUMN webhooks.slow; Type: ACL; Schema: public
-
-GRANT SELECT(slow) ON TABLE public.webhooks TO agent_memory_overseer;
-
--- Name: COLUMN webhooks.lease_until; Type: ACL; Schema: public
-
-GRANT SELECT(lease_until) ON TABLE public.webhooks TO agent_memory_overseer;
