@@ -103,4 +103,4 @@ test('a function has at most 60 lines', () => {
   expect(long).toEqual(NOT_YET_SHORT);
 });
 
-const NOT_YET_SHORT: string[] = ['read_ledger', 'apply_edits', 'write_memories', 'hush_repeats', 'pool_chunks', 'commit_units'];
+const NOT_YET_SHORT: string[] = ['write_memories', 'hush_repeats', 'commit_units'];

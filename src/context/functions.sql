@@ -205,21 +205,115 @@ begin
       and is_shown_in(k.blocked_in, p_scope ->> 'channel'));
 end $$;
 
--- What a context holds beside what was found, in one round trip: open tasks, decisions (the given and the newest), the session's last
--- events, the calls and results that belong to what is given (part `paired`; the clock's content says which belong together); first a row
--- that says where the log stands. Walks are bounded: a scope that sees next to nothing of a long log gets less. p_ask has `tools` too: seqs
--- of calls and results that a search found.
+-- A session's last 60 events that a context shows, newest first. What a trim carried lies before the log's beginning, where no list shows
+-- it; what was handed over is not told again.
+create or replace function session_events(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint) returns table (seq bigint)
+language sql stable
+begin atomic
+  select s.seq
+  from seen_events(p_tenant, p_scope) s
+  where s.session_key = session_key(p_tenant, p_ask ->> 'session_id') and s.session_id = p_ask ->> 'session_id' and s.seq <= p_last
+    and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
+    and s.carried_at is null
+    and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))
+    and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
+  order by s.seq desc
+  limit 60;
+end;
+
+-- The memories that ids name, and the decisions whose words have these hashes.
+create or replace function memories_named(p_tenant text, p_ids text[], p_hashes bytea[]) returns table (memory_id text)
+language sql stable
+begin atomic
+  select m.memory_id
+  from unnest(p_ids) n (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, n.id)
+  union
+  select m.memory_id
+  from memories m
+  where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active' and m.text_hash = any (p_hashes);
+end;
+
+-- Memories that a ledger holds, each with its part of it and the event of its content: open tasks, decisions, rules and what was superseded
+-- lately; the decisions that a search found (p_decisions: their seqs); those that are cited (p_named).
+create or replace function ledger_memories(
+  p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_decisions bigint[], p_named text[])
+returns table (part text, seq bigint, memory memories)
+language sql stable
+begin atomic
+  select case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end, h.content_seq, h.memory
+  from held_memories(p_tenant, p_scope, p_ask, p_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
+  union all
+  select 'superseded', h.content_seq, h.memory
+  from held_memories(
+    p_tenant, p_scope, p_ask, p_last, array['decision', 'fact', 'preference', 'rule', 'note', 'summary'], array[40, 10, 10, 10, 10, 10],
+    'superseded') h
+  union all
+  select 'decision', v.seq, m
+  from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+  where v.tenant_id = p_tenant and v.seq = any (p_decisions) and v.status <> 'superseded' and m.kind = 'decision'
+  union all
+  select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
+  from memories m
+  where m.tenant_id = p_tenant and m.memory_id = any (p_named) and m.status = 'active' and m.last_seq <= p_last;
+end;
+
+-- One thing of a ledger as the request may see it now, with how its memory stands; no row where it may not.
+create or replace function ledger_entry(
+  p_tenant text, p_scope jsonb, p_last bigint, p_language regconfig, p_part text, p_seq bigint, p_memory memories)
+returns table (
+  seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamptz, words text[],
+  memory jsonb)
+language sql stable
+begin atomic
+  select
+    s.seq, s.event_id, s.kind, s.actor_id,
+    case when p_part = 'paired' then beginning_of(p_tenant, p_scope, s) else s.content end,
+    s.artifact_id,
+    p_part = 'superseded' or coalesce(
+      p_part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= p_last
+        and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
+    s.occurred_at,
+    k.words,
+    case when p_memory.memory_id is not null then t.standing || claim_of(p_tenant, p_scope, p_memory, t.standing, s.occurred_at) end
+  from (
+    select o.*
+    from seen_events(p_tenant, p_scope) o
+    where o.seq = p_seq
+      and (p_scope -> 'filter' is null or p_part = 'rule' or p_memory.memory_id is null or memory_matches(p_memory, o, p_scope -> 'filter'))
+    limit 1
+  ) s
+  left join lateral (
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, said_in(s.content)))) as words
+    from chunks k
+    where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
+    limit 1
+  ) k on true
+  left join lateral (
+    select memory_standing(
+      p_tenant, p_memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, p_last,
+      (p_scope ->> 'as_of')::timestamptz) as standing
+    where p_memory.memory_id is not null
+    -- worked out once
+    offset 0
+  ) t on true
+  where is_shown_in(k.blocked_in, p_scope ->> 'channel');
+end;
+
+-- What a context holds beside what was found, in one round trip: first a row that says where the log stands, and in its content which calls
+-- and results belong together; then the memories of the ledger, the session's last events, what is cited and the calls and results that
+-- belong to these (part `paired`). Walks are bounded: a scope that sees next to nothing of a long log gets less.
+-- p_ask: as `concerns` has it, and what a search found: seqs of "decisions" and "tools"; ids that are "named", "hashes" of words that are.
 create or replace function read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb)
 returns table (
   part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text,
   superseded boolean, occurred_at timestamptz, words text[], memory jsonb)
 language plpgsql
+-- look-ups by key whatever the values
 set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 declare
   v_last bigint;
   v_language regconfig;
-  v_filter jsonb := p_scope -> 'filter';
   v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
   v_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h);
   v_decisions bigint[] := array(select d::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'decisions', '[]')) d);
@@ -231,35 +325,14 @@ declare
 begin
   perform enter_tenant(p_tenant);
   select t.language into v_language from tenants t where t.tenant_id = p_tenant;
-  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
-  from tenant_clocks k
-  where k.tenant_id = p_tenant;
-  v_recent := array(
-    select s.seq
-    from seen_events(p_tenant, p_scope) s
-    where s.session_key = session_key(p_tenant, p_ask ->> 'session_id') and s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
-      and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
-      -- what a trim carried lies before the log's beginning, where no list shows it
-      and s.carried_at is null
-      and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
-      -- what was handed over is not told again
-      and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
-    order by s.seq desc
-    limit 60);
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last from tenant_clocks k where k.tenant_id = p_tenant;
+  v_recent := array(select s.seq from session_events(p_tenant, p_scope, p_ask, v_last) s);
   if cardinality(v_named) + cardinality(v_hashes) > 0 then
-    v_memories := array(
-      select m.memory_id
-      from unnest(v_named) n (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, n.id)
-      union
-      select m.memory_id
-      from memories m
-      where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active' and m.text_hash = any (v_hashes));
+    v_memories := array(select m.memory_id from memories_named(p_tenant, v_named, v_hashes) m);
     v_cited := array(
       select e.seq
       from events e
-      where e.tenant_id = p_tenant and e.kind not like 'memory.%'
-        and e.event_id = any (array(
-          select event_of(id) from unnest(v_named) id)));
+      where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = any (array(select event_of(id) from unnest(v_named) id)));
   end if;
   v_tools := v_tools || array(
     select e.seq
@@ -271,67 +344,21 @@ begin
     v_pairs := tool_pairs(p_tenant, p_scope, v_last, v_tools);
   end if;
   return query
-  with chosen as (
-    select
-      case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end as part, h.content_seq as seq, h.memory
-    from held_memories(
-      p_tenant, p_scope, p_ask, v_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
-    union all
-    select 'superseded', h.content_seq, h.memory
-    from held_memories(
-      p_tenant, p_scope, p_ask, v_last, array['decision', 'fact', 'preference', 'rule', 'note', 'summary'], array[40, 10, 10, 10, 10, 10],
-      'superseded') h
-    union all
-    select 'decision', v.seq, m
-    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-    where v.tenant_id = p_tenant and v.seq = any (v_decisions)
-      and v.status <> 'superseded' and m.kind = 'decision'
-    union all
-    select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
-    from memories m
-    where m.tenant_id = p_tenant and m.memory_id = any (v_memories) and m.status = 'active' and m.last_seq <= v_last
+  select
+    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
+    jsonb_build_object('pairs', v_pairs), null, null::boolean, null::timestamptz, null::text[], null::jsonb
+  union all
+  select c.part, null, null, e.*
+  from (
+    select m.* from ledger_memories(p_tenant, p_scope, p_ask, v_last, v_decisions, v_memories) m
     union all
     select 'cited', c, null from unnest(v_cited) c
     union all
     select 'recent', r, null from unnest(v_recent) r
     union all
     select 'paired', (p ->> 'seq')::bigint, null from jsonb_array_elements(v_pairs) p where not (p ->> 'given')::boolean
-  )
-  select
-    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
-    jsonb_build_object('pairs', v_pairs), null, null::boolean, null::timestamptz, null::text[], null::jsonb
-  union all
-  select
-    c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id,
-    case when c.part = 'paired' then beginning_of(p_tenant, p_scope, s) else s.content end, s.artifact_id,
-    c.part = 'superseded' or coalesce(
-      c.part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= v_last
-        and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
-    s.occurred_at,
-    k.words,
-    case when (c.memory).memory_id is not null then t.standing || claim_of(p_tenant, p_scope, c.memory, t.standing, s.occurred_at) end
-  from chosen c
-  cross join lateral (
-    select o.*
-    from seen_events(p_tenant, p_scope) o
-    where o.seq = c.seq
-      and (v_filter is null or c.part = 'rule' or (c.memory).memory_id is null or memory_matches(c.memory, o, v_filter))
-    limit 1
-  ) s
-  left join lateral (
-    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(v_language, coalesce(k.text, said_in(s.content)))) as words
-    from chunks k
-    where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
-    limit 1
-  ) k on true
-  left join lateral (
-    select memory_standing(
-      p_tenant, c.memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, v_last,
-      (p_scope ->> 'as_of')::timestamptz) as standing
-    where (c.memory).memory_id is not null
-    offset 0
-  ) t on true
-  where is_shown_in(k.blocked_in, p_scope ->> 'channel');
+  ) c
+  cross join lateral ledger_entry(p_tenant, p_scope, v_last, v_language, c.part, c.seq, c.memory) e;
 end $$;
 
 -- The newest handoff to an agent that stands, of the newest 200.

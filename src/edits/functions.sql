@@ -31,51 +31,63 @@ begin atomic
   where x.tenant_id = p_tenant and x.seq = p_seq and d.status = 'approved';
 end;
 
+create or replace function every_channel() returns text[]
+language sql immutable parallel safe
+return array['agent', 'private', 'public', 'team'];
+
+-- The channels in which an edit hides what it holds for; null: it hides nothing.
+create or replace function blocked_by(p_op text, p_patch jsonb) returns text[]
+language sql immutable parallel safe
+return case p_op when 'block' then array[p_patch ->> 'channel'] when 'quarantine' then every_channel() end;
+
+-- What stands at each place of an event under its amendments: the passages that the newest amendment of the whole made, or else p_base, as
+-- they were; and over each the newest amendment of that passage since. `doc` is null where the amendment of the whole is shorter than p_base.
+-- `gap` is the space that stood behind the text.
+create or replace function amended_passages(p_tenant text, p_seq bigint, p_base jsonb) returns table (ordinal smallint, doc jsonb, gap text)
+language sql stable
+begin atomic
+  with amendment as materialized (
+    select a.* from active_edits(p_tenant, p_seq) a where a.op = 'amend'
+  ),
+  whole as (
+    select a.n, a.passages from amendment a where a.ordinal is null order by a.n desc limit 1
+  ),
+  said as (
+    select c.doc, c.place - 1 as ordinal
+    from jsonb_array_elements(coalesce((select w.passages from whole w), p_base)) with ordinality as c (doc, place)
+  ),
+  placed as (
+    select coalesce(b.place - 1, s.ordinal)::smallint as ordinal, s.doc
+    from jsonb_array_elements(p_base) with ordinality as b (doc, place)
+    full join said s on s.ordinal = b.place - 1
+  )
+  select p.ordinal, coalesce(own.passages -> 0, p.doc), substring(p.doc ->> 'text' from '\s*$')
+  from placed p
+  left join lateral (
+    select a.passages
+    from amendment a
+    where a.ordinal = p.ordinal and a.n > coalesce((select w.n from whole w), 0)
+    order by a.n desc
+    limit 1
+  ) own on p.doc is not null;
+end;
+
 -- The passages of an event under its edits; p_base is what they were. A passage that is gone keeps its row, empty, so that its place,
--- its times and the count stay. `gap` is the space that stood behind the old text; `apart`: quarantined by itself.
+-- its times and the count stay. `apart`: quarantined by itself.
 create or replace function edited_passages(p_tenant text, p_seq bigint, p_base jsonb)
 returns table (ordinal smallint, text text, header text, token_count int, weight real, blocked_in text[], retracted boolean, apart boolean, gap text)
 language sql stable
 begin atomic
-  with active as materialized (
-    select a.* from active_edits(p_tenant, p_seq) a
-  ),
-  whole as (
-    select a.n, a.passages from active a where a.op = 'amend' and a.ordinal is null order by a.n desc limit 1
-  ),
-  said as (
-    select c.doc, (c.place - 1)::smallint as ordinal
-    from jsonb_array_elements(coalesce((select w.passages from whole w), p_base)) with ordinality as c (doc, place)
-  ),
-  passage as (
-    select
-      coalesce(b.place - 1, s.ordinal)::smallint as ordinal,
-      coalesce(own.passages -> 0, s.doc) as doc,
-      substring(s.doc ->> 'text' from '\s*$') as gap
-    from jsonb_array_elements(p_base) with ordinality as b (doc, place)
-    full join said s on s.ordinal = b.place - 1
-    left join lateral (
-      select a.passages
-      from active a
-      where a.op = 'amend' and a.ordinal = coalesce(b.place - 1, s.ordinal) and a.n > coalesce((select w.n from whole w), 0)
-      order by a.n desc
-      limit 1
-    ) own on s.doc is not null
-  ),
-  effect as (
+  with effect as (
     select
       p.ordinal, p.doc, p.gap,
       p.doc is null or coalesce(bool_or(a.op = 'retract'), false) as retracted,
       coalesce(bool_or(a.op = 'quarantine' and a.ordinal is not null), false) as apart,
       weight_of(a.patch order by a.n) filter (where a.op = 'attenuate') as weight,
       array_agg(distinct c.channel order by c.channel) filter (where c.channel is not null) as blocked_in
-    from passage p
-    left join active a on a.ordinal is null or a.ordinal = p.ordinal
-    left join lateral (
-      select a.patch ->> 'channel' as channel where a.op = 'block'
-      union all
-      select v.channel from unnest(array['private', 'public', 'team', 'agent']) v (channel) where a.op = 'quarantine'
-    ) c on true
+    from amended_passages(p_tenant, p_seq, p_base) p
+    left join active_edits(p_tenant, p_seq) a on a.ordinal is null or a.ordinal = p.ordinal
+    left join lateral unnest(blocked_by(a.op, a.patch)) c (channel) on true
     group by p.ordinal, p.doc, p.gap
   )
   select
@@ -84,7 +96,7 @@ begin atomic
     case when e.retracted then '' else e.doc ->> 'header' end,
     case when e.retracted then 0 else (e.doc ->> 'token_count')::int end,
     nullif(e.weight, 1),
-    case when e.retracted then array['agent', 'private', 'public', 'team'] else e.blocked_in end,
+    case when e.retracted then every_channel() else e.blocked_in end,
     e.retracted,
     e.apart,
     e.gap
@@ -99,6 +111,64 @@ as $$
   from edited_passages(p_tenant, p_event.seq, p_base) x
 $$;
 
+-- What an event's passages were before any edit: its overlay keeps them, or they are that still.
+create or replace function passages_before_edits(p_tenant text, p_seq bigint) returns jsonb
+language sql stable
+return coalesce(
+  (select o.base from overlays o where o.tenant_id = p_tenant and o.seq = p_seq),
+  (select jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
+   from chunks c
+   where c.tenant_id = p_tenant and c.seq = p_seq),
+  '[]');
+
+-- How an event reads under the edits that hold for it, from p_base, its passages before; no row where none holds.
+create or replace function overlay_of(p_tenant text, p_event events, p_base jsonb) returns setof overlays
+language sql stable
+begin atomic
+  with active as materialized (
+    select a.* from active_edits(p_tenant, p_event.seq) a
+  ),
+  whole as (
+    select
+      array_agg(a.edit_id order by a.n) as edit_ids,
+      bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
+      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
+      -- another event says it now
+      coalesce(bool_or(a.passages = '[]'), false) as silent,
+      (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
+      -- what is read is that one text unless passages were edited one by one since
+      coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
+        > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
+    from active a
+    having count(*) > 0
+  ),
+  -- of a passage that is quarantined by itself the event says nothing, and no list leaves the event out for it
+  hidden as (
+    select array_agg(distinct c.channel order by c.channel) as channels
+    from active a cross join lateral unnest(blocked_by(a.op, a.patch)) c (channel)
+    where not (a.op = 'quarantine' and a.ordinal is not null)
+  ),
+  passage as (
+    select
+      coalesce(bool_and(x.retracted), false) as retracted,
+      coalesce(bool_and(x.retracted or x.apart), false) as unread,
+      count(*) as n,
+      min(coalesce(x.weight, 1)) as weight,
+      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
+    from edited_passages(p_tenant, p_event.seq, p_base) x
+  )
+  select
+    p_tenant, p_event.seq,
+    case
+      when w.retracted or (p.retracted and not w.silent) then '{"withheld": true}'::jsonb
+      when w.rewritten then edited_content(p_event.kind, p_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
+    end,
+    case when w.retracted or (p.unread and not w.silent) then every_channel() else h.channels end,
+    p.n::smallint, nullif(p.weight, 1)::real, w.edit_ids, p_base
+  from whole w cross join hidden h cross join passage p;
+end;
+
 -- Makes an event and its passages read as its approved edits say; with none left, as they were.
 create or replace function apply_edits(p_tenant text, p_seq bigint) returns void
 language plpgsql
@@ -111,60 +181,10 @@ begin
   if not found then
     return;
   end if;
-  select o.base into v_base from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
-  if v_base is null then
-    select coalesce(jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal), '[]')
-    into v_base
-    from chunks c
-    where c.tenant_id = p_tenant and c.seq = p_seq;
-  end if;
+  v_base := passages_before_edits(p_tenant, p_seq);
   perform write_edited_passages(p_tenant, v_event, v_base);
   delete from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
-  insert into overlays (tenant_id, seq, content, blocked_in, chunk_count, weight, edit_ids, base)
-  with active as materialized (
-    select a.* from active_edits(p_tenant, p_seq) a
-  ),
-  whole as (
-    select
-      array_agg(a.edit_id order by a.n) as edit_ids,
-      bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
-      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
-      bool_or(a.passages = '[]') as silent,
-      -- what is read is one text unless passages were edited one by one since
-      (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
-      coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
-        > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
-        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
-    from active a
-    having count(*) > 0
-  ),
-  passage as (
-    select
-      coalesce(bool_and(x.retracted), false) as retracted,
-      coalesce(bool_and(x.retracted or x.apart), false) as apart,
-      count(*) as n,
-      min(coalesce(x.weight, 1)) as weight,
-      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
-    from edited_passages(p_tenant, p_seq, v_base) x
-  ),
-  place as (
-    select array_agg(distinct c.channel order by c.channel) as channels
-    from active a
-    cross join lateral unnest(
-      case
-        when a.op = 'block' then array[a.patch ->> 'channel']
-        when a.op = 'quarantine' and a.ordinal is null then array['private', 'public', 'team', 'agent'] end
-    ) c (channel)
-  )
-  select
-    p_tenant, p_seq,
-    case
-      when w.retracted or (p.retracted and w.silent is not true) then '{"withheld": true}'::jsonb
-      when w.rewritten then edited_content(v_event.kind, v_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
-    end,
-    case when w.retracted or (p.apart and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
-    p.n, nullif(p.weight, 1), w.edit_ids, v_base
-  from whole w cross join passage p cross join place l;
+  insert into overlays select o.* from overlay_of(p_tenant, v_event, v_base) o;
 end $$;
 
 -- The events that an edit holds for: its own, and of another noun's row those that say the same.

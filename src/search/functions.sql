@@ -47,6 +47,26 @@ return coalesce(
   (select string_agg(format('case when $2[%s] = any (c.terms) then %s else 0 end', i, 1 << (i - 1)), ' + ')
    from generate_series(1, p_count) i), '0');
 
+-- What the terms of a mask weigh together.
+create or replace function score_expression(p_weights jsonb) returns text
+language sql immutable parallel safe
+return (
+  select coalesce(string_agg(format('(mask >> %s & 1) * %s::float8', i - 1, w::float8), ' + ' order by i), '0')
+  from jsonb_array_elements_text(p_weights) with ordinality t (w, i));
+
+-- A statement with the named parts in their places: {mask} becomes the part `mask`. Parts are SQL that is made here, never what a client sent.
+create or replace function with_parts(p_statement text, p_parts jsonb) returns text
+language plpgsql immutable parallel safe
+as $$
+declare
+  v_part record;
+begin
+  for v_part in select p.key, p.value from jsonb_each_text(p_parts) p loop
+    p_statement := replace(p_statement, '{' || v_part.key || '}', v_part.value);
+  end loop;
+  return p_statement;
+end $$;
+
 -- An even sample of the log: 128 stretches of 16 passages, or all of a short log. Where each sampled passage of the scope lies, and what it has.
 create or replace function survey_chunks(p_scope jsonb, p_terms int[])
 returns table (scale float8, sampled int, seqs json, masks json)
@@ -57,33 +77,37 @@ declare
   v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
   v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
 begin
-  return query execute format($q$
+  return query execute with_parts($q$
     with stretch as materialized (
       select s.seq, s.ordinal, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
-      from generate_series(1, $3, $4) g (low)
+      from generate_series(1, {last}, {width}) g (low)
       cross join lateral (
-        select c.seq, c.ordinal, case when %1$s then %2$s end as mask
+        select c.seq, c.ordinal, case when {in_scope} then {mask} end as mask
         from chunks c
-        where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + $4 and c.seq <= $3
+        where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + {width} and c.seq <= {last}
         order by c.seq, c.ordinal
-        limit case when $4 <= 16 then 512 else 16 end
+        limit {most}
       ) s
     ),
+    -- of a stretch that had more passages, what its sample reached of it
     covered as (
       select coalesce(sum(span), 0) as span
       from (
-        select case when coalesce(max(t.taken), 0) >= 16 and $4 > 16 then max(t.high) - g.low + 1 else $4 end as span
-        from generate_series(1, $3, $4) g (low) left join stretch t on t.low = g.low
+        select case when coalesce(max(t.taken), 0) >= 16 and {width} > 16 then max(t.high) - g.low + 1 else {width} end as span
+        from generate_series(1, {last}, {width}) g (low) left join stretch t on t.low = g.low
         group by g.low
       ) spans
     )
     select
-      greatest(1, $3 / greatest(1, (select span from covered)))::float8,
+      greatest(1, {last} / greatest(1, (select span from covered)))::float8,
       count(*)::int,
       coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
       coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]')
-    from stretch s $q$, chunk_condition(p_scope), mask_expression(cardinality(p_terms)))
-  using p_scope, p_terms, v_last, v_width;
+    from stretch s $q$,
+    jsonb_build_object(
+      'in_scope', chunk_condition(p_scope), 'mask', mask_expression(cardinality(p_terms)),
+      'last', v_last || '::bigint', 'width', v_width || '::bigint', 'most', case when v_width <= 16 then 512 else 16 end))
+  using p_scope, p_terms;
 end $$;
 revoke execute on function survey_chunks(jsonb, int[]) from public;
 grant execute on function survey_chunks(jsonb, int[]) to agent_memory_app;
@@ -109,55 +133,99 @@ return case when p_scope -> 'channels' ? 'private' and p_scope -> 'subjects' = '
   select place_key(current_tenant(), 'audience', 'private/' || u)
   from jsonb_array_elements_text(case when p_scope -> 'channels' ? 'private' then p_scope -> 'subjects' else '[]' end) u) end;
 
--- The pool: passages that match `full` anywhere in the scope, or `recent` since `recent_from`, the best 1,600 by the weights of their
--- terms; and the two passages before and after each of the best hundred in their sessions.
+-- How the index finds the passages of a pool: two conditions on `c`. `anywhere`: what matches the plan's `full` in the whole scope; `lately`:
+-- what matches its `recent` in the stretches since `recent_from`, whose keys name the tenant already. Values are written into them, so that
+-- they are planned for.
+create or replace function index_conditions(p_scope jsonb, p_plan jsonb) returns jsonb
+language plpgsql stable
+as $$
+declare
+  -- as the index chunks__search has it
+  v_place constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
+  v_in_scope constant text := format('%s @> %L::uuid[]', v_place, scope_places(p_scope));
+  v_audience uuid[];
+  v_epochs uuid[];
+begin
+  if (p_plan ->> 'narrow_audience')::boolean then
+    v_audience := audience_places(p_scope);
+  end if;
+  if p_plan ->> 'recent_from' is not null then
+    v_epochs := array(
+      select place_key(current_tenant(), 'epoch', e::text)
+      from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
+  end if;
+  return jsonb_build_object(
+    'anywhere', concat_ws(' and ',
+      v_in_scope,
+      v_place || ' && ' || quote_literal(v_audience),
+      format('term_vector(c.terms) @@ %L::tsquery', p_plan ->> 'full')),
+    'lately', case when v_epochs is null then 'false' else concat_ws(' and ',
+      case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then v_in_scope end,
+      v_place || ' && ' || quote_literal(v_epochs),
+      format('term_vector(c.terms) @@ %L::tsquery and c.seq + 0 >= %L::bigint', p_plan ->> 'recent', p_plan ->> 'recent_from')) end);
+end $$;
+
+-- The first part of pool_chunks: `best`, the 1,600 passages whose terms weigh most, each with the memory that its event makes or moves; without
+-- proposals. `offset 0` keeps it a look-up of each.
+create or replace function select_best() returns text
+language sql immutable parallel safe
+return $q$
+  matched as materialized (
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, {mask} as mask
+    from chunks c
+    where {anywhere} and {in_scope}
+    union
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, {mask}
+    from chunks c
+    where {lately} and {in_scope}
+  ),
+  ranked as (
+    select *, ({score}) * coalesce(weight, 1) as score
+    from matched
+    order by score desc, seq desc, ordinal
+    limit 1600
+  ),
+  best as materialized (
+    select r.*, v.memory_id, v.kind as memory_kind
+    from ranked r
+    left join lateral (
+      select v.memory_id, m.kind, m.status
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where (r.kind in ('decision', 'task_update') or r.kind like 'memory.%')
+        and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> 'superseded'
+      limit 1 offset 0
+    ) v on true
+    where v.status is null or v.status not in ('proposed', 'rejected')
+  ) $q$;
+
+-- The two events before and the two after one in its session.
+create or replace function events_beside(p_session text, p_seq bigint) returns table (distance bigint, seq bigint)
+language sql stable
+begin atomic
+  (select -row_number() over (order by e.seq desc), e.seq
+   from events e
+   where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), p_session)
+     and e.session_id = p_session and e.seq < p_seq
+   order by e.seq desc
+   limit 2)
+  union all
+  (select row_number() over (order by e.seq), e.seq
+   from events e
+   where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), p_session)
+     and e.session_id = p_session and e.seq > p_seq
+   order by e.seq
+   limit 2);
+end;
+
+-- The pool: the best passages that match the plan, and what stands beside the best hundred in their sessions. Which of them are of one
+-- session, and which of one memory, numbers say.
 create or replace function pool_chunks(p_scope jsonb, p_terms int[], p_plan jsonb)
 returns table (seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
 language plpgsql stable security definer
 set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off set enable_seqscan = off
 as $$
-declare
-  v_place constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
-  v_mask text := mask_expression(cardinality(p_terms));
-  v_condition text := chunk_condition(p_scope);
-  v_score text;
-  v_epochs uuid[];
 begin
-  select coalesce(string_agg(format('(mask >> %s & 1) * %s::float8', i - 1, w), ' + ' order by i), '0')
-  into v_score
-  from (select i, w::float8 as w from jsonb_array_elements_text(p_plan -> 'weights') with ordinality as t (w, i)) weighted;
-  v_epochs := array(
-    select place_key(current_tenant(), 'epoch', e::text)
-    from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
-  return query execute format($q$
-    with matched as materialized (
-      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s as mask
-      from chunks c
-      where %2$s @> $3 and ($4::uuid[] is null or %2$s && $4) and term_vector(c.terms) @@ $5 and %3$s
-      union
-      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s
-      from chunks c
-      where $7::bigint is not null and ($9::uuid[] is null or %2$s @> $9) and %2$s && $8 and term_vector(c.terms) @@ $6 and c.seq + 0 >= $7 and %3$s
-    ),
-    ranked as (
-      select *, (%4$s) * coalesce(weight, 1) as score
-      from matched
-      order by score desc, seq desc, ordinal
-      limit 1600
-    ),
-    -- `offset 0` keeps it a look-up of each
-    best as materialized (
-      select r.*, v.memory_id, v.kind as memory_kind
-      from ranked r
-      left join lateral (
-        select v.memory_id, m.kind, m.status
-        from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-        where (r.kind in ('decision', 'task_update') or r.kind like 'memory.%%')
-          and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> 'superseded'
-        limit 1 offset 0
-      ) v on true
-      where v.status is null or v.status not in ('proposed', 'rejected')
-    ),
+  return query execute with_parts('with' || select_best() || $q$,
     leader as (
       select l.seq, l.session_id, max(l.score) as score
       from best l
@@ -166,32 +234,16 @@ begin
       limit 100
     ),
     beside as materialized (
-      select l.seq as centre, n.distance, n.seq
-      from leader l
-      cross join lateral (
-        (select -row_number() over (order by e.seq desc) as distance, e.seq
-         from events e
-         where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), l.session_id)
-           and e.session_id = l.session_id and e.seq < l.seq
-         order by e.seq desc
-         limit 2)
-        union all
-        (select row_number() over (order by e.seq), e.seq
-         from events e
-         where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), l.session_id)
-           and e.session_id = l.session_id and e.seq > l.seq
-         order by e.seq
-         limit 2)
-      ) n
+      select l.seq as centre, n.distance, n.seq from leader l cross join lateral events_beside(l.session_id, l.seq) n
     ),
     -- `limit 1` fixes the order of the join: on a table without statistics the planner walked the tenant for each leader (13 s)
     neighbour as (
       select b.centre, b.distance, b.seq, n.mask
       from beside b
       cross join lateral (
-        select %1$s as mask
+        select {mask} as mask
         from chunks c
-        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and c.kind not like 'memory.%%' and %3$s
+        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and c.kind not like 'memory.%' and {in_scope}
         limit 1
       ) n
     ),
@@ -208,13 +260,11 @@ begin
       coalesce(json_agg(distinct jsonb_build_array(n.seq, n.memory)) filter (where n.memory_id is not null), '[]'),
       coalesce(json_agg(jsonb_build_array(n.seq, n.ordinal, n.weight)) filter (where n.weight is not null), '[]'),
       (select coalesce(json_agg(json_build_array(b.centre, b.distance, b.seq, b.mask) order by b.centre, b.distance), '[]') from neighbour b)
-    from numbered n $q$, v_mask, v_place, v_condition, v_score)
-  using
-    p_scope, p_terms, scope_places(p_scope),
-    case when (p_plan ->> 'narrow_audience')::boolean then audience_places(p_scope) end,
-    (p_plan ->> 'full')::tsquery, (p_plan ->> 'recent')::tsquery, (p_plan ->> 'recent_from')::bigint, v_epochs,
-    -- the keys of stretches name the tenant already
-    case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then scope_places(p_scope) end;
+    from numbered n $q$,
+    jsonb_build_object(
+      'mask', mask_expression(cardinality(p_terms)), 'score', score_expression(p_plan -> 'weights'), 'in_scope', chunk_condition(p_scope))
+      || index_conditions(p_scope, p_plan))
+  using p_scope, p_terms;
 end $$;
 revoke execute on function pool_chunks(jsonb, int[], jsonb) from public;
 grant execute on function pool_chunks(jsonb, int[], jsonb) to agent_memory_app;
