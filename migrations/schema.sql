@@ -158,6 +158,50 @@ begin
   return found;
 end $$;
 
+-- Name: amended_passages(text, bigint, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.amended_passages(p_tenant text, p_seq bigint, p_base jsonb) RETURNS TABLE(ordinal smallint, doc jsonb, gap text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH amendment AS MATERIALIZED (
+          SELECT a.n,
+             a.edit_id,
+             a.op,
+             a.ordinal,
+             a.patch,
+             a.passages
+            FROM public.active_edits(amended_passages.p_tenant, amended_passages.p_seq) a(n, edit_id, op, ordinal, patch, passages)
+           WHERE (a.op = 'amend'::text)
+         ), whole AS (
+          SELECT a.n,
+             a.passages
+            FROM amendment a
+           WHERE (a.ordinal IS NULL)
+           ORDER BY a.n DESC
+          LIMIT 1
+         ), said AS (
+          SELECT c.doc,
+             (c.place - 1) AS ordinal
+            FROM jsonb_array_elements(COALESCE(( SELECT w.passages
+                    FROM whole w), amended_passages.p_base)) WITH ORDINALITY c(doc, place)
+         ), placed AS (
+          SELECT (COALESCE((b.place - 1), s.ordinal))::smallint AS ordinal,
+             s.doc
+            FROM (jsonb_array_elements(amended_passages.p_base) WITH ORDINALITY b(doc, place)
+              FULL JOIN said s ON ((s.ordinal = (b.place - 1))))
+         )
+  SELECT p.ordinal,
+     COALESCE((own.passages -> 0), p.doc) AS "coalesce",
+     "substring"((p.doc ->> 'text'::text), '\s*$'::text) AS "substring"
+    FROM (placed p
+      LEFT JOIN LATERAL ( SELECT a.passages
+            FROM amendment a
+           WHERE ((a.ordinal = p.ordinal) AND (a.n > COALESCE(( SELECT w.n
+                    FROM whole w), (0)::bigint)))
+           ORDER BY a.n DESC
+          LIMIT 1) own ON ((p.doc IS NOT NULL)));
+END;
+
 -- Name: append_audit(text, bigint, bytea, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.append_audit(p_tenant text, p_seq bigint, p_mac bytea, p_entries jsonb) RETURNS TABLE(appended boolean, last_seq bigint, last_mac bytea, last_at timestamp with time zone)
@@ -209,60 +253,10 @@ begin
   if not found then
     return;
   end if;
-  select o.base into v_base from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
-  if v_base is null then
-    select coalesce(jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal), '[]')
-    into v_base
-    from chunks c
-    where c.tenant_id = p_tenant and c.seq = p_seq;
-  end if;
+  v_base := passages_before_edits(p_tenant, p_seq);
   perform write_edited_passages(p_tenant, v_event, v_base);
   delete from overlays o where o.tenant_id = p_tenant and o.seq = p_seq;
-  insert into overlays (tenant_id, seq, content, blocked_in, chunk_count, weight, edit_ids, base)
-  with active as materialized (
-    select a.* from active_edits(p_tenant, p_seq) a
-  ),
-  whole as (
-    select
-      array_agg(a.edit_id order by a.n) as edit_ids,
-      bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
-      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
-      bool_or(a.passages = '[]') as silent,
-      -- what is read is one text unless passages were edited one by one since
-      (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
-      coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
-        > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
-        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
-    from active a
-    having count(*) > 0
-  ),
-  passage as (
-    select
-      coalesce(bool_and(x.retracted), false) as retracted,
-      coalesce(bool_and(x.retracted or x.apart), false) as apart,
-      count(*) as n,
-      min(coalesce(x.weight, 1)) as weight,
-      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
-    from edited_passages(p_tenant, p_seq, v_base) x
-  ),
-  place as (
-    select array_agg(distinct c.channel order by c.channel) as channels
-    from active a
-    cross join lateral unnest(
-      case
-        when a.op = 'block' then array[a.patch ->> 'channel']
-        when a.op = 'quarantine' and a.ordinal is null then array['private', 'public', 'team', 'agent'] end
-    ) c (channel)
-  )
-  select
-    p_tenant, p_seq,
-    case
-      when w.retracted or (p.retracted and w.silent is not true) then '{"withheld": true}'::jsonb
-      when w.rewritten then edited_content(v_event.kind, v_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
-    end,
-    case when w.retracted or (p.apart and w.silent is not true) then array['agent', 'private', 'public', 'team'] else l.channels end,
-    p.n, nullif(p.weight, 1), w.edit_ids, v_base
-  from whole w cross join passage p cross join place l;
+  insert into overlays select o.* from overlay_of(p_tenant, v_event, v_base) o;
 end $$;
 
 -- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
@@ -755,6 +749,18 @@ begin
   counts := (counts - 'bytes') || jsonb_build_object('events', coalesce(cardinality(v_seqs), 0));
   return next;
 end $$;
+
+-- Name: every_channel(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.every_channel() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY['agent'::text, 'private'::text, 'public'::text, 'team'::text];
+
+-- Name: blocked_by(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.blocked_by(p_op text, p_patch jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE p_op WHEN 'block'::text THEN ARRAY[(p_patch ->> 'channel'::text)] WHEN 'quarantine'::text THEN public.every_channel() ELSE NULL::text[] END;
 
 -- Name: breadth(text); Type: FUNCTION; Schema: public
 
@@ -1674,39 +1680,7 @@ CREATE AGGREGATE public.weight_of(jsonb) (
 CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb) RETURNS TABLE(ordinal smallint, text text, header text, token_count integer, weight real, blocked_in text[], retracted boolean, apart boolean, gap text)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- WITH active AS MATERIALIZED (
-          SELECT a.n,
-             a.edit_id,
-             a.op,
-             a.ordinal,
-             a.patch,
-             a.passages
-            FROM public.active_edits(edited_passages.p_tenant, edited_passages.p_seq) a(n, edit_id, op, ordinal, patch, passages)
-         ), whole AS (
-          SELECT a.n,
-             a.passages
-            FROM active a
-           WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NULL))
-           ORDER BY a.n DESC
-          LIMIT 1
-         ), said AS (
-          SELECT c.doc,
-             ((c.place - 1))::smallint AS ordinal
-            FROM jsonb_array_elements(COALESCE(( SELECT w.passages
-                    FROM whole w), edited_passages.p_base)) WITH ORDINALITY c(doc, place)
-         ), passage AS (
-          SELECT (COALESCE((b.place - 1), (s.ordinal)::bigint))::smallint AS ordinal,
-             COALESCE((own.passages -> 0), s.doc) AS doc,
-             "substring"((s.doc ->> 'text'::text), '\s*$'::text) AS gap
-            FROM ((jsonb_array_elements(edited_passages.p_base) WITH ORDINALITY b(doc, place)
-              FULL JOIN said s ON ((s.ordinal = (b.place - 1))))
-              LEFT JOIN LATERAL ( SELECT a.passages
-                    FROM active a
-                   WHERE ((a.op = 'amend'::text) AND (a.ordinal = COALESCE((b.place - 1), (s.ordinal)::bigint)) AND (a.n > COALESCE(( SELECT w.n
-                            FROM whole w), (0)::bigint)))
-                   ORDER BY a.n DESC
-                  LIMIT 1) own ON ((s.doc IS NOT NULL)))
-         ), effect AS (
+ WITH effect AS (
           SELECT p.ordinal,
              p.doc,
              p.gap,
@@ -1714,14 +1688,9 @@ CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb
              COALESCE(bool_or(((a.op = 'quarantine'::text) AND (a.ordinal IS NOT NULL))), false) AS apart,
              public.weight_of(a.patch ORDER BY a.n) FILTER (WHERE (a.op = 'attenuate'::text)) AS weight,
              array_agg(DISTINCT c.channel ORDER BY c.channel) FILTER (WHERE (c.channel IS NOT NULL)) AS blocked_in
-            FROM ((passage p
-              LEFT JOIN active a ON (((a.ordinal IS NULL) OR (a.ordinal = p.ordinal))))
-              LEFT JOIN LATERAL ( SELECT (a.patch ->> 'channel'::text) AS channel
-                   WHERE (a.op = 'block'::text)
-                 UNION ALL
-                  SELECT v.channel
-                    FROM unnest(ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]) v(channel)
-                   WHERE (a.op = 'quarantine'::text)) c ON (true))
+            FROM ((public.amended_passages(edited_passages.p_tenant, edited_passages.p_seq, edited_passages.p_base) p(ordinal, doc, gap)
+              LEFT JOIN public.active_edits(edited_passages.p_tenant, edited_passages.p_seq) a(n, edit_id, op, ordinal, patch, passages) ON (((a.ordinal IS NULL) OR (a.ordinal = p.ordinal))))
+              LEFT JOIN LATERAL unnest(public.blocked_by(a.op, a.patch)) c(channel) ON (true))
            GROUP BY p.ordinal, p.doc, p.gap
          )
   SELECT e.ordinal,
@@ -1739,7 +1708,7 @@ CREATE FUNCTION public.edited_passages(p_tenant text, p_seq bigint, p_base jsonb
          END AS "case",
      NULLIF(e.weight, (1)::double precision) AS "nullif",
          CASE
-             WHEN e.retracted THEN ARRAY['agent'::text, 'private'::text, 'public'::text, 'team'::text]
+             WHEN e.retracted THEN public.every_channel()
              ELSE e.blocked_in
          END AS blocked_in,
      e.retracted,
@@ -2208,6 +2177,26 @@ CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb, p_wi
 CREATE FUNCTION public.event_of(p_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_id ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(p_id, 5), '_'::text, 1)) ELSE p_id END;
+
+-- Name: events_beside(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.events_beside(p_session text, p_seq bigint) RETURNS TABLE(distance bigint, seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+( SELECT (- row_number() OVER (ORDER BY e.seq DESC)),
+     e.seq
+    FROM public.events e
+   WHERE ((e.tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (e.session_key = public.session_key(( SELECT public.current_tenant() AS current_tenant), events_beside.p_session)) AND (e.session_id = events_beside.p_session) AND (e.seq < events_beside.p_seq))
+   ORDER BY e.seq DESC
+  LIMIT 2)
+ UNION ALL
+ ( SELECT row_number() OVER (ORDER BY e.seq) AS row_number,
+     e.seq
+    FROM public.events e
+   WHERE ((e.tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (e.session_key = public.session_key(( SELECT public.current_tenant() AS current_tenant), events_beside.p_session)) AND (e.session_id = events_beside.p_session) AND (e.seq > events_beside.p_seq))
+   ORDER BY e.seq
+  LIMIT 2);
+END;
 
 -- Name: events_check(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -3183,6 +3172,37 @@ begin
   using p_tenant, p_rows;
 end $_$;
 
+-- Name: index_conditions(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.index_conditions(p_scope jsonb, p_plan jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  -- as the index chunks__search has it
+  v_place constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
+  v_in_scope constant text := format('%s @> %L::uuid[]', v_place, scope_places(p_scope));
+  v_audience uuid[];
+  v_epochs uuid[];
+begin
+  if (p_plan ->> 'narrow_audience')::boolean then
+    v_audience := audience_places(p_scope);
+  end if;
+  if p_plan ->> 'recent_from' is not null then
+    v_epochs := array(
+      select place_key(current_tenant(), 'epoch', e::text)
+      from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
+  end if;
+  return jsonb_build_object(
+    'anywhere', concat_ws(' and ',
+      v_in_scope,
+      v_place || ' && ' || quote_literal(v_audience),
+      format('term_vector(c.terms) @@ %L::tsquery', p_plan ->> 'full')),
+    'lately', case when v_epochs is null then 'false' else concat_ws(' and ',
+      case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then v_in_scope end,
+      v_place || ' && ' || quote_literal(v_epochs),
+      format('term_vector(c.terms) @@ %L::tsquery and c.seq + 0 >= %L::bigint', p_plan ->> 'recent', p_plan ->> 'recent_from')) end);
+end $$;
+
 -- Name: is_admin_now(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_admin_now(p_tenant text, p_principal text) RETURNS boolean
@@ -3485,6 +3505,174 @@ begin
   cross join lateral (select key_role_now(k) as role) n
   where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
+
+-- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', public.sortable_time((p_event).occurred_at), 'created_at', public.sortable_time((p_memory).created_at), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+
+-- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_content_seq bigint := coalesce((
+    select v.content_seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = p_seq and v.memory_id || '' = p_memory.memory_id and v.status <> 'superseded'
+    limit 1), p_seq);
+  v_grounding record;
+begin
+  if v_content_seq <> p_seq then
+    select case when e.kind like 'memory.%' then coalesce(o.content, e.content) end, e.actor_type, e.actor_id
+    into p_content, p_actor_type, p_actor_id
+    from events e left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+    where e.tenant_id = p_tenant and e.seq = v_content_seq;
+  end if;
+  select * into v_grounding from grounding(p_tenant, p_memory.memory_id, p_memory.kind, v_content_seq, 256, p_last, p_as_of);
+  return jsonb_build_object(
+    'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
+    'refs', to_jsonb(v_grounding.refs),
+    'grounded', v_grounding.grounded,
+    'unsourced', v_grounding.unsourced,
+    'trust', coalesce(p_content ->> 'trust', trust_of(p_actor_type)),
+    'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
+    'body', coalesce(p_content -> 'body', '{}'));
+end $$;
+
+-- Name: said_in(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.said_in(p_content jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
+
+-- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
+    LANGUAGE sql STABLE
+    AS $$
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
+  from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+  where e.tenant_id = p_tenant
+    and visible(
+      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
+      case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
+      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
+$$;
+
+-- Name: ledger_entry(text, jsonb, bigint, regconfig, text, bigint, public.memories); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.ledger_entry(p_tenant text, p_scope jsonb, p_last bigint, p_language regconfig, p_part text, p_seq bigint, p_memory public.memories) RETURNS TABLE(seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[], memory jsonb)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT s.seq,
+     s.event_id,
+     s.kind,
+     s.actor_id,
+         CASE
+             WHEN (ledger_entry.p_part = 'paired'::text) THEN public.beginning_of(ledger_entry.p_tenant, ledger_entry.p_scope, ROW(s.tenant_id, s.seq, s.event_id, s.session_id, s.channel, s.actor_type, s.actor_id, s.kind, s.content, s.user_id, s.agent_id, s.project_id, s.sensitivity, s.tags, s.refs, s.metadata, s.artifact_id, s.chunk_count, s.byte_count, s.occurred_at, s.created_at, s.supersedes, s.erased_at, s.redactions, s.session_key, s.carried_at))
+             ELSE s.content
+         END AS content,
+     s.artifact_id,
+     ((ledger_entry.p_part = 'superseded'::text) OR COALESCE(((ledger_entry.p_part = ANY (ARRAY['decision'::text, 'recent'::text])) AND (s.kind <> 'task_update'::text) AND (k.until_seq <= ledger_entry.p_last) AND ((NOT (ledger_entry.p_scope ? 'as_of'::text)) OR (k.until_at <= ((ledger_entry.p_scope ->> 'as_of'::text))::timestamp with time zone))), false)),
+     s.occurred_at,
+     k.words,
+         CASE
+             WHEN ((ledger_entry.p_memory).memory_id IS NOT NULL) THEN (t.standing || public.claim_of(ledger_entry.p_tenant, ledger_entry.p_scope, ledger_entry.p_memory, t.standing, s.occurred_at))
+             ELSE NULL::jsonb
+         END AS "case"
+    FROM ((( SELECT o.tenant_id,
+             o.seq,
+             o.event_id,
+             o.session_id,
+             o.channel,
+             o.actor_type,
+             o.actor_id,
+             o.kind,
+             o.content,
+             o.user_id,
+             o.agent_id,
+             o.project_id,
+             o.sensitivity,
+             o.tags,
+             o.refs,
+             o.metadata,
+             o.artifact_id,
+             o.chunk_count,
+             o.byte_count,
+             o.occurred_at,
+             o.created_at,
+             o.supersedes,
+             o.erased_at,
+             o.redactions,
+             o.session_key,
+             o.carried_at
+            FROM public.seen_events(ledger_entry.p_tenant, ledger_entry.p_scope) o(tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id, sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at, supersedes, erased_at, redactions, session_key, carried_at)
+           WHERE ((o.seq = ledger_entry.p_seq) AND (((ledger_entry.p_scope -> 'filter'::text) IS NULL) OR (ledger_entry.p_part = 'rule'::text) OR ((ledger_entry.p_memory).memory_id IS NULL) OR public.memory_matches(ledger_entry.p_memory, o.*, (ledger_entry.p_scope -> 'filter'::text))))
+          LIMIT 1) s
+      LEFT JOIN LATERAL ( SELECT k_1.until_seq,
+             k_1.until_at,
+             k_1.blocked_in,
+             tsvector_to_array(to_tsvector(ledger_entry.p_language, COALESCE(k_1.text, public.said_in(s.content)))) AS words
+            FROM public.chunks k_1
+           WHERE ((k_1.tenant_id = ledger_entry.p_tenant) AND (k_1.seq = s.seq) AND (k_1.ordinal = 0))
+          LIMIT 1) k ON (true))
+      LEFT JOIN LATERAL ( SELECT public.memory_standing(ledger_entry.p_tenant, ledger_entry.p_memory, s.seq,
+                 CASE
+                     WHEN (s.kind ~~ 'memory.%'::text) THEN s.content
+                     ELSE NULL::jsonb
+                 END, s.actor_type, s.actor_id, ledger_entry.p_last, ((ledger_entry.p_scope ->> 'as_of'::text))::timestamp with time zone) AS standing
+           WHERE ((ledger_entry.p_memory).memory_id IS NOT NULL)
+          OFFSET 0) t ON (true))
+   WHERE public.is_shown_in(k.blocked_in, (ledger_entry.p_scope ->> 'channel'::text));
+END;
+
+-- Name: ledger_memories(text, jsonb, jsonb, bigint, bigint[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.ledger_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_decisions bigint[], p_named text[]) RETURNS TABLE(part text, seq bigint, memory public.memories)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE (h.memory).kind
+             WHEN 'task'::text THEN 'task'::text
+             WHEN 'decision'::text THEN 'decision'::text
+             ELSE 'rule'::text
+         END AS "case",
+     h.content_seq,
+     h.memory
+    FROM public.held_memories(ledger_memories.p_tenant, ledger_memories.p_scope, ledger_memories.p_ask, ledger_memories.p_last, ARRAY['task'::text, 'decision'::text, 'rule'::text, 'preference'::text], ARRAY[50, 40, 200, 200], 'active'::text) h(memory, content_seq)
+ UNION ALL
+  SELECT 'superseded'::text,
+     h.content_seq,
+     h.memory
+    FROM public.held_memories(ledger_memories.p_tenant, ledger_memories.p_scope, ledger_memories.p_ask, ledger_memories.p_last, ARRAY['decision'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text], ARRAY[40, 10, 10, 10, 10, 10], 'superseded'::text) h(memory, content_seq)
+ UNION ALL
+  SELECT 'decision'::text,
+     v.seq,
+     m.*::public.memories AS m
+    FROM (public.memory_versions v
+      JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+   WHERE ((v.tenant_id = ledger_memories.p_tenant) AND (v.seq = ANY (ledger_memories.p_decisions)) AND (v.status <> 'superseded'::text) AND (m.kind = 'decision'::text))
+ UNION ALL
+  SELECT
+         CASE
+             WHEN (m.kind = 'decision'::text) THEN 'decision'::text
+             ELSE 'cited'::text
+         END AS "case",
+     m.content_seq,
+     m.*::public.memories AS m
+    FROM public.memories m
+   WHERE ((m.tenant_id = ledger_memories.p_tenant) AND (m.memory_id = ANY (ledger_memories.p_named)) AND (m.status = 'active'::text) AND (m.last_seq <= ledger_memories.p_last));
+END;
 
 -- Name: let_back_up(regclass); Type: FUNCTION; Schema: public
 
@@ -4285,6 +4473,20 @@ CREATE FUNCTION public.memories_missing(p_tenant text, p_ids text[], p_oldest_id
   where m.memory_id is null
 $$;
 
+-- Name: memories_named(text, text[], bytea[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_named(p_tenant text, p_ids text[], p_hashes bytea[]) RETURNS TABLE(memory_id text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.memory_id
+    FROM (unnest(memories_named.p_ids) n(id)
+      JOIN public.memories m ON (((m.tenant_id = memories_named.p_tenant) AND (m.memory_id = public.memory_of(memories_named.p_tenant, n.id)))))
+ UNION
+  SELECT m.memory_id
+    FROM public.memories m
+   WHERE ((m.tenant_id = memories_named.p_tenant) AND (m.kind = 'decision'::text) AND (m.status = 'active'::text) AND (m.text_hash = ANY (memories_named.p_hashes)));
+END;
+
 -- Name: memories_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memories_needs(p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit integer) RETURNS bigint
@@ -4540,43 +4742,6 @@ CREATE FUNCTION public.memory_doc(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE
     RETURN (to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object('memory_id', ('mem_'::text || substr((p_event).event_id, 5)), 'kind', CASE (p_event).kind WHEN 'decision'::text THEN 'decision'::text ELSE 'task'::text END, 'scope', COALESCE(CASE WHEN ((p_event).kind = 'decision'::text) THEN ((p_event).content ->> 'scope'::text) ELSE NULL::text END, CASE WHEN ((p_event).project_id IS NULL) THEN 'global'::text ELSE 'project'::text END), 'status', 'active', 'text_hash', encode(sha256(convert_to(CASE (p_event).kind WHEN 'decision'::text THEN ((p_event).content ->> 'decision'::text) ELSE COALESCE(((p_event).content ->> 'task_id'::text), ((p_event).content ->> 'title'::text)) END, 'UTF8'::name)), 'hex'::text), 'task_ref', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'task_id'::text) ELSE NULL::text END, 'importance', CASE (p_event).kind WHEN 'decision'::text THEN 1.0 ELSE 0.8 END, 'pinned', false, 'supersedes', ((p_event).content ->> 'supersedes'::text), 'task_status', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'status'::text) ELSE NULL::text END))));
 
--- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
-    LANGUAGE sql STABLE
-    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', public.sortable_time((p_event).occurred_at), 'created_at', public.sortable_time((p_memory).created_at), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
-
--- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-declare
-  v_content_seq bigint := coalesce((
-    select v.content_seq
-    from memory_versions v
-    where v.tenant_id = p_tenant and v.seq = p_seq and v.memory_id || '' = p_memory.memory_id and v.status <> 'superseded'
-    limit 1), p_seq);
-  v_grounding record;
-begin
-  if v_content_seq <> p_seq then
-    select case when e.kind like 'memory.%' then coalesce(o.content, e.content) end, e.actor_type, e.actor_id
-    into p_content, p_actor_type, p_actor_id
-    from events e left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
-    where e.tenant_id = p_tenant and e.seq = v_content_seq;
-  end if;
-  select * into v_grounding from grounding(p_tenant, p_memory.memory_id, p_memory.kind, v_content_seq, 256, p_last, p_as_of);
-  return jsonb_build_object(
-    'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
-    'refs', to_jsonb(v_grounding.refs),
-    'grounded', v_grounding.grounded,
-    'unsourced', v_grounding.unsourced,
-    'trust', coalesce(p_content ->> 'trust', trust_of(p_actor_type)),
-    'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
-    'body', coalesce(p_content -> 'body', '{}'));
-end $$;
-
 -- Name: memory_state(text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_state(p_tenant text, p_memory_id text) RETURNS TABLE(n bigint, version integer, seq bigint, content_seq bigint, status text, rising boolean)
@@ -4819,6 +4984,66 @@ begin
   end loop;
 end $$;
 
+-- Name: overlay_of(text, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.overlay_of(p_tenant text, p_event public.events, p_base jsonb) RETURNS SETOF public.overlays
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH active AS MATERIALIZED (
+          SELECT a.n,
+             a.edit_id,
+             a.op,
+             a.ordinal,
+             a.patch,
+             a.passages
+            FROM public.active_edits(overlay_of.p_tenant, (overlay_of.p_event).seq) a(n, edit_id, op, ordinal, patch, passages)
+         ), whole AS (
+          SELECT array_agg(a.edit_id ORDER BY a.n) AS edit_ids,
+             bool_or(((a.op = 'retract'::text) AND (a.ordinal IS NULL))) AS retracted,
+             bool_or(((a.op = ANY (ARRAY['amend'::text, 'retract'::text])) OR ((a.op = 'quarantine'::text) AND (a.ordinal IS NOT NULL)))) AS rewritten,
+             COALESCE(bool_or((a.passages = '[]'::jsonb)), false) AS silent,
+             (array_agg((a.patch ->> 'text'::text) ORDER BY a.n DESC) FILTER (WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NULL))))[1] AS text,
+             ((COALESCE(max(a.n) FILTER (WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NULL))), (0)::bigint) > COALESCE(max(a.n) FILTER (WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NOT NULL))), (0)::bigint)) AND (NOT COALESCE(bool_or(((a.op = ANY (ARRAY['retract'::text, 'quarantine'::text])) AND (a.ordinal IS NOT NULL))), false))) AS is_one
+            FROM active a
+          HAVING (count(*) > 0)
+         ), hidden AS (
+          SELECT array_agg(DISTINCT c.channel ORDER BY c.channel) AS channels
+            FROM (active a
+              CROSS JOIN LATERAL unnest(public.blocked_by(a.op, a.patch)) c(channel))
+           WHERE (NOT ((a.op = 'quarantine'::text) AND (a.ordinal IS NOT NULL)))
+         ), passage AS (
+          SELECT COALESCE(bool_and(x.retracted), false) AS retracted,
+             COALESCE(bool_and((x.retracted OR x.apart)), false) AS unread,
+             count(*) AS n,
+             min(COALESCE(x.weight, (1)::real)) AS weight,
+             "left"(string_agg((rtrim(x.text, ' 
+	'::text) || COALESCE(x.gap, ''::text)), ''::text ORDER BY x.ordinal) FILTER (WHERE (NOT (x.retracted OR x.apart))), 65536) AS text
+            FROM public.edited_passages(overlay_of.p_tenant, (overlay_of.p_event).seq, overlay_of.p_base) x(ordinal, text, header, token_count, weight, blocked_in, retracted, apart, gap)
+         )
+  SELECT overlay_of.p_tenant AS p_tenant,
+     (overlay_of.p_event).seq AS seq,
+         CASE
+             WHEN (w.retracted OR (p.retracted AND (NOT w.silent))) THEN '{"withheld": true}'::jsonb
+             WHEN w.rewritten THEN public.edited_content((overlay_of.p_event).kind, (overlay_of.p_event).content,
+             CASE
+                 WHEN w.is_one THEN w.text
+                 ELSE COALESCE(p.text, ''::text)
+             END)
+             ELSE NULL::jsonb
+         END AS "case",
+         CASE
+             WHEN (w.retracted OR (p.unread AND (NOT w.silent))) THEN public.every_channel()
+             ELSE h.channels
+         END AS channels,
+     (p.n)::smallint AS n,
+     NULLIF(p.weight, (1)::double precision) AS "nullif",
+     w.edit_ids,
+     overlay_of.p_base AS p_base
+    FROM ((whole w
+      CROSS JOIN hidden h)
+      CROSS JOIN passage p);
+END;
+
 -- Name: passage_source(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_source(p_event public.events) RETURNS text
@@ -4838,17 +5063,17 @@ begin
       || to_tsvector(p_language, p_header || coalesce(to_char(p_at at time zone 'UTC', ' FMDay FMDD FMMonth FMYYYY'), '')))) l);
 end $$;
 
--- Name: said_in(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.said_in(p_content jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
-
 -- Name: passage_text(public.chunks); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_text(p_chunk public.chunks) RETURNS text
     LANGUAGE sql STABLE
     RETURN COALESCE((p_chunk).text, (SELECT public.said_in(e.content) AS said_in FROM public.events e WHERE ((e.tenant_id = (passage_text.p_chunk).tenant_id) AND (e.seq = (passage_text.p_chunk).seq))));
+
+-- Name: passages_before_edits(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_before_edits(p_tenant text, p_seq bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    RETURN COALESCE((SELECT o.base FROM public.overlays o WHERE ((o.tenant_id = passages_before_edits.p_tenant) AND (o.seq = passages_before_edits.p_seq))), (SELECT jsonb_agg(jsonb_build_object('text', public.passage_text(c.*), 'header', c.header, 'token_count', c.token_count) ORDER BY c.ordinal) AS jsonb_agg FROM public.chunks c WHERE ((c.tenant_id = passages_before_edits.p_tenant) AND (c.seq = passages_before_edits.p_seq))), '[]'::jsonb);
 
 -- Name: passages_check(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -4985,48 +5210,8 @@ CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan json
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $_$
-declare
-  v_place constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
-  v_mask text := mask_expression(cardinality(p_terms));
-  v_condition text := chunk_condition(p_scope);
-  v_score text;
-  v_epochs uuid[];
 begin
-  select coalesce(string_agg(format('(mask >> %s & 1) * %s::float8', i - 1, w), ' + ' order by i), '0')
-  into v_score
-  from (select i, w::float8 as w from jsonb_array_elements_text(p_plan -> 'weights') with ordinality as t (w, i)) weighted;
-  v_epochs := array(
-    select place_key(current_tenant(), 'epoch', e::text)
-    from generate_series((p_plan ->> 'recent_from')::bigint / 16384, (p_scope ->> 'as_of_seq')::bigint / 16384) e);
-  return query execute format($q$
-    with matched as materialized (
-      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s as mask
-      from chunks c
-      where %2$s @> $3 and ($4::uuid[] is null or %2$s && $4) and term_vector(c.terms) @@ $5 and %3$s
-      union
-      select c.seq, c.ordinal, c.session_id, c.kind, c.weight, %1$s
-      from chunks c
-      where $7::bigint is not null and ($9::uuid[] is null or %2$s @> $9) and %2$s && $8 and term_vector(c.terms) @@ $6 and c.seq + 0 >= $7 and %3$s
-    ),
-    ranked as (
-      select *, (%4$s) * coalesce(weight, 1) as score
-      from matched
-      order by score desc, seq desc, ordinal
-      limit 1600
-    ),
-    -- `offset 0` keeps it a look-up of each
-    best as materialized (
-      select r.*, v.memory_id, v.kind as memory_kind
-      from ranked r
-      left join lateral (
-        select v.memory_id, m.kind, m.status
-        from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-        where (r.kind in ('decision', 'task_update') or r.kind like 'memory.%%')
-          and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> 'superseded'
-        limit 1 offset 0
-      ) v on true
-      where v.status is null or v.status not in ('proposed', 'rejected')
-    ),
+  return query execute with_parts('with' || select_best() || $q$,
     leader as (
       select l.seq, l.session_id, max(l.score) as score
       from best l
@@ -5035,32 +5220,16 @@ begin
       limit 100
     ),
     beside as materialized (
-      select l.seq as centre, n.distance, n.seq
-      from leader l
-      cross join lateral (
-        (select -row_number() over (order by e.seq desc) as distance, e.seq
-         from events e
-         where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), l.session_id)
-           and e.session_id = l.session_id and e.seq < l.seq
-         order by e.seq desc
-         limit 2)
-        union all
-        (select row_number() over (order by e.seq), e.seq
-         from events e
-         where e.tenant_id = (select current_tenant()) and e.session_key = session_key((select current_tenant()), l.session_id)
-           and e.session_id = l.session_id and e.seq > l.seq
-         order by e.seq
-         limit 2)
-      ) n
+      select l.seq as centre, n.distance, n.seq from leader l cross join lateral events_beside(l.session_id, l.seq) n
     ),
     -- `limit 1` fixes the order of the join: on a table without statistics the planner walked the tenant for each leader (13 s)
     neighbour as (
       select b.centre, b.distance, b.seq, n.mask
       from beside b
       cross join lateral (
-        select %1$s as mask
+        select {mask} as mask
         from chunks c
-        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and c.kind not like 'memory.%%' and %3$s
+        where c.tenant_id = (select current_tenant()) and c.seq = b.seq and c.ordinal = 0 and c.kind not like 'memory.%' and {in_scope}
         limit 1
       ) n
     ),
@@ -5077,13 +5246,11 @@ begin
       coalesce(json_agg(distinct jsonb_build_array(n.seq, n.memory)) filter (where n.memory_id is not null), '[]'),
       coalesce(json_agg(jsonb_build_array(n.seq, n.ordinal, n.weight)) filter (where n.weight is not null), '[]'),
       (select coalesce(json_agg(json_build_array(b.centre, b.distance, b.seq, b.mask) order by b.centre, b.distance), '[]') from neighbour b)
-    from numbered n $q$, v_mask, v_place, v_condition, v_score)
-  using
-    p_scope, p_terms, scope_places(p_scope),
-    case when (p_plan ->> 'narrow_audience')::boolean then audience_places(p_scope) end,
-    (p_plan ->> 'full')::tsquery, (p_plan ->> 'recent')::tsquery, (p_plan ->> 'recent_from')::bigint, v_epochs,
-    -- the keys of stretches name the tenant already
-    case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then scope_places(p_scope) end;
+    from numbered n $q$,
+    jsonb_build_object(
+      'mask', mask_expression(cardinality(p_terms)), 'score', score_expression(p_plan -> 'weights'), 'in_scope', chunk_condition(p_scope))
+      || index_conditions(p_scope, p_plan))
+  using p_scope, p_terms;
 end $_$;
 
 ALTER FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan jsonb) OWNER TO agent_memory_searcher;
@@ -5215,7 +5382,6 @@ CREATE FUNCTION public.read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb) RE
 declare
   v_last bigint;
   v_language regconfig;
-  v_filter jsonb := p_scope -> 'filter';
   v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
   v_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h);
   v_decisions bigint[] := array(select d::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'decisions', '[]')) d);
@@ -5227,35 +5393,14 @@ declare
 begin
   perform enter_tenant(p_tenant);
   select t.language into v_language from tenants t where t.tenant_id = p_tenant;
-  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last
-  from tenant_clocks k
-  where k.tenant_id = p_tenant;
-  v_recent := array(
-    select s.seq
-    from seen_events(p_tenant, p_scope) s
-    where s.session_key = session_key(p_tenant, p_ask ->> 'session_id') and s.session_id = p_ask ->> 'session_id' and s.seq <= v_last
-      and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
-      -- what a trim carried lies before the log's beginning, where no list shows it
-      and s.carried_at is null
-      and (v_filter is null or event_matches(s, v_filter, false, p_scope ->> 'channel'))
-      -- what was handed over is not told again
-      and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
-    order by s.seq desc
-    limit 60);
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last from tenant_clocks k where k.tenant_id = p_tenant;
+  v_recent := array(select s.seq from session_events(p_tenant, p_scope, p_ask, v_last) s);
   if cardinality(v_named) + cardinality(v_hashes) > 0 then
-    v_memories := array(
-      select m.memory_id
-      from unnest(v_named) n (id) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, n.id)
-      union
-      select m.memory_id
-      from memories m
-      where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active' and m.text_hash = any (v_hashes));
+    v_memories := array(select m.memory_id from memories_named(p_tenant, v_named, v_hashes) m);
     v_cited := array(
       select e.seq
       from events e
-      where e.tenant_id = p_tenant and e.kind not like 'memory.%'
-        and e.event_id = any (array(
-          select event_of(id) from unnest(v_named) id)));
+      where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = any (array(select event_of(id) from unnest(v_named) id)));
   end if;
   v_tools := v_tools || array(
     select e.seq
@@ -5267,67 +5412,21 @@ begin
     v_pairs := tool_pairs(p_tenant, p_scope, v_last, v_tools);
   end if;
   return query
-  with chosen as (
-    select
-      case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end as part, h.content_seq as seq, h.memory
-    from held_memories(
-      p_tenant, p_scope, p_ask, v_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
-    union all
-    select 'superseded', h.content_seq, h.memory
-    from held_memories(
-      p_tenant, p_scope, p_ask, v_last, array['decision', 'fact', 'preference', 'rule', 'note', 'summary'], array[40, 10, 10, 10, 10, 10],
-      'superseded') h
-    union all
-    select 'decision', v.seq, m
-    from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-    where v.tenant_id = p_tenant and v.seq = any (v_decisions)
-      and v.status <> 'superseded' and m.kind = 'decision'
-    union all
-    select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
-    from memories m
-    where m.tenant_id = p_tenant and m.memory_id = any (v_memories) and m.status = 'active' and m.last_seq <= v_last
+  select
+    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
+    jsonb_build_object('pairs', v_pairs), null, null::boolean, null::timestamptz, null::text[], null::jsonb
+  union all
+  select c.part, null, null, e.*
+  from (
+    select m.* from ledger_memories(p_tenant, p_scope, p_ask, v_last, v_decisions, v_memories) m
     union all
     select 'cited', c, null from unnest(v_cited) c
     union all
     select 'recent', r, null from unnest(v_recent) r
     union all
     select 'paired', (p ->> 'seq')::bigint, null from jsonb_array_elements(v_pairs) p where not (p ->> 'given')::boolean
-  )
-  select
-    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
-    jsonb_build_object('pairs', v_pairs), null, null::boolean, null::timestamptz, null::text[], null::jsonb
-  union all
-  select
-    c.part, null, null, s.seq, s.event_id, s.kind, s.actor_id,
-    case when c.part = 'paired' then beginning_of(p_tenant, p_scope, s) else s.content end, s.artifact_id,
-    c.part = 'superseded' or coalesce(
-      c.part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= v_last
-        and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
-    s.occurred_at,
-    k.words,
-    case when (c.memory).memory_id is not null then t.standing || claim_of(p_tenant, p_scope, c.memory, t.standing, s.occurred_at) end
-  from chosen c
-  cross join lateral (
-    select o.*
-    from seen_events(p_tenant, p_scope) o
-    where o.seq = c.seq
-      and (v_filter is null or c.part = 'rule' or (c.memory).memory_id is null or memory_matches(c.memory, o, v_filter))
-    limit 1
-  ) s
-  left join lateral (
-    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(v_language, coalesce(k.text, said_in(s.content)))) as words
-    from chunks k
-    where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
-    limit 1
-  ) k on true
-  left join lateral (
-    select memory_standing(
-      p_tenant, c.memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, v_last,
-      (p_scope ->> 'as_of')::timestamptz) as standing
-    where (c.memory).memory_id is not null
-    offset 0
-  ) t on true
-  where is_shown_in(k.blocked_in, p_scope ->> 'channel');
+  ) c
+  cross join lateral ledger_entry(p_tenant, p_scope, v_last, v_language, c.part, c.seq, c.memory) e;
 end $$;
 
 -- Name: read_named(text, text, bigint, integer); Type: FUNCTION; Schema: public
@@ -6131,25 +6230,44 @@ CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT array_agg(public.place_key(public.current_tenant(), k.k, (scope_places.p_scope ->> (k.k || '_id'::text)))) AS array_agg FROM unnest(ARRAY['session'::text, 'user'::text, 'agent'::text, 'project'::text]) k(k) WHERE (scope_places.p_scope ? (k.k || '_id'::text))), ARRAY[public.place_key(public.current_tenant(), 'tenant'::text, ''::text)]);
 
--- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
+-- Name: score_expression(jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
-    LANGUAGE sql STABLE
-    AS $$
-  select
-    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
-    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
-    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
-  from events e
-  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
-  where e.tenant_id = p_tenant
-    and visible(
-      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
-      case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
-      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
-    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
-    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
-$$;
+CREATE FUNCTION public.score_expression(p_weights jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT COALESCE(string_agg(format('(mask >> %s & 1) * %s::float8'::text, (t.i - 1), (t.w)::double precision), ' + '::text ORDER BY t.i), '0'::text) AS "coalesce" FROM jsonb_array_elements_text(score_expression.p_weights) WITH ORDINALITY t(w, i));
+
+-- Name: select_best(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.select_best() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '
+  matched as materialized (
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, {mask} as mask
+    from chunks c
+    where {anywhere} and {in_scope}
+    union
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, {mask}
+    from chunks c
+    where {lately} and {in_scope}
+  ),
+  ranked as (
+    select *, ({score}) * coalesce(weight, 1) as score
+    from matched
+    order by score desc, seq desc, ordinal
+    limit 1600
+  ),
+  best as materialized (
+    select r.*, v.memory_id, v.kind as memory_kind
+    from ranked r
+    left join lateral (
+      select v.memory_id, m.kind, m.status
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where (r.kind in (''decision'', ''task_update'') or r.kind like ''memory.%'')
+        and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> ''superseded''
+      limit 1 offset 0
+    ) v on true
+    where v.status is null or v.status not in (''proposed'', ''rejected'')
+  ) '::text;
 
 -- Name: seq_before(text, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -6172,6 +6290,18 @@ begin
   end loop;
   return v_low;
 end $$;
+
+-- Name: session_events(text, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.session_events(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint) RETURNS TABLE(seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT s.seq
+    FROM public.seen_events(session_events.p_tenant, session_events.p_scope) s(tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id, sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at, supersedes, erased_at, redactions, session_key, carried_at)
+   WHERE ((s.session_key = public.session_key(session_events.p_tenant, (session_events.p_ask ->> 'session_id'::text))) AND (s.session_id = (session_events.p_ask ->> 'session_id'::text)) AND (s.seq <= session_events.p_last) AND (s.kind = ANY (ARRAY['message'::text, 'tool_call'::text, 'tool_result'::text, 'decision'::text, 'task_update'::text, 'artifact'::text])) AND (s.carried_at IS NULL) AND (((session_events.p_scope -> 'filter'::text) IS NULL) OR public.event_matches(s.*, (session_events.p_scope -> 'filter'::text), false, (session_events.p_scope ->> 'channel'::text))) AND ((NOT (session_events.p_ask ? 'handoff_seq'::text)) OR (s.seq > ((session_events.p_ask ->> 'handoff_seq'::text))::bigint) OR (s.agent_id = (session_events.p_ask ->> 'agent_id'::text))))
+   ORDER BY s.seq DESC
+  LIMIT 60;
+END;
 
 -- Name: session_state(text, text); Type: FUNCTION; Schema: public
 
@@ -6498,33 +6628,37 @@ declare
   v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
   v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
 begin
-  return query execute format($q$
+  return query execute with_parts($q$
     with stretch as materialized (
       select s.seq, s.ordinal, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
-      from generate_series(1, $3, $4) g (low)
+      from generate_series(1, {last}, {width}) g (low)
       cross join lateral (
-        select c.seq, c.ordinal, case when %1$s then %2$s end as mask
+        select c.seq, c.ordinal, case when {in_scope} then {mask} end as mask
         from chunks c
-        where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + $4 and c.seq <= $3
+        where c.tenant_id = (select current_tenant()) and c.seq >= g.low and c.seq < g.low + {width} and c.seq <= {last}
         order by c.seq, c.ordinal
-        limit case when $4 <= 16 then 512 else 16 end
+        limit {most}
       ) s
     ),
+    -- of a stretch that had more passages, what its sample reached of it
     covered as (
       select coalesce(sum(span), 0) as span
       from (
-        select case when coalesce(max(t.taken), 0) >= 16 and $4 > 16 then max(t.high) - g.low + 1 else $4 end as span
-        from generate_series(1, $3, $4) g (low) left join stretch t on t.low = g.low
+        select case when coalesce(max(t.taken), 0) >= 16 and {width} > 16 then max(t.high) - g.low + 1 else {width} end as span
+        from generate_series(1, {last}, {width}) g (low) left join stretch t on t.low = g.low
         group by g.low
       ) spans
     )
     select
-      greatest(1, $3 / greatest(1, (select span from covered)))::float8,
+      greatest(1, {last} / greatest(1, (select span from covered)))::float8,
       count(*)::int,
       coalesce(array_to_json(array_agg(s.seq order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]'),
       coalesce(array_to_json(array_agg(s.mask order by s.seq, s.ordinal) filter (where s.mask is not null)), '[]')
-    from stretch s $q$, chunk_condition(p_scope), mask_expression(cardinality(p_terms)))
-  using p_scope, p_terms, v_last, v_width;
+    from stretch s $q$,
+    jsonb_build_object(
+      'in_scope', chunk_condition(p_scope), 'mask', mask_expression(cardinality(p_terms)),
+      'last', v_last || '::bigint', 'width', v_width || '::bigint', 'most', case when v_width <= 16 then 512 else 16 end))
+  using p_scope, p_terms;
 end $_$;
 
 ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) OWNER TO agent_memory_searcher;
@@ -7012,6 +7146,20 @@ begin
       where o.ord = any (v_units)
     ) made on true
     order by o.ord);
+end $$;
+
+-- Name: with_parts(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.with_parts(p_statement text, p_parts jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+declare
+  v_part record;
+begin
+  for v_part in select p.key, p.value from jsonb_each_text(p_parts) p loop
+    p_statement := replace(p_statement, '{' || v_part.key || '}', v_part.value);
+  end loop;
+  return p_statement;
 end $$;
 
 -- Name: write_edited_passages(text, public.events, jsonb); Type: FUNCTION; Schema: public
