@@ -13,7 +13,7 @@ export const edges: Record<string, readonly string[]> = {
   edits: ['auth', 'passages'],
   erasure: ['auth', 'jobs'],
   events: ['artifacts', 'auth', 'filter', 'memories', 'passages', 'secrets', 'work'],
-  export: ['artifacts', 'auth', 'consistency', 'events', 'jobs', 'passages', 'retention', 'secrets', 'tenants'],
+  export: ['artifacts', 'auth', 'consistency', 'events', 'jobs', 'passages', 'secrets', 'tenants'],
   filter: [],
   health: ['auth'],
   jobs: ['auth'],

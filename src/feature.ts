@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { Audit } from './audit/index.ts';
 import type { Auth, Caller } from './auth/index.ts';
 import type { Bounds } from './bounds.ts';
@@ -11,6 +12,7 @@ import type { Route } from './http/route.ts';
 import type { Handlers, Jobs } from './jobs/index.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics/index.ts';
+import type { Portable } from './portable.ts';
 import type { Seal } from './seal.ts';
 import type { Secrets } from './secrets/index.ts';
 import type { Signal } from './signal.ts';
@@ -48,6 +50,9 @@ export interface Known {
   actions: string[];
   /** Of ids that must be there where a request cites them. */
   citedPrefixes: string[];
+  /** Rows of exports, by the type of their lines. */
+  portable: Record<string, Portable>;
+  reports: Record<string, z.ZodType>;
 }
 
 /** The part of the database that features use beside the tenant of a request. */
@@ -79,6 +84,10 @@ export interface Feature<Own = undefined> {
   /** What an entry of the audit may say was done: by its routes (their `audit`), its jobs, a command. docs/audit.md says when. */
   audit?: string[];
   isolation?: Isolation;
+  /** Its rows in an export, as an import takes them, by the `part` that the migration gives to `portable`. */
+  portable?: Record<string, Portable>;
+  /** Events in which the service reports that it forgot something, by kind: the form of the content. They are never erased. */
+  reports?: Record<string, z.ZodType>;
 }
 
 /** How a stranger would use the routes on what is not hers: tests/scenarios/i1.test.ts tries it, and fails for a route without a case. */

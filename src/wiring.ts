@@ -121,6 +121,8 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
 const known: Known = {
   actions: features.flatMap(({ audit = [] }) => audit),
   citedPrefixes: features.flatMap(({ prefixes = {} }) => Object.keys(prefixes).filter((prefix) => prefixes[prefix] === 'cited')),
+  portable: Object.assign({}, ...features.map(({ portable }) => portable)),
+  reports: Object.assign({}, ...features.map(({ reports }) => reports)),
 };
 
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);

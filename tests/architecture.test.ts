@@ -21,6 +21,7 @@ const anyMay = [
   'signal.ts',
   'startup_error.ts',
   'time.ts',
+  'portable.ts',
   'readable.ts',
   'slices.ts',
   'turns.ts',

@@ -1,5 +1,6 @@
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
+import { portable } from './portable.ts';
 import { artifactRoutes } from './routes.ts';
 import { sweepArtifacts } from './sql.ts';
 
@@ -12,4 +13,5 @@ export const feature: Feature = {
   sweeps: () => [sweepArtifacts],
   prefixes: { art: 'cited' },
   isolation,
+  portable,
 };

@@ -1,5 +1,6 @@
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
+import { portable } from './portable.ts';
 import { capsuleRoutes } from './routes.ts';
 import { sweepCapsules } from './sql.ts';
 
@@ -10,4 +11,5 @@ export const feature: Feature = {
   sweeps: () => [sweepCapsules],
   prefixes: { cap: 'cited' },
   isolation,
+  portable,
 };

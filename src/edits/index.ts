@@ -1,5 +1,6 @@
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
+import { portable } from './portable.ts';
 import { editRoutes } from './routes.ts';
 
 export const feature: Feature = {
@@ -7,4 +8,5 @@ export const feature: Feature = {
   prefixes: { edt: 'cited' },
   audit: ['edit.proposed', 'edit.approved', 'edit.rejected', 'edit.reverted'],
   isolation,
+  portable,
 };

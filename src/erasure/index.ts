@@ -1,6 +1,7 @@
 import { ledgerOf } from '../config.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
+import { reports } from './portable.ts';
 import { eraser, erasesItsMaker, erasureRoutes, previewer } from './routes.ts';
 import { sweepMarks } from './sql.ts';
 
@@ -24,4 +25,5 @@ export const feature: Feature = {
   prefixes: { del: 'free' },
   audit: ['erasure.previewed', 'erasure.begun'],
   isolation,
+  reports,
 };

@@ -2,6 +2,7 @@ import type { Feature } from '../feature.ts';
 import { countDeliveries, readFollowers } from './figures.ts';
 import { createFollow, endFollowers, type Follow, recheckFollowers } from './follow.ts';
 import { isolation } from './isolation.ts';
+import { portable } from './portable.ts';
 import { eventRoutes } from './routes.ts';
 
 export { draftLarge, type LargeRequest } from './draft.ts';
@@ -29,4 +30,5 @@ export const feature: Feature<Follow> = {
   prefixes: { evt: 'cited' },
   audit: ['secret.revealed'],
   isolation,
+  portable,
 };

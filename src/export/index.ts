@@ -3,13 +3,15 @@ import type { Feature } from '../feature.ts';
 import { importJobs, sweepImports } from './import.ts';
 import { isolation } from './isolation.ts';
 import { exportRoutes } from './routes.ts';
+import { rowsOf } from './rows.ts';
 import { streamsOf } from './streams.ts';
 
 export const feature: Feature = {
-  routes: ({ config, bounds, embedded, held, auth, secrets, jobs, log }) =>
+  routes: ({ config, known, bounds, embedded, held, auth, secrets, jobs, log }) =>
     exportRoutes({
       ...streamsOf(config, embedded),
       json: bounds.json,
+      rows: rowsOf(known),
       held,
       recheck: auth.identify,
       secrets,

@@ -13,13 +13,16 @@ const sealed = z.strictObject({
   tag: base64.length(24),
 });
 
-/** What clients write freely; every other text names something, and may be a mail address whatever the policy says. */
-const free = new Set(['content', 'metadata', 'tags', 'reason', 'patch', 'passages', 'base', 'rules', 'media_type']);
-
-export async function refuseSecrets(screener: PatientScreener, number: number, row: Record<string, unknown>): Promise<void> {
+/** `free`: what clients write freely. Every other text names something, and may be a mail address whatever the policy says. */
+export async function refuseSecrets(
+  screener: PatientScreener,
+  number: number,
+  row: Record<string, unknown>,
+  free: string[],
+): Promise<void> {
   const words: Record<string, unknown> = {};
   const ids: Record<string, unknown> = {};
-  for (const name in row) (free.has(name) ? words : ids)[name] = row[name];
+  for (const name in row) (free.includes(name) ? words : ids)[name] = row[name];
   if (words.content) words.content = withoutSealed(words.content as Record<string, unknown>);
   const [found] = [...(await screener.findLater(words, '', true)), ...screener.find(ids, '', false)];
   if (found) throw faulty(number, `holds a secret: ${found.kind}`, found.pointer);

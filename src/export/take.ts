@@ -4,11 +4,12 @@ import type { Tenant } from '../db/tenant.ts';
 import { type Gather, type Held, openCountedGather } from '../http/gather.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
+import type { Portable } from '../portable.ts';
 import type { PatientScreener } from '../secrets/index.ts';
 import { type Batch, openBatch } from './batch.ts';
 import { faulty, type Line } from './lines.ts';
 import { unreadableRow } from './mend.ts';
-import { type ArtifactLine, end, type Header, header, piece, rows, type TenantLine, tenantLine } from './schemas.ts';
+import { end, type Header, header, piece, type TenantLine, tenantLine } from './schemas.ts';
 import { refuseSecretBytes, refuseSecrets } from './screen.ts';
 import { beatImport, type Import, insertArtifact, listParts } from './sql.ts';
 
@@ -17,6 +18,8 @@ import { beatImport, type Import, insertArtifact, listParts } from './sql.ts';
 
 export interface TakeSettings {
   json: JsonLimits;
+  /** What a line of each type may be. */
+  rows: Record<string, Portable>;
   maxArtifactBytes: number;
   /** What the daemon holds of bodies: an artifact is counted until it is stored. */
   held: Held;
@@ -36,6 +39,12 @@ export interface Taken {
   event_count: number;
   /** About what the rows take, as appends count it: text and passages. */
   bytes: number;
+}
+
+interface ArtifactLine {
+  artifact_id: string;
+  byte_count: number;
+  sha256: string;
 }
 
 interface Going {
@@ -103,11 +112,12 @@ async function takeLine(tenant: Tenant, held: Import, at: Going, line: Line, set
   }
   if (type === 'tenant') {
     at.tenant = parse(tenantLine, value, number);
-    await refuseSecrets(settings.screener, number, value);
+    await refuseSecrets(settings.screener, number, value, []);
   } else if (type === 'end') await takeEnd(at, line, value);
   else if (type === 'unreadable') parse(unreadableRow, value, number);
   else if (type === 'piece') await takePiece(tenant, held, at, number, parse(piece, value, number), settings);
-  else if (Object.hasOwn(rows, type)) await takeRow(tenant, held, at, line, parse(rows[type]!, value, number), settings);
+  else if (Object.hasOwn(settings.rows, type))
+    await takeRow(tenant, held, at, line, parse(settings.rows[type]!.row, value, number), settings);
   if (!['header', 'progress', 'end'].includes(type)) at.counts[type] = (at.counts[type] ?? 0) + 1;
 }
 
@@ -153,7 +163,7 @@ async function takeRow(
   settings: Taking,
 ): Promise<void> {
   const { number } = line;
-  await refuseSecrets(settings.screener, number, row);
+  await refuseSecrets(settings.screener, number, row, settings.rows[row.type as string]!.free ?? []);
   const last = at.header!.as_of_seq;
   for (const [field, value] of Object.entries(row))
     if (/^(?:.*_)?seq$/.test(field) && typeof value === 'number' && value > last)

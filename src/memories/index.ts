@@ -1,5 +1,6 @@
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
+import { portable } from './portable.ts';
 import { memoryRoutes } from './routes.ts';
 import { openSources } from './sources.ts';
 import { sweepMemories } from './sql.ts';
@@ -22,4 +23,5 @@ export const feature: Feature = {
   prefixes: { mem: 'cited' },
   audit: ['memory.approved', 'memory.rejected'],
   isolation,
+  portable,
 };

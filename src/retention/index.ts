@@ -1,10 +1,9 @@
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
+import { portable, reports } from './portable.ts';
 import { retentionPreviewer } from './preview.ts';
 import { retentionRoutes } from './routes.ts';
 import { type Count, retainer, sweepRetention } from './run.ts';
-
-export { policyBody } from './schemas.ts';
 
 const TRIMS = 'Events that trims dropped, or carried before the beginning of a log';
 
@@ -19,4 +18,6 @@ export const feature: Feature<Count> = {
   sweeps: ({ jobs }) => [sweepRetention(jobs)],
   audit: ['retention.changed', 'retention.previewed', 'retention.begun', 'retention.trimmed'],
   isolation,
+  portable,
+  reports,
 };

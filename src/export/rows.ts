@@ -1,0 +1,44 @@
+import type { z } from 'zod';
+import type { Portable } from '../portable.ts';
+
+/** The rows of all features by the type of their lines, and how events report that something was forgotten. */
+interface Portables {
+  portable: Record<string, Portable>;
+  reports: Record<string, z.ZodType>;
+}
+
+interface Forgetting {
+  kind: string;
+  session_id: string;
+  actor_id: string;
+  user_id: string | null;
+  agent_id: string | null;
+  project_id: string | null;
+  content: unknown;
+  metadata: object;
+  tags: string[];
+  refs: string[];
+}
+
+/** What the service reports of its forgetting is never erased: such an event may say nothing else. */
+function isAsReported(event: Forgetting, reports: Portables['reports']): boolean {
+  const form = Object.hasOwn(reports, event.kind) ? reports[event.kind] : undefined;
+  if (!form) return true;
+  const names = [event.session_id, event.actor_id, event.user_id, event.agent_id, event.project_id].join('/');
+  const { tags, refs, metadata } = event;
+  return (
+    /^job_[0-9a-z]+\/agent-memory\/(?:agent-memory|erased_[0-9a-f]{32})\/\/$/.test(names) &&
+    Object.keys(metadata).length + tags.length + refs.length === 0 &&
+    form.safeParse(event.content).success
+  );
+}
+
+export function rowsOf({ portable, reports }: Portables): Record<string, Portable> {
+  const { event } = portable;
+  if (!event) throw new Error('nobody says what an event is');
+  const row = event.row.refine(
+    (given) => isAsReported(given as unknown as Forgetting, reports),
+    'not in the form that the service writes',
+  );
+  return { ...portable, event: { ...event, row } };
+}
