@@ -68,7 +68,8 @@ create index chunks__search on chunks
 
 select wall('chunks', 'select, insert, update, delete');
 
-select noun('passages', prefix => 'chk');
+-- Passages hold nothing that their events do not, nothing rests on them, and `npm run rebuild` makes them again.
+select noun('passages', prefix => 'chk', without => '{forget,held,needs,repair}');
 
 -- How far a rebuild of a tenant's passages has come. While there is a row, answers say that not every passage can be found.
 create table chunk_rebuilds (

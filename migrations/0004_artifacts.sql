@@ -26,7 +26,8 @@ create index artifacts__unlinked on artifacts (tenant_id, created_at) where even
 
 select wall('artifacts', 'select, insert, update, delete');
 
-select noun('artifacts', prefix => 'art');
+-- An artifact goes, and stays, with the event that names it.
+select noun('artifacts', prefix => 'art', without => '{forget,held,needs}');
 
 -- those of events that the log has by then
 select portable(

@@ -82,7 +82,8 @@ create index memories__open_tasks on memories (tenant_id, content_seq) where sta
 
 select wall('memories', 'select, insert, update, delete');
 
-select noun('memories', prefix => 'mem', part => 'memory', keys => array['memory_id']);
+-- What becomes of a memory whose events lose their content is decided by its other versions and what it rests on: `mark` and `lapse`.
+select noun('memories', prefix => 'mem', part => 'memory', keys => array['memory_id'], without => '{clear}');
 
 -- Version by version, which event made it and which holds its content. Citations are the refs of the events from `content_seq` on.
 create table memory_versions (

@@ -50,7 +50,8 @@ create index edits__seq on edits (tenant_id, seq);
 
 select wall('edits', 'select, insert, update, delete');
 
-select noun('edits', prefix => 'edt', part => 'edit', keys => array['edit_id']);
+-- An edit stays with the event that it is about; what is derived from edits is compared and made again with the passages.
+select noun('edits', prefix => 'edt', part => 'edit', keys => array['edit_id'], without => '{held,needs,check,repair}');
 
 -- The events that an approved edit is applied to: its own, and of a memory those that say the same.
 create table edit_events (

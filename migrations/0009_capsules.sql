@@ -38,4 +38,5 @@ create index capsules__seq on capsules (tenant_id, seq);
 
 select wall('capsules', 'select, insert, update, delete');
 
-select noun('capsules', prefix => 'cap', part => 'capsule', keys => array['capsule_id']);
+-- A rule of retention that names its event ends a capsule. Nothing in it is derived.
+select noun('capsules', prefix => 'cap', part => 'capsule', keys => array['capsule_id'], without => '{held,check,repair}');

@@ -45,7 +45,8 @@ create index webhooks__due on webhooks (slow, due_at) where active and due_at is
 
 select wall('webhooks', 'select, insert, update, delete');
 
-select noun('webhooks', prefix => 'whk');
+-- A delivery that has yet to be made bounds a trim (`awaits`). What was delivered is told nowhere else.
+select noun('webhooks', prefix => 'whk', without => '{held,needs,check,repair}');
 
 -- What became of each event: one row, however often it was tried. Bounded by the sweeper.
 create table webhook_deliveries (

@@ -46,7 +46,8 @@ create index audit_entries__at on audit_entries (tenant_id, at);
 
 select wall('audit_entries', 'select, insert');
 
-select noun('audit');
+-- Its seqs are of a stream of its own. A chain by a key that the database does not have is checked, and erased from, by the service.
+select noun('audit', without => '{clear,forget,held,needs,check,repair}');
 
 -- Erasing a subject. The stream is append-only for the serving role, so payloads are blanked by another one, which can do nothing else. An
 -- erasure is an entry itself (`audit.erased`, naming the seqs): a blank that no entry names is found by `npm run audit:verify`.

@@ -3,23 +3,12 @@ import { join } from 'node:path';
 import { edges } from '../src/edges.ts';
 import { memoryKinds } from '../src/memories/schemas.ts';
 import { isAct } from '../src/memories/sources.ts';
-import { callsIn, homes, routines } from './support/routines.ts';
+import { callsIn, homes, owners, routines, tablesIn } from './support/routines.ts';
 
 // The rules of tests/architecture.test.ts for SQL functions: a home, calls along the listed edges, tables that one folder writes, sizes.
 // The lists of what does not hold yet may only become shorter.
 
 const root = join(import.meta.dirname, '..');
-
-/** The folder that owns a table: the one its migration is named after. */
-const owners = new Map(
-  readdirSync(join(root, 'migrations'))
-    .filter((name) => /^\d{4}_/.test(name))
-    .flatMap((name) => {
-      const folder = name.slice(5, -4).replace(/^(wall|log)$/, 'db');
-      const sql = readFileSync(join(root, 'migrations', name), 'utf8');
-      return [...sql.matchAll(/^create (?:unlogged )?table (\w+)/gm)].map(([, table]) => [table!, folder] as const);
-    }),
-);
 
 test('a function calls functions of its own folder, of db, and of folders that its folder may use', () => {
   const mayCall = (from: string, to: string) => to === from || to === 'db' || (edges[from] ?? []).includes(to);
@@ -48,10 +37,9 @@ test('every table has an owner', () => {
 
 test('a table is written by the functions of its own folder', () => {
   const writes = routines.flatMap(({ folder, sql }) =>
-    [...sql.matchAll(/\b(?:insert into|update|delete from)\s+(?:public\.)?(\w+)(?=[\s(])/g)].flatMap(([, table]) => {
-      const owner = owners.get(table!);
-      return owner === undefined || owner === folder ? [] : [`${folder} writes ${table} of ${owner}`];
-    }),
+    tablesIn(sql)
+      .filter((table) => owners.get(table) !== folder)
+      .map((table) => `${folder} writes ${table} of ${owners.get(table)}`),
   );
   expect([...new Set(writes)].sort()).toEqual(NOT_YET_OWN);
 });

@@ -37,6 +37,8 @@ export interface Parts {
   overlay: { content: Json | null; base: unknown } | null;
   /** Of each: id, reason, patch, passages. */
   edits: [string, string, Json, unknown][];
+  /** What other nouns have of it: documents, in which keys are the client’s too. */
+  [other: string]: unknown;
 }
 interface Passage {
   text: string;
@@ -68,7 +70,8 @@ export function replaceNames(names: string[], by: string): (parts: Parts) => Par
   const inPart = (_: string, each: unknown) => walk(each, true);
   const content = (value: Json): Json =>
     members(value, (key, each) => (PARTS_OF_CONTENT.has(key) && isObject(each) ? members(each, inPart) : walk(each, true)));
-  return ({ fields, content: own, metadata, chunks, overlay, edits }) => ({
+  return ({ fields, content: own, metadata, chunks, overlay, edits, ...others }) => ({
+    ...Object.fromEntries(Object.entries(others).map(([noun, each]) => [noun, walk(each, true)])),
     fields: walk(fields, false) as Json,
     content: isObject(own) ? content(own) : (walk(own, true) as Json),
     metadata: walk(metadata, true),

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { edges } from '../../src/edges.ts';
 import { workerDatabase } from '../support/database.ts';
-import { homes } from '../support/routines.ts';
+import { homes, owners } from '../support/routines.ts';
 
 // The registry of nouns (docs/decisions/nouns.md).
 
@@ -62,4 +62,25 @@ test('hooks lists the nouns that have one, in the order of their registration', 
   expect(await names(`select * from hooks('tested') name`)).toEqual(['artifacts', 'capsules']);
   expect(await names(`select * from hooks('untested') name`)).toEqual([]);
   await client.query('rollback');
+});
+
+/** Of a noun whose tables name events of the log, by a seq or an id. */
+const required = ['clear', 'forget', 'held', 'needs', 'check', 'repair'];
+
+test('a noun that is bound to the log has the hooks that this asks for, or its migration opts out', async () => {
+  const bound = await names(
+    `select distinct table_name as name from information_schema.columns where table_schema = 'public' and column_name in ('seq', 'event_id')`,
+  );
+  const { rows } = await client.query<{ noun: string; without: string[]; hooks: string[] }>(
+    `select n.noun, n.without, array(select h from unnest($1::text[]) h where to_regproc(n.noun || '_' || h) is not null) as hooks
+     from nouns n order by n.place`,
+    [required],
+  );
+  const tied = rows.filter(({ noun }) => bound.some((table) => owners.get(table) === noun));
+  expect(tied.length).toBeGreaterThan(5);
+  expect(
+    tied.flatMap(({ noun, without, hooks }) =>
+      required.filter((hook) => hooks.includes(hook) === without.includes(hook)).map((hook) => `${noun}_${hook}`),
+    ),
+  ).toEqual([]);
 });

@@ -38,3 +38,8 @@ test('keys that a client puts beside the fields of the service are replaced too'
     body: { rationale: ['X'], X: { X: 2 } },
   });
 });
+
+test('what other nouns have of an event is replaced too, keys and all', () => {
+  const states = [{ key: 'ann', value: { ann: ['by Ann'] } }];
+  expect(replaceNames(['ann'], 'X')({ ...empty, states }).states).toEqual([{ key: 'X', value: { X: ['by X'] } }]);
+});

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { edges } from '../../src/edges.ts';
 
@@ -34,3 +34,20 @@ export const homes = new Map(routines.map(({ name, folder }) => [name, folder]))
 
 /** The functions that a statement calls. */
 export const callsIn = (sql: string): string[] => [...homes.keys()].filter((name) => new RegExp(`\\b${name}\\(`).test(sql));
+
+/** The tables that a statement writes. */
+export const tablesIn = (sql: string): string[] =>
+  [...sql.matchAll(/\b(?:insert into|update|delete from)\s+(?:public\.)?(\w+)(?=[\s(])/g)].flatMap(([, table]) =>
+    owners.has(table!) ? [table!] : [],
+  );
+
+/** The folder that owns a table: the one its migration is named after. */
+export const owners = new Map(
+  readdirSync(join(root, 'migrations'))
+    .filter((name) => /^\d{4}_/.test(name))
+    .flatMap((name) => {
+      const folder = name.slice(5, -4).replace(/^(wall|log)$/, 'db');
+      const sql = readFileSync(join(root, 'migrations', name), 'utf8');
+      return [...sql.matchAll(/^create (?:unlogged )?table (\w+)/gm)].map(([, table]) => [table!, folder] as const);
+    }),
+);
