@@ -2,9 +2,11 @@ import type { IncomingMessage, RequestListener } from 'node:http';
 import cors from 'cors';
 import express, { type RequestHandler } from 'express';
 import helmet from 'helmet';
+import type { Gate } from './http/gate.ts';
 import { Problem } from './http/problem.ts';
 import type { Route } from './http/route.ts';
-import { begin, type Gate, refuse, serve } from './http/serve.ts';
+import { begin, refuse } from './http/send.ts';
+import { serve } from './http/serve.ts';
 import { matchPath } from './http/url.ts';
 
 // The order in which a request meets the service. Hot routes go through the thin door, everything else through Express; both

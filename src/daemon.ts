@@ -6,7 +6,7 @@ import { type Database, openDatabase } from './db/index.ts';
 import { pagesOf } from './http/pages.ts';
 import { Problem, problemBody } from './http/problem.ts';
 import type { Route } from './http/route.ts';
-import { send } from './http/serve.ts';
+import { send } from './http/send.ts';
 import { createHttpServer, drain, listen, replaceListener, urlOf } from './http/server.ts';
 import { tlsOf } from './http/tls.ts';
 import { createLogger, type Logger } from './log.ts';

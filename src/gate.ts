@@ -1,7 +1,7 @@
 import { authorize, type Caller } from './auth/index.ts';
 import { type Config, readersOf } from './config.ts';
 import type { Parts } from './feature.ts';
-import type { Gate } from './http/serve.ts';
+import type { Gate } from './http/gate.ts';
 import { macOf } from './keys.ts';
 import type { Limits } from './limits/index.ts';
 import { holdsSecret, plainScreener, screenFields } from './secrets/index.ts';

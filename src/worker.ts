@@ -1,10 +1,10 @@
 import { workerData } from 'node:worker_threads';
 import { screenLarge } from './artifacts/index.ts';
 import { draftLarge, type LargeRequest } from './events/index.ts';
+import type { Understanding } from './http/gate.ts';
 import { idempotencyOf } from './http/idempotent.ts';
 import { keepInside } from './http/inside.ts';
 import { type JsonLimits, parseJson } from './http/json.ts';
-import type { Understanding } from './http/serve.ts';
 import { readWorkerKeys } from './keys.ts';
 import { openReads } from './reads.ts';
 import { type Screener, type Source, screenerOf, screenFields } from './secrets/index.ts';

@@ -13,6 +13,14 @@ export function ifMatchOf({ headers }: IncomingMessage): IfMatch {
   return header === undefined || header.trim() === '*' ? undefined : tagsOf(header);
 }
 
+const TAGS = /^\s*(?:\*|(?:W\/)?"[^"]*"(?:\s*,\s*(?:W\/)?"[^"]*")*)\s*$/;
+
+/** What is no ETag fits no version: a client that left out the quotes would read 412 again and again. */
+export function refuseNoTag(header: string | undefined): void {
+  if (header !== undefined && !TAGS.test(header))
+    throw new Problem('malformed-request', 'If-Match takes an ETag as it was answered, in double quotes: If-Match: "3".');
+}
+
 const tagsOf = (header: string): string[] => header.split(',').map((tag) => tag.trim());
 
 const isMeant = (tags: IfMatch, version: number): boolean => tags === undefined || tags.includes(etagOf({ version }));

@@ -4,9 +4,9 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { z } from 'zod';
 import { createApp } from '../../src/app.ts';
+import type { Gate } from '../../src/http/gate.ts';
 import { type ProblemType, problems } from '../../src/http/problem.ts';
 import { declareFor } from '../../src/http/route.ts';
-import type { Gate } from '../../src/http/serve.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { createLogger } from '../../src/log.ts';
 
