@@ -2,14 +2,14 @@
 -- scope; of the rest a project's request sees the project's, and policy.
 create or replace function concerns(p_memory memories, p_scope jsonb, p_ask jsonb) returns boolean
 language sql stable
-return case
+as $$ select case
   when p_memory.kind in ('rule', 'preference') then case p_memory.scope
     when 'project' then p_memory.project_id = p_ask ->> 'project_id'
     when 'user' then p_ask -> 'users' ? p_memory.user_id
     when 'session' then p_memory.session_id = p_ask ->> 'session_id'
     else true end
   else not p_scope ? 'project_id' or p_memory.project_id = p_scope ->> 'project_id'
-    or (p_memory.scope = 'policy' and p_memory.project_id is null) end;
+    or (p_memory.scope = 'policy' and p_memory.project_id is null) end $$;
 
 create or replace function held_now(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
 returns table (memory memories, content_seq bigint)
@@ -264,7 +264,7 @@ returns table (
   seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamptz, words text[],
   memory jsonb)
 language sql stable
-begin atomic
+as $$
   select
     s.seq, s.event_id, s.kind, s.actor_id,
     case when p_part = 'paired' then beginning_of(p_tenant, p_scope, s) else s.content end,
@@ -297,7 +297,7 @@ begin atomic
     offset 0
   ) t on true
   where is_shown_in(k.blocked_in, p_scope ->> 'channel');
-end;
+$$;
 
 -- What a context holds beside what was found, in one round trip: first a row that says where the log stands, and in its content which calls
 -- and results belong together; then the memories of the ledger, the session's last events, what is cited and the calls and results that

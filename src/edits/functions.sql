@@ -124,7 +124,7 @@ return coalesce(
 -- How an event reads under the edits that hold for it, from p_base, its passages before; no row where none holds.
 create or replace function overlay_of(p_tenant text, p_event events, p_base jsonb) returns setof overlays
 language sql stable
-begin atomic
+as $$
   with active as materialized (
     select a.* from active_edits(p_tenant, p_event.seq) a
   ),
@@ -167,7 +167,7 @@ begin atomic
     case when w.retracted or (p.unread and not w.silent) then every_channel() else h.channels end,
     p.n::smallint, nullif(p.weight, 1)::real, w.edit_ids, p_base
   from whole w cross join hidden h cross join passage p;
-end;
+$$;
 
 -- Makes an event and its passages read as its approved edits say; with none left, as they were.
 create or replace function apply_edits(p_tenant text, p_seq bigint) returns void
@@ -479,7 +479,7 @@ end $$;
 -- How edits let an event read, and the words of the edits, looked up by the event that they are about and by those that they are applied to.
 create or replace function edits_words(p_event events) returns jsonb
 language sql stable
-begin atomic
+as $$
   select jsonb_build_object(
     'overlay', (
       select jsonb_build_object('content', o.content, 'base', o.base)
@@ -489,7 +489,7 @@ begin atomic
       from edits d
       where d.tenant_id = p_event.tenant_id and (d.seq = p_event.seq or d.edit_id in (
         select x.edit_id from edit_events x where x.tenant_id = p_event.tenant_id and x.seq = p_event.seq))), '[]'));
-end;
+$$;
 
 create or replace function edits_rename(p_tenant text, p_seq bigint, p_parts jsonb) returns void
 language sql

@@ -1,11 +1,11 @@
 -- The subject's own events: what is recorded about a user or is a user's words, all of a session or project, what an agent did.
 create or replace function is_of_subject(p_event events, p_kind text, p_subject text, p_users text[]) returns boolean
 language sql immutable
-return case p_kind
+as $$ select case p_kind
   when 'user_id' then p_event.user_id = p_subject or (p_event.actor_type = 'human' and p_event.actor_id = any (p_subject || p_users))
   when 'session_id' then p_event.session_id = p_subject
   when 'project_id' then p_event.project_id = p_subject
-  else p_event.agent_id = p_subject or (p_event.actor_type = 'agent' and p_event.actor_id = p_subject) end;
+  else p_event.agent_id = p_subject or (p_event.actor_type = 'agent' and p_event.actor_id = p_subject) end $$;
 
 create or replace function subject_users(p_tenant text, p_job text) returns text[]
 language sql stable

@@ -2,7 +2,7 @@
 -- What is absent has no key, an empty list is absent. These are written so that the planner takes them in: only fields are read, no content.
 create or replace function event_doc(p_event events) returns jsonb
 language sql stable parallel safe
-return jsonb_strip_nulls(jsonb_build_object(
+as $$ select jsonb_strip_nulls(jsonb_build_object(
   'kinds', case
     when p_event.kind like 'memory.%' then jsonb_build_array(p_event.kind, p_event.content ->> 'kind')
     when p_event.kind = 'task_update' then '["task_update", "task"]'
@@ -11,13 +11,13 @@ return jsonb_strip_nulls(jsonb_build_object(
   'channel', p_event.channel, 'sensitivity', p_event.sensitivity, 'actor_type', p_event.actor_type, 'actor_id', p_event.actor_id,
   'tags', nullif(p_event.tags, '{}'), 'refs', nullif(p_event.refs, '{}'), 'seq', p_event.seq,
   'occurred_at', sortable_time(p_event.occurred_at), 'created_at', sortable_time(p_event.created_at)))
-  || jsonb_build_object('metadata', p_event.metadata);
+  || jsonb_build_object('metadata', p_event.metadata) $$;
 
 -- Of one that is withheld from a request: no more than its answer shows, or a filter would read what it hides.
 create or replace function withheld_doc(p_event events) returns jsonb
 language sql stable parallel safe
-return (event_doc(p_event) - array['tags', 'refs']) || jsonb_build_object(
-  'kinds', case p_event.kind when 'task_update' then '["task_update", "task"]' else jsonb_build_array(p_event.kind) end, 'metadata', '{}'::jsonb);
+as $$ select (event_doc(p_event) - array['tags', 'refs']) || jsonb_build_object(
+  'kinds', case p_event.kind when 'task_update' then '["task_update", "task"]' else jsonb_build_array(p_event.kind) end, 'metadata', '{}'::jsonb) $$;
 
 -- What an event has besides where it made or changed a memory; of a memory whose words are withheld from the request's channel, what stands
 -- there whatever they are.
@@ -39,15 +39,15 @@ end;
 -- p_filter: {"path", "vars", "memory"}, what compileFilter makes. p_withheld: from requests in p_channel; named once, so that a subquery may be given.
 create or replace function event_matches(p_event events, p_filter jsonb, p_withheld boolean, p_channel text) returns boolean
 language sql stable
-return coalesce(jsonb_path_match(
+as $$ select coalesce(jsonb_path_match(
   case when p_withheld then withheld_doc(p_event) else event_doc(p_event)
     || case when (p_filter ->> 'memory')::boolean then memory_fields(p_event.tenant_id, p_event.seq, p_channel) else '{}' end end,
-  (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false);
+  (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false) $$;
 
 -- A memory, with the event that holds its content, which is not withheld. Times are texts.
 create or replace function memory_matches(p_memory memories, p_event events, p_filter jsonb) returns boolean
 language sql stable
-return coalesce(jsonb_path_match(
+as $$ select coalesce(jsonb_path_match(
   jsonb_strip_nulls(jsonb_build_object(
     'kinds', jsonb_build_array(p_memory.kind),
     'session_id', p_memory.session_id, 'user_id', p_memory.user_id, 'agent_id', p_memory.agent_id, 'project_id', p_memory.project_id,
@@ -57,4 +57,4 @@ return coalesce(jsonb_path_match(
     'importance', p_memory.importance, 'scope', p_memory.scope, 'pinned', p_memory.pinned,
     'status', case when p_memory.status = 'active' and p_memory.expires_at <= now() then 'expired' else p_memory.status end))
     || jsonb_build_object('metadata', p_event.metadata),
-  (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false);
+  (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false) $$;

@@ -451,7 +451,7 @@ end $$;
 -- What a decision or task_update asks of write_memories, with the event. src/memories/wish.ts says the same for those that come in.
 create or replace function memory_doc(p_event events) returns jsonb
 language sql stable
-return to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object(
+as $$ select to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object(
   'memory_id', 'mem_' || substr(p_event.event_id, 5),
   'kind', case p_event.kind when 'decision' then 'decision' else 'task' end,
   'scope', coalesce(case when p_event.kind = 'decision' then p_event.content ->> 'scope' end,
@@ -464,7 +464,7 @@ return to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb
   'importance', case p_event.kind when 'decision' then 1.0 else 0.8 end,
   'pinned', false,
   'supersedes', p_event.content ->> 'supersedes',
-  'task_status', case when p_event.kind = 'task_update' then p_event.content ->> 'status' end)));
+  'task_status', case when p_event.kind = 'task_update' then p_event.content ->> 'status' end))) $$;
 
 -- Asked several times for each memory, so in plpgsql: one in SQL is planned at each call.
 create or replace function is_marked(p_tenant text, p_job text, p_ref text) returns boolean
@@ -864,7 +864,7 @@ end $$;
 -- Whether a memory is held: a task that is done is not, nor what has expired.
 create or replace function stands(p_memory memories) returns boolean
 language sql stable
-return p_memory.status in ('active', 'proposed') and coalesce(p_memory.expires_at > now(), true) and coalesce(p_memory.task_status <> 'done', true);
+as $$ select p_memory.status in ('active', 'proposed') and coalesce(p_memory.expires_at > now(), true) and coalesce(p_memory.task_status <> 'done', true) $$;
 
 -- What the newest version of a memory says, and whether its versions are whole.
 create or replace function memory_state(p_tenant text, p_memory_id text)
@@ -913,7 +913,7 @@ end $$;
 -- is taken.
 create or replace function memory_content(p_memory memories, p_event events) returns jsonb
 language sql stable
-return jsonb_strip_nulls(jsonb_build_object(
+as $$ select jsonb_strip_nulls(jsonb_build_object(
   'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope, 'importance', p_memory.importance, 'pinned', p_memory.pinned,
   'valid_from', p_memory.valid_from, 'valid_to', p_memory.valid_to, 'expires_at', p_memory.expires_at,
   'origin', jsonb_build_object('type', p_event.actor_type, 'id', p_event.actor_id),
@@ -922,7 +922,7 @@ return jsonb_strip_nulls(jsonb_build_object(
     when 'decision' then jsonb_build_object(
       'text', p_event.content ->> 'decision', 'body', object_of(p_event.content) - array['decision', 'scope', 'supersedes'])
     when 'task_update' then jsonb_build_object('text', p_event.content ->> 'title', 'body', object_of(p_event.content) - 'title')
-    else object_of(p_event.content) - 'supersedes' end;
+    else object_of(p_event.content) - 'supersedes' end $$;
 
 -- What took the place of a superseded memory: what the event that ended it made. Of several versions that say so the first is meant;
 -- an erasure may add another. Successors come later in the log than what they replace, so a chain that says the same has no circle.

@@ -37,13 +37,13 @@ return case
 -- The text of a passage.
 create or replace function passage_text(p_chunk chunks) returns text
 language sql stable
-return coalesce(
-  p_chunk.text, (select said_in(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq));
+as $$ select coalesce(
+  p_chunk.text, (select said_in(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq)) $$;
 
 -- What passages are made of, to tell whether it was changed since it was read.
 create or replace function passage_source(p_event events) returns text
 language sql stable
-return md5(concat_ws(' ', p_event.content, p_event.tags, p_event.actor_id));
+as $$ select md5(concat_ws(' ', p_event.content, p_event.tags, p_event.actor_id)) $$;
 
 -- One step of a rebuild: the passages of p_from..p_to again, from what the log says, with what is known of them beside their text.
 -- p_read: [{"seq","source"}], the events that they were made of; p_chunks: [{"seq","ordinal","text","header","token_count"}].
@@ -142,10 +142,10 @@ end;
 -- The words of an event's passages: of each its ordinal, text and header.
 create or replace function passages_words(p_event events) returns jsonb
 language sql stable
-begin atomic
+as $$
   select jsonb_build_object('chunks', coalesce(jsonb_agg(jsonb_build_array(c.ordinal, passage_text(c), c.header) order by c.ordinal), '[]'))
   from chunks c where c.tenant_id = p_event.tenant_id and c.seq = p_event.seq;
-end;
+$$;
 
 create or replace function passages_rename(p_tenant text, p_seq bigint, p_parts jsonb) returns void
 language sql

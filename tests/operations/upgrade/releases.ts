@@ -128,13 +128,12 @@ function fits(commit: string): Previous {
     : { absent: `the schema needs code that knows migration ${leastCode()}, ${commit.slice(0, 7)} knows ${old.length}` };
 }
 
-/** Built from its commit in a directory of its own, with the packages of this checkout. */
+/** Built from its commit by its own script, in a directory of its own, with the packages of this checkout. */
 export function buildPrevious(commit: string, dir: string): Release {
   mkdirSync(dir);
   const tar = execFileSync('git', ['archive', commit], { cwd: root, maxBuffer: 512 * 1024 * 1024 });
   execFileSync('tar', ['-x', '-C', dir], { input: tar });
   symlinkSync(join(root, 'node_modules'), join(dir, 'node_modules'));
-  execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: dir });
-  cpSync(join(root, 'dist/docs'), join(dir, 'dist/docs'), { recursive: true });
+  execFileSync('npm', ['run', '--silent', 'build'], { cwd: dir });
   return { name: `the release before (${commit.slice(0, 7)})`, root: dir };
 }
