@@ -1329,7 +1329,14 @@ END;
 
 CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask jsonb) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN CASE WHEN ((p_memory).kind = ANY (ARRAY['rule'::text, 'preference'::text])) THEN CASE (p_memory).scope WHEN 'project'::text THEN ((p_memory).project_id = (p_ask ->> 'project_id'::text)) WHEN 'user'::text THEN ((p_ask -> 'users'::text) ? (p_memory).user_id) WHEN 'session'::text THEN ((p_memory).session_id = (p_ask ->> 'session_id'::text)) ELSE true END ELSE ((NOT (p_scope ? 'project_id'::text)) OR ((p_memory).project_id = (p_scope ->> 'project_id'::text)) OR (((p_memory).scope = 'policy'::text) AND ((p_memory).project_id IS NULL))) END;
+    AS $$ select case
+  when p_memory.kind in ('rule', 'preference') then case p_memory.scope
+    when 'project' then p_memory.project_id = p_ask ->> 'project_id'
+    when 'user' then p_ask -> 'users' ? p_memory.user_id
+    when 'session' then p_memory.session_id = p_ask ->> 'session_id'
+    else true end
+  else not p_scope ? 'project_id' or p_memory.project_id = p_scope ->> 'project_id'
+    or (p_memory.scope = 'policy' and p_memory.project_id is null) end $$;
 
 -- Name: tenants; Type: TABLE; Schema: public
 
@@ -1867,15 +1874,17 @@ end $$;
 
 CREATE FUNCTION public.edits_words(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT jsonb_build_object('overlay', ( SELECT jsonb_build_object('content', o.content, 'base', o.base) AS jsonb_build_object
-            FROM public.overlays o
-           WHERE ((o.tenant_id = (edits_words.p_event).tenant_id) AND (o.seq = (edits_words.p_event).seq))), 'edits', COALESCE(( SELECT jsonb_agg(jsonb_build_array(d.edit_id, d.reason, d.patch, d.passages) ORDER BY d.edit_id) AS jsonb_agg
-            FROM public.edits d
-           WHERE ((d.tenant_id = (edits_words.p_event).tenant_id) AND ((d.seq = (edits_words.p_event).seq) OR (d.edit_id IN ( SELECT x.edit_id
-                    FROM public.edit_events x
-                   WHERE ((x.tenant_id = (edits_words.p_event).tenant_id) AND (x.seq = (edits_words.p_event).seq))))))), '[]'::jsonb)) AS jsonb_build_object;
-END;
+    AS $$
+  select jsonb_build_object(
+    'overlay', (
+      select jsonb_build_object('content', o.content, 'base', o.base)
+      from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq),
+    'edits', coalesce((
+      select jsonb_agg(jsonb_build_array(d.edit_id, d.reason, d.patch, d.passages) order by d.edit_id)
+      from edits d
+      where d.tenant_id = p_event.tenant_id and (d.seq = p_event.seq or d.edit_id in (
+        select x.edit_id from edit_events x where x.tenant_id = p_event.tenant_id and x.seq = p_event.seq))), '[]'));
+$$;
 
 -- Name: enact_edit(text, public.edits); Type: FUNCTION; Schema: public
 
@@ -2125,52 +2134,29 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
--- Name: sortable_time(timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
-
 -- Name: event_doc(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (jsonb_strip_nulls(jsonb_build_object('kinds', CASE WHEN ((p_event).kind ~~ 'memory.%'::text) THEN jsonb_build_array((p_event).kind, ((p_event).content ->> 'kind'::text)) WHEN ((p_event).kind = 'task_update'::text) THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'session_id', (p_event).session_id, 'user_id', (p_event).user_id, 'agent_id', (p_event).agent_id, 'project_id', (p_event).project_id, 'channel', (p_event).channel, 'sensitivity', (p_event).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_event).seq, 'occurred_at', public.sortable_time((p_event).occurred_at), 'created_at', public.sortable_time((p_event).created_at))) || jsonb_build_object('metadata', (p_event).metadata));
-
--- Name: memory_fields(text, bigint, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint, p_channel text) RETURNS jsonb
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT COALESCE(( SELECT (jsonb_build_object('scope', m.scope, 'status',
-                 CASE
-                     WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
-                     ELSE m.status
-                 END) ||
-                 CASE
-                     WHEN (EXISTS ( SELECT
-                        FROM public.overlays o
-                       WHERE ((o.tenant_id = memory_fields.p_tenant) AND (o.seq = m.content_seq) AND (o.blocked_in @> ARRAY[memory_fields.p_channel])))) THEN '{}'::jsonb
-                     ELSE jsonb_build_object('importance', m.importance, 'pinned', m.pinned)
-                 END)
-            FROM (public.memory_versions v
-              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
-           WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
-           ORDER BY (v.status = 'superseded'::text)
-          LIMIT 1), '{}'::jsonb) AS "coalesce";
-END;
-
--- Name: withheld_doc(public.events); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.withheld_doc(p_event public.events) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN ((public.event_doc(p_event) - ARRAY['tags'::text, 'refs'::text]) || jsonb_build_object('kinds', CASE (p_event).kind WHEN 'task_update'::text THEN '["task_update", "task"]'::jsonb ELSE jsonb_build_array((p_event).kind) END, 'metadata', '{}'::jsonb));
+    AS $$ select jsonb_strip_nulls(jsonb_build_object(
+  'kinds', case
+    when p_event.kind like 'memory.%' then jsonb_build_array(p_event.kind, p_event.content ->> 'kind')
+    when p_event.kind = 'task_update' then '["task_update", "task"]'
+    else jsonb_build_array(p_event.kind) end,
+  'session_id', p_event.session_id, 'user_id', p_event.user_id, 'agent_id', p_event.agent_id, 'project_id', p_event.project_id,
+  'channel', p_event.channel, 'sensitivity', p_event.sensitivity, 'actor_type', p_event.actor_type, 'actor_id', p_event.actor_id,
+  'tags', nullif(p_event.tags, '{}'), 'refs', nullif(p_event.refs, '{}'), 'seq', p_event.seq,
+  'occurred_at', sortable_time(p_event.occurred_at), 'created_at', sortable_time(p_event.created_at)))
+  || jsonb_build_object('metadata', p_event.metadata) $$;
 
 -- Name: event_matches(public.events, jsonb, boolean, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb, p_withheld boolean, p_channel text) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN COALESCE(jsonb_path_match(CASE WHEN p_withheld THEN public.withheld_doc(p_event) ELSE (public.event_doc(p_event) || CASE WHEN ((p_filter ->> 'memory'::text))::boolean THEN public.memory_fields((p_event).tenant_id, (p_event).seq, p_channel) ELSE '{}'::jsonb END) END, ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
+    AS $$ select coalesce(jsonb_path_match(
+  case when p_withheld then withheld_doc(p_event) else event_doc(p_event)
+    || case when (p_filter ->> 'memory')::boolean then memory_fields(p_event.tenant_id, p_event.seq, p_channel) else '{}' end end,
+  (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false) $$;
 
 -- Name: event_of(text); Type: FUNCTION; Schema: public
 
@@ -3331,7 +3317,11 @@ CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS bool
 
 CREATE FUNCTION public.is_of_subject(p_event public.events, p_kind text, p_subject text, p_users text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
-    RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_event).user_id = p_subject) OR (((p_event).actor_type = 'human'::text) AND ((p_event).actor_id = ANY ((p_subject || p_users))))) WHEN 'session_id'::text THEN ((p_event).session_id = p_subject) WHEN 'project_id'::text THEN ((p_event).project_id = p_subject) ELSE (((p_event).agent_id = p_subject) OR (((p_event).actor_type = 'agent'::text) AND ((p_event).actor_id = p_subject))) END;
+    AS $$ select case p_kind
+  when 'user_id' then p_event.user_id = p_subject or (p_event.actor_type = 'human' and p_event.actor_id = any (p_subject || p_users))
+  when 'session_id' then p_event.session_id = p_subject
+  when 'project_id' then p_event.project_id = p_subject
+  else p_event.agent_id = p_subject or (p_event.actor_type = 'agent' and p_event.actor_id = p_subject) end $$;
 
 -- Name: is_quarantined(text[]); Type: FUNCTION; Schema: public
 
@@ -3506,135 +3496,44 @@ begin
   where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
 
--- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
-    LANGUAGE sql STABLE
-    RETURN COALESCE(jsonb_path_match((jsonb_strip_nulls(jsonb_build_object('kinds', jsonb_build_array((p_memory).kind), 'session_id', (p_memory).session_id, 'user_id', (p_memory).user_id, 'agent_id', (p_memory).agent_id, 'project_id', (p_memory).project_id, 'channel', (p_memory).channel, 'sensitivity', (p_memory).sensitivity, 'actor_type', (p_event).actor_type, 'actor_id', (p_event).actor_id, 'tags', NULLIF((p_event).tags, '{}'::text[]), 'refs', NULLIF((p_event).refs, '{}'::text[]), 'seq', (p_memory).last_seq, 'occurred_at', public.sortable_time((p_event).occurred_at), 'created_at', public.sortable_time((p_memory).created_at), 'importance', (p_memory).importance, 'scope', (p_memory).scope, 'pinned', (p_memory).pinned, 'status', CASE WHEN (((p_memory).status = 'active'::text) AND ((p_memory).expires_at <= now())) THEN 'expired'::text ELSE (p_memory).status END)) || jsonb_build_object('metadata', (p_event).metadata)), ((p_filter ->> 'path'::text))::jsonpath, (p_filter -> 'vars'::text), true), false);
-
--- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-declare
-  v_content_seq bigint := coalesce((
-    select v.content_seq
-    from memory_versions v
-    where v.tenant_id = p_tenant and v.seq = p_seq and v.memory_id || '' = p_memory.memory_id and v.status <> 'superseded'
-    limit 1), p_seq);
-  v_grounding record;
-begin
-  if v_content_seq <> p_seq then
-    select case when e.kind like 'memory.%' then coalesce(o.content, e.content) end, e.actor_type, e.actor_id
-    into p_content, p_actor_type, p_actor_id
-    from events e left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
-    where e.tenant_id = p_tenant and e.seq = v_content_seq;
-  end if;
-  select * into v_grounding from grounding(p_tenant, p_memory.memory_id, p_memory.kind, v_content_seq, 256, p_last, p_as_of);
-  return jsonb_build_object(
-    'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
-    'refs', to_jsonb(v_grounding.refs),
-    'grounded', v_grounding.grounded,
-    'unsourced', v_grounding.unsourced,
-    'trust', coalesce(p_content ->> 'trust', trust_of(p_actor_type)),
-    'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
-    'body', coalesce(p_content -> 'body', '{}'));
-end $$;
-
--- Name: said_in(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.said_in(p_content jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
-
--- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
-    LANGUAGE sql STABLE
-    AS $$
-  select
-    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
-    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
-    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
-  from events e
-  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
-  where e.tenant_id = p_tenant
-    and visible(
-      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
-      case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
-      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
-    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
-    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
-$$;
-
 -- Name: ledger_entry(text, jsonb, bigint, regconfig, text, bigint, public.memories); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.ledger_entry(p_tenant text, p_scope jsonb, p_last bigint, p_language regconfig, p_part text, p_seq bigint, p_memory public.memories) RETURNS TABLE(seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[], memory jsonb)
     LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT s.seq,
-     s.event_id,
-     s.kind,
-     s.actor_id,
-         CASE
-             WHEN (ledger_entry.p_part = 'paired'::text) THEN public.beginning_of(ledger_entry.p_tenant, ledger_entry.p_scope, ROW(s.tenant_id, s.seq, s.event_id, s.session_id, s.channel, s.actor_type, s.actor_id, s.kind, s.content, s.user_id, s.agent_id, s.project_id, s.sensitivity, s.tags, s.refs, s.metadata, s.artifact_id, s.chunk_count, s.byte_count, s.occurred_at, s.created_at, s.supersedes, s.erased_at, s.redactions, s.session_key, s.carried_at))
-             ELSE s.content
-         END AS content,
-     s.artifact_id,
-     ((ledger_entry.p_part = 'superseded'::text) OR COALESCE(((ledger_entry.p_part = ANY (ARRAY['decision'::text, 'recent'::text])) AND (s.kind <> 'task_update'::text) AND (k.until_seq <= ledger_entry.p_last) AND ((NOT (ledger_entry.p_scope ? 'as_of'::text)) OR (k.until_at <= ((ledger_entry.p_scope ->> 'as_of'::text))::timestamp with time zone))), false)),
-     s.occurred_at,
-     k.words,
-         CASE
-             WHEN ((ledger_entry.p_memory).memory_id IS NOT NULL) THEN (t.standing || public.claim_of(ledger_entry.p_tenant, ledger_entry.p_scope, ledger_entry.p_memory, t.standing, s.occurred_at))
-             ELSE NULL::jsonb
-         END AS "case"
-    FROM ((( SELECT o.tenant_id,
-             o.seq,
-             o.event_id,
-             o.session_id,
-             o.channel,
-             o.actor_type,
-             o.actor_id,
-             o.kind,
-             o.content,
-             o.user_id,
-             o.agent_id,
-             o.project_id,
-             o.sensitivity,
-             o.tags,
-             o.refs,
-             o.metadata,
-             o.artifact_id,
-             o.chunk_count,
-             o.byte_count,
-             o.occurred_at,
-             o.created_at,
-             o.supersedes,
-             o.erased_at,
-             o.redactions,
-             o.session_key,
-             o.carried_at
-            FROM public.seen_events(ledger_entry.p_tenant, ledger_entry.p_scope) o(tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id, sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at, supersedes, erased_at, redactions, session_key, carried_at)
-           WHERE ((o.seq = ledger_entry.p_seq) AND (((ledger_entry.p_scope -> 'filter'::text) IS NULL) OR (ledger_entry.p_part = 'rule'::text) OR ((ledger_entry.p_memory).memory_id IS NULL) OR public.memory_matches(ledger_entry.p_memory, o.*, (ledger_entry.p_scope -> 'filter'::text))))
-          LIMIT 1) s
-      LEFT JOIN LATERAL ( SELECT k_1.until_seq,
-             k_1.until_at,
-             k_1.blocked_in,
-             tsvector_to_array(to_tsvector(ledger_entry.p_language, COALESCE(k_1.text, public.said_in(s.content)))) AS words
-            FROM public.chunks k_1
-           WHERE ((k_1.tenant_id = ledger_entry.p_tenant) AND (k_1.seq = s.seq) AND (k_1.ordinal = 0))
-          LIMIT 1) k ON (true))
-      LEFT JOIN LATERAL ( SELECT public.memory_standing(ledger_entry.p_tenant, ledger_entry.p_memory, s.seq,
-                 CASE
-                     WHEN (s.kind ~~ 'memory.%'::text) THEN s.content
-                     ELSE NULL::jsonb
-                 END, s.actor_type, s.actor_id, ledger_entry.p_last, ((ledger_entry.p_scope ->> 'as_of'::text))::timestamp with time zone) AS standing
-           WHERE ((ledger_entry.p_memory).memory_id IS NOT NULL)
-          OFFSET 0) t ON (true))
-   WHERE public.is_shown_in(k.blocked_in, (ledger_entry.p_scope ->> 'channel'::text));
-END;
+    AS $$
+  select
+    s.seq, s.event_id, s.kind, s.actor_id,
+    case when p_part = 'paired' then beginning_of(p_tenant, p_scope, s) else s.content end,
+    s.artifact_id,
+    p_part = 'superseded' or coalesce(
+      p_part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= p_last
+        and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
+    s.occurred_at,
+    k.words,
+    case when p_memory.memory_id is not null then t.standing || claim_of(p_tenant, p_scope, p_memory, t.standing, s.occurred_at) end
+  from (
+    select o.*
+    from seen_events(p_tenant, p_scope) o
+    where o.seq = p_seq
+      and (p_scope -> 'filter' is null or p_part = 'rule' or p_memory.memory_id is null or memory_matches(p_memory, o, p_scope -> 'filter'))
+    limit 1
+  ) s
+  left join lateral (
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, said_in(s.content)))) as words
+    from chunks k
+    where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
+    limit 1
+  ) k on true
+  left join lateral (
+    select memory_standing(
+      p_tenant, p_memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, p_last,
+      (p_scope ->> 'as_of')::timestamptz) as standing
+    where p_memory.memory_id is not null
+    -- worked out once
+    offset 0
+  ) t on true
+  where is_shown_in(k.blocked_in, p_scope ->> 'channel');
+$$;
 
 -- Name: ledger_memories(text, jsonb, jsonb, bigint, bigint[], text[]); Type: FUNCTION; Schema: public
 
@@ -4387,7 +4286,7 @@ end $$;
 
 CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN (((p_memory).status = ANY (ARRAY['active'::text, 'proposed'::text])) AND COALESCE(((p_memory).expires_at > now()), true) AND COALESCE(((p_memory).task_status <> 'done'::text), true));
+    AS $$ select p_memory.status in ('active', 'proposed') and coalesce(p_memory.expires_at > now(), true) and coalesce(p_memory.task_status <> 'done', true) $$;
 
 -- Name: memories_held(text, bigint[]); Type: FUNCTION; Schema: public
 
@@ -4718,29 +4617,109 @@ begin
   perform drop_memories(p_tenant, v_ended);
 end $$;
 
--- Name: object_of(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.object_of(p_content jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (jsonb_typeof(p_content) = 'object'::text) THEN p_content ELSE '{}'::jsonb END;
-
--- Name: trust_of(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.trust_of(p_actor_type text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE p_actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END;
-
 -- Name: memory_content(public.memories, public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_content(p_memory public.memories, p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE
-    RETURN (jsonb_strip_nulls(jsonb_build_object('memory_id', (p_memory).memory_id, 'kind', (p_memory).kind, 'scope', (p_memory).scope, 'importance', (p_memory).importance, 'pinned', (p_memory).pinned, 'valid_from', (p_memory).valid_from, 'valid_to', (p_memory).valid_to, 'expires_at', (p_memory).expires_at, 'origin', jsonb_build_object('type', (p_event).actor_type, 'id', (p_event).actor_id), 'trust', public.trust_of((p_event).actor_type))) || CASE (p_event).kind WHEN 'decision'::text THEN jsonb_build_object('text', ((p_event).content ->> 'decision'::text), 'body', (public.object_of((p_event).content) - ARRAY['decision'::text, 'scope'::text, 'supersedes'::text])) WHEN 'task_update'::text THEN jsonb_build_object('text', ((p_event).content ->> 'title'::text), 'body', (public.object_of((p_event).content) - 'title'::text)) ELSE (public.object_of((p_event).content) - 'supersedes'::text) END);
+    AS $$ select jsonb_strip_nulls(jsonb_build_object(
+  'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope, 'importance', p_memory.importance, 'pinned', p_memory.pinned,
+  'valid_from', p_memory.valid_from, 'valid_to', p_memory.valid_to, 'expires_at', p_memory.expires_at,
+  'origin', jsonb_build_object('type', p_event.actor_type, 'id', p_event.actor_id),
+  'trust', trust_of(p_event.actor_type)))
+  || case p_event.kind
+    when 'decision' then jsonb_build_object(
+      'text', p_event.content ->> 'decision', 'body', object_of(p_event.content) - array['decision', 'scope', 'supersedes'])
+    when 'task_update' then jsonb_build_object('text', p_event.content ->> 'title', 'body', object_of(p_event.content) - 'title')
+    else object_of(p_event.content) - 'supersedes' end $$;
 
 -- Name: memory_doc(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_doc(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE
-    RETURN (to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object('memory_id', ('mem_'::text || substr((p_event).event_id, 5)), 'kind', CASE (p_event).kind WHEN 'decision'::text THEN 'decision'::text ELSE 'task'::text END, 'scope', COALESCE(CASE WHEN ((p_event).kind = 'decision'::text) THEN ((p_event).content ->> 'scope'::text) ELSE NULL::text END, CASE WHEN ((p_event).project_id IS NULL) THEN 'global'::text ELSE 'project'::text END), 'status', 'active', 'text_hash', encode(sha256(convert_to(CASE (p_event).kind WHEN 'decision'::text THEN ((p_event).content ->> 'decision'::text) ELSE COALESCE(((p_event).content ->> 'task_id'::text), ((p_event).content ->> 'title'::text)) END, 'UTF8'::name)), 'hex'::text), 'task_ref', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'task_id'::text) ELSE NULL::text END, 'importance', CASE (p_event).kind WHEN 'decision'::text THEN 1.0 ELSE 0.8 END, 'pinned', false, 'supersedes', ((p_event).content ->> 'supersedes'::text), 'task_status', CASE WHEN ((p_event).kind = 'task_update'::text) THEN ((p_event).content ->> 'status'::text) ELSE NULL::text END))));
+    AS $$ select to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object(
+  'memory_id', 'mem_' || substr(p_event.event_id, 5),
+  'kind', case p_event.kind when 'decision' then 'decision' else 'task' end,
+  'scope', coalesce(case when p_event.kind = 'decision' then p_event.content ->> 'scope' end,
+    case when p_event.project_id is null then 'global' else 'project' end),
+  'status', 'active',
+  'text_hash', encode(sha256(convert_to(case p_event.kind
+    when 'decision' then p_event.content ->> 'decision'
+    else coalesce(p_event.content ->> 'task_id', p_event.content ->> 'title') end, 'UTF8')), 'hex'),
+  'task_ref', case when p_event.kind = 'task_update' then p_event.content ->> 'task_id' end,
+  'importance', case p_event.kind when 'decision' then 1.0 else 0.8 end,
+  'pinned', false,
+  'supersedes', p_event.content ->> 'supersedes',
+  'task_status', case when p_event.kind = 'task_update' then p_event.content ->> 'status' end))) $$;
+
+-- Name: memory_fields(text, bigint, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint, p_channel text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT (jsonb_build_object('scope', m.scope, 'status',
+                 CASE
+                     WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
+                     ELSE m.status
+                 END) ||
+                 CASE
+                     WHEN (EXISTS ( SELECT
+                        FROM public.overlays o
+                       WHERE ((o.tenant_id = memory_fields.p_tenant) AND (o.seq = m.content_seq) AND (o.blocked_in @> ARRAY[memory_fields.p_channel])))) THEN '{}'::jsonb
+                     ELSE jsonb_build_object('importance', m.importance, 'pinned', m.pinned)
+                 END)
+            FROM (public.memory_versions v
+              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+           WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
+           ORDER BY (v.status = 'superseded'::text)
+          LIMIT 1), '{}'::jsonb) AS "coalesce";
+END;
+
+-- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$ select coalesce(jsonb_path_match(
+  jsonb_strip_nulls(jsonb_build_object(
+    'kinds', jsonb_build_array(p_memory.kind),
+    'session_id', p_memory.session_id, 'user_id', p_memory.user_id, 'agent_id', p_memory.agent_id, 'project_id', p_memory.project_id,
+    'channel', p_memory.channel, 'sensitivity', p_memory.sensitivity, 'actor_type', p_event.actor_type, 'actor_id', p_event.actor_id,
+    'tags', nullif(p_event.tags, '{}'), 'refs', nullif(p_event.refs, '{}'), 'seq', p_memory.last_seq,
+    'occurred_at', sortable_time(p_event.occurred_at), 'created_at', sortable_time(p_memory.created_at),
+    'importance', p_memory.importance, 'scope', p_memory.scope, 'pinned', p_memory.pinned,
+    'status', case when p_memory.status = 'active' and p_memory.expires_at <= now() then 'expired' else p_memory.status end))
+    || jsonb_build_object('metadata', p_event.metadata),
+  (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false) $$;
+
+-- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_content_seq bigint := coalesce((
+    select v.content_seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = p_seq and v.memory_id || '' = p_memory.memory_id and v.status <> 'superseded'
+    limit 1), p_seq);
+  v_grounding record;
+begin
+  if v_content_seq <> p_seq then
+    select case when e.kind like 'memory.%' then coalesce(o.content, e.content) end, e.actor_type, e.actor_id
+    into p_content, p_actor_type, p_actor_id
+    from events e left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+    where e.tenant_id = p_tenant and e.seq = v_content_seq;
+  end if;
+  select * into v_grounding from grounding(p_tenant, p_memory.memory_id, p_memory.kind, v_content_seq, 256, p_last, p_as_of);
+  return jsonb_build_object(
+    'memory_id', p_memory.memory_id, 'kind', p_memory.kind, 'scope', p_memory.scope,
+    'refs', to_jsonb(v_grounding.refs),
+    'grounded', v_grounding.grounded,
+    'unsourced', v_grounding.unsourced,
+    'trust', coalesce(p_content ->> 'trust', trust_of(p_actor_type)),
+    'origin', coalesce(p_content -> 'origin', jsonb_build_object('type', p_actor_type, 'id', p_actor_id)),
+    'body', coalesce(p_content -> 'body', '{}'));
+end $$;
 
 -- Name: memory_state(text, text); Type: FUNCTION; Schema: public
 
@@ -4941,6 +4920,12 @@ begin
   end if;
 end $$;
 
+-- Name: object_of(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.object_of(p_content jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_typeof(p_content) = 'object'::text) THEN p_content ELSE '{}'::jsonb END;
+
 -- Name: open_session(text, text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.open_session(p_tenant text, p_user text, p_session jsonb) RETURNS void
@@ -4988,67 +4973,56 @@ end $$;
 
 CREATE FUNCTION public.overlay_of(p_tenant text, p_event public.events, p_base jsonb) RETURNS SETOF public.overlays
     LANGUAGE sql STABLE
-    BEGIN ATOMIC
- WITH active AS MATERIALIZED (
-          SELECT a.n,
-             a.edit_id,
-             a.op,
-             a.ordinal,
-             a.patch,
-             a.passages
-            FROM public.active_edits(overlay_of.p_tenant, (overlay_of.p_event).seq) a(n, edit_id, op, ordinal, patch, passages)
-         ), whole AS (
-          SELECT array_agg(a.edit_id ORDER BY a.n) AS edit_ids,
-             bool_or(((a.op = 'retract'::text) AND (a.ordinal IS NULL))) AS retracted,
-             bool_or(((a.op = ANY (ARRAY['amend'::text, 'retract'::text])) OR ((a.op = 'quarantine'::text) AND (a.ordinal IS NOT NULL)))) AS rewritten,
-             COALESCE(bool_or((a.passages = '[]'::jsonb)), false) AS silent,
-             (array_agg((a.patch ->> 'text'::text) ORDER BY a.n DESC) FILTER (WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NULL))))[1] AS text,
-             ((COALESCE(max(a.n) FILTER (WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NULL))), (0)::bigint) > COALESCE(max(a.n) FILTER (WHERE ((a.op = 'amend'::text) AND (a.ordinal IS NOT NULL))), (0)::bigint)) AND (NOT COALESCE(bool_or(((a.op = ANY (ARRAY['retract'::text, 'quarantine'::text])) AND (a.ordinal IS NOT NULL))), false))) AS is_one
-            FROM active a
-          HAVING (count(*) > 0)
-         ), hidden AS (
-          SELECT array_agg(DISTINCT c.channel ORDER BY c.channel) AS channels
-            FROM (active a
-              CROSS JOIN LATERAL unnest(public.blocked_by(a.op, a.patch)) c(channel))
-           WHERE (NOT ((a.op = 'quarantine'::text) AND (a.ordinal IS NOT NULL)))
-         ), passage AS (
-          SELECT COALESCE(bool_and(x.retracted), false) AS retracted,
-             COALESCE(bool_and((x.retracted OR x.apart)), false) AS unread,
-             count(*) AS n,
-             min(COALESCE(x.weight, (1)::real)) AS weight,
-             "left"(string_agg((rtrim(x.text, ' 
-	'::text) || COALESCE(x.gap, ''::text)), ''::text ORDER BY x.ordinal) FILTER (WHERE (NOT (x.retracted OR x.apart))), 65536) AS text
-            FROM public.edited_passages(overlay_of.p_tenant, (overlay_of.p_event).seq, overlay_of.p_base) x(ordinal, text, header, token_count, weight, blocked_in, retracted, apart, gap)
-         )
-  SELECT overlay_of.p_tenant AS p_tenant,
-     (overlay_of.p_event).seq AS seq,
-         CASE
-             WHEN (w.retracted OR (p.retracted AND (NOT w.silent))) THEN '{"withheld": true}'::jsonb
-             WHEN w.rewritten THEN public.edited_content((overlay_of.p_event).kind, (overlay_of.p_event).content,
-             CASE
-                 WHEN w.is_one THEN w.text
-                 ELSE COALESCE(p.text, ''::text)
-             END)
-             ELSE NULL::jsonb
-         END AS "case",
-         CASE
-             WHEN (w.retracted OR (p.unread AND (NOT w.silent))) THEN public.every_channel()
-             ELSE h.channels
-         END AS channels,
-     (p.n)::smallint AS n,
-     NULLIF(p.weight, (1)::double precision) AS "nullif",
-     w.edit_ids,
-     overlay_of.p_base AS p_base
-    FROM ((whole w
-      CROSS JOIN hidden h)
-      CROSS JOIN passage p);
-END;
+    AS $$
+  with active as materialized (
+    select a.* from active_edits(p_tenant, p_event.seq) a
+  ),
+  whole as (
+    select
+      array_agg(a.edit_id order by a.n) as edit_ids,
+      bool_or(a.op = 'retract' and a.ordinal is null) as retracted,
+      bool_or(a.op in ('amend', 'retract') or (a.op = 'quarantine' and a.ordinal is not null)) as rewritten,
+      -- another event says it now
+      coalesce(bool_or(a.passages = '[]'), false) as silent,
+      (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
+      -- what is read is that one text unless passages were edited one by one since
+      coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
+        > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
+        and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one
+    from active a
+    having count(*) > 0
+  ),
+  -- of a passage that is quarantined by itself the event says nothing, and no list leaves the event out for it
+  hidden as (
+    select array_agg(distinct c.channel order by c.channel) as channels
+    from active a cross join lateral unnest(blocked_by(a.op, a.patch)) c (channel)
+    where not (a.op = 'quarantine' and a.ordinal is not null)
+  ),
+  passage as (
+    select
+      coalesce(bool_and(x.retracted), false) as retracted,
+      coalesce(bool_and(x.retracted or x.apart), false) as unread,
+      count(*) as n,
+      min(coalesce(x.weight, 1)) as weight,
+      left(string_agg(rtrim(x.text, e' \n\t') || coalesce(x.gap, ''), '' order by x.ordinal) filter (where not (x.retracted or x.apart)), 65536) as text
+    from edited_passages(p_tenant, p_event.seq, p_base) x
+  )
+  select
+    p_tenant, p_event.seq,
+    case
+      when w.retracted or (p.retracted and not w.silent) then '{"withheld": true}'::jsonb
+      when w.rewritten then edited_content(p_event.kind, p_event.content, case when w.is_one then w.text else coalesce(p.text, '') end)
+    end,
+    case when w.retracted or (p.unread and not w.silent) then every_channel() else h.channels end,
+    p.n::smallint, nullif(p.weight, 1)::real, w.edit_ids, p_base
+  from whole w cross join hidden h cross join passage p;
+$$;
 
 -- Name: passage_source(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_source(p_event public.events) RETURNS text
     LANGUAGE sql STABLE
-    RETURN md5(concat_ws(' '::text, (p_event).content, (p_event).tags, (p_event).actor_id));
+    AS $$ select md5(concat_ws(' ', p_event.content, p_event.tags, p_event.actor_id)) $$;
 
 -- Name: passage_terms(regconfig, text, text, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -5067,7 +5041,8 @@ end $$;
 
 CREATE FUNCTION public.passage_text(p_chunk public.chunks) RETURNS text
     LANGUAGE sql STABLE
-    RETURN COALESCE((p_chunk).text, (SELECT public.said_in(e.content) AS said_in FROM public.events e WHERE ((e.tenant_id = (passage_text.p_chunk).tenant_id) AND (e.seq = (passage_text.p_chunk).seq))));
+    AS $$ select coalesce(
+  p_chunk.text, (select said_in(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq)) $$;
 
 -- Name: passages_before_edits(text, bigint); Type: FUNCTION; Schema: public
 
@@ -5163,6 +5138,12 @@ CREATE FUNCTION public.passages_missing(p_tenant text, p_ids text[], p_oldest_id
   where not coalesce(has_passage(i.id, e.chunk_count), false)
 $$;
 
+-- Name: said_in(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.said_in(p_content jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
+
 -- Name: passages_rename(text, bigint, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passages_rename(p_tenant text, p_seq bigint, p_parts jsonb) RETURNS void
@@ -5184,11 +5165,10 @@ END;
 
 CREATE FUNCTION public.passages_words(p_event public.events) RETURNS jsonb
     LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT jsonb_build_object('chunks', COALESCE(jsonb_agg(jsonb_build_array(c.ordinal, public.passage_text(c.*), c.header) ORDER BY c.ordinal), '[]'::jsonb)) AS jsonb_build_object
-    FROM public.chunks c
-   WHERE ((c.tenant_id = (passages_words.p_event).tenant_id) AND (c.seq = (passages_words.p_event).seq));
-END;
+    AS $$
+  select jsonb_build_object('chunks', coalesce(jsonb_agg(jsonb_build_array(c.ordinal, passage_text(c), c.header) order by c.ordinal), '[]'))
+  from chunks c where c.tenant_id = p_event.tenant_id and c.seq = p_event.seq;
+$$;
 
 -- Name: pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
 
@@ -6237,6 +6217,26 @@ CREATE FUNCTION public.score_expression(p_weights jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT COALESCE(string_agg(format('(mask >> %s & 1) * %s::float8'::text, (t.i - 1), (t.w)::double precision), ' + '::text ORDER BY t.i), '0'::text) AS "coalesce" FROM jsonb_array_elements_text(score_expression.p_weights) WITH ORDINALITY t(w, i));
 
+-- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
+    LANGUAGE sql STABLE
+    AS $$
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
+  from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+  where e.tenant_id = p_tenant
+    and visible(
+      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
+      case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
+      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
+$$;
+
 -- Name: select_best(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.select_best() RETURNS text
@@ -6459,6 +6459,12 @@ CREATE FUNCTION public.shrink_log(p_tenant text, p_bytes bigint, p_events bigint
  UPDATE public.tenant_clocks AS c SET oldest_seq = GREATEST(c.oldest_seq, (shrink_log.p_upto + 1)), event_count = (c.event_count - shrink_log.p_events), stored_bytes = GREATEST((0)::bigint, (c.stored_bytes - shrink_log.p_bytes))
    WHERE (c.tenant_id = shrink_log.p_tenant);
 END;
+
+-- Name: sortable_time(timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
 
 -- Name: sources(text, text[]); Type: FUNCTION; Schema: public
 
@@ -6908,6 +6914,12 @@ begin
     else 0 end;
 end $$;
 
+-- Name: trust_of(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trust_of(p_actor_type text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE p_actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END;
+
 -- Name: undo_import(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.undo_import(p_tenant text, p_import text, p_ms integer, p_problem jsonb) RETURNS boolean
@@ -7162,6 +7174,13 @@ begin
   end loop;
   return p_statement;
 end $$;
+
+-- Name: withheld_doc(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.withheld_doc(p_event public.events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ select (event_doc(p_event) - array['tags', 'refs']) || jsonb_build_object(
+  'kinds', case p_event.kind when 'task_update' then '["task_update", "task"]' else jsonb_build_array(p_event.kind) end, 'metadata', '{}'::jsonb) $$;
 
 -- Name: write_edited_passages(text, public.events, jsonb); Type: FUNCTION; Schema: public
 
