@@ -10,7 +10,7 @@ import { authRoutes } from './routes.ts';
 
 export * from './behalf.ts';
 export { claimOf } from './credentials.ts';
-export { type AuthSettings, logOut, openLogin, register } from './login.ts';
+export { logOut, openLogin, register } from './login.ts';
 export * from './principal.ts';
 export { isAdminNow } from './sql.ts';
 export { networkOf } from './throttle.ts';

@@ -15,7 +15,7 @@ import { sweepWindows, takeTokens } from './sql.ts';
 
 export { tryRedis } from './redis.ts';
 
-export type LimitSettings = Pick<
+type LimitSettings = Pick<
   Config,
   | 'RATE_LIMIT_ENABLED'
   | 'RATE_LIMIT_WINDOW_MS'
