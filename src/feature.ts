@@ -48,6 +48,8 @@ export interface Parts extends Store {
 export interface Known {
   /** Of the audit. */
   actions: string[];
+  /** Of events and memories. */
+  kinds: string[];
   /** Of ids that must be there where a request cites them. */
   citedPrefixes: string[];
   /** Rows of exports, by the type of their lines. */
@@ -79,15 +81,17 @@ export interface Feature<Own = undefined> {
   drain?(own: Own): void;
   /** Requests have ended. */
   stop?(own: Own): Promise<void>;
+  /** Of the events that it records, and of its rows where filters and rules tell those apart too. */
+  kinds?: readonly string[];
   /** Prefixes of its ids. What begins with a `cited` one is no free name in the refs of a request: it must be there. */
   prefixes?: Record<string, 'cited' | 'free'>;
   /** What an entry of the audit may say was done: by its routes (their `audit`), its jobs, a command. docs/audit.md says when. */
   audit?: string[];
   isolation?: Isolation;
-  /** Its rows in an export, as an import takes them, by the `part` that the migration gives to `portable`. */
-  portable?: Record<string, Portable>;
+  /** Its rows in an export, as an import takes them, by the `part` that the migration gives to `portable`. `kinds`: those of all features. */
+  portable?(kinds: string[]): Record<string, Portable>;
   /** Events in which the service reports that it forgot something, by kind: the form of the content. They are never erased. */
-  reports?: Record<string, z.ZodType>;
+  reports?(kinds: string[]): Record<string, z.ZodType>;
 }
 
 /** How a stranger would use the routes on what is not hers: tests/scenarios/i1.test.ts tries it, and fails for a route without a case. */

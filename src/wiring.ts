@@ -7,7 +7,7 @@ import { boundsOf, countersOf } from './bounds.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/index.ts';
 import { startSweeper, sweepIdempotency } from './db/sweep.ts';
-import type { Known, Parts, Store } from './feature.ts';
+import type { Parts, Store } from './feature.ts';
 import { features } from './features.ts';
 import { gateOf } from './gate.ts';
 import { isReady, openHealth } from './health/index.ts';
@@ -17,6 +17,7 @@ import { type OpenApi, openapi } from './http/openapi.ts';
 import type { Route } from './http/route.ts';
 import { openJobs } from './jobs/index.ts';
 import { auditKeysOf, jwtSecretOf, sealOf } from './keys.ts';
+import { known } from './known.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics } from './metrics/index.ts';
@@ -117,13 +118,6 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
   const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, held, restricted, changed };
   return { ...store, ...made, known, config, log };
 }
-
-const known: Known = {
-  actions: features.flatMap(({ audit = [] }) => audit),
-  citedPrefixes: features.flatMap(({ prefixes = {} }) => Object.keys(prefixes).filter((prefix) => prefixes[prefix] === 'cited')),
-  portable: Object.assign({}, ...features.map(({ portable }) => portable)),
-  reports: Object.assign({}, ...features.map(({ reports }) => reports)),
-};
 
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
 

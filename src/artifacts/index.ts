@@ -13,5 +13,5 @@ export const feature: Feature = {
   sweeps: () => [sweepArtifacts],
   prefixes: { art: 'cited' },
   isolation,
-  portable,
+  portable: () => portable,
 };

@@ -9,7 +9,8 @@ export { type Handed, readCapsules } from './expand.ts';
 export const feature: Feature = {
   routes: () => capsuleRoutes,
   sweeps: () => [sweepCapsules],
+  kinds: ['capsule.created', 'capsule.revoked'],
   prefixes: { cap: 'cited' },
   isolation,
-  portable,
+  portable: () => portable,
 };

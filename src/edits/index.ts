@@ -5,8 +5,9 @@ import { editRoutes } from './routes.ts';
 
 export const feature: Feature = {
   routes: () => editRoutes,
+  kinds: ['edit.proposed', 'edit.approved', 'edit.rejected', 'edit.reverted'],
   prefixes: { edt: 'cited' },
   audit: ['edit.proposed', 'edit.approved', 'edit.rejected', 'edit.reverted'],
   isolation,
-  portable,
+  portable: () => portable,
 };

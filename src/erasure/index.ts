@@ -22,8 +22,9 @@ export const feature: Feature = {
     erasure_preview: previewer({ countAudit: audit.countSubject }),
   }),
   sweeps: () => [sweepMarks],
+  kinds: Object.keys(reports),
   prefixes: { del: 'free' },
   audit: ['erasure.previewed', 'erasure.begun'],
   isolation,
-  reports,
+  reports: () => reports,
 };

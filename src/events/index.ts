@@ -4,6 +4,7 @@ import { createFollow, endFollowers, type Follow, recheckFollowers } from './fol
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
 import { eventRoutes } from './routes.ts';
+import { kinds } from './schemas.ts';
 
 export { draftLarge, type LargeRequest } from './draft.ts';
 export { eventReads } from './routes.ts';
@@ -27,8 +28,9 @@ export const feature: Feature<Follow> = {
     readFollowers(metrics, follow);
   },
   drain: endFollowers,
+  kinds,
   prefixes: { evt: 'cited' },
   audit: ['secret.revealed'],
   isolation,
-  portable,
+  portable: () => portable,
 };

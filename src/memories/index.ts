@@ -2,6 +2,7 @@ import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
 import { memoryRoutes } from './routes.ts';
+import { eventKinds, memoryKinds } from './schemas.ts';
 import { openSources } from './sources.ts';
 import { sweepMemories } from './sql.ts';
 
@@ -20,8 +21,9 @@ export const feature: Feature = {
     return memoryRoutes({ ...bounds.events, citedPrefixes: known.citedPrefixes }, secrets, sources);
   },
   sweeps: () => [sweepMemories],
+  kinds: [...eventKinds, ...memoryKinds],
   prefixes: { mem: 'cited' },
   audit: ['memory.approved', 'memory.rejected'],
   isolation,
-  portable,
+  portable: () => portable,
 };

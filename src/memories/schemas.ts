@@ -13,6 +13,8 @@ const labels = z.array(label).max(256).describe('free labels');
 const sentences = (about: string) => z.array(z.string().min(1).max(16_384)).max(256).describe(about).optional();
 
 export const memoryKinds = ['decision', 'task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'] as const;
+/** Of the events that change memories. */
+export const eventKinds = ['memory.created', 'memory.updated', 'memory.approved', 'memory.rejected', 'memory.deleted'] as const;
 const scopes = ['policy', 'project', 'user', 'session', 'global'] as const;
 const statuses = ['active', 'proposed', 'rejected', 'superseded', 'deleted', 'expired'] as const;
 export type MemoryKind = (typeof memoryKinds)[number];

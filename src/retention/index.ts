@@ -1,6 +1,6 @@
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
-import { portable, reports } from './portable.ts';
+import { portableOf, reportsOf } from './portable.ts';
 import { retentionPreviewer } from './preview.ts';
 import { retentionRoutes } from './routes.ts';
 import { type Count, retainer, sweepRetention } from './run.ts';
@@ -13,11 +13,12 @@ export const feature: Feature<Count> = {
     for (const what of ['trimmed', 'carried']) count({ what }, 0);
     return count;
   },
-  routes: ({ jobs }) => retentionRoutes(jobs),
+  routes: ({ jobs, known }) => retentionRoutes(jobs, known.kinds),
   jobs: ({ audit }, count) => ({ retention: retainer({ say: audit.say, count }), retention_preview: retentionPreviewer }),
   sweeps: ({ jobs }) => [sweepRetention(jobs)],
+  kinds: ['retention.forgot'],
   audit: ['retention.changed', 'retention.previewed', 'retention.begun', 'retention.trimmed'],
   isolation,
-  portable,
-  reports,
+  portable: portableOf,
+  reports: reportsOf,
 };

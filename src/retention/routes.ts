@@ -4,71 +4,76 @@ import { assertVersion, etagOf, type IfMatch, ifMatchOf } from '../http/etag.ts'
 import { replayed } from '../http/outcome.ts';
 import type { Idempotency } from '../http/route.ts';
 import { accepted, type Jobs, startAndWait, started } from '../jobs/index.ts';
-import { type Policy, type PolicyBody, type Preview, policy, policyBody, preview } from './schemas.ts';
+import { type Policy, type PolicyBody, type Preview, policyBodyOf, policyOf, preview } from './schemas.ts';
 import { lockPolicy, readPolicy, writePolicy } from './sql.ts';
 
 const tagged = { tag: 'Retention', limit: 'v1', access: 'admin' } as const;
 
-export const retentionRoutes = (jobs: Jobs) => [
-  route({
-    ...tagged,
-    method: 'GET',
-    path: '/v1/retention',
-    operation: 'readRetention',
-    summary: 'Read what the tenant forgets by itself',
-    success: { status: 200, description: 'The policy; without one no rules, version 0', schema: policy },
-    problems: ['forbidden'],
-    handle: async ({ caller: { tenant } }) => answer(await tenant.read((db) => readPolicy(db, tenant.id))),
-  }),
-  route({
-    ...tagged,
-    method: 'PUT',
-    path: '/v1/retention',
-    operation: 'setRetention',
-    audit: 'retention.changed',
-    summary: 'Set what the tenant forgets by itself, once a day',
-    idempotent: true,
-    body: policyBody,
-    success: { status: 200, description: 'The policy as it is now', schema: policy },
-    problems: ['validation', 'forbidden', 'conflict', 'precondition-failed'],
-    handle: async ({ caller, body, req, idempotency }) => {
-      const set = await setPolicy(caller, body, ifMatchOf(req), idempotency);
-      return { ...set, audit: { version: set.body.version, rules: set.body.rules.length } };
-    },
-  }),
-  route({
-    ...tagged,
-    method: 'POST',
-    path: '/v1/retention/preview',
-    operation: 'previewRetention',
-    audit: 'retention.previewed',
-    summary: 'What a policy would forget now; nothing is changed',
-    body: policyBody,
-    success: { status: 200, description: 'Counted as the run would', schema: preview },
-    also: [{ status: 202, description: 'counting takes longer; the job’s result is the preview', schema: started }],
-    problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
-    handle: async ({ caller: { tenant, principal }, body }) => {
-      const { job_id, found } = await startAndWait<Preview>(jobs, tenant, 'retention_preview', body, principal.id);
-      return found ? { status: 200, body: found } : { status: 202, ...accepted(job_id, false) };
-    },
-  }),
-  route({
-    ...tagged,
-    method: 'POST',
-    path: '/v1/retention/runs',
-    operation: 'runRetention',
-    audit: 'retention.begun',
-    summary: 'Forget now what the policy names',
-    idempotent: true,
-    success: { status: 202, description: 'Queued', schema: started },
-    problems: ['forbidden', 'conflict'],
-    handle: async ({ caller: { tenant, principal }, idempotency }) => {
-      const { rules, trim } = await tenant.read((db) => readPolicy(db, tenant.id));
-      const { job_id, replay } = await jobs.start(tenant, 'retention', { rules, trim }, principal.id, idempotency);
-      return accepted(job_id, replay);
-    },
-  }),
-];
+/** `kinds` of events and memories. */
+export function retentionRoutes(jobs: Jobs, kinds: string[]) {
+  const policy = policyOf(kinds);
+  const policyBody = policyBodyOf(kinds);
+  return [
+    route({
+      ...tagged,
+      method: 'GET',
+      path: '/v1/retention',
+      operation: 'readRetention',
+      summary: 'Read what the tenant forgets by itself',
+      success: { status: 200, description: 'The policy; without one no rules, version 0', schema: policy },
+      problems: ['forbidden'],
+      handle: async ({ caller: { tenant } }) => answer(await tenant.read((db) => readPolicy(db, tenant.id))),
+    }),
+    route({
+      ...tagged,
+      method: 'PUT',
+      path: '/v1/retention',
+      operation: 'setRetention',
+      audit: 'retention.changed',
+      summary: 'Set what the tenant forgets by itself, once a day',
+      idempotent: true,
+      body: policyBody,
+      success: { status: 200, description: 'The policy as it is now', schema: policy },
+      problems: ['validation', 'forbidden', 'conflict', 'precondition-failed'],
+      handle: async ({ caller, body, req, idempotency }) => {
+        const set = await setPolicy(caller, body, ifMatchOf(req), idempotency);
+        return { ...set, audit: { version: set.body.version, rules: set.body.rules.length } };
+      },
+    }),
+    route({
+      ...tagged,
+      method: 'POST',
+      path: '/v1/retention/preview',
+      operation: 'previewRetention',
+      audit: 'retention.previewed',
+      summary: 'What a policy would forget now; nothing is changed',
+      body: policyBody,
+      success: { status: 200, description: 'Counted as the run would', schema: preview },
+      also: [{ status: 202, description: 'counting takes longer; the job’s result is the preview', schema: started }],
+      problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
+      handle: async ({ caller: { tenant, principal }, body }) => {
+        const { job_id, found } = await startAndWait<Preview>(jobs, tenant, 'retention_preview', body, principal.id);
+        return found ? { status: 200, body: found } : { status: 202, ...accepted(job_id, false) };
+      },
+    }),
+    route({
+      ...tagged,
+      method: 'POST',
+      path: '/v1/retention/runs',
+      operation: 'runRetention',
+      audit: 'retention.begun',
+      summary: 'Forget now what the policy names',
+      idempotent: true,
+      success: { status: 202, description: 'Queued', schema: started },
+      problems: ['forbidden', 'conflict'],
+      handle: async ({ caller: { tenant, principal }, idempotency }) => {
+        const { rules, trim } = await tenant.read((db) => readPolicy(db, tenant.id));
+        const { job_id, replay } = await jobs.start(tenant, 'retention', { rules, trim }, principal.id, idempotency);
+        return accepted(job_id, replay);
+      },
+    }),
+  ];
+}
 
 const answer = (body: Policy, replay = false) => ({
   body,

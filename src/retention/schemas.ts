@@ -3,26 +3,19 @@ import { channels } from '../auth/index.ts';
 
 const days = (about: string) => z.number().min(0).max(36_500).describe(about);
 
-/** What events and memories can be; a rule for anything else would never forget. */
-export const forgettable = [
-  ...['message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact'],
-  ...['task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'],
-  ...['memory.created', 'memory.updated', 'memory.approved', 'memory.rejected', 'memory.deleted'],
-  ...['edit.proposed', 'edit.approved', 'edit.rejected', 'edit.reverted', 'capsule.created', 'capsule.revoked'],
-  ...['erasure.completed', 'retention.forgot'],
-] as const;
-
-const rule = z.strictObject({
-  kind: z.enum(forgettable).optional().describe('of the event, or of the memory it made; absent: every kind'),
-  channel: z.enum(channels).optional(),
-  older_than_days: days('since it was recorded'),
-  max_importance: z
-    .number()
-    .min(0)
-    .max(1)
-    .optional()
-    .describe('also what memories hold that weigh no more, which end by it; absent: what a memory holds stays'),
-});
+/** `kinds`: what events and memories can be; a rule for anything else would never forget. */
+const ruleOf = (kinds: string[]) =>
+  z.strictObject({
+    kind: z.enum(kinds).optional().describe('of the event, or of the memory it made; absent: every kind'),
+    channel: z.enum(channels).optional(),
+    older_than_days: days('since it was recorded'),
+    max_importance: z
+      .number()
+      .min(0)
+      .max(1)
+      .optional()
+      .describe('also what memories hold that weigh no more, which end by it; absent: what a memory holds stays'),
+  });
 
 const trim = z
   .strictObject({
@@ -34,27 +27,32 @@ const trim = z
     'must contain either keep_days or keep_events',
   );
 
-export const policyBody = z
-  .strictObject({
-    rules: z.array(rule).max(100).describe('an event that any rule names is forgotten: its payload is blanked, its place stays'),
-    trim: trim
-      .nullable()
-      .default(null)
-      .describe('drops the beginning of the log, but for what current memories and capsules need'),
-  })
-  .meta({ id: 'RetentionPolicyBody' });
-export type PolicyBody = z.output<typeof policyBody>;
+export const policyBodyOf = (kinds: string[]) =>
+  z
+    .strictObject({
+      rules: z
+        .array(ruleOf(kinds))
+        .max(100)
+        .describe('an event that any rule names is forgotten: its payload is blanked, its place stays'),
+      trim: trim
+        .nullable()
+        .default(null)
+        .describe('drops the beginning of the log, but for what current memories and capsules need'),
+    })
+    .meta({ id: 'RetentionPolicyBody' });
+export type PolicyBody = z.output<ReturnType<typeof policyBodyOf>>;
 
-export const policy = z
-  .object({
-    rules: z.array(z.object(rule.shape)),
-    trim: z.object({ keep_days: z.number().optional(), keep_events: z.int().optional() }).nullable(),
-    version: z.int(),
-    updated_at: z.iso.datetime().nullable(),
-    last_run_at: z.iso.datetime().nullable(),
-  })
-  .meta({ id: 'RetentionPolicy' });
-export type Policy = z.output<typeof policy>;
+export const policyOf = (kinds: string[]) =>
+  z
+    .object({
+      rules: z.array(z.object(ruleOf(kinds).shape)),
+      trim: z.object({ keep_days: z.number().optional(), keep_events: z.int().optional() }).nullable(),
+      version: z.int(),
+      updated_at: z.iso.datetime().nullable(),
+      last_run_at: z.iso.datetime().nullable(),
+    })
+    .meta({ id: 'RetentionPolicy' });
+export type Policy = z.output<ReturnType<typeof policyOf>>;
 
 const hold = z
   .object({

@@ -1,6 +1,5 @@
 import { Client } from 'pg';
-import { features } from '../../src/features.ts';
-import type { Portable } from '../../src/portable.ts';
+import { known } from '../../src/known.ts';
 import { workerDatabase } from '../support/database.ts';
 
 // Asks the catalog: a table or a column made tomorrow is exported, or said not to be.
@@ -26,7 +25,7 @@ const left: Record<string, string> = {
   webhooks: 'a copy that told the same receivers would tell them twice; and its secret is sealed by a key of this service',
 };
 
-const rows: Record<string, Portable> = Object.assign({}, ...features.map(({ portable }) => portable));
+const rows = known.portable;
 
 let client: Client;
 beforeAll(async () => {

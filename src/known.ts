@@ -1,0 +1,12 @@
+import type { Known } from './feature.ts';
+import { features } from './features.ts';
+
+const kinds = [...new Set(features.flatMap(({ kinds = [] }) => kinds))];
+
+export const known: Known = {
+  actions: features.flatMap(({ audit = [] }) => audit),
+  kinds,
+  citedPrefixes: features.flatMap(({ prefixes = {} }) => Object.keys(prefixes).filter((prefix) => prefixes[prefix] === 'cited')),
+  portable: Object.assign({}, ...features.map(({ portable }) => portable?.(kinds))),
+  reports: Object.assign({}, ...features.map(({ reports }) => reports?.(kinds))),
+};
