@@ -159,14 +159,10 @@ declare
 begin
   perform enter_tenant(p_tenant);
   if p_invite is null then
-    if p_open then
-      insert into tenants (tenant_id) values (p_tenant) on conflict do nothing;
-    end if;
-    if not p_open or not found then
+    if not p_open or not make_tenant(p_tenant, p_max_bytes) then
       return query select 'refused', null::text, null::int;
       return;
     end if;
-    insert into tenant_clocks (tenant_id, max_bytes) values (p_tenant, p_max_bytes);
   else
     perform from invites i where i.tenant_id = p_tenant and i.invite_id = p_invite for update;
     select i.role into v_role from good_invite(p_tenant, p_invite, p_hash, p_user ->> 'username') i;

@@ -682,3 +682,37 @@ begin
   counts := jsonb_build_object('idempotency_keys', cardinality(v_marked));
   return next;
 end $$;
+
+-- Of several that ask for a name at once one makes the tenant; false for the others.
+create or replace function make_tenant(p_tenant text, p_max_bytes bigint) returns boolean
+language plpgsql
+as $$
+begin
+  insert into tenants (tenant_id) values (p_tenant) on conflict do nothing;
+  if not found then
+    return false;
+  end if;
+  insert into tenant_clocks (tenant_id, max_bytes) values (p_tenant, p_max_bytes);
+  return true;
+end $$;
+
+-- What a request came to that is no unit of the log, the first time; null: this is the first time. p_key, p_body: hex SHA-256.
+create or replace function recall_key(p_tenant text, p_key text, p_body text) returns jsonb
+language plpgsql
+as $$
+declare
+  v_known idempotency_keys;
+begin
+  select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
+  if v_known.body_hash <> decode(p_body, 'hex') then
+    raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
+  end if;
+  return v_known.outcome;
+end $$;
+
+create or replace function remember_key(p_tenant text, p_key text, p_body text, p_outcome jsonb) returns void
+language sql
+begin atomic
+  insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
+  values (p_tenant, decode(p_key, 'hex'), decode(p_body, 'hex'), p_outcome, clock_timestamp());
+end;

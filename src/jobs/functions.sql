@@ -28,19 +28,16 @@ language plpgsql
 as $$
 #variable_conflict use_column
 declare
-  v_known idempotency_keys;
+  v_known jsonb;
 begin
   perform enter_tenant(p_tenant);
   perform from tenants t where t.tenant_id = p_tenant for no key update;
   if not found then
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
-  select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
-  if found then
-    if v_known.body_hash <> decode(p_body, 'hex') then
-      raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
-    end if;
-    return query select 'replay', v_known.outcome ->> 'job_id';
+  v_known := recall_key(p_tenant, p_key, p_body);
+  if v_known is not null then
+    return query select 'replay', v_known ->> 'job_id';
     return;
   end if;
   if p_max_open <= (select count(*) from jobs j where j.tenant_id = p_tenant and j.finished_at is null) then
@@ -49,8 +46,7 @@ begin
   insert into jobs (tenant_id, job_id, kind, input, started_by, due_at, created_at, updated_at)
   values (p_tenant, p_job, p_kind, p_input, p_by, clock_timestamp(), clock_timestamp(), clock_timestamp());
   if p_key is not null then
-    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
-    values (p_tenant, decode(p_key, 'hex'), decode(p_body, 'hex'), jsonb_build_object('job_id', p_job), clock_timestamp());
+    perform remember_key(p_tenant, p_key, p_body, jsonb_build_object('job_id', p_job));
   end if;
   return query select 'new', p_job;
 end $$;
