@@ -3817,6 +3817,20 @@ CREATE FUNCTION public.log_begin(p_tenant text) RETURNS bigint
    WHERE (c.tenant_id = log_begin.p_tenant);
 END;
 
+-- Name: make_tenant(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.make_tenant(p_tenant text, p_max_bytes bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into tenants (tenant_id) values (p_tenant) on conflict do nothing;
+  if not found then
+    return false;
+  end if;
+  insert into tenant_clocks (tenant_id, max_bytes) values (p_tenant, p_max_bytes);
+  return true;
+end $$;
+
 -- Name: mark_due_webhooks(text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_due_webhooks(p_tenants text[]) RETURNS SETOF text
@@ -5531,6 +5545,21 @@ begin
   return true;
 end $$;
 
+-- Name: recall_key(text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.recall_key(p_tenant text, p_key text, p_body text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_known idempotency_keys;
+begin
+  select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
+  if v_known.body_hash <> decode(p_body, 'hex') then
+    raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
+  end if;
+  return v_known.outcome;
+end $$;
+
 -- Name: refuse_while_importing(); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.refuse_while_importing() RETURNS trigger
@@ -5551,14 +5580,10 @@ declare
 begin
   perform enter_tenant(p_tenant);
   if p_invite is null then
-    if p_open then
-      insert into tenants (tenant_id) values (p_tenant) on conflict do nothing;
-    end if;
-    if not p_open or not found then
+    if not p_open or not make_tenant(p_tenant, p_max_bytes) then
       return query select 'refused', null::text, null::int;
       return;
     end if;
-    insert into tenant_clocks (tenant_id, max_bytes) values (p_tenant, p_max_bytes);
   else
     perform from invites i where i.tenant_id = p_tenant and i.invite_id = p_invite for update;
     select i.role into v_role from good_invite(p_tenant, p_invite, p_hash, p_user ->> 'username') i;
@@ -5608,6 +5633,27 @@ begin
       when w.cursor < (select c.last_seq from tenant_clocks c where c.tenant_id = p_tenant) then greatest(w.retry_at, clock_timestamp()) end
   where w.tenant_id = p_tenant and w.webhook_id = p_webhook_id and w.lease_id = p_lease_id;
 end $$;
+
+-- Name: idempotency_keys; Type: TABLE; Schema: public
+
+CREATE TABLE public.idempotency_keys (
+    tenant_id text NOT NULL,
+    key_hash bytea NOT NULL,
+    body_hash bytea NOT NULL,
+    outcome jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
+
+-- Name: remember_key(text, text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.remember_key(p_tenant text, p_key text, p_body text, p_outcome jsonb) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO public.idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
+   VALUES (remember_key.p_tenant, decode(remember_key.p_key, 'hex'::text), decode(remember_key.p_body, 'hex'::text), remember_key.p_outcome, clock_timestamp());
+END;
 
 -- Name: rename_citing(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
@@ -6484,19 +6530,16 @@ CREATE FUNCTION public.start_job(p_tenant text, p_job text, p_kind text, p_input
     AS $$
 #variable_conflict use_column
 declare
-  v_known idempotency_keys;
+  v_known jsonb;
 begin
   perform enter_tenant(p_tenant);
   perform from tenants t where t.tenant_id = p_tenant for no key update;
   if not found then
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
-  select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
-  if found then
-    if v_known.body_hash <> decode(p_body, 'hex') then
-      raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
-    end if;
-    return query select 'replay', v_known.outcome ->> 'job_id';
+  v_known := recall_key(p_tenant, p_key, p_body);
+  if v_known is not null then
+    return query select 'replay', v_known ->> 'job_id';
     return;
   end if;
   if p_max_open <= (select count(*) from jobs j where j.tenant_id = p_tenant and j.finished_at is null) then
@@ -6505,8 +6548,7 @@ begin
   insert into jobs (tenant_id, job_id, kind, input, started_by, due_at, created_at, updated_at)
   values (p_tenant, p_job, p_kind, p_input, p_by, clock_timestamp(), clock_timestamp(), clock_timestamp());
   if p_key is not null then
-    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
-    values (p_tenant, decode(p_key, 'hex'), decode(p_body, 'hex'), jsonb_build_object('job_id', p_job), clock_timestamp());
+    perform remember_key(p_tenant, p_key, p_body, jsonb_build_object('job_id', p_job));
   end if;
   return query select 'new', p_job;
 end $$;
@@ -7412,18 +7454,6 @@ CREATE TABLE public.capsules (
 );
 
 ALTER TABLE ONLY public.capsules FORCE ROW LEVEL SECURITY;
-
--- Name: idempotency_keys; Type: TABLE; Schema: public
-
-CREATE TABLE public.idempotency_keys (
-    tenant_id text NOT NULL,
-    key_hash bytea NOT NULL,
-    body_hash bytea NOT NULL,
-    outcome jsonb NOT NULL,
-    created_at timestamp with time zone NOT NULL
-);
-
-ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
 
 -- Name: login_failures; Type: TABLE; Schema: public
 
@@ -9054,6 +9084,16 @@ REVOKE ALL ON FUNCTION public.portable(p_table regclass, part text, keys text[],
 REVOKE ALL ON FUNCTION public.read_clocks(p_tenants text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.read_clocks(p_tenants text[]) TO agent_memory_app;
 
+-- Name: TABLE idempotency_keys; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.idempotency_keys TO agent_memory_backup;
+
+-- Name: COLUMN idempotency_keys.outcome; Type: ACL; Schema: public
+
+GRANT UPDATE(outcome) ON TABLE public.idempotency_keys TO agent_memory_app;
+
 -- Name: FUNCTION rename_event(p_seq bigint, p_parts jsonb); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.rename_event(p_seq bigint, p_parts jsonb) FROM PUBLIC;
@@ -9154,16 +9194,6 @@ GRANT UPDATE(salt) ON TABLE public.audit_entries TO agent_memory_audit_eraser;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.capsules TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.capsules TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.capsules TO agent_memory_backup;
-
--- Name: TABLE idempotency_keys; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency_keys TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.idempotency_keys TO agent_memory_backup;
-
--- Name: COLUMN idempotency_keys.outcome; Type: ACL; Schema: public
-
-GRANT UPDATE(outcome) ON TABLE public.idempotency_keys TO agent_memory_app;
 
 -- Name: TABLE login_failures; Type: ACL; Schema: public
 
