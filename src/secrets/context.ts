@@ -1,5 +1,6 @@
 import { isChance, isChanceToken } from './chance.ts';
 import { nameThere } from './languages.ts';
+import { leads } from './leads.ts';
 import { isBeside, isContainer, type Named, readName } from './name.ts';
 import { unread, valueBefore, valuesNear } from './prose.ts';
 import { isJumbled, isPlaceholder } from './shapes.ts';
@@ -12,12 +13,17 @@ const isNamePart = (character: string): boolean => /[\p{L}\d_$-]/u.test(characte
 const MAX_SIDE = 60;
 const SHORTEST_WORD = 2;
 
-/** After a name: its closing quote, "for the server", and what says that a value follows. */
-const leads =
-  /(?:\\{0,3}["'\x60*_]{0,3}\]?|&quot;)(?:\s+(?:for|to|of|on|at|in|für|zum|zur|vom|von|des|der|im|am|bei|pour|para|del?|d[eo]l?s?|d[ua]|от|для|від|voor|van|till|för)\s(?:['"][^'"\n]{1,60}['"]|[^.:=\n]{1,60}?))?\s{0,20}(?:(?<sign>\?=|:\s{0,4}&?(?:'static )?[A-Za-z][\w<>|[\]]{0,30}\??\s{0,4}=(?!=)|:=|=>|={2,3}|=|[-–]>|→|：|:|\s[-–—]\s|(?<=[ \t])\|(?=[ \t])|,(?=\s{0,20}["'])|(?<=\bPASSWORD)\((?=['"]))|(?<=\s)(?<says>(?:(?:it|that|which|this|ese)\s)?(?:is|was|are|ist|war|es|est|era|é|è|är|er|to|jest|là|este|είναι|adalah|היא|הוא|это)(?:\s(?:now|still|just|set to|jetzt|nun|ahora|maintenant|agora))?|set to|lautet|это|—|–)(?=[\s:])\s?:?|[?.,;:]?\s[(]?(?<its>(?:it|that|this|which|he)['’]s|(?:it|that|this|which) (?:is|was)|c['’]est|es ist|er lautet)\s|(?<cjk>是|为|為|は|を|는|은)\s?[:：]?)[*_]{0,3}\s{0,20}/uy;
-/** Also `N'…'` of SQL, `b'…'` of Python, `Some("…")` of Rust, `string(14) "…"` of PHP, `[[…]]` of Lua, `|` and a new line of YAML. */
-const opening =
-  /(?:[|>][-+]?\d?\s{0,4}\n\s{1,40}|\[\s?|<%=\s|[NbruL](?=["'])|Some\(|string\(\d{1,4}\)\s)?(?<slashes>\\{0,3})(?<quote>["'`“„«‘「『]|&quot;|&#3[49];|\[\[)(?<blank>(?<=[«„“])\s)?/y;
+/** What may stand before the quote that opens a value. */
+const BEFORE_QUOTE = [
+  // YAML: `|` and a new line
+  String.raw`[|>][-+]?\d?\s{0,4}\n\s{1,40}`,
+  String.raw`\[\s?|<%=\s`,
+  // N'…' of SQL, b'…' of Python, Some("…") of Rust, string(14) "…" of PHP
+  String.raw`[NbruL](?=["'])|Some\(|string\(\d{1,4}\)\s`,
+].join('|');
+const QUOTES = String.raw`["'\x60“„«‘「『]|&quot;|&#3[49];|\[\[`;
+/** Opens a value in quotes, which may be escaped, of HTML, or the [[ of Lua. */
+const opening = new RegExp(String.raw`(?:${BEFORE_QUOTE})?(?<slashes>\\{0,3})(?<quote>${QUOTES})(?<blank>(?<=[«„“])\s)?`, 'y');
 const closing: Record<string, string> = { '“': '”', '„': '“', '«': '»', '‘': '’', '「': '」', '『': '』', '[[': ']]' };
 const innerTag = /\s{0,20}<(?:value|string)>/iy;
 const block = /[|>][-+]?\d?[ \t]{0,4}\r?\n[ \t]{1,40}/y;
@@ -31,6 +37,10 @@ const at = (expression: RegExp, text: string, index: number): RegExpExecArray | 
   return expression.exec(text);
 };
 
+/** Where the expression ends if it matches here; here, if it does not. */
+const past = (expression: RegExp, text: string, index: number): number =>
+  at(expression, text, index) ? expression.lastIndex : index;
+
 /**
  * Values of names that promise a secret; `words`: where a word of such a name begins. Values already read are not read again, so that
  * the whole stays linear.
@@ -39,10 +49,10 @@ export function namedValues(text: string, words: number[], found: Span[]): void 
   let done = 0;
   let mapped = 0;
   const read = unread();
-  for (const at of words) {
-    if (at < done) continue;
-    const there = nameThere(text, at);
-    const [start, end] = there ? [at, there.end] : nameAround(text, at, at + SHORTEST_WORD);
+  for (const word of words) {
+    if (word < done) continue;
+    const there = nameThere(text, word);
+    const [start, end] = there ? [word, there.end] : nameAround(text, word, word + SHORTEST_WORD);
     const named = there ? there.named : nameOf(text, start, end);
     // a name may hold a word twice, and is read once
     done = end;
@@ -123,35 +133,52 @@ interface Value {
   quoted: boolean;
 }
 
+/** Where a value may begin, and what says so: a tag around it, a sign, words, or the space after the name alone. */
+interface Lead {
+  from: number;
+  by: 'tag' | 'sign' | 'words' | 'space';
+  sign?: string | undefined;
+  /** The words of a whole sentence: "is", "to". */
+  says?: string | undefined;
+}
+
+function leadOf(text: string, start: number, end: number, named: Named): Lead | undefined {
+  if (text[start - 1] === '<' && text[end] === '>') return { from: past(innerTag, text, end + 1), by: 'tag' };
+  const lead = at(leads, text, end);
+  if (lead) return { from: leads.lastIndex, by: lead.groups!.sign ? 'sign' : 'words', ...lead.groups };
+  const from = afterSpace(text, start, end, named);
+  return from < 0 ? undefined : { from, by: 'space' };
+}
+
 const isArgument = /\(\s{0,4}["']$/;
 
-function valueAfter(text: string, start: number, end: number, named: Named): Value | typeof TOO_LONG | undefined {
-  const tag = text[start - 1] === '<' && text[end] === '>';
-  const lead = tag ? null : at(leads, text, end);
-  let from = tag ? end + 1 : lead ? leads.lastIndex : afterSpace(text, start, end, named);
-  if (from < 0) return undefined;
-  if (tag && at(innerTag, text, from)) from = innerTag.lastIndex;
-  if (at(scheme, text, from)) from = scheme.lastIndex;
-  const sign = lead?.groups?.sign;
+/** What follows such a name by such a lead is no value of it. */
+function isMisled({ by, sign, says }: Lead, before: string, name: string, { weak, strict }: Named): boolean {
   // "could be pass to", and the parts of an ARN
-  if (named.weak && lead && sign === undefined) return undefined;
+  if (weak && by === 'words') return true;
   // "the key to success"
-  if (named.strict && lead?.groups?.says === 'to') return undefined;
-  if (sign === ':' && /\d:$/.test(text.slice(Math.max(0, start - 2), start))) return undefined;
+  if (strict && says === 'to') return true;
+  if (sign === ':') return /\d:$/.test(before.slice(-2));
   // define('DB_PASSWORD', '…') but not ['password', 'name']
-  if (sign === ',' && !(isArgument.test(text.slice(Math.max(0, start - 6), start)) && /[A-Z_.-]/.test(text.slice(start, end))))
-    return undefined;
+  return sign === ',' && !(isArgument.test(before) && /[A-Z_.-]/.test(name));
+}
+
+function valueAfter(text: string, start: number, end: number, named: Named): Value | typeof TOO_LONG | undefined {
+  const lead = leadOf(text, start, end, named);
+  const name = text.slice(start, end);
+  if (!lead || isMisled(lead, text.slice(Math.max(0, start - 6), start), name, named)) return undefined;
+  const { by, sign } = lead;
+  const from = past(scheme, text, lead.from);
   const open = at(opening, text, from);
   if (open) {
-    const said = sign === '|' || (sign === ',' && !/^[A-Z\d_]+$/.test(text.slice(start, end)));
+    const said = sign === '|' || (sign === ',' && !/^[A-Z\d_]+$/.test(name));
     return quotedValue(text, opening.lastIndex, open.groups as unknown as Opening, named, said ? 'said' : 'quoted');
   }
-  if (at(block, text, from)) from = block.lastIndex;
+  // a comparison
   if (sign === '==' || sign === '===') return undefined;
-  const spoken = lead?.groups?.says ?? lead?.groups?.its ?? lead?.groups?.cjk;
-  const setting: Setting =
-    spoken || sign === '|' || !(lead || tag) ? 'said' : isEnv(text, start, end, sign) || tag ? 'env' : 'bare';
-  return plainValue(text, from, named, setting);
+  const isSaid = by === 'words' || by === 'space' || sign === '|';
+  const setting: Setting = isSaid ? 'said' : by === 'tag' || isEnv(text, start, end, sign) ? 'env' : 'bare';
+  return plainValue(text, past(block, text, from), named, setting);
 }
 
 const isEnv = (text: string, start: number, end: number, sign: string | undefined): boolean =>
