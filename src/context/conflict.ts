@@ -1,7 +1,8 @@
 import type { Steps } from '../slices.ts';
+import { type Measure, type Statement, statementsOf } from './statements.ts';
 
-// Whether two claims measure the same thing and differ: the same subject and unit with another number. No language is known here but
-// that words carry what is spoken of and that a unit stands beside its number; words come stemmed and without stop words.
+// Which claims contradict each other: one says so of the other; they give one subject different values; or their words measure the same
+// thing, the same subject and unit, with another number.
 
 export interface Claim {
   /** What flags name it by. */
@@ -21,25 +22,6 @@ export interface Claim {
   stands?: string;
 }
 
-interface Measure {
-  value: number;
-  unit: string;
-}
-interface Statement {
-  /** Where it was said apart from the words. */
-  stands?: string | undefined;
-  subject: string[];
-  /** Words with digits in them, such as v2 or p95: they tell subjects apart. */
-  marks: string[];
-  measures: Measure[];
-}
-
-const MAX_STATEMENTS = 12;
-/** Of a word, beyond what the index keeps of it. */
-const LONGEST_ENDING = 6;
-const MAX_CHARACTERS = 8_000;
-const SHARED = 0.5;
-
 /** For each claim in a conflict, the ids of what it conflicts with. */
 export function* findConflicts(claims: Claim[]): Steps<Map<string, string[]>> {
   const found = new Map<string, string[]>();
@@ -47,25 +29,29 @@ export function* findConflicts(claims: Claim[]): Steps<Map<string, string[]>> {
     const others = found.get(id) ?? [];
     if (id !== other && !others.includes(other)) found.set(id, [...others, other]);
   };
-  const both = (a: Claim, b: Claim) => {
+  for (const [id, other] of declared(claims)) put(id, other);
+  const unequal = [...unequalValues(claims), ...(yield* unequalMeasures(claims))];
+  for (const [a, b] of unequal) {
     put(a.id, b.id);
     put(b.id, a.id);
-  };
-  const byId = new Map(claims.flatMap((claim) => claim.ids.map((id) => [id, claim] as const)));
-  for (const claim of claims)
-    for (const id of claim.contradicts) {
-      const other = byId.get(id);
-      if (other) both(claim, other);
-      else put(claim.id, id);
-    }
-  for (const [a, b] of unequalValues(claims)) both(a, b);
-  const stated = yield* statedIn(claims.filter(({ text }) => text !== ''));
-  for (const [i, a] of stated.entries())
-    for (const b of stated.slice(i + 1)) {
-      yield;
-      if ((a.claim.isClaim || b.claim.isClaim) && differ(a, b)) both(a.claim, b.claim);
-    }
+  }
   return found;
+}
+
+/** What claims say that they contradict, by ids; where both are here, of both. */
+function declared(claims: Claim[]): [string, string][] {
+  const byId = new Map(claims.flatMap((claim) => claim.ids.map((id) => [id, claim.id] as const)));
+  return claims.flatMap(({ id, contradicts }) =>
+    contradicts.flatMap((named): [string, string][] => {
+      const other = byId.get(named);
+      return other === undefined
+        ? [[id, named]]
+        : [
+            [id, other],
+            [other, id],
+          ];
+    }),
+  );
 }
 
 /** What a claim is about, for those that have a subject: within one scope and audience it has one value. */
@@ -103,6 +89,18 @@ export function statedValue(value: unknown): string | undefined {
   const text = typeof value === 'string' ? plain(value) : '';
   if (text === '') return undefined;
   return Number.isFinite(Number(text)) ? String(Number(text)) : text;
+}
+
+/** Of two of which one at least is a claim. */
+function* unequalMeasures(claims: Claim[]): Steps<[Claim, Claim][]> {
+  const stated = yield* statedIn(claims.filter(({ text }) => text !== ''));
+  const pairs: [Claim, Claim][] = [];
+  for (const [i, a] of stated.entries())
+    for (const b of stated.slice(i + 1)) {
+      yield;
+      if ((a.claim.isClaim || b.claim.isClaim) && differ(a, b)) pairs.push([a.claim, b.claim]);
+    }
+  return pairs;
 }
 
 /** What is stated, in the order of the claims. Of what is no claim itself only what has a word of a claim's subject: nothing else can differ from one. */
@@ -152,19 +150,24 @@ function differ(a: Stated, b: Stated): boolean {
 
 const isSameUnit = (a: Measure, b: Measure) => a.unit === b.unit || a.unit === '' || b.unit === '';
 
+const SHARED = 0.5;
+
+/** Most words of the shorter subject are in the other, and neither has a mark that the other lacks for one of its own. */
 function isSameSubject(a: Statement, b: Statement): boolean {
-  const [onlyA, onlyB] = [without(a.marks, b.marks), without(b.marks, a.marks)];
-  if (onlyA.length > 0 && onlyB.length > 0) return false;
-  const shared = a.subject.filter((word) => b.subject.includes(word));
+  if (without(a.marks, b.marks).length > 0 && without(b.marks, a.marks).length > 0) return false;
+  const shared = a.subject.filter((word) => b.subject.includes(word)).length;
   const fewer = Math.min(a.subject.length, b.subject.length);
   // a unit in common is a word in common: "32K tokens of context", "the context takes 65K tokens"
-  const has = (statement: Statement, unit: string) =>
-    statement.subject.includes(unit) || statement.measures.some((measure) => measure.unit === unit);
-  const units =
-    a.measures.some(({ unit }) => unit && has(b, unit)) || b.measures.some(({ unit }) => unit && has(a, unit)) ? 1 : 0;
-  if (shared.length === 0 || shared.length + units < Math.min(2, fewer) || shared.length < SHARED * fewer) return false;
+  const units = speaksOfUnit(a, b) || speaksOfUnit(b, a) ? 1 : 0;
+  if (shared === 0 || shared + units < Math.min(2, fewer) || shared < SHARED * fewer) return false;
   return !isSubstituted(a.subject, b.subject);
 }
+
+/** Whether one speaks of a unit in which the other measures. */
+const speaksOfUnit = (one: Statement, other: Statement): boolean =>
+  other.measures.some(
+    ({ unit }) => unit && (one.subject.includes(unit) || one.measures.some((measure) => measure.unit === unit)),
+  );
 
 const without = (words: string[], others: string[]) => words.filter((word) => !others.includes(word));
 
@@ -174,67 +177,4 @@ function isSubstituted(a: string[], b: string[]): boolean {
   const other = a.flatMap((word, i) => (word === b[i] ? [] : [[word, b[i]!] as const]));
   // backup, back: forms of a word
   return other.length === 1 && other[0]![0].slice(0, 4) !== other[0]![1].slice(0, 4);
-}
-
-const magnitudes: Record<string, number> = { k: 1e3, m: 1e6, g: 1e9, b: 1e9 };
-// A number that stands alone, with what is written onto it: not within a name, a date, a time or a version.
-const numeral =
-  /(?<![\p{L}\p{N}_.:/#@-])([$€£¥])?(-?\d{1,3}(?:[,'’ ]\d{3})+|-?\d+)(\.\d+)?\s?(%|[\p{L}µ°]+)?(?![\p{L}\p{N}_:/]|[-.]\d)/gu;
-
-function statementsOf({ text, words, measure, stands }: Claim): Statement[] {
-  const lexemes = new Set(words);
-  const said = text
-    .slice(0, MAX_CHARACTERS)
-    .split(/(?<=[.!?。！？;])\s+|\n+/u)
-    .filter((sentence) => /\d/.test(sentence))
-    .slice(0, MAX_STATEMENTS)
-    .flatMap((sentence) => statementOf(sentence, lexemes));
-  const { subject, unit, value } = measure ?? {};
-  if (typeof subject !== 'string' || !Number.isFinite(Number(value)) || value === '') return said;
-  const stemmed = (word: string) => lexemeOf(word, lexemes) ?? word.toLowerCase().replace(/(?<=...)s$/, '');
-  const ofSubject = [...new Set((subject.match(/\p{L}+/gu) ?? []).map(stemmed))];
-  return [
-    {
-      stands,
-      subject: ofSubject,
-      marks: [],
-      measures: [{ value: Number(value), unit: typeof unit === 'string' ? stemmed(unit) : '' }],
-    },
-    ...said,
-  ];
-}
-
-function statementOf(sentence: string, lexemes: Set<string>): Statement[] {
-  const measures: Measure[] = [];
-  const rest = sentence.replaceAll(
-    numeral,
-    (whole, currency: string | undefined, digits: string, fraction = '', beside = '', at: number) => {
-      const magnitude = beside.length === 1 && Object.hasOwn(magnitudes, beside.toLowerCase()) ? beside.toLowerCase() : undefined;
-      const next = magnitude ? (/^[\s-]*(\p{L}+)/u.exec(sentence.slice(at + whole.length))?.[1] ?? '') : beside;
-      const isAbbreviation = next !== '' && (next === '%' || whole.endsWith(`${digits}${fraction}${next}`));
-      const unit = currency ?? (next && lexemeOf(next, lexemes)) ?? (isAbbreviation ? next.toLowerCase() : '');
-      const number = Number(digits.replaceAll(/[,'’ ]/g, '') + fraction);
-      measures.push({ value: number * (magnitude ? magnitudes[magnitude]! : 1), unit });
-      return unit !== '' || magnitude ? ' ' : ` ${beside}`;
-    },
-  );
-  if (measures.length === 0) return [];
-  const units = new Set(measures.map(({ unit }) => unit));
-  const all = rest.match(/[\p{L}\p{N}_]+/gu) ?? [];
-  const named = all.filter((word) => !/\d/.test(word)).map((word) => lexemeOf(word, lexemes));
-  const subject = [...new Set(named)].filter((word) => word !== undefined && !units.has(word)) as string[];
-  const marks = all.filter((word) => /\d/.test(word) && /\p{L}/u.test(word)).map((word) => word.toLowerCase());
-  return [{ subject, marks, measures }];
-}
-
-/** The word of the index that a word of the text is a form of. */
-function lexemeOf(word: string, lexemes: Set<string>): string | undefined {
-  const plain = word.normalize('NFKC').toLowerCase();
-  for (let end = plain.length; end > 0 && end >= plain.length - LONGEST_ENDING; end -= 1) {
-    const stem = plain.slice(0, end);
-    if (lexemes.has(stem)) return stem;
-    // carry, carried: carri
-    if (stem.endsWith('y') && lexemes.has(`${stem.slice(0, -1)}i`)) return `${stem.slice(0, -1)}i`;
-  }
-  return undefined;
 }

@@ -1,0 +1,102 @@
+// What a text says in numbers: "the context window is 32K tokens" states a measure, 32,000 tokens, of a subject, context and window. No
+// language is known here but that a unit stands beside its number; words come stemmed and without stop words.
+
+export interface Measure {
+  value: number;
+  /** Empty where none is told. */
+  unit: string;
+}
+
+export interface Statement {
+  /** Where it was said apart from the words. */
+  stands?: string | undefined;
+  subject: string[];
+  /** Words with digits in them, such as v2 or p95: they tell subjects apart. */
+  marks: string[];
+  measures: Measure[];
+}
+
+/** A text with its stemmed words, and what is said apart from it: {subject, unit, value}, which holds within `stands`. */
+interface Said {
+  text: string;
+  words: string[];
+  measure?: { subject?: unknown; unit?: unknown; value?: unknown };
+  stands?: string;
+}
+
+const MAX_STATEMENTS = 12;
+const MAX_CHARACTERS = 8_000;
+/** Of a word, beyond what the index keeps of it. */
+const LONGEST_ENDING = 6;
+
+export function statementsOf(said: Said): Statement[] {
+  const lexemes = new Set(said.words);
+  const inWords = said.text
+    .slice(0, MAX_CHARACTERS)
+    .split(/(?<=[.!?。！？;])\s+|\n+/u)
+    .filter((sentence) => /\d/.test(sentence))
+    .slice(0, MAX_STATEMENTS)
+    .flatMap((sentence) => statementOf(sentence, lexemes));
+  return [...statementApart(said, lexemes), ...inWords];
+}
+
+/** What is said apart from the words, where that has a subject and a number. */
+function statementApart({ measure, stands }: Said, lexemes: Set<string>): Statement[] {
+  const { subject, unit, value } = measure ?? {};
+  if (typeof subject !== 'string' || !Number.isFinite(Number(value)) || value === '') return [];
+  const stemmed = (word: string) => lexemeOf(word, lexemes) ?? word.toLowerCase().replace(/(?<=...)s$/, '');
+  const measures = [{ value: Number(value), unit: typeof unit === 'string' ? stemmed(unit) : '' }];
+  return [{ stands, subject: [...new Set((subject.match(/\p{L}+/gu) ?? []).map(stemmed))], marks: [], measures }];
+}
+
+/** The numbers of a sentence, and of its other words the subject: those that the index keeps and that are no unit here. */
+function statementOf(sentence: string, lexemes: Set<string>): Statement[] {
+  const numbers = [...sentence.matchAll(NUMERAL)].map((numeral) => measureOf(numeral, sentence, lexemes));
+  if (numbers.length === 0) return [];
+  const measures = numbers.map(({ measure }) => measure);
+  const units = new Set(measures.map(({ unit }) => unit));
+  const left = numbers.map((number) => number.left);
+  const words = sentence.replaceAll(NUMERAL, () => ` ${left.shift()}`).match(/[\p{L}\p{N}_]+/gu) ?? [];
+  const named = words.filter((word) => !/\d/.test(word)).map((word) => lexemeOf(word, lexemes));
+  const subject = [...new Set(named)].filter((word) => word !== undefined && !units.has(word)) as string[];
+  const marks = words.filter((word) => /\d/.test(word) && /\p{L}/u.test(word)).map((word) => word.toLowerCase());
+  return [{ subject, marks, measures }];
+}
+
+/** A number that stands alone, with what is written onto it: not within a name, a date, a time or a version. */
+const NUMERAL = new RegExp(
+  [
+    String.raw`(?<![\p{L}\p{N}_.:/#@-])`,
+    '(?<currency>[$€£¥])?',
+    String.raw`(?<digits>-?\d{1,3}(?:[,'’ ]\d{3})+|-?\d+)(?<fraction>\.\d+)?`,
+    String.raw`\s?(?<beside>%|[\p{L}µ°]+)?`,
+    String.raw`(?![\p{L}\p{N}_:/]|[-.]\d)`,
+  ].join(''),
+  'gu',
+);
+const magnitudes: Record<string, number> = { k: 1e3, m: 1e6, g: 1e9, b: 1e9 };
+
+/** The measure of "32K tokens", "$40", "30s" or "32.5 Prozent"; `left`: what stood beside the number and is no part of it. */
+function measureOf(numeral: RegExpExecArray, sentence: string, lexemes: Set<string>): { measure: Measure; left: string } {
+  const { currency, digits, fraction = '', beside = '' } = numeral.groups!;
+  const number = Number(digits!.replaceAll(/[,'’ ]/g, '') + fraction);
+  const magnitude = Object.hasOwn(magnitudes, beside.toLowerCase()) ? magnitudes[beside.toLowerCase()]! : undefined;
+  const after = sentence.slice(numeral.index + numeral[0].length);
+  const next = magnitude ? (/^[\s-]*(\p{L}+)/u.exec(after)?.[1] ?? '') : beside;
+  // written onto the number it is a unit whatever the index keeps of it
+  const isAbbreviation = next !== '' && (next === '%' || numeral[0].endsWith(`${digits}${fraction}${next}`));
+  const unit = currency ?? (next && lexemeOf(next, lexemes)) ?? (isAbbreviation ? next.toLowerCase() : '');
+  return { measure: { value: number * (magnitude ?? 1), unit }, left: unit !== '' || magnitude ? '' : beside };
+}
+
+/** The word of the index that a word of the text is a form of. */
+function lexemeOf(word: string, lexemes: Set<string>): string | undefined {
+  const plain = word.normalize('NFKC').toLowerCase();
+  for (let end = plain.length; end > 0 && end >= plain.length - LONGEST_ENDING; end -= 1) {
+    const stem = plain.slice(0, end);
+    if (lexemes.has(stem)) return stem;
+    // carry, carried: carri
+    if (stem.endsWith('y') && lexemes.has(`${stem.slice(0, -1)}i`)) return `${stem.slice(0, -1)}i`;
+  }
+  return undefined;
+}
