@@ -7,7 +7,7 @@ export const edges: Record<string, readonly string[]> = {
   auth: [],
   backup: [],
   capsules: ['auth', 'memories', 'passages', 'search'],
-  consistency: ['auth', 'events', 'jobs', 'memories', 'passages'],
+  consistency: ['auth', 'events', 'jobs', 'passages'],
   context: ['auth', 'capsules', 'edits', 'filter', 'memories', 'passages', 'search'],
   doctor: ['limits'],
   edits: ['auth', 'passages'],

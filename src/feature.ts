@@ -3,6 +3,7 @@ import type { Audit } from './audit/index.ts';
 import type { Auth, Caller } from './auth/index.ts';
 import type { Bounds } from './bounds.ts';
 import type { Config } from './config.ts';
+import type { FindUnreadable } from './consistency/index.ts';
 import type { Sweep } from './db/sweep.ts';
 import type { Tenants } from './db/tenant.ts';
 import type { Watch } from './db/watch.ts';
@@ -55,6 +56,7 @@ export interface Known {
   /** Rows of exports, by the type of their lines. */
   portable: Record<string, Portable>;
   reports: Record<string, z.ZodType>;
+  unreadable: FindUnreadable[];
 }
 
 /** The part of the database that features use beside the tenant of a request. */
@@ -92,6 +94,8 @@ export interface Feature<Own = undefined> {
   portable?(kinds: string[]): Record<string, Portable>;
   /** Events in which the service reports that it forgot something, by kind: the form of the content. They are never erased. */
   reports?(kinds: string[]): Record<string, z.ZodType>;
+  /** Finds rows of it, beside the log, that nobody can be given; consistency tells of them. */
+  unreadable?: FindUnreadable;
 }
 
 /** How a stranger would use the routes on what is not hers: tests/scenarios/i1.test.ts tries it, and fails for a route without a case. */

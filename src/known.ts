@@ -8,5 +8,6 @@ export const known: Known = {
   kinds,
   citedPrefixes: features.flatMap(({ prefixes = {} }) => Object.keys(prefixes).filter((prefix) => prefixes[prefix] === 'cited')),
   portable: Object.assign({}, ...features.map(({ portable }) => portable?.(kinds))),
+  unreadable: features.flatMap(({ unreadable }) => unreadable ?? []),
   reports: Object.assign({}, ...features.map(({ reports }) => reports?.(kinds))),
 };

@@ -4,9 +4,10 @@ import type { Check, Report } from './schemas.ts';
 import {
   checkLog,
   checkReadable,
-  checkReadableMemories,
+  checkReadableRows,
   checkRows,
   type Finding,
+  type FindUnreadable,
   measure,
   readStanding,
   type Standing,
@@ -30,7 +31,11 @@ export interface Counted {
   bytes: number;
 }
 
-export async function checkTenant(tenant: Tenant, progress: (done: number) => unknown = () => undefined): Promise<Counted> {
+export async function checkTenant(
+  tenant: Tenant,
+  finders: FindUnreadable[],
+  progress: (done: number) => unknown = () => undefined,
+): Promise<Counted> {
   const standing = await readStanding(tenant);
   if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
   const findings = new Map<string, Finding>();
@@ -44,7 +49,7 @@ export async function checkTenant(tenant: Tenant, progress: (done: number) => un
     await progress(reach.to);
   }
   for await (const finding of checkRows(tenant)) add(findings, finding);
-  for await (const finding of checkReadableMemories(tenant)) add(findings, finding);
+  for await (const finding of checkReadableRows(tenant, finders)) add(findings, finding);
   const seq = findings.get('seq');
   const events = seq ? seq.checked - seq.wrong : 0;
   for (const finding of clockFindings(standing, events, bytes)) add(findings, finding);

@@ -2,11 +2,12 @@ import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { consistencyJobs, consistencyRoutes } from './routes.ts';
 
+export type { FindUnreadable } from './sql.ts';
 export { verifyImport } from './verify.ts';
 
 export const feature: Feature = {
-  routes: ({ jobs, config }) => consistencyRoutes(jobs, config.CONSISTENCY_AT_ONCE),
-  jobs: () => consistencyJobs,
+  routes: ({ jobs, config, known }) => consistencyRoutes(jobs, config.CONSISTENCY_AT_ONCE, known.unreadable),
+  jobs: ({ known }) => consistencyJobs(known.unreadable),
   audit: ['consistency.repair_begun'],
   isolation,
 };

@@ -1,7 +1,7 @@
 import type { Tenant } from '../db/tenant.ts';
 import { rebuildTenant } from '../passages/index.ts';
 import { type Counted, checkTenant } from './check.ts';
-import { repairClock, repairLog, repairRows, stretchesOf } from './sql.ts';
+import { type FindUnreadable, repairClock, repairLog, repairRows, stretchesOf } from './sql.ts';
 
 // Makes again what can be derived, and says what cannot: the log itself, and what only it knew.
 
@@ -15,17 +15,21 @@ export interface Repaired extends Record<string, unknown> {
   report: Counted['report'];
 }
 
-export async function repairTenant(tenant: Tenant, progress: (done: number) => unknown = () => undefined): Promise<Repaired> {
-  const before = await checkTenant(tenant, progress);
+export async function repairTenant(
+  tenant: Tenant,
+  finders: FindUnreadable[],
+  progress: (done: number) => unknown,
+): Promise<Repaired> {
+  const before = await checkTenant(tenant, finders, progress);
   const wrong = new Set(before.report.checks.filter(({ ok }) => !ok).map(({ name }) => name));
   await repairRows(tenant, before.wrongNouns);
   const rebuilt = before.wrongNouns.has('passages') || before.standing.rebuilding;
   if (rebuilt) await rebuildTenant(tenant, progress);
   if (rebuilt || before.wrongNouns.size > 0) await repairStretches(tenant, before, progress);
-  const counted = rebuilt ? await checkTenant(tenant, progress) : before;
+  const counted = rebuilt ? await checkTenant(tenant, finders, progress) : before;
   if (clockChecks.some((name) => wrong.has(name)))
     await repairClock(tenant, Math.max(counted.standing.last_seq, counted.standing.highest ?? 0), counted.events, counted.bytes);
-  const { report } = await checkTenant(tenant, progress);
+  const { report } = await checkTenant(tenant, finders, progress);
   const remaining = report.checks.filter(({ ok }) => !ok).map(({ name }) => name);
   return { repaired: [...wrong].filter((name) => !remaining.includes(name)).sort(), remaining, report };
 }

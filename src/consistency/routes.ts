@@ -5,17 +5,17 @@ import { accepted, type Handlers, type Jobs, started } from '../jobs/index.ts';
 import { checkTenant } from './check.ts';
 import { repairTenant } from './repair.ts';
 import { report } from './schemas.ts';
-import { findOpenJob, readStanding } from './sql.ts';
+import { type FindUnreadable, findOpenJob, readStanding } from './sql.ts';
 
 const tagged = { tag: 'Consistency', limit: 'v1', access: 'admin' } as const;
 
-export const consistencyJobs: Handlers = {
-  consistency: async ({ tenant, report }) => ({ ...(await checkTenant(tenant, (done) => report(done))).report }),
-  repair: ({ tenant, report }) => repairTenant(tenant, (done) => report(done)),
-};
+export const consistencyJobs = (finders: FindUnreadable[]): Handlers => ({
+  consistency: async ({ tenant, report }) => ({ ...(await checkTenant(tenant, finders, (done) => report(done))).report }),
+  repair: ({ tenant, report }) => repairTenant(tenant, finders, (done) => report(done)),
+});
 
 /** Up to so many events (`atOnce`) a check is an answer; beyond, a job. */
-export const consistencyRoutes = (jobs: Jobs, atOnce: number) => [
+export const consistencyRoutes = (jobs: Jobs, atOnce: number, finders: FindUnreadable[]) => [
   route({
     ...tagged,
     method: 'GET',
@@ -29,7 +29,7 @@ export const consistencyRoutes = (jobs: Jobs, atOnce: number) => [
     handle: async ({ caller: { tenant, principal } }) => {
       const standing = await readStanding(tenant);
       if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
-      if (standing.last_seq - standing.oldest_seq < atOnce) return { body: (await checkTenant(tenant)).report };
+      if (standing.last_seq - standing.oldest_seq < atOnce) return { body: (await checkTenant(tenant, finders)).report };
       const job_id =
         (await findOpenJob(tenant, 'consistency')) ?? (await jobs.start(tenant, 'consistency', {}, principal.id)).job_id;
       return { status: 202, ...accepted(job_id, false) };

@@ -1,6 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
 import { findUnreadable } from '../events/index.ts';
-import { findUnreadableMemories } from '../memories/index.ts';
 
 export interface Finding {
   name: string;
@@ -99,12 +98,21 @@ export async function checkReadable(tenant: Tenant, { from, to, places }: Reach)
   return { name: UNREADABLE, checked: places, wrong: found.length, sample };
 }
 
-export async function* checkReadableMemories(tenant: Tenant): AsyncGenerator<Finding> {
-  for (let after: string | undefined = ''; after !== undefined; ) {
-    const page: Awaited<ReturnType<typeof findUnreadableMemories>> = await findUnreadableMemories(tenant, after, ROWS_A_STEP);
-    yield { name: UNREADABLE, checked: page.checked, wrong: page.unreadable.length, sample: page.unreadable };
-    after = page.last;
-  }
+/** Finds rows of one kind, on a page that begins after an id, that the database holds and nobody can be given. */
+export type FindUnreadable = (
+  tenant: Tenant,
+  after: string,
+  limit: number,
+) => Promise<{ checked: number; unreadable: unknown[]; last: string | undefined }>;
+
+/** The rows beside the log. */
+export async function* checkReadableRows(tenant: Tenant, finders: FindUnreadable[]): AsyncGenerator<Finding> {
+  for (const find of finders)
+    for (let after: string | undefined = ''; after !== undefined; ) {
+      const page: Awaited<ReturnType<FindUnreadable>> = await find(tenant, after, ROWS_A_STEP);
+      yield { name: UNREADABLE, checked: page.checked, wrong: page.unreadable.length, sample: page.unreadable };
+      after = page.last;
+    }
 }
 
 export const repairLog = (tenant: Tenant, from: number, to: number): Promise<unknown> =>

@@ -5,13 +5,13 @@ import { memoryRoutes } from './routes.ts';
 import { eventKinds, memoryKinds } from './schemas.ts';
 import { openSources } from './sources.ts';
 import { sweepMemories } from './sql.ts';
+import { findUnreadableMemories } from './unreadable.ts';
 
 export { standingsOf } from './answer.ts';
 export { memoryReads } from './lists.ts';
 export { type Cited, cite, citeOne, findReplaced, type RefLimits, type Replacing, refuseDangling } from './refs.ts';
 export { memory } from './schemas.ts';
 export { isAct } from './sources.ts';
-export { findUnreadableMemories } from './unreadable.ts';
 export { memoryIdOf, sha256Hex, wishOf } from './wish.ts';
 
 export const feature: Feature = {
@@ -26,4 +26,5 @@ export const feature: Feature = {
   audit: ['memory.approved', 'memory.rejected'],
   isolation,
   portable: () => portable,
+  unreadable: findUnreadableMemories,
 };
