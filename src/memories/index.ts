@@ -9,7 +9,7 @@ import { findUnreadableMemories } from './unreadable.ts';
 
 export { standingsOf } from './answer.ts';
 export { memoryReads } from './lists.ts';
-export { type Cited, cite, citeOne, findReplaced, type RefLimits, type Replacing, refuseDangling } from './refs.ts';
+export { findReplaced, type Replacing } from './replaced.ts';
 export { memory } from './schemas.ts';
 export { isAct } from './sources.ts';
 export { memoryIdOf, sha256Hex, wishOf } from './wish.ts';
