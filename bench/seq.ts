@@ -6,6 +6,7 @@ import { createPool } from '../src/db/pool.ts';
 import type { Unit } from '../src/db/unit.ts';
 import { newId } from '../src/id.ts';
 import { createLogger } from '../src/log.ts';
+import type { Passage } from '../src/passages/index.ts';
 import { MARK, messages } from './dialogue.ts';
 import { insertRows } from './plain-rows.ts';
 import type { Figure } from './report.ts';
@@ -87,7 +88,8 @@ function unitOf(): Unit {
     events: [
       {
         ...{ event_id: newId('evt'), session_id, channel, actor_type, actor_id, kind, content: { text }, user_id: 'bench' },
-        ...{ sensitivity: 'none', tags, refs: [], metadata: {}, chunks: [{ text, header: 'alice', token_count: 80 }] },
+        ...{ sensitivity: 'none', tags, refs: [], metadata: {}, chunk_count: 1 },
+        effects: { passages: { chunks: [{ text, header: 'alice', token_count: 80 }] } },
       },
     ],
   };
@@ -101,7 +103,8 @@ const oneCall = (client: pg.PoolClient, tenant: string, unit: Unit) =>
 /** The counter is held over four round trips; each statement is named, and begin travels with the first. */
 async function inStatements(client: pg.PoolClient, tenant: string, { key, body, events: [event] }: Unit): Promise<void> {
   const run = (name: string, text: string, values: unknown[]) => client.query<{ last_seq: number }>({ name, text, values });
-  const { chunks, content, metadata, ...row } = event!;
+  const { effects, content, metadata, ...row } = event!;
+  const [chunk] = (effects!.passages as { chunks: Passage[] }).chunks;
   const begun = client.query('begin');
   const entered = run('enter', 'select enter_tenant($1)', [tenant]);
   const { rows } = await run(
@@ -145,9 +148,9 @@ async function inStatements(client: pg.PoolClient, tenant: string, { key, body, 
       row.channel,
       row.sensitivity,
       row.user_id,
-      chunks[0]!.text,
-      chunks[0]!.header,
-      chunks[0]!.token_count,
+      chunk!.text,
+      chunk!.header,
+      chunk!.token_count,
     ],
   );
   await run(

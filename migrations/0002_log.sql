@@ -187,8 +187,30 @@ create index erasure_marks__id on erasure_marks (tenant_id, job_id, id);
 
 select wall('erasure_marks', 'select, insert, update, delete');
 
--- What one unit of a group commit came to.
-create type unit_outcome as (status text, outcome jsonb, at timestamptz, memories text[]);
+-- The group commit, commit_units in src/db/functions.sql. `unit` and `event` are places from 1 on, of a unit in its batch and of an event in
+-- its unit.
+
+-- Where a unit stands before it is written. `leader`: the first unit of the batch with its key. `seq`: of its first event, if it is new.
+-- `outcome`, `at`: of the commit that it repeats; of a refusal.
+create type verdict as (
+  unit int, status text, key_hash bytea, body_hash bytea, bytes bigint, count int, leader int, seq bigint, outcome jsonb, at timestamptz);
+
+-- What a noun made of an effect before the clock was locked: any number of parts of an event.
+create type prepared as (noun text, unit int, event int, part int, numbers int[], doc jsonb);
+
+-- What a noun says of a unit that it does not leave as it is: it is refused, or written as `doc` says.
+create type judgement as (unit int, refusal jsonb, doc jsonb);
+
+-- What a noun changes with an event that is in the log now: `doc` is the noun's own.
+create type effect as (
+  noun text, unit int, event int, seq bigint, event_id text, kind text, actor_type text, actor_id text, session_id text, channel text,
+  sensitivity text, user_id text, agent_id text, project_id text, tags text[], occurred_at timestamptz, doc jsonb);
+
+-- What a noun tells of an effect that it applied; `kept` where a retry could not find it out again.
+create type answer as (noun text, unit int, event int, doc jsonb, kept boolean);
+
+-- What one unit came to.
+create type unit_outcome as (status text, outcome jsonb, at timestamptz);
 
 -- Outside the wall: a walk belongs to no tenant. One row. The lease is an expiry time, because a session lock neither passes a
 -- transaction pooler nor outlives its daemon in a known way.

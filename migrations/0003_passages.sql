@@ -1,8 +1,8 @@
 -- Passages of the log, and finding them under the wall in time that does not grow with the tenant.
 -- min_code: 1
 
--- A passage of the units that one call writes, with its place among them.
-create type passage as (unit bigint, event bigint, ordinal smallint, text text, header text, token_count int, terms int[]);
+-- A passage before it is a row of chunks.
+create type passage as (seq bigint, ordinal smallint, text text, header text, token_count int, terms int[]);
 
 -- Where a passage lies, as keys a search can intersect with its words: the tenant, a stretch of 16,384 positions of the log, the scopes, the audience.
 -- Every key names the tenant ('/' cannot be in its id), so one tenant's lists never hold another's rows.

@@ -85,6 +85,15 @@ select wall('memories', 'select, insert, update, delete');
 -- What becomes of a memory whose events lose their content is decided by its other versions and what it rests on: `mark` and `lapse`.
 select noun('memories', prefix => 'mem', part => 'memory', keys => array['memory_id'], without => '{clear}');
 
+-- What an event asks for, as match_wishes finds it beside what is held. `id`: the memory that it makes, moves or says again; `memory_id` is the
+-- one that it would make. `ended`: what it took the place of. `counted`: said too often to make a version. `held_…`: the memory before the
+-- batch, if it is there. Of the wishes of a batch for one memory: which this is, how many make versions, how many there are, and the first.
+create type wish as (
+  unit int, event int, seq bigint, id text, memory_id text, kind text, scope text, scope_id text, status text, text_hash bytea, importance real,
+  pinned boolean, valid_from timestamptz, valid_to timestamptz, expires_at timestamptz, task_status text, channel text, sensitivity text,
+  user_id text, agent_id text, session_id text, project_id text, tags text[], ended text, counted boolean, only_new boolean,
+  held_version int, held_content_seq bigint, held_at tid, nth int, versions int, said int, first_seq bigint);
+
 -- Version by version, which event made it and which holds its content. Citations are the refs of the events from `content_seq` on.
 create table memory_versions (
   tenant_id text not null,

@@ -17,17 +17,7 @@ test('a function calls functions of its own folder, of db, and of folders that i
       .filter((other) => !mayCall(folder, homes.get(other)!))
       .map((other) => `${folder}.${name} → ${homes.get(other)}.${other}`),
   );
-  expect(calls.sort()).toEqual([
-    // the group commit writes memories and passages in its own transaction
-    'db.commit_units → memories.hush_repeats',
-    'db.commit_units → memories.validity',
-    'db.commit_units → memories.with_memories',
-    'db.commit_units → passages.passage_terms',
-    'db.commit_units → passages.said_in',
-    // a rebuild ends with what memories and edits know of passages
-    'passages.rebuild_chunks → edits.overlay_chunks',
-    'passages.rebuild_chunks → memories.date_chunks',
-  ]);
+  expect(calls.sort()).toEqual([]);
 });
 
 test('every table has an owner', () => {
@@ -44,11 +34,7 @@ test('a table is written by the functions of its own folder', () => {
   expect([...new Set(writes)].sort()).toEqual(NOT_YET_OWN);
 });
 
-const NOT_YET_OWN: string[] = [
-  'db writes artifacts of artifacts',
-  'db writes chunks of passages',
-  'memories writes chunks of passages',
-];
+const NOT_YET_OWN: string[] = [];
 
 // A rule that several statements need is one function; the planner takes it in where it stands. `says` finds its text.
 const RULES: { rule: string; says: RegExp }[] = [
@@ -88,4 +74,4 @@ test('a function has at most 60 lines', () => {
   expect(long).toEqual(NOT_YET_SHORT);
 });
 
-const NOT_YET_SHORT: string[] = ['write_memories', 'hush_repeats', 'commit_units'];
+const NOT_YET_SHORT: string[] = [];

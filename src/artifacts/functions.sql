@@ -91,3 +91,14 @@ begin
   end if;
   return jsonb_build_object('artifacts', v_count, 'bytes', v_bytes);
 end $$;
+
+-- The effect of an event that names an artifact, { "artifact_id" }: its bytes, stored before, may be seen from now on.
+create or replace function artifacts_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
+language plpgsql
+as $$
+begin
+  update artifacts a set event_id = e.event_id
+  from unnest(p_effects) e
+  where a.tenant_id = p_tenant and a.artifact_id = e.doc ->> 'artifact_id' and a.event_id is null;
+  return null;
+end $$;

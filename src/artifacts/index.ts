@@ -6,7 +6,7 @@ import { sweepArtifacts } from './sql.ts';
 
 export { bufferOf, screenLarge } from './screen.ts';
 export type { NewArtifact } from './sql.ts';
-export { commitWithArtifacts, sha256Of } from './stage.ts';
+export { commitWithArtifacts, sha256Of, withArtifact } from './stage.ts';
 
 export const feature: Feature = {
   routes: ({ config, secrets, workers }) => artifactRoutes(config.MAX_ARTIFACT_BYTES, secrets, workers),

@@ -27,7 +27,7 @@ import type { PatientScreener, Secrets } from '../secrets/index.ts';
 import type { Workers } from '../work/index.ts';
 import { bufferOf, type ScreenedBytes, screenBytes, type Upload } from './screen.ts';
 import { type ArtifactRecord, findArtifact, readSlice } from './sql.ts';
-import { commitWithArtifacts } from './stage.ts';
+import { commitWithArtifacts, withArtifact } from './stage.ts';
 
 const uploadQuery = z.strictObject({
   channel: z.enum(channels).default('private'),
@@ -153,7 +153,8 @@ async function store(plan: Plan, screened: ScreenedBytes, idempotency: Idempoten
   };
   const artifact = { artifact_id, media_type, bytes, sha256, channel: query.channel, sensitivity, user_id };
   const event = { ...eventOf(caller, { ...query, user_id, event_id }, content), ...(redactions > 0 && { redactions }) };
-  const outcome = await commitWithArtifacts(caller.tenant, [artifact], unitOf(idempotency, [event], bytes.length));
+  const unit = unitOf(idempotency, [withArtifact(event, artifact_id)], bytes.length);
+  const outcome = await commitWithArtifacts(caller.tenant, [artifact], unit);
   assertWritten(outcome);
   return answer(caller, outcome.seq, outcome.status === 'replay');
 }
@@ -190,8 +191,6 @@ function eventOf(
     tags: [],
     refs: [],
     metadata: {},
-    artifact_id: content.artifact_id,
-    chunks: [],
   };
 }
 

@@ -1,10 +1,17 @@
 import { createHash } from 'node:crypto';
 import { recallUnit } from '../db/idempotency.ts';
 import type { Tenant } from '../db/tenant.ts';
-import type { Outcome, Unit } from '../db/unit.ts';
+import type { EventRow, Outcome, Unit } from '../db/unit.ts';
 import { deleteUnnamed, exceedsQuota, insertArtifact, type NewArtifact } from './sql.ts';
 
 export const sha256Of = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
+
+/** The event that names an artifact: from then on its bytes may be seen. */
+export const withArtifact = (row: EventRow, artifact_id: string): EventRow => ({
+  ...row,
+  artifact_id,
+  effects: { ...row.effects, artifacts: { artifact_id } },
+});
 
 /**
  * Commits a unit whose events name artifacts. Their bytes are stored first, unseen, for the log's counter must not wait for

@@ -1,13 +1,13 @@
 -- One capsule with the event that says so. p_capsule: the columns that the event does not have.
 -- A retry is known by commit_units before anything is asked; what is refused afterwards undoes the event too.
 create or replace function create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb)
-returns table (status text, outcome jsonb, at timestamptz, memories text[])
+returns unit_outcome
 language plpgsql
 as $$
 declare
   v_done unit_outcome;
 begin
-  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_done.status = 'new' then
     if (select count(*) from (
       select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_done.at limit 10000) live) >= 10000 then
@@ -23,18 +23,18 @@ begin
       capsule_id text, user_id text, agent_id text, project_id text, channel text, tags text[], for_all boolean, audience_users text[],
       audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- Ends a capsule with the event that says so; who may is asked before.
 create or replace function revoke_capsule(p_tenant text, p_unit jsonb, p_capsule_id text)
-returns table (status text, outcome jsonb, at timestamptz, memories text[])
+returns unit_outcome
 language plpgsql
 as $$
 declare
   v_done unit_outcome;
 begin
-  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_done.status = 'new' then
     update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
     where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
@@ -42,7 +42,7 @@ begin
       raise exception 'the capsule has ended already' using errcode = 'AM409';
     end if;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- Of an erasure, a trim and a rule of retention: a capsule goes with the event that made it.

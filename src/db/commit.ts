@@ -159,18 +159,12 @@ const isLarge = ([first]: Waiting[]): boolean => first !== undefined && first.js
 /** A row of commit_units, and of every function that writes a unit of its own through it. */
 export interface CommitRow {
   status: Outcome['status'];
-  outcome: { seq: number; count: number; memories?: (string | null)[]; counted?: number[] };
+  outcome: Omit<Outcome, 'status' | 'at'>;
   at: string;
-  memories?: (string | null)[] | null;
 }
 
-const COMMIT = 'select status, outcome, at, memories from commit_units($1, $2::jsonb)';
-export const toOutcome = ({ status, outcome, at, memories }: CommitRow): Outcome => ({
-  status,
-  at,
-  ...outcome,
-  ...(memories && { memories }),
-});
+const COMMIT = 'select status, outcome, at from commit_units($1, $2::jsonb)';
+export const toOutcome = ({ status, outcome, at }: CommitRow): Outcome => ({ status, at, ...outcome });
 
 /** The seq of the last event that these outcomes wrote. */
 export function lastWritten(outcomes: CommitRow[]): number | undefined {

@@ -5,32 +5,36 @@
 -- A hook has one signature, whichever noun it belongs to. Whoever introduces a hook adds its line here and in docs/decisions/nouns.md:
 --
 --   hook | arguments and result | called by | what it does
+--   apply | p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz → answer[] | commit_units | changes its tables as its effects say; what only the noun can tell of them, or null
+--   awaits | p_tenant text, p_floor bigint → jsonb | furthest_behind | the first event after p_floor that a reader has yet to be told: {"reason", "seq", …}
 --   check | p_tenant text, p_from bigint, p_to bigint → setof finding | check_log | compares a stretch of the log with what is derived from it
 --   check_rows | p_tenant text, p_after text, p_limit int → table (name, checked, wrong, sample, vital, last) | check_rows | compares a page of its rows with the log; `last` is where the next page begins, null after the last
+--   clear | p_tenant text, p_seqs bigint[], p_dry boolean → jsonb | clear_events | removes what it has about events that lose their content, or go; counts by table, and the `bytes` that went
 --   edited | p_tenant text, p_edit edits → void | enact_edit | follows an edit that holds from now on in its rows
+--   expire | p_tenant text, p_job text, p_by bigint, p_dry boolean → jsonb | expire_marked | ends these rows, by the event p_by; counts
+--   forget | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | removes the rows that are marked, or name the subject whatever event they are about
+--   held | p_tenant text, p_seqs bigint[] → table (seq bigint, live boolean, importance numeric) | mark_old | of these events those that it has rows of: whether these hold, and how much they weigh
+--   judge | p_tenant text, p_units jsonb, p_at timestamptz → setof judgement | commit_units | units that it refuses, or that are written otherwise; the clock is locked, no seq is taken; units of a batch see what earlier ones do
+--   kept | p_tenant text, p_job text, p_limit int → jsonb | list_shared | the rows that stay where shared acts are kept: how many, and p_limit ids
+--   lapse | p_tenant text, p_job text, p_seqs bigint[] → void | mark_old | marks the rows that end when these events lose their content
+--   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows, and events, that go along with marked events; `found` in counts: so many that were not marked before
+--   measure | p_tenant text, p_from bigint, p_to bigint → bigint | measure_log | bytes that it adds to a stretch of the log
 --   missing | p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean → table (id text, gone boolean) | missing_ids | those of p_ids, all of its prefix, that name nothing; `gone`: by right, as they are older than the log or something was forgotten
+--   needs | p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int → bigint | mark_needs | marks the events up to p_upto that its next rows need, by their seqs; the last one it looked at, null after the last
+--   pin | p_tenant text → setof bigint | retain_pins | events that stay whatever a rule of retention says
+--   prepare | p_tenant text, p_units jsonb, p_asked timestamptz → prepared[] | commit_units | work that needs no clock, before it is locked
 --   reached | p_tenant text, p_edit edits → setof bigint | reach_of | events beside its own that an edit of one of its rows holds for; refuses an edit of what the row no longer says
+--   rebuilt | p_tenant text, p_from bigint, p_to bigint → void | rebuild_chunks | what it knows of passages that were just made again from the log
+--   rename | p_tenant text, p_seq bigint, p_parts jsonb → void | rename_parts | writes what `words` read, with the names replaced
 --   repair | p_tenant text, p_from bigint, p_to bigint → bigint | repair_log | makes again what `check` compares, where it can be derived; how many rows changed
 --   repair_rows | p_tenant text, p_after text, p_limit int → table (changed bigint, last text) | repair_rows | the same for `check_rows`
+--   revoke | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | ends the access of the subject before anything is looked for, or refuses the erasure
 --   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages are made by the noun, not from the log
+--   stay | p_tenant text, p_seqs bigint[] → setof bigint | find_events | of events of the subject those that stay where shared acts are kept
 --   stored | p_tenant text → bigint | read_standing | bytes that it keeps beside the log
 --   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | of a page of imported rows what is wrong with the first that does not fit the log, which begins at p_first; `last` is where the next page begins
---   revoke | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | ends the access of the subject before anything is looked for, or refuses the erasure
---   stay | p_tenant text, p_seqs bigint[] → setof bigint | find_events | of events of the subject those that stay where shared acts are kept
---   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows, and events, that go along with marked events; `found` in counts: so many that were not marked before
---   clear | p_tenant text, p_seqs bigint[], p_dry boolean → jsonb | clear_events | removes what it has about events that lose their content, or go; counts by table, and the `bytes` that went
---   forget | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | removes the rows that are marked, or name the subject whatever event they are about
---   kept | p_tenant text, p_job text, p_limit int → jsonb | list_shared | the rows that stay where shared acts are kept: how many, and p_limit ids
---   words | p_event events → jsonb | named_parts | what it has of an event and can hold a name
---   rename | p_tenant text, p_seq bigint, p_parts jsonb → void | rename_parts | writes what `words` read, with the names replaced
---   measure | p_tenant text, p_from bigint, p_to bigint → bigint | measure_log | bytes that it adds to a stretch of the log
---   pin | p_tenant text → setof bigint | retain_pins | events that stay whatever a rule of retention says
---   held | p_tenant text, p_seqs bigint[] → table (seq bigint, live boolean, importance numeric) | mark_old | of these events those that it has rows of: whether these hold, and how much they weigh
---   lapse | p_tenant text, p_job text, p_seqs bigint[] → void | mark_old | marks the rows that end when these events lose their content
---   expire | p_tenant text, p_job text, p_by bigint, p_dry boolean → jsonb | expire_marked | ends these rows, by the event p_by; counts
---   awaits | p_tenant text, p_floor bigint → jsonb | furthest_behind | the first event after p_floor that a reader has yet to be told: {"reason", "seq", …}
---   needs | p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int → bigint | mark_needs | marks the events up to p_upto that its next rows need, by their seqs; the last one it looked at, null after the last
 --   trim | p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[] → void | trim_step | removes the rows that end with these events of the log, of which p_drop are dropped
+--   words | p_event events → jsonb | named_parts | what it has of an event and can hold a name
 create or replace function hooks(p_hook text) returns setof text
 language sql stable
 begin atomic
@@ -59,122 +63,198 @@ as $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used 
 
 create or replace aggregate sum_fitting(bigint, bigint) (sfunc = add_fitting, stype = bigint, initcond = '0');
 
--- Units with events that are only counted: their outcomes say so, also to a retry, as no version names the memory.
-create or replace function note_repeats(p_tenant text, p_units jsonb, p_outcomes unit_outcome[]) returns unit_outcome[]
+-- The group commit: units of one tenant are judged, written and remembered in order, in one transaction (docs/decisions/effects.md).
+--
+-- p_units: [{ "key": hex sha256 | null, "body": hex sha256 | null, "bytes": n, "events": [{…, "effects": { "<noun>": {…} } }] }]
+-- An event has the columns of `events`; an effect is what one of its nouns changes with it, in the noun's own form. One row a unit, in order:
+--   `new`       its events have the seqs from outcome.seq on; outcome.made: what its nouns tell
+--   `replay`    of an earlier commit with this key and body
+--   `conflict`  the key was used with another body
+--   `quota`     the tenant has no room for it
+--   `refused`   by a noun; outcome.refusal: { "code", "detail" }
+-- Only `new` units wrote anything. The clock is locked before any other row: idempotency rows first gave 51 deadlocks in 2.5 s, after it none.
+create or replace function commit_units(p_tenant text, p_units jsonb) returns setof unit_outcome
 language plpgsql
 as $$
 declare
-  v_notes jsonb;
-begin
-  select coalesce(jsonb_object_agg(o.outcome ->> 'seq', jsonb_build_object('memories', o.memories, 'counted', c.places)), '{}') into v_notes
-  from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
-  cross join lateral (
-    select jsonb_agg(e.place - 1 order by e.place) as places
-    from jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
-    where e.doc -> 'memory' ? 'counted'
-  ) c
-  where o.status = 'new' and c.places is not null;
-  update idempotency_keys k set outcome = k.outcome || (v_notes -> (k.outcome ->> 'seq'))
-  from jsonb_array_elements(p_units) u (doc)
-  where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex') and v_notes ? (k.outcome ->> 'seq');
-  return array(
-    select row(o.status, o.outcome || coalesce(v_notes -> (o.outcome ->> 'seq'), '{}'), o.at, o.memories)::unit_outcome
-    from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
-    order by o.ord);
-end $$;
-
--- Writes units of one tenant in order, in one transaction.
--- p_units: [{ "key": hex sha256 | null, "body": hex sha256, "bytes": n, "events": [{…, "chunks": [{"text","header","token_count"}], "memory": {…}}] }]
--- `memory` is what write_memories takes; a unit whose memory cannot be written is refused whole with AM409.
--- Returns one row a unit, in order: its outcome {"seq","count"} (and of note_repeats), the ids of the memories that its events made (null: none), and whether it is `new`, a `replay`, a `conflict`
--- (same key, other body) or over the tenant's `quota`; only `new` units wrote anything.
--- The clock is locked before any other row: idempotency rows first gave 51 deadlocks in 2.5 s, after it none.
-create or replace function commit_units(p_tenant text, p_units jsonb)
-returns table (status text, outcome jsonb, at timestamptz, memories text[])
-language plpgsql
-as $$
-declare
-  v_clock tenant_clocks;
-  v_passages passage[];
-  v_room bigint;
   v_asked timestamptz := clock_timestamp();
   -- of the commit: taken under the lock, so that it grows with seq
   v_now timestamptz;
-  v_outcomes unit_outcome[];
-  v_remembers constant boolean := p_units @? '$[*].events[*].memory';
+  v_nouns text[] := nouns_in(p_units);
+  v_noun text;
+  v_prepared prepared[];
+  v_clock tenant_clocks;
+  v_verdicts verdict[];
+  v_effects effect[];
 begin
   perform enter_tenant(p_tenant);
-  -- Words are half of the work and need no clock: found before it is locked, they do not hold up the tenant's other batches.
-  v_passages := array(
-    select row(
-      u.ord, e.ord, c.ord - 1, nullif(c.doc ->> 'text', said_in(e.doc -> 'content')), c.doc ->> 'header', (c.doc ->> 'token_count')::int,
-      passage_terms(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((e.doc ->> 'occurred_at')::timestamptz, v_asked)))::passage
-    from tenants t
-    cross join lateral jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-    cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as e (doc, ord)
-    cross join lateral jsonb_array_elements(e.doc -> 'chunks') with ordinality as c (doc, ord)
-    where t.tenant_id = p_tenant);
+  v_prepared := prepare_effects(p_tenant, v_nouns, p_units, v_asked);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
   if not found then
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   v_now := clock_timestamp();
-  if v_remembers and (exists (select from memories m where m.tenant_id = p_tenant and m.worn)
-    or (select sum(jsonb_array_length(u.doc -> 'events')) from jsonb_array_elements(p_units) u (doc)) > 256) then
-    p_units := hush_repeats(p_tenant, p_units);
-  end if;
-  v_room := coalesce(v_clock.max_bytes - v_clock.stored_bytes, 1::bigint << 60);
+  v_verdicts := judge_units(p_tenant, p_units, v_clock);
+  foreach v_noun in array v_nouns loop
+    continue when to_regproc(v_noun || '_judge') is null;
+    select j.units, j.verdicts into p_units, v_verdicts from judge_effects(p_tenant, v_noun, v_now, v_clock, p_units, v_verdicts) j;
+  end loop;
+  v_effects := write_units(p_tenant, p_units, v_verdicts, v_asked, v_now);
+  return query
+  select * from remember_units(p_tenant, v_verdicts, apply_effects(p_tenant, v_nouns, v_effects, v_prepared, v_now), v_now);
+end $$;
 
-  with unit as materialized (
-    select
-      u.ord,
-      u.doc,
-      decode(u.doc ->> 'key', 'hex') as key_hash,
-      decode(u.doc ->> 'body', 'hex') as body_hash,
-      (u.doc ->> 'bytes')::bigint as bytes,
-      jsonb_array_length(u.doc -> 'events') as n
-    from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-  ),
-  -- equal keys that meet inside this batch: the first one writes
-  ranked as materialized (
-    select
-      unit.*,
-      known.outcome as known_outcome,
-      known.created_at as known_at,
-      known.body_hash as known_body,
-      case when unit.key_hash is null then unit.ord else first_value(unit.ord) over (partition by unit.key_hash order by unit.ord) end as leader
-    from unit
-    -- `limit` keeps it a look-up of each key: a plan made while the table was small read every key of the tenant, for each batch
-    left join lateral (
-      select k.body_hash, k.outcome, k.created_at
-      from idempotency_keys k
-      where k.tenant_id = p_tenant and k.key_hash = unit.key_hash
-      limit 1
-    ) known on true
-  ),
-  sized as materialized (
-    select *, sum_fitting(case when known_outcome is null and leader = ord then bytes end, v_room) over (order by ord) as used
-    from ranked
-  ),
-  judged as materialized (
-    select *, known_outcome is null and leader = ord and used - lag(used, 1, 0::bigint) over (order by ord) = bytes as fresh
-    from sized
-  ),
-  placed as materialized (
-    select *, v_clock.last_seq + sum(case when fresh then n else 0 end) over (order by ord) - n + 1 as seq
+create or replace function commit_unit(p_tenant text, p_unit jsonb) returns unit_outcome
+language plpgsql
+as $$
+declare
+  v_outcome unit_outcome;
+begin
+  select * into v_outcome from commit_units(p_tenant, jsonb_build_array(p_unit));
+  return v_outcome;
+end $$;
+
+-- The nouns whose effects these units have, each after those it depends on.
+create or replace function nouns_in(p_units jsonb) returns text[]
+language plpgsql stable
+as $$
+begin
+  return array(
+    select n.noun
+    from nouns n
+    where n.noun in (select jsonb_object_keys(e.effects) from jsonb_path_query(p_units, '$[*].events[*].effects') e (effects))
+    order by n.place);
+end $$;
+
+-- What needs no clock is done before it is locked, so that it does not hold up the tenant's other batches.
+create or replace function prepare_effects(p_tenant text, p_nouns text[], p_units jsonb, p_asked timestamptz) returns prepared[]
+language plpgsql
+as $$
+declare
+  v_noun text;
+  v_own prepared[];
+  v_all prepared[];
+begin
+  foreach v_noun in array p_nouns loop
+    continue when to_regproc(v_noun || '_prepare') is null;
+    execute format('select %I($1, $2, $3)', v_noun || '_prepare') into v_own using p_tenant, p_units, p_asked;
+    v_all := v_all || v_own;
+  end loop;
+  return v_all;
+end $$;
+
+-- Where each unit stands by its key and by the room that is left. An `echo` has the key and the body of an earlier unit of the batch, its
+-- leader, and becomes what that becomes.
+create or replace function judge_units(p_tenant text, p_units jsonb, p_clock tenant_clocks) returns verdict[]
+language plpgsql
+as $$
+declare
+  v_room bigint := coalesce(p_clock.max_bytes - p_clock.stored_bytes, 1::bigint << 60);
+begin
+  return array(
+    -- materialized: behind the wall a key that is decoded in place would not be looked up by the index, as `decode` is not leakproof
+    with unit as materialized (
+      select
+        u.ord as unit, decode(u.doc ->> 'key', 'hex') as key_hash, decode(u.doc ->> 'body', 'hex') as body_hash,
+        (u.doc ->> 'bytes')::bigint as bytes, jsonb_array_length(u.doc -> 'events') as count
+      from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    ),
+    ranked as (
+      select
+        u.*, k.body_hash as known_body, k.outcome, k.created_at,
+        case when u.key_hash is null then u.unit else first_value(u.unit) over same end as leader,
+        first_value(u.body_hash) over same as leader_body
+      from unit u
+      -- `limit` keeps it a look-up of each key: a plan made while the table was small read every key of the tenant, for each batch
+      left join lateral (
+        select i.body_hash, i.outcome, i.created_at
+        from idempotency_keys i
+        where i.tenant_id = p_tenant and i.key_hash = u.key_hash
+        limit 1
+      ) k on true
+      window same as (partition by u.key_hash order by u.unit)
+    ),
+    sized as (
+      select *, sum_fitting(case when outcome is null and leader = unit then bytes end, v_room) over (order by unit) as used
+      from ranked
+    ),
+    judged as (
+      select *,
+        case
+          when outcome is not null then case when known_body = body_hash then 'replay' else 'conflict' end
+          when leader <> unit then case when leader_body = body_hash then 'echo' else 'conflict' end
+          when used - lag(used, 1, 0::bigint) over (order by unit) = bytes then 'new'
+          else 'quota'
+        end as status
+      from sized
+    )
+    select row(
+      unit, status, key_hash, body_hash, bytes, count, leader,
+      p_clock.last_seq + 1 + sum(case when status = 'new' then count else 0 end) over (order by unit) - count,
+      outcome, created_at)::verdict
     from judged
-  ),
-  event as materialized (
-    select
-      p.ord as unit, e.ord as place, p.seq + e.ord - 1 as seq, jsonb_array_length(e.doc -> 'chunks') as chunk_count, r.*,
-      case when e.doc ? 'memory' then validity(e.doc -> 'memory') end as valid
-    from placed p
-    cross join lateral jsonb_array_elements(p.doc -> 'events') with ordinality as e (doc, ord)
-    cross join lateral jsonb_to_record(e.doc) as r (
+    order by unit);
+end $$;
+
+-- What a noun says of the units that would be new: some it refuses, some it has written otherwise. It is given what the nouns before it left,
+-- each unit in its place of the batch, null where it is not written.
+create or replace function judge_effects(
+  p_tenant text, p_noun text, p_at timestamptz, p_clock tenant_clocks, inout units jsonb, inout verdicts verdict[])
+language plpgsql
+as $$
+declare
+  v_view jsonb := units;
+  v_judged judgement;
+  v_refused boolean := false;
+begin
+  if exists (select from unnest(verdicts) v where v.status <> 'new') then
+    v_view := (select jsonb_agg(case when v.status = 'new' then units -> (v.unit - 1) else 'null' end order by v.unit) from unnest(verdicts) v);
+  end if;
+  for v_judged in execute format('select * from %I($1, $2, $3)', p_noun || '_judge') using p_tenant, v_view, p_at loop
+    if v_judged.refusal is not null then
+      verdicts[v_judged.unit].status := 'refused';
+      verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);
+      v_refused := true;
+    else
+      units := jsonb_set(units, array[(v_judged.unit - 1)::text], v_judged.doc);
+      verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
+    end if;
+  end loop;
+  if v_refused then
+    verdicts := place_units(verdicts, p_clock);
+  end if;
+end $$;
+
+-- The seqs again, without the units that were refused.
+create or replace function place_units(p_verdicts verdict[], p_clock tenant_clocks) returns verdict[]
+language plpgsql stable
+as $$
+begin
+  return array(
+    select row(
+      v.unit, v.status, v.key_hash, v.body_hash, v.bytes, v.count, v.leader,
+      p_clock.last_seq + 1 + sum(case when v.status = 'new' then v.count else 0 end) over (order by v.unit) - v.count,
+      v.outcome, v.at)::verdict
+    from unnest(p_verdicts) v
+    order by v.unit);
+end $$;
+
+-- Writes the events and the keys of the new units and moves the clock. Returns what the nouns have to apply.
+create or replace function write_units(p_tenant text, p_units jsonb, p_verdicts verdict[], p_asked timestamptz, p_at timestamptz) returns effect[]
+language plpgsql
+as $$
+declare
+  v_effects effect[];
+begin
+  with event as materialized (
+    select v.unit, e.ord as place, v.seq + e.ord - 1 as seq, e.doc -> 'effects' as effects, r.*
+    from unnest(p_verdicts) v
+    cross join lateral jsonb_array_elements(p_units -> (v.unit - 1) -> 'events') with ordinality e (doc, ord)
+    cross join lateral jsonb_to_record(e.doc) r (
       event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb,
       user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb,
-      artifact_id text, redactions int, occurred_at timestamptz)
-    where p.fresh
+      artifact_id text, redactions int, chunk_count smallint, occurred_at timestamptz)
+    where v.status = 'new'
   ),
   written as (
     insert into events (
@@ -182,62 +262,91 @@ begin
       sensitivity, tags, refs, metadata, artifact_id, redactions, chunk_count, byte_count, occurred_at, created_at)
     select
       p_tenant, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id,
-      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, e.chunk_count,
-      pg_column_size(e.content) + pg_column_size(e.metadata), coalesce(e.occurred_at, v_asked), v_now
+      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, coalesce(e.chunk_count, 0),
+      pg_column_size(e.content) + pg_column_size(e.metadata), coalesce(e.occurred_at, p_asked), p_at
     from event e
-  ),
-  indexed as (
-    insert into chunks (
-      tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
-      text, header, token_count, terms, occurred_at, valid)
-    select
-      p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-      c.text, c.header, c.token_count, c.terms, coalesce(e.occurred_at, v_asked), e.valid
-    from event e
-    join unnest(v_passages) c on c.unit = e.unit and c.event = e.place and c.ordinal < e.chunk_count
-  ),
-  linked as (
-    update artifacts a set event_id = e.event_id
-    from event e
-    where a.tenant_id = p_tenant and a.artifact_id = e.artifact_id and a.event_id is null
-  ),
-  remembered as (
-    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
-    select p_tenant, p.key_hash, p.body_hash, jsonb_build_object('seq', p.seq, 'count', p.n), v_now
-    from placed p
-    where p.fresh and p.key_hash is not null
   ),
   ticked as (
     update tenant_clocks c
-    set
-      last_seq = c.last_seq + s.n,
-      event_count = c.event_count + s.n,
-      stored_bytes = c.stored_bytes + s.bytes
-    from (select coalesce(sum(n), 0) as n, coalesce(sum(bytes), 0) as bytes from placed where fresh) s
-    where c.tenant_id = p_tenant and s.n > 0
+    set last_seq = c.last_seq + s.count, event_count = c.event_count + s.count, stored_bytes = c.stored_bytes + s.bytes
+    from (select sum(v.count) as count, sum(v.bytes) as bytes from unnest(p_verdicts) v where v.status = 'new') s
+    where c.tenant_id = p_tenant and s.count > 0
+  ),
+  remembered as (
+    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
+    select p_tenant, v.key_hash, v.body_hash, jsonb_build_object('seq', v.seq, 'count', v.count), p_at
+    from unnest(p_verdicts) v
+    where v.status = 'new' and v.key_hash is not null
   )
   select array_agg(row(
-    case
-      when p.fresh then 'new'
-      when p.known_outcome is not null then case when p.known_body = p.body_hash then 'replay' else 'conflict' end
-      when p.leader = p.ord then 'quota'
-      when lead.body_hash <> p.body_hash then 'conflict'
-      when lead.fresh then 'replay'
-      else 'quota'
-    end,
-    coalesce(p.known_outcome, jsonb_build_object('seq', lead.seq, 'count', lead.n)),
-    coalesce(p.known_at, v_now),
-    null)::unit_outcome order by p.ord)
-  into v_outcomes
-  from placed p join placed lead on lead.ord = p.leader;
+    n.noun, e.unit, e.place, e.seq, e.event_id, e.kind, e.actor_type, e.actor_id, e.session_id, e.channel, e.sensitivity, e.user_id,
+    e.agent_id, e.project_id, e.tags, coalesce(e.occurred_at, p_asked), n.doc)::effect order by e.seq)
+  into v_effects
+  from event e cross join lateral jsonb_each(e.effects) n (noun, doc);
+  return v_effects;
+end $$;
 
-  if v_remembers then
-    v_outcomes := with_memories(p_tenant, p_units, v_outcomes);
-    if p_units @? '$[*].events[*].memory.counted' then
-      v_outcomes := note_repeats(p_tenant, p_units, v_outcomes);
+-- Each noun changes its own tables as its effects say. Returns what they tell.
+create or replace function apply_effects(p_tenant text, p_nouns text[], p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
+language plpgsql
+as $$
+declare
+  v_noun text;
+  v_effects effect[] := p_effects;
+  v_prepared prepared[] := p_prepared;
+  v_own answer[];
+  v_all answer[];
+begin
+  foreach v_noun in array p_nouns loop
+    if cardinality(p_nouns) > 1 then
+      v_effects := array(select e from unnest(p_effects) e where e.noun = v_noun);
+      v_prepared := array(select p from unnest(p_prepared) p where p.noun = v_noun);
     end if;
+    execute format('select %I($1, $2, $3, $4)', v_noun || '_apply') into v_own using p_tenant, v_effects, v_prepared, p_at;
+    v_all := v_all || v_own;
+  end loop;
+  return v_all;
+end $$;
+
+-- What nouns tell of the events of each unit, from 0 on: { "<unit>": { "made": { "<noun>/<event>": … } } }.
+create or replace function told_by(p_answers answer[]) returns jsonb
+language plpgsql immutable
+as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(u.unit, u.told), '{}')
+    from (
+      select a.unit, jsonb_build_object('made', jsonb_object_agg(a.noun || '/' || a.event - 1, a.doc)) as told from unnest(p_answers) a group by a.unit
+    ) u);
+end $$;
+
+-- What the units came to, in order. What no retry could find out again is kept with their keys.
+create or replace function remember_units(p_tenant text, p_verdicts verdict[], p_answers answer[], p_at timestamptz) returns setof unit_outcome
+language plpgsql
+as $$
+declare
+  v_told jsonb := '{}';
+  v_kept jsonb := '{}';
+begin
+  if p_answers is not null then
+    v_told := told_by(p_answers);
   end if;
-  return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
+  if exists (select from unnest(p_answers) a where a.kept) then
+    v_kept := told_by(array(select a from unnest(p_answers) a where a.kept));
+    update idempotency_keys k set outcome = k.outcome || (v_kept -> v.unit::text)
+    from unnest(p_verdicts) v
+    where v_kept ? v.unit::text and k.tenant_id = p_tenant and k.key_hash = v.key_hash;
+  end if;
+  return query
+  select
+    case when v.status <> 'echo' then v.status when lead.status = 'new' then 'replay' else lead.status end,
+    coalesce(
+      lead.outcome,
+      jsonb_build_object('seq', lead.seq, 'count', lead.count) || coalesce(case when v.status = 'new' then v_told else v_kept end -> lead.unit::text, '{}')),
+    coalesce(lead.at, p_at)
+  from unnest(p_verdicts) v
+  cross join lateral (select (p_verdicts[v.leader]).*) lead
+  order by v.unit;
 end $$;
 
 -- What the service itself must be able to say, however full the tenant is. The clock is locked.
@@ -250,8 +359,8 @@ declare
 begin
   select c.max_bytes into v_max from tenant_clocks c where c.tenant_id = p_tenant for update;
   update tenant_clocks c set max_bytes = null where c.tenant_id = p_tenant;
-  select (u.outcome ->> 'seq')::bigint into v_seq
-  from commit_units(p_tenant, jsonb_build_array(jsonb_build_object('key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))) u;
+  v_seq := (commit_unit(p_tenant, jsonb_build_object(
+    'key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))).outcome ->> 'seq';
   update tenant_clocks c set max_bytes = v_max where c.tenant_id = p_tenant;
   return v_seq;
 end $$;

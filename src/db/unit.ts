@@ -2,35 +2,6 @@ import { newId } from '../id.ts';
 
 // What the group commit writes, and what became of it.
 
-/** A passage of an event, as the chunks table keeps it. */
-interface ChunkRow {
-  text: string;
-  header: string;
-  token_count: number;
-}
-
-/** What write_memories makes of an event. Times are RFC 3339. */
-export interface MemoryWish {
-  memory_id: string;
-  kind: string;
-  scope: string;
-  /** Hex SHA-256 of what makes it the same memory: its text, a task's name. */
-  text_hash: string;
-  status: 'active' | 'proposed';
-  importance: number;
-  pinned: boolean;
-  valid_from?: string;
-  valid_to?: string;
-  expires_at?: string;
-  /** The memory, or the event of one, that it takes the place of. */
-  supersedes?: string;
-  task_status?: string;
-  /** A task may be named by its memory. */
-  task_ref?: string;
-  /** Refused with AM412 where the same is held already (`If-None-Match: *`). */
-  only_new?: boolean;
-}
-
 /** One row of the log before it has a seq. `occurred_at`: RFC 3339, absent means the moment of the commit. */
 export interface EventRow {
   event_id: string;
@@ -52,15 +23,16 @@ export interface EventRow {
   /** Spans that were cut out of it. */
   redactions?: number;
   occurred_at?: string;
-  chunks: ChunkRow[];
-  /** The memory that the event makes, in its transaction. */
-  memory?: MemoryWish;
+  /** Of its passages. */
+  chunk_count?: number;
+  /** What nouns change with it, in its transaction, each in the form that its `<noun>_apply` reads. */
+  effects?: Record<string, unknown>;
 }
 
 /** An event that the service itself writes: what a memory, an edit, a capsule changes is said in the log. */
 export const entryOf = (
   row: Pick<EventRow, 'kind' | 'session_id' | 'channel' | 'actor_type' | 'actor_id' | 'content'> & Partial<EventRow>,
-): EventRow => ({ event_id: newId('evt'), sensitivity: 'none', tags: [], refs: [], metadata: {}, chunks: [], ...row });
+): EventRow => ({ event_id: newId('evt'), sensitivity: 'none', tags: [], refs: [], metadata: {}, ...row });
 
 /** What is written whole or not at all. `key` and `body` are hex SHA-256: who asks for what, and with which canonical body. */
 export interface Unit {
@@ -87,12 +59,12 @@ export const writeUnit = (unit: Unit): Buffer => Buffer.from(`${JSONB_VERSION}[$
 
 /** Where a unit's events stand: `count` of them from `seq` on. Only `new` wrote anything. */
 export interface Outcome {
-  status: 'new' | 'replay' | 'conflict' | 'quota';
+  status: 'new' | 'replay' | 'conflict' | 'quota' | 'refused';
   seq: number;
   count: number;
   at: string;
-  /** Of a new unit: the memory of each event, in order, where any made one. Of a replay: where any is `counted`. */
-  memories?: (string | null)[];
-  /** The places of events that say once more what has been said too often: they have no passages. */
-  counted?: number[];
+  /** What nouns tell of the unit's events: `<noun>/<place>`, from 0 on. Of a replay: what nothing else could tell. */
+  made?: Record<string, unknown>;
+  /** Why a noun refused it: a code of `problems` by SQLSTATE, and a sentence for the client. */
+  refusal?: { code: string; detail: string };
 }

@@ -232,7 +232,7 @@ end $$;
 -- A new edit. p_unit has its event, and with status `approved` a second that approves it; p_edit is its row but for what the log gives.
 -- p_user, whoever's key it came by, may have p_waiting proposals for one event: so nobody's keep others from theirs, or an admin from deciding.
 create or replace function propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting int)
-returns table (status text, outcome jsonb, at timestamptz, memories text[])
+returns unit_outcome
 language plpgsql
 as $$
 declare
@@ -242,7 +242,7 @@ declare
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_done.status = 'new' then
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
@@ -261,12 +261,12 @@ begin
       perform enact_edit(p_tenant, v_edit);
     end if;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- A pending edit is approved or rejected, an approved one reverted; p_unit has the event that says so. p_version: what the client has read.
 create or replace function decide_edit(p_tenant text, p_unit jsonb, p_edit_id text, p_status text, p_by jsonb, p_version int)
-returns table (status text, outcome jsonb, at timestamptz, memories text[])
+returns unit_outcome
 language plpgsql
 as $$
 declare
@@ -275,7 +275,7 @@ declare
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_done.status = 'new' then
     select * into v_edit from edits d where d.tenant_id = p_tenant and d.edit_id = p_edit_id;
     if not found then
@@ -299,7 +299,7 @@ begin
       perform apply_edits(p_tenant, x.seq) from edit_events x where x.tenant_id = p_tenant and x.edit_id = p_edit_id;
     end if;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- Approved edits of p_from of these kinds hold for p_to too, which says the same or what took its place; a revert takes them from both.
@@ -376,8 +376,8 @@ as $$
     and is_shown_in(o.blocked_in, p_scope ->> 'channel')
 $$;
 
--- The last step of a rebuild: passages that were made again from the log get their edits again.
-create or replace function overlay_chunks(p_tenant text, p_from bigint, p_to bigint) returns void
+-- Passages that were made again from the log get their edits again.
+create or replace function edits_rebuilt(p_tenant text, p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
 declare

@@ -102,12 +102,12 @@ export const received = ({ unit, artifacts, ...draft }: Draft): Draft => ({
 
 const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
 
-const toldOf = ({ row, unindexed_bytes }: Prepared): Told => ({
+const toldOf = ({ row, passages, unindexed_bytes }: Prepared): Told => ({
   event_id: row.event_id,
   kind: row.kind,
   task_id: row.kind === 'task_update' ? (row.content as { task_id?: string }).task_id : undefined,
   artifact_id: row.artifact_id,
-  passages: row.chunks.length,
+  passages: passages.length,
   sensitivity: row.sensitivity,
   redactions: row.redactions,
   unindexed_bytes,
@@ -134,8 +134,8 @@ function citedBy(given: NewEvent[], limits: RefLimits): Cited {
 }
 
 /** The memory that a decision takes the place of, which needs the right to change that one. */
-function replacingOf({ row: { memory, actor_type, actor_id, user_id } }: Prepared): Replacing[] {
-  return memory?.supersedes === undefined
+function replacingOf({ row: { actor_type, actor_id, user_id }, wish }: Prepared): Replacing[] {
+  return wish?.supersedes === undefined
     ? []
-    : [{ ref: memory.supersedes, actor: { type: actor_type, id: actor_id }, subject: user_id }];
+    : [{ ref: wish.supersedes, actor: { type: actor_type, id: actor_id }, subject: user_id }];
 }

@@ -1,10 +1,11 @@
+import { withArtifact } from '../artifacts/index.ts';
 import type { Principal } from '../auth/index.ts';
 import { requireChannel, subjectOf } from '../auth/index.ts';
 import type { EventRow } from '../db/unit.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
-import { wishOf } from '../memories/index.ts';
-import { indexOf } from '../passages/index.ts';
+import { type MemoryWish, wishOf, withMemory } from '../memories/index.ts';
+import { indexOf, type Passage, withPassages } from '../passages/index.ts';
 import type { RefLimits } from '../refs/index.ts';
 import type { Sealed } from '../seal.ts';
 import type { Screener } from '../secrets/index.ts';
@@ -24,6 +25,9 @@ interface Overflow {
 export interface Prepared {
   row: EventRow;
   overflow: Overflow | undefined;
+  passages: Passage[];
+  /** The memory that the event makes. */
+  wish: MemoryWish | undefined;
   /** What the event adds to the tenant's stored bytes. */
   bytes: number;
   /** Of what it says, the bytes that search does not find. */
@@ -49,7 +53,7 @@ export function prepareAll(
   let room = limits.maxTextBytes;
   return given.map((item, i) => {
     const prepared = prepare(principal, screener, item, pointerTo(i), limits);
-    for (const { text } of prepared.row.chunks) room -= Buffer.byteLength(text);
+    for (const { text } of prepared.passages) room -= Buffer.byteLength(text);
     // its words are found and written in one transaction, which must end before the statement's timeout
     if (room < 0)
       throw new Problem(
@@ -81,10 +85,8 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
     tags: free.tags,
     refs: given.refs,
     metadata: free.metadata,
-    artifact_id: overflow?.artifact_id,
     ...(free.redactions > 0 && { redactions: free.redactions }),
     occurred_at: given.occurred_at,
-    chunks: [],
   };
   const overflowBytes = overflow ? Buffer.byteLength(overflow.text) : 0;
   if (overflowBytes > limits.maxArtifactBytes) throw tooLarge('A text', overflowBytes, limits.maxArtifactBytes, pointer);
@@ -98,10 +100,15 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
     row.content = { ...(row.content as object), unindexed_bytes };
     rowBytes = jsonBytes(row);
   }
-  row.chunks = passages;
-  const memory = wishOf(row);
-  if (memory) row.memory = memory;
-  return { row, overflow, bytes: rowBytes + jsonBytes(row.chunks) + overflowBytes, unindexed_bytes };
+  const wish = wishOf(row);
+  const bytes = rowBytes + jsonBytes(passages) + overflowBytes;
+  return { row: withEffects(row, passages, wish, overflow), overflow, passages, wish, bytes, unindexed_bytes };
+}
+
+function withEffects(row: EventRow, passages: Passage[], wish: MemoryWish | undefined, overflow: Overflow | undefined): EventRow {
+  const indexed = withPassages(row, passages);
+  const named = overflow ? withArtifact(indexed, overflow.artifact_id) : indexed;
+  return wish ? withMemory(named, wish) : named;
 }
 
 const nothing = { passages: [], unindexed_bytes: 0 };

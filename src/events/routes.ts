@@ -19,7 +19,7 @@ import { assertWritten, replayed } from '../http/outcome.ts';
 import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Input, Reply } from '../http/route.ts';
-import { findReplaced, memoryIdOf, standingsOf } from '../memories/index.ts';
+import { findReplaced, madeIn, memoryIdOf, standingsOf } from '../memories/index.ts';
 import { refuseDangling } from '../refs/index.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Workers } from '../work/index.ts';
@@ -204,15 +204,15 @@ function answer({ single, data, replay }: { single: boolean; data: Recorded[]; r
   };
 }
 
-const recordedAs = (told: Told[], { seq, at, memories, counted }: Outcome): Recorded[] =>
+const recordedAs = (told: Told[], outcome: Outcome): Recorded[] =>
   told.map(({ event_id, kind, task_id, artifact_id, passages, sensitivity, redactions, unindexed_bytes }, i) => ({
     event_id,
-    seq: seq + i,
-    chunk_ids: chunkIds(event_id, counted?.includes(i) ? 0 : passages),
+    seq: outcome.seq + i,
+    chunk_ids: chunkIds(event_id, madeIn(outcome, i)?.counted ? 0 : passages),
     ...(artifact_id !== undefined && { artifact_id }),
-    ...memoryNamed(kind, { task_id }, memories?.[i]),
+    ...memoryNamed(kind, { task_id }, madeIn(outcome, i)?.memory_id),
     sensitivity: sensitivity as Recorded['sensitivity'],
     ...(redactions !== undefined && { redactions }),
     ...(unindexed_bytes > 0 && { unindexed_bytes }),
-    created_at: at,
+    created_at: outcome.at,
   }));

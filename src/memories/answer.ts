@@ -8,6 +8,7 @@ import { isAct, type NeedsSource } from './sources.ts';
 import { readMade, readMemories } from './sql.ts';
 import type { State } from './state.ts';
 import { statedOf } from './view.ts';
+import { madeIn } from './wish.ts';
 
 // What is answered to who made memories.
 
@@ -31,40 +32,61 @@ export async function answer(
 }
 
 /** What was made then, as the caller may see it now: it may have been retracted since. */
-function toldAgain({ tenant, principal }: Caller, { seq, count, memories }: Outcome): Promise<Memory[]> {
+function toldAgain({ tenant, principal }: Caller, outcome: Outcome): Promise<Memory[]> {
   return tenant.read(async (db) => {
-    const ids = (memories as string[] | null) ?? (await readMade(db, tenant.id, seq, count)).map(({ memory_id }) => memory_id);
+    const versions = await readMade(db, tenant.id, outcome.seq, outcome.count);
+    const bySeq = new Map(versions.map(({ seq, memory_id }) => [seq, memory_id]));
+    const ids = Array.from(
+      { length: outcome.count },
+      (_, i) => bySeq.get(outcome.seq + i) ?? madeIn(outcome, i)?.memory_id ?? '',
+    );
     const found = await readById(db, tenant.id, ids, sightById(principal));
     return ids.flatMap((id) => found.get(id) ?? []);
   });
 }
 
-async function told(
-  { tenant, principal }: Caller,
-  unit: Unit,
-  states: State[],
-  outcome: Outcome,
-  needsSource: NeedsSource,
-): Promise<Memory[]> {
-  const ids = outcome.memories!.map((id) => id!);
-  const own = (i: number) => viewOf(states[i]!, unit, i, outcome, needsSource);
-  // most writes make a memory of their own: nothing has to be read to answer them
-  const isFresh = (id: string, i: number) => id === states[i]!.memory_id && groundOf(states[i]!) !== undefined;
-  if (ids.every(isFresh)) return ids.map((_, i) => own(i));
+/** A memory that was asked for, and the one that it came to. */
+interface Answered {
+  memory_id: string;
+  state: State;
+  /** As it was asked for. */
+  own(): Memory;
+}
+
+async function told(caller: Caller, unit: Unit, states: State[], outcome: Outcome, needsSource: NeedsSource): Promise<Memory[]> {
+  const answered: Answered[] = states.map((state, i) => ({
+    memory_id: madeIn(outcome, i)!.memory_id,
+    state,
+    own: () => viewOf(state, unit, i, outcome, needsSource),
+  }));
+  const { seen, held } = await lookAt(caller, answered.filter(needsLook));
+  return answered.flatMap((one) => {
+    if (!needsLook(one)) return one.own();
+    return seen.get(one.memory_id) ?? hiddenFrom(one, held.get(one.memory_id));
+  });
+}
+
+/** Most writes make memories of their own, for which nothing has to be read. */
+const needsLook = ({ memory_id, state }: Answered): boolean => memory_id !== state.memory_id || groundOf(state) === undefined;
+
+/** Memories as the caller sees them; and those that it does not see, as they are held. */
+async function lookAt({ tenant, principal }: Caller, answered: Answered[]) {
+  const none = new Map<string, Memory>();
+  if (answered.length === 0) return { seen: none, held: none };
+  const ids = answered.map(({ memory_id }) => memory_id);
   return tenant.read(async (db) => {
     const sight = sightById(principal);
     const seen = await readById(db, tenant.id, ids, sight);
-    const hidden = ids.filter((id, i) => !isFresh(id, i) && !seen.has(id));
-    const held = hidden.length > 0 ? await readById(db, tenant.id, hidden, withRetracted(sight)) : seen;
-    // of what is hidden from who says it again only its place is told, beside the words that were just said
-    const placed = (id: string, i: number) => {
-      const at = held.get(id);
-      if (!at) return [];
-      const { version, created_at } = at;
-      return { ...own(i), memory_id: id, version, created_at, stated: false, reason: 'hidden' as const };
-    };
-    return ids.flatMap((id, i) => (isFresh(id, i) ? own(i) : (seen.get(id) ?? placed(id, i))));
+    const hidden = ids.filter((id) => !seen.has(id));
+    return { seen, held: hidden.length === 0 ? none : await readById(db, tenant.id, hidden, withRetracted(sight)) };
   });
+}
+
+/** Of what is hidden from who says it again only its place is told, beside the words that were just said. */
+function hiddenFrom({ memory_id, own }: Answered, held: Memory | undefined): Memory[] {
+  if (!held) return [];
+  const { version, created_at } = held;
+  return [{ ...own(), memory_id, version, created_at, stated: false, reason: 'hidden' }];
 }
 
 export type Standing = Pick<Memory, 'grounded' | 'stated' | 'reason'>;

@@ -42,6 +42,33 @@ begin
   perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
 end $$;
 
+-- Passages of a memory's versions up to p_seq are no longer current. What was said before the content that stood at p_from (null: p_seq)
+-- has ended already and is not looked at: with 100,000 versions that took seconds. A superseded memory that is deleted takes nothing from the
+-- one in its place: the event that ended it is where that one's words stand.
+create or replace function end_passages(p_tenant text, p_memory_id text, p_seq bigint, p_at timestamptz, p_from bigint default null) returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  v_said int;
+begin
+  select said.version into v_said
+  from (
+    select w.content_seq
+    from memory_versions w
+    where w.tenant_id = p_tenant and w.memory_id = p_memory_id and w.seq + 0 < coalesce(p_from, p_seq)
+    order by w.version desc
+    limit 1
+  ) stood
+  join memory_versions said on said.tenant_id = p_tenant and said.seq = stood.content_seq and said.memory_id || '' = p_memory_id
+  limit 1;
+  perform end_chunks(p_tenant, array(
+    select v.seq
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_said, 0) and v.seq + 0 < p_seq
+      and v.status || '' <> 'superseded'), p_seq, p_at);
+end $$;
+
 -- What the event p_seq replaces, if it may: its own visibility may not be narrower.
 create or replace function supersede(p_tenant text, p_ref text, p_seq bigint) returns text
 language plpgsql
@@ -98,216 +125,234 @@ begin
   end if;
 end $$;
 
--- The memories that events of this transaction make, move or say again; the clock is locked. p_docs, one an event p_seqs[i]: the event
--- without its content, and in "memory" what it asks for: {"memory_id", "kind", "scope", "text_hash": hex, "status", "importance", "pinned", "valid_from", "valid_to", "expires_at", "supersedes", "task_status",
--- "task_ref": a memory's id where an update names its task by that, "counted": by hush_repeats}. The newest update of a task says whom it is
--- about. Returns the id of each event's memory.
-create or replace function write_memories(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_at timestamptz) returns text[]
+-- The effect of an event that makes, moves or says again a memory: { "memory_id", "kind", "scope", "text_hash": hex, "status", "importance",
+-- "pinned", "valid_from", "valid_to", "expires_at", "supersedes", "task_status", "task_ref": a memory's id where an update names its task by
+-- that, "only_new", "counted": by memories_judge }. src/memories/wish.ts makes it.
+--
+-- How the statements of a commit are planned. A session keeps its plans, and makes them while tables are small or not analyzed yet; one that
+-- reads every memory of a tenant would stay. So each has one plan, of look-ups by key:
+--   force_generic_plan, enable_… = off   planned anew each time, match_wishes cost twice its execution
+--   limit 1, offset 0                    in a lateral subquery: the look-up of each row stays one
+--   kind || '', seq + 0                  takes the index over the column out of the choice
+--   h >= x and h <= x order by h         leaves the index that has this order; asked by `=`, another was as good in an empty table
+
+create or replace function memories_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
 language plpgsql
--- planned anew each time, the large statement cost twice its execution; every join is a look-up by key
+as $$
+declare
+  v_wishes wish[] := make_memories(p_tenant, p_effects, p_at);
+begin
+  perform say_again(p_tenant, v_wishes);
+  -- no version names the memory of what is only counted
+  return array(
+    select row('memories', w.unit, w.event, jsonb_build_object('memory_id', w.id, 'counted', w.counted), w.counted)::answer
+    from unnest(v_wishes) w);
+end $$;
+
+create or replace function make_memories(p_tenant text, p_effects effect[], p_at timestamptz) returns wish[]
+language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  -- as long as p_seqs: the first that is assigned to an array without bounds becomes its first
-  v_ended text[] := array_fill(null::text, array[cardinality(p_seqs)]);
-  v_ids text[];
-  v_known boolean;
-  v_wish record;
+  -- as long as p_effects: the first that is assigned to an array without bounds becomes its first
+  v_ended text[] := array_fill(null::text, array[cardinality(p_effects)]);
+  v_wishes wish[];
+  v_effect record;
 begin
-  -- In its order, which only the index of what expires gives: a plan of an empty table read every memory of the tenant for each batch.
-  if (select m.expires_at from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at is not null
-      order by m.expires_at limit 1) <= clock_timestamp() then
-    perform expire_named(p_tenant, p_docs);
-  end if;
-  for v_wish in
-    select w.seq, w.doc #>> '{memory,supersedes}' as ref, w.place
-    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
-    where w.doc -> 'memory' ? 'supersedes'
-    order by w.place
+  perform expire_named(p_tenant, p_effects);
+  for v_effect in
+    select f.ordinality as place, f.seq, f.doc ->> 'supersedes' as ref
+    from unnest(p_effects) with ordinality f
+    where f.doc ? 'supersedes'
+    order by f.ordinality
   loop
-    v_ended[v_wish.place] := supersede(p_tenant, v_wish.ref, v_wish.seq);
+    v_ended[v_effect.place] := supersede(p_tenant, v_effect.ref, v_effect.seq);
   end loop;
-
-  with wish as materialized (
-    select
-      w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
-      r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
-      r.expires_at, r.task_status, coalesce(r.counted, false) as counted, r.only_new, same.*,
-      -- what it is the same as: one memory may say it
-      case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, same.subject, e.channel, same.apart)::text else r.memory_id end as key
-    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
-    cross join lateral jsonb_to_record(w.doc) e (
-      channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
-    cross join lateral jsonb_to_record(w.doc -> 'memory') r (
-      memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
-      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
-    cross join lateral (
-      select
-        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant. Another's private task is no task
-        -- here, or a guess of its name were told right from wrong.
-        coalesce(
-          (select t.text_hash
-           from memories t
-           where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
-             and t.channel || '' = e.channel and (e.channel <> 'private' or t.user_id = e.user_id)),
-          decode(r.text_hash, 'hex')) as text_hash,
-        case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
-        same_subject(r.kind, e.channel, e.user_id) as subject,
-        case when r.kind = 'task' then '' else e.sensitivity end as apart
-    ) same
-  ),
-  -- Known by a look-up, which the locked clock makes safe; the unique index stands behind it. Equal ones that meet in this batch: the
-  -- first one makes it.
-  matched as materialized (
-    select
-      w.*, known.version as known_version, known.content_seq as known_content_seq, known.at as known_at,
-      coalesce(known.memory_id, first_value(w.memory_id) over same) as id,
-      row_number() over same as nth,
-      -- versions; those that are only counted come last
-      greatest(count(*) filter (where not w.counted) over (partition by w.key), (known.memory_id is null)::int) as n,
-      count(*) over (partition by w.key) as said,
-      first_value(w.seq) over same as first_seq
-    from wish w
-    left join lateral (
-      -- By the hash, in its order, which only the index of equal texts gives: asked for by equality alone, a plan of an empty table took
-      -- another index for as good, and read every memory of the tenant for each new one as long as its session lived.
-      select m.memory_id, m.version, m.content_seq, m.ctid as at
-      from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
-        and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
-        and m.scope_id is not distinct from w.scope_id and same_subject(m.kind, m.channel, m.user_id) is not distinct from w.subject
-        and m.channel = w.channel
-        and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
-      order by m.text_hash
-      limit 1
-    ) known on true
-    window same as (partition by w.key order by w.seq)
-  ),
-  -- the last of equal ones counts them all
-  made as (
-    insert into memories (
-      tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
-    select
-      p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
-      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned,
-      case when m.kind = 'task' then 0 else m.said - 1 end, m.tags, m.valid_from, m.valid_to, m.expires_at, m.task_status, p_at, p_at
-    from matched m
-    where m.known_version is null and m.nth = m.n
-    order by m.seq
-  ),
-  moved as (
-    update memories k
-    set
-      version = m.known_version + m.n,
-      last_seq = case when m.n = 0 then k.last_seq else m.seq end,
-      updated_at = case when m.n = 0 then k.updated_at else p_at end,
-      repeats = case when m.kind = 'task' then 0 else k.repeats + m.said end,
-      content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
-      task_status = m.task_status,
-      user_id = case when m.kind = 'task' then m.user_id else k.user_id end,
-      agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
-      sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end,
-      -- the newest update of a task says when it holds; what was pinned stays so
-      pinned = k.pinned or (m.kind = 'task' and m.pinned),
-      valid_from = case when m.kind = 'task' then m.valid_from else k.valid_from end,
-      valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
-      expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
-    from matched m
-    -- By its place, which the locked clock keeps: joined by its key, all of the tenant's were read for each batch, mostly for none.
-    where m.known_version is not null and m.nth = greatest(m.n, 1) and k.tenant_id = p_tenant and k.ctid = m.known_at
-  ),
-  versioned as (
-    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
-    select
-      p_tenant, m.id, coalesce(m.known_version, 0) + m.nth, m.seq,
-      case when m.kind = 'task' then m.seq else coalesce(m.known_content_seq, m.first_seq) end, m.status
-    from matched m
-    where m.nth <= m.n
-  )
-  select array_agg(m.id order by m.place), bool_or(m.only_new and (m.known_version is not null or m.nth > 1)) into v_ids, v_known
-  from matched m;
-  if v_known then
+  v_wishes := match_wishes(p_tenant, p_effects, v_ended);
+  if exists (select from unnest(v_wishes) w where w.only_new and (w.held_version is not null or w.nth > 1)) then
     raise exception 'The memory exists.' using errcode = 'AM412';
   end if;
-
+  perform write_memories(p_tenant, v_wishes, p_at);
   if cardinality(array_remove(v_ended, null)) > 0 then
     update memories m set superseded_by = w.id
-    from unnest(v_ids, v_ended) w (id, ended)
+    from unnest(v_wishes) w
     where m.tenant_id = p_tenant and m.memory_id = w.ended;
   end if;
-  if exists (select from unnest(p_docs) w (doc) where w.doc #>> '{memory,kind}' = 'task') then
-    perform settle_tasks(p_tenant, v_ids, p_seqs[1]);
+  if exists (select from unnest(v_wishes) w where w.kind = 'task') then
+    perform settle_tasks(p_tenant, array(select w.id from unnest(v_wishes) w), (p_effects[1]).seq);
   end if;
-  return v_ids;
+  return v_wishes;
 end $$;
 
--- Memories past their time, of those that these units name or say again: what they say makes a new one. The sweeper does the others, which
+-- Memories past their time, of those that these effects name or say again: what they say makes a new one. The sweeper does the others, which
 -- may be very many. A memory about nobody equals another about nobody.
-create or replace function expire_named(p_tenant text, p_docs jsonb[]) returns void
+create or replace function expire_named(p_tenant text, p_effects effect[]) returns void
 language plpgsql
 as $$
 begin
-  update memories m set status = 'expired', doing_agent = null
-  from (
-    select o.memory_id
-    from unnest(p_docs) w (doc)
-    cross join lateral (
-      -- by the hash, as `known` in write_memories
-      (select t.memory_id
-       from memories t
-       where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
-         and t.text_hash >= decode(w.doc #>> '{memory,text_hash}', 'hex') and t.text_hash <= decode(w.doc #>> '{memory,text_hash}', 'hex')
-         and same_subject(t.kind, t.channel, t.user_id) is not distinct from same_subject(t.kind, t.channel, w.doc ->> 'user_id')
-         and t.channel = w.doc ->> 'channel'
-       order by t.text_hash
-       limit 1000)
-      union all
-      select t.memory_id
-      from memories t
-      where t.tenant_id = p_tenant and t.memory_id = w.doc #>> '{memory,task_ref}' and t.status || '' = 'active'
-        and t.expires_at + interval '0' <= clock_timestamp()
-    ) o
-  ) past
-  where m.tenant_id = p_tenant and m.memory_id = past.memory_id;
+  -- in its order, or a plan of an empty table read every memory of the tenant for each batch
+  if (select m.expires_at from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at is not null
+      order by m.expires_at limit 1) <= clock_timestamp() then
+    update memories m set status = 'expired', doing_agent = null
+    from (
+      select o.memory_id
+      from unnest(p_effects) w
+      cross join lateral (
+        (select t.memory_id
+         from memories t
+         where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
+           and t.text_hash >= decode(w.doc ->> 'text_hash', 'hex') and t.text_hash <= decode(w.doc ->> 'text_hash', 'hex')
+           and same_subject(t.kind, t.channel, t.user_id) is not distinct from same_subject(t.kind, t.channel, w.user_id)
+           and t.channel = w.channel
+         order by t.text_hash
+         limit 1000)
+        union all
+        select t.memory_id
+        from memories t
+        where t.tenant_id = p_tenant and t.memory_id = w.doc ->> 'task_ref' and t.status || '' = 'active'
+          and t.expires_at + interval '0' <= clock_timestamp()
+      ) o
+    ) past
+    where m.tenant_id = p_tenant and m.memory_id = past.memory_id;
+  end if;
 end $$;
 
--- The memory is what the event p_seq says, no longer what p_from said. Of several in a batch the first: the others say it again.
-create or replace function state_anew(p_tenant text, p_memory_id text, p_from bigint, p_seq bigint, p_doc jsonb) returns void
+-- What a scope is of.
+create or replace function scope_id(p_scope text, p_project_id text, p_session_id text, p_user_id text) returns text
+language sql immutable parallel safe
+return case p_scope when 'project' then p_project_id when 'session' then p_session_id when 'user' then p_user_id end;
+
+-- What each effect asks for, beside the memory that is held and says the same. The locked clock makes the look-up safe; the unique index stands
+-- behind it. Of equal ones in a batch the first makes the memory. p_ended: what each took the place of.
+create or replace function match_wishes(p_tenant text, p_effects effect[], p_ended text[]) returns wish[]
+language plpgsql stable
+as $$
+begin
+  return array(
+    with asked as materialized (
+      select
+        f.ordinality as place, f.unit, f.event, f.seq, f.channel, f.sensitivity, f.user_id, f.agent_id,
+        nullif(f.session_id, r.memory_id) as session_id, f.project_id, f.tags, r.*, same.*,
+        case when r.status = 'active' then row(same.hash, r.kind, same.scope_id, r.scope, same.subject, f.channel, same.apart)::text
+          else r.memory_id end as key
+      from unnest(p_effects) with ordinality f
+      cross join lateral jsonb_to_record(f.doc) r (
+        memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
+        valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
+      cross join lateral (
+        select
+          -- Another's private task is no task here, or a guess of its name were told right from wrong.
+          coalesce(
+            (select t.text_hash
+             from memories t
+             where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
+               and t.channel || '' = f.channel and (f.channel <> 'private' or t.user_id = f.user_id)),
+            decode(r.text_hash, 'hex')) as hash,
+          scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id,
+          same_subject(r.kind, f.channel, f.user_id) as subject,
+          case when r.kind = 'task' then '' else f.sensitivity end as apart
+      ) same
+    )
+    select row(
+      w.unit, w.event, w.seq, coalesce(held.memory_id, first_value(w.memory_id) over same), w.memory_id, w.kind, w.scope, w.scope_id, w.status,
+      w.hash, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at, w.task_status, w.channel, w.sensitivity, w.user_id, w.agent_id,
+      w.session_id, w.project_id, w.tags, p_ended[w.place], coalesce(w.counted, false), coalesce(w.only_new, false),
+      held.version, held.content_seq, held.at, row_number() over same,
+      greatest(count(*) filter (where not coalesce(w.counted, false)) over (partition by w.key), (held.memory_id is null)::int),
+      count(*) over (partition by w.key), first_value(w.seq) over same)::wish
+    from asked w
+    left join lateral (
+      select m.memory_id, m.version, m.content_seq, m.ctid as at
+      from memories m
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
+        and m.text_hash >= w.hash and m.text_hash <= w.hash and m.kind || '' = w.kind and m.scope = w.scope
+        and m.scope_id is not distinct from w.scope_id and same_subject(m.kind, m.channel, m.user_id) is not distinct from w.subject
+        and m.channel = w.channel and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
+      order by m.text_hash
+      limit 1
+    ) held on true
+    window same as (partition by w.key order by w.seq)
+    order by w.place);
+end $$;
+
+-- The last of equal wishes writes their memory, and counts them all; those that are only counted come last and make no version. The newest
+-- update of a task says whom it is about.
+create or replace function write_memories(p_tenant text, p_wishes wish[], p_at timestamptz) returns void
+language plpgsql
+as $$
+begin
+  insert into memories (
+    tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
+    sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
+  select
+    p_tenant, w.id, w.kind, w.scope, w.scope_id, w.status, w.versions, case when w.kind = 'task' then w.seq else w.first_seq end, w.seq, w.user_id,
+    w.agent_id, w.session_id, w.project_id, w.channel, w.sensitivity, w.text_hash, w.importance, w.pinned,
+    case when w.kind = 'task' then 0 else w.said - 1 end, w.tags, w.valid_from, w.valid_to, w.expires_at, w.task_status, p_at, p_at
+  from unnest(p_wishes) w
+  where w.held_version is null and w.nth = w.versions
+  order by w.seq;
+
+  update memories m
+  set
+    version = w.held_version + w.versions,
+    last_seq = case when w.versions = 0 then m.last_seq else w.seq end,
+    updated_at = case when w.versions = 0 then m.updated_at else p_at end,
+    repeats = case when w.kind = 'task' then 0 else m.repeats + w.said end,
+    content_seq = case when w.kind = 'task' then w.seq else m.content_seq end,
+    task_status = w.task_status,
+    user_id = case when w.kind = 'task' then w.user_id else m.user_id end,
+    agent_id = case when w.kind = 'task' then w.agent_id else m.agent_id end,
+    sensitivity = w.sensitivity,
+    tags = case when w.kind = 'task' then w.tags else m.tags end,
+    -- what was pinned stays so
+    pinned = m.pinned or (w.kind = 'task' and w.pinned),
+    valid_from = case when w.kind = 'task' then w.valid_from else m.valid_from end,
+    valid_to = case when w.kind = 'task' then w.valid_to else m.valid_to end,
+    expires_at = case when w.kind = 'task' then w.expires_at else m.expires_at end
+  from unnest(p_wishes) w
+  -- By its place, which the locked clock keeps: joined by its key, all of the tenant's were read for each batch, mostly for none.
+  where w.held_version is not null and w.nth = greatest(w.versions, 1) and m.tenant_id = p_tenant and m.ctid = w.held_at;
+
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  select
+    p_tenant, w.id, coalesce(w.held_version, 0) + w.nth, w.seq,
+    case when w.kind = 'task' then w.seq else coalesce(w.held_content_seq, w.first_seq) end, w.status
+  from unnest(p_wishes) w
+  where w.nth <= w.versions;
+end $$;
+
+-- The memory is what this wish says, no longer what the event p_from said. Of several in a batch the first: the others say it again.
+create or replace function state_anew(p_tenant text, p_wish wish, p_from bigint) returns void
 language plpgsql
 as $$
 begin
   update memories m
-  set content_seq = p_seq, repeats = 0, importance = r.importance, pinned = r.pinned, valid_from = r.valid_from, valid_to = r.valid_to,
-    expires_at = r.expires_at, tags = e.tags, agent_id = e.agent_id, session_id = nullif(e.session_id, r.memory_id), project_id = e.project_id
-  from jsonb_to_record(p_doc) e (tags text[], agent_id text, session_id text, project_id text),
-    jsonb_to_record(p_doc -> 'memory') r (
-      memory_id text, importance real, pinned boolean, valid_from timestamptz, valid_to timestamptz, expires_at timestamptz)
-  where m.tenant_id = p_tenant and m.memory_id = p_memory_id and m.content_seq = p_from;
+  set content_seq = p_wish.seq, repeats = 0, importance = p_wish.importance, pinned = p_wish.pinned, valid_from = p_wish.valid_from,
+    valid_to = p_wish.valid_to, expires_at = p_wish.expires_at, tags = p_wish.tags, agent_id = p_wish.agent_id, session_id = p_wish.session_id,
+    project_id = p_wish.project_id
+  where m.tenant_id = p_tenant and m.memory_id = p_wish.id and m.content_seq = p_from;
   if found then
-    update memory_versions v set content_seq = p_seq
-    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq >= p_seq and v.content_seq = p_from;
-    perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+    update memory_versions v set content_seq = p_wish.seq
+    where v.tenant_id = p_tenant and v.memory_id = p_wish.id and v.seq >= p_wish.seq and v.content_seq = p_from;
+    perform end_passages(p_tenant, p_wish.id, p_wish.seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_wish.seq;
   end if;
 end $$;
 
 -- An event that says again what a memory says reads as its edits say, and a task stays as hidden as it was. Only what was retracted is a
 -- new statement when it is said again: from then on the memory is what this event says, and nothing of the old.
-create or replace function say_again(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_ids text[]) returns void
+create or replace function say_again(p_tenant text, p_wishes wish[]) returns void
 language plpgsql
 as $$
 declare
   v_said record;
 begin
   -- nearly always: every event made a memory of its own
-  if not exists (select from unnest(p_docs, p_ids) w (doc, id) where w.doc #>> '{memory,memory_id}' <> w.id) then
+  if not exists (select from unnest(p_wishes) w where w.memory_id <> w.id) then
     return;
   end if;
   for v_said in
-    select w.seq, w.doc, w.id, was.content_seq, o.withheld, was.kind
-    from unnest(p_seqs, p_docs, p_ids) w (seq, doc, id)
-    -- `limit 1` keeps each a look-up by key
+    select w as wish, was.content_seq, o.withheld, was.kind
+    from unnest(p_wishes) w
     cross join lateral (
       select v.content_seq, m.kind
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
@@ -321,150 +366,97 @@ begin
       where x.tenant_id = p_tenant and x.seq = was.content_seq
       limit 1
     ) o
-    where w.doc #>> '{memory,memory_id}' <> w.id
-      -- what is only counted says nothing
-      and exists (select from memory_versions n where n.tenant_id = p_tenant and n.seq = w.seq and n.memory_id = w.id)
+    -- what is only counted says nothing
+    where w.memory_id <> w.id and w.nth <= w.versions
     order by w.seq
   loop
     if v_said.kind = 'task' then
-      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['quarantine', 'attenuate', 'block']);
+      perform carry_edits(p_tenant, v_said.content_seq, (v_said.wish).seq, array['quarantine', 'attenuate', 'block']);
     elsif v_said.withheld then
-      perform state_anew(p_tenant, v_said.id, v_said.content_seq, v_said.seq, v_said.doc);
+      perform state_anew(p_tenant, v_said.wish, v_said.content_seq);
     else
-      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
+      perform carry_edits(p_tenant, v_said.content_seq, (v_said.wish).seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
     end if;
   end loop;
 end $$;
 
--- When a memory holds, if it says so. From one whose times are none, or end before they begin, nothing is taken.
-create or replace function validity(p_memory jsonb) returns tstzrange
-language sql stable
-return case
-  when not p_memory ?| array['valid_from', 'valid_to', 'expires_at'] then null
-  when time_of(p_memory ->> 'valid_from') > least(time_of(p_memory ->> 'valid_to'), time_of(p_memory ->> 'expires_at')) then null
-  else tstzrange(time_of(p_memory ->> 'valid_from'), least(time_of(p_memory ->> 'valid_to'), time_of(p_memory ->> 'expires_at'))) end;
-
--- The outcomes with the memories that their new events wish for.
-create or replace function with_memories(p_tenant text, p_units jsonb, p_outcomes unit_outcome[]) returns unit_outcome[]
+-- What says a text that has been said 256 times more is only counted: its event has no passages, and one that only made the memory no text
+-- of its own. So to change, end or hide a memory stays short however often it is said.
+create or replace function memories_judge(p_tenant text, p_units jsonb, p_at timestamptz) returns setof judgement
 language plpgsql
 as $$
-declare
-  v_units bigint[];
-  v_places bigint[];
-  v_seqs bigint[];
-  v_docs jsonb[];
-  v_at timestamptz;
-  v_ids text[];
 begin
-  select array_agg(o.ord order by o.ord, e.place), array_agg(e.place order by o.ord, e.place),
-    array_agg((o.outcome ->> 'seq')::bigint + e.place - 1 order by o.ord, e.place), array_agg(e.doc - '{content,metadata,chunks}'::text[] order by o.ord, e.place), max(o.at)
-  into v_units, v_places, v_seqs, v_docs, v_at
-  from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
-  cross join lateral jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
-  where o.status = 'new' and e.doc ? 'memory';
-  if v_seqs is null then
-    return p_outcomes;
+  -- nearly always nothing is said that often
+  if not exists (select from memories m where m.tenant_id = p_tenant and m.worn)
+    and (select sum(jsonb_array_length(u.doc -> 'events')) from jsonb_array_elements(p_units) u (doc)) <= 256 then
+    return;
   end if;
-  v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
-  perform say_again(p_tenant, v_seqs, v_docs, v_ids);
-  return array(
-    select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
-    from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
-    left join lateral (
-      select array_agg(m.id order by g.place) as ids
-      from generate_series(1, (o.outcome ->> 'count')::bigint) g (place)
-      left join unnest(v_units, v_places, v_ids) m (unit, place, id) on m.unit = o.ord and m.place = g.place
-      where o.ord = any (v_units)
-    ) made on true
-    order by o.ord);
+  return query
+  select r.unit, null::jsonb, hushed_unit(p_units -> (r.unit - 1), r.ids)
+  from (select n.unit, jsonb_object_agg(n.event, n.memory_id) as ids from repeats_in(p_tenant, p_units) n group by n.unit) r;
 end $$;
 
--- The units as they are written: what says a text that has been said 256 times more is only counted. Its event has no passages, and one
--- that only made the memory no text of its own; so that to change, end or hide a memory stays short however often it is said.
-create or replace function hush_repeats(p_tenant text, p_units jsonb) returns jsonb
-language plpgsql
+-- Which events of these units say a text for more than the 256th time, and the memory that it is.
+create or replace function repeats_in(p_tenant text, p_units jsonb) returns table (unit int, event bigint, memory_id text)
+language plpgsql stable
 set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
+#variable_conflict use_column
 declare
   -- what this commit takes the place of is not there to be said again
   v_ending text[] := array(
-    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].memory.supersedes') r (ref));
+    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].effects.memories.supersedes') r (ref));
 begin
-  return (
-    with wish as (
-      select u.ord as unit, w.ord as place, r.memory_id, known.memory_id as known_id, known.repeats,
-        row(same.hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, e.sensitivity)::text as key
-      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-      cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
-      cross join lateral jsonb_to_record(w.doc) e (channel text, user_id text, session_id text, project_id text, sensitivity text)
-      cross join lateral jsonb_to_record(w.doc -> 'memory') r (memory_id text, kind text, scope text, text_hash text, status text)
-      cross join lateral (
-        select decode(r.text_hash, 'hex') as hash,
-          case r.scope when 'project' then e.project_id when 'session' then nullif(e.session_id, r.memory_id) when 'user' then e.user_id end as scope_id
-      ) same
-      left join lateral (
-        -- what an edit withholds is stated anew
-        select m.memory_id, case when exists (
-          select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
-        from memories m
-        where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
-          and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id is not distinct from e.user_id
-          and m.channel = e.channel and m.sensitivity = e.sensitivity and m.memory_id <> all (v_ending)
-          and (m.expires_at is null or m.expires_at > clock_timestamp())
-        order by m.text_hash
-        limit 1
-      ) known on true
-      where r.status = 'active' and r.kind <> 'task'
-        -- a retry says nothing
-        and not exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex'))
-    ),
-    counted as materialized (
-      select n.unit, n.place, n.id
-      from (
-        select w.unit, w.place, coalesce(w.repeats, -1) + row_number() over same as nth, coalesce(w.known_id, first_value(w.memory_id) over same) as id
-        from wish w
-        window same as (partition by w.key order by w.unit, w.place)
-      ) n
-      where n.nth > 256
-    ),
-    hushed as (
-      select u.ord, (
-        select jsonb_agg(
-          case when c.id is null then w.doc else w.doc || jsonb_build_object('chunks', '[]'::jsonb, 'memory', (w.doc -> 'memory') || '{"counted": true}') || case
-            when w.doc ->> 'kind' = 'memory.created' then jsonb_build_object(
-              'content', ((w.doc -> 'content') - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', c.id, 'repeated', true))
-            else '{}' end end
-          order by w.ord)
-        from jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
-        left join counted c on c.unit = u.ord and c.place = w.ord) as events
-      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-      where u.ord in (select n.unit from counted n)
-    )
-    select jsonb_agg(
-      case when h.ord is null then u.doc else u.doc || jsonb_build_object('events', h.events, 'bytes', greatest(0,
-        (u.doc ->> 'bytes')::bigint - octet_length((u.doc -> 'events')::text) + octet_length(h.events::text))) end
-      order by u.ord)
-    from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-    left join hushed h on h.ord = u.ord);
+  return query
+  with asked as (
+    select u.ord as unit, e.ord as event, r.memory_id, held.memory_id as held_id, held.repeats,
+      row(same.hash, r.kind, same.scope_id, r.scope, f.user_id, f.channel, f.sensitivity)::text as key
+    from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
+    cross join lateral jsonb_to_record(e.doc) f (channel text, user_id text, session_id text, project_id text, sensitivity text)
+    cross join lateral jsonb_to_record(e.doc #> '{effects,memories}') r (memory_id text, kind text, scope text, text_hash text, status text)
+    cross join lateral (
+      select decode(r.text_hash, 'hex') as hash, scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id
+    ) same
+    left join lateral (
+      -- what an edit withholds is stated anew
+      select m.memory_id, case when exists (
+        select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
+      from memories m
+      where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
+        and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id is not distinct from f.user_id
+        and m.channel = f.channel and m.sensitivity = f.sensitivity and m.memory_id <> all (v_ending)
+        and (m.expires_at is null or m.expires_at > clock_timestamp())
+      order by m.text_hash
+      limit 1
+    ) held on true
+    where r.status = 'active' and r.kind <> 'task'
+  ),
+  numbered as (
+    select a.unit, a.event, coalesce(a.held_id, first_value(a.memory_id) over same) as id, coalesce(a.repeats, -1) + row_number() over same as nth
+    from asked a
+    window same as (partition by a.key order by a.unit, a.event)
+  )
+  select n.unit::int, n.event, n.id from numbered n where n.nth > 256;
 end $$;
 
--- What a decision or task_update asks of write_memories, with the event. src/memories/wish.ts says the same for those that come in.
-create or replace function memory_doc(p_event events) returns jsonb
-language sql stable
-as $$ select to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object(
-  'memory_id', 'mem_' || substr(p_event.event_id, 5),
-  'kind', case p_event.kind when 'decision' then 'decision' else 'task' end,
-  'scope', coalesce(case when p_event.kind = 'decision' then p_event.content ->> 'scope' end,
-    case when p_event.project_id is null then 'global' else 'project' end),
-  'status', 'active',
-  'text_hash', encode(sha256(convert_to(case p_event.kind
-    when 'decision' then p_event.content ->> 'decision'
-    else coalesce(p_event.content ->> 'task_id', p_event.content ->> 'title') end, 'UTF8')), 'hex'),
-  'task_ref', case when p_event.kind = 'task_update' then p_event.content ->> 'task_id' end,
-  'importance', case p_event.kind when 'decision' then 1.0 else 0.8 end,
-  'pinned', false,
-  'supersedes', p_event.content ->> 'supersedes',
-  'task_status', case when p_event.kind = 'task_update' then p_event.content ->> 'status' end))) $$;
+create or replace function hushed_event(p_event jsonb, p_memory_id text) returns jsonb
+language sql immutable parallel safe
+return jsonb_set(p_event #- '{effects,passages}', '{effects,memories,counted}', 'true') || '{"chunk_count": 0}' || case
+  when p_event ->> 'kind' = 'memory.created' then jsonb_build_object('content',
+    ((p_event -> 'content') - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', p_memory_id, 'repeated', true))
+  else '{}' end;
+
+-- A unit whose events at these places (1, 2, …) are only counted for these memories: { "<place>": "<memory_id>" }.
+create or replace function hushed_unit(p_unit jsonb, p_ids jsonb) returns jsonb
+language sql immutable parallel safe
+return (
+  select p_unit || jsonb_build_object('events', h.events, 'bytes', greatest(
+    0, (p_unit ->> 'bytes')::bigint - octet_length((p_unit -> 'events')::text) + octet_length(h.events::text)))
+  from (
+    select jsonb_agg(case when p_ids ? e.ord::text then hushed_event(e.doc, p_ids ->> e.ord::text) else e.doc end order by e.ord) as events
+    from jsonb_array_elements(p_unit -> 'events') with ordinality e (doc, ord)
+  ) h);
 
 -- Asked several times for each memory, so in plpgsql: one in SQL is planned at each call.
 create or replace function is_marked(p_tenant text, p_job text, p_ref text) returns boolean
@@ -739,10 +731,10 @@ begin
   return true;
 end $$;
 
--- A new version of a memory, with the content of the unit's one event. p_state is a wish as of write_memories, its tags, and whether it is
+-- A new version of a memory, with the content of the unit's one event. p_state is an effect as of memories_apply, its tags, and whether it is
 -- `restated`: an admin gives it other words, which no edit has looked at.
 create or replace function revise_memory(p_tenant text, p_memory_id text, p_version int, p_statuses text[], p_state jsonb, p_unit jsonb)
-returns table (status text, outcome jsonb, at timestamptz, memories text[])
+returns unit_outcome
 language plpgsql
 as $$
 declare
@@ -752,7 +744,7 @@ declare
   v_from bigint := (select m.content_seq from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id);
   v_old text;
 begin
-  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_new and v_done.status = 'new' then
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     if p_state ->> 'supersedes' is not null then
@@ -773,19 +765,18 @@ begin
     select p_tenant, p_memory_id, m.version, v_seq, v_seq, m.status
     from memories m
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
-    update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
     perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
     perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
     if not (p_state ->> 'restated')::boolean then
       perform carry_hiding(p_tenant, v_from, v_seq);
     end if;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- The end of a memory for no other: deleted, or a proposal rejected. The unit's one event says so. What was deleted names no successor.
 create or replace function close_memory(p_tenant text, p_memory_id text, p_version int, p_statuses text[], p_status text, p_unit jsonb)
-returns table (status text, outcome jsonb, at timestamptz, memories text[])
+returns unit_outcome
 language plpgsql
 as $$
 declare
@@ -793,7 +784,7 @@ declare
   v_done unit_outcome;
   v_seq bigint;
 begin
-  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_new and v_done.status = 'new' then
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     update memories m
@@ -805,17 +796,17 @@ begin
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- A new memory in the place of one that has the version that the client has read; the unit's wish names what it supersedes.
 create or replace function replace_memory(p_tenant text, p_memory_id text, p_version int, p_unit jsonb)
-returns table (status text, outcome jsonb, at timestamptz, memories text[])
+returns unit_outcome
 language plpgsql
 as $$
 begin
   perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
-  return query select c.status, c.outcome, c.at, c.memories from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  return commit_unit(p_tenant, p_unit);
 end $$;
 
 -- The tasks in work take their agents' places as the settings say now. Of several of one agent the one that moved last has it; those
@@ -989,24 +980,28 @@ begin
 end $$;
 
 -- Until when passages of p_from..p_to were current, and when they are valid: a version is over when its memory is, or has other content.
-create or replace function date_chunks(p_tenant text, p_from bigint, p_to bigint) returns void
-language sql
-begin atomic
-  update chunks c
-  set until_seq = ended.seq, until_at = ended.occurred_at, valid = case when e.kind like 'memory.%' then validity(e.content) end
-  from memory_versions v
-  join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
-  left join lateral (
-    select w.seq, x.occurred_at
-    from memory_versions w join events x on x.tenant_id = w.tenant_id and x.seq = w.seq
-    where w.tenant_id = v.tenant_id and w.memory_id = v.memory_id and w.seq > v.seq
-      and (w.status not in ('active', 'proposed') or w.content_seq > v.seq)
-    order by w.version
-    limit 1
-  ) ended on true
-  where v.tenant_id = p_tenant and v.seq between p_from and p_to and v.status <> 'superseded'
-    and c.tenant_id = p_tenant and c.seq = v.seq;
-end;
+create or replace function memories_rebuilt(p_tenant text, p_from bigint, p_to bigint) returns void
+language plpgsql
+as $$
+begin
+  perform date_chunks(
+    p_tenant, array_agg(d.seq), array_agg(d.until_seq), array_agg(d.until_at),
+    array_agg(case when d.kind like 'memory.%' then validity(d.content) end))
+  from (
+    select v.seq, e.kind, e.content, ended.seq as until_seq, ended.occurred_at as until_at
+    from memory_versions v
+    join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
+    left join lateral (
+      select w.seq, x.occurred_at
+      from memory_versions w join events x on x.tenant_id = w.tenant_id and x.seq = w.seq
+      where w.tenant_id = v.tenant_id and w.memory_id = v.memory_id and w.seq > v.seq
+        and (w.status not in ('active', 'proposed') or w.content_seq > v.seq)
+      order by w.version
+      limit 1
+    ) ended on true
+    where v.tenant_id = p_tenant and v.seq between p_from and p_to and v.status <> 'superseded'
+  ) d;
+end $$;
 
 -- Until which event the passages of each version of a memory from p_from on are current: the first later version that ends it or says
 -- something else. Backwards over the versions once: a fact may be said again thousands of times.
@@ -1026,13 +1021,13 @@ end;
 
 -- Passages that ended where versions were that are gone end where the next one is.
 create or replace function move_ends(p_tenant text, p_memory_id text, p_gone bigint[]) returns void
-language sql
-begin atomic
-  update chunks c set until_seq = d.until_seq, until_at = e.occurred_at
+language plpgsql
+as $$
+begin
+  perform move_chunk_ends(p_tenant, p_gone, array_agg(d.seq), array_agg(d.until_seq), array_agg(e.occurred_at))
   from memory_ends(p_tenant, p_memory_id, 0) d
-  left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq
-  where c.tenant_id = p_tenant and c.seq = d.seq and c.until_seq = any (p_gone);
-end;
+  left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq;
+end $$;
 
 -- Until which event the passages of each event of a stretch are current: the first later version of its memory that ends it or says
 -- something else. As supersede, end_memory and write_memories leave it. Backwards over the versions once: a fact may be said again
@@ -1365,7 +1360,8 @@ create or replace function move_memory(p_memory memories, p_home events) returns
 language plpgsql
 as $$
 declare
-  v_wish jsonb := case when p_home.kind in ('decision', 'task_update') then memory_doc(p_home) -> 'memory' else p_home.content end;
+  -- as src/memories/wish.ts has it of a recorded decision and task
+  v_said jsonb := case p_home.kind when 'decision' then '{"importance": 1}' when 'task_update' then '{"importance": 0.8}' else p_home.content end;
   v_memory memories;
 begin
   update memory_versions v set content_seq = p_home.seq
@@ -1375,8 +1371,8 @@ begin
     content_seq = p_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
     agent_id = p_home.agent_id, session_id = nullif(p_home.session_id, m.memory_id), project_id = p_home.project_id, tags = p_home.tags,
     doing_agent = case when m.doing_agent = p_home.agent_id then m.doing_agent end,
-    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
-    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
+    importance = coalesce((v_said ->> 'importance')::real, m.importance),
+    valid_from = (v_said ->> 'valid_from')::timestamptz, valid_to = (v_said ->> 'valid_to')::timestamptz
   where m.tenant_id = p_memory.tenant_id and m.memory_id = p_memory.memory_id
   returning * into v_memory;
   return v_memory;
@@ -1394,13 +1390,10 @@ declare
     'kind', 'memory.updated', 'user_id', p_home.user_id, 'agent_id', p_home.agent_id, 'project_id', p_home.project_id,
     'sensitivity', p_home.sensitivity, 'tags', to_jsonb(p_home.tags), 'refs', to_jsonb(p_refs), 'metadata', p_home.metadata,
     'content', memory_content(p_memory, p_home),
-    'chunks', coalesce((
-      select jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
-      from chunks c where c.tenant_id = v_tenant and c.seq = p_home.seq), '[]'))));
+    'chunk_count', (select count(*) from chunks c where c.tenant_id = v_tenant and c.seq = p_home.seq),
+    'effects', jsonb_build_object('passages', passages_of(v_tenant, p_home.seq)))));
 begin
-  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
-  from chunks o
-  where o.tenant_id = v_tenant and o.seq = p_home.seq and c.tenant_id = v_tenant and c.seq = v_seq and c.ordinal = o.ordinal;
+  perform carry_chunks(v_tenant, p_home.seq, v_seq);
   insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
   values (v_tenant, p_memory.memory_id, p_memory.version + 1, v_seq, v_seq, p_memory.status);
   update memories m
@@ -1530,8 +1523,7 @@ begin
         set user_id = v_event.user_id, agent_id = v_event.agent_id, session_id = nullif(v_event.session_id, m.memory_id),
           project_id = v_event.project_id, tags = v_event.tags,
           doing_agent = case when m.doing_agent is not null then v_event.agent_id end,
-          scope_id = case m.scope when 'project' then v_event.project_id when 'session' then nullif(v_event.session_id, m.memory_id)
-            when 'user' then v_event.user_id end,
+          scope_id = scope_id(m.scope, v_event.project_id, nullif(v_event.session_id, m.memory_id), v_event.user_id),
           text_hash = (as_stated(m)).text_hash
         where m.tenant_id = p_tenant and m.memory_id = v_id;
         exit;

@@ -12,7 +12,7 @@ export { memoryReads } from './lists.ts';
 export { findReplaced, type Replacing } from './replaced.ts';
 export { memory } from './schemas.ts';
 export { isAct } from './sources.ts';
-export { memoryIdOf, sha256Hex, wishOf } from './wish.ts';
+export { type MemoryWish, madeIn, memoryIdOf, sha256Hex, wishOf, withMemory } from './wish.ts';
 
 export const feature: Feature = {
   routes: ({ config, known, bounds, secrets, changed }) => {

@@ -1,9 +1,9 @@
 import type { Principal } from '../auth/index.ts';
 import { actorOf, agentOf, isAdmin, requireChannel, subjectOf } from '../auth/index.ts';
-import { type EventRow, entryOf, type MemoryWish } from '../db/unit.ts';
+import { type EventRow, entryOf } from '../db/unit.ts';
 import { type Fault, Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
-import { passagesOf } from '../passages/index.ts';
+import { type Passage, passagesOf, withPassages } from '../passages/index.ts';
 import type { RefLimits } from '../refs/index.ts';
 import type { Sealed } from '../seal.ts';
 import type { PatientScreener } from '../secrets/index.ts';
@@ -11,9 +11,9 @@ import { faultsOfTimes } from './faults.ts';
 import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import type { NeedsSource } from './sources.ts';
-import { sha256Hex } from './wish.ts';
+import { type MemoryWish, sha256Hex } from './wish.ts';
 
-// A memory as it shall be: what its event holds, and what is wished of write_memories.
+// A memory as it shall be: what its event holds, and what is wished of memories_apply.
 
 /** All that a version of a memory is. Its event's columns have the rest. */
 export interface State {
@@ -187,7 +187,7 @@ export function eventOf(
   actor: Actor,
   limits: MemoryLimits,
   pointer = '#',
-): { row: EventRow; bytes: number } {
+): { row: EventRow; passages: Passage[]; bytes: number } {
   const { memory_id, user_id, channel, agent_id, project_id, sensitivity, tags, refs, metadata } = state;
   const { text, body, scope, status, importance, pinned, valid_from, valid_to, expires_at, supersedes, origin, trust } = state;
   const row = entryOf({
@@ -227,11 +227,11 @@ export function eventOf(
     throw new Problem('too-large', `A memory may have at most ${limits.maxEventBytes} bytes; there are ${bytes}.`, {
       errors: [{ pointer, detail: `${bytes} bytes, of at most ${limits.maxEventBytes}` }],
     });
-  if (sensitivity !== 'secret') row.chunks = passagesOf(row);
-  return { row, bytes: bytes + Buffer.byteLength(JSON.stringify(row.chunks)) };
+  const passages = sensitivity === 'secret' ? [] : passagesOf(row);
+  return { row: withPassages(row, passages, state), passages, bytes: bytes + Buffer.byteLength(JSON.stringify(passages)) };
 }
 
-/** What the state asks of write_memories, or of revise_memory. */
+/** What the state asks of memories_apply, or of revise_memory. */
 export function wishFor(state: State): MemoryWish {
   const { memory_id, kind, scope, status, importance, pinned, valid_from, valid_to, expires_at, supersedes, body } = state;
   const task = kind === 'task' ? (body as { task_id?: string; status: string }) : undefined;

@@ -1,5 +1,41 @@
 import { createHash } from 'node:crypto';
-import type { EventRow, MemoryWish } from '../db/unit.ts';
+import type { EventRow, Outcome } from '../db/unit.ts';
+
+/** The effect of an event that makes, moves or says again a memory, as memories_apply reads it. Times are RFC 3339. */
+export interface MemoryWish {
+  memory_id: string;
+  kind: string;
+  scope: string;
+  /** Hex SHA-256 of what makes it the same memory: its text, a task's name. */
+  text_hash: string;
+  status: 'active' | 'proposed';
+  importance: number;
+  pinned: boolean;
+  valid_from?: string;
+  valid_to?: string;
+  expires_at?: string;
+  /** The memory, or the event of one, that it takes the place of. */
+  supersedes?: string;
+  task_status?: string;
+  /** A task may be named by its memory. */
+  task_ref?: string;
+  /** Refused with AM412 where the same is held already (`If-None-Match: *`). */
+  only_new?: boolean;
+}
+
+export const withMemory = (row: EventRow, wish: MemoryWish): EventRow => ({
+  ...row,
+  effects: { ...row.effects, memories: wish },
+});
+
+/** What memories_apply tells of an event. `counted`: said too often, it made no version, and its event has no passages. */
+export interface Made {
+  memory_id: string;
+  counted: boolean;
+}
+
+/** The memory of the event at this place of a unit. Of a replay only where no version names it. */
+export const madeIn = ({ made }: Outcome, place: number): Made | undefined => made?.[`memories/${place}`] as Made | undefined;
 
 export const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
 
@@ -12,7 +48,7 @@ export const memoryIdOf = (event_id: string): string => `mem_${event_id.slice(4)
 /**
  * The memory that a recorded event makes: a decision its decision, a task_update its task. What a tool says never becomes
  * either, and a secret is kept nowhere.
- * memory_doc in functions.sql says the same of events that are in the log.
+ * move_memory in functions.sql knows how much these weigh.
  */
 export function wishOf(event: EventRow): MemoryWish | undefined {
   if (event.actor_type === 'tool' || event.sensitivity === 'secret') return undefined;

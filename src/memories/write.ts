@@ -13,6 +13,7 @@ import type { Memory, MemoryPatch, NewMemory, Wanted } from './schemas.ts';
 import { screened } from './screen.ts';
 import { readMemories, readMemory, readRefs, readSealed } from './sql.ts';
 import { approved, eventOf, type MemoryLimits, patched, type State, stateOf, wishFor } from './state.ts';
+import { withMemory } from './wish.ts';
 
 // Every change of a memory is one event, written in one transaction with what it changes.
 
@@ -64,14 +65,14 @@ async function draftOf(caller: Caller, given: Wanted[], idempotency: Idempotency
   let bytes = 0;
   const events = states.map((state, i) => {
     const made = eventOf(state, 'memory.created', state.origin, limits, pointerTo(i));
-    for (const { text } of made.row.chunks) room -= Buffer.byteLength(text);
+    for (const { text } of made.passages) room -= Buffer.byteLength(text);
     if (room < 0)
       throw new Problem(
         'too-large',
         `A request may hold at most ${limits.maxTextBytes} bytes of searchable text; send fewer memories at once.`,
       );
     bytes += made.bytes;
-    return { ...made.row, memory: wishFor(state) };
+    return withMemory(made.row, wishFor(state));
   });
   return { unit: unitOf(idempotency, events, bytes), states };
 }

@@ -45,7 +45,99 @@ create or replace function passage_source(p_event events) returns text
 language sql stable
 as $$ select md5(concat_ws(' ', p_event.content, p_event.tags, p_event.actor_id)) $$;
 
--- One step of a rebuild: the passages of p_from..p_to again, from what the log says, with what is known of them beside their text.
+-- When a passage is valid, if what it is of says so. From one whose times are none, or end before they begin, nothing is taken.
+create or replace function validity(p_times jsonb) returns tstzrange
+language sql stable
+return case
+  when not p_times ?| array['valid_from', 'valid_to', 'expires_at'] then null
+  when time_of(p_times ->> 'valid_from') > least(time_of(p_times ->> 'valid_to'), time_of(p_times ->> 'expires_at')) then null
+  else tstzrange(time_of(p_times ->> 'valid_from'), least(time_of(p_times ->> 'valid_to'), time_of(p_times ->> 'expires_at'))) end;
+
+-- The effect of an event that has passages: { "chunks": [{ "text", "header", "token_count" }], and if they are valid for a time only,
+-- "valid_from", "valid_to", "expires_at" }.
+-- Words are half of the work of a commit. A text that the event's content has is not kept again.
+create or replace function passages_prepare(p_tenant text, p_units jsonb, p_asked timestamptz) returns prepared[]
+language plpgsql
+as $$
+begin
+  return array(
+    select row(
+      'passages', u.ord, e.ord, c.ord - 1,
+      passage_terms(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((e.doc ->> 'occurred_at')::timestamptz, p_asked)),
+      case when c.doc ->> 'text' = said_in(e.doc -> 'content') then c.doc - 'text' else c.doc end)::prepared
+    from tenants t
+    cross join lateral jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
+    cross join lateral jsonb_array_elements(e.doc #> '{effects,passages,chunks}') with ordinality c (doc, ord)
+    where t.tenant_id = p_tenant);
+end $$;
+
+-- The passages of an event as such an effect, for another event that says the same.
+create or replace function passages_of(p_tenant text, p_seq bigint) returns jsonb
+language sql stable
+begin atomic
+  select jsonb_build_object('chunks', coalesce(
+    jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal), '[]'))
+  from chunks c
+  where c.tenant_id = p_tenant and c.seq = p_seq;
+end;
+
+create or replace function passages_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
+language plpgsql
+as $$
+begin
+  insert into chunks (
+    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, terms, occurred_at, valid)
+  select
+    p_tenant, e.seq, c.part, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
+    c.doc ->> 'text', c.doc ->> 'header', (c.doc ->> 'token_count')::int, c.numbers, e.occurred_at, validity(e.doc)
+  from unnest(p_effects) e
+  join unnest(p_prepared) c on c.unit = e.unit and c.event = e.event;
+  return null;
+end $$;
+
+-- The passages of these events are no longer current, because of the event p_until.
+create or replace function end_chunks(p_tenant text, p_seqs bigint[], p_until bigint, p_at timestamptz) returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+begin
+  update chunks c set until_seq = p_until, until_at = p_at
+  where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (p_seqs);
+end $$;
+
+-- Until when the passages of these events were current, null where they are, and when they are valid.
+create or replace function date_chunks(p_tenant text, p_seqs bigint[], p_untils bigint[], p_ats timestamptz[], p_valid tstzrange[]) returns void
+language plpgsql
+as $$
+begin
+  update chunks c set until_seq = d.until_seq, until_at = d.until_at, valid = d.valid
+  from unnest(p_seqs, p_untils, p_ats, p_valid) d (seq, until_seq, until_at, valid)
+  where c.tenant_id = p_tenant and c.seq = d.seq;
+end $$;
+
+-- Passages that ended with an event that is gone end with another one.
+create or replace function move_chunk_ends(p_tenant text, p_gone bigint[], p_seqs bigint[], p_untils bigint[], p_ats timestamptz[]) returns void
+language plpgsql
+as $$
+begin
+  update chunks c set until_seq = d.until_seq, until_at = d.until_at
+  from unnest(p_seqs, p_untils, p_ats) d (seq, until_seq, until_at)
+  where c.tenant_id = p_tenant and c.seq = d.seq and c.until_seq = any (p_gone);
+end $$;
+
+-- The passages of an event that says the same as another are edited and valid as those are.
+create or replace function carry_chunks(p_tenant text, p_from bigint, p_to bigint) returns void
+language plpgsql
+as $$
+begin
+  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
+  from chunks o
+  where o.tenant_id = p_tenant and o.seq = p_from and c.tenant_id = p_tenant and c.seq = p_to and c.ordinal = o.ordinal;
+end $$;
+
+-- One step of a rebuild: the passages of p_from..p_to again, from what the log says, and then with what other nouns know of them.
 -- p_read: [{"seq","source"}], the events that they were made of; p_chunks: [{"seq","ordinal","text","header","token_count"}].
 -- False, with nothing written, where one of these was erased or changed meanwhile: its old words would come back. Whatever changes or
 -- removes an event holds the clock. Words are found before it is locked, as in a commit.
@@ -54,10 +146,11 @@ language plpgsql
 as $$
 declare
   v_passages passage[];
+  v_noun text;
 begin
   perform enter_tenant(p_tenant);
   v_passages := array(
-    select row(null, c.seq, c.ordinal, c.text, c.header, c.token_count, passage_terms(t.language, c.text, c.header, e.occurred_at))::passage
+    select row(c.seq, c.ordinal, c.text, c.header, c.token_count, passage_terms(t.language, c.text, c.header, e.occurred_at))::passage
     from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
     join events e on e.tenant_id = p_tenant and e.seq = c.seq
     join tenants t on t.tenant_id = p_tenant);
@@ -78,39 +171,12 @@ begin
     p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
     nullif(c.text, said_in(e.content)), c.header, c.token_count, c.terms, e.occurred_at
   from unnest(v_passages) c
-  join events e on e.tenant_id = p_tenant and e.seq = c.event;
-  perform date_chunks(p_tenant, p_from, p_to);
-  perform overlay_chunks(p_tenant, p_from, p_to);
+  join events e on e.tenant_id = p_tenant and e.seq = c.seq;
+  for v_noun in select * from hooks('rebuilt') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_rebuilt') using p_tenant, p_from, p_to;
+  end loop;
   update chunk_rebuilds r set rebuilt_to = p_to where r.tenant_id = p_tenant;
   return true;
-end $$;
-
--- Passages of a memory's versions up to p_seq are no longer current. What was said before the content that stood at p_from (null: p_seq)
--- has ended already and is not looked at: with 100,000 versions that took seconds. A superseded memory that is deleted takes nothing from the
--- one in its place: the event that ended it is where that one's words stand.
-create or replace function end_passages(p_tenant text, p_memory_id text, p_seq bigint, p_at timestamptz, p_from bigint default null) returns void
-language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
-as $$
-declare
-  v_said int;
-begin
-  select said.version into v_said
-  from (
-    select w.content_seq
-    from memory_versions w
-    where w.tenant_id = p_tenant and w.memory_id = p_memory_id and w.seq + 0 < coalesce(p_from, p_seq)
-    order by w.version desc
-    limit 1
-  ) stood
-  join memory_versions said on said.tenant_id = p_tenant and said.seq = stood.content_seq and said.memory_id || '' = p_memory_id
-  limit 1;
-  update chunks c set until_seq = p_seq, until_at = p_at
-  where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (array(
-    select v.seq
-    from memory_versions v
-    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_said, 0) and v.seq + 0 < p_seq
-      and v.status || '' <> 'superseded'));
 end $$;
 
 -- Of an erasure, a trim and a rule of retention: passages go with the content of their events.

@@ -1,6 +1,7 @@
 import type { Feature } from '../feature.ts';
 
-export { indexOf, passagesOf, textOf } from './passages.ts';
+export { withPassages } from './effect.ts';
+export { indexOf, type Passage, passagesOf, textOf } from './passages.ts';
 export { type ChunkPlace, chunkId, chunkPlace } from './place.ts';
 export { rebuildTenant } from './rebuild.ts';
 export { estimateTokens } from './split.ts';

@@ -1,4 +1,4 @@
-import { commitWithArtifacts, sha256Of } from '../../src/artifacts/index.ts';
+import { commitWithArtifacts, sha256Of, withArtifact } from '../../src/artifacts/index.ts';
 import { loadConfig } from '../../src/config.ts';
 import { WriteQueueFull } from '../../src/db/commit.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
@@ -52,7 +52,7 @@ function store(tenant: Tenant, body = 'body', key: string | null = 'key') {
     key: key && hash(key),
     body: key && hash(body),
     bytes: bytes.length,
-    events: [{ ...event, ...place, tags: [], refs: [], metadata: {}, artifact_id, chunks: [] }],
+    events: [withArtifact({ ...event, ...place, tags: [], refs: [], metadata: {} }, artifact_id)],
   };
   return commitWithArtifacts(tenant, [{ artifact_id, media_type: 'text/plain', bytes, sha256: sha256Of(bytes), ...place }], unit);
 }

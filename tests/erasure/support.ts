@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tenant } from '../../src/db/tenant.ts';
-import { entryOf, type MemoryWish } from '../../src/db/unit.ts';
-import { sha256Hex } from '../../src/memories/index.ts';
+import { entryOf } from '../../src/db/unit.ts';
+import { type MemoryWish, sha256Hex, withMemory } from '../../src/memories/index.ts';
+import { withPassages } from '../../src/passages/index.ts';
 import type { Client } from '../support/client.ts';
 
 /** The job's view once it is over. */
@@ -67,10 +68,10 @@ export async function makeMemory(
     kind: 'memory.created',
     content: { memory_id, kind, text, body: {}, scope: 'global', importance: 0.5, pinned: false },
     refs,
-    chunks: [{ text, header: 'recorder', token_count: 3 }],
     ...more,
   });
-  await tenant.commit({ key: null, body: null, bytes: 100, events: [{ ...row, memory: wish }] });
+  const event = withMemory(withPassages(row, [{ text, header: 'recorder', token_count: 3 }]), wish);
+  await tenant.commit({ key: null, body: null, bytes: 100, events: [event] });
   return { event_id, memory_id };
 }
 
