@@ -1,5 +1,37 @@
 -- What the migrations amount to, for reading: made by `npm run schema`, checked in CI, never run.
 
+-- Name: answer; Type: TYPE; Schema: public
+
+CREATE TYPE public.answer AS (
+	noun text,
+	unit integer,
+	event integer,
+	doc jsonb,
+	kept boolean
+);
+
+-- Name: effect; Type: TYPE; Schema: public
+
+CREATE TYPE public.effect AS (
+	noun text,
+	unit integer,
+	event integer,
+	seq bigint,
+	event_id text,
+	kind text,
+	actor_type text,
+	actor_id text,
+	session_id text,
+	channel text,
+	sensitivity text,
+	user_id text,
+	agent_id text,
+	project_id text,
+	tags text[],
+	occurred_at timestamp with time zone,
+	doc jsonb
+);
+
 -- Name: finding; Type: TYPE; Schema: public
 
 CREATE TYPE public.finding AS (
@@ -10,11 +42,18 @@ CREATE TYPE public.finding AS (
 	vital boolean
 );
 
+-- Name: judgement; Type: TYPE; Schema: public
+
+CREATE TYPE public.judgement AS (
+	unit integer,
+	refusal jsonb,
+	doc jsonb
+);
+
 -- Name: passage; Type: TYPE; Schema: public
 
 CREATE TYPE public.passage AS (
-	unit bigint,
-	event bigint,
+	seq bigint,
 	ordinal smallint,
 	text text,
 	header text,
@@ -22,13 +61,76 @@ CREATE TYPE public.passage AS (
 	terms integer[]
 );
 
+-- Name: prepared; Type: TYPE; Schema: public
+
+CREATE TYPE public.prepared AS (
+	noun text,
+	unit integer,
+	event integer,
+	part integer,
+	numbers integer[],
+	doc jsonb
+);
+
 -- Name: unit_outcome; Type: TYPE; Schema: public
 
 CREATE TYPE public.unit_outcome AS (
 	status text,
 	outcome jsonb,
-	at timestamp with time zone,
-	memories text[]
+	at timestamp with time zone
+);
+
+-- Name: verdict; Type: TYPE; Schema: public
+
+CREATE TYPE public.verdict AS (
+	unit integer,
+	status text,
+	key_hash bytea,
+	body_hash bytea,
+	bytes bigint,
+	count integer,
+	leader integer,
+	seq bigint,
+	outcome jsonb,
+	at timestamp with time zone
+);
+
+-- Name: wish; Type: TYPE; Schema: public
+
+CREATE TYPE public.wish AS (
+	unit integer,
+	event integer,
+	seq bigint,
+	id text,
+	memory_id text,
+	kind text,
+	scope text,
+	scope_id text,
+	status text,
+	text_hash bytea,
+	importance real,
+	pinned boolean,
+	valid_from timestamp with time zone,
+	valid_to timestamp with time zone,
+	expires_at timestamp with time zone,
+	task_status text,
+	channel text,
+	sensitivity text,
+	user_id text,
+	agent_id text,
+	session_id text,
+	project_id text,
+	tags text[],
+	ended text,
+	counted boolean,
+	only_new boolean,
+	held_version integer,
+	held_content_seq bigint,
+	held_at tid,
+	nth integer,
+	versions integer,
+	said integer,
+	first_seq bigint
 );
 
 -- Name: role_rank(text); Type: FUNCTION; Schema: public
@@ -259,6 +361,29 @@ begin
   insert into overlays select o.* from overlay_of(p_tenant, v_event, v_base) o;
 end $$;
 
+-- Name: apply_effects(text, text[], public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.apply_effects(p_tenant text, p_nouns text[], p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+  v_effects effect[] := p_effects;
+  v_prepared prepared[] := p_prepared;
+  v_own answer[];
+  v_all answer[];
+begin
+  foreach v_noun in array p_nouns loop
+    if cardinality(p_nouns) > 1 then
+      v_effects := array(select e from unnest(p_effects) e where e.noun = v_noun);
+      v_prepared := array(select p from unnest(p_prepared) p where p.noun = v_noun);
+    end if;
+    execute format('select %I($1, $2, $3, $4)', v_noun || '_apply') into v_own using p_tenant, v_effects, v_prepared, p_at;
+    v_all := v_all || v_own;
+  end loop;
+  return v_all;
+end $_$;
+
 -- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.apply_reset(p_tenant text, p_reset text, p_hash bytea, p_password_hash text) RETURNS boolean
@@ -278,6 +403,18 @@ begin
   update sessions s set revoked_at = now() where s.tenant_id = p_tenant and s.user_id = v_user and s.revoked_at is null;
   delete from password_resets r where r.tenant_id = p_tenant and r.user_id = v_user and r.reset_id <> p_reset;
   return true;
+end $$;
+
+-- Name: artifacts_apply(text, public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.artifacts_apply(p_tenant text, p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update artifacts a set event_id = e.event_id
+  from unnest(p_effects) e
+  where a.tenant_id = p_tenant and a.artifact_id = e.doc ->> 'artifact_id' and a.event_id is null;
+  return null;
 end $$;
 
 -- Name: artifacts_check(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -854,6 +991,17 @@ begin
   having count(*) > 0;
 end $$;
 
+-- Name: carry_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.carry_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
+  from chunks o
+  where o.tenant_id = p_tenant and o.seq = p_from and c.tenant_id = p_tenant and c.seq = p_to and c.ordinal = o.ordinal;
+end $$;
+
 -- Name: carry_edits(text, bigint, bigint, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.carry_edits(p_tenant text, p_from bigint, p_to bigint, p_ops text[]) RETURNS void
@@ -1041,7 +1189,7 @@ end $$;
 
 -- Name: close_memory(text, text, integer, text[], text, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.close_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_status text, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.close_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_status text, p_unit jsonb) RETURNS public.unit_outcome
     LANGUAGE plpgsql
     AS $$
 declare
@@ -1049,7 +1197,7 @@ declare
   v_done unit_outcome;
   v_seq bigint;
 begin
-  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_new and v_done.status = 'new' then
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     update memories m
@@ -1061,160 +1209,53 @@ begin
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
+end $$;
+
+-- Name: commit_unit(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.commit_unit(p_tenant text, p_unit jsonb) RETURNS public.unit_outcome
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_outcome unit_outcome;
+begin
+  select * into v_outcome from commit_units(p_tenant, jsonb_build_array(p_unit));
+  return v_outcome;
 end $$;
 
 -- Name: commit_units(text, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS SETOF public.unit_outcome
     LANGUAGE plpgsql
-    AS $_$
+    AS $$
 declare
-  v_clock tenant_clocks;
-  v_passages passage[];
-  v_room bigint;
   v_asked timestamptz := clock_timestamp();
   -- of the commit: taken under the lock, so that it grows with seq
   v_now timestamptz;
-  v_outcomes unit_outcome[];
-  v_remembers constant boolean := p_units @? '$[*].events[*].memory';
+  v_nouns text[] := nouns_in(p_units);
+  v_noun text;
+  v_prepared prepared[];
+  v_clock tenant_clocks;
+  v_verdicts verdict[];
+  v_effects effect[];
 begin
   perform enter_tenant(p_tenant);
-  -- Words are half of the work and need no clock: found before it is locked, they do not hold up the tenant's other batches.
-  v_passages := array(
-    select row(
-      u.ord, e.ord, c.ord - 1, nullif(c.doc ->> 'text', said_in(e.doc -> 'content')), c.doc ->> 'header', (c.doc ->> 'token_count')::int,
-      passage_terms(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((e.doc ->> 'occurred_at')::timestamptz, v_asked)))::passage
-    from tenants t
-    cross join lateral jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-    cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as e (doc, ord)
-    cross join lateral jsonb_array_elements(e.doc -> 'chunks') with ordinality as c (doc, ord)
-    where t.tenant_id = p_tenant);
+  v_prepared := prepare_effects(p_tenant, v_nouns, p_units, v_asked);
   select * into v_clock from tenant_clocks c where c.tenant_id = p_tenant for update;
   if not found then
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   v_now := clock_timestamp();
-  if v_remembers and (exists (select from memories m where m.tenant_id = p_tenant and m.worn)
-    or (select sum(jsonb_array_length(u.doc -> 'events')) from jsonb_array_elements(p_units) u (doc)) > 256) then
-    p_units := hush_repeats(p_tenant, p_units);
-  end if;
-  v_room := coalesce(v_clock.max_bytes - v_clock.stored_bytes, 1::bigint << 60);
-
-  with unit as materialized (
-    select
-      u.ord,
-      u.doc,
-      decode(u.doc ->> 'key', 'hex') as key_hash,
-      decode(u.doc ->> 'body', 'hex') as body_hash,
-      (u.doc ->> 'bytes')::bigint as bytes,
-      jsonb_array_length(u.doc -> 'events') as n
-    from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-  ),
-  -- equal keys that meet inside this batch: the first one writes
-  ranked as materialized (
-    select
-      unit.*,
-      known.outcome as known_outcome,
-      known.created_at as known_at,
-      known.body_hash as known_body,
-      case when unit.key_hash is null then unit.ord else first_value(unit.ord) over (partition by unit.key_hash order by unit.ord) end as leader
-    from unit
-    -- `limit` keeps it a look-up of each key: a plan made while the table was small read every key of the tenant, for each batch
-    left join lateral (
-      select k.body_hash, k.outcome, k.created_at
-      from idempotency_keys k
-      where k.tenant_id = p_tenant and k.key_hash = unit.key_hash
-      limit 1
-    ) known on true
-  ),
-  sized as materialized (
-    select *, sum_fitting(case when known_outcome is null and leader = ord then bytes end, v_room) over (order by ord) as used
-    from ranked
-  ),
-  judged as materialized (
-    select *, known_outcome is null and leader = ord and used - lag(used, 1, 0::bigint) over (order by ord) = bytes as fresh
-    from sized
-  ),
-  placed as materialized (
-    select *, v_clock.last_seq + sum(case when fresh then n else 0 end) over (order by ord) - n + 1 as seq
-    from judged
-  ),
-  event as materialized (
-    select
-      p.ord as unit, e.ord as place, p.seq + e.ord - 1 as seq, jsonb_array_length(e.doc -> 'chunks') as chunk_count, r.*,
-      case when e.doc ? 'memory' then validity(e.doc -> 'memory') end as valid
-    from placed p
-    cross join lateral jsonb_array_elements(p.doc -> 'events') with ordinality as e (doc, ord)
-    cross join lateral jsonb_to_record(e.doc) as r (
-      event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb,
-      user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb,
-      artifact_id text, redactions int, occurred_at timestamptz)
-    where p.fresh
-  ),
-  written as (
-    insert into events (
-      tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id,
-      sensitivity, tags, refs, metadata, artifact_id, redactions, chunk_count, byte_count, occurred_at, created_at)
-    select
-      p_tenant, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id,
-      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, e.chunk_count,
-      pg_column_size(e.content) + pg_column_size(e.metadata), coalesce(e.occurred_at, v_asked), v_now
-    from event e
-  ),
-  indexed as (
-    insert into chunks (
-      tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
-      text, header, token_count, terms, occurred_at, valid)
-    select
-      p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-      c.text, c.header, c.token_count, c.terms, coalesce(e.occurred_at, v_asked), e.valid
-    from event e
-    join unnest(v_passages) c on c.unit = e.unit and c.event = e.place and c.ordinal < e.chunk_count
-  ),
-  linked as (
-    update artifacts a set event_id = e.event_id
-    from event e
-    where a.tenant_id = p_tenant and a.artifact_id = e.artifact_id and a.event_id is null
-  ),
-  remembered as (
-    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
-    select p_tenant, p.key_hash, p.body_hash, jsonb_build_object('seq', p.seq, 'count', p.n), v_now
-    from placed p
-    where p.fresh and p.key_hash is not null
-  ),
-  ticked as (
-    update tenant_clocks c
-    set
-      last_seq = c.last_seq + s.n,
-      event_count = c.event_count + s.n,
-      stored_bytes = c.stored_bytes + s.bytes
-    from (select coalesce(sum(n), 0) as n, coalesce(sum(bytes), 0) as bytes from placed where fresh) s
-    where c.tenant_id = p_tenant and s.n > 0
-  )
-  select array_agg(row(
-    case
-      when p.fresh then 'new'
-      when p.known_outcome is not null then case when p.known_body = p.body_hash then 'replay' else 'conflict' end
-      when p.leader = p.ord then 'quota'
-      when lead.body_hash <> p.body_hash then 'conflict'
-      when lead.fresh then 'replay'
-      else 'quota'
-    end,
-    coalesce(p.known_outcome, jsonb_build_object('seq', lead.seq, 'count', lead.n)),
-    coalesce(p.known_at, v_now),
-    null)::unit_outcome order by p.ord)
-  into v_outcomes
-  from placed p join placed lead on lead.ord = p.leader;
-
-  if v_remembers then
-    v_outcomes := with_memories(p_tenant, p_units, v_outcomes);
-    if p_units @? '$[*].events[*].memory.counted' then
-      v_outcomes := note_repeats(p_tenant, p_units, v_outcomes);
-    end if;
-  end if;
-  return query select o.status, o.outcome, o.at, o.memories from unnest(v_outcomes) o;
-end $_$;
+  v_verdicts := judge_units(p_tenant, p_units, v_clock);
+  foreach v_noun in array v_nouns loop
+    continue when to_regproc(v_noun || '_judge') is null;
+    select j.units, j.verdicts into p_units, v_verdicts from judge_effects(p_tenant, v_noun, v_now, v_clock, p_units, v_verdicts) j;
+  end loop;
+  v_effects := write_units(p_tenant, p_units, v_verdicts, v_asked, v_now);
+  return query
+  select * from remember_units(p_tenant, v_verdicts, apply_effects(p_tenant, v_nouns, v_effects, v_prepared, v_now), v_now);
+end $$;
 
 -- Name: memory_versions; Type: TABLE; Schema: public
 
@@ -1516,13 +1557,13 @@ end $$;
 
 -- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb) RETURNS public.unit_outcome
     LANGUAGE plpgsql
     AS $$
 declare
   v_done unit_outcome;
 begin
-  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_done.status = 'new' then
     if (select count(*) from (
       select from capsules c where c.tenant_id = p_tenant and c.revoked_at is null and c.expires_at > v_done.at limit 10000) live) >= 10000 then
@@ -1538,51 +1579,23 @@ begin
       capsule_id text, user_id text, agent_id text, project_id text, channel text, tags text[], for_all boolean, audience_users text[],
       audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
--- Name: time_of(text); Type: FUNCTION; Schema: public
+-- Name: date_chunks(text, bigint[], bigint[], timestamp with time zone[], tstzrange[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.time_of(p_text text) RETURNS timestamp with time zone
-    LANGUAGE plpgsql STABLE STRICT
+CREATE FUNCTION public.date_chunks(p_tenant text, p_seqs bigint[], p_untils bigint[], p_ats timestamp with time zone[], p_valid tstzrange[]) RETURNS void
+    LANGUAGE plpgsql
     AS $$
 begin
-  return p_text::timestamptz;
-exception when data_exception then
-  return null;
+  update chunks c set until_seq = d.until_seq, until_at = d.until_at, valid = d.valid
+  from unnest(p_seqs, p_untils, p_ats, p_valid) d (seq, until_seq, until_at, valid)
+  where c.tenant_id = p_tenant and c.seq = d.seq;
 end $$;
-
--- Name: validity(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.validity(p_memory jsonb) RETURNS tstzrange
-    LANGUAGE sql STABLE
-    RETURN CASE WHEN (NOT (p_memory ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text])) THEN NULL::tstzrange WHEN (public.time_of((p_memory ->> 'valid_from'::text)) > LEAST(public.time_of((p_memory ->> 'valid_to'::text)), public.time_of((p_memory ->> 'expires_at'::text)))) THEN NULL::tstzrange ELSE tstzrange(public.time_of((p_memory ->> 'valid_from'::text)), LEAST(public.time_of((p_memory ->> 'valid_to'::text)), public.time_of((p_memory ->> 'expires_at'::text)))) END;
-
--- Name: date_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.date_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
-    LANGUAGE sql
-    BEGIN ATOMIC
- UPDATE public.chunks AS c SET until_seq = ended.seq, until_at = ended.occurred_at, valid =
-         CASE
-             WHEN (e.kind ~~ 'memory.%'::text) THEN public.validity(e.content)
-             ELSE NULL::tstzrange
-         END
-    FROM ((public.memory_versions v
-      JOIN public.events e ON (((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))
-      LEFT JOIN LATERAL ( SELECT w.seq,
-             x.occurred_at
-            FROM (public.memory_versions w
-              JOIN public.events x ON (((x.tenant_id = w.tenant_id) AND (x.seq = w.seq))))
-           WHERE ((w.tenant_id = v.tenant_id) AND (w.memory_id = v.memory_id) AND (w.seq > v.seq) AND ((w.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (w.content_seq > v.seq)))
-           ORDER BY w.version
-          LIMIT 1) ended ON (true))
-   WHERE ((v.tenant_id = date_chunks.p_tenant) AND ((v.seq >= date_chunks.p_from) AND (v.seq <= date_chunks.p_to)) AND (v.status <> 'superseded'::text) AND (c.tenant_id = date_chunks.p_tenant) AND (c.seq = v.seq));
-END;
 
 -- Name: decide_edit(text, jsonb, text, text, jsonb, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.decide_edit(p_tenant text, p_unit jsonb, p_edit_id text, p_status text, p_by jsonb, p_version integer) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.decide_edit(p_tenant text, p_unit jsonb, p_edit_id text, p_status text, p_by jsonb, p_version integer) RETURNS public.unit_outcome
     LANGUAGE plpgsql
     AS $$
 declare
@@ -1591,7 +1604,7 @@ declare
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_done.status = 'new' then
     select * into v_edit from edits d where d.tenant_id = p_tenant and d.edit_id = p_edit_id;
     if not found then
@@ -1615,7 +1628,7 @@ begin
       perform apply_edits(p_tenant, x.seq) from edit_events x where x.tenant_id = p_tenant and x.edit_id = p_edit_id;
     end if;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- Name: drop_events(bigint[]); Type: FUNCTION; Schema: public
@@ -1801,6 +1814,26 @@ begin
   return next;
 end $$;
 
+-- Name: edits_rebuilt(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.edits_rebuilt(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seq bigint;
+begin
+  -- the rows that the rebuild has just made are what they are made from now
+  delete from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to;
+  for v_seq in
+    select distinct x.seq
+    from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq between p_from and p_to and d.status = 'approved'
+    order by x.seq
+  loop
+    perform apply_edits(p_tenant, v_seq);
+  end loop;
+end $$;
+
 -- Name: overlays; Type: TABLE; Schema: public
 
 CREATE TABLE public.overlays (
@@ -1913,6 +1946,18 @@ begin
   end loop;
 end $_$;
 
+-- Name: end_chunks(text, bigint[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.end_chunks(p_tenant text, p_seqs bigint[], p_until bigint, p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  update chunks c set until_seq = p_until, until_at = p_at
+  where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (p_seqs);
+end $$;
+
 -- Name: end_erasure(text, text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.end_erasure(p_tenant text, p_job text, p_event jsonb) RETURNS bigint
@@ -1968,12 +2013,11 @@ begin
   ) stood
   join memory_versions said on said.tenant_id = p_tenant and said.seq = stood.content_seq and said.memory_id || '' = p_memory_id
   limit 1;
-  update chunks c set until_seq = p_seq, until_at = p_at
-  where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (array(
+  perform end_chunks(p_tenant, array(
     select v.seq
     from memory_versions v
     where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_said, 0) and v.seq + 0 < p_seq
-      and v.status || '' <> 'superseded'));
+      and v.status || '' <> 'superseded'), p_seq, p_at);
 end $$;
 
 -- Name: end_session(text, text, bytea); Type: FUNCTION; Schema: public
@@ -2294,34 +2338,37 @@ begin
   return v_count;
 end $$;
 
--- Name: expire_named(text, jsonb[]); Type: FUNCTION; Schema: public
+-- Name: expire_named(text, public.effect[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.expire_named(p_tenant text, p_docs jsonb[]) RETURNS void
+CREATE FUNCTION public.expire_named(p_tenant text, p_effects public.effect[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
-  update memories m set status = 'expired', doing_agent = null
-  from (
-    select o.memory_id
-    from unnest(p_docs) w (doc)
-    cross join lateral (
-      -- by the hash, as `known` in write_memories
-      (select t.memory_id
-       from memories t
-       where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
-         and t.text_hash >= decode(w.doc #>> '{memory,text_hash}', 'hex') and t.text_hash <= decode(w.doc #>> '{memory,text_hash}', 'hex')
-         and same_subject(t.kind, t.channel, t.user_id) is not distinct from same_subject(t.kind, t.channel, w.doc ->> 'user_id')
-         and t.channel = w.doc ->> 'channel'
-       order by t.text_hash
-       limit 1000)
-      union all
-      select t.memory_id
-      from memories t
-      where t.tenant_id = p_tenant and t.memory_id = w.doc #>> '{memory,task_ref}' and t.status || '' = 'active'
-        and t.expires_at + interval '0' <= clock_timestamp()
-    ) o
-  ) past
-  where m.tenant_id = p_tenant and m.memory_id = past.memory_id;
+  -- in its order, or a plan of an empty table read every memory of the tenant for each batch
+  if (select m.expires_at from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at is not null
+      order by m.expires_at limit 1) <= clock_timestamp() then
+    update memories m set status = 'expired', doing_agent = null
+    from (
+      select o.memory_id
+      from unnest(p_effects) w
+      cross join lateral (
+        (select t.memory_id
+         from memories t
+         where t.tenant_id = p_tenant and t.status = 'active' and t.expires_at + interval '0' <= clock_timestamp()
+           and t.text_hash >= decode(w.doc ->> 'text_hash', 'hex') and t.text_hash <= decode(w.doc ->> 'text_hash', 'hex')
+           and same_subject(t.kind, t.channel, t.user_id) is not distinct from same_subject(t.kind, t.channel, w.user_id)
+           and t.channel = w.channel
+         order by t.text_hash
+         limit 1000)
+        union all
+        select t.memory_id
+        from memories t
+        where t.tenant_id = p_tenant and t.memory_id = w.doc ->> 'task_ref' and t.status || '' = 'active'
+          and t.expires_at + interval '0' <= clock_timestamp()
+      ) o
+    ) past
+    where m.tenant_id = p_tenant and m.memory_id = past.memory_id;
+  end if;
 end $$;
 
 -- Name: export_page(text, text, jsonb, bigint, integer); Type: FUNCTION; Schema: public
@@ -3029,75 +3076,17 @@ CREATE FUNCTION public.hooks(p_hook text) RETURNS SETOF text
    ORDER BY n.place;
 END;
 
--- Name: hush_repeats(text, jsonb); Type: FUNCTION; Schema: public
+-- Name: hushed_event(jsonb, text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.hush_repeats(p_tenant text, p_units jsonb) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    AS $_$
-declare
-  -- what this commit takes the place of is not there to be said again
-  v_ending text[] := array(
-    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].memory.supersedes') r (ref));
-begin
-  return (
-    with wish as (
-      select u.ord as unit, w.ord as place, r.memory_id, known.memory_id as known_id, known.repeats,
-        row(same.hash, r.kind, same.scope_id, r.scope, e.user_id, e.channel, e.sensitivity)::text as key
-      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-      cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
-      cross join lateral jsonb_to_record(w.doc) e (channel text, user_id text, session_id text, project_id text, sensitivity text)
-      cross join lateral jsonb_to_record(w.doc -> 'memory') r (memory_id text, kind text, scope text, text_hash text, status text)
-      cross join lateral (
-        select decode(r.text_hash, 'hex') as hash,
-          case r.scope when 'project' then e.project_id when 'session' then nullif(e.session_id, r.memory_id) when 'user' then e.user_id end as scope_id
-      ) same
-      left join lateral (
-        -- what an edit withholds is stated anew
-        select m.memory_id, case when exists (
-          select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
-        from memories m
-        where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
-          and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id is not distinct from e.user_id
-          and m.channel = e.channel and m.sensitivity = e.sensitivity and m.memory_id <> all (v_ending)
-          and (m.expires_at is null or m.expires_at > clock_timestamp())
-        order by m.text_hash
-        limit 1
-      ) known on true
-      where r.status = 'active' and r.kind <> 'task'
-        -- a retry says nothing
-        and not exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex'))
-    ),
-    counted as materialized (
-      select n.unit, n.place, n.id
-      from (
-        select w.unit, w.place, coalesce(w.repeats, -1) + row_number() over same as nth, coalesce(w.known_id, first_value(w.memory_id) over same) as id
-        from wish w
-        window same as (partition by w.key order by w.unit, w.place)
-      ) n
-      where n.nth > 256
-    ),
-    hushed as (
-      select u.ord, (
-        select jsonb_agg(
-          case when c.id is null then w.doc else w.doc || jsonb_build_object('chunks', '[]'::jsonb, 'memory', (w.doc -> 'memory') || '{"counted": true}') || case
-            when w.doc ->> 'kind' = 'memory.created' then jsonb_build_object(
-              'content', ((w.doc -> 'content') - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', c.id, 'repeated', true))
-            else '{}' end end
-          order by w.ord)
-        from jsonb_array_elements(u.doc -> 'events') with ordinality as w (doc, ord)
-        left join counted c on c.unit = u.ord and c.place = w.ord) as events
-      from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-      where u.ord in (select n.unit from counted n)
-    )
-    select jsonb_agg(
-      case when h.ord is null then u.doc else u.doc || jsonb_build_object('events', h.events, 'bytes', greatest(0,
-        (u.doc ->> 'bytes')::bigint - octet_length((u.doc -> 'events')::text) + octet_length(h.events::text))) end
-      order by u.ord)
-    from jsonb_array_elements(p_units) with ordinality as u (doc, ord)
-    left join hushed h on h.ord = u.ord);
-end $_$;
+CREATE FUNCTION public.hushed_event(p_event jsonb, p_memory_id text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((jsonb_set((p_event #- '{effects,passages}'::text[]), '{effects,memories,counted}'::text[], 'true'::jsonb) || '{"chunk_count": 0}'::jsonb) || CASE WHEN ((p_event ->> 'kind'::text) = 'memory.created'::text) THEN jsonb_build_object('content', (((p_event -> 'content'::text) - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', p_memory_id, 'repeated', true))) ELSE '{}'::jsonb END);
+
+-- Name: hushed_unit(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.hushed_unit(p_unit jsonb, p_ids jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT (hushed_unit.p_unit || jsonb_build_object('events', h.events, 'bytes', GREATEST((0)::bigint, ((((hushed_unit.p_unit ->> 'bytes'::text))::bigint - octet_length(((hushed_unit.p_unit -> 'events'::text))::text)) + octet_length((h.events)::text))))) FROM (SELECT jsonb_agg(CASE WHEN (hushed_unit.p_ids ? (e.ord)::text) THEN public.hushed_event(e.doc, (hushed_unit.p_ids ->> (e.ord)::text)) ELSE e.doc END ORDER BY e.ord) AS events FROM jsonb_array_elements((hushed_unit.p_unit -> 'events'::text)) WITH ORDINALITY e(doc, ord)) h);
 
 -- Name: idempotency_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
@@ -3382,6 +3371,49 @@ begin
   return next;
 end $$;
 
+-- Name: tenant_clocks; Type: TABLE; Schema: public
+
+CREATE TABLE public.tenant_clocks (
+    tenant_id text NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    oldest_seq bigint DEFAULT 1 NOT NULL,
+    event_count bigint DEFAULT 0 NOT NULL,
+    stored_bytes bigint DEFAULT 0 NOT NULL,
+    max_bytes bigint,
+    importing text
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
+
+-- Name: judge_effects(text, text, timestamp with time zone, public.tenant_clocks, jsonb, public.verdict[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_effects(p_tenant text, p_noun text, p_at timestamp with time zone, p_clock public.tenant_clocks, INOUT units jsonb, INOUT verdicts public.verdict[]) RETURNS record
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_view jsonb := units;
+  v_judged judgement;
+  v_refused boolean := false;
+begin
+  if exists (select from unnest(verdicts) v where v.status <> 'new') then
+    v_view := (select jsonb_agg(case when v.status = 'new' then units -> (v.unit - 1) else 'null' end order by v.unit) from unnest(verdicts) v);
+  end if;
+  for v_judged in execute format('select * from %I($1, $2, $3)', p_noun || '_judge') using p_tenant, v_view, p_at loop
+    if v_judged.refusal is not null then
+      verdicts[v_judged.unit].status := 'refused';
+      verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);
+      v_refused := true;
+    else
+      units := jsonb_set(units, array[(v_judged.unit - 1)::text], v_judged.doc);
+      verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
+    end if;
+  end loop;
+  if v_refused then
+    verdicts := place_units(verdicts, p_clock);
+  end if;
+end $_$;
+
 -- Name: judge_memories(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.judge_memories(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(memory_id text, verdict text)
@@ -3412,6 +3444,59 @@ begin
       array_agg(g.ref) as refs
     from grounds(p_tenant, m.memory_id, m.content_seq) g
   ) judged;
+end $$;
+
+-- Name: judge_units(text, jsonb, public.tenant_clocks); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.judge_units(p_tenant text, p_units jsonb, p_clock public.tenant_clocks) RETURNS public.verdict[]
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_room bigint := coalesce(p_clock.max_bytes - p_clock.stored_bytes, 1::bigint << 60);
+begin
+  return array(
+    -- materialized: behind the wall a key that is decoded in place would not be looked up by the index, as `decode` is not leakproof
+    with unit as materialized (
+      select
+        u.ord as unit, decode(u.doc ->> 'key', 'hex') as key_hash, decode(u.doc ->> 'body', 'hex') as body_hash,
+        (u.doc ->> 'bytes')::bigint as bytes, jsonb_array_length(u.doc -> 'events') as count
+      from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    ),
+    ranked as (
+      select
+        u.*, k.body_hash as known_body, k.outcome, k.created_at,
+        case when u.key_hash is null then u.unit else first_value(u.unit) over same end as leader,
+        first_value(u.body_hash) over same as leader_body
+      from unit u
+      -- `limit` keeps it a look-up of each key: a plan made while the table was small read every key of the tenant, for each batch
+      left join lateral (
+        select i.body_hash, i.outcome, i.created_at
+        from idempotency_keys i
+        where i.tenant_id = p_tenant and i.key_hash = u.key_hash
+        limit 1
+      ) k on true
+      window same as (partition by u.key_hash order by u.unit)
+    ),
+    sized as (
+      select *, sum_fitting(case when outcome is null and leader = unit then bytes end, v_room) over (order by unit) as used
+      from ranked
+    ),
+    judged as (
+      select *,
+        case
+          when outcome is not null then case when known_body = body_hash then 'replay' else 'conflict' end
+          when leader <> unit then case when leader_body = body_hash then 'echo' else 'conflict' end
+          when used - lag(used, 1, 0::bigint) over (order by unit) = bytes then 'new'
+          else 'quota'
+        end as status
+      from sized
+    )
+    select row(
+      unit, status, key_hash, body_hash, bytes, count, leader,
+      p_clock.last_seq + 1 + sum(case when status = 'new' then count else 0 end) over (order by unit) - count,
+      outcome, created_at)::verdict
+    from judged
+    order by unit);
 end $$;
 
 -- Name: keep_artifact(text, jsonb, bytea); Type: FUNCTION; Schema: public
@@ -3784,21 +3869,6 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
 
--- Name: tenant_clocks; Type: TABLE; Schema: public
-
-CREATE TABLE public.tenant_clocks (
-    tenant_id text NOT NULL,
-    last_seq bigint DEFAULT 0 NOT NULL,
-    oldest_seq bigint DEFAULT 1 NOT NULL,
-    event_count bigint DEFAULT 0 NOT NULL,
-    stored_bytes bigint DEFAULT 0 NOT NULL,
-    max_bytes bigint,
-    importing text
-)
-WITH (fillfactor='50');
-
-ALTER TABLE ONLY public.tenant_clocks FORCE ROW LEVEL SECURITY;
-
 -- Name: log_begin(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.log_begin(p_tenant text) RETURNS bigint
@@ -3816,6 +3886,46 @@ CREATE FUNCTION public.log_begin(p_tenant text) RETURNS bigint
     FROM public.tenant_clocks c
    WHERE (c.tenant_id = log_begin.p_tenant);
 END;
+
+-- Name: make_memories(text, public.effect[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.make_memories(p_tenant text, p_effects public.effect[], p_at timestamp with time zone) RETURNS public.wish[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+declare
+  -- as long as p_effects: the first that is assigned to an array without bounds becomes its first
+  v_ended text[] := array_fill(null::text, array[cardinality(p_effects)]);
+  v_wishes wish[];
+  v_effect record;
+begin
+  perform expire_named(p_tenant, p_effects);
+  for v_effect in
+    select f.ordinality as place, f.seq, f.doc ->> 'supersedes' as ref
+    from unnest(p_effects) with ordinality f
+    where f.doc ? 'supersedes'
+    order by f.ordinality
+  loop
+    v_ended[v_effect.place] := supersede(p_tenant, v_effect.ref, v_effect.seq);
+  end loop;
+  v_wishes := match_wishes(p_tenant, p_effects, v_ended);
+  if exists (select from unnest(v_wishes) w where w.only_new and (w.held_version is not null or w.nth > 1)) then
+    raise exception 'The memory exists.' using errcode = 'AM412';
+  end if;
+  perform write_memories(p_tenant, v_wishes, p_at);
+  if cardinality(array_remove(v_ended, null)) > 0 then
+    update memories m set superseded_by = w.id
+    from unnest(v_wishes) w
+    where m.tenant_id = p_tenant and m.memory_id = w.ended;
+  end if;
+  if exists (select from unnest(v_wishes) w where w.kind = 'task') then
+    perform settle_tasks(p_tenant, array(select w.id from unnest(v_wishes) w), (p_effects[1]).seq);
+  end if;
+  return v_wishes;
+end $$;
 
 -- Name: make_tenant(text, bigint); Type: FUNCTION; Schema: public
 
@@ -4096,6 +4206,59 @@ CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN COALESCE((SELECT string_agg(format('case when $2[%s] = any (c.terms) then %s else 0 end'::text, i.i, (1 << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
 
+-- Name: match_wishes(text, public.effect[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.match_wishes(p_tenant text, p_effects public.effect[], p_ended text[]) RETURNS public.wish[]
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return array(
+    with asked as materialized (
+      select
+        f.ordinality as place, f.unit, f.event, f.seq, f.channel, f.sensitivity, f.user_id, f.agent_id,
+        nullif(f.session_id, r.memory_id) as session_id, f.project_id, f.tags, r.*, same.*,
+        case when r.status = 'active' then row(same.hash, r.kind, same.scope_id, r.scope, same.subject, f.channel, same.apart)::text
+          else r.memory_id end as key
+      from unnest(p_effects) with ordinality f
+      cross join lateral jsonb_to_record(f.doc) r (
+        memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
+        valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
+      cross join lateral (
+        select
+          -- Another's private task is no task here, or a guess of its name were told right from wrong.
+          coalesce(
+            (select t.text_hash
+             from memories t
+             where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
+               and t.channel || '' = f.channel and (f.channel <> 'private' or t.user_id = f.user_id)),
+            decode(r.text_hash, 'hex')) as hash,
+          scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id,
+          same_subject(r.kind, f.channel, f.user_id) as subject,
+          case when r.kind = 'task' then '' else f.sensitivity end as apart
+      ) same
+    )
+    select row(
+      w.unit, w.event, w.seq, coalesce(held.memory_id, first_value(w.memory_id) over same), w.memory_id, w.kind, w.scope, w.scope_id, w.status,
+      w.hash, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at, w.task_status, w.channel, w.sensitivity, w.user_id, w.agent_id,
+      w.session_id, w.project_id, w.tags, p_ended[w.place], coalesce(w.counted, false), coalesce(w.only_new, false),
+      held.version, held.content_seq, held.at, row_number() over same,
+      greatest(count(*) filter (where not coalesce(w.counted, false)) over (partition by w.key), (held.memory_id is null)::int),
+      count(*) over (partition by w.key), first_value(w.seq) over same)::wish
+    from asked w
+    left join lateral (
+      select m.memory_id, m.version, m.content_seq, m.ctid as at
+      from memories m
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
+        and m.text_hash >= w.hash and m.text_hash <= w.hash and m.kind || '' = w.kind and m.scope = w.scope
+        and m.scope_id is not distinct from w.scope_id and same_subject(m.kind, m.channel, m.user_id) is not distinct from w.subject
+        and m.channel = w.channel and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
+      order by m.text_hash
+      limit 1
+    ) held on true
+    window same as (partition by w.key order by w.seq)
+    order by w.place);
+end $$;
+
 -- Name: may_administer(text, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.may_administer(p_tenant text, p_maker text, p_role text) RETURNS boolean
@@ -4153,6 +4316,21 @@ end $_$;
 CREATE FUNCTION public.member_of(p_content jsonb, p_name text, p_type text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (jsonb_typeof((p_content -> p_name)) = p_type) THEN (p_content -> p_name) ELSE NULL::jsonb END;
+
+-- Name: memories_apply(text, public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_apply(p_tenant text, p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_wishes wish[] := make_memories(p_tenant, p_effects, p_at);
+begin
+  perform say_again(p_tenant, v_wishes);
+  -- no version names the memory of what is only counted
+  return array(
+    select row('memories', w.unit, w.event, jsonb_build_object('memory_id', w.id, 'counted', w.counted), w.counted)::answer
+    from unnest(v_wishes) w);
+end $$;
 
 -- Name: memories_check(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -4314,6 +4492,22 @@ CREATE FUNCTION public.memories_held(p_tenant text, p_seqs bigint[]) RETURNS TAB
       JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
    WHERE ((v.tenant_id = memories_held.p_tenant) AND (v.seq = ANY (memories_held.p_seqs)));
 END;
+
+-- Name: memories_judge(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_judge(p_tenant text, p_units jsonb, p_at timestamp with time zone) RETURNS SETOF public.judgement
+    LANGUAGE plpgsql
+    AS $$
+begin
+  -- nearly always nothing is said that often
+  if not exists (select from memories m where m.tenant_id = p_tenant and m.worn)
+    and (select sum(jsonb_array_length(u.doc -> 'events')) from jsonb_array_elements(p_units) u (doc)) <= 256 then
+    return;
+  end if;
+  return query
+  select r.unit, null::jsonb, hushed_unit(p_units -> (r.unit - 1), r.ids)
+  from (select n.unit, jsonb_object_agg(n.event, n.memory_id) as ids from repeats_in(p_tenant, p_units) n group by n.unit) r;
+end $$;
 
 -- Name: memories_kept(text, text, integer); Type: FUNCTION; Schema: public
 
@@ -4501,6 +4695,31 @@ begin
   where v.tenant_id = p_tenant and v.memory_id = p_edit.memory_id and v.content_seq = p_edit.seq and v.status in ('active', 'proposed');
 end $$;
 
+-- Name: memories_rebuilt(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_rebuilt(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform date_chunks(
+    p_tenant, array_agg(d.seq), array_agg(d.until_seq), array_agg(d.until_at),
+    array_agg(case when d.kind like 'memory.%' then validity(d.content) end))
+  from (
+    select v.seq, e.kind, e.content, ended.seq as until_seq, ended.occurred_at as until_at
+    from memory_versions v
+    join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
+    left join lateral (
+      select w.seq, x.occurred_at
+      from memory_versions w join events x on x.tenant_id = w.tenant_id and x.seq = w.seq
+      where w.tenant_id = v.tenant_id and w.memory_id = v.memory_id and w.seq > v.seq
+        and (w.status not in ('active', 'proposed') or w.content_seq > v.seq)
+      order by w.version
+      limit 1
+    ) ended on true
+    where v.tenant_id = p_tenant and v.seq between p_from and p_to and v.status <> 'superseded'
+  ) d;
+end $$;
+
 -- Name: memories_rename(text, bigint, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memories_rename(p_tenant text, p_seq bigint, p_parts jsonb) RETURNS void
@@ -4523,8 +4742,7 @@ begin
         set user_id = v_event.user_id, agent_id = v_event.agent_id, session_id = nullif(v_event.session_id, m.memory_id),
           project_id = v_event.project_id, tags = v_event.tags,
           doing_agent = case when m.doing_agent is not null then v_event.agent_id end,
-          scope_id = case m.scope when 'project' then v_event.project_id when 'session' then nullif(v_event.session_id, m.memory_id)
-            when 'user' then v_event.user_id end,
+          scope_id = scope_id(m.scope, v_event.project_id, nullif(v_event.session_id, m.memory_id), v_event.user_id),
           text_hash = (as_stated(m)).text_hash
         where m.tenant_id = p_tenant and m.memory_id = v_id;
         exit;
@@ -4646,25 +4864,6 @@ CREATE FUNCTION public.memory_content(p_memory public.memories, p_event public.e
     when 'task_update' then jsonb_build_object('text', p_event.content ->> 'title', 'body', object_of(p_event.content) - 'title')
     else object_of(p_event.content) - 'supersedes' end $$;
 
--- Name: memory_doc(public.events); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_doc(p_event public.events) RETURNS jsonb
-    LANGUAGE sql STABLE
-    AS $$ select to_jsonb(p_event) || jsonb_build_object('memory', jsonb_strip_nulls(jsonb_build_object(
-  'memory_id', 'mem_' || substr(p_event.event_id, 5),
-  'kind', case p_event.kind when 'decision' then 'decision' else 'task' end,
-  'scope', coalesce(case when p_event.kind = 'decision' then p_event.content ->> 'scope' end,
-    case when p_event.project_id is null then 'global' else 'project' end),
-  'status', 'active',
-  'text_hash', encode(sha256(convert_to(case p_event.kind
-    when 'decision' then p_event.content ->> 'decision'
-    else coalesce(p_event.content ->> 'task_id', p_event.content ->> 'title') end, 'UTF8')), 'hex'),
-  'task_ref', case when p_event.kind = 'task_update' then p_event.content ->> 'task_id' end,
-  'importance', case p_event.kind when 'decision' then 1.0 else 0.8 end,
-  'pinned', false,
-  'supersedes', p_event.content ->> 'supersedes',
-  'task_status', case when p_event.kind = 'task_update' then p_event.content ->> 'status' end))) $$;
-
 -- Name: memory_fields(text, bigint, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint, p_channel text) RETURNS jsonb
@@ -4772,16 +4971,27 @@ begin
   end loop;
 end $_$;
 
+-- Name: move_chunk_ends(text, bigint[], bigint[], bigint[], timestamp with time zone[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.move_chunk_ends(p_tenant text, p_gone bigint[], p_seqs bigint[], p_untils bigint[], p_ats timestamp with time zone[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update chunks c set until_seq = d.until_seq, until_at = d.until_at
+  from unnest(p_seqs, p_untils, p_ats) d (seq, until_seq, until_at)
+  where c.tenant_id = p_tenant and c.seq = d.seq and c.until_seq = any (p_gone);
+end $$;
+
 -- Name: move_ends(text, text, bigint[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.move_ends(p_tenant text, p_memory_id text, p_gone bigint[]) RETURNS void
-    LANGUAGE sql
-    BEGIN ATOMIC
- UPDATE public.chunks AS c SET until_seq = d.until_seq, until_at = e.occurred_at
-    FROM (public.memory_ends(move_ends.p_tenant, move_ends.p_memory_id, (0)::bigint) d(seq, status, until_seq)
-      LEFT JOIN public.events e ON (((e.tenant_id = move_ends.p_tenant) AND (e.seq = d.until_seq))))
-   WHERE ((c.tenant_id = move_ends.p_tenant) AND (c.seq = d.seq) AND (c.until_seq = ANY (move_ends.p_gone)));
-END;
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform move_chunk_ends(p_tenant, p_gone, array_agg(d.seq), array_agg(d.until_seq), array_agg(e.occurred_at))
+  from memory_ends(p_tenant, p_memory_id, 0) d
+  left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq;
+end $$;
 
 -- Name: move_memory(public.memories, public.events); Type: FUNCTION; Schema: public
 
@@ -4789,7 +4999,8 @@ CREATE FUNCTION public.move_memory(p_memory public.memories, p_home public.event
     LANGUAGE plpgsql
     AS $$
 declare
-  v_wish jsonb := case when p_home.kind in ('decision', 'task_update') then memory_doc(p_home) -> 'memory' else p_home.content end;
+  -- as src/memories/wish.ts has it of a recorded decision and task
+  v_said jsonb := case p_home.kind when 'decision' then '{"importance": 1}' when 'task_update' then '{"importance": 0.8}' else p_home.content end;
   v_memory memories;
 begin
   update memory_versions v set content_seq = p_home.seq
@@ -4799,8 +5010,8 @@ begin
     content_seq = p_home.seq, marks = array(select distinct unnest(m.marks || '{evidence_erased}')),
     agent_id = p_home.agent_id, session_id = nullif(p_home.session_id, m.memory_id), project_id = p_home.project_id, tags = p_home.tags,
     doing_agent = case when m.doing_agent = p_home.agent_id then m.doing_agent end,
-    importance = coalesce((v_wish ->> 'importance')::real, m.importance),
-    valid_from = (v_wish ->> 'valid_from')::timestamptz, valid_to = (v_wish ->> 'valid_to')::timestamptz
+    importance = coalesce((v_said ->> 'importance')::real, m.importance),
+    valid_from = (v_said ->> 'valid_from')::timestamptz, valid_to = (v_said ->> 'valid_to')::timestamptz
   where m.tenant_id = p_memory.tenant_id and m.memory_id = p_memory.memory_id
   returning * into v_memory;
   return v_memory;
@@ -4896,31 +5107,6 @@ CREATE FUNCTION public.next_trimmed(p_tenant text, p_job text, p_after bigint, p
            GROUP BY l.seq, l.erased_at) e;
 END;
 
--- Name: note_repeats(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.note_repeats(p_tenant text, p_units jsonb, p_outcomes public.unit_outcome[]) RETURNS public.unit_outcome[]
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_notes jsonb;
-begin
-  select coalesce(jsonb_object_agg(o.outcome ->> 'seq', jsonb_build_object('memories', o.memories, 'counted', c.places)), '{}') into v_notes
-  from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
-  cross join lateral (
-    select jsonb_agg(e.place - 1 order by e.place) as places
-    from jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
-    where e.doc -> 'memory' ? 'counted'
-  ) c
-  where o.status = 'new' and c.places is not null;
-  update idempotency_keys k set outcome = k.outcome || (v_notes -> (k.outcome ->> 'seq'))
-  from jsonb_array_elements(p_units) u (doc)
-  where k.tenant_id = p_tenant and k.key_hash = decode(u.doc ->> 'key', 'hex') and v_notes ? (k.outcome ->> 'seq');
-  return array(
-    select row(o.status, o.outcome || coalesce(v_notes -> (o.outcome ->> 'seq'), '{}'), o.at, o.memories)::unit_outcome
-    from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
-    order by o.ord);
-end $$;
-
 -- Name: noun(text, text, text, text[], text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.noun(p_noun text, prefix text DEFAULT NULL::text, part text DEFAULT NULL::text, keys text[] DEFAULT NULL::text[], without text[] DEFAULT '{}'::text[]) RETURNS void
@@ -4933,6 +5119,19 @@ begin
     perform portable(p_noun::regclass, noun.part, noun.keys);
   end if;
 end $$;
+
+-- Name: nouns_in(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.nouns_in(p_units jsonb) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    AS $_$
+begin
+  return array(
+    select n.noun
+    from nouns n
+    where n.noun in (select jsonb_object_keys(e.effects) from jsonb_path_query(p_units, '$[*].events[*].effects') e (effects))
+    order by n.place);
+end $_$;
 
 -- Name: object_of(jsonb); Type: FUNCTION; Schema: public
 
@@ -4961,26 +5160,6 @@ begin
         select n.used_at from sessions n
         where n.tenant_id = p_tenant and n.user_id = p_user order by n.used_at desc offset 199 limit 1))
     limit 20 for update skip locked);
-end $$;
-
--- Name: overlay_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.overlay_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_seq bigint;
-begin
-  -- the rows that the rebuild has just made are what they are made from now
-  delete from overlays o where o.tenant_id = p_tenant and o.seq between p_from and p_to;
-  for v_seq in
-    select distinct x.seq
-    from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
-    where x.tenant_id = p_tenant and x.seq between p_from and p_to and d.status = 'approved'
-    order by x.seq
-  loop
-    perform apply_edits(p_tenant, v_seq);
-  end loop;
 end $$;
 
 -- Name: overlay_of(text, public.events, jsonb); Type: FUNCTION; Schema: public
@@ -5057,6 +5236,23 @@ CREATE FUNCTION public.passage_text(p_chunk public.chunks) RETURNS text
     LANGUAGE sql STABLE
     AS $$ select coalesce(
   p_chunk.text, (select said_in(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq)) $$;
+
+-- Name: passages_apply(text, public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_apply(p_tenant text, p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into chunks (
+    tenant_id, seq, ordinal, kind, session_id, channel, sensitivity, user_id, agent_id, project_id,
+    text, header, token_count, terms, occurred_at, valid)
+  select
+    p_tenant, e.seq, c.part, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
+    c.doc ->> 'text', c.doc ->> 'header', (c.doc ->> 'token_count')::int, c.numbers, e.occurred_at, validity(e.doc)
+  from unnest(p_effects) e
+  join unnest(p_prepared) c on c.unit = e.unit and c.event = e.event;
+  return null;
+end $$;
 
 -- Name: passages_before_edits(text, bigint); Type: FUNCTION; Schema: public
 
@@ -5152,6 +5348,34 @@ CREATE FUNCTION public.passages_missing(p_tenant text, p_ids text[], p_oldest_id
   where not coalesce(has_passage(i.id, e.chunk_count), false)
 $$;
 
+-- Name: passages_of(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_of(p_tenant text, p_seq bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('chunks', COALESCE(jsonb_agg(jsonb_build_object('text', public.passage_text(c.*), 'header', c.header, 'token_count', c.token_count) ORDER BY c.ordinal), '[]'::jsonb)) AS jsonb_build_object
+    FROM public.chunks c
+   WHERE ((c.tenant_id = passages_of.p_tenant) AND (c.seq = passages_of.p_seq));
+END;
+
+-- Name: passages_prepare(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.passages_prepare(p_tenant text, p_units jsonb, p_asked timestamp with time zone) RETURNS public.prepared[]
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return array(
+    select row(
+      'passages', u.ord, e.ord, c.ord - 1,
+      passage_terms(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((e.doc ->> 'occurred_at')::timestamptz, p_asked)),
+      case when c.doc ->> 'text' = said_in(e.doc -> 'content') then c.doc - 'text' else c.doc end)::prepared
+    from tenants t
+    cross join lateral jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
+    cross join lateral jsonb_array_elements(e.doc #> '{effects,passages,chunks}') with ordinality c (doc, ord)
+    where t.tenant_id = p_tenant);
+end $$;
+
 -- Name: said_in(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.said_in(p_content jsonb) RETURNS text
@@ -5183,6 +5407,21 @@ CREATE FUNCTION public.passages_words(p_event public.events) RETURNS jsonb
   select jsonb_build_object('chunks', coalesce(jsonb_agg(jsonb_build_array(c.ordinal, passage_text(c), c.header) order by c.ordinal), '[]'))
   from chunks c where c.tenant_id = p_event.tenant_id and c.seq = p_event.seq;
 $$;
+
+-- Name: place_units(public.verdict[], public.tenant_clocks); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.place_units(p_verdicts public.verdict[], p_clock public.tenant_clocks) RETURNS public.verdict[]
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return array(
+    select row(
+      v.unit, v.status, v.key_hash, v.body_hash, v.bytes, v.count, v.leader,
+      p_clock.last_seq + 1 + sum(case when v.status = 'new' then v.count else 0 end) over (order by v.unit) - v.count,
+      v.outcome, v.at)::verdict
+    from unnest(p_verdicts) v
+    order by v.unit);
+end $$;
 
 -- Name: pool(text, jsonb, integer[], jsonb); Type: FUNCTION; Schema: public
 
@@ -5261,9 +5500,27 @@ begin
     portable.part, (select coalesce(max(t.place), 0) + 1 from portable_tables t), p_table::text, portable.keys, portable.bound, portable.weight);
 end $$;
 
+-- Name: prepare_effects(text, text[], jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.prepare_effects(p_tenant text, p_nouns text[], p_units jsonb, p_asked timestamp with time zone) RETURNS public.prepared[]
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+  v_own prepared[];
+  v_all prepared[];
+begin
+  foreach v_noun in array p_nouns loop
+    continue when to_regproc(v_noun || '_prepare') is null;
+    execute format('select %I($1, $2, $3)', v_noun || '_prepare') into v_own using p_tenant, p_units, p_asked;
+    v_all := v_all || v_own;
+  end loop;
+  return v_all;
+end $_$;
+
 -- Name: propose_edit(text, jsonb, jsonb, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting integer) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.propose_edit(p_tenant text, p_unit jsonb, p_edit jsonb, p_user text, p_waiting integer) RETURNS public.unit_outcome
     LANGUAGE plpgsql
     AS $$
 declare
@@ -5273,7 +5530,7 @@ declare
 begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_done.status = 'new' then
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     v_edit := jsonb_populate_record(null::edits, p_edit || jsonb_build_object('tenant_id', p_tenant, 'version', 1, 'proposed_seq', v_seq,
@@ -5292,7 +5549,7 @@ begin
       perform enact_edit(p_tenant, v_edit);
     end if;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- Name: reach_of(text, public.edits); Type: FUNCTION; Schema: public
@@ -5511,13 +5768,14 @@ end $$;
 
 CREATE FUNCTION public.rebuild_chunks(p_tenant text, p_from bigint, p_to bigint, p_read jsonb, p_chunks jsonb) RETURNS boolean
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
 declare
   v_passages passage[];
+  v_noun text;
 begin
   perform enter_tenant(p_tenant);
   v_passages := array(
-    select row(null, c.seq, c.ordinal, c.text, c.header, c.token_count, passage_terms(t.language, c.text, c.header, e.occurred_at))::passage
+    select row(c.seq, c.ordinal, c.text, c.header, c.token_count, passage_terms(t.language, c.text, c.header, e.occurred_at))::passage
     from jsonb_to_recordset(p_chunks) c (seq bigint, ordinal smallint, text text, header text, token_count int)
     join events e on e.tenant_id = p_tenant and e.seq = c.seq
     join tenants t on t.tenant_id = p_tenant);
@@ -5538,12 +5796,13 @@ begin
     p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
     nullif(c.text, said_in(e.content)), c.header, c.token_count, c.terms, e.occurred_at
   from unnest(v_passages) c
-  join events e on e.tenant_id = p_tenant and e.seq = c.event;
-  perform date_chunks(p_tenant, p_from, p_to);
-  perform overlay_chunks(p_tenant, p_from, p_to);
+  join events e on e.tenant_id = p_tenant and e.seq = c.seq;
+  for v_noun in select * from hooks('rebuilt') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_rebuilt') using p_tenant, p_from, p_to;
+  end loop;
   update chunk_rebuilds r set rebuilt_to = p_to where r.tenant_id = p_tenant;
   return true;
-end $$;
+end $_$;
 
 -- Name: recall_key(text, text, text); Type: FUNCTION; Schema: public
 
@@ -5654,6 +5913,36 @@ CREATE FUNCTION public.remember_key(p_tenant text, p_key text, p_body text, p_ou
  INSERT INTO public.idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
    VALUES (remember_key.p_tenant, decode(remember_key.p_key, 'hex'::text), decode(remember_key.p_body, 'hex'::text), remember_key.p_outcome, clock_timestamp());
 END;
+
+-- Name: remember_units(text, public.verdict[], public.answer[], timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.remember_units(p_tenant text, p_verdicts public.verdict[], p_answers public.answer[], p_at timestamp with time zone) RETURNS SETOF public.unit_outcome
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_told jsonb := '{}';
+  v_kept jsonb := '{}';
+begin
+  if p_answers is not null then
+    v_told := told_by(p_answers);
+  end if;
+  if exists (select from unnest(p_answers) a where a.kept) then
+    v_kept := told_by(array(select a from unnest(p_answers) a where a.kept));
+    update idempotency_keys k set outcome = k.outcome || (v_kept -> v.unit::text)
+    from unnest(p_verdicts) v
+    where v_kept ? v.unit::text and k.tenant_id = p_tenant and k.key_hash = v.key_hash;
+  end if;
+  return query
+  select
+    case when v.status <> 'echo' then v.status when lead.status = 'new' then 'replay' else lead.status end,
+    coalesce(
+      lead.outcome,
+      jsonb_build_object('seq', lead.seq, 'count', lead.count) || coalesce(case when v.status = 'new' then v_told else v_kept end -> lead.unit::text, '{}')),
+    coalesce(lead.at, p_at)
+  from unnest(p_verdicts) v
+  cross join lateral (select (p_verdicts[v.leader]).*) lead
+  order by v.unit;
+end $$;
 
 -- Name: rename_citing(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
@@ -5808,14 +6097,60 @@ begin
   return query execute format('select changed, last from %I($1, $2, $3)', p_noun || '_repair_rows') using p_tenant, p_after, p_limit;
 end $_$;
 
+-- Name: repeats_in(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.repeats_in(p_tenant text, p_units jsonb) RETURNS TABLE(unit integer, event bigint, memory_id text)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $_$
+#variable_conflict use_column
+declare
+  -- what this commit takes the place of is not there to be said again
+  v_ending text[] := array(
+    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].effects.memories.supersedes') r (ref));
+begin
+  return query
+  with asked as (
+    select u.ord as unit, e.ord as event, r.memory_id, held.memory_id as held_id, held.repeats,
+      row(same.hash, r.kind, same.scope_id, r.scope, f.user_id, f.channel, f.sensitivity)::text as key
+    from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
+    cross join lateral jsonb_to_record(e.doc) f (channel text, user_id text, session_id text, project_id text, sensitivity text)
+    cross join lateral jsonb_to_record(e.doc #> '{effects,memories}') r (memory_id text, kind text, scope text, text_hash text, status text)
+    cross join lateral (
+      select decode(r.text_hash, 'hex') as hash, scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id
+    ) same
+    left join lateral (
+      -- what an edit withholds is stated anew
+      select m.memory_id, case when exists (
+        select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
+      from memories m
+      where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
+        and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id is not distinct from f.user_id
+        and m.channel = f.channel and m.sensitivity = f.sensitivity and m.memory_id <> all (v_ending)
+        and (m.expires_at is null or m.expires_at > clock_timestamp())
+      order by m.text_hash
+      limit 1
+    ) held on true
+    where r.status = 'active' and r.kind <> 'task'
+  ),
+  numbered as (
+    select a.unit, a.event, coalesce(a.held_id, first_value(a.memory_id) over same) as id, coalesce(a.repeats, -1) + row_number() over same as nth
+    from asked a
+    window same as (partition by a.key order by a.unit, a.event)
+  )
+  select n.unit::int, n.event, n.id from numbered n where n.nth > 256;
+end $_$;
+
 -- Name: replace_memory(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version integer, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version integer, p_unit jsonb) RETURNS public.unit_outcome
     LANGUAGE plpgsql
     AS $$
 begin
   perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
-  return query select c.status, c.outcome, c.at, c.memories from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  return commit_unit(p_tenant, p_unit);
 end $$;
 
 -- Name: report_job(text, text, integer, bigint, bigint, jsonb, integer); Type: FUNCTION; Schema: public
@@ -5845,13 +6180,10 @@ declare
     'kind', 'memory.updated', 'user_id', p_home.user_id, 'agent_id', p_home.agent_id, 'project_id', p_home.project_id,
     'sensitivity', p_home.sensitivity, 'tags', to_jsonb(p_home.tags), 'refs', to_jsonb(p_refs), 'metadata', p_home.metadata,
     'content', memory_content(p_memory, p_home),
-    'chunks', coalesce((
-      select jsonb_agg(jsonb_build_object('text', passage_text(c), 'header', c.header, 'token_count', c.token_count) order by c.ordinal)
-      from chunks c where c.tenant_id = v_tenant and c.seq = p_home.seq), '[]'))));
+    'chunk_count', (select count(*) from chunks c where c.tenant_id = v_tenant and c.seq = p_home.seq),
+    'effects', jsonb_build_object('passages', passages_of(v_tenant, p_home.seq)))));
 begin
-  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
-  from chunks o
-  where o.tenant_id = v_tenant and o.seq = p_home.seq and c.tenant_id = v_tenant and c.seq = v_seq and c.ordinal = o.ordinal;
+  perform carry_chunks(v_tenant, p_home.seq, v_seq);
   insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
   values (v_tenant, p_memory.memory_id, p_memory.version + 1, v_seq, v_seq, p_memory.status);
   update memories m
@@ -6030,7 +6362,7 @@ end $$;
 
 -- Name: revise_memory(text, text, integer, text[], jsonb, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.revise_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_state jsonb, p_unit jsonb) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.revise_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_state jsonb, p_unit jsonb) RETURNS public.unit_outcome
     LANGUAGE plpgsql
     AS $$
 declare
@@ -6040,7 +6372,7 @@ declare
   v_from bigint := (select m.content_seq from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id);
   v_old text;
 begin
-  select c.status, c.outcome, c.at, c.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) c;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_new and v_done.status = 'new' then
     v_seq := (v_done.outcome ->> 'seq')::bigint;
     if p_state ->> 'supersedes' is not null then
@@ -6061,25 +6393,24 @@ begin
     select p_tenant, p_memory_id, m.version, v_seq, v_seq, m.status
     from memories m
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
-    update chunks c set valid = validity(p_state) where c.tenant_id = p_tenant and c.seq = v_seq;
     perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
     perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
     if not (p_state ->> 'restated')::boolean then
       perform carry_hiding(p_tenant, v_from, v_seq);
     end if;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- Name: revoke_capsule(text, jsonb, text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.revoke_capsule(p_tenant text, p_unit jsonb, p_capsule_id text) RETURNS TABLE(status text, outcome jsonb, at timestamp with time zone, memories text[])
+CREATE FUNCTION public.revoke_capsule(p_tenant text, p_unit jsonb, p_capsule_id text) RETURNS public.unit_outcome
     LANGUAGE plpgsql
     AS $$
 declare
   v_done unit_outcome;
 begin
-  select o.status, o.outcome, o.at, o.memories into v_done from commit_units(p_tenant, jsonb_build_array(p_unit)) o;
+  v_done := commit_unit(p_tenant, p_unit);
   if v_done.status = 'new' then
     update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
     where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
@@ -6087,7 +6418,7 @@ begin
       raise exception 'the capsule has ended already' using errcode = 'AM409';
     end if;
   end if;
-  return query select v_done.status, v_done.outcome, v_done.at, v_done.memories;
+  return v_done;
 end $$;
 
 -- Name: rewrite_passages(text, public.events, jsonb); Type: FUNCTION; Schema: public
@@ -6201,28 +6532,27 @@ declare
 begin
   select c.max_bytes into v_max from tenant_clocks c where c.tenant_id = p_tenant for update;
   update tenant_clocks c set max_bytes = null where c.tenant_id = p_tenant;
-  select (u.outcome ->> 'seq')::bigint into v_seq
-  from commit_units(p_tenant, jsonb_build_array(jsonb_build_object('key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))) u;
+  v_seq := (commit_unit(p_tenant, jsonb_build_object(
+    'key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))).outcome ->> 'seq';
   update tenant_clocks c set max_bytes = v_max where c.tenant_id = p_tenant;
   return v_seq;
 end $$;
 
--- Name: say_again(text, bigint[], jsonb[], text[]); Type: FUNCTION; Schema: public
+-- Name: say_again(text, public.wish[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.say_again(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_ids text[]) RETURNS void
+CREATE FUNCTION public.say_again(p_tenant text, p_wishes public.wish[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
 declare
   v_said record;
 begin
   -- nearly always: every event made a memory of its own
-  if not exists (select from unnest(p_docs, p_ids) w (doc, id) where w.doc #>> '{memory,memory_id}' <> w.id) then
+  if not exists (select from unnest(p_wishes) w where w.memory_id <> w.id) then
     return;
   end if;
   for v_said in
-    select w.seq, w.doc, w.id, was.content_seq, o.withheld, was.kind
-    from unnest(p_seqs, p_docs, p_ids) w (seq, doc, id)
-    -- `limit 1` keeps each a look-up by key
+    select w as wish, was.content_seq, o.withheld, was.kind
+    from unnest(p_wishes) w
     cross join lateral (
       select v.content_seq, m.kind
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
@@ -6236,20 +6566,25 @@ begin
       where x.tenant_id = p_tenant and x.seq = was.content_seq
       limit 1
     ) o
-    where w.doc #>> '{memory,memory_id}' <> w.id
-      -- what is only counted says nothing
-      and exists (select from memory_versions n where n.tenant_id = p_tenant and n.seq = w.seq and n.memory_id = w.id)
+    -- what is only counted says nothing
+    where w.memory_id <> w.id and w.nth <= w.versions
     order by w.seq
   loop
     if v_said.kind = 'task' then
-      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['quarantine', 'attenuate', 'block']);
+      perform carry_edits(p_tenant, v_said.content_seq, (v_said.wish).seq, array['quarantine', 'attenuate', 'block']);
     elsif v_said.withheld then
-      perform state_anew(p_tenant, v_said.id, v_said.content_seq, v_said.seq, v_said.doc);
+      perform state_anew(p_tenant, v_said.wish, v_said.content_seq);
     else
-      perform carry_edits(p_tenant, v_said.content_seq, v_said.seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
+      perform carry_edits(p_tenant, v_said.content_seq, (v_said.wish).seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
     end if;
   end loop;
 end $$;
+
+-- Name: scope_id(text, text, text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.scope_id(p_scope text, p_project_id text, p_session_id text, p_user_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE p_scope WHEN 'project'::text THEN p_project_id WHEN 'session'::text THEN p_session_id WHEN 'user'::text THEN p_user_id ELSE NULL::text END;
 
 -- Name: scope_places(jsonb); Type: FUNCTION; Schema: public
 
@@ -6553,23 +6888,21 @@ begin
   return query select 'new', p_job;
 end $$;
 
--- Name: state_anew(text, text, bigint, bigint, jsonb); Type: FUNCTION; Schema: public
+-- Name: state_anew(text, public.wish, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.state_anew(p_tenant text, p_memory_id text, p_from bigint, p_seq bigint, p_doc jsonb) RETURNS void
+CREATE FUNCTION public.state_anew(p_tenant text, p_wish public.wish, p_from bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
   update memories m
-  set content_seq = p_seq, repeats = 0, importance = r.importance, pinned = r.pinned, valid_from = r.valid_from, valid_to = r.valid_to,
-    expires_at = r.expires_at, tags = e.tags, agent_id = e.agent_id, session_id = nullif(e.session_id, r.memory_id), project_id = e.project_id
-  from jsonb_to_record(p_doc) e (tags text[], agent_id text, session_id text, project_id text),
-    jsonb_to_record(p_doc -> 'memory') r (
-      memory_id text, importance real, pinned boolean, valid_from timestamptz, valid_to timestamptz, expires_at timestamptz)
-  where m.tenant_id = p_tenant and m.memory_id = p_memory_id and m.content_seq = p_from;
+  set content_seq = p_wish.seq, repeats = 0, importance = p_wish.importance, pinned = p_wish.pinned, valid_from = p_wish.valid_from,
+    valid_to = p_wish.valid_to, expires_at = p_wish.expires_at, tags = p_wish.tags, agent_id = p_wish.agent_id, session_id = p_wish.session_id,
+    project_id = p_wish.project_id
+  where m.tenant_id = p_tenant and m.memory_id = p_wish.id and m.content_seq = p_from;
   if found then
-    update memory_versions v set content_seq = p_seq
-    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.seq >= p_seq and v.content_seq = p_from;
-    perform end_passages(p_tenant, p_memory_id, p_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_seq;
+    update memory_versions v set content_seq = p_wish.seq
+    where v.tenant_id = p_tenant and v.memory_id = p_wish.id and v.seq >= p_wish.seq and v.content_seq = p_from;
+    perform end_passages(p_tenant, p_wish.id, p_wish.seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_wish.seq;
   end if;
 end $$;
 
@@ -6803,6 +7136,30 @@ CREATE FUNCTION public.term_vector(p_terms integer[]) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_to_tsvector((p_terms)::text[]);
 
+-- Name: time_of(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.time_of(p_text text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE STRICT
+    AS $$
+begin
+  return p_text::timestamptz;
+exception when data_exception then
+  return null;
+end $$;
+
+-- Name: told_by(public.answer[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.told_by(p_answers public.answer[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(u.unit, u.told), '{}')
+    from (
+      select a.unit, jsonb_build_object('made', jsonb_object_agg(a.noun || '/' || a.event - 1, a.doc)) as told from unnest(p_answers) a group by a.unit
+    ) u);
+end $$;
+
 -- Name: tool_events(bigint[], bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) RETURNS TABLE(seq bigint, kind text, session_id text, call_id text, audience text, tool text)
@@ -7035,6 +7392,12 @@ CREATE FUNCTION public.username_taken(p_tenant text, p_username text) RETURNS bo
     where u.tenant_id = p_tenant and (lower(u.username) = lower(p_username) or lower(u.subject) = lower(p_username)))
 $$;
 
+-- Name: validity(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.validity(p_times jsonb) RETURNS tstzrange
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (NOT (p_times ?| ARRAY['valid_from'::text, 'valid_to'::text, 'expires_at'::text])) THEN NULL::tstzrange WHEN (public.time_of((p_times ->> 'valid_from'::text)) > LEAST(public.time_of((p_times ->> 'valid_to'::text)), public.time_of((p_times ->> 'expires_at'::text)))) THEN NULL::tstzrange ELSE tstzrange(public.time_of((p_times ->> 'valid_from'::text)), LEAST(public.time_of((p_times ->> 'valid_to'::text)), public.time_of((p_times ->> 'expires_at'::text)))) END;
+
 -- Name: visible(text, text, text, text[], text[], text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.visible(p_channel text, p_user_id text, p_sensitivity text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS boolean
@@ -7167,42 +7530,6 @@ begin
   return next;
 end $_$;
 
--- Name: with_memories(text, jsonb, public.unit_outcome[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.with_memories(p_tenant text, p_units jsonb, p_outcomes public.unit_outcome[]) RETURNS public.unit_outcome[]
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_units bigint[];
-  v_places bigint[];
-  v_seqs bigint[];
-  v_docs jsonb[];
-  v_at timestamptz;
-  v_ids text[];
-begin
-  select array_agg(o.ord order by o.ord, e.place), array_agg(e.place order by o.ord, e.place),
-    array_agg((o.outcome ->> 'seq')::bigint + e.place - 1 order by o.ord, e.place), array_agg(e.doc - '{content,metadata,chunks}'::text[] order by o.ord, e.place), max(o.at)
-  into v_units, v_places, v_seqs, v_docs, v_at
-  from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
-  cross join lateral jsonb_array_elements(p_units -> (o.ord - 1)::int -> 'events') with ordinality as e (doc, place)
-  where o.status = 'new' and e.doc ? 'memory';
-  if v_seqs is null then
-    return p_outcomes;
-  end if;
-  v_ids := write_memories(p_tenant, v_seqs, v_docs, v_at);
-  perform say_again(p_tenant, v_seqs, v_docs, v_ids);
-  return array(
-    select row(o.status, o.outcome, o.at, made.ids)::unit_outcome
-    from unnest(p_outcomes) with ordinality as o (status, outcome, at, memories, ord)
-    left join lateral (
-      select array_agg(m.id order by g.place) as ids
-      from generate_series(1, (o.outcome ->> 'count')::bigint) g (place)
-      left join unnest(v_units, v_places, v_ids) m (unit, place, id) on m.unit = o.ord and m.place = g.place
-      where o.ord = any (v_units)
-    ) made on true
-    order by o.ord);
-end $$;
-
 -- Name: with_parts(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.with_parts(p_statement text, p_parts jsonb) RETURNS text
@@ -7233,149 +7560,98 @@ CREATE FUNCTION public.write_edited_passages(p_tenant text, p_event public.event
   from edited_passages(p_tenant, p_event.seq, p_base) x
 $$;
 
--- Name: write_memories(text, bigint[], jsonb[], timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: write_memories(text, public.wish[], timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.write_memories(p_tenant text, p_seqs bigint[], p_docs jsonb[], p_at timestamp with time zone) RETURNS text[]
+CREATE FUNCTION public.write_memories(p_tenant text, p_wishes public.wish[], p_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
+    AS $$
+begin
+  insert into memories (
+    tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
+    sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
+  select
+    p_tenant, w.id, w.kind, w.scope, w.scope_id, w.status, w.versions, case when w.kind = 'task' then w.seq else w.first_seq end, w.seq, w.user_id,
+    w.agent_id, w.session_id, w.project_id, w.channel, w.sensitivity, w.text_hash, w.importance, w.pinned,
+    case when w.kind = 'task' then 0 else w.said - 1 end, w.tags, w.valid_from, w.valid_to, w.expires_at, w.task_status, p_at, p_at
+  from unnest(p_wishes) w
+  where w.held_version is null and w.nth = w.versions
+  order by w.seq;
+
+  update memories m
+  set
+    version = w.held_version + w.versions,
+    last_seq = case when w.versions = 0 then m.last_seq else w.seq end,
+    updated_at = case when w.versions = 0 then m.updated_at else p_at end,
+    repeats = case when w.kind = 'task' then 0 else m.repeats + w.said end,
+    content_seq = case when w.kind = 'task' then w.seq else m.content_seq end,
+    task_status = w.task_status,
+    user_id = case when w.kind = 'task' then w.user_id else m.user_id end,
+    agent_id = case when w.kind = 'task' then w.agent_id else m.agent_id end,
+    sensitivity = w.sensitivity,
+    tags = case when w.kind = 'task' then w.tags else m.tags end,
+    -- what was pinned stays so
+    pinned = m.pinned or (w.kind = 'task' and w.pinned),
+    valid_from = case when w.kind = 'task' then w.valid_from else m.valid_from end,
+    valid_to = case when w.kind = 'task' then w.valid_to else m.valid_to end,
+    expires_at = case when w.kind = 'task' then w.expires_at else m.expires_at end
+  from unnest(p_wishes) w
+  -- By its place, which the locked clock keeps: joined by its key, all of the tenant's were read for each batch, mostly for none.
+  where w.held_version is not null and w.nth = greatest(w.versions, 1) and m.tenant_id = p_tenant and m.ctid = w.held_at;
+
+  insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
+  select
+    p_tenant, w.id, coalesce(w.held_version, 0) + w.nth, w.seq,
+    case when w.kind = 'task' then w.seq else coalesce(w.held_content_seq, w.first_seq) end, w.status
+  from unnest(p_wishes) w
+  where w.nth <= w.versions;
+end $$;
+
+-- Name: write_units(text, jsonb, public.verdict[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.write_units(p_tenant text, p_units jsonb, p_verdicts public.verdict[], p_asked timestamp with time zone, p_at timestamp with time zone) RETURNS public.effect[]
+    LANGUAGE plpgsql
     AS $$
 declare
-  -- as long as p_seqs: the first that is assigned to an array without bounds becomes its first
-  v_ended text[] := array_fill(null::text, array[cardinality(p_seqs)]);
-  v_ids text[];
-  v_known boolean;
-  v_wish record;
+  v_effects effect[];
 begin
-  -- In its order, which only the index of what expires gives: a plan of an empty table read every memory of the tenant for each batch.
-  if (select m.expires_at from memories m where m.tenant_id = p_tenant and m.status = 'active' and m.expires_at is not null
-      order by m.expires_at limit 1) <= clock_timestamp() then
-    perform expire_named(p_tenant, p_docs);
-  end if;
-  for v_wish in
-    select w.seq, w.doc #>> '{memory,supersedes}' as ref, w.place
-    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
-    where w.doc -> 'memory' ? 'supersedes'
-    order by w.place
-  loop
-    v_ended[v_wish.place] := supersede(p_tenant, v_wish.ref, v_wish.seq);
-  end loop;
-
-  with wish as materialized (
-    select
-      w.place, w.seq, e.channel, e.user_id, e.agent_id, nullif(e.session_id, r.memory_id) as session_id, e.project_id, e.sensitivity, e.tags,
-      r.memory_id, r.kind, r.scope, r.status, r.importance, r.pinned, r.valid_from, r.valid_to,
-      r.expires_at, r.task_status, coalesce(r.counted, false) as counted, r.only_new, same.*,
-      -- what it is the same as: one memory may say it
-      case when r.status = 'active' then row(same.text_hash, r.kind, same.scope_id, r.scope, same.subject, e.channel, same.apart)::text else r.memory_id end as key
-    from unnest(p_seqs, p_docs) with ordinality as w (seq, doc, place)
-    cross join lateral jsonb_to_record(w.doc) e (
-      channel text, user_id text, agent_id text, session_id text, project_id text, sensitivity text, tags text[])
-    cross join lateral jsonb_to_record(w.doc -> 'memory') r (
-      memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
-      valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
-    cross join lateral (
-      select
-        -- `||` leaves the primary key as the only way: by the kind it walked all tasks of the tenant. Another's private task is no task
-        -- here, or a guess of its name were told right from wrong.
-        coalesce(
-          (select t.text_hash
-           from memories t
-           where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
-             and t.channel || '' = e.channel and (e.channel <> 'private' or t.user_id = e.user_id)),
-          decode(r.text_hash, 'hex')) as text_hash,
-        case r.scope when 'project' then e.project_id when 'session' then e.session_id when 'user' then e.user_id end as scope_id,
-        same_subject(r.kind, e.channel, e.user_id) as subject,
-        case when r.kind = 'task' then '' else e.sensitivity end as apart
-    ) same
+  with event as materialized (
+    select v.unit, e.ord as place, v.seq + e.ord - 1 as seq, e.doc -> 'effects' as effects, r.*
+    from unnest(p_verdicts) v
+    cross join lateral jsonb_array_elements(p_units -> (v.unit - 1) -> 'events') with ordinality e (doc, ord)
+    cross join lateral jsonb_to_record(e.doc) r (
+      event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb,
+      user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb,
+      artifact_id text, redactions int, chunk_count smallint, occurred_at timestamptz)
+    where v.status = 'new'
   ),
-  -- Known by a look-up, which the locked clock makes safe; the unique index stands behind it. Equal ones that meet in this batch: the
-  -- first one makes it.
-  matched as materialized (
+  written as (
+    insert into events (
+      tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id,
+      sensitivity, tags, refs, metadata, artifact_id, redactions, chunk_count, byte_count, occurred_at, created_at)
     select
-      w.*, known.version as known_version, known.content_seq as known_content_seq, known.at as known_at,
-      coalesce(known.memory_id, first_value(w.memory_id) over same) as id,
-      row_number() over same as nth,
-      -- versions; those that are only counted come last
-      greatest(count(*) filter (where not w.counted) over (partition by w.key), (known.memory_id is null)::int) as n,
-      count(*) over (partition by w.key) as said,
-      first_value(w.seq) over same as first_seq
-    from wish w
-    left join lateral (
-      -- By the hash, in its order, which only the index of equal texts gives: asked for by equality alone, a plan of an empty table took
-      -- another index for as good, and read every memory of the tenant for each new one as long as its session lived.
-      select m.memory_id, m.version, m.content_seq, m.ctid as at
-      from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
-        and m.text_hash >= w.text_hash and m.text_hash <= w.text_hash and m.kind || '' = w.kind and m.scope = w.scope
-        and m.scope_id is not distinct from w.scope_id and same_subject(m.kind, m.channel, m.user_id) is not distinct from w.subject
-        and m.channel = w.channel
-        and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
-      order by m.text_hash
-      limit 1
-    ) known on true
-    window same as (partition by w.key order by w.seq)
+      p_tenant, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id,
+      e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, coalesce(e.chunk_count, 0),
+      pg_column_size(e.content) + pg_column_size(e.metadata), coalesce(e.occurred_at, p_asked), p_at
+    from event e
   ),
-  -- the last of equal ones counts them all
-  made as (
-    insert into memories (
-      tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
-      sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
-    select
-      p_tenant, m.id, m.kind, m.scope, m.scope_id, m.status, m.n, case when m.kind = 'task' then m.seq else m.first_seq end, m.seq, m.user_id, m.agent_id,
-      m.session_id, m.project_id, m.channel, m.sensitivity, m.text_hash, m.importance, m.pinned,
-      case when m.kind = 'task' then 0 else m.said - 1 end, m.tags, m.valid_from, m.valid_to, m.expires_at, m.task_status, p_at, p_at
-    from matched m
-    where m.known_version is null and m.nth = m.n
-    order by m.seq
+  ticked as (
+    update tenant_clocks c
+    set last_seq = c.last_seq + s.count, event_count = c.event_count + s.count, stored_bytes = c.stored_bytes + s.bytes
+    from (select sum(v.count) as count, sum(v.bytes) as bytes from unnest(p_verdicts) v where v.status = 'new') s
+    where c.tenant_id = p_tenant and s.count > 0
   ),
-  moved as (
-    update memories k
-    set
-      version = m.known_version + m.n,
-      last_seq = case when m.n = 0 then k.last_seq else m.seq end,
-      updated_at = case when m.n = 0 then k.updated_at else p_at end,
-      repeats = case when m.kind = 'task' then 0 else k.repeats + m.said end,
-      content_seq = case when m.kind = 'task' then m.seq else k.content_seq end,
-      task_status = m.task_status,
-      user_id = case when m.kind = 'task' then m.user_id else k.user_id end,
-      agent_id = case when m.kind = 'task' then m.agent_id else k.agent_id end,
-      sensitivity = m.sensitivity,
-      tags = case when m.kind = 'task' then m.tags else k.tags end,
-      -- the newest update of a task says when it holds; what was pinned stays so
-      pinned = k.pinned or (m.kind = 'task' and m.pinned),
-      valid_from = case when m.kind = 'task' then m.valid_from else k.valid_from end,
-      valid_to = case when m.kind = 'task' then m.valid_to else k.valid_to end,
-      expires_at = case when m.kind = 'task' then m.expires_at else k.expires_at end
-    from matched m
-    -- By its place, which the locked clock keeps: joined by its key, all of the tenant's were read for each batch, mostly for none.
-    where m.known_version is not null and m.nth = greatest(m.n, 1) and k.tenant_id = p_tenant and k.ctid = m.known_at
-  ),
-  versioned as (
-    insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
-    select
-      p_tenant, m.id, coalesce(m.known_version, 0) + m.nth, m.seq,
-      case when m.kind = 'task' then m.seq else coalesce(m.known_content_seq, m.first_seq) end, m.status
-    from matched m
-    where m.nth <= m.n
+  remembered as (
+    insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
+    select p_tenant, v.key_hash, v.body_hash, jsonb_build_object('seq', v.seq, 'count', v.count), p_at
+    from unnest(p_verdicts) v
+    where v.status = 'new' and v.key_hash is not null
   )
-  select array_agg(m.id order by m.place), bool_or(m.only_new and (m.known_version is not null or m.nth > 1)) into v_ids, v_known
-  from matched m;
-  if v_known then
-    raise exception 'The memory exists.' using errcode = 'AM412';
-  end if;
-
-  if cardinality(array_remove(v_ended, null)) > 0 then
-    update memories m set superseded_by = w.id
-    from unnest(v_ids, v_ended) w (id, ended)
-    where m.tenant_id = p_tenant and m.memory_id = w.ended;
-  end if;
-  if exists (select from unnest(p_docs) w (doc) where w.doc #>> '{memory,kind}' = 'task') then
-    perform settle_tasks(p_tenant, v_ids, p_seqs[1]);
-  end if;
-  return v_ids;
+  select array_agg(row(
+    n.noun, e.unit, e.place, e.seq, e.event_id, e.kind, e.actor_type, e.actor_id, e.session_id, e.channel, e.sensitivity, e.user_id,
+    e.agent_id, e.project_id, e.tags, coalesce(e.occurred_at, p_asked), n.doc)::effect order by e.seq)
+  into v_effects
+  from event e cross join lateral jsonb_each(e.effects) n (noun, doc);
+  return v_effects;
 end $$;
 
 -- Name: sample_of(jsonb); Type: AGGREGATE; Schema: public
@@ -9009,6 +9285,20 @@ GRANT ALL ON FUNCTION public.fingerprint_tenants() TO agent_memory_backup;
 GRANT SELECT ON TABLE public.nouns TO PUBLIC;
 GRANT SELECT ON TABLE public.nouns TO agent_memory_backup;
 
+-- Name: TABLE tenant_clocks; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.tenant_clocks TO agent_memory_backup;
+
+-- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
+
+GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
+-- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
+
+GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
+
 -- Name: FUNCTION let_back_up(p_table regclass); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.let_back_up(p_table regclass) FROM PUBLIC;
@@ -9045,20 +9335,6 @@ GRANT SELECT ON TABLE public.portable_tables TO agent_memory_backup;
 
 REVOKE ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_tenants(p_after text, p_limit integer) TO agent_memory_app;
-
--- Name: TABLE tenant_clocks; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_clocks TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.tenant_clocks TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.tenant_clocks TO agent_memory_backup;
-
--- Name: COLUMN tenant_clocks.tenant_id; Type: ACL; Schema: public
-
-GRANT SELECT(tenant_id) ON TABLE public.tenant_clocks TO agent_memory_overseer;
-
--- Name: COLUMN tenant_clocks.last_seq; Type: ACL; Schema: public
-
-GRANT SELECT(last_seq) ON TABLE public.tenant_clocks TO agent_memory_overseer;
 
 -- Name: TABLE erasure_marks; Type: ACL; Schema: public
 
