@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { nameOf } from '../http/name.ts';
-import { pageOf } from '../http/page.ts';
+import { pageOf, whole } from '../http/page.ts';
 import { time } from '../http/time.ts';
 
 export const auditQuery = (actions: string[]) =>
@@ -10,12 +10,7 @@ export const auditQuery = (actions: string[]) =>
     since: time.optional().describe('written at or after'),
     until: time.optional().describe('written before'),
     order: z.enum(['asc', 'desc']).default('desc').describe('by seq; the newest first unless told otherwise'),
-    limit: z
-      .string()
-      .regex(/^\d{1,15}$/, 'must be an integer')
-      .transform(Number)
-      .pipe(z.number().min(1).max(1000))
-      .default(50),
+    limit: whole(1, 1000).default(50),
     cursor: z.string().max(500).optional(),
   });
 export type AuditQuery = z.output<ReturnType<typeof auditQuery>>;

@@ -1,4 +1,4 @@
-import { decodeCursor, toPage } from '../http/page.ts';
+import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { assertNotAbove, assertPerson } from './grants.ts';
 import { deleteInvite, insertInvite, listInvites } from './people_sql.ts';
@@ -44,9 +44,8 @@ export const inviteRoutes = () => [
     success: { status: 200, description: 'A page of invites, without their secrets', schema: invitePage },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant }, query }) => {
-      const after = query.cursor ? String(decodeCursor(query.cursor, ['string'])[0]) : '';
-      const rows = await tenant.read((db) => listInvites(db, tenant.id, after, query.limit + 1));
-      return { body: toPage(rows, query.limit, (row) => [row.invite_id]) };
+      const read = (after: string, count: number) => tenant.read((db) => listInvites(db, tenant.id, after, count));
+      return { body: await pageById(query, read, (row) => row.invite_id) };
     },
   }),
   route({

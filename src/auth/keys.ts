@@ -1,4 +1,4 @@
-import { decodeCursor, toPage } from '../http/page.ts';
+import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { compareTimes, timeNow } from '../time.ts';
 import { assertNotAbove, assertWithin, type Grant } from './grants.ts';
@@ -45,9 +45,9 @@ export const keyRoutes = (login: Login) => [
     success: { status: 200, description: 'A page of keys, without their secrets', schema: keyPage },
     problems: ['validation'],
     handle: async ({ caller: { tenant, principal }, query }) => {
-      const after = query.cursor ? String(decodeCursor(query.cursor, ['string'])[0]) : '';
-      const rows = await tenant.read((db) => listKeys(db, tenant.id, reachOf(principal), after, query.limit + 1));
-      return { body: toPage(rows, query.limit, (row) => [row.key_id]) };
+      const read = (after: string, count: number) =>
+        tenant.read((db) => listKeys(db, tenant.id, reachOf(principal), after, count));
+      return { body: await pageById(query, read, (row) => row.key_id) };
     },
   }),
   route({

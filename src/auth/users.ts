@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import { decodeCursor, toPage } from '../http/page.ts';
+import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { assertNotAbove, assertPerson } from './grants.ts';
 import type { Login } from './login.ts';
@@ -22,9 +22,8 @@ export const userRoutes = (login: Login) => [
     success: { status: 200, description: 'A page of users, in the order they came', schema: userPage },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant }, query }) => {
-      const after = query.cursor ? String(decodeCursor(query.cursor, ['string'])[0]) : '';
-      const rows = await tenant.read((db) => listUsers(db, tenant.id, after, query.limit + 1));
-      return { body: toPage(rows, query.limit, (row) => [row.user_id]) };
+      const read = (after: string, count: number) => tenant.read((db) => listUsers(db, tenant.id, after, count));
+      return { body: await pageById(query, read, (row) => row.user_id) };
     },
   }),
   route({

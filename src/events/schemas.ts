@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { aboutUser, behalfQuery, channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
 import { always, label, nameOf, oneLine, words } from '../http/name.ts';
+import { whole } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { memory } from '../memories/index.ts';
 
@@ -159,13 +160,6 @@ export const recorded = z
   })
   .meta({ id: 'Recorded' });
 export type Recorded = z.output<typeof recorded>;
-
-const whole = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d{1,15}$/, 'must be an integer')
-    .transform(Number)
-    .pipe(z.number().min(min).max(max));
 
 export const listQuery = z.strictObject({
   channel: channel.default('private'),

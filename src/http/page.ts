@@ -2,6 +2,14 @@ import { z } from 'zod';
 import { faultOf } from '../readable.ts';
 import { Problem } from './problem.ts';
 
+/** A whole number in a query. */
+export const whole = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be an integer')
+    .transform(Number)
+    .pipe(z.number().min(min).max(max));
+
 /** A page of a list: `next_cursor` is null on the last one. */
 export const pageOf = <T extends z.ZodType>(item: T) =>
   z.object({
@@ -54,6 +62,16 @@ export interface Page<T> {
   data: T[];
   next_cursor: string | null;
   unreadable?: (string | number)[];
+}
+
+/** A page of a list in the order of its ids. `read`: so many rows whose ids come after one. */
+export async function pageById<T>(
+  { cursor, limit }: { cursor?: string | undefined; limit: number },
+  read: (after: string, count: number) => Promise<T[]>,
+  idOf: (row: T) => string,
+): Promise<Page<T>> {
+  const after = cursor ? String(decodeCursor(cursor, ['string'])[0]) : '';
+  return toPage(await read(after, limit + 1), limit, (row) => [idOf(row)]);
 }
 
 /** Cuts a list that was read one row further than the page, and names the rows of it that cannot be read. */

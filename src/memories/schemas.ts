@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { aboutUser, behalf, behalfQuery, channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
 import { label, nameOf, words } from '../http/name.ts';
+import { whole } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { takenTogether } from './faults.ts';
 
@@ -207,13 +208,6 @@ export const memory = z
   })
   .meta({ id: 'Memory' });
 export type Memory = z.output<typeof memory>;
-
-const whole = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d{1,15}$/, 'must be an integer')
-    .transform(Number)
-    .pipe(z.number().min(min).max(max));
 
 const asOfQuery = {
   as_of: time.optional().describe('as it was believed then'),

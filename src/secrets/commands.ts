@@ -2,11 +2,10 @@ import { isChance, isChanceToken } from './chance.ts';
 import { readName } from './name.ts';
 import type { Place } from './place.ts';
 import { isJumbled, isPlaceholder } from './shapes.ts';
-import { isPassword } from './value.ts';
+import { isPassword, isWord } from './value.ts';
 
 // Secrets that programs take from a command line or a prompt, and those that they print. The flags are those of each program's manual.
 
-const isWord = (value: string): boolean => isPassword(value, 'env') && !value.startsWith('$');
 const isSaid = (value: string): boolean => isPassword(value, 'said') || isChance(value);
 
 /** Programs, and their flags whose value is a password. */

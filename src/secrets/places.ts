@@ -4,14 +4,13 @@ import { isNamed } from './pairs.ts';
 import type { Place } from './place.ts';
 import { entropyOf, isJumbled, isPlaceholder } from './shapes.ts';
 import type { Span } from './tokens.ts';
-import { isPassword, isToken } from './value.ts';
+import { isPassword, isToken, isWord } from './value.ts';
 
 // Secrets known by the place where programs keep them: cookies, signed URLs, .netrc, .pgpass, JSON Web Keys, the key
 // files of PuTTY and SSH2. Each is looked for only where a text has the fixed word that such a place begins with.
 
 const isLong = (value: string): boolean =>
   value.length >= 16 && !isPlaceholder(value) && /\d/.test(value) && entropyOf(value) > 2.5;
-const isWord = (value: string): boolean => isPassword(value, 'env') && !value.startsWith('$');
 
 export const places: Place[] = [
   {

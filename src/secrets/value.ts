@@ -51,6 +51,9 @@ export function isPassword(value: string, setting: Setting): boolean {
   return value.length >= 6 && (digit || (symbol && letter) || isDashed(value) || isJumbled(value));
 }
 
+/** On a command line, where `$` begins a variable. */
+export const isWord = (value: string): boolean => isPassword(value, 'env') && !value.startsWith('$');
+
 /** correct-horse-battery-staple */
 const isDashed = (value: string): boolean => /^[a-z]{3,12}(?:[-_.][a-z]{3,12}){3,}$/i.test(value);
 

@@ -2,7 +2,7 @@ import { type Caller, route } from '../auth/index.ts';
 import { rememberKey } from '../db/idempotency.ts';
 import { etagOf, ifMatchOf } from '../http/etag.ts';
 import { replayed } from '../http/outcome.ts';
-import { decodeCursor, toPage } from '../http/page.ts';
+import { decodeCursor, pageById, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Seal } from '../seal.ts';
 import type { Reach } from './address.ts';
@@ -65,9 +65,8 @@ const made = (needs: WebhookNeeds) => [
     success: { status: 200, description: 'A page of webhooks, without their secrets', schema: webhookPage },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant }, query }) => {
-      const after = query.cursor ? String(decodeCursor(query.cursor, ['string'])[0]) : '';
-      const rows = await tenant.read((db) => listWebhooks(db, tenant.id, after, query.limit + 1));
-      return { body: toPage(rows, query.limit, (row) => [row.webhook_id]) };
+      const read = (after: string, count: number) => tenant.read((db) => listWebhooks(db, tenant.id, after, count));
+      return { body: await pageById(query, read, (row) => row.webhook_id) };
     },
   }),
   route({
