@@ -92,10 +92,10 @@ export const unhidden = (first: number): string =>
   `($${first}::boolean or (not coalesce(o.content ? 'withheld', false) and is_shown_by_id(o.blocked_in, $${first + 1}::text[])))`;
 
 /**
- * Whether an event `e` of the tenant $1 is withheld from requests in a channel, parameter `channel`, in SQL. What is retracted or
+ * Whether an event `e` of the tenant $1 is withheld from requests in a channel, parameter `channel` by its number or name, in SQL. What is retracted or
  * quarantined is blocked in every channel. No condition of a request is asked of what it is not shown.
  */
-export const withheldIn = (channel: number): string =>
+export const withheldIn = (channel: number | string): string =>
   `exists (select from overlays o where o.tenant_id = $1 and o.seq = e.seq and not is_shown_in(o.blocked_in, $${channel}::text))`;
 
 export const byIdValues = ({ byId }: Sight): unknown[] => [byId?.retracted ?? false, byId?.asking ?? channels];

@@ -11,17 +11,21 @@ as $$ select case
   else not p_scope ? 'project_id' or p_memory.project_id = p_scope ->> 'project_id'
     or (p_memory.scope = 'policy' and p_memory.project_id is null) end $$;
 
-create or replace function held_now(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
-returns table (memory memories, content_seq bigint)
-language plpgsql stable
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
-as $$
-begin
-  return query
-  select k.m, (k.m).content_seq
+-- Whether what a memory says is so at that time.
+create or replace function holds_at(p_memory memories, p_at timestamptz) returns boolean
+language sql stable
+return (p_memory.valid_from is null or p_memory.valid_from <= p_at) and (p_memory.valid_to is null or p_memory.valid_to > p_at);
+
+-- Of each kind the newest memories that stood at p_last as they stand now, and not past their time.
+create or replace function unchanged_memories(
+  p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+returns setof memories
+language sql stable
+begin atomic
+  select k.*
   from unnest(p_kinds, p_limits) kind (name, most)
   cross join lateral (
-    select m
+    select m.*
     from memories m
     where m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
       and (m.kind <> 'task' or m.task_status <> 'done')
@@ -30,10 +34,22 @@ begin
       and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
     order by m.content_seq desc
     limit kind.most
-  ) k
-  where ((k.m).valid_from is null or (k.m).valid_from <= now()) and ((k.m).valid_to is null or (k.m).valid_to > now());
+  ) k;
+end;
+
+create or replace function held_now(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+returns table (memory memories, content_seq bigint)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+begin
+  return query
+  select u, u.content_seq
+  from unchanged_memories(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) u
+  where holds_at(u, now());
 end $$;
 
+-- Of a memory that has changed since, the version of then: of at most 20,000 changes, the newest.
 create or replace function held_then(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
 returns table (memory memories, content_seq bigint)
 language plpgsql stable
@@ -43,22 +59,7 @@ declare
   v_as_of timestamptz := p_scope ->> 'as_of';
 begin
   return query
-  with unchanged as (
-    select k.m, (k.m).content_seq as seq
-    from unnest(p_kinds, p_limits) kind (name, most)
-    cross join lateral (
-      select m
-      from memories m
-      where v_as_of is null and m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
-        and (m.kind <> 'task' or m.task_status <> 'done')
-        and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
-        and concerns(m, p_scope, p_ask)
-        and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
-      order by m.content_seq desc
-      limit kind.most
-    ) k
-  ),
-  changed as (
+  with changed as (
     select distinct on (v.memory_id) v.memory_id, v.content_seq, v.status
     from memory_versions v
     where v.tenant_id = p_tenant and v.seq <= p_last
@@ -82,11 +83,15 @@ begin
       and exists (
         select from seen_events(p_tenant, p_scope) e
         where e.seq = c.content_seq and (m.kind <> 'task' or coalesce(e.content #>> '{body,status}', e.content ->> 'status') <> 'done'))
+  ),
+  held as (
+    select u as m, u.content_seq as seq
+    from unchanged_memories(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) u
+    where v_as_of is null
+    union all
+    select p.m, p.seq from past p
   )
-  select distinct on ((h.m).memory_id) h.m, h.seq
-  from (select * from unchanged union all select * from past) h
-  where ((h.m).valid_from is null or (h.m).valid_from <= coalesce(v_as_of, now()))
-    and ((h.m).valid_to is null or (h.m).valid_to > coalesce(v_as_of, now()));
+  select distinct on ((h.m).memory_id) h.m, h.seq from held h where holds_at(h.m, coalesce(v_as_of, now()));
 end $$;
 
 -- Memories of some kinds with the standing p_status, newest first, p_limits of each; as of p_last and of the scope's `as_of`. Exact where

@@ -1,4 +1,5 @@
 import { type Channel, isHiddenById, type Sight, sightValues, visible, withheldIn } from '../auth/index.ts';
+import { named } from '../db/named.ts';
 import type { Db, Judge } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Outcome } from '../db/unit.ts';
@@ -161,85 +162,74 @@ export interface Listed {
 /** In one channel, narrowed; or all that lists show in some. What a list withholds is narrowed by no more than it shows of it. */
 export type Asked = (EventFilter & { channel: Channel }) | { within: Channel[] };
 
+/** Where a walk goes: bounded by an index alone, so that a filter that matches nothing comes to an end. */
+const WALKED = `e.tenant_id = $1 and ${LOGGED}
+  and ($after::bigint is null or e.seq > $after)
+  and ($upto::bigint is null or e.seq <= $upto)
+  and ($session_id::text is null or e.session_key = session_key($1, $session_id) and e.session_id = $session_id)
+  and ($project_id::text is null or e.project_id = $project_id)`;
+
+/** What is asked for of the events on the way, but for what WALKED sees to. */
+const ASKED = `($kind::text is null or e.kind = $kind)
+  and ($about_user_id::text is null or e.user_id = $about_user_id)
+  and ($agent_id::text is null or e.agent_id = $agent_id)
+  and ($tag::text is null or ($tag = any (e.tags) and not ${withheldIn('channel')}))
+  and ($since::timestamptz is null or e.occurred_at >= $since)
+  and ($until::timestamptz is null or e.occurred_at < $until)
+  and ($filter::jsonb is null or event_matches(e, $filter, ${withheldIn('channel')}, $channel))`;
+
+const NOTHING_ASKED: Record<keyof EventFilter | 'channel', undefined> = {
+  session_id: undefined,
+  project_id: undefined,
+  kind: undefined,
+  about_user_id: undefined,
+  agent_id: undefined,
+  tag: undefined,
+  since: undefined,
+  until: undefined,
+  filter: undefined,
+  channel: undefined,
+};
+const valuesOf = (asked: Asked): Record<string, unknown> => ({ ...NOTHING_ASKED, ...('within' in asked ? {} : asked) });
+
 /** Events of a stretch of the log, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
 export async function listEvents(db: Db, tenant: string, sight: Sight, asked: Asked, stretch: Stretch): Promise<Listed> {
-  const filter: EventFilter & { channel?: Channel } = 'within' in asked ? {} : asked;
-  const { order, limit } = stretch;
+  const values = { ...valuesOf(asked), walk: undefined, ...stretch, page_bytes: PAGE_BYTES };
+  const order = stretch.order === 'asc' ? 'asc' : 'desc';
   const rows = await db.rows<EventRecord & { listed: number }>(
-    `select ${columns}, e.listed
-    from (
-      select l.*, sum(${READ_BYTES}) over (order by l.seq ${order === 'asc' ? 'asc' : 'desc'}) - ${READ_BYTES} as before, count(*) over () as listed
+    ...named(
+      `select ${columns}, e.listed
       from (
-        select e.*
+        select l.*, sum(${READ_BYTES}) over (order by l.seq ${order}) - ${READ_BYTES} as before, count(*) over () as listed
         from (
-          -- bounded by an index alone, so that a filter that matches nothing comes to an end
           select e.*
-          from events e
-          where e.tenant_id = $1 and ${LOGGED}
-          and ($5::bigint is null or e.seq > $5)
-          and ($15::bigint is null or e.seq <= $15)
-          and ($6::text is null or e.session_key = session_key($1, $6) and e.session_id = $6)
-          and ($10::text is null or e.project_id = $10)
-          order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
-          limit $19::bigint
-        ) e
-        where ${visible(2, 'e.')}
-        and ($7::text is null or e.kind = $7)
-        and ($8::text is null or e.user_id = $8)
-        and ($9::text is null or e.agent_id = $9)
-        and ($11::text is null or ($11 = any (e.tags) and not ${withheldIn(18)}))
-        and ($12::timestamptz is null or e.occurred_at >= $12)
-        and ($13::timestamptz is null or e.occurred_at < $13)
-        and ($17::jsonb is null or event_matches(e, $17, ${withheldIn(18)}, $18))
-        order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
-        limit $14
-      ) l
-    ) e
-    left join overlays o on o.tenant_id = $1 and o.seq = e.seq
-    where e.before < $16
-    order by e.seq ${order === 'asc' ? 'asc' : 'desc'}`,
-    [tenant, ...sightValues(sight), ...valuesOf(filter, stretch)],
+          from (select e.* from events e where ${WALKED} order by e.seq ${order} limit $walk::bigint) e
+          where ${visible(2, 'e.')} and ${ASKED}
+          order by e.seq ${order}
+          limit $limit
+        ) l
+      ) e
+      left join overlays o on o.tenant_id = $1 and o.seq = e.seq
+      where e.before < $page_bytes
+      order by e.seq ${order}`,
+      values,
+      [tenant, ...sightValues(sight)],
+    ),
   );
   const more = rows.length > 0 && rows.length < rows[0]!.listed;
   // a page that is full tells by its last event where the next one begins
-  const scanned = more || rows.length === limit ? undefined : await findStop(db, tenant, filter, stretch);
+  const scanned = more || rows.length === stretch.limit ? undefined : await findStop(db, tenant, values, stretch);
   return { entries: rows.map((row) => toEntry(db, row, asked)), more, scanned };
 }
 
-const valuesOf = (filter: EventFilter & { channel?: Channel }, { after, upto, limit, walk }: Stretch): unknown[] => [
-  after,
-  filter.session_id,
-  filter.kind,
-  filter.about_user_id,
-  filter.agent_id,
-  filter.project_id,
-  filter.tag,
-  filter.since,
-  filter.until,
-  limit,
-  upto,
-  PAGE_BYTES,
-  filter.filter,
-  filter.channel,
-  walk,
-];
-
 /** Where a walk that listEvents took ended before its stretch did. */
-async function findStop(db: Db, tenant: string, filter: EventFilter, stretch: Stretch): Promise<number | undefined> {
-  const { after, upto, order, walk } = stretch;
+async function findStop(db: Db, tenant: string, values: Record<string, unknown>, { walk, order: end }: Stretch) {
   if (walk === undefined) return undefined;
+  const order = end === 'asc' ? 'asc' : 'desc';
   const row = await db.row<{ seq: number }>(
-    `select e.seq
-    from events e
-    where e.tenant_id = $1 and ${LOGGED}
-    and ($2::bigint is null or e.seq > $2)
-    and ($3::bigint is null or e.seq <= $3)
-    and ($4::text is null or e.session_key = session_key($1, $4) and e.session_id = $4)
-    and ($5::text is null or e.project_id = $5)
-    order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
-    offset $6::bigint - 1
-    limit 1`,
-    [tenant, after, upto, filter.session_id, filter.project_id, walk],
+    ...named(`select e.seq from events e where ${WALKED} order by e.seq ${order} offset $walk::bigint - 1 limit 1`, values, [
+      tenant,
+    ]),
   );
   return row?.seq;
 }
