@@ -195,23 +195,23 @@ const valuesOf = (asked: Asked): Record<string, unknown> => ({ ...NOTHING_ASKED,
 /** Events of a stretch of the log, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
 export async function listEvents(db: Db, tenant: string, sight: Sight, asked: Asked, stretch: Stretch): Promise<Listed> {
   const values = { ...valuesOf(asked), walk: undefined, ...stretch, page_bytes: PAGE_BYTES };
-  const order = stretch.order === 'asc' ? 'asc' : 'desc';
+  const { order } = stretch;
   const rows = await db.rows<EventRecord & { listed: number }>(
     ...named(
       `select ${columns}, e.listed
       from (
-        select l.*, sum(${READ_BYTES}) over (order by l.seq ${order}) - ${READ_BYTES} as before, count(*) over () as listed
+        select l.*, sum(${READ_BYTES}) over (order by l.seq ${order === 'asc' ? 'asc' : 'desc'}) - ${READ_BYTES} as before, count(*) over () as listed
         from (
           select e.*
-          from (select e.* from events e where ${WALKED} order by e.seq ${order} limit $walk::bigint) e
+          from (select e.* from events e where ${WALKED} order by e.seq ${order === 'asc' ? 'asc' : 'desc'} limit $walk::bigint) e
           where ${visible(2, 'e.')} and ${ASKED}
-          order by e.seq ${order}
+          order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
           limit $limit
         ) l
       ) e
       left join overlays o on o.tenant_id = $1 and o.seq = e.seq
       where e.before < $page_bytes
-      order by e.seq ${order}`,
+      order by e.seq ${order === 'asc' ? 'asc' : 'desc'}`,
       values,
       [tenant, ...sightValues(sight)],
     ),
@@ -223,13 +223,14 @@ export async function listEvents(db: Db, tenant: string, sight: Sight, asked: As
 }
 
 /** Where a walk that listEvents took ended before its stretch did. */
-async function findStop(db: Db, tenant: string, values: Record<string, unknown>, { walk, order: end }: Stretch) {
+async function findStop(db: Db, tenant: string, values: Record<string, unknown>, { walk, order }: Stretch) {
   if (walk === undefined) return undefined;
-  const order = end === 'asc' ? 'asc' : 'desc';
   const row = await db.row<{ seq: number }>(
-    ...named(`select e.seq from events e where ${WALKED} order by e.seq ${order} offset $walk::bigint - 1 limit 1`, values, [
-      tenant,
-    ]),
+    ...named(
+      `select e.seq from events e where ${WALKED} order by e.seq ${order === 'asc' ? 'asc' : 'desc'} offset $walk::bigint - 1 limit 1`,
+      values,
+      [tenant],
+    ),
   );
   return row?.seq;
 }
