@@ -1,4 +1,4 @@
--- The tenant's clock, the group commit of its log, and the removal of a whole tenant, and the registry of nouns.
+-- The registry of nouns, the tenant's clock, the group commit of its log, and the removal of a whole tenant.
 
 -- Nouns that have a function `<noun>_<hook>`, each after those it depends on. Callers loop over them:
 --   for v_noun in select * from hooks('forget') loop execute format('select * from %I($1)', v_noun || '_forget') using …

@@ -27,11 +27,11 @@ begin atomic
 end;
 
 -- The same for the daemon, with the columns that hold times, and those of them that every row has.
-create or replace function list_parts() returns table (part text, key text, changes boolean, has_bytes boolean, times text[], needed_times text[])
+create or replace function list_parts() returns table (part text, keys text[], changes boolean, has_bytes boolean, times text[], needed_times text[])
 language sql stable
 begin atomic
   select
-    p.part, p.keys[1], p.bound is null, p.has_bytes,
+    p.part, p.keys, p.bound is null, p.has_bytes,
     array(select c.name from portable_columns(p.relation) c where c.type = 'timestamp with time zone'),
     array(select c.name from portable_columns(p.relation) c where c.type = 'timestamp with time zone' and c.needed)
   from portable_parts() p

@@ -13,7 +13,7 @@ type Row = Record<string, unknown> & { type: string };
 export const unreadableRow = z.strictObject({
   type: z.literal('unreadable'),
   part: z.string().max(64),
-  row: z.union([z.int().min(1).max(1e15), z.string().min(1).max(255)]),
+  row: z.union([z.int().min(1).max(1e15), z.string().min(1).max(1000)]),
   reason: z.string().max(1000),
 });
 
@@ -48,16 +48,19 @@ interface Mended {
   reason: string;
 }
 
-function replace({ part, key }: Part, lines: string, mend: (row: Row) => Mended | undefined): { text: string; skipped: number } {
+function replace(part: Part, lines: string, mend: (row: Row) => Mended | undefined): { text: string; skipped: number } {
   let skipped = 0;
   const told = lines.split('\n').map((text) => {
     const mended = mend(JSON.parse(text) as Row);
     if (!mended) return `${text}\n`;
     skipped += 1;
-    return `${JSON.stringify(mended.row)}\n${unreadableLine(part, mended.row[key], mended.reason)}`;
+    return `${JSON.stringify(mended.row)}\n${unreadableLine(part.part, nameOf(mended.row, part), mended.reason)}`;
   });
   return { text: told.join(''), skipped };
 }
+
+/** The key, its columns joined where it has several. */
+const nameOf = (row: Row, { keys }: Part): unknown => (keys.length === 1 ? row[keys[0]!] : keys.map((key) => row[key]).join('/'));
 
 export const unreadableLine = (part: string, row: unknown, reason: string): string =>
   `${JSON.stringify({ type: 'unreadable', part, row, reason })}\n`;

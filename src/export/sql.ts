@@ -4,8 +4,8 @@ import type { Tenant } from '../db/tenant.ts';
 /** A table that is exported, a line a row, as its migration says it. */
 export interface Part {
   part: string;
-  /** The first column by which its rows are told apart. */
-  key: string;
+  /** The columns by which its rows are told apart. */
+  keys: string[];
   /** Its rows change, and are read in one snapshot. The others a log of a given length has for good. */
   changes: boolean;
   /** Bytes follow each line, as pieces. */
@@ -17,7 +17,7 @@ export interface Part {
 
 /** In the order of the file. */
 export const listParts = (db: Db): Promise<Part[]> =>
-  db.rows<Part>('select part, key, changes, has_bytes, times, needed_times from list_parts()', []);
+  db.rows<Part>('select part, keys, changes, has_bytes, times, needed_times from list_parts()', []);
 
 const PAGE_ROWS = 1_000;
 const WITH_BYTES_A_PAGE = 100;

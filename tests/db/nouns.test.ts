@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { edges } from '../../src/edges.ts';
+import { features } from '../../src/features.ts';
 import { workerDatabase } from '../support/database.ts';
 import { homes, owners } from '../support/routines.ts';
 
@@ -32,6 +33,12 @@ test('both tables of hooks name the same ones', () => {
 test('every noun is a folder, or a part of the log', async () => {
   const nouns = await names('select noun as name from nouns order by place');
   expect(nouns.filter((noun) => !(noun in edges))).toEqual(['idempotency']);
+});
+
+test('the prefix of a noun is one that a door lists', async () => {
+  const prefixes = features.flatMap(({ prefixes = {} }) => Object.keys(prefixes));
+  const registered = await names('select id_prefix as name from nouns where id_prefix is not null');
+  expect(registered.filter((prefix) => !prefixes.includes(prefix))).toEqual([]);
 });
 
 test('all hooks of a name take the same arguments and return the same', async () => {
