@@ -3801,11 +3801,11 @@ END;
 
 -- Name: list_parts(); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.list_parts() RETURNS TABLE(part text, key text, changes boolean, has_bytes boolean, times text[], needed_times text[])
+CREATE FUNCTION public.list_parts() RETURNS TABLE(part text, keys text[], changes boolean, has_bytes boolean, times text[], needed_times text[])
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT p.part,
-     p.keys[1] AS keys,
+     p.keys,
      (p.bound IS NULL),
      p.has_bytes,
      ARRAY( SELECT c.name
