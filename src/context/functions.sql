@@ -14,7 +14,7 @@ as $$ select case
 -- Whether what a memory says is so at that time.
 create or replace function holds_at(p_memory memories, p_at timestamptz) returns boolean
 language sql stable
-return (p_memory.valid_from is null or p_memory.valid_from <= p_at) and (p_memory.valid_to is null or p_memory.valid_to > p_at);
+as $$ select (p_memory.valid_from is null or p_memory.valid_from <= p_at) and (p_memory.valid_to is null or p_memory.valid_to > p_at) $$;
 
 -- Of each kind the newest memories that stood at p_last as they stand now, and not past their time.
 create or replace function unchanged_memories(
