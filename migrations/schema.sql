@@ -3021,7 +3021,7 @@ end $$;
 
 CREATE FUNCTION public.holds_at(p_memory public.memories, p_at timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN ((((p_memory).valid_from IS NULL) OR ((p_memory).valid_from <= p_at)) AND (((p_memory).valid_to IS NULL) OR ((p_memory).valid_to > p_at)));
+    AS $$ select (p_memory.valid_from is null or p_memory.valid_from <= p_at) and (p_memory.valid_to is null or p_memory.valid_to > p_at) $$;
 
 -- Name: home_of(public.memories, text); Type: FUNCTION; Schema: public
 
