@@ -1,23 +1,13 @@
 import { type Anchors, anchorsOf, anchorWords } from './anchors.ts';
 import { commands } from './commands.ts';
 import { basicCredentials, namedValues, urlPasswords } from './context.ts';
+import { asItStands, type Joints, joinedBetween, jointsOf, withinReason } from './joined.ts';
 import { pairs } from './pairs.ts';
 import { type Classes, personalData } from './personal.ts';
 import { readPlace } from './place.ts';
 import { places } from './places.ts';
 import { tabledSecrets } from './tables.ts';
-import {
-  awsSecretsBeside,
-  crossesLines,
-  eachRun,
-  firstAbove,
-  type Joints,
-  jointsOf,
-  privateKeys,
-  type Span,
-  tokensInRun,
-  unknownIssuers,
-} from './tokens.ts';
+import { awsSecretsBeside, crossesLines, eachRun, privateKeys, type Span, tokensInRun, unknownIssuers } from './tokens.ts';
 
 // All secrets of a text, in order. First what costs next to nothing: nearly every text has neither a long run of characters nor a
 // telling word, and is done. Then once as it stands, and once with its lines put together.
@@ -121,79 +111,24 @@ const hasQuote = (text: string): boolean => text.includes('"') || text.includes(
 const mayBeBroken = (text: string, hinted: boolean): boolean =>
   (text.includes('\n') && (hinted || crossesLines(text))) || (hasQuote(text) && meant.test(text));
 
-interface Joint {
-  at: number;
-  /** Where the text as it stands goes on. */
-  right: number;
-  strong: boolean;
-}
-
 function acrossLines(text: string, depth: number): Span[] {
-  const joints: Joint[] = [];
-  let together = '';
-  let last = 0;
-  for (const match of text.matchAll(new RegExp(`(${strong})|${weak}`, 'g'))) {
-    together += text.slice(last, match.index);
-    last = match.index + match[0].length;
-    joints.push({ at: together.length, right: last, strong: match[1] !== undefined });
-  }
-  if (joints.length === 0) return none;
-  together += text.slice(last);
+  const joined = joinedBetween(text, new RegExp(`(${strong})|${weak}`, 'g'));
+  if (!joined) return none;
   const spans: Span[] = [];
-  const places = joints.map(({ at }) => at);
-  scan(together, jointsOf(places), depth, spans);
-  return spans.flatMap((span) => unfold(span, together, joints, places));
+  scan(joined.text, jointsOf(joined.places), depth, spans);
+  return spans.flatMap((span) => withinReason(span, joined) ?? []).map((span) => asItStands(span, joined));
 }
 
 /** Colours of a terminal, and characters of no width. */
 const invisible = /\p{Cc}\[[\d;]{0,20}[A-Za-z]|[\u200b-\u200d\u2060\ufeff]/u;
 
 function withoutInvisible(text: string, depth: number): Span[] {
-  const joints: Joint[] = [];
-  let together = '';
-  let last = 0;
-  for (const match of text.matchAll(new RegExp(invisible, 'gu'))) {
-    together += text.slice(last, match.index);
-    last = match.index + match[0].length;
-    joints.push({ at: together.length, right: last, strong: true });
-  }
-  together += text.slice(last);
+  const joined = joinedBetween(text, new RegExp(invisible, 'gu'));
+  if (!joined) return none;
   const spans: Span[] = [];
-  scan(together, noJoints, depth, spans);
-  const places = joints.map(({ at }) => at);
-  const raw = (position: number) => rawOf(position, joints, firstAbove(places, position));
-  return spans.map(({ from, to, kind }) => ({ from: raw(from), to: raw(to - 1) + 1, kind }));
+  scan(joined.text, noJoints, depth, spans);
+  return spans.map((span) => asItStands(span, joined));
 }
-
-/** A span of the text put together, as one of the text as it stands, if lines were crossed for a reason. */
-function unfold(span: Span, together: string, joints: Joint[], places: number[]): Span[] {
-  const first = firstAbove(places, span.from);
-  let { to } = span;
-  for (let i = first; i < joints.length && joints[i]!.at < to; i += 1) {
-    const { at, strong: meant } = joints[i]!;
-    const piece = together.slice(at, Math.min(to, joints[i + 1]?.at ?? to));
-    if (!meant && !span.exact && !goesOn(piece)) to = at;
-  }
-  if (first >= joints.length || joints[first]!.at >= to) return [];
-  return [
-    {
-      from: rawOf(span.from, joints, firstAbove(places, span.from)),
-      to: rawOf(to, joints, firstAbove(places, to - 1)),
-      kind: span.kind,
-    },
-  ];
-}
-
-/** A place of the text put together, behind `passed` joints. */
-function rawOf(position: number, joints: Joint[], passed: number): number {
-  const joint = joints[passed - 1];
-  return joint ? joint.right + (position - joint.at) : position;
-}
-
-/** Whether a line's beginning looks like the rest of a token, and not like the next word. */
-const goesOn = (piece: string): boolean =>
-  piece.length >= 6 &&
-  (/^[\da-f]+$/.test(piece) || (/\d/.test(piece) && /[A-Za-z]/.test(piece)) || /[a-z][A-Z]/.test(piece) || piece.length >= 20);
 
 /** In order, overlapping ones as one; of two kinds that of the one that begins first, or of the longer. */
 function merge(spans: Span[]): Span[] {

@@ -1,3 +1,4 @@
+import type { Joints } from './joined.ts';
 import { anyToken, type Rule, rules, tokenAt } from './rules.ts';
 import { entropyOf, isJumbled } from './shapes.ts';
 import { isReal } from './value.ts';
@@ -10,38 +11,6 @@ export interface Span {
   kind: string;
   /** Put together from lines it is right only as a whole: a fixed length, or an end of its own. */
   exact?: boolean;
-}
-
-/** Places in a text where lines were put together: what stands before such a place does not belong to what follows. */
-export interface Joints {
-  has(at: number): boolean;
-  /** Those beyond `from` and before `to`, in order. */
-  within(from: number, to: number): number[];
-}
-
-/** `places` in order. */
-export function jointsOf(places: number[]): Joints {
-  const set = new Set(places);
-  return {
-    has: (at) => set.has(at),
-    within: (from, to) => {
-      const first = firstAbove(places, from);
-      let end = first;
-      while (end < places.length && places[end]! < to) end += 1;
-      return places.slice(first, end);
-    },
-  };
-}
-
-/** The index of the first that is greater. */
-export function firstAbove(sorted: number[], value: number): number {
-  let low = 0;
-  for (let high = sorted.length; low < high; ) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle]! <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 const inRun = new Uint8Array(128);

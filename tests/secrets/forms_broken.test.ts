@@ -1,5 +1,6 @@
 import { findSecrets } from '../../src/secrets/detect.ts';
-import { crossesLines, firstAbove, jointsOf } from '../../src/secrets/tokens.ts';
+import { firstAbove, jointsOf } from '../../src/secrets/joined.ts';
+import { crossesLines } from '../../src/secrets/tokens.ts';
 
 // What is wrapped, cut off, or stands over several lines.
 
