@@ -3,6 +3,8 @@ import type { Watch } from '../db/watch.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { type Delivering, deliverNext, deliverReplays } from './deliver.ts';
+import { openFailures } from './failures.ts';
+import { choosePlaces, nameOf, PER_TENANT } from './places.ts';
 import type { SendSettings } from './send.ts';
 import { type Due, leaseWebhook, listDue, markDue, releaseWebhook } from './sql.ts';
 
@@ -17,12 +19,8 @@ const LOOK_SHARE = 10;
 /** All logs against all subscriptions: at first, and then so that it takes at most a hundredth of the time. */
 const SURVEY_MS = 10_000;
 const SURVEY_SHARE = 100;
-/** Subscriptions that one daemon delivers for at once; mostly it waits for receivers. */
-const PARALLEL = 32;
-const PER_TENANT = 4;
-/** Of receivers that take longer than this, few tenants or many, at most half of the places wait. */
+/** Receivers that take longer than this are slow. */
 const SLOW_MS = 1_000;
-const PARALLEL_SLOW = PARALLEL / 2;
 const DUE_A_LOOK = 100;
 /** How long one may keep its place: while nobody waits for it, and otherwise. The attempt under way is always finished. */
 const TURN_MS = 20_000;
@@ -31,9 +29,6 @@ const CROWDED_TURN_MS = 1_000;
 const LAST_MS = 2_000;
 /** A lease outlasts one attempt by this; each settlement renews it. What a daemon held that died waits as long. */
 const SPARE_MS = 10_000;
-/** Turns that failed one after another. */
-const STUCK_AFTER = 2;
-const FORGET_FAILURE_MS = 600_000;
 
 export interface DispatchNeeds {
   tenants: Tenants;
@@ -74,8 +69,7 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
   /** Since the survey began. */
   const woken = new Set<string>();
   const grown = new Set<string>();
-  /** Webhooks whose turns fail, with how often in a row and when last. */
-  const failing = new Map<string, { times: number; last: number }>();
+  const failures = openFailures();
   const stopping = new AbortController();
   const leaseMs = needs.send.timeoutMs + SPARE_MS;
   let stopped = false;
@@ -114,25 +108,10 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
     }
   }
 
-  const turnsOf = (tenant_id: string) => countOf((one) => one.tenant_id === tenant_id);
-  const countOf = (counts: (one: Running) => boolean) => [...running.values()].filter(counts).length;
-
-  /** The tenant with the fewest turns first, among equals the one that has waited longest. */
   function place(due: Due[]): void {
-    const turns = new Map(due.map(({ tenant_id }) => [tenant_id, turnsOf(tenant_id)]));
-    const waiting = due.filter((one) => !running.has(nameOf(one)));
-    const left = new Set<Due>();
-    for (let most = 0; most < PER_TENANT; most += 1)
-      for (const one of waiting) {
-        if (turns.get(one.tenant_id) !== most || running.has(nameOf(one))) continue;
-        const full = running.size >= PARALLEL || (one.slow && countOf(({ slow }) => slow) >= PARALLEL_SLOW);
-        if (full) left.add(one);
-        else if (!stopped) {
-          begin(one);
-          turns.set(one.tenant_id, most + 1);
-        }
-      }
-    unplaced = left.size;
+    const choice = choosePlaces(due, running);
+    unplaced = choice.unplaced;
+    if (!stopped) for (const one of choice.begin) begin(one);
   }
 
   function begin(one: Due): void {
@@ -140,17 +119,16 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
     const work = turn(tenants(tenant_id), webhook_id).then(
       () => {
         running.delete(nameOf(one));
-        failing.delete(nameOf(one));
+        failures.ended(nameOf(one));
         // what was committed while the lease was held; and who found no place before
         wake(tenant_id);
       },
       (err) => {
         running.delete(nameOf(one));
         if (stopped) return;
-        const failures = (failing.get(nameOf(one))?.times ?? 0) + 1;
-        failing.set(nameOf(one), { times: failures, last: performance.now() });
-        const where = { err, tenant: tenant_id, webhook: webhook_id, failures };
-        if (failures === STUCK_AFTER) log.error(where, 'a webhook is stuck: its turns fail before an attempt');
+        const { isStuckNow, ...often } = failures.failed(nameOf(one));
+        const where = { err, tenant: tenant_id, webhook: webhook_id, ...often };
+        if (isStuckNow) log.error(where, 'a webhook is stuck: its turns fail before an attempt');
         else log.warn(where, 'delivery was interrupted; the next turn resumes it');
       },
     );
@@ -199,12 +177,6 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
     if (!stopped) surveyTimer = setTimeout(() => void survey(), pause).unref();
   }
 
-  function countStuck(): number {
-    // one that was deleted, or that another daemon delivers for, is tried no more
-    for (const [name, { last }] of failing) if (performance.now() - last > FORGET_FAILURE_MS) failing.delete(name);
-    return [...failing.values()].filter(({ times }) => times >= STUCK_AFTER).length;
-  }
-
   return {
     start: () => {
       unsubscribe = watch.subscribeAll((tenant_id) => {
@@ -214,7 +186,7 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
       surveyTimer = setTimeout(() => void survey(), COALESCE_MS).unref();
     },
     wake,
-    figures: () => ({ running: running.size, unplaced, stuck: countStuck() }),
+    figures: () => ({ running: running.size, unplaced, stuck: failures.countStuck() }),
     stop: async () => {
       stopped = true;
       unsubscribe();
@@ -227,5 +199,3 @@ export function openDispatcher(needs: DispatchNeeds): Dispatcher {
     },
   };
 }
-
-const nameOf = ({ tenant_id, webhook_id }: Due) => `${tenant_id}/${webhook_id}`;

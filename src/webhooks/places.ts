@@ -1,0 +1,40 @@
+import type { Due } from './sql.ts';
+
+// Who may be delivered for now. One daemon delivers for so many subscriptions at once; mostly it waits for receivers.
+
+const PARALLEL = 32;
+export const PER_TENANT = 4;
+/** Of slow receivers, few tenants or many, at most half of the places wait. */
+const PARALLEL_SLOW = PARALLEL / 2;
+
+export const nameOf = ({ tenant_id, webhook_id }: Pick<Due, 'tenant_id' | 'webhook_id'>): string => `${tenant_id}/${webhook_id}`;
+
+interface Choice {
+  begin: Due[];
+  /** So many found no place. */
+  unplaced: number;
+}
+
+/**
+ * Which of those that are due begin beside those that run, which are named by `nameOf`. The tenant with the fewest turns comes first, among
+ * equals the one that has waited longest.
+ */
+export function choosePlaces(due: Due[], running: ReadonlyMap<string, Pick<Due, 'tenant_id' | 'slow'>>): Choice {
+  const taken = [...running.values()];
+  const turns = new Map(due.map(({ tenant_id: own }) => [own, taken.filter(({ tenant_id }) => tenant_id === own).length]));
+  const waiting = due.filter((one) => !running.has(nameOf(one)));
+  const begin = new Set<Due>();
+  const unplaced = new Set<Due>();
+  for (let most = 0; most < PER_TENANT; most += 1)
+    for (const one of waiting) {
+      if (turns.get(one.tenant_id) !== most || begin.has(one)) continue;
+      const full = taken.length >= PARALLEL || (one.slow && taken.filter(({ slow }) => slow).length >= PARALLEL_SLOW);
+      if (full) unplaced.add(one);
+      else {
+        begin.add(one);
+        taken.push(one);
+        turns.set(one.tenant_id, most + 1);
+      }
+    }
+  return { begin: [...begin], unplaced: unplaced.size };
+}
