@@ -12,7 +12,7 @@ export const edges: Record<string, readonly string[]> = {
   doctor: ['limits'],
   edits: ['auth', 'passages'],
   erasure: ['auth', 'jobs'],
-  events: ['artifacts', 'auth', 'filter', 'memories', 'passages', 'refs', 'secrets', 'work'],
+  events: ['artifacts', 'auth', 'filter', 'passages', 'refs', 'secrets', 'work'],
   export: ['artifacts', 'auth', 'consistency', 'events', 'jobs', 'passages', 'secrets', 'tenants'],
   filter: [],
   health: ['auth'],

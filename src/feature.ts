@@ -6,6 +6,7 @@ import type { Config } from './config.ts';
 import type { FindUnreadable } from './consistency/index.ts';
 import type { Sweep } from './db/sweep.ts';
 import type { Tenants } from './db/tenant.ts';
+import type { EventRow, Outcome } from './db/unit.ts';
 import type { Watch } from './db/watch.ts';
 import type { Health } from './health/index.ts';
 import type { Held } from './http/gather.ts';
@@ -56,6 +57,7 @@ export interface Known {
   /** Rows of exports, by the type of their lines. */
   portable: Record<string, Portable>;
   reports: Record<string, z.ZodType>;
+  effects: [noun: string, effect: Effect][];
   unreadable: FindUnreadable[];
 }
 
@@ -83,6 +85,8 @@ export interface Feature<Own = undefined> {
   drain?(own: Own): void;
   /** Requests have ended. */
   stop?(own: Own): Promise<void>;
+  /** By the noun that has the hooks. */
+  effects?: Record<string, Effect>;
   /** Of the events that it records, and of its rows where filters and rules tell those apart too. */
   kinds?: readonly string[];
   /** Prefixes of its ids. What begins with a `cited` one is no free name in the refs of a request: it must be there. */
@@ -96,6 +100,29 @@ export interface Feature<Own = undefined> {
   reports?(kinds: string[]): Record<string, z.ZodType>;
   /** Finds rows of it, beside the log, that nobody can be given; consistency tells of them. */
   unreadable?: FindUnreadable;
+}
+
+/**
+ * What a feature makes of events that clients record, in the transaction that writes them: its hooks `judge` and `apply` in SQL read what
+ * `of` makes.
+ */
+export interface Effect<Wish extends object = object> {
+  /** Of an event as it is stored; undefined: nothing. Asked in a worker thread where the request is large. */
+  of(row: EventRow): Wish | undefined;
+  /** Throws where the caller may not; asked before anything is written. */
+  check(caller: Caller, wished: Wished<Wish>[]): Promise<unknown>;
+  /** What the answer says of such an event: the fields, and their values by the place of the event in its unit. */
+  fields: z.ZodRawShape;
+  answer(caller: Caller, wished: Wished<Wish>[], outcome: Outcome): Promise<Map<number, object>>;
+}
+
+export interface Wished<Wish extends object = object> {
+  /** Of the event in its unit, from 0 on. */
+  place: number;
+  wish: Wish;
+  /** Whose words the event holds, and whom it is about. */
+  actor: { type: string; id: string };
+  subject: string | undefined;
 }
 
 /** How a stranger would use the routes on what is not hers: tests/scenarios/i1.test.ts tries it, and fails for a route without a case. */

@@ -5,10 +5,11 @@ import { connectionOf, createPool, type Pool, type PoolConfig } from './db/pool.
 import { assertConfirmed } from './db/restored.ts';
 import { type Tenant, tenantsOf } from './db/tenant.ts';
 import { eventReads } from './events/index.ts';
+import type { Known } from './feature.ts';
 import { toProblem } from './http/problem.ts';
 import type { Reply, Unparsed } from './http/route.ts';
 import { createLogger } from './log.ts';
-import { memoryReads } from './memories/index.ts';
+import { feature as memories, memoryReads } from './memories/index.ts';
 import type { SkippedRow } from './readable.ts';
 import { searchRoutes } from './search/index.ts';
 import { type Done, type Result, resultOf } from './work/index.ts';
@@ -40,6 +41,9 @@ export const readRoutes = (config: Pick<Config, 'TOKENIZER'>) => [
   ...searchRoutes,
   ...contextRoutes(config.TOKENIZER),
 ];
+
+/** What features make of the events of a large request: `known.effects`, without the rest of the features. */
+export const effects: Known['effects'] = Object.entries({ ...memories.effects });
 
 export type ReadConfig = PoolConfig & Pick<Config, 'TOKENIZER' | 'LOG_LEVEL'>;
 

@@ -6,7 +6,7 @@ import { idempotencyOf } from './http/idempotent.ts';
 import { keepInside } from './http/inside.ts';
 import { type JsonLimits, parseJson } from './http/json.ts';
 import { readWorkerKeys } from './keys.ts';
-import { openReads } from './reads.ts';
+import { effects, openReads } from './reads.ts';
 import { type Screener, type Source, screenerOf, screenFields } from './secrets/index.ts';
 import { serveTasks, type Task } from './work/index.ts';
 import type { WorkerData } from './workers.ts';
@@ -35,7 +35,7 @@ interface Screening<K extends 'screen' | 'find'> {
 }
 
 serveTasks({
-  events: ((request: LargeRequest) => draftLarge(request, screenerOf(request.source, seal), mac)) satisfies Task,
+  events: ((request: LargeRequest) => draftLarge(request, screenerOf(request.source, seal), mac, effects)) satisfies Task,
   artifact: ((upload: Parameters<typeof screenLarge>[0]) =>
     screenLarge(upload, screenerOf(upload.source, seal), mac)) satisfies Task,
   read: openReads(config) satisfies Task,

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { features } from '../src/features.ts';
+import { known } from '../src/known.ts';
+import { effects } from '../src/reads.ts';
 
 // A door exports one value for the service, `feature`, and beside it what other folders use. What it says of its feature is held
 // against the code.
@@ -70,4 +72,8 @@ test('every prefix that ids are made with belongs to one feature', () => {
 
 test('every action of the audit belongs to one feature', () => {
   expect(twice(features.flatMap(({ audit = [] }) => audit))).toEqual([]);
+});
+
+test('a worker makes of large requests what the service makes of small ones', () => {
+  expect(effects).toEqual(known.effects);
 });

@@ -1,16 +1,16 @@
 import { bufferOf, type NewArtifact, sha256Of } from '../artifacts/index.ts';
 import type { Principal } from '../auth/index.ts';
 import { type Unit, unitOf, writeUnit } from '../db/unit.ts';
+import type { Wished } from '../feature.ts';
 import { type Asked, idempotencyOf, type Mac } from '../http/idempotent.ts';
 import { keepInside } from '../http/inside.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
 import { type Idempotency, parseBody } from '../http/route.ts';
-import type { Replacing } from '../memories/index.ts';
 import { type Cited, cite, citeOne, type RefLimits } from '../refs/index.ts';
 import type { Screener, Source } from '../secrets/index.ts';
 import { complete } from './defaults.ts';
-import { type EventLimits, type Prepared, prepareAll } from './record.ts';
+import { type Effects, type EventLimits, type Prepared, prepareAll } from './record.ts';
 import { eventsBody, type GivenEvent, type NewEvent } from './schemas.ts';
 
 // What a request records, ready to be written: all that takes time that grows with it. A worker does it for large bodies.
@@ -21,15 +21,14 @@ export interface Draft {
   unit: Unit;
   artifacts: NewArtifact[];
   cited: Cited;
-  replacing: Replacing[];
+  /** What features make of the events, by noun. */
+  wished: Record<string, Wished[]>;
   told: Told[];
 }
 
 /** What the answer says of an event. */
 export interface Told {
   event_id: string;
-  kind: string;
-  task_id: string | undefined;
   artifact_id: string | undefined;
   passages: number;
   sensitivity: string;
@@ -42,10 +41,11 @@ export function draftOf(
   body: GivenEvent | { events: GivenEvent[] },
   idempotency: Idempotency | null,
   limits: EventLimits & { screener: Screener },
+  effects: Effects,
 ): Draft {
   const single = !('events' in body);
   const given = (single ? [body] : body.events).map((one) => complete(principal, one));
-  const prepared = prepareAll(principal, limits.screener, given, (i) => pointerTo(given, i), limits);
+  const prepared = prepareAll(principal, limits.screener, given, (i) => pointerTo(given, i), limits, effects);
   return {
     single,
     unit: unitOf(
@@ -55,7 +55,7 @@ export function draftOf(
     ),
     artifacts: prepared.flatMap(artifactOf),
     cited: citedBy(given, limits),
-    replacing: prepared.flatMap(replacingOf),
+    wished: wishedBy(prepared),
     told: prepared.map(toldOf),
   };
 }
@@ -77,6 +77,7 @@ export function draftLarge(
   { bytes, json, maxSingle, limits, principal, source, asked }: LargeRequest,
   screener: Screener,
   mac: Mac,
+  effects: Effects,
 ): { value: Draft; transfer: ArrayBuffer[] } {
   const given = parseJson(bufferOf(bytes), json);
   if (bytes.length > maxSingle && !Array.isArray((given as { events?: unknown } | null)?.events))
@@ -84,7 +85,7 @@ export function draftLarge(
   keepInside(source.tenant_id, {}, given);
   const idempotency = idempotencyOf(asked, given, mac);
   const body = parseBody(eventsBody, given) as GivenEvent | { events: GivenEvent[] };
-  const draft = draftOf(principal, body, idempotency, { ...limits, screener });
+  const draft = draftOf(principal, body, idempotency, { ...limits, screener }, effects);
   const written = writeUnit(draft.unit);
   const buffers = [written, ...draft.artifacts.map((artifact) => artifact.bytes)];
   return { value: { ...draft, unit: { ...draft.unit, events: [], written } }, transfer: buffers.map(ownBuffer) };
@@ -104,8 +105,6 @@ const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : 
 
 const toldOf = ({ row, passages, unindexed_bytes }: Prepared): Told => ({
   event_id: row.event_id,
-  kind: row.kind,
-  task_id: row.kind === 'task_update' ? (row.content as { task_id?: string }).task_id : undefined,
   artifact_id: row.artifact_id,
   passages: passages.length,
   sensitivity: row.sensitivity,
@@ -133,9 +132,14 @@ function citedBy(given: NewEvent[], limits: RefLimits): Cited {
   return cited;
 }
 
-/** The memory that a decision takes the place of, which needs the right to change that one. */
-function replacingOf({ row: { actor_type, actor_id, user_id }, wish }: Prepared): Replacing[] {
-  return wish?.supersedes === undefined
-    ? []
-    : [{ ref: wish.supersedes, actor: { type: actor_type, id: actor_id }, subject: user_id }];
+function wishedBy(prepared: Prepared[]): Record<string, Wished[]> {
+  const wished: Record<string, Wished[]> = {};
+  prepared.forEach(({ row: { actor_type, actor_id, user_id }, wishes }, place) => {
+    for (const noun in wishes) {
+      const ofNoun = wished[noun] ?? [];
+      wished[noun] = ofNoun;
+      ofNoun.push({ place, wish: wishes[noun]!, actor: { type: actor_type, id: actor_id }, subject: user_id });
+    }
+  });
+  return wished;
 }

@@ -2,9 +2,9 @@ import { withArtifact } from '../artifacts/index.ts';
 import type { Principal } from '../auth/index.ts';
 import { requireChannel, subjectOf } from '../auth/index.ts';
 import type { EventRow } from '../db/unit.ts';
+import type { Known } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
-import { type MemoryWish, wishOf, withMemory } from '../memories/index.ts';
 import { indexOf, type Passage, withPassages } from '../passages/index.ts';
 import type { RefLimits } from '../refs/index.ts';
 import type { Sealed } from '../seal.ts';
@@ -26,13 +26,15 @@ export interface Prepared {
   row: EventRow;
   overflow: Overflow | undefined;
   passages: Passage[];
-  /** The memory that the event makes. */
-  wish: MemoryWish | undefined;
+  /** What features make of the event, by noun. */
+  wishes: Record<string, object>;
   /** What the event adds to the tenant's stored bytes. */
   bytes: number;
   /** Of what it says, the bytes that search does not find. */
   unindexed_bytes: number;
 }
+
+export type Effects = Known['effects'];
 
 export interface EventLimits extends RefLimits {
   maxArtifactBytes: number;
@@ -49,10 +51,11 @@ export function prepareAll(
   given: NewEvent[],
   pointerTo: (i: number) => string,
   limits: EventLimits,
+  effects: Effects,
 ): Prepared[] {
   let room = limits.maxTextBytes;
   return given.map((item, i) => {
-    const prepared = prepare(principal, screener, item, pointerTo(i), limits);
+    const prepared = prepare(principal, screener, item, pointerTo(i), limits, effects);
     for (const { text } of prepared.passages) room -= Buffer.byteLength(text);
     // its words are found and written in one transaction, which must end before the statement's timeout
     if (room < 0)
@@ -64,7 +67,14 @@ export function prepareAll(
   });
 }
 
-function prepare(principal: Principal, screener: Screener, given: NewEvent, pointer: string, limits: EventLimits): Prepared {
+function prepare(
+  principal: Principal,
+  screener: Screener,
+  given: NewEvent,
+  pointer: string,
+  limits: EventLimits,
+  effects: Effects,
+): Prepared {
   requireChannel(principal, given.channel);
   const event_id = newId('evt');
   const free = screen(screener, given, pointer, event_id);
@@ -100,15 +110,29 @@ function prepare(principal: Principal, screener: Screener, given: NewEvent, poin
     row.content = { ...(row.content as object), unindexed_bytes };
     rowBytes = jsonBytes(row);
   }
-  const wish = wishOf(row);
+  const wishes = wishesOf(row, effects);
   const bytes = rowBytes + jsonBytes(passages) + overflowBytes;
-  return { row: withEffects(row, passages, wish, overflow), overflow, passages, wish, bytes, unindexed_bytes };
+  return { row: withEffects(row, passages, wishes, overflow), overflow, passages, wishes, bytes, unindexed_bytes };
 }
 
-function withEffects(row: EventRow, passages: Passage[], wish: MemoryWish | undefined, overflow: Overflow | undefined): EventRow {
+function wishesOf(row: EventRow, effects: Effects): Record<string, object> {
+  const wishes: Record<string, object> = {};
+  for (const [noun, effect] of effects) {
+    const wish = effect.of(row);
+    if (wish) wishes[noun] = wish;
+  }
+  return wishes;
+}
+
+function withEffects(
+  row: EventRow,
+  passages: Passage[],
+  wishes: Record<string, object>,
+  overflow: Overflow | undefined,
+): EventRow {
   const indexed = withPassages(row, passages);
   const named = overflow ? withArtifact(indexed, overflow.artifact_id) : indexed;
-  return wish ? withMemory(named, wish) : named;
+  return Object.keys(wishes).length === 0 ? named : { ...named, effects: { ...named.effects, ...wishes } };
 }
 
 const nothing = { passages: [], unindexed_bytes: 0 };

@@ -19,17 +19,16 @@ import { assertWritten, replayed } from '../http/outcome.ts';
 import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Input, Reply } from '../http/route.ts';
-import { findReplaced, madeIn, memoryIdOf, standingsOf } from '../memories/index.ts';
 import { refuseDangling } from '../refs/index.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Workers } from '../work/index.ts';
 import { type Draft, draftOf, type LargeRequest, received, type Told } from './draft.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { readPage } from './page.ts';
-import type { EventLimits } from './record.ts';
+import type { Effects, EventLimits } from './record.ts';
 import { reveal } from './reveal.ts';
-import { event, eventsBody, type ListQuery, listQuery, type Recorded, recorded } from './schemas.ts';
-import { chunkIds, memoryNamed, readEvent, readRecorded, readUnedited, type Stretch } from './sql.ts';
+import { event, eventsBody, type ListQuery, listQuery, type Recorded, recordedWith } from './schemas.ts';
+import { chunkIds, readEvent, readRecorded, readUnedited, type Stretch } from './sql.ts';
 
 /** Of requests that record. */
 export interface RecordSettings extends EventLimits {
@@ -38,6 +37,8 @@ export interface RecordSettings extends EventLimits {
   maxSingle: number;
   json: JsonLimits;
   workers: Workers;
+  /** What other features make of the events. */
+  effects: Effects;
 }
 
 export const eventRoutes = (follow: Follow, limits: RecordSettings, secrets: Secrets) => [
@@ -46,7 +47,7 @@ export const eventRoutes = (follow: Follow, limits: RecordSettings, secrets: Sec
   revealed(secrets),
 ];
 
-const written = (limits: RecordSettings, secrets: Secrets) => [
+const written = ({ effects, ...limits }: RecordSettings, secrets: Secrets, recorded = recordedWith(effects)) => [
   route({
     method: 'POST',
     path: '/v1/events',
@@ -67,14 +68,16 @@ const written = (limits: RecordSettings, secrets: Secrets) => [
     maxBytes: limits.maxBatchBytes,
     handle: async ({ caller, body, idempotency }) => {
       const screener = await secrets.of(caller.tenant);
-      return answer(await record(caller, draftOf(caller.principal, body, idempotency, { ...limits, screener })));
+      return answer(
+        await record(caller, draftOf(caller.principal, body, idempotency, { ...limits, screener }, effects), effects),
+      );
     },
     large: async ({ caller, bytes, asked, signal }) => {
       const { source } = await secrets.of(caller.tenant);
       const { json, maxSingle, workers, ...bounds } = limits;
       const input: LargeRequest = { bytes, json, maxSingle, limits: bounds, principal: caller.principal, source, asked };
       const order = { tenant: caller.tenant.id, task: 'events', input, transfer: [bytes.buffer as ArrayBuffer], signal };
-      return answer(await record(caller, received(await workers.run<Draft>(order))));
+      return answer(await record(caller, received(await workers.run<Draft>(order)), effects));
     },
   }),
 ];
@@ -173,25 +176,24 @@ function stretchOf({ order, after, cursor, limit }: ListQuery): Stretch {
   return { order, after, upto: last === undefined ? undefined : last - 1, limit: limit + 1 };
 }
 
-async function record(caller: Caller, draft: Draft): Promise<{ single: boolean; data: Recorded[]; replay: boolean }> {
-  const { single, unit, artifacts, told } = draft;
+async function record(
+  caller: Caller,
+  draft: Draft,
+  effects: Effects,
+): Promise<{ single: boolean; data: Recorded[]; replay: boolean }> {
+  const { single, unit, artifacts, told, wished } = draft;
   await refuseDangling(caller, draft.cited);
-  await findReplaced(caller, draft.replacing);
+  for (const [noun, effect] of effects) if (wished[noun]) await effect.check(caller, wished[noun]);
   const outcome = await commitWithArtifacts(caller.tenant, artifacts, unit);
   assertWritten(outcome);
   const replay = outcome.status === 'replay';
-  const data = replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : recordedAs(told, outcome);
-  return { single, replay, data: await withStandings(caller, data, replay) };
-}
-
-/** With how the memories stand that the events made. */
-async function withStandings(caller: Caller, data: Recorded[], replay: boolean): Promise<Recorded[]> {
-  const made = data.flatMap(({ memory_id, event_id }) =>
-    memory_id === undefined ? [] : [{ memory_id, isNew: !replay && memory_id === memoryIdOf(event_id) }],
-  );
-  if (made.length === 0) return data;
-  const standings = await standingsOf(caller, made);
-  return data.map((one) => ({ ...one, ...standings.get(one.memory_id ?? '') }));
+  let data = replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : recordedAs(told, outcome);
+  for (const [noun, effect] of effects) {
+    if (!wished[noun]) continue;
+    const fields = await effect.answer(caller, wished[noun], outcome);
+    data = data.map((one, place) => ({ ...one, ...fields.get(place) }));
+  }
+  return { single, replay, data };
 }
 
 function answer({ single, data, replay }: { single: boolean; data: Recorded[]; replay: boolean }): Reply {
@@ -204,15 +206,14 @@ function answer({ single, data, replay }: { single: boolean; data: Recorded[]; r
   };
 }
 
-const recordedAs = (told: Told[], outcome: Outcome): Recorded[] =>
-  told.map(({ event_id, kind, task_id, artifact_id, passages, sensitivity, redactions, unindexed_bytes }, i) => ({
+const recordedAs = (told: Told[], { seq, at }: Outcome): Recorded[] =>
+  told.map(({ event_id, artifact_id, passages, sensitivity, redactions, unindexed_bytes }, i) => ({
     event_id,
-    seq: outcome.seq + i,
-    chunk_ids: chunkIds(event_id, madeIn(outcome, i)?.counted ? 0 : passages),
+    seq: seq + i,
+    chunk_ids: chunkIds(event_id, passages),
     ...(artifact_id !== undefined && { artifact_id }),
-    ...memoryNamed(kind, { task_id }, madeIn(outcome, i)?.memory_id),
     sensitivity: sensitivity as Recorded['sensitivity'],
     ...(redactions !== undefined && { redactions }),
     ...(unindexed_bytes > 0 && { unindexed_bytes }),
-    created_at: outcome.at,
+    created_at: at,
   }));

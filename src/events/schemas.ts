@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { aboutUser, behalfQuery, channels } from '../auth/index.ts';
+import type { Known } from '../feature.ts';
 import { filterParameter } from '../filter/index.ts';
 import { always, label, nameOf, oneLine, words } from '../http/name.ts';
 import { whole } from '../http/page.ts';
 import { time } from '../http/time.ts';
-import { memory } from '../memories/index.ts';
 
 // The wire of events, as API.md fixes it. Content keeps every further field it came with.
 
@@ -136,30 +136,27 @@ export const event = z
   .meta({ id: 'Event' });
 export type Event = z.output<typeof event>;
 
-export const recorded = z
-  .object({
-    event_id: z.string(),
-    seq: z.int(),
-    chunk_ids: z.array(z.string()),
-    artifact_id: z.string().optional(),
-    memory_id: z.string().optional().describe('the memory that it made, moved or says again'),
-    task_id: z.string().optional().describe('what further updates name the task by'),
-    grounded: memory.shape.grounded.optional(),
-    stated: memory.shape.stated.optional(),
-    reason: memory.shape.reason,
-    sensitivity,
-    redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
-    unindexed_bytes: z
-      .int()
-      .min(1)
-      .optional()
-      .describe(
-        'bytes of text beyond the searchable 4 MiB of an event: kept, and not found by search; absent where all is indexed',
-      ),
-    created_at: z.string(),
-  })
-  .meta({ id: 'Recorded' });
+const recorded = z.object({
+  event_id: z.string(),
+  seq: z.int(),
+  chunk_ids: z.array(z.string()),
+  artifact_id: z.string().optional(),
+  sensitivity,
+  redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
+  unindexed_bytes: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      'bytes of text beyond the searchable 4 MiB of an event: kept, and not found by search; absent where all is indexed',
+    ),
+  created_at: z.string(),
+});
 export type Recorded = z.output<typeof recorded>;
+
+/** With what features say of the event. */
+export const recordedWith = (effects: Known['effects']) =>
+  recorded.extend(Object.assign({}, ...effects.map(([, { fields }]) => fields))).meta({ id: 'Recorded' });
 
 export const listQuery = z.strictObject({
   channel: channel.default('private'),

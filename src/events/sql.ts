@@ -5,7 +5,6 @@ import type { Tenant } from '../db/tenant.ts';
 import type { Outcome } from '../db/unit.ts';
 import type { Filter } from '../filter/index.ts';
 import { Problem } from '../http/problem.ts';
-import { madeIn } from '../memories/index.ts';
 import { type Look, type Overlay, underEdits } from './edited.ts';
 import type { Event, Recorded } from './schemas.ts';
 
@@ -235,41 +234,31 @@ async function findStop(db: Db, tenant: string, values: Record<string, unknown>,
   return row?.seq;
 }
 
-type RecordedRow = EventRecord & { memory_id: string | null; unindexed_bytes: number | null };
+type RecordedRow = EventRecord & { unindexed_bytes: number | null };
 
 /** What was answered when these events were written. */
-export async function readRecorded(db: Db, tenant: string, outcome: Outcome): Promise<Recorded[]> {
+export async function readRecorded(db: Db, tenant: string, { seq, count }: Outcome): Promise<Recorded[]> {
   const rows = await db.rows<RecordedRow>(
-    `select e.event_id, e.seq, e.kind, case when e.kind = 'task_update' then e.content end as content, e.chunk_count, e.artifact_id,
-       e.redactions, e.sensitivity, e.created_at, v.memory_id,
+    `select e.event_id, e.seq, e.chunk_count, e.artifact_id, e.redactions, e.sensitivity, e.created_at,
        case when e.artifact_id is not null and e.content ? 'truncated' then (e.content ->> 'unindexed_bytes')::int end as unindexed_bytes
     from events e
-    left join memory_versions v on v.tenant_id = e.tenant_id and v.seq = e.seq and v.status <> 'superseded'
     where e.tenant_id = $1 and e.seq >= $2 and e.seq < $2 + $3::bigint
     order by e.seq`,
-    [tenant, outcome.seq, outcome.count],
+    [tenant, seq, count],
     'read_recorded',
   );
   // trimmed meanwhile, or some of them
-  if (rows.length < outcome.count) throw new Problem('gone', 'What this key stored is no longer kept.');
-  return rows.map((row, i) => ({
+  if (rows.length < count) throw new Problem('gone', 'What this key stored is no longer kept.');
+  return rows.map((row) => ({
     event_id: row.event_id,
     seq: row.seq,
     chunk_ids: chunkIds(row.event_id, row.chunk_count),
     ...(row.artifact_id !== null && { artifact_id: row.artifact_id }),
-    ...memoryNamed(row.kind, row.content, row.memory_id ?? madeIn(outcome, i)?.memory_id),
     sensitivity: row.sensitivity,
     ...(row.redactions !== null && { redactions: row.redactions }),
     ...(row.unindexed_bytes !== null && { unindexed_bytes: row.unindexed_bytes }),
     created_at: row.created_at,
   }));
-}
-
-/** What an answer calls the memory of an event; a task by the name it was given, or else by its memory's. */
-export function memoryNamed(kind: string, content: unknown, memory_id: string | null | undefined) {
-  if (memory_id == null) return {};
-  if (kind !== 'task_update') return { memory_id };
-  return { memory_id, task_id: (content as { task_id?: string }).task_id ?? memory_id };
 }
 
 export interface ClockRecord {

@@ -1,4 +1,5 @@
 import type { Feature } from '../feature.ts';
+import { effect } from './effect.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
 import { memoryRoutes } from './routes.ts';
@@ -7,12 +8,9 @@ import { openSources } from './sources.ts';
 import { sweepMemories } from './sql.ts';
 import { findUnreadableMemories } from './unreadable.ts';
 
-export { standingsOf } from './answer.ts';
 export { memoryReads } from './lists.ts';
-export { findReplaced, type Replacing } from './replaced.ts';
-export { memory } from './schemas.ts';
 export { isAct } from './sources.ts';
-export { type MemoryWish, madeIn, memoryIdOf, sha256Hex, wishOf, withMemory } from './wish.ts';
+export { sha256Hex } from './wish.ts';
 
 export const feature: Feature = {
   routes: ({ config, known, bounds, secrets, changed }) => {
@@ -21,6 +19,7 @@ export const feature: Feature = {
     return memoryRoutes({ ...bounds.events, citedPrefixes: known.citedPrefixes }, secrets, sources);
   },
   sweeps: () => [sweepMemories],
+  effects: { memories: effect },
   kinds: [...eventKinds, ...memoryKinds],
   prefixes: { mem: 'cited' },
   audit: ['memory.approved', 'memory.rejected'],

@@ -43,7 +43,7 @@ export const sha256Hex = (text: string): string => createHash('sha256').update(t
 const IMPORTANCE = { decision: 1, task: 0.8 };
 
 /** The id of the memory that a recorded event makes: the event's own, so that a retry and a rebuild give the same. */
-export const memoryIdOf = (event_id: string): string => `mem_${event_id.slice(4)}`;
+const memoryIdOf = (event_id: string): string => `mem_${event_id.slice(4)}`;
 
 /**
  * The memory that a recorded event makes: a decision its decision, a task_update its task. What a tool says never becomes

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tenant } from '../../src/db/tenant.ts';
 import { entryOf } from '../../src/db/unit.ts';
-import { type MemoryWish, sha256Hex, withMemory } from '../../src/memories/index.ts';
+import { type MemoryWish, sha256Hex, withMemory } from '../../src/memories/wish.ts';
 import { withPassages } from '../../src/passages/index.ts';
 import type { Client } from '../support/client.ts';
 
