@@ -81,7 +81,12 @@ create or replace function artifacts_clear(p_tenant text, p_seqs bigint[], p_dry
 language plpgsql
 as $$
 declare
-  v_ids text[] := array(select e.artifact_id from events e where e.tenant_id = p_tenant and e.seq = any (p_seqs) and e.artifact_id is not null);
+  v_ids text[] := array(
+    select e.artifact_id
+    from unnest(p_seqs) s (seq)
+    -- `offset 0` keeps it a look-up of each
+    cross join lateral (select x.artifact_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
+    where e.artifact_id is not null);
   v_count bigint;
   v_bytes bigint;
 begin

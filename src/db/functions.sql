@@ -715,9 +715,11 @@ declare
 begin
   with made as (
     insert into erasure_marks (tenant_id, job_id, what, id, seq)
-    select p_tenant, p_job, p_what, e.event_id, e.seq
-    from events e
-    where e.tenant_id = p_tenant and e.seq = any (p_seqs) and (p_upto is null or e.seq <= p_upto)
+    select p_tenant, p_job, p_what, e.event_id, s.seq
+    from unnest(p_seqs) s (seq)
+    -- `offset 0` keeps it a look-up of each: a plan without statistics read all events of the tenant for each batch
+    cross join lateral (select x.event_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
+    where p_upto is null or s.seq <= p_upto
     on conflict do nothing
     returning seq
   )
@@ -739,10 +741,11 @@ begin
   return v_new;
 end $$;
 
-create or replace function unmark_ids(p_tenant text, p_job text, p_what text, p_ids text[]) returns void
+-- The ids after p_after, up to p_last, are no longer marked so.
+create or replace function unmark_ids(p_tenant text, p_job text, p_what text, p_after text, p_last text) returns void
 language sql
 begin atomic
-  delete from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = p_what and k.id = any (p_ids);
+  delete from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = p_what and k.id > p_after and k.id <= p_last;
 end;
 
 create or replace function is_event_marked(p_tenant text, p_job text, p_seq bigint) returns boolean

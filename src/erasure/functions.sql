@@ -103,7 +103,10 @@ begin
   perform mark_seqs(p_tenant, p_job, 'event', v_own);
   perform mark_seqs(p_tenant, p_job, 'ref', v_citing);
   perform mark_ids(p_tenant, p_job, 'artifact', array(
-    select e.artifact_id from events e where e.tenant_id = p_tenant and e.seq = any (v_own) and e.artifact_id is not null));
+    select e.artifact_id
+    from unnest(v_own) s (seq)
+    cross join lateral (select x.artifact_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
+    where e.artifact_id is not null));
   last := case when v_to < v_upto then v_to::text end;
   counts := '{}';
   return next;
@@ -149,7 +152,8 @@ begin
     select coalesce(sum(
       octet_length(e.content::text) + octet_length(e.metadata::text) + 2 * octet_length(e.refs::text) + 2 * octet_length(e.tags::text)), 0)
     into v_bytes
-    from events e where e.tenant_id = p_tenant and e.seq = any (v_seqs);
+    from unnest(v_seqs) s (seq)
+    cross join lateral (select * from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e;
     perform blank_events(v_seqs, p_content, p_subject, p_name);
     perform shrink_log(p_tenant, greatest(0, v_bytes + (counts ->> 'bytes')::bigint - cardinality(v_seqs) * octet_length(p_content::text)));
   end if;

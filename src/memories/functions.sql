@@ -1248,8 +1248,10 @@ create or replace function memories_stay(p_tenant text, p_seqs bigint[]) returns
 language sql stable
 begin atomic
   select e.seq
-  from events e
-  where e.tenant_id = p_tenant and e.seq = any (p_seqs) and e.channel in ('team', 'public') and e.erased_at is null and e.artifact_id is null
+  from unnest(p_seqs) s (seq)
+  -- `offset 0` keeps it a look-up of each
+  cross join lateral (select * from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
+  where e.channel in ('team', 'public') and e.erased_at is null and e.artifact_id is null
     and (e.kind in ('decision', 'task_update') or e.kind like 'memory.%' and exists (
       select
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
@@ -1340,12 +1342,16 @@ begin
     array_agg(j.memory_id) filter (where j.verdict = 'keep')
   into last, v_ids, v_gone, v_kept
   from judge_memories(p_tenant, p_job, p_erasure, p_after, p_limit * 2) j;
-  perform unmark_ids(p_tenant, p_job, 'keep', v_ids);
+  perform unmark_ids(p_tenant, p_job, 'keep', p_after, last);
   perform mark_ids(p_tenant, p_job, 'keep', v_kept);
   v_found := mark_ids(p_tenant, p_job, 'memory', v_gone) + cardinality(mark_seqs(p_tenant, p_job, 'event', array(
     select e.seq
-    from memory_versions w join events e on e.tenant_id = p_tenant and e.seq = w.seq
-    where w.tenant_id = p_tenant and w.memory_id = any (v_gone) and w.status <> 'superseded' and e.erased_at is null)));
+    from unnest(v_gone) g (id)
+    -- `offset 0` keeps each a look-up: a plan of a new tenant read all its events for each batch
+    cross join lateral (
+      select w.seq from memory_versions w where w.tenant_id = p_tenant and w.memory_id = g.id and w.status <> 'superseded' offset 0
+    ) v
+    cross join lateral (select x.seq from events x where x.tenant_id = p_tenant and x.seq = v.seq and x.erased_at is null offset 0) e)));
   if (p_erasure ->> 'keep_shared')::boolean then
     perform mark_kin(p_tenant, p_job, v_ids, (p_erasure ->> 'upto')::bigint);
   end if;
@@ -1472,8 +1478,12 @@ begin
   -- whoever writes waits for this: not for more than some thousand versions, and one memory
   where n.before < 2000;
   counts := jsonb_build_object(
-    'memories', (select count(*) from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_gone)),
-    'memory_versions', (select count(*) from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_gone)),
+    'memories', coalesce(cardinality(v_gone), 0),
+    'memory_versions', (
+      select coalesce(sum(v.n), 0)
+      from unnest(v_gone) g (id)
+      -- one by one, each is a look-up
+      cross join lateral (select count(*) as n from memory_versions w where w.tenant_id = p_tenant and w.memory_id = g.id) v),
     'memories_kept', coalesce(cardinality(v_kept), 0));
   if not v_dry then
     for i in 1 .. coalesce(cardinality(v_kept), 0) loop
@@ -1544,9 +1554,13 @@ end $$;
 create or replace function memories_held(p_tenant text, p_seqs bigint[]) returns table (seq bigint, live boolean, importance numeric)
 language sql stable
 begin atomic
-  select v.seq, v.seq >= m.content_seq and stands(m), m.importance::numeric
-  from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-  where v.tenant_id = p_tenant and v.seq = any (p_seqs);
+  select v.seq, v.seq >= m.content_seq and stands(m.row), m.importance::numeric
+  from unnest(p_seqs) s (seq)
+  -- `offset 0` keeps each a look-up
+  cross join lateral (select * from memory_versions w where w.tenant_id = p_tenant and w.seq = s.seq offset 0) v
+  cross join lateral (
+    select n as row, n.content_seq, n.importance from memories n where n.tenant_id = p_tenant and n.memory_id = v.memory_id offset 0
+  ) m;
 end;
 
 -- Of rules of retention: events that stay whatever they say, those of pinned memories and those that these cite, also by a passage, bytes or a
@@ -1577,7 +1591,9 @@ language plpgsql
 as $$
 begin
   perform mark_ids(p_tenant, p_job, 'memory', array(
-    select m.memory_id from memories m where m.tenant_id = p_tenant and m.content_seq = any (p_seqs) and stands(m)));
+    select m.memory_id
+    from unnest(p_seqs) s (seq) join memories m on m.tenant_id = p_tenant and m.content_seq = s.seq
+    where stands(m)));
 end $$;
 
 -- Of rules of retention: ends what is marked, by the event p_by. The clock is locked.
