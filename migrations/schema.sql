@@ -461,7 +461,12 @@ CREATE FUNCTION public.artifacts_clear(p_tenant text, p_seqs bigint[], p_dry boo
     LANGUAGE plpgsql
     AS $$
 declare
-  v_ids text[] := array(select e.artifact_id from events e where e.tenant_id = p_tenant and e.seq = any (p_seqs) and e.artifact_id is not null);
+  v_ids text[] := array(
+    select e.artifact_id
+    from unnest(p_seqs) s (seq)
+    -- `offset 0` keeps it a look-up of each
+    cross join lateral (select x.artifact_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
+    where e.artifact_id is not null);
   v_count bigint;
   v_bytes bigint;
 begin
@@ -879,7 +884,8 @@ begin
     select coalesce(sum(
       octet_length(e.content::text) + octet_length(e.metadata::text) + 2 * octet_length(e.refs::text) + 2 * octet_length(e.tags::text)), 0)
     into v_bytes
-    from events e where e.tenant_id = p_tenant and e.seq = any (v_seqs);
+    from unnest(v_seqs) s (seq)
+    cross join lateral (select * from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e;
     perform blank_events(v_seqs, p_content, p_subject, p_name);
     perform shrink_log(p_tenant, greatest(0, v_bytes + (counts ->> 'bytes')::bigint - cardinality(v_seqs) * octet_length(p_content::text)));
   end if;
@@ -2473,7 +2479,10 @@ begin
   perform mark_seqs(p_tenant, p_job, 'event', v_own);
   perform mark_seqs(p_tenant, p_job, 'ref', v_citing);
   perform mark_ids(p_tenant, p_job, 'artifact', array(
-    select e.artifact_id from events e where e.tenant_id = p_tenant and e.seq = any (v_own) and e.artifact_id is not null));
+    select e.artifact_id
+    from unnest(v_own) s (seq)
+    cross join lateral (select x.artifact_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
+    where e.artifact_id is not null));
   last := case when v_to < v_upto then v_to::text end;
   counts := '{}';
   return next;
@@ -4124,9 +4133,11 @@ declare
 begin
   with made as (
     insert into erasure_marks (tenant_id, job_id, what, id, seq)
-    select p_tenant, p_job, p_what, e.event_id, e.seq
-    from events e
-    where e.tenant_id = p_tenant and e.seq = any (p_seqs) and (p_upto is null or e.seq <= p_upto)
+    select p_tenant, p_job, p_what, e.event_id, s.seq
+    from unnest(p_seqs) s (seq)
+    -- `offset 0` keeps it a look-up of each: a plan without statistics read all events of the tenant for each batch
+    cross join lateral (select x.event_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
+    where p_upto is null or s.seq <= p_upto
     on conflict do nothing
     returning seq
   )
@@ -4446,8 +4457,12 @@ begin
   -- whoever writes waits for this: not for more than some thousand versions, and one memory
   where n.before < 2000;
   counts := jsonb_build_object(
-    'memories', (select count(*) from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_gone)),
-    'memory_versions', (select count(*) from memory_versions v where v.tenant_id = p_tenant and v.memory_id = any (v_gone)),
+    'memories', coalesce(cardinality(v_gone), 0),
+    'memory_versions', (
+      select coalesce(sum(v.n), 0)
+      from unnest(v_gone) g (id)
+      -- one by one, each is a look-up
+      cross join lateral (select count(*) as n from memory_versions w where w.tenant_id = p_tenant and w.memory_id = g.id) v),
     'memories_kept', coalesce(cardinality(v_kept), 0));
   if not v_dry then
     for i in 1 .. coalesce(cardinality(v_kept), 0) loop
@@ -4470,11 +4485,24 @@ CREATE FUNCTION public.memories_held(p_tenant text, p_seqs bigint[]) RETURNS TAB
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT v.seq,
-     ((v.seq >= m.content_seq) AND public.stands(m.*)),
+     ((v.seq >= m.content_seq) AND public.stands(m."row")),
      (m.importance)::numeric AS importance
-    FROM (public.memory_versions v
-      JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
-   WHERE ((v.tenant_id = memories_held.p_tenant) AND (v.seq = ANY (memories_held.p_seqs)));
+    FROM ((unnest(memories_held.p_seqs) s(seq)
+      CROSS JOIN LATERAL ( SELECT w.tenant_id,
+             w.memory_id,
+             w.version,
+             w.seq,
+             w.content_seq,
+             w.status
+            FROM public.memory_versions w
+           WHERE ((w.tenant_id = memories_held.p_tenant) AND (w.seq = s.seq))
+          OFFSET 0) v)
+      CROSS JOIN LATERAL ( SELECT n.*::public.memories AS "row",
+             n.content_seq,
+             n.importance
+            FROM public.memories n
+           WHERE ((n.tenant_id = memories_held.p_tenant) AND (n.memory_id = v.memory_id))
+          OFFSET 0) m);
 END;
 
 -- Name: memories_judge(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -4518,7 +4546,9 @@ CREATE FUNCTION public.memories_lapse(p_tenant text, p_job text, p_seqs bigint[]
     AS $$
 begin
   perform mark_ids(p_tenant, p_job, 'memory', array(
-    select m.memory_id from memories m where m.tenant_id = p_tenant and m.content_seq = any (p_seqs) and stands(m)));
+    select m.memory_id
+    from unnest(p_seqs) s (seq) join memories m on m.tenant_id = p_tenant and m.content_seq = s.seq
+    where stands(m)));
 end $$;
 
 -- Name: memories_mark(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
@@ -4537,12 +4567,16 @@ begin
     array_agg(j.memory_id) filter (where j.verdict = 'keep')
   into last, v_ids, v_gone, v_kept
   from judge_memories(p_tenant, p_job, p_erasure, p_after, p_limit * 2) j;
-  perform unmark_ids(p_tenant, p_job, 'keep', v_ids);
+  perform unmark_ids(p_tenant, p_job, 'keep', p_after, last);
   perform mark_ids(p_tenant, p_job, 'keep', v_kept);
   v_found := mark_ids(p_tenant, p_job, 'memory', v_gone) + cardinality(mark_seqs(p_tenant, p_job, 'event', array(
     select e.seq
-    from memory_versions w join events e on e.tenant_id = p_tenant and e.seq = w.seq
-    where w.tenant_id = p_tenant and w.memory_id = any (v_gone) and w.status <> 'superseded' and e.erased_at is null)));
+    from unnest(v_gone) g (id)
+    -- `offset 0` keeps each a look-up: a plan of a new tenant read all its events for each batch
+    cross join lateral (
+      select w.seq from memory_versions w where w.tenant_id = p_tenant and w.memory_id = g.id and w.status <> 'superseded' offset 0
+    ) v
+    cross join lateral (select x.seq from events x where x.tenant_id = p_tenant and x.seq = v.seq and x.erased_at is null offset 0) e)));
   if (p_erasure ->> 'keep_shared')::boolean then
     perform mark_kin(p_tenant, p_job, v_ids, (p_erasure ->> 'upto')::bigint);
   end if;
@@ -4808,8 +4842,37 @@ CREATE FUNCTION public.memories_stay(p_tenant text, p_seqs bigint[]) RETURNS SET
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT e.seq
-    FROM public.events e
-   WHERE ((e.tenant_id = memories_stay.p_tenant) AND (e.seq = ANY (memories_stay.p_seqs)) AND (e.channel = ANY (ARRAY['team'::text, 'public'::text])) AND (e.erased_at IS NULL) AND (e.artifact_id IS NULL) AND ((e.kind = ANY (ARRAY['decision'::text, 'task_update'::text])) OR ((e.kind ~~ 'memory.%'::text) AND (EXISTS ( SELECT
+    FROM (unnest(memories_stay.p_seqs) s(seq)
+      CROSS JOIN LATERAL ( SELECT x.tenant_id,
+             x.seq,
+             x.event_id,
+             x.session_id,
+             x.channel,
+             x.actor_type,
+             x.actor_id,
+             x.kind,
+             x.content,
+             x.user_id,
+             x.agent_id,
+             x.project_id,
+             x.sensitivity,
+             x.tags,
+             x.refs,
+             x.metadata,
+             x.artifact_id,
+             x.chunk_count,
+             x.byte_count,
+             x.occurred_at,
+             x.created_at,
+             x.supersedes,
+             x.erased_at,
+             x.redactions,
+             x.session_key,
+             x.carried_at
+            FROM public.events x
+           WHERE ((x.tenant_id = memories_stay.p_tenant) AND (x.seq = s.seq))
+          OFFSET 0) e)
+   WHERE ((e.channel = ANY (ARRAY['team'::text, 'public'::text])) AND (e.erased_at IS NULL) AND (e.artifact_id IS NULL) AND ((e.kind = ANY (ARRAY['decision'::text, 'task_update'::text])) OR ((e.kind ~~ 'memory.%'::text) AND (EXISTS ( SELECT
             FROM (public.memory_versions v
               JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
            WHERE ((v.tenant_id = memories_stay.p_tenant) AND (v.seq = e.seq) AND public.is_shared_act(m.kind, m.channel)))))));
@@ -7431,13 +7494,13 @@ end $_$;
 
 ALTER FUNCTION public.undo_rows(p_ms integer) OWNER TO agent_memory_eraser;
 
--- Name: unmark_ids(text, text, text, text[]); Type: FUNCTION; Schema: public
+-- Name: unmark_ids(text, text, text, text, text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.unmark_ids(p_tenant text, p_job text, p_what text, p_ids text[]) RETURNS void
+CREATE FUNCTION public.unmark_ids(p_tenant text, p_job text, p_what text, p_after text, p_last text) RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC
  DELETE FROM public.erasure_marks AS k
-   WHERE ((k.tenant_id = unmark_ids.p_tenant) AND (k.job_id = unmark_ids.p_job) AND (k.what = unmark_ids.p_what) AND (k.id = ANY (unmark_ids.p_ids)));
+   WHERE ((k.tenant_id = unmark_ids.p_tenant) AND (k.job_id = unmark_ids.p_job) AND (k.what = unmark_ids.p_what) AND (k.id > unmark_ids.p_after) AND (k.id <= unmark_ids.p_last));
 END;
 
 -- Name: username_taken(text, text); Type: FUNCTION; Schema: public
