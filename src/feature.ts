@@ -10,6 +10,7 @@ import type { EventRow, Outcome } from './db/unit.ts';
 import type { Watch } from './db/watch.ts';
 import type { Health } from './health/index.ts';
 import type { Held } from './http/gather.ts';
+import type { Conflicts } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import type { Handlers, Jobs } from './jobs/index.ts';
 import type { Logger } from './log.ts';
@@ -57,6 +58,7 @@ export interface Known {
   /** Rows of exports, by the type of their lines. */
   portable: Record<string, Portable>;
   reports: Record<string, z.ZodType>;
+  conflicts: Conflicts;
   effects: [noun: string, effect: Effect][];
   unreadable: FindUnreadable[];
 }
@@ -85,6 +87,8 @@ export interface Feature<Own = undefined> {
   drain?(own: Own): void;
   /** Requests have ended. */
   stop?(own: Own): Promise<void>;
+  /** What a broken uniqueness of its tables means to a client, by the constraint. */
+  conflicts?: Conflicts;
   /** By the noun that has the hooks. */
   effects?: Record<string, Effect>;
   /** Of the events that it records, and of its rows where filters and rules tell those apart too. */

@@ -11,7 +11,7 @@ import { readerOf, understandWith } from './workers.ts';
 /** What every request goes through. `told`: of rows that a worker met and could not read. */
 export function gateOf(
   config: Config,
-  { bounds, held, auth, metrics, secrets, workers, audit, log }: Parts,
+  { known, bounds, held, auth, metrics, secrets, workers, audit, log }: Parts,
   inFlight: Gate<Caller>['inFlight'],
   limits: Limits,
   addressOf: Gate<Caller>['addressOf'],
@@ -30,6 +30,7 @@ export function gateOf(
     addressOf,
     finished: metrics.finished,
     refused: metrics.refused,
+    conflicts: known.conflicts,
     holdsSecret,
     screen: async (caller, body, pointers) =>
       screenFields(caller ? await secrets.of(caller.tenant) : plainScreener, body, pointers),

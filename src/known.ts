@@ -8,6 +8,7 @@ export const known: Known = {
   kinds,
   citedPrefixes: features.flatMap(({ prefixes = {} }) => Object.keys(prefixes).filter((prefix) => prefixes[prefix] === 'cited')),
   portable: Object.assign({}, ...features.map(({ portable }) => portable?.(kinds))),
+  conflicts: Object.assign({}, ...features.map(({ conflicts }) => conflicts)),
   effects: features.flatMap(({ effects = {} }) => Object.entries(effects)),
   unreadable: features.flatMap(({ unreadable }) => unreadable ?? []),
   reports: Object.assign({}, ...features.map(({ reports }) => reports?.(kinds))),

@@ -4,7 +4,7 @@ import type { Held } from './gather.ts';
 import type { Asked } from './idempotent.ts';
 import type { JsonLimits } from './json.ts';
 import type { InFlight } from './places.ts';
-import type { ProblemType } from './problem.ts';
+import type { Conflicts, ProblemType } from './problem.ts';
 import type { Idempotency, Reply, Route, STREAMED, Unparsed } from './route.ts';
 import type { Trail } from './trail.ts';
 
@@ -24,6 +24,8 @@ export interface Gate<C> {
   finished(route: string, method: string, status: number, ms: number | undefined): void;
   /** Called for each request that is answered with a problem. */
   refused(route: string, problem: ProblemType): void;
+  /** What a broken uniqueness means to a client. */
+  conflicts: Conflicts;
   /** Whether a text that will be logged and answered holds a secret. */
   holdsSecret(text: string): boolean;
   /** The body without the secrets in what is `free`; throws where the tenant refuses them, or where one stands in what is `fixed`. */

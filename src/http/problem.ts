@@ -118,25 +118,17 @@ const unavailable = (detail: string) => (cause: unknown) => new Problem('unavail
 const sentence = (cause: unknown) =>
   (cause as Error).message.replace(/^./, (first) => first.toUpperCase()).replace(/[^.]$/, '$&.');
 
-// What a broken uniqueness means to a client.
-const byConstraint: Record<string, string> = {
-  memories__one_doing: 'The agent has a task in work already.',
-  memories__same: 'Another active memory says the same.',
-};
-
 // SQLSTATE (or its class) → problem. What is not here is a fault of ours: 500, without a text.
-const bySqlState: Record<string, (cause: unknown) => Problem> = {
+const bySqlState: Record<string, (cause: unknown, conflicts: Conflicts) => Problem> = {
   // raised by our own functions, whose texts are written for clients
   AM403: (cause) => new Problem('forbidden', sentence(cause), { cause }),
   AM404: (cause) => new Problem('not-found', sentence(cause), { cause }),
   AM409: (cause) => new Problem('conflict', sentence(cause), { cause }),
   AM412: (cause) => new Problem('precondition-failed', sentence(cause), { cause }),
-  23505: (cause) =>
-    new Problem(
-      'conflict',
-      byConstraint[String((cause as { constraint?: unknown }).constraint)] ?? 'Such a thing exists already.',
-      { cause },
-    ),
+  23505: (cause, conflicts) =>
+    new Problem('conflict', conflicts[String((cause as { constraint?: unknown }).constraint)] ?? 'Such a thing exists already.', {
+      cause,
+    }),
   23503: (cause) => new Problem('conflict', 'It refers to something that does not exist.', { cause }),
   23514: (cause) => new Problem('validation', 'A value breaks a rule of the storage.', { cause }),
   22: (cause) => new Problem('validation', 'A value cannot be stored.', { cause }),
@@ -180,13 +172,16 @@ const connectionCodes = new Set([
 const connectionWords =
   /connection terminated|timeout exceeded when trying to connect|query read timeout|client has encountered a connection error|not queryable|cannot use a pool after/i;
 
+/** What a broken uniqueness means to a client, by the name of the constraint. */
+export type Conflicts = Record<string, string>;
+
 /** Any thrown value as a problem. A 5xx never carries the text of an error. */
-export function toProblem(error: unknown): Problem {
+export function toProblem(error: unknown, conflicts: Conflicts = {}): Problem {
   if (error instanceof Problem) return error;
   const { code, message } = (error ?? {}) as { code?: unknown; message?: string };
   if (typeof code === 'string') {
     const known = [code, ...(code.length === 5 ? [code.slice(0, 2)] : [])].find((key) => Object.hasOwn(bySqlState, key));
-    if (known) return bySqlState[known]!(error);
+    if (known) return bySqlState[known]!(error, conflicts);
     if (connectionCodes.has(code)) return unavailable('The database cannot be reached.')(error);
   }
   if (connectionWords.test(message ?? '')) return unavailable('The database did not answer.')(error);

@@ -50,7 +50,7 @@ export function send(res: ServerResponse, status: number, { status: own, headers
 
 /** The one place where an error becomes an answer, a figure and a log line; returns its status. */
 export function refuse<C>(gate: Gate<C>, template: string, res: ServerResponse, requestId: string, error: unknown): number {
-  const problem = toProblem(error);
+  const problem = toProblem(error, gate.conflicts);
   gate.refused(template, problem.type);
   // a refusal of our own needs no stack, and under overload there is no time for one
   if (problem.status >= 500)

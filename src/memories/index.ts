@@ -19,6 +19,10 @@ export const feature: Feature = {
     return memoryRoutes({ ...bounds.events, citedPrefixes: known.citedPrefixes }, secrets, sources);
   },
   sweeps: () => [sweepMemories],
+  conflicts: {
+    memories__one_doing: 'The agent has a task in work already.',
+    memories__same: 'Another active memory says the same.',
+  },
   effects: { memories: effect },
   kinds: [...eventKinds, ...memoryKinds],
   prefixes: { mem: 'cited' },

@@ -27,6 +27,7 @@ export const gate: Gate<Caller | null> = {
   finished: () => undefined,
   refused: () => undefined,
   screen: async (_caller, body) => body,
+  conflicts: {},
   holdsSecret: () => false,
   understand: async (_caller, bytes) => ({ body: JSON.parse(bytes.toString()), idempotency: null }),
   mac: (data) => hash('sha256', data),

@@ -77,6 +77,7 @@ export async function openDoor(limits: Limits, hops = 0): Promise<Door> {
     finished: () => undefined,
     refused: () => undefined,
     screen: async (_caller, body) => body,
+    conflicts: {},
     holdsSecret: () => false,
     understand: async (_caller, bytes) => ({ body: JSON.parse(bytes.toString()), idempotency: null }),
     mac: (data) => hash('sha256', data),
