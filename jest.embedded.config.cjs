@@ -23,6 +23,7 @@ const one = [
   'jobs/jobs',
   'limits/limits',
   'metrics/figures',
+  'noun/noun',
   'retention/retention',
   'tenants/tenant',
   'webhooks/webhooks',

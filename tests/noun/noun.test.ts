@@ -1,0 +1,108 @@
+import { execFile } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onEmbedded } from '../support/database.ts';
+
+// A noun costs one folder, one migration, one line in src/features.ts and one in src/edges.ts. This makes a copy of the service, adds a noun
+// that is nowhere else, and runs there what that noun does (exercise.ts) and the tests that look at every noun.
+
+const root = join(import.meta.dirname, '../..');
+const here = import.meta.dirname;
+const MINUTES = 60_000;
+
+let copy: string;
+beforeAll(() => {
+  copy = mkdtempSync(join(tmpdir(), 'noun-'));
+  const isCopied = /^(src|migrations|scripts|tests|docs|bench|package\.json|openapi\.json|.*config.*\.json|jest\..*)$/;
+  for (const name of readdirSync(root).filter((one) => isCopied.test(one)))
+    cpSync(join(root, name), join(copy, name), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+});
+afterAll(() => rmSync(copy, { recursive: true, force: true }));
+
+/** Puts a line into a file of the copy, behind the one that it follows. */
+function addLine(file: string, after: RegExp, line: string): void {
+  const text = readFileSync(join(copy, file), 'utf8');
+  const added = text.replace(after, (found) => `${found}${line}\n`);
+  if (added === text) throw new Error(`${file} has no place for ${line}`);
+  writeFileSync(join(copy, file), added);
+}
+
+/** The next number of a migration. */
+const number = () =>
+  String(readdirSync(join(root, 'migrations')).filter((name) => /^\d{4}_/.test(name)).length + 1).padStart(4, '0');
+
+function addNoun(): void {
+  cpSync(join(here, 'counters'), join(copy, 'src/counters'), { recursive: true });
+  cpSync(join(here, 'counters.sql'), join(copy, `migrations/${number()}_counters.sql`));
+  addLine(
+    'src/features.ts',
+    /^import .* from '\.\/context\/index\.ts';\n/m,
+    `import { feature as counters } from './counters/index.ts';`,
+  );
+  addLine('src/features.ts', /^ {2}context,\n/m, '  counters,');
+  addLine('src/edges.ts', /^ {2}context: .*\n/m, `  counters: ['auth'],`);
+}
+
+/** What a command says, on both of its outputs. */
+const run = (command: string, args: string[]): Promise<{ code: number; said: string }> =>
+  new Promise((resolve) => {
+    const { NODE_OPTIONS: _, AGENT_MEMORY_TEST_ENGINE: __, JEST_WORKER_ID: ___, ...env } = process.env;
+    const options = {
+      cwd: copy,
+      env: { ...env, TEST_ENGINE: onEmbedded() ? 'embedded' : 'postgres' },
+      maxBuffer: 64 * 1024 * 1024,
+    };
+    execFile(command, args, options, (error, stdout, stderr) =>
+      resolve({ code: error ? Number(error.code) : 0, said: `${stdout}${stderr}` }),
+    );
+  });
+
+const bin = (name: string) => join(root, 'node_modules/.bin', name);
+
+test('a noun is a folder, a migration, a line in the list of features with its import, and a line in the list of edges', async () => {
+  addNoun();
+  const { said } = await run('diff', ['-r', join(root, 'src'), join(copy, 'src')]);
+  const migrations = await run('diff', ['-r', join(root, 'migrations'), join(copy, 'migrations')]);
+  const lines = `${said}${migrations.said}`.split('\n').filter((line) => /^([<>]|Only in)/.test(line));
+  expect(lines.sort()).toEqual(
+    [
+      `> import { feature as counters } from './counters/index.ts';`,
+      '>   counters,',
+      `>   counters: ['auth'],`,
+      `Only in ${join(copy, 'migrations')}: ${number()}_counters.sql`,
+      `Only in ${join(copy, 'src')}: counters`,
+    ].sort(),
+  );
+});
+
+test(
+  'it builds, and does all that a noun does',
+  async () => {
+    expect(await run('npm', ['run', '--silent', 'build'])).toEqual({ code: 0, said: '' });
+    expect(await run('npm', ['run', '--silent', 'openapi'])).toMatchObject({ code: 0 });
+    // what is run in the copy is what a noun does, in the place of this file
+    cpSync(join(here, 'exercise.ts'), join(copy, 'tests/noun/noun.test.ts'));
+    rmSync(join(copy, 'tests/noun/counters'), { recursive: true });
+    const every = [
+      'db/nouns',
+      'db/wall',
+      'scenarios/i1',
+      'export/coverage',
+      'erasure/coverage',
+      'architecture',
+      'features',
+      'noun/noun',
+    ];
+    const files = every.flatMap((name) => (name === 'architecture' ? ['architecture', 'architecture_sql'] : [name]));
+    const { code, said } = await run(bin('jest'), [
+      '-w',
+      '2',
+      '--runTestsByPath',
+      ...files.map((name) => `tests/${name}.test.ts`),
+    ]);
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining(`${files.length} passed, ${files.length} total`) });
+  },
+  10 * MINUTES,
+);
