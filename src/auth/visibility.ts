@@ -22,7 +22,8 @@ const seenFrom: Record<Channel, Channel[]> = {
 };
 const open = ['none', 'low'];
 const trusted = ['none', 'low', 'high'];
-const sensitivitiesIn = (channel: Channel): string[] => (channel === 'public' || channel === 'agent' ? open : trusted);
+/** What a request made in this channel is shown of: nothing of high sensitivity where all may read along. */
+export const sensitivitiesIn = (channel: Channel): string[] => (channel === 'public' || channel === 'agent' ? open : trusted);
 
 /** The sight of a request made in `channel`. `at`: where it names the user on whose behalf it is made. */
 export function sightIn(principal: Principal, channel: Channel, at: Where = { parameter: 'user_id' }): Sight {

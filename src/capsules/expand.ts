@@ -1,5 +1,5 @@
 import type { Channel, Principal, Sight } from '../auth/index.ts';
-import { isForAll, sightById, sightIn } from '../auth/index.ts';
+import { isForAll, sensitivitiesIn, sightById, sightIn } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
@@ -13,7 +13,7 @@ import { type CapsuleRow, findCapsule, ITEM_BYTES, type ItemRow, readItems } fro
  */
 export function sightOfAuthor(principal: Principal, user_id: string | undefined, channel: Channel): Sight {
   const { channels, sensitivities } = sightById(principal);
-  const shown = channel === 'team' || channel === 'private' ? ['none', 'low', 'high'] : ['none', 'low'];
+  const shown = sensitivitiesIn(channel);
   const own = user_id !== undefined && (isForAll(principal) || user_id === principal.subject);
   return { channels, sensitivities: sensitivities.filter((each) => shown.includes(each)), subjects: own ? [user_id] : [] };
 }

@@ -21,7 +21,7 @@ create or replace function unchanged_memories(
   p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
 returns setof memories
 language sql stable
-begin atomic
+as $$
   select k.*
   from unnest(p_kinds, p_limits) kind (name, most)
   cross join lateral (
@@ -34,8 +34,8 @@ begin atomic
       and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
     order by m.content_seq desc
     limit kind.most
-  ) k;
-end;
+  ) k
+$$;
 
 create or replace function held_now(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
 returns table (memory memories, content_seq bigint)

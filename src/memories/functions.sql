@@ -525,7 +525,7 @@ begin
   group by c.ref;
 end $$;
 
--- How far to trust what someone says who says nothing of it. src/memories/view.ts says the same.
+-- How far to trust a memory that says nothing of that itself, by who recorded it.
 create or replace function trust_of(p_actor_type text) returns text
 language sql immutable parallel safe
 return case p_actor_type when 'human' then 'stated' when 'agent' then 'inferred' else 'observed' end;

@@ -13,7 +13,7 @@ import { type MemoryRecord, toMemory } from './view.ts';
 export const columns = `m.memory_id, m.kind, m.scope, m.user_id, m.agent_id, m.session_id, m.project_id, m.channel, m.importance, m.pinned, m.repeats, m.marks,
   m.created_at, v.version, v.seq, v.status, e.event_id, e.kind as event_kind, o.edit_ids, o.blocked_in,
   case when o.content is null or o.content ? 'withheld' then e.content else o.content end as content,
-  coalesce(o.content ? 'withheld', false) as retracted, e.sensitivity, e.redactions, e.tags, e.metadata, e.actor_type, e.actor_id,
+  coalesce(o.content ? 'withheld', false) as retracted, e.sensitivity, e.redactions, e.tags, e.metadata, e.actor_type, e.actor_id, trust_of(e.actor_type) as trust,
   case when v.status = 'superseded' then m.superseded_by end as superseded_by,
   (select old.memory_id from memories old
    where old.tenant_id = m.tenant_id and old.superseded_by = m.memory_id order by old.last_seq desc limit 1) as supersedes,

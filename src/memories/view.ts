@@ -36,6 +36,8 @@ export interface MemoryRecord {
   metadata: Record<string, unknown>;
   actor_type: string;
   actor_id: string;
+  /** Of what says nothing of its own. */
+  trust: Memory['trust'];
   superseded_by: string | null;
   supersedes: string | null;
   updated_at: string;
@@ -70,9 +72,6 @@ function saidIn(kind: string, content: Record<string, unknown>): Said {
   }
   return { ...content, text: String(content.text ?? ''), body: (content.body ?? {}) as Record<string, unknown> };
 }
-
-const inferredTrust = (actor_type: string): Memory['trust'] =>
-  actor_type === 'human' ? 'stated' : actor_type === 'agent' ? 'inferred' : 'observed';
 
 const times = ['valid_from', 'valid_to', 'expires_at'] as const;
 
@@ -169,7 +168,7 @@ function viewOf(row: MemoryRecord, at: string): Memory {
     ...(row.repeats > 0 && { repeats: row.repeats }),
     grounded: row.grounded,
     ...statedOf({ ...validity, status, marks, sensitivity: row.sensitivity, unsourced: row.unsourced }, at),
-    trust: said.trust ?? inferredTrust(row.actor_type),
+    trust: said.trust ?? row.trust,
     origin: said.origin ?? { type: row.actor_type, id: row.actor_id },
     marks,
     ...(row.edit_ids !== null && { edit_ids: row.edit_ids }),
