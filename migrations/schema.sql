@@ -7370,75 +7370,21 @@ CREATE FUNCTION public.trust_of(p_actor_type text) RETURNS text
 
 CREATE FUNCTION public.unchanged_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS SETOF public.memories
     LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT k.tenant_id,
-     k.memory_id,
-     k.kind,
-     k.scope,
-     k.scope_id,
-     k.status,
-     k.version,
-     k.content_seq,
-     k.last_seq,
-     k.user_id,
-     k.agent_id,
-     k.session_id,
-     k.project_id,
-     k.channel,
-     k.sensitivity,
-     k.text_hash,
-     k.importance,
-     k.pinned,
-     k.repeats,
-     k.worn,
-     k.tags,
-     k.valid_from,
-     k.valid_to,
-     k.expires_at,
-     k.superseded_by,
-     k.task_status,
-     k.doing_agent,
-     k.marks,
-     k.created_at,
-     k.updated_at
-    FROM (UNNEST(unchanged_memories.p_kinds, unchanged_memories.p_limits) kind(name, most)
-      CROSS JOIN LATERAL ( SELECT m.tenant_id,
-             m.memory_id,
-             m.kind,
-             m.scope,
-             m.scope_id,
-             m.status,
-             m.version,
-             m.content_seq,
-             m.last_seq,
-             m.user_id,
-             m.agent_id,
-             m.session_id,
-             m.project_id,
-             m.channel,
-             m.sensitivity,
-             m.text_hash,
-             m.importance,
-             m.pinned,
-             m.repeats,
-             m.worn,
-             m.tags,
-             m.valid_from,
-             m.valid_to,
-             m.expires_at,
-             m.superseded_by,
-             m.task_status,
-             m.doing_agent,
-             m.marks,
-             m.created_at,
-             m.updated_at
-            FROM public.memories m
-           WHERE ((m.tenant_id = unchanged_memories.p_tenant) AND (m.kind = kind.name) AND (m.status = unchanged_memories.p_status) AND (m.last_seq <= unchanged_memories.p_last) AND ((m.kind <> 'task'::text) OR (m.task_status <> 'done'::text)) AND ((unchanged_memories.p_status <> 'active'::text) OR (m.expires_at IS NULL) OR (m.expires_at > now())) AND public.concerns(m.*, unchanged_memories.p_scope, unchanged_memories.p_ask) AND (EXISTS ( SELECT
-                    FROM public.seen_events(unchanged_memories.p_tenant, unchanged_memories.p_scope) e(tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id, sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at, supersedes, erased_at, redactions, session_key, carried_at)
-                   WHERE (e.seq = m.content_seq))))
-           ORDER BY m.content_seq DESC
-          LIMIT kind.most) k);
-END;
+    AS $$
+  select k.*
+  from unnest(p_kinds, p_limits) kind (name, most)
+  cross join lateral (
+    select m.*
+    from memories m
+    where m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
+      and (m.kind <> 'task' or m.task_status <> 'done')
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
+      and concerns(m, p_scope, p_ask)
+      and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
+    order by m.content_seq desc
+    limit kind.most
+  ) k
+$$;
 
 -- Name: undo_import(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
