@@ -112,13 +112,15 @@ begin
   return next;
 end $$;
 
--- The next marked events, at most p_limit. Large contents and bytes count, so that a batch stays short.
+-- The next marked events, at most p_limit. Large contents and bytes count, so that a batch stays short. One that a trim beside this has dropped
+-- keeps its mark: `last` goes past it.
 create or replace function next_marked(p_tenant text, p_job text, p_after text, p_limit int) returns table (last text, seqs bigint[])
 language sql stable
 begin atomic
-  select max(s.id), array_agg(s.seq)
+  select max(s.id), array_agg(s.seq) filter (where s.is_there)
   from (
-    select n.id, n.seq, sum(e.byte_count + coalesce(a.byte_count, 0)) over (order by n.id) - e.byte_count - coalesce(a.byte_count, 0) as before
+    select n.id, n.seq, e.seq is not null as is_there,
+      coalesce(sum(e.byte_count + coalesce(a.byte_count, 0)) over (order by n.id rows between unbounded preceding and 1 preceding), 0) as before
     from (
       select k.id, k.seq
       from erasure_marks k
@@ -126,7 +128,7 @@ begin atomic
       order by k.id
       limit p_limit
     ) n
-    join events e on e.tenant_id = p_tenant and e.seq = n.seq
+    left join events e on e.tenant_id = p_tenant and e.seq = n.seq
     left join artifacts a on a.tenant_id = p_tenant and a.artifact_id = e.artifact_id
   ) s
   where s.before < 2097152;

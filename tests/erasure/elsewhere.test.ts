@@ -43,6 +43,35 @@ onServer('an erasure', () => {
     await hasty.stop();
   }, 60_000);
 
+  test('blanks what a trim beside it has left, also behind a page of events that the trim has dropped', async () => {
+    const owner = await newTenant(daemon.url);
+    const events = Array.from({ length: 100 }, (_, i) => message(`words of frida ${i}`, { user_id: 'frida', channel: 'team' }));
+    expect((await owner.ask('POST', '/v1/events', { body: { events } })).status).toBe(201);
+    const tenant = database.tenants(owner.tenant_id);
+    const blanked = await tenant.write(async (db) => {
+      await db.run(`select start_job($1, 'job_beside', 'erasure', '{}', 'policy', 10, null, null)`, [tenant.id]);
+      await db.run(`select hold_job($1, 'job_beside', 60000)`, [tenant.id]);
+      await db.run(
+        `select mark_seqs($1, 'job_beside', 'event', array(select e.seq from events e where e.tenant_id = $1 and e.user_id = 'frida'))`,
+        [tenant.id],
+      );
+      expect(await db.row(`select trimmed from trim_step($1, 'job_trim', 0, 60, 60)`, [tenant.id])).toEqual({ trimmed: 60 });
+      const counts: number[] = [];
+      for (let after: string | null = ''; after !== null; ) {
+        const step: { last: string | null; events: number } | undefined = await db.row(
+          `select last, (counts ->> 'events')::int as events from blank_marked($1, 'job_beside', $2, 50, $3, 'frida', 'nobody')`,
+          [tenant.id, after, '{"erased": true, "erasure": "erased_00000000000000000000000000000000"}'],
+        );
+        counts.push(step!.events);
+        after = step!.last;
+      }
+      await db.run(`select fail_job($1, 'job_beside', '{}')`, [tenant.id]);
+      return counts;
+    });
+    expect(blanked).toEqual([0, 40, 0]);
+    expect(await dumpOf(tenant)).not.toContain('frida');
+  });
+
   test('reaches edits, capsules and subscriptions, and counts them as its dry run does', async () => {
     const owner = await newTenant(daemon.url);
     const dora = await newColleague(owner, 'dora-of-denmark');
