@@ -102,8 +102,12 @@ create or replace function artifacts_apply(p_tenant text, p_effects effect[], p_
 language plpgsql
 as $$
 begin
-  update artifacts a set event_id = e.event_id
-  from unnest(p_effects) e
-  where a.tenant_id = p_tenant and a.artifact_id = e.doc ->> 'artifact_id' and a.event_id is null;
+  -- materialized: behind the wall an id that is taken out of JSON in place would not be looked up by the index
+  with named as materialized (
+    select e.event_id, e.doc ->> 'artifact_id' as artifact_id from unnest(p_effects) e
+  )
+  update artifacts a set event_id = n.event_id
+  from named n
+  where a.tenant_id = p_tenant and a.artifact_id = n.artifact_id and a.event_id is null;
   return null;
 end $$;

@@ -302,6 +302,8 @@ begin
       v_effects := array(select e from unnest(p_effects) e where e.noun = v_noun);
       v_prepared := array(select p from unnest(p_prepared) p where p.noun = v_noun);
     end if;
+    -- none where all units of the noun are retries or refused
+    continue when coalesce(cardinality(v_effects), 0) = 0;
     execute format('select %I($1, $2, $3, $4)', v_noun || '_apply') into v_own using p_tenant, v_effects, v_prepared, p_at;
     v_all := v_all || v_own;
   end loop;
