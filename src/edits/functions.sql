@@ -370,7 +370,7 @@ as $$
   where e.tenant_id = p_tenant
     and visible(
       e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
-      case when p_scope -> 'subjects' <> 'null' then array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
+      case when p_scope -> 'subjects' = 'null' then null else array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
       array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
     and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
     and is_shown_in(o.blocked_in, p_scope ->> 'channel')

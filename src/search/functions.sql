@@ -16,7 +16,7 @@ return array_to_string(array[
   $$c.tenant_id || '' = (select current_tenant()) and c.seq + 0 <= ($1 ->> 'as_of_seq')::bigint$$,
   $$visible(
     c.channel, c.user_id, c.sensitivity, array(select jsonb_array_elements_text($1 -> 'channels')),
-    case when $1 -> 'subjects' <> 'null' then array(select jsonb_array_elements_text($1 -> 'subjects')) end,
+    case when $1 -> 'subjects' = 'null' then null else array(select jsonb_array_elements_text($1 -> 'subjects')) end,
     array(select jsonb_array_elements_text($1 -> 'sensitivities')))$$,
   $$is_shown_in(c.blocked_in, $1 ->> 'channel')$$,
   case when p_scope ? 'session_id' then $$c.session_id = $1 ->> 'session_id'$$ end,

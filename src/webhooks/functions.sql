@@ -124,10 +124,14 @@ create or replace function webhooks_clear(p_tenant text, p_seqs bigint[], p_dry 
 language plpgsql
 as $$
 declare
-  v_count bigint := (select count(*) from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs));
+  v_count bigint;
 begin
-  if not p_dry then
+  -- in one look: no index begins with the seq
+  if p_dry then
+    select count(*) into v_count from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+  else
     delete from webhook_deliveries d where d.tenant_id = p_tenant and d.seq = any (p_seqs);
+    get diagnostics v_count = row_count;
   end if;
   return jsonb_build_object('webhook_deliveries', v_count);
 end $$;
