@@ -2,7 +2,7 @@ import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import { entryOf, unitOf } from '../../src/db/unit.ts';
 import { createLogger } from '../../src/log.ts';
-import { sha256Hex, withMemory } from '../../src/memories/index.ts';
+import { sha256Hex, withMemory } from '../../src/memories/wish.ts';
 import { newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
