@@ -135,6 +135,9 @@ create index events__project on events (tenant_id, project_id, seq) where projec
 -- decisions and task_state of a context
 create index events__ledger on events (tenant_id, kind, seq) where kind in ('decision', 'task_update');
 
+-- Whether something was forgotten (has_forgotten), which consistency asks for each stretch: without it each look reads the whole log.
+create index events__forgotten on events (tenant_id) where kind in ('erasure.completed', 'retention.forgot');
+
 -- which decisions were replaced
 create index events__supersedes on events (tenant_id, supersedes) where supersedes is not null;
 
