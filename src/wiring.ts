@@ -51,7 +51,7 @@ export function createService(config: Config, database: Database, log: Logger, w
   const told = tellSkipped(log, metrics.skipped);
   database.onFlushed(metrics.flushed);
   database.onSkipped(told);
-  const { routes, document, sweeps, handlers, opened } = put(parts);
+  const { routes, document, sweeps, handlers, opened } = assemble(parts);
   const gate = gateOf(config, parts, inFlight, limits, clientOf(config), told);
   jobs.run(handlers);
   const sweeper = startSweeper(tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), ...sweeps], log, config.SWEEP_DELAY_MS);
@@ -87,7 +87,7 @@ export function describeService(config: Config): Pick<Service, 'routes' | 'docum
     throw new Error('a service that is only described has no database');
   };
   const store = { tenants: none, watch: { subscribe: none, subscribeAll: none }, ping: none, embedded: false };
-  return put(partsOf(config, store, createLogger('silent'), workersOf(config), countersOf(config).held));
+  return assemble(partsOf(config, store, createLogger('silent'), workersOf(config), countersOf(config).held));
 }
 
 /** Each after what it needs. None of them runs by itself but the audit, which writes what was counted. */
@@ -122,7 +122,7 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
 
 /** The features on their parts. */
-function put(parts: Parts) {
+function assemble(parts: Parts) {
   const opened = features.map((feature) => ({ feature, own: feature.open?.(parts) }));
   for (const { feature, own } of opened) feature.figures?.(parts, own);
   // one that anyone may call is given null for a caller
