@@ -296,13 +296,11 @@ returns table (id text, gone boolean)
 language sql stable
 as $$
   select i.id, coalesce(e.erased_at is not null or substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
-  from unnest(p_ids) i (id)
+  -- `offset 0`: behind the wall an index is not searched for what a function returns, so the id is made first
+  from (select c.id, event_of(c.id) as event_id from unnest(p_ids) c (id) offset 0) i
   -- `limit` keeps it a look-up of each id
   left join lateral (
-    select x.chunk_count, x.erased_at
-    from events x
-    where x.tenant_id = p_tenant and x.event_id = event_of(i.id)
-    limit 1
+    select x.chunk_count, x.erased_at from events x where x.tenant_id = p_tenant and x.event_id = i.event_id limit 1
   ) e on true
   where not coalesce(has_passage(i.id, e.chunk_count), false)
 $$;
