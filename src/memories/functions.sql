@@ -511,13 +511,12 @@ begin
         where v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.status = 'superseded' and v.seq + 0 <= p_last))
   )
   select c.ref, max(c.seq), min(c.place)
-  from cited c
+  from (select x.ref, x.seq, x.place, event_of(x.ref) as event_id from cited x offset 0) c
   where c.ref <> p_memory_id and not exists (
     select from (
       select e.seq
       from events e
-      where e.tenant_id = p_tenant and e.kind like 'memory.%'
-        and e.event_id = event_of(c.ref)
+      where e.tenant_id = p_tenant and e.kind like 'memory.%' and e.event_id = c.event_id
       offset 0) made
     join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
     where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
@@ -550,14 +549,16 @@ create or replace function events_named(p_tenant text, p_refs text[]) returns ta
 language sql stable
 begin atomic
   select r.ref, named.event
-  from unnest(p_refs) r (ref)
+  from (
+    select
+      c.ref,
+      case when c.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = c.ref)
+        else event_of(c.ref) end as event_id
+    from unnest(p_refs) c (ref)
+    offset 0
+  ) r
   cross join lateral (
-    select e as event
-    from events e
-    where e.tenant_id = p_tenant and e.event_id = case
-      when r.ref ~ '^art_' then (select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = r.ref)
-      else event_of(r.ref) end
-    limit 1
+    select e as event from events e where e.tenant_id = p_tenant and e.event_id = r.event_id limit 1
   ) named;
 end;
 
@@ -960,12 +961,15 @@ begin
     return '{}';
   end if;
   select max(s.occurred_at) into v_said
-  from jsonb_array_elements_text(p_standing -> 'refs') with ordinality r (ref, place)
+  from (
+    select c.place, event_of(c.ref) as event_id
+    from jsonb_array_elements_text(p_standing -> 'refs') with ordinality c (ref, place)
+    offset 0
+  ) r
   cross join lateral (
     select e.seq
     from events e
-    where e.tenant_id = p_tenant and e.kind not like 'memory.%'
-      and e.event_id = event_of(r.ref)
+    where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = r.event_id
     limit 1
   ) cited
   cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s

@@ -22,6 +22,8 @@ begin
 end $$;
 
 -- The event that an id of an event or of a passage names: chk_<event>_<ordinal> is a passage of evt_<event>. Any other id is returned as it is.
+-- Of a column it is taken in a subquery with `offset 0`: behind the wall no index is searched for what a function makes of another row, and
+-- each id that a request cited read the whole log (29 ms among 20,000 events, 0.1 so).
 create or replace function event_of(p_id text) returns text
 language sql immutable parallel safe
 return case when p_id ~ '^chk_' then 'evt_' || split_part(substr(p_id, 5), '_', 1) else p_id end;
@@ -296,7 +298,6 @@ returns table (id text, gone boolean)
 language sql stable
 as $$
   select i.id, coalesce(e.erased_at is not null or substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
-  -- `offset 0`: behind the wall an index is not searched for what a function returns, so the id is made first
   from (select c.id, event_of(c.id) as event_id from unnest(p_ids) c (id) offset 0) i
   -- `limit` keeps it a look-up of each id
   left join lateral (

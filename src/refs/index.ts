@@ -70,10 +70,14 @@ async function findDangling(
 ): Promise<number[]> {
   const rows = await db.rows<{ place: number }>(
     `select i.place::int - 1 as place
-    from unnest($5::text[], $6::text[]) with ordinality as i (id, subject, place)
+    from (
+      select u.id, u.subject, u.place, event_of(u.id) as event_id
+      from unnest($5::text[], $6::text[]) with ordinality as u (id, subject, place)
+      offset 0
+    ) i
     where not exists (
       select from events e
-      where e.tenant_id = $1 and e.event_id = event_of(i.id)
+      where e.tenant_id = $1 and e.event_id = i.event_id
       and has_passage(i.id, e.chunk_count)
       and ${visible(2, 'e.')} and ${OWN_EVENT})
     and not exists (
