@@ -1149,12 +1149,15 @@ begin
     return '{}';
   end if;
   select max(s.occurred_at) into v_said
-  from jsonb_array_elements_text(p_standing -> 'refs') with ordinality r (ref, place)
+  from (
+    select c.place, event_of(c.ref) as event_id
+    from jsonb_array_elements_text(p_standing -> 'refs') with ordinality c (ref, place)
+    offset 0
+  ) r
   cross join lateral (
     select e.seq
     from events e
-    where e.tenant_id = p_tenant and e.kind not like 'memory.%'
-      and e.event_id = event_of(r.ref)
+    where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = r.event_id
     limit 1
   ) cited
   cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s
@@ -2298,16 +2301,18 @@ CREATE FUNCTION public.events_named(p_tenant text, p_refs text[]) RETURNS TABLE(
     BEGIN ATOMIC
  SELECT r.ref,
      named.event
-    FROM (unnest(events_named.p_refs) r(ref)
+    FROM (( SELECT c.ref,
+                 CASE
+                     WHEN (c.ref ~ '^art_'::text) THEN ( SELECT a.event_id
+                        FROM public.artifacts a
+                       WHERE ((a.tenant_id = events_named.p_tenant) AND (a.artifact_id = c.ref)))
+                     ELSE public.event_of(c.ref)
+                 END AS event_id
+            FROM unnest(events_named.p_refs) c(ref)
+          OFFSET 0) r
       CROSS JOIN LATERAL ( SELECT e.*::public.events AS event
             FROM public.events e
-           WHERE ((e.tenant_id = events_named.p_tenant) AND (e.event_id =
-                 CASE
-                     WHEN (r.ref ~ '^art_'::text) THEN ( SELECT a.event_id
-                        FROM public.artifacts a
-                       WHERE ((a.tenant_id = events_named.p_tenant) AND (a.artifact_id = r.ref)))
-                     ELSE public.event_of(r.ref)
-                 END))
+           WHERE ((e.tenant_id = events_named.p_tenant) AND (e.event_id = r.event_id))
           LIMIT 1) named);
 END;
 
@@ -2850,13 +2855,12 @@ begin
         where v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.status = 'superseded' and v.seq + 0 <= p_last))
   )
   select c.ref, max(c.seq), min(c.place)
-  from cited c
+  from (select x.ref, x.seq, x.place, event_of(x.ref) as event_id from cited x offset 0) c
   where c.ref <> p_memory_id and not exists (
     select from (
       select e.seq
       from events e
-      where e.tenant_id = p_tenant and e.kind like 'memory.%'
-        and e.event_id = event_of(c.ref)
+      where e.tenant_id = p_tenant and e.kind like 'memory.%' and e.event_id = c.event_id
       offset 0) made
     join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
     where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
@@ -5391,13 +5395,10 @@ CREATE FUNCTION public.passages_missing(p_tenant text, p_ids text[], p_oldest_id
     LANGUAGE sql STABLE
     AS $$
   select i.id, coalesce(e.erased_at is not null or substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
-  from unnest(p_ids) i (id)
+  from (select c.id, event_of(c.id) as event_id from unnest(p_ids) c (id) offset 0) i
   -- `limit` keeps it a look-up of each id
   left join lateral (
-    select x.chunk_count, x.erased_at
-    from events x
-    where x.tenant_id = p_tenant and x.event_id = event_of(i.id)
-    limit 1
+    select x.chunk_count, x.erased_at from events x where x.tenant_id = p_tenant and x.event_id = i.event_id limit 1
   ) e on true
   where not coalesce(has_passage(i.id, e.chunk_count), false)
 $$;
