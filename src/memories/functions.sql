@@ -1746,9 +1746,12 @@ begin
   perform mark_memories(p_tenant, p_job, array(
     select distinct m.memory_id
     from unnest(v_seqs) s (seq)
-    join memory_versions v on v.tenant_id = p_tenant and v.seq = s.seq
-    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
-    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and stands(m)
+    -- `offset 0` keeps each a look-up
+    cross join lateral (select * from memory_versions x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) v
+    cross join lateral (
+      select n.memory_id, n.content_seq, n as row from memories n where n.tenant_id = p_tenant and n.memory_id = v.memory_id offset 0
+    ) m
+    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and stands(m.row)
       and not exists (
         select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)), p_upto);
   return v_seqs[cardinality(v_seqs)];
@@ -1762,8 +1765,13 @@ as $$
 declare
   v_ended text[] := array(
     select m.memory_id
-    from (select distinct v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_seqs)) v
-    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+    from (
+      select distinct w.memory_id
+      from unnest(p_seqs) s (seq)
+      -- `offset 0` keeps each a look-up
+      cross join lateral (select x.memory_id from memory_versions x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) w
+    ) v
+    cross join lateral (select n.memory_id, n.content_seq from memories n where n.tenant_id = p_tenant and n.memory_id = v.memory_id offset 0) m
     where m.content_seq = any (p_seqs) and not exists (
       select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = m.memory_id));
 begin

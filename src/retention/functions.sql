@@ -156,13 +156,16 @@ begin atomic
   select array_agg(e.seq order by e.seq), array_agg(e.seq) filter (where e.whole or e.ground),
     array_agg(e.seq) filter (where e.ground and not e.whole and e.erased_at is null), array_agg(e.seq) filter (where not (e.whole or e.ground))
   from (
-    select l.seq, l.erased_at, coalesce(bool_or(k.what = 'carry'), false) as whole, coalesce(bool_or(k.what = 'ground'), false) as ground
+    select l.seq, l.erased_at, k.whole, k.ground
     from (
       select e.seq, e.event_id, e.erased_at from events e
       where e.tenant_id = p_tenant and e.seq > p_after and e.seq <= p_upto order by e.seq limit p_limit
     ) l
-    left join erasure_marks k on k.tenant_id = p_tenant and k.job_id = p_job and k.id = l.event_id and k.what in ('carry', 'ground')
-    group by l.seq, l.erased_at
+    -- one by one, each is a look-up
+    cross join lateral (
+      select coalesce(bool_or(m.what = 'carry'), false) as whole, coalesce(bool_or(m.what = 'ground'), false) as ground
+      from erasure_marks m where m.tenant_id = p_tenant and m.job_id = p_job and m.id = l.event_id
+    ) k
   ) e;
 end;
 
@@ -175,6 +178,7 @@ as $$
 declare
   v_next record;
   v_noun text;
+  v_cleared bigint[];
   v_bytes bigint;
 begin
   select * into v_next from next_trimmed(p_tenant, p_job, p_after, p_upto, p_limit);
@@ -182,10 +186,12 @@ begin
   carried := coalesce(cardinality(v_next.kept), 0);
   trimmed := 0;
   if last_seq is not null then
-    select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text) + case when e.seq = any (v_next.dropped) then 400 else 0 end), 0)
+    v_cleared := v_next.dropped || v_next.emptied;
+    select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text)), 0) + 400 * coalesce(cardinality(v_next.dropped), 0)
     into v_bytes
-    from events e where e.tenant_id = p_tenant and e.seq = any (v_next.dropped || v_next.emptied);
-    v_bytes := v_bytes + (clear_events(p_tenant, v_next.dropped || v_next.emptied, false) ->> 'bytes')::bigint;
+    from unnest(v_cleared) s (seq)
+    cross join lateral (select x.content, x.metadata from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e;
+    v_bytes := v_bytes + (clear_events(p_tenant, v_cleared, false) ->> 'bytes')::bigint;
     for v_noun in select * from hooks('trim') loop
       execute format('select %I($1, $2, $3, $4)', v_noun || '_trim') using p_tenant, p_job, v_next.seqs, v_next.dropped;
     end loop;
