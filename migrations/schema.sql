@@ -4635,9 +4635,12 @@ begin
   perform mark_memories(p_tenant, p_job, array(
     select distinct m.memory_id
     from unnest(v_seqs) s (seq)
-    join memory_versions v on v.tenant_id = p_tenant and v.seq = s.seq
-    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
-    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and stands(m)
+    -- `offset 0` keeps each a look-up
+    cross join lateral (select * from memory_versions x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) v
+    cross join lateral (
+      select n.memory_id, n.content_seq, n as row from memories n where n.tenant_id = p_tenant and n.memory_id = v.memory_id offset 0
+    ) m
+    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and stands(m.row)
       and not exists (
         select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)), p_upto);
   return v_seqs[cardinality(v_seqs)];
@@ -4897,8 +4900,13 @@ CREATE FUNCTION public.memories_trim(p_tenant text, p_job text, p_seqs bigint[],
 declare
   v_ended text[] := array(
     select m.memory_id
-    from (select distinct v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_seqs)) v
-    join memories m on m.tenant_id = p_tenant and m.memory_id = v.memory_id
+    from (
+      select distinct w.memory_id
+      from unnest(p_seqs) s (seq)
+      -- `offset 0` keeps each a look-up
+      cross join lateral (select x.memory_id from memory_versions x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) w
+    ) v
+    cross join lateral (select n.memory_id, n.content_seq from memories n where n.tenant_id = p_tenant and n.memory_id = v.memory_id offset 0) m
     where m.content_seq = any (p_seqs) and not exists (
       select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = m.memory_id));
 begin
@@ -5152,8 +5160,8 @@ CREATE FUNCTION public.next_trimmed(p_tenant text, p_job text, p_after bigint, p
      array_agg(e.seq) FILTER (WHERE (NOT (e.whole OR e.ground))) AS array_agg
     FROM ( SELECT l.seq,
              l.erased_at,
-             COALESCE(bool_or((k.what = 'carry'::text)), false) AS whole,
-             COALESCE(bool_or((k.what = 'ground'::text)), false) AS ground
+             k.whole,
+             k.ground
             FROM (( SELECT e_1.seq,
                      e_1.event_id,
                      e_1.erased_at
@@ -5161,8 +5169,10 @@ CREATE FUNCTION public.next_trimmed(p_tenant text, p_job text, p_after bigint, p
                    WHERE ((e_1.tenant_id = next_trimmed.p_tenant) AND (e_1.seq > next_trimmed.p_after) AND (e_1.seq <= next_trimmed.p_upto))
                    ORDER BY e_1.seq
                   LIMIT next_trimmed.p_limit) l
-              LEFT JOIN public.erasure_marks k ON (((k.tenant_id = next_trimmed.p_tenant) AND (k.job_id = next_trimmed.p_job) AND (k.id = l.event_id) AND (k.what = ANY (ARRAY['carry'::text, 'ground'::text])))))
-           GROUP BY l.seq, l.erased_at) e;
+              CROSS JOIN LATERAL ( SELECT COALESCE(bool_or((m.what = 'carry'::text)), false) AS whole,
+                     COALESCE(bool_or((m.what = 'ground'::text)), false) AS ground
+                    FROM public.erasure_marks m
+                   WHERE ((m.tenant_id = next_trimmed.p_tenant) AND (m.job_id = next_trimmed.p_job) AND (m.id = l.event_id))) k)) e;
 END;
 
 -- Name: noun(text, text, text, text[], text[]); Type: FUNCTION; Schema: public
@@ -7332,6 +7342,7 @@ CREATE FUNCTION public.trim_step(p_tenant text, p_job text, p_after bigint, p_up
 declare
   v_next record;
   v_noun text;
+  v_cleared bigint[];
   v_bytes bigint;
 begin
   select * into v_next from next_trimmed(p_tenant, p_job, p_after, p_upto, p_limit);
@@ -7339,10 +7350,12 @@ begin
   carried := coalesce(cardinality(v_next.kept), 0);
   trimmed := 0;
   if last_seq is not null then
-    select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text) + case when e.seq = any (v_next.dropped) then 400 else 0 end), 0)
+    v_cleared := v_next.dropped || v_next.emptied;
+    select coalesce(sum(octet_length(e.content::text) + octet_length(e.metadata::text)), 0) + 400 * coalesce(cardinality(v_next.dropped), 0)
     into v_bytes
-    from events e where e.tenant_id = p_tenant and e.seq = any (v_next.dropped || v_next.emptied);
-    v_bytes := v_bytes + (clear_events(p_tenant, v_next.dropped || v_next.emptied, false) ->> 'bytes')::bigint;
+    from unnest(v_cleared) s (seq)
+    cross join lateral (select x.content, x.metadata from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e;
+    v_bytes := v_bytes + (clear_events(p_tenant, v_cleared, false) ->> 'bytes')::bigint;
     for v_noun in select * from hooks('trim') loop
       execute format('select %I($1, $2, $3, $4)', v_noun || '_trim') using p_tenant, p_job, v_next.seqs, v_next.dropped;
     end loop;
