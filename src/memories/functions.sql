@@ -1034,7 +1034,7 @@ begin
 end $$;
 
 -- Until which event the passages of each event of a stretch are current: the first later version of its memory that ends it or says
--- something else. As supersede, end_memory and write_memories leave it. Backwards over the versions once: a fact may be said again
+-- something else. As memories_apply and end_memory leave it. Backwards over the versions once: a fact may be said again
 -- thousands of times, and looking from each for the next that differs was the square of that.
 create or replace function passage_ends(p_tenant text, p_from bigint, p_to bigint) returns table (seq bigint, until_seq bigint, until_at timestamptz)
 language sql stable

@@ -1,4 +1,5 @@
 import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
+import { named } from '../db/named.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
@@ -134,22 +135,36 @@ export interface Listed {
 /** Memories that one request looks through. */
 const WALK = 10_000;
 
-const valuesOf = (query: ListQuery): unknown[] => [
-  query.as_of_seq,
-  query.as_of,
-  query.kind,
-  query.scope,
-  query.status,
-  query.session_id,
-  query.about_user_id,
-  query.agent_id,
-  query.project_id,
-  query.tag,
-  query.pinned,
-  query.since,
-  query.until,
-  query.filter,
-];
+/** What a list is narrowed by. Admins alone are told what the deleted said. */
+const ASKED_FOR = `($kind::text is null or m.kind = $kind)
+        and ($scope::text is null or m.scope = $scope)
+        and ($status::text = 'any' or now_is.status = $status)
+        and ($status::text <> 'active' or m.status = 'active' or $5::bigint is not null or $6::timestamptz is not null)
+        and ($session_id::text is null or m.session_id = $session_id)
+        and ($about_user_id::text is null or m.user_id = $about_user_id)
+        and ($agent_id::text is null or m.agent_id = $agent_id)
+        and ($project_id::text is null or m.project_id = $project_id)
+        and ($tag::text is null or $tag = any (e.tags))
+        and ($pinned::boolean is null or case when e.kind like 'memory.%' then e.content -> 'pinned' = 'true' else m.pinned end = $pinned)
+        and ($since::timestamptz is null or m.created_at >= $since)
+        and ($until::timestamptz is null or m.created_at < $until)
+        and is_shown_in(o.blocked_in, $channel::text)
+        and ($admin::boolean or m.status <> 'deleted' or v.status = 'deleted')
+        and ($filter::jsonb is null or memory_matches(m, e, $filter))`;
+
+const NOTHING_ASKED = {
+  kind: undefined,
+  scope: undefined,
+  session_id: undefined,
+  about_user_id: undefined,
+  agent_id: undefined,
+  project_id: undefined,
+  tag: undefined,
+  pinned: undefined,
+  since: undefined,
+  until: undefined,
+  filter: undefined,
+};
 
 /** By id, which sorts by the time they were made; unnamed, so that each filter gets the plan it deserves. */
 export async function listMemories(
@@ -160,14 +175,14 @@ export async function listMemories(
   after?: string,
 ): Promise<Listed> {
   const { order } = query;
-  const rows = await db.rows<MemoryRecord & { listed: number }>(
+  const statement = named(
     `select ${columns}, page.listed
     from (
       select l.*, sum(l.byte_count) over (order by l.memory_id ${order === 'asc' ? 'asc' : 'desc'}) - l.byte_count as before, count(*) over () as listed
       from (
         select m.memory_id, v.version, v.seq, v.content_seq, v.status, e.byte_count
         from (
-          select m.* from memories m where m.tenant_id = $1 and ($19::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $19)
+          select m.* from memories m where m.tenant_id = $1 and ($after::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $after)
           order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'} limit ${WALK} -- so that a filter that matches nothing ends
         ) m
         cross join lateral (${VERSION}) v
@@ -180,33 +195,21 @@ export async function listMemories(
         ) now_is
         where m.channel = any ($2::text[])
         and ${visible(2, 'e.')}
-        and ($7::text is null or m.kind = $7)
-        and ($8::text is null or m.scope = $8)
-        and ($9::text = 'any' or now_is.status = $9)
-        and ($9::text <> 'active' or m.status = 'active' or $5::bigint is not null or $6::timestamptz is not null)
-        and ($10::text is null or m.session_id = $10)
-        and ($11::text is null or m.user_id = $11)
-        and ($12::text is null or m.agent_id = $12)
-        and ($13::text is null or m.project_id = $13)
-        and ($14::text is null or $14 = any (e.tags))
-        and ($15::boolean is null or case when e.kind like 'memory.%' then e.content -> 'pinned' = 'true' else m.pinned end = $15)
-        and ($16::timestamptz is null or m.created_at >= $16)
-        and ($17::timestamptz is null or m.created_at < $17)
-        and is_shown_in(o.blocked_in, $22::text)
-        and ($23::boolean or m.status <> 'deleted' or v.status = 'deleted') -- admins alone are told what the deleted said
-        and ($18::jsonb is null or memory_matches(m, e, $18))
+        and ${ASKED_FOR}
         order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}
-        limit $20
+        limit $limit
       ) l
     ) page
     cross join lateral (select * from memories m where m.tenant_id = $1 and m.memory_id = page.memory_id offset 0) m
     cross join lateral (select page.version, page.seq, page.content_seq, page.status) v
     ${CONTENT}
     ${CITED}
-    where page.before < $21
+    where page.before < $page_bytes
     order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}`,
-    [tenant, ...sightValues(sight), ...valuesOf(query), after, query.limit + 1, PAGE_BYTES, query.channel, query.admin],
+    { ...NOTHING_ASKED, ...query, after, limit: query.limit + 1, page_bytes: PAGE_BYTES },
+    [tenant, ...sightValues(sight), query.as_of_seq, query.as_of],
   );
+  const rows = await db.rows<MemoryRecord & { listed: number }>(...statement);
   const memories = rows.slice(0, query.limit).map((row) => toMemory(db, row, momentOf(query)));
   if (rows.length > query.limit || rows.length < (rows[0]?.listed ?? 0)) return { memories, next: memories.at(-1)!.memory_id };
   const stop = await findStop(db, tenant, order, after);

@@ -86,6 +86,8 @@ end;
 
 create or replace function passages_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
 language plpgsql
+-- a plan for arrays of any length: one unit may have thousands of events and of passages
+set enable_nestloop = off
 as $$
 begin
   insert into chunks (

@@ -1,0 +1,29 @@
+import { assertWritten, replayed } from '../../src/http/outcome.ts';
+import { Problem } from '../../src/http/problem.ts';
+
+function problemOf(outcome: Parameters<typeof assertWritten>[0]) {
+  try {
+    assertWritten(outcome);
+    return undefined;
+  } catch (error) {
+    return error instanceof Problem && [error.type, error.message];
+  }
+}
+
+test.each([
+  [{ status: 'new' }, undefined],
+  [{ status: 'replay' }, undefined],
+  [{ status: 'conflict' }, ['conflict', 'This Idempotency-Key was used with another body.']],
+  [{ status: 'quota' }, ['quota-exceeded', 'The tenant has used all of its storage.']],
+  [
+    { status: 'refused', refusal: { code: 'AM412', detail: 'the counter has version 3' } },
+    ['precondition-failed', 'The counter has version 3.'],
+  ],
+  [{ status: 'refused', refusal: { code: 'AM409', detail: 'the lease is held' } }, ['conflict', 'The lease is held.']],
+] as const)('the outcome %j is told as %j', (outcome, told) => {
+  expect(problemOf(outcome)).toEqual(told);
+});
+
+test('a retry says so in a header', () => {
+  expect([replayed(true), replayed(false)]).toEqual([{ 'Idempotent-Replay': 'true' }, {}]);
+});
