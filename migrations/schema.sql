@@ -1243,6 +1243,7 @@ end $$;
 
 CREATE FUNCTION public.commit_units(p_tenant text, p_units jsonb) RETURNS SETOF public.unit_outcome
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
   v_asked timestamptz := clock_timestamp();
@@ -1267,7 +1268,7 @@ begin
     continue when to_regproc(v_noun || '_judge') is null;
     select j.units, j.verdicts into p_units, v_verdicts from judge_effects(p_tenant, v_noun, v_now, v_clock, p_units, v_verdicts) j;
   end loop;
-  v_effects := write_units(p_tenant, p_units, v_verdicts, v_asked, v_now);
+  v_effects := write_units(p_tenant, v_nouns, p_units, v_verdicts, v_asked, v_now);
   return query
   select * from remember_units(p_tenant, v_verdicts, apply_effects(p_tenant, v_nouns, v_effects, v_prepared, v_now), v_now);
 end $$;
@@ -5309,6 +5310,7 @@ CREATE FUNCTION public.passage_text(p_chunk public.chunks) RETURNS text
 
 CREATE FUNCTION public.passages_apply(p_tenant text, p_effects public.effect[], p_prepared public.prepared[], p_at timestamp with time zone) RETURNS public.answer[]
     LANGUAGE plpgsql
+    SET enable_nestloop TO 'off'
     AS $$
 begin
   insert into chunks (
@@ -7698,13 +7700,14 @@ begin
   where w.nth <= w.versions;
 end $$;
 
--- Name: write_units(text, jsonb, public.verdict[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: write_units(text, text[], jsonb, public.verdict[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.write_units(p_tenant text, p_units jsonb, p_verdicts public.verdict[], p_asked timestamp with time zone, p_at timestamp with time zone) RETURNS public.effect[]
+CREATE FUNCTION public.write_units(p_tenant text, p_nouns text[], p_units jsonb, p_verdicts public.verdict[], p_asked timestamp with time zone, p_at timestamp with time zone) RETURNS public.effect[]
     LANGUAGE plpgsql
     AS $$
 declare
   v_effects effect[];
+  v_strange text;
 begin
   with event as materialized (
     select v.unit, e.ord as place, v.seq + e.ord - 1 as seq, e.doc -> 'effects' as effects, r.*
@@ -7740,9 +7743,13 @@ begin
   )
   select array_agg(row(
     n.noun, e.unit, e.place, e.seq, e.event_id, e.kind, e.actor_type, e.actor_id, e.session_id, e.channel, e.sensitivity, e.user_id,
-    e.agent_id, e.project_id, e.tags, coalesce(e.occurred_at, p_asked), n.doc)::effect order by e.seq)
-  into v_effects
+    e.agent_id, e.project_id, e.tags, coalesce(e.occurred_at, p_asked), n.doc)::effect order by e.seq),
+    min(n.noun) filter (where n.noun <> all (p_nouns))
+  into v_effects, v_strange
   from event e cross join lateral jsonb_each(e.effects) n (noun, doc);
+  if v_strange is not null then
+    raise exception 'there is no noun for the effect %', v_strange;
+  end if;
   return v_effects;
 end $$;
 
