@@ -97,6 +97,7 @@ async function set(
 ) {
   const actor = actorOf(principal);
   const user_id = subjectOf(principal, undefined, true, { parameter: 'user_id' })!;
+  const sets = { counter_id, name, value, expires_at, ...(expected !== undefined && { expected }) };
   const event = entryOf({
     kind: 'counter.set',
     session_id: counter_id,
@@ -105,9 +106,9 @@ async function set(
     actor_type: actor.type,
     actor_id: actor.id,
     content: { counter_id, name, value },
+    effects: { counters: sets },
   });
-  const effects = { counters: { counter_id, name, value, expires_at, ...(expected !== undefined && { expected }) } };
-  const outcome = await tenant.commit(unitOf(idempotency, [{ ...event, effects }]));
+  const outcome = await tenant.commit(unitOf(idempotency, [event]));
   assertWritten(outcome);
   const made = outcome.made!['counters/0'] as Pick<Counter, 'counter_id' | 'name' | 'value' | 'expires_at'>;
   return {
