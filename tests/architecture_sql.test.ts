@@ -59,6 +59,11 @@ test('a rule is written in one place', () => {
   }
 });
 
+test('an index is searched for an event id that is there already, not for what a function makes of a column', () => {
+  const made = listSources().filter(({ text }) => /event_id = event_of\(\w+\./.test(text));
+  expect(made.map(({ file }) => file)).toEqual([]);
+});
+
 test('acts are the same kinds in SQL as in TypeScript, which answers writes without a read', () => {
   const { sql } = routines.find(({ name }) => name === 'is_act')!;
   expect([...sql.matchAll(/'(\w+)'/g)].map(([, kind]) => kind).sort()).toEqual(memoryKinds.filter(isAct).sort());
