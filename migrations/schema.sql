@@ -3399,6 +3399,8 @@ declare
   v_view jsonb := units;
   v_judged judgement;
   v_refused boolean := false;
+  v_changed int[];
+  v_docs jsonb[];
 begin
   if exists (select from unnest(verdicts) v where v.status <> 'new') then
     v_view := (select jsonb_agg(case when v.status = 'new' then units -> (v.unit - 1) else 'null' end order by v.unit) from unnest(verdicts) v);
@@ -3409,10 +3411,18 @@ begin
       verdicts[v_judged.unit].outcome := jsonb_build_object('seq', 0, 'count', 0, 'refusal', v_judged.refusal);
       v_refused := true;
     else
-      units := jsonb_set(units, array[(v_judged.unit - 1)::text], v_judged.doc);
+      v_changed := array_append(v_changed, v_judged.unit);
+      v_docs := array_append(v_docs, v_judged.doc);
       verdicts[v_judged.unit].bytes := (v_judged.doc ->> 'bytes')::bigint;
     end if;
   end loop;
+  -- once for all: each change of a batch copies the whole of it
+  if v_changed is not null then
+    units := (
+      select jsonb_agg(coalesce(c.doc, u.doc) order by u.ord)
+      from jsonb_array_elements(units) with ordinality u (doc, ord)
+      left join unnest(v_changed, v_docs) c (unit, doc) on c.unit = u.ord);
+  end if;
   if v_refused then
     verdicts := place_units(verdicts, p_clock);
   end if;
