@@ -24,7 +24,7 @@ export interface Wrong {
 type Type = 'text' | 'time' | 'number' | 'boolean' | 'list' | 'json';
 interface Field {
   type: Type;
-  /** Where it stands in the document that event_doc or memory_doc makes. */
+  /** Where it stands in the document that event_doc or memory_fields makes. */
   at: string;
   memory?: boolean;
 }
