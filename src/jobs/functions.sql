@@ -153,8 +153,9 @@ begin atomic
   where j.tenant_id = p_tenant and j.job_id = p_job and j.finished_at is null;
 end;
 
--- Of an erasure: who began a job is named no more. Jobs are not counted.
-create or replace function jobs_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+-- Of an erasure: who began a job is not named any more, as soon as the account is gone: a job ends with the authority of a maker that has a
+-- name. Jobs are not counted.
+create or replace function jobs_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
 as $$
