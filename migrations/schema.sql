@@ -3361,9 +3361,9 @@ begin
         and (n.repeats >= 256 or has_forgotten(p_memory.tenant_id)))));
 end $$;
 
--- Name: jobs_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+-- Name: jobs_revoke(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.jobs_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+CREATE FUNCTION public.jobs_revoke(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
     LANGUAGE plpgsql
     AS $$
 begin
