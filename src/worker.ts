@@ -11,7 +11,7 @@ import { type Screener, type Source, screenerOf, screenFields } from './secrets/
 import { serveTasks, type Task } from './work/index.ts';
 import type { WorkerData } from './workers.ts';
 
-// What a worker of the daemon does; src/wiring.ts starts it, and src/work hands out the orders.
+// What a worker of the daemon does; src/workers.ts starts it, and src/work hands out the orders.
 
 const { keys, config } = workerData as WorkerData;
 const { mac, seal } = readWorkerKeys(keys);

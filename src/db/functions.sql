@@ -5,36 +5,36 @@
 -- A hook has one signature, whichever noun it belongs to. Whoever introduces a hook adds its line here and in docs/decisions/nouns.md:
 --
 --   hook | arguments and result | called by | what it does
---   apply | p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz → answer[] | commit_units | changes its tables as its effects say; what only the noun can tell of them, or null
---   awaits | p_tenant text, p_floor bigint → jsonb | furthest_behind | the first event after p_floor that a reader has yet to be told: {"reason", "seq", …}
+--   apply | p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz → answer[] | commit_units | applies the effects to its tables; returns what only the noun knows of each, or null
+--   awaits | p_tenant text, p_floor bigint → jsonb | furthest_behind | the first event after p_floor that is not yet delivered to a reader: {"reason", "seq", …}
 --   check | p_tenant text, p_from bigint, p_to bigint → setof finding | check_log | compares a stretch of the log with what is derived from it
 --   check_rows | p_tenant text, p_after text, p_limit int → table (name, checked, wrong, sample, vital, last) | check_rows | compares a page of its rows with the log; `last` is where the next page begins, null after the last
---   clear | p_tenant text, p_seqs bigint[], p_dry boolean → jsonb | clear_events | removes what it has about events that lose their content, or go; counts by table, and the `bytes` that went
---   edited | p_tenant text, p_edit edits → void | enact_edit | follows an edit that holds from now on in its rows
---   expire | p_tenant text, p_job text, p_by bigint, p_dry boolean → jsonb | expire_marked | ends these rows, by the event p_by; counts
---   forget | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | removes the rows that are marked, or name the subject whatever event they are about
---   held | p_tenant text, p_seqs bigint[] → table (seq bigint, live boolean, importance numeric) | mark_old | of these events those that it has rows of: whether these hold, and how much they weigh
---   judge | p_tenant text, p_units jsonb, p_at timestamptz → setof judgement | commit_units | units that it refuses, or that are written otherwise; the clock is locked, no seq is taken; units of a batch see what earlier ones do
---   kept | p_tenant text, p_job text, p_limit int → jsonb | list_shared | the rows that stay where shared acts are kept: how many, and p_limit ids
---   lapse | p_tenant text, p_job text, p_seqs bigint[] → void | mark_old | marks the rows that end when these events lose their content
---   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows, and events, that go along with marked events; `found` in counts: so many that were not marked before
+--   clear | p_tenant text, p_seqs bigint[], p_dry boolean → jsonb | clear_events | deletes its data about events that are blanked or dropped; returns counts by table and the `bytes` freed
+--   edited | p_tenant text, p_edit edits → void | enact_edit | updates its rows for an edit that has just taken effect
+--   expire | p_tenant text, p_job text, p_by bigint, p_dry boolean → jsonb | expire_marked | expires the marked rows, with the event p_by as the cause; returns counts
+--   forget | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | deletes rows that are marked, and removes the subject's name from rows about other events
+--   held | p_tenant text, p_seqs bigint[] → table (seq bigint, live boolean, importance numeric) | mark_old | for each of these events that it has a row for: whether the row is current, and its importance
+--   judge | p_tenant text, p_units jsonb, p_at timestamptz → setof judgement | commit_units | returns the units that it refuses or rewrites; called with the clock locked, before a seq is assigned; each unit sees the effects of earlier ones
+--   kept | p_tenant text, p_job text, p_limit int → jsonb | list_shared | the rows that remain if shared acts are kept: their number, and p_limit ids
+--   lapse | p_tenant text, p_job text, p_seqs bigint[] → void | mark_old | marks the rows that expire when these events are blanked
+--   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows and events that must go with marked events; `found` in counts: how many were newly marked
 --   measure | p_tenant text, p_from bigint, p_to bigint → bigint | measure_log | bytes that it adds to a stretch of the log
---   missing | p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean → table (id text, gone boolean) | missing_ids | those of p_ids, all of its prefix, that name nothing; `gone`: by right, as they are older than the log or something was forgotten
---   needs | p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int → bigint | mark_needs | marks the events up to p_upto that its next rows need, by their seqs; the last one it looked at, null after the last
---   pin | p_tenant text → setof bigint | retain_pins | events that stay whatever a rule of retention says
---   prepare | p_tenant text, p_units jsonb, p_asked timestamptz → prepared[] | commit_units | work that needs no clock, before it is locked
---   reached | p_tenant text, p_edit edits → setof bigint | reach_of | events beside its own that an edit of one of its rows holds for; refuses an edit of what the row no longer says
---   rebuilt | p_tenant text, p_from bigint, p_to bigint → void | rebuild_chunks | what it knows of passages that were just made again from the log
+--   missing | p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean → table (id text, gone boolean) | missing_ids | the p_ids, all with its prefix, that do not exist; `gone`: legitimately, because they predate the log or were erased
+--   needs | p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int → bigint | mark_needs | marks the events up to p_upto that its next rows need, in the order of seq; returns the last seq examined, null at the end
+--   pin | p_tenant text → setof bigint | retain_pins | events that are exempt from every retention rule
+--   prepare | p_tenant text, p_units jsonb, p_asked timestamptz → prepared[] | commit_units | work that needs no clock, done before it is locked
+--   reached | p_tenant text, p_edit edits → setof bigint | reach_of | other events that an edit of one of its rows also applies to; refuses an edit of content that the row no longer has
+--   rebuilt | p_tenant text, p_from bigint, p_to bigint → void | rebuild_chunks | restores what it knows about passages that were just rebuilt from the log
 --   rename | p_tenant text, p_seq bigint, p_parts jsonb → void | rename_parts | writes what `words` read, with the names replaced
---   repair | p_tenant text, p_from bigint, p_to bigint → bigint | repair_log | makes again what `check` compares, where it can be derived; how many rows changed
+--   repair | p_tenant text, p_from bigint, p_to bigint → bigint | repair_log | rebuilds what `check` compares, where it can be derived; returns how many rows changed
 --   repair_rows | p_tenant text, p_after text, p_limit int → table (changed bigint, last text) | repair_rows | the same for `check_rows`
 --   revoke | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | ends the access of the subject before anything is looked for, or refuses the erasure
---   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages are made by the noun, not from the log
---   stay | p_tenant text, p_seqs bigint[] → setof bigint | find_events | of events of the subject those that stay where shared acts are kept
+--   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages come from the noun, not from the log
+--   stay | p_tenant text, p_seqs bigint[] → setof bigint | find_events | the events of the subject that remain if shared acts are kept
 --   stored | p_tenant text → bigint | read_standing | bytes that it keeps beside the log
---   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | of a page of imported rows what is wrong with the first that does not fit the log, which begins at p_first; `last` is where the next page begins
---   trim | p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[] → void | trim_step | removes the rows that end with these events of the log, of which p_drop are dropped
---   words | p_event events → jsonb | named_parts | what it has of an event and can hold a name
+--   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | the fault of the first row in a page of imported rows that does not match the log, which begins at p_first; `last` is where the next page begins
+--   trim | p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[] → void | trim_step | deletes the rows that end with these events; of them, p_drop leave the log
+--   words | p_event events → jsonb | named_parts | the data it has about an event that may contain a name
 create or replace function hooks(p_hook text) returns setof text
 language sql stable
 begin atomic
@@ -48,7 +48,7 @@ revoke execute on function list_tenants(text, int) from public;
 grant execute on function list_tenants(text, int) to agent_memory_app;
 alter function list_tenants(text, int) owner to agent_memory_overseer;
 
--- Where the logs of the followed tenants stand, in one statement however many there are.
+-- The last seq of each followed tenant, in one statement.
 create or replace function read_clocks(p_tenants text[]) returns table (tenant_id text, last_seq bigint)
 language sql stable security definer set search_path = pg_catalog, public, pg_temp
 as $$ select c.tenant_id, c.last_seq from public.tenant_clocks c where c.tenant_id = any (p_tenants) $$;
@@ -56,7 +56,7 @@ revoke execute on function read_clocks(text[]) from public;
 grant execute on function read_clocks(text[]) to agent_memory_app;
 alter function read_clocks(text[]) owner to agent_memory_overseer;
 
--- A running sum of what still fits: a unit that is too large for the room that is left does not take its neighbours' room.
+-- The running total of the sizes that fit: a unit that is too large for the rest of the quota is skipped and uses none of it.
 create or replace function add_fitting(p_used bigint, p_bytes bigint, p_room bigint) returns bigint
 language sql immutable parallel safe
 as $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
@@ -145,7 +145,7 @@ begin
   return v_all;
 end $$;
 
--- Where each unit stands by its key and by the room that is left. An `echo` has the key and the body of an earlier unit of the batch, its
+-- The status of each unit by its key and by what is left of the quota. An `echo` has the key and the body of an earlier unit of the batch, its
 -- leader, and becomes what that becomes.
 create or replace function judge_units(p_tenant text, p_units jsonb, p_clock tenant_clocks) returns verdict[]
 language plpgsql
@@ -237,7 +237,7 @@ begin
   end if;
 end $$;
 
--- The seqs again, without the units that were refused.
+-- Assigns the seqs again, without the refused units.
 create or replace function place_units(p_verdicts verdict[], p_clock tenant_clocks) returns verdict[]
 language plpgsql stable
 as $$
@@ -371,7 +371,7 @@ begin
   order by v.unit;
 end $$;
 
--- What the service itself must be able to say, however full the tenant is. The clock is locked.
+-- Appends an event of the service itself, whatever the quota. The clock is locked.
 create or replace function say(p_tenant text, p_event jsonb) returns bigint
 language plpgsql
 as $$
@@ -387,7 +387,7 @@ begin
   return v_seq;
 end $$;
 
--- Deletes for at most p_ms of the bound tenant's rows and returns whether any table still has some. Clocks first: then nothing can
+-- For at most p_ms, deletes rows of the bound tenant and returns whether any table still has some. Clocks first: then nothing can
 -- be written any more. Values outside the row (artifacts) go a few at a time, or one batch would delete gigabytes.
 create or replace function erase_rows(p_ms int) returns boolean
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
@@ -435,7 +435,7 @@ revoke execute on function erase_tenant_row(int) from public;
 grant execute on function erase_tenant_row(int) to agent_memory_app;
 alter function erase_tenant_row(int) owner to agent_memory_eraser;
 
--- One batch: 'more', 'empty' (its name is not free yet) or 'gone'. Can be stopped and taken up again anywhere.
+-- One batch: 'more', 'empty' (its name is not free yet) or 'gone'. Can be interrupted and resumed at any point.
 create or replace function erase_tenant(p_tenant text, p_ms int, p_keep_name_s int) returns text
 language plpgsql
 as $$
@@ -449,7 +449,7 @@ begin
   return case when erase_tenant_row(p_keep_name_s) then 'gone' else 'empty' end;
 end $$;
 
--- A text of a log as a time; null where it is none, because nothing in the database checks what JSON says.
+-- A timestamp from JSON of the log; null if it is not one, because the database does not validate JSON.
 create or replace function time_of(p_text text) returns timestamptz
 language plpgsql stable strict
 as $$
@@ -794,7 +794,7 @@ begin
   return v_count;
 end $$;
 
--- Answers kept for retries go with the events that they tell of.
+-- Deletes the stored outcomes of retries together with the events that they refer to.
 create or replace function idempotency_forget(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql

@@ -199,7 +199,7 @@ begin
   return next;
 end $$;
 
--- A step of a walk over the nouns that have a hook, each to its end. p_after is `<noun>/<where it stands>`, '' at the beginning.
+-- Runs one step of a hook over the nouns that have it, finishing each before the next. p_after is `<noun>/<where it stands>`, '' at the beginning.
 create or replace function walk_nouns(p_hook text, p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
@@ -225,7 +225,7 @@ end $$;
 --   mark     | nouns with the hook `mark`     | marks what goes along; a walk that found something is followed by another
 --   blank    | events that are marked         | blanks them, with what nouns have about them (the hook `clear`)
 --   cite     | events that cite the subject   | replaces its name
---   forget   | nouns with the hook `forget`   | removes what is marked, and names the subject whatever event it is about
+--   forget   | nouns with the hook `forget`   | deletes what is marked, and removes the subject's name elsewhere
 --   late     | events that are marked         | clears again what was begun on them meanwhile
 --   over     |                                |
 --
