@@ -39,7 +39,7 @@ export interface Parts extends Store {
   secrets: Secrets;
   audit: Audit;
   jobs: Jobs;
-  /** What the daemon holds of bodies. */
+  /** Memory reserved for request bodies. */
   held: Held;
   /** A credential of this tenant lost something on this daemon. */
   restricted: Signal<string>;

@@ -35,9 +35,9 @@ interface Service {
   gate: Gate<Caller>;
   routes: Route<Caller>[];
   document: OpenApi;
-  /** Readiness, as the probes are told. */
+  /** Readiness, as the probes report it. */
   health: Parts['health'];
-  /** Ends what would keep requests from ending. */
+  /** Closes long-lived responses that would delay the shutdown. */
   drain(): void;
   stop(): Promise<void>;
 }
@@ -75,7 +75,7 @@ export function createService(config: Config, database: Database, log: Logger, w
       for (const { drain } of opened) drain();
     },
     stop: async () => {
-      // the audit after everything that has something to say
+      // the audit after everything that may still write entries
       for (const part of [jobs, sweeper, ...opened, audit, limits, workers]) await part.stop();
     },
   };

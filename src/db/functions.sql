@@ -72,7 +72,8 @@ create or replace aggregate sum_fitting(bigint, bigint) (sfunc = add_fitting, st
 --   `conflict`  the key was used with another body
 --   `quota`     the tenant has no room for it
 --   `refused`   by a noun; outcome.refusal: { "code", "detail" }
--- Only `new` units wrote anything. The clock is locked before any other row: idempotency rows first gave 51 deadlocks in 2.5 s, after it none.
+-- Only `new` units wrote anything. The clock is locked before any other row: locking idempotency rows first gave
+-- 51 deadlocks in 2.5 s, locking them after it none.
 create or replace function commit_units(p_tenant text, p_units jsonb) returns setof unit_outcome
 language plpgsql
 -- of all that it calls too: planned anew for each batch, as the lengths of arrays suggest, a batch cost half a millisecond more
@@ -154,7 +155,7 @@ declare
   v_room bigint := coalesce(p_clock.max_bytes - p_clock.stored_bytes, 1::bigint << 60);
 begin
   return array(
-    -- materialized: behind the wall a key that is decoded in place would not be looked up by the index, as `decode` is not leakproof
+    -- materialized: under row-level security a key decoded in place would not use the index, as `decode` is not leakproof
     with unit as materialized (
       select
         u.ord as unit, decode(u.doc ->> 'key', 'hex') as key_hash, decode(u.doc ->> 'body', 'hex') as body_hash,
@@ -167,7 +168,7 @@ begin
         case when u.key_hash is null then u.unit else first_value(u.unit) over same end as leader,
         first_value(u.body_hash) over same as leader_body
       from unit u
-      -- `limit` keeps it a look-up of each key: a plan made while the table was small read every key of the tenant, for each batch
+      -- `limit` forces an index lookup per key: a plan made while the table was small read every key of the tenant, for each batch
       left join lateral (
         select i.body_hash, i.outcome, i.created_at
         from idempotency_keys i
@@ -198,7 +199,7 @@ begin
     order by unit);
 end $$;
 
--- What a noun says of the units that would be new: some it refuses, some it has written otherwise. It is given what the nouns before it left,
+-- Applies the judge of a noun to the units that would be new: it may refuse or rewrite them. It is given what the nouns before it left,
 -- each unit in its place of the batch, null where it is not written.
 create or replace function judge_effects(
   p_tenant text, p_noun text, p_at timestamptz, p_clock tenant_clocks, inout units jsonb, inout verdicts verdict[])
@@ -551,7 +552,7 @@ create or replace function epoch_ms(p_at timestamptz) returns numeric
 language sql immutable parallel safe
 return case when is_readable_time(p_at) then extract(epoch from p_at) * 1000 end;
 
--- The last seq of what was recorded before then: times grow with seq.
+-- The last seq recorded before p_at: times grow with seq.
 create or replace function seq_before(p_tenant text, p_at timestamptz) returns bigint
 language plpgsql stable
 as $$

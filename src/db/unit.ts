@@ -11,7 +11,7 @@ export interface EventRow {
   actor_id: string;
   kind: string;
   content: unknown;
-  /** Absent: it is about nobody. Present in private, where it says whose the event is. */
+  /** Absent: it is about nobody. Required in private channels, where it names the owner. */
   user_id?: string;
   agent_id?: string;
   project_id?: string;
@@ -29,7 +29,7 @@ export interface EventRow {
   effects?: Record<string, unknown>;
 }
 
-/** An event that the service itself writes: what a memory, an edit, a capsule changes is said in the log. */
+/** An event that the service itself writes: changes of memories, edits and capsules are recorded in the log. */
 export const entryOf = (
   row: Pick<EventRow, 'kind' | 'session_id' | 'channel' | 'actor_type' | 'actor_id' | 'content'> & Partial<EventRow>,
 ): EventRow => ({ event_id: newId('evt'), sensitivity: 'none', tags: [], refs: [], metadata: {}, ...row });

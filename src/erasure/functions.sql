@@ -1,4 +1,4 @@
--- The subject's own events: what is recorded about a user or is a user's words, all of a session or project, what an agent did.
+-- The subject's own events: those about a user or by a user, all of a session or project, and what an agent did.
 create or replace function is_of_subject(p_event events, p_kind text, p_subject text, p_users text[]) returns boolean
 language sql immutable
 as $$ select case p_kind
@@ -40,7 +40,7 @@ begin
   return least(v_last, p_upto);
 end $$;
 
--- What nouns have about these events goes, or with p_dry is only counted. Counts by table, and the `bytes` that it weighed.
+-- Deletes the nouns' data about these events, or with p_dry only counts it. Returns counts by table and the `bytes`.
 create or replace function clear_events(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
 language plpgsql
 as $$
@@ -134,8 +134,8 @@ begin atomic
   where s.before < 2097152;
 end;
 
--- Blanks the next marked events, with what nouns have about them. The clock is locked first and all of this is one short transaction: whoever
--- writes waits for one batch.
+-- Blanks the next marked events, with what nouns have about them. The clock is locked first and the transaction is short: a writer waits
+-- for at most one batch.
 create or replace function blank_marked(
   p_tenant text, p_job text, p_after text, p_limit int, p_content jsonb, p_subject text, p_name text, p_dry boolean default false)
 returns table (last text, counts jsonb)
@@ -222,7 +222,7 @@ end $$;
 --   phase    | walks                          | a step
 --   accounts | nouns with the hook `revoke`   | ends the access of the subject, or refuses the erasure
 --   find     | the log                        | marks the events of the subject, and those that cite it
---   mark     | nouns with the hook `mark`     | marks what goes along; a walk that found something is followed by another
+--   mark     | nouns with the hook `mark`     | marks what goes along; repeated until a pass finds nothing new
 --   blank    | events that are marked         | blanks them, with what nouns have about them (the hook `clear`)
 --   cite     | events that cite the subject   | replaces its name
 --   forget   | nouns with the hook `forget`   | deletes what is marked, and removes the subject's name elsewhere
@@ -264,7 +264,7 @@ begin
   end case;
   v_found := coalesce((p_cursor ->> 'found')::bigint, 0) + coalesce((v_step.counts ->> 'found')::bigint, 0);
   if v_step.last is null then
-    -- what a walk has found others may rest on
+    -- what was just found may have dependents
     v_phase := case when v_phase = 'mark' and v_found > 0 then 'mark' else v_phases[array_position(v_phases, v_phase) + 1] end;
     v_found := 0;
     if v_phase = 'blank' then

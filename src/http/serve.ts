@@ -13,7 +13,7 @@ import { written } from './written.ts';
 // One request from its first byte to its log line. Everything here takes plain node:http objects, so Express and the thin
 // door in front of it serve the same routes by the same code.
 
-/** Each step may throw a Problem, which is the answer then. What costs least, and tells least, is asked first. */
+/** Each step may throw a Problem, which is the answer then. The cheapest and least revealing checks come first. */
 export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const serving = open(gate, route, req, res);
   const { act, releases } = serving;

@@ -1,4 +1,4 @@
--- The memory that an id of a memory, an event or a passage means.
+-- The memory that the id of a memory, an event or a passage refers to.
 create or replace function memory_of(p_tenant text, p_ref text) returns text
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
@@ -43,8 +43,8 @@ begin
 end $$;
 
 -- Passages of a memory's versions up to p_seq are no longer current. What was said before the content that stood at p_from (null: p_seq)
--- has ended already and is not looked at: with 100,000 versions that took seconds. A superseded memory that is deleted takes nothing from the
--- one in its place: the event that ended it is where that one's words stand.
+-- has ended already and is not looked at: with 100,000 versions that took seconds. Deleting a superseded memory does not end the passages
+-- of its successor: they belong to the event that ended the old one.
 create or replace function end_passages(p_tenant text, p_memory_id text, p_seq bigint, p_at timestamptz, p_from bigint default null) returns void
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off
@@ -69,7 +69,7 @@ begin
       and v.status || '' <> 'superseded'), p_seq, p_at);
 end $$;
 
--- What the event p_seq replaces, if it may: its own visibility may not be narrower.
+-- Ends the memory that the event p_seq supersedes. The audience of the new one may not be narrower.
 create or replace function supersede(p_tenant text, p_ref text, p_seq bigint) returns text
 language plpgsql
 as $$
@@ -125,7 +125,7 @@ begin
   end if;
 end $$;
 
--- The effect of an event that makes, moves or says again a memory: { "memory_id", "kind", "scope", "text_hash": hex, "status", "importance",
+-- The effect of an event that creates, updates or restates a memory: { "memory_id", "kind", "scope", "text_hash": hex, "status", "importance",
 -- "pinned", "valid_from", "valid_to", "expires_at", "supersedes", "task_status", "task_ref": a memory's id where an update names its task by
 -- that, "only_new", "counted": by memories_judge }. src/memories/wish.ts makes it.
 --
@@ -241,7 +241,7 @@ begin
         valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
       cross join lateral (
         select
-          -- Another's private task is no task here, or a guess of its name were told right from wrong.
+          -- Another user's private task counts as absent, or the answer would confirm a guessed name.
           coalesce(
             (select t.text_hash
              from memories t
@@ -275,8 +275,8 @@ begin
     order by w.place);
 end $$;
 
--- The last of equal wishes writes their memory, and counts them all; those that are only counted come last and make no version. The newest
--- update of a task says whom it is about.
+-- The last of equal wishes writes their memory, and counts them all; those that are only counted come last and make no version. The
+-- subject of a task is that of its newest update.
 create or replace function write_memories(p_tenant text, p_wishes wish[], p_at timestamptz) returns void
 language plpgsql
 as $$
@@ -304,7 +304,7 @@ begin
     agent_id = case when w.kind = 'task' then w.agent_id else m.agent_id end,
     sensitivity = w.sensitivity,
     tags = case when w.kind = 'task' then w.tags else m.tags end,
-    -- what was pinned stays so
+    -- a pinned memory stays pinned
     pinned = m.pinned or (w.kind = 'task' and w.pinned),
     valid_from = case when w.kind = 'task' then w.valid_from else m.valid_from end,
     valid_to = case when w.kind = 'task' then w.valid_to else m.valid_to end,
@@ -366,7 +366,7 @@ begin
       where x.tenant_id = p_tenant and x.seq = was.content_seq
       limit 1
     ) o
-    -- what is only counted says nothing
+    -- a repetition that is only counted makes no version
     where w.memory_id <> w.id and w.nth <= w.versions
     order by w.seq
   loop
@@ -403,7 +403,7 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-  -- what this commit takes the place of is not there to be said again
+  -- memories that this commit supersedes cannot be restated
   v_ending text[] := array(
     select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].effects.memories.supersedes') r (ref));
 begin
@@ -706,8 +706,8 @@ begin
     'body', coalesce(p_content -> 'body', '{}'));
 end $$;
 
--- Makes sure that a memory may be changed, with the clock locked; false where this very change was made before, so that a retry is
--- answered and not refused for what it did itself. p_version: what the client has read; null: whatever it is.
+-- Makes sure that a memory may be changed, with the clock locked; false if this change was already applied, so that a retry
+-- succeeds. p_version: what the client has read; null: whatever it is.
 create or replace function hold_memory(p_tenant text, p_memory_id text, p_version int, p_statuses text[], p_unit jsonb) returns boolean
 language plpgsql
 as $$
@@ -775,7 +775,7 @@ begin
   return v_done;
 end $$;
 
--- The end of a memory for no other: deleted, or a proposal rejected. The unit's one event says so. What was deleted names no successor.
+-- Ends a memory without a successor: deleted, or a proposal rejected. The unit's one event says so. What was deleted names no successor.
 create or replace function close_memory(p_tenant text, p_memory_id text, p_version int, p_statuses text[], p_status text, p_unit jsonb)
 returns unit_outcome
 language plpgsql
@@ -832,7 +832,7 @@ begin
   end if;
 end $$;
 
--- Memories past their time say so, p_limit of them; nothing that is answered changes by it.
+-- Memories past their time say so, p_limit of them; no answer changes by it.
 create or replace function expire_memories(p_tenant text, p_limit int) returns int
 language plpgsql
 as $$
@@ -917,7 +917,7 @@ as $$ select jsonb_strip_nulls(jsonb_build_object(
     else object_of(p_event.content) - 'supersedes' end $$;
 
 -- What took the place of a superseded memory: what the event that ended it made. Of several versions that say so the first is meant;
--- an erasure may add another. Successors come later in the log than what they replace, so a chain that says the same has no circle.
+-- an erasure may add another. Successors come later in the log than what they replace, so the chain of successors has no cycle.
 create or replace function successor_of(p_tenant text, p_memory_id text) returns text
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
@@ -934,7 +934,7 @@ begin
     limit 1));
 end $$;
 
--- What is said very often makes no version, and what was forgotten has none: then any that is there may have taken the place.
+-- What is said very often makes no version, and what was forgotten has none: then any existing memory may be the successor.
 create or replace function is_wrong_successor(p_memory memories, p_expected text) returns boolean
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
@@ -1023,7 +1023,7 @@ begin atomic
   ) t;
 end;
 
--- Passages that ended where versions were that are gone end where the next one is.
+-- Passages that a removed version ended now end at the next remaining version.
 create or replace function move_ends(p_tenant text, p_memory_id text, p_gone bigint[]) returns void
 language plpgsql
 as $$
@@ -1035,7 +1035,7 @@ end $$;
 
 -- Until which event the passages of each event of a stretch are current: the first later version of its memory that ends it or says
 -- something else. As memories_apply and end_memory leave it. Backwards over the versions once: a fact may be said again
--- thousands of times, and looking from each for the next that differs was the square of that.
+-- thousands of times, and searching forward from each version was quadratic.
 create or replace function passage_ends(p_tenant text, p_from bigint, p_to bigint) returns table (seq bigint, until_seq bigint, until_at timestamptz)
 language sql stable
 begin atomic
@@ -1446,7 +1446,7 @@ begin
   perform move_ends(p_tenant, p_memory_id, v_gone);
 end $$;
 
--- Memories with all their versions, and what others say of them.
+-- Deletes memories with their versions, and the references of other memories to them.
 create or replace function drop_memories(p_tenant text, p_memory_ids text[]) returns void
 language sql
 begin atomic
@@ -1567,7 +1567,7 @@ begin atomic
   ) m;
 end;
 
--- Of rules of retention: events that stay whatever they say, those of pinned memories and those that these cite, also by a passage, bytes or a
+-- Of rules of retention: events that are exempt from every rule, those of pinned memories and those that these cite, also by a passage, bytes or a
 -- memory of them.
 create or replace function memories_pin(p_tenant text) returns setof bigint
 language sql stable
