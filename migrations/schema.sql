@@ -2151,7 +2151,7 @@ begin
   end case;
   v_found := coalesce((p_cursor ->> 'found')::bigint, 0) + coalesce((v_step.counts ->> 'found')::bigint, 0);
   if v_step.last is null then
-    -- what a walk has found others may rest on
+    -- what was just found may have dependents
     v_phase := case when v_phase = 'mark' and v_found > 0 then 'mark' else v_phases[array_position(v_phases, v_phase) + 1] end;
     v_found := 0;
     if v_phase = 'blank' then
@@ -3469,7 +3469,7 @@ declare
   v_room bigint := coalesce(p_clock.max_bytes - p_clock.stored_bytes, 1::bigint << 60);
 begin
   return array(
-    -- materialized: behind the wall a key that is decoded in place would not be looked up by the index, as `decode` is not leakproof
+    -- materialized: under row-level security a key decoded in place would not use the index, as `decode` is not leakproof
     with unit as materialized (
       select
         u.ord as unit, decode(u.doc ->> 'key', 'hex') as key_hash, decode(u.doc ->> 'body', 'hex') as body_hash,
@@ -3482,7 +3482,7 @@ begin
         case when u.key_hash is null then u.unit else first_value(u.unit) over same end as leader,
         first_value(u.body_hash) over same as leader_body
       from unit u
-      -- `limit` keeps it a look-up of each key: a plan made while the table was small read every key of the tenant, for each batch
+      -- `limit` forces an index lookup per key: a plan made while the table was small read every key of the tenant, for each batch
       left join lateral (
         select i.body_hash, i.outcome, i.created_at
         from idempotency_keys i
@@ -4241,7 +4241,7 @@ begin
         valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
       cross join lateral (
         select
-          -- Another's private task is no task here, or a guess of its name were told right from wrong.
+          -- Another user's private task counts as absent, or the answer would confirm a guessed name.
           coalesce(
             (select t.text_hash
              from memories t
@@ -6183,7 +6183,7 @@ CREATE FUNCTION public.repeats_in(p_tenant text, p_units jsonb) RETURNS TABLE(un
     AS $_$
 #variable_conflict use_column
 declare
-  -- what this commit takes the place of is not there to be said again
+  -- memories that this commit supersedes cannot be restated
   v_ending text[] := array(
     select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].effects.memories.supersedes') r (ref));
 begin
@@ -6643,7 +6643,7 @@ begin
       where x.tenant_id = p_tenant and x.seq = was.content_seq
       limit 1
     ) o
-    -- what is only counted says nothing
+    -- a repetition that is only counted makes no version
     where w.memory_id <> w.id and w.nth <= w.versions
     order by w.seq
   loop
@@ -7693,7 +7693,7 @@ begin
     agent_id = case when w.kind = 'task' then w.agent_id else m.agent_id end,
     sensitivity = w.sensitivity,
     tags = case when w.kind = 'task' then w.tags else m.tags end,
-    -- what was pinned stays so
+    -- a pinned memory stays pinned
     pinned = m.pinned or (w.kind = 'task' and w.pinned),
     valid_from = case when w.kind = 'task' then w.valid_from else m.valid_from end,
     valid_to = case when w.kind = 'task' then w.valid_to else m.valid_to end,
