@@ -59,7 +59,7 @@ function manifest(name: string) {
   return parseAllDocuments(read(`kubernetes/${name}.yaml`))[0]!.toJS();
 }
 
-/** All groups but those that the chart leaves out by name unless it is told of exporters. */
+/** All groups except those that the chart omits, by name, unless exporters are configured. */
 function groupsOfChart(): unknown[] {
   const template = read(`${chart}/templates/prometheusrule.yaml`);
   const groups = [...filesOf(RULES).values()].flatMap((text) => parse(text).groups as { name: string }[]);

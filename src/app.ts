@@ -73,7 +73,7 @@ function pathMatches(template: string, pathname: string): boolean {
   }
 }
 
-/** Browsers of the listed origins may call. Others are told nothing, not even what a preflight would say. */
+/** Browsers may call from the listed origins. Other origins get no CORS headers, not even on a preflight. */
 function allowOrigins(origins: string[]): RequestHandler {
   const isListed = (origin: string | undefined) => origin !== undefined && (origins.includes(origin) || origins.includes('*'));
   const answer = cors({

@@ -3,7 +3,7 @@
 
 export interface Measure {
   value: number;
-  /** Empty where none is told. */
+  /** Empty if the text states none. */
   unit: string;
 }
 

@@ -136,7 +136,7 @@ as $$
       -- another event says it now
       coalesce(bool_or(a.passages = '[]'), false) as silent,
       (array_agg(a.patch ->> 'text' order by a.n desc) filter (where a.op = 'amend' and a.ordinal is null))[1] as text,
-      -- what is read is that one text unless passages were edited one by one since
+      -- a reader gets that one text, unless single passages were edited since
       coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is null), 0)
         > coalesce(max(a.n) filter (where a.op = 'amend' and a.ordinal is not null), 0)
         and not coalesce(bool_or(a.op in ('retract', 'quarantine') and a.ordinal is not null), false) as is_one

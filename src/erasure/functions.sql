@@ -11,8 +11,8 @@ create or replace function subject_users(p_tenant text, p_job text) returns text
 language sql stable
 return array(select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'user');
 
--- Up to where an erasure reaches: what is recorded later is a new relationship. AM409 where it may not be. Marked are the accounts of the
--- subject, and with p_keep_shared the words that stand for it.
+-- The last seq that an erasure covers; later events are out of its scope. Raises AM409 if the erasure is not allowed. Marks the accounts of
+-- the subject and, with p_keep_shared, the names that identify it.
 create or replace function begin_erasure(
   p_tenant text, p_job text, p_kind text, p_subject text, p_upto bigint, p_before timestamptz, p_keep_shared boolean default false)
 returns bigint

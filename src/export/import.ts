@@ -59,7 +59,7 @@ const runImport: Handler = async ({ tenant, id, input, report }) => {
   const { receiving, event_count, oldest_seq } = input as Clock & { receiving?: boolean };
   if (receiving) {
     await undoImport(tenant, id, brokenOff(id));
-    // the job has failed by now; what is returned is dropped
+    // the job has already failed; the returned value is discarded
     return {};
   }
   // the passages of what was imported, from its log

@@ -33,7 +33,7 @@ export function assertVersion(tags: IfMatch, { version }: { version: number }, w
 
 const NO_VERSION = -1;
 
-/** The version that must still stand where the thing is locked, given the one that was read; null: any. */
+/** The version that must still be current once the row is locked, given the version that was read; null: any version. */
 export function versionMeant(tags: IfMatch, { version }: { version: number }): number | null {
   if (tags === undefined) return null;
   return isMeant(tags, version) ? version : NO_VERSION;
