@@ -50,6 +50,44 @@ CREATE TYPE public.judgement AS (
 	doc jsonb
 );
 
+-- Name: memory_effect; Type: TYPE; Schema: public
+
+CREATE TYPE public.memory_effect AS (
+	unit integer,
+	event integer,
+	seq bigint,
+	target_id text,
+	memory_id text,
+	kind text,
+	scope text,
+	scope_id text,
+	status text,
+	text_hash bytea,
+	importance real,
+	pinned boolean,
+	valid_from timestamp with time zone,
+	valid_to timestamp with time zone,
+	expires_at timestamp with time zone,
+	task_status text,
+	channel text,
+	sensitivity text,
+	user_id text,
+	agent_id text,
+	session_id text,
+	project_id text,
+	tags text[],
+	superseded_id text,
+	counted boolean,
+	only_new boolean,
+	current_version integer,
+	current_content_seq bigint,
+	current_ctid tid,
+	nth integer,
+	version_count integer,
+	total integer,
+	first_seq bigint
+);
+
 -- Name: passage; Type: TYPE; Schema: public
 
 CREATE TYPE public.passage AS (
@@ -93,44 +131,6 @@ CREATE TYPE public.verdict AS (
 	seq bigint,
 	outcome jsonb,
 	at timestamp with time zone
-);
-
--- Name: wish; Type: TYPE; Schema: public
-
-CREATE TYPE public.wish AS (
-	unit integer,
-	event integer,
-	seq bigint,
-	id text,
-	memory_id text,
-	kind text,
-	scope text,
-	scope_id text,
-	status text,
-	text_hash bytea,
-	importance real,
-	pinned boolean,
-	valid_from timestamp with time zone,
-	valid_to timestamp with time zone,
-	expires_at timestamp with time zone,
-	task_status text,
-	channel text,
-	sensitivity text,
-	user_id text,
-	agent_id text,
-	session_id text,
-	project_id text,
-	tags text[],
-	ended text,
-	counted boolean,
-	only_new boolean,
-	held_version integer,
-	held_content_seq bigint,
-	held_at tid,
-	nth integer,
-	versions integer,
-	said integer,
-	first_seq bigint
 );
 
 -- Name: role_rank(text); Type: FUNCTION; Schema: public
@@ -386,6 +386,48 @@ begin
   return v_all;
 end $_$;
 
+-- Name: apply_repeats(text, public.memory_effect[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.apply_repeats(p_tenant text, p_resolved public.memory_effect[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_repeat record;
+begin
+  -- nearly always: every event made a memory of its own
+  if not exists (select from unnest(p_resolved) w where w.memory_id <> w.target_id) then
+    return;
+  end if;
+  for v_repeat in
+    select w as effect, was.content_seq, o.withheld, was.kind
+    from unnest(p_resolved) w
+    cross join lateral (
+      select v.content_seq, m.kind
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where v.tenant_id = p_tenant and v.memory_id = w.target_id and v.seq < w.seq
+      order by v.version desc
+      limit 1
+    ) was
+    cross join lateral (
+      select coalesce(x.content ? 'withheld', false) as withheld
+      from overlays x
+      where x.tenant_id = p_tenant and x.seq = was.content_seq
+      limit 1
+    ) o
+    -- a repetition that is only counted makes no version
+    where w.memory_id <> w.target_id and w.nth <= w.version_count
+    order by w.seq
+  loop
+    if v_repeat.kind = 'task' then
+      perform carry_edits(p_tenant, v_repeat.content_seq, (v_repeat.effect).seq, array['quarantine', 'attenuate', 'block']);
+    elsif v_repeat.withheld then
+      perform replace_content(p_tenant, v_repeat.effect, v_repeat.content_seq);
+    else
+      perform carry_edits(p_tenant, v_repeat.content_seq, (v_repeat.effect).seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
+    end if;
+  end loop;
+end $$;
+
 -- Name: apply_reset(text, text, bytea, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.apply_reset(p_tenant text, p_reset text, p_hash bytea, p_password_hash text) RETURNS boolean
@@ -405,6 +447,35 @@ begin
   update sessions s set revoked_at = now() where s.tenant_id = p_tenant and s.user_id = v_user and s.revoked_at is null;
   delete from password_resets r where r.tenant_id = p_tenant and r.user_id = v_user and r.reset_id <> p_reset;
   return true;
+end $$;
+
+-- Name: apply_task_updates(text, text[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.apply_task_updates(p_tenant text, p_memory_ids text[], p_from bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_move record;
+begin
+  for v_move in
+    select v.memory_id, v.seq, e.occurred_at
+    from memories m
+    join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.version > 1 and v.seq >= p_from
+    join events e on e.tenant_id = p_tenant and e.seq = v.seq
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task'
+    order by v.seq
+  loop
+    perform end_passages(p_tenant, v_move.memory_id, v_move.seq, v_move.occurred_at, p_from);
+  end loop;
+  update memories m set doing_agent = null
+  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = null
+    where m.tenant_id = p_tenant and m.expires_at <= clock_timestamp() and m.doing_agent = any (array(
+      select t.agent_id from memories t where t.tenant_id = p_tenant and t.memory_id = any (p_memory_ids)));
+    update memories m set doing_agent = m.agent_id
+    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing' and m.status = 'active';
+  end if;
 end $$;
 
 -- Name: artifacts_apply(text, public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
@@ -519,68 +590,26 @@ CREATE FUNCTION public.artifacts_stored(p_tenant text) RETURNS bigint
     LANGUAGE sql STABLE
     AS $$ select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null $$;
 
--- Name: memories; Type: TABLE; Schema: public
+-- Name: assign_doing_agents(text); Type: FUNCTION; Schema: public
 
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    repeats integer DEFAULT 0 NOT NULL,
-    worn boolean GENERATED ALWAYS AS ((repeats >= 256)) STORED NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
-
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
-
--- Name: as_stated(public.memories); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.as_stated(p_memory public.memories) RETURNS public.memories
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
+CREATE FUNCTION public.assign_doing_agents(p_tenant text) RETURNS void
+    LANGUAGE plpgsql
     AS $$
 begin
-  return (
-  select coalesce((select jsonb_populate_record(p_memory, jsonb_build_object('channel', e.channel, 'user_id', e.user_id) || case
-    when p_memory.kind = 'task' then '{}'
-    when e.kind = 'decision' and e.content ? 'decision' then jsonb_build_object('text_hash', sha256(convert_to(e.content ->> 'decision', 'utf8')), 'tags', e.tags)
-    when e.kind like 'memory.%' and e.content ? 'text' then jsonb_build_object(
-      'text_hash', sha256(convert_to(e.content ->> 'text', 'utf8')), 'tags', e.tags,
-      'importance', coalesce(member_of(e.content, 'importance', 'number'), to_jsonb(p_memory.importance)),
-      'pinned', coalesce(member_of(e.content, 'pinned', 'boolean'), to_jsonb(p_memory.pinned)),
-      'valid_from', time_of(e.content ->> 'valid_from'), 'valid_to', time_of(e.content ->> 'valid_to'),
-      'expires_at', time_of(e.content ->> 'expires_at'))
-    else '{}' end)
-  from events e
-  where e.tenant_id = p_memory.tenant_id and e.seq = p_memory.content_seq), p_memory));
+  update memories m set doing_agent = null where m.tenant_id = p_tenant and m.doing_agent is not null;
+  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
+    update memories m set doing_agent = m.agent_id
+    from (
+      select distinct on (t.agent_id, case when t.channel = 'private' then t.user_id else '' end) t.memory_id
+      from memories t
+      where t.tenant_id = p_tenant and t.kind = 'task' and t.status = 'active' and t.task_status = 'doing' and t.agent_id is not null
+        and (t.expires_at is null or t.expires_at > clock_timestamp())
+        and not exists (
+          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and is_quarantined(o.blocked_in))
+      order by t.agent_id, case when t.channel = 'private' then t.user_id else '' end, t.last_seq desc
+    ) newest
+    where m.tenant_id = p_tenant and m.memory_id = newest.memory_id;
+  end if;
 end $$;
 
 -- Name: current_tenant(); Type: FUNCTION; Schema: public
@@ -600,6 +629,12 @@ CREATE FUNCTION public.place_key(p_tenant text, p_kind text, p_value text) RETUR
 CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
     RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
+
+-- Name: audience_rank(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.audience_rank(p_channel text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
 
 -- Name: audit_names(text, jsonb, text, text, text[]); Type: FUNCTION; Schema: public
 
@@ -819,7 +854,7 @@ CREATE FUNCTION public.beginning_of(p_tenant text, p_scope jsonb, p_event public
     AS $$
 begin
   return (
-    select jsonb_build_object('text', string_agg(coalesce(k.text, said_in(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
+    select jsonb_build_object('text', string_agg(coalesce(k.text, event_text(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
     from chunks k
     where k.tenant_id = p_tenant and k.seq = p_event.seq and k.ordinal < 2
       and is_shown_in(k.blocked_in, p_scope ->> 'channel'));
@@ -911,12 +946,6 @@ CREATE FUNCTION public.blocked_by(p_op text, p_patch jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE p_op WHEN 'block'::text THEN ARRAY[(p_patch ->> 'channel'::text)] WHEN 'quarantine'::text THEN public.every_channel() ELSE NULL::text[] END;
 
--- Name: breadth(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.breadth(p_channel text) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
-
 -- Name: capsules_clear(text, bigint[], boolean); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.capsules_clear(p_tenant text, p_seqs bigint[], p_dry boolean) RETURNS jsonb
@@ -971,20 +1000,20 @@ CREATE FUNCTION public.capsules_needs(p_tenant text, p_job text, p_upto bigint, 
 declare
   v_seqs bigint[] := array(select c.seq from capsules c where c.tenant_id = p_tenant and c.seq > p_after order by c.seq limit p_limit);
 begin
-  perform mark_memories(p_tenant, p_job, array(
+  perform mark_needed_memories(p_tenant, p_job, array(
     select distinct m.memory_id
     from unnest(v_seqs) s (seq)
     join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
     join memories m on m.tenant_id = p_tenant and m.memory_id = any (c.items) and m.status in ('active', 'superseded')
     where c.revoked_at is null and c.expires_at > now()), p_upto);
-  perform mark_whole(p_tenant, p_job, array(
+  perform mark_carried(p_tenant, p_job, array(
     select e.seq
     from unnest(v_seqs) s (seq)
     join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
     cross join lateral (
       select c.seq
       union all
-      select (n.event).seq from events_named(p_tenant, c.items) n
+      select (n.event).seq from events_of_refs(p_tenant, c.items) n
     ) e
     where c.revoked_at is null and c.expires_at > now()), p_upto);
   return v_seqs[cardinality(v_seqs)];
@@ -1001,17 +1030,6 @@ begin
   select min(s.seq), max(s.seq), count(*)
   from (select e.seq from events e where e.tenant_id = p_tenant and e.seq > p_after and e.seq < p_first order by e.seq limit p_limit) s
   having count(*) > 0;
-end $$;
-
--- Name: carry_chunks(text, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.carry_chunks(p_tenant text, p_from bigint, p_to bigint) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-begin
-  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
-  from chunks o
-  where o.tenant_id = p_tenant and o.seq = p_from and c.tenant_id = p_tenant and c.seq = p_to and c.ordinal = o.ordinal;
 end $$;
 
 -- Name: carry_edits(text, bigint, bigint, text[]); Type: FUNCTION; Schema: public
@@ -1136,9 +1154,51 @@ CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text,
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
 
--- Name: claim_of(text, jsonb, public.memories, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: memories; Type: TABLE; Schema: public
 
-CREATE FUNCTION public.claim_of(p_tenant text, p_scope jsonb, p_memory public.memories, p_standing jsonb, p_at timestamp with time zone) RETURNS jsonb
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    repeats integer DEFAULT 0 NOT NULL,
+    worn boolean GENERATED ALWAYS AS ((repeats >= 256)) STORED NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: claim_fields(text, jsonb, public.memories, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.claim_fields(p_tenant text, p_scope jsonb, p_memory public.memories, p_details jsonb, p_at timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -1151,7 +1211,7 @@ begin
   select max(s.occurred_at) into v_said
   from (
     select c.place, event_of(c.ref) as event_id
-    from jsonb_array_elements_text(p_standing -> 'refs') with ordinality c (ref, place)
+    from jsonb_array_elements_text(p_details -> 'refs') with ordinality c (ref, place)
     offset 0
   ) r
   cross join lateral (
@@ -1208,7 +1268,7 @@ CREATE FUNCTION public.close_memory(p_tenant text, p_memory_id text, p_version i
     LANGUAGE plpgsql
     AS $$
 declare
-  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_new boolean := lock_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
   v_done unit_outcome;
   v_seq bigint;
 begin
@@ -1286,9 +1346,9 @@ CREATE TABLE public.memory_versions (
 
 ALTER TABLE ONLY public.memory_versions FORCE ROW LEVEL SECURITY;
 
--- Name: memory_ends(text, text, bigint); Type: FUNCTION; Schema: public
+-- Name: version_ends(text, text, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.memory_ends(p_tenant text, p_memory_id text, p_from bigint) RETURNS TABLE(seq bigint, status text, until_seq bigint)
+CREATE FUNCTION public.version_ends(p_tenant text, p_memory_id text, p_from bigint) RETURNS TABLE(seq bigint, status text, until_seq bigint)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT t.seq,
@@ -1303,7 +1363,7 @@ CREATE FUNCTION public.memory_ends(p_tenant text, p_memory_id text, p_from bigin
              v.status,
              ((v.status <> ALL (ARRAY['active'::text, 'proposed'::text])) OR (v.content_seq IS DISTINCT FROM lag(v.content_seq) OVER (ORDER BY v.version))) AS is_turn
             FROM public.memory_versions v
-           WHERE ((v.tenant_id = memory_ends.p_tenant) AND (v.memory_id = memory_ends.p_memory_id) AND (v.seq >= memory_ends.p_from))) t;
+           WHERE ((v.tenant_id = version_ends.p_tenant) AND (v.memory_id = version_ends.p_memory_id) AND (v.seq >= version_ends.p_from))) t;
 END;
 
 -- Name: passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -1317,7 +1377,7 @@ CREATE FUNCTION public.passage_ends(p_tenant text, p_from bigint, p_to bigint) R
     FROM ((( SELECT DISTINCT v.memory_id
             FROM public.memory_versions v
            WHERE ((v.tenant_id = passage_ends.p_tenant) AND ((v.seq >= passage_ends.p_from) AND (v.seq <= passage_ends.p_to)))) touched
-      CROSS JOIN LATERAL public.memory_ends(passage_ends.p_tenant, touched.memory_id, passage_ends.p_from) d(seq, status, until_seq))
+      CROSS JOIN LATERAL public.version_ends(passage_ends.p_tenant, touched.memory_id, passage_ends.p_from) d(seq, status, until_seq))
       LEFT JOIN public.events e ON (((e.tenant_id = passage_ends.p_tenant) AND (e.seq = d.until_seq))))
    WHERE (((d.seq >= passage_ends.p_from) AND (d.seq <= passage_ends.p_to)) AND (d.until_seq IS NOT NULL) AND (d.status = ANY (ARRAY['active'::text, 'proposed'::text])));
 END;
@@ -1350,9 +1410,9 @@ WITH (toast_tuple_target='8160');
 
 ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
 
--- Name: compare_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
+-- Name: compare_passage_ends(text, bigint, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.compare_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, ordinal smallint, until_seq bigint, expected bigint, expected_at timestamp with time zone)
+CREATE FUNCTION public.compare_passage_ends(p_tenant text, p_from bigint, p_to bigint) RETURNS TABLE(seq bigint, ordinal smallint, until_seq bigint, expected bigint, expected_at timestamp with time zone)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT o.seq,
@@ -1371,14 +1431,14 @@ CREATE FUNCTION public.compare_ends(p_tenant text, p_from bigint, p_to bigint) R
                      NULL::bigint AS expected,
                      NULL::timestamp with time zone AS expected_at
                     FROM public.chunks c
-                   WHERE ((c.tenant_id = compare_ends.p_tenant) AND ((c.seq >= compare_ends.p_from) AND (c.seq <= compare_ends.p_to)))
+                   WHERE ((c.tenant_id = compare_passage_ends.p_tenant) AND ((c.seq >= compare_passage_ends.p_from) AND (c.seq <= compare_passage_ends.p_to)))
                  UNION ALL
                   SELECT x.seq,
                      NULL::smallint,
                      NULL::bigint,
                      x.until_seq,
                      x.until_at
-                    FROM public.passage_ends(compare_ends.p_tenant, compare_ends.p_from, compare_ends.p_to) x(seq, until_seq, until_at)) s) o
+                    FROM public.passage_ends(compare_passage_ends.p_tenant, compare_passage_ends.p_from, compare_passage_ends.p_to) x(seq, until_seq, until_at)) s) o
    WHERE ((o.ordinal IS NOT NULL) AND ((o.until_seq IS NOT NULL) OR (o.expected IS NOT NULL)));
 END;
 
@@ -1447,6 +1507,17 @@ CREATE FUNCTION public.confirm_restore() RETURNS void
  INSERT INTO public.installation (place, restored)
    VALUES (public.this_place(), public.this_restore()) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place, restored = excluded.restored, written = excluded.written, confirmed_at = clock_timestamp();
 END;
+
+-- Name: copy_chunk_edits(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.copy_chunk_edits(p_tenant text, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update chunks c set valid = o.valid, weight = o.weight, blocked_in = o.blocked_in
+  from chunks o
+  where o.tenant_id = p_tenant and o.seq = p_from and c.tenant_id = p_tenant and c.seq = p_to and c.ordinal = o.ordinal;
+end $$;
 
 -- Name: api_keys; Type: TABLE; Schema: public
 
@@ -1571,6 +1642,18 @@ begin
   group by e.kind;
 end $$;
 
+-- Name: count_only_event(jsonb, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.count_only_event(p_event jsonb, p_memory_id text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((jsonb_set((p_event #- '{effects,passages}'::text[]), '{effects,memories,counted}'::text[], 'true'::jsonb) || '{"chunk_count": 0}'::jsonb) || CASE WHEN ((p_event ->> 'kind'::text) = 'memory.created'::text) THEN jsonb_build_object('content', (((p_event -> 'content'::text) - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', p_memory_id, 'repeated', true))) ELSE '{}'::jsonb END);
+
+-- Name: count_only_unit(jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.count_only_unit(p_unit jsonb, p_ids jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT (count_only_unit.p_unit || jsonb_build_object('events', h.events, 'bytes', GREATEST((0)::bigint, ((((count_only_unit.p_unit ->> 'bytes'::text))::bigint - octet_length(((count_only_unit.p_unit -> 'events'::text))::text)) + octet_length((h.events)::text))))) FROM (SELECT jsonb_agg(CASE WHEN (count_only_unit.p_ids ? (e.ord)::text) THEN public.count_only_event(e.doc, (count_only_unit.p_ids ->> (e.ord)::text)) ELSE e.doc END ORDER BY e.ord) AS events FROM jsonb_array_elements((count_only_unit.p_unit -> 'events'::text)) WITH ORDINALITY e(doc, ord)) h);
+
 -- Name: create_capsule(text, jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.create_capsule(p_tenant text, p_unit jsonb, p_capsule jsonb) RETURNS public.unit_outcome
@@ -1596,17 +1679,6 @@ begin
       audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
   end if;
   return v_done;
-end $$;
-
--- Name: date_chunks(text, bigint[], bigint[], timestamp with time zone[], tstzrange[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.date_chunks(p_tenant text, p_seqs bigint[], p_untils bigint[], p_ats timestamp with time zone[], p_valid tstzrange[]) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-begin
-  update chunks c set until_seq = d.until_seq, until_at = d.until_at, valid = d.valid
-  from unnest(p_seqs, p_untils, p_ats, p_valid) d (seq, until_seq, until_at, valid)
-  where c.tenant_id = p_tenant and c.seq = d.seq;
 end $$;
 
 -- Name: decide_edit(text, jsonb, text, text, jsonb, integer); Type: FUNCTION; Schema: public
@@ -1950,7 +2022,7 @@ begin
     where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
     raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
   end if;
-  v_seqs := reach_of(p_tenant, p_edit);
+  v_seqs := events_of_edit(p_tenant, p_edit);
   if cardinality(v_seqs) > 1000 then
     raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
   end if;
@@ -2194,6 +2266,38 @@ $$;
 
 ALTER FUNCTION public.erase_tenant_row(p_after_s integer) OWNER TO agent_memory_eraser;
 
+-- Name: erasure_verdicts(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.erasure_verdicts(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(memory_id text, verdict text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  v_kind text := p_erasure ->> 'kind';
+  v_subject text := p_erasure ->> 'subject';
+  v_upto bigint := (p_erasure ->> 'upto')::bigint;
+  v_keep boolean := coalesce((p_erasure ->> 'keep_shared')::boolean, false);
+begin
+  return query
+  select m.memory_id, case
+    when judged.theirs or (judged.gone and home.seq is null)
+      or (judged.lost and not is_act(m.kind) and not is_grounded(p_tenant, m.memory_id, judged.refs, p_job => p_job)) then 'memory'
+    when judged.lost or judged.gone then 'keep' end
+  from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
+  cross join lateral (select surviving_seq(m, p_job) as seq) home
+  cross join lateral (
+    select
+      m.content_seq <= v_upto and coalesce(case v_kind
+        when 'user_id' then m.user_id = v_subject and not (v_keep and is_shared_act(m.kind, m.channel))
+        when 'session_id' then m.scope = 'session' and m.session_id = v_subject
+        when 'project_id' then m.scope = 'project' and m.project_id = v_subject end, false) as theirs,
+      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
+      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
+      array_agg(g.ref) as refs
+    from memory_refs(p_tenant, m.memory_id, m.content_seq) g
+  ) judged;
+end $$;
+
 -- Name: event_doc(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
@@ -2223,6 +2327,12 @@ CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb, p_wi
 CREATE FUNCTION public.event_of(p_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_id ~ '^chk_'::text) THEN ('evt_'::text || split_part(substr(p_id, 5), '_'::text, 1)) ELSE p_id END;
+
+-- Name: event_text(jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_text(p_content jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
 
 -- Name: events_beside(text, bigint); Type: FUNCTION; Schema: public
 
@@ -2276,6 +2386,23 @@ CREATE FUNCTION public.events_missing(p_tenant text, p_ids text[], p_oldest_id t
   where e.seq is null
 $$;
 
+-- Name: events_of_edit(text, public.edits); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.events_of_edit(p_tenant text, p_edit public.edits) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_seqs bigint[] := array[p_edit.seq];
+  v_noun text;
+  v_more bigint[];
+begin
+  for v_noun in select * from hooks('reached') loop
+    execute format('select array(select * from %I($1, $2))', v_noun || '_reached') into v_more using p_tenant, p_edit;
+    v_seqs := v_seqs || v_more;
+  end loop;
+  return array(select distinct s from unnest(v_seqs) s);
+end $_$;
+
 -- Name: artifacts; Type: TABLE; Schema: public
 
 CREATE TABLE public.artifacts (
@@ -2295,9 +2422,9 @@ ALTER TABLE ONLY public.artifacts ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
 
--- Name: events_named(text, text[]); Type: FUNCTION; Schema: public
+-- Name: events_of_refs(text, text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.events_named(p_tenant text, p_refs text[]) RETURNS TABLE(ref text, event public.events)
+CREATE FUNCTION public.events_of_refs(p_tenant text, p_refs text[]) RETURNS TABLE(ref text, event public.events)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT r.ref,
@@ -2306,15 +2433,37 @@ CREATE FUNCTION public.events_named(p_tenant text, p_refs text[]) RETURNS TABLE(
                  CASE
                      WHEN (c.ref ~ '^art_'::text) THEN ( SELECT a.event_id
                         FROM public.artifacts a
-                       WHERE ((a.tenant_id = events_named.p_tenant) AND (a.artifact_id = c.ref)))
+                       WHERE ((a.tenant_id = events_of_refs.p_tenant) AND (a.artifact_id = c.ref)))
                      ELSE public.event_of(c.ref)
                  END AS event_id
-            FROM unnest(events_named.p_refs) c(ref)
+            FROM unnest(events_of_refs.p_refs) c(ref)
           OFFSET 0) r
       CROSS JOIN LATERAL ( SELECT e.*::public.events AS event
             FROM public.events e
-           WHERE ((e.tenant_id = events_named.p_tenant) AND (e.event_id = r.event_id))
+           WHERE ((e.tenant_id = events_of_refs.p_tenant) AND (e.event_id = r.event_id))
           LIMIT 1) named);
+END;
+
+-- Name: is_gone(public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_gone(p_event public.events) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (p_event.erased_at is not null and not p_event.content ? 'retention')
+    or exists (select from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq and o.content ? 'withheld');
+end $$;
+
+-- Name: existing_sources(text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.existing_sources(p_tenant text, p_refs text[]) RETURNS TABLE(ref text, seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT n.ref,
+     (n.event).seq AS seq
+    FROM public.events_of_refs(existing_sources.p_tenant, existing_sources.p_refs) n(ref, event)
+   WHERE (((n.event).kind !~~ 'memory.%'::text) AND (NOT public.is_gone(n.event)));
 END;
 
 -- Name: expire_marked(text, text, bigint, boolean); Type: FUNCTION; Schema: public
@@ -2356,9 +2505,9 @@ begin
   return v_count;
 end $$;
 
--- Name: expire_named(text, public.effect[]); Type: FUNCTION; Schema: public
+-- Name: expire_targets(text, public.effect[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.expire_named(p_tenant text, p_effects public.effect[]) RETURNS void
+CREATE FUNCTION public.expire_targets(p_tenant text, p_effects public.effect[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
@@ -2499,6 +2648,52 @@ begin
   counts := '{}';
   return next;
 end $$;
+
+-- Name: find_excess_repeats(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.find_excess_repeats(p_tenant text, p_units jsonb) RETURNS TABLE(unit integer, event bigint, memory_id text)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $_$
+#variable_conflict use_column
+declare
+  -- memories that this commit supersedes cannot be restated
+  v_ending text[] := array(
+    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].effects.memories.supersedes') r (ref));
+begin
+  return query
+  with asked as (
+    select u.ord as unit, e.ord as event, r.memory_id, held.memory_id as held_id, held.repeats,
+      row(same.hash, r.kind, same.scope_id, r.scope, f.user_id, f.channel, f.sensitivity)::text as key
+    from jsonb_array_elements(p_units) with ordinality u (doc, ord)
+    cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
+    cross join lateral jsonb_to_record(e.doc) f (channel text, user_id text, session_id text, project_id text, sensitivity text)
+    cross join lateral jsonb_to_record(e.doc #> '{effects,memories}') r (memory_id text, kind text, scope text, text_hash text, status text)
+    cross join lateral (
+      select decode(r.text_hash, 'hex') as hash, scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id
+    ) same
+    left join lateral (
+      -- what an edit withholds is stated anew
+      select m.memory_id, case when exists (
+        select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
+      from memories m
+      where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
+        and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id is not distinct from f.user_id
+        and m.channel = f.channel and m.sensitivity = f.sensitivity and m.memory_id <> all (v_ending)
+        and (m.expires_at is null or m.expires_at > clock_timestamp())
+      order by m.text_hash
+      limit 1
+    ) held on true
+    where r.status = 'active' and r.kind <> 'task'
+  ),
+  numbered as (
+    select a.unit, a.event, coalesce(a.held_id, first_value(a.memory_id) over same) as id, coalesce(a.repeats, -1) + row_number() over same as nth
+    from asked a
+    window same as (partition by a.key order by a.unit, a.event)
+  )
+  select n.unit::int, n.event, n.id from numbered n where n.nth > 256;
+end $_$;
 
 -- Name: find_stray(text, text, bigint, text, integer); Type: FUNCTION; Schema: public
 
@@ -2707,7 +2902,7 @@ CREATE FUNCTION public.grounding(p_tenant text, p_memory_id text, p_kind text, p
     AS $$
 begin
   refs := array(
-    select g.ref from grounds(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
+    select g.ref from memory_refs(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
   ref_count := cardinality(refs);
   grounded := is_act(p_kind) or is_grounded(p_tenant, p_memory_id, refs, p_last, p_as_of);
   unsourced := not grounded and needs_sources(p_tenant, p_kind);
@@ -2720,17 +2915,6 @@ end $$;
 CREATE FUNCTION public.is_act(p_kind text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (p_kind = ANY (ARRAY['decision'::text, 'task'::text, 'rule'::text, 'preference'::text, 'handoff'::text]));
-
--- Name: is_gone(public.events); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_gone(p_event public.events) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  return (p_event.erased_at is not null and not p_event.content ? 'retention')
-    or exists (select from overlays o where o.tenant_id = p_event.tenant_id and o.seq = p_event.seq and o.content ? 'withheld');
-end $$;
 
 -- Name: is_marked(text, text, text); Type: FUNCTION; Schema: public
 
@@ -2817,76 +3001,6 @@ CREATE FUNCTION public.grounding_memories(p_tenant text, p_refs text[], p_seen t
    GROUP BY m.memory_id, m.kind
    ORDER BY (public.is_act(m.kind)) DESC, (min(r.place))
   LIMIT GREATEST(1, (65 - cardinality(grounding_memories.p_seen)));
-END;
-
--- Name: grounds(text, text, bigint, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.grounds(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text, seq bigint, place bigint)
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-#variable_conflict use_column
-declare
-  -- a task may have thousands of versions before this one
-  v_first int := (
-    select v.version
-    from memory_versions v
-    where v.tenant_id = p_tenant and v.seq = p_content_seq and v.memory_id || '' = p_memory_id and v.status <> 'superseded'
-    limit 1);
-begin
-  return query
-  with own as materialized (
-    select e.seq, e.event_id, e.kind like 'memory.%' as made_it, e.refs
-    from memory_versions v
-    -- `offset 0` keeps it a look-up of each
-    cross join lateral (select * from events e where e.tenant_id = v.tenant_id and e.seq = v.seq offset 0) e
-    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_first, 1) and v.content_seq + 0 = p_content_seq
-      and v.status in ('active', 'proposed') and (p_last is null or v.seq + 0 <= p_last) and (p_as_of is null or e.occurred_at <= p_as_of)
-  ),
-  cited as (
-    select r.ref, own.seq, r.place
-    from own
-    cross join lateral unnest(case when own.made_it then own.refs else own.event_id || own.refs end) with ordinality as r (ref, place)
-    union all
-    select m.memory_id, p_content_seq, 0
-    from memories m
-    where m.tenant_id = p_tenant and m.superseded_by = p_memory_id
-      and (p_last is null or exists (
-        select from memory_versions v
-        where v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.status = 'superseded' and v.seq + 0 <= p_last))
-  )
-  select c.ref, max(c.seq), min(c.place)
-  from (select x.ref, x.seq, x.place, event_of(x.ref) as event_id from cited x offset 0) c
-  where c.ref <> p_memory_id and not exists (
-    select from (
-      select e.seq
-      from events e
-      where e.tenant_id = p_tenant and e.kind like 'memory.%' and e.event_id = c.event_id
-      offset 0) made
-    join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
-    where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
-    offset 0)
-  group by c.ref;
-end $$;
-
--- Name: grounds_of(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.grounds_of(p_tenant text, p_memory_ids text[], p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT DISTINCT g.ref
-    FROM ((unnest(grounds_of.p_memory_ids) m(id)
-      CROSS JOIN LATERAL ( SELECT v.content_seq
-            FROM public.memory_versions v
-           WHERE ((v.tenant_id = grounds_of.p_tenant) AND (v.memory_id = m.id) AND ((grounds_of.p_last IS NULL) OR ((v.seq + 0) <= grounds_of.p_last)) AND ((grounds_of.p_as_of IS NULL) OR (grounds_of.p_as_of >= ( SELECT e.occurred_at
-                    FROM public.events e
-                   WHERE ((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))))
-           ORDER BY v.version DESC
-          LIMIT 1) stood)
-      CROSS JOIN LATERAL ( SELECT o.ref
-            FROM public.grounds(grounds_of.p_tenant, m.id, stood.content_seq, grounds_of.p_last, grounds_of.p_as_of) o(ref, seq, place)
-           ORDER BY o.seq DESC, o.place, o.ref
-          LIMIT 256) g);
 END;
 
 -- Name: hand_over_job(text, text, jsonb); Type: FUNCTION; Schema: public
@@ -3011,54 +3125,11 @@ CREATE FUNCTION public.hold_job(p_tenant text, p_job text, p_lease_ms integer) R
    WHERE ((j.tenant_id = hold_job.p_tenant) AND (j.job_id = hold_job.p_job));
 END;
 
--- Name: hold_memory(text, text, integer, text[], jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.hold_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_unit jsonb) RETURNS boolean
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_memory memories;
-begin
-  perform enter_tenant(p_tenant);
-  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  if exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_unit ->> 'key', 'hex')) then
-    return false;
-  end if;
-  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
-  if not found then
-    raise exception 'there is no memory with this id' using errcode = 'AM404';
-  end if;
-  if v_memory.version <> p_version then
-    raise exception 'the memory has version %', v_memory.version using errcode = 'AM412';
-  end if;
-  if not v_memory.status = any (p_statuses) then
-    raise exception 'the memory is %', v_memory.status using errcode = 'AM409';
-  end if;
-  return true;
-end $$;
-
 -- Name: holds_at(public.memories, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.holds_at(p_memory public.memories, p_at timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$ select (p_memory.valid_from is null or p_memory.valid_from <= p_at) and (p_memory.valid_to is null or p_memory.valid_to > p_at) $$;
-
--- Name: home_of(public.memories, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.home_of(p_memory public.memories, p_job text) RETURNS bigint
-    LANGUAGE plpgsql STABLE
-    AS $$
-begin
-  return (
-  select v.seq
-  from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
-  where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.status in ('active', 'proposed')
-    and (v.content_seq = p_memory.content_seq or p_memory.kind = 'task')
-    and (v.seq = p_memory.content_seq or e.kind in ('decision', 'task_update', 'memory.created'))
-    and e.erased_at is null and not is_marked(p_memory.tenant_id, p_job, e.event_id)
-  order by v.seq = p_memory.content_seq desc, v.seq desc
-  limit 1);
-end $$;
 
 -- Name: nouns; Type: TABLE; Schema: public
 
@@ -3079,18 +3150,6 @@ CREATE FUNCTION public.hooks(p_hook text) RETURNS SETOF text
    WHERE (to_regproc(format('public.%I'::text, ((n.noun || '_'::text) || hooks.p_hook))) IS NOT NULL)
    ORDER BY n.place;
 END;
-
--- Name: hushed_event(jsonb, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.hushed_event(p_event jsonb, p_memory_id text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((jsonb_set((p_event #- '{effects,passages}'::text[]), '{effects,memories,counted}'::text[], 'true'::jsonb) || '{"chunk_count": 0}'::jsonb) || CASE WHEN ((p_event ->> 'kind'::text) = 'memory.created'::text) THEN jsonb_build_object('content', (((p_event -> 'content'::text) - '{text,body,sealed}'::text[]) || jsonb_build_object('memory_id', p_memory_id, 'repeated', true))) ELSE '{}'::jsonb END);
-
--- Name: hushed_unit(jsonb, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.hushed_unit(p_unit jsonb, p_ids jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT (hushed_unit.p_unit || jsonb_build_object('events', h.events, 'bytes', GREATEST((0)::bigint, ((((hushed_unit.p_unit ->> 'bytes'::text))::bigint - octet_length(((hushed_unit.p_unit -> 'events'::text))::text)) + octet_length((h.events)::text))))) FROM (SELECT jsonb_agg(CASE WHEN (hushed_unit.p_ids ? (e.ord)::text) THEN public.hushed_event(e.doc, (hushed_unit.p_ids ->> (e.ord)::text)) ELSE e.doc END ORDER BY e.ord) AS events FROM jsonb_array_elements((hushed_unit.p_unit -> 'events'::text)) WITH ORDINALITY e(doc, ord)) h);
 
 -- Name: idempotency_forget(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
@@ -3216,6 +3275,12 @@ begin
   return is_in_place();
 end $$;
 
+-- Name: is_current_memory(public.memories); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_current_memory(p_memory public.memories) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$ select p_memory.status in ('active', 'proposed') and coalesce(p_memory.expires_at > now(), true) and coalesce(p_memory.task_status <> 'done', true) $$;
+
 -- Name: is_deleted(text, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_deleted(p_tenant text, p_seq bigint) RETURNS boolean
@@ -3270,7 +3335,7 @@ begin
     if p_job is not null then
       v_refs := array(select r.ref from unnest(v_refs) r (ref) where not is_marked(p_tenant, p_job, r.ref));
     end if;
-    if exists (select from sources(p_tenant, v_refs)) then
+    if exists (select from existing_sources(p_tenant, v_refs)) then
       return true;
     end if;
     select array_agg(g.memory_id), bool_or(is_act(g.kind)) into v_memories, v_found
@@ -3280,7 +3345,7 @@ begin
     end if;
     exit when depth = 4 or cardinality(v_seen) > 64;
     v_seen := v_seen || v_memories;
-    v_refs := array(select g.ref from grounds_of(p_tenant, v_memories, p_last, p_as_of) g);
+    v_refs := array(select g.ref from refs_of_memories(p_tenant, v_memories, p_last, p_as_of) g);
   end loop;
   return false;
 end $$;
@@ -3428,38 +3493,6 @@ begin
   end if;
 end $_$;
 
--- Name: judge_memories(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.judge_memories(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(memory_id text, verdict text)
-    LANGUAGE plpgsql
-    AS $$
-#variable_conflict use_column
-declare
-  v_kind text := p_erasure ->> 'kind';
-  v_subject text := p_erasure ->> 'subject';
-  v_upto bigint := (p_erasure ->> 'upto')::bigint;
-  v_keep boolean := coalesce((p_erasure ->> 'keep_shared')::boolean, false);
-begin
-  return query
-  select m.memory_id, case
-    when judged.theirs or (judged.gone and home.seq is null)
-      or (judged.lost and not is_act(m.kind) and not is_grounded(p_tenant, m.memory_id, judged.refs, p_job => p_job)) then 'memory'
-    when judged.lost or judged.gone then 'keep' end
-  from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
-  cross join lateral (select home_of(m, p_job) as seq) home
-  cross join lateral (
-    select
-      m.content_seq <= v_upto and coalesce(case v_kind
-        when 'user_id' then m.user_id = v_subject and not (v_keep and is_shared_act(m.kind, m.channel))
-        when 'session_id' then m.scope = 'session' and m.session_id = v_subject
-        when 'project_id' then m.scope = 'project' and m.project_id = v_subject end, false) as theirs,
-      coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
-      coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
-      array_agg(g.ref) as refs
-    from grounds(p_tenant, m.memory_id, m.content_seq) g
-  ) judged;
-end $$;
-
 -- Name: judge_units(text, jsonb, public.tenant_clocks); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.judge_units(p_tenant text, p_units jsonb, p_clock public.tenant_clocks) RETURNS public.verdict[]
@@ -3541,12 +3574,12 @@ declare
   v_gone bigint[];
 begin
   select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
-  select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
+  select * into v_home from events e where e.tenant_id = p_tenant and e.seq = surviving_seq(v_memory, p_job);
   if v_memory.memory_id is null or v_home.seq is null then
     return;
   end if;
   v_refs := array(
-    select g.ref from grounds(p_tenant, p_memory_id, v_memory.content_seq) g
+    select g.ref from memory_refs(p_tenant, p_memory_id, v_memory.content_seq) g
     where not is_marked(p_tenant, p_job, g.ref) order by g.seq desc, g.place, g.ref limit 256);
   with gone as (
     delete from memory_versions v using erasure_marks k
@@ -3554,11 +3587,11 @@ begin
       and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq
     returning v.seq)
   select array_agg(g.seq) into v_gone from gone g;
-  v_memory := move_memory(v_memory, v_home);
+  v_memory := move_content(v_memory, v_home);
   if v_memory.status in ('active', 'proposed') then
     perform restate_memory(v_memory, v_home, v_refs, p_event_id);
   end if;
-  perform move_ends(p_tenant, p_memory_id, v_gone);
+  perform move_passage_ends(p_tenant, p_memory_id, v_gone);
 end $$;
 
 -- Name: key_role_now(public.api_keys); Type: FUNCTION; Schema: public
@@ -3609,7 +3642,7 @@ CREATE FUNCTION public.ledger_entry(p_tenant text, p_scope jsonb, p_last bigint,
         and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
     s.occurred_at,
     k.words,
-    case when p_memory.memory_id is not null then t.standing || claim_of(p_tenant, p_scope, p_memory, t.standing, s.occurred_at) end
+    case when p_memory.memory_id is not null then t.details || claim_fields(p_tenant, p_scope, p_memory, t.details, s.occurred_at) end
   from (
     select o.*
     from seen_events(p_tenant, p_scope) o
@@ -3618,15 +3651,15 @@ CREATE FUNCTION public.ledger_entry(p_tenant text, p_scope jsonb, p_last bigint,
     limit 1
   ) s
   left join lateral (
-    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, said_in(s.content)))) as words
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, event_text(s.content)))) as words
     from chunks k
     where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
     limit 1
   ) k on true
   left join lateral (
-    select memory_standing(
+    select memory_details(
       p_tenant, p_memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, p_last,
-      (p_scope ->> 'as_of')::timestamptz) as standing
+      (p_scope ->> 'as_of')::timestamptz) as details
     where p_memory.memory_id is not null
     -- worked out once
     offset 0
@@ -3883,6 +3916,32 @@ CREATE FUNCTION public.list_tenants(p_after text, p_limit integer) RETURNS TABLE
 
 ALTER FUNCTION public.list_tenants(p_after text, p_limit integer) OWNER TO agent_memory_overseer;
 
+-- Name: lock_memory(text, text, integer, text[], jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.lock_memory(p_tenant text, p_memory_id text, p_version integer, p_statuses text[], p_unit jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_memory memories;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  if exists (select from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_unit ->> 'key', 'hex')) then
+    return false;
+  end if;
+  select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
+  if not found then
+    raise exception 'there is no memory with this id' using errcode = 'AM404';
+  end if;
+  if v_memory.version <> p_version then
+    raise exception 'the memory has version %', v_memory.version using errcode = 'AM412';
+  end if;
+  if not v_memory.status = any (p_statuses) then
+    raise exception 'the memory is %', v_memory.status using errcode = 'AM409';
+  end if;
+  return true;
+end $$;
+
 -- Name: log_begin(text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.log_begin(p_tenant text) RETURNS bigint
@@ -3903,7 +3962,7 @@ END;
 
 -- Name: make_memories(text, public.effect[], timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.make_memories(p_tenant text, p_effects public.effect[], p_at timestamp with time zone) RETURNS public.wish[]
+CREATE FUNCTION public.make_memories(p_tenant text, p_effects public.effect[], p_at timestamp with time zone) RETURNS public.memory_effect[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -3912,33 +3971,33 @@ CREATE FUNCTION public.make_memories(p_tenant text, p_effects public.effect[], p
     AS $$
 declare
   -- as long as p_effects: the first that is assigned to an array without bounds becomes its first
-  v_ended text[] := array_fill(null::text, array[cardinality(p_effects)]);
-  v_wishes wish[];
+  v_superseded text[] := array_fill(null::text, array[cardinality(p_effects)]);
+  v_resolved memory_effect[];
   v_effect record;
 begin
-  perform expire_named(p_tenant, p_effects);
+  perform expire_targets(p_tenant, p_effects);
   for v_effect in
-    select f.ordinality as place, f.seq, f.doc ->> 'supersedes' as ref
+    select f.ordinality as ordinal, f.seq, f.doc ->> 'supersedes' as ref
     from unnest(p_effects) with ordinality f
     where f.doc ? 'supersedes'
     order by f.ordinality
   loop
-    v_ended[v_effect.place] := supersede(p_tenant, v_effect.ref, v_effect.seq);
+    v_superseded[v_effect.ordinal] := supersede(p_tenant, v_effect.ref, v_effect.seq);
   end loop;
-  v_wishes := match_wishes(p_tenant, p_effects, v_ended);
-  if exists (select from unnest(v_wishes) w where w.only_new and (w.held_version is not null or w.nth > 1)) then
+  v_resolved := resolve_effects(p_tenant, p_effects, v_superseded);
+  if exists (select from unnest(v_resolved) w where w.only_new and (w.current_version is not null or w.nth > 1)) then
     raise exception 'The memory exists.' using errcode = 'AM412';
   end if;
-  perform write_memories(p_tenant, v_wishes, p_at);
-  if cardinality(array_remove(v_ended, null)) > 0 then
-    update memories m set superseded_by = w.id
-    from unnest(v_wishes) w
-    where m.tenant_id = p_tenant and m.memory_id = w.ended;
+  perform write_memory_effects(p_tenant, v_resolved, p_at);
+  if cardinality(array_remove(v_superseded, null)) > 0 then
+    update memories m set superseded_by = w.target_id
+    from unnest(v_resolved) w
+    where m.tenant_id = p_tenant and m.memory_id = w.superseded_id;
   end if;
-  if exists (select from unnest(v_wishes) w where w.kind = 'task') then
-    perform settle_tasks(p_tenant, array(select w.id from unnest(v_wishes) w), (p_effects[1]).seq);
+  if exists (select from unnest(v_resolved) w where w.kind = 'task') then
+    perform apply_task_updates(p_tenant, array(select w.target_id from unnest(v_resolved) w), (p_effects[1]).seq);
   end if;
-  return v_wishes;
+  return v_resolved;
 end $$;
 
 -- Name: make_tenant(text, bigint); Type: FUNCTION; Schema: public
@@ -3953,6 +4012,35 @@ begin
   end if;
   insert into tenant_clocks (tenant_id, max_bytes) values (p_tenant, p_max_bytes);
   return true;
+end $$;
+
+-- Name: mark_carried(text, text, bigint[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_carried(p_tenant text, p_job text, p_seqs bigint[], p_upto bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_whole bigint[];
+  v_ground bigint[];
+  v_more text[];
+begin
+  with said as materialized (
+    select v.memory_id, min(v.seq) as first
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = any (p_seqs) and v.seq <= p_upto and v.status <> 'superseded'
+    group by v.memory_id
+  )
+  select array_agg(v.seq) filter (where v.status <> 'superseded'), array_agg(v.seq) filter (where v.status = 'superseded'),
+    array_agg(distinct s.memory_id) filter (where not exists (
+      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = s.memory_id))
+  into v_whole, v_ground, v_more
+  from said s join memory_versions v on v.tenant_id = p_tenant and v.memory_id = s.memory_id and v.seq >= s.first;
+  perform mark_seqs(p_tenant, p_job, 'carry', p_seqs || v_whole, p_upto);
+  perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
+  if v_more is not null then
+    perform mark_kept_memories(p_tenant, p_job, v_more, p_upto);
+  end if;
 end $$;
 
 -- Name: mark_due_webhooks(text[]); Type: FUNCTION; Schema: public
@@ -3976,21 +4064,21 @@ begin
   end loop;
 end $$;
 
--- Name: mark_grounds(text, text, public.memories, bigint); Type: FUNCTION; Schema: public
+-- Name: mark_grounding(text, text, public.memories, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.mark_grounds(p_tenant text, p_job text, p_memory public.memories, p_upto bigint) RETURNS void
+CREATE FUNCTION public.mark_grounding(p_tenant text, p_job text, p_memory public.memories, p_upto bigint) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
   v_refs text[] := array(
-    select g.ref from grounds(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.place, g.ref);
+    select g.ref from memory_refs(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.place, g.ref);
   v_seen text[] := array[p_memory.memory_id];
   v_memories text[];
   v_found boolean;
 begin
   if p_memory.pinned then
-    perform mark_held(p_tenant, p_job, array(
+    perform mark_kept_memories(p_tenant, p_job, array(
       select m.memory_id from unnest(v_refs) r (ref) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, r.ref)), p_upto);
   end if;
   for depth in 1 .. 4 loop
@@ -3998,31 +4086,11 @@ begin
     exit when mark_sources(p_tenant, p_job, v_refs, p_memory.pinned and depth = 1, p_upto);
     select coalesce(array_agg(g.memory_id), '{}'), coalesce(bool_or(is_act(g.kind)), false) into v_memories, v_found
     from grounding_memories(p_tenant, v_refs, v_seen) g;
-    perform mark_held(p_tenant, p_job, v_memories, p_upto);
+    perform mark_kept_memories(p_tenant, p_job, v_memories, p_upto);
     exit when v_found or cardinality(v_seen) > 64;
     v_seen := v_seen || v_memories;
-    v_refs := array(select g.ref from grounds_of(p_tenant, v_memories) g);
+    v_refs := array(select g.ref from refs_of_memories(p_tenant, v_memories) g);
   end loop;
-end $$;
-
--- Name: mark_held(text, text, text[], bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mark_held(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
-    LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-declare
-  v_said bigint[] := array(
-    select v.seq
-    from unnest(p_memory_ids) h (id)
-    join memories m on m.tenant_id = p_tenant and m.memory_id = h.id
-    join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.seq >= m.content_seq and v.status <> 'superseded');
-begin
-  perform mark_ids(p_tenant, p_job, 'hold', p_memory_ids);
-  perform mark_whole(p_tenant, p_job, v_said || array(
-    select d.seq
-    from edit_events x join edits d on d.tenant_id = p_tenant and d.edit_id = x.edit_id
-    where x.tenant_id = p_tenant and x.seq = any (v_said)), p_upto);
 end $$;
 
 -- Name: mark_ids(text, text, text, text[]); Type: FUNCTION; Schema: public
@@ -4049,6 +4117,26 @@ CREATE FUNCTION public.mark_import(p_tenant text, p_import text) RETURNS void
    WHERE (c.tenant_id = mark_import.p_tenant);
 END;
 
+-- Name: mark_kept_memories(text, text, text[], bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_kept_memories(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_said bigint[] := array(
+    select v.seq
+    from unnest(p_memory_ids) h (id)
+    join memories m on m.tenant_id = p_tenant and m.memory_id = h.id
+    join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.seq >= m.content_seq and v.status <> 'superseded');
+begin
+  perform mark_ids(p_tenant, p_job, 'hold', p_memory_ids);
+  perform mark_carried(p_tenant, p_job, v_said || array(
+    select d.seq
+    from edit_events x join edits d on d.tenant_id = p_tenant and d.edit_id = x.edit_id
+    where x.tenant_id = p_tenant and x.seq = any (v_said)), p_upto);
+end $$;
+
 -- Name: mark_kin(text, text, text[], bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_kin(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
@@ -4068,9 +4156,9 @@ begin
     where s.stands and not s.is_shared and s.memory_id in (select o.memory_id from said o where o.is_shared)));
 end $$;
 
--- Name: mark_memories(text, text, text[], bigint); Type: FUNCTION; Schema: public
+-- Name: mark_needed_memories(text, text, text[], bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.mark_memories(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
+CREATE FUNCTION public.mark_needed_memories(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -4078,9 +4166,9 @@ declare
   v_memory memories;
 begin
   for v_memory in select * from memories m where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) loop
-    perform mark_held(p_tenant, p_job, array[v_memory.memory_id], p_upto);
+    perform mark_kept_memories(p_tenant, p_job, array[v_memory.memory_id], p_upto);
     if v_memory.pinned or not is_act(v_memory.kind) then
-      perform mark_grounds(p_tenant, p_job, v_memory, p_upto);
+      perform mark_grounding(p_tenant, p_job, v_memory, p_upto);
     end if;
   end loop;
 end $$;
@@ -4179,41 +4267,12 @@ begin
   select array_agg(s.seq) filter (where s.whole), array_agg(s.seq) filter (where not s.whole) into v_whole, v_ground
   from (
     select s.seq, bool_or(p_whole or s.ref ~ '^art_') as whole
-    from sources(p_tenant, p_refs) s
+    from existing_sources(p_tenant, p_refs) s
     group by s.seq
   ) s;
   perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
-  perform mark_whole(p_tenant, p_job, v_whole, p_upto);
+  perform mark_carried(p_tenant, p_job, v_whole, p_upto);
   return coalesce(v_whole, v_ground) is not null;
-end $$;
-
--- Name: mark_whole(text, text, bigint[], bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mark_whole(p_tenant text, p_job text, p_seqs bigint[], p_upto bigint) RETURNS void
-    LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-declare
-  v_whole bigint[];
-  v_ground bigint[];
-  v_more text[];
-begin
-  with said as materialized (
-    select v.memory_id, min(v.seq) as first
-    from memory_versions v
-    where v.tenant_id = p_tenant and v.seq = any (p_seqs) and v.seq <= p_upto and v.status <> 'superseded'
-    group by v.memory_id
-  )
-  select array_agg(v.seq) filter (where v.status <> 'superseded'), array_agg(v.seq) filter (where v.status = 'superseded'),
-    array_agg(distinct s.memory_id) filter (where not exists (
-      select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'hold' and k.id = s.memory_id))
-  into v_whole, v_ground, v_more
-  from said s join memory_versions v on v.tenant_id = p_tenant and v.memory_id = s.memory_id and v.seq >= s.first;
-  perform mark_seqs(p_tenant, p_job, 'carry', p_seqs || v_whole, p_upto);
-  perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
-  if v_more is not null then
-    perform mark_held(p_tenant, p_job, v_more, p_upto);
-  end if;
 end $$;
 
 -- Name: mask_expression(integer); Type: FUNCTION; Schema: public
@@ -4221,59 +4280,6 @@ end $$;
 CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN COALESCE((SELECT string_agg(format('case when $2[%s] = any (c.terms) then %s else 0 end'::text, i.i, (1 << (i.i - 1))), ' + '::text) AS string_agg FROM generate_series(1, mask_expression.p_count) i(i)), '0'::text);
-
--- Name: match_wishes(text, public.effect[], text[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.match_wishes(p_tenant text, p_effects public.effect[], p_ended text[]) RETURNS public.wish[]
-    LANGUAGE plpgsql STABLE
-    AS $$
-begin
-  return array(
-    with asked as materialized (
-      select
-        f.ordinality as place, f.unit, f.event, f.seq, f.channel, f.sensitivity, f.user_id, f.agent_id,
-        nullif(f.session_id, r.memory_id) as session_id, f.project_id, f.tags, r.*, same.*,
-        case when r.status = 'active' then row(same.hash, r.kind, same.scope_id, r.scope, same.subject, f.channel, same.apart)::text
-          else r.memory_id end as key
-      from unnest(p_effects) with ordinality f
-      cross join lateral jsonb_to_record(f.doc) r (
-        memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
-        valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
-      cross join lateral (
-        select
-          -- Another user's private task counts as absent, or the answer would confirm a guessed name.
-          coalesce(
-            (select t.text_hash
-             from memories t
-             where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
-               and t.channel || '' = f.channel and (f.channel <> 'private' or t.user_id = f.user_id)),
-            decode(r.text_hash, 'hex')) as hash,
-          scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id,
-          same_subject(r.kind, f.channel, f.user_id) as subject,
-          case when r.kind = 'task' then '' else f.sensitivity end as apart
-      ) same
-    )
-    select row(
-      w.unit, w.event, w.seq, coalesce(held.memory_id, first_value(w.memory_id) over same), w.memory_id, w.kind, w.scope, w.scope_id, w.status,
-      w.hash, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at, w.task_status, w.channel, w.sensitivity, w.user_id, w.agent_id,
-      w.session_id, w.project_id, w.tags, p_ended[w.place], coalesce(w.counted, false), coalesce(w.only_new, false),
-      held.version, held.content_seq, held.at, row_number() over same,
-      greatest(count(*) filter (where not coalesce(w.counted, false)) over (partition by w.key), (held.memory_id is null)::int),
-      count(*) over (partition by w.key), first_value(w.seq) over same)::wish
-    from asked w
-    left join lateral (
-      select m.memory_id, m.version, m.content_seq, m.ctid as at
-      from memories m
-      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
-        and m.text_hash >= w.hash and m.text_hash <= w.hash and m.kind || '' = w.kind and m.scope = w.scope
-        and m.scope_id is not distinct from w.scope_id and same_subject(m.kind, m.channel, m.user_id) is not distinct from w.subject
-        and m.channel = w.channel and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
-      order by m.text_hash
-      limit 1
-    ) held on true
-    window same as (partition by w.key order by w.seq)
-    order by w.place);
-end $$;
 
 -- Name: may_administer(text, text, text); Type: FUNCTION; Schema: public
 
@@ -4339,13 +4345,13 @@ CREATE FUNCTION public.memories_apply(p_tenant text, p_effects public.effect[], 
     LANGUAGE plpgsql
     AS $$
 declare
-  v_wishes wish[] := make_memories(p_tenant, p_effects, p_at);
+  v_resolved memory_effect[] := make_memories(p_tenant, p_effects, p_at);
 begin
-  perform say_again(p_tenant, v_wishes);
+  perform apply_repeats(p_tenant, v_resolved);
   -- no version names the memory of what is only counted
   return array(
-    select row('memories', w.unit, w.event, jsonb_build_object('memory_id', w.id, 'counted', w.counted), w.counted)::answer
-    from unnest(v_wishes) w);
+    select row('memories', w.unit, w.event, jsonb_build_object('memory_id', w.target_id, 'counted', w.counted), w.counted)::answer
+    from unnest(v_resolved) w);
 end $$;
 
 -- Name: memories_check(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -4359,7 +4365,7 @@ declare
 begin
   return query
   with judged as (
-    select c.*, c.until_seq is distinct from c.expected as wrong from compare_ends(p_tenant, p_from, p_to) c
+    select c.*, c.until_seq is distinct from c.expected as wrong from compare_passage_ends(p_tenant, p_from, p_to) c
   )
   select 'passage_ends', count(*), count(*) filter (where j.wrong),
     sample_of(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong), false
@@ -4404,9 +4410,9 @@ begin
         when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
         -- an active one expires without an event
         when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
-        when m.stood is distinct from as_stated(m.stood) then 'another content'
+        when m.stood is distinct from memory_from_content(m.stood) then 'another content'
       end as fault
-    from page m left join lateral memory_state(p_tenant, m.memory_id) s on true
+    from page m left join lateral newest_version(p_tenant, m.memory_id) s on true
   ),
   followed as (
     select m.memory_id, m.superseded_by, x.expected, is_wrong_successor(m.stood, x.expected) as wrong
@@ -4446,7 +4452,7 @@ begin
   if p_dry then
     return jsonb_build_object('memories', cardinality(v_marked));
   end if;
-  v_held := array(select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_marked) and stands(m));
+  v_held := array(select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_marked) and is_current_memory(m));
   perform end_memory(p_tenant, h.id, 'expired', p_by) from unnest(v_held) h (id);
   return jsonb_build_object('memories', cardinality(v_held));
 end $$;
@@ -4494,19 +4500,13 @@ begin
   return next;
 end $$;
 
--- Name: stands(public.memories); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.stands(p_memory public.memories) RETURNS boolean
-    LANGUAGE sql STABLE
-    AS $$ select p_memory.status in ('active', 'proposed') and coalesce(p_memory.expires_at > now(), true) and coalesce(p_memory.task_status <> 'done', true) $$;
-
 -- Name: memories_held(text, bigint[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memories_held(p_tenant text, p_seqs bigint[]) RETURNS TABLE(seq bigint, live boolean, importance numeric)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT v.seq,
-     ((v.seq >= m.content_seq) AND public.stands(m."row")),
+     ((v.seq >= m.content_seq) AND public.is_current_memory(m."row")),
      (m.importance)::numeric AS importance
     FROM ((unnest(memories_held.p_seqs) s(seq)
       CROSS JOIN LATERAL ( SELECT w.tenant_id,
@@ -4538,8 +4538,8 @@ begin
     return;
   end if;
   return query
-  select r.unit, null::jsonb, hushed_unit(p_units -> (r.unit - 1), r.ids)
-  from (select n.unit, jsonb_object_agg(n.event, n.memory_id) as ids from repeats_in(p_tenant, p_units) n group by n.unit) r;
+  select r.unit, null::jsonb, count_only_unit(p_units -> (r.unit - 1), r.ids)
+  from (select n.unit, jsonb_object_agg(n.event, n.memory_id) as ids from find_excess_repeats(p_tenant, p_units) n group by n.unit) r;
 end $$;
 
 -- Name: memories_kept(text, text, integer); Type: FUNCTION; Schema: public
@@ -4569,7 +4569,7 @@ begin
   perform mark_ids(p_tenant, p_job, 'memory', array(
     select m.memory_id
     from unnest(p_seqs) s (seq) join memories m on m.tenant_id = p_tenant and m.content_seq = s.seq
-    where stands(m)));
+    where is_current_memory(m)));
 end $$;
 
 -- Name: memories_mark(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
@@ -4587,7 +4587,7 @@ begin
   select max(j.memory_id), array_agg(j.memory_id), array_agg(j.memory_id) filter (where j.verdict = 'memory'),
     array_agg(j.memory_id) filter (where j.verdict = 'keep')
   into last, v_ids, v_gone, v_kept
-  from judge_memories(p_tenant, p_job, p_erasure, p_after, p_limit * 2) j;
+  from erasure_verdicts(p_tenant, p_job, p_erasure, p_after, p_limit * 2) j;
   perform unmark_ids(p_tenant, p_job, 'keep', p_after, last);
   perform mark_ids(p_tenant, p_job, 'keep', v_kept);
   v_found := mark_ids(p_tenant, p_job, 'memory', v_gone) + cardinality(mark_seqs(p_tenant, p_job, 'event', array(
@@ -4643,7 +4643,7 @@ declare
   v_seqs bigint[] := array(
     select v.seq from memory_versions v where v.tenant_id = p_tenant and v.seq > p_after order by v.seq limit p_limit);
 begin
-  perform mark_memories(p_tenant, p_job, array(
+  perform mark_needed_memories(p_tenant, p_job, array(
     select distinct m.memory_id
     from unnest(v_seqs) s (seq)
     -- `offset 0` keeps each a look-up
@@ -4651,10 +4651,60 @@ begin
     cross join lateral (
       select n.memory_id, n.content_seq, n as row from memories n where n.tenant_id = p_tenant and n.memory_id = v.memory_id offset 0
     ) m
-    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and stands(m.row)
+    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and is_current_memory(m.row)
       and not exists (
         select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)), p_upto);
   return v_seqs[cardinality(v_seqs)];
+end $$;
+
+-- Name: memory_refs(text, text, bigint, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text, seq bigint, place bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+declare
+  -- a task may have thousands of versions before this one
+  v_first int := (
+    select v.version
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq = p_content_seq and v.memory_id || '' = p_memory_id and v.status <> 'superseded'
+    limit 1);
+begin
+  return query
+  with own as materialized (
+    select e.seq, e.event_id, e.kind like 'memory.%' as made_it, e.refs
+    from memory_versions v
+    -- `offset 0` keeps it a look-up of each
+    cross join lateral (select * from events e where e.tenant_id = v.tenant_id and e.seq = v.seq offset 0) e
+    where v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version >= coalesce(v_first, 1) and v.content_seq + 0 = p_content_seq
+      and v.status in ('active', 'proposed') and (p_last is null or v.seq + 0 <= p_last) and (p_as_of is null or e.occurred_at <= p_as_of)
+  ),
+  cited as (
+    select r.ref, own.seq, r.place
+    from own
+    cross join lateral unnest(case when own.made_it then own.refs else own.event_id || own.refs end) with ordinality as r (ref, place)
+    union all
+    select m.memory_id, p_content_seq, 0
+    from memories m
+    where m.tenant_id = p_tenant and m.superseded_by = p_memory_id
+      and (p_last is null or exists (
+        select from memory_versions v
+        where v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.status = 'superseded' and v.seq + 0 <= p_last))
+  )
+  select c.ref, max(c.seq), min(c.place)
+  from (select x.ref, x.seq, x.place, event_of(x.ref) as event_id from cited x offset 0) c
+  where c.ref <> p_memory_id and not exists (
+    select from (
+      select e.seq
+      from events e
+      where e.tenant_id = p_tenant and e.kind like 'memory.%' and e.event_id = c.event_id
+      offset 0) made
+    join memory_versions v on v.tenant_id = p_tenant and v.seq = made.seq
+    where v.memory_id = p_memory_id and v.status in ('active', 'proposed')
+    offset 0)
+  group by c.ref;
 end $$;
 
 -- Name: memories_pin(text); Type: FUNCTION; Schema: public
@@ -4694,11 +4744,11 @@ CREATE FUNCTION public.memories_pin(p_tenant text) RETURNS SETOF bigint
              m.created_at,
              m.updated_at
             FROM public.memories m
-           WHERE ((m.tenant_id = memories_pin.p_tenant) AND m.pinned AND public.stands(m.*))
+           WHERE ((m.tenant_id = memories_pin.p_tenant) AND m.pinned AND public.is_current_memory(m.*))
          ), cited AS MATERIALIZED (
           SELECT DISTINCT public.event_of(g.ref) AS ref
             FROM (pinned p
-              CROSS JOIN LATERAL public.grounds(memories_pin.p_tenant, p.memory_id, p.content_seq) g(ref, seq, place))
+              CROSS JOIN LATERAL public.memory_refs(memories_pin.p_tenant, p.memory_id, p.content_seq) g(ref, seq, place))
          )
   SELECT v.seq
     FROM public.memory_versions v
@@ -4743,7 +4793,7 @@ CREATE FUNCTION public.memories_rebuilt(p_tenant text, p_from bigint, p_to bigin
     LANGUAGE plpgsql
     AS $$
 begin
-  perform date_chunks(
+  perform set_chunk_validity(
     p_tenant, array_agg(d.seq), array_agg(d.until_seq), array_agg(d.until_at),
     array_agg(case when d.kind like 'memory.%' then validity(d.content) end))
   from (
@@ -4785,7 +4835,7 @@ begin
           project_id = v_event.project_id, tags = v_event.tags,
           doing_agent = case when m.doing_agent is not null then v_event.agent_id end,
           scope_id = scope_id(m.scope, v_event.project_id, nullif(v_event.session_id, m.memory_id), v_event.user_id),
-          text_hash = (as_stated(m)).text_hash
+          text_hash = (memory_from_content(m)).text_hash
         where m.tenant_id = p_tenant and m.memory_id = v_id;
         exit;
       exception when unique_violation then
@@ -4807,7 +4857,7 @@ CREATE FUNCTION public.memories_repair(p_tenant text, p_from bigint, p_to bigint
     LANGUAGE sql
     AS $$
   select set_passage_ends(p_tenant, array_agg(x.seq), array_agg(x.ordinal), array_agg(x.expected), array_agg(x.expected_at))
-  from compare_ends(p_tenant, p_from, p_to) x
+  from compare_passage_ends(p_tenant, p_from, p_to) x
   where x.until_seq is distinct from x.expected
 $$;
 
@@ -4834,7 +4884,7 @@ begin
     updated_at = coalesce((select e.created_at from events e where e.tenant_id = p_tenant and e.seq = s.seq), m.updated_at)
   from (
     select o.memory_id, w.*
-    from memories o cross join lateral memory_state(p_tenant, o.memory_id) w
+    from memories o cross join lateral newest_version(p_tenant, o.memory_id) w
     where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
   ) s
   where m.tenant_id = p_tenant and m.memory_id = s.memory_id and (s.n = s.version or v_forgotten) and s.rising
@@ -4852,8 +4902,8 @@ begin
   get diagnostics v_named = row_count;
   update memories m
   set (channel, user_id, text_hash, tags, importance, pinned, valid_from, valid_to, expires_at) = (
-    select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from as_stated(m) w)
-  where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from as_stated(m);
+    select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from memory_from_content(m) w)
+  where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from memory_from_content(m);
   get diagnostics v_stated = row_count;
   changed := changed + v_named + v_stated;
   last := v_last;
@@ -4940,48 +4990,9 @@ CREATE FUNCTION public.memory_content(p_memory public.memories, p_event public.e
     when 'task_update' then jsonb_build_object('text', p_event.content ->> 'title', 'body', object_of(p_event.content) - 'title')
     else object_of(p_event.content) - 'supersedes' end $$;
 
--- Name: memory_fields(text, bigint, text); Type: FUNCTION; Schema: public
+-- Name: memory_details(text, public.memories, bigint, jsonb, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint, p_channel text) RETURNS jsonb
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT COALESCE(( SELECT (jsonb_build_object('scope', m.scope, 'status',
-                 CASE
-                     WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
-                     ELSE m.status
-                 END) ||
-                 CASE
-                     WHEN (EXISTS ( SELECT
-                        FROM public.overlays o
-                       WHERE ((o.tenant_id = memory_fields.p_tenant) AND (o.seq = m.content_seq) AND (o.blocked_in @> ARRAY[memory_fields.p_channel])))) THEN '{}'::jsonb
-                     ELSE jsonb_build_object('importance', m.importance, 'pinned', m.pinned)
-                 END)
-            FROM (public.memory_versions v
-              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
-           WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
-           ORDER BY (v.status = 'superseded'::text)
-          LIMIT 1), '{}'::jsonb) AS "coalesce";
-END;
-
--- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
-    LANGUAGE sql STABLE
-    AS $$ select coalesce(jsonb_path_match(
-  jsonb_strip_nulls(jsonb_build_object(
-    'kinds', jsonb_build_array(p_memory.kind),
-    'session_id', p_memory.session_id, 'user_id', p_memory.user_id, 'agent_id', p_memory.agent_id, 'project_id', p_memory.project_id,
-    'channel', p_memory.channel, 'sensitivity', p_memory.sensitivity, 'actor_type', p_event.actor_type, 'actor_id', p_event.actor_id,
-    'tags', nullif(p_event.tags, '{}'), 'refs', nullif(p_event.refs, '{}'), 'seq', p_memory.last_seq,
-    'occurred_at', sortable_time(p_event.occurred_at), 'created_at', sortable_time(p_memory.created_at),
-    'importance', p_memory.importance, 'scope', p_memory.scope, 'pinned', p_memory.pinned,
-    'status', case when p_memory.status = 'active' and p_memory.expires_at <= now() then 'expired' else p_memory.status end))
-    || jsonb_build_object('metadata', p_event.metadata),
-  (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false) $$;
-
--- Name: memory_standing(text, public.memories, bigint, jsonb, text, text, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_standing(p_tenant text, p_memory public.memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION public.memory_details(p_tenant text, p_memory public.memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -5010,25 +5021,66 @@ begin
     'body', coalesce(p_content -> 'body', '{}'));
 end $$;
 
--- Name: memory_state(text, text); Type: FUNCTION; Schema: public
+-- Name: memory_fields(text, bigint, text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.memory_state(p_tenant text, p_memory_id text) RETURNS TABLE(n bigint, version integer, seq bigint, content_seq bigint, status text, rising boolean)
+CREATE FUNCTION public.memory_fields(p_tenant text, p_seq bigint, p_channel text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT (jsonb_build_object('scope', m.scope, 'status',
+                 CASE
+                     WHEN ((m.status = 'active'::text) AND (m.expires_at <= now())) THEN 'expired'::text
+                     ELSE m.status
+                 END) ||
+                 CASE
+                     WHEN (EXISTS ( SELECT
+                        FROM public.overlays o
+                       WHERE ((o.tenant_id = memory_fields.p_tenant) AND (o.seq = m.content_seq) AND (o.blocked_in @> ARRAY[memory_fields.p_channel])))) THEN '{}'::jsonb
+                     ELSE jsonb_build_object('importance', m.importance, 'pinned', m.pinned)
+                 END)
+            FROM (public.memory_versions v
+              JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+           WHERE ((v.tenant_id = memory_fields.p_tenant) AND (v.seq = memory_fields.p_seq))
+           ORDER BY (v.status = 'superseded'::text)
+          LIMIT 1), '{}'::jsonb) AS "coalesce";
+END;
+
+-- Name: memory_from_content(public.memories); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_from_content(p_memory public.memories) RETURNS public.memories
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
-#variable_conflict use_column
 begin
-  return query
-  select w.n, v.version, v.seq, v.content_seq, v.status, w.rising
-  from (
-    select count(*) as n, max(o.version) as last, bool_and(o.before is null or o.seq > o.before) as rising
-    from (
-      select i.version, i.seq, lag(i.seq) over (order by i.version) as before
-      from memory_versions i where i.tenant_id = p_tenant and i.memory_id = p_memory_id
-    ) o
-  ) w
-  join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
+  return (
+  select coalesce((select jsonb_populate_record(p_memory, jsonb_build_object('channel', e.channel, 'user_id', e.user_id) || case
+    when p_memory.kind = 'task' then '{}'
+    when e.kind = 'decision' and e.content ? 'decision' then jsonb_build_object('text_hash', sha256(convert_to(e.content ->> 'decision', 'utf8')), 'tags', e.tags)
+    when e.kind like 'memory.%' and e.content ? 'text' then jsonb_build_object(
+      'text_hash', sha256(convert_to(e.content ->> 'text', 'utf8')), 'tags', e.tags,
+      'importance', coalesce(member_of(e.content, 'importance', 'number'), to_jsonb(p_memory.importance)),
+      'pinned', coalesce(member_of(e.content, 'pinned', 'boolean'), to_jsonb(p_memory.pinned)),
+      'valid_from', time_of(e.content ->> 'valid_from'), 'valid_to', time_of(e.content ->> 'valid_to'),
+      'expires_at', time_of(e.content ->> 'expires_at'))
+    else '{}' end)
+  from events e
+  where e.tenant_id = p_memory.tenant_id and e.seq = p_memory.content_seq), p_memory));
 end $$;
+
+-- Name: memory_matches(public.memories, public.events, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memory_matches(p_memory public.memories, p_event public.events, p_filter jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$ select coalesce(jsonb_path_match(
+  jsonb_strip_nulls(jsonb_build_object(
+    'kinds', jsonb_build_array(p_memory.kind),
+    'session_id', p_memory.session_id, 'user_id', p_memory.user_id, 'agent_id', p_memory.agent_id, 'project_id', p_memory.project_id,
+    'channel', p_memory.channel, 'sensitivity', p_memory.sensitivity, 'actor_type', p_event.actor_type, 'actor_id', p_event.actor_id,
+    'tags', nullif(p_event.tags, '{}'), 'refs', nullif(p_event.refs, '{}'), 'seq', p_memory.last_seq,
+    'occurred_at', sortable_time(p_event.occurred_at), 'created_at', sortable_time(p_memory.created_at),
+    'importance', p_memory.importance, 'scope', p_memory.scope, 'pinned', p_memory.pinned,
+    'status', case when p_memory.status = 'active' and p_memory.expires_at <= now() then 'expired' else p_memory.status end))
+    || jsonb_build_object('metadata', p_event.metadata),
+  (p_filter ->> 'path')::jsonpath, p_filter -> 'vars', true), false) $$;
 
 -- Name: missing_ids(text, text[]); Type: FUNCTION; Schema: public
 
@@ -5058,24 +5110,13 @@ begin
   where c.tenant_id = p_tenant and c.seq = d.seq and c.until_seq = any (p_gone);
 end $$;
 
--- Name: move_ends(text, text, bigint[]); Type: FUNCTION; Schema: public
+-- Name: move_content(public.memories, public.events); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.move_ends(p_tenant text, p_memory_id text, p_gone bigint[]) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform move_chunk_ends(p_tenant, p_gone, array_agg(d.seq), array_agg(d.until_seq), array_agg(e.occurred_at))
-  from memory_ends(p_tenant, p_memory_id, 0) d
-  left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq;
-end $$;
-
--- Name: move_memory(public.memories, public.events); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.move_memory(p_memory public.memories, p_home public.events) RETURNS public.memories
+CREATE FUNCTION public.move_content(p_memory public.memories, p_home public.events) RETURNS public.memories
     LANGUAGE plpgsql
     AS $$
 declare
-  -- as src/memories/wish.ts has it of a recorded decision and task
+  -- as src/memories/effect.ts has it of a recorded decision and task
   v_said jsonb := case p_home.kind when 'decision' then '{"importance": 1}' when 'task_update' then '{"importance": 0.8}' else p_home.content end;
   v_memory memories;
 begin
@@ -5091,6 +5132,17 @@ begin
   where m.tenant_id = p_memory.tenant_id and m.memory_id = p_memory.memory_id
   returning * into v_memory;
   return v_memory;
+end $$;
+
+-- Name: move_passage_ends(text, text, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.move_passage_ends(p_tenant text, p_memory_id text, p_gone bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform move_chunk_ends(p_tenant, p_gone, array_agg(d.seq), array_agg(d.until_seq), array_agg(e.occurred_at))
+  from version_ends(p_tenant, p_memory_id, 0) d
+  left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq;
 end $$;
 
 -- Name: named_parts(public.events); Type: FUNCTION; Schema: public
@@ -5124,6 +5176,26 @@ CREATE FUNCTION public.needs_sources(p_tenant text, p_kind text) RETURNS boolean
 begin
   return case (select t.settings ->> 'require_sources' from tenants t where t.tenant_id = p_tenant)
     when 'none' then false when 'all' then not is_act(p_kind) else p_kind = 'summary' end;
+end $$;
+
+-- Name: newest_version(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.newest_version(p_tenant text, p_memory_id text) RETURNS TABLE(n bigint, version integer, seq bigint, content_seq bigint, status text, rising boolean)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select w.n, v.version, v.seq, v.content_seq, v.status, w.rising
+  from (
+    select count(*) as n, max(o.version) as last, bool_and(o.before is null or o.seq > o.before) as rising
+    from (
+      select i.version, i.seq, lag(i.seq) over (order by i.version) as before
+      from memory_versions i where i.tenant_id = p_tenant and i.memory_id = p_memory_id
+    ) o
+  ) w
+  join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
 end $$;
 
 -- Name: erasure_marks; Type: TABLE; Schema: public
@@ -5314,7 +5386,7 @@ end $$;
 CREATE FUNCTION public.passage_text(p_chunk public.chunks) RETURNS text
     LANGUAGE sql STABLE
     AS $$ select coalesce(
-  p_chunk.text, (select said_in(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq)) $$;
+  p_chunk.text, (select event_text(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq)) $$;
 
 -- Name: passages_apply(text, public.effect[], public.prepared[], timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -5445,19 +5517,13 @@ begin
     select row(
       'passages', u.ord, e.ord, c.ord - 1,
       passage_terms(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((e.doc ->> 'occurred_at')::timestamptz, p_asked)),
-      case when c.doc ->> 'text' = said_in(e.doc -> 'content') then c.doc - 'text' else c.doc end)::prepared
+      case when c.doc ->> 'text' = event_text(e.doc -> 'content') then c.doc - 'text' else c.doc end)::prepared
     from tenants t
     cross join lateral jsonb_array_elements(p_units) with ordinality u (doc, ord)
     cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
     cross join lateral jsonb_array_elements(e.doc #> '{effects,passages,chunks}') with ordinality c (doc, ord)
     where t.tenant_id = p_tenant);
 end $$;
-
--- Name: said_in(jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.said_in(p_content jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
 
 -- Name: passages_rename(text, bigint, jsonb); Type: FUNCTION; Schema: public
 
@@ -5466,7 +5532,7 @@ CREATE FUNCTION public.passages_rename(p_tenant text, p_seq bigint, p_parts json
     BEGIN ATOMIC
  UPDATE public.chunks AS c SET text = NULLIF((p.part ->> 1),
          CASE
-             WHEN (c.text IS NULL) THEN public.said_in((passages_rename.p_parts -> 'content'::text))
+             WHEN (c.text IS NULL) THEN public.event_text((passages_rename.p_parts -> 'content'::text))
              ELSE NULL::text
          END), header = (p.part ->> 2), terms = public.passage_terms(( SELECT t.language
             FROM public.tenants t
@@ -5629,23 +5695,6 @@ begin
   return v_done;
 end $$;
 
--- Name: reach_of(text, public.edits); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.reach_of(p_tenant text, p_edit public.edits) RETURNS bigint[]
-    LANGUAGE plpgsql STABLE
-    AS $_$
-declare
-  v_seqs bigint[] := array[p_edit.seq];
-  v_noun text;
-  v_more bigint[];
-begin
-  for v_noun in select * from hooks('reached') loop
-    execute format('select array(select * from %I($1, $2))', v_noun || '_reached') into v_more using p_tenant, p_edit;
-    v_seqs := v_seqs || v_more;
-  end loop;
-  return array(select distinct s from unnest(v_seqs) s);
-end $_$;
-
 -- Name: read_clocks(text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_clocks(p_tenants text[]) RETURNS TABLE(tenant_id text, last_seq bigint)
@@ -5691,7 +5740,7 @@ begin
   perform enter_tenant(p_tenant);
   return query
   select e.seq, e.event_id, e.session_id, e.content, e.occurred_at,
-    memory_standing(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last,
+    memory_details(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last,
       (p_scope ->> 'as_of')::timestamptz)
   from held_memories(p_tenant, p_scope, p_ask, v_last, array['handoff'], array[200], 'active') h
   cross join lateral (select s.* from seen_events(p_tenant, p_scope) s where s.seq = h.content_seq limit 1) e
@@ -5757,6 +5806,25 @@ begin
   cross join lateral ledger_entry(p_tenant, p_scope, v_last, v_language, c.part, c.seq, c.memory) e;
 end $$;
 
+-- Name: read_log_state(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_log_state(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_beside bigint, rebuilding boolean)
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select
+    c.last_seq, c.oldest_seq, c.event_count, c.stored_bytes,
+    (select max(e.seq) from events e where e.tenant_id = p_tenant),
+    (select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1),
+    (select min(e.seq) from events e where e.tenant_id = p_tenant and e.seq < c.oldest_seq),
+    stored_beside(p_tenant),
+    exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
+  from tenant_clocks c
+  where c.tenant_id = p_tenant;
+end $$;
+
 -- Name: read_named(text, text, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_named(p_tenant text, p_job text, p_after bigint, p_limit integer) RETURNS TABLE(seq bigint, parts jsonb)
@@ -5798,10 +5866,10 @@ begin
     e.chunk_count::int, c.occurred_at, tsvector_to_array(to_tsvector(v_language, x.text)),
     coalesce(c.until_seq <= v_last and (v_as_of is null or c.until_at <= v_as_of), false),
     case when c.kind in ('decision', 'task_update') or c.kind like 'memory.%' then (
-      select s.standing || claim_of(p_tenant, p_scope, m, s.standing, c.occurred_at)
+      select s.details || claim_fields(p_tenant, p_scope, m, s.details, c.occurred_at)
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
       cross join lateral (
-        select memory_standing(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of) as standing
+        select memory_details(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of) as details
         -- worked out once
         offset 0
       ) s
@@ -5812,7 +5880,7 @@ begin
     select k.* from chunks k where k.tenant_id = p_tenant and k.seq = wanted.seq and k.ordinal = wanted.ordinal limit 1
   ) c
   cross join lateral (
-    select s.event_id, s.actor_type, s.actor_id, s.tags, s.artifact_id, s.chunk_count, case when s.kind like 'memory.%' then s.content end as content, said_in(s.content) as said
+    select s.event_id, s.actor_type, s.actor_id, s.tags, s.artifact_id, s.chunk_count, case when s.kind like 'memory.%' then s.content end as content, event_text(s.content) as said
     from seen_events(p_tenant, p_scope) s
     where s.seq = wanted.seq
     limit 1
@@ -5820,25 +5888,6 @@ begin
   -- worked out once
   cross join lateral (select coalesce(c.text, e.said) as text offset 0) x
   order by wanted.place;
-end $$;
-
--- Name: read_standing(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.read_standing(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_beside bigint, rebuilding boolean)
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  return query
-  select
-    c.last_seq, c.oldest_seq, c.event_count, c.stored_bytes,
-    (select max(e.seq) from events e where e.tenant_id = p_tenant),
-    (select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1),
-    (select min(e.seq) from events e where e.tenant_id = p_tenant and e.seq < c.oldest_seq),
-    stored_beside(p_tenant),
-    exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
-  from tenant_clocks c
-  where c.tenant_id = p_tenant;
 end $$;
 
 -- Name: rebuild_chunks(text, bigint, bigint, jsonb, jsonb); Type: FUNCTION; Schema: public
@@ -5871,7 +5920,7 @@ begin
     text, header, token_count, terms, occurred_at)
   select
     p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-    nullif(c.text, said_in(e.content)), c.header, c.token_count, c.terms, e.occurred_at
+    nullif(c.text, event_text(e.content)), c.header, c.token_count, c.terms, e.occurred_at
   from unnest(v_passages) c
   join events e on e.tenant_id = p_tenant and e.seq = c.seq;
   for v_noun in select * from hooks('rebuilt') loop
@@ -5895,6 +5944,26 @@ begin
   end if;
   return v_known.outcome;
 end $$;
+
+-- Name: refs_of_memories(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.refs_of_memories(p_tenant text, p_memory_ids text[], p_last bigint DEFAULT NULL::bigint, p_as_of timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(ref text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT DISTINCT g.ref
+    FROM ((unnest(refs_of_memories.p_memory_ids) m(id)
+      CROSS JOIN LATERAL ( SELECT v.content_seq
+            FROM public.memory_versions v
+           WHERE ((v.tenant_id = refs_of_memories.p_tenant) AND (v.memory_id = m.id) AND ((refs_of_memories.p_last IS NULL) OR ((v.seq + 0) <= refs_of_memories.p_last)) AND ((refs_of_memories.p_as_of IS NULL) OR (refs_of_memories.p_as_of >= ( SELECT e.occurred_at
+                    FROM public.events e
+                   WHERE ((e.tenant_id = v.tenant_id) AND (e.seq = v.seq))))))
+           ORDER BY v.version DESC
+          LIMIT 1) stood)
+      CROSS JOIN LATERAL ( SELECT o.ref
+            FROM public.memory_refs(refs_of_memories.p_tenant, m.id, stood.content_seq, refs_of_memories.p_last, refs_of_memories.p_as_of) o(ref, seq, place)
+           ORDER BY o.seq DESC, o.place, o.ref
+          LIMIT 256) g);
+END;
 
 -- Name: refuse_while_importing(); Type: FUNCTION; Schema: public
 
@@ -6174,51 +6243,23 @@ begin
   return query execute format('select changed, last from %I($1, $2, $3)', p_noun || '_repair_rows') using p_tenant, p_after, p_limit;
 end $_$;
 
--- Name: repeats_in(text, jsonb); Type: FUNCTION; Schema: public
+-- Name: replace_content(text, public.memory_effect, bigint); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.repeats_in(p_tenant text, p_units jsonb) RETURNS TABLE(unit integer, event bigint, memory_id text)
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    AS $_$
-#variable_conflict use_column
-declare
-  -- memories that this commit supersedes cannot be restated
-  v_ending text[] := array(
-    select memory_of(p_tenant, r.ref #>> '{}') from jsonb_path_query(p_units, '$[*].events[*].effects.memories.supersedes') r (ref));
+CREATE FUNCTION public.replace_content(p_tenant text, p_effect public.memory_effect, p_from bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
 begin
-  return query
-  with asked as (
-    select u.ord as unit, e.ord as event, r.memory_id, held.memory_id as held_id, held.repeats,
-      row(same.hash, r.kind, same.scope_id, r.scope, f.user_id, f.channel, f.sensitivity)::text as key
-    from jsonb_array_elements(p_units) with ordinality u (doc, ord)
-    cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
-    cross join lateral jsonb_to_record(e.doc) f (channel text, user_id text, session_id text, project_id text, sensitivity text)
-    cross join lateral jsonb_to_record(e.doc #> '{effects,memories}') r (memory_id text, kind text, scope text, text_hash text, status text)
-    cross join lateral (
-      select decode(r.text_hash, 'hex') as hash, scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id
-    ) same
-    left join lateral (
-      -- what an edit withholds is stated anew
-      select m.memory_id, case when exists (
-        select from overlays o where o.tenant_id = p_tenant and o.seq = m.content_seq and o.content ? 'withheld') then -1 else m.repeats end as repeats
-      from memories m
-      where m.tenant_id = p_tenant and m.status = 'active' and m.text_hash >= same.hash and m.text_hash <= same.hash
-        and m.kind || '' = r.kind and m.scope = r.scope and m.scope_id is not distinct from same.scope_id and m.user_id is not distinct from f.user_id
-        and m.channel = f.channel and m.sensitivity = f.sensitivity and m.memory_id <> all (v_ending)
-        and (m.expires_at is null or m.expires_at > clock_timestamp())
-      order by m.text_hash
-      limit 1
-    ) held on true
-    where r.status = 'active' and r.kind <> 'task'
-  ),
-  numbered as (
-    select a.unit, a.event, coalesce(a.held_id, first_value(a.memory_id) over same) as id, coalesce(a.repeats, -1) + row_number() over same as nth
-    from asked a
-    window same as (partition by a.key order by a.unit, a.event)
-  )
-  select n.unit::int, n.event, n.id from numbered n where n.nth > 256;
-end $_$;
+  update memories m
+  set content_seq = p_effect.seq, repeats = 0, importance = p_effect.importance, pinned = p_effect.pinned, valid_from = p_effect.valid_from,
+    valid_to = p_effect.valid_to, expires_at = p_effect.expires_at, tags = p_effect.tags, agent_id = p_effect.agent_id, session_id = p_effect.session_id,
+    project_id = p_effect.project_id
+  where m.tenant_id = p_tenant and m.memory_id = p_effect.target_id and m.content_seq = p_from;
+  if found then
+    update memory_versions v set content_seq = p_effect.seq
+    where v.tenant_id = p_tenant and v.memory_id = p_effect.target_id and v.seq >= p_effect.seq and v.content_seq = p_from;
+    perform end_passages(p_tenant, p_effect.target_id, p_effect.seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_effect.seq;
+  end if;
+end $$;
 
 -- Name: replace_memory(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
@@ -6226,7 +6267,7 @@ CREATE FUNCTION public.replace_memory(p_tenant text, p_memory_id text, p_version
     LANGUAGE plpgsql
     AS $$
 begin
-  perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
+  perform lock_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
   return commit_unit(p_tenant, p_unit);
 end $$;
 
@@ -6245,6 +6286,59 @@ begin
   return found;
 end $$;
 
+-- Name: resolve_effects(text, public.effect[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.resolve_effects(p_tenant text, p_effects public.effect[], p_superseded text[]) RETURNS public.memory_effect[]
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return array(
+    with requested as materialized (
+      select
+        f.ordinality as ordinal, f.unit, f.event, f.seq, f.channel, f.sensitivity, f.user_id, f.agent_id,
+        nullif(f.session_id, r.memory_id) as session_id, f.project_id, f.tags, r.*, same.*,
+        case when r.status = 'active' then row(same.hash, r.kind, same.scope_id, r.scope, same.subject, f.channel, same.apart)::text
+          else r.memory_id end as key
+      from unnest(p_effects) with ordinality f
+      cross join lateral jsonb_to_record(f.doc) r (
+        memory_id text, kind text, scope text, text_hash text, status text, importance real, pinned boolean, valid_from timestamptz,
+        valid_to timestamptz, expires_at timestamptz, task_status text, task_ref text, counted boolean, only_new boolean)
+      cross join lateral (
+        select
+          -- Another user's private task counts as absent, or the answer would confirm a guessed name.
+          coalesce(
+            (select t.text_hash
+             from memories t
+             where t.tenant_id = p_tenant and t.memory_id = r.task_ref and t.kind || t.status = 'taskactive'
+               and t.channel || '' = f.channel and (f.channel <> 'private' or t.user_id = f.user_id)),
+            decode(r.text_hash, 'hex')) as hash,
+          scope_id(r.scope, f.project_id, f.session_id, f.user_id) as scope_id,
+          same_subject(r.kind, f.channel, f.user_id) as subject,
+          case when r.kind = 'task' then '' else f.sensitivity end as apart
+      ) same
+    )
+    select row(
+      w.unit, w.event, w.seq, coalesce(existing.memory_id, first_value(w.memory_id) over same), w.memory_id, w.kind, w.scope, w.scope_id, w.status,
+      w.hash, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at, w.task_status, w.channel, w.sensitivity, w.user_id, w.agent_id,
+      w.session_id, w.project_id, w.tags, p_superseded[w.ordinal], coalesce(w.counted, false), coalesce(w.only_new, false),
+      existing.version, existing.content_seq, existing.row_id, row_number() over same,
+      greatest(count(*) filter (where not coalesce(w.counted, false)) over (partition by w.key), (existing.memory_id is null)::int),
+      count(*) over (partition by w.key), first_value(w.seq) over same)::memory_effect
+    from requested w
+    left join lateral (
+      select m.memory_id, m.version, m.content_seq, m.ctid as row_id
+      from memories m
+      where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
+        and m.text_hash >= w.hash and m.text_hash <= w.hash and m.kind || '' = w.kind and m.scope = w.scope
+        and m.scope_id is not distinct from w.scope_id and same_subject(m.kind, m.channel, m.user_id) is not distinct from w.subject
+        and m.channel = w.channel and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
+      order by m.text_hash
+      limit 1
+    ) existing on true
+    window same as (partition by w.key order by w.seq)
+    order by w.ordinal);
+end $$;
+
 -- Name: restate_memory(public.memories, public.events, text[], text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.restate_memory(p_memory public.memories, p_home public.events, p_refs text[], p_event_id text) RETURNS void
@@ -6260,7 +6354,7 @@ declare
     'chunk_count', (select count(*) from chunks c where c.tenant_id = v_tenant and c.seq = p_home.seq),
     'effects', jsonb_build_object('passages', passages_of(v_tenant, p_home.seq)))));
 begin
-  perform carry_chunks(v_tenant, p_home.seq, v_seq);
+  perform copy_chunk_edits(v_tenant, p_home.seq, v_seq);
   insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
   values (v_tenant, p_memory.memory_id, p_memory.version + 1, v_seq, v_seq, p_memory.status);
   update memories m
@@ -6443,7 +6537,7 @@ CREATE FUNCTION public.revise_memory(p_tenant text, p_memory_id text, p_version 
     LANGUAGE plpgsql
     AS $$
 declare
-  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_new boolean := lock_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
   v_done unit_outcome;
   v_seq bigint;
   v_from bigint := (select m.content_seq from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id);
@@ -6471,7 +6565,7 @@ begin
     from memories m
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
-    perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
+    perform apply_task_updates(p_tenant, array[p_memory_id], v_seq);
     if not (p_state ->> 'restated')::boolean then
       perform carry_hiding(p_tenant, v_from, v_seq);
     end if;
@@ -6513,7 +6607,7 @@ begin
     p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
     case
       when x.retracted then '{}'
-      when x.text = coalesce(c.text, said_in(p_event.content)) and x.header = c.header then c.terms
+      when x.text = coalesce(c.text, event_text(p_event.content)) and x.header = c.header then c.terms
       else passage_terms(t.language, x.text, x.header, p_event.occurred_at) end,
     p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
   from jsonb_to_recordset(p_passages) x (
@@ -6613,48 +6707,6 @@ begin
     'key', null, 'body', null, 'bytes', octet_length(p_event::text), 'events', jsonb_build_array(p_event)))).outcome ->> 'seq';
   update tenant_clocks c set max_bytes = v_max where c.tenant_id = p_tenant;
   return v_seq;
-end $$;
-
--- Name: say_again(text, public.wish[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.say_again(p_tenant text, p_wishes public.wish[]) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_said record;
-begin
-  -- nearly always: every event made a memory of its own
-  if not exists (select from unnest(p_wishes) w where w.memory_id <> w.id) then
-    return;
-  end if;
-  for v_said in
-    select w as wish, was.content_seq, o.withheld, was.kind
-    from unnest(p_wishes) w
-    cross join lateral (
-      select v.content_seq, m.kind
-      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-      where v.tenant_id = p_tenant and v.memory_id = w.id and v.seq < w.seq
-      order by v.version desc
-      limit 1
-    ) was
-    cross join lateral (
-      select coalesce(x.content ? 'withheld', false) as withheld
-      from overlays x
-      where x.tenant_id = p_tenant and x.seq = was.content_seq
-      limit 1
-    ) o
-    -- a repetition that is only counted makes no version
-    where w.memory_id <> w.id and w.nth <= w.versions
-    order by w.seq
-  loop
-    if v_said.kind = 'task' then
-      perform carry_edits(p_tenant, v_said.content_seq, (v_said.wish).seq, array['quarantine', 'attenuate', 'block']);
-    elsif v_said.withheld then
-      perform state_anew(p_tenant, v_said.wish, v_said.content_seq);
-    else
-      perform carry_edits(p_tenant, v_said.content_seq, (v_said.wish).seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
-    end if;
-  end loop;
 end $$;
 
 -- Name: scope_id(text, text, text, text); Type: FUNCTION; Schema: public
@@ -6782,6 +6834,17 @@ begin
     and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null and t.state = 'active';
 end $$;
 
+-- Name: set_chunk_validity(text, bigint[], bigint[], timestamp with time zone[], tstzrange[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.set_chunk_validity(p_tenant text, p_seqs bigint[], p_untils bigint[], p_ats timestamp with time zone[], p_valid tstzrange[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update chunks c set until_seq = d.until_seq, until_at = d.until_at, valid = d.valid
+  from unnest(p_seqs, p_untils, p_ats, p_valid) d (seq, until_seq, until_at, valid)
+  where c.tenant_id = p_tenant and c.seq = d.seq;
+end $$;
+
 -- Name: set_clock(text, bigint, bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.set_clock(p_tenant text, p_last_seq bigint, p_oldest_seq bigint, p_event_count bigint, p_stored_bytes bigint) RETURNS void
@@ -6804,57 +6867,6 @@ begin
   where c.tenant_id = p_tenant and c.seq = x.seq and c.ordinal = x.ordinal;
   get diagnostics v_count = row_count;
   return v_count;
-end $$;
-
--- Name: settle_places(text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.settle_places(p_tenant text) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-begin
-  update memories m set doing_agent = null where m.tenant_id = p_tenant and m.doing_agent is not null;
-  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
-    update memories m set doing_agent = m.agent_id
-    from (
-      select distinct on (t.agent_id, case when t.channel = 'private' then t.user_id else '' end) t.memory_id
-      from memories t
-      where t.tenant_id = p_tenant and t.kind = 'task' and t.status = 'active' and t.task_status = 'doing' and t.agent_id is not null
-        and (t.expires_at is null or t.expires_at > clock_timestamp())
-        and not exists (
-          select from overlays o where o.tenant_id = p_tenant and o.seq = t.content_seq and is_quarantined(o.blocked_in))
-      order by t.agent_id, case when t.channel = 'private' then t.user_id else '' end, t.last_seq desc
-    ) newest
-    where m.tenant_id = p_tenant and m.memory_id = newest.memory_id;
-  end if;
-end $$;
-
--- Name: settle_tasks(text, text[], bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.settle_tasks(p_tenant text, p_memory_ids text[], p_from bigint) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_move record;
-begin
-  for v_move in
-    select v.memory_id, v.seq, e.occurred_at
-    from memories m
-    join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.version > 1 and v.seq >= p_from
-    join events e on e.tenant_id = p_tenant and e.seq = v.seq
-    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task'
-    order by v.seq
-  loop
-    perform end_passages(p_tenant, v_move.memory_id, v_move.seq, v_move.occurred_at, p_from);
-  end loop;
-  update memories m set doing_agent = null
-  where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.doing_agent is not null;
-  if exists (select from tenants t where t.tenant_id = p_tenant and (t.settings ->> 'one_doing_per_agent')::boolean) then
-    update memories m set doing_agent = null
-    where m.tenant_id = p_tenant and m.expires_at <= clock_timestamp() and m.doing_agent = any (array(
-      select t.agent_id from memories t where t.tenant_id = p_tenant and t.memory_id = any (p_memory_ids)));
-    update memories m set doing_agent = m.agent_id
-    where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) and m.kind = 'task' and m.task_status = 'doing' and m.status = 'active';
-  end if;
 end $$;
 
 -- Name: settle_webhook(text, text, bigint, integer, bigint, double precision, jsonb, text); Type: FUNCTION; Schema: public
@@ -6924,17 +6936,6 @@ CREATE FUNCTION public.sortable_time(p_at timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN to_char((p_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
 
--- Name: sources(text, text[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.sources(p_tenant text, p_refs text[]) RETURNS TABLE(ref text, seq bigint)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT n.ref,
-     (n.event).seq AS seq
-    FROM public.events_named(sources.p_tenant, sources.p_refs) n(ref, event)
-   WHERE (((n.event).kind !~~ 'memory.%'::text) AND (NOT public.is_gone(n.event)));
-END;
-
 -- Name: start_job(text, text, text, jsonb, text, integer, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.start_job(p_tenant text, p_job text, p_kind text, p_input jsonb, p_by text, p_max_open integer, p_key text, p_body text) RETURNS TABLE(status text, job_id text)
@@ -6963,24 +6964,6 @@ begin
     perform remember_key(p_tenant, p_key, p_body, jsonb_build_object('job_id', p_job));
   end if;
   return query select 'new', p_job;
-end $$;
-
--- Name: state_anew(text, public.wish, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.state_anew(p_tenant text, p_wish public.wish, p_from bigint) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-begin
-  update memories m
-  set content_seq = p_wish.seq, repeats = 0, importance = p_wish.importance, pinned = p_wish.pinned, valid_from = p_wish.valid_from,
-    valid_to = p_wish.valid_to, expires_at = p_wish.expires_at, tags = p_wish.tags, agent_id = p_wish.agent_id, session_id = p_wish.session_id,
-    project_id = p_wish.project_id
-  where m.tenant_id = p_tenant and m.memory_id = p_wish.id and m.content_seq = p_from;
-  if found then
-    update memory_versions v set content_seq = p_wish.seq
-    where v.tenant_id = p_tenant and v.memory_id = p_wish.id and v.seq >= p_wish.seq and v.content_seq = p_from;
-    perform end_passages(p_tenant, p_wish.id, p_wish.seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_wish.seq;
-  end if;
 end $$;
 
 -- Name: stored_beside(text); Type: FUNCTION; Schema: public
@@ -7042,7 +7025,7 @@ begin
   if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
     raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
   end if;
-  if breadth(v_new.channel) < breadth(v_old.channel)
+  if audience_rank(v_new.channel) < audience_rank(v_old.channel)
     or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
     or (v_new.sensitivity in ('high', 'secret') and v_old.sensitivity in ('none', 'low')) then
     raise exception 'fewer may see the new memory than see the one it supersedes' using errcode = 'AM409';
@@ -7121,6 +7104,23 @@ begin
 end $_$;
 
 ALTER FUNCTION public.survey_chunks(p_scope jsonb, p_terms integer[]) OWNER TO agent_memory_searcher;
+
+-- Name: surviving_seq(public.memories, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.surviving_seq(p_memory public.memories, p_job text) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return (
+  select v.seq
+  from memory_versions v join events e on e.tenant_id = v.tenant_id and e.seq = v.seq
+  where v.tenant_id = p_memory.tenant_id and v.memory_id = p_memory.memory_id and v.status in ('active', 'proposed')
+    and (v.content_seq = p_memory.content_seq or p_memory.kind = 'task')
+    and (v.seq = p_memory.content_seq or e.kind in ('decision', 'task_update', 'memory.created'))
+    and e.erased_at is null and not is_marked(p_memory.tenant_id, p_job, e.event_id)
+  order by v.seq = p_memory.content_seq desc, v.seq desc
+  limit 1);
+end $$;
 
 -- Name: take_job(text, text, integer, integer, integer, jsonb); Type: FUNCTION; Schema: public
 
@@ -7664,9 +7664,9 @@ CREATE FUNCTION public.write_edited_passages(p_tenant text, p_event public.event
   from edited_passages(p_tenant, p_event.seq, p_base) x
 $$;
 
--- Name: write_memories(text, public.wish[], timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: write_memory_effects(text, public.memory_effect[], timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.write_memories(p_tenant text, p_wishes public.wish[], p_at timestamp with time zone) RETURNS void
+CREATE FUNCTION public.write_memory_effects(p_tenant text, p_resolved public.memory_effect[], p_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     AS $$
 begin
@@ -7674,19 +7674,19 @@ begin
     tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
     sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
   select
-    p_tenant, w.id, w.kind, w.scope, w.scope_id, w.status, w.versions, case when w.kind = 'task' then w.seq else w.first_seq end, w.seq, w.user_id,
+    p_tenant, w.target_id, w.kind, w.scope, w.scope_id, w.status, w.version_count, case when w.kind = 'task' then w.seq else w.first_seq end, w.seq, w.user_id,
     w.agent_id, w.session_id, w.project_id, w.channel, w.sensitivity, w.text_hash, w.importance, w.pinned,
-    case when w.kind = 'task' then 0 else w.said - 1 end, w.tags, w.valid_from, w.valid_to, w.expires_at, w.task_status, p_at, p_at
-  from unnest(p_wishes) w
-  where w.held_version is null and w.nth = w.versions
+    case when w.kind = 'task' then 0 else w.total - 1 end, w.tags, w.valid_from, w.valid_to, w.expires_at, w.task_status, p_at, p_at
+  from unnest(p_resolved) w
+  where w.current_version is null and w.nth = w.version_count
   order by w.seq;
 
   update memories m
   set
-    version = w.held_version + w.versions,
-    last_seq = case when w.versions = 0 then m.last_seq else w.seq end,
-    updated_at = case when w.versions = 0 then m.updated_at else p_at end,
-    repeats = case when w.kind = 'task' then 0 else m.repeats + w.said end,
+    version = w.current_version + w.version_count,
+    last_seq = case when w.version_count = 0 then m.last_seq else w.seq end,
+    updated_at = case when w.version_count = 0 then m.updated_at else p_at end,
+    repeats = case when w.kind = 'task' then 0 else m.repeats + w.total end,
     content_seq = case when w.kind = 'task' then w.seq else m.content_seq end,
     task_status = w.task_status,
     user_id = case when w.kind = 'task' then w.user_id else m.user_id end,
@@ -7698,16 +7698,16 @@ begin
     valid_from = case when w.kind = 'task' then w.valid_from else m.valid_from end,
     valid_to = case when w.kind = 'task' then w.valid_to else m.valid_to end,
     expires_at = case when w.kind = 'task' then w.expires_at else m.expires_at end
-  from unnest(p_wishes) w
+  from unnest(p_resolved) w
   -- By its place, which the locked clock keeps: joined by its key, all of the tenant's were read for each batch, mostly for none.
-  where w.held_version is not null and w.nth = greatest(w.versions, 1) and m.tenant_id = p_tenant and m.ctid = w.held_at;
+  where w.current_version is not null and w.nth = greatest(w.version_count, 1) and m.tenant_id = p_tenant and m.ctid = w.current_ctid;
 
   insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
   select
-    p_tenant, w.id, coalesce(w.held_version, 0) + w.nth, w.seq,
-    case when w.kind = 'task' then w.seq else coalesce(w.held_content_seq, w.first_seq) end, w.status
-  from unnest(p_wishes) w
-  where w.nth <= w.versions;
+    p_tenant, w.target_id, coalesce(w.current_version, 0) + w.nth, w.seq,
+    case when w.kind = 'task' then w.seq else coalesce(w.current_content_seq, w.first_seq) end, w.status
+  from unnest(p_resolved) w
+  where w.nth <= w.version_count;
 end $$;
 
 -- Name: write_units(text, text[], jsonb, public.verdict[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -9151,13 +9151,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.edits TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.edits TO agent_memory_backup;
 
--- Name: TABLE memories; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.memories TO agent_memory_backup;
-GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
-
 -- Name: TABLE installation; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.installation TO agent_memory_app;
@@ -9265,6 +9258,13 @@ GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_su
 
 REVOKE ALL ON FUNCTION public.carry_events(p_seqs bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.carry_events(p_seqs bigint[]) TO agent_memory_app;
+
+-- Name: TABLE memories; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.memories TO agent_memory_backup;
+GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
 
 -- Name: TABLE memory_versions; Type: ACL; Schema: public
 

@@ -59,7 +59,7 @@ export interface Known {
   portable: Record<string, Portable>;
   reports: Record<string, z.ZodType>;
   conflicts: Conflicts;
-  effects: [noun: string, effect: Effect][];
+  effects: [noun: string, effect: EffectHandler][];
   unreadable: FindUnreadable[];
 }
 
@@ -90,7 +90,7 @@ export interface Feature<Own = undefined> {
   /** What a broken uniqueness of its tables means to a client, by the constraint. */
   conflicts?: Conflicts;
   /** By the noun that has the hooks. */
-  effects?: Record<string, Effect>;
+  effects?: Record<string, EffectHandler>;
   /** Of the events that it records, and of its rows where filters and rules tell those apart too. */
   kinds?: readonly string[];
   /** Prefixes of its ids. What begins with a `cited` one is no free name in the refs of a request: it must be there. */
@@ -108,22 +108,22 @@ export interface Feature<Own = undefined> {
 
 /**
  * What a feature makes of events that clients record, in the transaction that writes them: its hooks `judge` and `apply` in SQL read what
- * `of` makes.
+ * `derive` returns.
  */
-export interface Effect<Wish extends object = object> {
+export interface EffectHandler<Payload extends object = object> {
   /** Of an event as it is stored; undefined: nothing. Asked in a worker thread where the request is large. */
-  of(row: EventRow): Wish | undefined;
+  derive(row: EventRow): Payload | undefined;
   /** Throws where the caller may not; asked before anything is written. */
-  check(caller: Caller, wished: Wished<Wish>[]): Promise<unknown>;
+  check(caller: Caller, effects: EventEffect<Payload>[]): Promise<unknown>;
   /** What the answer says of such an event: the fields, and their values by the place of the event in its unit. */
   fields: z.ZodRawShape;
-  answer(caller: Caller, wished: Wished<Wish>[], outcome: Outcome): Promise<Map<number, object>>;
+  answer(caller: Caller, effects: EventEffect<Payload>[], outcome: Outcome): Promise<Map<number, object>>;
 }
 
-export interface Wished<Wish extends object = object> {
+export interface EventEffect<Payload extends object = object> {
   /** Of the event in its unit, from 0 on. */
-  place: number;
-  wish: Wish;
+  index: number;
+  effect: Payload;
   /** Whose words the event holds, and whom it is about. */
   actor: { type: string; id: string };
   subject: string | undefined;

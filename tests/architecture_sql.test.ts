@@ -45,7 +45,7 @@ const RULES: { rule: string; says: RegExp }[] = [
   { rule: 'is_shown_in_all', says: /blocked_in is null or not [\w.]+ &&/ },
   { rule: 'is_quarantined', says: /cardinality\([\w.]*blocked_in\)/ },
   { rule: 'trust_of', says: /(?:then|\?) 'stated'/ },
-  { rule: 'events_named', says: /\^art_' then \(select a\.event_id/ },
+  { rule: 'events_of_refs', says: /\^art_' then \(select a\.event_id/ },
 ];
 
 test('a rule is written in one place', () => {

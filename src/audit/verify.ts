@@ -42,14 +42,14 @@ export async function verifyTenant(tenant: Tenant, keys: AuditKeys, kept: KeptHe
       after = rows.at(-1)?.seq ?? after;
     }
   }
-  const standing = async () => (await tenant.read((db) => readHead(db, tenant.id))) ?? NO_HEAD;
+  const currentHead = async () => (await tenant.read((db) => readHead(db, tenant.id))) ?? NO_HEAD;
   let before: Head;
-  let clock = await standing();
+  let clock = await currentHead();
   // until nothing was written while the rows were read
   do {
     before = clock;
     await readOn();
-    clock = await standing();
+    clock = await currentHead();
   } while (clock.seq !== before.seq);
   const faults = checker.end(clock);
   expected.delete(0);

@@ -40,7 +40,7 @@ export async function expand(db: Db, tenant: string, row: CapsuleRow, shownIn: C
 }
 
 function itemOf(row: ItemRow): CapsuleItem {
-  const { id, type, kind, content, refs, standing, status, media_type, byte_count, occurred_at } = row;
+  const { id, type, kind, content, refs, details, status, media_type, byte_count, occurred_at } = row;
   const text = textIn(row);
   return {
     id,
@@ -50,17 +50,17 @@ function itemOf(row: ItemRow): CapsuleItem {
     ...(isCut(row) && { truncated: true }),
     ...(content !== null && { content }),
     ...(status !== null && { status }),
-    ...(standing && { scope: standing.scope, trust: standing.trust }),
+    ...(details && { scope: details.scope, trust: details.trust }),
     ...originOf(row),
     ...(media_type !== null && { media_type }),
     ...(byte_count !== null && { byte_count }),
-    refs: standing?.refs ?? refs,
+    refs: details?.refs ?? refs,
     occurred_at,
   };
 }
 
-function originOf({ standing, actor_type, actor_id }: ItemRow): Pick<CapsuleItem, 'origin'> {
-  if (standing) return { origin: standing.origin };
+function originOf({ details, actor_type, actor_id }: ItemRow): Pick<CapsuleItem, 'origin'> {
+  if (details) return { origin: details.origin };
   return actor_type === null || actor_id === null ? {} : { origin: { type: actor_type, id: actor_id } };
 }
 
@@ -79,7 +79,7 @@ const isCut = ({ type, content, byte_count, bytes }: Pick<ItemRow, 'type' | 'con
   type === 'artifact' ? bytes !== null && Number(byte_count) > ITEM_BYTES : type !== 'passage' && content === null;
 
 /** An item of a capsule as a context takes it. */
-interface HandedItem extends Pick<CapsuleItem, 'id' | 'kind' | 'scope' | 'trust' | 'origin'> {
+interface OpenedItem extends Pick<CapsuleItem, 'id' | 'kind' | 'scope' | 'trust' | 'origin'> {
   type: NonNullable<CapsuleItem['type']>;
   text: string;
   /** What it is, the capsule, and what it rests on. */
@@ -89,19 +89,19 @@ interface HandedItem extends Pick<CapsuleItem, 'id' | 'kind' | 'scope' | 'trust'
   unsourced: boolean;
 }
 
-export interface Handed {
+export interface OpenedCapsule {
   capsule_id: string;
   author: string;
   title: string | null;
   risks: string[];
-  items: HandedItem[];
+  items: OpenedItem[];
 }
 
 /** Capsules that may be read in a channel, with their items. One that may not, or no longer, is no capsule: 404. */
-export function readCapsules(tenant: Tenant, principal: Principal, ids: string[], channel: Channel): Promise<Handed[]> {
+export function readCapsules(tenant: Tenant, principal: Principal, ids: string[], channel: Channel): Promise<OpenedCapsule[]> {
   const { channels } = sightIn(principal, channel);
   return tenant.read(async (db) => {
-    const handed: Handed[] = [];
+    const opened: OpenedCapsule[] = [];
     for (const [i, capsule_id] of ids.entries()) {
       const row = await findCapsule(db, tenant.id, principal, capsule_id, channels);
       if (row?.status !== 'active')
@@ -109,8 +109,8 @@ export function readCapsules(tenant: Tenant, principal: Principal, ids: string[]
           errors: [{ pointer: `#/capsules/${i}`, detail: 'must name a capsule that may be used here' }],
         });
       const rows = await itemsOf(db, tenant.id, row, [row.channel, channel]);
-      const items = rows.flatMap((item) => handedItem(capsule_id, item));
-      handed.push({
+      const items = rows.flatMap((item) => openedItem(capsule_id, item));
+      opened.push({
         capsule_id,
         author: row.agent_id ?? row.user_id ?? 'agent',
         title: row.title,
@@ -118,15 +118,15 @@ export function readCapsules(tenant: Tenant, principal: Principal, ids: string[]
         items,
       });
     }
-    return handed;
+    return opened;
   });
 }
 
-function handedItem(capsule_id: string, row: ItemRow | undefined): HandedItem[] {
+function openedItem(capsule_id: string, row: ItemRow | undefined): OpenedItem[] {
   const text = row && textIn(row);
   if (!row || text === undefined || !/\S/u.test(text)) return [];
   const { id, type, kind, scope, trust, origin, refs = [] } = itemOf(row);
   const superseded = row.status === 'superseded';
-  const unsourced = row.standing?.unsourced === true;
+  const unsourced = row.details?.unsourced === true;
   return [{ id, type: type!, kind, scope, trust, origin, text, refs: [id, capsule_id, ...refs], superseded, unsourced }];
 }

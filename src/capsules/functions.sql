@@ -98,20 +98,20 @@ as $$
 declare
   v_seqs bigint[] := array(select c.seq from capsules c where c.tenant_id = p_tenant and c.seq > p_after order by c.seq limit p_limit);
 begin
-  perform mark_memories(p_tenant, p_job, array(
+  perform mark_needed_memories(p_tenant, p_job, array(
     select distinct m.memory_id
     from unnest(v_seqs) s (seq)
     join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
     join memories m on m.tenant_id = p_tenant and m.memory_id = any (c.items) and m.status in ('active', 'superseded')
     where c.revoked_at is null and c.expires_at > now()), p_upto);
-  perform mark_whole(p_tenant, p_job, array(
+  perform mark_carried(p_tenant, p_job, array(
     select e.seq
     from unnest(v_seqs) s (seq)
     join capsules c on c.tenant_id = p_tenant and c.seq = s.seq
     cross join lateral (
       select c.seq
       union all
-      select (n.event).seq from events_named(p_tenant, c.items) n
+      select (n.event).seq from events_of_refs(p_tenant, c.items) n
     ) e
     where c.revoked_at is null and c.expires_at > now()), p_upto);
   return v_seqs[cardinality(v_seqs)];

@@ -4,7 +4,7 @@ import { portable } from './portable.ts';
 import { capsuleRoutes } from './routes.ts';
 import { sweepCapsules } from './sql.ts';
 
-export { type Handed, readCapsules } from './expand.ts';
+export { type OpenedCapsule, readCapsules } from './expand.ts';
 
 export const feature: Feature = {
   routes: () => capsuleRoutes,

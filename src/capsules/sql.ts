@@ -1,8 +1,8 @@
 import { type Channel, isAdmin, type Principal, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { chunkPlace } from '../passages/index.ts';
-import type { Standing } from '../search/index.ts';
+import { parseChunkId } from '../passages/index.ts';
+import type { MemoryDetails } from '../search/index.ts';
 import type { CapsuleList } from './schemas.ts';
 
 export interface CapsuleRow {
@@ -116,7 +116,7 @@ export interface ItemRow {
   bytes: Buffer | null;
   refs: string[];
   /** Of a memory. */
-  standing: Standing | null;
+  details: MemoryDetails | null;
   actor_type: string | null;
   actor_id: string | null;
   occurred_at: string;
@@ -128,7 +128,7 @@ export const ITEM_BYTES = 16_384;
 // An event as it reads under its edits, unless an erasure or retention emptied it, or an edit withholds it in one of the channels $6.
 const EDITED = 'left join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq';
 const SAID = 'coalesce(o.content, e.content)';
-const STANDS = `e.erased_at is null and o.content is distinct from '{"withheld": true}' and is_shown_in_all(o.blocked_in, $6::text[])`;
+const INTACT = `e.erased_at is null and o.content is distinct from '{"withheld": true}' and is_shown_in_all(o.blocked_in, $6::text[])`;
 const WHOLE = `case when coalesce(pg_column_size(o.content), e.byte_count) <= ${ITEM_BYTES} then ${SAID} end`;
 const BEGINNING = `left(coalesce(${SAID} ->> 'text', ${SAID} ->> 'excerpt_text', ${SAID} ->> 'decision', ${SAID} ->> 'title', ${SAID}::text), ${ITEM_BYTES})`;
 
@@ -141,10 +141,10 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      )
      select
        w.id, w.type, e.kind, ${WHOLE} as content, ${BEGINNING} as text, null as status,
-       null as media_type, null::bigint as byte_count, null::bytea as bytes, e.refs, null::jsonb as standing,
+       null as media_type, null::bigint as byte_count, null::bytea as bytes, e.refs, null::jsonb as details,
        e.actor_type, e.actor_id, e.occurred_at
      from wanted w join events e on e.tenant_id = $1 and e.event_id = w.event_id ${EDITED}
-     where w.type = 'event' and ${visible(2, 'e.')} and ${STANDS}
+     where w.type = 'event' and ${visible(2, 'e.')} and ${INTACT}
      union all
      select w.id, w.type, c.kind, null, passage_text(c), null, null, null, null, array[e.event_id], null, e.actor_type, e.actor_id, c.occurred_at
      from wanted w
@@ -154,11 +154,11 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      union all
      select
        w.id, w.type, m.kind, ${WHOLE}, ${BEGINNING}, m.status, null, null, null, e.refs,
-       memory_standing($1, m, m.content_seq, ${SAID}, e.actor_type, e.actor_id, m.last_seq), e.actor_type, e.actor_id, e.occurred_at
+       memory_details($1, m, m.content_seq, ${SAID}, e.actor_type, e.actor_id, m.last_seq), e.actor_type, e.actor_id, e.occurred_at
      from wanted w
      join memories m on m.tenant_id = $1 and m.memory_id = w.id
      join events e on e.tenant_id = $1 and e.seq = m.content_seq ${EDITED}
-     where w.type = 'memory' and ${visible(2, 'm.')} and ${STANDS}
+     where w.type = 'memory' and ${visible(2, 'm.')} and ${INTACT}
        and m.status = any (array['active', 'superseded']) and (m.expires_at is null or m.expires_at > now())
      union all
      select
@@ -168,16 +168,16 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      from wanted w
      join artifacts a on a.tenant_id = $1 and a.artifact_id = w.id
      join events e on e.tenant_id = $1 and e.event_id = a.event_id ${EDITED}
-     where w.type = 'artifact' and ${visible(2, 'a.')} and ${STANDS} and o.content is null`,
-    [tenant, ...sightValues(sight), JSON.stringify(ids.map(placeOf)), shownIn],
+     where w.type = 'artifact' and ${visible(2, 'a.')} and ${INTACT} and o.content is null`,
+    [tenant, ...sightValues(sight), JSON.stringify(ids.map(locate)), shownIn],
   );
 
 const types = { evt: 'event', chk: 'passage', mem: 'memory', art: 'artifact' } as const;
 
-function placeOf(id: string) {
+function locate(id: string) {
   const type = types[id.slice(0, 3) as keyof typeof types];
   if (type !== 'passage') return { id, type, event_id: id };
-  return { id, type, ...(chunkPlace(id) ?? { event_id: id, ordinal: -1 }) };
+  return { id, type, ...(parseChunkId(id) ?? { event_id: id, ordinal: -1 }) };
 }
 
 /** Of capsules that ended a month ago only the log tells. */

@@ -8,9 +8,9 @@ import {
   checkRows,
   type Finding,
   type FindUnreadable,
+  type LogState,
   measure,
-  readStanding,
-  type Standing,
+  readLogState,
   stretchesOf,
 } from './sql.ts';
 
@@ -25,7 +25,7 @@ export interface Counted {
   report: Report;
   /** Those of which something is wrong that a hook found. */
   wrongNouns: Set<string>;
-  standing: Standing;
+  logState: LogState;
   /** Rows of the log up to the standing's seq, and about their bytes. */
   events: number;
   bytes: number;
@@ -36,12 +36,12 @@ export async function checkTenant(
   finders: FindUnreadable[],
   progress: (done: number) => unknown = () => undefined,
 ): Promise<Counted> {
-  const standing = await readStanding(tenant);
-  if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
+  const logState = await readLogState(tenant);
+  if (!logState) throw new Problem('not-found', 'The tenant no longer exists.');
   const findings = new Map<string, Finding>();
-  const first = Math.min(standing.oldest_seq, standing.lowest ?? standing.oldest_seq);
-  const last = Math.max(standing.last_seq, standing.highest ?? 0);
-  let bytes = standing.stored_beside;
+  const first = Math.min(logState.oldest_seq, logState.lowest ?? logState.oldest_seq);
+  const last = Math.max(logState.last_seq, logState.highest ?? 0);
+  let bytes = logState.stored_beside;
   for await (const reach of stretchesOf(tenant, first, last)) {
     for (const finding of await checkLog(tenant, reach.from, reach.to)) add(findings, finding);
     add(findings, await checkReadable(tenant, reach));
@@ -52,11 +52,11 @@ export async function checkTenant(
   for await (const finding of checkReadableRows(tenant, finders)) add(findings, finding);
   const seq = findings.get('seq');
   const events = seq ? seq.checked - seq.wrong : 0;
-  for (const finding of clockFindings(standing, events, bytes)) add(findings, finding);
+  for (const finding of clockFindings(logState, events, bytes)) add(findings, finding);
   const checks = [...findings.values()].map(toCheck).sort((a, b) => (a.name < b.name ? -1 : 1));
-  const report = { ok: checks.every(({ ok }) => ok), as_of_seq: standing.last_seq, rebuilding: standing.rebuilding, checks };
+  const report = { ok: checks.every(({ ok }) => ok), as_of_seq: logState.last_seq, rebuilding: logState.rebuilding, checks };
   const wrong = [...findings.values()].filter((finding) => finding.wrong > 0);
-  return { report, wrongNouns: new Set(wrong.flatMap(({ noun }) => noun ?? [])), standing, events, bytes };
+  return { report, wrongNouns: new Set(wrong.flatMap(({ noun }) => noun ?? [])), logState, events, bytes };
 }
 
 function add(findings: Map<string, Finding>, { noun, name, checked, wrong, sample }: Finding): void {
@@ -70,8 +70,8 @@ function add(findings: Map<string, Finding>, { noun, name, checked, wrong, sampl
   });
 }
 
-function clockFindings(standing: Standing, events: number, bytes: number): Finding[] {
-  const { last_seq, oldest_seq, event_count, stored_bytes, highest, lowest } = standing;
+function clockFindings(logState: LogState, events: number, bytes: number): Finding[] {
+  const { last_seq, oldest_seq, event_count, stored_bytes, highest, lowest } = logState;
   const isAbout = Math.abs(stored_bytes - bytes) <= bytes * SLACK + SLACK_BYTES;
   return [
     one('last_seq', highest === null || highest <= last_seq, { expected: highest, found: last_seq }),

@@ -80,7 +80,7 @@ begin
 end $$;
 
 -- The clock beside the ends of the log, at one moment.
-create or replace function read_standing(p_tenant text)
+create or replace function read_log_state(p_tenant text)
 returns table (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_beside bigint, rebuilding boolean)
 language plpgsql
 as $$

@@ -23,19 +23,19 @@ export async function repairTenant(
   const before = await checkTenant(tenant, finders, progress);
   const wrong = new Set(before.report.checks.filter(({ ok }) => !ok).map(({ name }) => name));
   await repairRows(tenant, before.wrongNouns);
-  const rebuilt = before.wrongNouns.has('passages') || before.standing.rebuilding;
+  const rebuilt = before.wrongNouns.has('passages') || before.logState.rebuilding;
   if (rebuilt) await rebuildTenant(tenant, progress);
   if (rebuilt || before.wrongNouns.size > 0) await repairStretches(tenant, before, progress);
   const counted = rebuilt ? await checkTenant(tenant, finders, progress) : before;
   if (clockChecks.some((name) => wrong.has(name)))
-    await repairClock(tenant, Math.max(counted.standing.last_seq, counted.standing.highest ?? 0), counted.events, counted.bytes);
+    await repairClock(tenant, Math.max(counted.logState.last_seq, counted.logState.highest ?? 0), counted.events, counted.bytes);
   const { report } = await checkTenant(tenant, finders, progress);
   const remaining = report.checks.filter(({ ok }) => !ok).map(({ name }) => name);
   return { repaired: [...wrong].filter((name) => !remaining.includes(name)).sort(), remaining, report };
 }
 
-async function repairStretches(tenant: Tenant, { standing }: Counted, progress: (done: number) => unknown): Promise<void> {
-  for await (const { from, to } of stretchesOf(tenant, standing.oldest_seq, standing.last_seq)) {
+async function repairStretches(tenant: Tenant, { logState }: Counted, progress: (done: number) => unknown): Promise<void> {
+  for await (const { from, to } of stretchesOf(tenant, logState.oldest_seq, logState.last_seq)) {
     await repairLog(tenant, from, to);
     await progress(from);
   }

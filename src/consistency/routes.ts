@@ -5,7 +5,7 @@ import { accepted, type Handlers, type Jobs, started } from '../jobs/index.ts';
 import { checkTenant } from './check.ts';
 import { repairTenant } from './repair.ts';
 import { report } from './schemas.ts';
-import { type FindUnreadable, findOpenJob, readStanding } from './sql.ts';
+import { type FindUnreadable, findOpenJob, readLogState } from './sql.ts';
 
 const tagged = { tag: 'Consistency', limit: 'v1', access: 'admin' } as const;
 
@@ -27,9 +27,9 @@ export const consistencyRoutes = (jobs: Jobs, atOnce: number, finders: FindUnrea
     also: [{ status: 202, description: 'The tenant is large: the report will be the result of the job', schema: started }],
     problems: ['not-found', 'conflict'],
     handle: async ({ caller: { tenant, principal } }) => {
-      const standing = await readStanding(tenant);
-      if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
-      if (standing.last_seq - standing.oldest_seq < atOnce) return { body: (await checkTenant(tenant, finders)).report };
+      const logState = await readLogState(tenant);
+      if (!logState) throw new Problem('not-found', 'The tenant no longer exists.');
+      if (logState.last_seq - logState.oldest_seq < atOnce) return { body: (await checkTenant(tenant, finders)).report };
       const job_id =
         (await findOpenJob(tenant, 'consistency')) ?? (await jobs.start(tenant, 'consistency', {}, principal.id)).job_id;
       return { status: 202, ...accepted(job_id, false) };

@@ -16,7 +16,7 @@ export interface Finding {
 const EVENTS_A_STEP = 2_000;
 const ROWS_A_STEP = 500;
 
-export interface Standing {
+export interface LogState {
   last_seq: number;
   oldest_seq: number;
   event_count: number;
@@ -30,8 +30,8 @@ export interface Standing {
   rebuilding: boolean;
 }
 
-export async function readStanding(tenant: Tenant): Promise<Standing | undefined> {
-  const [row] = await tenant.call<Standing>('select * from read_standing($1)', [tenant.id]);
+export async function readLogState(tenant: Tenant): Promise<LogState | undefined> {
+  const [row] = await tenant.call<LogState>('select * from read_log_state($1)', [tenant.id]);
   return row;
 }
 

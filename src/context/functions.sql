@@ -204,7 +204,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (
-    select jsonb_build_object('text', string_agg(coalesce(k.text, said_in(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
+    select jsonb_build_object('text', string_agg(coalesce(k.text, event_text(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
     from chunks k
     where k.tenant_id = p_tenant and k.seq = p_event.seq and k.ordinal < 2
       and is_shown_in(k.blocked_in, p_scope ->> 'channel'));
@@ -279,7 +279,7 @@ as $$
         and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
     s.occurred_at,
     k.words,
-    case when p_memory.memory_id is not null then t.standing || claim_of(p_tenant, p_scope, p_memory, t.standing, s.occurred_at) end
+    case when p_memory.memory_id is not null then t.details || claim_fields(p_tenant, p_scope, p_memory, t.details, s.occurred_at) end
   from (
     select o.*
     from seen_events(p_tenant, p_scope) o
@@ -288,15 +288,15 @@ as $$
     limit 1
   ) s
   left join lateral (
-    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, said_in(s.content)))) as words
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, event_text(s.content)))) as words
     from chunks k
     where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
     limit 1
   ) k on true
   left join lateral (
-    select memory_standing(
+    select memory_details(
       p_tenant, p_memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, p_last,
-      (p_scope ->> 'as_of')::timestamptz) as standing
+      (p_scope ->> 'as_of')::timestamptz) as details
     where p_memory.memory_id is not null
     -- worked out once
     offset 0
@@ -377,7 +377,7 @@ begin
   perform enter_tenant(p_tenant);
   return query
   select e.seq, e.event_id, e.session_id, e.content, e.occurred_at,
-    memory_standing(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last,
+    memory_details(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last,
       (p_scope ->> 'as_of')::timestamptz)
   from held_memories(p_tenant, p_scope, p_ask, v_last, array['handoff'], array[200], 'active') h
   cross join lateral (select s.* from seen_events(p_tenant, p_scope) s where s.seq = h.content_seq limit 1) e

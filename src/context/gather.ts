@@ -1,4 +1,4 @@
-import type { Handed } from '../capsules/index.ts';
+import type { OpenedCapsule } from '../capsules/index.ts';
 import { isId } from '../id.ts';
 import { isAct, sha256Hex } from '../memories/index.ts';
 import type { Found, Hit } from '../search/index.ts';
@@ -35,7 +35,7 @@ export interface Sources {
   ledger: Ledger;
   found: Found | undefined;
   handoff: Handoff | undefined;
-  capsules: Handed[];
+  capsules: OpenedCapsule[];
   /** More characters of capsules are not looked at. */
   room: number;
   history: boolean;
@@ -61,7 +61,7 @@ export function* gather({ ledger, found, handoff, capsules, room, history }: Sou
     events('paired').flatMap((event) => pairedItem(event, pairs)),
     pairs,
   ) as [Item[], Item[]];
-  const { handed, beyond } = within(capsules.flatMap(capsuleItems), room);
+  const { included, beyond } = within(capsules.flatMap(capsuleItems), room);
   const candidates: Gathered['candidates'] = {
     rules: inOrderOfRules(events('rule')).map(ruleItem),
     task_state: events('task').map(taskItem),
@@ -69,7 +69,7 @@ export function* gather({ ledger, found, handoff, capsules, room, history }: Sou
     decisions: inOrderOf(hits, withHistory(decisions, replaced, history), handoff).map(decisionItem),
     recent_window: recent,
     retrieved_evidence: handoff ? evidence.slice(0, HANDOFF_EVIDENCE) : evidence,
-    capsules: handed,
+    capsules: included,
   };
   yield* flagConflicts(candidates);
   const ungrounded = [
@@ -87,11 +87,11 @@ export function* gather({ ledger, found, handoff, capsules, room, history }: Sou
 }
 
 /** Two thousand items of a capsule are not counted where a hundred fill the bundle. */
-function within(items: Item[], room: number): { handed: Item[]; beyond: string[] } {
+function within(items: Item[], room: number): { included: Item[]; beyond: string[] } {
   let used = 0;
   let end = 0;
   while (end < items.length && used <= room) used += items[end++]!.text.length;
-  return { handed: items.slice(0, end), beyond: items.slice(end).flatMap(({ ids }) => ids) };
+  return { included: items.slice(0, end), beyond: items.slice(end).flatMap(({ ids }) => ids) };
 }
 
 function omitted(reason: Omission['reason'], ids: string[]): Omission[] {

@@ -1,6 +1,6 @@
-import type { Handed } from '../capsules/index.ts';
+import type { OpenedCapsule } from '../capsules/index.ts';
 import { chunkId, textOf } from '../passages/index.ts';
-import type { Hit, Standing } from '../search/index.ts';
+import type { Hit, MemoryDetails } from '../search/index.ts';
 import type { Pair } from './calls.ts';
 import { type About, type Item, itemTypes } from './pack.ts';
 import { inLine, renderDecision, renderHandoff, renderPassage, renderTask, unfolded } from './render.ts';
@@ -12,23 +12,23 @@ import type { Handoff, LedgerEvent } from './sql.ts';
 const RECENT_CHARACTERS = 4_000;
 
 /** The memory, the event that holds its content, and what that rests on. */
-const refsOf = (event_id: string, memory: Standing | null, chunk?: string): string[] => [
+const refsOf = (event_id: string, memory: MemoryDetails | null, chunk?: string): string[] => [
   ...new Set([...(memory ? [memory.memory_id] : []), event_id, ...(chunk ? [chunk] : []), ...(memory?.refs ?? [])]),
 ];
 
-const aboutOf = (memory: Standing | null, superseded: boolean): About => ({
+const aboutOf = (memory: MemoryDetails | null, superseded: boolean): About => ({
   ...(memory && { memory_id: memory.memory_id, scope: memory.scope, trust: memory.trust, origin: memory.origin }),
   ...(superseded && { superseded: true as const }),
 });
 
 /** What claims of one subject are compared by; what is not held any more contradicts nothing. */
-const claimOf = (memory: Standing | null, superseded: boolean): Pick<Item, 'claim'> =>
+const claimOf = (memory: MemoryDetails | null, superseded: boolean): Pick<Item, 'claim'> =>
   memory?.stands === undefined || superseded
     ? {}
     : { claim: { body: memory.body, stands: memory.stands, holds_from: memory.holds_from! } };
 
 /** When it was said; a memory may be recorded long after. */
-const saidAt = (memory: Standing | null, occurred_at: string): string =>
+const saidAt = (memory: MemoryDetails | null, occurred_at: string): string =>
   memory?.said_at === undefined ? occurred_at : new Date(memory.said_at).toISOString();
 
 const partOf = (seq: number, ordinal: number, kind: string): Pick<Item, 'part'> =>
@@ -139,7 +139,7 @@ export function citedItem(event: LedgerEvent, pairs: Pairs): Item[] {
 }
 
 /** Marks a claim without a source, for readers of the text alone. */
-const labelOf = ({ kind, trust, grounded }: Standing): string => (grounded ? kind : `${kind}, ${trust}, no source`);
+const labelOf = ({ kind, trust, grounded }: MemoryDetails): string => (grounded ? kind : `${kind}, ${trust}, no source`);
 
 const claimTypes = ['fact', 'note', 'summary', 'preference', 'task'] as const;
 
@@ -163,7 +163,7 @@ export function evidenceItem(hit: Hit, pairs: Pairs): Item {
 }
 
 /** What a capsule says of itself, if anything, then its items in the order in which they were handed over. */
-export function capsuleItems({ capsule_id, author, title, risks, items }: Handed): Item[] {
+export function capsuleItems({ capsule_id, author, title, risks, items }: OpenedCapsule): Item[] {
   const said = [title ?? '', ...risks.map((risk) => `risk: ${risk}`)].filter((part) => part !== '').join('; ');
   const head = {
     type: 'text' as const,
@@ -173,10 +173,10 @@ export function capsuleItems({ capsule_id, author, title, risks, items }: Handed
     said: capsule_id,
     words: [],
   };
-  return [...(said === '' ? [] : [head]), ...items.filter(({ unsourced }) => !unsourced).map(handedItem)];
+  return [...(said === '' ? [] : [head]), ...items.filter(({ unsourced }) => !unsourced).map(capsuleItem)];
 }
 
-const handedItem = ({ id, type, kind, text, refs, scope, trust, origin, superseded }: Handed['items'][number]): Item => ({
+const capsuleItem = ({ id, type, kind, text, refs, scope, trust, origin, superseded }: OpenedCapsule['items'][number]): Item => ({
   type: itemTypes.find((each) => each === kind) ?? 'text',
   // never text alone: it could begin like a rule
   text: marked(`${origin ? inLine(origin.id) : type}: ${text}`, superseded),

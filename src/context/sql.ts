@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import { isReadable, type Scope, type Standing } from '../search/index.ts';
+import { isReadable, type MemoryDetails, type Scope } from '../search/index.ts';
 import type { Pair } from './calls.ts';
 
 /** One event that a context may hold without its being found. */
@@ -16,7 +16,7 @@ export interface LedgerEvent {
   occurred_at: string;
   words: string[] | null;
   /** The memory whose content it holds. */
-  memory: Standing | null;
+  memory: MemoryDetails | null;
 }
 
 export interface Ledger {
@@ -52,7 +52,7 @@ export interface Handoff {
   session_id: string;
   content: Record<string, unknown>;
   occurred_at: string;
-  memory: Standing;
+  memory: MemoryDetails;
 }
 
 type Row = LedgerEvent | { part: 'clock'; as_of_seq: number; partial_index: boolean; content: { pairs: Pair[] } };

@@ -23,7 +23,7 @@
 --   needs | p_tenant text, p_job text, p_upto bigint, p_new bigint, p_after bigint, p_limit int → bigint | mark_needs | marks the events up to p_upto that its next rows need, in the order of seq; returns the last seq examined, null at the end
 --   pin | p_tenant text → setof bigint | retain_pins | events that are exempt from every retention rule
 --   prepare | p_tenant text, p_units jsonb, p_asked timestamptz → prepared[] | commit_units | work that needs no clock, done before it is locked
---   reached | p_tenant text, p_edit edits → setof bigint | reach_of | other events that an edit of one of its rows also applies to; refuses an edit of content that the row no longer has
+--   reached | p_tenant text, p_edit edits → setof bigint | events_of_edit | other events that an edit of one of its rows also applies to; refuses an edit of content that the row no longer has
 --   rebuilt | p_tenant text, p_from bigint, p_to bigint → void | rebuild_chunks | restores what it knows about passages that were just rebuilt from the log
 --   rename | p_tenant text, p_seq bigint, p_parts jsonb → void | rename_parts | writes what `words` read, with the names replaced
 --   repair | p_tenant text, p_from bigint, p_to bigint → bigint | repair_log | rebuilds what `check` compares, where it can be derived; returns how many rows changed
@@ -31,7 +31,7 @@
 --   revoke | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | ends the access of the subject before anything is looked for, or refuses the erasure
 --   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages come from the noun, not from the log
 --   stay | p_tenant text, p_seqs bigint[] → setof bigint | find_events | the events of the subject that remain if shared acts are kept
---   stored | p_tenant text → bigint | read_standing | bytes that it keeps beside the log
+--   stored | p_tenant text → bigint | read_log_state | bytes that it keeps beside the log
 --   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | the fault of the first row in a page of imported rows that does not match the log, which begins at p_first; `last` is where the next page begins
 --   trim | p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[] → void | trim_step | deletes the rows that end with these events; of them, p_drop leave the log
 --   words | p_event events → jsonb | named_parts | the data it has about an event that may contain a name

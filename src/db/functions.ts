@@ -165,17 +165,17 @@ async function dropGone(client: ClientBase, left: string[], defined: string[], r
     [left, release],
   );
   const { rows: gone } = await client.query<{ name: string; release: string }>('select name, release from public.schema_gone');
-  for (const row of gone.filter((one) => compareReleases(one.release, release) < 0)) {
-    const { rows } = await client.query<{ signature: string }>(selectSignatures, [row.name]);
-    for (const { signature } of rows) await client.query(`drop routine ${signature}`);
-    await client.query('delete from public.schema_gone where name = $1', [row.name]);
-  }
+  const names = gone.filter((row) => compareReleases(row.release, release) < 0).map(({ name }) => name);
+  const { rows } = await client.query<{ signature: string }>(selectSignatures, [names]);
+  // in one statement: a function with a parsed body depends on those that it calls, which may go too
+  if (rows.length > 0) await client.query(`drop routine ${rows.map(({ signature }) => signature).join(', ')}`);
+  await client.query('delete from public.schema_gone where name = any ($1)', [names]);
 }
 
 const selectSignatures = `
 select p.oid::regprocedure::text as signature
 from pg_proc p
-where p.pronamespace = 'public'::regnamespace and p.proname = $1
+where p.pronamespace = 'public'::regnamespace and p.proname = any ($1)
 order by p.oid desc`;
 
 /** Made before the first migration, which lets backups read every table that is there. */

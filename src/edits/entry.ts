@@ -4,7 +4,7 @@ import { type EventRow, entryOf } from '../db/unit.ts';
 // What the log says of an edit. Never its text: that stands in the edit alone, so that an edit of the edited leaves none behind.
 
 /** What an edit is about, as far as its events repeat it. */
-export interface Concerned {
+export interface EditScope {
   event_id: string;
   memory_id: string | null;
   session_id: string;
@@ -15,7 +15,7 @@ export interface Concerned {
   sensitivity: string;
 }
 
-export interface Said {
+export interface EditContent {
   edit_id: string;
   target: string;
   op: string;
@@ -24,7 +24,7 @@ export interface Said {
 }
 
 /** An event of an edit is as visible as what it is about. */
-export function editEntry(principal: Principal, what: string, about: Concerned, { patch, ...said }: Said): EventRow {
+export function editEntry(principal: Principal, what: string, about: EditScope, { patch, ...edit }: EditContent): EventRow {
   const { text: _, ...rest } = patch;
   const actor = actorOf(principal);
   return entryOf({
@@ -37,7 +37,7 @@ export function editEntry(principal: Principal, what: string, about: Concerned, 
     sensitivity: about.sensitivity,
     actor_type: actor.type,
     actor_id: actor.id,
-    content: { edit_id: said.edit_id, target: said.target, op: said.op, reason: said.reason, patch: rest },
+    content: { edit_id: edit.edit_id, target: edit.target, op: edit.op, reason: edit.reason, patch: rest },
     refs: [about.event_id, ...(about.memory_id === null ? [] : [about.memory_id])],
   });
 }

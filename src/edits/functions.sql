@@ -188,7 +188,7 @@ begin
 end $$;
 
 -- The events that an edit holds for: its own, and of another noun's row those that say the same.
-create or replace function reach_of(p_tenant text, p_edit edits) returns bigint[]
+create or replace function events_of_edit(p_tenant text, p_edit edits) returns bigint[]
 language plpgsql stable
 as $$
 declare
@@ -217,7 +217,7 @@ begin
     where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
     raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
   end if;
-  v_seqs := reach_of(p_tenant, p_edit);
+  v_seqs := events_of_edit(p_tenant, p_edit);
   if cardinality(v_seqs) > 1000 then
     raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
   end if;

@@ -2,8 +2,8 @@ import { type Sight, sightValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Outcome, Unit } from '../db/unit.ts';
-import { chunkPlace } from '../passages/index.ts';
-import type { Concerned } from './entry.ts';
+import { parseChunkId } from '../passages/index.ts';
+import type { EditScope } from './entry.ts';
 import type { Edit, ListQuery, Status } from './schemas.ts';
 
 /** Who asks: what it may see, and whether it may read every proposal. */
@@ -14,7 +14,7 @@ export interface Reader {
 }
 
 /** What is to be edited. `content` is what it would say with the text that was given. */
-export interface TargetRow extends Concerned {
+export interface TargetRow extends EditScope {
   seq: number;
   kind: string;
   actor_id: string;
@@ -32,7 +32,7 @@ export function findTarget(
   target: string,
   text: string,
 ): Promise<TargetRow | undefined> {
-  const chunk = chunkPlace(target);
+  const chunk = parseChunkId(target);
   return db.row(
     `select
        e.seq, e.event_id, t.memory_id, e.kind, e.actor_id, e.tags, edited_content(e.kind, e.content, $8) as content, e.session_id, e.channel,
@@ -67,7 +67,7 @@ export interface NewRow extends Omit<TargetRow, 'kind' | 'actor_id' | 'tags' | '
 }
 
 /** So many proposals for one event may wait, of an admin and of whoever else. */
-const WAITING = { admin: 100, other: 5 };
+const MAX_PENDING = { admin: 100, other: 5 };
 
 export const proposeEdit = (
   tenant: Tenant,
@@ -80,7 +80,7 @@ export const proposeEdit = (
     JSON.stringify(unit),
     JSON.stringify(edit),
     by.user_id,
-    by.admin ? WAITING.admin : WAITING.other,
+    by.admin ? MAX_PENDING.admin : MAX_PENDING.other,
   ]);
 
 /** `version`: what the client has read; null: whatever it is. */
@@ -129,7 +129,7 @@ export async function readEdit(
   return row;
 }
 
-interface Wanted extends Partial<Pick<ListQuery, 'status' | 'target' | 'op'>> {
+interface EditQuery extends Partial<Pick<ListQuery, 'status' | 'target' | 'op'>> {
   edit_id?: string;
   seq?: number;
   /** Proposed before this seq. */
@@ -146,7 +146,7 @@ const REPLACED = `exists (
     and (n.op in ('retract', 'quarantine') or (n.op = 'amend' and n.approved_seq > d.approved_seq)))`;
 
 /** Newest first. A text that is not in force, or that is hidden, is shown to admins and to its author alone. */
-export async function select(db: Db, tenant: string, { sight, admin, principal }: Reader, wanted: Wanted): Promise<Edit[]> {
+export async function select(db: Db, tenant: string, { sight, admin, principal }: Reader, query: EditQuery): Promise<Edit[]> {
   const rows = await db.rows<Row>(
     `select ${columns},
        case
@@ -169,13 +169,13 @@ export async function select(db: Db, tenant: string, { sight, admin, principal }
       ...sightValues(sight),
       admin,
       principal,
-      wanted.edit_id,
-      wanted.seq,
-      wanted.status,
-      wanted.target,
-      wanted.op,
-      wanted.before,
-      wanted.limit,
+      query.edit_id,
+      query.seq,
+      query.status,
+      query.target,
+      query.op,
+      query.before,
+      query.limit,
     ],
   );
   return rows.map(toEdit);

@@ -1,7 +1,7 @@
 import { bufferOf, type NewArtifact, sha256Of } from '../artifacts/index.ts';
 import type { Principal } from '../auth/index.ts';
 import { type Unit, unitOf, writeUnit } from '../db/unit.ts';
-import type { Wished } from '../feature.ts';
+import type { EventEffect } from '../feature.ts';
 import { type Asked, idempotencyOf, type Mac } from '../http/idempotent.ts';
 import { keepInside } from '../http/inside.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
@@ -10,7 +10,7 @@ import { type Idempotency, parseBody } from '../http/route.ts';
 import { type Cited, cite, citeOne, type RefLimits } from '../refs/index.ts';
 import type { Screener, Source } from '../secrets/index.ts';
 import { complete } from './defaults.ts';
-import { type Effects, type EventLimits, type Prepared, prepareAll } from './record.ts';
+import { type EffectHandlers, type EventLimits, type Prepared, prepareAll } from './record.ts';
 import { eventsBody, type GivenEvent, type NewEvent } from './schemas.ts';
 
 // What a request records, ready to be written: all that takes time that grows with it. A worker does it for large bodies.
@@ -21,8 +21,8 @@ export interface Draft {
   unit: Unit;
   artifacts: NewArtifact[];
   cited: Cited;
-  /** What features make of the events, by noun. */
-  wished: Record<string, Wished[]>;
+  /** Changes of views that the events carry, by noun. */
+  effects: Record<string, EventEffect[]>;
   told: Told[];
 }
 
@@ -41,11 +41,11 @@ export function draftOf(
   body: GivenEvent | { events: GivenEvent[] },
   idempotency: Idempotency | null,
   limits: EventLimits & { screener: Screener },
-  effects: Effects,
+  handlers: EffectHandlers,
 ): Draft {
   const single = !('events' in body);
   const given = (single ? [body] : body.events).map((one) => complete(principal, one));
-  const prepared = prepareAll(principal, limits.screener, given, (i) => pointerTo(given, i), limits, effects);
+  const prepared = prepareAll(principal, limits.screener, given, (i) => pointerTo(given, i), limits, handlers);
   return {
     single,
     unit: unitOf(
@@ -55,7 +55,7 @@ export function draftOf(
     ),
     artifacts: prepared.flatMap(artifactOf),
     cited: citedBy(given, limits),
-    wished: wishedBy(prepared),
+    effects: effectsByNoun(prepared),
     told: prepared.map(toldOf),
   };
 }
@@ -77,7 +77,7 @@ export function draftLarge(
   { bytes, json, maxSingle, limits, principal, source, asked }: LargeRequest,
   screener: Screener,
   mac: Mac,
-  effects: Effects,
+  handlers: EffectHandlers,
 ): { value: Draft; transfer: ArrayBuffer[] } {
   const given = parseJson(bufferOf(bytes), json);
   if (bytes.length > maxSingle && !Array.isArray((given as { events?: unknown } | null)?.events))
@@ -85,7 +85,7 @@ export function draftLarge(
   keepInside(source.tenant_id, {}, given);
   const idempotency = idempotencyOf(asked, given, mac);
   const body = parseBody(eventsBody, given) as GivenEvent | { events: GivenEvent[] };
-  const draft = draftOf(principal, body, idempotency, { ...limits, screener }, effects);
+  const draft = draftOf(principal, body, idempotency, { ...limits, screener }, handlers);
   const written = writeUnit(draft.unit);
   const buffers = [written, ...draft.artifacts.map((artifact) => artifact.bytes)];
   return { value: { ...draft, unit: { ...draft.unit, events: [], written } }, transfer: buffers.map(ownBuffer) };
@@ -132,14 +132,14 @@ function citedBy(given: NewEvent[], limits: RefLimits): Cited {
   return cited;
 }
 
-function wishedBy(prepared: Prepared[]): Record<string, Wished[]> {
-  const wished: Record<string, Wished[]> = {};
-  prepared.forEach(({ row: { actor_type, actor_id, user_id }, wishes }, place) => {
-    for (const noun in wishes) {
-      const ofNoun = wished[noun] ?? [];
-      wished[noun] = ofNoun;
-      ofNoun.push({ place, wish: wishes[noun]!, actor: { type: actor_type, id: actor_id }, subject: user_id });
+function effectsByNoun(prepared: Prepared[]): Record<string, EventEffect[]> {
+  const byNoun: Record<string, EventEffect[]> = {};
+  prepared.forEach(({ row: { actor_type, actor_id, user_id }, effects }, index) => {
+    for (const noun in effects) {
+      const ofNoun = byNoun[noun] ?? [];
+      byNoun[noun] = ofNoun;
+      ofNoun.push({ index, effect: effects[noun]!, actor: { type: actor_type, id: actor_id }, subject: user_id });
     }
   });
-  return wished;
+  return byNoun;
 }

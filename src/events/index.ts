@@ -21,7 +21,7 @@ export const feature: Feature<Follow> = {
   routes: ({ config, known, bounds, secrets, workers }, follow) => {
     const sizes = { maxBatchBytes: config.MAX_BATCH_BYTES, maxSingle: config.MAX_BODY_BYTES };
     const limits = { ...bounds.events, ...sizes, citedPrefixes: known.citedPrefixes, json: bounds.json, workers };
-    return eventRoutes(follow, { ...limits, effects: known.effects }, secrets);
+    return eventRoutes(follow, { ...limits, handlers: known.effects }, secrets);
   },
   figures: ({ metrics }, follow) => {
     metrics.refused('/v1/events', 'storage-full', 0);

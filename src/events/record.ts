@@ -26,15 +26,15 @@ export interface Prepared {
   row: EventRow;
   overflow: Overflow | undefined;
   passages: Passage[];
-  /** What features make of the event, by noun. */
-  wishes: Record<string, object>;
+  /** Changes of views that the event carries, by noun. */
+  effects: Record<string, object>;
   /** What the event adds to the tenant's stored bytes. */
   bytes: number;
   /** Of what it says, the bytes that search does not find. */
   unindexed_bytes: number;
 }
 
-export type Effects = Known['effects'];
+export type EffectHandlers = Known['effects'];
 
 export interface EventLimits extends RefLimits {
   maxArtifactBytes: number;
@@ -51,11 +51,11 @@ export function prepareAll(
   given: NewEvent[],
   pointerTo: (i: number) => string,
   limits: EventLimits,
-  effects: Effects,
+  handlers: EffectHandlers,
 ): Prepared[] {
   let room = limits.maxTextBytes;
   return given.map((item, i) => {
-    const prepared = prepare(principal, screener, item, pointerTo(i), limits, effects);
+    const prepared = prepare(principal, screener, item, pointerTo(i), limits, handlers);
     for (const { text } of prepared.passages) room -= Buffer.byteLength(text);
     // its words are found and written in one transaction, which must end before the statement's timeout
     if (room < 0)
@@ -73,7 +73,7 @@ function prepare(
   given: NewEvent,
   pointer: string,
   limits: EventLimits,
-  effects: Effects,
+  handlers: EffectHandlers,
 ): Prepared {
   requireChannel(principal, given.channel);
   const event_id = newId('evt');
@@ -110,29 +110,29 @@ function prepare(
     row.content = { ...(row.content as object), unindexed_bytes };
     rowBytes = jsonBytes(row);
   }
-  const wishes = wishesOf(row, effects);
+  const effects = effectsOf(row, handlers);
   const bytes = rowBytes + jsonBytes(passages) + overflowBytes;
-  return { row: withEffects(row, passages, wishes, overflow), overflow, passages, wishes, bytes, unindexed_bytes };
+  return { row: withEffects(row, passages, effects, overflow), overflow, passages, effects, bytes, unindexed_bytes };
 }
 
-function wishesOf(row: EventRow, effects: Effects): Record<string, object> {
-  const wishes: Record<string, object> = {};
-  for (const [noun, effect] of effects) {
-    const wish = effect.of(row);
-    if (wish) wishes[noun] = wish;
+function effectsOf(row: EventRow, handlers: EffectHandlers): Record<string, object> {
+  const effects: Record<string, object> = {};
+  for (const [noun, handler] of handlers) {
+    const effect = handler.derive(row);
+    if (effect) effects[noun] = effect;
   }
-  return wishes;
+  return effects;
 }
 
 function withEffects(
   row: EventRow,
   passages: Passage[],
-  wishes: Record<string, object>,
+  effects: Record<string, object>,
   overflow: Overflow | undefined,
 ): EventRow {
   const indexed = withPassages(row, passages);
   const named = overflow ? withArtifact(indexed, overflow.artifact_id) : indexed;
-  return Object.keys(wishes).length === 0 ? named : { ...named, effects: { ...named.effects, ...wishes } };
+  return Object.keys(effects).length === 0 ? named : { ...named, effects: { ...named.effects, ...effects } };
 }
 
 const nothing = { passages: [], unindexed_bytes: 0 };

@@ -25,7 +25,7 @@ import type { Workers } from '../work/index.ts';
 import { type Draft, draftOf, type LargeRequest, received, type Told } from './draft.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { readPage } from './page.ts';
-import type { Effects, EventLimits } from './record.ts';
+import type { EffectHandlers, EventLimits } from './record.ts';
 import { reveal } from './reveal.ts';
 import { event, eventsBody, type ListQuery, listQuery, type Recorded, recordedWith } from './schemas.ts';
 import { chunkIds, readEvent, readRecorded, readUnedited, type Stretch } from './sql.ts';
@@ -38,7 +38,7 @@ export interface RecordSettings extends EventLimits {
   json: JsonLimits;
   workers: Workers;
   /** What other features make of the events. */
-  effects: Effects;
+  handlers: EffectHandlers;
 }
 
 export const eventRoutes = (follow: Follow, limits: RecordSettings, secrets: Secrets) => [
@@ -47,7 +47,7 @@ export const eventRoutes = (follow: Follow, limits: RecordSettings, secrets: Sec
   revealed(secrets),
 ];
 
-const written = ({ effects, ...limits }: RecordSettings, secrets: Secrets, recorded = recordedWith(effects)) => [
+const written = ({ handlers, ...limits }: RecordSettings, secrets: Secrets, recorded = recordedWith(handlers)) => [
   route({
     method: 'POST',
     path: '/v1/events',
@@ -69,7 +69,7 @@ const written = ({ effects, ...limits }: RecordSettings, secrets: Secrets, recor
     handle: async ({ caller, body, idempotency }) => {
       const screener = await secrets.of(caller.tenant);
       return answer(
-        await record(caller, draftOf(caller.principal, body, idempotency, { ...limits, screener }, effects), effects),
+        await record(caller, draftOf(caller.principal, body, idempotency, { ...limits, screener }, handlers), handlers),
       );
     },
     large: async ({ caller, bytes, asked, signal }) => {
@@ -77,7 +77,7 @@ const written = ({ effects, ...limits }: RecordSettings, secrets: Secrets, recor
       const { json, maxSingle, workers, ...bounds } = limits;
       const input: LargeRequest = { bytes, json, maxSingle, limits: bounds, principal: caller.principal, source, asked };
       const order = { tenant: caller.tenant.id, task: 'events', input, transfer: [bytes.buffer as ArrayBuffer], signal };
-      return answer(await record(caller, received(await workers.run<Draft>(order)), effects));
+      return answer(await record(caller, received(await workers.run<Draft>(order)), handlers));
     },
   }),
 ];
@@ -179,19 +179,19 @@ function stretchOf({ order, after, cursor, limit }: ListQuery): Stretch {
 async function record(
   caller: Caller,
   draft: Draft,
-  effects: Effects,
+  handlers: EffectHandlers,
 ): Promise<{ single: boolean; data: Recorded[]; replay: boolean }> {
-  const { single, unit, artifacts, told, wished } = draft;
+  const { single, unit, artifacts, told, effects } = draft;
   await refuseDangling(caller, draft.cited);
-  for (const [noun, effect] of effects) if (wished[noun]) await effect.check(caller, wished[noun]);
+  for (const [noun, handler] of handlers) if (effects[noun]) await handler.check(caller, effects[noun]);
   const outcome = await commitWithArtifacts(caller.tenant, artifacts, unit);
   assertWritten(outcome);
   const replay = outcome.status === 'replay';
   let data = replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : recordedAs(told, outcome);
-  for (const [noun, effect] of effects) {
-    if (!wished[noun]) continue;
-    const fields = await effect.answer(caller, wished[noun], outcome);
-    data = data.map((one, place) => ({ ...one, ...fields.get(place) }));
+  for (const [noun, handler] of handlers) {
+    if (!effects[noun]) continue;
+    const fields = await handler.answer(caller, effects[noun], outcome);
+    data = data.map((one, i) => ({ ...one, ...fields.get(i) }));
   }
   return { single, replay, data };
 }

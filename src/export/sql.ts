@@ -55,7 +55,7 @@ export async function* pagesOf(
   }
 }
 
-export interface Standing {
+export interface TenantState {
   last_seq: number;
   oldest_seq: number;
   event_count: number;
@@ -64,7 +64,7 @@ export interface Standing {
   settings: Record<string, unknown>;
 }
 
-export const readStanding = (db: Db, tenant_id: string): Promise<Standing | undefined> =>
+export const readTenantState = (db: Db, tenant_id: string): Promise<TenantState | undefined> =>
   db.row(
     `select c.last_seq, c.oldest_seq, c.event_count, c.stored_bytes, f.cfgname::text as language, t.settings
      from tenants t
@@ -143,7 +143,7 @@ export async function finishImport(
   tenant: Tenant,
   { id }: Import,
   clock: Clock,
-  { language, settings }: Pick<Standing, 'language' | 'settings'>,
+  { language, settings }: Pick<TenantState, 'language' | 'settings'>,
 ): Promise<void> {
   await tenant.call('select finish_import($1, $2, $3, $4, $5)', [
     tenant.id,

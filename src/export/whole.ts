@@ -4,7 +4,7 @@ import { Problem } from '../http/problem.ts';
 import { mended } from './mend.ts';
 import type { Output } from './output.ts';
 import { openSpool, type Spool } from './spool.ts';
-import { listParts, type Page, type Part, pagesOf, readPiece, readStanding, type Standing } from './sql.ts';
+import { listParts, type Page, type Part, pagesOf, readPiece, readTenantState, type TenantState } from './sql.ts';
 
 // The tenant as lines. Everything is as of one seq: what changes is read in one snapshot that ends before the client is waited for;
 // the log up to that seq and what hangs on it are walked by their keys without one. Only a trim drops rows of these: where one came
@@ -19,7 +19,7 @@ const PROGRESS_EVERY = 50_000;
 export interface Start {
   tenant_id: string;
   as_of_seq: number;
-  standing: Standing;
+  tenantState: TenantState;
   /** Lines of what changes. */
   spool: Spool;
   counts: Record<string, number>;
@@ -44,8 +44,8 @@ const LOOSE_TRIES = 3;
 export async function takeViews(tenant: Tenant, { spool_dir, oneSession }: SpoolNeeds): Promise<Start> {
   for (let i = 0; oneSession && i < LOOSE_TRIES; i += 1) {
     const start = await readViews(tenant, spool_dir, (work) => tenant.read(work));
-    const now = await tenant.read((db) => readStanding(db, tenant.id));
-    if (JSON.stringify(now) === JSON.stringify(start.standing)) return start;
+    const now = await tenant.read((db) => readTenantState(db, tenant.id));
+    if (JSON.stringify(now) === JSON.stringify(start.tenantState)) return start;
     await start.spool.close();
   }
   return tenant.snapshot((db) => readViews(tenant, spool_dir, (work) => work(db)));
@@ -58,20 +58,20 @@ async function readViews(
 ): Promise<Start> {
   const spool = openSpool(spool_dir);
   try {
-    const standing = await using((db) => readStanding(db, tenant.id));
-    if (!standing) throw new Problem('not-found', 'The tenant no longer exists.');
+    const tenantState = await using((db) => readTenantState(db, tenant.id));
+    if (!tenantState) throw new Problem('not-found', 'The tenant no longer exists.');
     const parts = await using(listParts);
     const counts: Start['counts'] = {};
     let unreadable = 0;
     const rows = (text: string, values: unknown[]) => using((db) => db.rows<Page>(text, values));
     for (const part of parts.filter(({ changes }) => changes))
-      for await (const page of pagesOf(tenant.id, part, standing.last_seq, rows)) {
+      for await (const page of pagesOf(tenant.id, part, tenantState.last_seq, rows)) {
         const { text, skipped } = await mended(tenant, part, page);
         await spool.add(text);
         counts[part.part] = (counts[part.part] ?? 0) + page.n;
         unreadable += skipped;
       }
-    return { tenant_id: tenant.id, as_of_seq: standing.last_seq, standing, spool, parts, counts, unreadable };
+    return { tenant_id: tenant.id, as_of_seq: tenantState.last_seq, tenantState, spool, parts, counts, unreadable };
   } catch (error) {
     await spool.close();
     throw error;
@@ -80,9 +80,9 @@ async function readViews(
 
 /** `alive` is called now and then and throws where the export may not go on. */
 export async function writeWhole(tenant: Tenant, start: Start, out: Output, alive: () => Promise<void>): Promise<void> {
-  const { standing, as_of_seq } = start;
+  const { tenantState, as_of_seq } = start;
   const counts: Record<string, number> = { tenant: 1, ...start.counts };
-  const total = standing.event_count;
+  const total = tenantState.event_count;
   await out.write(
     line({
       type: 'header',
@@ -92,12 +92,12 @@ export async function writeWhole(tenant: Tenant, start: Start, out: Output, aliv
       created_at: new Date().toISOString(),
       partial: false,
       as_of_seq,
-      oldest_seq: standing.oldest_seq,
-      stored_bytes: standing.stored_bytes,
+      oldest_seq: tenantState.oldest_seq,
+      stored_bytes: tenantState.stored_bytes,
       counts: { ...start.counts, event: total },
     }),
   );
-  await out.write(line({ type: 'tenant', language: standing.language, settings: standing.settings }));
+  await out.write(line({ type: 'tenant', language: tenantState.language, settings: tenantState.settings }));
   for await (const bytes of start.spool.read()) await out.write(bytes);
   let told = 0;
   let { unreadable } = start;
@@ -116,13 +116,13 @@ export async function writeWhole(tenant: Tenant, start: Start, out: Output, aliv
       await out.write(line({ type: 'progress', done: told, total }));
     }
   if (unreadable > 0) counts.unreadable = unreadable;
-  const now = await tenant.read((db) => readStanding(db, tenant.id));
-  if (!now || isTrimmed(standing, now)) throw new Problem('unavailable', 'The log was trimmed while it was exported.');
+  const now = await tenant.read((db) => readTenantState(db, tenant.id));
+  if (!now || isTrimmed(tenantState, now)) throw new Problem('unavailable', 'The log was trimmed while it was exported.');
   await out.write(line({ type: 'end', counts, sha256: out.digest() }));
 }
 
 /** Appends change neither of these. */
-const isTrimmed = (was: Standing, is: Standing): boolean =>
+const isTrimmed = (was: TenantState, is: TenantState): boolean =>
   is.oldest_seq !== was.oldest_seq || is.last_seq - is.event_count !== was.last_seq - was.event_count;
 
 export const line = (value: unknown): string => `${JSON.stringify(value)}\n`;

@@ -3,7 +3,7 @@ import { type AugmentedRequest, ipKeyGenerator, rateLimit, type Store } from 'ex
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../log.ts';
 import { type Counter, openCounter, type Policy, remaining } from './counter.ts';
-import { policyHeader, refusal, type Standing, setHeaders, standingHeader } from './headers.ts';
+import { type LimitStatus, limitHeader, policyHeader, refusal, setHeaders } from './headers.ts';
 import type { Leases } from './lease.ts';
 
 /** What an attacker with many addresses can make us remember: about 10 MB. */
@@ -35,9 +35,13 @@ export function createAddressLimit(policy: Policy, leases: Leases, waitMs: numbe
       void middleware(req, res as never, (error?: unknown) => (error ? reject(error) : resolve()));
     });
     const { used, limit, remaining, resetTime } = req.rateLimit!;
-    const standing: Standing = { policy, remaining, seconds: Math.max(1, Math.ceil((resetTime!.getTime() - Date.now()) / 1000)) };
-    setHeaders(res, policies, standingHeader(standing));
-    if (used > limit) throw refusal(standing);
+    const status: LimitStatus = {
+      policy,
+      remaining,
+      seconds: Math.max(1, Math.ceil((resetTime!.getTime() - Date.now()) / 1000)),
+    };
+    setHeaders(res, policies, limitHeader(status));
+    if (used > limit) throw refusal(status);
   };
 }
 

@@ -5,7 +5,7 @@ import type { Policy } from './counter.ts';
 // RateLimit and RateLimit-Policy of draft-ietf-httpapi-ratelimit-headers-08, on every answer that was counted.
 
 /** Where a limit stands for the one who asks. */
-export interface Standing {
+export interface LimitStatus {
   policy: Policy;
   remaining: number;
   seconds: number;
@@ -14,15 +14,15 @@ export interface Standing {
 export const policyHeader = (policies: readonly Policy[]): string =>
   policies.map(({ name, max, windowMs }) => `"${name}";q=${max};w=${Math.ceil(windowMs / 1000)}`).join(', ');
 
-export const standingHeader = ({ policy, remaining, seconds }: Standing): string =>
+export const limitHeader = ({ policy, remaining, seconds }: LimitStatus): string =>
   `"${policy.name}";r=${remaining};t=${seconds}`;
 
-export function setHeaders(res: ServerResponse, policies: string, standing: string): void {
+export function setHeaders(res: ServerResponse, policies: string, status: string): void {
   res.setHeader('RateLimit-Policy', policies);
-  res.setHeader('RateLimit', standing);
+  res.setHeader('RateLimit', status);
 }
 
-export function refusal({ policy, seconds }: Standing): Problem {
+export function refusal({ policy, seconds }: LimitStatus): Problem {
   const per = `${policy.max} requests in ${policy.windowMs / 1000} s`;
   const source = policy.setting ?? 'rate_limit of the API key';
   return new Problem('rate-limited', `The limit "${policy.name}" of ${per} (${source}) is reached; try again in ${seconds} s.`, {

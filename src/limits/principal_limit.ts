@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import { blockOf, type Counter, isLow, isSettled, openCounter, type Policy, remaining, secondsLeft } from './counter.ts';
-import { policyHeader, refusal, setHeaders, standingHeader } from './headers.ts';
+import { limitHeader, policyHeader, refusal, setHeaders } from './headers.ts';
 import type { Leases } from './lease.ts';
 
 /** Counters in memory; one that is pushed out costs its tokens and one more asking. */
@@ -68,9 +68,9 @@ export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Poli
     setHeaders(
       res,
       policyHeader([principal.policy, tenant.policy]),
-      `${standingHeader(standingOf(principal, now))}, ${standingHeader(standingOf(tenant, now))}`,
+      `${limitHeader(statusOf(principal, now))}, ${limitHeader(statusOf(tenant, now))}`,
     );
-    if (refusing) throw refusal(standingOf(refusing, now));
+    if (refusing) throw refusal(statusOf(refusing, now));
   }
 
   return admit;
@@ -82,7 +82,7 @@ function ownPolicy({ max, window_ms }: NonNullable<Spender['rate_limit']>, tenan
   return { name: 'principal', max: most, windowMs: window_ms, block: blockOf(most) };
 }
 
-const standingOf = (counter: Counter, now: number) => ({
+const statusOf = (counter: Counter, now: number) => ({
   policy: counter.policy,
   remaining: remaining(counter),
   seconds: secondsLeft(counter, now),

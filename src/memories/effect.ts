@@ -1,62 +1,83 @@
-import { z } from 'zod';
-import type { Caller } from '../auth/index.ts';
-import type { Outcome } from '../db/unit.ts';
-import type { Effect, Wished } from '../feature.ts';
-import { type Standing, standingsOf } from './answer.ts';
-import { findReplaced } from './replaced.ts';
-import { memory } from './schemas.ts';
-import { readMade } from './sql.ts';
-import { type MemoryWish, madeIn, wishOf } from './wish.ts';
+import { createHash } from 'node:crypto';
+import type { EventRow, Outcome } from '../db/unit.ts';
 
-/** Recorded decisions and tasks are memories. */
-export const effect: Effect<MemoryWish> = {
-  of: wishOf,
-  // the memory that a decision takes the place of needs the right to change that one
-  check: (caller, wished) =>
-    findReplaced(
-      caller,
-      wished.flatMap(({ wish: { supersedes }, actor, subject }) =>
-        supersedes === undefined ? [] : [{ ref: supersedes, actor, subject }],
-      ),
-    ),
-  fields: {
-    memory_id: z.string().optional().describe('the memory that it made, moved or says again'),
-    task_id: z.string().optional().describe('what further updates name the task by'),
-    grounded: memory.shape.grounded.optional(),
-    stated: memory.shape.stated.optional(),
-    reason: memory.shape.reason,
-  },
-  answer: async (caller, wished, outcome) => {
-    const made = await memoriesOf(caller, wished, outcome);
-    const isNew = ({ memory_id, wish }: Told) => outcome.status === 'new' && memory_id === wish.memory_id;
-    const standings = await standingsOf(
-      caller,
-      made.map((one) => ({ memory_id: one.memory_id, isNew: isNew(one) })),
-    );
-    return new Map(made.map((one) => [one.place, fieldsOf(one, standings.get(one.memory_id), outcome)]));
-  },
-};
-
-interface Told extends Wished<MemoryWish> {
+/** The effect of an event that makes, moves or says again a memory, as memories_apply reads it. Times are RFC 3339. */
+export interface MemoryEffect {
   memory_id: string;
+  kind: string;
+  scope: string;
+  /** Hex SHA-256 of what makes it the same memory: its text, a task's name. */
+  text_hash: string;
+  status: 'active' | 'proposed';
+  importance: number;
+  pinned: boolean;
+  valid_from?: string;
+  valid_to?: string;
+  expires_at?: string;
+  /** The memory, or the event of one, that it takes the place of. */
+  supersedes?: string;
+  task_status?: string;
+  /** A task may be named by its memory. */
+  task_ref?: string;
+  /** Refused with AM412 where the same is held already (`If-None-Match: *`). */
+  only_new?: boolean;
 }
 
-/** The memories of these events: made now, or when they were written. */
-async function memoriesOf({ tenant }: Caller, wished: Wished<MemoryWish>[], outcome: Outcome): Promise<Told[]> {
-  const { status, seq, count } = outcome;
-  const versions = status === 'replay' ? await tenant.read((db) => readMade(db, tenant.id, seq, count)) : [];
-  const bySeq = new Map(versions.map((one) => [one.seq, one.memory_id]));
-  return wished.flatMap((one) => {
-    const memory_id = bySeq.get(seq + one.place) ?? madeIn(outcome, one.place)?.memory_id;
-    return memory_id === undefined ? [] : [{ ...one, memory_id }];
-  });
-}
-
-/** A task goes by the name that it was given, or else by its memory's. */
-const fieldsOf = ({ place, memory_id, wish: { kind, task_ref } }: Told, standing: Standing | undefined, outcome: Outcome) => ({
-  memory_id,
-  ...(kind === 'task' && { task_id: task_ref ?? memory_id }),
-  ...standing,
-  // said too often, it has no passages
-  ...(outcome.status === 'new' && madeIn(outcome, place)?.counted && { chunk_ids: [] }),
+export const withMemory = (row: EventRow, effect: MemoryEffect): EventRow => ({
+  ...row,
+  effects: { ...row.effects, memories: effect },
 });
+
+/** What memories_apply tells of an event. `counted`: said too often, it made no version, and its event has no passages. */
+export interface AppliedEffect {
+  memory_id: string;
+  counted: boolean;
+}
+
+/** The memory of the event at this place of a unit. Of a replay only where no version names it. */
+export const appliedEffect = ({ made }: Outcome, place: number): AppliedEffect | undefined =>
+  made?.[`memories/${place}`] as AppliedEffect | undefined;
+
+export const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** How much a decision and a task weigh beside other memories, 0 to 1. */
+const IMPORTANCE = { decision: 1, task: 0.8 };
+
+/** The id of the memory that a recorded event makes: the event's own, so that a retry and a rebuild give the same. */
+const memoryIdOf = (event_id: string): string => `mem_${event_id.slice(4)}`;
+
+/**
+ * The memory that a recorded event makes: a decision its decision, a task_update its task. What a tool says never becomes
+ * either, and a secret is kept nowhere.
+ * move_memory in functions.sql knows how much these weigh.
+ */
+export function effectOfEvent(event: EventRow): MemoryEffect | undefined {
+  if (event.actor_type === 'tool' || event.sensitivity === 'secret') return undefined;
+  const content = event.content as Record<string, string | undefined>;
+  const base = {
+    memory_id: memoryIdOf(event.event_id),
+    status: 'active',
+    pinned: false,
+  } as const;
+  const nearest = event.project_id === undefined ? 'global' : 'project';
+  if (event.kind === 'decision')
+    return {
+      ...base,
+      kind: 'decision',
+      scope: content.scope ?? nearest,
+      text_hash: sha256Hex(content.decision!),
+      importance: IMPORTANCE.decision,
+      ...(content.supersedes !== undefined && { supersedes: content.supersedes }),
+    };
+  if (event.kind === 'task_update')
+    return {
+      ...base,
+      kind: 'task',
+      scope: nearest,
+      text_hash: sha256Hex(content.task_id ?? content.title!),
+      importance: IMPORTANCE.task,
+      task_status: content.status!,
+      ...(content.task_id !== undefined && { task_ref: content.task_id }),
+    };
+  return undefined;
+}

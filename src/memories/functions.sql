@@ -17,7 +17,7 @@ begin
 end $$;
 
 -- How many may see it: private < team < agent < public.
-create or replace function breadth(p_channel text) returns int
+create or replace function audience_rank(p_channel text) returns int
 language sql immutable parallel safe
 return array_position(array['private', 'team', 'agent', 'public'], p_channel);
 
@@ -86,7 +86,7 @@ begin
   if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
     raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
   end if;
-  if breadth(v_new.channel) < breadth(v_old.channel)
+  if audience_rank(v_new.channel) < audience_rank(v_old.channel)
     or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
     or (v_new.sensitivity in ('high', 'secret') and v_old.sensitivity in ('none', 'low')) then
     raise exception 'fewer may see the new memory than see the one it supersedes' using errcode = 'AM409';
@@ -98,7 +98,7 @@ end $$;
 -- What follows from updates of tasks: only the newest of each is current, and of several moves in one change each ends the passages of the
 -- one before; and if the tenant's settings say so, an agent has one task in work. Those that ended make room first, so that one request may
 -- end a task and begin the next. p_from: the first event of this change.
-create or replace function settle_tasks(p_tenant text, p_memory_ids text[], p_from bigint) returns void
+create or replace function apply_task_updates(p_tenant text, p_memory_ids text[], p_from bigint) returns void
 language plpgsql
 as $$
 declare
@@ -127,11 +127,11 @@ end $$;
 
 -- The effect of an event that creates, updates or restates a memory: { "memory_id", "kind", "scope", "text_hash": hex, "status", "importance",
 -- "pinned", "valid_from", "valid_to", "expires_at", "supersedes", "task_status", "task_ref": a memory's id where an update names its task by
--- that, "only_new", "counted": by memories_judge }. src/memories/wish.ts makes it.
+-- that, "only_new", "counted": by memories_judge }. src/memories/effect.ts makes it.
 --
 -- How the statements of a commit are planned. A session keeps its plans, and makes them while tables are small or not analyzed yet; one that
 -- reads every memory of a tenant would stay. So each has one plan, of look-ups by key:
---   force_generic_plan, enable_… = off   planned anew each time, match_wishes cost twice its execution
+--   force_generic_plan, enable_… = off   planned anew each time, resolve_effects cost twice its execution
 --   limit 1, offset 0                    in a lateral subquery: the look-up of each row stays one
 --   kind || '', seq + 0                  takes the index over the column out of the choice
 --   h >= x and h <= x order by h         leaves the index that has this order; asked by `=`, another was as good in an empty table
@@ -140,53 +140,53 @@ create or replace function memories_apply(p_tenant text, p_effects effect[], p_p
 language plpgsql
 as $$
 declare
-  v_wishes wish[] := make_memories(p_tenant, p_effects, p_at);
+  v_resolved memory_effect[] := make_memories(p_tenant, p_effects, p_at);
 begin
-  perform say_again(p_tenant, v_wishes);
+  perform apply_repeats(p_tenant, v_resolved);
   -- no version names the memory of what is only counted
   return array(
-    select row('memories', w.unit, w.event, jsonb_build_object('memory_id', w.id, 'counted', w.counted), w.counted)::answer
-    from unnest(v_wishes) w);
+    select row('memories', w.unit, w.event, jsonb_build_object('memory_id', w.target_id, 'counted', w.counted), w.counted)::answer
+    from unnest(v_resolved) w);
 end $$;
 
-create or replace function make_memories(p_tenant text, p_effects effect[], p_at timestamptz) returns wish[]
+create or replace function make_memories(p_tenant text, p_effects effect[], p_at timestamptz) returns memory_effect[]
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   -- as long as p_effects: the first that is assigned to an array without bounds becomes its first
-  v_ended text[] := array_fill(null::text, array[cardinality(p_effects)]);
-  v_wishes wish[];
+  v_superseded text[] := array_fill(null::text, array[cardinality(p_effects)]);
+  v_resolved memory_effect[];
   v_effect record;
 begin
-  perform expire_named(p_tenant, p_effects);
+  perform expire_targets(p_tenant, p_effects);
   for v_effect in
-    select f.ordinality as place, f.seq, f.doc ->> 'supersedes' as ref
+    select f.ordinality as ordinal, f.seq, f.doc ->> 'supersedes' as ref
     from unnest(p_effects) with ordinality f
     where f.doc ? 'supersedes'
     order by f.ordinality
   loop
-    v_ended[v_effect.place] := supersede(p_tenant, v_effect.ref, v_effect.seq);
+    v_superseded[v_effect.ordinal] := supersede(p_tenant, v_effect.ref, v_effect.seq);
   end loop;
-  v_wishes := match_wishes(p_tenant, p_effects, v_ended);
-  if exists (select from unnest(v_wishes) w where w.only_new and (w.held_version is not null or w.nth > 1)) then
+  v_resolved := resolve_effects(p_tenant, p_effects, v_superseded);
+  if exists (select from unnest(v_resolved) w where w.only_new and (w.current_version is not null or w.nth > 1)) then
     raise exception 'The memory exists.' using errcode = 'AM412';
   end if;
-  perform write_memories(p_tenant, v_wishes, p_at);
-  if cardinality(array_remove(v_ended, null)) > 0 then
-    update memories m set superseded_by = w.id
-    from unnest(v_wishes) w
-    where m.tenant_id = p_tenant and m.memory_id = w.ended;
+  perform write_memory_effects(p_tenant, v_resolved, p_at);
+  if cardinality(array_remove(v_superseded, null)) > 0 then
+    update memories m set superseded_by = w.target_id
+    from unnest(v_resolved) w
+    where m.tenant_id = p_tenant and m.memory_id = w.superseded_id;
   end if;
-  if exists (select from unnest(v_wishes) w where w.kind = 'task') then
-    perform settle_tasks(p_tenant, array(select w.id from unnest(v_wishes) w), (p_effects[1]).seq);
+  if exists (select from unnest(v_resolved) w where w.kind = 'task') then
+    perform apply_task_updates(p_tenant, array(select w.target_id from unnest(v_resolved) w), (p_effects[1]).seq);
   end if;
-  return v_wishes;
+  return v_resolved;
 end $$;
 
 -- Memories past their time, of those that these effects name or say again: what they say makes a new one. The sweeper does the others, which
 -- may be very many. A memory about nobody equals another about nobody.
-create or replace function expire_named(p_tenant text, p_effects effect[]) returns void
+create or replace function expire_targets(p_tenant text, p_effects effect[]) returns void
 language plpgsql
 as $$
 begin
@@ -223,15 +223,15 @@ language sql immutable parallel safe
 return case p_scope when 'project' then p_project_id when 'session' then p_session_id when 'user' then p_user_id end;
 
 -- What each effect asks for, beside the memory that is held and says the same. The locked clock makes the look-up safe; the unique index stands
--- behind it. Of equal ones in a batch the first makes the memory. p_ended: what each took the place of.
-create or replace function match_wishes(p_tenant text, p_effects effect[], p_ended text[]) returns wish[]
+-- behind it. Of equal ones in a batch the first makes the memory. p_superseded: what each took the place of.
+create or replace function resolve_effects(p_tenant text, p_effects effect[], p_superseded text[]) returns memory_effect[]
 language plpgsql stable
 as $$
 begin
   return array(
-    with asked as materialized (
+    with requested as materialized (
       select
-        f.ordinality as place, f.unit, f.event, f.seq, f.channel, f.sensitivity, f.user_id, f.agent_id,
+        f.ordinality as ordinal, f.unit, f.event, f.seq, f.channel, f.sensitivity, f.user_id, f.agent_id,
         nullif(f.session_id, r.memory_id) as session_id, f.project_id, f.tags, r.*, same.*,
         case when r.status = 'active' then row(same.hash, r.kind, same.scope_id, r.scope, same.subject, f.channel, same.apart)::text
           else r.memory_id end as key
@@ -254,15 +254,15 @@ begin
       ) same
     )
     select row(
-      w.unit, w.event, w.seq, coalesce(held.memory_id, first_value(w.memory_id) over same), w.memory_id, w.kind, w.scope, w.scope_id, w.status,
+      w.unit, w.event, w.seq, coalesce(existing.memory_id, first_value(w.memory_id) over same), w.memory_id, w.kind, w.scope, w.scope_id, w.status,
       w.hash, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at, w.task_status, w.channel, w.sensitivity, w.user_id, w.agent_id,
-      w.session_id, w.project_id, w.tags, p_ended[w.place], coalesce(w.counted, false), coalesce(w.only_new, false),
-      held.version, held.content_seq, held.at, row_number() over same,
-      greatest(count(*) filter (where not coalesce(w.counted, false)) over (partition by w.key), (held.memory_id is null)::int),
-      count(*) over (partition by w.key), first_value(w.seq) over same)::wish
-    from asked w
+      w.session_id, w.project_id, w.tags, p_superseded[w.ordinal], coalesce(w.counted, false), coalesce(w.only_new, false),
+      existing.version, existing.content_seq, existing.row_id, row_number() over same,
+      greatest(count(*) filter (where not coalesce(w.counted, false)) over (partition by w.key), (existing.memory_id is null)::int),
+      count(*) over (partition by w.key), first_value(w.seq) over same)::memory_effect
+    from requested w
     left join lateral (
-      select m.memory_id, m.version, m.content_seq, m.ctid as at
+      select m.memory_id, m.version, m.content_seq, m.ctid as row_id
       from memories m
       where w.status = 'active' and m.tenant_id = p_tenant and m.status = 'active'
         and m.text_hash >= w.hash and m.text_hash <= w.hash and m.kind || '' = w.kind and m.scope = w.scope
@@ -270,14 +270,14 @@ begin
         and m.channel = w.channel and (case when m.kind = 'task' then '' else m.sensitivity end) = w.apart
       order by m.text_hash
       limit 1
-    ) held on true
+    ) existing on true
     window same as (partition by w.key order by w.seq)
-    order by w.place);
+    order by w.ordinal);
 end $$;
 
--- The last of equal wishes writes their memory, and counts them all; those that are only counted come last and make no version. The
+-- The last of equal effects writes their memory, and counts them all; those that are only counted come last and make no version. The
 -- subject of a task is that of its newest update.
-create or replace function write_memories(p_tenant text, p_wishes wish[], p_at timestamptz) returns void
+create or replace function write_memory_effects(p_tenant text, p_resolved memory_effect[], p_at timestamptz) returns void
 language plpgsql
 as $$
 begin
@@ -285,19 +285,19 @@ begin
     tenant_id, memory_id, kind, scope, scope_id, status, version, content_seq, last_seq, user_id, agent_id, session_id, project_id, channel,
     sensitivity, text_hash, importance, pinned, repeats, tags, valid_from, valid_to, expires_at, task_status, created_at, updated_at)
   select
-    p_tenant, w.id, w.kind, w.scope, w.scope_id, w.status, w.versions, case when w.kind = 'task' then w.seq else w.first_seq end, w.seq, w.user_id,
+    p_tenant, w.target_id, w.kind, w.scope, w.scope_id, w.status, w.version_count, case when w.kind = 'task' then w.seq else w.first_seq end, w.seq, w.user_id,
     w.agent_id, w.session_id, w.project_id, w.channel, w.sensitivity, w.text_hash, w.importance, w.pinned,
-    case when w.kind = 'task' then 0 else w.said - 1 end, w.tags, w.valid_from, w.valid_to, w.expires_at, w.task_status, p_at, p_at
-  from unnest(p_wishes) w
-  where w.held_version is null and w.nth = w.versions
+    case when w.kind = 'task' then 0 else w.total - 1 end, w.tags, w.valid_from, w.valid_to, w.expires_at, w.task_status, p_at, p_at
+  from unnest(p_resolved) w
+  where w.current_version is null and w.nth = w.version_count
   order by w.seq;
 
   update memories m
   set
-    version = w.held_version + w.versions,
-    last_seq = case when w.versions = 0 then m.last_seq else w.seq end,
-    updated_at = case when w.versions = 0 then m.updated_at else p_at end,
-    repeats = case when w.kind = 'task' then 0 else m.repeats + w.said end,
+    version = w.current_version + w.version_count,
+    last_seq = case when w.version_count = 0 then m.last_seq else w.seq end,
+    updated_at = case when w.version_count = 0 then m.updated_at else p_at end,
+    repeats = case when w.kind = 'task' then 0 else m.repeats + w.total end,
     content_seq = case when w.kind = 'task' then w.seq else m.content_seq end,
     task_status = w.task_status,
     user_id = case when w.kind = 'task' then w.user_id else m.user_id end,
@@ -309,54 +309,54 @@ begin
     valid_from = case when w.kind = 'task' then w.valid_from else m.valid_from end,
     valid_to = case when w.kind = 'task' then w.valid_to else m.valid_to end,
     expires_at = case when w.kind = 'task' then w.expires_at else m.expires_at end
-  from unnest(p_wishes) w
+  from unnest(p_resolved) w
   -- By its place, which the locked clock keeps: joined by its key, all of the tenant's were read for each batch, mostly for none.
-  where w.held_version is not null and w.nth = greatest(w.versions, 1) and m.tenant_id = p_tenant and m.ctid = w.held_at;
+  where w.current_version is not null and w.nth = greatest(w.version_count, 1) and m.tenant_id = p_tenant and m.ctid = w.current_ctid;
 
   insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
   select
-    p_tenant, w.id, coalesce(w.held_version, 0) + w.nth, w.seq,
-    case when w.kind = 'task' then w.seq else coalesce(w.held_content_seq, w.first_seq) end, w.status
-  from unnest(p_wishes) w
-  where w.nth <= w.versions;
+    p_tenant, w.target_id, coalesce(w.current_version, 0) + w.nth, w.seq,
+    case when w.kind = 'task' then w.seq else coalesce(w.current_content_seq, w.first_seq) end, w.status
+  from unnest(p_resolved) w
+  where w.nth <= w.version_count;
 end $$;
 
--- The memory is what this wish says, no longer what the event p_from said. Of several in a batch the first: the others say it again.
-create or replace function state_anew(p_tenant text, p_wish wish, p_from bigint) returns void
+-- The memory is what this effect says, no longer what the event p_from said. Of several in a batch the first: the others say it again.
+create or replace function replace_content(p_tenant text, p_effect memory_effect, p_from bigint) returns void
 language plpgsql
 as $$
 begin
   update memories m
-  set content_seq = p_wish.seq, repeats = 0, importance = p_wish.importance, pinned = p_wish.pinned, valid_from = p_wish.valid_from,
-    valid_to = p_wish.valid_to, expires_at = p_wish.expires_at, tags = p_wish.tags, agent_id = p_wish.agent_id, session_id = p_wish.session_id,
-    project_id = p_wish.project_id
-  where m.tenant_id = p_tenant and m.memory_id = p_wish.id and m.content_seq = p_from;
+  set content_seq = p_effect.seq, repeats = 0, importance = p_effect.importance, pinned = p_effect.pinned, valid_from = p_effect.valid_from,
+    valid_to = p_effect.valid_to, expires_at = p_effect.expires_at, tags = p_effect.tags, agent_id = p_effect.agent_id, session_id = p_effect.session_id,
+    project_id = p_effect.project_id
+  where m.tenant_id = p_tenant and m.memory_id = p_effect.target_id and m.content_seq = p_from;
   if found then
-    update memory_versions v set content_seq = p_wish.seq
-    where v.tenant_id = p_tenant and v.memory_id = p_wish.id and v.seq >= p_wish.seq and v.content_seq = p_from;
-    perform end_passages(p_tenant, p_wish.id, p_wish.seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_wish.seq;
+    update memory_versions v set content_seq = p_effect.seq
+    where v.tenant_id = p_tenant and v.memory_id = p_effect.target_id and v.seq >= p_effect.seq and v.content_seq = p_from;
+    perform end_passages(p_tenant, p_effect.target_id, p_effect.seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = p_effect.seq;
   end if;
 end $$;
 
 -- An event that says again what a memory says reads as its edits say, and a task stays as hidden as it was. Only what was retracted is a
 -- new statement when it is said again: from then on the memory is what this event says, and nothing of the old.
-create or replace function say_again(p_tenant text, p_wishes wish[]) returns void
+create or replace function apply_repeats(p_tenant text, p_resolved memory_effect[]) returns void
 language plpgsql
 as $$
 declare
-  v_said record;
+  v_repeat record;
 begin
   -- nearly always: every event made a memory of its own
-  if not exists (select from unnest(p_wishes) w where w.memory_id <> w.id) then
+  if not exists (select from unnest(p_resolved) w where w.memory_id <> w.target_id) then
     return;
   end if;
-  for v_said in
-    select w as wish, was.content_seq, o.withheld, was.kind
-    from unnest(p_wishes) w
+  for v_repeat in
+    select w as effect, was.content_seq, o.withheld, was.kind
+    from unnest(p_resolved) w
     cross join lateral (
       select v.content_seq, m.kind
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-      where v.tenant_id = p_tenant and v.memory_id = w.id and v.seq < w.seq
+      where v.tenant_id = p_tenant and v.memory_id = w.target_id and v.seq < w.seq
       order by v.version desc
       limit 1
     ) was
@@ -367,15 +367,15 @@ begin
       limit 1
     ) o
     -- a repetition that is only counted makes no version
-    where w.memory_id <> w.id and w.nth <= w.versions
+    where w.memory_id <> w.target_id and w.nth <= w.version_count
     order by w.seq
   loop
-    if v_said.kind = 'task' then
-      perform carry_edits(p_tenant, v_said.content_seq, (v_said.wish).seq, array['quarantine', 'attenuate', 'block']);
-    elsif v_said.withheld then
-      perform state_anew(p_tenant, v_said.wish, v_said.content_seq);
+    if v_repeat.kind = 'task' then
+      perform carry_edits(p_tenant, v_repeat.content_seq, (v_repeat.effect).seq, array['quarantine', 'attenuate', 'block']);
+    elsif v_repeat.withheld then
+      perform replace_content(p_tenant, v_repeat.effect, v_repeat.content_seq);
     else
-      perform carry_edits(p_tenant, v_said.content_seq, (v_said.wish).seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
+      perform carry_edits(p_tenant, v_repeat.content_seq, (v_repeat.effect).seq, array['retract', 'amend', 'quarantine', 'attenuate', 'block']);
     end if;
   end loop;
 end $$;
@@ -392,12 +392,12 @@ begin
     return;
   end if;
   return query
-  select r.unit, null::jsonb, hushed_unit(p_units -> (r.unit - 1), r.ids)
-  from (select n.unit, jsonb_object_agg(n.event, n.memory_id) as ids from repeats_in(p_tenant, p_units) n group by n.unit) r;
+  select r.unit, null::jsonb, count_only_unit(p_units -> (r.unit - 1), r.ids)
+  from (select n.unit, jsonb_object_agg(n.event, n.memory_id) as ids from find_excess_repeats(p_tenant, p_units) n group by n.unit) r;
 end $$;
 
 -- Which events of these units say a text for more than the 256th time, and the memory that it is.
-create or replace function repeats_in(p_tenant text, p_units jsonb) returns table (unit int, event bigint, memory_id text)
+create or replace function find_excess_repeats(p_tenant text, p_units jsonb) returns table (unit int, event bigint, memory_id text)
 language plpgsql stable
 set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
@@ -440,7 +440,7 @@ begin
   select n.unit::int, n.event, n.id from numbered n where n.nth > 256;
 end $$;
 
-create or replace function hushed_event(p_event jsonb, p_memory_id text) returns jsonb
+create or replace function count_only_event(p_event jsonb, p_memory_id text) returns jsonb
 language sql immutable parallel safe
 return jsonb_set(p_event #- '{effects,passages}', '{effects,memories,counted}', 'true') || '{"chunk_count": 0}' || case
   when p_event ->> 'kind' = 'memory.created' then jsonb_build_object('content',
@@ -448,13 +448,13 @@ return jsonb_set(p_event #- '{effects,passages}', '{effects,memories,counted}', 
   else '{}' end;
 
 -- A unit whose events at these places (1, 2, …) are only counted for these memories: { "<place>": "<memory_id>" }.
-create or replace function hushed_unit(p_unit jsonb, p_ids jsonb) returns jsonb
+create or replace function count_only_unit(p_unit jsonb, p_ids jsonb) returns jsonb
 language sql immutable parallel safe
 return (
   select p_unit || jsonb_build_object('events', h.events, 'bytes', greatest(
     0, (p_unit ->> 'bytes')::bigint - octet_length((p_unit -> 'events')::text) + octet_length(h.events::text)))
   from (
-    select jsonb_agg(case when p_ids ? e.ord::text then hushed_event(e.doc, p_ids ->> e.ord::text) else e.doc end order by e.ord) as events
+    select jsonb_agg(case when p_ids ? e.ord::text then count_only_event(e.doc, p_ids ->> e.ord::text) else e.doc end order by e.ord) as events
     from jsonb_array_elements(p_unit -> 'events') with ordinality e (doc, ord)
   ) h);
 
@@ -474,7 +474,7 @@ end $$;
 -- What the events of a memory's versions cite, of the versions that have the content of the event p_content_seq, up to the seq p_last and
 -- the time p_as_of (null: all). A recorded decision or task is its own source; an event that only made the memory is none, nor are its
 -- passages. A memory rests on what it superseded too.
-create or replace function grounds(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint default null, p_as_of timestamptz default null)
+create or replace function memory_refs(p_tenant text, p_memory_id text, p_content_seq bigint, p_last bigint default null, p_as_of timestamptz default null)
 returns table (ref text, seq bigint, place bigint)
 language plpgsql stable
 -- planned for each memory it took 0.6 ms
@@ -545,7 +545,7 @@ begin
 end $$;
 
 -- The events that references name: by their own id, a passage's or an artifact's.
-create or replace function events_named(p_tenant text, p_refs text[]) returns table (ref text, event events)
+create or replace function events_of_refs(p_tenant text, p_refs text[]) returns table (ref text, event events)
 language sql stable
 begin atomic
   select r.ref, named.event
@@ -563,11 +563,11 @@ begin atomic
 end;
 
 -- Of what references name: what was recorded and is still there. A memory's own events are no source of another.
-create or replace function sources(p_tenant text, p_refs text[]) returns table (ref text, seq bigint)
+create or replace function existing_sources(p_tenant text, p_refs text[]) returns table (ref text, seq bigint)
 language sql stable
 begin atomic
   select n.ref, (n.event).seq
-  from events_named(p_tenant, p_refs) n
+  from events_of_refs(p_tenant, p_refs) n
   where (n.event).kind not like 'memory.%' and not is_gone(n.event);
 end;
 
@@ -591,7 +591,7 @@ begin atomic
 end;
 
 -- What memories rest on as they stood at the seq p_last and the time p_as_of (null: now), 256 references of each.
-create or replace function grounds_of(p_tenant text, p_memory_ids text[], p_last bigint default null, p_as_of timestamptz default null)
+create or replace function refs_of_memories(p_tenant text, p_memory_ids text[], p_last bigint default null, p_as_of timestamptz default null)
 returns table (ref text)
 language sql stable
 begin atomic
@@ -606,12 +606,12 @@ begin atomic
     limit 1
   ) stood
   cross join lateral (
-    select o.ref from grounds(p_tenant, m.id, stood.content_seq, p_last, p_as_of) o order by o.seq desc, o.place, o.ref limit 256
+    select o.ref from memory_refs(p_tenant, m.id, stood.content_seq, p_last, p_as_of) o order by o.seq desc, o.place, o.ref limit 256
   ) g;
 end;
 
 -- Whether any of these is there: something recorded, or a memory that rests on something itself. A memory's own events do not ground it.
--- Four levels deep; mark_grounds of retention walks the same way, so that what it keeps answers as before.
+-- Four levels deep; mark_grounding of retention walks the same way, so that what it keeps answers as before.
 create or replace function is_grounded(
   p_tenant text, p_memory_id text, p_refs text[], p_last bigint default null, p_as_of timestamptz default null, p_job text default null)
 returns boolean
@@ -629,7 +629,7 @@ begin
     if p_job is not null then
       v_refs := array(select r.ref from unnest(v_refs) r (ref) where not is_marked(p_tenant, p_job, r.ref));
     end if;
-    if exists (select from sources(p_tenant, v_refs)) then
+    if exists (select from existing_sources(p_tenant, v_refs)) then
       return true;
     end if;
     select array_agg(g.memory_id), bool_or(is_act(g.kind)) into v_memories, v_found
@@ -639,7 +639,7 @@ begin
     end if;
     exit when depth = 4 or cardinality(v_seen) > 64;
     v_seen := v_seen || v_memories;
-    v_refs := array(select g.ref from grounds_of(p_tenant, v_memories, p_last, p_as_of) g);
+    v_refs := array(select g.ref from refs_of_memories(p_tenant, v_memories, p_last, p_as_of) g);
   end loop;
   return false;
 end $$;
@@ -665,7 +665,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 begin
   refs := array(
-    select g.ref from grounds(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
+    select g.ref from memory_refs(p_tenant, p_memory_id, p_content_seq, p_last, p_as_of) g order by g.seq desc, g.place, g.ref);
   ref_count := cardinality(refs);
   grounded := is_act(p_kind) or is_grounded(p_tenant, p_memory_id, refs, p_last, p_as_of);
   unsourced := not grounded and needs_sources(p_tenant, p_kind);
@@ -674,7 +674,7 @@ begin
 end $$;
 
 -- What answers say of a memory beside its words, as it stood at p_last. Acts ground themselves; claims need something that they rest on.
-create or replace function memory_standing(
+create or replace function memory_details(
   p_tenant text, p_memory memories, p_seq bigint, p_content jsonb, p_actor_type text, p_actor_id text, p_last bigint,
   p_as_of timestamptz default null)
 returns jsonb
@@ -708,7 +708,7 @@ end $$;
 
 -- Makes sure that a memory may be changed, with the clock locked; false if this change was already applied, so that a retry
 -- succeeds. p_version: what the client has read; null: whatever it is.
-create or replace function hold_memory(p_tenant text, p_memory_id text, p_version int, p_statuses text[], p_unit jsonb) returns boolean
+create or replace function lock_memory(p_tenant text, p_memory_id text, p_version int, p_statuses text[], p_unit jsonb) returns boolean
 language plpgsql
 as $$
 declare
@@ -739,7 +739,7 @@ returns unit_outcome
 language plpgsql
 as $$
 declare
-  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_new boolean := lock_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
   v_done unit_outcome;
   v_seq bigint;
   v_from bigint := (select m.content_seq from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id);
@@ -767,7 +767,7 @@ begin
     from memories m
     where m.tenant_id = p_tenant and m.memory_id = p_memory_id;
     perform end_passages(p_tenant, p_memory_id, v_seq, e.occurred_at) from events e where e.tenant_id = p_tenant and e.seq = v_seq;
-    perform settle_tasks(p_tenant, array[p_memory_id], v_seq);
+    perform apply_task_updates(p_tenant, array[p_memory_id], v_seq);
     if not (p_state ->> 'restated')::boolean then
       perform carry_hiding(p_tenant, v_from, v_seq);
     end if;
@@ -781,7 +781,7 @@ returns unit_outcome
 language plpgsql
 as $$
 declare
-  v_new boolean := hold_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
+  v_new boolean := lock_memory(p_tenant, p_memory_id, p_version, p_statuses, p_unit);
   v_done unit_outcome;
   v_seq bigint;
 begin
@@ -806,13 +806,13 @@ returns unit_outcome
 language plpgsql
 as $$
 begin
-  perform hold_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
+  perform lock_memory(p_tenant, p_memory_id, p_version, array['active'], p_unit);
   return commit_unit(p_tenant, p_unit);
 end $$;
 
 -- The tasks in work take their agents' places as the settings say now. Of several of one agent the one that moved last has it; those
 -- that nobody may read have none. The caller has the clock, so that no task moves meanwhile.
-create or replace function settle_places(p_tenant text) returns void
+create or replace function assign_doing_agents(p_tenant text) returns void
 language plpgsql
 as $$
 begin
@@ -854,12 +854,12 @@ begin
 end $$;
 
 -- Whether a memory is held: a task that is done is not, nor what has expired.
-create or replace function stands(p_memory memories) returns boolean
+create or replace function is_current_memory(p_memory memories) returns boolean
 language sql stable
 as $$ select p_memory.status in ('active', 'proposed') and coalesce(p_memory.expires_at > now(), true) and coalesce(p_memory.task_status <> 'done', true) $$;
 
 -- What the newest version of a memory says, and whether its versions are whole.
-create or replace function memory_state(p_tenant text, p_memory_id text)
+create or replace function newest_version(p_tenant text, p_memory_id text)
 returns table (n bigint, version int, seq bigint, content_seq bigint, status text, rising boolean)
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
@@ -881,7 +881,7 @@ end $$;
 -- The memory as the event of its content states it: whose it is and who may see it, its words, and what they are worth. A task keeps some
 -- of what earlier updates said, so only the first two are compared; nothing is where the words are gone. What a content says in no form that
 -- a column takes is left as it stands.
-create or replace function as_stated(p_memory memories) returns memories
+create or replace function memory_from_content(p_memory memories) returns memories
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
 as $$
@@ -950,7 +950,7 @@ end $$;
 
 -- What a claim is compared by, and when it was said: when the newest event that it cites occurred, of those that may be seen, or else its
 -- own. `stands`: the scope and audience within which a subject has one value. Nothing for what states no fact or preference.
-create or replace function claim_of(p_tenant text, p_scope jsonb, p_memory memories, p_standing jsonb, p_at timestamptz) returns jsonb
+create or replace function claim_fields(p_tenant text, p_scope jsonb, p_memory memories, p_details jsonb, p_at timestamptz) returns jsonb
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
 as $$
@@ -963,7 +963,7 @@ begin
   select max(s.occurred_at) into v_said
   from (
     select c.place, event_of(c.ref) as event_id
-    from jsonb_array_elements_text(p_standing -> 'refs') with ordinality c (ref, place)
+    from jsonb_array_elements_text(p_details -> 'refs') with ordinality c (ref, place)
     offset 0
   ) r
   cross join lateral (
@@ -988,7 +988,7 @@ create or replace function memories_rebuilt(p_tenant text, p_from bigint, p_to b
 language plpgsql
 as $$
 begin
-  perform date_chunks(
+  perform set_chunk_validity(
     p_tenant, array_agg(d.seq), array_agg(d.until_seq), array_agg(d.until_at),
     array_agg(case when d.kind like 'memory.%' then validity(d.content) end))
   from (
@@ -1009,7 +1009,7 @@ end $$;
 
 -- Until which event the passages of each version of a memory from p_from on are current: the first later version that ends it or says
 -- something else. Backwards over the versions once: a fact may be said again thousands of times.
-create or replace function memory_ends(p_tenant text, p_memory_id text, p_from bigint) returns table (seq bigint, status text, until_seq bigint)
+create or replace function version_ends(p_tenant text, p_memory_id text, p_from bigint) returns table (seq bigint, status text, until_seq bigint)
 language sql stable
 begin atomic
   select t.seq, t.status,
@@ -1024,12 +1024,12 @@ begin atomic
 end;
 
 -- Passages that a removed version ended now end at the next remaining version.
-create or replace function move_ends(p_tenant text, p_memory_id text, p_gone bigint[]) returns void
+create or replace function move_passage_ends(p_tenant text, p_memory_id text, p_gone bigint[]) returns void
 language plpgsql
 as $$
 begin
   perform move_chunk_ends(p_tenant, p_gone, array_agg(d.seq), array_agg(d.until_seq), array_agg(e.occurred_at))
-  from memory_ends(p_tenant, p_memory_id, 0) d
+  from version_ends(p_tenant, p_memory_id, 0) d
   left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq;
 end $$;
 
@@ -1041,14 +1041,14 @@ language sql stable
 begin atomic
   select d.seq, d.until_seq, e.occurred_at
   from (select distinct v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq between p_from and p_to) touched
-  cross join lateral memory_ends(p_tenant, touched.memory_id, p_from) d
+  cross join lateral version_ends(p_tenant, touched.memory_id, p_from) d
   left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq
   where d.seq between p_from and p_to and d.until_seq is not null and d.status = any (array['active', 'proposed']);
 end;
 
 -- The passages of a stretch, each with the end that it has and the one that it should have. Put beside each other by sorting: a join
 -- whose plan knew nothing of the tenant asked for all ends again for each passage.
-create or replace function compare_ends(p_tenant text, p_from bigint, p_to bigint)
+create or replace function compare_passage_ends(p_tenant text, p_from bigint, p_to bigint)
 returns table (seq bigint, ordinal smallint, until_seq bigint, expected bigint, expected_at timestamptz)
 language sql stable
 begin atomic
@@ -1077,7 +1077,7 @@ declare
 begin
   return query
   with judged as (
-    select c.*, c.until_seq is distinct from c.expected as wrong from compare_ends(p_tenant, p_from, p_to) c
+    select c.*, c.until_seq is distinct from c.expected as wrong from compare_passage_ends(p_tenant, p_from, p_to) c
   )
   select 'passage_ends', count(*), count(*) filter (where j.wrong),
     sample_of(jsonb_build_object('seq', j.seq, 'expected', j.expected, 'found', j.until_seq) order by j.seq) filter (where j.wrong), false
@@ -1122,9 +1122,9 @@ begin
         when m.last_seq <> s.seq or m.content_seq <> s.content_seq then 'another event'
         -- an active one expires without an event
         when m.status <> s.status and not (m.status = 'expired' and s.status = 'active') then 'another status'
-        when m.stood is distinct from as_stated(m.stood) then 'another content'
+        when m.stood is distinct from memory_from_content(m.stood) then 'another content'
       end as fault
-    from page m left join lateral memory_state(p_tenant, m.memory_id) s on true
+    from page m left join lateral newest_version(p_tenant, m.memory_id) s on true
   ),
   followed as (
     select m.memory_id, m.superseded_by, x.expected, is_wrong_successor(m.stood, x.expected) as wrong
@@ -1159,7 +1159,7 @@ create or replace function memories_repair(p_tenant text, p_from bigint, p_to bi
 language sql
 as $$
   select set_passage_ends(p_tenant, array_agg(x.seq), array_agg(x.ordinal), array_agg(x.expected), array_agg(x.expected_at))
-  from compare_ends(p_tenant, p_from, p_to) x
+  from compare_passage_ends(p_tenant, p_from, p_to) x
   where x.until_seq is distinct from x.expected
 $$;
 
@@ -1186,7 +1186,7 @@ begin
     updated_at = coalesce((select e.created_at from events e where e.tenant_id = p_tenant and e.seq = s.seq), m.updated_at)
   from (
     select o.memory_id, w.*
-    from memories o cross join lateral memory_state(p_tenant, o.memory_id) w
+    from memories o cross join lateral newest_version(p_tenant, o.memory_id) w
     where o.tenant_id = p_tenant and o.memory_id > p_after and o.memory_id <= v_last
   ) s
   where m.tenant_id = p_tenant and m.memory_id = s.memory_id and (s.n = s.version or v_forgotten) and s.rising
@@ -1204,8 +1204,8 @@ begin
   get diagnostics v_named = row_count;
   update memories m
   set (channel, user_id, text_hash, tags, importance, pinned, valid_from, valid_to, expires_at) = (
-    select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from as_stated(m) w)
-  where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from as_stated(m);
+    select w.channel, w.user_id, w.text_hash, w.tags, w.importance, w.pinned, w.valid_from, w.valid_to, w.expires_at from memory_from_content(m) w)
+  where m.tenant_id = p_tenant and m.memory_id > p_after and m.memory_id <= v_last and m is distinct from memory_from_content(m);
   get diagnostics v_stated = row_count;
   changed := changed + v_named + v_stated;
   last := v_last;
@@ -1281,7 +1281,7 @@ begin
 end $$;
 
 -- Where a memory's text still stands: the event of its content, or else the newest other that says the same.
-create or replace function home_of(p_memory memories, p_job text) returns bigint
+create or replace function surviving_seq(p_memory memories, p_job text) returns bigint
 language plpgsql stable
 as $$
 begin
@@ -1298,7 +1298,7 @@ end $$;
 
 -- What becomes of the next p_limit memories of an erasure: `memory` (the subject's own, or nothing is left of its text or of what it rests on),
 -- `keep` (something is), or nothing. A claim is removed when nothing that is left supports it; shared acts stay.
-create or replace function judge_memories(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+create or replace function erasure_verdicts(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (memory_id text, verdict text)
 language plpgsql
 as $$
@@ -1315,7 +1315,7 @@ begin
       or (judged.lost and not is_act(m.kind) and not is_grounded(p_tenant, m.memory_id, judged.refs, p_job => p_job)) then 'memory'
     when judged.lost or judged.gone then 'keep' end
   from (select * from memories n where n.tenant_id = p_tenant and n.memory_id > p_after order by n.memory_id limit p_limit) m
-  cross join lateral (select home_of(m, p_job) as seq) home
+  cross join lateral (select surviving_seq(m, p_job) as seq) home
   cross join lateral (
     select
       m.content_seq <= v_upto and coalesce(case v_kind
@@ -1325,7 +1325,7 @@ begin
       coalesce((select is_marked(p_tenant, p_job, e.event_id) from events e where e.tenant_id = p_tenant and e.seq = m.content_seq), false) as gone,
       coalesce(bool_or(is_marked(p_tenant, p_job, g.ref)), false) as lost,
       array_agg(g.ref) as refs
-    from grounds(p_tenant, m.memory_id, m.content_seq) g
+    from memory_refs(p_tenant, m.memory_id, m.content_seq) g
   ) judged;
 end $$;
 
@@ -1345,7 +1345,7 @@ begin
   select max(j.memory_id), array_agg(j.memory_id), array_agg(j.memory_id) filter (where j.verdict = 'memory'),
     array_agg(j.memory_id) filter (where j.verdict = 'keep')
   into last, v_ids, v_gone, v_kept
-  from judge_memories(p_tenant, p_job, p_erasure, p_after, p_limit * 2) j;
+  from erasure_verdicts(p_tenant, p_job, p_erasure, p_after, p_limit * 2) j;
   perform unmark_ids(p_tenant, p_job, 'keep', p_after, last);
   perform mark_ids(p_tenant, p_job, 'keep', v_kept);
   v_found := mark_ids(p_tenant, p_job, 'memory', v_gone) + cardinality(mark_seqs(p_tenant, p_job, 'event', array(
@@ -1366,11 +1366,11 @@ end $$;
 -- The memory has its text where it still stands, and no version of what is erased; it says so. What it says of itself is said by where it
 -- stands now: the event that is gone may have been another agent's, in another session. What a content says in no form that a column takes is
 -- left as it stands.
-create or replace function move_memory(p_memory memories, p_home events) returns memories
+create or replace function move_content(p_memory memories, p_home events) returns memories
 language plpgsql
 as $$
 declare
-  -- as src/memories/wish.ts has it of a recorded decision and task
+  -- as src/memories/effect.ts has it of a recorded decision and task
   v_said jsonb := case p_home.kind when 'decision' then '{"importance": 1}' when 'task_update' then '{"importance": 0.8}' else p_home.content end;
   v_memory memories;
 begin
@@ -1403,7 +1403,7 @@ declare
     'chunk_count', (select count(*) from chunks c where c.tenant_id = v_tenant and c.seq = p_home.seq),
     'effects', jsonb_build_object('passages', passages_of(v_tenant, p_home.seq)))));
 begin
-  perform carry_chunks(v_tenant, p_home.seq, v_seq);
+  perform copy_chunk_edits(v_tenant, p_home.seq, v_seq);
   insert into memory_versions (tenant_id, memory_id, version, seq, content_seq, status)
   values (v_tenant, p_memory.memory_id, p_memory.version + 1, v_seq, v_seq, p_memory.status);
   update memories m
@@ -1426,12 +1426,12 @@ declare
   v_gone bigint[];
 begin
   select * into v_memory from memories m where m.tenant_id = p_tenant and m.memory_id = p_memory_id for update;
-  select * into v_home from events e where e.tenant_id = p_tenant and e.seq = home_of(v_memory, p_job);
+  select * into v_home from events e where e.tenant_id = p_tenant and e.seq = surviving_seq(v_memory, p_job);
   if v_memory.memory_id is null or v_home.seq is null then
     return;
   end if;
   v_refs := array(
-    select g.ref from grounds(p_tenant, p_memory_id, v_memory.content_seq) g
+    select g.ref from memory_refs(p_tenant, p_memory_id, v_memory.content_seq) g
     where not is_marked(p_tenant, p_job, g.ref) order by g.seq desc, g.place, g.ref limit 256);
   with gone as (
     delete from memory_versions v using erasure_marks k
@@ -1439,11 +1439,11 @@ begin
       and k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' and k.seq = v.seq
     returning v.seq)
   select array_agg(g.seq) into v_gone from gone g;
-  v_memory := move_memory(v_memory, v_home);
+  v_memory := move_content(v_memory, v_home);
   if v_memory.status in ('active', 'proposed') then
     perform restate_memory(v_memory, v_home, v_refs, p_event_id);
   end if;
-  perform move_ends(p_tenant, p_memory_id, v_gone);
+  perform move_passage_ends(p_tenant, p_memory_id, v_gone);
 end $$;
 
 -- Deletes memories with their versions, and the references of other memories to them.
@@ -1538,7 +1538,7 @@ begin
           project_id = v_event.project_id, tags = v_event.tags,
           doing_agent = case when m.doing_agent is not null then v_event.agent_id end,
           scope_id = scope_id(m.scope, v_event.project_id, nullif(v_event.session_id, m.memory_id), v_event.user_id),
-          text_hash = (as_stated(m)).text_hash
+          text_hash = (memory_from_content(m)).text_hash
         where m.tenant_id = p_tenant and m.memory_id = v_id;
         exit;
       exception when unique_violation then
@@ -1558,7 +1558,7 @@ end $$;
 create or replace function memories_held(p_tenant text, p_seqs bigint[]) returns table (seq bigint, live boolean, importance numeric)
 language sql stable
 begin atomic
-  select v.seq, v.seq >= m.content_seq and stands(m.row), m.importance::numeric
+  select v.seq, v.seq >= m.content_seq and is_current_memory(m.row), m.importance::numeric
   from unnest(p_seqs) s (seq)
   -- `offset 0` keeps each a look-up
   cross join lateral (select * from memory_versions w where w.tenant_id = p_tenant and w.seq = s.seq offset 0) v
@@ -1573,11 +1573,11 @@ create or replace function memories_pin(p_tenant text) returns setof bigint
 language sql stable
 begin atomic
   with pinned as materialized (
-    select m.* from memories m where m.tenant_id = p_tenant and m.pinned and stands(m)
+    select m.* from memories m where m.tenant_id = p_tenant and m.pinned and is_current_memory(m)
   ),
   cited as materialized (
     select distinct event_of(g.ref) as ref
-    from pinned p cross join lateral grounds(p_tenant, p.memory_id, p.content_seq) g
+    from pinned p cross join lateral memory_refs(p_tenant, p.memory_id, p.content_seq) g
   )
   select v.seq
   from memory_versions v
@@ -1597,7 +1597,7 @@ begin
   perform mark_ids(p_tenant, p_job, 'memory', array(
     select m.memory_id
     from unnest(p_seqs) s (seq) join memories m on m.tenant_id = p_tenant and m.content_seq = s.seq
-    where stands(m)));
+    where is_current_memory(m)));
 end $$;
 
 -- Of rules of retention: ends what is marked, by the event p_by. The clock is locked.
@@ -1611,7 +1611,7 @@ begin
   if p_dry then
     return jsonb_build_object('memories', cardinality(v_marked));
   end if;
-  v_held := array(select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_marked) and stands(m));
+  v_held := array(select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = any (v_marked) and is_current_memory(m));
   perform end_memory(p_tenant, h.id, 'expired', p_by) from unnest(v_held) h (id);
   return jsonb_build_object('memories', cardinality(v_held));
 end $$;
@@ -1620,7 +1620,7 @@ end $$;
 
 -- Marks events to keep as they are. A memory that one of them says is held, with what was said of it from there on; of the event that only
 -- took its place the place suffices.
-create or replace function mark_whole(p_tenant text, p_job text, p_seqs bigint[], p_upto bigint) returns void
+create or replace function mark_carried(p_tenant text, p_job text, p_seqs bigint[], p_upto bigint) returns void
 language plpgsql
 set plan_cache_mode = force_generic_plan
 as $$
@@ -1643,13 +1643,13 @@ begin
   perform mark_seqs(p_tenant, p_job, 'carry', p_seqs || v_whole, p_upto);
   perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
   if v_more is not null then
-    perform mark_held(p_tenant, p_job, v_more, p_upto);
+    perform mark_kept_memories(p_tenant, p_job, v_more, p_upto);
   end if;
 end $$;
 
 -- Marks memories to keep, with the events that say them and those that the edits of these were made of: an edit goes with the
 -- event that it names.
-create or replace function mark_held(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) returns void
+create or replace function mark_kept_memories(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) returns void
 language plpgsql
 set plan_cache_mode = force_generic_plan
 as $$
@@ -1661,7 +1661,7 @@ declare
     join memory_versions v on v.tenant_id = p_tenant and v.memory_id = m.memory_id and v.seq >= m.content_seq and v.status <> 'superseded');
 begin
   perform mark_ids(p_tenant, p_job, 'hold', p_memory_ids);
-  perform mark_whole(p_tenant, p_job, v_said || array(
+  perform mark_carried(p_tenant, p_job, v_said || array(
     select d.seq
     from edit_events x join edits d on d.tenant_id = p_tenant and d.edit_id = x.edit_id
     where x.tenant_id = p_tenant and x.seq = any (v_said)), p_upto);
@@ -1680,29 +1680,29 @@ begin
   select array_agg(s.seq) filter (where s.whole), array_agg(s.seq) filter (where not s.whole) into v_whole, v_ground
   from (
     select s.seq, bool_or(p_whole or s.ref ~ '^art_') as whole
-    from sources(p_tenant, p_refs) s
+    from existing_sources(p_tenant, p_refs) s
     group by s.seq
   ) s;
   perform mark_seqs(p_tenant, p_job, 'ground', v_ground, p_upto);
-  perform mark_whole(p_tenant, p_job, v_whole, p_upto);
+  perform mark_carried(p_tenant, p_job, v_whole, p_upto);
   return coalesce(v_whole, v_ground) is not null;
 end $$;
 
 -- Marks what a claim rests on, so that is_grounded answers after a trim as before: walked as there, level by level, until a level has a
 -- source or an act.
-create or replace function mark_grounds(p_tenant text, p_job text, p_memory memories, p_upto bigint) returns void
+create or replace function mark_grounding(p_tenant text, p_job text, p_memory memories, p_upto bigint) returns void
 language plpgsql
 set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_refs text[] := array(
-    select g.ref from grounds(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.place, g.ref);
+    select g.ref from memory_refs(p_tenant, p_memory.memory_id, p_memory.content_seq) g order by g.seq desc, g.place, g.ref);
   v_seen text[] := array[p_memory.memory_id];
   v_memories text[];
   v_found boolean;
 begin
   if p_memory.pinned then
-    perform mark_held(p_tenant, p_job, array(
+    perform mark_kept_memories(p_tenant, p_job, array(
       select m.memory_id from unnest(v_refs) r (ref) join memories m on m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, r.ref)), p_upto);
   end if;
   for depth in 1 .. 4 loop
@@ -1710,15 +1710,15 @@ begin
     exit when mark_sources(p_tenant, p_job, v_refs, p_memory.pinned and depth = 1, p_upto);
     select coalesce(array_agg(g.memory_id), '{}'), coalesce(bool_or(is_act(g.kind)), false) into v_memories, v_found
     from grounding_memories(p_tenant, v_refs, v_seen) g;
-    perform mark_held(p_tenant, p_job, v_memories, p_upto);
+    perform mark_kept_memories(p_tenant, p_job, v_memories, p_upto);
     exit when v_found or cardinality(v_seen) > 64;
     v_seen := v_seen || v_memories;
-    v_refs := array(select g.ref from grounds_of(p_tenant, v_memories) g);
+    v_refs := array(select g.ref from refs_of_memories(p_tenant, v_memories) g);
   end loop;
 end $$;
 
 -- Marks memories that something needs, with what they rest on.
-create or replace function mark_memories(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) returns void
+create or replace function mark_needed_memories(p_tenant text, p_job text, p_memory_ids text[], p_upto bigint) returns void
 language plpgsql
 set plan_cache_mode = force_generic_plan
 as $$
@@ -1726,9 +1726,9 @@ declare
   v_memory memories;
 begin
   for v_memory in select * from memories m where m.tenant_id = p_tenant and m.memory_id = any (p_memory_ids) loop
-    perform mark_held(p_tenant, p_job, array[v_memory.memory_id], p_upto);
+    perform mark_kept_memories(p_tenant, p_job, array[v_memory.memory_id], p_upto);
     if v_memory.pinned or not is_act(v_memory.kind) then
-      perform mark_grounds(p_tenant, p_job, v_memory, p_upto);
+      perform mark_grounding(p_tenant, p_job, v_memory, p_upto);
     end if;
   end loop;
 end $$;
@@ -1743,7 +1743,7 @@ declare
   v_seqs bigint[] := array(
     select v.seq from memory_versions v where v.tenant_id = p_tenant and v.seq > p_after order by v.seq limit p_limit);
 begin
-  perform mark_memories(p_tenant, p_job, array(
+  perform mark_needed_memories(p_tenant, p_job, array(
     select distinct m.memory_id
     from unnest(v_seqs) s (seq)
     -- `offset 0` keeps each a look-up
@@ -1751,7 +1751,7 @@ begin
     cross join lateral (
       select n.memory_id, n.content_seq, n as row from memories n where n.tenant_id = p_tenant and n.memory_id = v.memory_id offset 0
     ) m
-    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and stands(m.row)
+    where v.status in ('active', 'proposed') and v.content_seq = m.content_seq and (v.seq = m.content_seq or v.seq > p_new) and is_current_memory(m.row)
       and not exists (
         select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'memory' and k.id = m.memory_id)), p_upto);
   return v_seqs[cardinality(v_seqs)];

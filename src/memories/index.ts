@@ -1,5 +1,5 @@
 import type { Feature } from '../feature.ts';
-import { effect } from './effect.ts';
+import { effect } from './effect_handler.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
 import { memoryRoutes } from './routes.ts';
@@ -8,9 +8,9 @@ import { openSources } from './sources.ts';
 import { sweepMemories } from './sql.ts';
 import { findUnreadableMemories } from './unreadable.ts';
 
+export { sha256Hex } from './effect.ts';
 export { memoryReads } from './lists.ts';
 export { isAct } from './sources.ts';
-export { sha256Hex } from './wish.ts';
 
 export const feature: Feature = {
   routes: ({ config, known, bounds, secrets, changed }) => {

@@ -6,14 +6,14 @@ import { replayed } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
-import type { Written } from './answer.ts';
+import type { WriteResult } from './answer.ts';
 import { memoryReads, one, tagged } from './lists.ts';
 import { assertMayChange } from './rights.ts';
 import { memoriesBody, memory, memoryPatch, newMemory, readQuery, writeQuery } from './schemas.ts';
 import type { Sources } from './sources.ts';
 import { readMemory, readStatus } from './sql.ts';
 import type { MemoryLimits as Writing } from './state.ts';
-import { approveMemory, type Change, closeMemory, deleted, noMemory, patchMemory, remember, supersede } from './write.ts';
+import { approveMemory, type Change, closeMemory, createMemories, deleted, noMemory, patchMemory, supersede } from './write.ts';
 
 const change = { ...one, query: writeQuery, idempotent: true } as const;
 
@@ -51,7 +51,7 @@ const routesOf = (writingOf: WritingOf) => [
     handle: async ({ caller, body, req, idempotency }) => {
       const given = 'memories' in body ? body.memories : [body];
       const wanted = wantsNew(req) ? given.map((one) => ({ ...one, only_new: true })) : given;
-      const written = await remember(caller, wanted, idempotency, await writingOf(caller));
+      const written = await createMemories(caller, wanted, idempotency, await writingOf(caller));
       if (!('memories' in body)) return made(written);
       return { body: { data: written.data }, headers: replayed(written.replay) };
     },
@@ -169,26 +169,26 @@ const reviewRoutes = (writingOf: WritingOf) => [
   }),
 ];
 
-function made({ data: [memory], replay }: Written) {
+function made({ data: [memory], replay }: WriteResult) {
   return {
     body: memory,
     headers: { Location: `/v1/memories/${memory!.memory_id}`, ETag: etagOf(memory!), ...replayed(replay) },
   };
 }
 
-const changed = ({ data: [memory], replay }: Written) => ({
+const changed = ({ data: [memory], replay }: WriteResult) => ({
   body: memory,
   headers: { ETag: etagOf(memory!), ...replayed(replay) },
 });
 
-interface Asked {
+interface ChangeInput {
   caller: Caller;
   params: { memory_id: string };
   req: IncomingMessage;
   idempotency: Idempotency | null;
 }
 
-const changeOf = ({ params, req, idempotency }: Asked): Change => ({
+const changeOf = ({ params, req, idempotency }: ChangeInput): Change => ({
   memory_id: params.memory_id,
   match: matchOf(req),
   idempotency,

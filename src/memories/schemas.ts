@@ -4,7 +4,7 @@ import { filterParameter } from '../filter/index.ts';
 import { label, nameOf, words } from '../http/name.ts';
 import { whole } from '../http/page.ts';
 import { time } from '../http/time.ts';
-import { takenTogether } from './faults.ts';
+import { withFieldRules } from './field_rules.ts';
 
 // The wire of memories. Each kind has a body of its own fields; what is not known is refused.
 
@@ -100,7 +100,7 @@ const shared = {
 };
 
 const memoryOf = <K extends MemoryKind>(kind: K) => z.strictObject({ ...shared, kind: z.literal(kind), text });
-export const newMemory = takenTogether(
+export const newMemory = withFieldRules(
   z.discriminatedUnion('kind', [
     memoryOf('decision').extend({ body: bodies.decision.prefault({}) }),
     memoryOf('task').extend({ body: bodies.task.prefault({}) }),
@@ -114,7 +114,7 @@ export const newMemory = takenTogether(
 ).meta({ id: 'NewMemory' });
 export type NewMemory = z.output<typeof newMemory>;
 /** `only_new`: by If-None-Match, where none may be held that says the same. */
-export type Wanted = NewMemory & { only_new?: boolean };
+export type MemoryRequest = NewMemory & { only_new?: boolean };
 
 const newMemories = z.strictObject({ memories: z.array(newMemory).min(1).max(1000) }).meta({ id: 'NewMemories' });
 export const memoriesBody = z.union([newMemory, newMemories]);

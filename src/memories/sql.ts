@@ -81,14 +81,14 @@ async function readRows(db: Db, tenant: string, ids: string[], sight: Sight, asO
 }
 
 /** The memories that ids of memories, events or passages mean. */
-export async function readMeant(db: Db, tenant: string, refs: string[], sight: Sight): Promise<Map<string, Memory>> {
-  const meant = await db.rows<{ ref: string; memory_id: string }>(
+export async function readReferenced(db: Db, tenant: string, refs: string[], sight: Sight): Promise<Map<string, Memory>> {
+  const resolved = await db.rows<{ ref: string; memory_id: string }>(
     'select r.ref, m.id as memory_id from unnest($2::text[]) r (ref) cross join lateral memory_of($1, r.ref) m (id) where m.id is not null',
     [tenant, refs],
   );
-  const ids = meant.map(({ memory_id }) => memory_id);
+  const ids = resolved.map(({ memory_id }) => memory_id);
   const found = new Map((await readMemories(db, tenant, ids, sight)).map((memory) => [memory.memory_id, memory]));
-  return new Map(meant.flatMap(({ ref, memory_id }) => (found.has(memory_id) ? [[ref, found.get(memory_id)!]] : [])));
+  return new Map(resolved.flatMap(({ ref, memory_id }) => (found.has(memory_id) ? [[ref, found.get(memory_id)!]] : [])));
 }
 
 /** More of what a version rests on than an answer shows, newest first. */
@@ -123,7 +123,7 @@ export async function readStatus(db: Db, tenant: string, memory_id: string): Pro
 /** A page ends at its limit or here, whichever comes first. */
 const PAGE_BYTES = 4 * 1024 * 1024;
 
-export interface Listed {
+export interface MemoryPage {
   /** Those that cannot be read have a marker. */
   memories: Memory[];
   /** Where the next page begins: the last of this one, or where the search stopped. */
@@ -133,10 +133,10 @@ export interface Listed {
 }
 
 /** Memories that one request looks through. */
-const WALK = 10_000;
+const MAX_SCANNED = 10_000;
 
-/** What a list is narrowed by. Admins alone are told what the deleted said. */
-const ASKED_FOR = `($kind::text is null or m.kind = $kind)
+/** The filters of a list. Only admins see what a deleted memory said before. */
+const FILTERS = `($kind::text is null or m.kind = $kind)
         and ($scope::text is null or m.scope = $scope)
         and ($status::text = 'any' or now_is.status = $status)
         and ($status::text <> 'active' or m.status = 'active' or $5::bigint is not null or $6::timestamptz is not null)
@@ -152,7 +152,7 @@ const ASKED_FOR = `($kind::text is null or m.kind = $kind)
         and ($admin::boolean or m.status <> 'deleted' or v.status = 'deleted')
         and ($filter::jsonb is null or memory_matches(m, e, $filter))`;
 
-const NOTHING_ASKED = {
+const NO_FILTERS = {
   kind: undefined,
   scope: undefined,
   session_id: undefined,
@@ -173,7 +173,7 @@ export async function listMemories(
   sight: Sight,
   query: ListQuery & { admin: boolean },
   after?: string,
-): Promise<Listed> {
+): Promise<MemoryPage> {
   const { order } = query;
   const statement = named(
     `select ${columns}, page.listed
@@ -183,7 +183,7 @@ export async function listMemories(
         select m.memory_id, v.version, v.seq, v.content_seq, v.status, e.byte_count
         from (
           select m.* from memories m where m.tenant_id = $1 and ($after::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $after)
-          order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'} limit ${WALK} -- so that a filter that matches nothing ends
+          order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'} limit ${MAX_SCANNED} -- so that a filter that matches nothing ends
         ) m
         cross join lateral (${VERSION}) v
         join events e on e.tenant_id = m.tenant_id and e.seq = v.content_seq
@@ -195,7 +195,7 @@ export async function listMemories(
         ) now_is
         where m.channel = any ($2::text[])
         and ${visible(2, 'e.')}
-        and ${ASKED_FOR}
+        and ${FILTERS}
         order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}
         limit $limit
       ) l
@@ -206,22 +206,22 @@ export async function listMemories(
     ${CITED}
     where page.before < $page_bytes
     order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}`,
-    { ...NOTHING_ASKED, ...query, after, limit: query.limit + 1, page_bytes: PAGE_BYTES },
+    { ...NO_FILTERS, ...query, after, limit: query.limit + 1, page_bytes: PAGE_BYTES },
     [tenant, ...sightValues(sight), query.as_of_seq, query.as_of],
   );
   const rows = await db.rows<MemoryRecord & { listed: number }>(...statement);
   const memories = rows.slice(0, query.limit).map((row) => toMemory(db, row, momentOf(query)));
   if (rows.length > query.limit || rows.length < (rows[0]?.listed ?? 0)) return { memories, next: memories.at(-1)!.memory_id };
-  const stop = await findStop(db, tenant, order, after);
+  const stop = await findScanEnd(db, tenant, order, after);
   return { memories, next: stop, scanned: stop };
 }
 
 /** Where the walk of listMemories ended with more to look at. */
-async function findStop(db: Db, tenant: string, order: ListQuery['order'], after?: string): Promise<string | undefined> {
+async function findScanEnd(db: Db, tenant: string, order: ListQuery['order'], after?: string): Promise<string | undefined> {
   const row = await db.row<{ memory_id: string }>(
     `select m.memory_id from memories m
     where m.tenant_id = $1 and ($2::text is null or m.memory_id ${order === 'asc' ? '>' : '<'} $2)
-    order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'} offset ${WALK} - 1 limit 1`,
+    order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'} offset ${MAX_SCANNED} - 1 limit 1`,
     [tenant, after],
   );
   return row?.memory_id;
@@ -256,13 +256,13 @@ export const sweepMemories = async (tenant: Tenant, limit: number): Promise<numb
   return row!.count;
 };
 
-export interface Made {
+export interface VersionRef {
   memory_id: string;
   seq: number;
 }
 
 /** The memories that events of this stretch made, in order. */
-export const readMade = (db: Db, tenant: string, seq: number, count: number): Promise<Made[]> =>
+export const readVersionsBySeq = (db: Db, tenant: string, seq: number, count: number): Promise<VersionRef[]> =>
   db.rows(
     `select memory_id, seq from memory_versions
      where tenant_id = $1 and seq >= $2 and seq < $2 + $3::bigint and status <> 'superseded'

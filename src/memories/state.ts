@@ -7,11 +7,11 @@ import { type Passage, passagesOf, withPassages } from '../passages/index.ts';
 import type { RefLimits } from '../refs/index.ts';
 import type { Sealed } from '../seal.ts';
 import type { PatientScreener } from '../secrets/index.ts';
-import { faultsOfTimes } from './faults.ts';
+import { type MemoryEffect, sha256Hex } from './effect.ts';
+import { timeFaults } from './field_rules.ts';
 import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';
 import { bodies, type Memory, type MemoryKind, type MemoryPatch, type MemoryScope, type NewMemory } from './schemas.ts';
 import type { NeedsSource } from './sources.ts';
-import { type MemoryWish, sha256Hex } from './wish.ts';
 
 // A memory as it shall be: what its event holds, and what is wished of memories_apply.
 
@@ -103,30 +103,30 @@ export function patched(principal: Principal, current: Memory, patch: MemoryPatc
   // nor does an admin stand behind what a member made of an admin's task
   const saysMore = patch.text !== undefined || patch.body !== undefined || (current.trust === 'approved' && !isAdmin(principal));
   const state: State = {
-    ...bare(current),
+    ...carriedState(current),
     ...(saysMore && { origin: actor, trust: trustOf(principal, actor) }),
     text: patch.text ?? current.text,
     body: patch.body === undefined ? current.body : mergedBody(current, patch.body),
-    tags: replaced(patch.tags, current.tags, []),
-    refs: replaced(patch.refs, current.refs, []),
-    importance: replaced(patch.importance, current.importance, IMPORTANCE[current.kind]),
-    pinned: replaced(patch.pinned, current.pinned, false),
-    valid_from: replaced(patch.valid_from, current.valid_from, undefined),
-    valid_to: replaced(patch.valid_to, current.valid_to, undefined),
-    expires_at: replaced(patch.expires_at, current.expires_at, undefined),
+    tags: patchedField(patch.tags, current.tags, []),
+    refs: patchedField(patch.refs, current.refs, []),
+    importance: patchedField(patch.importance, current.importance, IMPORTANCE[current.kind]),
+    pinned: patchedField(patch.pinned, current.pinned, false),
+    valid_from: patchedField(patch.valid_from, current.valid_from, undefined),
+    valid_to: patchedField(patch.valid_to, current.valid_to, undefined),
+    expires_at: patchedField(patch.expires_at, current.expires_at, undefined),
     metadata: patch.metadata === null ? {} : (merge(current.metadata, patch.metadata ?? {}) as Record<string, unknown>),
   };
   refuseTimes(state);
   return state;
 }
 
-const replaced = <T, D>(given: T | null | undefined, current: T | D, byDefault: D): T | D =>
+const patchedField = <T, D>(given: T | null | undefined, current: T | D, byDefault: D): T | D =>
   given === undefined ? current : (given ?? byDefault);
 
 /** A proposal as it is once an admin stands behind it. */
-export const approved = (current: Memory): State => ({ ...bare(current), status: 'active', trust: 'approved' });
+export const approved = (current: Memory): State => ({ ...carriedState(current), status: 'active', trust: 'approved' });
 
-const bare = (current: Memory): State => ({
+const carriedState = (current: Memory): State => ({
   ...current,
   status: current.status === 'proposed' ? 'proposed' : 'active',
   user_id: current.user_id,
@@ -164,7 +164,7 @@ function merge(target: unknown, patch: unknown): unknown {
 }
 
 function refuseTimes(state: State): void {
-  const faults = faultsOfTimes(state);
+  const faults = timeFaults(state);
   if (faults.length === 0) return;
   const errors: Fault[] = faults.map(({ field, detail }) => ({ pointer: `#/${field}`, detail }));
   throw new Problem('validation', `${faults[0]!.field}: ${faults[0]!.detail}.`, { errors });
@@ -232,7 +232,7 @@ export function eventOf(
 }
 
 /** What the state asks of memories_apply, or of revise_memory. */
-export function wishFor(state: State): MemoryWish {
+export function effectOfState(state: State): MemoryEffect {
   const { memory_id, kind, scope, status, importance, pinned, valid_from, valid_to, expires_at, supersedes, body } = state;
   const task = kind === 'task' ? (body as { task_id?: string; status: string }) : undefined;
   return {

@@ -47,7 +47,7 @@ export interface MemoryRecord {
   unsourced: boolean;
 }
 
-interface Said {
+interface ContentFields {
   text: string;
   body: Record<string, unknown>;
   importance?: number;
@@ -61,7 +61,7 @@ interface Said {
 }
 
 /** What an event's content says as a memory: those that are recorded as decisions and tasks say it in their own words. */
-function saidIn(kind: string, content: Record<string, unknown>): Said {
+function contentFields(kind: string, content: Record<string, unknown>): ContentFields {
   if (kind === 'decision') {
     const { decision, scope: _scope, supersedes: _supersedes, ...body } = content;
     return { text: String(decision ?? ''), body };
@@ -76,9 +76,9 @@ function saidIn(kind: string, content: Record<string, unknown>): Said {
 const times = ['valid_from', 'valid_to', 'expires_at'] as const;
 
 /** What an erasure wrote has the database's form; what is no time stays for the judge. */
-function timesIn(said: Partial<Said>): Pick<Said, (typeof times)[number]> {
-  const stated = times.filter((name) => said[name] !== undefined);
-  return Object.fromEntries(stated.map((name) => [name, parseTime(String(said[name])) ?? said[name]]));
+function timesOf(fields: Partial<ContentFields>): Pick<ContentFields, (typeof times)[number]> {
+  const stated = times.filter((name) => fields[name] !== undefined);
+  return Object.fromEntries(stated.map((name) => [name, parseTime(String(fields[name])) ?? fields[name]]));
 }
 
 const CHANNELS = 4;
@@ -89,15 +89,18 @@ function marksOf({ retracted, blocked_in }: MemoryRecord): string[] {
   return [blocked_in.length === CHANNELS ? 'quarantined' : 'blocked'];
 }
 
-type Standing = Pick<Memory, 'status' | 'marks' | 'sensitivity' | 'valid_from' | 'valid_to'> & { unsourced: boolean };
+type EligibilityInput = Pick<Memory, 'status' | 'marks' | 'sensitivity' | 'valid_from' | 'valid_to'> & { unsourced: boolean };
 
 /** Whether a context states the memory to whoever may see it and asks for it, and why not. */
-export function statedOf(standing: Standing, at = timeNow()): Pick<Memory, 'stated' | 'reason'> {
-  const reason = reasonAgainst(standing, at);
+export function eligibilityOf(input: EligibilityInput, at = timeNow()): Pick<Memory, 'stated' | 'reason'> {
+  const reason = ineligibleReason(input, at);
   return reason === undefined ? { stated: true } : { stated: false, reason };
 }
 
-function reasonAgainst({ status, marks, sensitivity, valid_from, valid_to, unsourced }: Standing, at: string): Memory['reason'] {
+function ineligibleReason(
+  { status, marks, sensitivity, valid_from, valid_to, unsourced }: EligibilityInput,
+  at: string,
+): Memory['reason'] {
   if (status !== 'active') return status;
   if (sensitivity === 'secret') return 'secret';
   if (marks.some((mark) => mark === 'retracted' || mark === 'quarantined')) return 'hidden';
@@ -112,15 +115,15 @@ const SHAPE = { objects: ['content', 'metadata'], lists: ['tags', 'refs', 'marks
 /** A memory as a row has it, `at` the moment that is asked about; one that cannot be read is a row with a marker (readable.ts). */
 export function toMemory(judge: Judge, row: MemoryRecord, at = timeNow()): Memory {
   const ill_formed = judge.faultOf(row, SHAPE);
-  if (ill_formed !== undefined) return marked(row, ill_formed);
+  if (ill_formed !== undefined) return unreadableMemory(row, ill_formed);
   const view = viewOf(row, at);
   const reason = faultOfView(view);
   if (reason === undefined) return view;
-  judge.faultOf(marked(row, reason));
-  return marked(row, reason);
+  judge.faultOf(unreadableMemory(row, reason));
+  return unreadableMemory(row, reason);
 }
 
-const marked = ({ memory_id, version }: MemoryRecord, reason: string): Memory =>
+const unreadableMemory = ({ memory_id, version }: MemoryRecord, reason: string): Memory =>
   ({ memory_id, version, unreadable: new Unreadable(reason) }) as unknown as Memory;
 
 /** Its content is JSON that nothing in the database checks. */
@@ -132,12 +135,12 @@ function faultOfView(view: Memory): string | undefined {
 }
 
 function viewOf(row: MemoryRecord, at: string): Memory {
-  const { text, body, ...said } = saidIn(row.event_kind, row.content);
+  const { text, body, ...fields } = contentFields(row.event_kind, row.content);
   const gone = row.status === 'deleted';
-  const validity = timesIn(said);
+  const validity = timesOf(fields);
   const { expires_at } = validity;
   const over = row.status === 'active' && expires_at !== undefined && compareTimes(expires_at, at) <= 0;
-  const supersedes = row.supersedes ?? said.supersedes;
+  const supersedes = row.supersedes ?? fields.supersedes;
   const status = over ? 'expired' : row.status;
   const marks = [...row.marks, ...marksOf(row)];
   return {
@@ -160,16 +163,16 @@ function viewOf(row: MemoryRecord, at: string): Memory {
     tags: row.tags,
     metadata: row.metadata,
     // what a task weighs is its own, not its newest update's
-    importance: (row.kind === 'task' ? undefined : said.importance) ?? row.importance,
-    pinned: (row.kind === 'task' ? undefined : said.pinned) ?? row.pinned,
+    importance: (row.kind === 'task' ? undefined : fields.importance) ?? row.importance,
+    pinned: (row.kind === 'task' ? undefined : fields.pinned) ?? row.pinned,
     ...validity,
     refs: row.refs,
     ref_count: row.ref_count,
     ...(row.repeats > 0 && { repeats: row.repeats }),
     grounded: row.grounded,
-    ...statedOf({ ...validity, status, marks, sensitivity: row.sensitivity, unsourced: row.unsourced }, at),
-    trust: said.trust ?? row.trust,
-    origin: said.origin ?? { type: row.actor_type, id: row.actor_id },
+    ...eligibilityOf({ ...validity, status, marks, sensitivity: row.sensitivity, unsourced: row.unsourced }, at),
+    trust: fields.trust ?? row.trust,
+    origin: fields.origin ?? { type: row.actor_type, id: row.actor_id },
     marks,
     ...(row.edit_ids !== null && { edit_ids: row.edit_ids }),
     ...(supersedes !== undefined && supersedes !== null && { supersedes }),

@@ -6,14 +6,14 @@ import { assertWritten } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { type Cited, cite, citeOne, type RefLimits, refuseDangling } from '../refs/index.ts';
-import { answer, type Written } from './answer.ts';
-import { findReplaced } from './replaced.ts';
+import { answer, type WriteResult } from './answer.ts';
+import { withMemory } from './effect.ts';
+import { findReplaced } from './replacement.ts';
 import { assertMayChange } from './rights.ts';
-import type { Memory, MemoryPatch, NewMemory, Wanted } from './schemas.ts';
+import type { Memory, MemoryPatch, MemoryRequest, NewMemory } from './schemas.ts';
 import { screened } from './screen.ts';
 import { readMemories, readMemory, readRefs, readSealed } from './sql.ts';
-import { approved, eventOf, type MemoryLimits, patched, type State, stateOf, wishFor } from './state.ts';
-import { withMemory } from './wish.ts';
+import { approved, effectOfState, eventOf, type MemoryLimits, patched, type State, stateOf } from './state.ts';
 
 // Every change of a memory is one event, written in one transaction with what it changes.
 
@@ -22,12 +22,12 @@ const MAX_CARRIED_REFS = 10_000;
 const MAX_TRIES = 5;
 
 /** Makes memories, all or none. */
-export async function remember(
+export async function createMemories(
   caller: Caller,
-  given: Wanted[],
+  given: MemoryRequest[],
   idempotency: Idempotency | null,
   limits: MemoryLimits,
-): Promise<Written> {
+): Promise<WriteResult> {
   const { unit, states } = await draftOf(caller, given, idempotency, limits);
   return answer(caller, unit, states, await caller.tenant.commit(unit), limits.needsSource);
 }
@@ -40,7 +40,7 @@ export async function supersede(
   match: IfMatch,
   idempotency: Idempotency | null,
   limits: MemoryLimits,
-): Promise<Written> {
+): Promise<WriteResult> {
   const { unit, states } = await draftOf(caller, [{ ...given, supersedes: old.memory_id }], idempotency, limits);
   const outcome = await caller.tenant.change('select * from replace_memory($1, $2, $3, $4::jsonb)', [
     caller.tenant.id,
@@ -51,7 +51,7 @@ export async function supersede(
   return answer(caller, unit, states, outcome, limits.needsSource);
 }
 
-async function draftOf(caller: Caller, given: Wanted[], idempotency: Idempotency | null, limits: MemoryLimits) {
+async function draftOf(caller: Caller, given: MemoryRequest[], idempotency: Idempotency | null, limits: MemoryLimits) {
   const pointerTo = (i: number) => (given.length === 1 ? '#' : `#/memories/${i}`);
   const drafts = given.map((item, i) => stateOf(caller.principal, item, pointerTo(i)));
   // ids sort by time; those of one moment as they were given
@@ -72,7 +72,7 @@ async function draftOf(caller: Caller, given: Wanted[], idempotency: Idempotency
         `A request may hold at most ${limits.maxTextBytes} bytes of searchable text; send fewer memories at once.`,
       );
     bytes += made.bytes;
-    return withMemory(made.row, wishFor(state));
+    return withMemory(made.row, effectOfState(state));
   });
   return { unit: unitOf(idempotency, events, bytes), states };
 }
@@ -94,13 +94,13 @@ function citedBy(
 
 /** What is superseded is named by its own id, is cited, and must be the caller's to replace. */
 async function resolveSuperseded(caller: Caller, states: State[]): Promise<void> {
-  const replacing = states.flatMap(({ supersedes, origin, user_id }) =>
+  const replacements = states.flatMap(({ supersedes, origin, user_id }) =>
     supersedes === undefined ? [] : [{ ref: supersedes, actor: origin, subject: user_id }],
   );
-  const meant = await findReplaced(caller, replacing);
+  const replaced = await findReplaced(caller, replacements);
   for (const state of states) {
     if (state.supersedes === undefined) continue;
-    const { memory_id } = meant.get(state.supersedes)!;
+    const { memory_id } = replaced.get(state.supersedes)!;
     state.supersedes = memory_id;
     state.refs = [memory_id, ...state.refs.filter((ref) => ref !== memory_id)];
   }
@@ -134,7 +134,7 @@ export const noMemory = () => new Problem('not-found', 'There is no memory with 
 export const deleted = () => new Problem('gone', 'The memory was deleted.');
 
 /** Tries again where another change came between, unless the client said which version it means. */
-async function changing<T>(change: Change, attempt: () => Promise<T>): Promise<T> {
+async function retryOnConflict<T>(change: Change, attempt: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1)
     try {
       return await attempt();
@@ -145,12 +145,12 @@ async function changing<T>(change: Change, attempt: () => Promise<T>): Promise<T
     }
 }
 
-export const patchMemory = (caller: Caller, change: Change, patch: MemoryPatch, limits: MemoryLimits): Promise<Written> =>
-  changing(change, async () => {
+export const patchMemory = (caller: Caller, change: Change, patch: MemoryPatch, limits: MemoryLimits): Promise<WriteResult> =>
+  retryOnConflict(change, async () => {
     const { current, replay } = await readForChange(caller, change);
     if (replay) return { data: [current], replay };
     assertMayChange(caller.principal, current);
-    const state = await rewritten(caller, current, patch, limits);
+    const state = await patchedState(caller, current, patch, limits);
     if (patch.refs || patch.body)
       await refuseDangling(
         caller,
@@ -170,7 +170,7 @@ async function sealedOf({ tenant }: Caller, { sensitivity, redactions, event_id 
 }
 
 /** A memory with a patch. Of one whose words were sealed the patch is made to these too, or the next version would not have them. */
-async function rewritten(caller: Caller, current: Memory, patch: MemoryPatch, { screener }: MemoryLimits): Promise<State> {
+async function patchedState(caller: Caller, current: Memory, patch: MemoryPatch, { screener }: MemoryLimits): Promise<State> {
   const patchedOf = (memory: Memory) => screened(patched(caller.principal, memory, patch), screener, '#');
   const state = await patchedOf(current);
   const { sealed } = await sealedOf(caller, current);
@@ -178,14 +178,14 @@ async function rewritten(caller: Caller, current: Memory, patch: MemoryPatch, { 
   const original = screener.unseal(sealed, current.memory_id);
   const whole = original && (await patchedOf({ ...current, ...original }));
   // no less is cut out than was: what made a word a secret may have been patched away
-  if (whole?.sealed && saidIn(whole) === saidIn(state)) return whole;
+  if (whole?.sealed && textOfState(whole) === textOfState(state)) return whole;
   return patch.text === undefined && patch.body === undefined ? { ...state, sealed } : state;
 }
 
-const saidIn = ({ text, body, tags, metadata }: State) => JSON.stringify([text, body, tags, metadata]);
+const textOfState = ({ text, body, tags, metadata }: State) => JSON.stringify([text, body, tags, metadata]);
 
-export const approveMemory = (caller: Caller, change: Change, limits: MemoryLimits): Promise<Written> =>
-  changing(change, async () => {
+export const approveMemory = (caller: Caller, change: Change, limits: MemoryLimits): Promise<WriteResult> =>
+  retryOnConflict(change, async () => {
     const { current, replay } = await readForChange(caller, change);
     if (replay) return { data: [current], replay };
     assertMayChange(caller.principal, current);
@@ -202,7 +202,7 @@ async function revise(
   from: string[],
   limits: MemoryLimits,
   actor: Memory['origin'] = actorOf(caller.principal),
-): Promise<Written> {
+): Promise<WriteResult> {
   const { tenant, principal } = caller;
   const { row, bytes } = eventOf(state, kind, actor, limits);
   const outcome = await tenant.change('select * from revise_memory($1, $2, $3, $4, $5::jsonb, $6::jsonb)', [
@@ -211,7 +211,7 @@ async function revise(
     current.version,
     from,
     // the edits of what it said stay with it, unless an admin gives it other words
-    JSON.stringify({ ...wishFor(state), tags: state.tags, restated: isAdmin(principal) && state.text !== current.text }),
+    JSON.stringify({ ...effectOfState(state), tags: state.tags, restated: isAdmin(principal) && state.text !== current.text }),
     JSON.stringify(unitOf(idempotency, [row], bytes)),
   ]);
   assertWritten(outcome);
@@ -220,8 +220,8 @@ async function revise(
 }
 
 /** Ends a memory: `deleted` by who may change it, `rejected` by an admin. */
-export const closeMemory = (caller: Caller, change: Change, status: 'deleted' | 'rejected'): Promise<Written> =>
-  changing(change, async () => {
+export const closeMemory = (caller: Caller, change: Change, status: 'deleted' | 'rejected'): Promise<WriteResult> =>
+  retryOnConflict(change, async () => {
     const { current, replay } = await readForChange(caller, change);
     if (replay) return { data: [current], replay };
     assertMayChange(caller.principal, current);
@@ -232,14 +232,14 @@ export const closeMemory = (caller: Caller, change: Change, status: 'deleted' | 
       current.version,
       status === 'rejected' ? ['proposed'] : ['active', 'proposed', 'rejected', 'superseded', 'expired'],
       status,
-      JSON.stringify(unitOf(change.idempotency, [farewell(current, status, actorOf(principal))])),
+      JSON.stringify(unitOf(change.idempotency, [closingEvent(current, status, actorOf(principal))])),
     ]);
     assertWritten(outcome);
     const data = await tenant.read((db) => readMemories(db, tenant.id, [current.memory_id], sightById(principal)));
     return { data, replay: outcome.status === 'replay' };
   });
 
-function farewell(current: Memory, status: string, actor: Memory['origin']): EventRow {
+function closingEvent(current: Memory, status: string, actor: Memory['origin']): EventRow {
   const { memory_id, kind, scope, channel, user_id, agent_id, session_id, project_id, sensitivity, version } = current;
   return {
     ...entryOf({

@@ -1,5 +1,5 @@
 -- What an event says where it says it in one text.
-create or replace function said_in(p_content jsonb) returns text
+create or replace function event_text(p_content jsonb) returns text
 language sql immutable parallel safe
 return coalesce(p_content ->> 'text', p_content ->> 'excerpt_text');
 
@@ -40,7 +40,7 @@ return case
 create or replace function passage_text(p_chunk chunks) returns text
 language sql stable
 as $$ select coalesce(
-  p_chunk.text, (select said_in(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq)) $$;
+  p_chunk.text, (select event_text(e.content) from events e where e.tenant_id = p_chunk.tenant_id and e.seq = p_chunk.seq)) $$;
 
 -- What passages are made of, to tell whether it was changed since it was read.
 create or replace function passage_source(p_event events) returns text
@@ -66,7 +66,7 @@ begin
     select row(
       'passages', u.ord, e.ord, c.ord - 1,
       passage_terms(t.language, c.doc ->> 'text', c.doc ->> 'header', coalesce((e.doc ->> 'occurred_at')::timestamptz, p_asked)),
-      case when c.doc ->> 'text' = said_in(e.doc -> 'content') then c.doc - 'text' else c.doc end)::prepared
+      case when c.doc ->> 'text' = event_text(e.doc -> 'content') then c.doc - 'text' else c.doc end)::prepared
     from tenants t
     cross join lateral jsonb_array_elements(p_units) with ordinality u (doc, ord)
     cross join lateral jsonb_array_elements(u.doc -> 'events') with ordinality e (doc, ord)
@@ -112,7 +112,7 @@ begin
 end $$;
 
 -- Until when the passages of these events were current, null where they are, and when they are valid.
-create or replace function date_chunks(p_tenant text, p_seqs bigint[], p_untils bigint[], p_ats timestamptz[], p_valid tstzrange[]) returns void
+create or replace function set_chunk_validity(p_tenant text, p_seqs bigint[], p_untils bigint[], p_ats timestamptz[], p_valid tstzrange[]) returns void
 language plpgsql
 as $$
 begin
@@ -132,7 +132,7 @@ begin
 end $$;
 
 -- The passages of an event that says the same as another are edited and valid as those are.
-create or replace function carry_chunks(p_tenant text, p_from bigint, p_to bigint) returns void
+create or replace function copy_chunk_edits(p_tenant text, p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
 begin
@@ -173,7 +173,7 @@ begin
     text, header, token_count, terms, occurred_at)
   select
     p_tenant, e.seq, c.ordinal, e.kind, e.session_id, e.channel, e.sensitivity, e.user_id, e.agent_id, e.project_id,
-    nullif(c.text, said_in(e.content)), c.header, c.token_count, c.terms, e.occurred_at
+    nullif(c.text, event_text(e.content)), c.header, c.token_count, c.terms, e.occurred_at
   from unnest(v_passages) c
   join events e on e.tenant_id = p_tenant and e.seq = c.seq;
   for v_noun in select * from hooks('rebuilt') loop
@@ -221,7 +221,7 @@ create or replace function passages_rename(p_tenant text, p_seq bigint, p_parts 
 language sql
 begin atomic
   update chunks c
-  set text = nullif(p.part ->> 1, case when c.text is null then said_in(p_parts -> 'content') end), header = p.part ->> 2,
+  set text = nullif(p.part ->> 1, case when c.text is null then event_text(p_parts -> 'content') end), header = p.part ->> 2,
     terms = passage_terms((select t.language from tenants t where t.tenant_id = p_tenant), p.part ->> 1, p.part ->> 2, c.occurred_at),
     session_id = f.session_id, user_id = f.user_id, agent_id = f.agent_id, project_id = f.project_id
   from jsonb_array_elements(p_parts -> 'chunks') p (part),
@@ -330,7 +330,7 @@ begin
     p_event.user_id, p_event.agent_id, p_event.project_id, x.text, x.header, x.token_count,
     case
       when x.retracted then '{}'
-      when x.text = coalesce(c.text, said_in(p_event.content)) and x.header = c.header then c.terms
+      when x.text = coalesce(c.text, event_text(p_event.content)) and x.header = c.header then c.terms
       else passage_terms(t.language, x.text, x.header, p_event.occurred_at) end,
     p_event.occurred_at, f.until_seq, f.until_at, f.valid, x.weight, x.blocked_in
   from jsonb_to_recordset(p_passages) x (

@@ -4,7 +4,7 @@
 const MAX_PARTS = 48;
 const MAX_CHARACTERS = 1_000;
 
-export interface Surroundings {
+export interface HeaderSource {
   actor_id: string;
   kind: string;
   tags: string[];
@@ -13,7 +13,7 @@ export interface Surroundings {
 }
 
 /** Makes the headers of one event's passages: what they share is written once, for there may be 256 tags and a thousand passages. */
-export function headersFor(about: Surroundings): (passage: string) => string {
+export function headersFor(about: HeaderSource): (passage: string) => string {
   const kind = about.kind === 'message' ? '' : about.kind.replaceAll('_', ' ');
   // cut before it is rewritten: what lies beyond could not be in the header
   const labels = about.tags

@@ -1,8 +1,8 @@
 import type { Feature } from '../feature.ts';
 
+export { type ChunkPosition, chunkId, parseChunkId } from './chunk_id.ts';
 export { withPassages } from './effect.ts';
 export { indexOf, type Passage, passagesOf, textOf } from './passages.ts';
-export { type ChunkPlace, chunkId, chunkPlace } from './place.ts';
 export { rebuildTenant } from './rebuild.ts';
 export { estimateTokens } from './split.ts';
 

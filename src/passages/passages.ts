@@ -8,7 +8,7 @@ export const SEARCHABLE_BYTES = 4 * 1024 * 1024;
 export const MAX_PASSAGES = 32_767;
 
 /** What passages are made of; rows of the log have it. */
-export interface Passaged {
+export interface PassageSource {
   kind: string;
   actor_id: string;
   content: unknown;
@@ -32,7 +32,7 @@ const leading: Record<string, string[]> = {
   task_update: ['title', 'details', 'status'],
 };
 // Said in the header, or marks and ids that nobody asks for.
-const silent = new Set([
+const excluded = new Set([
   'tool',
   'path',
   'line_range',
@@ -51,10 +51,10 @@ export interface Indexed {
   unindexed_bytes: number;
 }
 
-export const passagesOf = (event: Passaged): Passage[] => [...eachPassage(event)];
+export const passagesOf = (event: PassageSource): Passage[] => [...eachPassage(event)];
 
 /** The passages of an event, and how many bytes of what it says they leave out. */
-export function indexOf(event: Passaged, fullText?: string): Indexed {
+export function indexOf(event: PassageSource, fullText?: string): Indexed {
   const each = eachPassage(event, fullText);
   const passages: Passage[] = [];
   for (;;) {
@@ -68,17 +68,17 @@ export function indexOf(event: Passaged, fullText?: string): Indexed {
  * The passages one by one, so that a caller can pause; returns how many bytes they leave out. `fullText` is the whole of a text of
  * which the content keeps only the beginning.
  */
-export function* eachPassage(event: Passaged, fullText?: string): Generator<Passage, number> {
+export function* eachPassage(event: PassageSource, fullText?: string): Generator<Passage, number> {
   const content = (event.content ?? {}) as Content;
   const headerOf = headersFor({
     ...event,
     kind: isMemory(event.kind) ? String(content.kind ?? '') : event.kind,
     names: [content.tool, content.path, content.title].filter((name) => typeof name === 'string').map((name) => cutAt(name, 200)),
   });
-  const said = saidIn(event.kind, content, fullText);
+  const texts = textsIn(event.kind, content, fullText);
   let bytes = 0;
   let count = 0;
-  for (const text of splitText(joined(said))) {
+  for (const text of splitText(joined(texts))) {
     const more = Buffer.byteLength(text);
     if (bytes + more > SEARCHABLE_BYTES || count === MAX_PASSAGES) break;
     bytes += more;
@@ -86,7 +86,7 @@ export function* eachPassage(event: Passaged, fullText?: string): Generator<Pass
     count += 1;
     yield { text, header: headerOf(text), token_count: estimateTokens(text) };
   }
-  return bytesOf(said) - bytes;
+  return bytesOf(texts) - bytes;
 }
 
 const bytesOf = (parts: string[]): number =>
@@ -95,21 +95,21 @@ const bytesOf = (parts: string[]): number =>
 const isMemory = (kind: string) => kind.startsWith('memory.');
 
 /** A memory says its text and what is said in its body; its other fields say how it is to be taken. A proposal says nothing yet. */
-function saidInMemory({ text, body, status: standing }: Content): string[] {
-  if (standing === 'proposed') return [];
-  const { to_agent: _, task_id: __, status: ___, priority: ____, ...said } = (body ?? {}) as Content;
-  return [...leaves(text), ...leaves(said).filter((part) => part !== text && !isId(part))];
+function textsInMemory({ text, body, status }: Content): string[] {
+  if (status === 'proposed') return [];
+  const { to_agent: _, task_id: __, status: ___, priority: ____, ...texts } = (body ?? {}) as Content;
+  return [...leaves(text), ...leaves(texts).filter((part) => part !== text && !isId(part))];
 }
 
 /** What an event says, as one text; what search cannot reach is left out. */
-export const textOf = (kind: string, content: Content): string => joined(saidIn(kind, content));
+export const textOf = (kind: string, content: Content): string => joined(textsIn(kind, content));
 
 /** Every part of what an event says, in order. */
-function saidIn(kind: string, content: Content, fullText?: string): string[] {
-  if (isMemory(kind)) return saidInMemory(content);
+function textsIn(kind: string, content: Content, fullText?: string): string[] {
+  if (isMemory(kind)) return textsInMemory(content);
   const order = leading[kind] ?? [];
   const rest = Object.keys(content)
-    .filter((name) => !order.includes(name) && !silent.has(name))
+    .filter((name) => !order.includes(name) && !excluded.has(name))
     .sort();
   return [...order, ...rest]
     .flatMap((name) => leaves(content[name]))
@@ -118,14 +118,14 @@ function saidIn(kind: string, content: Content, fullText?: string): string[] {
 
 /** One text of the parts. A character is at least a byte, so nothing beyond the bound could be indexed. */
 function joined(parts: string[]): string {
-  const taken: string[] = [];
+  const pieces: string[] = [];
   let room = SEARCHABLE_BYTES;
   for (const part of parts) {
     if (room <= 0) break;
-    taken.push(cutAt(part, room));
+    pieces.push(cutAt(part, room));
     room -= part.length + 1;
   }
-  return taken.join('\n');
+  return pieces.join('\n');
 }
 
 /** Every string and number in a value, in the order of names; the names only say where. */

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { eachPassage, type Passage, type Passaged, SEARCHABLE_BYTES } from './passages.ts';
+import { eachPassage, type Passage, type PassageSource, SEARCHABLE_BYTES } from './passages.ts';
 
 // Passages are derived: this makes them again from the log, a batch at a time, and may be stopped and run again. The log goes on
 // meanwhile; what is recorded during a rebuild brings its own passages, which are made once more when the rebuild gets there.
@@ -12,7 +12,7 @@ const BATCH_BYTES = SEARCHABLE_BYTES;
 /** Passages made without a pause: a rebuild may run in a daemon that serves. */
 const AT_ONCE = 200;
 
-interface LoggedEvent extends Passaged {
+interface LoggedEvent extends PassageSource {
   seq: number;
   sensitivity: string;
   artifact_id: string | null;

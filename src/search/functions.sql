@@ -327,10 +327,10 @@ begin
     e.chunk_count::int, c.occurred_at, tsvector_to_array(to_tsvector(v_language, x.text)),
     coalesce(c.until_seq <= v_last and (v_as_of is null or c.until_at <= v_as_of), false),
     case when c.kind in ('decision', 'task_update') or c.kind like 'memory.%' then (
-      select s.standing || claim_of(p_tenant, p_scope, m, s.standing, c.occurred_at)
+      select s.details || claim_fields(p_tenant, p_scope, m, s.details, c.occurred_at)
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
       cross join lateral (
-        select memory_standing(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of) as standing
+        select memory_details(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of) as details
         -- worked out once
         offset 0
       ) s
@@ -341,7 +341,7 @@ begin
     select k.* from chunks k where k.tenant_id = p_tenant and k.seq = wanted.seq and k.ordinal = wanted.ordinal limit 1
   ) c
   cross join lateral (
-    select s.event_id, s.actor_type, s.actor_id, s.tags, s.artifact_id, s.chunk_count, case when s.kind like 'memory.%' then s.content end as content, said_in(s.content) as said
+    select s.event_id, s.actor_type, s.actor_id, s.tags, s.artifact_id, s.chunk_count, case when s.kind like 'memory.%' then s.content end as content, event_text(s.content) as said
     from seen_events(p_tenant, p_scope) s
     where s.seq = wanted.seq
     limit 1

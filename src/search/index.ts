@@ -6,7 +6,7 @@ export { type Found, find, type Hit, MAX_FOUND } from './find.ts';
 export { scoring } from './rank.ts';
 export { searchRoutes } from './routes.ts';
 export { asOf, degraded, isAskedOnce, origin, question, trust, twice } from './schemas.ts';
-export { isReadable, type Scope, type Standing } from './sql.ts';
+export { isReadable, type MemoryDetails, type Scope } from './sql.ts';
 
 export const feature: Feature = {
   routes: () => searchRoutes,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { askingChannels, behalfQuery, isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
-import { chunkId, chunkPlace } from '../passages/index.ts';
+import { chunkId, parseChunkId } from '../passages/index.ts';
 import { find, type Hit } from './find.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
 import { readChunk } from './sql.ts';
@@ -64,7 +64,7 @@ export const searchRoutes = [
     problems: ['validation', 'forbidden', 'not-found'],
     handle: async ({ caller, params, query }) => {
       const { principal } = onBehalf(caller, query);
-      const place = chunkPlace(params.chunk_id);
+      const place = parseChunkId(params.chunk_id);
       const sight = sightById(principal);
       const asking = askingChannels(principal);
       const found = place && (await readChunk(caller.tenant, place, sight, asking));

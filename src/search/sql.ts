@@ -2,7 +2,7 @@ import { type Sight, sightValues, visible } from '../auth/index.ts';
 import type { Judge } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
-import type { ChunkPlace } from '../passages/index.ts';
+import type { ChunkPosition } from '../passages/index.ts';
 import type { Shape } from '../readable.ts';
 import type { Plan, Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
@@ -29,8 +29,8 @@ export interface Scope extends Sight {
 
 export const memoryTrusts = ['approved', 'stated', 'inferred', 'observed'] as const;
 
-/** What a memory is beside its words, as memory_standing says it. */
-export interface Standing {
+/** What a memory is beside its words, as memory_details says it. */
+export interface MemoryDetails {
   memory_id: string;
   kind: string;
   scope: string;
@@ -69,7 +69,7 @@ export interface PassageRow {
   /** It is not held any more (as of what was asked). */
   superseded: boolean;
   /** The memory that it is a version of. */
-  memory: Standing | null;
+  memory: MemoryDetails | null;
 }
 
 /** Unnamed, as every statement of a search: the generic plan of a named one took 111 ms instead of 4.5. */
@@ -84,12 +84,12 @@ export async function readPool(tenant: Tenant, scope: Scope, keys: number[], pla
 }
 
 const PASSAGE = { lists: ['tags', 'words'] };
-const STANDING = { objects: ['body', 'origin'], lists: ['refs'] };
+const DETAILS_SHAPE = { objects: ['body', 'origin'], lists: ['refs'] };
 
 /** Whether a row of these columns, with the memory that it is a version of, can be read. */
-export const isReadable = (judge: Judge, row: { seq: number; memory: Standing | null }, shape: Shape): boolean =>
+export const isReadable = (judge: Judge, row: { seq: number; memory: MemoryDetails | null }, shape: Shape): boolean =>
   judge.faultOf(row, shape) === undefined &&
-  (row.memory === null || judge.faultOf({ ...row.memory, seq: row.seq }, STANDING) === undefined);
+  (row.memory === null || judge.faultOf({ ...row.memory, seq: row.seq }, DETAILS_SHAPE) === undefined);
 
 /** Those that can be read. */
 export async function readPassages(
@@ -119,7 +119,7 @@ export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'ch
 /** Retracted it is not there; blocked in some channels, it is there for who may ask in another (`isHiddenById`). */
 export function readChunk(
   tenant: Tenant,
-  { event_id, ordinal }: ChunkPlace,
+  { event_id, ordinal }: ChunkPosition,
   sight: Sight,
   asking: string[],
 ): Promise<ChunkRow | undefined> {

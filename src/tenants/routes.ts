@@ -16,7 +16,7 @@ import {
   tenant as tenantSchema,
   usage,
 } from './schemas.ts';
-import { isLanguage, lockVersion, readTenant, readUsage, settlePlaces, updateTenant } from './sql.ts';
+import { assignDoingAgents, isLanguage, lockVersion, readTenant, readUsage, updateTenant } from './sql.ts';
 
 const tagged = { tag: 'Tenant', limit: 'v1' } as const;
 
@@ -125,7 +125,7 @@ function changeTenant({ tenant }: Caller, patch: TenantPatch, match: IfMatch, id
       assertVersion(match, { version }, 'tenant');
       if (patch.language !== undefined) await assertLanguage(db, patch.language);
       await updateTenant(db, tenant.id, patch);
-      if (patch.settings?.one_doing_per_agent !== undefined) await settlePlaces(db, tenant.id);
+      if (patch.settings?.one_doing_per_agent !== undefined) await assignDoingAgents(db, tenant.id);
       if (idempotency) await rememberKey(db, tenant.id, idempotency);
     }
     return { view: await readTenant(db, tenant.id), replay };

@@ -43,9 +43,9 @@ export const updateTenant = (db: Db, tenant_id: string, patch: TenantPatch): Pro
   );
 
 /** Tasks that are in work already take their agents' places, or leave them. */
-export async function settlePlaces(db: Db, tenant_id: string): Promise<void> {
+export async function assignDoingAgents(db: Db, tenant_id: string): Promise<void> {
   await db.run('select from tenant_clocks where tenant_id = $1 for update', [tenant_id]);
-  await db.run('select settle_places($1)', [tenant_id]);
+  await db.run('select assign_doing_agents($1)', [tenant_id]);
 }
 
 /** From now on no credential of the tenant is good anywhere, as soon as what is known of them has aged. */

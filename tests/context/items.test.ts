@@ -11,10 +11,10 @@ import {
   taskItem,
 } from '../../src/context/items.ts';
 import type { Handoff, LedgerEvent } from '../../src/context/sql.ts';
-import type { Hit, Standing } from '../../src/search/index.ts';
+import type { Hit, MemoryDetails } from '../../src/search/index.ts';
 
 const none: Pairs = new Map();
-const memoryOf = (more: Partial<Standing> = {}): Standing => ({
+const memoryOf = (more: Partial<MemoryDetails> = {}): MemoryDetails => ({
   memory_id: 'mem_1',
   kind: 'fact',
   scope: 'team',
@@ -41,7 +41,7 @@ const eventOf = (more: Partial<LedgerEvent> = {}): LedgerEvent => ({
   memory: null,
   ...more,
 });
-const ofMemory = (memory: Partial<Standing>, more: Partial<LedgerEvent> = {}) =>
+const ofMemory = (memory: Partial<MemoryDetails>, more: Partial<LedgerEvent> = {}) =>
   eventOf({ kind: 'memory.created', content: { text: 'hello' }, memory: memoryOf(memory), ...more });
 
 test('a task is known by its event, and by its memory where it has one', () => {

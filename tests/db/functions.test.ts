@@ -108,6 +108,16 @@ test('a function that left its file is dropped by the release after, not before'
   expect([await exists('old'), await exists('of_ddl'), await answer('base')]).toEqual([false, true, 4]);
 });
 
+test('functions that call each other and left their file together are dropped together', async () => {
+  write('base', functionOf('callee', '7') + functionOf('caller', 'callee()'));
+  await up('1.0.0');
+  write('base', functionOf('base', '1'));
+  await up('1.1.0');
+  write('base', functionOf('base', '2'));
+  await up('1.2.0');
+  expect([await exists('callee'), await exists('caller')]).toEqual([false, false]);
+});
+
 test('functions that no file ever held are left alone', async () => {
   await onDatabase((client) => client.query('create function of_the_pooler() returns int language sql return 5'));
   for (const [version, body] of ['1', '2', '3'].entries()) {

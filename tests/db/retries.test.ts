@@ -2,7 +2,7 @@ import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import { entryOf, unitOf } from '../../src/db/unit.ts';
 import { createLogger } from '../../src/log.ts';
-import { sha256Hex, withMemory } from '../../src/memories/wish.ts';
+import { sha256Hex, withMemory } from '../../src/memories/effect.ts';
 import { newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 import { describeOnServer } from '../support/database.ts';
@@ -32,7 +32,7 @@ describeOnServer('a test has no connection beside the daemon', () => {
       content: { text: 'x' },
     });
     const memory_id = `mem_${row.event_id.slice(4)}`;
-    const wish = {
+    const effect = {
       memory_id,
       kind: 'fact',
       scope: 'global',
@@ -41,7 +41,7 @@ describeOnServer('a test has no connection beside the daemon', () => {
       importance: 0.5,
       pinned: false,
     } as const;
-    const unit = unitOf({ key: sha256Hex('key'), body: sha256Hex('body') }, [withMemory(row, wish)]);
+    const unit = unitOf({ key: sha256Hex('key'), body: sha256Hex('body') }, [withMemory(row, effect)]);
     const first = await tenant.commit(unit);
     const { made: _, ...known } = first;
     expect(await tenant.commit(unit)).toEqual({ ...known, status: 'replay' });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tenant } from '../../src/db/tenant.ts';
 import { entryOf } from '../../src/db/unit.ts';
-import { type MemoryWish, sha256Hex, withMemory } from '../../src/memories/wish.ts';
+import { type MemoryEffect, sha256Hex, withMemory } from '../../src/memories/effect.ts';
 import { withPassages } from '../../src/passages/index.ts';
 import type { Client } from '../support/client.ts';
 
@@ -49,7 +49,7 @@ export async function makeMemory(
 ) {
   const event_id = `evt_${sha256Hex(text + user_id).slice(0, 26)}`;
   const memory_id = `mem_${event_id.slice(4)}`;
-  const wish: MemoryWish = {
+  const effect: MemoryEffect = {
     memory_id,
     kind,
     scope: 'global',
@@ -70,7 +70,7 @@ export async function makeMemory(
     refs,
     ...more,
   });
-  const event = withMemory(withPassages(row, [{ text, header: 'recorder', token_count: 3 }]), wish);
+  const event = withMemory(withPassages(row, [{ text, header: 'recorder', token_count: 3 }]), effect);
   await tenant.commit({ key: null, body: null, bytes: 100, events: [event] });
   return { event_id, memory_id };
 }

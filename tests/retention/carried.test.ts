@@ -18,7 +18,7 @@ afterAll(() => daemon.stop());
 const HELD = ['active', 'proposed'];
 
 /** What is said of each memory that is held, by each door. */
-async function standing(client: Client): Promise<Record<string, Row>> {
+async function readEverything(client: Client): Promise<Record<string, Row>> {
   const held = (await everyMemory(client)).filter(
     ({ status, kind, body }) => HELD.includes(status) && !(kind === 'task' && body.status === 'done'),
   );
@@ -199,7 +199,7 @@ test('every memory that is held is read, found and stated after a trim as before
       const world: World = { owner, events: [], artifacts: [], memories: [], words: 0 };
       for (const one of steps) await take(world, one);
       await talk(owner, 6);
-      const before = await standing(owner);
+      const before = await readEverything(owner);
       const foreseen = await foresee(owner, 5);
       const told = await trim(owner, 5);
       expect([told.oldest_seq, told.counts.trimmed, told.counts.carried]).toEqual([
@@ -209,7 +209,7 @@ test('every memory that is held is read, found and stated after a trim as before
       ]);
       const { oldest_seq, last_seq, events } = await usage(owner);
       expect([oldest_seq, events]).toEqual([last_seq - 4, 5 + told.counts.carried]);
-      expectAsBefore(before, await standing(owner));
+      expectAsBefore(before, await readEverything(owner));
       const log = (await done(owner, 'GET', '/v1/events?channel=team&order=asc&limit=1000')).data;
       expect(log.map(({ seq }: Row) => seq)).toEqual([...Array(5)].map((_, i) => oldest_seq + i));
       expect(await faultsOf(owner)).toEqual([]);
@@ -220,7 +220,7 @@ test('every memory that is held is read, found and stated after a trim as before
       const brought = await bringIn(copy, await exported(owner));
       expect([brought.status, brought.body.detail]).toEqual([202, undefined]);
       await jobDone(copy, brought.body.job_id);
-      expectAsBefore(await standing(owner), await standing(copy));
+      expectAsBefore(await readEverything(owner), await readEverything(copy));
       expect([await faultsOf(copy), (await usage(copy)).oldest_seq]).toEqual([[], oldest_seq]);
     }),
     { seed: SEED, numRuns: RUNS, endOnFailure: true },

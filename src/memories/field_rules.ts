@@ -3,7 +3,7 @@ import { compareTimes, parseTime, timeNow } from '../time.ts';
 
 // What the fields of a memory must be taken together. Read from requests as they came too, so that what else is wrong hides none of it.
 
-interface Given {
+interface TimedFields {
   sensitivity?: string | undefined;
   scope?: string | undefined;
   project_id?: string | undefined;
@@ -12,9 +12,9 @@ interface Given {
   valid_to?: string | undefined;
   expires_at?: string | undefined;
 }
-type Rule = [field: keyof Given, detail: string, holds: (given: Given) => boolean];
+type Rule = [field: keyof TimedFields, detail: string, holds: (fields: TimedFields) => boolean];
 
-/** Also where one of them is no time: that is told by itself. */
+/** Returns true also if one of them is not a time: the schema of the field reports that. */
 function isBefore(one: unknown, other: unknown): boolean {
   const [first, then] = [parseTime(String(one)), parseTime(String(other))];
   return first === undefined || then === undefined || compareTimes(first, then) < 0;
@@ -32,11 +32,11 @@ const ofTimes: Rule[] = [
 ];
 
 /** A schema of memories, with these rules. */
-export const takenTogether = <Schema extends { refine(holds: Rule[2], params: object): Schema }>(schema: Schema): Schema =>
+export const withFieldRules = <Schema extends { refine(holds: Rule[2], params: object): Schema }>(schema: Schema): Schema =>
   [...ofScopes, ...ofTimes].reduce(
     (checked, [field, message, holds]) => checked.refine(holds, { path: [field], message, when: always }),
     schema,
   );
 
-export const faultsOfTimes = (given: Given): { field: string; detail: string }[] =>
-  ofTimes.filter(([, , holds]) => !holds(given)).map(([field, detail]) => ({ field, detail }));
+export const timeFaults = (fields: TimedFields): { field: string; detail: string }[] =>
+  ofTimes.filter(([, , holds]) => !holds(fields)).map(([field, detail]) => ({ field, detail }));

@@ -1,6 +1,6 @@
 import { MAX_PASSAGES } from './passages.ts';
 
-export interface ChunkPlace {
+export interface ChunkPosition {
   event_id: string;
   ordinal: number;
 }
@@ -9,7 +9,7 @@ export interface ChunkPlace {
 export const chunkId = (event_id: string, ordinal: number): string => `chk_${event_id.slice(4)}_${ordinal}`;
 
 /** Where the chunk with this id is; none where no chunk can have it. */
-export function chunkPlace(id: string): ChunkPlace | undefined {
+export function parseChunkId(id: string): ChunkPosition | undefined {
   const [, event, digits] = /^chk_([0-9a-z]{1,64})_(\d{1,5})$/.exec(id) ?? [];
   const ordinal = Number(digits);
   return event !== undefined && ordinal < MAX_PASSAGES ? { event_id: `evt_${event}`, ordinal } : undefined;
