@@ -9,7 +9,7 @@ const pages = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png', 'L
 const beside = readdirSync(join(root, 'src'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .flatMap(({ name }) => readdirSync(join(root, 'src', name)).map((file) => ({ folder: name, file })))
-  .filter(({ file }) => file === 'functions.sql' || file.endsWith('.txt'));
+  .filter(({ file }) => file === 'functions.sql' || file === 'examples.json' || file.endsWith('.txt'));
 if (!beside.some(({ folder }) => folder === 'db')) throw new Error('src/db/functions.sql is missing');
 for (const { folder, file } of beside) copyFileSync(join(root, 'src', folder, file), join(root, 'dist', folder, file));
 

@@ -8,6 +8,7 @@ import type { Sweep } from './db/sweep.ts';
 import type { Tenants } from './db/tenant.ts';
 import type { EventRow, Outcome } from './db/unit.ts';
 import type { Watch } from './db/watch.ts';
+import type { Examples } from './examples.ts';
 import type { Health } from './health/index.ts';
 import type { Held } from './http/gather.ts';
 import type { Conflicts } from './http/problem.ts';
@@ -98,6 +99,8 @@ export interface Feature<Own = undefined> {
   /** What an entry of the audit may say was done: by its routes (their `audit`), its jobs, a command. docs/audit.md says when. */
   audit?: string[];
   isolation?: Isolation;
+  /** Requests and responses that document its routes and that a test executes. */
+  examples?(): Examples;
   /** Its rows in an export, as an import takes them, by the `part` that the migration gives to `portable`. `kinds`: those of all features. */
   portable?(kinds: string[]): Record<string, Portable>;
   /** Events in which the service reports that it forgot something, by kind: the form of the content. They are never erased. */

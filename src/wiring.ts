@@ -14,6 +14,7 @@ import { isReady, openHealth } from './health/index.ts';
 import { addressOf } from './http/address.ts';
 import type { Gate } from './http/gate.ts';
 import { type OpenApi, openapi } from './http/openapi.ts';
+import { withExamples } from './http/openapi_examples.ts';
 import type { Route } from './http/route.ts';
 import { openJobs } from './jobs/index.ts';
 import { auditKeysOf, jwtSecretOf, sealOf } from './keys.ts';
@@ -129,7 +130,7 @@ function assemble(parts: Parts) {
   const routes = opened.flatMap(({ feature, own }) => feature.routes?.(parts, own) ?? []) as Route<Caller>[];
   return {
     routes,
-    document: openapi(routes, version),
+    document: withExamples(openapi(routes, version), Object.assign({}, ...features.map(({ examples }) => examples?.()))),
     handlers: Object.fromEntries(opened.flatMap(({ feature, own }) => Object.entries(feature.jobs?.(parts, own) ?? {}))),
     sweeps: opened.flatMap(({ feature, own }) => feature.sweeps?.(parts, own) ?? []),
     opened: opened.map(({ feature, own }) => ({

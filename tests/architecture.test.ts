@@ -15,6 +15,7 @@ const anyMay = [
   'log.ts',
   'config.ts',
   'edges.ts',
+  'examples.ts',
   'settings.ts',
   'setting_types.ts',
   'seal.ts',

@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
@@ -13,5 +14,6 @@ export const feature: Feature = {
   sweeps: () => [sweepArtifacts],
   prefixes: { art: 'cited' },
   isolation,
+  examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
 };

@@ -1,5 +1,6 @@
 import type { Caller } from '../auth/index.ts';
 import type { Tenant, Tenants } from '../db/tenant.ts';
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import type { Trail } from '../http/trail.ts';
 import type { Logger } from '../log.ts';
@@ -51,6 +52,7 @@ export const feature: Feature = {
     metrics.gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', audit.waiting),
   audit: ['private.read', 'refused', 'audit.erased'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };
 
 const STOP_WAIT_MS = 3000;

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Tenants } from '../db/tenant.ts';
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { openKeyGuard } from './key_guard.ts';
@@ -47,6 +48,7 @@ export const feature: Feature = {
     'key.revoked',
   ],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };
 
 interface AuthNeeds {

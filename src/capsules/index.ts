@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
@@ -12,5 +13,6 @@ export const feature: Feature = {
   kinds: ['capsule.created', 'capsule.revoked'],
   prefixes: { cap: 'cited' },
   isolation,
+  examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
 };

@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { consistencyJobs, consistencyRoutes } from './routes.ts';
@@ -10,4 +11,5 @@ export const feature: Feature = {
   jobs: ({ known }) => consistencyJobs(known.unreadable),
   audit: ['consistency.repair_begun'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };

@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { contextRoutes } from './routes.ts';
@@ -9,4 +10,5 @@ export const feature: Feature = {
   routes: ({ config }) => contextRoutes(config.TOKENIZER),
   prefixes: { ctx: 'cited' },
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };

@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { portable } from './portable.ts';
@@ -9,5 +10,6 @@ export const feature: Feature = {
   prefixes: { edt: 'cited' },
   audit: ['edit.proposed', 'edit.approved', 'edit.rejected', 'edit.reverted'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
 };

@@ -1,4 +1,5 @@
 import { ledgerOf } from '../config.ts';
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { reports } from './portable.ts';
@@ -26,5 +27,6 @@ export const feature: Feature = {
   prefixes: { del: 'free' },
   audit: ['erasure.previewed', 'erasure.begun'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
   reports: () => reports,
 };

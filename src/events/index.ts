@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { countDeliveries, readFollowers } from './figures.ts';
 import { createFollow, endFollowers, type Follow, recheckFollowers } from './follow.ts';
@@ -32,5 +33,6 @@ export const feature: Feature<Follow> = {
   prefixes: { evt: 'cited' },
   audit: ['secret.revealed'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
 };

@@ -1,4 +1,5 @@
 import { verifyImport } from '../consistency/index.ts';
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { importJobs, sweepImports } from './import.ts';
 import { isolation } from './isolation.ts';
@@ -22,4 +23,5 @@ export const feature: Feature = {
   sweeps: () => [sweepImports],
   audit: ['tenant.exported', 'tenant.imported'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { type Auth, openRoute } from '../auth/index.ts';
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
 import { isolation } from './isolation.ts';
@@ -17,6 +18,7 @@ export interface Health {
 export const feature: Feature = {
   routes: ({ health }) => healthRoutes(health),
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };
 
 export const openHealth = (ping: () => Promise<unknown>, { identify }: Pick<Auth, 'identify'>): Health => ({

@@ -6,7 +6,7 @@ import type { Answer, Route } from './route.ts';
 
 type Json = Record<string, unknown>;
 type Io = 'input' | 'output';
-type Content = Record<string, { schema?: Json }>;
+type Content = Record<string, { schema?: Json; example?: unknown }>;
 
 export interface Operation {
   operationId: string;

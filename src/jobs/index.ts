@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { jobRoutes } from './routes.ts';
@@ -18,4 +19,5 @@ export const feature: Feature = {
   },
   prefixes: { job: 'cited' },
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };

@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { effect } from './effect_handler.ts';
 import { isolation } from './isolation.ts';
@@ -28,6 +29,7 @@ export const feature: Feature = {
   prefixes: { mem: 'cited' },
   audit: ['memory.approved', 'memory.rejected'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
   portable: () => portable,
   unreadable: findUnreadableMemories,
 };

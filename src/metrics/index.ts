@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { metricsRoutes } from './routes.ts';
@@ -7,4 +8,5 @@ export { createMetrics, type Metrics } from './figures.ts';
 export const feature: Feature = {
   routes: ({ metrics }) => metricsRoutes(metrics),
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };

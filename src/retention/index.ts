@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { portableOf, reportsOf } from './portable.ts';
@@ -19,6 +20,7 @@ export const feature: Feature<Count> = {
   kinds: ['retention.forgot'],
   audit: ['retention.changed', 'retention.previewed', 'retention.begun', 'retention.trimmed'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
   portable: portableOf,
   reports: reportsOf,
 };

@@ -1,3 +1,4 @@
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { searchRoutes } from './routes.ts';
@@ -11,4 +12,5 @@ export { isReadable, type MemoryDetails, type Scope } from './sql.ts';
 export const feature: Feature = {
   routes: () => searchRoutes,
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };

@@ -1,5 +1,6 @@
 import { ledgerOf } from '../config.ts';
 import { announceDeletion } from '../erasure/index.ts';
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { type Erasures, openErasures } from './erase.ts';
 import { isolation } from './isolation.ts';
@@ -19,4 +20,5 @@ export const feature: Feature<Erasures> = {
   stop: (erasures) => erasures.stop(),
   audit: ['tenant.created', 'tenant.changed', 'tenant.quota_set', 'tenant.suspended', 'tenant.resumed', 'tenant.deleted'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };

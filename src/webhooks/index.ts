@@ -1,4 +1,5 @@
 import { hostOf } from '../config.ts';
+import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { type Reach, reachOf, resolveName } from './address.ts';
 import { type Dispatcher, openDispatcher } from './dispatch.ts';
@@ -30,4 +31,5 @@ export const feature: Feature<Webhooks> = {
   prefixes: { whk: 'free' },
   audit: ['webhook.created', 'webhook.changed', 'webhook.secret_rotated', 'webhook.replayed', 'webhook.deleted'],
   isolation,
+  examples: () => readExamples(import.meta.dirname),
 };

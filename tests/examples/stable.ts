@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import type { RecordedResponse } from '../../src/examples.ts';
+
+// What differs between two runs of the same requests (ids, times, secrets, durations) is replaced, so that a recorded response is
+// reproducible. The story starts at a fixed time; each example takes a minute of it.
+
+const STORY_START = Date.parse('2026-01-12T09:00:00Z');
+const MINUTE_MS = 60_000;
+const crockford = '0123456789abcdefghjkmnpqrstvwxyz';
+
+const time = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)/g;
+const date = /\b\d{4}-\d\d-\d\d(?![T\d])/g;
+const uuid = /\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
+const ulid = /(?<=\b[a-z]{3}_)[0-9a-hjkmnp-tv-z]{26}/g;
+const secrets: [pattern: RegExp, replacement: string][] = [
+  [/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.EXAMPLE.EXAMPLE'],
+  [/(?<=\bam[krip]\.[\w-]+\.\w+\.)[\w-]{43}/g, 'EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA'],
+  [/\bwhsec_[\w+/=-]+/g, 'whsec_EXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLE='],
+];
+const figures: Record<string, number> = { duration_ms: 38, uptime_s: 86_400 };
+
+export function stabilizer(texts: [real: string, story: string][]) {
+  const shift_ms = Math.floor(Date.now() / 1000) * 1000 - STORY_START;
+  const starts: number[] = [];
+  /** Real times of the times that requests contain. */
+  const given = new Set<number>();
+  const ids = new Map<string, string>();
+  /** By uuid or hash: the digest that replaces it. */
+  const digests = new Map<string, string>();
+  const iso = (ms: number) => new Date(ms).toISOString();
+  const storyTime = (example: number) => STORY_START + example * MINUTE_MS;
+
+  function timeOf(text: string): string {
+    const story = storyTimeOf(Date.parse(text));
+    return text.endsWith('Z') ? story : story.replace('Z', '+00:00');
+  }
+
+  function storyTimeOf(ms: number): string {
+    if (given.has(ms)) return iso(ms - shift_ms);
+    const current = starts.length - 1;
+    const example = ms > Date.now() ? -1 : starts.findLastIndex((start) => start <= ms);
+    if (example >= 0) return iso(storyTime(example));
+    return iso(storyTime(current) + Math.round((ms - starts[current]!) / MINUTE_MS) * MINUTE_MS);
+  }
+
+  /** A date without a time: that of a time in a request, or of the run. */
+  function dateOf(text: string): string {
+    const moments = [...[...given].map((ms) => [ms, ms - shift_ms] as const), ...starts.map((ms) => [ms, STORY_START] as const)];
+    const found = moments.find(([real]) => iso(real).startsWith(text));
+    return found === undefined ? text : iso(found[1]).slice(0, text.length);
+  }
+
+  function idOf(text: string): string {
+    const known = ids.get(text) ?? ulidOf(storyTime(starts.length - 1), ids.size);
+    ids.set(text, known);
+    return known;
+  }
+
+  function digestOf(text: string): string {
+    const known = digests.get(text) ?? createHash('sha256').update(`digest ${digests.size}`).digest('hex');
+    digests.set(text, known);
+    return known;
+  }
+
+  const uuidOf = (text: string): string => digestOf(text).replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5');
+
+  const textOf = (text: string): string =>
+    [...secrets, ...texts].reduce<string>(
+      (stable, [from, to]) => stable.replaceAll(from, to),
+      text.replaceAll(ulid, idOf).replaceAll(uuid, uuidOf).replaceAll(time, timeOf).replaceAll(date, dateOf),
+    );
+
+  function memberOf(this: object, name: string, value: unknown): unknown {
+    if (name in figures && value !== null) return figures[name];
+    // the sha256 of an artifact is the same in each run, that of a signed certificate is not
+    if (['mac', 'hmac'].includes(name) || (name === 'sha256' && 'hmac' in this)) return digestOf(String(value));
+    if (name === 'next_cursor' && value !== null)
+      return Buffer.from(textOf(Buffer.from(String(value), 'base64url').toString())).toString('base64url');
+    return typeof value === 'string' ? textOf(value) : value;
+  }
+
+  return {
+    /** The next example begins. */
+    next: () => void starts.push(Date.now()),
+    /** Moves the times of a request, which belong to the story, to the time of the run. */
+    toReal: (request: string) =>
+      request.replaceAll(time, (text) => {
+        const ms = Date.parse(text) + shift_ms;
+        given.add(ms);
+        return iso(ms);
+      }),
+    toStory: (response: RecordedResponse) => JSON.parse(JSON.stringify(response), memberOf) as RecordedResponse,
+  };
+}
+
+function ulidOf(ms: number, number: number): string {
+  let head = '';
+  for (let rest = ms; head.length < 10; rest = Math.floor(rest / 32)) head = crockford[rest % 32] + head;
+  const tail = [...createHash('sha256').update(`id ${number}`).digest()].slice(0, 16).map((byte) => crockford[byte & 31]);
+  return head + tail.join('');
+}
