@@ -4,7 +4,7 @@ import type { Parts } from './feature.ts';
 import type { Gate } from './http/gate.ts';
 import { macOf } from './keys.ts';
 import type { Limits } from './limits/index.ts';
-import { holdsSecret, plainScreener, screenFields } from './secrets/index.ts';
+import { containsSecret, defaultScreener, screenFields } from './secrets/index.ts';
 import type { OnSkipped } from './skipped.ts';
 import { readerOf, understandWith } from './workers.ts';
 
@@ -31,9 +31,9 @@ export function gateOf(
     finished: metrics.finished,
     refused: metrics.refused,
     conflicts: known.conflicts,
-    holdsSecret,
+    holdsSecret: containsSecret,
     screen: async (caller, body, pointers) =>
-      screenFields(caller ? await secrets.of(caller.tenant) : plainScreener, body, pointers),
+      screenFields(caller ? await secrets.of(caller.tenant) : defaultScreener, body, pointers),
     understand: understandWith(workers, secrets, bounds.json),
     ...(readersOf(config) > 0 && { readApart: readerOf(workers, told) }),
     mac: macOf(config),

@@ -7,7 +7,7 @@ import { keepInside } from './http/inside.ts';
 import { type JsonLimits, parseJson } from './http/json.ts';
 import { readWorkerKeys } from './keys.ts';
 import { effects, openReads } from './reads.ts';
-import { type Screener, type Source, screenerOf, screenFields } from './secrets/index.ts';
+import { type Screener, type ScreenerSource, screenerOf, screenFields } from './secrets/index.ts';
 import { serveTasks, type Task } from './work/index.ts';
 import type { WorkerData } from './workers.ts';
 
@@ -19,7 +19,7 @@ const { mac, seal } = readWorkerKeys(keys);
 interface LargeJson extends Understanding {
   bytes: Uint8Array;
   json: JsonLimits;
-  source: Source;
+  source: ScreenerSource;
 }
 
 function understand({ bytes, json, source, free, fixed, asked }: LargeJson) {
@@ -30,7 +30,7 @@ function understand({ bytes, json, source, free, fixed, asked }: LargeJson) {
 }
 
 interface Screening<K extends 'screen' | 'find'> {
-  source: Source;
+  source: ScreenerSource;
   asked: Parameters<Screener[K]>;
 }
 

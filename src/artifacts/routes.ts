@@ -23,7 +23,7 @@ import { assertWritten, replayed } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency, Reply } from '../http/route.ts';
 import { newId } from '../id.ts';
-import type { PatientScreener, Secrets } from '../secrets/index.ts';
+import type { AsyncScreener, Secrets } from '../secrets/index.ts';
 import type { Workers } from '../work/index.ts';
 import { bufferOf, type ScreenedBytes, screenBytes, type Upload } from './screen.ts';
 import { type ArtifactRecord, findArtifact, readSlice } from './sql.ts';
@@ -67,11 +67,11 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
     success: { status: 201, description: 'Stored', schema: stored },
     problems: ['validation', 'too-large', 'conflict', 'quota-exceeded'],
     handle: async ({ caller, query, body, req, idempotency }) => {
-      const plan = await planOf(caller, query, req, secrets);
+      const plan = await planUpload(caller, query, req, secrets);
       return store(plan, screenBytes(plan.screener, body as unknown as Buffer, plan.event_id), idempotency);
     },
     large: async ({ caller, query, bytes, asked, req, signal }) => {
-      const plan = await planOf(caller, query, req, secrets);
+      const plan = await planUpload(caller, query, req, secrets);
       const input: Upload = { bytes, event_id: plan.event_id, source: plan.screener.source, asked };
       const order = { tenant: caller.tenant.id, task: 'artifact', input, transfer: [bytes.buffer as ArrayBuffer], signal };
       const { idempotency, ...screened } = await workers.run<ScreenedBytes & { idempotency: Idempotency | null }>(order);
@@ -108,8 +108,8 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
         );
         if (!found) throw new Problem('not-found', 'There is no artifact with this id.');
         requireNamed(caller.principal, found);
-        if (isKnown(req.headers['if-none-match'], found)) return { status: 304, headers: headersOf(found, undefined) };
-        const range = holdsTag(req.headers['if-range'], found) ? rangeOf(req.headers.range, found.byte_count) : undefined;
+        if (matchesEtag(req.headers['if-none-match'], found)) return { status: 304, headers: headersOf(found, undefined) };
+        const range = matchesIfRange(req.headers['if-range'], found) ? rangeOf(req.headers.range, found.byte_count) : undefined;
         const body = await readSlice(db, caller.tenant.id, found.artifact_id, range?.from ?? 0, range?.to ?? found.byte_count);
         if (!body) throw new Problem('not-found', 'There is no artifact with this id.');
         return { status: range ? 206 : 200, headers: headersOf(found, range), body };
@@ -118,17 +118,22 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
   }),
 ];
 
-interface Plan {
+interface UploadPlan {
   caller: Caller;
   query: z.output<typeof uploadQuery>;
   media_type: string;
   user_id: string | undefined;
   event_id: string;
-  screener: PatientScreener;
+  screener: AsyncScreener;
 }
 
 /** What can be refused without the bytes. */
-async function planOf(caller: Caller, query: Plan['query'], req: IncomingMessage, secrets: Secrets): Promise<Plan> {
+async function planUpload(
+  caller: Caller,
+  query: UploadPlan['query'],
+  req: IncomingMessage,
+  secrets: Secrets,
+): Promise<UploadPlan> {
   const media_type = mediaType(req.headers['content-type']);
   requireChannel(caller.principal, query.channel);
   const { session_id, project_id, channel } = query;
@@ -139,7 +144,7 @@ async function planOf(caller: Caller, query: Plan['query'], req: IncomingMessage
   return { caller, query: { ...query, agent_id }, media_type, user_id, event_id: newId('evt'), screener };
 }
 
-async function store(plan: Plan, screened: ScreenedBytes, idempotency: Idempotency | null): Promise<Reply> {
+async function store(plan: UploadPlan, screened: ScreenedBytes, idempotency: Idempotency | null): Promise<Reply> {
   const { caller, query, media_type, user_id, event_id } = plan;
   const { bytes, sha256, redactions, sealed } = screened;
   const artifact_id = newId('art');
@@ -234,11 +239,11 @@ function rangeOf(header: string | undefined, size: number): Range | undefined {
 }
 
 /** Whether the client has these bytes already (RFC 9110, 13.1.2): they never change under one id. */
-const isKnown = (header: string | undefined, { sha256 }: ArtifactRecord): boolean =>
+const matchesEtag = (header: string | undefined, { sha256 }: ArtifactRecord): boolean =>
   header !== undefined && (header.trim() === '*' || header.includes(`"${sha256.toString('hex')}"`));
 
 /** Whether a range may be cut from these bytes (RFC 9110, 13.1.5): one of others is answered with the whole. */
-const holdsTag = (header: string | string[] | undefined, { sha256 }: ArtifactRecord): boolean =>
+const matchesIfRange = (header: string | string[] | undefined, { sha256 }: ArtifactRecord): boolean =>
   header === undefined || String(header).trim() === `"${sha256.toString('hex')}"`;
 
 /** Bytes of strangers are never rendered by a browser: attachment, no sniffing, no scripts. */

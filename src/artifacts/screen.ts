@@ -2,7 +2,7 @@ import { type Asked, idempotencyOf, type Mac } from '../http/idempotent.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Sealed } from '../seal.ts';
-import { decodeText, type Screener, type Source } from '../secrets/index.ts';
+import { decodeText, type Screener, type ScreenerSource } from '../secrets/index.ts';
 import { sha256Of } from './stage.ts';
 
 /** Bytes as they are stored. */
@@ -30,7 +30,7 @@ export function screenBytes(screener: Screener, given: Buffer, event_id: string)
 export interface Upload {
   bytes: Uint8Array;
   event_id: string;
-  source: Source;
+  source: ScreenerSource;
   asked: Asked | null;
 }
 

@@ -32,7 +32,7 @@ export const insertArtifact = (tenant: Tenant, artifact: NewArtifact): Promise<n
   );
 
 /** Takes away what no event names. */
-export const deleteUnnamed = (tenant: Tenant, artifact_ids: string[]): Promise<number> =>
+export const deleteUnlinked = (tenant: Tenant, artifact_ids: string[]): Promise<number> =>
   tenant.write((db) =>
     db.run('delete from artifacts where tenant_id = $1 and artifact_id = any ($2) and event_id is null', [
       tenant.id,
@@ -83,7 +83,7 @@ export const findArtifact = (
   );
 
 /** Of an artifact's bytes so many are decoded at once: they come as text, and the event loop waits. */
-const PIECE_BYTES = 1024 * 1024;
+const SLICE_BYTES = 1024 * 1024;
 
 /** Bytes `from` (0-based) to `to` (exclusive) of an artifact; undefined where it is gone meanwhile. */
 export async function readSlice(
@@ -94,10 +94,10 @@ export async function readSlice(
   to: number,
 ): Promise<Buffer | undefined> {
   const bytes = Buffer.alloc(to - from);
-  for (let at = from; at < to; at += PIECE_BYTES) {
+  for (let at = from; at < to; at += SLICE_BYTES) {
     const row = await db.row<{ slice: Buffer }>(
       'select substring(bytes from $3::int + 1 for $4::int) as slice from artifacts where tenant_id = $1 and artifact_id = $2',
-      [tenant, artifact_id, at, Math.min(PIECE_BYTES, to - at)],
+      [tenant, artifact_id, at, Math.min(SLICE_BYTES, to - at)],
       'read_artifact_slice',
     );
     if (!row) return undefined;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { recallUnit } from '../db/idempotency.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { EventRow, Outcome, Unit } from '../db/unit.ts';
-import { deleteUnnamed, exceedsQuota, insertArtifact, type NewArtifact } from './sql.ts';
+import { deleteUnlinked, exceedsQuota, insertArtifact, type NewArtifact } from './sql.ts';
 
 export const sha256Of = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
 
@@ -19,10 +19,10 @@ export const withArtifact = (row: EventRow, artifact_id: string): EventRow => ({
  */
 export async function commitWithArtifacts(tenant: Tenant, artifacts: NewArtifact[], unit: Unit): Promise<Outcome> {
   if (artifacts.length === 0) return tenant.commit(unit);
-  const known = await foresee(tenant, unit);
-  if (known) return known;
+  const predicted = await predictOutcome(tenant, unit);
+  if (predicted) return predicted;
   const discard = () =>
-    deleteUnnamed(
+    deleteUnlinked(
       tenant,
       artifacts.map(({ artifact_id }) => artifact_id),
     );
@@ -33,21 +33,21 @@ export async function commitWithArtifacts(tenant: Tenant, artifacts: NewArtifact
     return outcome;
   } catch (error) {
     // the first error is the one that counts; what is left here goes with the daily sweep
-    if (wroteNothing(error)) await discard().catch(() => undefined);
+    if (wasRejected(error)) await discard().catch(() => undefined);
     throw error;
   }
 }
 
 /** An outcome that needs no bytes. `commit_units` decides again, under the lock. */
-const foresee = (tenant: Tenant, { key, body, bytes }: Unit): Promise<Outcome | undefined> =>
+const predictOutcome = (tenant: Tenant, { key, body, bytes }: Unit): Promise<Outcome | undefined> =>
   tenant.read(async (db) => {
-    const known = key === null || body === null ? undefined : await recallUnit(db, tenant.id, { key, body });
-    if (known) return known;
+    const replay = key === null || body === null ? undefined : await recallUnit(db, tenant.id, { key, body });
+    if (replay) return replay;
     return (await exceedsQuota(db, tenant.id, bytes)) ? { status: 'quota', seq: 0, count: 0, at: '' } : undefined;
   });
 
 /** Whether the database surely refused. After a lost connection or a timeout of ours the commit may still come, and needs its bytes. */
-function wroteNothing(error: unknown): boolean {
+function wasRejected(error: unknown): boolean {
   const code = String((error as { code?: unknown }).code);
   return (
     code === 'write_queue_full' || code === 'pool_saturated' || code === 'pool_share' || /^(?!08|57P)\d[0-9A-Z]{4}$/.test(code)

@@ -1,24 +1,24 @@
--- Whether a memory is for this request. p_ask: {"session_id", "users": whose preferences | null, "project_id"}. A rule or preference holds within its
--- scope; of the rest a project's request sees the project's, and policy.
-create or replace function concerns(p_memory memories, p_scope jsonb, p_ask jsonb) returns boolean
+-- Returns true if a memory applies to this request. p_request: {"session_id", "users": the subjects whose preferences apply or null, "project_id"}.
+-- Rules and preferences apply within their scope. Of the other kinds, a request for a project sees those of the project and of scope policy.
+create or replace function applies_to(p_memory memories, p_scope jsonb, p_request jsonb) returns boolean
 language sql stable
 as $$ select case
   when p_memory.kind in ('rule', 'preference') then case p_memory.scope
-    when 'project' then p_memory.project_id = p_ask ->> 'project_id'
-    when 'user' then p_ask -> 'users' ? p_memory.user_id
-    when 'session' then p_memory.session_id = p_ask ->> 'session_id'
+    when 'project' then p_memory.project_id = p_request ->> 'project_id'
+    when 'user' then p_request -> 'users' ? p_memory.user_id
+    when 'session' then p_memory.session_id = p_request ->> 'session_id'
     else true end
   else not p_scope ? 'project_id' or p_memory.project_id = p_scope ->> 'project_id'
     or (p_memory.scope = 'policy' and p_memory.project_id is null) end $$;
 
--- Whether what a memory says is so at that time.
-create or replace function holds_at(p_memory memories, p_at timestamptz) returns boolean
+-- Returns true if a memory is valid at that time.
+create or replace function is_valid_at(p_memory memories, p_at timestamptz) returns boolean
 language sql stable
 as $$ select (p_memory.valid_from is null or p_memory.valid_from <= p_at) and (p_memory.valid_to is null or p_memory.valid_to > p_at) $$;
 
--- Of each kind the newest memories that stood at p_last as they stand now, and not past their time.
-create or replace function unchanged_memories(
-  p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+-- Returns the newest memories of each kind that have not changed since p_last and have not expired.
+create or replace function memories_unchanged_since(
+  p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
 returns setof memories
 language sql stable
 as $$
@@ -30,14 +30,14 @@ as $$
     where m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
       and (m.kind <> 'task' or m.task_status <> 'done')
       and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
-      and concerns(m, p_scope, p_ask)
+      and applies_to(m, p_scope, p_request)
       and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
     order by m.content_seq desc
     limit kind.most
   ) k
 $$;
 
-create or replace function held_now(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+create or replace function current_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
 returns table (memory memories, content_seq bigint)
 language plpgsql stable
 set plan_cache_mode = force_generic_plan set enable_seqscan = off
@@ -45,12 +45,12 @@ as $$
 begin
   return query
   select u, u.content_seq
-  from unchanged_memories(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) u
-  where holds_at(u, now());
+  from memories_unchanged_since(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) u
+  where is_valid_at(u, now());
 end $$;
 
--- Of a memory that has changed since, the version of then: of at most 20,000 changes, the newest.
-create or replace function held_then(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+-- Like current_memories, but returns the version at p_last of each memory that has changed since. Considers the newest 20,000 changes.
+create or replace function memories_as_of(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
 returns table (memory memories, content_seq bigint)
 language plpgsql stable
 set plan_cache_mode = force_custom_plan
@@ -79,34 +79,34 @@ begin
     where c.status = p_status and m.kind = any (p_kinds)
       and (m.status <> 'deleted' or (p_scope ->> 'deleted')::boolean)
       and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
-      and concerns(m, p_scope, p_ask)
+      and applies_to(m, p_scope, p_request)
       and exists (
         select from seen_events(p_tenant, p_scope) e
         where e.seq = c.content_seq and (m.kind <> 'task' or coalesce(e.content #>> '{body,status}', e.content ->> 'status') <> 'done'))
   ),
   held as (
     select u as m, u.content_seq as seq
-    from unchanged_memories(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) u
+    from memories_unchanged_since(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) u
     where v_as_of is null
     union all
     select p.m, p.seq from past p
   )
-  select distinct on ((h.m).memory_id) h.m, h.seq from held h where holds_at(h.m, coalesce(v_as_of, now()));
+  select distinct on ((h.m).memory_id) h.m, h.seq from held h where is_valid_at(h.m, coalesce(v_as_of, now()));
 end $$;
 
--- Memories of some kinds with the standing p_status, newest first, p_limits of each; as of p_last and of the scope's `as_of`. Exact where
--- only p_last is asked: of what has changed since, the version of then is taken.
-create or replace function held_memories(
-  p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
+-- Returns memories of the kinds p_kinds with the status p_status, newest first, at most p_limits of each kind, as of p_last and the scope's `as_of`.
+-- Without `as_of` the result is exact: for a memory that has changed since p_last, it contains the version of that time.
+create or replace function select_memories(
+  p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits int[], p_status text)
 returns table (memory memories, content_seq bigint)
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_scope ? 'as_of' or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last) then
-    return query select h.* from held_then(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
+    return query select h.* from memories_as_of(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) h;
   else
-    return query select h.* from held_now(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
+    return query select h.* from current_memories(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) h;
   end if;
 end $$;
 
@@ -153,10 +153,10 @@ revoke execute on function tool_events(bigint[], bigint) from public;
 grant execute on function tool_events(bigint[], bigint) to agent_memory_app;
 alter function tool_events(bigint[], bigint) owner to agent_memory_searcher;
 
--- Which of these calls and results belong together, and what belongs to them beside: a result to the nearest call before it of the same
--- audience, else the nearest after it, else to the nearest of another audience. Of what may not be seen nothing is said.
--- [{"seq", "call_seq": null where its call may not be seen, "tool", "call_id", "given"}]
-create or replace function tool_pairs(p_tenant text, p_scope jsonb, p_last bigint, p_seqs bigint[]) returns jsonb
+-- Pairs each tool result with its call, and adds the calls and results that belong to a pair and are not in p_seqs. A result belongs to the nearest
+-- preceding call of the same audience, else to the nearest following one, else to the nearest of another audience. Events that the caller may
+-- not see are left out. Returns [{"seq", "call_seq": null if the caller may not see the call, "tool", "call_id", "requested": true if in p_seqs}].
+create or replace function pair_tool_events(p_tenant text, p_scope jsonb, p_last bigint, p_seqs bigint[]) returns jsonb
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
 as $$
@@ -171,7 +171,7 @@ begin
       from tool_events(p_seqs, p_last) t
     ),
     paired as materialized (
-      select r.*, c.seq as call_seq, r.seq = any (p_seqs) as given
+      select r.*, c.seq as call_seq, r.seq = any (p_seqs) as requested
       from related r
       left join lateral (
         select c.seq, c.seen
@@ -184,21 +184,21 @@ begin
       where r.seen
     ),
     named as (
-      select p.*, row_number() over (partition by p.call_seq, p.kind order by p.seq) as place
+      select p.*, row_number() over (partition by p.call_seq, p.kind order by p.seq) as position
       from paired p
-      where p.given or (
-        p.call_seq in (select g.call_seq from paired g where g.given)
+      where p.requested or (
+        p.call_seq in (select g.call_seq from paired g where g.requested)
         and (p.kind = 'tool_call' or not exists (
-          select from paired g where g.given and g.kind = 'tool_result' and g.call_seq = p.call_seq)))
+          select from paired g where g.requested and g.kind = 'tool_result' and g.call_seq = p.call_seq)))
     )
     select coalesce(jsonb_agg(jsonb_build_object(
-      'seq', n.seq, 'call_seq', n.call_seq, 'tool', n.tool, 'call_id', n.call_id, 'given', n.given) order by n.seq), '[]')
+      'seq', n.seq, 'call_seq', n.call_seq, 'tool', n.tool, 'call_id', n.call_id, 'requested', n.requested) order by n.seq), '[]')
     from named n
-    where n.given or n.place <= 3);
+    where n.requested or n.position <= 3);
 end $$;
 
--- The beginning of a call or result that was not asked for itself, from its passages: {"text", "cut"}.
-create or replace function beginning_of(p_tenant text, p_scope jsonb, p_event events) returns jsonb
+-- Returns the beginning of a call or result that was added to a pair, from its first two passages: {"text", "cut"}.
+create or replace function event_excerpt(p_tenant text, p_scope jsonb, p_event events) returns jsonb
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
 as $$
@@ -210,24 +210,24 @@ begin
       and is_shown_in(k.blocked_in, p_scope ->> 'channel'));
 end $$;
 
--- A session's last 60 events that a context shows, newest first. What a trim carried lies before the log's beginning, where no list shows
--- it; what was handed over is not told again.
-create or replace function session_events(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint) returns table (seq bigint)
+-- Returns the last 60 events of a session that a context shows, newest first. Excludes events that a trim kept before the beginning of the log,
+-- because no list shows them, and events that a handoff has already summarized.
+create or replace function recent_session_events(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint) returns table (seq bigint)
 language sql stable
 begin atomic
   select s.seq
   from seen_events(p_tenant, p_scope) s
-  where s.session_key = session_key(p_tenant, p_ask ->> 'session_id') and s.session_id = p_ask ->> 'session_id' and s.seq <= p_last
+  where s.session_key = session_key(p_tenant, p_request ->> 'session_id') and s.session_id = p_request ->> 'session_id' and s.seq <= p_last
     and s.kind in ('message', 'tool_call', 'tool_result', 'decision', 'task_update', 'artifact')
     and s.carried_at is null
     and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))
-    and (not p_ask ? 'handoff_seq' or s.seq > (p_ask ->> 'handoff_seq')::bigint or s.agent_id = p_ask ->> 'agent_id')
+    and (not p_request ? 'handoff_seq' or s.seq > (p_request ->> 'handoff_seq')::bigint or s.agent_id = p_request ->> 'agent_id')
   order by s.seq desc
   limit 60;
 end;
 
--- The memories that ids name, and the decisions whose words have these hashes.
-create or replace function memories_named(p_tenant text, p_ids text[], p_hashes bytea[]) returns table (memory_id text)
+-- Returns the memories with these ids, and the active decisions whose text has one of these hashes.
+create or replace function cited_memories(p_tenant text, p_ids text[], p_hashes bytea[]) returns table (memory_id text)
 language sql stable
 begin atomic
   select m.memory_id
@@ -238,19 +238,19 @@ begin atomic
   where m.tenant_id = p_tenant and m.kind = 'decision' and m.status = 'active' and m.text_hash = any (p_hashes);
 end;
 
--- Memories that a ledger holds, each with its part of it and the event of its content: open tasks, decisions, rules and what was superseded
--- lately; the decisions that a search found (p_decisions: their seqs); those that are cited (p_named).
-create or replace function ledger_memories(
-  p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_decisions bigint[], p_named text[])
+-- Returns the memories of a context, each with its part and the seq of its content: open tasks, decisions, rules and recently superseded memories;
+-- the decisions that the search found (p_decisions: their seqs); the memories that a handoff cites (p_cited: their ids).
+create or replace function context_memories(
+  p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_decisions bigint[], p_cited text[])
 returns table (part text, seq bigint, memory memories)
 language sql stable
 begin atomic
   select case (h.memory).kind when 'task' then 'task' when 'decision' then 'decision' else 'rule' end, h.content_seq, h.memory
-  from held_memories(p_tenant, p_scope, p_ask, p_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
+  from select_memories(p_tenant, p_scope, p_request, p_last, array['task', 'decision', 'rule', 'preference'], array[50, 40, 200, 200], 'active') h
   union all
   select 'superseded', h.content_seq, h.memory
-  from held_memories(
-    p_tenant, p_scope, p_ask, p_last, array['decision', 'fact', 'preference', 'rule', 'note', 'summary'], array[40, 10, 10, 10, 10, 10],
+  from select_memories(
+    p_tenant, p_scope, p_request, p_last, array['decision', 'fact', 'preference', 'rule', 'note', 'summary'], array[40, 10, 10, 10, 10, 10],
     'superseded') h
   union all
   select 'decision', v.seq, m
@@ -259,26 +259,26 @@ begin atomic
   union all
   select case when m.kind = 'decision' then 'decision' else 'cited' end, m.content_seq, m
   from memories m
-  where m.tenant_id = p_tenant and m.memory_id = any (p_named) and m.status = 'active' and m.last_seq <= p_last;
+  where m.tenant_id = p_tenant and m.memory_id = any (p_cited) and m.status = 'active' and m.last_seq <= p_last;
 end;
 
--- One thing of a ledger as the request may see it now, with how its memory stands; no row where it may not.
-create or replace function ledger_entry(
+-- Returns one event of a context as the request may see it now, with the metadata of its memory; no row if the request may not see it.
+create or replace function context_event(
   p_tenant text, p_scope jsonb, p_last bigint, p_language regconfig, p_part text, p_seq bigint, p_memory memories)
 returns table (
-  seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamptz, words text[],
+  seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamptz, lexemes text[],
   memory jsonb)
 language sql stable
 as $$
   select
     s.seq, s.event_id, s.kind, s.actor_id,
-    case when p_part = 'paired' then beginning_of(p_tenant, p_scope, s) else s.content end,
+    case when p_part = 'paired' then event_excerpt(p_tenant, p_scope, s) else s.content end,
     s.artifact_id,
     p_part = 'superseded' or coalesce(
       p_part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= p_last
         and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
     s.occurred_at,
-    k.words,
+    k.lexemes,
     case when p_memory.memory_id is not null then t.details || claim_fields(p_tenant, p_scope, p_memory, t.details, s.occurred_at) end
   from (
     select o.*
@@ -288,7 +288,7 @@ as $$
     limit 1
   ) s
   left join lateral (
-    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, event_text(s.content)))) as words
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, event_text(s.content)))) as lexemes
     from chunks k
     where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
     limit 1
@@ -298,31 +298,31 @@ as $$
       p_tenant, p_memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, p_last,
       (p_scope ->> 'as_of')::timestamptz) as details
     where p_memory.memory_id is not null
-    -- worked out once
+    -- evaluated once
     offset 0
   ) t on true
   where is_shown_in(k.blocked_in, p_scope ->> 'channel');
 $$;
 
--- What a context holds beside what was found, in one round trip: first a row that says where the log stands, and in its content which calls
--- and results belong together; then the memories of the ledger, the session's last events, what is cited and the calls and results that
--- belong to these (part `paired`). Walks are bounded: a scope that sees next to nothing of a long log gets less.
--- p_ask: as `concerns` has it, and what a search found: seqs of "decisions" and "tools"; ids that are "named", "hashes" of words that are.
-create or replace function read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb)
+-- Returns everything in a context that does not come from search, in one round trip. The first row (part `log`) has the last seq and, in its
+-- content, the pairs of calls and results. Then follow the memories, the last events of the session, the events that a handoff cites, and the calls
+-- and results that belong to these (part `paired`). Scans are bounded: a scope that sees very little of a long log gets fewer rows.
+-- p_request: as for applies_to, with "decision_seqs" and "tool_seqs" that the search found, and the "cited_ids" and "cited_hashes" of a handoff.
+create or replace function read_context_events(p_tenant text, p_scope jsonb, p_request jsonb)
 returns table (
   part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text,
-  superseded boolean, occurred_at timestamptz, words text[], memory jsonb)
+  superseded boolean, occurred_at timestamptz, lexemes text[], memory jsonb)
 language plpgsql
--- look-ups by key whatever the values
+-- always look-ups by key
 set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 declare
   v_last bigint;
   v_language regconfig;
-  v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
-  v_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h);
-  v_decisions bigint[] := array(select d::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'decisions', '[]')) d);
-  v_tools bigint[] := array(select t::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'tools', '[]')) t);
+  v_cited_ids text[] := array(select jsonb_array_elements_text(coalesce(p_request -> 'cited_ids', '[]')));
+  v_cited_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_request -> 'cited_hashes', '[]')) h);
+  v_decision_seqs bigint[] := array(select d::bigint from jsonb_array_elements_text(coalesce(p_request -> 'decision_seqs', '[]')) d);
+  v_tool_seqs bigint[] := array(select t::bigint from jsonb_array_elements_text(coalesce(p_request -> 'tool_seqs', '[]')) t);
   v_memories text[] := '{}';
   v_cited bigint[] := '{}';
   v_recent bigint[];
@@ -331,43 +331,43 @@ begin
   perform enter_tenant(p_tenant);
   select t.language into v_language from tenants t where t.tenant_id = p_tenant;
   select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last from tenant_clocks k where k.tenant_id = p_tenant;
-  v_recent := array(select s.seq from session_events(p_tenant, p_scope, p_ask, v_last) s);
-  if cardinality(v_named) + cardinality(v_hashes) > 0 then
-    v_memories := array(select m.memory_id from memories_named(p_tenant, v_named, v_hashes) m);
+  v_recent := array(select s.seq from recent_session_events(p_tenant, p_scope, p_request, v_last) s);
+  if cardinality(v_cited_ids) + cardinality(v_cited_hashes) > 0 then
+    v_memories := array(select m.memory_id from cited_memories(p_tenant, v_cited_ids, v_cited_hashes) m);
     v_cited := array(
       select e.seq
       from events e
-      where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = any (array(select event_of(id) from unnest(v_named) id)));
+      where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = any (array(select event_of(id) from unnest(v_cited_ids) id)));
   end if;
-  v_tools := v_tools || array(
+  v_tool_seqs := v_tool_seqs || array(
     select e.seq
     from unnest(v_recent || v_cited) t (seq)
     cross join lateral (
       select e.seq from events e where e.tenant_id = p_tenant and e.seq = t.seq and e.kind in ('tool_call', 'tool_result') limit 1
     ) e);
-  if cardinality(v_tools) > 0 then
-    v_pairs := tool_pairs(p_tenant, p_scope, v_last, v_tools);
+  if cardinality(v_tool_seqs) > 0 then
+    v_pairs := pair_tool_events(p_tenant, p_scope, v_last, v_tool_seqs);
   end if;
   return query
   select
-    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
+    'log', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
     jsonb_build_object('pairs', v_pairs), null, null::boolean, null::timestamptz, null::text[], null::jsonb
   union all
   select c.part, null, null, e.*
   from (
-    select m.* from ledger_memories(p_tenant, p_scope, p_ask, v_last, v_decisions, v_memories) m
+    select m.* from context_memories(p_tenant, p_scope, p_request, v_last, v_decision_seqs, v_memories) m
     union all
     select 'cited', c, null from unnest(v_cited) c
     union all
     select 'recent', r, null from unnest(v_recent) r
     union all
-    select 'paired', (p ->> 'seq')::bigint, null from jsonb_array_elements(v_pairs) p where not (p ->> 'given')::boolean
+    select 'paired', (p ->> 'seq')::bigint, null from jsonb_array_elements(v_pairs) p where not (p ->> 'requested')::boolean
   ) c
-  cross join lateral ledger_entry(p_tenant, p_scope, v_last, v_language, c.part, c.seq, c.memory) e;
+  cross join lateral context_event(p_tenant, p_scope, v_last, v_language, c.part, c.seq, c.memory) e;
 end $$;
 
--- The newest handoff to an agent that stands, of the newest 200.
-create or replace function read_handoff(p_tenant text, p_scope jsonb, p_ask jsonb)
+-- Returns the newest active handoff to an agent, among the newest 200 handoffs.
+create or replace function find_handoff(p_tenant text, p_scope jsonb, p_request jsonb)
 returns table (seq bigint, event_id text, session_id text, content jsonb, occurred_at timestamptz, memory jsonb)
 language plpgsql
 as $$
@@ -379,9 +379,9 @@ begin
   select e.seq, e.event_id, e.session_id, e.content, e.occurred_at,
     memory_details(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last,
       (p_scope ->> 'as_of')::timestamptz)
-  from held_memories(p_tenant, p_scope, p_ask, v_last, array['handoff'], array[200], 'active') h
+  from select_memories(p_tenant, p_scope, p_request, v_last, array['handoff'], array[200], 'active') h
   cross join lateral (select s.* from seen_events(p_tenant, p_scope) s where s.seq = h.content_seq limit 1) e
-  where e.content #>> '{body,to_agent}' = p_ask ->> 'agent_id'
+  where e.content #>> '{body,to_agent}' = p_request ->> 'agent_id'
   order by e.seq desc
   limit 1;
 end $$;

@@ -1,7 +1,7 @@
 import type { Steps } from '../slices.ts';
-import { createRepetition } from './near.ts';
+import { createDuplicateDetector } from './near_duplicates.ts';
 import { headingOf, renderItem } from './render.ts';
-import { bareOf, type Candidate, exceeds, type Fresh, sizeOf } from './size.ts';
+import { type Candidate, sizeCallOnly, sizeItem, surelyExceeds, type UniqueItem } from './size.ts';
 import type { CountTokens } from './tokens.ts';
 
 // What goes into the bundle. Each section has a share of the budget and gives back what it does not use; an item that does not fit
@@ -22,7 +22,7 @@ export type SectionName = (typeof sectionNames)[number];
 export const itemTypes = ['text', 'decision', 'task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'] as const;
 
 /** What an item tells of the memory that it is. */
-export interface About {
+export interface ItemMetadata {
   memory_id?: string;
   scope?: string;
   trust?: 'approved' | 'stated' | 'inferred' | 'observed';
@@ -40,25 +40,25 @@ export interface Item {
   refs: string[];
   /** What it is, the narrowest last: an item that is the same thing is a repetition. */
   ids: string[];
-  about?: About;
+  metadata?: ItemMetadata;
   /** What it says, without who and when: the same said again is a repetition. */
-  said: string;
+  comparedText: string;
   /** Stemmed words, for finding repetitions in other words. */
-  words: string[];
+  lexemes: string[];
   /** Where the whole of it is, if the text is an excerpt. */
   artifact_id?: string;
   /** The call or result that it is. */
-  part?: { seq: number; ordinal: number; kind: string };
+  toolPart?: { seq: number; ordinal: number; kind: string };
   /** By which of its ids others speak of it, if not the first. */
-  name?: string;
+  primaryId?: string;
   /** What stands for it where not all of it fits: a call without its results, whose ids are `beside`. */
-  without?: Item;
-  beside?: string[];
+  callOnly?: Item;
+  resultIds?: string[];
   /** What it states, if it is a claim or preference. */
-  claim?: { body: Record<string, unknown>; stands: string; holds_from: number };
+  claim?: { body: Record<string, unknown>; claim_scope: string; effective_from: number };
 }
 
-interface PackedItem extends About, Pick<Item, 'type' | 'text' | 'refs'> {
+interface PackedItem extends ItemMetadata, Pick<Item, 'type' | 'text' | 'refs'> {
   token_count: number;
 }
 
@@ -96,21 +96,21 @@ const shares: Record<SectionName, number> = {
 };
 /** What an item may take of the whole bundle before it is cut. */
 const LARGEST_ITEM = 0.35;
-const MAX_CANDIDATES_NAMED = 100;
+const MAX_CANDIDATE_IDS = 100;
 
 /** Candidates come best first in each section; `recent_window` newest first, and leaves oldest first. */
 export function* pack(candidates: Record<SectionName, Item[]>, budget: number, countTokens: CountTokens): Steps<Packed> {
-  const { fresh, repeated } = yield* withoutRepetitions(candidates);
-  const taken = yield* choose(fresh, budget, countTokens);
-  const sections = sectionsOf(taken.values());
+  const { fresh, duplicates } = yield* removeDuplicates(candidates);
+  const selected = yield* selectItems(fresh, budget, countTokens);
+  const sections = sectionsOf(selected.values());
   let token_used = yield* countBundle(sections, countTokens);
   while (token_used > budget) {
-    dropLast(taken, sections);
+    dropLast(selected, sections);
     token_used = yield* countBundle(sections, countTokens);
   }
-  const left = fresh.filter((entry) => !taken.has(entry)).map(({ item }) => item);
-  const omissions = omissionsOf(left, repeated, [...taken.values()]);
-  return { sections, text: renderSections(sections), token_used, omissions, deduplicated: repeated.length };
+  const omitted = fresh.filter((entry) => !selected.has(entry)).map(({ item }) => item);
+  const omissions = omissionsOf(omitted, duplicates, [...selected.values()]);
+  return { sections, text: renderSections(sections), token_used, omissions, deduplicated: duplicates.length };
 }
 
 export const renderSections = (sections: Section[]): string =>
@@ -132,116 +132,116 @@ function* countBundle(sections: Section[], countTokens: CountTokens): Steps<numb
 }
 
 /** In the order of the sections, but a decision or task is kept rather than the passage it was found by. */
-function* withoutRepetitions(candidates: Record<SectionName, Item[]>): Steps<{ fresh: Fresh[]; repeated: Item[] }> {
-  const fresh: Fresh[] = [];
-  const repeated: Item[] = [];
-  const repeats = createRepetition();
-  const known = new Set<string>();
+function* removeDuplicates(candidates: Record<SectionName, Item[]>): Steps<{ fresh: UniqueItem[]; duplicates: Item[] }> {
+  const fresh: UniqueItem[] = [];
+  const duplicates: Item[] = [];
+  const isDuplicate = createDuplicateDetector();
+  const seenIds = new Set<string>();
   for (const section of sectionNames)
-    for (const [place, item] of candidates[section].entries()) {
-      const again = item.ids.some((id) => known.has(id)) || (yield* repeats(worded(section, item)));
-      if (again) repeated.push(item);
-      else fresh.push({ section, item, place });
-      for (const id of item.ids) if (!id.startsWith('evt_') || section !== 'retrieved_evidence') known.add(id);
+    for (const [position, item] of candidates[section].entries()) {
+      const duplicate = item.ids.some((id) => seenIds.has(id)) || (yield* isDuplicate(comparable(section, item)));
+      if (duplicate) duplicates.push(item);
+      else fresh.push({ section, item, position });
+      for (const id of item.ids) if (!id.startsWith('evt_') || section !== 'retrieved_evidence') seenIds.add(id);
     }
-  return { fresh, repeated };
+  return { fresh, duplicates };
 }
 
-const worded = (section: SectionName, { type, said, words }: Item) => ({
-  text: said,
-  words,
-  loose: section === 'retrieved_evidence' && ['text', 'fact', 'note', 'summary'].includes(type),
+const comparable = (section: SectionName, { type, comparedText, lexemes }: Item) => ({
+  text: comparedText,
+  lexemes,
+  fuzzy: section === 'retrieved_evidence' && ['text', 'fact', 'note', 'summary'].includes(type),
 });
 
 /** How items may be shown, and which surely do not fit into `left` tokens, so that nobody counts theirs. */
-interface Form {
-  exceeds(entry: Fresh, left: number): boolean;
-  candidateOf(entry: Fresh): Steps<Candidate>;
+interface ItemForm {
+  exceeds(entry: UniqueItem, left: number): boolean;
+  candidateOf(entry: UniqueItem): Steps<Candidate>;
 }
 
 /**
  * First every section within its share, then whatever still fits in the room that was left, the evidence first; last, calls whose results
  * do not fit.
  */
-function* choose(fresh: Fresh[], budget: number, countTokens: CountTokens): Steps<Map<Fresh, Candidate>> {
+function* selectItems(fresh: UniqueItem[], budget: number, countTokens: CountTokens): Steps<Map<UniqueItem, Candidate>> {
   const largest = Math.floor(budget * LARGEST_ITEM);
-  const sized = new Map<Fresh, Candidate>();
-  const taken = new Map<Fresh, Candidate>();
-  const opened = new Set<SectionName>();
-  let room = budget;
-  const whole: Form = {
-    exceeds: ({ item }, left) => exceeds(item, left, largest),
+  const sized = new Map<UniqueItem, Candidate>();
+  const selected = new Map<UniqueItem, Candidate>();
+  const started = new Set<SectionName>();
+  let remaining = budget;
+  const whole: ItemForm = {
+    exceeds: ({ item }, left) => surelyExceeds(item, left, largest),
     *candidateOf(entry) {
-      const known = sized.get(entry) ?? (yield* sizeOf(entry, largest, countTokens));
+      const known = sized.get(entry) ?? (yield* sizeItem(entry, largest, countTokens));
       sized.set(entry, known);
       return known;
     },
   };
-  const bare: Form = {
-    exceeds: ({ item: { without } }, left) => !without || exceeds(without, left, largest),
-    candidateOf: (entry) => bareOf(entry, Math.min(largest, room), countTokens),
+  const callOnly: ItemForm = {
+    exceeds: ({ item: { callOnly } }, left) => !callOnly || surelyExceeds(callOnly, left, largest),
+    candidateOf: (entry) => sizeCallOnly(entry, Math.min(largest, remaining), countTokens),
   };
-  const take = function* (section: SectionName, allowance: number, { exceeds, candidateOf }: Form): Steps<void> {
-    let left = Math.min(allowance, room);
+  const fill = function* (section: SectionName, allowance: number, { exceeds, candidateOf }: ItemForm): Steps<void> {
+    let left = Math.min(allowance, remaining);
     for (const entry of fresh) {
-      if (entry.section !== section || taken.has(entry)) continue;
-      const opening = opened.has(section) ? 0 : (yield* countTokens(headingOf(section))) + 1;
+      if (entry.section !== section || selected.has(entry)) continue;
+      const headingCost = started.has(section) ? 0 : (yield* countTokens(headingOf(section))) + 1;
       yield;
-      if (exceeds(entry, left - opening)) continue;
+      if (exceeds(entry, left - headingCost)) continue;
       const candidate = yield* candidateOf(entry);
-      const cost = candidate.cost + opening;
+      const cost = candidate.cost + headingCost;
       if (cost > left) continue;
-      opened.add(section);
-      taken.set(entry, candidate);
+      started.add(section);
+      selected.set(entry, candidate);
       left -= cost;
-      room -= cost;
+      remaining -= cost;
     }
   };
-  for (const section of sectionNames) yield* take(section, Math.floor(budget * shares[section]), whole);
-  for (const section of sectionNames.toReversed()) yield* take(section, room, whole);
-  for (const section of sectionNames.toReversed()) yield* take(section, room, bare);
-  return taken;
+  for (const section of sectionNames) yield* fill(section, Math.floor(budget * shares[section]), whole);
+  for (const section of sectionNames.toReversed()) yield* fill(section, remaining, whole);
+  for (const section of sectionNames.toReversed()) yield* fill(section, remaining, callOnly);
+  return selected;
 }
 
-function sectionsOf(taken: Iterable<Candidate>): Section[] {
-  const all = [...taken];
+function sectionsOf(selected: Iterable<Candidate>): Section[] {
+  const all = [...selected];
   return sectionNames.flatMap((name) => {
-    const chosen = all.filter(({ section }) => section === name).sort((a, b) => a.place - b.place);
+    const chosen = all.filter(({ section }) => section === name).sort((a, b) => a.position - b.position);
     if (chosen.length === 0) return [];
     if (name === 'recent_window') chosen.reverse();
-    const items = chosen.map(({ item: { type, text, refs, about }, cost }) => ({
+    const items = chosen.map(({ item: { type, text, refs, metadata }, cost }) => ({
       type,
       text,
       token_count: cost,
       refs,
-      ...about,
+      ...metadata,
     }));
     return [{ name, token_count: items.reduce((sum, { token_count }) => sum + token_count, 0), items }];
   });
 }
 
 /** Tokens of joined parts are nearly the sum of the parts' tokens; where they are more, the last of the least section goes. */
-function dropLast(taken: Map<Fresh, Candidate>, sections: Section[]): void {
+function dropLast(selected: Map<UniqueItem, Candidate>, sections: Section[]): void {
   const section = sections.at(-1)!;
   const dropped = section.items.pop()!;
   section.token_count -= dropped.token_count;
   if (section.items.length === 0) sections.pop();
-  for (const [entry, { item }] of taken) if (item.refs === dropped.refs) taken.delete(entry);
+  for (const [entry, { item }] of selected) if (item.refs === dropped.refs) selected.delete(entry);
 }
 
-function omissionsOf(left: Item[], repeated: Item[], taken: Candidate[]): Omission[] {
-  const named = (items: Item[]) => [...new Set(items.map(({ ids }) => ids.at(-1)!))].slice(0, MAX_CANDIDATES_NAMED);
+function omissionsOf(unselected: Item[], duplicates: Item[], selected: Candidate[]): Omission[] {
+  const idsOf = (items: Item[]) => [...new Set(items.map(({ ids }) => ids.at(-1)!))].slice(0, MAX_CANDIDATE_IDS);
   const omissions: Omission[] = [];
-  const results = taken.filter(({ bare }) => bare).map(({ item }) => ({ ...item, ids: item.beside! }));
-  const unshown = [...left, ...results];
-  if (unshown.length > 0) omissions.push({ reason: 'budget', count: unshown.length, candidates: named(unshown) });
-  if (repeated.length > 0) omissions.push({ reason: 'duplicate', count: repeated.length, candidates: named(repeated) });
-  const cut = taken.filter((candidate) => candidate.cut || candidate.item.artifact_id !== undefined);
+  const results = selected.filter(({ callOnly }) => callOnly).map(({ item }) => ({ ...item, ids: item.resultIds! }));
+  const unshown = [...unselected, ...results];
+  if (unshown.length > 0) omissions.push({ reason: 'budget', count: unshown.length, candidates: idsOf(unshown) });
+  if (duplicates.length > 0) omissions.push({ reason: 'duplicate', count: duplicates.length, candidates: idsOf(duplicates) });
+  const cut = selected.filter((candidate) => candidate.cut || candidate.item.artifact_id !== undefined);
   for (const { item } of cut)
     omissions.push({
       reason: 'truncated',
       count: 1,
-      candidates: named([item]),
+      candidates: idsOf([item]),
       ...(item.artifact_id !== undefined && { artifact_id: item.artifact_id }),
     });
   return omissions;

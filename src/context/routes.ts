@@ -3,25 +3,25 @@ import { readCapsules } from '../capsules/index.ts';
 import { aboutSubject } from '../filter/index.ts';
 import { newId } from '../id.ts';
 import { sha256Hex } from '../memories/index.ts';
-import { type Found, find, MAX_FOUND, type Scope, scoring } from '../search/index.ts';
+import { MAX_RESULTS, type SearchResult, type SearchScope, scoring, searchPassages } from '../search/index.ts';
 import { inSlices, type Steps } from '../slices.ts';
-import { gather, namedBy, type Sources } from './gather.ts';
+import { citationsOf, collectCandidates, type Sources } from './candidates.ts';
 import { type Omission, type Packed, pack } from './pack.ts';
 import { type ContextRequest, context, contextBody, contextQuery } from './schemas.ts';
-import { type Ask, type Handoff, readHandoff, readLedger } from './sql.ts';
+import { type EventsRequest, type Handoff, readContextEvents, readHandoff } from './sql.ts';
 import { type CountTokens, type Encoding, loadTokenCounter } from './tokens.ts';
 
 /** How many of the best decisions are read beside the best passages. */
-const DECISIONS = 40;
-const MAX_QUESTION = 4_000;
+const MAX_DECISIONS = 40;
+const MAX_HANDOFF_QUERY = 4_000;
 /** Characters of capsules that are looked at for each token of the budget. */
-const ROOM_CHARACTERS = 16;
+const CAPSULE_CHARACTERS_PER_TOKEN = 16;
 
 /** A context of more tokens is a long answer. */
 const SHORT_CONTEXT = 16_000;
 /** What is asked for unless a request says more. */
-const LONG_CONTEXT = 65_536;
-const SHORT_QUESTION = 1_000;
+const DEFAULT_CONTEXT = 65_536;
+const SHORT_QUERY = 1_000;
 
 export const contextRoutes = (encoding: Encoding) => [
   route({
@@ -37,8 +37,8 @@ export const contextRoutes = (encoding: Encoding) => [
     success: { status: 200, description: 'The bundle; nothing of it is stored', schema: context },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found'],
     heavy: ({ body: { max_tokens, query, query_text, filter, capsules } }) =>
-      max_tokens > LONG_CONTEXT ||
-      (query ?? query_text ?? '').length > SHORT_QUESTION ||
+      max_tokens > DEFAULT_CONTEXT ||
+      (query ?? query_text ?? '').length > SHORT_QUERY ||
       ((max_tokens > SHORT_CONTEXT || filter !== undefined || capsules.length > 0) && 'perhaps'),
     handle: async (input) => {
       const { caller, body, query } = input;
@@ -51,54 +51,63 @@ export const contextRoutes = (encoding: Encoding) => [
 ];
 
 async function build(caller: Caller, request: ContextRequest, encoding: Encoding, signal: AbortSignal) {
-  const asked = scopeOf(caller, request);
+  const requested = scopeOf(caller, request);
   const { tenant, principal } = caller;
   const capsules = request.capsules.length > 0 ? await readCapsules(tenant, principal, request.capsules, request.channel) : [];
-  const ask = askOf(request, asked);
+  const eventsRequest = eventsRequestOf(request, requested);
   const query = request.query ?? request.query_text ?? '';
   // the question of a handoff is asked where there is no other; else neither waits for the other
-  const [handoff, asking] = await Promise.all([
-    request.agent_id === undefined ? undefined : readHandoff(tenant, asked, ask),
-    /\S/u.test(query) ? search(caller, query, asked) : undefined,
+  const [handoff, queried] = await Promise.all([
+    request.agent_id === undefined ? undefined : readHandoff(tenant, requested, eventsRequest),
+    /\S/u.test(query) ? search(caller, query, requested) : undefined,
   ]);
-  const found = asking ?? (handoff && (await search(caller, questionOf(handoff), asked)));
-  const decisions = found?.hits.filter(({ memory }) => memory?.kind === 'decision').map(({ seq }) => seq) ?? [];
-  const tools = found?.hits.filter(({ kind }) => kind === 'tool_call' || kind === 'tool_result').map(({ seq }) => seq) ?? [];
-  const scope = found ? { ...asked, as_of_seq: found.as_of_seq } : asked;
-  const ledger = await readLedger(caller.tenant, scope, { ...ask, decisions, tools, ...(handoff && citedBy(handoff)) });
+  const result = queried ?? (handoff && (await search(caller, handoffQuery(handoff), requested)));
+  const decision_seqs = result?.hits.filter(({ memory }) => memory?.kind === 'decision').map(({ seq }) => seq) ?? [];
+  const tool_seqs = result?.hits.filter(({ kind }) => kind === 'tool_call' || kind === 'tool_result').map(({ seq }) => seq) ?? [];
+  const scope = result ? { ...requested, as_of_seq: result.as_of_seq } : requested;
+  const contextEvents = await readContextEvents(caller.tenant, scope, {
+    ...eventsRequest,
+    decision_seqs,
+    tool_seqs,
+    ...(handoff && handoffCitations(handoff)),
+  });
   const countTokens = await loadTokenCounter(encoding);
-  const room = request.max_tokens * ROOM_CHARACTERS;
-  const sources = { ledger, found, handoff, capsules, room, history: request.history };
-  const { packed, omissions } = await inSlices(bundle(sources, request.max_tokens, countTokens), signal);
+  const maxCapsuleCharacters = request.max_tokens * CAPSULE_CHARACTERS_PER_TOKEN;
+  const sources = { contextEvents, search: result, handoff, capsules, maxCapsuleCharacters, history: request.history };
+  const { packed, omissions } = await inSlices(packSources(sources, request.max_tokens, countTokens), signal);
   return {
     context_id: newId('ctx'),
     budget_tokens: request.max_tokens,
     token_used: packed.token_used,
-    answered: found ? found.hits.some(({ memory }) => !memory?.unsourced) : packed.sections.length > 0,
-    degraded: ledger.partial_index ? ['partial_index'] : [],
+    answered: result ? result.hits.some(({ memory }) => !memory?.unsourced) : packed.sections.length > 0,
+    degraded: contextEvents.partial_index ? ['partial_index'] : [],
     sections: packed.sections,
     omissions: [...packed.omissions, ...omissions],
     provenance: {
       intent: request.intent,
-      query_terms: found?.terms ?? [],
-      candidate_pool_size: found?.pool_size ?? new Set(ledger.events.map(({ seq }) => seq)).size,
-      retrieved: found?.hits.length ?? 0,
-      deduplicated: packed.deduplicated + (found?.collapsed ?? 0),
-      filters: { ...asked, ...(asked.filter && { filter: asked.filter.given }) },
-      scoring: found ? scoring : {},
-      as_of_seq: ledger.as_of_seq,
+      query_terms: result?.terms ?? [],
+      candidate_pool_size: result?.pool_size ?? new Set(contextEvents.events.map(({ seq }) => seq)).size,
+      retrieved: result?.hits.length ?? 0,
+      deduplicated: packed.deduplicated + (result?.deduplicated ?? 0),
+      filters: { ...requested, ...(requested.filter && { filter: requested.filter.given }) },
+      scoring: result ? scoring : {},
+      as_of_seq: contextEvents.as_of_seq,
     },
     text: packed.text,
   };
 }
 
-function* bundle(sources: Sources, budget: number, countTokens: CountTokens): Steps<{ packed: Packed; omissions: Omission[] }> {
-  const { candidates, omissions } = yield* gather(sources);
+function* packSources(
+  sources: Sources,
+  budget: number,
+  countTokens: CountTokens,
+): Steps<{ packed: Packed; omissions: Omission[] }> {
+  const { candidates, omissions } = yield* collectCandidates(sources);
   return { packed: yield* pack(candidates, budget, countTokens), omissions };
 }
 
 /** `user_id` says whose private items may be used, `agent_id` who asks; neither hides what is shared with them. */
-function scopeOf({ principal }: Caller, request: ContextRequest): Scope {
+function scopeOf({ principal }: Caller, request: ContextRequest): SearchScope {
   const { channel, about_user_id, project_id, as_of, as_of_seq, history } = request;
   const filter = about_user_id === undefined ? request.filter : aboutSubject(request.filter, about_user_id);
   return {
@@ -115,7 +124,7 @@ function scopeOf({ principal }: Caller, request: ContextRequest): Scope {
 }
 
 /** Preferences are of the subject on whose behalf the context is built. */
-function askOf({ session_id, agent_id, project_id }: ContextRequest, { subjects }: Scope): Ask {
+function eventsRequestOf({ session_id, agent_id, project_id }: ContextRequest, { subjects }: SearchScope): EventsRequest {
   return {
     session_id,
     users: subjects,
@@ -125,15 +134,15 @@ function askOf({ session_id, agent_id, project_id }: ContextRequest, { subjects 
 }
 
 /** What the receiver of a handoff has to know, as a question. */
-function questionOf({ content }: Handoff): string {
+function handoffQuery({ content }: Handoff): string {
   const { problem = '', open_questions = [] } = (content.body ?? {}) as { problem?: string; open_questions?: string[] };
-  return [problem, ...open_questions].join('\n').slice(0, MAX_QUESTION);
+  return [problem, ...open_questions].join('\n').slice(0, MAX_HANDOFF_QUERY);
 }
 
-function citedBy(handoff: Handoff): Partial<Ask> {
-  const { ids, texts } = namedBy(handoff);
-  return { named: ids, hashes: texts.map(sha256Hex), handoff_seq: handoff.seq };
+function handoffCitations(handoff: Handoff): Partial<EventsRequest> {
+  const { ids, texts } = citationsOf(handoff);
+  return { cited_ids: ids, cited_hashes: texts.map(sha256Hex), handoff_seq: handoff.seq };
 }
 
-const search = (caller: Caller, query: string, scope: Scope): Promise<Found> =>
-  find(caller.tenant, { query, scope, limit: MAX_FOUND, decisions: DECISIONS });
+const search = (caller: Caller, query: string, scope: SearchScope): Promise<SearchResult> =>
+  searchPassages(caller.tenant, { query, scope, limit: MAX_RESULTS, decisions: MAX_DECISIONS });

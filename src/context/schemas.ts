@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { aboutUser, behalf, channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
 import { nameOf } from '../http/name.ts';
-import { asOf, degraded, isAskedOnce, origin, question, trust, twice } from '../search/index.ts';
+import { asOfFields, bothQueryFields, degraded, hasAtMostOneQuery, origin, queryFields, trust } from '../search/index.ts';
 import { itemTypes, sectionNames } from './pack.ts';
 
 const name = (about: string) => nameOf().describe(about);
@@ -11,14 +11,14 @@ export const contextBody = z
   .strictObject({
     session_id: name('the session whose last events the context shows').default('default'),
     channel: z.enum(channels).default('private').describe('the channel in which the answer will be seen'),
-    ...question(z.string().max(65_536), 'what the next step is about; without it nothing is retrieved'),
+    ...queryFields(z.string().max(65_536), 'what the next step is about; without it nothing is retrieved'),
     intent: name('what the caller is up to; `continue` needs no query').default('answer'),
     agent_id: name('who asks; the newest handoff to it is what the context is built from').optional(),
     ...behalf,
     about_user_id: aboutUser,
     project_id: name('only of this project').optional(),
     max_tokens: z.int().min(256).max(200_000).default(65_000),
-    ...asOf,
+    ...asOfFields,
     history: z.boolean().default(false).describe('what is superseded too, marked as such'),
     filter: filter.optional(),
     capsules: z
@@ -27,7 +27,7 @@ export const contextBody = z
       .default([])
       .describe('capsules whose items the context shows, where they may be read in this channel'),
   })
-  .refine(isAskedOnce, twice)
+  .refine(hasAtMostOneQuery, bothQueryFields)
   .meta({ id: 'ContextRequest' });
 export type ContextRequest = z.output<typeof contextBody>;
 

@@ -1,9 +1,9 @@
 import type { Tenant } from '../db/tenant.ts';
-import { isReadable, type MemoryDetails, type Scope } from '../search/index.ts';
-import type { Pair } from './calls.ts';
+import { isReadable, type MemoryDetails, type SearchScope } from '../search/index.ts';
+import type { ToolPair } from './tool_calls.ts';
 
 /** One event that a context may hold without its being found. */
-export interface LedgerEvent {
+export interface ContextEvent {
   part: 'task' | 'decision' | 'rule' | 'superseded' | 'recent' | 'cited' | 'paired';
   seq: number;
   event_id: string;
@@ -14,34 +14,34 @@ export interface LedgerEvent {
   /** What it says is not held any more. */
   superseded: boolean;
   occurred_at: string;
-  words: string[] | null;
+  lexemes: string[] | null;
   /** The memory whose content it holds. */
   memory: MemoryDetails | null;
 }
 
-export interface Ledger {
+export interface ContextEvents {
   as_of_seq: number;
   /** A rebuild runs: not every passage can be found. */
   partial_index: boolean;
-  events: LedgerEvent[];
+  events: ContextEvent[];
   /** Calls and results among these events and those that were asked for, each with the call that it belongs to. */
-  pairs: Pair[];
+  pairs: ToolPair[];
 }
 
 /** What a context asks for beside what it may see. */
-export interface Ask {
+export interface EventsRequest {
   session_id: string;
   agent_id?: string;
   project_id?: string;
   /** Whose preferences apply; null: nobody is named. */
   users: string[] | null;
   /** Decisions that a search found, by seq; the newest come unasked. */
-  decisions?: number[];
+  decision_seqs?: number[];
   /** Calls and results that a search found, by seq. */
-  tools?: number[];
+  tool_seqs?: number[];
   /** What a handoff cites, by id, and hashes of the decisions that it names by their text. */
-  named?: string[];
-  hashes?: string[];
+  cited_ids?: string[];
+  cited_hashes?: string[];
   /** Of the session nothing before this is told again. */
   handoff_seq?: number;
 }
@@ -55,21 +55,21 @@ export interface Handoff {
   memory: MemoryDetails;
 }
 
-type Row = LedgerEvent | { part: 'clock'; as_of_seq: number; partial_index: boolean; content: { pairs: Pair[] } };
+type Row = ContextEvent | { part: 'log'; as_of_seq: number; partial_index: boolean; content: { pairs: ToolPair[] } };
 
-const EVENT = { objects: ['content'] };
+const EVENT_SHAPE = { objects: ['content'] };
 
 /** One round trip; without events that cannot be read. */
-export async function readLedger(tenant: Tenant, scope: Scope, ask: Ask): Promise<Ledger> {
-  const rows = await tenant.call<Row>('select * from read_ledger($1, $2, $3)', [tenant.id, scope, ask]);
-  const clock = rows.find((row) => row.part === 'clock') as Extract<Row, { part: 'clock' }>;
+export async function readContextEvents(tenant: Tenant, scope: SearchScope, ask: EventsRequest): Promise<ContextEvents> {
+  const rows = await tenant.call<Row>('select * from read_context_events($1, $2, $3)', [tenant.id, scope, ask]);
+  const log = rows.find((row) => row.part === 'log') as Extract<Row, { part: 'log' }>;
   const events = rows
-    .filter((row): row is LedgerEvent => row.part !== 'clock' && isReadable(tenant, row, EVENT))
+    .filter((row): row is ContextEvent => row.part !== 'log' && isReadable(tenant, row, EVENT_SHAPE))
     .sort((a, b) => b.seq - a.seq);
-  return { as_of_seq: clock.as_of_seq, partial_index: clock.partial_index, events, pairs: clock.content.pairs };
+  return { as_of_seq: log.as_of_seq, partial_index: log.partial_index, events, pairs: log.content.pairs };
 }
 
-export async function readHandoff(tenant: Tenant, scope: Scope, ask: Ask): Promise<Handoff | undefined> {
-  const [row] = await tenant.call<Handoff>('select * from read_handoff($1, $2, $3)', [tenant.id, scope, ask]);
-  return row && isReadable(tenant, row, EVENT) ? row : undefined;
+export async function readHandoff(tenant: Tenant, scope: SearchScope, ask: EventsRequest): Promise<Handoff | undefined> {
+  const [row] = await tenant.call<Handoff>('select * from find_handoff($1, $2, $3)', [tenant.id, scope, ask]);
+  return row && isReadable(tenant, row, EVENT_SHAPE) ? row : undefined;
 }

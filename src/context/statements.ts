@@ -9,7 +9,7 @@ export interface Measure {
 
 export interface Statement {
   /** Where it was said apart from the words. */
-  stands?: string | undefined;
+  claim_scope?: string | undefined;
   subject: string[];
   /** Words with digits in them, such as v2 or p95: they tell subjects apart. */
   marks: string[];
@@ -17,11 +17,11 @@ export interface Statement {
 }
 
 /** A text with its stemmed words, and what is said apart from it: {subject, unit, value}, which holds within `stands`. */
-interface Said {
+interface StatementSource {
   text: string;
-  words: string[];
+  lexemes: string[];
   measure?: { subject?: unknown; unit?: unknown; value?: unknown };
-  stands?: string;
+  claim_scope?: string;
 }
 
 const MAX_STATEMENTS = 12;
@@ -29,24 +29,24 @@ const MAX_CHARACTERS = 8_000;
 /** Of a word, beyond what the index keeps of it. */
 const LONGEST_ENDING = 6;
 
-export function statementsOf(said: Said): Statement[] {
-  const lexemes = new Set(said.words);
-  const inWords = said.text
+export function statementsOf(source: StatementSource): Statement[] {
+  const lexemes = new Set(source.lexemes);
+  const fromText = source.text
     .slice(0, MAX_CHARACTERS)
     .split(/(?<=[.!?。！？;])\s+|\n+/u)
     .filter((sentence) => /\d/.test(sentence))
     .slice(0, MAX_STATEMENTS)
     .flatMap((sentence) => statementOf(sentence, lexemes));
-  return [...statementApart(said, lexemes), ...inWords];
+  return [...structuredStatement(source, lexemes), ...fromText];
 }
 
 /** What is said apart from the words, where that has a subject and a number. */
-function statementApart({ measure, stands }: Said, lexemes: Set<string>): Statement[] {
+function structuredStatement({ measure, claim_scope }: StatementSource, lexemes: Set<string>): Statement[] {
   const { subject, unit, value } = measure ?? {};
   if (typeof subject !== 'string' || !Number.isFinite(Number(value)) || value === '') return [];
   const stemmed = (word: string) => lexemeOf(word, lexemes) ?? word.toLowerCase().replace(/(?<=...)s$/, '');
   const measures = [{ value: Number(value), unit: typeof unit === 'string' ? stemmed(unit) : '' }];
-  return [{ stands, subject: [...new Set((subject.match(/\p{L}+/gu) ?? []).map(stemmed))], marks: [], measures }];
+  return [{ claim_scope, subject: [...new Set((subject.match(/\p{L}+/gu) ?? []).map(stemmed))], marks: [], measures }];
 }
 
 /** The numbers of a sentence, and of its other words the subject: those that the index keeps and that are no unit here. */

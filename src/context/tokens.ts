@@ -6,9 +6,9 @@ import type { Steps } from '../slices.ts';
 export type CountTokens = (text: string) => Steps<number>;
 
 // The library merges pairs by scanning the piece again and again: 10⁵ equal letters took 8 s, 10⁵ equal CJK characters 98 s.
-const LONGEST_SHORT_PIECE = 64;
+const MAX_SHORT_PIECE = 64;
 /** What is longer is counted piece by piece. */
-const LONGEST_AT_ONCE = 4_096;
+const MAX_CHARACTERS_AT_ONCE = 4_096;
 const maybeLong = /\S{65}|\s{65}/;
 const asText = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<string>() };
 
@@ -30,22 +30,22 @@ const libraries = {
 };
 
 async function load(name: Encoding): Promise<CountTokens> {
-  const [[encoding, { default: table }], patterns, { mergedCount }] = await Promise.all([
+  const [[encoding, { default: table }], patterns, { countMergedTokens }] = await Promise.all([
     libraries[name](),
     import('gpt-tokenizer/encodingParams/constants'),
-    import('./merge.ts'),
+    import('./byte_pairs.ts'),
   ]);
   const pieces = patterns[split[name]];
   // Merging never crosses a piece, so counting piece by piece is exact.
   return function* (text) {
-    if (text.length <= LONGEST_AT_ONCE && !maybeLong.test(text)) return encoding.countTokens(text, asText);
+    if (text.length <= MAX_CHARACTERS_AT_ONCE && !maybeLong.test(text)) return encoding.countTokens(text, asText);
     let count = 0;
     let since = 0;
     for (const [piece] of text.matchAll(pieces)) {
-      const isShort = piece.length <= LONGEST_SHORT_PIECE;
-      count += isShort ? encoding.countTokens(piece, asText) : yield* mergedCount(piece, table);
+      const isShort = piece.length <= MAX_SHORT_PIECE;
+      count += isShort ? encoding.countTokens(piece, asText) : yield* countMergedTokens(piece, table);
       since += piece.length;
-      if (since < LONGEST_AT_ONCE) continue;
+      if (since < MAX_CHARACTERS_AT_ONCE) continue;
       since = 0;
       yield;
     }

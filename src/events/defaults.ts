@@ -1,8 +1,8 @@
 import { actorOf, agentOf, type Principal } from '../auth/index.ts';
-import type { GivenEvent, NewEvent } from './schemas.ts';
+import type { EventInput, NewEvent } from './schemas.ts';
 
 /** An event with all that its request left out: `text` stands for `content.text`, and who calls is who did it. */
-export function complete(principal: Principal, { text, actor, content, ...rest }: GivenEvent): NewEvent {
+export function applyDefaults(principal: Principal, { text, actor, content, ...rest }: EventInput): NewEvent {
   const agent_id = agentOf(principal, rest.agent_id);
   return {
     ...rest,

@@ -8,10 +8,10 @@ import { type JsonLimits, parseJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
 import { type Idempotency, parseBody } from '../http/route.ts';
 import { type Cited, cite, citeOne, type RefLimits } from '../refs/index.ts';
-import type { Screener, Source } from '../secrets/index.ts';
-import { complete } from './defaults.ts';
-import { type EffectHandlers, type EventLimits, type Prepared, prepareAll } from './record.ts';
-import { eventsBody, type GivenEvent, type NewEvent } from './schemas.ts';
+import type { Screener, ScreenerSource } from '../secrets/index.ts';
+import { applyDefaults } from './defaults.ts';
+import { type EffectHandlers, type EventLimits, type Prepared, prepareAll } from './prepare.ts';
+import { type EventInput, eventsBody, type NewEvent } from './schemas.ts';
 
 // What a request records, ready to be written: all that takes time that grows with it. A worker does it for large bodies.
 
@@ -23,11 +23,11 @@ export interface Draft {
   cited: Cited;
   /** Changes of views that the events carry, by noun. */
   effects: Record<string, EventEffect[]>;
-  told: Told[];
+  summaries: EventSummary[];
 }
 
 /** What the answer says of an event. */
-export interface Told {
+export interface EventSummary {
   event_id: string;
   artifact_id: string | undefined;
   passages: number;
@@ -38,13 +38,13 @@ export interface Told {
 
 export function draftOf(
   principal: Principal,
-  body: GivenEvent | { events: GivenEvent[] },
+  body: EventInput | { events: EventInput[] },
   idempotency: Idempotency | null,
   limits: EventLimits & { screener: Screener },
   handlers: EffectHandlers,
 ): Draft {
   const single = !('events' in body);
-  const given = (single ? [body] : body.events).map((one) => complete(principal, one));
+  const given = (single ? [body] : body.events).map((one) => applyDefaults(principal, one));
   const prepared = prepareAll(principal, limits.screener, given, (i) => pointerTo(given, i), limits, handlers);
   return {
     single,
@@ -54,9 +54,9 @@ export function draftOf(
       prepared.reduce((sum, { bytes }) => sum + bytes, 0),
     ),
     artifacts: prepared.flatMap(artifactOf),
-    cited: citedBy(given, limits),
+    cited: citationsOf(given, limits),
     effects: effectsByNoun(prepared),
-    told: prepared.map(toldOf),
+    summaries: prepared.map(summaryOf),
   };
 }
 
@@ -68,7 +68,7 @@ export interface LargeRequest {
   maxSingle: number;
   limits: EventLimits;
   principal: Principal;
-  source: Source;
+  source: ScreenerSource;
   asked: Asked | null;
 }
 
@@ -84,7 +84,7 @@ export function draftLarge(
     throw new Problem('too-large', `The body has ${bytes.length} bytes; a single event may have at most ${maxSingle}.`);
   keepInside(source.tenant_id, {}, given);
   const idempotency = idempotencyOf(asked, given, mac);
-  const body = parseBody(eventsBody, given) as GivenEvent | { events: GivenEvent[] };
+  const body = parseBody(eventsBody, given) as EventInput | { events: EventInput[] };
   const draft = draftOf(principal, body, idempotency, { ...limits, screener }, handlers);
   const written = writeUnit(draft.unit);
   const buffers = [written, ...draft.artifacts.map((artifact) => artifact.bytes)];
@@ -95,7 +95,7 @@ export function draftLarge(
 const ownBuffer = ({ buffer }: Buffer): ArrayBuffer => buffer as ArrayBuffer;
 
 /** As it comes out of a worker. */
-export const received = ({ unit, artifacts, ...draft }: Draft): Draft => ({
+export const receiveDraft = ({ unit, artifacts, ...draft }: Draft): Draft => ({
   ...draft,
   unit: { ...unit, written: bufferOf(unit.written!) },
   artifacts: artifacts.map((artifact) => ({ ...artifact, bytes: bufferOf(artifact.bytes), sha256: bufferOf(artifact.sha256) })),
@@ -103,7 +103,7 @@ export const received = ({ unit, artifacts, ...draft }: Draft): Draft => ({
 
 const pointerTo = (given: NewEvent[], i: number) => (given.length === 1 ? '#' : `#/events/${i}`);
 
-const toldOf = ({ row, passages, unindexed_bytes }: Prepared): Told => ({
+const summaryOf = ({ row, passages, unindexed_bytes }: Prepared): EventSummary => ({
   event_id: row.event_id,
   artifact_id: row.artifact_id,
   passages: passages.length,
@@ -121,7 +121,7 @@ function artifactOf({ row, overflow }: Prepared): NewArtifact[] {
 }
 
 /** What the events of a request cite. */
-function citedBy(given: NewEvent[], limits: RefLimits): Cited {
+function citationsOf(given: NewEvent[], limits: RefLimits): Cited {
   const cited: Cited = new Map();
   given.forEach((item, i) => {
     const base = pointerTo(given, i);

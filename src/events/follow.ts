@@ -4,11 +4,11 @@ import type { Watch } from '../db/watch.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
 import type { Logger } from '../log.ts';
-import { assertGiven, assertKept } from './kept.ts';
-import { createTurns, firstWalk, type Turns, tookTooLong, walkAfter, walkAfterTimeout } from './pace.ts';
+import { assertIssued, assertRetained } from './retained.ts';
 import type { ListQuery } from './schemas.ts';
-import { type Entry, listEvents, readClock } from './sql.ts';
-import { drained, lastIdOf, openStream } from './sse.ts';
+import { type Entry, listEvents, readLogBounds } from './sql.ts';
+import { lastIdOf, openStream, waitForDrain } from './sse.ts';
+import { createReadQueue, initialScan, isStatementTimeout, nextScan, type ReadQueue, scanAfterTimeout } from './throttle.ts';
 
 // Following the log over server-sent events. A follower's cursor is the last seq it has looked at; since seq is dense in commit
 // order, everything up to the log's head is there to be read, and nothing is missed or repeated.
@@ -18,11 +18,11 @@ const HEARTBEAT_MS = 15_000;
 const RECHECK_MS = 30_000;
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 const RETRY_MS = 500;
-const LAST_WORDS_MS = 30_000;
+const OVERFLOW_GRACE_MS = 30_000;
 /** Reads that failed one after another: the database is away, or something in the log cannot be read past. */
 const STUCK_AFTER = 3;
 
-export interface FollowNeeds {
+export interface FollowDependencies {
   watch: Pick<Watch, 'subscribe'>;
   /** Authenticates the request anew; rejects when its credential is no longer good. */
   recheck(req: IncomingMessage): Promise<Caller>;
@@ -34,17 +34,17 @@ export interface FollowNeeds {
   log: Logger;
 }
 
-export interface Follow extends FollowNeeds {
-  open: Map<string, Set<Open>>;
+export interface Follow extends FollowDependencies {
+  open: Map<string, Set<OpenStream>>;
   streams: Set<Pick<Stream, 'cursor' | 'head' | 'failures'>>;
   shared: Map<string, Promise<Batch>>;
-  turns: Turns;
+  reads: ReadQueue;
   /** The daemon is stopping: no stream may begin. */
   ended: boolean;
 }
 
 /** A stream as others reach it. */
-interface Open {
+interface OpenStream {
   end(): void;
   /** Ends it unless its credential still shows what it shows. */
   recheck(): void;
@@ -59,12 +59,12 @@ interface Batch {
   took_ms: number;
 }
 
-export const createFollow = (needs: FollowNeeds): Follow => ({
+export const createFollow = (needs: FollowDependencies): Follow => ({
   ...needs,
   open: new Map(),
   streams: new Set(),
   shared: new Map(),
-  turns: createTurns(),
+  reads: createReadQueue(),
   ended: false,
 });
 
@@ -92,13 +92,13 @@ export async function followEvents(
 ): Promise<typeof STREAMED> {
   const { caller, query, req, res } = input;
   const sight = sightOf(caller, query);
-  const clock = await caller.tenant.read((db) => readClock(db, caller.tenant.id));
+  const clock = await caller.tenant.read((db) => readLogBounds(db, caller.tenant.id));
   if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
   const given = lastIdOf(req);
-  if (given !== undefined) assertGiven(clock, given);
+  if (given !== undefined) assertIssued(clock, given);
   // a reconnecting browser's Last-Event-ID counts more than the URL it was first given
   const cursor = given ?? query.after ?? clock.last_seq;
-  assertKept(clock, cursor);
+  assertRetained(clock, cursor);
   // From here to the stream's registration nothing is awaited: a client that has left, and a place that is taken, are seen here.
   if (res.destroyed) return STREAMED;
   if (follow.ended) throw new Problem('unavailable', 'The daemon is stopping.', { headers: { 'Retry-After': '1' } });
@@ -113,7 +113,7 @@ export async function followEvents(
     cursor,
     head: clock.last_seq,
     live: cursor >= clock.last_seq,
-    walk: firstWalk(query.filter !== undefined),
+    scan_limit: initialScan(query.filter !== undefined),
     failures: 0,
   });
   return STREAMED;
@@ -132,7 +132,7 @@ interface Stream {
   /** Has caught up: what it is given from now on is new. */
   live: boolean;
   /** So many events of the log are looked through next. */
-  walk: number;
+  scan_limit: number;
   /** Reads that failed since the last that did not. */
   failures: number;
 }
@@ -153,15 +153,15 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
   const recheck = () => void stillAllowed(follow, at).then((allowed) => allowed || end());
   const unregister = register(follow, at, { end, recheck });
   res.once('close', end);
-  const beat = setInterval(() => res.write(`: alive\nid: ${at.cursor}\n\n`), HEARTBEAT_MS);
+  const heartbeat = setInterval(() => res.write(`: alive\nid: ${at.cursor}\n\n`), HEARTBEAT_MS);
   const rechecks = setInterval(recheck, RECHECK_MS);
   try {
     openStream(res, at.cursor);
     // the credential may have ended since the request was let in
     recheck();
     while (!over) {
-      if (at.head > at.cursor && !(await advance(follow, at))) return giveUp(at);
-      if (res.writableLength > MAX_BUFFERED_BYTES && !(await drained(res))) return letGo(follow, at);
+      if (at.head > at.cursor && !(await advance(follow, at))) return endWithFilterError(at);
+      if (res.writableLength > MAX_BUFFERED_BYTES && !(await waitForDrain(res))) return endSlowFollower(follow, at);
       if (at.head > at.cursor || over) continue;
       await new Promise<void>((resolve) => {
         wake = resolve;
@@ -171,14 +171,14 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
     if (!res.writableEnded) res.end(`: closing\nid: ${at.cursor}\n\n`);
   } finally {
     unsubscribe();
-    clearInterval(beat);
+    clearInterval(heartbeat);
     clearInterval(rechecks);
     unregister();
   }
 }
 
 /** Makes a stream known; the answer undoes it. */
-function register({ open, streams }: Follow, at: Stream, one: Open): () => void {
+function register({ open, streams }: Follow, at: Stream, one: OpenStream): () => void {
   const tenant_id = at.caller.tenant.id;
   const ofTenant = open.get(tenant_id) ?? new Set();
   open.set(tenant_id, ofTenant.add(one));
@@ -198,10 +198,10 @@ const stillAllowed = (follow: Follow, { req, query, sight }: Stream): Promise<bo
     .catch(() => false);
 
 /** Tells a reader that is too slow where it stands; one that does not even read that is cut off. */
-function letGo(follow: Follow, { res, cursor }: Stream): void {
+function endSlowFollower(follow: Follow, { res, cursor }: Stream): void {
   follow.overflowed();
   res.end(`event: overflow\ndata: {"last_seq":${cursor}}\n\n`);
-  const cut = setTimeout(() => res.destroy(), LAST_WORDS_MS);
+  const cut = setTimeout(() => res.destroy(), OVERFLOW_GRACE_MS);
   res.once('close', () => clearTimeout(cut));
 }
 
@@ -212,7 +212,7 @@ function letGo(follow: Follow, { res, cursor }: Stream): void {
 async function advance(follow: Follow, at: Stream): Promise<boolean> {
   const { res, caller, query } = at;
   try {
-    const batch = await follow.turns(caller.tenant.id, async () => (res.destroyed ? undefined : readShared(follow, at)));
+    const batch = await follow.reads(caller.tenant.id, async () => (res.destroyed ? undefined : readShared(follow, at)));
     at.failures = 0;
     if (!batch || res.destroyed) return true;
     if (batch.text) res.write(batch.text);
@@ -220,11 +220,11 @@ async function advance(follow: Follow, at: Stream): Promise<boolean> {
     if (at.live && batch.since) follow.delivered(Math.max(0, Date.now() - Date.parse(batch.since)) / 1000);
     at.cursor = batch.cursor;
     at.live ||= at.cursor >= at.head;
-    at.walk = walkAfter(at.walk, batch.took_ms);
+    at.scan_limit = nextScan(at.scan_limit, batch.took_ms);
   } catch (err) {
-    if (tookTooLong(err)) {
-      if (at.walk === 1 && query.filter) return false;
-      at.walk = walkAfterTimeout(Math.min(at.walk, at.head - at.cursor));
+    if (isStatementTimeout(err)) {
+      if (at.scan_limit === 1 && query.filter) return false;
+      at.scan_limit = scanAfterTimeout(Math.min(at.scan_limit, at.head - at.cursor));
       return true;
     }
     at.failures += 1;
@@ -236,14 +236,14 @@ async function advance(follow: Follow, at: Stream): Promise<boolean> {
   return true;
 }
 
-function giveUp({ res, cursor }: Stream): void {
+function endWithFilterError({ res, cursor }: Stream): void {
   const detail = 'The filter takes too long for the next event; ask for less, or begin after it.';
   res.end(`event: error\ndata: ${JSON.stringify({ title: 'The filter costs too much', detail, last_seq: cursor })}\n\n`);
 }
 
 function readShared(follow: Follow, at: Stream): Promise<Batch> {
-  const { caller, query, sight, cursor, head, walk } = at;
-  const key = JSON.stringify([caller.tenant.id, sight, query, cursor, head, walk]);
+  const { caller, query, sight, cursor, head, scan_limit } = at;
+  const key = JSON.stringify([caller.tenant.id, sight, query, cursor, head, scan_limit]);
   const known = follow.shared.get(key);
   if (known) return known;
   const reading = readBatch(at).finally(() => setTimeout(() => follow.shared.delete(key), 50).unref());
@@ -251,8 +251,8 @@ function readShared(follow: Follow, at: Stream): Promise<Batch> {
   return reading;
 }
 
-async function readBatch({ caller, query, sight, cursor, head, walk }: Stream): Promise<Batch> {
-  const upto = Math.min(head, cursor + walk);
+async function readBatch({ caller, query, sight, cursor, head, scan_limit }: Stream): Promise<Batch> {
+  const upto = Math.min(head, cursor + scan_limit);
   const stretch = { after: cursor, upto, order: 'asc', limit: BATCH } as const;
   const began = performance.now();
   const { entries, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretch));

@@ -9,13 +9,13 @@ import { kinds } from './schemas.ts';
 
 export { draftLarge, type LargeRequest } from './draft.ts';
 export { eventReads } from './routes.ts';
-export { type Entry, listEvents, readClock } from './sql.ts';
+export { type Entry, listEvents, readLogBounds } from './sql.ts';
 export { findUnreadable } from './unreadable.ts';
 
 export const feature: Feature<Follow> = {
   open: ({ config, watch, auth, metrics, log, restricted }) => {
-    const told = countDeliveries(metrics);
-    const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, ...told, log });
+    const counters = countDeliveries(metrics);
+    const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, ...counters, log });
     restricted.hear((tenant_id) => recheckFollowers(follow, tenant_id));
     return follow;
   },

@@ -1,28 +1,28 @@
 import type { Sight } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { encodeCursor, type Page } from '../http/page.ts';
-import { assertKeptAfter } from './kept.ts';
-import { firstWalk, tookTooLong, walkAfter, walkAfterTimeout } from './pace.ts';
+import { assertRetainedAfter } from './retained.ts';
 import type { Event } from './schemas.ts';
-import { type Asked, type Entry, eventsOf, type Listed, listEvents, type Stretch } from './sql.ts';
+import { type Entry, eventsOf, type ListFilter, type ListResult, type LogRange, listEvents } from './sql.ts';
+import { initialScan, isStatementTimeout, nextScan, scanAfterTimeout } from './throttle.ts';
 
 // A page of the log. What it looks through is bounded: a search that matches next to nothing ends with a cursor, not with the log.
 
 /** Events that one request looks through: with a filter, whose cost for an event is the client's choice, fewer. */
-const PLAIN_WALK = 20_000;
-const FILTERED_WALK = 5_000;
+const MAX_SCANNED = 20_000;
+const MAX_FILTERED_SCANNED = 5_000;
 /** No further step of a filter begins after this. */
-const FILTERED_MS = 1_000;
+const MAX_FILTERED_MS = 1_000;
 
 export type EventPage = Page<Event> & { scanned_upto?: number };
 
 /** `stretch`: one event further than the page, to know whether another follows. */
-export async function readPage(tenant: Tenant, sight: Sight, asked: Asked, stretch: Stretch): Promise<EventPage> {
+export async function readPage(tenant: Tenant, sight: Sight, asked: ListFilter, stretch: LogRange): Promise<EventPage> {
   const filtered = 'filter' in asked && asked.filter !== undefined;
   const limit = stretch.limit - 1;
   const { entries, more, scanned } = filtered
     ? await searchInSteps(tenant, sight, asked, stretch)
-    : await readOnce(tenant, sight, asked, { ...stretch, walk: PLAIN_WALK });
+    : await readOnce(tenant, sight, asked, { ...stretch, scan_limit: MAX_SCANNED });
   const page = entries.slice(0, limit);
   const last = more || entries.length > limit ? page.at(-1)!.seq : scanned;
   const unreadable = page.filter(({ event }) => !event).map(({ seq }) => seq);
@@ -34,38 +34,38 @@ export async function readPage(tenant: Tenant, sight: Sight, asked: Asked, stret
   };
 }
 
-const readOnce = (tenant: Tenant, sight: Sight, asked: Asked, stretch: Stretch): Promise<Listed> =>
+const readOnce = (tenant: Tenant, sight: Sight, asked: ListFilter, stretch: LogRange): Promise<ListResult> =>
   tenant.read(async (db) => {
-    await assertKeptAfter(db, tenant.id, stretch.after);
+    await assertRetainedAfter(db, tenant.id, stretch.after);
     return listEvents(db, tenant.id, sight, asked, stretch);
   });
 
-async function searchInSteps(tenant: Tenant, sight: Sight, asked: Asked, stretch: Stretch): Promise<Listed> {
+async function searchInSteps(tenant: Tenant, sight: Sight, asked: ListFilter, stretch: LogRange): Promise<ListResult> {
   const began = performance.now();
   const entries: Entry[] = [];
   let scanned: number | undefined;
-  let walk = firstWalk(true);
-  for (let left = FILTERED_WALK; ; left -= walk) {
-    walk = Math.min(walk, left);
+  let scan_limit = initialScan(true);
+  for (let left = MAX_FILTERED_SCANNED; ; left -= scan_limit) {
+    scan_limit = Math.min(scan_limit, left);
     const from = performance.now();
     try {
-      const rest = { ...beyond(stretch, scanned), limit: stretch.limit - entries.length, walk };
+      const rest = { ...remainingRange(stretch, scanned), limit: stretch.limit - entries.length, walk: scan_limit };
       const step = await readOnce(tenant, sight, asked, rest);
       entries.push(...step.entries);
       scanned = step.scanned;
       if (step.more || scanned === undefined) return { entries, more: step.more, scanned };
     } catch (error) {
-      if (!tookTooLong(error) || walk === 1) throw error;
+      if (!isStatementTimeout(error) || scan_limit === 1) throw error;
       if (scanned !== undefined) return { entries, more: false, scanned };
-      walk = walkAfterTimeout(walk);
+      scan_limit = scanAfterTimeout(scan_limit);
       continue;
     }
-    if (left <= walk || performance.now() - began > FILTERED_MS) return { entries, more: false, scanned };
-    walk = walkAfter(walk, performance.now() - from);
+    if (left <= scan_limit || performance.now() - began > MAX_FILTERED_MS) return { entries, more: false, scanned };
+    scan_limit = nextScan(scan_limit, performance.now() - from);
   }
 }
 
-const beyond = (stretch: Stretch, scanned: number | undefined): Stretch => {
+const remainingRange = (stretch: LogRange, scanned: number | undefined): LogRange => {
   if (scanned === undefined) return stretch;
   return stretch.order === 'asc' ? { ...stretch, after: scanned } : { ...stretch, upto: scanned - 1 };
 };

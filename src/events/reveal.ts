@@ -6,25 +6,25 @@ import type { Event } from './schemas.ts';
 
 /** An event as it came, from the copy that was sealed; without one, as it is kept. */
 export function reveal({ principal }: Caller, found: Event, secrets: Secrets): Event {
-  if (!isAdmin(principal) && !isOf(principal, found))
+  if (!isAdmin(principal) && !isSubjectOrAuthor(principal, found))
     throw new Problem('forbidden', 'Only admins, the subject of the event and the person who said it may see its secrets.');
   const { sealed } = found.content as { sealed?: Sealed };
   if (typeof sealed?.kid !== 'string') return found;
   const { sealed: _, ...content } = found.content;
   const ofMemory = found.kind.startsWith('memory.');
-  const text = opened(secrets, principal.tenant_id, sealed, ofMemory ? String(content.memory_id) : found.event_id);
+  const text = openSealed(secrets, principal.tenant_id, sealed, ofMemory ? String(content.memory_id) : found.event_id);
   const original = JSON.parse(text) as string | Record<string, unknown>;
   // an upload: its event never held the text
   if (typeof original === 'string') return { ...found, content: { ...content, text: original } };
   if (!ofMemory) return { ...found, ...original };
-  const { text: said, body, ...rest } = original;
-  return { ...found, ...rest, content: { ...content, text: said, body } };
+  const { text: originalText, body, ...rest } = original;
+  return { ...found, ...rest, content: { ...content, text: originalText, body } };
 }
 
-const isOf = ({ subject, username }: Principal, { user_id, actor }: Event): boolean =>
+const isSubjectOrAuthor = ({ subject, username }: Principal, { user_id, actor }: Event): boolean =>
   user_id === undefined ? actor.type === 'human' && actor.id === username : user_id === subject;
 
-function opened(secrets: Secrets, tenant_id: string, sealed: Sealed, holder: string): string {
+function openSealed(secrets: Secrets, tenant_id: string, sealed: Sealed, holder: string): string {
   try {
     return secrets.open(tenant_id, sealed, holder);
   } catch (cause) {

@@ -22,13 +22,13 @@ import type { Input, Reply } from '../http/route.ts';
 import { refuseDangling } from '../refs/index.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Workers } from '../work/index.ts';
-import { type Draft, draftOf, type LargeRequest, received, type Told } from './draft.ts';
+import { type Draft, draftOf, type EventSummary, type LargeRequest, receiveDraft } from './draft.ts';
 import { type Follow, followEvents } from './follow.ts';
 import { readPage } from './page.ts';
-import type { EffectHandlers, EventLimits } from './record.ts';
+import type { EffectHandlers, EventLimits } from './prepare.ts';
 import { reveal } from './reveal.ts';
 import { event, eventsBody, type ListQuery, listQuery, type Recorded, recordedWith } from './schemas.ts';
-import { chunkIds, readEvent, readRecorded, readUnedited, type Stretch } from './sql.ts';
+import { chunkIds, type LogRange, readEvent, readRecorded, readUnedited } from './sql.ts';
 
 /** Of requests that record. */
 export interface RecordSettings extends EventLimits {
@@ -42,12 +42,12 @@ export interface RecordSettings extends EventLimits {
 }
 
 export const eventRoutes = (follow: Follow, limits: RecordSettings, secrets: Secrets) => [
-  ...written(limits, secrets),
-  ...read(follow),
-  revealed(secrets),
+  ...writeRoutes(limits, secrets),
+  ...readRoutes(follow),
+  revealRoute(secrets),
 ];
 
-const written = ({ handlers, ...limits }: RecordSettings, secrets: Secrets, recorded = recordedWith(handlers)) => [
+const writeRoutes = ({ handlers, ...limits }: RecordSettings, secrets: Secrets, recorded = recordedWith(handlers)) => [
   route({
     method: 'POST',
     path: '/v1/events',
@@ -77,7 +77,7 @@ const written = ({ handlers, ...limits }: RecordSettings, secrets: Secrets, reco
       const { json, maxSingle, workers, ...bounds } = limits;
       const input: LargeRequest = { bytes, json, maxSingle, limits: bounds, principal: caller.principal, source, asked };
       const order = { tenant: caller.tenant.id, task: 'events', input, transfer: [bytes.buffer as ArrayBuffer], signal };
-      return answer(await record(caller, received(await workers.run<Draft>(order)), handlers));
+      return answer(await record(caller, receiveDraft(await workers.run<Draft>(order)), handlers));
     },
   }),
 ];
@@ -85,7 +85,7 @@ const written = ({ handlers, ...limits }: RecordSettings, secrets: Secrets, reco
 /** More events than this are a long answer. */
 const SHORT_PAGE = 100;
 
-const listing = route({
+const listRoute = route({
   method: 'GET',
   path: '/v1/events',
   operation: 'listEvents',
@@ -108,15 +108,15 @@ const listing = route({
     ([filter, kind, about_user_id, agent_id, tag, since, until].some((narrowing) => narrowing !== undefined) && 'perhaps'),
   handle: async ({ caller, query }) => {
     const sight = sightIn(onBehalf(caller, query).principal, query.channel);
-    return { body: await readPage(caller.tenant, sight, query, stretchOf(query)) };
+    return { body: await readPage(caller.tenant, sight, query, logRangeOf(query)) };
   },
 });
 
 /** Reads that may take long. */
-export const eventReads = [listing];
+export const eventReads = [listRoute];
 
-const read = (follow: Follow) => [
-  { ...listing, streams: (input: Input<Caller, undefined, typeof listQuery, undefined>) => followEvents(follow, input) },
+const readRoutes = (follow: Follow) => [
+  { ...listRoute, streams: (input: Input<Caller, undefined, typeof listQuery, undefined>) => followEvents(follow, input) },
   route({
     method: 'GET',
     path: '/v1/events/{event_id}',
@@ -141,7 +141,7 @@ const read = (follow: Follow) => [
   }),
 ];
 
-const revealed = (secrets: Secrets) =>
+const revealRoute = (secrets: Secrets) =>
   route({
     method: 'POST',
     path: '/v1/events/{event_id}/reveal',
@@ -170,7 +170,7 @@ const revealed = (secrets: Secrets) =>
   });
 
 /** The page that a cursor points to, read one row further to know whether another follows. */
-function stretchOf({ order, after, cursor, limit }: ListQuery): Stretch {
+function logRangeOf({ order, after, cursor, limit }: ListQuery): LogRange {
   const last = cursor === undefined ? undefined : Number(decodeCursor(cursor, ['number'])[0]);
   if (order === 'asc') return { order, after: last ?? after, upto: undefined, limit: limit + 1 };
   return { order, after, upto: last === undefined ? undefined : last - 1, limit: limit + 1 };
@@ -181,13 +181,15 @@ async function record(
   draft: Draft,
   handlers: EffectHandlers,
 ): Promise<{ single: boolean; data: Recorded[]; replay: boolean }> {
-  const { single, unit, artifacts, told, effects } = draft;
+  const { single, unit, artifacts, summaries, effects } = draft;
   await refuseDangling(caller, draft.cited);
   for (const [noun, handler] of handlers) if (effects[noun]) await handler.check(caller, effects[noun]);
   const outcome = await commitWithArtifacts(caller.tenant, artifacts, unit);
   assertWritten(outcome);
   const replay = outcome.status === 'replay';
-  let data = replay ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome)) : recordedAs(told, outcome);
+  let data = replay
+    ? await caller.tenant.read((db) => readRecorded(db, caller.tenant.id, outcome))
+    : recordedFrom(summaries, outcome);
   for (const [noun, handler] of handlers) {
     if (!effects[noun]) continue;
     const fields = await handler.answer(caller, effects[noun], outcome);
@@ -206,7 +208,7 @@ function answer({ single, data, replay }: { single: boolean; data: Recorded[]; r
   };
 }
 
-const recordedAs = (told: Told[], { seq, at }: Outcome): Recorded[] =>
+const recordedFrom = (told: EventSummary[], { seq, at }: Outcome): Recorded[] =>
   told.map(({ event_id, artifact_id, passages, sensitivity, redactions, unindexed_bytes }, i) => ({
     event_id,
     seq: seq + i,

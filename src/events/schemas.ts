@@ -68,16 +68,16 @@ const shared = {
   metadata: z.record(z.string(), z.unknown()).default({}).describe('free JSON of the client’s own'),
   occurred_at: time.optional().describe('when it happened; by default when it was recorded'),
 };
-type Given = { text?: string | undefined; content?: Record<string, unknown> | undefined };
-const isSaidOnce = ({ text, content }: Given) => text === undefined || content?.text === undefined;
-const twice = { path: ['text'], message: 'must not be combined with content.text', when: always };
+type TextFields = { text?: string | undefined; content?: Record<string, unknown> | undefined };
+const hasAtMostOneText = ({ text, content }: TextFields) => text === undefined || content?.text === undefined;
+const bothTextFields = { path: ['text'], message: 'must not be combined with content.text', when: always };
 const missing = { message: 'required', when: always, abort: true };
 const eventOf = <K extends Exclude<keyof typeof contents, 'message'>>(kind: K) =>
-  z.strictObject({ ...shared, kind: z.literal(kind), content: contents[kind] }).refine(isSaidOnce, twice);
+  z.strictObject({ ...shared, kind: z.literal(kind), content: contents[kind] }).refine(hasAtMostOneText, bothTextFields);
 /** The kind that need not be named. */
 const plainMessage = z
   .strictObject({ ...shared, kind: z.literal('message').optional().default('message'), content: contents.message.optional() })
-  .refine(isSaidOnce, twice)
+  .refine(hasAtMostOneText, bothTextFields)
   // aborting: or the union would take a batch for an event that has an unknown field
   .refine(({ text, content }) => text !== undefined || content !== undefined, { path: ['text'], ...missing })
   .refine(({ text, content }) => text !== undefined || content?.text !== undefined || content === undefined, {
@@ -95,12 +95,14 @@ const newEvent = z
     eventOf('artifact'),
   ])
   .meta({ id: 'NewEvent' });
-export type GivenEvent = z.output<typeof newEvent>;
-type Said = { [K in keyof typeof contents]: { kind: K; content: z.output<(typeof contents)[K]> } }[keyof typeof contents];
+export type EventInput = z.output<typeof newEvent>;
+type KindAndContent = {
+  [K in keyof typeof contents]: { kind: K; content: z.output<(typeof contents)[K]> };
+}[keyof typeof contents];
 /** With its defaults. */
-export type NewEvent = Omit<GivenEvent, 'kind' | 'content' | 'text' | 'actor'> & {
-  actor: NonNullable<GivenEvent['actor']>;
-} & Said;
+export type NewEvent = Omit<EventInput, 'kind' | 'content' | 'text' | 'actor'> & {
+  actor: NonNullable<EventInput['actor']>;
+} & KindAndContent;
 
 const newEvents = z.strictObject({ events: z.array(newEvent).min(1).max(1000) }).meta({ id: 'NewEvents' });
 export const eventsBody = z.union([newEvent, newEvents]);

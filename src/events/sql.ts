@@ -5,7 +5,7 @@ import type { Tenant } from '../db/tenant.ts';
 import type { Outcome } from '../db/unit.ts';
 import type { Filter } from '../filter/index.ts';
 import { Problem } from '../http/problem.ts';
-import { type Look, type Overlay, underEdits } from './edited.ts';
+import { applyEdits, type EventView, type Overlay } from './overlay.ts';
 import type { Event, Recorded } from './schemas.ts';
 
 const columns = `e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id,
@@ -39,7 +39,7 @@ export interface EventRecord extends Overlay {
 export const chunkIds = (event_id: string, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `chk_${event_id.slice(4)}_${i}`);
 
-function toEvent(row: EventRecord, look: Look): Event {
+function toEvent(row: EventRecord, look: EventView): Event {
   const event: Event = {
     event_id: row.event_id,
     seq: row.seq,
@@ -61,11 +61,11 @@ function toEvent(row: EventRecord, look: Look): Event {
     occurred_at: row.occurred_at,
     created_at: row.created_at,
   };
-  return row.edit_ids === null ? event : underEdits(event, row, look, (count) => chunkIds(row.event_id, count));
+  return row.edit_ids === null ? event : applyEdits(event, row, look, (count) => chunkIds(row.event_id, count));
 }
 
 /** What every row of the log has; one without it was not written by this service. */
-export const SHAPE = { objects: ['content', 'metadata'], maybe: ['edited'], lists: ['tags', 'refs'] };
+export const EVENT_SHAPE = { objects: ['content', 'metadata'], maybe: ['edited'], lists: ['tags', 'refs'] };
 
 /** A place of the log as a reader meets it: the event, or why there is none to give. */
 export type Entry = { seq: number; event_id: string; kind: string } & (
@@ -73,21 +73,21 @@ export type Entry = { seq: number; event_id: string; kind: string } & (
   | { event?: undefined; unreadable: string }
 );
 
-function toEntry(judge: Judge, row: EventRecord, look: Look): Entry {
+function toEntry(judge: Judge, row: EventRecord, look: EventView): Entry {
   const place = { seq: row.seq, event_id: row.event_id, kind: row.kind };
-  const unreadable = judge.faultOf(row, SHAPE);
+  const unreadable = judge.faultOf(row, EVENT_SHAPE);
   return unreadable === undefined ? { ...place, event: toEvent(row, look) } : { ...place, unreadable };
 }
 
 /** The events among these. */
 export const eventsOf = (entries: Entry[]): Event[] => entries.flatMap(({ event }) => event ?? []);
 
-export async function readEvent(tenant: Tenant, event_id: string, sight: Sight, look: Look): Promise<Event | undefined> {
+export async function readEvent(tenant: Tenant, event_id: string, sight: Sight, look: EventView): Promise<Event | undefined> {
   const row = await findEvent(tenant, event_id, sight);
   return row && readable(tenant, row, look);
 }
 
-function readable(tenant: Tenant, row: EventRecord, look: Look): Event {
+function readable(tenant: Tenant, row: EventRecord, look: EventView): Event {
   const { event, unreadable } = toEntry(tenant, row, look);
   if (!event) throw new Problem('unreadable', `The event at seq ${row.seq} cannot be read (${unreadable}).`);
   return event;
@@ -111,11 +111,11 @@ const READ_EVENTS = {
   id: 'event_id',
 };
 /** A larger event, or an edited one, is read alone: an answer with many of them would hold up the event loop. */
-const TOGETHER_BYTES = 16 * 1024;
+const MAX_BATCHED_BYTES = 16 * 1024;
 
 async function findEvent(tenant: Tenant, event_id: string, sight: Sight): Promise<EventRecord | undefined> {
   const values = sightValues(sight);
-  const found = await tenant.lookUp<EventRecord>(READ_EVENTS, event_id, [...values, TOGETHER_BYTES]);
+  const found = await tenant.lookUp<EventRecord>(READ_EVENTS, event_id, [...values, MAX_BATCHED_BYTES]);
   if (found) return found;
   const [row] = await tenant.call<EventRecord>(READ_EVENTS.text, [tenant.id, [event_id], ...values, null], READ_EVENTS.name);
   return row;
@@ -134,23 +134,23 @@ interface EventFilter {
 }
 
 /** Where in the log to look: beyond `after`, up to and with `upto`, from which end, and how many. */
-export interface Stretch {
+export interface LogRange {
   after: number | undefined;
   upto: number | undefined;
   order: 'asc' | 'desc';
   limit: number;
   /** Of the session or project that is asked for, or of all, so many events are looked at; absent: the whole stretch. */
-  walk?: number;
+  scan_limit?: number;
 }
 
 /** A page ends at its limit or here, whichever comes first: a thousand events of a megabyte are not read at once. */
 const PAGE_BYTES = 4 * 1024 * 1024;
 /** What a trim carried lies before the log's beginning. */
-const LOGGED = 'e.seq >= (select c.oldest_seq from tenant_clocks c where c.tenant_id = $1)';
+const IN_LOG = 'e.seq >= (select c.oldest_seq from tenant_clocks c where c.tenant_id = $1)';
 /** About what an event has in an answer; each of its passages is named by an id. */
 const READ_BYTES = '(l.byte_count + 40 * l.chunk_count)';
 
-export interface Listed {
+export interface ListResult {
   entries: Entry[];
   /** The page ended because of its size; more of the stretch follows. */
   more: boolean;
@@ -159,17 +159,17 @@ export interface Listed {
 }
 
 /** In one channel, narrowed; or all that lists show in some. What a list withholds is narrowed by no more than it shows of it. */
-export type Asked = (EventFilter & { channel: Channel }) | { within: Channel[] };
+export type ListFilter = (EventFilter & { channel: Channel }) | { channels: Channel[] };
 
 /** Where a walk goes: bounded by an index alone, so that a filter that matches nothing comes to an end. */
-const WALKED = `e.tenant_id = $1 and ${LOGGED}
+const SCANNED = `e.tenant_id = $1 and ${IN_LOG}
   and ($after::bigint is null or e.seq > $after)
   and ($upto::bigint is null or e.seq <= $upto)
   and ($session_id::text is null or e.session_key = session_key($1, $session_id) and e.session_id = $session_id)
   and ($project_id::text is null or e.project_id = $project_id)`;
 
 /** What is asked for of the events on the way, but for what WALKED sees to. */
-const ASKED = `($kind::text is null or e.kind = $kind)
+const MATCHING = `($kind::text is null or e.kind = $kind)
   and ($about_user_id::text is null or e.user_id = $about_user_id)
   and ($agent_id::text is null or e.agent_id = $agent_id)
   and ($tag::text is null or ($tag = any (e.tags) and not ${withheldIn('channel')}))
@@ -177,7 +177,7 @@ const ASKED = `($kind::text is null or e.kind = $kind)
   and ($until::timestamptz is null or e.occurred_at < $until)
   and ($filter::jsonb is null or event_matches(e, $filter, ${withheldIn('channel')}, $channel))`;
 
-const NOTHING_ASKED: Record<keyof EventFilter | 'channel', undefined> = {
+const NO_FILTER: Record<keyof EventFilter | 'channel', undefined> = {
   session_id: undefined,
   project_id: undefined,
   kind: undefined,
@@ -189,11 +189,17 @@ const NOTHING_ASKED: Record<keyof EventFilter | 'channel', undefined> = {
   filter: undefined,
   channel: undefined,
 };
-const valuesOf = (asked: Asked): Record<string, unknown> => ({ ...NOTHING_ASKED, ...('within' in asked ? {} : asked) });
+const valuesOf = (asked: ListFilter): Record<string, unknown> => ({ ...NO_FILTER, ...('channels' in asked ? {} : asked) });
 
 /** Events of a stretch of the log, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
-export async function listEvents(db: Db, tenant: string, sight: Sight, asked: Asked, stretch: Stretch): Promise<Listed> {
-  const values = { ...valuesOf(asked), walk: undefined, ...stretch, page_bytes: PAGE_BYTES };
+export async function listEvents(
+  db: Db,
+  tenant: string,
+  sight: Sight,
+  asked: ListFilter,
+  stretch: LogRange,
+): Promise<ListResult> {
+  const values = { ...valuesOf(asked), scan_limit: undefined, ...stretch, page_bytes: PAGE_BYTES };
   const { order } = stretch;
   const rows = await db.rows<EventRecord & { listed: number }>(
     ...named(
@@ -202,8 +208,8 @@ export async function listEvents(db: Db, tenant: string, sight: Sight, asked: As
         select l.*, sum(${READ_BYTES}) over (order by l.seq ${order === 'asc' ? 'asc' : 'desc'}) - ${READ_BYTES} as before, count(*) over () as listed
         from (
           select e.*
-          from (select e.* from events e where ${WALKED} order by e.seq ${order === 'asc' ? 'asc' : 'desc'} limit $walk::bigint) e
-          where ${visible(2, 'e.')} and ${ASKED}
+          from (select e.* from events e where ${SCANNED} order by e.seq ${order === 'asc' ? 'asc' : 'desc'} limit $scan_limit::bigint) e
+          where ${visible(2, 'e.')} and ${MATCHING}
           order by e.seq ${order === 'asc' ? 'asc' : 'desc'}
           limit $limit
         ) l
@@ -217,16 +223,16 @@ export async function listEvents(db: Db, tenant: string, sight: Sight, asked: As
   );
   const more = rows.length > 0 && rows.length < rows[0]!.listed;
   // a page that is full tells by its last event where the next one begins
-  const scanned = more || rows.length === stretch.limit ? undefined : await findStop(db, tenant, values, stretch);
+  const scanned = more || rows.length === stretch.limit ? undefined : await findScanEnd(db, tenant, values, stretch);
   return { entries: rows.map((row) => toEntry(db, row, asked)), more, scanned };
 }
 
 /** Where a walk that listEvents took ended before its stretch did. */
-async function findStop(db: Db, tenant: string, values: Record<string, unknown>, { walk, order }: Stretch) {
-  if (walk === undefined) return undefined;
+async function findScanEnd(db: Db, tenant: string, values: Record<string, unknown>, { scan_limit, order }: LogRange) {
+  if (scan_limit === undefined) return undefined;
   const row = await db.row<{ seq: number }>(
     ...named(
-      `select e.seq from events e where ${WALKED} order by e.seq ${order === 'asc' ? 'asc' : 'desc'} offset $walk::bigint - 1 limit 1`,
+      `select e.seq from events e where ${SCANNED} order by e.seq ${order === 'asc' ? 'asc' : 'desc'} offset $scan_limit::bigint - 1 limit 1`,
       values,
       [tenant],
     ),
@@ -261,11 +267,11 @@ export async function readRecorded(db: Db, tenant: string, { seq, count }: Outco
   }));
 }
 
-export interface ClockRecord {
+export interface LogBounds {
   last_seq: number;
   oldest_seq: number;
 }
 
-export async function readClock(db: Db, tenant: string): Promise<ClockRecord | undefined> {
-  return db.row<ClockRecord>('select last_seq, oldest_seq from tenant_clocks where tenant_id = $1', [tenant], 'read_clock');
+export async function readLogBounds(db: Db, tenant: string): Promise<LogBounds | undefined> {
+  return db.row<LogBounds>('select last_seq, oldest_seq from tenant_clocks where tenant_id = $1', [tenant], 'read_log_bounds');
 }

@@ -3,7 +3,7 @@ import { Problem } from '../http/problem.ts';
 
 // What server-sent events are on the wire.
 
-const SLOWEST_READER_MS = 5_000;
+const MAX_DRAIN_MS = 5_000;
 
 export function lastIdOf(req: IncomingMessage): number | undefined {
   const last = req.headers['last-event-id'];
@@ -27,7 +27,7 @@ export function openStream(res: ServerResponse, cursor: number): void {
 }
 
 /** Whether the reader takes what waits for it in time; nothing more is read for it meanwhile. */
-export function drained(res: ServerResponse): Promise<boolean> {
+export function waitForDrain(res: ServerResponse): Promise<boolean> {
   return new Promise((resolve) => {
     const done = (taken: boolean) => {
       clearTimeout(timer);
@@ -36,7 +36,7 @@ export function drained(res: ServerResponse): Promise<boolean> {
     };
     const onDrain = () => done(true);
     const onClose = () => done(true);
-    const timer = setTimeout(() => done(false), SLOWEST_READER_MS);
+    const timer = setTimeout(() => done(false), MAX_DRAIN_MS);
     res.once('drain', onDrain).once('close', onClose);
   });
 }

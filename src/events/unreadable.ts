@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import { type EventRecord, SHAPE } from './sql.ts';
+import { EVENT_SHAPE, type EventRecord } from './sql.ts';
 
 interface UnreadableEvent {
   seq: number;
@@ -32,7 +32,7 @@ export async function findUnreadable(tenant: Tenant, from: number, to: number): 
     ),
   );
   return rows.flatMap((row) => {
-    const reason = tenant.faultOf(row, SHAPE);
+    const reason = tenant.faultOf(row, EVENT_SHAPE);
     return reason === undefined ? [] : { seq: row.seq, event_id: row.event_id, kind: row.kind, reason };
   });
 }

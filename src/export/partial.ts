@@ -1,6 +1,6 @@
 import type { Channel, Sight } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { type Entry, listEvents, readClock } from '../events/index.ts';
+import { type Entry, listEvents, readLogBounds } from '../events/index.ts';
 import { Problem } from '../http/problem.ts';
 import { unreadableLine } from './mend.ts';
 import type { Output } from './output.ts';
@@ -17,7 +17,7 @@ export async function writePartial(
   out: Output,
   alive: () => Promise<void>,
 ): Promise<void> {
-  const clock = await tenant.read((db) => readClock(db, tenant.id));
+  const clock = await tenant.read((db) => readLogBounds(db, tenant.id));
   if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
   const { last_seq, oldest_seq } = clock;
   await out.write(
@@ -37,7 +37,7 @@ export async function writePartial(
     await alive();
     const upto = Math.min(last_seq, after + WALK);
     const stretch = { after, upto, order: 'asc', limit: PAGE_ROWS } as const;
-    const { entries, more } = await tenant.read((db) => listEvents(db, tenant.id, sight, { within }, stretch));
+    const { entries, more } = await tenant.read((db) => listEvents(db, tenant.id, sight, { channels: within }, stretch));
     await out.write(entries.map(lineOf).join(''));
     for (const { event } of entries) counts[event ? 'event' : 'unreadable'] += 1;
     after = more || entries.length === PAGE_ROWS ? entries.at(-1)!.seq : upto;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { decodeText, type PatientScreener } from '../secrets/index.ts';
+import { type AsyncScreener, decodeText } from '../secrets/index.ts';
 import { faulty } from './lines.ts';
 
 // A file may hold what nobody could record: a secret in clear is refused with its line. Redacting it here would leave texts that
@@ -15,7 +15,7 @@ const sealed = z.strictObject({
 
 /** `free`: what clients write freely. Every other text names something, and may be a mail address whatever the policy says. */
 export async function refuseSecrets(
-  screener: PatientScreener,
+  screener: AsyncScreener,
   number: number,
   row: Record<string, unknown>,
   free: string[],
@@ -24,14 +24,14 @@ export async function refuseSecrets(
   const ids: Record<string, unknown> = {};
   for (const name in row) (free.includes(name) ? words : ids)[name] = row[name];
   if (words.content) words.content = withoutSealed(words.content as Record<string, unknown>);
-  const [found] = [...(await screener.findLater(words, '', true)), ...screener.find(ids, '', false)];
+  const [found] = [...(await screener.findAsync(words, '', true)), ...screener.find(ids, '', false)];
   if (found) throw faulty(number, `holds a secret: ${found.kind}`, found.pointer);
 }
 
 /** An artifact that is text, as when it is uploaded. */
-export async function refuseSecretBytes(screener: PatientScreener, number: number, bytes: Buffer): Promise<void> {
+export async function refuseSecretBytes(screener: AsyncScreener, number: number, bytes: Buffer): Promise<void> {
   const decoded = decodeText(bytes);
-  const [found] = decoded ? await screener.findLater(decoded.text, '', true) : [];
+  const [found] = decoded ? await screener.findAsync(decoded.text, '', true) : [];
   if (found) throw faulty(number, `the artifact holds a secret: ${found.kind}`);
 }
 

@@ -5,7 +5,7 @@ import { type Gather, type Held, openCountedGather } from '../http/gather.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
 import type { Portable } from '../portable.ts';
-import type { PatientScreener } from '../secrets/index.ts';
+import type { AsyncScreener } from '../secrets/index.ts';
 import { type Batch, openBatch } from './batch.ts';
 import { faulty, type Line } from './lines.ts';
 import { unreadableRow } from './mend.ts';
@@ -27,7 +27,7 @@ export interface TakeSettings {
 
 export interface Taking extends TakeSettings {
   /** Of the tenant as it is, not as the file would have it. */
-  screener: PatientScreener;
+  screener: AsyncScreener;
 }
 
 export interface Taken {

@@ -975,9 +975,9 @@ begin
   cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s
   where r.place <= 32 and is_readable_time(s.occurred_at);
   return jsonb_strip_nulls(jsonb_build_object(
-    'said_at', epoch_ms(coalesce(v_said, p_at)),
-    'holds_from', coalesce(epoch_ms(p_memory.valid_from), epoch_ms(coalesce(v_said, p_at))),
-    'stands', jsonb_build_array(
+    'stated_at', epoch_ms(coalesce(v_said, p_at)),
+    'effective_from', coalesce(epoch_ms(p_memory.valid_from), epoch_ms(coalesce(v_said, p_at))),
+    'claim_scope', jsonb_build_array(
       p_memory.scope,
       case p_memory.scope when 'project' then p_memory.project_id when 'session' then p_memory.session_id end,
       p_memory.channel, p_memory.user_id)::text));

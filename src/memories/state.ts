@@ -6,7 +6,7 @@ import { newId } from '../id.ts';
 import { type Passage, passagesOf, withPassages } from '../passages/index.ts';
 import type { RefLimits } from '../refs/index.ts';
 import type { Sealed } from '../seal.ts';
-import type { PatientScreener } from '../secrets/index.ts';
+import type { AsyncScreener } from '../secrets/index.ts';
 import { type MemoryEffect, sha256Hex } from './effect.ts';
 import { timeFaults } from './field_rules.ts';
 import { type Actor, assertMaySay, isGuarded, trustOf } from './rights.ts';
@@ -175,7 +175,7 @@ export interface MemoryLimits extends RefLimits {
   maxEventBytes: number;
   /** Of the passages of one request together. */
   maxTextBytes: number;
-  screener: PatientScreener;
+  screener: AsyncScreener;
   /** Which claims the tenant wants to rest on something. */
   needsSource: NeedsSource;
 }

@@ -1,5 +1,5 @@
--- Whether the event made or changed a memory that was deleted since.
-create or replace function is_deleted(p_tenant text, p_seq bigint) returns boolean
+-- Returns true if the event created or changed a memory that has since been deleted.
+create or replace function is_of_deleted_memory(p_tenant text, p_seq bigint) returns boolean
 language sql stable
 return coalesce((
   select m.status = 'deleted'
@@ -7,9 +7,10 @@ return coalesce((
   where v.tenant_id = p_tenant and v.seq = p_seq and v.status <> 'superseded'
   limit 1), false);
 
--- What a search may see, as one condition on `c`; $1 is the scope. Only the parts that the scope has, so that each can be planned for:
--- of memories what was believed then, of what has a time what is valid then, nothing that is blocked in the channel.
--- `|| ''` and `+ 0` keep the primary key out of it: its bitmap of a whole tenant was 135 of 150 ms beside 6 for the words.
+-- Returns the condition on the chunk `c` that limits a search to what the caller may see and asked for; $1 is the scope. It contains only the
+-- parts that the scope needs, so that the planner sees each of them: versions of memories that were current at that time, passages that were
+-- valid then, nothing that is blocked in the channel.
+-- `|| ''` and `+ 0` keep the planner from using the primary key: its bitmap of a whole tenant took 135 of 150 ms, the full-text index 6 ms.
 create or replace function chunk_condition(p_scope jsonb) returns text
 language sql immutable parallel safe
 return array_to_string(array[
@@ -29,9 +30,9 @@ return array_to_string(array[
     when (p_scope ->> 'history')::boolean then null
     when p_scope ? 'as_of' then $$(c.until_seq is null or c.until_seq > ($1 ->> 'as_of_seq')::bigint or c.until_at > ($1 ->> 'as_of')::timestamptz)$$
     else $$(c.until_seq is null or c.until_seq > ($1 ->> 'as_of_seq')::bigint)$$ end,
-  -- what was deleted admins alone find, as of then
-  case when not coalesce((p_scope ->> 'deleted')::boolean, false) then $$(c.until_seq is null or not is_deleted(c.tenant_id, c.seq))$$ end,
-  -- a subquery, which stays one: as a join it read every event of the tenant
+  -- only admins find deleted memories, as of an earlier time
+  case when not coalesce((p_scope ->> 'deleted')::boolean, false) then $$(c.until_seq is null or not is_of_deleted_memory(c.tenant_id, c.seq))$$ end,
+  -- a subquery that the planner does not flatten: as a join it read every event of the tenant
   case when p_scope ? 'filter' then $$(
     select event_matches(
       e, $1 -> 'filter',
@@ -40,22 +41,22 @@ return array_to_string(array[
     from events e
     where e.tenant_id = c.tenant_id and e.seq = c.seq)$$ end], ' and ');
 
--- Which of the terms ($2) a passage has, as bits.
+-- Returns an expression for the bit mask of the terms ($2) that a passage contains.
 create or replace function mask_expression(p_count int) returns text
 language sql immutable parallel safe
 return coalesce(
   (select string_agg(format('case when $2[%s] = any (c.terms) then %s else 0 end', i, 1 << (i - 1)), ' + ')
    from generate_series(1, p_count) i), '0');
 
--- What the terms of a mask weigh together.
+-- Returns an expression for the sum of the weights of the terms in `mask`.
 create or replace function score_expression(p_weights jsonb) returns text
 language sql immutable parallel safe
 return (
   select coalesce(string_agg(format('(mask >> %s & 1) * %s::float8', i - 1, w::float8), ' + ' order by i), '0')
   from jsonb_array_elements_text(p_weights) with ordinality t (w, i));
 
--- A statement with the named parts in their places: {mask} becomes the part `mask`. Parts are SQL that is made here, never what a client sent.
-create or replace function with_parts(p_statement text, p_parts jsonb) returns text
+-- Replaces each {name} in a statement with the part of that name. Parts are SQL generated in this file, never input of a client.
+create or replace function fill_template(p_statement text, p_parts jsonb) returns text
 language plpgsql immutable parallel safe
 as $$
 declare
@@ -67,7 +68,7 @@ begin
   return p_statement;
 end $$;
 
--- An even sample of the log: 128 stretches of 16 passages, or all of a short log. Where each sampled passage of the scope lies, and what it has.
+-- Samples the log evenly: 128 ranges of 16 passages, or all of a short log. Returns the seq and the term mask of each sampled passage in scope.
 create or replace function survey_chunks(p_scope jsonb, p_terms int[])
 returns table (scale float8, sampled int, seqs json, masks json)
 language plpgsql stable security definer
@@ -77,7 +78,7 @@ declare
   v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
   v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
 begin
-  return query execute with_parts($q$
+  return query execute fill_template($q$
     with stretch as materialized (
       select s.seq, s.ordinal, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
       from generate_series(1, {last}, {width}) g (low)
@@ -89,7 +90,7 @@ begin
         limit {most}
       ) s
     ),
-    -- of a stretch that had more passages, what its sample reached of it
+    -- for a range with more passages than were sampled: the part of it that the sample covers
     covered as (
       select coalesce(sum(span), 0) as span
       from (
@@ -113,8 +114,8 @@ revoke execute on function survey_chunks(jsonb, int[]) from public;
 grant execute on function survey_chunks(jsonb, int[]) to agent_memory_app;
 alter function survey_chunks(jsonb, int[]) owner to agent_memory_searcher;
 
--- The keys of the scope itself. Without any, the tenant's.
-create or replace function scope_places(p_scope jsonb) returns uuid[]
+-- Returns the index keys of the scope's session, user, agent and project; the key of the tenant if the scope names none of them.
+create or replace function scope_keys(p_scope jsonb) returns uuid[]
 language sql stable
 return coalesce(
   (select array_agg(place_key(current_tenant(), k, p_scope ->> (k || '_id')))
@@ -122,8 +123,8 @@ return coalesce(
    where p_scope ? (k || '_id')),
   array[place_key(current_tenant(), 'tenant', '')]);
 
--- Null where private passages of every subject may be seen: those have no common key.
-create or replace function audience_places(p_scope jsonb) returns uuid[]
+-- Returns the index keys of the channels in scope. Returns null if private passages of every subject are in scope, because they share no key.
+create or replace function audience_keys(p_scope jsonb) returns uuid[]
 language sql stable
 return case when p_scope -> 'channels' ? 'private' and p_scope -> 'subjects' = 'null' then null else array(
   select place_key(current_tenant(), 'audience', c)
@@ -133,21 +134,21 @@ return case when p_scope -> 'channels' ? 'private' and p_scope -> 'subjects' = '
   select place_key(current_tenant(), 'audience', 'private/' || u)
   from jsonb_array_elements_text(case when p_scope -> 'channels' ? 'private' then p_scope -> 'subjects' else '[]' end) u) end;
 
--- How the index finds the passages of a pool: two conditions on `c`. `anywhere`: what matches the plan's `full` in the whole scope; `lately`:
--- what matches its `recent` in the stretches since `recent_from`, whose keys name the tenant already. Values are written into them, so that
--- they are planned for.
+-- Returns the two index conditions on `c` that select the pool. `anywhere`: passages of the whole scope that match the plan's `full`. `lately`:
+-- passages since `recent_from` that match the plan's `recent`; the keys of their epochs include the tenant. The values are written as literals,
+-- so that the planner sees them.
 create or replace function index_conditions(p_scope jsonb, p_plan jsonb) returns jsonb
 language plpgsql stable
 as $$
 declare
-  -- as the index chunks__search has it
-  v_place constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
-  v_in_scope constant text := format('%s @> %L::uuid[]', v_place, scope_places(p_scope));
+  -- the same expression as in the index chunks__search
+  v_keys constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
+  v_in_scope constant text := format('%s @> %L::uuid[]', v_keys, scope_keys(p_scope));
   v_audience uuid[];
   v_epochs uuid[];
 begin
   if (p_plan ->> 'narrow_audience')::boolean then
-    v_audience := audience_places(p_scope);
+    v_audience := audience_keys(p_scope);
   end if;
   if p_plan ->> 'recent_from' is not null then
     v_epochs := array(
@@ -157,17 +158,17 @@ begin
   return jsonb_build_object(
     'anywhere', concat_ws(' and ',
       v_in_scope,
-      v_place || ' && ' || quote_literal(v_audience),
+      v_keys || ' && ' || quote_literal(v_audience),
       format('term_vector(c.terms) @@ %L::tsquery', p_plan ->> 'full')),
     'lately', case when v_epochs is null then 'false' else concat_ws(' and ',
       case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then v_in_scope end,
-      v_place || ' && ' || quote_literal(v_epochs),
+      v_keys || ' && ' || quote_literal(v_epochs),
       format('term_vector(c.terms) @@ %L::tsquery and c.seq + 0 >= %L::bigint', p_plan ->> 'recent', p_plan ->> 'recent_from')) end);
 end $$;
 
--- The first part of pool_chunks: `best`, the 1,600 passages whose terms weigh most, each with the memory that its event makes or moves; without
--- proposals. `offset 0` keeps it a look-up of each.
-create or replace function select_best() returns text
+-- Returns the first part of the query in pool_chunks: `best`, the 1,600 passages with the greatest sum of term weights, each with the memory that
+-- its event created or changed. Proposed and rejected memories are excluded. `offset 0` keeps the lateral join a look-up per passage.
+create or replace function best_passages_query() returns text
 language sql immutable parallel safe
 return $q$
   matched as materialized (
@@ -198,8 +199,8 @@ return $q$
     where v.status is null or v.status not in ('proposed', 'rejected')
   ) $q$;
 
--- The two events before and the two after one in its session.
-create or replace function events_beside(p_session text, p_seq bigint) returns table (distance bigint, seq bigint)
+-- Returns the two events before and the two events after an event of a session.
+create or replace function adjacent_events(p_session text, p_seq bigint) returns table (distance bigint, seq bigint)
 language sql stable
 begin atomic
   (select -row_number() over (order by e.seq desc), e.seq
@@ -217,15 +218,15 @@ begin atomic
    limit 2);
 end;
 
--- The pool: the best passages that match the plan, and what stands beside the best hundred in their sessions. Which of them are of one
--- session, and which of one memory, numbers say.
+-- Returns the pool: the best passages that match the plan, and the neighbours of the best hundred in their sessions. Passages of the same
+-- session, or of the same memory, have the same number.
 create or replace function pool_chunks(p_scope jsonb, p_terms int[], p_plan jsonb)
 returns table (seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
 language plpgsql stable security definer
 set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan set jit = off set enable_seqscan = off
 as $$
 begin
-  return query execute with_parts('with' || select_best() || $q$,
+  return query execute fill_template('with' || best_passages_query() || $q$,
     leader as (
       select l.seq, l.session_id, max(l.score) as score
       from best l
@@ -234,9 +235,9 @@ begin
       limit 100
     ),
     beside as materialized (
-      select l.seq as centre, n.distance, n.seq from leader l cross join lateral events_beside(l.session_id, l.seq) n
+      select l.seq as centre, n.distance, n.seq from leader l cross join lateral adjacent_events(l.session_id, l.seq) n
     ),
-    -- `limit 1` fixes the order of the join: on a table without statistics the planner walked the tenant for each leader (13 s)
+    -- `limit 1` fixes the order of the join: on a table without statistics the planner scanned the tenant once per leader (13 s)
     neighbour as (
       select b.centre, b.distance, b.seq, n.mask
       from beside b
@@ -270,7 +271,7 @@ revoke execute on function pool_chunks(jsonb, int[], jsonb) from public;
 grant execute on function pool_chunks(jsonb, int[], jsonb) to agent_memory_app;
 alter function pool_chunks(jsonb, int[], jsonb) owner to agent_memory_searcher;
 
--- The two round trips of a search. The first: the clock, the question's terms (at most 31, in the order asked), the sample.
+-- First round trip of a search: returns the last seq, the terms of the query (at most 31, in the order of the query) and the sample.
 create or replace function survey(p_tenant text, p_query text, p_scope jsonb)
 returns table (as_of_seq bigint, partial_index boolean, terms text[], keys int[], scale float8, sampled int, seqs json, masks json)
 language plpgsql
@@ -294,7 +295,7 @@ begin
   return next;
 end $$;
 
--- The second: the pool.
+-- Second round trip of a search: returns the pool.
 create or replace function pool(p_tenant text, p_scope jsonb, p_keys int[], p_plan jsonb)
 returns table (seqs json, ordinals json, sessions json, masks json, decisions json, memories json, weights json, neighbours json)
 language plpgsql
@@ -305,13 +306,13 @@ begin
   select p.* from pool_chunks(p_scope, p_keys, p_plan) p;
 end $$;
 
--- What the found passages say, in the order asked, with the words they are compared by, and of claims what they state.
-create or replace function read_passages(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals int[])
+-- Third round trip of a search: returns the passages in the order given, with their lexemes for comparison, and with what claims state.
+create or replace function read_search_hits(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals int[])
 returns table (
   seq bigint, ordinal int, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text,
-  chunk_count int, occurred_at timestamptz, words text[], superseded boolean, memory jsonb)
+  chunk_count int, occurred_at timestamptz, lexemes text[], superseded boolean, memory jsonb)
 language plpgsql
--- look-ups of single rows whatever the values: planned anew it took a third of its time
+-- always look-ups of single rows: planning each call anew took a third of its time
 set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 declare
@@ -331,12 +332,12 @@ begin
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
       cross join lateral (
         select memory_details(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of) as details
-        -- worked out once
+        -- evaluated once
         offset 0
       ) s
       where v.tenant_id = p_tenant and v.seq = c.seq and v.status <> 'superseded'
       limit 1) end
-  from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, place)
+  from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, position)
   cross join lateral (
     select k.* from chunks k where k.tenant_id = p_tenant and k.seq = wanted.seq and k.ordinal = wanted.ordinal limit 1
   ) c
@@ -346,7 +347,7 @@ begin
     where s.seq = wanted.seq
     limit 1
   ) e
-  -- worked out once
+  -- evaluated once
   cross join lateral (select coalesce(c.text, e.said) as text offset 0) x
-  order by wanted.place;
+  order by wanted.position;
 end $$;

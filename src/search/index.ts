@@ -3,11 +3,11 @@ import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { searchRoutes } from './routes.ts';
 
-export { type Found, find, type Hit, MAX_FOUND } from './find.ts';
 export { scoring } from './rank.ts';
 export { searchRoutes } from './routes.ts';
-export { asOf, degraded, isAskedOnce, origin, question, trust, twice } from './schemas.ts';
-export { isReadable, type MemoryDetails, type Scope } from './sql.ts';
+export { asOfFields, bothQueryFields, degraded, hasAtMostOneQuery, origin, queryFields, trust } from './schemas.ts';
+export { type Hit, MAX_RESULTS, type SearchResult, searchPassages } from './search.ts';
+export { isReadable, type MemoryDetails, type SearchScope } from './sql.ts';
 
 export const feature: Feature = {
   routes: () => searchRoutes,

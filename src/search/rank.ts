@@ -1,4 +1,4 @@
-import { hasTerm, type Plan, weightOf } from './plan.ts';
+import { hasTerm, type Plan, termWeight } from './plan.ts';
 
 // The order of a search's answer: what a passage says itself, what is said around it, and how much of the question its session has.
 // On long real dialogues (five conversations, 760 questions) recall@10 was 64 % by the passage alone, 70 % with either of the other
@@ -37,23 +37,23 @@ const SESSION = 0.8;
 /** What scores are made of, for provenance. */
 export const scoring = { passage: 1, next: NEXT, second: SECOND, session: SESSION };
 
-interface Row {
+interface ScoredPassage {
   seq: number;
   ordinal: number;
   session: number;
   mask: number;
-  own: number;
+  ownScore: number;
 }
 
 export function rankPool(pool: Pool, plan: Pick<Plan, 'weights' | 'complete' | 'visible'>, limit: number): Ranked[] {
-  const rows = rowsOf(pool, sharpened(pool, plan));
-  const around = aroundOf(rows, pool.neighbours);
+  const rows = scorePassages(pool, refineWeights(pool, plan));
+  const around = neighbourScores(rows, pool.neighbours);
   const sessions = sessionScores(rows);
-  const bestOwn = largest(rows.map((row) => row.own));
+  const bestOwnScore = largest(rows.map((row) => row.ownScore));
   const bestSession = largest([...sessions.values()]);
   return rows
     .map((row) => {
-      const [passage, beside] = [row.own / bestOwn, around(row) / bestOwn];
+      const [passage, beside] = [row.ownScore / bestOwnScore, around(row) / bestOwnScore];
       const session = (SESSION * Math.min(1, passage + beside) * sessions.get(row.session)!) / bestSession;
       return {
         seq: row.seq,
@@ -69,17 +69,17 @@ export function rankPool(pool: Pool, plan: Pick<Plan, 'weights' | 'complete' | '
 const largest = (values: number[]) => values.reduce((a, b) => Math.max(a, b), 0) || 1;
 
 /** Weights once more: of a term that the pool has every passage of, how many have it is now known. */
-const sharpened = (pool: Pool, { weights, complete, visible }: Pick<Plan, 'weights' | 'complete' | 'visible'>): number[] =>
+const refineWeights = (pool: Pool, { weights, complete, visible }: Pick<Plan, 'weights' | 'complete' | 'visible'>): number[] =>
   weights.map((weight, term) =>
     complete[term]
-      ? weightOf(
+      ? termWeight(
           visible,
           pool.masks.reduce((n, mask) => n + (hasTerm(mask, term) ? 1 : 0), 0),
         )
       : weight,
   );
 
-function rowsOf(pool: Pool, weights: number[]): Row[] {
+function scorePassages(pool: Pool, weights: number[]): ScoredPassage[] {
   const weigh = (mask: number) => weights.reduce((sum, weight, term) => sum + (hasTerm(mask, term) ? weight : 0), 0);
   const attenuated = new Map(pool.weights.map(([seq, ordinal, weight]) => [`${seq}.${ordinal}`, weight]));
   const rows = pool.seqs.map((seq, i) => ({
@@ -87,12 +87,12 @@ function rowsOf(pool: Pool, weights: number[]): Row[] {
     ordinal: pool.ordinals[i]!,
     session: pool.sessions[i]!,
     mask: pool.masks[i]!,
-    own: weigh(pool.masks[i]!) * (attenuated.get(`${seq}.${pool.ordinals[i]!}`) ?? 1),
+    ownScore: weigh(pool.masks[i]!) * (attenuated.get(`${seq}.${pool.ordinals[i]!}`) ?? 1),
   }));
   const known = new Map(rows.map((row) => [row.seq, row]));
   for (const [centre, , seq, mask] of pool.neighbours) {
     if (known.has(seq)) continue;
-    const row = { seq, ordinal: 0, session: known.get(centre)!.session, mask, own: weigh(mask) };
+    const row = { seq, ordinal: 0, session: known.get(centre)!.session, mask, ownScore: weigh(mask) };
     rows.push(row);
     known.set(seq, row);
   }
@@ -103,20 +103,20 @@ function rowsOf(pool: Pool, weights: number[]): Row[] {
  * What surrounds a passage: the better of the two events beside its own, and a little of the two behind those. Other passages of the
  * same event count for nothing here: they let a long output win by its length (recall@10 on long dialogues 45.0 with them, 45.2 without).
  */
-function aroundOf(rows: Row[], neighbours: Pool['neighbours']): (row: Row) => number {
-  const own = new Map<number, number>();
-  for (const row of rows) own.set(row.seq, Math.max(own.get(row.seq) ?? 0, row.own));
-  const at = new Map<number, Map<number, number>>();
-  const put = (seq: number, distance: number, other: number) => {
-    const places = at.get(seq) ?? new Map<number, number>();
-    at.set(seq, places.set(distance, own.get(other) ?? 0));
+function neighbourScores(rows: ScoredPassage[], neighbours: Pool['neighbours']): (row: ScoredPassage) => number {
+  const ownScores = new Map<number, number>();
+  for (const row of rows) ownScores.set(row.seq, Math.max(ownScores.get(row.seq) ?? 0, row.ownScore));
+  const scoresByDistance = new Map<number, Map<number, number>>();
+  const addNeighbour = (seq: number, distance: number, other: number) => {
+    const places = scoresByDistance.get(seq) ?? new Map<number, number>();
+    scoresByDistance.set(seq, places.set(distance, ownScores.get(other) ?? 0));
   };
   for (const [centre, distance, seq] of neighbours) {
-    put(centre, distance, seq);
-    put(seq, -distance, centre);
+    addNeighbour(centre, distance, seq);
+    addNeighbour(seq, -distance, centre);
   }
   return (row) => {
-    const places = at.get(row.seq);
+    const places = scoresByDistance.get(row.seq);
     const score = (distance: number) => places?.get(distance) ?? 0;
     const next = Math.max(score(-1), score(1));
     return NEXT * next + SECOND * (score(-2) + score(2));
@@ -138,7 +138,7 @@ export function onePerMemory(ranked: Ranked[], memories: Pool['memories']): Rank
 }
 
 /** The best passages of each event, at most so many. */
-export function mostPerEvent(ranked: Ranked[], most: number): Ranked[] {
+export function limitPerEvent(ranked: Ranked[], most: number): Ranked[] {
   const counts = new Map<number, number>();
   return ranked.filter(({ seq }) => {
     const count = (counts.get(seq) ?? 0) + 1;
@@ -148,13 +148,13 @@ export function mostPerEvent(ranked: Ranked[], most: number): Ranked[] {
 }
 
 /** A session is worth its two best events: the many passages of one long output do not lift it. */
-function sessionScores(rows: Row[]): Map<number, number> {
-  const events = new Map<number, Row>();
-  for (const row of rows) if (row.own >= (events.get(row.seq)?.own ?? 0)) events.set(row.seq, row);
+function sessionScores(rows: ScoredPassage[]): Map<number, number> {
+  const events = new Map<number, ScoredPassage>();
+  for (const row of rows) if (row.ownScore >= (events.get(row.seq)?.ownScore ?? 0)) events.set(row.seq, row);
   const best = new Map<number, [number, number]>();
-  for (const { session, own } of events.values()) {
+  for (const { session, ownScore } of events.values()) {
     const [first, second] = best.get(session) ?? [0, 0];
-    best.set(session, own > first ? [own, first] : [first, Math.max(second, own)]);
+    best.set(session, ownScore > first ? [ownScore, first] : [first, Math.max(second, ownScore)]);
   }
   return new Map([...best].map(([session, [first, second]]) => [session, first + second]));
 }

@@ -2,12 +2,12 @@ import { z } from 'zod';
 import { askingChannels, behalfQuery, isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import { chunkId, parseChunkId } from '../passages/index.ts';
-import { find, type Hit } from './find.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
+import { type Hit, searchPassages } from './search.ts';
 import { readChunk } from './sql.ts';
 
 /** A question of more characters takes the longer the more it has; passages beyond so many are a long answer. */
-const SHORT_QUESTION = 1_000;
+const SHORT_QUERY = 1_000;
 const FEW_PASSAGES = 50;
 
 export const searchRoutes = [
@@ -23,12 +23,12 @@ export const searchRoutes = [
     success: { status: 200, description: 'What was found, best first', schema: searchAnswer },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
     heavy: ({ body: { query, query_text, limit, filter } }) =>
-      (query ?? query_text)!.length > SHORT_QUESTION || limit > FEW_PASSAGES || (filter !== undefined && 'perhaps'),
+      (query ?? query_text)!.length > SHORT_QUERY || limit > FEW_PASSAGES || (filter !== undefined && 'perhaps'),
     handle: async ({ caller, body }) => {
       const { query, query_text, limit, per_event, channel, explain, user_id, all_users, about_user_id, ...scope } = body;
       const { principal } = onBehalf(caller, { user_id, all_users }, 'pointer');
       const sight = sightIn(principal, channel, { pointer: '#/user_id' });
-      const found = await find(caller.tenant, {
+      const found = await searchPassages(caller.tenant, {
         query: (query ?? query_text)!,
         limit,
         per_event,

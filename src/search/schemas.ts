@@ -3,51 +3,56 @@ import { aboutUser, behalfBody, channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
 import { always, nameOf } from '../http/name.ts';
 import { time } from '../http/time.ts';
-import { PER_EVENT } from './find.ts';
-import { memoryTrusts } from './sql.ts';
+import { DEFAULT_PER_EVENT } from './search.ts';
+import { trustLevels } from './sql.ts';
 
 const name = (about: string) => nameOf().describe(about);
 
 /** What a question is put to; search and context share it. */
-export const asOf = {
+export const asOfFields = {
   as_of: time.optional().describe('only what had happened by then'),
   as_of_seq: z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional().describe('only what the log held at that seq'),
 };
 
 /** Search and context take it under either name. */
-export const question = (text: z.ZodString, about: string) => ({
+export const queryFields = (text: z.ZodString, about: string) => ({
   query: text.describe(about).optional(),
   query_text: text.describe('alias of `query`').optional(),
 });
-interface Question {
+interface QueryFields {
   query?: string | undefined;
   query_text?: string | undefined;
 }
-export const isAskedOnce = ({ query, query_text }: Question): boolean => query === undefined || query_text === undefined;
-export const twice = { path: ['query_text'], message: 'must not be combined with query', when: always };
-const isAsked = ({ query, query_text }: Question): boolean => query !== undefined || query_text !== undefined;
+export const hasAtMostOneQuery = ({ query, query_text }: QueryFields): boolean => query === undefined || query_text === undefined;
+export const bothQueryFields = { path: ['query_text'], message: 'must not be combined with query', when: always };
+const hasQuery = ({ query, query_text }: QueryFields): boolean => query !== undefined || query_text !== undefined;
 
 export const searchBody = z
   .strictObject({
-    ...question(z.string().regex(/\S/, 'must not be blank').max(65_536), 'a question or words; any of them may match'),
+    ...queryFields(z.string().regex(/\S/, 'must not be blank').max(65_536), 'a question or words; any of them may match'),
     limit: z.int().min(1).max(200).default(10),
-    per_event: z.int().min(1).max(200).default(PER_EVENT).describe('the maximum number of passages of one event in the answer'),
+    per_event: z
+      .int()
+      .min(1)
+      .max(200)
+      .default(DEFAULT_PER_EVENT)
+      .describe('the maximum number of passages of one event in the answer'),
     session_id: name('only of this session').optional(),
     ...behalfBody,
     about_user_id: aboutUser,
     agent_id: name('only of this agent').optional(),
     project_id: name('only of this project').optional(),
     channel: z.enum(channels).default('private'),
-    ...asOf,
+    ...asOfFields,
     filter: filter.optional(),
     explain: z.boolean().default(false).describe('adds what each score is made of'),
   })
-  .refine(isAskedOnce, twice)
-  .refine(isAsked, { path: ['query'], message: 'required', when: always })
+  .refine(hasAtMostOneQuery, bothQueryFields)
+  .refine(hasQuery, { path: ['query'], message: 'required', when: always })
   .meta({ id: 'Search' });
 
 export const trust = z
-  .enum(memoryTrusts)
+  .enum(trustLevels)
   .describe('approved: an admin made or approved it; stated by a human, inferred by an agent, observed by a tool');
 export const origin = z.object({ type: z.string(), id: z.string() }).describe('whose words they are');
 

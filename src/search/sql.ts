@@ -8,7 +8,7 @@ import type { Plan, Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
 
 /** What a search looks at: what may be seen, and of that what is asked for. */
-export interface Scope extends Sight {
+export interface SearchScope extends Sight {
   /** Where the answer will be seen: what is blocked there is not found. */
   channel: string;
   session_id?: string;
@@ -27,7 +27,7 @@ export interface Scope extends Sight {
   deleted?: boolean;
 }
 
-export const memoryTrusts = ['approved', 'stated', 'inferred', 'observed'] as const;
+export const trustLevels = ['approved', 'stated', 'inferred', 'observed'] as const;
 
 /** What a memory is beside its words, as memory_details says it. */
 export interface MemoryDetails {
@@ -41,14 +41,14 @@ export interface MemoryDetails {
   /** It rests on nothing, and the tenant wants claims of its kind to rest on something: no context states it. */
   unsourced: boolean;
   /** Made or approved by an admin, said by a human, by an agent, by a tool. */
-  trust: (typeof memoryTrusts)[number];
+  trust: (typeof trustLevels)[number];
   origin: { type: string; id: string };
   body: Record<string, unknown>;
   /** Of a claim or preference, in ms with a fraction: when the newest event that it cites occurred, or else its own; since when it holds. */
-  said_at?: number;
-  holds_from?: number;
+  stated_at?: number;
+  effective_from?: number;
   /** The scope and audience within which its subject has one value. */
-  stands?: string;
+  claim_scope?: string;
 }
 
 /** A passage as answers need it. */
@@ -65,7 +65,7 @@ export interface PassageRow {
   chunk_count: number;
   occurred_at: string;
   /** The lexemes of the text: two passages are compared by these. */
-  words: string[];
+  lexemes: string[];
   /** It is not held any more (as of what was asked). */
   superseded: boolean;
   /** The memory that it is a version of. */
@@ -73,17 +73,17 @@ export interface PassageRow {
 }
 
 /** Unnamed, as every statement of a search: the generic plan of a named one took 111 ms instead of 4.5. */
-export async function surveyChunks(tenant: Tenant, query: string, scope: Scope): Promise<Survey> {
+export async function surveyChunks(tenant: Tenant, query: string, scope: SearchScope): Promise<Survey> {
   const [row] = await tenant.call<Survey>('select * from survey($1, $2, $3)', [tenant.id, query, scope]);
   return row!;
 }
 
-export async function readPool(tenant: Tenant, scope: Scope, keys: number[], plan: Plan): Promise<Pool> {
+export async function readPool(tenant: Tenant, scope: SearchScope, keys: number[], plan: Plan): Promise<Pool> {
   const [row] = await tenant.call<Pool>('select * from pool($1, $2, $3, $4)', [tenant.id, scope, keys, plan]);
   return row!;
 }
 
-const PASSAGE = { lists: ['tags', 'words'] };
+const PASSAGE_SHAPE = { lists: ['tags', 'lexemes'] };
 const DETAILS_SHAPE = { objects: ['body', 'origin'], lists: ['refs'] };
 
 /** Whether a row of these columns, with the memory that it is a version of, can be read. */
@@ -94,20 +94,20 @@ export const isReadable = (judge: Judge, row: { seq: number; memory: MemoryDetai
 /** Those that can be read. */
 export async function readPassages(
   tenant: Tenant,
-  scope: Scope,
-  places: { seq: number; ordinal: number }[],
+  scope: SearchScope,
+  keys: { seq: number; ordinal: number }[],
 ): Promise<PassageRow[]> {
-  if (places.length === 0) return [];
-  const rows = await tenant.call<PassageRow>('select * from read_passages($1, $2, $3, $4)', [
+  if (keys.length === 0) return [];
+  const rows = await tenant.call<PassageRow>('select * from read_search_hits($1, $2, $3, $4)', [
     tenant.id,
     scope,
-    places.map(({ seq }) => seq),
-    places.map(({ ordinal }) => ordinal),
+    keys.map(({ seq }) => seq),
+    keys.map(({ ordinal }) => ordinal),
   ]);
-  return rows.filter((row) => isReadable(tenant, row, PASSAGE));
+  return rows.filter((row) => isReadable(tenant, row, PASSAGE_SHAPE));
 }
 
-export interface ChunkRow extends Omit<PassageRow, 'words' | 'artifact_id' | 'chunk_count' | 'superseded' | 'memory'> {
+export interface ChunkRow extends Omit<PassageRow, 'lexemes' | 'artifact_id' | 'chunk_count' | 'superseded' | 'memory'> {
   channel: string;
   user_id: string | null;
   agent_id: string | null;

@@ -10,7 +10,7 @@ export interface Decoded {
 
 /** Undefined for bytes that are no text. */
 export function decodeText(bytes: Buffer): Decoded | undefined {
-  const wide = wideOrder(bytes);
+  const wide = utf16Order(bytes);
   if (wide !== undefined) {
     const even = bytes.subarray(0, bytes.length & ~1);
     const { text, encode } = wide === 'le' ? littleEndian(even) : bigEndian(even);
@@ -23,7 +23,7 @@ export function decodeText(bytes: Buffer): Decoded | undefined {
 }
 
 /** UTF-16, by its mark or by the zeros that Latin letters have in every second byte. */
-function wideOrder(bytes: Buffer): 'le' | 'be' | undefined {
+function utf16Order(bytes: Buffer): 'le' | 'be' | undefined {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'le';
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return 'be';
   const zeros = [0, 0];

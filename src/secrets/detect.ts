@@ -1,12 +1,12 @@
-import { type Anchors, anchorsOf, anchorWords } from './anchors.ts';
-import { commands } from './commands.ts';
-import { basicCredentials, namedValues, urlPasswords } from './context.ts';
-import { asItStands, type Joints, joinedBetween, jointsOf, withinReason } from './joined.ts';
-import { pairs } from './pairs.ts';
+import { type Anchors, findAnchors, registerKeywords } from './anchors.ts';
+import { commandRules } from './command_rules.ts';
+import { formatRules } from './format_rules.ts';
+import { type Joints, joinAcross, jointsOf, toSourceSpan, trimAtLineBreak } from './joined_text.ts';
+import { applyKeywordRule } from './keyword_rule.ts';
+import { basicCredentials, namedValues, urlPasswords } from './named_values.ts';
+import { pairRules } from './pair_rules.ts';
 import { type Classes, personalData } from './personal.ts';
-import { readPlace } from './place.ts';
-import { places } from './places.ts';
-import { tabledSecrets } from './tables.ts';
+import { tableSecrets } from './tables.ts';
 import { awsSecretsBeside, crossesLines, eachRun, privateKeys, type Span, tokensInRun, unknownIssuers } from './tokens.ts';
 
 // All secrets of a text, in order. First what costs next to nothing: nearly every text has neither a long run of characters nor a
@@ -30,21 +30,21 @@ export function findSecrets(text: string, classes: Classes, depth = 0): Span[] {
 
 /** Returns whether anything but a token may be there. */
 function scan(text: string, joints: Joints, depth: number, found: Span[]): boolean {
-  const anchors = anchorsOf(text);
+  const anchors = findAnchors(text);
   const runs: [number, number][] = [];
   eachRun(text, (from, to) => void runs.push([from, to]));
   let next = 0;
   for (const [from, to] of runs) {
     while (next < anchors.tokens.length && anchors.tokens[next]! < from) next += 1;
     const anchored = next < anchors.tokens.length && anchors.tokens[next]! < to;
-    if (!anchored && to - from < SHORTEST_ENCODED) continue;
+    if (!anchored && to - from < MIN_ENCODED) continue;
     const run = text.slice(from, to);
-    if (!telling.test(run)) continue;
+    if (!mayHoldToken.test(run)) continue;
     if (anchored) tokensInRun(run, from, joints, found);
-    if (to - from < SHORTEST_ENCODED) continue;
+    if (to - from < MIN_ENCODED) continue;
     // the line before would be taken for a prefix
     if (joints === noJoints) unknownIssuers(run, from, found);
-    if (depth < MAX_DEPTH) wrapped(run, from, depth, found);
+    if (depth < MAX_DEPTH) encodedSecrets(run, from, depth, found);
   }
   if (found.length > 0) awsSecretsBeside(text, runs, found);
   const [begins, urls] = [text.includes('-----BEGIN'), text.includes('://')];
@@ -52,36 +52,36 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
   if (urls) urlPasswords(text, found);
   if (anchors.names.length > 0) namedValues(text, anchors.names, found);
   if (anchors.login) basicCredentials(text, found);
-  if (anchors.names.length > 0) tabledSecrets(text, anchors.names, found);
-  const placed = readPlaces(text, anchors.words, found);
-  return placed || begins || urls || anchors.names.length > 0 || anchors.login;
+  if (anchors.names.length > 0) tableSecrets(text, anchors.names, found);
+  const breakable = applyKeywordRules(text, anchors.keywords, found);
+  return breakable || begins || urls || anchors.names.length > 0 || anchors.login;
 }
 
-const allPlaces = [...places, ...commands, ...pairs];
-allPlaces.forEach(({ words }, i) => anchorWords(words, i));
+const keywordRules = [...formatRules, ...commandRules, ...pairRules];
+keywordRules.forEach(({ keywords }, i) => registerKeywords(keywords, i));
 
 /** Returns whether one of those that may be broken over lines was there. */
-function readPlaces(text: string, words: Anchors['words'], found: Span[]): boolean {
-  if (words.length === 0) return false;
+function applyKeywordRules(text: string, keywords: Anchors['keywords'], found: Span[]): boolean {
+  if (keywords.length === 0) return false;
   const near = new Map<number, number[]>();
-  for (const { at, place } of words) {
-    const others = near.get(place);
+  for (const { at, rule } of keywords) {
+    const others = near.get(rule);
     if (others) others.push(at);
-    else near.set(place, [at]);
+    else near.set(rule, [at]);
   }
-  for (const [i, at] of near) readPlace(text, allPlaces[i]!, at, i < places.length, found);
-  return [...near.keys()].some((i) => i < places.length);
+  for (const [i, at] of near) applyKeywordRule(text, keywordRules[i]!, at, i < formatRules.length, found);
+  return [...near.keys()].some((i) => i < formatRules.length);
 }
 
-const SHORTEST_ENCODED = 24;
+const MIN_ENCODED = 24;
 /** Names of code have neither a digit nor capitals so close to each other. */
-const telling = /\d|hf_|A[KS]IA|[a-z][A-Z][a-z]?[A-Z]/;
+const mayHoldToken = /\d|hf_|A[KS]IA|[a-z][A-Z][a-z]?[A-Z]/;
 const encoded = /[A-Za-z0-9+/_-]{24,}={0,2}/g;
 const MAX_ENCODED = 1024 * 1024;
 
 /** Base64 of a text that holds a secret: the whole of it goes. An image is told by its first bytes. */
-function wrapped(run: string, offset: number, depth: number, found: Span[]): void {
-  if (run.length < SHORTEST_ENCODED) return;
+function encodedSecrets(run: string, offset: number, depth: number, found: Span[]): void {
+  if (run.length < MIN_ENCODED) return;
   for (const match of run.matchAll(encoded)) {
     if (match[0].length > MAX_ENCODED || !isText(Buffer.from(match[0].slice(0, 24), 'base64'))) continue;
     const bytes = Buffer.from(match[0], 'base64');
@@ -102,32 +102,32 @@ function isText(bytes: Buffer): boolean {
 }
 
 // `"abc" + "def"`, `'abc' \` and a new line, a backslash before the line's end: meant to be one. A plain line break may be either.
-const strong = String.raw`\\?["'\x60]\s{0,20}(?:\+|\.|&|\\)?\s{0,20}\\?["'\x60](?=[\w+/=.-])|\\\r?\n[ \t]{0,40}`;
-const weak = String.raw`[ \t]{0,40}\r?\n[ \t>|#*]{0,40}`;
-const meant = /["'`]\s{0,20}[+.&\\]?\s{0,20}\\?["'`][\w+/=.-]|\\\r?\n/;
+const explicitBreak = String.raw`\\?["'\x60]\s{0,20}(?:\+|\.|&|\\)?\s{0,20}\\?["'\x60](?=[\w+/=.-])|\\\r?\n[ \t]{0,40}`;
+const lineBreak = String.raw`[ \t]{0,40}\r?\n[ \t>|#*]{0,40}`;
+const continued = /["'`]\s{0,20}[+.&\\]?\s{0,20}\\?["'`][\w+/=.-]|\\\r?\n/;
 const hasQuote = (text: string): boolean => text.includes('"') || text.includes("'") || text.includes('`') || text.includes('\\');
 
 /** Nearly every text of more lines than one has nothing that crosses them. */
 const mayBeBroken = (text: string, hinted: boolean): boolean =>
-  (text.includes('\n') && (hinted || crossesLines(text))) || (hasQuote(text) && meant.test(text));
+  (text.includes('\n') && (hinted || crossesLines(text))) || (hasQuote(text) && continued.test(text));
 
 function acrossLines(text: string, depth: number): Span[] {
-  const joined = joinedBetween(text, new RegExp(`(${strong})|${weak}`, 'g'));
+  const joined = joinAcross(text, new RegExp(`(${explicitBreak})|${lineBreak}`, 'g'));
   if (!joined) return none;
   const spans: Span[] = [];
-  scan(joined.text, jointsOf(joined.places), depth, spans);
-  return spans.flatMap((span) => withinReason(span, joined) ?? []).map((span) => asItStands(span, joined));
+  scan(joined.text, jointsOf(joined.positions), depth, spans);
+  return spans.flatMap((span) => trimAtLineBreak(span, joined) ?? []).map((span) => toSourceSpan(span, joined));
 }
 
 /** Colours of a terminal, and characters of no width. */
 const invisible = /\p{Cc}\[[\d;]{0,20}[A-Za-z]|[\u200b-\u200d\u2060\ufeff]/u;
 
 function withoutInvisible(text: string, depth: number): Span[] {
-  const joined = joinedBetween(text, new RegExp(invisible, 'gu'));
+  const joined = joinAcross(text, new RegExp(invisible, 'gu'));
   if (!joined) return none;
   const spans: Span[] = [];
   scan(joined.text, noJoints, depth, spans);
-  return spans.map((span) => asItStands(span, joined));
+  return spans.map((span) => toSourceSpan(span, joined));
 }
 
 /** In order, overlapping ones as one; of two kinds that of the one that begins first, or of the longer. */

@@ -6,15 +6,15 @@ import type { Screener } from './policy.ts';
  */
 export function screenFields(screener: Screener, body: unknown, { free, fixed }: { free: string[]; fixed: string[] }): unknown {
   for (const name of fixed) if (isObject(body) && Object.hasOwn(body, name)) screener.refuse(body[name], `#/${name}`);
-  return free.reduce((kept, pointer) => cutAt(screener, kept, pointer.split('/'), '#'), body);
+  return free.reduce((kept, pointer) => redactAt(screener, kept, pointer.split('/'), '#'), body);
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
-function cutAt(screener: Screener, value: unknown, [name, ...rest]: string[], path: string): unknown {
+function redactAt(screener: Screener, value: unknown, [name, ...rest]: string[], path: string): unknown {
   if (name === undefined) return screener.screen(value, { pointer: path, aad: '' }).value;
   if (!isObject(value) || !Object.hasOwn(value, name)) return value;
   const held = value[name];
-  const kept = cutAt(screener, held, rest, `${path}/${name}`);
+  const kept = redactAt(screener, held, rest, `${path}/${name}`);
   return kept === held ? value : { ...value, [name]: kept };
 }

@@ -1,14 +1,14 @@
 export { decodeText } from './bytes.ts';
 export { screenFields } from './fields.ts';
 export {
-  holdsSecret,
+  type AsyncScreener,
+  containsSecret,
+  defaultScreener,
   openSecrets,
-  type PatientScreener,
-  plainScreener,
   type Screener,
+  type ScreenerSource,
   type Secrets,
-  type Source,
   screenerOf,
 } from './policy.ts';
-export { countMarks } from './redact.ts';
+export { countRedactionMarks } from './redact.ts';
 export { secretsPolicy } from './schemas.ts';

@@ -1,30 +1,30 @@
-import type { Named } from './name.ts';
+import type { SecretName } from './secret_names.ts';
 
 // Names of secrets of more words than one, and in languages whose words no space ends.
 
 const password = `mật khẩu|kata sandi|كلمة (?:المرور|السر|مرور)|पासवर्ड|κωδικός(?: πρόσβασης)?|ה?סיסמה|รหัสผ่าน|密[码碼]|口令|暗号|パスワード|パスフレーズ|비밀번호|암호|비번|phrase secrète|frase secreta`;
-const of = String.raw`\s(?:d(?:e|i|el|ella|e la|a|o)\s|доступа\s)?(?:d['’])?`;
-const qualified = `(?:api|secr[eè]t[ae]|segreta|acc[eè]s|acc?es+o|privad[ao]|priv[eé]e|privata|wi-?fi|wlan|cifrado|chiffrement|шифрования)`;
-const token = String.raw`(?:cl[eé]|clave|chave|chiave|ключ)${of}${qualified}|(?:api|wlan|wi-?fi|zugangs|zugriffs|geheim)[- ]?schlüssel|(?:api|アクセス)\s?キー|api\s?(?:密[钥鑰]|令牌)|密[钥鑰]|令牌|秘密鍵|トークン|jetons?(?: d['’]acc[eè]s)?|api[- ]ключ`;
+const preposition = String.raw`\s(?:d(?:e|i|el|ella|e la|a|o)\s|доступа\s)?(?:d['’])?`;
+const qualifier = `(?:api|secr[eè]t[ae]|segreta|acc[eè]s|acc?es+o|privad[ao]|priv[eé]e|privata|wi-?fi|wlan|cifrado|chiffrement|шифрования)`;
+const token = String.raw`(?:cl[eé]|clave|chave|chiave|ключ)${preposition}${qualifier}|(?:api|wlan|wi-?fi|zugangs|zugriffs|geheim)[- ]?schlüssel|(?:api|アクセス)\s?キー|api\s?(?:密[钥鑰]|令牌)|密[钥鑰]|令牌|秘密鍵|トークン|jetons?(?: d['’]acc[eè]s)?|api[- ]ключ`;
 
 const name = new RegExp(`(?:(?<password>${password})|(?<token>${token})|(?<strict>clave)(?=\\s))`, 'iuy');
 
-const key: Named = { kind: 'api-key', form: 'token' };
-const spoken: Named = { kind: 'password', form: 'password' };
+const keyName: SecretName = { kind: 'api-key', form: 'token' };
+const passwordName: SecretName = { kind: 'password', form: 'password' };
 /** A key of any sort. */
-const clave: Named = { kind: 'password', form: 'password', strict: true };
+const claveName: SecretName = { kind: 'password', form: 'password', strict: true };
 
 /** The name that begins there, if one does. */
-export function nameThere(text: string, at: number): { end: number; named: Named } | undefined {
+export function matchNameAt(text: string, at: number): { end: number; named: SecretName } | undefined {
   name.lastIndex = at;
   const match = name.exec(text);
   if (!match) return undefined;
-  return { end: name.lastIndex, named: match.groups!.token ? key : match.groups!.strict ? clave : spoken };
+  return { end: name.lastIndex, named: match.groups!.token ? keyName : match.groups!.strict ? claveName : passwordName };
 }
 
 /** Their first characters, for the table in anchors.ts; those of two characters are searched for (`short`). */
-export const beginnings =
+export const foreignNamePrefixes =
   'mật kat كلم पास κωδ ΚΩδ Κωδ סיס הסי รหั パスワ パスフ 비밀번 phr fra cle clé cla cha chi клю Клю api wla wif wi- jet zug geh アクセ 秘密鍵 トーク'.split(
     ' ',
   );
-export const short = /密[码碼钥鑰]|口令|令牌|暗号|암호|비번/g;
+export const twoCharacterNames = /密[码碼钥鑰]|口令|令牌|暗号|암호|비번/g;

@@ -34,7 +34,7 @@ export interface Screener {
 }
 
 /** What makes the same screener elsewhere. */
-export interface Source {
+export interface ScreenerSource {
   tenant_id: string;
   policy: SecretsPolicy;
 }
@@ -43,14 +43,14 @@ export interface Source {
 export type RunTask = <T>(tenant_id: string, task: 'screen' | 'find', input: unknown) => Promise<T>;
 
 /** A screener that does what is large in a worker. */
-export interface PatientScreener extends Screener {
-  source: Source;
-  screenLater: <T>(...asked: [value: T, at: { pointer: string; aad: string }]) => Promise<Screened<T>>;
-  findLater(...asked: [value: unknown, pointer: string, personal: boolean]): Promise<Finding[]>;
+export interface AsyncScreener extends Screener {
+  source: ScreenerSource;
+  screenAsync: <T>(...asked: [value: T, at: { pointer: string; aad: string }]) => Promise<Screened<T>>;
+  findAsync(...asked: [value: unknown, pointer: string, personal: boolean]): Promise<Finding[]>;
 }
 
 export interface Secrets {
-  of(tenant: Tenant): Promise<PatientScreener>;
+  of(tenant: Tenant): Promise<AsyncScreener>;
   /** The policy was changed here: it counts here at once. */
   forget(tenant_id: string): void;
   /** Whether mode `encrypt` is possible. */
@@ -60,24 +60,24 @@ export interface Secrets {
 }
 
 const PURPOSE = 'secrets';
-const MAX_TENANTS = 10_000;
+const MAX_CACHED_TENANTS = 10_000;
 const MAX_FAULTS = 20;
 
 /** `ttl_ms`: how long a policy is trusted that another daemon may have changed. */
 export function openSecrets(seal: Seal | undefined, ttl_ms: number, run?: RunTask): Secrets {
-  const known = new LRUCache<string, PatientScreener, Tenant>({
-    max: MAX_TENANTS,
+  const cache = new LRUCache<string, AsyncScreener, Tenant>({
+    max: MAX_CACHED_TENANTS,
     ttl: Math.max(1, ttl_ms),
     // what was read before a change is answered, and not kept
     ignoreFetchAbort: true,
     fetchMethod: async (tenant_id, _, { context }) => {
       const source = { tenant_id, policy: await readPolicy(context) };
-      return patient(screenerOf(source, seal), source, run);
+      return createAsyncScreener(screenerOf(source, seal), source, run);
     },
   });
   return {
-    of: async (tenant) => known.get(tenant.id) ?? known.forceFetch(tenant.id, { context: tenant }),
-    forget: (tenant_id) => void known.delete(tenant_id),
+    of: async (tenant) => cache.get(tenant.id) ?? cache.forceFetch(tenant.id, { context: tenant }),
+    forget: (tenant_id) => void cache.delete(tenant_id),
     canEncrypt: seal !== undefined,
     open: (tenant_id, sealed, aad) => {
       if (!seal) throw new Problem('unavailable', 'ENCRYPTION_KEY is not configured.');
@@ -98,26 +98,29 @@ async function readPolicy(tenant: Tenant): Promise<SecretsPolicy> {
 /** JSON of so many characters is searched within some 10 ms, the worst within 20. */
 const SMALL_CHARACTERS = 16 * 1024;
 
-function patient(screener: Screener, source: Source, run: RunTask | undefined): PatientScreener {
+function createAsyncScreener(screener: Screener, source: ScreenerSource, run: RunTask | undefined): AsyncScreener {
   const isSmall = (value: unknown) =>
     !run || (typeof value === 'string' ? value : JSON.stringify(value)).length <= SMALL_CHARACTERS;
   return {
     ...screener,
     source,
-    screenLater: async (value, at) =>
+    screenAsync: async (value, at) =>
       isSmall(value) ? screener.screen(value, at) : run!(source.tenant_id, 'screen', { source, asked: [value, at] }),
-    findLater: async (value, pointer, personal) =>
+    findAsync: async (value, pointer, personal) =>
       isSmall(value)
         ? screener.find(value, pointer, personal)
         : run!(source.tenant_id, 'find', { source, asked: [value, pointer, personal] }),
   };
 }
 
-export function screenerOf({ tenant_id, policy: { mode = 'redact', ...more } }: Source, seal: Seal | undefined): Screener {
+export function screenerOf(
+  { tenant_id, policy: { mode = 'redact', ...more } }: ScreenerSource,
+  seal: Seal | undefined,
+): Screener {
   const classes = { personal_data: more.personal_data ?? false, contacts: more.contacts ?? false };
   const decide = <T>(given: T, value: T, found: Finding[], aad: string): Screened<T> => {
     if (found.length === 0) return { value, redactions: 0 };
-    if (mode === 'refuse') throw refusal(found);
+    if (mode === 'refuse') throw secretProblem(found);
     const redactions = found.length;
     if (mode !== 'encrypt') return { value, redactions };
     if (!seal) throw new Problem('unavailable', 'The tenant keeps secrets encrypted, and this daemon has no ENCRYPTION_KEY.');
@@ -140,28 +143,28 @@ export function screenerOf({ tenant_id, policy: { mode = 'redact', ...more } }: 
     },
     refuse: (value, pointer) => {
       const found = redactJson(value, classes, pointer).found.filter(({ kind }) => !personalKinds.has(kind));
-      if (found.length > 0) throw refusal(found);
+      if (found.length > 0) throw secretProblem(found);
     },
     find: (given, pointer, personal) =>
       redactJson(given, classes, pointer).found.filter(({ kind }) => personal || !personalKinds.has(kind)),
-    unseal: (sealed, aad) => (mode === 'encrypt' && seal ? opened(seal, sealed, `${tenant_id}/${aad}`) : undefined),
+    unseal: (sealed, aad) => (mode === 'encrypt' && seal ? openSealed(seal, sealed, `${tenant_id}/${aad}`) : undefined),
     refuseIds: (ids, pointer) => {
       for (const name in ids) {
         const id = ids[name];
         if (id === undefined) continue;
         const [span] = findSecrets(id, classes);
-        if (span && !personalKinds.has(span.kind)) throw refusal([{ kind: span.kind, pointer: `${pointer}/${name}` }]);
+        if (span && !personalKinds.has(span.kind)) throw secretProblem([{ kind: span.kind, pointer: `${pointer}/${name}` }]);
       }
     },
   };
 }
 
 /** Of requests that no tenant has a say in, such as a registration. */
-export const plainScreener: Screener = screenerOf({ tenant_id: '', policy: {} }, undefined);
+export const defaultScreener: Screener = screenerOf({ tenant_id: '', policy: {} }, undefined);
 
-export const holdsSecret = (text: string): boolean => findSecrets(text, { personal_data: false, contacts: false }).length > 0;
+export const containsSecret = (text: string): boolean => findSecrets(text, { personal_data: false, contacts: false }).length > 0;
 
-function opened(seal: Seal, sealed: Sealed, holder: string): Record<string, unknown> | undefined {
+function openSealed(seal: Seal, sealed: Sealed, holder: string): Record<string, unknown> | undefined {
   try {
     return JSON.parse(seal.open(sealed, PURPOSE, holder).toString()) as Record<string, unknown>;
   } catch (error) {
@@ -172,7 +175,7 @@ function opened(seal: Seal, sealed: Sealed, holder: string): Record<string, unkn
 }
 
 /** Says the kind and the place, never the value. */
-function refusal(found: Finding[]): Problem {
+function secretProblem(found: Finding[]): Problem {
   const errors: Fault[] = found.slice(0, MAX_FAULTS).map(({ kind, pointer }) => ({ pointer, detail: `holds a secret: ${kind}` }));
   return new Problem('validation', 'The request holds a secret; take it out and send it again.', { errors });
 }

@@ -1,7 +1,7 @@
-import { accepts } from './context.ts';
 import { findSecrets, type Span } from './detect.ts';
-import { isBeside, isContainer, isSession, type Named, readName } from './name.ts';
+import { isSecretValue } from './named_values.ts';
 import type { Classes } from './personal.ts';
+import { classifyName, isCompanionField, isContainer, isSessionCookie, type SecretName } from './secret_names.ts';
 
 // Secrets cut out of JSON at every depth, of names too. What holds none is given back as it is, not as a copy.
 
@@ -12,17 +12,18 @@ export interface Finding {
   pointer: string;
 }
 
-export const mark = (kind: string): string => `[redacted:${kind}]`;
+export const redactionMark = (kind: string): string => `[redacted:${kind}]`;
 
 /** Marks in JSON, whoever wrote them. */
-export const countMarks = (value: unknown): number => JSON.stringify(value).match(/\[redacted:[a-z-]{1,40}\]/g)?.length ?? 0;
+export const countRedactionMarks = (value: unknown): number =>
+  JSON.stringify(value).match(/\[redacted:[a-z-]{1,40}\]/g)?.length ?? 0;
 
 export function redactText(text: string, spans: Span[]): string {
   if (spans.length === 0) return text;
   let kept = '';
   let last = 0;
   for (const { from, to, kind } of spans) {
-    kept += text.slice(last, from) + mark(kind);
+    kept += text.slice(last, from) + redactionMark(kind);
     last = to;
   }
   return kept + text.slice(last);
@@ -40,28 +41,28 @@ export function redactJson<T>(value: T, classes: Classes, pointer: string): { va
 }
 
 /** So many places are told of; deep paths of thousands would cost more than the search itself. */
-const MAX_TOLD = 50;
+const MAX_POINTERS = 50;
 
-const note = (walk: Walk, kind: string): number =>
-  walk.found.push({ kind, pointer: walk.found.length < MAX_TOLD ? walk.path.join('/') : '' });
+const addFinding = (walk: Walk, kind: string): number =>
+  walk.found.push({ kind, pointer: walk.found.length < MAX_POINTERS ? walk.path.join('/') : '' });
 
-function visit(value: unknown, named: Named | undefined, walk: Walk): unknown {
+function visit(value: unknown, named: SecretName | undefined, walk: Walk): unknown {
   if (typeof value === 'string') return visitText(value, named, walk);
   if (typeof value === 'number') return visitNumber(value, named, walk);
   if (typeof value !== 'object' || value === null) return value;
   return Array.isArray(value) ? visitArray(value, named, walk) : visitObject(value as Record<string, unknown>, named, walk);
 }
 
-function visitText(text: string, named: Named | undefined, walk: Walk): string {
+function visitText(text: string, named: SecretName | undefined, walk: Walk): string {
   if (named?.kind === 'cookie' && text.includes('=')) return visitCookie(text, walk);
   const spans = findSecrets(text, walk.classes);
   const whole = spans.length === 1 && spans[0]!.from === 0 && spans[0]!.to === text.length;
   const scheme = named ? (/^(?:bearer|basic|token|apikey)\s{1,4}/i.exec(text)?.[0] ?? '') : '';
-  if (named && !whole && accepts(text.slice(scheme.length), named, 'quoted')) {
-    note(walk, named.kind);
-    return scheme + mark(named.kind);
+  if (named && !whole && isSecretValue(text.slice(scheme.length), named, 'quoted')) {
+    addFinding(walk, named.kind);
+    return scheme + redactionMark(named.kind);
   }
-  for (const { kind } of spans) note(walk, kind);
+  for (const { kind } of spans) addFinding(walk, kind);
   return redactText(text, spans);
 }
 
@@ -69,24 +70,24 @@ const COOKIE = 'Cookie: ';
 
 function visitCookie(text: string, walk: Walk): string {
   const spans = findSecrets(COOKIE + text, walk.classes);
-  for (const { kind } of spans) note(walk, kind);
+  for (const { kind } of spans) addFinding(walk, kind);
   return redactText(COOKIE + text, spans).slice(COOKIE.length);
 }
 
 /** A PIN, a numeric password. */
-function visitNumber(value: number, named: Named | undefined, walk: Walk): unknown {
+function visitNumber(value: number, named: SecretName | undefined, walk: Walk): unknown {
   if (named?.form !== 'password' || named.weak || !Number.isInteger(value) || Math.abs(value) < 1000) return value;
-  note(walk, named.kind);
-  return mark(named.kind);
+  addFinding(walk, named.kind);
+  return redactionMark(named.kind);
 }
 
-function visitArray(items: unknown[], named: Named | undefined, walk: Walk): unknown[] {
+function visitArray(items: unknown[], named: SecretName | undefined, walk: Walk): unknown[] {
   // lines of one text, arguments, a header
   if (items.length > 1 && items.every((item) => typeof item === 'string')) return visitLines(items as string[], named, walk);
   return visitItems(items, () => named, walk);
 }
 
-function visitItems<T>(items: T[], namedAt: (i: number) => Named | undefined, walk: Walk): T[] {
+function visitItems<T>(items: T[], namedAt: (i: number) => SecretName | undefined, walk: Walk): T[] {
   let copy: T[] | undefined;
   items.forEach((item, i) => {
     walk.path.push(String(i));
@@ -101,11 +102,11 @@ function visitItems<T>(items: T[], namedAt: (i: number) => Named | undefined, wa
 }
 
 /** `--password hunter2` and `Authorization: …` as items of their own: what the item before says of this one. */
-function namedByItemBefore(items: string[], i: number): Named | undefined {
+function secretNameFromPrevious(items: string[], i: number): SecretName | undefined {
   const before = items[i - 1];
   if (before === undefined || before.length > 100 || items[i]!.startsWith('-')) return undefined;
-  if (/^--?\w[\w-]*$/.test(before)) return readName(before.replace(/^-+/, ''));
-  return items.length === 2 && /^[\w-]+$/.test(before) ? readName(before) : undefined;
+  if (/^--?\w[\w-]*$/.test(before)) return classifyName(before.replace(/^-+/, ''));
+  return items.length === 2 && /^[\w-]+$/.test(before) ? classifyName(before) : undefined;
 }
 
 /** Arguments of a command are one line of it; both join by one character, so that places are the same. */
@@ -113,9 +114,9 @@ const joinedBy = (lines: string[]): string =>
   lines.join(lines.some((line) => /^--?[A-Za-z]/.test(line)) && lines.every((line) => !/\s/.test(line)) ? ' ' : '\n');
 
 /** Found in the lines together, cut out of each. */
-function visitLines(lines: string[], named: Named | undefined, walk: Walk): string[] {
+function visitLines(lines: string[], named: SecretName | undefined, walk: Walk): string[] {
   const spans = findSecrets(joinedBy(lines), walk.classes);
-  const before = lines.map((_, i) => namedByItemBefore(lines, i));
+  const before = lines.map((_, i) => secretNameFromPrevious(lines, i));
   if (spans.length === 0) return visitItems(lines, (i) => before[i] ?? named, walk);
   let start = 0;
   let next = 0;
@@ -129,14 +130,14 @@ function visitLines(lines: string[], named: Named | undefined, walk: Walk): stri
     }
     start = end + 1;
     walk.path.push(String(i));
-    for (const { kind } of own) note(walk, kind);
+    for (const { kind } of own) addFinding(walk, kind);
     const kept = own.length > 0 ? redactText(line, own) : visitText(line, before[i] ?? named, walk);
     walk.path.pop();
     return kept;
   });
 }
 
-const holds = new Set([
+const valueMembers = new Set([
   'value',
   'plaintext',
   'data',
@@ -156,58 +157,58 @@ const holds = new Set([
   'contains',
 ]);
 
-function visitObject(given: Record<string, unknown>, named: Named | undefined, walk: Walk): Record<string, unknown> {
+function visitObject(given: Record<string, unknown>, named: SecretName | undefined, walk: Walk): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined;
-  const about = aboutOf(given, named);
+  const hints = hintsOf(given, named);
   const entries = Object.entries(given);
   const next = new Map<string, number>();
   entries.forEach(([key, value], i) => {
-    const spans = inName(key, walk.classes);
+    const spans = findInName(key, walk.classes);
     const name = spans.length === 0 ? key : redactText(key, spans);
     walk.path.push(escapeName(name));
-    for (const { kind } of spans) note(walk, kind);
-    const kept = visit(value, namedBy(key, value, about), walk);
+    for (const { kind } of spans) addFinding(walk, kind);
+    const kept = visit(value, secretNameOf(key, value, hints), walk);
     walk.path.pop();
     if (!copy && (kept !== value || name !== key)) copy = Object.fromEntries(entries.slice(0, i));
-    if (copy) copy[unused(copy, name, next)] = kept;
+    if (copy) copy[unusedName(copy, name, next)] = kept;
   });
   return copy ?? given;
 }
 
 /** What an object says of its members. */
-interface About {
+interface ObjectHints {
   /** {"name": "DB_PASSWORD", "value": "…"} */
   pair: Pair;
   /** What the object itself is called. */
-  named: Named | undefined;
+  named: SecretName | undefined;
   /** A JSON Web Key (RFC 7517). */
   isKey: boolean;
   /** A Secret of Kubernetes. */
   isSecret: boolean;
 }
 
-const titles = ['name', 'key', 'keyName', 'header', 'field', 'id', 'label', 'variable', 'Name', 'Key', 'ParameterKey', 'k'];
-const valued = ['value', 'Value', 'ParameterValue', 'val', 'v', 'new_value', 'newValue', 'old_value', 'oldValue'];
+const titleMembers = ['name', 'key', 'keyName', 'header', 'field', 'id', 'label', 'variable', 'Name', 'Key', 'ParameterKey', 'k'];
+const titledValues = ['value', 'Value', 'ParameterValue', 'val', 'v', 'new_value', 'newValue', 'old_value', 'oldValue'];
 /** A step of a browser: what is typed into which element. */
-const elements = ['selector', 'locator', 'target', 'element', 'placeholder', 'input', 'ref'];
-const typed = ['value', 'text', 'keys', 'content'];
+const elementMembers = ['selector', 'locator', 'target', 'element', 'placeholder', 'input', 'ref'];
+const typedValues = ['value', 'text', 'keys', 'content'];
 
-function aboutOf(given: Record<string, unknown>, named: Named | undefined): About {
-  const pair = pairOf(given, titles, valued, named) ?? pairOf(given, elements, typed, named);
+function hintsOf(given: Record<string, unknown>, named: SecretName | undefined): ObjectHints {
+  const pair = pairOf(given, titleMembers, titledValues, named) ?? pairOf(given, elementMembers, typedValues, named);
   return { pair, named, isKey: typeof given.kty === 'string', isSecret: given.kind === 'Secret' };
 }
 
-type Pair = { named: Named; members: string[] } | undefined;
+type Pair = { named: SecretName; members: string[] } | undefined;
 
-function pairOf(given: Record<string, unknown>, by: string[], members: string[], around: Named | undefined): Pair {
+function pairOf(given: Record<string, unknown>, by: string[], members: string[], around: SecretName | undefined): Pair {
   if (!members.some((name) => Object.hasOwn(given, name))) return undefined;
   const title = by.map((name) => given[name]).find((held): held is string => typeof held === 'string');
   if (title === undefined) return undefined;
-  if (around?.kind === 'cookie') return isSession(title) ? { named: around, members } : undefined;
+  if (around?.kind === 'cookie') return isSessionCookie(title) ? { named: around, members } : undefined;
   if (/^key\d$/.test(title) && Object.hasOwn(given, 'keyName')) return { named: azureKey, members };
   // of a selector, its last word
-  const own = readName(
-    by === elements
+  const own = classifyName(
+    by === elementMembers
       ? title
           .slice(-100)
           .replace(/[^\p{L}\d]+$/u, '')
@@ -218,44 +219,44 @@ function pairOf(given: Record<string, unknown>, by: string[], members: string[],
 }
 
 const privateMembers = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']);
-const jwk: Named = { kind: 'jwk', form: 'token' };
-const azureKey: Named = { kind: 'azure-key', form: 'token' };
-const inSecret: Named = { kind: 'secret', form: 'token', container: true };
+const jwk: SecretName = { kind: 'jwk', form: 'token' };
+const azureKey: SecretName = { kind: 'azure-key', form: 'token' };
+const inSecret: SecretName = { kind: 'secret', form: 'token', container: true };
 
-function namedBy(key: string, value: unknown, { pair, named, isKey, isSecret }: About): Named | undefined {
+function secretNameOf(key: string, value: unknown, { pair, named, isKey, isSecret }: ObjectHints): SecretName | undefined {
   if (isKey && privateMembers.has(key)) return jwk;
   if (isSecret && (key === 'data' || key === 'stringData')) return inSecret;
-  const own = readName(key);
+  const own = classifyName(key);
   if (typeof value === 'object' && value !== null && isContainer(key)) return { ...(own ?? inSecret), container: true };
   if (pair?.members.includes(key)) return own ?? pair.named;
-  if (named?.kind === 'cookie' && !isSession(key)) return own;
+  if (named?.kind === 'cookie' && !isSessionCookie(key)) return own;
   // what a map of secrets holds, by whatever name
-  if (named?.container && !isBeside(key)) return own ?? named;
-  return own ?? (holds.has(key) ? (pair?.named ?? named) : undefined);
+  if (named?.container && !isCompanionField(key)) return own ?? named;
+  return own ?? (valueMembers.has(key) ? (pair?.named ?? named) : undefined);
 }
 
-const clean = new Set<string>();
-const MAX_CLEAN = 5_000;
+const cleanNames = new Set<string>();
+const MAX_CLEAN_NAMES = 5_000;
 
 /** Names come again and again: those in which nothing was found are remembered. */
-function inName(key: string, classes: Classes): Span[] {
+function findInName(key: string, classes: Classes): Span[] {
   const plain = !classes.personal_data && !classes.contacts;
-  if (plain && clean.has(key)) return [];
+  if (plain && cleanNames.has(key)) return [];
   const spans = findSecrets(key, classes);
   if (spans.length > 0 || key.length > 64 || !plain) return spans;
   // names of clients: as many as they like
-  if (clean.size >= MAX_CLEAN) clean.clear();
-  clean.add(key);
+  if (cleanNames.size >= MAX_CLEAN_NAMES) cleanNames.clear();
+  cleanNames.add(key);
   return spans;
 }
 
 const escapeName = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 200);
 
 /** Names may become one when they are redacted: thousands too, so each search goes on (`next`) where the last one ended. */
-function unused(taken: Record<string, unknown>, name: string, next: Map<string, number>): string {
-  if (!Object.hasOwn(taken, name)) return name;
+function unusedName(object: Record<string, unknown>, name: string, next: Map<string, number>): string {
+  if (!Object.hasOwn(object, name)) return name;
   let n = next.get(name) ?? 2;
-  while (Object.hasOwn(taken, `${name} ${n}`)) n += 1;
+  while (Object.hasOwn(object, `${name} ${n}`)) n += 1;
   next.set(name, n + 1);
   return `${name} ${n}`;
 }

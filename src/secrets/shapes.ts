@@ -18,11 +18,11 @@ export const hasLetter = /\p{L}/u;
 export const hasSymbol = /[!@#$%^&*+?~|]/;
 
 // Whole values that stand for another: `********`, `<YOUR_API_KEY>`, `${TOKEN}`, `{{ secret }}`, `%PASS%`, `$DB_PASSWORD`, `[redacted:…]`.
-const stands =
+const placeholderForms =
   /^(?:[*•.xX_#?-]+|<.*>?|\\?\$+\{.*|\$+\(.*|\{\{.*|\{[\w.]*\}?|%[\w-]+%|%[sdvq]|\$[A-Za-z_]\w*|@[\w.]+\(.*|@[a-z_]+|\$\w+@.*|\[.*\]?|ENC\[.*|(?:process\.env|import\.meta\.env|os\.environ|config|settings|secrets)(?:\.\w+|\[.*)+|\([a-z ]{1,30}\)|(?:required|nullable|sometimes|present|string)\|.*|…|\.\.\..*|-+)$/s;
-const saysSo =
+const placeholderWords =
   /example|placeholder|redacted|change-?_?me|your[-_ ]|[-_ ]here\b|x{4}|\*{3}|\.\.\.|dummy|sample|<[\w -]+>|(?<![a-z])todo(?![a-z])|replace[-_ ]|insert[-_ ]|not[-_]?set|1234567890abcdef|0123456789abcdef|abcdefghij/i;
-export const words = new Set(
+export const commonWords = new Set(
   `string str text number boolean bool int any function object array null nil none undefined true false yes no on off empty required optional
    hidden masked missing invalid valid wrong correct incorrect expired unknown default password passwd passwort pass pwd passphrase secret
    secrets token key apikey value user username admin-password test todo void never unset disabled enabled type field input label varchar
@@ -41,7 +41,7 @@ export const algorithm =
 const vowel = /[aeiouyäöü]/i;
 
 /** user-service-v2, next_page, eu-west-1, RS256-signed: words and a number or two, not chance. */
-export function isName(value: string): boolean {
+export function isIdentifier(value: string): boolean {
   if (value.length > 100 || /[^\w./:-]/.test(value)) return false;
   const parts = value.split(/[-_./:]/).filter(Boolean);
   const numbered = parts.filter((part) => hasDigit.test(part));
@@ -61,13 +61,16 @@ export function isName(value: string): boolean {
 export const isVersion = /^[~^]?v?\d+(?:\.\d+)+[\w.+-]*$|^\d{4}-\d\d-\d\d/;
 
 export const isPlaceholder = (value: string): boolean =>
-  stands.test(value) || (saysSo.test(value) && value.length < 200) || words.has(value.toLowerCase()) || new Set(value).size < 3;
+  placeholderForms.test(value) ||
+  (placeholderWords.test(value) && value.length < 200) ||
+  commonWords.has(value.toLowerCase()) ||
+  new Set(value).size < 3;
 
 /** tests/a1.test.ts, config.json:12 */
 export const isFile = /^[\w@.-]*\/[\w@./-]*$|^[\w./-]+\.[a-z]{1,5}\d?(?::\d+)*$/;
 
 const pieces = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g;
-const MOST_PIECE = 2.75;
+const MAX_MEAN_PIECE = 2.75;
 
 /** `OI5w8FZmqx6ZYi`: cases and digits change every other character. Names such as `Base64UrlSafe` have longer pieces. */
 export function isJumbled(value: string): boolean {
@@ -75,12 +78,12 @@ export function isJumbled(value: string): boolean {
   const length = found.reduce((sum, piece) => sum + piece.length, 0);
   if (length < 8) return false;
   const sorts = [/[a-z]/, /[A-Z]/, /\d/].filter((sort) => sort.test(value)).length;
-  return sorts > 1 && (sorts === 3 || length >= 10) && length / found.length < MOST_PIECE;
+  return sorts > 1 && (sorts === 3 || length >= 10) && length / found.length < MAX_MEAN_PIECE;
 }
 
 /** `ClientHttp2Session`, `TestToken2Refresh` */
 export const isTypeName = (value: string): boolean => /^[A-Z][a-z]+\d*[A-Z][a-z][A-Za-z\d]*$/.test(value) && !isJumbled(value);
 
 /** Code, and not two parts of chance with a dot between. */
-export const isExpressionOf = (value: string): boolean =>
+export const isCodeExpression = (value: string): boolean =>
   isCode.test(value) && !(/^\w{4,}\.\w{4,}$/.test(value) && isJumbled(value));

@@ -1,5 +1,5 @@
-import { accepts } from './context.ts';
-import { type Named, readName } from './name.ts';
+import { isSecretValue } from './named_values.ts';
+import { classifyName, type SecretName } from './secret_names.ts';
 import type { Span } from './tokens.ts';
 
 // Secrets in columns that are named for them: CSV, tables of Markdown and of psql, INSERT statements.
@@ -7,14 +7,14 @@ import type { Span } from './tokens.ts';
 const MAX_LINE = 2_000;
 const MAX_ROWS = 1_000;
 const separators = ['|', '\t', ';', ','];
-const ruled = /^[\s|:+=-]*$/;
+const ruleLine = /^[\s|:+=-]*$/;
 const heading = /^["']?[\p{L}][\p{L}\d _.-]{0,39}["']?$/u;
 
 /** `words`: where the name of a secret may begin. A line is read once, as heading or as row. */
-export function tabledSecrets(text: string, words: number[], found: Span[]): void {
-  inserts(text, found);
+export function tableSecrets(text: string, anchors: number[], found: Span[]): void {
+  insertStatements(text, found);
   let done = 0;
-  for (const at of words) {
+  for (const at of anchors) {
     if (at < done) continue;
     const start = text.lastIndexOf('\n', at) + 1;
     const end = lineEnd(text, at);
@@ -24,8 +24,8 @@ export function tabledSecrets(text: string, words: number[], found: Span[]): voi
     const separator = separators.find((character) => line.includes(character));
     const cells = separator && line.split(separator).map((cell) => cell.trim());
     if (!cells || cells.filter(Boolean).length < 2 || !cells.every((cell) => cell === '' || heading.test(cell))) continue;
-    const columns = cells.map((cell) => (cell === '' ? undefined : readName(cell.replace(/["']/g, ''))));
-    if (columns.some(Boolean)) done = rows(text, end + 1, separator, columns, found);
+    const columns = cells.map((cell) => (cell === '' ? undefined : classifyName(cell.replace(/["']/g, ''))));
+    if (columns.some(Boolean)) done = scanRows(text, end + 1, separator, columns, found);
   }
 }
 
@@ -35,13 +35,13 @@ function lineEnd(text: string, from: number): number {
 }
 
 /** Returns where the last row ends. */
-function rows(text: string, from: number, separator: string, columns: (Named | undefined)[], found: Span[]): number {
+function scanRows(text: string, from: number, separator: string, columns: (SecretName | undefined)[], found: Span[]): number {
   let start = from;
   for (let n = 0; n < MAX_ROWS && start < text.length; n += 1) {
     const end = lineEnd(text, start);
     const line = text.slice(start, end);
     const cells = line.length > MAX_LINE ? [] : line.split(separator);
-    if (!(ruled.test(line) && line !== '') && cells.length !== columns.length) break;
+    if (!(ruleLine.test(line) && line !== '') && cells.length !== columns.length) break;
     let at = start;
     cells.forEach((cell, i) => {
       const named = columns[i];
@@ -53,9 +53,9 @@ function rows(text: string, from: number, separator: string, columns: (Named | u
   return start;
 }
 
-function cellValue(cell: string, at: number, named: Named, found: Span[]): void {
+function cellValue(cell: string, at: number, named: SecretName, found: Span[]): void {
   const value = cell.trim().replace(/^["'`]|["'`]$/g, '');
-  if (!accepts(value, named, 'said')) return;
+  if (!isSecretValue(value, named, 'prose')) return;
   const from = at + cell.indexOf(value);
   found.push({ from, to: from + value.length, kind: named.kind });
 }
@@ -64,17 +64,17 @@ const insert = /\binsert\s{1,4}into\s{1,4}\S{1,100}\s{0,4}\(([^()]{1,1000})\)\s{
 const tuple = /\(((?:'[^'\n]{0,1000}'|"[^"\n]{0,1000}"|[^()'"]){1,2000})\)\s{0,20},?\s{0,20}/y;
 const field = /\s{0,20}(?:[NE]?'([^'\n]{0,1000}(?:''[^'\n]{0,1000}){0,20})'|"([^"\n]{0,1000})"|[^,'"]{0,1000})\s{0,20}(?:,|$)/y;
 
-function inserts(text: string, found: Span[]): void {
+function insertStatements(text: string, found: Span[]): void {
   for (const match of text.matchAll(insert)) {
-    const columns = match[1]!.split(',').map((name) => readName(name.replace(/[\s"'`]/g, '')));
+    const columns = match[1]!.split(',').map((name) => classifyName(name.replace(/[\s"'`]/g, '')));
     if (!columns.some(Boolean)) continue;
     tuple.lastIndex = match.index + match[0].length;
     for (let at = tuple.lastIndex, row = tuple.exec(text); row; at = tuple.lastIndex, row = tuple.exec(text))
-      fields(row[1]!, at + 1, columns, found);
+      scanFields(row[1]!, at + 1, columns, found);
   }
 }
 
-function fields(row: string, from: number, columns: (Named | undefined)[], found: Span[]): void {
+function scanFields(row: string, from: number, columns: (SecretName | undefined)[], found: Span[]): void {
   field.lastIndex = 0;
   for (let i = 0; i < columns.length && field.lastIndex < row.length; i += 1) {
     const at = field.lastIndex;
@@ -82,7 +82,7 @@ function fields(row: string, from: number, columns: (Named | undefined)[], found
     if (!match) return;
     const value = match[1] ?? match[2];
     const named = columns[i];
-    if (value === undefined || !named || !accepts(value, named, 'quoted')) continue;
+    if (value === undefined || !named || !isSecretValue(value, named, 'quoted')) continue;
     const start = from + at + match[0].indexOf(value);
     found.push({ from: start, to: start + value.length, kind: named.kind });
   }

@@ -1,7 +1,7 @@
-import type { Joints } from './joined.ts';
-import { anyToken, type Rule, rules, tokenAt } from './rules.ts';
+import type { Joints } from './joined_text.ts';
 import { entropyOf, isJumbled } from './shapes.ts';
-import { isReal } from './value.ts';
+import { anyToken, type TokenRule, tokenAt, tokenRules } from './token_rules.ts';
+import { isNotExample } from './value.ts';
 
 // Secrets known by their form. All of them have a long run of characters without a space, so only such runs are looked at.
 
@@ -17,19 +17,19 @@ const inRun = new Uint8Array(128);
 for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/.=~:%$')
   inRun[character.charCodeAt(0)] = 1;
 /** No token is shorter. */
-const STEP = 16;
+const MIN_TOKEN = 16;
 
 /** Calls back for each run of at least 16 characters. One of every 16 characters is looked at: 2 ns a character where there is none. */
-export function eachRun(text: string, see: (from: number, to: number) => void): void {
-  for (let i = STEP - 1; i < text.length; i += STEP) {
+export function eachRun(text: string, visit: (from: number, to: number) => void): void {
+  for (let i = MIN_TOKEN - 1; i < text.length; i += MIN_TOKEN) {
     if (inRun[text.charCodeAt(i)] !== 1) continue;
     let from = i;
     let to = i + 1;
     while (from > 0 && inRun[text.charCodeAt(from - 1)] === 1) from -= 1;
     while (to < text.length && inRun[text.charCodeAt(to)] === 1) to += 1;
-    if (to - from >= STEP) see(from, to);
+    if (to - from >= MIN_TOKEN) visit(from, to);
     // the next probe must lie beyond this run
-    while (i + STEP < to) i += STEP;
+    while (i + MIN_TOKEN < to) i += MIN_TOKEN;
   }
 }
 
@@ -41,15 +41,15 @@ for (const character of ' \t>|#*\r') isBlank[character.charCodeAt(0)] = 1;
 /** Whether a run long enough for a token, and with a digit in it (or what tokens without one have), goes on in the next line. */
 export function crossesLines(text: string): boolean {
   let run = 0;
-  let telling = false;
+  let hasTokenSign = false;
   let crossed = false;
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
     if (inRun[code] === 1) {
       run += 1;
       if ((code >= 48 && code <= 57) || code === UNDERSCORE || (isUpper(code) && run > 1 && isUpper(text.charCodeAt(i - 1))))
-        telling = true;
-      if (crossed && telling && run >= STEP) return true;
+        hasTokenSign = true;
+      if (crossed && hasTokenSign && run >= MIN_TOKEN) return true;
       continue;
     }
     const from = i;
@@ -59,7 +59,7 @@ export function crossesLines(text: string): boolean {
       i += 1;
     }
     if (broken) crossed = run > 0;
-    if (!broken || run === 0) [run, telling, crossed] = [0, false, false];
+    if (!broken || run === 0) [run, hasTokenSign, crossed] = [0, false, false];
     if (i > from) i -= 1;
   }
   return false;
@@ -77,7 +77,7 @@ export function tokensInRun(run: string, offset: number, joints: Joints, found: 
     else anyToken.lastIndex = match.index + 1;
   }
   let last = 0;
-  for (const joint of joints.within(offset, offset + run.length)) {
+  for (const joint of joints.between(offset, offset + run.length)) {
     if (joint < last) continue;
     tokenAt.lastIndex = joint - offset;
     const match = tokenAt.exec(run);
@@ -89,38 +89,39 @@ export function tokensInRun(run: string, offset: number, joints: Joints, found: 
   webTokens(run, offset, found);
 }
 
-const telling = /\d|^hf_|^A[KS]IA/;
-const further = /[\w-]{1,1000}/y;
+const requiredCharacters = /\d|^hf_|^A[KS]IA/;
+const trailingCharacters = /[\w-]{1,1000}/y;
 
 function toSpan(run: string, match: RegExpExecArray, offset: number, joints: Joints): Span | undefined {
   let which = 1;
   while (match[which] === undefined) which += 1;
-  const rule: Rule = rules[which - 1]!;
+  const rule: TokenRule = tokenRules[which - 1]!;
   let end = match.index + match[0].length;
   const glued = joints.has(offset + end);
   if (rule.alone && !glued && isAlnum(run.charCodeAt(end))) return undefined;
   // names of code have no digit and no disorder
-  if (!isReal(match[0]) || !(telling.test(match[0]) || isJumbled(match[0]))) return undefined;
+  if (!isNotExample(match[0]) || !(requiredCharacters.test(match[0]) || isJumbled(match[0]))) return undefined;
   // longer than its issuer says: all of it belongs to it
-  further.lastIndex = end;
-  if (!glued && further.test(run)) end = further.lastIndex;
+  trailingCharacters.lastIndex = end;
+  if (!glued && trailingCharacters.test(run)) end = trailingCharacters.lastIndex;
   return { from: offset + match.index, to: offset + end, kind: rule.kind, exact: rule.exact === true };
 }
 
-const marked =
+const markedToken =
   /(?<![\w+/-])[a-z][a-z\d]{1,11}(?:[_-](?:live|test|prod|dev|sandbox|pat|api|apikey|key|secret|token|sk|at|rt|uat|sat|sa|oauth|v\d)){1,2}[_-][\w-]{20,250}/g;
-const unmarked = /(?<![\w+/-])[a-z][a-z\d]{1,7}[_-][A-Za-z\d]{36,250}(?![\w-])/g;
+const unmarkedToken = /(?<![\w+/-])[a-z][a-z\d]{1,7}[_-][A-Za-z\d]{36,250}(?![\w-])/g;
 /** What its issuer prints in pages that anyone may read, and hashes that name their algorithm. */
 const isPublic = /^(?:pk|pub|public|publishable|cs|phc|anon|sha\d*|nonce|etag)[_-]/;
 
 /** Issuers that the table lacks write their tokens the same way: a short prefix, perhaps a word for the sort, and chance. */
 export function unknownIssuers(run: string, offset: number, found: Span[]): void {
-  for (const pattern of [marked, unmarked])
+  for (const pattern of [markedToken, unmarkedToken])
     for (const match of run.matchAll(pattern)) {
       const value = match[0].slice(match[0].search(/[_-]/));
       if (isPublic.test(match[0]) || !/\d/.test(value) || !/[a-z]/.test(value) || !/[A-Z]/.test(value) || !isJumbled(value))
         continue;
-      if (isReal(match[0])) found.push({ from: offset + match.index, to: offset + match.index + match[0].length, kind: 'token' });
+      if (isNotExample(match[0]))
+        found.push({ from: offset + match.index, to: offset + match.index + match[0].length, kind: 'token' });
     }
 }
 
@@ -160,7 +161,7 @@ export function awsSecretsBeside(text: string, runs: [number, number][], found: 
         /[a-z]/.test(match[0]) &&
         /[A-Z]/.test(match[0]) &&
         /\d/.test(match[0]) &&
-        isReal(match[0]) &&
+        isNotExample(match[0]) &&
         entropyOf(match[0]) > 4
       )
         found.push({ from: at, to: at + 40, kind: 'aws-secret-key', exact: true });

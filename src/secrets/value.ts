@@ -1,41 +1,41 @@
 import {
   algorithm,
+  commonWords,
   entropyOf,
   hasDigit,
   hasLetter,
   hasSymbol,
   isCode,
-  isExpressionOf,
+  isCodeExpression,
   isFile,
+  isIdentifier,
   isJumbled,
-  isName,
   isPath,
   isPlaceholder,
   isReference,
   isTypeName,
   isVersion,
-  words,
 } from './shapes.ts';
 
 // Whether what stands beside a telling name is a secret, or a placeholder, a piece of code, a word.
 
 /** How much the surroundings say: `quoted` holds a value for sure, `bare` may be code or prose, `said` is prose ("is"). */
-export type Setting = 'quoted' | 'bare' | 'said' | 'env';
+export type ValueSetting = 'quoted' | 'bare' | 'prose' | 'env';
 
 const isVariable = /^[a-z_$]*(?:MD5)?(?:pass|pwd|secret|token|key)[a-z_]*\d?$/i;
 /** A regular expression, the end of a call or of a block, a command whose output is meant. */
 const isExpression = /^[)}\]|,;&]|\(\?:|\$\(|\.\*|\|.*\||\([^)]*\)[.;,)]|^\/\^/;
 
-export function isPassword(value: string, setting: Setting): boolean {
+export function isPassword(value: string, setting: ValueSetting): boolean {
   if (value.length < 4 || value.length > 1024 || isPlaceholder(value)) return false;
   if (setting !== 'quoted' && isExpression.test(value)) return false;
   const [digit, letter, symbol] = [hasDigit.test(value), hasLetter.test(value), hasSymbol.test(value)];
   if (/\s/.test(value)) return setting === 'quoted' && isPassphrase(value, digit || symbol);
   if (setting === 'quoted') return !(isReference.test(value) && !symbol) && !isVersion.test(value);
   if (algorithm.test(value)) return false;
-  if (setting === 'env') return value.length >= 5 && !isExpressionOf(value) && !isPath.test(value) && !isReference.test(value);
-  if (setting === 'said') {
-    if (isVariable.test(value) || isExpressionOf(value) || isTypeName(value) || isReference.test(value)) return false;
+  if (setting === 'env') return value.length >= 5 && !isCodeExpression(value) && !isPath.test(value) && !isReference.test(value);
+  if (setting === 'prose') {
+    if (isVariable.test(value) || isCodeExpression(value) || isTypeName(value) || isReference.test(value)) return false;
     const inner = hasSymbol.test(value.replace(/[?!]+$/, ''));
     return (
       value.length >= 6 &&
@@ -44,7 +44,7 @@ export function isPassword(value: string, setting: Setting): boolean {
       ((digit && letter) || (inner && (letter || digit)) || isDashed(value) || isJumbled(value))
     );
   }
-  if (isExpressionOf(value) || isTypeName(value) || isVersion.test(value) || /^![A-Za-z/]+$/.test(value)) return false;
+  if (isCodeExpression(value) || isTypeName(value) || isVersion.test(value) || /^![A-Za-z/]+$/.test(value)) return false;
   if (isReference.test(value)) return false;
   // newPassword1, token2: a variable
   if (isVariable.test(value)) return false;
@@ -52,7 +52,7 @@ export function isPassword(value: string, setting: Setting): boolean {
 }
 
 /** On a command line, where `$` begins a variable. */
-export const isWord = (value: string): boolean => isPassword(value, 'env') && !value.startsWith('$');
+export const isCommandLineValue = (value: string): boolean => isPassword(value, 'env') && !value.startsWith('$');
 
 /** correct-horse-battery-staple */
 const isDashed = (value: string): boolean => /^[a-z]{3,12}(?:[-_.][a-z]{3,12}){3,}$/i.test(value);
@@ -65,9 +65,9 @@ const isMnemonic = (parts: string[]): boolean =>
 function isPassphrase(value: string, mixed: boolean): boolean {
   const parts = value.toLowerCase().split(/\s+/);
   if (isMnemonic(parts)) return true;
-  if (value.length > 160 || parts.length > 12 || interface_.test(value) || /[.?!:…,;()=<>{}]$|[=<>{}()]/.test(value))
+  if (value.length > 160 || parts.length > 12 || interfaceWords.test(value) || /[.?!:…,;()=<>{}]$|[=<>{}()]/.test(value))
     return false;
-  if (mixed) return parts.length <= 8 && !parts.some((part) => words.has(part) && part.length > 5);
+  if (mixed) return parts.length <= 8 && !parts.some((part) => commonWords.has(part) && part.length > 5);
   return (
     parts.length >= 3 &&
     parts.every((part) => /^[\p{L}'-]{1,}$/u.test(part)) &&
@@ -75,17 +75,17 @@ function isPassphrase(value: string, mixed: boolean): boolean {
   );
 }
 /** What forms, errors and descriptions say of a password. */
-const interface_ =
+const interfaceWords =
   /\b(?:enter|password|passphrase|passcode|pass|must|least|required?|requires|invalid|incorrect|please|confirm|forgot(?:ten)?|reset|change|your|characters?|should|cannot|minimum|maximum|choose|wrong|expired?|policy|hint|optional|provide|missing|match(?:es)?|field|value|string|token|secret|credential|key|account|user|login|log in|sign|email|is|are|was|were|be|been|has|have|will|if|or|for|from|when|not|none|no|unknown|default|see|stored|hidden|masked|generated|managed|below|above|set|used?|given|test|length|type|show|hide|new|old|current)\b|passwor|mot de passe|contrase|senha|пароль|密码|パスワード/iu;
 
 /** A token, an API key: as long and as mixed as chance makes them. */
-export function isToken(given: string, setting: Setting): boolean {
+export function isToken(given: string, setting: ValueSetting): boolean {
   const value = given.replace(/^(?:base64|hex):/, '');
   const least = setting === 'quoted' || setting === 'env' ? 8 : 12;
   if (value.length < least || value.length > 4096 || /\s/.test(value) || isPlaceholder(value)) return false;
   if (isPath.test(value) && value.split('/').length > 2 && value.length < 40) return false;
   if (isReference.test(value) && !/^(?:\/?[A-Za-z0-9+/]{40}|[A-Za-z0-9+/]{40,}={1,2})$/.test(value)) return false;
-  if (isName(value) || isVersion.test(value) || algorithm.test(value)) return false;
+  if (isIdentifier(value) || isVersion.test(value) || algorithm.test(value)) return false;
   if (setting !== 'quoted' && ((isCode.test(value) && !isJumbled(value.split('.').at(-1)!)) || /[()[\]|{}]/.test(value)))
     return false;
   // JWT/RS256-signed
@@ -96,10 +96,10 @@ export function isToken(given: string, setting: Setting): boolean {
 }
 
 /** Of tokens known by their form: those of documentation are all one letter, or say so. */
-export const isReal = (value: string): boolean =>
+export const isNotExample = (value: string): boolean =>
   entropyOf(value.slice(0, 64)) >= 2.5 && !/example|placeholder|your[-_]|x{5}|\*{3}|0{8}|1234567890|abcdefghij/i.test(value);
 
 /** A user and a password in base64 (RFC 7617). */
-export const isLogin = (value: string): boolean =>
+export const isBasicLogin = (value: string): boolean =>
   /^[A-Za-z0-9+/_-]{8,500}={0,2}$/.test(value) &&
   /^[\x20-\x39\x3b-\x7e]{1,100}:[\x20-\x7e]{3,}$/.test(Buffer.from(value, 'base64').toString('latin1'));

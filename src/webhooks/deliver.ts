@@ -1,6 +1,6 @@
 import type { Sight } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { type Entry, listEvents, readClock } from '../events/index.ts';
+import { type Entry, listEvents, readLogBounds } from '../events/index.ts';
 import type { DispatchNeeds } from './dispatch.ts';
 import { type Attempt, post } from './send.ts';
 import { SEALED_FOR, signatures } from './sign.ts';
@@ -87,7 +87,7 @@ const unreadable = (entry: Entry) => `the row cannot be read (${entry.unreadable
 /** What follows the cursor and may be told; all up to `upto` has been looked at then. */
 function readAhead({ tenant, webhook }: Delivering) {
   return tenant.read(async (db) => {
-    const head = (await readClock(db, tenant.id))?.last_seq ?? webhook.cursor;
+    const head = (await readLogBounds(db, tenant.id))?.last_seq ?? webhook.cursor;
     const last = Math.min(head, webhook.cursor + WALK);
     const stretch = { after: webhook.cursor, upto: last, order: 'asc', limit: BATCH } as const;
     const { entries, more } = await listEvents(db, tenant.id, sightOf(webhook), filterOf(webhook), stretch);

@@ -1,7 +1,7 @@
-import { LEFT_OUT } from '../../src/context/calls.ts';
 import { type Item, pack as packInSteps, type SectionName } from '../../src/context/pack.ts';
 import { headingOf } from '../../src/context/render.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
+import { RESULT_LEFT_OUT } from '../../src/context/tool_calls.ts';
 import { byCharacter, empty, itemOf } from '../support/items.ts';
 import { atOnce } from '../support/steps.ts';
 
@@ -95,8 +95,8 @@ test('the same thing comes once, the first time that it comes; an event may have
 test('texts, facts, notes and summaries of the evidence may be said in other words; nothing else may', () => {
   const words = ['deploy', 'production', 'friday', 'noon'];
   const said = [
-    itemOf('the deploy to production is on Friday at noon', { words }),
-    itemOf('Friday noon is the production deploy', { words }),
+    itemOf('the deploy to production is on Friday at noon', { lexemes: words }),
+    itemOf('Friday noon is the production deploy', { lexemes: words }),
   ];
   const kept = (section: SectionName, type: Item['type']) =>
     textsIn(pack({ [section]: said.map((item) => ({ ...item, type })) }, 2_000), section).length;
@@ -126,12 +126,12 @@ test('a whole excerpt of an artifact names it as well', () => {
 test('where a call fits and its results do not, the call comes alone, last, and the result is told', () => {
   const unit = itemOf(`call\n${'r'.repeat(250)}`, {
     ids: ['evt_call', 'evt_result'],
-    beside: ['evt_result'],
-    without: itemOf(`call${LEFT_OUT}`, { ids: ['evt_call'] }),
+    resultIds: ['evt_result'],
+    callOnly: itemOf(`call${RESULT_LEFT_OUT}`, { ids: ['evt_call'] }),
   });
   const filled = pack({ recent_window: [unit, ...many(2)], retrieved_evidence: many(20) }, 800);
   expect(textsIn(filled, 'recent_window')).toHaveLength(2);
   const tight = pack({ recent_window: [unit] }, 256);
-  expect(textsIn(tight, 'recent_window')).toEqual([`call${LEFT_OUT}`]);
+  expect(textsIn(tight, 'recent_window')).toEqual([`call${RESULT_LEFT_OUT}`]);
   expect(tight.omissions).toEqual([{ reason: 'budget', count: 1, candidates: ['evt_result'] }]);
 });

@@ -3,10 +3,10 @@ import { atOnce } from '../support/steps.ts';
 
 // What is taken for one subject, one unit and another number, piece by piece.
 
-const claim = (id: string, text: string, words: string[], more: Partial<Claim> = {}): Claim => ({
+const claim = (id: string, text: string, lexemes: string[], more: Partial<Claim> = {}): Claim => ({
   id,
   text,
-  words,
+  lexemes,
   contradicts: [],
   ids: [id],
   isClaim: true,
@@ -23,8 +23,8 @@ const limit = (value: string) => `The queue limit is ${value}`;
 
 describe('values of one subject', () => {
   const valued = (id: string, value: unknown, more: object = {}) => {
-    const { stands = 'team', isClaim = true, ...measure } = more as Partial<Claim> & { subject?: string; unit?: string };
-    return claim(id, '', [], { isClaim, stands, measure: { subject: 'Theme', value, ...measure } });
+    const { claim_scope = 'team', isClaim = true, ...measure } = more as Partial<Claim> & { subject?: string; unit?: string };
+    return claim(id, '', [], { isClaim, claim_scope, measure: { subject: 'Theme', value, ...measure } });
   };
 
   test.each([
@@ -50,9 +50,9 @@ describe('values of one subject', () => {
   });
 
   test('a subject has one value within a scope and audience', () => {
-    expect(differ(valued('a', 'x'), valued('b', 'y', { stands: 'public' }))).toBe(false);
+    expect(differ(valued('a', 'x'), valued('b', 'y', { claim_scope: 'public' }))).toBe(false);
     const unplaced = { ...valued('b', 'y') };
-    delete unplaced.stands;
+    delete unplaced.claim_scope;
     expect(differ(valued('a', 'x'), unplaced)).toBe(false);
   });
 
@@ -248,7 +248,9 @@ describe('what is compared with what', () => {
     const measured = (measure: Claim['measure'], more: Partial<Claim> = {}) =>
       claim('b', 'It grew', words, { measure: measure!, ...more });
     const a = claim('a', `${limit('5')} tokens`, [...words, 'token']);
-    expect(differ(a, measured({ subject: 'queue limit', value: 6, unit: 'tokens' }, { words: [...words, 'token'] }))).toBe(true);
+    expect(differ(a, measured({ subject: 'queue limit', value: 6, unit: 'tokens' }, { lexemes: [...words, 'token'] }))).toBe(
+      true,
+    );
     expect(differ(a, measured({ subject: 'queue limit', value: '5' }))).toBe(false);
     expect(differ(a, measured({ subject: 'queue limit', value: '' }))).toBe(false);
     expect(differ(a, measured({ subject: 'queue limit', value: 'many' }))).toBe(false);
@@ -265,7 +267,7 @@ describe('what is compared with what', () => {
       claim(id, '', words, {
         text: `It grew`,
         measure: { subject: 'queue limit', value, unit: 'x' },
-        ...(stands !== undefined && { stands }),
+        ...(stands !== undefined && { claim_scope: stands }),
       });
     expect(differ(port('a', 5, 'team'), port('b', 6, 'public'))).toBe(false);
     expect(differ(port('a', 5, 'team'), port('b', 6, 'team'))).toBe(true);
@@ -275,11 +277,11 @@ describe('what is compared with what', () => {
 
   test('of two that both name their subject in a scope their words do not count; of one that does, they do', () => {
     const named = (id: string, subject: string, value: number) =>
-      claim(id, limit(String(value)), words, { measure: { subject, value }, stands: 'team' });
+      claim(id, limit(String(value)), words, { measure: { subject, value }, claim_scope: 'team' });
     expect(differ(named('a', 'database', 5), named('b', 'gateway', 6))).toBe(false);
     expect(differ(named('a', 'database', 5), claim('b', limit('6'), words))).toBe(true);
     expect(differ(claim('a', limit('5'), words), named('b', 'gateway', 6))).toBe(true);
-    const { stands: _, ...unplaced } = named('b', 'gateway', 6);
+    const { claim_scope: _, ...unplaced } = named('b', 'gateway', 6);
     expect(differ(named('a', 'database', 5), unplaced)).toBe(true);
   });
 });

@@ -1,4 +1,4 @@
-import { type Claim, findConflicts as conflictsInSteps, statedValue, statementKey } from '../../src/context/conflict.ts';
+import { type Claim, comparableValue, findConflicts as conflictsInSteps, subjectKey } from '../../src/context/conflict.ts';
 import { cpuMsOf, QUADRATIC_MS } from '../support/cost.ts';
 import { atOnce } from '../support/steps.ts';
 
@@ -17,7 +17,7 @@ const wordsOf = (text: string) =>
 const claim = (id: string, text: string, more: Partial<Claim> = {}): Claim => ({
   id,
   text,
-  words: wordsOf(text),
+  lexemes: wordsOf(text),
   contradicts: [],
   ids: [id],
   isClaim: true,
@@ -73,7 +73,7 @@ test('a hostile text costs no more than its length', () => {
 
 test('of two claims that name their subjects the subjects count, not the words', () => {
   const port = (id: string, subject: string, value: number) =>
-    claim(id, `The port is ${value}`, { measure: { subject, value }, stands: 'team' });
+    claim(id, `The port is ${value}`, { measure: { subject, value }, claim_scope: 'team' });
   expect(findConflicts([port('a', 'database', 5432), port('b', 'gateway', 8080)]).size).toBe(0);
   expect(findConflicts([port('a', 'database', 5432), claim('b', 'The port is 8080')]).size).toBe(2);
 });
@@ -87,7 +87,7 @@ test('a contradiction is told once on each side, never of itself; what is not th
 });
 
 test('what a value and a subject are compared by', () => {
-  expect(['1e3', 'Infinity', ' ', null, undefined, {}, 0, '0x10'].map(statedValue)).toEqual([
+  expect(['1e3', 'Infinity', ' ', null, undefined, {}, 0, '0x10'].map(comparableValue)).toEqual([
     '1000',
     'infinity',
     undefined,
@@ -97,7 +97,7 @@ test('what a value and a subject are compared by', () => {
     '0',
     '16',
   ]);
-  expect([statementKey({ subject: 'A  b' }, 's'), statementKey({}, 's'), statementKey({ subject: 7 }, 's')]).toEqual([
+  expect([subjectKey({ subject: 'A  b' }, 's'), subjectKey({}, 's'), subjectKey({ subject: 7 }, 's')]).toEqual([
     's a b',
     undefined,
     undefined,

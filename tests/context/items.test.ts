@@ -4,16 +4,16 @@ import {
   decisionItem,
   evidenceItem,
   handoffItem,
-  type Pairs,
   pairedItem,
   recentItem,
   ruleItem,
+  type ToolPairs,
   taskItem,
 } from '../../src/context/items.ts';
-import type { Handoff, LedgerEvent } from '../../src/context/sql.ts';
+import type { ContextEvent, Handoff } from '../../src/context/sql.ts';
 import type { Hit, MemoryDetails } from '../../src/search/index.ts';
 
-const none: Pairs = new Map();
+const none: ToolPairs = new Map();
 const memoryOf = (more: Partial<MemoryDetails> = {}): MemoryDetails => ({
   memory_id: 'mem_1',
   kind: 'fact',
@@ -27,7 +27,7 @@ const memoryOf = (more: Partial<MemoryDetails> = {}): MemoryDetails => ({
   ...more,
 });
 const about = { memory_id: 'mem_1', scope: 'team', trust: 'stated', origin: { type: 'human', id: 'ann' } };
-const eventOf = (more: Partial<LedgerEvent> = {}): LedgerEvent => ({
+const eventOf = (more: Partial<ContextEvent> = {}): ContextEvent => ({
   part: 'recent',
   seq: 7,
   event_id: 'evt_1',
@@ -37,11 +37,11 @@ const eventOf = (more: Partial<LedgerEvent> = {}): LedgerEvent => ({
   artifact_id: null,
   superseded: false,
   occurred_at: '2026-01-05T10:00:00.000Z',
-  words: ['hello'],
+  lexemes: ['hello'],
   memory: null,
   ...more,
 });
-const ofMemory = (memory: Partial<MemoryDetails>, more: Partial<LedgerEvent> = {}) =>
+const ofMemory = (memory: Partial<MemoryDetails>, more: Partial<ContextEvent> = {}) =>
   eventOf({ kind: 'memory.created', content: { text: 'hello' }, memory: memoryOf(memory), ...more });
 
 test('a task is known by its event, and by its memory where it has one', () => {
@@ -50,44 +50,50 @@ test('a task is known by its event, and by its memory where it has one', () => {
     text: '[open] t',
     refs: ['evt_1'],
     ids: ['evt_1'],
-    about: {},
-    said: 'evt_1',
-    words: [],
+    metadata: {},
+    comparedText: 'evt_1',
+    lexemes: [],
   });
   expect(taskItem(ofMemory({ kind: 'task', body: {} }, { content: { text: 't', body: { status: 'done' } } }))).toMatchObject({
     text: '[done] t',
     refs: ['mem_1', 'evt_1', 'evt_0'],
     ids: ['mem_1', 'evt_1'],
-    about,
+    metadata: about,
   });
 });
 
 test('a decision says its day, and whether it is superseded', () => {
   const event = eventOf({ kind: 'decision', content: { decision: 'd' } });
-  expect(decisionItem(event)).toMatchObject({ text: '2026-01-05: d', said: 'd', words: ['hello'], ids: ['evt_1'], about: {} });
-  expect(decisionItem({ ...event, superseded: true, words: null })).toMatchObject({
+  expect(decisionItem(event)).toMatchObject({
+    text: '2026-01-05: d',
+    comparedText: 'd',
+    lexemes: ['hello'],
+    ids: ['evt_1'],
+    metadata: {},
+  });
+  expect(decisionItem({ ...event, superseded: true, lexemes: null })).toMatchObject({
     text: '(superseded) 2026-01-05: d',
-    said: '(superseded) d',
-    words: [],
-    about: { superseded: true },
+    comparedText: '(superseded) d',
+    lexemes: [],
+    metadata: { superseded: true },
   });
   expect(decisionItem(ofMemory({ kind: 'decision' })).ids).toEqual(['mem_1', 'evt_1']);
 });
 
 test('a rule says its scope, and what it claims while it holds', () => {
-  const rule = ofMemory({ kind: 'rule', scope: 'policy', stands: 'policy/team', holds_from: 5 });
+  const rule = ofMemory({ kind: 'rule', scope: 'policy', claim_scope: 'policy/team', effective_from: 5 });
   expect(ruleItem(rule)).toEqual({
     type: 'rule',
     text: '[policy] hello',
     refs: ['mem_1', 'evt_1', 'evt_0'],
     ids: ['mem_1', 'evt_1'],
-    about: { ...about, scope: 'policy' },
-    said: 'policy hello',
-    words: ['hello'],
-    claim: { body: { subject: 'port' }, stands: 'policy/team', holds_from: 5 },
+    metadata: { ...about, scope: 'policy' },
+    comparedText: 'policy hello',
+    lexemes: ['hello'],
+    claim: { body: { subject: 'port' }, claim_scope: 'policy/team', effective_from: 5 },
   });
-  const bare = ruleItem(ofMemory({ kind: 'preference' }, { content: {}, words: null }));
-  expect(bare).toMatchObject({ type: 'preference', text: '[team] ', words: [] });
+  const bare = ruleItem(ofMemory({ kind: 'preference' }, { content: {}, lexemes: null }));
+  expect(bare).toMatchObject({ type: 'preference', text: '[team] ', lexemes: [] });
   expect(bare).not.toHaveProperty('claim');
 });
 
@@ -97,7 +103,7 @@ test('a handoff rests on what it names too', () => {
     ({ ...ofMemory({ kind: 'handoff', refs: [] }, { content: { text: 't', body: content } }), session_id: 's' }) as never;
   const item = handoffItem(handoff({ problem: 'p', refs }));
   expect(item.text).toMatch(/^2026-01-05 from ann: p\nt\nrefs: evt_9; evt_1; /);
-  expect([item.said, item.ids, item.words]).toEqual([item.text, ['mem_1', 'evt_1'], []]);
+  expect([item.comparedText, item.ids, item.lexemes]).toEqual([item.text, ['mem_1', 'evt_1'], []]);
   expect(item.refs.slice(0, 3)).toEqual(['mem_1', 'evt_1', 'evt_9']);
   // of 256 that are named one is the event itself
   expect(item.refs).toHaveLength(2 + 255);
@@ -106,15 +112,22 @@ test('a handoff rests on what it names too', () => {
 
 test('an event of the window says who said it, when, and what it is part of', () => {
   expect(recentItem(eventOf(), none)).toEqual([
-    { type: 'text', text: '2026-01-05 ann: hello', refs: ['evt_1'], ids: ['evt_1'], said: 'ann hello', words: ['hello'] },
+    {
+      type: 'text',
+      text: '2026-01-05 ann: hello',
+      refs: ['evt_1'],
+      ids: ['evt_1'],
+      comparedText: 'ann hello',
+      lexemes: ['hello'],
+    },
   ]);
   expect(recentItem(eventOf({ content: { text: ' \n' } }), none)).toEqual([]);
-  const pairs: Pairs = new Map([[7, { seq: 7, call_seq: 7, tool: 'grep', call_id: 'c1' }]]);
+  const pairs: ToolPairs = new Map([[7, { seq: 7, call_seq: 7, tool: 'grep', call_id: 'c1' }]]);
   const call = eventOf({ kind: 'tool_call', content: { tool: 'grep', input: 'x' }, artifact_id: 'art_1' });
   expect(recentItem(call, pairs)).toMatchObject([
-    { text: '2026-01-05 ann (tool call c1): grep\nx', artifact_id: 'art_1', part: { seq: 7, ordinal: 0, kind: 'tool_call' } },
+    { text: '2026-01-05 ann (tool call c1): grep\nx', artifact_id: 'art_1', toolPart: { seq: 7, ordinal: 0, kind: 'tool_call' } },
   ]);
-  expect(recentItem({ ...call, kind: 'tool_result' }, pairs)[0]!.part).toEqual({ seq: 7, ordinal: 0, kind: 'tool_result' });
+  expect(recentItem({ ...call, kind: 'tool_result' }, pairs)[0]!.toolPart).toEqual({ seq: 7, ordinal: 0, kind: 'tool_result' });
   expect(recentItem(eventOf({ kind: 'decision', content: { decision: 'd' }, superseded: true }), none)).toMatchObject([
     { type: 'decision', text: '(superseded) 2026-01-05 ann (decision): d' },
   ]);
@@ -122,9 +135,9 @@ test('an event of the window says who said it, when, and what it is part of', ()
 
 test('what is short is said by someone, what is longer by anyone; nothing is longer than the window’s bound', () => {
   const words = ['a', 'b', 'c', 'd'];
-  expect(recentItem(eventOf({ words: words.slice(1) }), none)[0]!.said).toBe('ann hello');
-  expect(recentItem(eventOf({ words }), none)[0]!.said).toBe('hello');
-  expect(recentItem(eventOf({ words: null }), none)[0]).toMatchObject({ said: 'ann hello', words: [] });
+  expect(recentItem(eventOf({ lexemes: words.slice(1) }), none)[0]!.comparedText).toBe('ann hello');
+  expect(recentItem(eventOf({ lexemes: words }), none)[0]!.comparedText).toBe('hello');
+  expect(recentItem(eventOf({ lexemes: null }), none)[0]).toMatchObject({ comparedText: 'ann hello', lexemes: [] });
   const shown = (length: number) => recentItem(eventOf({ content: { text: 'x'.repeat(length) } }), none)[0]!.text;
   expect(shown(4_000)).toBe(`2026-01-05 ann: ${'x'.repeat(4_000)}`);
   expect(shown(4_001)).toBe(`2026-01-05 ann: ${'x'.repeat(4_000)} […]`);
@@ -139,31 +152,31 @@ test('what comes in for the sake of a call is its beginning', () => {
 
 test('what a handoff cites is an event of the window, or a memory with what it rests on and when it was said', () => {
   expect(citedItem(eventOf(), none)).toEqual(recentItem(eventOf(), none));
-  const fact = ofMemory({ stands: 'team', holds_from: 3, said_at: Date.UTC(2025, 5, 1) }, { words: null });
+  const fact = ofMemory({ claim_scope: 'team', effective_from: 3, stated_at: Date.UTC(2025, 5, 1) }, { lexemes: null });
   expect(citedItem(fact, none)).toEqual([
     {
       type: 'fact',
       text: '2025-06-01 ann (fact): hello',
       refs: ['mem_1', 'evt_1', 'evt_0'],
       ids: ['mem_1', 'evt_1'],
-      about,
-      said: 'hello',
-      words: [],
-      claim: { body: { subject: 'port' }, stands: 'team', holds_from: 3 },
+      metadata: about,
+      comparedText: 'hello',
+      lexemes: [],
+      claim: { body: { subject: 'port' }, claim_scope: 'team', effective_from: 3 },
     },
   ]);
   const old = citedItem(
-    ofMemory({ stands: 'team', holds_from: 3, kind: 'handoff', grounded: false }, { superseded: true }),
+    ofMemory({ claim_scope: 'team', effective_from: 3, kind: 'handoff', grounded: false }, { superseded: true }),
     none,
   );
   expect(old).toMatchObject([
-    { type: 'text', text: '2026-01-05 ann (handoff, stated, no source): hello', about: { superseded: true } },
+    { type: 'text', text: '2026-01-05 ann (handoff, stated, no source): hello', metadata: { superseded: true } },
   ]);
   expect(old[0]).not.toHaveProperty('claim');
 });
 
 const hitOf = (more: Partial<Hit> = {}): Hit =>
-  ({ ...eventOf(), event_id: 'evt_1', ordinal: 2, text: ' hello ', tags: [], words: ['hello'], score: 1, ...more }) as Hit;
+  ({ ...eventOf(), event_id: 'evt_1', ordinal: 2, text: ' hello ', tags: [], lexemes: ['hello'], score: 1, ...more }) as Hit;
 
 test('what was found is a passage; of a memory it is that memory, by its kind', () => {
   const chunk = evidenceItem(hitOf(), none).refs.at(-1)!;
@@ -173,19 +186,19 @@ test('what was found is a passage; of a memory it is that memory, by its kind', 
     text: '2026-01-05 ann: hello',
     refs: ['evt_1', chunk],
     ids: ['evt_1', chunk],
-    about: {},
-    said: ' hello ',
-    words: ['hello'],
+    metadata: {},
+    comparedText: ' hello ',
+    lexemes: ['hello'],
     artifact_id: 'art_1',
   });
-  const memory = memoryOf({ grounded: false, stands: 'team', holds_from: 3, said_at: Date.UTC(2025, 5, 1) });
+  const memory = memoryOf({ grounded: false, claim_scope: 'team', effective_from: 3, stated_at: Date.UTC(2025, 5, 1) });
   const found = evidenceItem(hitOf({ kind: 'memory.created', memory }), none);
   expect(found).toMatchObject({
     type: 'fact',
     text: '2025-06-01 ann (fact, stated, no source): hello',
     refs: ['mem_1', 'evt_1', chunk, 'evt_0'],
     ids: ['mem_1', 'evt_1', chunk],
-    claim: { stands: 'team' },
+    claim: { claim_scope: 'team' },
   });
   expect(found).not.toHaveProperty('part');
   expect(found).not.toHaveProperty('artifact_id');
@@ -201,10 +214,10 @@ test('what was found is a passage; of a memory it is that memory, by its kind', 
 });
 
 test('a call or result that was found is part of its call', () => {
-  const pairs: Pairs = new Map([[7, { seq: 7, call_seq: 6, tool: null, call_id: 'c1' }]]);
+  const pairs: ToolPairs = new Map([[7, { seq: 7, call_seq: 6, tool: null, call_id: 'c1' }]]);
   expect(evidenceItem(hitOf({ kind: 'tool_result' }), pairs)).toMatchObject({
     text: '2026-01-05 ann (tool result of call c1): hello',
-    part: { seq: 7, ordinal: 2, kind: 'tool_result' },
+    toolPart: { seq: 7, ordinal: 2, kind: 'tool_result' },
   });
 });
 
@@ -231,17 +244,17 @@ test('a capsule says who hands it over, what it is and its risks, then its items
     text: 'from a\\u000ab: T; risk: r; risk: s',
     refs: ['cap_1'],
     ids: ['cap_1'],
-    said: 'cap_1',
-    words: [],
+    comparedText: 'cap_1',
+    lexemes: [],
   });
   expect(first).toEqual({
     type: 'rule',
     text: 'memory: t',
     refs: ['a', 'b'],
     ids: ['mem_2'],
-    about: { memory_id: 'mem_2' },
-    said: 't',
-    words: [],
+    metadata: { memory_id: 'mem_2' },
+    comparedText: 't',
+    lexemes: [],
   });
   expect(more).toEqual([]);
   const told = {
@@ -255,9 +268,9 @@ test('a capsule says who hands it over, what it is and its risks, then its items
   expect(only).toMatchObject({
     type: 'text',
     text: '(superseded) bob: t',
-    about: { scope: 'team', trust: 'stated', origin: { id: 'bob' }, superseded: true },
+    metadata: { scope: 'team', trust: 'stated', origin: { id: 'bob' }, superseded: true },
   });
-  expect(only!.about).not.toHaveProperty('memory_id');
+  expect(only!.metadata).not.toHaveProperty('memory_id');
   const many = { ...item, refs: Array.from({ length: 300 }, (_, i) => `evt_${i}`) };
   expect(capsuleItems({ ...capsule, items: [many] } as never)[1]!.refs).toHaveLength(256);
 });

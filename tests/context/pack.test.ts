@@ -18,7 +18,7 @@ const nextRefs = () => {
 };
 function itemOf(text: string, more: Partial<Item> = {}): Item {
   const refs = nextRefs();
-  return { type: 'text', text, said: text, refs, ids: refs, words: [], ...more };
+  return { type: 'text', text, comparedText: text, refs, ids: refs, lexemes: [], ...more };
 }
 const wordsOf = (text: string) => [...new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [])];
 
@@ -121,7 +121,7 @@ test('the recent window leaves oldest first and keeps the newest when room is sh
 
 test('a fact said again, verbatim or in other words, is said once; with another number it is another fact', () => {
   const say = (text: string) =>
-    itemOf(text, { words: wordsOf(text).filter((word) => !['the', 'is', 'on', 'at', 'to', 'a'].includes(word)) });
+    itemOf(text, { lexemes: wordsOf(text).filter((word) => !['the', 'is', 'on', 'at', 'to', 'a'].includes(word)) });
   const evidence = [
     say('the deploy to production is on Friday at noon'),
     say('the deploy to production is on Friday at noon'),
@@ -135,7 +135,7 @@ test('a fact said again, verbatim or in other words, is said once; with another 
 });
 
 test('decisions that share most words stay two decisions', () => {
-  const decide = (text: string) => itemOf(text, { type: 'decision', words: wordsOf(text) });
+  const decide = (text: string) => itemOf(text, { type: 'decision', lexemes: wordsOf(text) });
   const { sections } = pack(
     { ...empty(), decisions: [decide('use redis for caching in v1'), decide('use kafka for caching in v1')] },
     1000,
@@ -161,7 +161,7 @@ test('texts that differ in a name, a word in the place of another or a negation 
       .toLowerCase()
       .split(' ')
       .filter((word) => !['the', 'on', 'in', 'do', 'not'].includes(word));
-  const items = [...said, 'the tests PASS on linux!'].map((text) => itemOf(text, { words: stemmed(text) }));
+  const items = [...said, 'the tests PASS on linux!'].map((text) => itemOf(text, { lexemes: stemmed(text) }));
   for (const section of ['recent_window', 'retrieved_evidence'] as const) {
     const packed = pack({ ...empty(), [section]: items }, 4000, countTokens);
     expect(packed.sections[0]!.items.map(({ text }) => text).toSorted()).toEqual(said.toSorted());
@@ -182,7 +182,7 @@ test.each([
 
 test('alike passages are compared with a pause between any two', () => {
   const words = wordsOf(Array.from({ length: 30 }, (_, i) => `word${i}`).join(' '));
-  const evidence = Array.from({ length: 60 }, (_, i) => itemOf(`passage ${i}`, { words: [...words, `own${i} other${i}`] }));
+  const evidence = Array.from({ length: 60 }, (_, i) => itemOf(`passage ${i}`, { lexemes: [...words, `own${i} other${i}`] }));
   const steps = packInSteps({ ...empty(), retrieved_evidence: evidence }, 4_000, countTokens);
   let pauses = 0;
   while (!steps.next().done) pauses += 1;

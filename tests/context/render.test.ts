@@ -1,20 +1,20 @@
 import {
+  escapeLineEnds,
+  flattenMemory,
   headingOf,
-  inLine,
+  normalizeLineEnds,
   renderDecision,
   renderHandoff,
   renderItem,
   renderPassage,
   renderTask,
-  unfolded,
-  withPlainLines,
 } from '../../src/context/render.ts';
 
 test('only headings and items begin lines of their own', () => {
   expect(headingOf('rules')).toBe('## Rules\n');
   expect(renderItem('one\ntwo\n\n## three')).toBe('- one\n  two\n  \n  ## three\n');
-  expect(withPlainLines('a\r\nb\rc\vd\fe\u0085f\u2028g\u2029h\u001ci\u001dj\u001ek')).toBe('a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk');
-  expect(inLine('a\nb\u2028\u0000é')).toBe('a\\u000ab\\u2028\\u0000é');
+  expect(normalizeLineEnds('a\r\nb\rc\vd\fe\u0085f\u2028g\u2029h\u001ci\u001dj\u001ek')).toBe('a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk');
+  expect(escapeLineEnds('a\nb\u2028\u0000é')).toBe('a\\u000ab\\u2028\\u0000é');
 });
 
 const spoken = { actor_id: 'ann', kind: 'message', occurred_at: '2026-01-05T10:00:00.000Z', text: 'hello' };
@@ -34,9 +34,9 @@ test.each([
 
 test('a memory of the service’s own events reads by its text and its body, any other event by itself', () => {
   const content = { text: 't', body: { rationale: ['r'], text: 'other' } };
-  expect(unfolded('memory.created', content)).toEqual({ rationale: ['r'], text: 't', decision: 't', title: 't' });
-  expect(unfolded('memory.created', { text: 't' })).toEqual({ text: 't', decision: 't', title: 't' });
-  expect(unfolded('decision', content)).toBe(content);
+  expect(flattenMemory('memory.created', content)).toEqual({ rationale: ['r'], text: 't', decision: 't', title: 't' });
+  expect(flattenMemory('memory.created', { text: 't' })).toEqual({ text: 't', decision: 't', title: 't' });
+  expect(flattenMemory('decision', content)).toBe(content);
 });
 
 test('a decision says each of its fields on a line, further lines of a field indented', () => {

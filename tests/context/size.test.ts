@@ -1,21 +1,22 @@
-import { LEFT_OUT } from '../../src/context/calls.ts';
 import type { Item } from '../../src/context/pack.ts';
-import { bareOf, exceeds, type Fresh, sizeOf } from '../../src/context/size.ts';
+import { sizeCallOnly, sizeItem, surelyExceeds, type UniqueItem } from '../../src/context/size.ts';
 import type { CountTokens } from '../../src/context/tokens.ts';
+import { RESULT_LEFT_OUT } from '../../src/context/tool_calls.ts';
 import { estimateTokens } from '../../src/passages/index.ts';
 import { byCharacter, itemOf } from '../support/items.ts';
 import { atOnce } from '../support/steps.ts';
 
 const CUT = ' […]';
-const freshOf = (item: Item): Fresh => ({ section: 'recent_window', item, place: 3 });
-const sized = (item: Item, largest: number, count: CountTokens = byCharacter) => atOnce(sizeOf(freshOf(item), largest, count));
-const bare = (item: Item, largest: number, count: CountTokens = byCharacter) => atOnce(bareOf(freshOf(item), largest, count));
+const freshOf = (item: Item): UniqueItem => ({ section: 'recent_window', item, position: 3 });
+const sized = (item: Item, largest: number, count: CountTokens = byCharacter) => atOnce(sizeItem(freshOf(item), largest, count));
+const bare = (item: Item, largest: number, count: CountTokens = byCharacter) =>
+  atOnce(sizeCallOnly(freshOf(item), largest, count));
 // `- `, the text, a line end
 const costOf = (text: string) => text.length + 3;
 
 test('an item that fits is shown whole, with plain line ends, and costs what it takes as an item', () => {
   const shown = sized(itemOf('a\u2028b'), 8);
-  expect(shown).toMatchObject({ section: 'recent_window', place: 3, cut: false, item: { text: 'a\nb' } });
+  expect(shown).toMatchObject({ section: 'recent_window', position: 3, cut: false, item: { text: 'a\nb' } });
   // further lines are indented
   expect(shown.cost).toBe('- a\n  b\n'.length);
   expect(sized(itemOf('abc'), 6)).toMatchObject({ cost: 6, cut: false });
@@ -53,8 +54,8 @@ test('what has more than 16 characters for each token of the room is not counted
 
 /** A call and its result, as one item. */
 const unitOf = (call: string, result: string): Item => {
-  const { without: _, ...own } = itemOf(`${call}\n${result}`);
-  return { ...own, beside: ['evt_result'], without: itemOf(call + LEFT_OUT, { ids: ['evt_call'] }) };
+  const { callOnly: _, ...own } = itemOf(`${call}\n${result}`);
+  return { ...own, resultIds: ['evt_result'], callOnly: itemOf(call + RESULT_LEFT_OUT, { ids: ['evt_call'] }) };
 };
 
 test('a call keeps a result of which 64 characters are left, and stands alone where they are fewer', () => {
@@ -62,23 +63,23 @@ test('a call keeps a result of which 64 characters are left, and stands alone wh
   for (const largest of [180, 200, 220]) {
     const cutLength = sized(itemOf(`call\n${result}`), largest).item.text.length;
     const withCall = (length: number) => {
-      const { without: _, ...own } = itemOf(`call\n${result}`);
-      return sized({ ...own, beside: ['evt_result'], without: itemOf('c'.repeat(length)) }, largest);
+      const { callOnly: _, ...own } = itemOf(`call\n${result}`);
+      return sized({ ...own, resultIds: ['evt_result'], callOnly: itemOf('c'.repeat(length)) }, largest);
     };
     expect(withCall(cutLength - 64)).toMatchObject({ cut: true, item: { text: expect.stringMatching(/^call\nr+ \[…\]$/) } });
-    expect(withCall(cutLength - 64).bare).toBeUndefined();
-    expect(withCall(cutLength - 63)).toMatchObject({ bare: true, item: { beside: ['evt_result'] } });
+    expect(withCall(cutLength - 64).callOnly).toBeUndefined();
+    expect(withCall(cutLength - 63)).toMatchObject({ callOnly: true, item: { resultIds: ['evt_result'] } });
   }
 });
 
 test('a call without its results says so, whole if it fits, else behind the cut', () => {
   const unit = unitOf('the call', 'the result');
-  const whole = `the call${LEFT_OUT}`;
+  const whole = `the call${RESULT_LEFT_OUT}`;
   const fits = bare(unit, costOf(whole));
-  expect(fits).toMatchObject({ bare: true, cut: false, cost: costOf(whole), section: 'recent_window', place: 3 });
-  expect(fits.item).toMatchObject({ text: whole, ids: ['evt_call'], beside: ['evt_result'] });
+  expect(fits).toMatchObject({ callOnly: true, cut: false, cost: costOf(whole), section: 'recent_window', position: 3 });
+  expect(fits.item).toMatchObject({ text: whole, ids: ['evt_call'], resultIds: ['evt_result'] });
   const long = bare(unitOf('c'.repeat(300), 'r'), 100);
-  expect(long).toMatchObject({ bare: true, cut: true, cost: costOf(long.item.text) });
+  expect(long).toMatchObject({ callOnly: true, cut: true, cost: costOf(long.item.text) });
   expect(long.item.text).toMatch(/^c+ \[…\] \[result left out\]$/);
   expect(long.cost).toBeLessThanOrEqual(100);
   expect(long.cost).toBeGreaterThan(100 - 20);
@@ -95,27 +96,27 @@ test('of a call that is far too long no more is counted than could fit', () => {
     return byCharacter('x'.repeat(Math.ceil(text.length / 20)));
   };
   expect(bare(unitOf('c'.repeat(100_000), 'r'), 100, counting).cut).toBe(true);
-  expect(longest).toBeLessThanOrEqual(costOf('c'.repeat(1_600) + CUT + LEFT_OUT));
+  expect(longest).toBeLessThanOrEqual(costOf('c'.repeat(1_600) + CUT + RESULT_LEFT_OUT));
   // at the bound it is counted whole
-  const atBound = { ...unitOf('c', 'r'), without: itemOf('c'.repeat(1_600)) };
+  const atBound = { ...unitOf('c', 'r'), callOnly: itemOf('c'.repeat(1_600)) };
   expect(bare(atBound, 100, sparse)).toMatchObject({ cut: false, item: { text: 'c'.repeat(1_600) } });
-  expect(bare({ ...atBound, without: itemOf('c'.repeat(1_601)) }, 100, sparse).cut).toBe(true);
+  expect(bare({ ...atBound, callOnly: itemOf('c'.repeat(1_601)) }, 100, sparse).cut).toBe(true);
 });
 
 test('what surely does not fit is told without counting, and nothing that might is', () => {
   const prose = (n: number) => itemOf('a'.repeat(n));
   // 0.8 of the characters fit, whatever the encoding
-  expect(exceeds(prose(100), 80, 1_000)).toBe(false);
+  expect(surelyExceeds(prose(100), 80, 1_000)).toBe(false);
   // a quarter of the characters is the least
-  expect(exceeds(prose(400), 80, 1_000)).toBe(false);
-  expect(exceeds(prose(404), 80, 1_000)).toBe(true);
+  expect(surelyExceeds(prose(400), 80, 1_000)).toBe(false);
+  expect(surelyExceeds(prose(404), 80, 1_000)).toBe(true);
   // signs have more than letters
   const signs = itemOf('#'.repeat(200));
   expect(estimateTokens(signs.text)).toBe(150);
-  expect([exceeds(signs, 120, 1_000), exceeds(signs, 119, 1_000)]).toEqual([false, true]);
+  expect([surelyExceeds(signs, 120, 1_000), surelyExceeds(signs, 119, 1_000)]).toEqual([false, true]);
   // it would be cut to 90, of which 0.8 are 72
-  expect([exceeds(prose(1_000), 72, 90), exceeds(prose(1_000), 71, 90)]).toEqual([false, true]);
-  expect([exceeds(signs, 72, 90), exceeds(signs, 71, 90)]).toEqual([false, true]);
+  expect([surelyExceeds(prose(1_000), 72, 90), surelyExceeds(prose(1_000), 71, 90)]).toEqual([false, true]);
+  expect([surelyExceeds(signs, 72, 90), surelyExceeds(signs, 71, 90)]).toEqual([false, true]);
   // so long that it is cut before it is looked at
-  expect([exceeds(prose(90 * 16 + 1), 71, 90), exceeds(prose(90 * 16 + 1), 72, 90)]).toEqual([true, false]);
+  expect([surelyExceeds(prose(90 * 16 + 1), 71, 90), surelyExceeds(prose(90 * 16 + 1), 72, 90)]).toEqual([true, false]);
 });

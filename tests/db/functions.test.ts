@@ -95,7 +95,8 @@ test('an older release leaves the functions of a newer one, and starts', async (
 });
 
 test('a function that left its file is dropped by the release after, not before', async () => {
-  write('base', functionOf('base', '1') + functionOf('old', '7'));
+  const caller = 'create function caller() returns int language sql begin atomic select old(); end;\n';
+  write('base', functionOf('base', '1') + functionOf('old', '7') + caller);
   await up('1.0.0');
   write('base', functionOf('base', '2'));
   await up('1.1.0');
@@ -105,7 +106,12 @@ test('a function that left its file is dropped by the release after, not before'
   expect(await exists('old')).toBe(true);
   write('base', functionOf('base', '4'));
   await up('1.2.0');
-  expect([await exists('old'), await exists('of_ddl'), await answer('base')]).toEqual([false, true, 4]);
+  expect([await exists('old'), await exists('caller'), await exists('of_ddl'), await answer('base')]).toEqual([
+    false,
+    false,
+    true,
+    4,
+  ]);
 });
 
 test('functions that call each other and left their file together are dropped together', async () => {
@@ -133,7 +139,8 @@ test('a build without its SQL functions is refused', async () => {
 });
 
 test('a function that comes back before it is dropped stays', async () => {
-  write('base', functionOf('base', '1') + functionOf('old', '7'));
+  const caller = 'create function caller() returns int language sql begin atomic select old(); end;\n';
+  write('base', functionOf('base', '1') + functionOf('old', '7') + caller);
   await up('1.0.0');
   write('base', functionOf('base', '2'));
   await up('1.1.0');

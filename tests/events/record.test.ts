@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import { cutBytes } from '../../src/events/record.ts';
+import { truncateBytes } from '../../src/events/prepare.ts';
 import { type Client, message, newTenant } from '../support/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
 
@@ -213,7 +213,7 @@ const hasUnsafeInteger = (value: unknown): boolean =>
 test('cutBytes, with any text and limit, gives its longest beginning of at most so many bytes', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme' }), fc.nat(40), (text, max) => {
-      const cut = cutBytes(text, max);
+      const cut = truncateBytes(text, max);
       expect(text.startsWith(cut)).toBe(true);
       expect(Buffer.byteLength(cut)).toBeLessThanOrEqual(max);
       const next = [...text.slice(cut.length)][0];

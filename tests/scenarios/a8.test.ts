@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { countMarks } from '../../src/secrets/redact.ts';
+import { countRedactionMarks } from '../../src/secrets/redact.ts';
 import { brokenOf, formsOf, halvesOf, large, placements } from '../secrets/placements.ts';
 import { innocents, namedSamples, pemKey, type Sample, tokenSamples } from '../secrets/samples.ts';
 import { type Asked, type Client, message, newTenant } from '../support/client.ts';
@@ -97,7 +97,7 @@ async function asEvents({ say }: Spoken, sample: Sample): Promise<void> {
       const kept = await say(kind, 200, 'GET', `/v1/events/${event_id}`);
       expect([kind, JSON.stringify(kept)]).toEqual([kind, expect.stringContaining('[redacted:')]);
       expect([kind, kept.redactions]).toEqual([kind, redactions]);
-      expect([kind, redactions]).toEqual([kind, countMarks([kept.content, kept.metadata, kept.tags])]);
+      expect([kind, redactions]).toEqual([kind, countRedactionMarks([kept.content, kept.metadata, kept.tags])]);
     }),
   );
   const upload = { body: Buffer.from(text), headers: { 'content-type': 'text/plain' } };

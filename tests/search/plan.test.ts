@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { hasTerm, planSearch, type Survey, weightOf } from '../../src/search/plan.ts';
+import { hasTerm, planSearch, type Survey, termWeight } from '../../src/search/plan.ts';
 import { rankPool } from '../../src/search/rank.ts';
 
 const known = (weights: number[]) => ({ weights, complete: weights.map(() => false), visible: 100 });
@@ -109,14 +109,14 @@ const setsOf = (query: string | null, terms: string[]): number[] =>
     : Array.from({ length: 2 ** terms.length }, (_, mask) => mask).filter((mask) => matches(query, terms, mask));
 
 test('a rarer term weighs more: by how many of the visible passages have it', () => {
-  expect(weightOf(99, 9.5)).toBeCloseTo(Math.log(11) ** 1.5);
+  expect(termWeight(99, 9.5)).toBeCloseTo(Math.log(11) ** 1.5);
   const whole = planSearch(surveyOf(['a', 'b'], masksOf({ 0: 7, 1: 2, 3: 1 }), 1));
-  expect([whole.visible, ...whole.weights]).toEqual([10, weightOf(10, 3), weightOf(10, 1)]);
+  expect([whole.visible, ...whole.weights]).toEqual([10, termWeight(10, 3), termWeight(10, 1)]);
   // a sample that lacks a term does not show that the log does
   const sampled = planSearch(surveyOf(['a', 'b'], masksOf({ 0: 8, 1: 2 }), 4));
-  expect([sampled.visible, ...sampled.weights]).toEqual([40, weightOf(40, 10), weightOf(40, 2)]);
+  expect([sampled.visible, ...sampled.weights]).toEqual([40, termWeight(40, 10), termWeight(40, 2)]);
   const halved = planSearch(surveyOf(['a'], masksOf({ 0: 8, 1: 2 }), 2));
-  expect(halved.weights).toEqual([weightOf(20, 5)]);
+  expect(halved.weights).toEqual([termWeight(20, 5)]);
   expect(planSearch(surveyOf(['a'], [], 1)).visible).toBe(1);
 });
 

@@ -1,5 +1,5 @@
-import { weightOf } from '../../src/search/plan.ts';
-import { mostPerEvent, onePerMemory, type Pool, type Ranked, rankPool, scoring } from '../../src/search/rank.ts';
+import { termWeight } from '../../src/search/plan.ts';
+import { limitPerEvent, onePerMemory, type Pool, type Ranked, rankPool, scoring } from '../../src/search/rank.ts';
 
 const known = (weights: number[]) => ({ weights, complete: weights.map(() => false), visible: 100 });
 /** Passages as [seq, ordinal, session, mask]. */
@@ -125,7 +125,7 @@ test('a term of which the pool has every passage weighs by how many have it', ()
   const ranked = rankPool(pool, { weights: [1, 1], complete: [false, true], visible: 50 }, 10);
   const of = (seq: number) => ranked.find((row) => row.seq === seq)!.scores.passage;
   expect(of(2)).toBe(1);
-  expect(of(1)).toBeCloseTo(1 / weightOf(50, 2));
+  expect(of(1)).toBeCloseTo(1 / termWeight(50, 2));
 });
 
 test('equal scores: the newer event first, then the earlier passage; nothing found scores nothing', () => {
@@ -163,7 +163,7 @@ test('of the versions of a memory the best stands, of an event the best passages
     [4, 4],
   ]);
   expect(onePerMemory(all, [])).toBe(all);
-  expect(placesOf(mostPerEvent(all, 2))).toEqual([
+  expect(placesOf(limitPerEvent(all, 2))).toEqual([
     [7, 0],
     [5, 1],
     [6, 2],

@@ -1,5 +1,5 @@
 import { findSecrets } from '../../src/secrets/detect.ts';
-import { rules } from '../../src/secrets/rules.ts';
+import { tokenRules } from '../../src/secrets/token_rules.ts';
 import { type Random, random } from './corpus/random.ts';
 import { shortest } from './corpus/shortest.ts';
 
@@ -46,14 +46,14 @@ test.each(shortest)('%s: %s', (kind, form) => {
 
 test('each rule has its shortest form here', () => {
   const kinds = new Set(shortest.map(([kind]) => kind));
-  expect(rules.map(({ kind }) => kind).filter((kind) => !kinds.has(kind))).toEqual([]);
+  expect(tokenRules.map(({ kind }) => kind).filter((kind) => !kinds.has(kind))).toEqual([]);
 });
 
 test('of a longer one all of it is cut, or nothing where its beginning says little', () => {
   for (const [kind, form] of shortest.filter(([, one]) => /\{[AhLlU]\d+\}$/.test(one))) {
     const more = make(form, random(1)) + 'q7Zk'.repeat(3);
     const spans = spansIn(`It is ${more} now`);
-    const isPiece = spans.length === 0 && rules.some((rule) => rule.kind === kind && rule.alone);
+    const isPiece = spans.length === 0 && tokenRules.some((rule) => rule.kind === kind && rule.alone);
     expect([form, spans]).toEqual([form, isPiece ? [] : [expect.objectContaining({ from: 6, to: 6 + more.length })]]);
   }
 });

@@ -1,5 +1,5 @@
 import { findSecrets } from '../../src/secrets/detect.ts';
-import { firstAbove, jointsOf } from '../../src/secrets/joined.ts';
+import { jointsOf, upperBound } from '../../src/secrets/joined_text.ts';
 import { crossesLines } from '../../src/secrets/tokens.ts';
 
 // What is wrapped, cut off, or stands over several lines.
@@ -128,6 +128,6 @@ test('whether a run of characters that may be a token crosses a line', () => {
 test('the joints of a text', () => {
   const joints = jointsOf([3, 5, 9]);
   expect([joints.has(5), joints.has(4)]).toEqual([true, false]);
-  expect([joints.within(3, 9), joints.within(2, 10), joints.within(9, 20)]).toEqual([[5], [3, 5, 9], []]);
-  expect([0, 3, 4, 9].map((value) => firstAbove([3, 5, 9], value))).toEqual([0, 1, 1, 3]);
+  expect([joints.between(3, 9), joints.between(2, 10), joints.between(9, 20)]).toEqual([[5], [3, 5, 9], []]);
+  expect([0, 3, 4, 9].map((value) => upperBound([3, 5, 9], value))).toEqual([0, 1, 1, 3]);
 });

@@ -1,4 +1,4 @@
-import { countMarks, mark, redactJson, redactText } from '../../src/secrets/redact.ts';
+import { countRedactionMarks, redactionMark, redactJson, redactText } from '../../src/secrets/redact.ts';
 
 // What JSON says of its own values: names, pairs, arguments, keys, manifests.
 
@@ -7,7 +7,7 @@ const classes = { personal_data: false, contacts: false };
 const redact = (value: unknown, more = classes) => redactJson(value, more, '#');
 const kept = (value: unknown) => redact(value).value;
 const pointers = (value: unknown) => redact(value).found.map(({ pointer }) => pointer);
-const [password, token, secret] = ['password', 'token', 'secret'].map(mark);
+const [password, token, secret] = ['password', 'token', 'secret'].map(redactionMark);
 const github = `ghp_${'a8Fk3LmQ9zXw2Vb7Nc5Rt1Yp6Hd4Sg0Jk2Zq'}`;
 
 test('spans are cut out of a text, and marks are counted whoever wrote them', () => {
@@ -18,8 +18,10 @@ test('spans are cut out of a text, and marks are counted whoever wrote them', ()
     ]),
   ).toBe('[redacted:x] cd [redacted:y]');
   expect(redactText('ab', [])).toBe('ab');
-  expect(countMarks({ a: [mark('x'), `${mark('y')}${mark('z')}`], b: '[redacted:]' })).toBe(3);
-  expect(countMarks({})).toBe(0);
+  expect(countRedactionMarks({ a: [redactionMark('x'), `${redactionMark('y')}${redactionMark('z')}`], b: '[redacted:]' })).toBe(
+    3,
+  );
+  expect(countRedactionMarks({})).toBe(0);
 });
 
 test('what holds no secret is the value that came, and so is each part of it', () => {
@@ -38,7 +40,11 @@ test.each<[string, unknown, unknown]>([
     { password: 'my token=q7Zk3mP9xTvB2nL8 .' },
     { password: `my token=${token} .` },
   ],
-  ['cookies by their own names', { cookie: `theme=dark; sid=${SECRET}` }, { cookie: `theme=dark; sid=${mark('cookie')}` }],
+  [
+    'cookies by their own names',
+    { cookie: `theme=dark; sid=${SECRET}` },
+    { cookie: `theme=dark; sid=${redactionMark('cookie')}` },
+  ],
   ['a number that is a password', { password: 123456 }, { password }],
   ['a negative one', { password: -1000 }, { password }],
   ['a small one', { password: 999 }, { password: 999 }],
@@ -50,7 +56,7 @@ test.each<[string, unknown, unknown]>([
   ['an argument behind its name', ['login', '--password', 'swordfish'], ['login', '--password', password]],
   ['an option behind it', ['login', '--password', '--verbose'], ['login', '--password', '--verbose']],
   ['an argument behind a short name', ['x', '-token', SECRET], ['x', '-token', token]],
-  ['a header as a pair', ['X-Api-Key', SECRET], ['X-Api-Key', mark('api-key')]],
+  ['a header as a pair', ['X-Api-Key', SECRET], ['X-Api-Key', redactionMark('api-key')]],
   ['not the same in three', ['a', 'password', 'swordfish'], ['a', 'password', 'swordfish']],
 ])('%s', (_, given, cut) => {
   expect(kept(given)).toEqual(cut);
@@ -96,7 +102,7 @@ test('a map of secrets: each member but those that stand beside one', () => {
 
 test('a JSON Web Key and a Secret of Kubernetes', () => {
   const key = { kty: 'RSA', n: SECRET, d: SECRET, kid: 'k1' };
-  expect(kept(key)).toEqual({ ...key, d: mark('jwk') });
+  expect(kept(key)).toEqual({ ...key, d: redactionMark('jwk') });
   expect(kept({ n: SECRET, d: SECRET })).toEqual({ n: SECRET, d: SECRET });
   const manifest = (kind: string) => ({ kind, data: { a: SECRET }, stringData: { b: SECRET }, metadata: { c: SECRET } });
   expect(kept(manifest('Secret'))).toEqual({ ...manifest('Secret'), data: { a: secret }, stringData: { b: secret } });
@@ -112,7 +118,13 @@ test('what is found is told by its place, with names escaped and cut, for the fi
 });
 
 test('a secret in a name is cut there too, and no member is lost to another', () => {
-  const { value, found } = redact({ a: 1, [github]: 2, [`${github.slice(0, -1)}X`]: 3, [mark('github-token')]: 4, z: 5 });
+  const { value, found } = redact({
+    a: 1,
+    [github]: 2,
+    [`${github.slice(0, -1)}X`]: 3,
+    [redactionMark('github-token')]: 4,
+    z: 5,
+  });
   expect(value).toEqual({
     a: 1,
     '[redacted:github-token]': 2,
@@ -135,17 +147,20 @@ test('a secret in a name is cut there too, and no member is lost to another', ()
 test('what goes on over lines is cut out of each of them', () => {
   const [a, b] = [github.slice(0, 20), github.slice(20)];
   const lines = ['before', a, b, 'after words'];
-  expect(kept(lines)).toEqual(['before', mark('github-token'), mark('github-token'), 'after words']);
+  expect(kept(lines)).toEqual(['before', redactionMark('github-token'), redactionMark('github-token'), 'after words']);
   expect(pointers(lines)).toEqual(['#/1', '#/2']);
-  expect(kept([`x ${github} y ${github} z`, 'w'])).toEqual([`x ${mark('github-token')} y ${mark('github-token')} z`, 'w']);
+  expect(kept([`x ${github} y ${github} z`, 'w'])).toEqual([
+    `x ${redactionMark('github-token')} y ${redactionMark('github-token')} z`,
+    'w',
+  ]);
   // a line that holds none is read by its name still
   expect(kept({ passwords: ['swordfish', github, 'hunter22'] })).toEqual({
-    passwords: [password, mark('github-token'), password],
+    passwords: [password, redactionMark('github-token'), password],
   });
   expect(kept(['curl', '-u', `ann:${SECRET}`, '--password', 'swordfish'])).toEqual([
     'curl',
     '-u',
-    `ann:${mark('basic-auth')}`,
+    `ann:${redactionMark('basic-auth')}`,
     '--password',
     password,
   ]);

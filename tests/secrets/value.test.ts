@@ -1,9 +1,9 @@
 import { entropyOf, isPlaceholder } from '../../src/secrets/shapes.ts';
-import { isLogin, isPassword, isReal, isToken, type Setting } from '../../src/secrets/value.ts';
+import { isBasicLogin, isNotExample, isPassword, isToken, type ValueSetting } from '../../src/secrets/value.ts';
 
 // Of single values what is a secret, by how much their surroundings say.
 
-const settings: Setting[] = ['quoted', 'env', 'bare', 'said'];
+const settings: ValueSetting[] = ['quoted', 'env', 'bare', 'prose'];
 const passwordIn = (value: string) => settings.filter((setting) => isPassword(value, setting));
 const tokenIn = (value: string) => settings.filter((setting) => isToken(value, setting));
 const everywhere = settings;
@@ -44,7 +44,7 @@ test('what has more, or is long, stands for itself', () => {
   expect([say(199), say(200)]).toEqual([true, false]);
 });
 
-test.each<[string, Setting[]]>([
+test.each<[string, ValueSetting[]]>([
   // as short as it may be
   ['abc', []],
   ['abcd', ['quoted']],
@@ -113,7 +113,7 @@ test('a passphrase has at most 160 characters', () => {
   expect([isPassword(of(160), 'quoted'), isPassword(of(161), 'quoted')]).toEqual([true, false]);
 });
 
-test.each<[string, Setting[]]>([
+test.each<[string, ValueSetting[]]>([
   ['q7Zk3mP', []],
   ['q7Zk3mP9', ['quoted', 'env']],
   ['q7Zk3mP9xTv', ['quoted', 'env']],
@@ -157,17 +157,20 @@ test('a token has at most 4,096 characters; base64 that begins like a path or a 
 });
 
 test('what a form finds is real unless it says otherwise or repeats itself', () => {
-  expect(isReal('ghp_q7Zk3mP9xTvB2nL8')).toBe(true);
+  expect(isNotExample('ghp_q7Zk3mP9xTvB2nL8')).toBe(true);
   for (const mark of ['example', 'placeholder', 'your_', 'xxxxx', '***', '00000000', '1234567890', 'abcdefghij'])
-    expect([mark, isReal(`q7Zk3mP9${mark}TvB2nL8w`)]).toEqual([mark, false]);
-  expect(isReal('a1a1a1a1a1a1a1a1')).toBe(false);
+    expect([mark, isNotExample(`q7Zk3mP9${mark}TvB2nL8w`)]).toEqual([mark, false]);
+  expect(isNotExample('a1a1a1a1a1a1a1a1')).toBe(false);
   // by its first 64 characters
-  expect([isReal(`${'ab'.repeat(32)}q7Zk3mP9xTvB2nL8w`), isReal(`q7Zk3mP9xT${'a'.repeat(100)}`)]).toEqual([false, false]);
-  expect(isReal(`${'q7Zk3mP9xTvB2nL8'.repeat(4)}${'a'.repeat(400)}`)).toBe(true);
+  expect([isNotExample(`${'ab'.repeat(32)}q7Zk3mP9xTvB2nL8w`), isNotExample(`q7Zk3mP9xT${'a'.repeat(100)}`)]).toEqual([
+    false,
+    false,
+  ]);
+  expect(isNotExample(`${'q7Zk3mP9xTvB2nL8'.repeat(4)}${'a'.repeat(400)}`)).toBe(true);
 });
 
 test('a log-in in base64 is a user, a colon, and a password of three characters', () => {
-  const login = (text: string) => isLogin(Buffer.from(text).toString('base64'));
+  const login = (text: string) => isBasicLogin(Buffer.from(text).toString('base64'));
   expect([login('user:pas'), login('u:pass'), login('user:pa'), login('user password'), login(':password')]).toEqual([
     true,
     true,
@@ -175,14 +178,14 @@ test('a log-in in base64 is a user, a colon, and a password of three characters'
     false,
     false,
   ]);
-  expect([login(`${'u'.repeat(100)}:pass`), login(`${'u'.repeat(101)}:pass`), login('üser:password'), isLogin('dTpw')]).toEqual([
-    true,
-    false,
-    false,
-    false,
-  ]);
+  expect([
+    login(`${'u'.repeat(100)}:pass`),
+    login(`${'u'.repeat(101)}:pass`),
+    login('üser:password'),
+    isBasicLogin('dTpw'),
+  ]).toEqual([true, false, false, false]);
   const long = (length: number) =>
-    isLogin(
+    isBasicLogin(
       Buffer.from(`user:${'p'.repeat(length)}`)
         .toString('base64')
         .replace(/=+$/, ''),

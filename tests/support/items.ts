@@ -8,7 +8,7 @@ let made = 0;
 export function itemOf(text: string, more: Partial<Item> = {}): Item {
   made += 1;
   const refs = [`evt_${made}`, `chk_${made}_0`];
-  return { type: 'text', text, said: text, refs, ids: refs, words: [], ...more };
+  return { type: 'text', text, comparedText: text, refs, ids: refs, lexemes: [], ...more };
 }
 
 export const empty = (): Record<SectionName, Item[]> => Object.fromEntries(sectionNames.map((name) => [name, []])) as never;

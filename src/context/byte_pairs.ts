@@ -9,32 +9,32 @@ interface Ranks {
   /** Bytes of the longest token. */
   longest: number;
 }
-const made = new WeakMap<Table, Ranks>();
+const ranksByTable = new WeakMap<Table, Ranks>();
 
 /** Ranks by bytes (as Latin-1 text). Made only when a long piece is met, which ordinary text has none of. */
 function* ranksOf(table: Table): Steps<Ranks> {
-  const known = made.get(table);
+  const known = ranksByTable.get(table);
   if (known) return known;
   const rankOf = new Map<string, number>();
   let longest = 0;
   for (const [rank, token] of table.entries()) {
-    if (rank % AT_ONCE === 0) yield;
+    if (rank % STEPS_PER_YIELD === 0) yield;
     if (token === undefined) continue;
     const bytes = (typeof token === 'string' ? Buffer.from(token) : Buffer.from(token)).toString('latin1');
     rankOf.set(bytes, rank);
     longest = Math.max(longest, bytes.length);
   }
   const ranks = { rankOf, longest };
-  made.set(table, ranks);
+  ranksByTable.set(table, ranks);
   return ranks;
 }
 
 // A heap entry is one number: the rank above, the position below. The smallest is the lowest rank, leftmost first.
 const POSITIONS = 2 ** 26;
 /** Steps between two pauses. */
-const AT_ONCE = 1_024;
+const STEPS_PER_YIELD = 1_024;
 
-export function* mergedCount(piece: string, table: Table): Steps<number> {
+export function* countMergedTokens(piece: string, table: Table): Steps<number> {
   const bytes = Buffer.from(piece).toString('latin1');
   const size = bytes.length;
   const { rankOf, longest } = yield* ranksOf(table);
@@ -42,7 +42,7 @@ export function* mergedCount(piece: string, table: Table): Steps<number> {
   const before = new Int32Array(size + 1).map((_, i) => i - 1);
   const current = new Float64Array(size).fill(-1);
   const heap: number[] = [];
-  const offer = (at: number) => {
+  const queueMerge = (at: number) => {
     const middle = end[at]!;
     const stop = middle < size ? end[middle]! : size + 1;
     const rank = stop <= size && stop - at <= longest ? rankOf.get(bytes.slice(at, stop)) : undefined;
@@ -50,12 +50,12 @@ export function* mergedCount(piece: string, table: Table): Steps<number> {
     if (rank !== undefined) push(heap, current[at]!);
   };
   for (let at = 0; at < size - 1; at += 1) {
-    if (at % AT_ONCE === 0) yield;
-    offer(at);
+    if (at % STEPS_PER_YIELD === 0) yield;
+    queueMerge(at);
   }
   let count = size;
   for (let step = 1; heap.length > 0; step += 1) {
-    if (step % AT_ONCE === 0) yield;
+    if (step % STEPS_PER_YIELD === 0) yield;
     const entry = pop(heap);
     const at = entry % POSITIONS;
     if (current[at] !== entry) continue;
@@ -64,8 +64,8 @@ export function* mergedCount(piece: string, table: Table): Steps<number> {
     current[middle] = -1;
     if (end[at]! < size) before[end[at]!] = at;
     count -= 1;
-    offer(at);
-    if (before[at]! >= 0) offer(before[at]!);
+    queueMerge(at);
+    if (before[at]! >= 0) queueMerge(before[at]!);
   }
   return count;
 }

@@ -1,4 +1,4 @@
-import { issuers } from './issuers.ts';
+import { issuerRules } from './issuer_rules.ts';
 
 // Tokens that are known by their form. The forms are facts that each issuer publishes; `source` says where, or which rule of a
 // maintained set describes it: GL = https://github.com/gitleaks/gitleaks/blob/master/config/gitleaks.toml (rule id),
@@ -6,7 +6,7 @@ import { issuers } from './issuers.ts';
 //
 // Every class is bounded and nothing follows an unbounded one, so that a match costs its own length.
 
-export interface Rule {
+export interface TokenRule {
   kind: string;
   source: string;
   /** A pattern that begins with fixed characters and has no capturing group. */
@@ -19,7 +19,7 @@ export interface Rule {
 
 const W = '[\\w-]';
 
-const issued: Rule[] = [
+const commonRules: TokenRule[] = [
   {
     kind: 'aws-access-key',
     source: 'GL aws-access-token; https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html',
@@ -178,9 +178,9 @@ const issued: Rule[] = [
   },
 ];
 
-export const rules: Rule[] = [...issued, ...issuers];
+export const tokenRules: TokenRule[] = [...commonRules, ...issuerRules];
 
-const all = rules.map(({ pattern }) => `(${pattern})`).join('|');
+const all = tokenRules.map(({ pattern }) => `(${pattern})`).join('|');
 /** One expression for all: which alternative matched says the kind. */
 export const anyToken = new RegExp(`(?<![A-Za-z0-9])(?:${all})`, 'g');
 /** At one place, whatever stands before it. */

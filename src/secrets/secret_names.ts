@@ -1,6 +1,6 @@
 // What a name says of its value: `db_password`, `OPENAI_API_KEY`, `clientSecret`; but not `max_tokens`, `password_policy`, `primary_key`.
 
-export interface Named {
+export interface SecretName {
   kind: string;
   /** A password may be any word; a token must look like chance; a login is user and password in base64. */
   form: 'password' | 'token' | 'login' | 'pin';
@@ -13,50 +13,51 @@ export interface Named {
 }
 
 // Words whose presence makes it a password; the last word of a name makes it a token.
-const passwords =
+const passwordWords =
   /^(?:pass|password|passwd|passphrase|passcode|pwd|pw|pswd|psk|passkey|presharedkey|requirepass|masterauth|passwort|kennwort|contraseña|contrasena|senha|motdepasse|passe|mdp|wachtwoord|hasło|heslo|lösenord|adgangskode|salasana|parola|parol|пароль|пароля|şifre(?:m|niz|si)?|jelszó|jelszo|密码|密碼|口令|パスワード|비밀번호)s?$/;
 /** `PGPASSWORD`, `dbpasswd`, `sshpass`, `ROOTPW`: written together. */
-const joinedPassword = /(?:password|passwd|passphrase|passwort|kennwort|wachtwoord)s?$/;
-const joinedPass =
+const passwordSuffix = /(?:password|passwd|passphrase|passwort|kennwort|wachtwoord)s?$/;
+const compoundPassNames =
   /^(?:ssh|db|pg|my|mysql|sql|mssql|root|user|admin|smtp|mail|imap|ftp|redis|mongo|ldap|http|proxy|wifi|keystore|truststore|rabbitmq|amqp|sudo|rpc|vnc|rdp|git|docker|registry|app|login|service|svc|bind|zip|vault|postgres|oracle|ora|sa|dba|require|(?:src|dest)?store|key|trust|cert|pfx|p12|master|host|device|enable|cluster|replication|backup|restic|borg|gpg|become|test|prod|dev|new|old|my|wp|jenkins|nexus|sonar|grafana|elastic|kibana|kafka|cassandra|influx|minio|web|api|jdbc|tomcat|vpn|ssl|tls|ca|sys|system|super|superuser)(?:pass|pwd|pw)$/;
-const phrases = /(?:seed|recovery|mnemonic|backup|wallet)(?:phrase|words)$|^mnemonic$/;
-const tokens =
+const phraseNames = /(?:seed|recovery|mnemonic|backup|wallet)(?:phrase|words)$|^mnemonic$/;
+const tokenWords =
   /^(?:secret|token|credential|apikey|authtoken|accesstoken|refreshtoken|bearer|secretkey|accesskey|privatekey|clientsecret|authkey|secretaccesskey|accountkey|sharedaccesskey|authorization|identitytoken|registrytoken|sessiontoken|jwt|pat)s?$/;
-const keyed =
+const keyQualifiers =
   /^(?:api|secret|access|private|encryption|signing|master|account|auth|shared|service|webhook|license|admin|deploy|app|application|storage|crypto|hmac|jwt|session|subscription|functions|host|project|bot|instrumentation|sas|preshared|psk|unseal|recovery|root|deploy|client|user|ssh|ssl|tls|pgp|gpg|age|wallet|sync|restricted|publishing|signer|consumer|openai|stripe|anthropic|github|aws|gcp|azure|sendgrid|mailgun|twilio|rsa|aes|des)$/;
 // What is about a secret and does not hold one.
-const about =
+const metadataWords =
   /^(?:ids?|names?|types?|hash(?:es|ed)?|counts?|length|len|limit|size|urls?|uris?|path|file|filename|field|label|hint|policy|reset|expir(?:y|es|ed|ation)|at|in|ttl|age|min|max|rotation|version|prefix|index|usage|used|budget|regex|pattern|strength|manager|required|enabled|placeholder|ref|refs|arn|title|description|error|message|status|mode|provider|algorithm|format|encoding|sha\d*|md5|fingerprint|checksum|digest|attempts?|retr(?:y|ies)|tries|fail(?:s|ed|ures?)|last|changed?|updated|created|date|time|timestamps?|timeout|validat(?:ion|or|ed)|checks?|checker|rules?|requirements?|complexity|history|protect(?:ed|ion)|less|free|based|form|page|box|screen|dialog|prompt|input|icon|button|links?|events?|handler|service|store|generator|hasher|encoder|decoder|score|entropy|bits|cost|rounds|iterations?|kdf|alg|family|kind|scopes?|audience|issuer|endpoint|region|currency|symbol|price|supply|standard|contract|holders?|rate|ratio|window|cap|quota|total|sum|avg|mean|ms|seconds|minutes|hours|days|bytes|chars|characters|words|class|model|lists?|groups?|owner|email|user|username|support|supported|exists?|set|ok|success|left|remaining|percent|line|column|position|offset|start|end|stream|parser|counter|counting|usages|feature|flow|grant|vault|path|dir|directory|folder|secretref|store|backend|management|rotated|state|step|source|target|tests?|match|matches|checked|tested|scanned|found|seen|hashed|cracked|leaked|exposed|missing|managed)$/;
-const passing =
+const harmlessQualifiers =
   /^(?:page|next|cursor|continuation|sync|csrf|xsrf|cancel|public|primary|foreign|idempotency|cache|sort|partition|max|min|num|total|used|count|stop|eos|bos|pad|unk|mask|special|no|has|is|show|forgot|hash|hashed|per|output|input|prompt|completion|reasoning|cached|context|remaining|design|syntax|lexer|subject|actor|requested|needs?|requires?|validate|check|verify|get|fetch|load|generate)$/;
 /** Keys that locate something. */
-const located =
+const locatorQualifiers =
   /^(?:dedupe|dedup|lookup|object|s3|row|node|query|group|content|message|routing|registry|map|index|composite|unique|natural|surrogate|search|i18n|translation|item|record|entity|hot|shortcut|arrow|press|alt|ctrl|control|meta|shift|cmd|command|option|modifier|locale|redis|react|dict|json|config|field|a|this|that|any|each|every|same|which|first|second|one|another|its|their|left|right|file|path|url|id|name|value|data|user|tenant|event|task|job|order)$/;
 /** `authToken` in one word. */
-const joinedToken =
+const tokenSuffix =
   /(?:authtoken|accesstoken|apitoken|bottoken|usertoken|zugangstoken|zugriffstoken|refreshtoken|clientsecret|appsecret|apisecret)$/;
-const trailing =
+const ignoredSuffixes =
   /^(?:prod|production|dev|development|test|staging|live|old|new|current|value|text|plain|plaintext|string|base64|b64|v?\d+|env|main|primary|secondary|default|base|live|next|previous)$/;
 
-const known = new Map<string, Named | undefined>();
-const MAX_KNOWN = 5_000;
+const cache = new Map<string, SecretName | undefined>();
+const MAX_CACHED = 5_000;
 
 /** Undefined where the name promises no secret. */
-export function readName(name: string): Named | undefined {
+export function classifyName(name: string): SecretName | undefined {
   if (name.length > 100) return undefined;
-  if (known.has(name)) return known.get(name);
-  const named = classify(name);
+  if (cache.has(name)) return cache.get(name);
+  const named = classifyUncached(name);
   // names of clients: as many as they like
-  if (known.size >= MAX_KNOWN) known.clear();
-  known.set(name, named);
+  if (cache.size >= MAX_CACHED) cache.clear();
+  cache.set(name, named);
   return named;
 }
 
 function isPasswordName(words: string[], all: string): boolean {
   // the working directory of a shell
   if (/^(?:old)?pwd$/.test(all) && words.length === 1) return all === 'pwd';
-  if (words.some((word) => passwords.test(word) && (word !== 'pass' || words.length === 1 || word === words.at(-1)))) return true;
-  return words.some((word) => joinedPassword.test(word) || joinedPass.test(word)) || phrases.test(all);
+  if (words.some((word) => passwordWords.test(word) && (word !== 'pass' || words.length === 1 || word === words.at(-1))))
+    return true;
+  return words.some((word) => passwordSuffix.test(word) || compoundPassNames.test(word)) || phraseNames.test(all);
 }
 
 /** What a map under such a name holds are secrets, each under a name of its own: `passwords`, `credentials`, `secrets`, `tokens`. */
@@ -66,16 +67,17 @@ export const isContainer = (name: string): boolean =>
   );
 
 /** Inside such a map: what is beside a secret and tells of it. */
-const beside =
+const companionFields =
   /^(?:user(?:_?name)?|login|e?mail|host(?:_?name)?|port|url|uri|id|name|type|kind|notes?|description|owner|provider|region|database|db_?name|schema|scopes?|expires?(?:_?(?:at|in))?|created(?:_?at)?|updated(?:_?at)?|enabled|version|path|prefix|format|algorithm|policy|status|role|account_?id|client_?id)$/i;
-export const isBeside = (name: string): boolean => beside.test(name) || about.test(wordsOf(name).at(-1) ?? '');
+export const isCompanionField = (name: string): boolean =>
+  companionFields.test(name) || metadataWords.test(wordsOf(name).at(-1) ?? '');
 
 /** Cookies that are a credential. */
-export const isSession = (name: string): boolean =>
+export const isSessionCookie = (name: string): boolean =>
   /sess|sid|auth|token|jwt|remember|csrf|xsrf|login|secret|ticket|\bid$/i.test(name);
 
 /** Beside the name of a secret it says that something about it follows, as in "password hash". */
-export const isAbout = (word: string): boolean => about.test(word.toLowerCase());
+export const isMetadataWord = (word: string): boolean => metadataWords.test(word.toLowerCase());
 
 const wordsOf = (name: string): string[] =>
   name
@@ -84,7 +86,7 @@ const wordsOf = (name: string): string[] =>
     .split(/[^\p{L}\p{M}\d]+/u)
     .filter(Boolean);
 
-const wholes: [name: RegExp, Named][] = [
+const wholeNames: [name: RegExp, SecretName][] = [
   [/^(?:pin|pincode|cvv2?|cvc2?|otp|passcode)$/, { kind: 'pin', form: 'pin' }],
   [/^auth$/, { kind: 'basic-auth', form: 'login' }],
   [/^(?:set)?cookies?$/, { kind: 'cookie', form: 'token' }],
@@ -95,27 +97,27 @@ const wholes: [name: RegExp, Named][] = [
 ];
 
 /** `OPENAI_KEY`; "our Mistral key", whose value must show what it is; not `cache_key`. */
-function keyNamed(before: string): Named | undefined {
-  if (keyed.test(before)) return { kind: 'api-key', form: 'token' };
-  return located.test(before) ? undefined : { kind: 'api-key', form: 'token', strict: true };
+function classifyKey(before: string): SecretName | undefined {
+  if (keyQualifiers.test(before)) return { kind: 'api-key', form: 'token' };
+  return locatorQualifiers.test(before) ? undefined : { kind: 'api-key', form: 'token', strict: true };
 }
 
-function classify(name: string): Named | undefined {
+function classifyUncached(name: string): SecretName | undefined {
   const words = wordsOf(name);
-  while (words.length > 1 && trailing.test(words.at(-1)!)) words.pop();
+  while (words.length > 1 && ignoredSuffixes.test(words.at(-1)!)) words.pop();
   const last = words.at(-1);
   if (
     last === undefined ||
-    about.test(last) ||
-    words.slice(0, -1).some((word) => passing.test(word) && !(word === 'next' && last === 'key'))
+    metadataWords.test(last) ||
+    words.slice(0, -1).some((word) => harmlessQualifiers.test(word) && !(word === 'next' && last === 'key'))
   )
     return undefined;
   const all = words.join('');
   if (isPasswordName(words, all)) return { kind: 'password', form: 'password', ...(last === 'pass' && { weak: true as const }) };
   if (/^[A-Z][A-Z\d]*_AUTH$/.test(name)) return { kind: 'password', form: 'password', strict: true };
-  const whole = wholes.find(([pattern]) => pattern.test(all));
+  const whole = wholeNames.find(([pattern]) => pattern.test(all));
   if (whole) return whole[1];
-  if (last === 'key' && words.length > 1) return keyNamed(words.at(-2)!);
-  if (!tokens.test(last) && !joinedToken.test(last)) return undefined;
+  if (last === 'key' && words.length > 1) return classifyKey(words.at(-2)!);
+  if (!tokenWords.test(last) && !tokenSuffix.test(last)) return undefined;
   return { kind: /secret/.test(last) ? 'secret' : /key/.test(last) ? 'api-key' : 'token', form: 'token' };
 }

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
-import { mergedCount } from '../../src/context/merge.ts';
+import { countMergedTokens } from '../../src/context/byte_pairs.ts';
 import { atOnce } from '../support/steps.ts';
 
 /** A table of ranks of one's own: single bytes first, then what is merged, by rank. */
 const tableOf = (...merged: (string | number[])[]) => [...Array.from({ length: 256 }, (_, byte) => [byte]), ...merged];
-const tokens = (piece: string, ...merged: (string | number[])[]) => atOnce(mergedCount(piece, tableOf(...merged)));
+const tokens = (piece: string, ...merged: (string | number[])[]) => atOnce(countMergedTokens(piece, tableOf(...merged)));
 
 /** As byte-pair encoding is defined: again and again the pair of the lowest rank, the leftmost first. */
 function plainCount(piece: string, merged: string[]): number {
@@ -57,12 +57,12 @@ test('whatever the table and the piece, the tokens are those of merging again an
 test('a place of the table that has no token is none', () => {
   const table = tableOf('ab');
   table.splice(256, 0, undefined as never);
-  expect(atOnce(mergedCount('ab', table))).toBe(1);
+  expect(atOnce(countMergedTokens('ab', table))).toBe(1);
 });
 
 test('it pauses while it reads the table, the piece and the merges', () => {
   const pausesOf = (piece: string, table = tableOf('aa')) => {
-    const steps = mergedCount(piece, table);
+    const steps = countMergedTokens(piece, table);
     let pauses = 0;
     while (!steps.next().done) pauses += 1;
     return pauses;

@@ -1,29 +1,34 @@
-import { createRepetition, type Worded } from '../../src/context/near.ts';
+import { type ComparableText, createDuplicateDetector } from '../../src/context/near_duplicates.ts';
 import { atOnce } from '../support/steps.ts';
 
 const wordsOf = (text: string) => [...new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [])];
-const worded = (text: string, more: Partial<Worded> = {}): Worded => ({ text, words: wordsOf(text), loose: true, ...more });
+const worded = (text: string, more: Partial<ComparableText> = {}): ComparableText => ({
+  text,
+  lexemes: wordsOf(text),
+  fuzzy: true,
+  ...more,
+});
 /** Of each text whether it repeats one before it. */
-const repeated = (...items: (string | Worded)[]) => {
-  const repeats = createRepetition();
+const repeated = (...items: (string | ComparableText)[]) => {
+  const repeats = createDuplicateDetector();
   return items.map((item) => atOnce(repeats(typeof item === 'string' ? worded(item) : item)));
 };
-const isRepeat = (a: string | Worded, b: string | Worded) => repeated(a, b)[1];
+const isRepeat = (a: string | ComparableText, b: string | ComparableText) => repeated(a, b)[1];
 const wordList = (n: number, of = 'w') => Array.from({ length: n }, (_, i) => `${of}${String.fromCharCode(97 + i)}`);
 const said = (...lists: string[][]) => lists.flat().join(' ');
 
 test('equal texts repeat each other, whatever their case, signs and width', () => {
   expect(isRepeat('Use Redis!', 'use   redis')).toBe(true);
   expect(isRepeat('ＡＢＣ', 'abc')).toBe(true);
-  expect(isRepeat(worded('Use Redis!', { loose: false }), worded('use redis', { loose: false }))).toBe(true);
+  expect(isRepeat(worded('Use Redis!', { fuzzy: false }), worded('use redis', { fuzzy: false }))).toBe(true);
   expect(isRepeat('one', 'two')).toBe(false);
 });
 
 test('only what may be said in other words is compared by words, on both sides', () => {
   const [a, b] = ['the deploy to production happens Friday noon', 'Friday noon production deploy happens to the'];
   expect(isRepeat(a, b)).toBe(true);
-  expect(isRepeat(worded(a, { loose: false }), b)).toBe(false);
-  expect(isRepeat(a, worded(b, { loose: false }))).toBe(false);
+  expect(isRepeat(worded(a, { fuzzy: false }), b)).toBe(false);
+  expect(isRepeat(a, worded(b, { fuzzy: false }))).toBe(false);
 });
 
 test('a text of more than 20,000 characters is compared whole alone', () => {
@@ -35,7 +40,7 @@ test('a text of more than 20,000 characters is compared whole alone', () => {
   expect(isRepeat(worded(text(20_001, list)), worded(text(20_001, list)))).toBe(true);
   // and not but for its case
   expect(isRepeat(worded(text(20_001, list)), worded(text(20_001, list).toUpperCase()))).toBe(false);
-  const exact = { loose: false };
+  const exact = { fuzzy: false };
   expect(isRepeat(worded(text(20_000, list), exact), worded(text(20_000, list).toUpperCase(), exact))).toBe(true);
 });
 
@@ -63,8 +68,8 @@ test('another number or a negation is another fact', () => {
       negation,
       isRepeat(worded('deploy service production noon friday'), {
         text: `friday noon ${negation} deploy service production`,
-        words: wordsOf('friday noon deploy service production'),
-        loose: true,
+        lexemes: wordsOf('friday noon deploy service production'),
+        fuzzy: true,
       }),
     ]).toEqual([negation, false]);
   expect(isRepeat('not: deploy service production noon friday', 'friday noon production not: deploy service')).toBe(true);
@@ -83,8 +88,8 @@ test('one or two words in the place of others, the rest in the same order, are a
 
 test('forms of a word are one word of the frame', () => {
   const stems = ['rotate', 'key', 'month', 'server', 'vault'];
-  const a = { text: 'rotating the keys monthly servers vault one', words: [...stems, 'one'], loose: true };
-  const b = { text: 'rotated the keys monthly servers vault two', words: [...stems, 'two'], loose: true };
+  const a = { text: 'rotating the keys monthly servers vault one', lexemes: [...stems, 'one'], fuzzy: true };
+  const b = { text: 'rotated the keys monthly servers vault two', lexemes: [...stems, 'two'], fuzzy: true };
   expect(isRepeat(a, b)).toBe(false);
 });
 

@@ -1,6 +1,6 @@
-import { isBeside, isContainer, readName } from '../../src/secrets/name.ts';
+import { classifyName, isCompanionField, isContainer } from '../../src/secrets/secret_names.ts';
 
-const kindOf = (name: string) => readName(name)?.kind;
+const kindOf = (name: string) => classifyName(name)?.kind;
 
 test.each<[string, string | undefined]>([
   ['password', 'password'],
@@ -59,12 +59,12 @@ test.each<[string, string | undefined]>([
 });
 
 test('what a name says of the form of its value', () => {
-  expect(readName('pass')).toEqual({ kind: 'password', form: 'password', weak: true });
-  expect(readName('db_pass')).toEqual({ kind: 'password', form: 'password', weak: true });
-  expect(readName('password')).toEqual({ kind: 'password', form: 'password' });
-  expect(readName('auth')).toEqual({ kind: 'basic-auth', form: 'login' });
+  expect(classifyName('pass')).toEqual({ kind: 'password', form: 'password', weak: true });
+  expect(classifyName('db_pass')).toEqual({ kind: 'password', form: 'password', weak: true });
+  expect(classifyName('password')).toEqual({ kind: 'password', form: 'password' });
+  expect(classifyName('auth')).toEqual({ kind: 'basic-auth', form: 'login' });
   for (const name of ['cookie', 'client-key-data', 'aws_secret_access_key', 'account_key', 'api_key', 'signingkey', 'token'])
-    expect([name, readName(name)!.form]).toEqual([name, 'token']);
+    expect([name, classifyName(name)!.form]).toEqual([name, 'token']);
 });
 
 test('a name of more than 100 characters is none', () => {
@@ -73,7 +73,7 @@ test('a name of more than 100 characters is none', () => {
 });
 
 test('names are read alike however many were read before', () => {
-  for (let i = 0; i < 5_001; i += 1) readName(`name ${i}`);
+  for (let i = 0; i < 5_001; i += 1) classifyName(`name ${i}`);
   expect([kindOf('password'), kindOf('name 1')]).toEqual(['password', undefined]);
 });
 
@@ -92,6 +92,12 @@ test.each([
 });
 
 test('beside a secret stand its user, its place, and what is about it', () => {
-  expect(['username', 'HOST', 'expires_at', 'token_count', 'retries'].map(isBeside)).toEqual([true, true, true, true, true]);
-  expect(['alice', 'primary', 'password', ''].map(isBeside)).toEqual([false, false, false, false]);
+  expect(['username', 'HOST', 'expires_at', 'token_count', 'retries'].map(isCompanionField)).toEqual([
+    true,
+    true,
+    true,
+    true,
+    true,
+  ]);
+  expect(['alice', 'primary', 'password', ''].map(isCompanionField)).toEqual([false, false, false, false]);
 });

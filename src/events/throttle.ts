@@ -1,17 +1,17 @@
 // What followers may take of the database: a filter that costs much must not hold its connections, nor be tried as a whole for ever.
 
 /** So many reads of one tenant's followers run at once on a daemon, of the twenty connections that it has by default. */
-const READS_AT_ONCE = 3;
+const MAX_CONCURRENT_READS = 3;
 
 /** Runs work in turn, by tenant. */
-export type Turns = <T>(tenant_id: string, work: () => Promise<T>) => Promise<T>;
+export type ReadQueue = <T>(tenant_id: string, work: () => Promise<T>) => Promise<T>;
 
-export function createTurns(): Turns {
+export function createReadQueue(): ReadQueue {
   const tenants = new Map<string, { running: number; waiting: (() => void)[] }>();
   return async (tenant_id, work) => {
     const at = tenants.get(tenant_id) ?? { running: 0, waiting: [] };
     tenants.set(tenant_id, at);
-    if (at.running >= READS_AT_ONCE) await new Promise<void>((resolve) => at.waiting.push(resolve));
+    if (at.running >= MAX_CONCURRENT_READS) await new Promise<void>((resolve) => at.waiting.push(resolve));
     else at.running += 1;
     try {
       return await work();
@@ -26,16 +26,16 @@ export function createTurns(): Turns {
 }
 
 /** The most that one statement looks through: a filter that matches next to nothing must not walk the whole log. */
-const WALK = 10_000;
+const MAX_SCAN = 10_000;
 /** Where a filter begins, whose cost nobody knows yet. */
-const FIRST_WALK = 500;
+const INITIAL_FILTERED_SCAN = 500;
 const QUICK_MS = 500;
 
 /** How many events of the log the next read looks through. */
-export const firstWalk = (filtered: boolean): number => (filtered ? FIRST_WALK : WALK);
-export const walkAfter = (walk: number, took_ms: number): number => (took_ms < QUICK_MS ? Math.min(WALK, walk * 2) : walk);
+export const initialScan = (filtered: boolean): number => (filtered ? INITIAL_FILTERED_SCAN : MAX_SCAN);
+export const nextScan = (walk: number, took_ms: number): number => (took_ms < QUICK_MS ? Math.min(MAX_SCAN, walk * 2) : walk);
 /** After a statement that took too long. */
-export const walkAfterTimeout = (walk: number): number => Math.max(1, Math.floor(walk / 2));
+export const scanAfterTimeout = (walk: number): number => Math.max(1, Math.floor(walk / 2));
 
 /** The database gave the statement up: it is there, and the statement asked too much. */
-export const tookTooLong = (error: unknown): boolean => (error as { code?: unknown }).code === '57014';
+export const isStatementTimeout = (error: unknown): boolean => (error as { code?: unknown }).code === '57014';

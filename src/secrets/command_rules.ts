@@ -1,15 +1,15 @@
-import { isChance, isChanceToken } from './chance.ts';
-import { readName } from './name.ts';
-import type { Place } from './place.ts';
+import type { KeywordRule } from './keyword_rule.ts';
+import { looksRandom, looksRandomToken } from './randomness.ts';
+import { classifyName } from './secret_names.ts';
 import { isJumbled, isPlaceholder } from './shapes.ts';
-import { isPassword, isWord } from './value.ts';
+import { isCommandLineValue, isPassword } from './value.ts';
 
 // Secrets that programs take from a command line or a prompt, and those that they print. The flags are those of each program's manual.
 
-const isSaid = (value: string): boolean => isPassword(value, 'said') || isChance(value);
+const isProsePassword = (value: string): boolean => isPassword(value, 'prose') || looksRandom(value);
 
 /** Programs, and their flags whose value is a password. */
-const flags: [programs: string, flags: string, words: string[]][] = [
+const flags: [programs: string, flags: string, keywords: string[]][] = [
   [
     '(?:docker|podman|nerdctl|buildah|skopeo|oras|crane) login|helm registry login|az login|twine upload|mongo(?:sh|dump|restore|export|import)|cqlsh|cypher-shell|rabbitmqadmin',
     'p',
@@ -35,162 +35,172 @@ const flags: [programs: string, flags: string, words: string[]][] = [
   ['ssh-keygen', '[NP]', ['ssh-keygen']],
   ['snmp[a-z]{1,12}', '[AX]', ['snmp']],
 ];
-const others = String.raw`\s(?:[^\n|&;]{0,200}?\s)?`;
+const otherArguments = String.raw`\s(?:[^\n|&;]{0,200}?\s)?`;
 
-const flagged: Place[] = flags.map(([programs, flag, words]) => ({
+const flagRules: KeywordRule[] = flags.map(([programs, flag, keywords]) => ({
   kind: 'password',
-  words,
-  pattern: new RegExp(String.raw`\b(?:${programs})${others}-${flag}[ =]{1,3}["']?([^\s"']{4,200})`, 'g'),
-  is: isWord,
+  keywords,
+  pattern: new RegExp(String.raw`\b(?:${programs})${otherArguments}-${flag}[ =]{1,3}["']?([^\s"']{4,200})`, 'g'),
+  isSecret: isCommandLineValue,
 }));
 
-export const commands: Place[] = [
-  ...flagged,
+export const commandRules: KeywordRule[] = [
+  ...flagRules,
   {
     kind: 'password',
-    words: ['mysql', 'mariadb'],
+    keywords: ['mysql', 'mariadb'],
     pattern: /\b(?:mysql|mariadb)[a-z-]{0,12}\s(?:[^\n|&;]{0,200}?\s)?-p["']?([^\s"']{4,200})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['-u ', '-U ', '-user ', 'sername ', '-login '],
+    keywords: ['-u ', '-U ', '-user ', 'sername ', '-login '],
     pattern:
       /(?:^|\s)(?:-[uUl]|--?(?:user|username|login))[ =]\S{1,100}\s(?:[^\n|&;]{0,100}?\s)?-[pPw]\s{0,2}["']?([^\s"']{4,200})/g,
-    is: (value) => isWord(value) && /\p{L}/u.test(value) && !value.includes(':'),
+    isSecret: (value) => isCommandLineValue(value) && /\p{L}/u.test(value) && !value.includes(':'),
   },
   {
     kind: 'password',
-    words: ['add_user ', 'change_password ', 'add-user ', 'adduser ', 'http-basic.'],
+    keywords: ['add_user ', 'change_password ', 'add-user ', 'adduser ', 'http-basic.'],
     pattern:
       /\b(?:add[_-]?user|change_password|http-basic\.\S{1,100})\s(?:-\S{1,20}\s){0,3}[\w.@-]{1,64}\s["']?([^\s"']{4,200})/g,
-    is: isSaid,
+    isSecret: isProsePassword,
   },
   {
     kind: 'password',
-    words: ['lftp', 'ncftp'],
+    keywords: ['lftp', 'ncftp'],
     pattern: /\bn?c?lftp\s[^\n]{0,60}?-u\s{0,2}["']?[\w.@-]{1,64},([^\s"']{4,200})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['http ', 'https ', 'xh '],
+    keywords: ['http ', 'https ', 'xh '],
     pattern: /\b(?:https?|xh)\s[^\n]{0,100}?(?:-a|--auth)[ =]["']?[\w.@-]{1,64}:([^\s"']{4,200})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['htpasswd -'],
+    keywords: ['htpasswd -'],
     pattern: /\bhtpasswd\s+-\w{0,5}b\w{0,5}\s{1,3}\S{1,200}\s{1,3}\S{1,64}\s{1,3}["']?([^\s"']{4,200})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['7z ', '7za ', '7zr ', 'rar '],
+    keywords: ['7z ', '7za ', '7zr ', 'rar '],
     pattern: /\b(?:7z[a-z]?|(?:un)?rar)\s(?:[^\n|&;]{0,200}?\s)?-p["']?([^\s"']{4,200})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
-  { kind: 'password', words: ['pass:'], pattern: /-pass(?:in|out)?\s{1,3}["']?pass:([^\s"']{4,200})/g, is: isWord },
   {
     kind: 'password',
-    words: ['echo ', 'printf '],
+    keywords: ['pass:'],
+    pattern: /-pass(?:in|out)?\s{1,3}["']?pass:([^\s"']{4,200})/g,
+    isSecret: isCommandLineValue,
+  },
+  {
+    kind: 'password',
+    keywords: ['echo ', 'printf '],
     pattern:
       /\b(?:echo|printf)\s(?:-n\s)?["']?([^\s"'|]{4,200}?)(?:\\n)?["']?\s?\|\s?(?:sudo\s-\w{0,3}S|[\w./-]{1,40}\s(?:[\w-]{1,20}\s)?login|passwd|gpg|openssl|kinit|cryptsetup|su\b|ssh-add|htpasswd)/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['chpasswd'],
+    keywords: ['chpasswd'],
     pattern: /["']?[\w.-]{1,64}:([^\s"'|]{4,200})["']?\s?(?:\|\s?(?:sudo\s)?chpasswd|>>?\s)/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['<<<'],
+    keywords: ['<<<'],
     pattern: /(?:secret|passw|token|login|key|kinit|crypt|sudo|gpg)[^\n<]{0,80}<<<\s{0,2}["']?([^\s"']{4,200})/gi,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['secret set', 'secrets set', 'secret add'],
+    keywords: ['secret set', 'secrets set', 'secret add'],
     pattern: /\bsecrets? (?:set|add)\s[^\n]{0,120}?(?:--body|--value|-b)[ =]{1,3}["']?([^\s"']{4,1024})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['net use', 'net USE'],
+    keywords: ['net use', 'net USE'],
     pattern: /\bnet use(?:r\s[\w.-]{1,64}|\s[^\n]{1,100}?\\\S{1,100})\s["']?([^\s"'/*]{4,200})["']?\s/gi,
-    is: isSaid,
+    isSecret: isProsePassword,
   },
   {
     kind: 'password',
-    words: ['freerdp', 'desktop', 'mstsc', 'signtool', 'cmdkey', ' /u:'],
+    keywords: ['freerdp', 'desktop', 'mstsc', 'signtool', 'cmdkey', ' /u:'],
     pattern:
       /(?:\b(?:[xws]?d?l?-?freerdp3?|rdesktop|signtool)|\s\/u(?:ser)?:\S{1,64})\s(?:[^\n]{0,200}?\s)?(?:\/p(?:ass|assword)?[: ]|-p\s)["']?([^\s"']{4,200})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['smb', 'rpcclient', 'net rpc'],
+    keywords: ['smb', 'rpcclient', 'net rpc'],
     pattern:
       /\b(?:smb[a-z]{1,10}|rpcclient|net rpc)\s(?:[^\n]{0,200}?\s)?(?:-U|--user)[ =]?["']?[\w.\\/-]{1,64}%([^\s"']{4,200})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['wpa_passphrase'],
+    keywords: ['wpa_passphrase'],
     pattern: /\bwpa_passphrase\s["']?[\w.-]{1,32}["']?\s["']?([^\s"']{8,63})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['sqlplus', 'impdp', 'expdp'],
+    keywords: ['sqlplus', 'impdp', 'expdp'],
     pattern: /\b(?:sqlplus|impdp|expdp|rman target)\s(?:-\w{1,10}\s){0,3}["']?[\w$#]{1,64}\/([^@\s"']{3,128})@/g,
-    is: (value) => !isPlaceholder(value),
+    isSecret: (value) => !isPlaceholder(value),
   },
   {
     kind: 'token',
-    words: ['login ', 'auth ', 'authtoken ', 'init '],
+    keywords: ['login ', 'auth ', 'authtoken ', 'init '],
     pattern: /\b(?:login|auth|(?:add-)?authtoken|auth init)\s(?:-t\s|--(?:access-)?token[ =])?["']?([\w.~+/=-]{16,400})/g,
-    is: isChanceToken,
+    isSecret: looksRandomToken,
   },
-  { kind: 'token', words: ['snyk auth'], pattern: /\bsnyk auth\s([\da-f-]{36})/g, is: () => true },
+  { kind: 'token', keywords: ['snyk auth'], pattern: /\bsnyk auth\s([\da-f-]{36})/g, isSecret: () => true },
   {
     kind: 'password',
-    words: ['\nPASS ', 'USER '],
+    keywords: ['\nPASS ', 'USER '],
     pattern: /\bUSER\s\S{1,64}(?:\r?\n[^\n]{0,200}){0,2}?\r?\n(?:[^\n]{0,20}\s)?PASS\s(\S{4,200})/g,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['AUTH ', 'LOGIN ', 'IDENTIFY ', ' on >'],
+    keywords: ['AUTH ', 'LOGIN ', 'IDENTIFY ', ' on >'],
     pattern:
       /(?:^|[>\s])(?:AUTH(?:[ \t](?!PLAIN|LOGIN|CRAM|NTLM|XOAUTH)[\w.-]{1,40})?|LOGIN[ \t]["']?[\w.@-]{1,80}["']?|IDENTIFY(?:[ \t][\w-]{1,30})?|(?:user|USER|SETUSER)[ \t]\S{1,64}[ \t]on)[ \t]["'>]?([^\s"']{6,200})/gm,
-    is: isChance,
+    isSecret: looksRandom,
   },
   {
     kind: 'basic-auth',
-    words: ['AUTH PLAIN'],
+    keywords: ['AUTH PLAIN'],
     pattern: /\bAUTH PLAIN ([A-Za-z0-9+/]{8,400}={0,2})/g,
-    is: (value) => Buffer.from(value, 'base64').toString('latin1').split('\0').length === 3,
+    isSecret: (value) => Buffer.from(value, 'base64').toString('latin1').split('\0').length === 3,
   },
   {
     kind: 'password',
-    words: ['assword ', 'secret '],
+    keywords: ['assword ', 'secret '],
     pattern: /\b(?:password|secret) [05789] (\S{6,200})/g,
-    is: (value) => isSaid(value) || /^\$\w{1,8}\$/.test(value),
+    isSecret: (value) => isProsePassword(value) || /^\$\w{1,8}\$/.test(value),
   },
-  { kind: 'password', words: ['snmp-server community'], pattern: /\bsnmp-server community (\S{4,64})/g, is: isSaid },
+  {
+    kind: 'password',
+    keywords: ['snmp-server community'],
+    pattern: /\bsnmp-server community (\S{4,64})/g,
+    isSecret: isProsePassword,
+  },
   {
     kind: 'password-hash',
-    words: [':$1', ':$2', ':$5', ':$6', ':$7', ':$y', ':$a', ':$g', ':{SHA', ':{SSHA'],
+    keywords: [':$1', ':$2', ':$5', ':$6', ':$7', ':$y', ':$a', ':$g', ':{SHA', ':{SSHA'],
     pattern:
       /^(?:[^\n:]{0,60}[\s>])?[\w.@-]{1,64}:(\$(?:apr1|[1-7]|2[abxy]|y|gy|argon2\w{1,3})\$[^\s:"']{8,250}|\{S?SHA\d{0,3}\}[\w+/=]{20,140})/gm,
-    is: () => true,
+    isSecret: () => true,
   },
   {
     kind: 'password',
-    words: [
+    keywords: [
       'op read',
       'pass ',
       'secret-tool',
@@ -206,33 +216,36 @@ export const commands: Place[] = [
     ],
     pattern:
       /^[^\n]{0,60}?[$#>%]\s(?:op read|pass (?:show )?\w|secret-tool lookup|openssl rand|pwgen|gh auth token|gcloud auth print|aws (?:ecr get-login|secretsmanager get-secret)|security find-|vault (?:kv get|read) -field|kubectl create token|kubectl [^\n]{0,200}(?:secret|passw|token)[^\n]{0,200}base64 -)[^\n]{0,200}\n(\S{8,4096})$/gm,
-    is: (value) => isSaid(value) || isChanceToken(value) || (/^[A-Za-z0-9+/]{20,400}={0,2}$/.test(value) && isJumbled(value)),
+    isSecret: (value) =>
+      isProsePassword(value) || looksRandomToken(value) || (/^[A-Za-z0-9+/]{20,400}={0,2}$/.test(value) && isJumbled(value)),
   },
   {
     kind: 'password',
-    words: ['ollowing', 'elow', 'enerat'],
+    keywords: ['ollowing', 'elow', 'enerat'],
     pattern:
       /\b(?:password|token|secret|key|passwort|contraseña|mot de passe)\b[^\n]{0,80}:[ \t]{0,10}\r?\n(?:[ \t]{0,10}\r?\n)?[ \t]{0,20}(\S{8,400})[ \t]{0,10}$/gim,
-    is: (value) => isSaid(value) || isChanceToken(value),
+    isSecret: (value) => isProsePassword(value) || looksRandomToken(value),
   },
   {
     kind: 'password',
-    words: ['emporary password'],
+    keywords: ['emporary password'],
     pattern: /\btemporary password (?:is generated )?for [^\s:]{1,80}: (\S{4,100})/gi,
-    is: isWord,
+    isSecret: isCommandLineValue,
   },
   {
     kind: 'password',
-    words: ['Unseal Key', 'Recovery Key'],
+    keywords: ['Unseal Key', 'Recovery Key'],
     pattern: /\b(?:Unseal|Recovery) Key \d{1,2}: ([\w+/=]{20,100})/g,
-    is: () => true,
+    isSecret: () => true,
   },
   {
     kind: 'secret',
-    words: ['setenv(', 'Setenv(', 'putenv(', 'etEnvironmentVariable(', 'setdefault(', 'etProperty(', 'set_var('],
+    keywords: ['setenv(', 'Setenv(', 'putenv(', 'etEnvironmentVariable(', 'setdefault(', 'etProperty(', 'set_var('],
     pattern:
       /\b(?:[sS]etenv|putenv|SetEnvironmentVariable|setdefault|[sS]etProperty|set_var)\(\s?["']([\w.-]{1,60})["'],\s?["']([^"'\n]{4,1024})["']/g,
-    is: (value, name) =>
-      readName(name)?.form === 'password' ? isPassword(value, 'quoted') : /key|token|secret/i.test(name) && isChanceToken(value),
+    isSecret: (value, name) =>
+      classifyName(name)?.form === 'password'
+        ? isPassword(value, 'quoted')
+        : /key|token|secret/i.test(name) && looksRandomToken(value),
   },
 ];

@@ -1,16 +1,16 @@
-import { isChance, isChanceToken } from './chance.ts';
-import { nameThere } from './languages.ts';
-import { leads } from './leads.ts';
-import { isBeside, isContainer, type Named, readName } from './name.ts';
-import { unread, valueBefore, valuesNear } from './prose.ts';
+import { matchNameAt } from './languages.ts';
+import { startReading, valueBeforeName, valuesAfterName } from './prose.ts';
+import { looksRandom, looksRandomToken } from './randomness.ts';
+import { classifyName, isCompanionField, isContainer, type SecretName } from './secret_names.ts';
+import { separators } from './separators.ts';
 import { isJumbled, isPlaceholder } from './shapes.ts';
 import type { Span } from './tokens.ts';
-import { isLogin, isPassword, isToken, type Setting } from './value.ts';
+import { isBasicLogin, isPassword, isToken, type ValueSetting } from './value.ts';
 
 // Secrets known by what stands beside them: `password = …`, "my password is …", `"api_key": "…"`, user:password@host, Authorization.
 
 const isNamePart = (character: string): boolean => /[\p{L}\d_$-]/u.test(character);
-const MAX_SIDE = 60;
+const MAX_NAME_SIDE = 60;
 const SHORTEST_WORD = 2;
 
 /** What may stand before the quote that opens a value. */
@@ -32,38 +32,38 @@ const scheme = /(?:bearer|basic|token|apikey|api-key|bot|oauth|key|sso-key|splun
 const bareValue =
   /(?:(?![&;,]\s?[\w.-]{1,40}\s{0,2}[=:])[^\s"'`<>”»」』\u3001-\u30ff\u4e00-\u9fff\uac00-\ud7af\uff0c\uff1b]){1,1025}/y;
 
-const at = (expression: RegExp, text: string, index: number): RegExpExecArray | null => {
+const matchAt = (expression: RegExp, text: string, index: number): RegExpExecArray | null => {
   expression.lastIndex = index;
   return expression.exec(text);
 };
 
 /** Where the expression ends if it matches here; here, if it does not. */
-const past = (expression: RegExp, text: string, index: number): number =>
-  at(expression, text, index) ? expression.lastIndex : index;
+const endOfMatch = (expression: RegExp, text: string, index: number): number =>
+  matchAt(expression, text, index) ? expression.lastIndex : index;
 
 /**
  * Values of names that promise a secret; `words`: where a word of such a name begins. Values already read are not read again, so that
  * the whole stays linear.
  */
-export function namedValues(text: string, words: number[], found: Span[]): void {
+export function namedValues(text: string, anchors: number[], found: Span[]): void {
   let done = 0;
-  let mapped = 0;
-  const read = unread();
-  for (const word of words) {
-    if (word < done) continue;
-    const there = nameThere(text, word);
-    const [start, end] = there ? [word, there.end] : nameAround(text, word, word + SHORTEST_WORD);
-    const named = there ? there.named : nameOf(text, start, end);
+  let mapEnd = 0;
+  const progress = startReading();
+  for (const anchor of anchors) {
+    if (anchor < done) continue;
+    const match = matchNameAt(text, anchor);
+    const [start, end] = match ? [anchor, match.end] : nameAround(text, anchor, anchor + SHORTEST_WORD);
+    const named = match ? match.named : nameOf(text, start, end);
     // a name may hold a word twice, and is read once
     done = end;
     if (!named) continue;
-    if (start >= mapped && opensMap(text, end) && isContainer(text.slice(start, end)))
-      mapped = mapValues(text, end, named, found);
+    if (start >= mapEnd && opensMap(text, end) && isContainer(text.slice(start, end)))
+      mapEnd = mapValues(text, end, named, found);
     const value = valueAfter(text, start, end, named);
-    if (value === TOO_LONG) done = Math.max(end, done) + READ_AGAIN;
+    if (value === TOO_LONG) done = Math.max(end, done) + SKIPPED_CHARACTERS;
     if (!value) {
-      valuesNear(text, end, named, read, found);
-      valueBefore(text, [start, end], named, read, found);
+      valuesAfterName(text, end, named, progress, found);
+      valueBeforeName(text, [start, end], named, progress, found);
     }
     if (!value || value === TOO_LONG) continue;
     found.push({ from: value.from, to: value.to, kind: named.kind, exact: value.quoted });
@@ -71,12 +71,12 @@ export function namedValues(text: string, words: number[], found: Span[]): void 
   }
 }
 
-const braces = /[\\"']{0,4}\s{0,4}[:=]\s{0,10}\{/y;
-const indented = /["']?:[ \t]{0,10}\r?\n(?=([ \t]{1,40})\S)/y;
+const openingBrace = /[\\"']{0,4}\s{0,4}[:=]\s{0,10}\{/y;
+const indentedBlock = /["']?:[ \t]{0,10}\r?\n(?=([ \t]{1,40})\S)/y;
 const member = /(?:^|[{,\s])[\\"']{0,4}([\w.@-]{1,60})[\\"']{0,4}[ \t]{0,4}[:=][ \t]{0,4}(\\?["'])?([^\s"',{}\\]{4,256})/g;
 const MAX_MAP = 4096;
 const SECRET = 'kind: Secret';
-const inSecret: Named = { kind: 'secret', form: 'token' };
+const inSecret: SecretName = { kind: 'secret', form: 'token' };
 
 /** Of Kubernetes: a map of secrets by whatever names, before its kind as often as behind. */
 export function kubernetesSecrets(text: string, found: Span[]): void {
@@ -92,19 +92,20 @@ export function kubernetesSecrets(text: string, found: Span[]): void {
   }
 }
 
-const opensMap = (text: string, end: number): boolean => at(braces, text, end) !== null || at(indented, text, end) !== null;
+const opensMap = (text: string, end: number): boolean =>
+  matchAt(openingBrace, text, end) !== null || matchAt(indentedBlock, text, end) !== null;
 
 /** `passwords: {alice: hunter22}`, and the same by indentation: each member's value. Returns where the map ends. */
-function mapValues(text: string, end: number, named: Named, found: Span[]): number {
-  const brace = at(braces, text, end);
-  const indent = brace ? null : at(indented, text, end);
+function mapValues(text: string, end: number, named: SecretName, found: Span[]): number {
+  const brace = matchAt(openingBrace, text, end);
+  const indent = brace ? null : matchAt(indentedBlock, text, end);
   if (!brace && !indent) return end;
-  const from = brace ? braces.lastIndex : indented.lastIndex;
+  const from = brace ? openingBrace.lastIndex : indentedBlock.lastIndex;
   const rest = text.slice(from, from + MAX_MAP);
   const to = brace ? rest.search(/\}|$/) : rest.search(new RegExp(`\\n(?![ \\t]{${indent![1]!.length}}|\\s*\\n)|$`));
   for (const match of rest.slice(0, to).matchAll(member)) {
     const value = match[3]!;
-    if (isBeside(match[1]!) || readName(match[1]!) || !accepts(value, named, 'quoted')) continue;
+    if (isCompanionField(match[1]!) || classifyName(match[1]!) || !isSecretValue(value, named, 'quoted')) continue;
     const start = from + match.index + match[0].length - value.length;
     found.push({ from: start, to: start + value.length, kind: named.kind });
   }
@@ -114,17 +115,17 @@ function mapValues(text: string, end: number, named: Named, found: Span[]): numb
 function nameAround(text: string, from: number, to: number): [number, number] {
   let start = from;
   let end = to;
-  while (start > 0 && from - start < MAX_SIDE && (isNamePart(text[start - 1]!) || (text[start - 1] === '.' && start > 1)))
+  while (start > 0 && from - start < MAX_NAME_SIDE && (isNamePart(text[start - 1]!) || (text[start - 1] === '.' && start > 1)))
     start -= 1;
-  while (end < text.length && end - to < MAX_SIDE && isNamePart(text[end]!)) end += 1;
+  while (end < text.length && end - to < MAX_NAME_SIDE && isNamePart(text[end]!)) end += 1;
   return [start, end];
 }
 
 /** "key" says something only after "api". */
-function nameOf(text: string, start: number, end: number): Named | undefined {
+function nameOf(text: string, start: number, end: number): SecretName | undefined {
   const name = text.slice(start, end);
   const before = /([\p{L}\d_]{1,20}) $/u.exec(text.slice(Math.max(0, start - 21), start));
-  return readName(name.replace(/^[-.]+/, '')) ?? (before ? readName(`${before[1]} ${name}`) : undefined);
+  return classifyName(name.replace(/^[-.]+/, '')) ?? (before ? classifyName(`${before[1]} ${name}`) : undefined);
 }
 
 interface Value {
@@ -134,51 +135,51 @@ interface Value {
 }
 
 /** Where a value may begin, and what says so: a tag around it, a sign, words, or the space after the name alone. */
-interface Lead {
+interface Separator {
   from: number;
   by: 'tag' | 'sign' | 'words' | 'space';
   sign?: string | undefined;
   /** The words of a whole sentence: "is", "to". */
-  says?: string | undefined;
+  verb?: string | undefined;
 }
 
-function leadOf(text: string, start: number, end: number, named: Named): Lead | undefined {
-  if (text[start - 1] === '<' && text[end] === '>') return { from: past(innerTag, text, end + 1), by: 'tag' };
-  const lead = at(leads, text, end);
-  if (lead) return { from: leads.lastIndex, by: lead.groups!.sign ? 'sign' : 'words', ...lead.groups };
-  const from = afterSpace(text, start, end, named);
+function findSeparator(text: string, start: number, end: number, named: SecretName): Separator | undefined {
+  if (text[start - 1] === '<' && text[end] === '>') return { from: endOfMatch(innerTag, text, end + 1), by: 'tag' };
+  const match = matchAt(separators, text, end);
+  if (match) return { from: separators.lastIndex, by: match.groups!.sign ? 'sign' : 'words', ...match.groups };
+  const from = valueStartAfterSpace(text, start, end, named);
   return from < 0 ? undefined : { from, by: 'space' };
 }
 
 const isArgument = /\(\s{0,4}["']$/;
 
 /** What follows such a name by such a lead is no value of it. */
-function isMisled({ by, sign, says }: Lead, before: string, name: string, { weak, strict }: Named): boolean {
+function introducesNoValue({ by, sign, verb }: Separator, before: string, name: string, { weak, strict }: SecretName): boolean {
   // "could be pass to", and the parts of an ARN
   if (weak && by === 'words') return true;
   // "the key to success"
-  if (strict && says === 'to') return true;
+  if (strict && verb === 'to') return true;
   if (sign === ':') return /\d:$/.test(before.slice(-2));
   // define('DB_PASSWORD', '…') but not ['password', 'name']
   return sign === ',' && !(isArgument.test(before) && /[A-Z_.-]/.test(name));
 }
 
-function valueAfter(text: string, start: number, end: number, named: Named): Value | typeof TOO_LONG | undefined {
-  const lead = leadOf(text, start, end, named);
+function valueAfter(text: string, start: number, end: number, named: SecretName): Value | typeof TOO_LONG | undefined {
+  const separator = findSeparator(text, start, end, named);
   const name = text.slice(start, end);
-  if (!lead || isMisled(lead, text.slice(Math.max(0, start - 6), start), name, named)) return undefined;
-  const { by, sign } = lead;
-  const from = past(scheme, text, lead.from);
-  const open = at(opening, text, from);
+  if (!separator || introducesNoValue(separator, text.slice(Math.max(0, start - 6), start), name, named)) return undefined;
+  const { by, sign } = separator;
+  const from = endOfMatch(scheme, text, separator.from);
+  const open = matchAt(opening, text, from);
   if (open) {
-    const said = sign === '|' || (sign === ',' && !/^[A-Z\d_]+$/.test(name));
-    return quotedValue(text, opening.lastIndex, open.groups as unknown as Opening, named, said ? 'said' : 'quoted');
+    const quotedSetting = sign === '|' || (sign === ',' && !/^[A-Z\d_]+$/.test(name));
+    return quotedValue(text, opening.lastIndex, open.groups as unknown as Opening, named, quotedSetting ? 'prose' : 'quoted');
   }
   // a comparison
   if (sign === '==' || sign === '===') return undefined;
-  const isSaid = by === 'words' || by === 'space' || sign === '|';
-  const setting: Setting = isSaid ? 'said' : by === 'tag' || isEnv(text, start, end, sign) ? 'env' : 'bare';
-  return plainValue(text, past(block, text, from), named, setting);
+  const isProse = by === 'words' || by === 'space' || sign === '|';
+  const setting: ValueSetting = isProse ? 'prose' : by === 'tag' || isEnv(text, start, end, sign) ? 'env' : 'bare';
+  return plainValue(text, endOfMatch(block, text, from), named, setting);
 }
 
 const isEnv = (text: string, start: number, end: number, sign: string | undefined): boolean =>
@@ -187,9 +188,9 @@ const isEnv = (text: string, start: number, end: number, sign: string | undefine
   (/^(?:--[a-z].*|[A-Z][A-Z\d_]*)$/.test(text.slice(start, end)) || (start > 0 && /[;?&]/.test(text[start - 1]!)));
 
 /** `--password hunter2`, `-storepass x`, `Bearer abc`, `with password 'x'`, `ENV API_KEY x`: a space says enough there. */
-function afterSpace(text: string, start: number, end: number, { form, weak }: Named): number {
+function valueStartAfterSpace(text: string, start: number, end: number, { form, weak }: SecretName): number {
   const space = /[ \t]{1,30}|\s{1,4}/y;
-  if (!at(space, text, end)) return -1;
+  if (!matchAt(space, text, end)) return -1;
   // a variable that is used
   if (text[start] === '$' || text[start - 1] === '{') return -1;
   const name = text.slice(start, end);
@@ -204,7 +205,13 @@ interface Opening {
 
 const MAX_VALUE = 4096;
 
-function quotedValue(text: string, from: number, { slashes, quote }: Opening, named: Named, setting: Setting): Value | undefined {
+function quotedValue(
+  text: string,
+  from: number,
+  { slashes, quote }: Opening,
+  named: SecretName,
+  setting: ValueSetting,
+): Value | undefined {
   const close = slashes + (closing[quote] ?? quote);
   let to = text.indexOf(close, from);
   while (slashes === '' && to > from && text[to - 1] === '\\' && to - from < MAX_VALUE) to = text.indexOf(close, to + 1);
@@ -212,49 +219,49 @@ function quotedValue(text: string, from: number, { slashes, quote }: Opening, na
   const value = text.slice(from, to).trimEnd();
   if (value.includes('\n')) return undefined;
   to = from + value.length;
-  return accepts(value, named, setting) ? { from, to, quoted: true } : undefined;
+  return isSecretValue(value, named, setting) ? { from, to, quoted: true } : undefined;
 }
 
 /** More than a secret is long. The names in its first part are not read, or each would read as far again. */
 const TOO_LONG = 'too long';
-const READ_AGAIN = 256;
+const SKIPPED_CHARACTERS = 256;
 
-function plainValue(text: string, from: number, named: Named, setting: Setting): Value | typeof TOO_LONG | undefined {
-  const match = at(bareValue, text, from);
+function plainValue(text: string, from: number, named: SecretName, setting: ValueSetting): Value | typeof TOO_LONG | undefined {
+  const match = matchAt(bareValue, text, from);
   if (!match) return undefined;
   if (match[0].length > 1024) return TOO_LONG;
   // [a link](https://…?token=…)
   const value = match[0].replace(/\)\].*$/, '').replace(/[.,;:)\]}\\]{1,8}$/, '');
-  return accepts(value, named, setting) ? { from, to: from + value.length, quoted: false } : undefined;
+  return isSecretValue(value, named, setting) ? { from, to: from + value.length, quoted: false } : undefined;
 }
 
 /** 128, 96.5%, 12/12 */
 const isCount = /^[\d.,/%]+$/;
 
-export function accepts(value: string, { form, weak, strict }: Named, setting: Setting): boolean {
-  if (form === 'login') return isLogin(value);
+export function isSecretValue(value: string, { form, weak, strict }: SecretName, setting: ValueSetting): boolean {
+  if (form === 'login') return isBasicLogin(value);
   if (form === 'pin') return setting === 'quoted' && /^\d{3,8}$/.test(value);
   if (form === 'password')
     return (
       isPassword(value, setting) &&
       !(weak && isCount.test(value)) &&
-      !(strict && !isChance(value) && !(setting === 'env' && isToken(value, setting)))
+      !(strict && !looksRandom(value) && !(setting === 'env' && isToken(value, setting)))
     );
-  return isToken(value, setting) && !(strict && !(value.length >= 20 && isJumbled(value) && isChanceToken(value)));
+  return isToken(value, setting) && !(strict && !(value.length >= 20 && isJumbled(value) && looksRandomToken(value)));
 }
 
 const userinfo = /([^\s:/@"'`<>\\]{0,100}):([^\s/"'`<>\\]{1,256})@(?=[\w[.%-])/y;
-const here = /(?:localhost|127\.0\.0\.1|\[::1\])/y;
+const localhost = /(?:localhost|127\.0\.0\.1|\[::1\])/y;
 
 /** The password of scheme://user:password@host (RFC 3986, 3.2.1). */
 export function urlPasswords(text: string, found: Span[]): void {
   for (let mark = text.indexOf('://'); mark >= 0; mark = text.indexOf('://', mark + 3)) {
-    const match = at(userinfo, text, mark + 3);
+    const match = matchAt(userinfo, text, mark + 3);
     if (!match) continue;
     const to = userinfo.lastIndex - 1;
     const [, name, value] = match as unknown as [string, string, string];
     // guest:guest@localhost, as programs are delivered
-    if (isPlaceholder(value) || (name === value && /^[a-z]+$/.test(value) && at(here, text, to + 1))) continue;
+    if (isPlaceholder(value) || (name === value && /^[a-z]+$/.test(value) && matchAt(localhost, text, to + 1))) continue;
     found.push({ from: to - value.length, to, kind: 'url-password', exact: true });
   }
 }
@@ -267,7 +274,7 @@ const commandLine =
 export function basicCredentials(text: string, found: Span[]): void {
   for (const match of text.matchAll(basic)) {
     const to = match.index + match[0].length;
-    if (isLogin(match[1]!)) found.push({ from: to - match[1]!.length, to, kind: 'basic-auth', exact: true });
+    if (isBasicLogin(match[1]!)) found.push({ from: to - match[1]!.length, to, kind: 'basic-auth', exact: true });
   }
   for (const match of text.matchAll(commandLine)) {
     const to = match.index + match[0].length;

@@ -30,7 +30,7 @@ const SIGNS = [
 const IS = 'is|was|are|ist|war|es|est|era|é|è|är|er|to|jest|là|este|είναι|adalah|היא|הוא|это';
 const NOW = 'now|still|just|set to|jetzt|nun|ahora|maintenant|agora';
 /** "password is now", "the key which was". */
-const SAYS = String.raw`(?:(?:it|that|which|this|ese)\s)?(?:${IS})(?:\s(?:${NOW}))?|set to|lautet|это|—|–`;
+const VERBS = String.raw`(?:(?:it|that|which|this|ese)\s)?(?:${IS})(?:\s(?:${NOW}))?|set to|lautet|это|—|–`;
 
 /** In a sentence of its own: "I changed the password. It's". */
 const ITS = ["(?:it|that|this|which|he)['’]s", '(?:it|that|this|which) (?:is|was)', "c['’]est", 'es ist|er lautet'].join('|');
@@ -38,7 +38,7 @@ const ITS = ["(?:it|that|this|which|he)['’]s", '(?:it|that|this|which) (?:is|w
 const CJK_IS = '是|为|為|は|を|는|은';
 
 /** At the end of a name. Its groups tell what says that a value follows: a `sign`, or words: `says`, `its`, `cjk`. */
-export const leads = new RegExp(
+export const separators = new RegExp(
   [
     CLOSE,
     WHAT_FOR,
@@ -46,7 +46,7 @@ export const leads = new RegExp(
     '(?:',
     [
       `(?<sign>${SIGNS})`,
-      String.raw`(?<=\s)(?<says>${SAYS})(?=[\s:])\s?:?`,
+      String.raw`(?<=\s)(?<verb>${VERBS})(?=[\s:])\s?:?`,
       String.raw`[?.,;:]?\s[(]?(?<its>${ITS})\s`,
       String.raw`(?<cjk>${CJK_IS})\s?[:：]?`,
     ].join('|'),

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { together } from '../../src/context/calls.ts';
 import { type Item, pack, type SectionName, sectionNames } from '../../src/context/pack.ts';
 import { loadTokenCounter } from '../../src/context/tokens.ts';
+import { pairCalls } from '../../src/context/tool_calls.ts';
 import { type Client, message, newColleague, newTenant } from '../support/client.ts';
 import { type Bundle, contextOf, itemsOf, recordAll, textsOf } from '../support/context.ts';
 import { startTestDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -168,20 +168,20 @@ test('whatever the parts and the budget, a result stands behind its call or says
       for (const { seq, words, list } of parts.filter(({ seq }) => seq !== 5)) {
         const text = `${isCall(seq) ? 'CALL' : 'RESULT'}${isCall(seq) ? seq : seq - 1} ${'word '.repeat(isCall(seq) ? 3 : words)}`;
         const ids = [`evt_${seq}`];
-        if (lists[list]!.some((item) => item.part!.seq === seq)) continue;
+        if (lists[list]!.some((item) => item.toolPart!.seq === seq)) continue;
         lists[list]!.push({
           type: 'text',
           text,
-          said: text,
+          comparedText: text,
           refs: ids,
           ids,
-          words: [],
-          part: { seq, ordinal: 0, kind: isCall(seq) ? 'tool_call' : 'tool_result' },
+          lexemes: [],
+          toolPart: { seq, ordinal: 0, kind: isCall(seq) ? 'tool_call' : 'tool_result' },
         });
       }
-      const [recent_window, retrieved_evidence] = together(lists.slice(0, 2), lists[2]!, pairs) as [Item[], Item[]];
+      const [recent_window, retrieved_evidence] = pairCalls(lists.slice(0, 2), lists[2]!, pairs) as [Item[], Item[]];
       const none = Object.fromEntries(sectionNames.map((name) => [name, []])) as unknown as Record<SectionName, Item[]>;
-      const known = new Set(lists.flat().map(({ part }) => part!.seq));
+      const known = new Set(lists.flat().map(({ toolPart }) => toolPart!.seq));
       const { sections, text, token_used } = atOnce(pack({ ...none, recent_window, retrieved_evidence }, budget, countTokens));
       expect(token_used).toBe(atOnce(countTokens(text)));
       expect(token_used).toBeLessThanOrEqual(budget);

@@ -53,12 +53,12 @@ export function prepareAll(
   limits: EventLimits,
   handlers: EffectHandlers,
 ): Prepared[] {
-  let room = limits.maxTextBytes;
+  let remainingBytes = limits.maxTextBytes;
   return given.map((item, i) => {
     const prepared = prepare(principal, screener, item, pointerTo(i), limits, handlers);
-    for (const { text } of prepared.passages) room -= Buffer.byteLength(text);
+    for (const { text } of prepared.passages) remainingBytes -= Buffer.byteLength(text);
     // its words are found and written in one transaction, which must end before the statement's timeout
-    if (room < 0)
+    if (remainingBytes < 0)
       throw new Problem(
         'too-large',
         `A request may hold at most ${limits.maxTextBytes} bytes of searchable text; send fewer events at once.`,
@@ -77,9 +77,9 @@ function prepare(
 ): Prepared {
   requireChannel(principal, given.channel);
   const event_id = newId('evt');
-  const free = screen(screener, given, pointer, event_id);
-  const { content, overflow } = excerpt(free.content, `${pointer}/content`);
-  const user_id = subjectOf(principal, given.user_id, isPersonal(given), { pointer: `${pointer}/user_id` });
+  const screened = screen(screener, given, pointer, event_id);
+  const { content, overflow } = excerpt(screened.content, `${pointer}/content`);
+  const user_id = subjectOf(principal, given.user_id, needsSubject(given), { pointer: `${pointer}/user_id` });
   const row: EventRow = {
     event_id,
     session_id: given.session_id,
@@ -87,15 +87,15 @@ function prepare(
     actor_type: given.actor.type,
     actor_id: given.actor.id,
     kind: given.kind,
-    content: free.sealed ? { ...content, sealed: free.sealed } : content,
+    content: screened.sealed ? { ...content, sealed: screened.sealed } : content,
     ...(user_id !== undefined && { user_id }),
     agent_id: given.agent_id,
     project_id: given.project_id,
-    sensitivity: free.sensitivity,
-    tags: free.tags,
+    sensitivity: screened.sensitivity,
+    tags: screened.tags,
     refs: given.refs,
-    metadata: free.metadata,
-    ...(free.redactions > 0 && { redactions: free.redactions }),
+    metadata: screened.metadata,
+    ...(screened.redactions > 0 && { redactions: screened.redactions }),
     occurred_at: given.occurred_at,
   };
   const overflowBytes = overflow ? Buffer.byteLength(overflow.text) : 0;
@@ -104,7 +104,7 @@ function prepare(
   // asked first of the whole, so that nearly every event is written out once
   if (rowBytes > limits.maxEventBytes) refuseLarge(row, pointer, limits.maxEventBytes);
   // nothing that was declared `secret` is ever searched
-  const { passages, unindexed_bytes } = row.sensitivity === 'secret' ? nothing : indexOf(row, overflow?.text);
+  const { passages, unindexed_bytes } = row.sensitivity === 'secret' ? notIndexed : indexOf(row, overflow?.text);
   if (unindexed_bytes > 0) {
     // kept with the event: a retry is answered, and a reader told, as the first request was
     row.content = { ...(row.content as object), unindexed_bytes };
@@ -135,13 +135,13 @@ function withEffects(
   return Object.keys(effects).length === 0 ? named : { ...named, effects: { ...named.effects, ...effects } };
 }
 
-const nothing = { passages: [], unindexed_bytes: 0 };
+const notIndexed = { passages: [], unindexed_bytes: 0 };
 
 /** Whether it must be about someone. */
-const isPersonal = ({ channel, kind, content }: NewEvent): boolean =>
+const needsSubject = ({ channel, kind, content }: NewEvent): boolean =>
   channel === 'private' || (kind === 'decision' && content.scope === 'user');
 
-interface Free {
+interface ScreenedFields {
   content: Record<string, unknown>;
   metadata: Record<string, unknown>;
   tags: string[];
@@ -151,11 +151,11 @@ interface Free {
 }
 
 /** What a client writes freely, without the secrets in it; of what it declared `secret` itself nothing is kept. */
-function screen(screener: Screener, given: NewEvent, pointer: string, event_id: string): Free {
+function screen(screener: Screener, given: NewEvent, pointer: string, event_id: string): ScreenedFields {
   const { session_id, user_id, agent_id, project_id, refs, sensitivity } = given;
   screener.refuseIds({ session_id, user_id, agent_id, project_id, 'actor/id': given.actor.id }, pointer);
   if (refs.length > 0) screener.refuseIds(Object.fromEntries(refs.map((ref, i) => [i, ref])), `${pointer}/refs`);
-  refuseNames(given.content, ['sealed'], `${pointer}/content`);
+  refuseReserved(given.content, ['sealed'], `${pointer}/content`);
   for (const name of ['supersedes', 'task_id', 'call_id']) {
     const id = (given.content as Record<string, unknown>)[name];
     if (typeof id === 'string') screener.refuseIds({ [name]: id }, `${pointer}/content`);
@@ -191,16 +191,16 @@ function excerpt(
 ): { content: Record<string, unknown>; overflow: Overflow | undefined } {
   const [field, text] = longestText(content);
   if (field === undefined || Buffer.byteLength(text) <= EXCERPT_BYTES) return { content, overflow: undefined };
-  refuseNames(content, ['truncated', 'artifact_id', 'unindexed_bytes'], pointer);
+  refuseReserved(content, ['truncated', 'artifact_id', 'unindexed_bytes'], pointer);
   const artifact_id = newId('art');
   return {
-    content: { ...content, [field]: cutBytes(text, EXCERPT_BYTES), truncated: true, artifact_id },
+    content: { ...content, [field]: truncateBytes(text, EXCERPT_BYTES), truncated: true, artifact_id },
     overflow: { artifact_id, text },
   };
 }
 
 /** What a client stores reads back equal, so a field that the service would overwrite is refused. */
-function refuseNames(content: Record<string, unknown>, names: string[], pointer: string): void {
+function refuseReserved(content: Record<string, unknown>, names: string[], pointer: string): void {
   const errors = names
     .filter((name) => Object.hasOwn(content, name))
     .map((name) => ({ pointer: `${pointer}/${name}`, detail: 'reserved: the service writes this field of such an event' }));
@@ -215,7 +215,7 @@ function longestText(content: Record<string, unknown>): [string | undefined, str
 }
 
 /** The longest beginning of a text that has at most so many bytes in UTF-8 and cuts no character. */
-export function cutBytes(text: string, maxBytes: number): string {
+export function truncateBytes(text: string, maxBytes: number): string {
   const bytes = Buffer.from(text);
   if (bytes.length <= maxBytes) return text;
   let end = maxBytes;

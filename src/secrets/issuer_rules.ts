@@ -1,9 +1,9 @@
-import type { Rule } from './rules.ts';
+import type { TokenRule } from './token_rules.ts';
 
 // Forms that issuers introduced or that the first table lacked, with the same notation and the same bounds. SL = secretlint's rule
 // packages, GL = gitleaks' rules; the others are named by the prefix that each issuer documents for its own keys.
 
-const rule = (kind: string, source: string, pattern: string, more: Partial<Rule> = {}): Rule => ({
+const rule = (kind: string, source: string, pattern: string, more: Partial<TokenRule> = {}): TokenRule => ({
   kind,
   source,
   pattern,
@@ -13,7 +13,7 @@ const fixed = { exact: true } as const;
 const alone = { exact: true, alone: true } as const;
 const [W, A, HEX, UUID] = ['[\\w-]', '[A-Za-z0-9]', '[a-f0-9]', '[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}'];
 
-export const issuers: Rule[] = [
+export const issuerRules: TokenRule[] = [
   rule('xai-key', 'docs.x.ai', `xai-${A}{60,120}`),
   rule(
     'openai-compatible-key',
@@ -143,7 +143,7 @@ export const issuers: Rule[] = [
 ];
 
 /** Three characters that stand in each of these forms, for the table in anchors.ts. */
-export const anchors =
+export const issuerAnchors =
   `xai -lf hel -li -te -ap fw_ tgp sk_ lsv tvl pcs nva csk jin fc- pa- ABS IQo Fwo FQo 1// QQJ ZDO zFu lrt lwt lff xox rub cio oy2
   dck CLO sbp sb_ vcp vca vck vci vcr nfp nfc nfo nfb 1.0 cfu cfa cfk fo1 fm1 fm2 rnd psc nap lin igd igo igu igr igh pat sl. CFP tfp pnu pnb
   pul acc xke xsm re_ KEY eyJ NRJ NRI NRR RAL dt0 hca hcb hcc phx sgp sdk api sny sqp squ sqa CCI bku bka AKC cmV LTA AKI AQV y0_ y1_ y2_ y3_ t1.

@@ -1,0 +1,212 @@
+import type { OpenedCapsule } from '../capsules/index.ts';
+import { isId } from '../id.ts';
+import { isAct, sha256Hex } from '../memories/index.ts';
+import type { Hit, SearchResult } from '../search/index.ts';
+import type { Steps } from '../slices.ts';
+import { type Claim, comparableValue, findConflicts, subjectKey } from './conflict.ts';
+import {
+  capsuleItems,
+  citedItem,
+  decisionItem,
+  evidenceItem,
+  handoffItem,
+  pairedItem,
+  recentItem,
+  ruleItem,
+  taskItem,
+} from './items.ts';
+import type { Item, Omission, SectionName } from './pack.ts';
+import { escapeLineEnds } from './render.ts';
+import type { ContextEvent, ContextEvents, Handoff } from './sql.ts';
+import { pairCalls } from './tool_calls.ts';
+
+/** So many pieces of evidence go with a handoff: it is a packet, not the talk that led to it. */
+const HANDOFF_EVIDENCE = 20;
+const MAX_OMITTED_IDS = 100;
+const MAX_CONFLICTS_SHOWN = 3;
+
+export interface CandidateSet {
+  candidates: Record<SectionName, Item[]>;
+  /** What was left out before anything was packed. */
+  omissions: Omission[];
+}
+
+export interface Sources {
+  contextEvents: ContextEvents;
+  search: SearchResult | undefined;
+  handoff: Handoff | undefined;
+  capsules: OpenedCapsule[];
+  /** More characters of capsules are not looked at. */
+  maxCapsuleCharacters: number;
+  history: boolean;
+}
+
+/** What was read, as candidates of the sections, best first. */
+export function* collectCandidates({
+  contextEvents,
+  search,
+  handoff,
+  capsules,
+  maxCapsuleCharacters,
+  history,
+}: Sources): Steps<CandidateSet> {
+  const events = (...parts: ContextEvent['part'][]) => contextEvents.events.filter((event) => parts.includes(event.part));
+  const hits = search?.hits ?? [];
+  const replaced = events('superseded');
+  const superseded = new Set([...replaced, ...events('decision').filter((event) => event.superseded)].map(publicIdOf));
+  const pairs = new Map(contextEvents.pairs.map((pair) => [pair.seq, pair]));
+  const cited = events('cited')
+    .filter(hasRequiredSource)
+    .flatMap((event) => citedItem(event, pairs));
+  const claims = hits.filter(isEvidence);
+  const sourced = claims.filter(hasRequiredSource);
+  const all = [...cited, ...sourced.map((hit) => evidenceItem(hit, pairs))];
+  const decisions = onePerMemory(events('decision')).filter((event) => history || !event.superseded);
+  const recentEvents = events('recent').filter((event) => history || !event.superseded);
+  const [recent, evidence] = pairCalls(
+    [recentEvents.flatMap((event) => recentItem(event, pairs)), all],
+    events('paired').flatMap((event) => pairedItem(event, pairs)),
+    pairs,
+  ) as [Item[], Item[]];
+  const { kept, dropped } = limitCharacters(capsules.flatMap(capsuleItems), maxCapsuleCharacters);
+  const candidates: CandidateSet['candidates'] = {
+    rules: sortRules(events('rule')).map(ruleItem),
+    task_state: events('task').map(taskItem),
+    handoff: handoff ? [handoffItem(handoff)] : [],
+    decisions: sortDecisions(hits, withHistory(decisions, replaced, history), handoff).map(decisionItem),
+    recent_window: recent,
+    retrieved_evidence: handoff ? evidence.slice(0, HANDOFF_EVIDENCE) : evidence,
+    capsules: kept,
+  };
+  yield* flagConflicts(candidates);
+  const ungrounded = [
+    ...[...events('cited'), ...claims].filter((one) => !hasRequiredSource(one)).map(({ memory }) => memory!.memory_id),
+    ...capsules.flatMap(({ items }) => items.filter(({ unsourced }) => unsourced).map(({ id }) => id)),
+  ];
+  return {
+    candidates,
+    omissions: [
+      ...omissionOf('budget', dropped),
+      ...omissionOf('ungrounded', ungrounded),
+      ...(history ? [] : omissionOf('superseded', [...superseded])),
+    ],
+  };
+}
+
+/** Two thousand items of a capsule are not counted where a hundred fill the bundle. */
+function limitCharacters(items: Item[], maxCharacters: number): { kept: Item[]; dropped: string[] } {
+  let used = 0;
+  let end = 0;
+  while (end < items.length && used <= maxCharacters) used += items[end++]!.text.length;
+  return { kept: items.slice(0, end), dropped: items.slice(end).flatMap(({ ids }) => ids) };
+}
+
+function omissionOf(reason: Omission['reason'], ids: string[]): Omission[] {
+  const named = [...new Set(ids)];
+  return named.length > 0 ? [{ reason, count: named.length, candidates: named.slice(0, MAX_OMITTED_IDS) }] : [];
+}
+
+/** What clients know it by: the event that they recorded, or the memory that they made. */
+const publicIdOf = ({ kind, event_id, memory }: ContextEvent) =>
+  memory && kind.startsWith('memory.') ? memory.memory_id : event_id;
+
+/** A claim that rests on nothing is left out where the tenant wants such claims to rest on something. */
+const hasRequiredSource = ({ memory }: Pick<ContextEvent, 'memory'>) => !memory?.unsourced;
+
+/** Rules and handoffs are followed or not, and decisions have their section: none of them is evidence. */
+const isEvidence = ({ memory }: Hit) => !memory || !['decision', 'rule', 'handoff'].includes(memory.kind);
+
+function onePerMemory(events: ContextEvent[]): ContextEvent[] {
+  const seen = new Set<string>();
+  return events.filter(({ memory, event_id }) => {
+    const id = memory?.memory_id ?? event_id;
+    return !seen.has(id) && seen.add(id);
+  });
+}
+
+const withHistory = (decisions: ContextEvent[], replaced: ContextEvent[], history: boolean) =>
+  history ? onePerMemory([...decisions, ...replaced.filter(({ memory }) => memory?.kind === 'decision')]) : decisions;
+
+const precedence = ['policy', 'project', 'user', 'session', 'global'];
+const rank = ({ memory }: ContextEvent) => precedence.indexOf(memory?.scope ?? 'global');
+const newestFirst = (a: ContextEvent, b: ContextEvent) => b.seq - a.seq || (a.event_id < b.event_id ? -1 : 1);
+
+/** By the precedence of their scopes, then their priority. */
+function sortRules(rules: ContextEvent[]): ContextEvent[] {
+  const priority = ({ memory }: ContextEvent) => Number(memory?.body.priority ?? 0);
+  return rules.toSorted((a, b) => rank(a) - rank(b) || priority(b) - priority(a) || newestFirst(a, b));
+}
+
+/** Decisions that were found, the best by their own words first; then by the precedence of their scopes, then the newest. A handoff's come first. */
+function sortDecisions(hits: Hit[], decisions: ContextEvent[], handoff: Handoff | undefined): ContextEvent[] {
+  const score = new Map<string, number>();
+  for (const { memory, scores } of hits)
+    if (memory) score.set(memory.memory_id, Math.max(score.get(memory.memory_id) ?? 0, scores.passage));
+  const scoreOf = ({ memory }: ContextEvent) => score.get(memory?.memory_id ?? '') ?? 0;
+  const sorted = decisions.toSorted((a, b) => scoreOf(b) - scoreOf(a) || rank(a) - rank(b) || newestFirst(a, b));
+  if (!handoff) return sorted;
+  const cited = citationsOf(handoff);
+  const isCited = ({ event_id, memory, content, kind }: ContextEvent) =>
+    cited.ids.includes(event_id) ||
+    cited.ids.includes(memory?.memory_id ?? '') ||
+    cited.texts.includes(String(kind.startsWith('memory.') ? content.text : content.decision));
+  const own = sorted.filter(isCited);
+  return own.length > 0 || cited.texts.length > 0 ? own : sorted;
+}
+
+/** What a handoff names: ids of this service among its refs and decisions, and decisions by their text. */
+export function citationsOf({ content, memory }: Handoff): { ids: string[]; texts: string[] } {
+  const { refs = [], decisions = [] } = (content.body ?? {}) as { refs?: string[]; decisions?: string[] };
+  const ids = [...memory.refs, ...refs, ...decisions].filter(isId);
+  return { ids: [...new Set(ids)], texts: decisions.filter((name) => !ids.includes(name)) };
+}
+
+/** Both sides stay and say so: which of them is right is for the reader to find out. The one that holds since later comes first. */
+function* flagConflicts(candidates: CandidateSet['candidates']): Steps<void> {
+  const { rules, recent_window, retrieved_evidence, decisions } = candidates;
+  const items = [...new Set([...recent_window, ...retrieved_evidence, ...decisions, ...rules.filter(({ claim }) => claim)])];
+  const conflicts = yield* findConflicts(items.map((item) => toClaim(item, rules.includes(item))));
+  for (const item of items) {
+    const id = item.primaryId ?? item.ids[0]!;
+    const others = conflicts.get(id);
+    if (!others) continue;
+    item.metadata = { ...item.metadata, conflict: { with: others, between: [id, ...others] } };
+    // two that differ in nothing but what they state do not say the same again
+    const value = item.claim && comparableValue(item.claim.body.value);
+    if (value !== undefined) {
+      const mark = `0${sha256Hex(value)}`;
+      item.comparedText += ` ${mark}`;
+      item.lexemes = [...item.lexemes, mark];
+    }
+    // the model reads the text alone
+    item.text += ` [in conflict with ${others.slice(0, MAX_CONFLICTS_SHOWN).map(escapeLineEnds).join(', ')}]`;
+  }
+  candidates.rules = sortClaimsNewestFirst(rules);
+  candidates.retrieved_evidence = sortClaimsNewestFirst(retrieved_evidence);
+}
+
+/** Of a preference only what it states is compared: that it is a rule for someone says nothing of its words. */
+const toClaim = ({ primaryId, ids, comparedText, lexemes, type, claim }: Item, isRule: boolean): Claim => ({
+  id: primaryId ?? ids[0]!,
+  text: isRule ? '' : comparedText,
+  lexemes: isRule ? [] : lexemes,
+  contradicts: Array.isArray(claim?.body.contradicts) ? claim.body.contradicts : [],
+  ids,
+  isClaim: type !== 'text' && !isAct(type),
+  ...(claim && { measure: claim.body, claim_scope: claim.claim_scope }),
+});
+
+/** Items that state something of one subject change places among themselves, so that the newest stands first. */
+function sortClaimsNewestFirst(items: Item[]): Item[] {
+  const positions = new Map<string, number[]>();
+  for (const [i, { claim }] of items.entries()) {
+    const key = claim && subjectKey(claim.body, claim.claim_scope);
+    if (key !== undefined) positions.set(key, [...(positions.get(key) ?? []), i]);
+  }
+  const ordered = [...items];
+  for (const at of positions.values()) {
+    const stated = at.map((i) => items[i]!).sort((a, b) => b.claim!.effective_from - a.claim!.effective_from);
+    for (const [n, i] of at.entries()) ordered[i] = stated[n]!;
+  }
+  return ordered;
+}
