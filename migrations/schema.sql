@@ -247,6 +247,80 @@ CREATE FUNCTION public.add_fitting(p_used bigint, p_bytes bigint, p_room bigint)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select case when p_bytes is null or p_used + p_bytes > p_room then p_used else p_used + p_bytes end $$;
 
+-- Name: current_tenant(); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.current_tenant() RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ select nullif(current_setting('app.tenant_id', true), '') $$;
+
+-- Name: session_key(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.session_key(p_tenant text, p_session text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN hashtextextended(((p_tenant || '/'::text) || p_session), (0)::bigint);
+
+-- Name: events; Type: TABLE; Schema: public
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    seq bigint NOT NULL,
+    event_id text NOT NULL,
+    session_id text NOT NULL,
+    channel text NOT NULL,
+    actor_type text NOT NULL,
+    actor_id text NOT NULL,
+    kind text NOT NULL,
+    content jsonb NOT NULL,
+    user_id text,
+    agent_id text,
+    project_id text,
+    sensitivity text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    refs text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    artifact_id text,
+    chunk_count smallint DEFAULT 0 NOT NULL,
+    byte_count integer DEFAULT 0 NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    supersedes text GENERATED ALWAYS AS (
+CASE
+    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
+    ELSE NULL::text
+END) STORED,
+    erased_at timestamp with time zone,
+    redactions integer,
+    session_key bigint GENERATED ALWAYS AS (public.session_key(tenant_id, session_id)) STORED NOT NULL,
+    carried_at timestamp with time zone,
+    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
+    CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
+    CONSTRAINT events__redactions CHECK ((redactions > 0)),
+    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
+);
+
+ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
+
+-- Name: adjacent_events(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.adjacent_events(p_session text, p_seq bigint) RETURNS TABLE(distance bigint, seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+( SELECT (- row_number() OVER (ORDER BY e.seq DESC)),
+     e.seq
+    FROM public.events e
+   WHERE ((e.tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (e.session_key = public.session_key(( SELECT public.current_tenant() AS current_tenant), adjacent_events.p_session)) AND (e.session_id = adjacent_events.p_session) AND (e.seq < adjacent_events.p_seq))
+   ORDER BY e.seq DESC
+  LIMIT 2)
+ UNION ALL
+ ( SELECT row_number() OVER (ORDER BY e.seq) AS row_number,
+     e.seq
+    FROM public.events e
+   WHERE ((e.tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (e.session_key = public.session_key(( SELECT public.current_tenant() AS current_tenant), adjacent_events.p_session)) AND (e.session_id = adjacent_events.p_session) AND (e.seq > adjacent_events.p_seq))
+   ORDER BY e.seq
+  LIMIT 2);
+END;
+
 -- Name: advance_job(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.advance_job(p_tenant text, p_job text, p_more bigint, p_total bigint, p_lease_ms integer) RETURNS boolean
@@ -341,6 +415,61 @@ begin
   end if;
   return query select appended, v_clock.last_seq, v_clock.last_mac, v_clock.last_at;
 end $$;
+
+-- Name: memories; Type: TABLE; Schema: public
+
+CREATE TABLE public.memories (
+    tenant_id text NOT NULL,
+    memory_id text NOT NULL,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    scope_id text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    content_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    user_id text,
+    agent_id text,
+    session_id text,
+    project_id text,
+    channel text NOT NULL,
+    sensitivity text NOT NULL,
+    text_hash bytea NOT NULL,
+    importance real NOT NULL,
+    pinned boolean NOT NULL,
+    repeats integer DEFAULT 0 NOT NULL,
+    worn boolean GENERATED ALWAYS AS ((repeats >= 256)) STORED NOT NULL,
+    tags text[] NOT NULL,
+    valid_from timestamp with time zone,
+    valid_to timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    task_status text,
+    doing_agent text,
+    marks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
+    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
+    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
+    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
+    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+
+-- Name: applies_to(public.memories, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.applies_to(p_memory public.memories, p_scope jsonb, p_request jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$ select case
+  when p_memory.kind in ('rule', 'preference') then case p_memory.scope
+    when 'project' then p_memory.project_id = p_request ->> 'project_id'
+    when 'user' then p_request -> 'users' ? p_memory.user_id
+    when 'session' then p_memory.session_id = p_request ->> 'session_id'
+    else true end
+  else not p_scope ? 'project_id' or p_memory.project_id = p_scope ->> 'project_id'
+    or (p_memory.scope = 'policy' and p_memory.project_id is null) end $$;
 
 -- Name: apply_edits(text, bigint); Type: FUNCTION; Schema: public
 
@@ -612,23 +741,17 @@ begin
   end if;
 end $$;
 
--- Name: current_tenant(); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.current_tenant() RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ select nullif(current_setting('app.tenant_id', true), '') $$;
-
 -- Name: place_key(text, text, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.place_key(p_tenant text, p_kind text, p_value text) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (md5(((((p_tenant || '/'::text) || p_kind) || '/'::text) || p_value)))::uuid;
 
--- Name: audience_places(jsonb); Type: FUNCTION; Schema: public
+-- Name: audience_keys(jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.audience_places(p_scope jsonb) RETURNS uuid[]
+CREATE FUNCTION public.audience_keys(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
-    RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_places.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_places.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_places.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
+    RETURN CASE WHEN (((p_scope -> 'channels'::text) ? 'private'::text) AND ((p_scope -> 'subjects'::text) = 'null'::jsonb)) THEN NULL::uuid[] ELSE ARRAY(SELECT public.place_key(public.current_tenant(), 'audience'::text, c.value) AS place_key FROM jsonb_array_elements_text((audience_keys.p_scope -> 'channels'::text)) c(value) WHERE (c.value <> 'private'::text) UNION ALL SELECT public.place_key(public.current_tenant(), 'audience'::text, ('private/'::text || u.value)) AS place_key FROM jsonb_array_elements_text(CASE WHEN ((audience_keys.p_scope -> 'channels'::text) ? 'private'::text) THEN (audience_keys.p_scope -> 'subjects'::text) ELSE '[]'::jsonb END) u(value)) END;
 
 -- Name: audience_rank(text); Type: FUNCTION; Schema: public
 
@@ -798,67 +921,38 @@ CREATE FUNCTION public.begin_rebuild(p_tenant text) RETURNS void
    VALUES (begin_rebuild.p_tenant) ON CONFLICT(tenant_id) DO UPDATE SET rebuilt_to = 0;
 END;
 
--- Name: session_key(text, text); Type: FUNCTION; Schema: public
+-- Name: best_passages_query(); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.session_key(p_tenant text, p_session text) RETURNS bigint
+CREATE FUNCTION public.best_passages_query() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN hashtextextended(((p_tenant || '/'::text) || p_session), (0)::bigint);
-
--- Name: events; Type: TABLE; Schema: public
-
-CREATE TABLE public.events (
-    tenant_id text NOT NULL,
-    seq bigint NOT NULL,
-    event_id text NOT NULL,
-    session_id text NOT NULL,
-    channel text NOT NULL,
-    actor_type text NOT NULL,
-    actor_id text NOT NULL,
-    kind text NOT NULL,
-    content jsonb NOT NULL,
-    user_id text,
-    agent_id text,
-    project_id text,
-    sensitivity text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    refs text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    artifact_id text,
-    chunk_count smallint DEFAULT 0 NOT NULL,
-    byte_count integer DEFAULT 0 NOT NULL,
-    occurred_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    supersedes text GENERATED ALWAYS AS (
-CASE
-    WHEN (kind = 'decision'::text) THEN (content ->> 'supersedes'::text)
-    ELSE NULL::text
-END) STORED,
-    erased_at timestamp with time zone,
-    redactions integer,
-    session_key bigint GENERATED ALWAYS AS (public.session_key(tenant_id, session_id)) STORED NOT NULL,
-    carried_at timestamp with time zone,
-    CONSTRAINT events__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT events__erased CHECK (((erased_at IS NULL) OR (((content = '{"erased": true, "retention": true}'::jsonb) OR (((content - 'erasure'::text) = '{"erased": true}'::jsonb) AND COALESCE(((content ->> 'erasure'::text) ~ '^erased_[0-9a-f]{32}$'::text), false))) AND (metadata = '{}'::jsonb) AND (tags = '{}'::text[]) AND (refs = '{}'::text[]) AND (artifact_id IS NULL) AND (chunk_count = 0)))),
-    CONSTRAINT events__private_subject CHECK (((channel <> 'private'::text) OR (user_id IS NOT NULL))),
-    CONSTRAINT events__redactions CHECK ((redactions > 0)),
-    CONSTRAINT events__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text])))
-);
-
-ALTER TABLE ONLY public.events FORCE ROW LEVEL SECURITY;
-
--- Name: beginning_of(text, jsonb, public.events); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.beginning_of(p_tenant text, p_scope jsonb, p_event public.events) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  return (
-    select jsonb_build_object('text', string_agg(coalesce(k.text, event_text(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
-    from chunks k
-    where k.tenant_id = p_tenant and k.seq = p_event.seq and k.ordinal < 2
-      and is_shown_in(k.blocked_in, p_scope ->> 'channel'));
-end $$;
+    RETURN '
+  matched as materialized (
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, {mask} as mask
+    from chunks c
+    where {anywhere} and {in_scope}
+    union
+    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, {mask}
+    from chunks c
+    where {lately} and {in_scope}
+  ),
+  ranked as (
+    select *, ({score}) * coalesce(weight, 1) as score
+    from matched
+    order by score desc, seq desc, ordinal
+    limit 1600
+  ),
+  best as materialized (
+    select r.*, v.memory_id, v.kind as memory_kind
+    from ranked r
+    left join lateral (
+      select v.memory_id, m.kind, m.status
+      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
+      where (r.kind in (''decision'', ''task_update'') or r.kind like ''memory.%'')
+        and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> ''superseded''
+      limit 1 offset 0
+    ) v on true
+    where v.status is null or v.status not in (''proposed'', ''rejected'')
+  ) '::text;
 
 -- Name: blank_audit(text, bigint[]); Type: FUNCTION; Schema: public
 
@@ -1140,7 +1234,7 @@ CREATE FUNCTION public.chunk_condition(p_scope jsonb) RETURNS text
     RETURN array_to_string(ARRAY['c.tenant_id || '''' = (select current_tenant()) and c.seq + 0 <= ($1 ->> ''as_of_seq'')::bigint'::text, 'visible(
     c.channel, c.user_id, c.sensitivity, array(select jsonb_array_elements_text($1 -> ''channels'')),
     case when $1 -> ''subjects'' = ''null'' then null else array(select jsonb_array_elements_text($1 -> ''subjects'')) end,
-    array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text, 'is_shown_in(c.blocked_in, $1 ->> ''channel'')'::text, CASE WHEN (p_scope ? 'session_id'::text) THEN 'c.session_id = $1 ->> ''session_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'user_id'::text) THEN 'c.user_id = $1 ->> ''user_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'agent_id'::text) THEN 'c.agent_id = $1 ->> ''agent_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'project_id'::text) THEN 'c.project_id = $1 ->> ''project_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'as_of'::text) THEN 'c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE NULL::text END, '(c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text, CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN NULL::text WHEN (p_scope ? 'as_of'::text) THEN '(c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint or c.until_at > ($1 ->> ''as_of'')::timestamptz)'::text ELSE '(c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint)'::text END, CASE WHEN (NOT COALESCE(((p_scope ->> 'deleted'::text))::boolean, false)) THEN '(c.until_seq is null or not is_deleted(c.tenant_id, c.seq))'::text ELSE NULL::text END, CASE WHEN (p_scope ? 'filter'::text) THEN '(
+    array(select jsonb_array_elements_text($1 -> ''sensitivities'')))'::text, 'is_shown_in(c.blocked_in, $1 ->> ''channel'')'::text, CASE WHEN (p_scope ? 'session_id'::text) THEN 'c.session_id = $1 ->> ''session_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'user_id'::text) THEN 'c.user_id = $1 ->> ''user_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'agent_id'::text) THEN 'c.agent_id = $1 ->> ''agent_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'project_id'::text) THEN 'c.project_id = $1 ->> ''project_id'''::text ELSE NULL::text END, CASE WHEN (p_scope ? 'as_of'::text) THEN 'c.occurred_at <= ($1 ->> ''as_of'')::timestamptz'::text ELSE NULL::text END, '(c.valid is null or c.valid @> coalesce(($1 ->> ''as_of'')::timestamptz, now()))'::text, CASE WHEN ((p_scope ->> 'history'::text))::boolean THEN NULL::text WHEN (p_scope ? 'as_of'::text) THEN '(c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint or c.until_at > ($1 ->> ''as_of'')::timestamptz)'::text ELSE '(c.until_seq is null or c.until_seq > ($1 ->> ''as_of_seq'')::bigint)'::text END, CASE WHEN (NOT COALESCE(((p_scope ->> 'deleted'::text))::boolean, false)) THEN '(c.until_seq is null or not is_of_deleted_memory(c.tenant_id, c.seq))'::text ELSE NULL::text END, CASE WHEN (p_scope ? 'filter'::text) THEN '(
     select event_matches(
       e, $1 -> ''filter'',
       exists (select from overlays o where o.tenant_id = c.tenant_id and o.seq = c.seq and not is_shown_in(o.blocked_in, $1 ->> ''channel'')),
@@ -1154,47 +1248,38 @@ CREATE FUNCTION public.chunk_places(p_tenant text, p_seq bigint, p_session text,
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_remove(ARRAY[public.place_key(p_tenant, 'tenant'::text, ''::text), public.place_key(p_tenant, 'epoch'::text, ((p_seq / 16384))::text), public.place_key(p_tenant, 'session'::text, p_session), public.place_key(p_tenant, 'audience'::text, CASE WHEN (p_channel = 'private'::text) THEN ('private/'::text || p_user) ELSE p_channel END), public.place_key(p_tenant, 'user'::text, p_user), public.place_key(p_tenant, 'agent'::text, p_agent), public.place_key(p_tenant, 'project'::text, p_project)], NULL::uuid);
 
--- Name: memories; Type: TABLE; Schema: public
+-- Name: memory_of(text, text); Type: FUNCTION; Schema: public
 
-CREATE TABLE public.memories (
-    tenant_id text NOT NULL,
-    memory_id text NOT NULL,
-    kind text NOT NULL,
-    scope text NOT NULL,
-    scope_id text,
-    status text NOT NULL,
-    version integer NOT NULL,
-    content_seq bigint NOT NULL,
-    last_seq bigint NOT NULL,
-    user_id text,
-    agent_id text,
-    session_id text,
-    project_id text,
-    channel text NOT NULL,
-    sensitivity text NOT NULL,
-    text_hash bytea NOT NULL,
-    importance real NOT NULL,
-    pinned boolean NOT NULL,
-    repeats integer DEFAULT 0 NOT NULL,
-    worn boolean GENERATED ALWAYS AS ((repeats >= 256)) STORED NOT NULL,
-    tags text[] NOT NULL,
-    valid_from timestamp with time zone,
-    valid_to timestamp with time zone,
-    expires_at timestamp with time zone,
-    superseded_by text,
-    task_status text,
-    doing_agent text,
-    marks text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT memories__channel CHECK ((channel = ANY (ARRAY['private'::text, 'public'::text, 'team'::text, 'agent'::text]))),
-    CONSTRAINT memories__kind CHECK ((kind = ANY (ARRAY['decision'::text, 'task'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text, 'handoff'::text]))),
-    CONSTRAINT memories__scope CHECK ((scope = ANY (ARRAY['policy'::text, 'project'::text, 'user'::text, 'session'::text, 'global'::text]))),
-    CONSTRAINT memories__sensitivity CHECK ((sensitivity = ANY (ARRAY['none'::text, 'low'::text, 'high'::text, 'secret'::text]))),
-    CONSTRAINT memories__status CHECK ((status = ANY (ARRAY['active'::text, 'proposed'::text, 'rejected'::text, 'superseded'::text, 'deleted'::text, 'expired'::text])))
-);
+CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  v_seq bigint;
+begin
+  if p_ref ~ '^(evt|chk)_' then
+    select e.seq into v_seq
+    from events e
+    where e.tenant_id = p_tenant and e.event_id = event_of(p_ref);
+    return (
+      select v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = v_seq and v.status || '' <> 'superseded' limit 1);
+  end if;
+  return (select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref);
+end $$;
 
-ALTER TABLE ONLY public.memories FORCE ROW LEVEL SECURITY;
+-- Name: cited_memories(text, text[], bytea[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.cited_memories(p_tenant text, p_ids text[], p_hashes bytea[]) RETURNS TABLE(memory_id text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.memory_id
+    FROM (unnest(cited_memories.p_ids) n(id)
+      JOIN public.memories m ON (((m.tenant_id = cited_memories.p_tenant) AND (m.memory_id = public.memory_of(cited_memories.p_tenant, n.id)))))
+ UNION
+  SELECT m.memory_id
+    FROM public.memories m
+   WHERE ((m.tenant_id = cited_memories.p_tenant) AND (m.kind = 'decision'::text) AND (m.status = 'active'::text) AND (m.text_hash = ANY (cited_memories.p_hashes)));
+END;
 
 -- Name: claim_fields(text, jsonb, public.memories, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -1223,9 +1308,9 @@ begin
   cross join lateral (select x.occurred_at from seen_events(p_tenant, p_scope) x where x.seq = cited.seq limit 1) s
   where r.place <= 32 and is_readable_time(s.occurred_at);
   return jsonb_strip_nulls(jsonb_build_object(
-    'said_at', epoch_ms(coalesce(v_said, p_at)),
-    'holds_from', coalesce(epoch_ms(p_memory.valid_from), epoch_ms(coalesce(v_said, p_at))),
-    'stands', jsonb_build_array(
+    'stated_at', epoch_ms(coalesce(v_said, p_at)),
+    'effective_from', coalesce(epoch_ms(p_memory.valid_from), epoch_ms(coalesce(v_said, p_at))),
+    'claim_scope', jsonb_build_array(
       p_memory.scope,
       case p_memory.scope when 'project' then p_memory.project_id when 'session' then p_memory.session_id end,
       p_memory.channel, p_memory.user_id)::text));
@@ -1442,19 +1527,6 @@ CREATE FUNCTION public.compare_passage_ends(p_tenant text, p_from bigint, p_to b
    WHERE ((o.ordinal IS NOT NULL) AND ((o.until_seq IS NOT NULL) OR (o.expected IS NOT NULL)));
 END;
 
--- Name: concerns(public.memories, jsonb, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.concerns(p_memory public.memories, p_scope jsonb, p_ask jsonb) RETURNS boolean
-    LANGUAGE sql STABLE
-    AS $$ select case
-  when p_memory.kind in ('rule', 'preference') then case p_memory.scope
-    when 'project' then p_memory.project_id = p_ask ->> 'project_id'
-    when 'user' then p_ask -> 'users' ? p_memory.user_id
-    when 'session' then p_memory.session_id = p_ask ->> 'session_id'
-    else true end
-  else not p_scope ? 'project_id' or p_memory.project_id = p_scope ->> 'project_id'
-    or (p_memory.scope = 'policy' and p_memory.project_id is null) end $$;
-
 -- Name: tenants; Type: TABLE; Schema: public
 
 CREATE TABLE public.tenants (
@@ -1506,6 +1578,97 @@ CREATE FUNCTION public.confirm_restore() RETURNS void
     BEGIN ATOMIC
  INSERT INTO public.installation (place, restored)
    VALUES (public.this_place(), public.this_restore()) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place, restored = excluded.restored, written = excluded.written, confirmed_at = clock_timestamp();
+END;
+
+-- Name: context_event(text, jsonb, bigint, regconfig, text, bigint, public.memories); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.context_event(p_tenant text, p_scope jsonb, p_last bigint, p_language regconfig, p_part text, p_seq bigint, p_memory public.memories) RETURNS TABLE(seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, lexemes text[], memory jsonb)
+    LANGUAGE sql STABLE
+    AS $$
+  select
+    s.seq, s.event_id, s.kind, s.actor_id,
+    case when p_part = 'paired' then event_excerpt(p_tenant, p_scope, s) else s.content end,
+    s.artifact_id,
+    p_part = 'superseded' or coalesce(
+      p_part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= p_last
+        and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
+    s.occurred_at,
+    k.lexemes,
+    case when p_memory.memory_id is not null then t.details || claim_fields(p_tenant, p_scope, p_memory, t.details, s.occurred_at) end
+  from (
+    select o.*
+    from seen_events(p_tenant, p_scope) o
+    where o.seq = p_seq
+      and (p_scope -> 'filter' is null or p_part = 'rule' or p_memory.memory_id is null or memory_matches(p_memory, o, p_scope -> 'filter'))
+    limit 1
+  ) s
+  left join lateral (
+    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, event_text(s.content)))) as lexemes
+    from chunks k
+    where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
+    limit 1
+  ) k on true
+  left join lateral (
+    select memory_details(
+      p_tenant, p_memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, p_last,
+      (p_scope ->> 'as_of')::timestamptz) as details
+    where p_memory.memory_id is not null
+    -- evaluated once
+    offset 0
+  ) t on true
+  where is_shown_in(k.blocked_in, p_scope ->> 'channel');
+$$;
+
+-- Name: select_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.select_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  if p_scope ? 'as_of' or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last) then
+    return query select h.* from memories_as_of(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) h;
+  else
+    return query select h.* from current_memories(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) h;
+  end if;
+end $$;
+
+-- Name: context_memories(text, jsonb, jsonb, bigint, bigint[], text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.context_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_decisions bigint[], p_cited text[]) RETURNS TABLE(part text, seq bigint, memory public.memories)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE (h.memory).kind
+             WHEN 'task'::text THEN 'task'::text
+             WHEN 'decision'::text THEN 'decision'::text
+             ELSE 'rule'::text
+         END AS "case",
+     h.content_seq,
+     h.memory
+    FROM public.select_memories(context_memories.p_tenant, context_memories.p_scope, context_memories.p_request, context_memories.p_last, ARRAY['task'::text, 'decision'::text, 'rule'::text, 'preference'::text], ARRAY[50, 40, 200, 200], 'active'::text) h(memory, content_seq)
+ UNION ALL
+  SELECT 'superseded'::text,
+     h.content_seq,
+     h.memory
+    FROM public.select_memories(context_memories.p_tenant, context_memories.p_scope, context_memories.p_request, context_memories.p_last, ARRAY['decision'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text], ARRAY[40, 10, 10, 10, 10, 10], 'superseded'::text) h(memory, content_seq)
+ UNION ALL
+  SELECT 'decision'::text,
+     v.seq,
+     m.*::public.memories AS m
+    FROM (public.memory_versions v
+      JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
+   WHERE ((v.tenant_id = context_memories.p_tenant) AND (v.seq = ANY (context_memories.p_decisions)) AND (v.status <> 'superseded'::text) AND (m.kind = 'decision'::text))
+ UNION ALL
+  SELECT
+         CASE
+             WHEN (m.kind = 'decision'::text) THEN 'decision'::text
+             ELSE 'cited'::text
+         END AS "case",
+     m.content_seq,
+     m.*::public.memories AS m
+    FROM public.memories m
+   WHERE ((m.tenant_id = context_memories.p_tenant) AND (m.memory_id = ANY (context_memories.p_cited)) AND (m.status = 'active'::text) AND (m.last_seq <= context_memories.p_last));
 END;
 
 -- Name: copy_chunk_edits(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -1679,6 +1842,20 @@ begin
       audience_agents text[], items text[], item_channels text[], item_sensitivities text[], expires_at timestamptz);
   end if;
   return v_done;
+end $$;
+
+-- Name: current_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.current_memories(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  return query
+  select u, u.content_seq
+  from memories_unchanged_since(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) u
+  where is_valid_at(u, now());
 end $$;
 
 -- Name: decide_edit(text, jsonb, text, text, jsonb, integer); Type: FUNCTION; Schema: public
@@ -2313,6 +2490,20 @@ CREATE FUNCTION public.event_doc(p_event public.events) RETURNS jsonb
   'occurred_at', sortable_time(p_event.occurred_at), 'created_at', sortable_time(p_event.created_at)))
   || jsonb_build_object('metadata', p_event.metadata) $$;
 
+-- Name: event_excerpt(text, jsonb, public.events); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.event_excerpt(p_tenant text, p_scope jsonb, p_event public.events) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (
+    select jsonb_build_object('text', string_agg(coalesce(k.text, event_text(p_event.content)), '' order by k.ordinal), 'cut', p_event.chunk_count > 2)
+    from chunks k
+    where k.tenant_id = p_tenant and k.seq = p_event.seq and k.ordinal < 2
+      and is_shown_in(k.blocked_in, p_scope ->> 'channel'));
+end $$;
+
 -- Name: event_matches(public.events, jsonb, boolean, text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.event_matches(p_event public.events, p_filter jsonb, p_withheld boolean, p_channel text) RETURNS boolean
@@ -2333,26 +2524,6 @@ CREATE FUNCTION public.event_of(p_id text) RETURNS text
 CREATE FUNCTION public.event_text(p_content jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN COALESCE((p_content ->> 'text'::text), (p_content ->> 'excerpt_text'::text));
-
--- Name: events_beside(text, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.events_beside(p_session text, p_seq bigint) RETURNS TABLE(distance bigint, seq bigint)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
-( SELECT (- row_number() OVER (ORDER BY e.seq DESC)),
-     e.seq
-    FROM public.events e
-   WHERE ((e.tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (e.session_key = public.session_key(( SELECT public.current_tenant() AS current_tenant), events_beside.p_session)) AND (e.session_id = events_beside.p_session) AND (e.seq < events_beside.p_seq))
-   ORDER BY e.seq DESC
-  LIMIT 2)
- UNION ALL
- ( SELECT row_number() OVER (ORDER BY e.seq) AS row_number,
-     e.seq
-    FROM public.events e
-   WHERE ((e.tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (e.session_key = public.session_key(( SELECT public.current_tenant() AS current_tenant), events_beside.p_session)) AND (e.session_id = events_beside.p_session) AND (e.seq > events_beside.p_seq))
-   ORDER BY e.seq
-  LIMIT 2);
-END;
 
 -- Name: events_check(text, bigint, bigint); Type: FUNCTION; Schema: public
 
@@ -2610,6 +2781,20 @@ CREATE FUNCTION public.fail_job(p_tenant text, p_job text, p_problem jsonb) RETU
    WHERE ((j.tenant_id = fail_job.p_tenant) AND (j.job_id = fail_job.p_job) AND (j.finished_at IS NULL));
 END;
 
+-- Name: fill_template(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.fill_template(p_statement text, p_parts jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+declare
+  v_part record;
+begin
+  for v_part in select p.key, p.value from jsonb_each_text(p_parts) p loop
+    p_statement := replace(p_statement, '{' || v_part.key || '}', v_part.value);
+  end loop;
+  return p_statement;
+end $$;
+
 -- Name: find_events(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.find_events(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
@@ -2694,6 +2879,26 @@ begin
   )
   select n.unit::int, n.event, n.id from numbered n where n.nth > 256;
 end $_$;
+
+-- Name: find_handoff(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.find_handoff(p_tenant text, p_scope jsonb, p_request jsonb) RETURNS TABLE(seq bigint, event_id text, session_id text, content jsonb, occurred_at timestamp with time zone, memory jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select e.seq, e.event_id, e.session_id, e.content, e.occurred_at,
+    memory_details(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last,
+      (p_scope ->> 'as_of')::timestamptz)
+  from select_memories(p_tenant, p_scope, p_request, v_last, array['handoff'], array[200], 'active') h
+  cross join lateral (select s.* from seen_events(p_tenant, p_scope) s where s.seq = h.content_seq limit 1) e
+  where e.content #>> '{body,to_agent}' = p_request ->> 'agent_id'
+  order by e.seq desc
+  limit 1;
+end $$;
 
 -- Name: find_stray(text, text, bigint, text, integer); Type: FUNCTION; Schema: public
 
@@ -2930,25 +3135,6 @@ begin
     where k.tenant_id = p_tenant and k.job_id = p_job and k.id = v_id and k.what = any (array['event', 'artifact', 'memory']));
 end $$;
 
--- Name: memory_of(text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memory_of(p_tenant text, p_ref text) RETURNS text
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-declare
-  v_seq bigint;
-begin
-  if p_ref ~ '^(evt|chk)_' then
-    select e.seq into v_seq
-    from events e
-    where e.tenant_id = p_tenant and e.event_id = event_of(p_ref);
-    return (
-      select v.memory_id from memory_versions v where v.tenant_id = p_tenant and v.seq = v_seq and v.status || '' <> 'superseded' limit 1);
-  end if;
-  return (select m.memory_id from memories m where m.tenant_id = p_tenant and m.memory_id = p_ref);
-end $$;
-
 -- Name: grounding_memories(text, text[], text[], text); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.grounding_memories(p_tenant text, p_refs text[], p_seen text[], p_job text DEFAULT NULL::text) RETURNS TABLE(memory_id text, kind text)
@@ -3043,79 +3229,6 @@ begin
   end loop;
 end $_$;
 
--- Name: held_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.held_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  if p_scope ? 'as_of' or exists (select from memory_versions v where v.tenant_id = p_tenant and v.seq > p_last) then
-    return query select h.* from held_then(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
-  else
-    return query select h.* from held_now(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) h;
-  end if;
-end $$;
-
--- Name: held_now(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.held_now(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    AS $$
-begin
-  return query
-  select u, u.content_seq
-  from unchanged_memories(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) u
-  where holds_at(u, now());
-end $$;
-
--- Name: held_then(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.held_then(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_custom_plan'
-    AS $$
-declare
-  v_as_of timestamptz := p_scope ->> 'as_of';
-begin
-  return query
-  with changed as (
-    select distinct on (v.memory_id) v.memory_id, v.content_seq, v.status
-    from memory_versions v
-    where v.tenant_id = p_tenant and v.seq <= p_last
-      and v.memory_id in (
-        select w.memory_id
-        from memory_versions w
-        where w.tenant_id = p_tenant and (v_as_of is not null or w.seq > p_last)
-        order by w.seq desc
-        limit 20000)
-      and (v_as_of is null or exists (
-        select from events e where e.tenant_id = p_tenant and e.seq = v.seq and e.occurred_at <= v_as_of))
-    order by v.memory_id, v.version desc
-  ),
-  past as (
-    select m, c.content_seq as seq
-    from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
-    where c.status = p_status and m.kind = any (p_kinds)
-      and (m.status <> 'deleted' or (p_scope ->> 'deleted')::boolean)
-      and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
-      and concerns(m, p_scope, p_ask)
-      and exists (
-        select from seen_events(p_tenant, p_scope) e
-        where e.seq = c.content_seq and (m.kind <> 'task' or coalesce(e.content #>> '{body,status}', e.content ->> 'status') <> 'done'))
-  ),
-  held as (
-    select u as m, u.content_seq as seq
-    from unchanged_memories(p_tenant, p_scope, p_ask, p_last, p_kinds, p_limits, p_status) u
-    where v_as_of is null
-    union all
-    select p.m, p.seq from past p
-  )
-  select distinct on ((h.m).memory_id) h.m, h.seq from held h where holds_at(h.m, coalesce(v_as_of, now()));
-end $$;
-
 -- Name: hold_job(text, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.hold_job(p_tenant text, p_job text, p_lease_ms integer) RETURNS void
@@ -3124,12 +3237,6 @@ CREATE FUNCTION public.hold_job(p_tenant text, p_job text, p_lease_ms integer) R
  UPDATE public.jobs AS j SET state = 'running'::text, due_at = (clock_timestamp() + ('00:00:00.001'::interval * (hold_job.p_lease_ms)::double precision))
    WHERE ((j.tenant_id = hold_job.p_tenant) AND (j.job_id = hold_job.p_job));
 END;
-
--- Name: holds_at(public.memories, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.holds_at(p_memory public.memories, p_at timestamp with time zone) RETURNS boolean
-    LANGUAGE sql STABLE
-    AS $$ select (p_memory.valid_from is null or p_memory.valid_from <= p_at) and (p_memory.valid_to is null or p_memory.valid_to > p_at) $$;
 
 -- Name: nouns; Type: TABLE; Schema: public
 
@@ -3216,14 +3323,14 @@ CREATE FUNCTION public.index_conditions(p_scope jsonb, p_plan jsonb) RETURNS jso
     LANGUAGE plpgsql STABLE
     AS $$
 declare
-  -- as the index chunks__search has it
-  v_place constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
-  v_in_scope constant text := format('%s @> %L::uuid[]', v_place, scope_places(p_scope));
+  -- the same expression as in the index chunks__search
+  v_keys constant text := 'chunk_places(c.tenant_id, c.seq, c.session_id, c.channel, c.user_id, c.agent_id, c.project_id)';
+  v_in_scope constant text := format('%s @> %L::uuid[]', v_keys, scope_keys(p_scope));
   v_audience uuid[];
   v_epochs uuid[];
 begin
   if (p_plan ->> 'narrow_audience')::boolean then
-    v_audience := audience_places(p_scope);
+    v_audience := audience_keys(p_scope);
   end if;
   if p_plan ->> 'recent_from' is not null then
     v_epochs := array(
@@ -3233,11 +3340,11 @@ begin
   return jsonb_build_object(
     'anywhere', concat_ws(' and ',
       v_in_scope,
-      v_place || ' && ' || quote_literal(v_audience),
+      v_keys || ' && ' || quote_literal(v_audience),
       format('term_vector(c.terms) @@ %L::tsquery', p_plan ->> 'full')),
     'lately', case when v_epochs is null then 'false' else concat_ws(' and ',
       case when p_scope ?| array['session_id', 'user_id', 'agent_id', 'project_id'] then v_in_scope end,
-      v_place || ' && ' || quote_literal(v_epochs),
+      v_keys || ' && ' || quote_literal(v_epochs),
       format('term_vector(c.terms) @@ %L::tsquery and c.seq + 0 >= %L::bigint', p_plan ->> 'recent', p_plan ->> 'recent_from')) end);
 end $$;
 
@@ -3280,12 +3387,6 @@ end $$;
 CREATE FUNCTION public.is_current_memory(p_memory public.memories) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$ select p_memory.status in ('active', 'proposed') and coalesce(p_memory.expires_at > now(), true) and coalesce(p_memory.task_status <> 'done', true) $$;
-
--- Name: is_deleted(text, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.is_deleted(p_tenant text, p_seq bigint) RETURNS boolean
-    LANGUAGE sql STABLE
-    RETURN COALESCE((SELECT (m.status = 'deleted'::text) FROM (public.memory_versions v JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id)))) WHERE ((v.tenant_id = is_deleted.p_tenant) AND (v.seq = is_deleted.p_seq) AND (v.status <> 'superseded'::text)) LIMIT 1), false);
 
 -- Name: is_empty_tenant(text); Type: FUNCTION; Schema: public
 
@@ -3371,6 +3472,12 @@ CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS bool
     LANGUAGE sql STABLE
     RETURN ((EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.user_id = ANY (is_last_owner.p_users)) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))) AND (1 = (SELECT count(*) AS count FROM public.users u WHERE ((u.tenant_id = is_last_owner.p_tenant) AND (u.role = 'owner'::text) AND (u.disabled_at IS NULL)))));
 
+-- Name: is_of_deleted_memory(text, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_of_deleted_memory(p_tenant text, p_seq bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE((SELECT (m.status = 'deleted'::text) FROM (public.memory_versions v JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id)))) WHERE ((v.tenant_id = is_of_deleted_memory.p_tenant) AND (v.seq = is_of_deleted_memory.p_seq) AND (v.status <> 'superseded'::text)) LIMIT 1), false);
+
 -- Name: is_of_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.is_of_subject(p_event public.events, p_kind text, p_subject text, p_users text[]) RETURNS boolean
@@ -3410,6 +3517,12 @@ CREATE FUNCTION public.is_shown_in(p_blocked_in text[], p_channel text) RETURNS 
 CREATE FUNCTION public.is_shown_in_all(p_blocked_in text[], p_channels text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((p_blocked_in IS NULL) OR (NOT (p_blocked_in && p_channels)));
+
+-- Name: is_valid_at(public.memories, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.is_valid_at(p_memory public.memories, p_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$ select (p_memory.valid_from is null or p_memory.valid_from <= p_at) and (p_memory.valid_to is null or p_memory.valid_to > p_at) $$;
 
 -- Name: is_wrong_successor(public.memories, text); Type: FUNCTION; Schema: public
 
@@ -3627,83 +3740,6 @@ begin
   cross join lateral (select key_role_now(k) as role) n
   where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
-
--- Name: ledger_entry(text, jsonb, bigint, regconfig, text, bigint, public.memories); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.ledger_entry(p_tenant text, p_scope jsonb, p_last bigint, p_language regconfig, p_part text, p_seq bigint, p_memory public.memories) RETURNS TABLE(seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[], memory jsonb)
-    LANGUAGE sql STABLE
-    AS $$
-  select
-    s.seq, s.event_id, s.kind, s.actor_id,
-    case when p_part = 'paired' then beginning_of(p_tenant, p_scope, s) else s.content end,
-    s.artifact_id,
-    p_part = 'superseded' or coalesce(
-      p_part in ('decision', 'recent') and s.kind <> 'task_update' and k.until_seq <= p_last
-        and (not p_scope ? 'as_of' or k.until_at <= (p_scope ->> 'as_of')::timestamptz), false),
-    s.occurred_at,
-    k.words,
-    case when p_memory.memory_id is not null then t.details || claim_fields(p_tenant, p_scope, p_memory, t.details, s.occurred_at) end
-  from (
-    select o.*
-    from seen_events(p_tenant, p_scope) o
-    where o.seq = p_seq
-      and (p_scope -> 'filter' is null or p_part = 'rule' or p_memory.memory_id is null or memory_matches(p_memory, o, p_scope -> 'filter'))
-    limit 1
-  ) s
-  left join lateral (
-    select k.until_seq, k.until_at, k.blocked_in, tsvector_to_array(to_tsvector(p_language, coalesce(k.text, event_text(s.content)))) as words
-    from chunks k
-    where k.tenant_id = p_tenant and k.seq = s.seq and k.ordinal = 0
-    limit 1
-  ) k on true
-  left join lateral (
-    select memory_details(
-      p_tenant, p_memory, s.seq, case when s.kind like 'memory.%' then s.content end, s.actor_type, s.actor_id, p_last,
-      (p_scope ->> 'as_of')::timestamptz) as details
-    where p_memory.memory_id is not null
-    -- worked out once
-    offset 0
-  ) t on true
-  where is_shown_in(k.blocked_in, p_scope ->> 'channel');
-$$;
-
--- Name: ledger_memories(text, jsonb, jsonb, bigint, bigint[], text[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.ledger_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_decisions bigint[], p_named text[]) RETURNS TABLE(part text, seq bigint, memory public.memories)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT
-         CASE (h.memory).kind
-             WHEN 'task'::text THEN 'task'::text
-             WHEN 'decision'::text THEN 'decision'::text
-             ELSE 'rule'::text
-         END AS "case",
-     h.content_seq,
-     h.memory
-    FROM public.held_memories(ledger_memories.p_tenant, ledger_memories.p_scope, ledger_memories.p_ask, ledger_memories.p_last, ARRAY['task'::text, 'decision'::text, 'rule'::text, 'preference'::text], ARRAY[50, 40, 200, 200], 'active'::text) h(memory, content_seq)
- UNION ALL
-  SELECT 'superseded'::text,
-     h.content_seq,
-     h.memory
-    FROM public.held_memories(ledger_memories.p_tenant, ledger_memories.p_scope, ledger_memories.p_ask, ledger_memories.p_last, ARRAY['decision'::text, 'fact'::text, 'preference'::text, 'rule'::text, 'note'::text, 'summary'::text], ARRAY[40, 10, 10, 10, 10, 10], 'superseded'::text) h(memory, content_seq)
- UNION ALL
-  SELECT 'decision'::text,
-     v.seq,
-     m.*::public.memories AS m
-    FROM (public.memory_versions v
-      JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id))))
-   WHERE ((v.tenant_id = ledger_memories.p_tenant) AND (v.seq = ANY (ledger_memories.p_decisions)) AND (v.status <> 'superseded'::text) AND (m.kind = 'decision'::text))
- UNION ALL
-  SELECT
-         CASE
-             WHEN (m.kind = 'decision'::text) THEN 'decision'::text
-             ELSE 'cited'::text
-         END AS "case",
-     m.content_seq,
-     m.*::public.memories AS m
-    FROM public.memories m
-   WHERE ((m.tenant_id = ledger_memories.p_tenant) AND (m.memory_id = ANY (ledger_memories.p_named)) AND (m.status = 'active'::text) AND (m.last_seq <= ledger_memories.p_last));
-END;
 
 -- Name: let_back_up(regclass); Type: FUNCTION; Schema: public
 
@@ -4354,6 +4390,51 @@ begin
     from unnest(v_resolved) w);
 end $$;
 
+-- Name: memories_as_of(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_as_of(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS TABLE(memory public.memories, content_seq bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_as_of timestamptz := p_scope ->> 'as_of';
+begin
+  return query
+  with changed as (
+    select distinct on (v.memory_id) v.memory_id, v.content_seq, v.status
+    from memory_versions v
+    where v.tenant_id = p_tenant and v.seq <= p_last
+      and v.memory_id in (
+        select w.memory_id
+        from memory_versions w
+        where w.tenant_id = p_tenant and (v_as_of is not null or w.seq > p_last)
+        order by w.seq desc
+        limit 20000)
+      and (v_as_of is null or exists (
+        select from events e where e.tenant_id = p_tenant and e.seq = v.seq and e.occurred_at <= v_as_of))
+    order by v.memory_id, v.version desc
+  ),
+  past as (
+    select m, c.content_seq as seq
+    from changed c join memories m on m.tenant_id = p_tenant and m.memory_id = c.memory_id
+    where c.status = p_status and m.kind = any (p_kinds)
+      and (m.status <> 'deleted' or (p_scope ->> 'deleted')::boolean)
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > coalesce(v_as_of, now()))
+      and applies_to(m, p_scope, p_request)
+      and exists (
+        select from seen_events(p_tenant, p_scope) e
+        where e.seq = c.content_seq and (m.kind <> 'task' or coalesce(e.content #>> '{body,status}', e.content ->> 'status') <> 'done'))
+  ),
+  held as (
+    select u as m, u.content_seq as seq
+    from memories_unchanged_since(p_tenant, p_scope, p_request, p_last, p_kinds, p_limits, p_status) u
+    where v_as_of is null
+    union all
+    select p.m, p.seq from past p
+  )
+  select distinct on ((h.m).memory_id) h.m, h.seq from held h where is_valid_at(h.m, coalesce(v_as_of, now()));
+end $$;
+
 -- Name: memories_check(text, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.memories_check(p_tenant text, p_from bigint, p_to bigint) RETURNS SETOF public.finding
@@ -4618,20 +4699,6 @@ CREATE FUNCTION public.memories_missing(p_tenant text, p_ids text[], p_oldest_id
   ) m on true
   where m.memory_id is null
 $$;
-
--- Name: memories_named(text, text[], bytea[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.memories_named(p_tenant text, p_ids text[], p_hashes bytea[]) RETURNS TABLE(memory_id text)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT m.memory_id
-    FROM (unnest(memories_named.p_ids) n(id)
-      JOIN public.memories m ON (((m.tenant_id = memories_named.p_tenant) AND (m.memory_id = public.memory_of(memories_named.p_tenant, n.id)))))
- UNION
-  SELECT m.memory_id
-    FROM public.memories m
-   WHERE ((m.tenant_id = memories_named.p_tenant) AND (m.kind = 'decision'::text) AND (m.status = 'active'::text) AND (m.text_hash = ANY (memories_named.p_hashes)));
-END;
 
 -- Name: memories_needs(text, text, bigint, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
@@ -4974,6 +5041,26 @@ begin
   delete from memory_versions v where v.tenant_id = p_tenant and v.seq = any (p_drop);
   perform drop_memories(p_tenant, v_ended);
 end $$;
+
+-- Name: memories_unchanged_since(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.memories_unchanged_since(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS SETOF public.memories
+    LANGUAGE sql STABLE
+    AS $$
+  select k.*
+  from unnest(p_kinds, p_limits) kind (name, most)
+  cross join lateral (
+    select m.*
+    from memories m
+    where m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
+      and (m.kind <> 'task' or m.task_status <> 'done')
+      and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
+      and applies_to(m, p_scope, p_request)
+      and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
+    order by m.content_seq desc
+    limit kind.most
+  ) k
+$$;
 
 -- Name: memory_content(public.memories, public.events); Type: FUNCTION; Schema: public
 
@@ -5362,6 +5449,49 @@ CREATE FUNCTION public.overlay_of(p_tenant text, p_event public.events, p_base j
   from whole w cross join hidden h cross join passage p;
 $$;
 
+-- Name: pair_tool_events(text, jsonb, bigint, bigint[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.pair_tool_events(p_tenant text, p_scope jsonb, p_last bigint, p_seqs bigint[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return (
+    with related as materialized (
+      select t.*, exists (
+        select
+        from seen_events(p_tenant, p_scope) s
+        where s.seq = t.seq
+          and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))) as seen
+      from tool_events(p_seqs, p_last) t
+    ),
+    paired as materialized (
+      select r.*, c.seq as call_seq, r.seq = any (p_seqs) as requested
+      from related r
+      left join lateral (
+        select c.seq, c.seen
+        from related c
+        where c.kind = 'tool_call' and c.session_id = r.session_id and c.call_id = r.call_id
+          and (r.kind = 'tool_result' or c.seq = r.seq)
+        order by c.audience = r.audience desc, c.seq < r.seq desc, abs(c.seq - r.seq)
+        limit 1
+      ) c on c.seen
+      where r.seen
+    ),
+    named as (
+      select p.*, row_number() over (partition by p.call_seq, p.kind order by p.seq) as position
+      from paired p
+      where p.requested or (
+        p.call_seq in (select g.call_seq from paired g where g.requested)
+        and (p.kind = 'tool_call' or not exists (
+          select from paired g where g.requested and g.kind = 'tool_result' and g.call_seq = p.call_seq)))
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'seq', n.seq, 'call_seq', n.call_seq, 'tool', n.tool, 'call_id', n.call_id, 'requested', n.requested) order by n.seq), '[]')
+    from named n
+    where n.requested or n.position <= 3);
+end $$;
+
 -- Name: passage_source(public.events); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.passage_source(p_event public.events) RETURNS text
@@ -5587,7 +5717,7 @@ CREATE FUNCTION public.pool_chunks(p_scope jsonb, p_terms integer[], p_plan json
     SET enable_seqscan TO 'off'
     AS $_$
 begin
-  return query execute with_parts('with' || select_best() || $q$,
+  return query execute fill_template('with' || best_passages_query() || $q$,
     leader as (
       select l.seq, l.session_id, max(l.score) as score
       from best l
@@ -5596,9 +5726,9 @@ begin
       limit 100
     ),
     beside as materialized (
-      select l.seq as centre, n.distance, n.seq from leader l cross join lateral events_beside(l.session_id, l.seq) n
+      select l.seq as centre, n.distance, n.seq from leader l cross join lateral adjacent_events(l.session_id, l.seq) n
     ),
-    -- `limit 1` fixes the order of the join: on a table without statistics the planner walked the tenant for each leader (13 s)
+    -- `limit 1` fixes the order of the join: on a table without statistics the planner scanned the tenant once per leader (13 s)
     neighbour as (
       select b.centre, b.distance, b.seq, n.mask
       from beside b
@@ -5704,6 +5834,63 @@ CREATE FUNCTION public.read_clocks(p_tenants text[]) RETURNS TABLE(tenant_id tex
 
 ALTER FUNCTION public.read_clocks(p_tenants text[]) OWNER TO agent_memory_overseer;
 
+-- Name: read_context_events(text, jsonb, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_context_events(p_tenant text, p_scope jsonb, p_request jsonb) RETURNS TABLE(part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, lexemes text[], memory jsonb)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_last bigint;
+  v_language regconfig;
+  v_cited_ids text[] := array(select jsonb_array_elements_text(coalesce(p_request -> 'cited_ids', '[]')));
+  v_cited_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_request -> 'cited_hashes', '[]')) h);
+  v_decision_seqs bigint[] := array(select d::bigint from jsonb_array_elements_text(coalesce(p_request -> 'decision_seqs', '[]')) d);
+  v_tool_seqs bigint[] := array(select t::bigint from jsonb_array_elements_text(coalesce(p_request -> 'tool_seqs', '[]')) t);
+  v_memories text[] := '{}';
+  v_cited bigint[] := '{}';
+  v_recent bigint[];
+  v_pairs jsonb := '[]';
+begin
+  perform enter_tenant(p_tenant);
+  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
+  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last from tenant_clocks k where k.tenant_id = p_tenant;
+  v_recent := array(select s.seq from recent_session_events(p_tenant, p_scope, p_request, v_last) s);
+  if cardinality(v_cited_ids) + cardinality(v_cited_hashes) > 0 then
+    v_memories := array(select m.memory_id from cited_memories(p_tenant, v_cited_ids, v_cited_hashes) m);
+    v_cited := array(
+      select e.seq
+      from events e
+      where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = any (array(select event_of(id) from unnest(v_cited_ids) id)));
+  end if;
+  v_tool_seqs := v_tool_seqs || array(
+    select e.seq
+    from unnest(v_recent || v_cited) t (seq)
+    cross join lateral (
+      select e.seq from events e where e.tenant_id = p_tenant and e.seq = t.seq and e.kind in ('tool_call', 'tool_result') limit 1
+    ) e);
+  if cardinality(v_tool_seqs) > 0 then
+    v_pairs := pair_tool_events(p_tenant, p_scope, v_last, v_tool_seqs);
+  end if;
+  return query
+  select
+    'log', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
+    jsonb_build_object('pairs', v_pairs), null, null::boolean, null::timestamptz, null::text[], null::jsonb
+  union all
+  select c.part, null, null, e.*
+  from (
+    select m.* from context_memories(p_tenant, p_scope, p_request, v_last, v_decision_seqs, v_memories) m
+    union all
+    select 'cited', c, null from unnest(v_cited) c
+    union all
+    select 'recent', r, null from unnest(v_recent) r
+    union all
+    select 'paired', (p ->> 'seq')::bigint, null from jsonb_array_elements(v_pairs) p where not (p ->> 'requested')::boolean
+  ) c
+  cross join lateral context_event(p_tenant, p_scope, v_last, v_language, c.part, c.seq, c.memory) e;
+end $$;
+
 -- Name: read_events(text, text[], text[], text[], text[], integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.read_events(p_tenant text, p_event_ids text[], p_channels text[], p_subjects text[], p_sensitivities text[], p_most_bytes integer) RETURNS TABLE(seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text, agent_id text, project_id text, sensitivity text, tags text[], refs text[], metadata jsonb, artifact_id text, redactions integer, chunk_count smallint, occurred_at timestamp with time zone, created_at timestamp with time zone, edit_ids text[], edited jsonb, blocked_in text[], edited_count smallint)
@@ -5727,83 +5914,6 @@ begin
   ) o on true
   where visible(e.channel, e.user_id, e.sensitivity, p_channels, p_subjects, p_sensitivities)
   and (p_most_bytes is null or (e.byte_count <= p_most_bytes and o.seq is null));
-end $$;
-
--- Name: read_handoff(text, jsonb, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.read_handoff(p_tenant text, p_scope jsonb, p_ask jsonb) RETURNS TABLE(seq bigint, event_id text, session_id text, content jsonb, occurred_at timestamp with time zone, memory jsonb)
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_last bigint := coalesce((p_scope ->> 'as_of_seq')::bigint, 9223372036854775807);
-begin
-  perform enter_tenant(p_tenant);
-  return query
-  select e.seq, e.event_id, e.session_id, e.content, e.occurred_at,
-    memory_details(p_tenant, h.memory, e.seq, e.content, e.actor_type, e.actor_id, v_last,
-      (p_scope ->> 'as_of')::timestamptz)
-  from held_memories(p_tenant, p_scope, p_ask, v_last, array['handoff'], array[200], 'active') h
-  cross join lateral (select s.* from seen_events(p_tenant, p_scope) s where s.seq = h.content_seq limit 1) e
-  where e.content #>> '{body,to_agent}' = p_ask ->> 'agent_id'
-  order by e.seq desc
-  limit 1;
-end $$;
-
--- Name: read_ledger(text, jsonb, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.read_ledger(p_tenant text, p_scope jsonb, p_ask jsonb) RETURNS TABLE(part text, as_of_seq bigint, partial_index boolean, seq bigint, event_id text, kind text, actor_id text, content jsonb, artifact_id text, superseded boolean, occurred_at timestamp with time zone, words text[], memory jsonb)
-    LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    AS $$
-declare
-  v_last bigint;
-  v_language regconfig;
-  v_named text[] := array(select jsonb_array_elements_text(coalesce(p_ask -> 'named', '[]')));
-  v_hashes bytea[] := array(select decode(h, 'hex') from jsonb_array_elements_text(coalesce(p_ask -> 'hashes', '[]')) h);
-  v_decisions bigint[] := array(select d::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'decisions', '[]')) d);
-  v_tools bigint[] := array(select t::bigint from jsonb_array_elements_text(coalesce(p_ask -> 'tools', '[]')) t);
-  v_memories text[] := '{}';
-  v_cited bigint[] := '{}';
-  v_recent bigint[];
-  v_pairs jsonb := '[]';
-begin
-  perform enter_tenant(p_tenant);
-  select t.language into v_language from tenants t where t.tenant_id = p_tenant;
-  select least(k.last_seq, coalesce((p_scope ->> 'as_of_seq')::bigint, k.last_seq)) into v_last from tenant_clocks k where k.tenant_id = p_tenant;
-  v_recent := array(select s.seq from session_events(p_tenant, p_scope, p_ask, v_last) s);
-  if cardinality(v_named) + cardinality(v_hashes) > 0 then
-    v_memories := array(select m.memory_id from memories_named(p_tenant, v_named, v_hashes) m);
-    v_cited := array(
-      select e.seq
-      from events e
-      where e.tenant_id = p_tenant and e.kind not like 'memory.%' and e.event_id = any (array(select event_of(id) from unnest(v_named) id)));
-  end if;
-  v_tools := v_tools || array(
-    select e.seq
-    from unnest(v_recent || v_cited) t (seq)
-    cross join lateral (
-      select e.seq from events e where e.tenant_id = p_tenant and e.seq = t.seq and e.kind in ('tool_call', 'tool_result') limit 1
-    ) e);
-  if cardinality(v_tools) > 0 then
-    v_pairs := tool_pairs(p_tenant, p_scope, v_last, v_tools);
-  end if;
-  return query
-  select
-    'clock', v_last, exists (select from chunk_rebuilds r where r.tenant_id = p_tenant), null::bigint, null, null, null,
-    jsonb_build_object('pairs', v_pairs), null, null::boolean, null::timestamptz, null::text[], null::jsonb
-  union all
-  select c.part, null, null, e.*
-  from (
-    select m.* from ledger_memories(p_tenant, p_scope, p_ask, v_last, v_decisions, v_memories) m
-    union all
-    select 'cited', c, null from unnest(v_cited) c
-    union all
-    select 'recent', r, null from unnest(v_recent) r
-    union all
-    select 'paired', (p ->> 'seq')::bigint, null from jsonb_array_elements(v_pairs) p where not (p ->> 'given')::boolean
-  ) c
-  cross join lateral ledger_entry(p_tenant, p_scope, v_last, v_language, c.part, c.seq, c.memory) e;
 end $$;
 
 -- Name: read_log_state(text); Type: FUNCTION; Schema: public
@@ -5846,9 +5956,9 @@ CREATE FUNCTION public.read_named(p_tenant text, p_job text, p_after bigint, p_l
    ORDER BY s.seq;
 END;
 
--- Name: read_passages(text, jsonb, bigint[], integer[]); Type: FUNCTION; Schema: public
+-- Name: read_search_hits(text, jsonb, bigint[], integer[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_passages(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, words text[], superseded boolean, memory jsonb)
+CREATE FUNCTION public.read_search_hits(p_tenant text, p_scope jsonb, p_seqs bigint[], p_ordinals integer[]) RETURNS TABLE(seq bigint, ordinal integer, event_id text, kind text, session_id text, text text, actor_id text, tags text[], artifact_id text, chunk_count integer, occurred_at timestamp with time zone, lexemes text[], superseded boolean, memory jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -5870,12 +5980,12 @@ begin
       from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
       cross join lateral (
         select memory_details(p_tenant, m, c.seq, e.content, e.actor_type, e.actor_id, v_last, v_as_of) as details
-        -- worked out once
+        -- evaluated once
         offset 0
       ) s
       where v.tenant_id = p_tenant and v.seq = c.seq and v.status <> 'superseded'
       limit 1) end
-  from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, place)
+  from unnest(p_seqs, p_ordinals) with ordinality as wanted (seq, ordinal, position)
   cross join lateral (
     select k.* from chunks k where k.tenant_id = p_tenant and k.seq = wanted.seq and k.ordinal = wanted.ordinal limit 1
   ) c
@@ -5885,9 +5995,9 @@ begin
     where s.seq = wanted.seq
     limit 1
   ) e
-  -- worked out once
+  -- evaluated once
   cross join lateral (select coalesce(c.text, e.said) as text offset 0) x
-  order by wanted.place;
+  order by wanted.position;
 end $$;
 
 -- Name: rebuild_chunks(text, bigint, bigint, jsonb, jsonb); Type: FUNCTION; Schema: public
@@ -5944,6 +6054,38 @@ begin
   end if;
   return v_known.outcome;
 end $$;
+
+-- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
+    LANGUAGE sql STABLE
+    AS $$
+  select
+    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
+    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
+    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
+  from events e
+  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
+  where e.tenant_id = p_tenant
+    and visible(
+      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
+      case when p_scope -> 'subjects' = 'null' then null else array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
+      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
+    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
+    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
+$$;
+
+-- Name: recent_session_events(text, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.recent_session_events(p_tenant text, p_scope jsonb, p_request jsonb, p_last bigint) RETURNS TABLE(seq bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT s.seq
+    FROM public.seen_events(recent_session_events.p_tenant, recent_session_events.p_scope) s(tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id, sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at, supersedes, erased_at, redactions, session_key, carried_at)
+   WHERE ((s.session_key = public.session_key(recent_session_events.p_tenant, (recent_session_events.p_request ->> 'session_id'::text))) AND (s.session_id = (recent_session_events.p_request ->> 'session_id'::text)) AND (s.seq <= recent_session_events.p_last) AND (s.kind = ANY (ARRAY['message'::text, 'tool_call'::text, 'tool_result'::text, 'decision'::text, 'task_update'::text, 'artifact'::text])) AND (s.carried_at IS NULL) AND (((recent_session_events.p_scope -> 'filter'::text) IS NULL) OR public.event_matches(s.*, (recent_session_events.p_scope -> 'filter'::text), false, (recent_session_events.p_scope ->> 'channel'::text))) AND ((NOT (recent_session_events.p_request ? 'handoff_seq'::text)) OR (s.seq > ((recent_session_events.p_request ->> 'handoff_seq'::text))::bigint) OR (s.agent_id = (recent_session_events.p_request ->> 'agent_id'::text))))
+   ORDER BY s.seq DESC
+  LIMIT 60;
+END;
 
 -- Name: refs_of_memories(text, text[], bigint, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -6715,70 +6857,17 @@ CREATE FUNCTION public.scope_id(p_scope text, p_project_id text, p_session_id te
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE p_scope WHEN 'project'::text THEN p_project_id WHEN 'session'::text THEN p_session_id WHEN 'user'::text THEN p_user_id ELSE NULL::text END;
 
--- Name: scope_places(jsonb); Type: FUNCTION; Schema: public
+-- Name: scope_keys(jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.scope_places(p_scope jsonb) RETURNS uuid[]
+CREATE FUNCTION public.scope_keys(p_scope jsonb) RETURNS uuid[]
     LANGUAGE sql STABLE
-    RETURN COALESCE((SELECT array_agg(public.place_key(public.current_tenant(), k.k, (scope_places.p_scope ->> (k.k || '_id'::text)))) AS array_agg FROM unnest(ARRAY['session'::text, 'user'::text, 'agent'::text, 'project'::text]) k(k) WHERE (scope_places.p_scope ? (k.k || '_id'::text))), ARRAY[public.place_key(public.current_tenant(), 'tenant'::text, ''::text)]);
+    RETURN COALESCE((SELECT array_agg(public.place_key(public.current_tenant(), k.k, (scope_keys.p_scope ->> (k.k || '_id'::text)))) AS array_agg FROM unnest(ARRAY['session'::text, 'user'::text, 'agent'::text, 'project'::text]) k(k) WHERE (scope_keys.p_scope ? (k.k || '_id'::text))), ARRAY[public.place_key(public.current_tenant(), 'tenant'::text, ''::text)]);
 
 -- Name: score_expression(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.score_expression(p_weights jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT COALESCE(string_agg(format('(mask >> %s & 1) * %s::float8'::text, (t.i - 1), (t.w)::double precision), ' + '::text ORDER BY t.i), '0'::text) AS "coalesce" FROM jsonb_array_elements_text(score_expression.p_weights) WITH ORDINALITY t(w, i));
-
--- Name: seen_events(text, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.seen_events(p_tenant text, p_scope jsonb) RETURNS SETOF public.events
-    LANGUAGE sql STABLE
-    AS $$
-  select
-    e.tenant_id, e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, coalesce(o.content, e.content), e.user_id, e.agent_id,
-    e.project_id, e.sensitivity, e.tags, e.refs, e.metadata, case when o.content is null then e.artifact_id end, e.chunk_count, e.byte_count,
-    e.occurred_at, e.created_at, e.supersedes, e.erased_at, e.redactions, e.session_key, e.carried_at
-  from events e
-  left join overlays o on o.tenant_id = p_tenant and o.seq = e.seq
-  where e.tenant_id = p_tenant
-    and visible(
-      e.channel, e.user_id, e.sensitivity, array(select jsonb_array_elements_text(p_scope -> 'channels')),
-      case when p_scope -> 'subjects' = 'null' then null else array(select jsonb_array_elements_text(p_scope -> 'subjects')) end,
-      array(select jsonb_array_elements_text(p_scope -> 'sensitivities')))
-    and (p_scope ->> 'as_of' is null or e.occurred_at <= (p_scope ->> 'as_of')::timestamptz)
-    and is_shown_in(o.blocked_in, p_scope ->> 'channel')
-$$;
-
--- Name: select_best(); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.select_best() RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN '
-  matched as materialized (
-    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, {mask} as mask
-    from chunks c
-    where {anywhere} and {in_scope}
-    union
-    select c.seq, c.ordinal, c.session_id, c.kind, c.weight, {mask}
-    from chunks c
-    where {lately} and {in_scope}
-  ),
-  ranked as (
-    select *, ({score}) * coalesce(weight, 1) as score
-    from matched
-    order by score desc, seq desc, ordinal
-    limit 1600
-  ),
-  best as materialized (
-    select r.*, v.memory_id, v.kind as memory_kind
-    from ranked r
-    left join lateral (
-      select v.memory_id, m.kind, m.status
-      from memory_versions v join memories m on m.tenant_id = v.tenant_id and m.memory_id = v.memory_id
-      where (r.kind in (''decision'', ''task_update'') or r.kind like ''memory.%'')
-        and v.tenant_id = (select current_tenant()) and v.seq = r.seq and v.status <> ''superseded''
-      limit 1 offset 0
-    ) v on true
-    where v.status is null or v.status not in (''proposed'', ''rejected'')
-  ) '::text;
 
 -- Name: seq_before(text, timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -6801,18 +6890,6 @@ begin
   end loop;
   return v_low;
 end $$;
-
--- Name: session_events(text, jsonb, jsonb, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.session_events(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint) RETURNS TABLE(seq bigint)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT s.seq
-    FROM public.seen_events(session_events.p_tenant, session_events.p_scope) s(tenant_id, seq, event_id, session_id, channel, actor_type, actor_id, kind, content, user_id, agent_id, project_id, sensitivity, tags, refs, metadata, artifact_id, chunk_count, byte_count, occurred_at, created_at, supersedes, erased_at, redactions, session_key, carried_at)
-   WHERE ((s.session_key = public.session_key(session_events.p_tenant, (session_events.p_ask ->> 'session_id'::text))) AND (s.session_id = (session_events.p_ask ->> 'session_id'::text)) AND (s.seq <= session_events.p_last) AND (s.kind = ANY (ARRAY['message'::text, 'tool_call'::text, 'tool_result'::text, 'decision'::text, 'task_update'::text, 'artifact'::text])) AND (s.carried_at IS NULL) AND (((session_events.p_scope -> 'filter'::text) IS NULL) OR public.event_matches(s.*, (session_events.p_scope -> 'filter'::text), false, (session_events.p_scope ->> 'channel'::text))) AND ((NOT (session_events.p_ask ? 'handoff_seq'::text)) OR (s.seq > ((session_events.p_ask ->> 'handoff_seq'::text))::bigint) OR (s.agent_id = (session_events.p_ask ->> 'agent_id'::text))))
-   ORDER BY s.seq DESC
-  LIMIT 60;
-END;
 
 -- Name: session_state(text, text); Type: FUNCTION; Schema: public
 
@@ -7070,7 +7147,7 @@ declare
   v_last bigint := (p_scope ->> 'as_of_seq')::bigint;
   v_width bigint := greatest(16, ceil(v_last / 128.0)::bigint);
 begin
-  return query execute with_parts($q$
+  return query execute fill_template($q$
     with stretch as materialized (
       select s.seq, s.ordinal, s.mask, g.low, count(*) over (partition by g.low) as taken, max(s.seq) over (partition by g.low) as high
       from generate_series(1, {last}, {width}) g (low)
@@ -7082,7 +7159,7 @@ begin
         limit {most}
       ) s
     ),
-    -- of a stretch that had more passages, what its sample reached of it
+    -- for a range with more passages than were sampled: the part of it that the sample covers
     covered as (
       select coalesce(sum(span), 0) as span
       from (
@@ -7281,49 +7358,6 @@ end $$;
 
 ALTER FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) OWNER TO agent_memory_searcher;
 
--- Name: tool_pairs(text, jsonb, bigint, bigint[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.tool_pairs(p_tenant text, p_scope jsonb, p_last bigint, p_seqs bigint[]) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-  return (
-    with related as materialized (
-      select t.*, exists (
-        select
-        from seen_events(p_tenant, p_scope) s
-        where s.seq = t.seq
-          and (p_scope -> 'filter' is null or event_matches(s, p_scope -> 'filter', false, p_scope ->> 'channel'))) as seen
-      from tool_events(p_seqs, p_last) t
-    ),
-    paired as materialized (
-      select r.*, c.seq as call_seq, r.seq = any (p_seqs) as given
-      from related r
-      left join lateral (
-        select c.seq, c.seen
-        from related c
-        where c.kind = 'tool_call' and c.session_id = r.session_id and c.call_id = r.call_id
-          and (r.kind = 'tool_result' or c.seq = r.seq)
-        order by c.audience = r.audience desc, c.seq < r.seq desc, abs(c.seq - r.seq)
-        limit 1
-      ) c on c.seen
-      where r.seen
-    ),
-    named as (
-      select p.*, row_number() over (partition by p.call_seq, p.kind order by p.seq) as place
-      from paired p
-      where p.given or (
-        p.call_seq in (select g.call_seq from paired g where g.given)
-        and (p.kind = 'tool_call' or not exists (
-          select from paired g where g.given and g.kind = 'tool_result' and g.call_seq = p.call_seq)))
-    )
-    select coalesce(jsonb_agg(jsonb_build_object(
-      'seq', n.seq, 'call_seq', n.call_seq, 'tool', n.tool, 'call_id', n.call_id, 'given', n.given) order by n.seq), '[]')
-    from named n
-    where n.given or n.place <= 3);
-end $$;
-
 -- Name: trim_bound(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.trim_bound(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
@@ -7398,26 +7432,6 @@ end $$;
 CREATE FUNCTION public.trust_of(p_actor_type text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE p_actor_type WHEN 'human'::text THEN 'stated'::text WHEN 'agent'::text THEN 'inferred'::text ELSE 'observed'::text END;
-
--- Name: unchanged_memories(text, jsonb, jsonb, bigint, text[], integer[], text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.unchanged_memories(p_tenant text, p_scope jsonb, p_ask jsonb, p_last bigint, p_kinds text[], p_limits integer[], p_status text) RETURNS SETOF public.memories
-    LANGUAGE sql STABLE
-    AS $$
-  select k.*
-  from unnest(p_kinds, p_limits) kind (name, most)
-  cross join lateral (
-    select m.*
-    from memories m
-    where m.tenant_id = p_tenant and m.kind = kind.name and m.status = p_status and m.last_seq <= p_last
-      and (m.kind <> 'task' or m.task_status <> 'done')
-      and (p_status <> 'active' or m.expires_at is null or m.expires_at > now())
-      and concerns(m, p_scope, p_ask)
-      and exists (select from seen_events(p_tenant, p_scope) e where e.seq = m.content_seq)
-    order by m.content_seq desc
-    limit kind.most
-  ) k
-$$;
 
 -- Name: undo_import(text, text, integer, jsonb); Type: FUNCTION; Schema: public
 
@@ -7633,20 +7647,6 @@ begin
   counts := jsonb_build_object('webhooks', cardinality(v_filtered), 'webhooks_named', cardinality(v_named));
   return next;
 end $_$;
-
--- Name: with_parts(text, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.with_parts(p_statement text, p_parts jsonb) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    AS $$
-declare
-  v_part record;
-begin
-  for v_part in select p.key, p.value from jsonb_each_text(p_parts) p loop
-    p_statement := replace(p_statement, '{' || v_part.key || '}', v_part.value);
-  end loop;
-  return p_statement;
-end $$;
 
 -- Name: withheld_doc(public.events); Type: FUNCTION; Schema: public
 
@@ -9151,17 +9151,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.edits TO agent_memory_app;
 GRANT SELECT,DELETE ON TABLE public.edits TO agent_memory_eraser;
 GRANT SELECT ON TABLE public.edits TO agent_memory_backup;
 
--- Name: TABLE installation; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,UPDATE ON TABLE public.installation TO agent_memory_app;
-GRANT SELECT ON TABLE public.installation TO agent_memory_backup;
-
--- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_rebuilds TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.chunk_rebuilds TO agent_memory_backup;
-
 -- Name: TABLE events; Type: ACL; Schema: public
 
 GRANT SELECT,INSERT ON TABLE public.events TO agent_memory_app;
@@ -9244,6 +9233,24 @@ GRANT UPDATE(erased_at) ON TABLE public.events TO agent_memory_blanker;
 
 GRANT UPDATE(carried_at) ON TABLE public.events TO agent_memory_blanker;
 
+-- Name: TABLE memories; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.memories TO agent_memory_backup;
+GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
+
+-- Name: TABLE installation; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.installation TO agent_memory_app;
+GRANT SELECT ON TABLE public.installation TO agent_memory_backup;
+
+-- Name: TABLE chunk_rebuilds; Type: ACL; Schema: public
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_rebuilds TO agent_memory_app;
+GRANT SELECT,DELETE ON TABLE public.chunk_rebuilds TO agent_memory_eraser;
+GRANT SELECT ON TABLE public.chunk_rebuilds TO agent_memory_backup;
+
 -- Name: FUNCTION blank_audit(p_tenant text, p_seqs bigint[]); Type: ACL; Schema: public
 
 REVOKE ALL ON FUNCTION public.blank_audit(p_tenant text, p_seqs bigint[]) FROM PUBLIC;
@@ -9258,13 +9265,6 @@ GRANT ALL ON FUNCTION public.blank_events(p_seqs bigint[], p_content jsonb, p_su
 
 REVOKE ALL ON FUNCTION public.carry_events(p_seqs bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.carry_events(p_seqs bigint[]) TO agent_memory_app;
-
--- Name: TABLE memories; Type: ACL; Schema: public
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memories TO agent_memory_app;
-GRANT SELECT,DELETE ON TABLE public.memories TO agent_memory_eraser;
-GRANT SELECT ON TABLE public.memories TO agent_memory_backup;
-GRANT SELECT ON TABLE public.memories TO agent_memory_searcher;
 
 -- Name: TABLE memory_versions; Type: ACL; Schema: public
 
