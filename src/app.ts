@@ -9,8 +9,8 @@ import { begin, refuse } from './http/send.ts';
 import { serve } from './http/serve.ts';
 import { matchPath } from './http/url.ts';
 
-// The order in which a request meets the service. Hot routes go through the thin door, everything else through Express; both
-// end in the same `serve`. Why there are two: docs/decisions/thin-door.md.
+// The order of the middleware. The busiest routes bypass Express, all others go through it; both paths end in the same `serve`.
+// docs/decisions/thin-door.md has the measurements.
 
 export function createApp<C>(
   gate: Gate<C>,
@@ -21,7 +21,7 @@ export function createApp<C>(
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  // One path, one spelling: what nginx guards and what an Idempotency-Key is kept for is told by it.
+  // Each path has exactly one spelling, because nginx's rules and the records of idempotency keys match on it.
   app.enable('case sensitive routing');
   app.enable('strict routing');
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
@@ -33,7 +33,7 @@ export function createApp<C>(
     const problem =
       allowed.length > 0
         ? new Problem('method-not-allowed', `The path takes ${allowed.join(', ')}.`, { headers: { Allow: allowed.join(', ') } })
-        : new Problem('not-found', 'There is no such path.');
+        : new Problem('not-found', 'The path does not exist.');
     refuse(gate, 'unknown', res, begin(gate, 'unknown', req, res), problem);
   });
   app.use((error: unknown, req: express.Request, res: express.Response, _next: express.NextFunction) => {
@@ -68,12 +68,12 @@ function pathMatches(template: string, pathname: string): boolean {
   try {
     return matchPath(template, pathname) !== undefined;
   } catch {
-    // of this path, with a parameter that cannot be read: `serve` says so
+    // The path matches, but a parameter cannot be decoded; `serve` reports that.
     return true;
   }
 }
 
-/** Browsers may call from the listed origins. Other origins get no CORS headers, not even on a preflight. */
+/** Adds CORS headers for the listed origins. Other origins get none, not even on a preflight. */
 function allowOrigins(origins: string[]): RequestHandler {
   const isListed = (origin: string | undefined) => origin !== undefined && (origins.includes(origin) || origins.includes('*'));
   const answer = cors({
@@ -85,7 +85,7 @@ function allowOrigins(origins: string[]): RequestHandler {
     maxAge: 600,
   });
   return (req, res, next) => {
-    // the library says so only to listed origins; a cache must not give its answer for one to another
+    // The library sets this header for listed origins only. Without it a cache could serve one origin's response to another.
     res.vary('Origin');
     answer(req, res, next);
   };

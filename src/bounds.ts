@@ -1,18 +1,18 @@
 import type { Config } from './config.ts';
 
-// Settings, as the parts that they bound take them.
+// The limits among the settings, in the form that the code that enforces them expects.
 
 export type Bounds = ReturnType<typeof boundsOf>;
 
 export const boundsOf = (config: Config) => ({
-  /** Of JSON bodies. */
+  /** Limits of JSON request bodies. */
   json: {
     maxBytes: config.MAX_BODY_BYTES,
     maxDepth: config.MAX_JSON_DEPTH,
     maxArray: config.MAX_ARRAY_LENGTH,
     maxString: config.MAX_STRING_BYTES,
   },
-  /** Of what is recorded. */
+  /** Limits of recorded events and artifacts. */
   events: {
     maxArtifactBytes: config.MAX_ARTIFACT_BYTES,
     maxEventBytes: config.MAX_EVENT_BYTES,
@@ -20,7 +20,7 @@ export const boundsOf = (config: Config) => ({
   },
 });
 
-/** What the gate counts while requests are served. */
+/** Counters of the requests and body bytes that are in flight, with their limits. */
 export const countersOf = (config: Config) => ({
   held: { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES, byTenant: new Map<string, number>() },
   inFlight: { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() },

@@ -3,22 +3,22 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { type Config, secretSettings, settings } from './settings.ts';
 
-// The one reader of process.env.
+// Reads and validates the settings. No other file reads process.env.
 
 export type { Config };
 
 const exampleSecret = /change-?this|change-?me|your-?secret|example|generate-with|<.*>/i;
-/** Whether a secret is what examples show. */
+/** Whether a secret is a placeholder from an example. */
 export const isExample = (secret: string): boolean => exampleSecret.test(secret);
 
-/** The fewest connections that are left to everything else. */
+/** Connections that must remain for everything except heavy reads. */
 const LEAST_FOR_OTHERS = 4;
 
-/** So many of PGPOOL_MAX connections are the workers’ own; without any heavy reads are answered on the event loop. */
+/** Number of the PGPOOL_MAX connections that are reserved for worker threads. If it is 0, heavy reads run on the event loop. */
 export const readersOf = (config: Config): number =>
   usesEmbedded(config) || config.PGPOOL_MAX < config.WORKERS + LEAST_FOR_OTHERS ? 0 : config.WORKERS;
 
-/** Reads every setting, or throws a ConfigError that lists all that is wrong: variable, got, expected. */
+/** Returns all settings, or throws a ConfigError that lists every fault: variable, got, expected. */
 export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
   const problems: string[] = [];
   const values = Object.fromEntries(Object.keys(settings.shape).map((name) => [name, readSetting(name, env, problems)]));
@@ -34,7 +34,7 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
   return Object.freeze(parsed.data);
 }
 
-/** Defaults that a first integration does not run into. */
+/** Defaults outside production, so high that a first integration does not reach them. */
 const outsideProduction = { RATE_LIMIT_MAX_REQUESTS: '6000', RATE_LIMIT_TENANT_MAX: '60000', RATE_LIMIT_AUTH_MAX: '6000' };
 
 const expectedBy = (issue: z.core.$ZodIssue): string =>
@@ -49,13 +49,13 @@ export class ConfigError extends Error {
   }
 }
 
-/** An empty variable counts as absent: compose files set them so. */
+/** Returns the value of a setting. An empty variable counts as absent, because compose files pass unset variables as empty. */
 function readSetting(name: string, env: Record<string, string | undefined>, problems: string[]): string | undefined {
   const file = (secretSettings as readonly string[]).includes(name) ? env[`${name}_FILE`] : undefined;
   const inline = env[name] === '' && name !== 'CORS_ORIGINS' ? undefined : env[name];
   if (!file) return inline;
   try {
-    // compose can only mount something: where no file is meant, /dev/null
+    // Compose always mounts a file; if none is configured, it mounts /dev/null.
     if (statSync(file).isCharacterDevice()) return inline;
     return readFileSync(file, 'utf8').trimEnd();
   } catch (error) {
@@ -89,7 +89,7 @@ function contradictions(config: z.output<typeof settings>): string[] {
 
 const jwtSecrets = ['JWT_SECRET', 'JWT_SECRET_NEXT', 'JWT_SECRET_PREVIOUS'] as const;
 
-/** Asked of the values as they came, so that a weak secret is told together with everything else. */
+/** Checks the values before they are parsed, so that weak secrets are reported together with all other faults. */
 function weakness(name: (typeof jwtSecrets)[number], values: Record<string, string | undefined>): string[] {
   const secret = values[name];
   const inProduction = values.NODE_ENV === 'production';
@@ -104,10 +104,10 @@ function weakness(name: (typeof jwtSecrets)[number], values: Record<string, stri
   return [];
 }
 
-/** The address to listen on. Outside production only this machine is served unless HOST says otherwise. */
+/** The address to listen on: HOST, else all interfaces in production and only the loopback interface elsewhere. */
 export const hostOf = ({ HOST, NODE_ENV }: Config): string => HOST ?? (NODE_ENV === 'production' ? '0.0.0.0' : '127.0.0.1');
 
 export const ledgerOf = ({ DATA_DIR, ERASURE_LEDGER }: Config): string => ERASURE_LEDGER ?? join(DATA_DIR, 'erasures.ndjson');
 
-/** The database this configuration means: an external server, or none (the embedded one). */
+/** Whether the configuration names no PostgreSQL server, so that the embedded engine is used. */
 export const usesEmbedded = (config: Config): boolean => config.PGHOST === undefined && config.DATABASE_URL === undefined;

@@ -16,30 +16,30 @@ import type { Workers } from './work/index.ts';
 /** A running daemon. */
 export interface Daemon {
   url: string;
-  /** What it serves; tests iterate over them. */
+  /** All routes that it serves, for tests that iterate over them. */
   routes: Route<Caller>[];
-  /** The database it runs on, for a person. */
+  /** A description of its database for people. */
   database: string;
-  /** Not ready, streams ended, requests finished, pool closed. */
+  /** Reports not ready, ends the streams, waits for running requests, and closes the pool. */
   stop(): Promise<void>;
-  /** Calls back when it can no longer work and must end (the embedded engine died). */
+  /** Registers a callback for a failure after which the daemon must end: the embedded engine died. */
   onFailure(callback: (error: Error) => void): void;
 }
 
-/** `workers`: others than its own, for tests. */
+/** Starts a daemon. Tests pass their own `workers`. */
 export async function startDaemon(
   config: Config,
   log: Logger = createLogger(config.LOG_LEVEL),
   workers?: Workers,
 ): Promise<Daemon> {
   const server = createHttpServer((_req, res) => void send(res, 503, notYet()), tlsOf(config));
-  // The port comes first: a port in use is told before a database is touched.
+  // Listen first, so that a port that is in use is reported before the database is touched.
   await listen(server, config.PORT, hostOf(config));
   let database: Database | undefined;
   try {
     database = await openDatabase(config, log, { serving: true });
     const service = createService(config, database, log, workers);
-    // All through Express, for the bench that measures what the thin door gives.
+    // With THIN_DOOR=false all routes go through Express, so that a benchmark can measure the difference.
     const routes = config.THIN_DOOR ? service.routes : service.routes.map((route) => ({ ...route, hot: false }));
     replaceListener(server, createApp(service.gate, routes, config.CORS_ORIGINS, pagesOf(service.document)));
     service.health.phase = 'serving';
@@ -66,7 +66,7 @@ export async function startDaemon(
   }
 }
 
-/** Said to every request before the service is ready, and not logged: probes ask all the time. */
+/** The response to every request before the service is ready. It is not logged, because probes would fill the log. */
 function notYet() {
   const problem = new Problem('unavailable', 'The daemon is starting.', { headers: { 'Retry-After': '1' } });
   const id = randomUUID();

@@ -1,5 +1,5 @@
-// Which folder may use the doors of which others. Imports follow these edges (tests/architecture.test.ts), calls between SQL functions do,
-// and every `functions.sql` is applied after those of the folders that it uses (src/db/functions.ts).
+// The allowed dependencies between the folders of src. Imports (tests/architecture.test.ts) and calls between SQL functions must follow them,
+// and each `functions.sql` is applied after those of the folders that it uses (src/db/functions.ts).
 
 export const edges: Record<string, readonly string[]> = {
   artifacts: ['auth', 'secrets', 'work'],
@@ -30,7 +30,7 @@ export const edges: Record<string, readonly string[]> = {
   work: [],
 };
 
-/** Each folder after all that it uses; `db` comes first, because every folder uses it. */
+/** Returns the folders in dependency order. `db` comes first, because every folder uses it. */
 export function foldersInOrder(): string[] {
   const ordered = new Set(['db']);
   const visit = (folder: string): void => {

@@ -22,16 +22,16 @@ import type { Secrets } from './secrets/index.ts';
 import type { Signal } from './signal.ts';
 import type { Workers } from './work/index.ts';
 
-// What the door of a feature exports for the service, as `feature`; src/features.ts lists them. Why: docs/decisions/features.md.
+// The type of the `feature` that the door of each feature exports; src/features.ts lists them. See docs/decisions/features.md.
 
-/** What a feature is given. Each names what it uses of it. */
+/** The shared components of the service. A feature declares which of them it uses. */
 export interface Parts extends Store {
   known: Known;
   config: Config;
   log: Logger;
-  /** Bounds of requests, out of the settings. */
+  /** Limits of requests, from the settings. */
   bounds: Bounds;
-  /** Undefined in production without a key: then nothing is kept encrypted. */
+  /** Undefined in production if no key is configured; features that encrypt then reject requests. */
   seal: Seal | undefined;
   metrics: Metrics;
   health: Health;
@@ -42,21 +42,21 @@ export interface Parts extends Store {
   jobs: Jobs;
   /** Memory reserved for request bodies. */
   held: Held;
-  /** A credential of this tenant lost something on this daemon. */
+  /** Fires with the tenant's id when this daemon revokes a credential of that tenant or reduces its rights. */
   restricted: Signal<string>;
-  /** The settings of this tenant were changed on this daemon. */
+  /** Fires with the tenant's id when this daemon changes settings of that tenant. */
   changed: Signal<string>;
 }
 
-/** What all features together say. */
+/** The declarations of all features, combined. */
 export interface Known {
-  /** Of the audit. */
+  /** Actions in the audit stream. */
   actions: string[];
-  /** Of events and memories. */
+  /** Kinds of events and memories. */
   kinds: string[];
-  /** Of ids that must be there where a request cites them. */
+  /** Prefixes of ids that must exist if a request cites them. */
   citedPrefixes: string[];
-  /** Rows of exports, by the type of their lines. */
+  /** Schemas of the rows of an export, by the type of the line. */
   portable: Record<string, Portable>;
   reports: Record<string, z.ZodType>;
   conflicts: Conflicts;
@@ -64,81 +64,83 @@ export interface Known {
   unreadable: FindUnreadable[];
 }
 
-/** The part of the database that features use beside the tenant of a request. */
+/** The parts of the database that features use apart from the tenant of a request. */
 export interface Store {
   tenants: Tenants;
   watch: Pick<Watch, 'subscribe' | 'subscribeAll'>;
   ping(): Promise<unknown>;
-  /** The database is the embedded one, which has one session. */
+  /** Whether the database is the embedded engine, which has a single session. */
   embedded: boolean;
 }
 
-/** `Own`: what the feature keeps while the service runs. Everything is optional. */
+/** What a feature contributes to the service; every member is optional. `Own` is the state that it keeps while the service runs. */
 export interface Feature<Own = undefined> {
-  /** Makes it; nothing runs yet. */
+  /** Creates the feature's state. Must not start any work. */
   open?(parts: Parts): Own;
   routes?(parts: Parts, own: Own): (Route<Caller> | Route<null>)[];
-  /** Handlers of jobs, by kind. */
+  /** Job handlers, by kind. */
   jobs?(parts: Parts, own: Own): Handlers;
   sweeps?(parts: Parts, own: Own): Sweep[];
-  /** Figures that are read at each scrape. What is counted as it happens is made by `open`. */
+  /** Registers metrics that are computed at each scrape. `open` creates the counters that are incremented as things happen. */
   figures?(parts: Parts, own: Own): void;
   start?(own: Own): void;
-  /** The daemon is stopping: ends what would otherwise keep its requests from ending. */
+  /** Called when the daemon begins to stop: ends everything that would keep requests open. */
   drain?(own: Own): void;
-  /** Requests have ended. */
+  /** Called after all requests have ended. */
   stop?(own: Own): Promise<void>;
-  /** What a broken uniqueness of its tables means to a client, by the constraint. */
+  /** The problem that a client gets for a violated unique constraint, by the constraint's name. */
   conflicts?: Conflicts;
-  /** By the noun that has the hooks. */
+  /** Effects of events, by the noun whose hooks apply them. */
   effects?: Record<string, EffectHandler>;
-  /** Of the events that it records, and of its rows where filters and rules tell those apart too. */
+  /** Kinds of the events that it records, and of its rows if filters and policies distinguish them. */
   kinds?: readonly string[];
-  /** Prefixes of its ids. What begins with a `cited` one is no free name in the refs of a request: it must be there. */
+  /** Prefixes of its ids. A ref with a `cited` prefix must name an existing row; with a `free` one it may be any text. */
   prefixes?: Record<string, 'cited' | 'free'>;
-  /** What an entry of the audit may say was done: by its routes (their `audit`), its jobs, a command. docs/audit.md says when. */
+  /** Audit actions of its routes (their `audit`), jobs and commands. docs/audit.md describes each. */
   audit?: string[];
   isolation?: Isolation;
   /** Requests and responses that document its routes and that a test executes. */
   examples?(): Examples;
-  /** Its rows in an export, as an import takes them, by the `part` that the migration gives to `portable`. `kinds`: those of all features. */
+  /** Schemas of its rows in an export, by the `part` that the migration passes to `noun`. `kinds` are those of all features. */
   portable?(kinds: string[]): Record<string, Portable>;
-  /** Events in which the service reports that it forgot something, by kind: the form of the content. They are never erased. */
+  /** Schemas of the events that report an erasure or a trim, by kind. These events are never erased. */
   reports?(kinds: string[]): Record<string, z.ZodType>;
-  /** Finds rows of it, beside the log, that nobody can be given; consistency tells of them. */
+  /** Finds rows of its tables, outside the log, that cannot be read. The consistency check reports them. */
   unreadable?: FindUnreadable;
 }
 
 /**
- * What a feature makes of events that clients record, in the transaction that writes them: its hooks `judge` and `apply` in SQL read what
- * `derive` returns.
+ * Derives an effect from events that clients record: a change that the feature makes in the same transaction. The feature's SQL hooks
+ * `judge` and `apply` receive what `derive` returns.
  */
 export interface EffectHandler<Payload extends object = object> {
-  /** Of an event as it is stored; undefined: nothing. Asked in a worker thread where the request is large. */
+  /** Returns the effect of an event, or undefined if it has none. Runs in a worker thread if the request is large. */
   derive(row: EventRow): Payload | undefined;
-  /** Throws where the caller may not; asked before anything is written. */
+  /** Throws if the caller is not allowed to cause these effects. Called before anything is written. */
   check(caller: Caller, effects: EventEffect<Payload>[]): Promise<unknown>;
-  /** What the answer says of such an event: the fields, and their values by the place of the event in its unit. */
+  /** The fields that the response adds to such an event. */
   fields: z.ZodRawShape;
+  /** Returns the values of these fields, by the index of the event in its unit. */
   answer(caller: Caller, effects: EventEffect<Payload>[], outcome: Outcome): Promise<Map<number, object>>;
 }
 
 export interface EventEffect<Payload extends object = object> {
-  /** Of the event in its unit, from 0 on. */
+  /** Index of the event in its unit, from 0. */
   index: number;
   effect: Payload;
-  /** Whose words the event holds, and whom it is about. */
+  /** The author of the event. */
   actor: { type: string; id: string };
+  /** The user whom the event is about. */
   subject: string | undefined;
 }
 
-/** How a stranger would use the routes on what is not hers: tests/scenarios/i1.test.ts tries it, and fails for a route without a case. */
+/** Requests that try to reach another tenant's data. tests/scenarios/i1.test.ts sends them and fails for a route that has no case. */
 export interface Isolation {
-  /** Makes something of the other tenant, as its owner alice does; returns ids by the parameters of paths that take them. */
+  /** Creates rows in the other tenant, as its owner alice. Returns their ids by the path parameter that takes each. */
   make?(owner: Owner, theirs: Ids): Promise<Ids>;
-  /** Lists that show the owner what her tenant holds. */
+  /** Paths of lists that show the owner her tenant's rows. */
   holdings?: string[];
-  /** By operation. */
+  /** The cases, by operation. */
   cases: Record<string, IsolationCase>;
 }
 
@@ -149,16 +151,16 @@ interface Owner {
   ask(method: string, path: string, asked?: { body?: unknown; headers?: Record<string, string> }): Promise<{ body: any }>;
 }
 
-/** A body or query that is valid but for whose it is; `theirs`: ids of the other tenant. */
+/** A request that is valid except that it uses `theirs`, the ids of the other tenant. */
 export interface IsolationCase {
-  /** Why there is nothing of a tenant to reach. */
+  /** The reason why the operation cannot reach data of any tenant. */
   open?: string;
   body?(theirs: Ids): unknown;
-  /** Bodies that cite ids of the other tenant: each is refused. */
+  /** Bodies that cite ids of the other tenant. Each must be rejected. */
   citing?(theirs: Ids): unknown[];
   query?(theirs: Ids): string;
-  /** Lists and the like: the answer is the stranger's own and must not name anything of the other tenant. */
+  /** The operation succeeds (a list, for example), but its response must contain nothing of the other tenant. */
   ownAnswer?: boolean;
-  /** Ends the stranger's own tenant or session, so only the forged tenant is tried. */
+  /** The operation would end the caller's own tenant or session, so that only a forged tenant is tried. */
   forgedOnly?: boolean;
 }

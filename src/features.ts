@@ -19,7 +19,7 @@ import { feature as search } from './search/index.ts';
 import { feature as tenants } from './tenants/index.ts';
 import { feature as webhooks } from './webhooks/index.ts';
 
-/** What the service is made of, in the order of its documentation. */
+/** All features, in the order of the API documentation. */
 export const features: Feature<unknown>[] = [
   health,
   metrics,

@@ -8,7 +8,7 @@ import { containsSecret, defaultScreener, screenFields } from './secrets/index.t
 import type { OnSkipped } from './skipped.ts';
 import { readerOf, understandWith } from './workers.ts';
 
-/** What every request goes through. `told`: of rows that a worker met and could not read. */
+/** Creates the checks that every request passes. `told` is called for each row that a worker could not read. */
 export function gateOf(
   config: Config,
   { known, bounds, held, auth, metrics, secrets, workers, audit, log }: Parts,

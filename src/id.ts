@@ -2,7 +2,7 @@ import { randomFillSync } from 'node:crypto';
 
 const crockford = '0123456789abcdefghjkmnpqrstvwxyz';
 
-// Chance is drawn in bulk: asking the system for each id was 3 % of an append.
+// Random bytes are generated in bulk: a system call per id took 3 % of the time of an append.
 const chance = Buffer.alloc(4096);
 const ID_BYTES = 16;
 let drawn = chance.length;
@@ -10,10 +10,10 @@ let drawn = chance.length;
 export const PREFIX_LENGTH = 3;
 const form = new RegExp(`^[a-z]{${PREFIX_LENGTH}}_[${crockford}]{26}(?:_\\d+)?$`);
 
-/** Whether it has the form of an id of the service; that of a passage ends with its place. */
+/** Whether a text has the form of an id of this service. The id of a passage ends with its index. */
 export const isId = (text: string): boolean => form.test(text);
 
-/** `evt_` and the like, then a ULID (48 bits of ms, 80 of chance) in lower case: ids of one process sort by time. */
+/** Returns a prefix such as `evt_` and a ULID (48 bits of milliseconds, 80 random bits) in lower case. The ids of one process sort by time. */
 export function newId(prefix: string): string {
   let time = Date.now();
   let head = '';

@@ -6,12 +6,12 @@ import type { Config } from './config.ts';
 import type { Mac } from './http/idempotent.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 
-// Which key each purpose gets. None of them is ever in the database.
+// Derives the key of each purpose from the settings. No key is ever stored in the database.
 
-/** What signs access tokens. */
+/** The secret that signs access tokens. */
 export const jwtSecretOf = ({ JWT_SECRET, DATA_DIR }: Config): string => JWT_SECRET ?? developmentSecret(DATA_DIR, 'jwt-secret');
 
-/** Undefined in production without a key: then nothing is kept encrypted. */
+/** Returns undefined in production if no key is configured; then nothing can be stored encrypted. */
 export function sealOf(config: Config): Seal | undefined {
   const keys = sealKeysOf(config);
   return keys && openSeal(keys.key, keys.previous);
@@ -28,7 +28,7 @@ interface SealKeys {
   previous: Buffer[];
 }
 
-/** What a worker is given to seal and to hash with. */
+/** The keys with which a worker thread encrypts and hashes. */
 export interface WorkerKeys {
   mac: Uint8Array;
   seal: { key: Uint8Array; previous: Uint8Array[] } | undefined;
@@ -48,7 +48,7 @@ export function readWorkerKeys({ mac, seal }: WorkerKeys): { mac: Mac; seal: Sea
   };
 }
 
-/** Its key is not in the database, and the same on all daemons of a service. Under another one retries are answered 409. */
+/** Returns the MAC that identifies request bodies. All daemons must derive the same key: a retry hashed with another one gets 409. */
 export const macOf = (config: Config): Mac => macWith(macKeyOf(config));
 
 const macKeyOf = (config: Config): Buffer =>
@@ -58,7 +58,7 @@ const macWith =
   (data) =>
     createHmac('sha256', key).update(data).digest('hex');
 
-/** The key of the audit's chain, and whatever else may have chained older entries. */
+/** Returns the key of the audit's hash chain, with all keys that older entries may have been chained with. */
 export function auditKeysOf(config: Config): AuditKeys {
   const { AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET, ENCRYPTION_KEY_PREVIOUS, JWT_SECRET_PREVIOUS } = config;
   const given = [AUDIT_KEY, ENCRYPTION_KEY, JWT_SECRET].filter((secret) => secret !== undefined);
@@ -67,7 +67,7 @@ export function auditKeysOf(config: Config): AuditKeys {
   return openKeys([...own, ...older, ...config.AUDIT_KEY_PREVIOUS]);
 }
 
-/** Development has secrets of its own, made once; production must be given them. */
+/** Returns the secret in a file under DATA_DIR, which is created on first use. Production never calls this for JWT_SECRET. */
 function developmentSecret(dataDir: string, name: 'jwt-secret' | 'encryption-key'): string {
   const file = join(dataDir, name);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });

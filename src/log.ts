@@ -2,11 +2,11 @@ import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'p
 
 export type { Logger };
 
-/** Lines for a person at a terminal. Loaded where it is used: production never needs it. */
+/** Formats lines for a terminal. Imported on demand, because production never uses it. */
 export const prettyStream = async (): Promise<DestinationStream> =>
   (await import('pino-pretty')).default({ sync: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname,name' });
 
-/** JSON lines on stdout, or on `stream`. Credentials and content never reach a line: what could carry them is cut here once more. */
+/** Creates a logger of JSON lines on stdout, or on `stream`. Callers never log credentials or content; `redact` is a second safeguard. */
 export function createLogger(level: string, name = 'agent-memory', stream?: DestinationStream): Logger {
   const options: LoggerOptions = {
     name,
@@ -35,7 +35,7 @@ export function createLogger(level: string, name = 'agent-memory', stream?: Dest
   return stream ? pino(options, stream) : pino(options);
 }
 
-/** A database error's `detail` and `where` quote row values, and its message may: only what names the fault is kept. */
+/** Drops `detail`, `where` and the message of a database error, because they can quote values of rows. */
 function describeError(error: unknown) {
   if (!(error instanceof Error)) return { message: String(error) };
   const { code, severity, constraint, table, routine } = error as Error & Record<string, unknown>;
@@ -45,7 +45,7 @@ function describeError(error: unknown) {
     message: fromDatabase ? `database error ${String(code)}` : error.message,
     ...(code !== undefined && { code }),
     ...(fromDatabase && { constraint, table, routine }),
-    // below its first lines, which are the message
+    // The first lines of a stack are the message.
     stack: fromDatabase ? error.stack?.split('\n').slice(error.message.split('\n').length).join('\n') : error.stack,
     ...(error.cause !== undefined && { cause: String((error.cause as Error)?.message ?? error.cause) }),
   };

@@ -4,16 +4,16 @@ import { type Daemon, startDaemon } from './daemon.ts';
 import { createLogger, type Logger, prettyStream } from './log.ts';
 import { startupMessage } from './startup_error.ts';
 
-// config → log → start → ready → stop on a signal. What cannot start says in a sentence what to do, and exits 1.
+// Configuration, log, start, ready, stop on a signal. If the daemon cannot start, it prints what to do and exits with 1.
 
-/** Beyond the time that stopping may take by the settings. */
+/** Time beyond the configured shutdown delay and timeout after which the process exits without waiting. */
 const FORCED_EXIT_MS = 3000;
 
 try {
   const config = loadConfig();
   const forPeople = process.stdout.isTTY && config.NODE_ENV !== 'production';
   const log = createLogger(config.LOG_LEVEL, undefined, forPeople ? await prettyStream() : undefined);
-  // The tables of the tokenizer come meanwhile: the first context would wait for them.
+  // The tokenizer's tables are loaded during the start, so that the first context request does not wait for them.
   const [daemon] = await Promise.all([startDaemon(config, log), loadTokenCounter(config.TOKENIZER)]);
   log.info({ url: daemon.url, database: daemon.database }, 'ready');
   if (config.NODE_ENV === 'development') sayReady(daemon);
@@ -38,7 +38,7 @@ Database   ${database}
 function stopOnSignals(daemon: Daemon, log: Logger, forcedExitMs: number): void {
   let stopping = false;
   const stop = (why: string, code: number) => {
-    // a second signal means now
+    // A second signal exits at once.
     if (stopping) process.exit(code || 130);
     stopping = true;
     log.info({ why }, 'stopping');
@@ -55,14 +55,14 @@ function stopOnSignals(daemon: Daemon, log: Logger, forcedExitMs: number): void 
   process.on('SIGINT', () => stop('SIGINT', 0));
   daemon.onFailure((err) => {
     log.fatal({ err }, err.message);
-    stop('the database ended', 1);
+    stop('the database failed', 1);
   });
   process.on('uncaughtException', (err) => {
-    log.fatal({ err }, 'an error that nothing caught');
-    stop('an uncaught error', 1);
+    log.fatal({ err }, 'uncaught error');
+    stop('uncaught error', 1);
   });
   process.on('unhandledRejection', (err) => {
-    log.fatal({ err }, 'a rejection that nothing handled');
-    stop('an unhandled rejection', 1);
+    log.fatal({ err }, 'unhandled rejection');
+    stop('unhandled rejection', 1);
   });
 }

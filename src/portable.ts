@@ -1,12 +1,12 @@
 import { z } from 'zod';
 
-// The rows of an export, as an import takes them. Each feature says what its own may be, column by column. A file is trusted as little as any
-// other request: what is not said there is refused.
+// Schemas of the rows of an export, as an import accepts them. Each feature declares its own, column by column. An import trusts a file
+// no more than any other request: it rejects everything that is not declared.
 
-/** One type of row, of the table that `portable` registered under this type. */
+/** The schema of one type of row. */
 export interface Portable {
   row: z.ZodType<{ type: string }>;
-  /** Columns that clients write freely. Every other text names something, and is screened for secrets as names are. */
+  /** Columns with free text of clients. All other texts are names, and are screened for secrets by the stricter rules for names. */
   free?: string[];
 }
 
@@ -24,7 +24,7 @@ export const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
 export const bytea = z.string().regex(/^\\x(?:[0-9a-f]{2})*$/, 'bytes as PostgreSQL writes them');
 export const object = z.record(z.string(), z.unknown());
 
-/** What is private is somebody's: without a name nobody would see it. */
+/** A row of the private channel needs an owner: without one, nobody could read it. */
 export const isOwned = ({ channel, user_id }: { channel: string; user_id: string | null }): boolean =>
   channel !== 'private' || user_id !== null;
-export const unowned = { path: ['user_id'], message: 'required in the channel private' };
+export const unowned = { path: ['user_id'], message: 'required in the private channel' };

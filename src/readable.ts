@@ -1,6 +1,6 @@
-// What the database can hold and nobody can be given: an infinite time, a content that is not an object. Where such a value is met it is
-// not an error, or one row would stop everything that reads past it. It becomes a marker in its row. A reader of several rows keeps the
-// unreadable ones apart and names them; an answer that holds a marker cannot be written as JSON and ends in a problem.
+// Values that the database can store but the API cannot return, such as an infinite timestamp or a content that is not an object. Decoding
+// such a value does not throw, because one row would then fail every read that includes it. The value becomes an `Unreadable` marker
+// in its row. Reads of several rows skip and report the marked ones; serialising a marker as JSON throws and ends in a problem.
 
 export class Unreadable extends Error {
   readonly code = 'unreadable_row';
@@ -15,27 +15,27 @@ export class Unreadable extends Error {
 }
 
 let made = 0;
-/** So many have been met by this process: where that is as it was, there is nothing to look for. */
+/** Number of markers that this process has created. While it has not changed, no row needs to be searched for markers. */
 export const markersMade = (): number => made;
 
-/** A row that was skipped, as logs and answers name it. */
+/** A skipped row, as logs and responses report it. */
 export interface SkippedRow {
-  /** Its seq where it has one, else its id. */
+  /** The seq, or the id if the row has no seq. */
   row: number | string;
   reason: string;
 }
 
-/** What a row must have for it to be read, beside values that are none of the markers. */
+/** The columns of a row whose JSON type must be checked, in addition to the search for markers. */
 export interface Shape {
-  /** Columns of JSON objects. */
+  /** Columns that hold a JSON object. */
   objects?: readonly string[];
-  /** Columns of JSON objects, or null. */
+  /** Columns that hold a JSON object or null. */
   maybe?: readonly string[];
-  /** Columns of lists of texts. */
+  /** Columns that hold an array of strings. */
   lists?: readonly string[];
 }
 
-/** Why a row cannot be read; undefined where it can. */
+/** Returns the reason why a row cannot be read, or undefined if it can. */
 export function faultOf(row: object, { objects = [], maybe = [], lists = [] }: Shape = {}): string | undefined {
   const values = row as Record<string, unknown>;
   for (const column in values) {
@@ -44,14 +44,14 @@ export function faultOf(row: object, { objects = [], maybe = [], lists = [] }: S
   }
   for (const column of objects) if (!isObject(values[column])) return `${column}: not a JSON object`;
   for (const column of maybe) if (values[column] !== null && !isObject(values[column])) return `${column}: not a JSON object`;
-  for (const column of lists) if (!isTexts(values[column])) return `${column}: not a list of texts`;
+  for (const column of lists) if (!isTexts(values[column])) return `${column}: not an array of strings`;
   return undefined;
 }
 
 const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every((item) => typeof item === 'string');
 
-/** Where a row stands, by the first of these that it has. */
+/** Columns that identify a row; the first one that the row has is used. */
 const NAMES = [
   'seq',
   'memory_id',

@@ -14,9 +14,9 @@ import type { SkippedRow } from './readable.ts';
 import { searchRoutes } from './search/index.ts';
 import { type Done, type Result, resultOf } from './work/index.ts';
 
-// Heavy reads, as a worker answers them: rows are decoded, ranked, counted and written as JSON in its thread, over a connection of its own.
+// Heavy reads in a worker thread: it decodes, ranks and counts the rows and serialises the response, over its own database connection.
 
-/** What a worker is asked. */
+/** A read, as it is sent to a worker. */
 export interface HeavyRead {
   operation: string;
   principal: Principal;
@@ -24,17 +24,17 @@ export interface HeavyRead {
 }
 
 export interface ReadAnswer {
-  /** A `WrittenReply`, or the refusal. */
+  /** A `WrittenReply`, or a problem. */
   result: Result;
-  /** Rows that were met and cannot be read. */
+  /** Rows that could not be read. */
   skipped: SkippedRow[];
-  /** From the first statement to the written answer. */
+  /** Time from the first statement to the serialised response. */
   took_ms: number;
 }
 
 export type WrittenReply = Omit<Reply, 'body'> & { body: Uint8Array };
 
-/** The routes among which there are heavy reads; what they need beside their input is here. */
+/** The routes of the features that have heavy reads. A worker creates them itself, because functions cannot be sent to a thread. */
 export const readRoutes = (config: Pick<Config, 'TOKENIZER'>) => [
   ...eventReads,
   ...memoryReads,
@@ -42,7 +42,7 @@ export const readRoutes = (config: Pick<Config, 'TOKENIZER'>) => [
   ...contextRoutes(config.TOKENIZER),
 ];
 
-/** What features make of the events of a large request: `known.effects`, without the rest of the features. */
+/** The effects that a worker derives from the events of a large request. Equal to `known.effects`, without importing all features. */
 export const effects: Known['effects'] = Object.entries({ ...memories.effects });
 
 export type ReadConfig = PoolConfig & Pick<Config, 'TOKENIZER' | 'LOG_LEVEL'>;
@@ -53,7 +53,7 @@ export function openReads(config: ReadConfig) {
   return async ({ operation, principal, input }: HeavyRead, signal: AbortSignal): Promise<Done> => {
     pool ??= poolOf(config);
     const skipped: SkippedRow[] = [];
-    // statements of a read that failed do not outlive it: the next one needs the connection
+    // Aborted at the end, so that statements of a failed read do not occupy the connection that the next read needs.
     const over = new AbortController();
     const reading = heeding(pool, AbortSignal.any([signal, over.signal]));
     const caller = { principal, tenant: tenantIn(reading, principal.tenant_id, skipped) };
@@ -61,7 +61,7 @@ export function openReads(config: ReadConfig) {
     const answerOf = (result: Result): ReadAnswer => ({ result, skipped, took_ms: performance.now() - began });
     try {
       const { body, ...reply } = (await heavy.get(operation)!.handle({ ...input, caller, signal } as never)) as Reply;
-      // of its own memory, which can be handed over
+      // An array with its own buffer, which can be transferred to the main thread.
       const bytes = new TextEncoder().encode(JSON.stringify(body));
       return { value: answerOf({ value: { ...reply, body: bytes } satisfies WrittenReply }), transfer: [bytes.buffer] };
     } catch (error) {
@@ -72,7 +72,7 @@ export function openReads(config: ReadConfig) {
   };
 }
 
-/** Its one connection may be busy with the last statement of a read that was given up. */
+/** Waits for the one connection as long as a query may run, because the last statement of an abandoned read may still use it. */
 function poolOf(config: ReadConfig): Pool {
   const patience_ms = Math.max(config.PGCONNECTION_TIMEOUT, config.PGQUERY_TIMEOUT);
   const one = { ...config, PGPOOL_MAX: 1, PGPOOL_MIN: 0, PGCONNECTION_TIMEOUT: patience_ms };
@@ -81,13 +81,13 @@ function poolOf(config: ReadConfig): Pool {
   return pool;
 }
 
-/** No statement begins after the job was given up. */
+/** Wraps a pool so that no statement starts after the signal was aborted. */
 const heeding = (pool: Pool, signal: AbortSignal): Pool => ({
   ...pool,
   using: async (work, tenant) => {
     signal.throwIfAborted();
     return pool.using((client) => {
-      // meanwhile it waited for the connection
+      // It may have been aborted while it waited for the connection.
       signal.throwIfAborted();
       return work(client);
     }, tenant);

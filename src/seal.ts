@@ -1,11 +1,11 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 
-// AES-256-GCM under keys that are not in the database. Each purpose has a key of its own (HKDF, RFC 5869), so that what was sealed
-// for one thing opens for no other; `aad` binds an envelope to its row, so that it cannot be moved to another.
+// Encryption with AES-256-GCM under keys that are not in the database. Each purpose has its own derived key (HKDF, RFC 5869), so that a
+// value sealed for one purpose cannot be opened for another. `aad` binds a sealed value to its row, so that it cannot be moved to another.
 
-/** What is stored: all in base64 but the key's name. */
+/** An encrypted value as it is stored. All fields except `kid` are base64. */
 export interface Sealed {
-  /** Names the key it was sealed with; says nothing of it. */
+  /** Identifies the key without revealing it. */
   kid: string;
   iv: string;
   data: string;
@@ -13,10 +13,11 @@ export interface Sealed {
 }
 
 export interface Seal {
+  /** Encrypts with the current key. */
   seal(plaintext: Buffer | string, purpose: string, aad: string): Sealed;
-  /** Throws SealBroken where the key is not known, or anything was changed. */
+  /** Decrypts. Throws SealBroken if the key is unknown or the value was modified. */
   open(sealed: Sealed, purpose: string, aad: string): Buffer;
-  /** Hex HMAC-SHA-256: the same for equal texts, and not to be guessed without the key. */
+  /** Returns the HMAC-SHA-256 in hex: equal for equal texts, unpredictable without the key. */
   mac(text: string, purpose: string): string;
 }
 
@@ -32,7 +33,7 @@ const KEY_BYTES = 32;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** The 32 bytes of a key in base64 (or its URL form); undefined where it is none. */
+/** Decodes a key of 32 bytes from base64 or base64url. Returns undefined if the text is not one. */
 export function readKey(text: string): Buffer | undefined {
   const bytes = /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? Buffer.from(text, 'base64') : undefined;
   return bytes?.length === KEY_BYTES ? bytes : undefined;
@@ -40,7 +41,7 @@ export function readKey(text: string): Buffer | undefined {
 
 const kidOf = (key: Buffer): string => createHash('sha256').update('agent-memory kid').update(key).digest('hex').slice(0, 16);
 
-/** Seals with `key`; opens what it or one of the `previous` keys sealed. */
+/** Creates a seal that encrypts with `key` and decrypts with `key` or one of the `previous` keys. */
 export function openSeal(key: Buffer, previous: Buffer[] = []): Seal {
   const keys = new Map([...previous, key].map((one) => [kidOf(one), one]));
   const kid = kidOf(key);
@@ -69,12 +70,12 @@ export function openSeal(key: Buffer, previous: Buffer[] = []): Seal {
     open: ({ kid: id, iv, data, tag }, purpose, aad) => {
       const key_of_purpose = keyFor(id, purpose);
       try {
-        // Without the length a tag of four bytes would be believed too.
+        // Without the length, node would accept a tag of four bytes.
         const decipher = createDecipheriv(ALGORITHM, key_of_purpose, Buffer.from(iv, 'base64'), { authTagLength: TAG_BYTES });
         decipher.setAAD(Buffer.from(aad)).setAuthTag(Buffer.from(tag, 'base64'));
         return Buffer.concat([decipher.update(Buffer.from(data, 'base64')), decipher.final()]);
       } catch {
-        throw new SealBroken('it was changed, or belongs elsewhere');
+        throw new SealBroken('it was modified, or belongs to another row or purpose');
       }
     },
   };

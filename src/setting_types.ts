@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-// How the text of an environment variable becomes a value.
+// Schemas that parse the text of an environment variable into a value.
 
 export const whole = (min: number, max: number) =>
   z
@@ -22,7 +22,7 @@ export const list = z.string().transform((v) =>
     .filter(Boolean),
 );
 
-/** jsonwebtoken's rule: a bare number counts seconds. */
+/** Converts a duration to seconds. A number without a unit is in seconds, as in jsonwebtoken. */
 function secondsOf(text: string): number {
   const [, amount, unit] = /^(\d+)(ms|s|m|h|d)?$/.exec(text) ?? [];
   const factor = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 }[unit ?? 's'] ?? 1;

@@ -1,4 +1,4 @@
-/** Something that happens in one feature and that others act on, without either knowing the other. */
+/** An event emitter between features that do not import each other. */
 export interface Signal<T> {
   tell(what: T): void;
   hear(listener: (what: T) => void): void;

@@ -7,7 +7,7 @@ const HOUR_MS = 3_600_000;
 
 export type OnSkipped = (tenant: string, row: SkippedRow) => void;
 
-/** Each row once an hour: it is met again by everyone who reads past it. */
+/** Logs and counts each skipped row at most once an hour, because every read that includes the row reports it again. */
 export function tellSkipped(log: Logger, count: () => void): OnSkipped {
   const told = new LRUCache<string, true>({ max: SKIPPED_ROWS, ttl: HOUR_MS });
   return (tenant, { row, reason }) => {
@@ -15,6 +15,6 @@ export function tellSkipped(log: Logger, count: () => void): OnSkipped {
     if (told.has(key)) return;
     told.set(key, true);
     count();
-    log.error({ tenant, row, reason }, 'a row cannot be read and is skipped');
+    log.error({ tenant, row, reason }, 'skipped a row that cannot be read');
   };
 }

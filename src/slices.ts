@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-// Work on the event loop whose time grows with a client's input: a generator that yields wherever it may be interrupted. It runs in
-// slices, at most one slice of all such work in a turn of the loop, so that other requests are answered in between. What is short
-// is done before it has to wait for a turn.
+// Cooperative scheduling of work on the event loop whose duration grows with a client's input. The work is a generator that yields at each
+// point where it may be interrupted. It runs in time slices, at most one slice of all such work per iteration of the event loop, so that
+// other requests are served between them. Short work finishes within its first slice and never waits.
 
 export type Steps<T> = Generator<void, T, void>;
 
@@ -11,7 +11,7 @@ const FIRST_MS = 2;
 
 let lastTurn: Promise<unknown> = Promise.resolve();
 
-/** Ends between two slices when the signal is aborted. */
+/** Runs `steps` in slices. Throws between two slices if the signal is aborted. */
 export async function inSlices<T>(steps: Steps<T>, signal: AbortSignal): Promise<T> {
   for (let slice_ms = FIRST_MS; ; slice_ms = SLICE_MS) {
     signal.throwIfAborted();
@@ -24,7 +24,7 @@ export async function inSlices<T>(steps: Steps<T>, signal: AbortSignal): Promise
   }
 }
 
-/** A turn of the event loop that no other slice has. */
+/** Waits for an iteration of the event loop that no other slice uses. */
 function ownTurn(): Promise<unknown> {
   lastTurn = lastTurn.then(() => nextTurn());
   return lastTurn;

@@ -1,8 +1,8 @@
-// What a person reads when the service or one of its commands cannot start: a sentence that says what to do, never a stack.
+// Messages for errors that keep the service or one of its commands from starting: a sentence with the remedy, never a stack.
 
 const DIRECTORY_FAULTS = ['EACCES', 'ENOENT', 'EROFS', 'ENOTDIR', 'EPERM', 'EISDIR', 'ENOSPC'];
 
-/** Errors meant for the operator carry their sentence; of a database error the text helps here, where only the operator reads. */
+/** Returns the message for the operator. It may quote the text of a database error, because only the operator sees it. */
 export function startupMessage(error: unknown): string {
   if (!(error instanceof Error)) return String((error as { message?: unknown })?.message ?? error);
   const { code, message } = error as Error & { code?: string };

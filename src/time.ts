@@ -1,27 +1,30 @@
-// Times as texts. JavaScript's Date reads PostgreSQL's texts wrongly (the year 23 as 2023), refuses others and stops at milliseconds,
-// so a time is never a Date between a request, the database and an answer. It has one form: RFC 3339 in UTC, with three digits of a
-// second, or six where a client sent more.
+// Timestamps as text. JavaScript's Date misreads some of PostgreSQL's texts (the year 23 as 2023), rejects others and has millisecond
+// precision, so a timestamp is never converted to a Date on its way between request, database and response. All timestamps have one
+// form, the canonical form: RFC 3339 in UTC, with three fractional digits, or six if the client sent more than three.
 
 const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
-// With a zone, years have four digits or more; an offset of long ago has seconds (`+00:53:28`).
+// Years have four digits or more. Historical offsets include seconds (`+00:53:28`).
 const POSTGRESQL = /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d+))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/;
 const DAY_S = 86_400;
 
-/** What a client sent, in our form. Undefined where it is no RFC 3339, names no moment or is outside the years 1 to 9999 in UTC. */
+/**
+ * Converts a client's timestamp to the canonical form. Returns undefined if it is not RFC 3339, does not exist in the calendar, or lies outside
+ * the years 1 to 9999 in UTC.
+ */
 export function parseTime(text: string): string | undefined {
   const found = RFC_3339.exec(text);
   if (!found) return undefined;
   const [, year, month, day, hour, minute, second, fraction = '', sign, hours = '0', minutes = '0'] = found;
   if (Number(day) < 1 || Number(day) > daysIn(Number(year), Number(month))) return undefined;
-  // a leap second has no place in PostgreSQL, which would move it into the next minute
+  // PostgreSQL has no leap seconds and would shift one into the next minute.
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined;
   const offset_s = Number(`${sign ?? ''}1`) * (Number(hours) * 3600 + Number(minutes) * 60);
   return toUtc(`${year}-${month}-${day}`, `${hour}:${minute}:${second}`, fraction, offset_s);
 }
 
-/** PostgreSQL's text of a `timestamptz` in our form; undefined for what that cannot express: infinity, BC, years beyond 9999. */
+/** Converts PostgreSQL's text of a `timestamptz` to the canonical form. Returns undefined for infinity, BC and years beyond 9999. */
 export function fromDatabase(text: string): string | undefined {
-  // as sessions in UTC write it, without the cost of an expression: every row has two
+  // Fast path without a regular expression for sessions in UTC, because every row has two timestamps.
   if (text.charCodeAt(4) === DASH && text.endsWith('+00') && text.length >= SHORTEST)
     return join(text.slice(0, 10), text.slice(11, 19), text.slice(20, -3));
   const found = POSTGRESQL.exec(text);
@@ -34,13 +37,13 @@ export function fromDatabase(text: string): string | undefined {
 const DASH = 0x2d;
 const SHORTEST = '2026-01-05 10:00:00+00'.length;
 
-/** Which of two times in our form is earlier: as texts, `…00.000Z` would come after `…00.000001Z`. */
+/** Compares two canonical timestamps. A comparison of the texts would sort `…00.000Z` after `…00.000001Z`. */
 export function compareTimes(one: string, other: string): number {
   const [a, b] = [one.slice(0, -1), other.slice(0, -1)];
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** A time in our form with all six digits, so that texts sort as times do. */
+/** Pads a canonical timestamp to six fractional digits, so that the texts sort chronologically. */
 export const sortableTime = (time: string): string => `${time.slice(0, -1).padEnd(SORTABLE, '0')}Z`;
 const SORTABLE = '2026-01-05T10:00:00.000000'.length;
 
@@ -68,14 +71,14 @@ const isLeap = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 ||
 const MONTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const daysIn = (year: number, month: number): number => (MONTHS[month - 1] ?? 0) + (month === 2 && isLeap(year) ? 1 : 0);
 
-/** Leap years before a year of the proleptic Gregorian calendar, which RFC 3339 and PostgreSQL share. */
+/** Number of leap years before a year of the proleptic Gregorian calendar, which both RFC 3339 and PostgreSQL use. */
 const leapsBefore = (year: number): number => {
   const last = year - 1;
   return Math.floor(last / 4) - Math.floor(last / 100) + Math.floor(last / 400);
 };
 const firstDayOf = (year: number): number => year * 365 + leapsBefore(year);
 
-/** The number of a day, counted from an arbitrary one. */
+/** The number of days from a fixed epoch. */
 function dayOf(year: number, month: number, day: number): number {
   let days = firstDayOf(year) + day - 1;
   for (let before = 1; before < month; before += 1) days += daysIn(year, before);

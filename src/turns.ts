@@ -1,12 +1,12 @@
-// Who is next: tenants in turn, each at most so many at a time.
+// A fair queue: serves the tenants round-robin, with a limit of concurrent items per tenant.
 
 export interface Turns<T> {
   readonly waiting: number;
-  /** So many tenants have something waiting. */
+  /** Number of tenants with waiting items. */
   readonly tenants: number;
   waitingOf(tenant: string): number;
   add(tenant: string, item: T): void;
-  /** The next item of a tenant that has fewer than `most` running. */
+  /** Removes and returns the next item of a tenant that has fewer than `most` running, or undefined. */
   take(runningOf: (tenant: string) => number, most: number): T | undefined;
   remove(tenant: string, item: T): void;
 }
@@ -31,7 +31,7 @@ export function openTurns<T>(): Turns<T> {
     take: (runningOf, most) => {
       for (const [tenant, line] of lines) {
         if (runningOf(tenant) >= most) continue;
-        // to the end: tenants take turns
+        // Move the tenant to the end, so that tenants take turns.
         lines.delete(tenant);
         const item = line.shift()!;
         if (line.length > 0) lines.set(tenant, line);

@@ -28,7 +28,7 @@ import { tellSkipped } from './skipped.ts';
 import type { Workers } from './work/index.ts';
 import { workersOf } from './workers.ts';
 
-// How a daemon is put together: the parts that features stand on, each after what it needs, then the features, which know only the parts.
+// Assembles the service: first the shared components, in the order of their dependencies, then the features, which depend only on these.
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
@@ -76,22 +76,22 @@ export function createService(config: Config, database: Database, log: Logger, w
       for (const { drain } of opened) drain();
     },
     stop: async () => {
-      // the audit after everything that may still write entries
+      // The audit stops after everything that may still write entries.
       for (const part of [jobs, sweeper, ...opened, audit, limits, workers]) await part.stop();
     },
   };
 }
 
-/** The routes and their document. Nothing runs, and no database is asked. */
+/** Returns the routes and the OpenAPI document. Starts nothing and needs no database. */
 export function describeService(config: Config): Pick<Service, 'routes' | 'document'> {
   const none = (): never => {
-    throw new Error('a service that is only described has no database');
+    throw new Error('describeService has no database');
   };
   const store = { tenants: none, watch: { subscribe: none, subscribeAll: none }, ping: none, embedded: false };
   return assemble(partsOf(config, store, createLogger('silent'), workersOf(config), countersOf(config).held));
 }
 
-/** Each after what it needs. None of them runs by itself but the audit, which writes what was counted. */
+/** Creates the shared components. Only the audit has a timer, which writes its counters; the others start no work. */
 function partsOf(config: Config, store: Store, log: Logger, workers: Workers, held: Parts['held']): Parts {
   const { tenants } = store;
   const bounds = boundsOf(config);
@@ -112,9 +112,9 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
   const jobs = openJobs(tenants, log, {
     lease_ms: config.JOB_LEASE_MS,
     parallel: config.JOBS_PARALLEL,
-    // jobs are begun by admins, and end with the authority behind them
+    // Admins start jobs. A job is stopped if the admin who started it loses that role.
     mayGoOn: async (tenant, started_by) => !isPrincipalId(started_by) || isAdminNow(tenant, started_by),
-    ended: metrics.counter('jobs_total', 'Tries of jobs that are over', ['kind', 'outcome']),
+    ended: metrics.counter('jobs_total', 'Finished attempts of jobs', ['kind', 'outcome']),
   });
   const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, held, restricted, changed };
   return { ...store, ...made, known, config, log };
@@ -122,11 +122,11 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
 
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);
 
-/** The features on their parts. */
+/** Opens all features, and collects what they contribute. */
 function assemble(parts: Parts) {
   const opened = features.map((feature) => ({ feature, own: feature.open?.(parts) }));
   for (const { feature, own } of opened) feature.figures?.(parts, own);
-  // one that anyone may call is given null for a caller
+  // A route without authentication gets null as its caller.
   const routes = opened.flatMap(({ feature, own }) => feature.routes?.(parts, own) ?? []) as Route<Caller>[];
   return {
     routes,

@@ -11,7 +11,7 @@ import { type Screener, type ScreenerSource, screenerOf, screenFields } from './
 import { serveTasks, type Task } from './work/index.ts';
 import type { WorkerData } from './workers.ts';
 
-// What a worker of the daemon does; src/workers.ts starts it, and src/work hands out the orders.
+// The entry point of a worker thread. src/workers.ts starts it, and src/work sends it tasks.
 
 const { keys, config } = workerData as WorkerData;
 const { mac, seal } = readWorkerKeys(keys);

@@ -19,7 +19,7 @@ export interface WorkerData {
   config: ReadConfig;
 }
 
-/** Of the secrets only what a worker needs: those of the database, and the keys to seal and to hash with. */
+/** The settings that a worker needs. Their only secrets are the database's and the keys for encryption and hashing. */
 export const workerDataOf = (config: Config): WorkerData => ({
   keys: workerKeysOf(config),
   config: Object.fromEntries(
@@ -27,7 +27,7 @@ export const workerDataOf = (config: Config): WorkerData => ({
   ) as unknown as ReadConfig,
 });
 
-/** Threads of worker.js beside this file, or of worker.ts where it runs from its source. */
+/** Starts threads of worker.js in this directory, or of worker.ts if this file runs from source. */
 export const workersOf = (config: Config, entry = ENTRY): Workers =>
   openWorkers({
     entry,
@@ -36,7 +36,7 @@ export const workersOf = (config: Config, entry = ENTRY): Workers =>
     maxQueued: config.WORKERS_QUEUE,
   });
 
-/** Has large JSON bodies parsed, screened and hashed by workers. */
+/** Returns a function that parses, screens and hashes large JSON bodies in worker threads. */
 export const understandWith =
   (workers: Workers, secrets: Secrets, json: JsonLimits): Gate<Caller>['understand'] =>
   async ({ tenant }, bytes, how, signal) => {
@@ -48,18 +48,19 @@ const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
 
 type Reader = NonNullable<Gate<Caller>['readApart']>;
 
-/** A read that takes less need not wait for its tenant's turn at a worker. */
+/** Reads that take less time run on the event loop, without waiting for a worker. */
 const SHORT_MS = 40;
-/** One that was short and takes as long as this, beside whatever else the event loop does, is heavy again. */
+/** A short read that takes this long on the event loop, with all that runs beside it, counts as heavy again. */
 const LONG_MS = 200;
-/** Kinds of reads of principals of which it is known whether they are short: a name and a flag each. */
+/** Number of remembered classifications, by tenant, principal and operation. Each is a string and a boolean. */
 const MAX_KNOWN = 10_000;
-/** Unasked for as long, a kind is looked at anew: the tenant has grown. */
+/** A classification that was not used for this long is dropped, because the tenant may have grown. */
 const KNOWN_FOR_MS = 600_000;
 
 /**
- * Has heavy reads answered by workers; those that may be short, until they were seen to be. One of an unknown kind runs in place where
- * others wait already, because a burst right after a start would be refused.
+ * Returns a function that runs heavy reads in worker threads. A read that may also run on the event loop (`inPlace`) does so once it has
+ * been measured to be short. If it has not been measured and others already wait for a worker, it runs on the event loop too: otherwise the queue
+ * would overflow in a burst right after a start.
  */
 export function readerOf(workers: Workers, told: (tenant: string, row: SkippedRow) => void): Reader {
   const short = new LRUCache<string, boolean>({ max: MAX_KNOWN, ttl: KNOWN_FOR_MS, updateAgeOnGet: true });
@@ -73,7 +74,7 @@ export function readerOf(workers: Workers, told: (tenant: string, row: SkippedRo
     }
   }
 
-  /** Between the two bounds it says nothing: the first read of a thread makes its connection. */
+  /** Ignores times between the two bounds: the first read of a thread also opens its connection. */
   function learn(kind: string, took_ms: number): void {
     if (took_ms < SHORT_MS) short.set(kind, true);
     else if (took_ms > LONG_MS) short.set(kind, false);
