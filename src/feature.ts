@@ -26,7 +26,7 @@ import type { Workers } from './work/index.ts';
 
 /** The shared components of the service. A feature declares which of them it uses. */
 export interface Parts extends Store {
-  known: Known;
+  registry: Registry;
   config: Config;
   log: Logger;
   /** Limits of requests, from the settings. */
@@ -49,7 +49,7 @@ export interface Parts extends Store {
 }
 
 /** The declarations of all features, combined. */
-export interface Known {
+export interface Registry {
   /** Actions in the audit stream. */
   actions: string[];
   /** Kinds of events and memories. */

@@ -8,14 +8,14 @@ import { containsSecret, defaultScreener, screenFields } from './secrets/index.t
 import type { OnSkipped } from './skipped.ts';
 import { readerOf, understandWith } from './workers.ts';
 
-/** Creates the checks that every request passes. `told` is called for each row that a worker could not read. */
+/** Creates the checks that every request passes. `onSkipped` is called for each row that a worker could not read. */
 export function gateOf(
   config: Config,
-  { known, bounds, held, auth, metrics, secrets, workers, audit, log }: Parts,
+  { registry, bounds, held, auth, metrics, secrets, workers, audit, log }: Parts,
   inFlight: Gate<Caller>['inFlight'],
   limits: Limits,
   addressOf: Gate<Caller>['addressOf'],
-  told: OnSkipped,
+  onSkipped: OnSkipped,
 ): Gate<Caller> {
   return {
     body: bounds.json,
@@ -30,12 +30,12 @@ export function gateOf(
     addressOf,
     finished: metrics.finished,
     refused: metrics.refused,
-    conflicts: known.conflicts,
+    conflicts: registry.conflicts,
     holdsSecret: containsSecret,
     screen: async (caller, body, pointers) =>
       screenFields(caller ? await secrets.of(caller.tenant) : defaultScreener, body, pointers),
     understand: understandWith(workers, secrets, bounds.json),
-    ...(readersOf(config) > 0 && { readApart: readerOf(workers, told) }),
+    ...(readersOf(config) > 0 && { readApart: readerOf(workers, onSkipped) }),
     mac: macOf(config),
     trail: audit.trail,
     log,

@@ -7,16 +7,16 @@ export class Unreadable extends Error {
   constructor(reason: string) {
     super(reason);
     this.name = 'Unreadable';
-    made += 1;
+    created += 1;
   }
   toJSON(): never {
     throw this;
   }
 }
 
-let made = 0;
+let created = 0;
 /** Number of markers that this process has created. While it has not changed, no row needs to be searched for markers. */
-export const markersMade = (): number => made;
+export const markersCreated = (): number => created;
 
 /** A skipped row, as logs and responses report it. */
 export interface SkippedRow {

@@ -5,7 +5,7 @@ import { connectionOf, createPool, type Pool, type PoolConfig } from './db/pool.
 import { assertConfirmed } from './db/restored.ts';
 import { type Tenant, tenantsOf } from './db/tenant.ts';
 import { eventReads } from './events/index.ts';
-import type { Known } from './feature.ts';
+import type { Registry } from './feature.ts';
 import { toProblem } from './http/problem.ts';
 import type { Reply, Unparsed } from './http/route.ts';
 import { createLogger } from './log.ts';
@@ -42,8 +42,8 @@ export const readRoutes = (config: Pick<Config, 'TOKENIZER'>) => [
   ...contextRoutes(config.TOKENIZER),
 ];
 
-/** The effects that a worker derives from the events of a large request. Equal to `known.effects`, without importing all features. */
-export const effects: Known['effects'] = Object.entries({ ...memories.effects });
+/** The effects that a worker derives from the events of a large request. Equal to `registry.effects`, without importing all features. */
+export const effects: Registry['effects'] = Object.entries({ ...memories.effects });
 
 export type ReadConfig = PoolConfig & Pick<Config, 'TOKENIZER' | 'LOG_LEVEL'>;
 
@@ -54,8 +54,8 @@ export function openReads(config: ReadConfig) {
     pool ??= poolOf(config);
     const skipped: SkippedRow[] = [];
     // Aborted at the end, so that statements of a failed read do not occupy the connection that the next read needs.
-    const over = new AbortController();
-    const reading = heeding(pool, AbortSignal.any([signal, over.signal]));
+    const finished = new AbortController();
+    const reading = abortable(pool, AbortSignal.any([signal, finished.signal]));
     const caller = { principal, tenant: tenantIn(reading, principal.tenant_id, skipped) };
     const began = performance.now();
     const answerOf = (result: Result): ReadAnswer => ({ result, skipped, took_ms: performance.now() - began });
@@ -67,22 +67,22 @@ export function openReads(config: ReadConfig) {
     } catch (error) {
       return { value: answerOf(resultOf(toProblem(error))) };
     } finally {
-      over.abort();
+      finished.abort();
     }
   };
 }
 
 /** Waits for the one connection as long as a query may run, because the last statement of an abandoned read may still use it. */
 function poolOf(config: ReadConfig): Pool {
-  const patience_ms = Math.max(config.PGCONNECTION_TIMEOUT, config.PGQUERY_TIMEOUT);
-  const one = { ...config, PGPOOL_MAX: 1, PGPOOL_MIN: 0, PGCONNECTION_TIMEOUT: patience_ms };
+  const timeout_ms = Math.max(config.PGCONNECTION_TIMEOUT, config.PGQUERY_TIMEOUT);
+  const one = { ...config, PGPOOL_MAX: 1, PGPOOL_MIN: 0, PGCONNECTION_TIMEOUT: timeout_ms };
   const pool = createPool({ ...connectionOf(config), embedded: false }, one, createLogger(config.LOG_LEVEL));
   pool.guard(assertConfirmed);
   return pool;
 }
 
 /** Wraps a pool so that no statement starts after the signal was aborted. */
-const heeding = (pool: Pool, signal: AbortSignal): Pool => ({
+const abortable = (pool: Pool, signal: AbortSignal): Pool => ({
   ...pool,
   using: async (work, tenant) => {
     signal.throwIfAborted();

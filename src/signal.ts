@@ -1,15 +1,15 @@
 /** An event emitter between features that do not import each other. */
 export interface Signal<T> {
-  tell(what: T): void;
-  hear(listener: (what: T) => void): void;
+  emit(value: T): void;
+  on(listener: (value: T) => void): void;
 }
 
 export function createSignal<T>(): Signal<T> {
-  const listeners: ((what: T) => void)[] = [];
+  const listeners: ((value: T) => void)[] = [];
   return {
-    tell: (what) => {
-      for (const listener of listeners) listener(what);
+    emit: (value) => {
+      for (const listener of listeners) listener(value);
     },
-    hear: (listener) => void listeners.push(listener),
+    on: (listener) => void listeners.push(listener),
   };
 }

@@ -18,13 +18,13 @@ import { withExamples } from './http/openapi_examples.ts';
 import type { Route } from './http/route.ts';
 import { openJobs } from './jobs/index.ts';
 import { auditKeysOf, jwtSecretOf, sealOf } from './keys.ts';
-import { known } from './known.ts';
+import { registry } from './registry.ts';
 import { createLimits } from './limits/index.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics } from './metrics/index.ts';
 import { openSecrets } from './secrets/index.ts';
 import { createSignal } from './signal.ts';
-import { tellSkipped } from './skipped.ts';
+import { logSkippedRows } from './skipped.ts';
 import type { Workers } from './work/index.ts';
 import { workersOf } from './workers.ts';
 
@@ -49,11 +49,11 @@ export function createService(config: Config, database: Database, log: Logger, w
   const parts = partsOf(config, { tenants, watch, ping, embedded: pool.embedded }, log, workers, held);
   const { metrics, health, audit, jobs } = parts;
   const limits = createLimits(config, pool, log);
-  const told = tellSkipped(log, metrics.skipped);
+  const onSkipped = logSkippedRows(log, metrics.skipped);
   database.onFlushed(metrics.flushed);
-  database.onSkipped(told);
+  database.onSkipped(onSkipped);
   const { routes, document, sweeps, handlers, opened } = assemble(parts);
-  const gate = gateOf(config, parts, inFlight, limits, clientOf(config), told);
+  const gate = gateOf(config, parts, inFlight, limits, clientOf(config), onSkipped);
   jobs.run(handlers);
   const sweeper = startSweeper(tenants, [sweepIdempotency(config.IDEMPOTENCY_TTL), ...sweeps], log, config.SWEEP_DELAY_MS);
   for (const { start } of opened) start();
@@ -101,13 +101,13 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
   const changed = createSignal<string>();
   const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, tenants, {
     addressOf: config.RATE_LIMIT_ENABLED ? clientOf(config) : undefined,
-    forgotten: restricted.tell,
+    forgotten: restricted.emit,
   });
   const health = openHealth(store.ping, auth);
   const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS, (tenant, task, input) =>
     workers.run({ tenant, task, input, signal: AbortSignal.timeout(config.REQUEST_TIMEOUT_MS) }),
   );
-  changed.hear(secrets.forget);
+  changed.on(secrets.forget);
   const audit = openAudit(() => auditKeysOf(config), config.AUDIT_WINDOW_MS, tenants, log);
   const jobs = openJobs(tenants, log, {
     lease_ms: config.JOB_LEASE_MS,
@@ -117,7 +117,7 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
     ended: metrics.counter('jobs_total', 'Finished attempts of jobs', ['kind', 'outcome']),
   });
   const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, held, restricted, changed };
-  return { ...store, ...made, known, config, log };
+  return { ...store, ...made, registry, config, log };
 }
 
 const clientOf = (config: Config) => (req: IncomingMessage) => addressOf(req, config.TRUST_PROXY_HOPS);

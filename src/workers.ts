@@ -62,7 +62,7 @@ const KNOWN_FOR_MS = 600_000;
  * been measured to be short. If it has not been measured and others already wait for a worker, it runs on the event loop too: otherwise the queue
  * would overflow in a burst right after a start.
  */
-export function readerOf(workers: Workers, told: (tenant: string, row: SkippedRow) => void): Reader {
+export function readerOf(workers: Workers, onSkipped: (tenant: string, row: SkippedRow) => void): Reader {
   const short = new LRUCache<string, boolean>({ max: MAX_KNOWN, ttl: KNOWN_FOR_MS, updateAgeOnGet: true });
 
   async function inPlaceTimed(kind: string, inPlace: NonNullable<ReadApart<Caller>['inPlace']>) {
@@ -85,7 +85,7 @@ export function readerOf(workers: Workers, told: (tenant: string, row: SkippedRo
     if (inPlace && (short.get(kind) ?? workers.figures().waiting > 0)) return inPlaceTimed(kind, inPlace);
     const asked: HeavyRead = { operation, principal, input };
     const answer = await workers.run<ReadAnswer>({ tenant: tenant.id, task: 'read', input: asked, signal, heeds: true });
-    for (const row of answer.skipped) told(tenant.id, row);
+    for (const row of answer.skipped) onSkipped(tenant.id, row);
     if (inPlace) learn(kind, answer.took_ms);
     const reply = contentOf(answer.result) as WrittenReply;
     return { ...reply, headers: { ...JSON_TYPE, ...reply.headers }, body: bufferOf(reply.body) };

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { features } from '../src/features.ts';
-import { known } from '../src/known.ts';
+import { registry } from '../src/registry.ts';
 import { effects } from '../src/reads.ts';
 
 // A door exports one value for the service, `feature`, and beside it what other folders use. What it says of its feature is held
@@ -75,5 +75,5 @@ test('every action of the audit belongs to one feature', () => {
 });
 
 test('a worker makes of large requests what the service makes of small ones', () => {
-  expect(effects).toEqual(known.effects);
+  expect(effects).toEqual(registry.effects);
 });

@@ -47,7 +47,7 @@ export interface Audit {
 }
 
 export const feature: Feature = {
-  routes: ({ known }) => auditRoutes(known.actions),
+  routes: ({ registry }) => auditRoutes(registry.actions),
   figures: ({ metrics, audit }) =>
     metrics.gauge('audit_entries_waiting', 'Entries of the audit that are not written yet', audit.waiting),
   audit: ['private.read', 'refused', 'audit.erased'],

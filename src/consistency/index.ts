@@ -7,8 +7,8 @@ export type { FindUnreadable } from './sql.ts';
 export { verifyImport } from './verify.ts';
 
 export const feature: Feature = {
-  routes: ({ jobs, config, known }) => consistencyRoutes(jobs, config.CONSISTENCY_AT_ONCE, known.unreadable),
-  jobs: ({ known }) => consistencyJobs(known.unreadable),
+  routes: ({ jobs, config, registry }) => consistencyRoutes(jobs, config.CONSISTENCY_AT_ONCE, registry.unreadable),
+  jobs: ({ registry }) => consistencyJobs(registry.unreadable),
   audit: ['consistency.repair_begun'],
   isolation,
   examples: () => readExamples(import.meta.dirname),

@@ -1,4 +1,4 @@
-import { openTurns } from '../turns.ts';
+import { openFairQueue } from '../fair_queue.ts';
 
 // Who gets the next connection. Tenants take turns, and one tenant has at most its share of the connections at once, so that nobody waits
 // behind all that another asks for. A tenant's batches of writes take turns as a tenant of their own. What is of no tenant has no share.
@@ -49,7 +49,7 @@ const shareOf = (max: number): number => Math.max(1, Math.min(max - 1, Math.max(
 
 export function openLine({ max, maxWaiting, wait_ms }: LineBounds): Line {
   const share = shareOf(max);
-  const turns = openTurns<Waiting>();
+  const queue = openFairQueue<Waiting>();
   const lent = new Map<string, number>();
   let lentInAll = 0;
 
@@ -62,7 +62,7 @@ export function openLine({ max, maxWaiting, wait_ms }: LineBounds): Line {
 
   function next(): void {
     while (lentInAll < max) {
-      const waiting = turns.take(of, share);
+      const waiting = queue.take(of, share);
       if (!waiting) return;
       take(waiting.tenant);
       waiting.begin();
@@ -74,14 +74,14 @@ export function openLine({ max, maxWaiting, wait_ms }: LineBounds): Line {
    * that. MAX_IN_FLIGHT_REQUESTS bounds them all.
    */
   function refuseMore(own: number): void {
-    if (turns.waiting < maxWaiting) return;
-    const others = turns.tenants - (own > 0 ? 1 : 0);
+    if (queue.waiting < maxWaiting) return;
+    const others = queue.tenants - (own > 0 ? 1 : 0);
     if (own < maxWaiting / (others + 1)) return;
-    throw others > 0 ? new ShareSaturated(own) : new PoolSaturated(turns.waiting);
+    throw others > 0 ? new ShareSaturated(own) : new PoolSaturated(queue.waiting);
   }
 
   function wait(tenant: string): Promise<void> {
-    if (tenant !== NO_TENANT) refuseMore(turns.waitingOf(tenant));
+    if (tenant !== NO_TENANT) refuseMore(queue.waitingOf(tenant));
     return new Promise((resolve, reject) => {
       const begin = () => {
         clearTimeout(timer);
@@ -89,17 +89,17 @@ export function openLine({ max, maxWaiting, wait_ms }: LineBounds): Line {
       };
       const one = { tenant, begin };
       const timer = setTimeout(() => {
-        turns.remove(tenant, one);
+        queue.remove(tenant, one);
         // as pg says it
         reject(new Error('timeout exceeded when trying to connect'));
       }, wait_ms).unref();
-      turns.add(tenant, one);
+      queue.add(tenant, one);
     });
   }
 
   return {
     get waiting() {
-      return turns.waiting;
+      return queue.waiting;
     },
     enter: (tenant) => {
       if (lentInAll >= max || of(tenant) >= share) return wait(tenant);

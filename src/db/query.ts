@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { faultOf, markersMade, nameOf, type Shape, type SkippedRow, Unreadable } from '../readable.ts';
+import { faultOf, markersCreated, nameOf, type Shape, type SkippedRow, Unreadable } from '../readable.ts';
 import { fromDatabase } from '../time.ts';
 
 /** Judges rows where they are read; every one that cannot be read is logged and counted. */
@@ -45,10 +45,10 @@ export const judgeOf = (onSkipped: OnSkipped): Judge => ({
 export function dbOf(client: Pick<pg.ClientBase, 'query'>, named: boolean, onSkipped: OnSkipped = () => undefined): Db {
   const judge = judgeOf(onSkipped);
   const query = async (text: string, values: unknown[] = [], name?: string) => {
-    const before = markersMade();
+    const before = markersCreated();
     const result = await client.query(named && name !== undefined ? { name, text, values } : { text, values });
     // whoever reads them need not know of markers for these to be told of
-    if (markersMade() !== before) for (const row of result.rows as object[]) judge.faultOf(row);
+    if (markersCreated() !== before) for (const row of result.rows as object[]) judge.faultOf(row);
     return result;
   };
   return {

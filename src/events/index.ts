@@ -16,13 +16,13 @@ export const feature: Feature<Follow> = {
   open: ({ config, watch, auth, metrics, log, restricted }) => {
     const counters = countDeliveries(metrics);
     const follow = createFollow({ watch, recheck: auth.identify, maxPerTenant: config.MAX_SSE_CLIENTS, ...counters, log });
-    restricted.hear((tenant_id) => recheckFollowers(follow, tenant_id));
+    restricted.on((tenant_id) => recheckFollowers(follow, tenant_id));
     return follow;
   },
-  routes: ({ config, known, bounds, secrets, workers }, follow) => {
+  routes: ({ config, registry, bounds, secrets, workers }, follow) => {
     const sizes = { maxBatchBytes: config.MAX_BATCH_BYTES, maxSingle: config.MAX_BODY_BYTES };
-    const limits = { ...bounds.events, ...sizes, citedPrefixes: known.citedPrefixes, json: bounds.json, workers };
-    return eventRoutes(follow, { ...limits, handlers: known.effects }, secrets);
+    const limits = { ...bounds.events, ...sizes, citedPrefixes: registry.citedPrefixes, json: bounds.json, workers };
+    return eventRoutes(follow, { ...limits, handlers: registry.effects }, secrets);
   },
   figures: ({ metrics }, follow) => {
     metrics.refused('/v1/events', 'storage-full', 0);

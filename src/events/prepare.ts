@@ -2,7 +2,7 @@ import { withArtifact } from '../artifacts/index.ts';
 import type { Principal } from '../auth/index.ts';
 import { requireChannel, subjectOf } from '../auth/index.ts';
 import type { EventRow } from '../db/unit.ts';
-import type { Known } from '../feature.ts';
+import type { Registry } from '../feature.ts';
 import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { indexOf, type Passage, withPassages } from '../passages/index.ts';
@@ -34,7 +34,7 @@ export interface Prepared {
   unindexed_bytes: number;
 }
 
-export type EffectHandlers = Known['effects'];
+export type EffectHandlers = Registry['effects'];
 
 export interface EventLimits extends RefLimits {
   maxArtifactBytes: number;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { aboutUser, behalfQuery, channels } from '../auth/index.ts';
-import type { Known } from '../feature.ts';
+import type { Registry } from '../feature.ts';
 import { filterParameter } from '../filter/index.ts';
 import { always, label, nameOf, oneLine, words } from '../http/name.ts';
 import { whole } from '../http/page.ts';
@@ -157,7 +157,7 @@ const recorded = z.object({
 export type Recorded = z.output<typeof recorded>;
 
 /** With what features say of the event. */
-export const recordedWith = (effects: Known['effects']) =>
+export const recordedWith = (effects: Registry['effects']) =>
   recorded.extend(Object.assign({}, ...effects.map(([, { fields }]) => fields))).meta({ id: 'Recorded' });
 
 export const listQuery = z.strictObject({

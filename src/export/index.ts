@@ -8,11 +8,11 @@ import { rowsOf } from './rows.ts';
 import { streamsOf } from './streams.ts';
 
 export const feature: Feature = {
-  routes: ({ config, known, bounds, embedded, held, auth, secrets, jobs, log }) =>
+  routes: ({ config, registry, bounds, embedded, held, auth, secrets, jobs, log }) =>
     exportRoutes({
       ...streamsOf(config, embedded),
       json: bounds.json,
-      rows: rowsOf(known),
+      rows: rowsOf(registry),
       held,
       recheck: auth.identify,
       secrets,

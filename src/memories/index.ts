@@ -14,10 +14,10 @@ export { memoryReads } from './lists.ts';
 export { isAct } from './sources.ts';
 
 export const feature: Feature = {
-  routes: ({ config, known, bounds, secrets, changed }) => {
+  routes: ({ config, registry, bounds, secrets, changed }) => {
     const sources = openSources(config.CREDENTIAL_TTL_MS);
-    changed.hear(sources.forget);
-    return memoryRoutes({ ...bounds.events, citedPrefixes: known.citedPrefixes }, secrets, sources);
+    changed.on(sources.forget);
+    return memoryRoutes({ ...bounds.events, citedPrefixes: registry.citedPrefixes }, secrets, sources);
   },
   sweeps: () => [sweepMemories],
   conflicts: {

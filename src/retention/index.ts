@@ -14,7 +14,7 @@ export const feature: Feature<Count> = {
     for (const what of ['trimmed', 'carried']) count({ what }, 0);
     return count;
   },
-  routes: ({ jobs, known }) => retentionRoutes(jobs, known.kinds),
+  routes: ({ jobs, registry }) => retentionRoutes(jobs, registry.kinds),
   jobs: ({ audit }, count) => ({ retention: retainer({ say: audit.say, count }), retention_preview: retentionPreviewer }),
   sweeps: ({ jobs }) => [sweepRetention(jobs)],
   kinds: ['retention.forgot'],

@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Problem } from '../http/problem.ts';
-import { openTurns } from '../turns.ts';
+import { openFairQueue } from '../fair_queue.ts';
 import { contentOf, GIVEN_UP, type Order, type Result } from './message.ts';
 
 // Threads for work whose time grows with a client's input. Tenants take turns, and one tenant leaves at least one thread to the others.
@@ -59,7 +59,7 @@ const YOUNG_MIB = 24;
 
 export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB }: WorkerSettings): Workers {
   const threads = new Set<Thread>();
-  const turns = openTurns<Ticket>();
+  const queue = openFairQueue<Ticket>();
   const running = new Map<string, number>();
   const most = Math.max(1, size - 1);
   let stopped = false;
@@ -119,7 +119,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     for (;;) {
       const idle = [...threads].find(({ ticket }) => !ticket);
       if (!idle && threads.size >= size) return;
-      const ticket = turns.take((tenant) => running.get(tenant) ?? 0, most);
+      const ticket = queue.take((tenant) => running.get(tenant) ?? 0, most);
       if (!ticket) return;
       begin(idle ?? start(), ticket);
     }
@@ -143,7 +143,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
 
   function giveUp(ticket: Ticket): void {
     const { job, thread } = ticket;
-    if (!thread) turns.remove(job.tenant, ticket);
+    if (!thread) queue.remove(job.tenant, ticket);
     else if (job.heeds) thread.worker.postMessage(GIVEN_UP);
     else if (thread.ticket === ticket) {
       end(thread, job.signal.reason);
@@ -155,9 +155,9 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
   function run<T>(job: Job): Promise<T> {
     if (job.signal.aborted) return Promise.reject(job.signal.reason as Error);
     if (stopped) return Promise.reject(stopping());
-    const own = turns.waitingOf(job.tenant);
+    const own = queue.waitingOf(job.tenant);
     // a tenant with nothing waiting is let in: two others could fill the whole queue
-    if (own > 0 && turns.waiting >= maxQueued) return Promise.reject(tooMuch());
+    if (own > 0 && queue.waiting >= maxQueued) return Promise.reject(tooMuch());
     if (own >= maxQueued / 2) return Promise.reject(tooMuchOfTenant());
     return new Promise<T>((resolve, reject) => {
       const onAbort = () => giveUp(ticket);
@@ -174,17 +174,17 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
         },
       };
       job.signal.addEventListener('abort', onAbort);
-      turns.add(job.tenant, ticket);
+      queue.add(job.tenant, ticket);
       next();
     });
   }
 
   return {
     run,
-    figures: () => ({ waiting: turns.waiting, running: [...threads].filter(({ ticket }) => ticket).length }),
+    figures: () => ({ waiting: queue.waiting, running: [...threads].filter(({ ticket }) => ticket).length }),
     stop: async () => {
       stopped = true;
-      for (let ticket = turns.take(none, 1); ticket; ticket = turns.take(none, 1)) ticket.reject(stopping());
+      for (let ticket = queue.take(none, 1); ticket; ticket = queue.take(none, 1)) ticket.reject(stopping());
       await Promise.all([...threads].map(({ worker }) => worker.terminate()));
     },
   };

@@ -1,5 +1,5 @@
 import { Client } from 'pg';
-import { known } from '../../src/known.ts';
+import { registry } from '../../src/registry.ts';
 import { workerDatabase } from '../support/database.ts';
 
 // Asks the catalog: a table or a column made tomorrow is exported, or said not to be.
@@ -25,7 +25,7 @@ const left: Record<string, string> = {
   webhooks: 'a copy that told the same receivers would tell them twice; and its secret is sealed by a key of this service',
 };
 
-const rows = known.portable;
+const rows = registry.portable;
 
 let client: Client;
 beforeAll(async () => {

@@ -6,7 +6,7 @@ import type { Tenant } from '../../src/db/tenant.ts';
 import { kinds } from '../../src/events/schemas.ts';
 import { newId } from '../../src/id.ts';
 import { type Job, openJobs } from '../../src/jobs/index.ts';
-import { known } from '../../src/known.ts';
+import { registry } from '../../src/registry.ts';
 import { createLogger } from '../../src/log.ts';
 import { memoryKinds } from '../../src/memories/schemas.ts';
 import { retainer, sweepRetention } from '../../src/retention/run.ts';
@@ -44,7 +44,7 @@ onServer('retention', () => {
       .join('');
     const ofService = [...code.matchAll(/\bkind: '([a-z]+\.[a-z_]+)'/g)].map(([, kind]) => kind!);
     expect(ofService).toContain('retention.forgot');
-    expect([...kinds, ...memoryKinds, ...ofService].filter((kind) => !known.kinds.includes(kind))).toEqual([]);
+    expect([...kinds, ...memoryKinds, ...ofService].filter((kind) => !registry.kinds.includes(kind))).toEqual([]);
   });
 
   const team = (text: string, more: Record<string, unknown> = {}) => message(text, { channel: 'team', ...more });

@@ -1,6 +1,6 @@
 // A fair queue: serves the tenants round-robin, with a limit of concurrent items per tenant.
 
-export interface Turns<T> {
+export interface FairQueue<T> {
   readonly waiting: number;
   /** Number of tenants with waiting items. */
   readonly tenants: number;
@@ -11,41 +11,41 @@ export interface Turns<T> {
   remove(tenant: string, item: T): void;
 }
 
-export function openTurns<T>(): Turns<T> {
-  const lines = new Map<string, T[]>();
+export function openFairQueue<T>(): FairQueue<T> {
+  const queues = new Map<string, T[]>();
   let waiting = 0;
   return {
     get waiting() {
       return waiting;
     },
     get tenants() {
-      return lines.size;
+      return queues.size;
     },
-    waitingOf: (tenant) => lines.get(tenant)?.length ?? 0,
+    waitingOf: (tenant) => queues.get(tenant)?.length ?? 0,
     add: (tenant, item) => {
-      const line = lines.get(tenant) ?? [];
-      line.push(item);
-      lines.set(tenant, line);
+      const queue = queues.get(tenant) ?? [];
+      queue.push(item);
+      queues.set(tenant, queue);
       waiting += 1;
     },
     take: (runningOf, most) => {
-      for (const [tenant, line] of lines) {
+      for (const [tenant, queue] of queues) {
         if (runningOf(tenant) >= most) continue;
         // Move the tenant to the end, so that tenants take turns.
-        lines.delete(tenant);
-        const item = line.shift()!;
-        if (line.length > 0) lines.set(tenant, line);
+        queues.delete(tenant);
+        const item = queue.shift()!;
+        if (queue.length > 0) queues.set(tenant, queue);
         waiting -= 1;
         return item;
       }
       return undefined;
     },
     remove: (tenant, item) => {
-      const line = lines.get(tenant);
-      const at = line?.indexOf(item) ?? -1;
+      const queue = queues.get(tenant);
+      const at = queue?.indexOf(item) ?? -1;
       if (at < 0) return;
-      line!.splice(at, 1);
-      if (line!.length === 0) lines.delete(tenant);
+      queue!.splice(at, 1);
+      if (queue!.length === 0) queues.delete(tenant);
       waiting -= 1;
     },
   };

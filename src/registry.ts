@@ -1,9 +1,9 @@
-import type { Known } from './feature.ts';
+import type { Registry } from './feature.ts';
 import { features } from './features.ts';
 
 const kinds = [...new Set(features.flatMap(({ kinds = [] }) => kinds))];
 
-export const known: Known = {
+export const registry: Registry = {
   actions: features.flatMap(({ audit = [] }) => audit),
   kinds,
   citedPrefixes: features.flatMap(({ prefixes = {} }) => Object.keys(prefixes).filter((prefix) => prefixes[prefix] === 'cited')),
