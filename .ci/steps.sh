@@ -64,10 +64,10 @@ install_packages() {
   if [ ${#want[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
       apt-get update -qq
-      # no server of theirs starts: the tests start their own
+      # Keeps the packages from starting their servers: the tests start their own.
       [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d && quiet=1; }
       install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >coverage/apt.log 2>&1; }
-      # where one cannot be had, the others are
+      # If one package cannot be installed, install the others one by one.
       install "${want[@]}" || for one in "${want[@]}"; do install "$one" || { tail -2 coverage/apt.log; echo "skipped what needs: $one"; }; done
       [ -z "${quiet:-}" ] || rm /usr/sbin/policy-rc.d
     else

@@ -76,7 +76,7 @@ if [ ${#kustomize[@]} = 0 ]; then skip 'the kustomization' 'neither kustomize no
 fi
 [ -d "$schemas/v${versions[1]}" ] || npx tsx scripts/kubernetes-schemas.ts "$schemas" "${versions[@]}" >"$work/log" 2>&1 || true
 if ! has kubeconform; then skip "the API's schemas" 'kubeconform is not installed'; elif [ ! -d "$schemas/v${versions[1]}" ]; then
-  skip "the API's schemas" "they cannot be had: $(tail -1 "$work/log")"
+  skip "the API's schemas" "they cannot be obtained: $(tail -1 "$work/log")"
 else
   for version in "${versions[@]}"; do
     check "Kubernetes $version takes them" conform "$version" "${files[@]}"

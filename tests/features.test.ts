@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { features } from '../src/features.ts';
-import { registry } from '../src/registry.ts';
 import { effects } from '../src/reads.ts';
+import { registry } from '../src/registry.ts';
 
 // A door exports one value for the service, `feature`, and beside it what other folders use. What it says of its feature is held
 // against the code.

@@ -42,7 +42,7 @@ const columns = `c.capsule_id, c.seq, ${STATUS} as status, e.content ->> 'title'
 
 /**
  * Which agent a credential is. What a request says of itself proves nothing, and a key's name is chosen by who makes it; its subject is
- * not: only an admin makes a key for another subject than the own.
+ * not: only an admin can make a key for another subject than themselves.
  */
 function agentsOf({ kind, id, subject, reading, agent_id }: Principal): string[] {
   if (kind !== 'key') return [];

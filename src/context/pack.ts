@@ -4,7 +4,7 @@ import { headingOf, renderItem } from './render.ts';
 import { type Candidate, sizeCallOnly, sizeItem, surelyExceeds, type UniqueItem } from './size.ts';
 import type { CountTokens } from './tokens.ts';
 
-// What goes into the bundle. Each section has a share of the budget and gives back what it does not use; an item that does not fit
+// What goes into the bundle. Each section has a share of the budget and releases the part that it does not use; an item that does not fit
 // is skipped, and smaller ones behind it still come in; what was said already is not said again.
 
 export const sectionNames = [

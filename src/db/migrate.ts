@@ -179,7 +179,7 @@ async function inTransaction<T>(client: ClientBase, work: () => Promise<T>): Pro
 
 /**
  * Roles belong to the cluster, so migrations of two of its databases can meet in `create role` and `grant` although each holds
- * its own lock. The loser's transaction is gone, and the file is run again. A lock timeout means a busy table: likewise.
+ * its own lock. The loser's transaction is gone, and the file is run again. The same applies to a lock timeout: the table was busy.
  */
 async function retried<T>(work: () => Promise<T>, log: MigrationLog): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {

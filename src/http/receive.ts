@@ -25,7 +25,7 @@ export interface Serving<C> {
   streams: boolean;
   /** What the audit may have to be told of it, filled in as it becomes known. */
   act: Act<C>;
-  /** How to give back what it holds when it is over: its places, and the memory of its body. */
+  /** Release, at the end of the request, the slots it holds and the memory of its body. */
   releases: (() => void)[];
 }
 

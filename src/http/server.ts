@@ -33,7 +33,7 @@ export function createHttpServer(listener: RequestListener, tls?: Tls): Server {
     ? createTlsServer({ ...patience, ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: 10_000 }, listener)
     : createServer(patience, listener);
   server.maxHeadersCount = 100;
-  // an expectation that is not known may be passed over (RFC 9110, 10.1.1); node would answer 417 in words of its own
+  // An unknown expectation may be ignored (RFC 9110, 10.1.1). By default node responds 417 with a body that is not a problem.
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   // whoever reads the body says that it may come: one that is refused is not even sent
   server.on('checkContinue', (req, res) => server.emit('request', req, res));

@@ -2,8 +2,8 @@ import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { Problem } from '../http/problem.ts';
 import { openFairQueue } from '../fair_queue.ts';
+import { Problem } from '../http/problem.ts';
 import { contentOf, GIVEN_UP, type Order, type Result } from './message.ts';
 
 // Threads for work whose time grows with a client's input. Tenants take turns, and one tenant leaves at least one thread to the others.

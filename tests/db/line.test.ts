@@ -82,7 +82,7 @@ test('a tenant that is alone may fill the queue; then it is refused, and others 
   expect(line.waiting).toBe(10);
 });
 
-test('nobody waits for ever, and who gave up is passed over', async () => {
+test('a waiting request times out, and the queue skips it', async () => {
   const line = open({ max: 1, wait_ms: 1 });
   void line.enter('mallory');
   await expect(line.enter('alice')).rejects.toThrow('timeout exceeded');
