@@ -36,13 +36,15 @@ function plain(node: { type: string; value?: string; children?: unknown }): stri
   return Array.isArray(node.children) ? node.children.map(plain).join('') : (node.value ?? '');
 }
 
-const plugin = (name: string) => ({ pluginId: name, plugin: require(`@textlint/textlint-plugin-${name}`).default });
 const terms = {
   ruleId: 'terms',
   rule: require('textlint-rule-prh').default,
   options: { rulePaths: [join(project, 'docs/terms.yml')], checkLink: true, checkBlockQuote: true, checkEmphasis: true },
 };
-const plugins = [plugin('markdown'), plugin('text')];
+const plugins = [
+  { pluginId: 'markdown', plugin: require('@textlint/textlint-plugin-markdown').default },
+  { pluginId: 'text', plugin: require('@textlint/textlint-plugin-text').default },
+];
 
 async function lintMarkdown(file: string, text: string): Promise<string[]> {
   const words = { ruleId: 'max-words', rule: maxWords };
