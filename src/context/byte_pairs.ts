@@ -1,6 +1,6 @@
 import type { Steps } from '../slices.ts';
 
-// Byte-pair merging of one long piece with a heap: n log n where scanning again after each merge is n².
+// Byte-pair merging of one long piece with a heap, in O(n log n). Scanning the piece again after each merge is O(n²).
 
 type Table = readonly (string | readonly number[])[];
 
@@ -11,7 +11,7 @@ interface Ranks {
 }
 const ranksByTable = new WeakMap<Table, Ranks>();
 
-/** Ranks by bytes (as Latin-1 text). Made only when a long piece is met, which ordinary text has none of. */
+/** Returns the token ranks by their bytes (as Latin-1 text). Built on the first long piece; ordinary text has none. */
 function* ranksOf(table: Table): Steps<Ranks> {
   const known = ranksByTable.get(table);
   if (known) return known;
@@ -29,9 +29,9 @@ function* ranksOf(table: Table): Steps<Ranks> {
   return ranks;
 }
 
-// A heap entry is one number: the rank above, the position below. The smallest is the lowest rank, leftmost first.
+// A heap entry is one number: rank * POSITIONS + position. The smallest entry has the lowest rank, and the leftmost position among equal ranks.
 const POSITIONS = 2 ** 26;
-/** Steps between two pauses. */
+/** Number of steps before yielding. */
 const STEPS_PER_YIELD = 1_024;
 
 export function* countMergedTokens(piece: string, table: Table): Steps<number> {

@@ -20,14 +20,14 @@ import { escapeLineEnds } from './render.ts';
 import type { ContextEvent, ContextEvents, Handoff } from './sql.ts';
 import { pairCalls } from './tool_calls.ts';
 
-/** So many pieces of evidence go with a handoff: it is a packet, not the talk that led to it. */
+/** Maximum number of evidence items beside a handoff: the handoff replaces the conversation that led to it. */
 const HANDOFF_EVIDENCE = 20;
 const MAX_OMITTED_IDS = 100;
 const MAX_CONFLICTS_SHOWN = 3;
 
 export interface CandidateSet {
   candidates: Record<SectionName, Item[]>;
-  /** What was left out before anything was packed. */
+  /** Items left out before packing. */
   omissions: Omission[];
 }
 
@@ -36,12 +36,12 @@ export interface Sources {
   search: SearchResult | undefined;
   handoff: Handoff | undefined;
   capsules: OpenedCapsule[];
-  /** More characters of capsules are not looked at. */
+  /** Maximum number of characters of capsules to consider. */
   maxCapsuleCharacters: number;
   history: boolean;
 }
 
-/** What was read, as candidates of the sections, best first. */
+/** Sorts the rows that were read into the candidates of each section, best first. */
 export function* collectCandidates({
   contextEvents,
   search,
@@ -93,7 +93,10 @@ export function* collectCandidates({
   };
 }
 
-/** Two thousand items of a capsule are not counted where a hundred fill the bundle. */
+/**
+ * Keeps the first items up to a number of characters, so that the tokens of thousands of capsule items are not counted when a hundred fill the
+ * budget.
+ */
 function limitCharacters(items: Item[], maxCharacters: number): { kept: Item[]; dropped: string[] } {
   let used = 0;
   let end = 0;
@@ -106,14 +109,14 @@ function omissionOf(reason: Omission['reason'], ids: string[]): Omission[] {
   return named.length > 0 ? [{ reason, count: named.length, candidates: named.slice(0, MAX_OMITTED_IDS) }] : [];
 }
 
-/** What clients know it by: the event that they recorded, or the memory that they made. */
+/** Returns the id that clients know: of the event that they recorded, or of the memory that they created. */
 const publicIdOf = ({ kind, event_id, memory }: ContextEvent) =>
   memory && kind.startsWith('memory.') ? memory.memory_id : event_id;
 
-/** A claim that rests on nothing is left out where the tenant wants such claims to rest on something. */
+/** Returns false for a claim without the source that the tenant requires. */
 const hasRequiredSource = ({ memory }: Pick<ContextEvent, 'memory'>) => !memory?.unsourced;
 
-/** Rules and handoffs are followed or not, and decisions have their section: none of them is evidence. */
+/** Excludes rules, handoffs and decisions, which have sections of their own. */
 const isEvidence = ({ memory }: Hit) => !memory || !['decision', 'rule', 'handoff'].includes(memory.kind);
 
 function onePerMemory(events: ContextEvent[]): ContextEvent[] {
@@ -131,13 +134,16 @@ const precedence = ['policy', 'project', 'user', 'session', 'global'];
 const rank = ({ memory }: ContextEvent) => precedence.indexOf(memory?.scope ?? 'global');
 const newestFirst = (a: ContextEvent, b: ContextEvent) => b.seq - a.seq || (a.event_id < b.event_id ? -1 : 1);
 
-/** By the precedence of their scopes, then their priority. */
+/** Sorts by the precedence of the scope, then by priority. */
 function sortRules(rules: ContextEvent[]): ContextEvent[] {
   const priority = ({ memory }: ContextEvent) => Number(memory?.body.priority ?? 0);
   return rules.toSorted((a, b) => rank(a) - rank(b) || priority(b) - priority(a) || newestFirst(a, b));
 }
 
-/** Decisions that were found, the best by their own words first; then by the precedence of their scopes, then the newest. A handoff's come first. */
+/**
+ * Sorts by the score of the decision's own text, then by the precedence of the scope, then newest first. With a handoff, keeps only the decisions
+ * that it cites.
+ */
 function sortDecisions(hits: Hit[], decisions: ContextEvent[], handoff: Handoff | undefined): ContextEvent[] {
   const score = new Map<string, number>();
   for (const { memory, scores } of hits)
@@ -154,14 +160,14 @@ function sortDecisions(hits: Hit[], decisions: ContextEvent[], handoff: Handoff 
   return own.length > 0 || cited.texts.length > 0 ? own : sorted;
 }
 
-/** What a handoff names: ids of this service among its refs and decisions, and decisions by their text. */
+/** Returns what a handoff cites: ids of this service among its refs and decisions, and decisions by their text. */
 export function citationsOf({ content, memory }: Handoff): { ids: string[]; texts: string[] } {
   const { refs = [], decisions = [] } = (content.body ?? {}) as { refs?: string[]; decisions?: string[] };
   const ids = [...memory.refs, ...refs, ...decisions].filter(isId);
   return { ids: [...new Set(ids)], texts: decisions.filter((name) => !ids.includes(name)) };
 }
 
-/** Both sides stay and say so: which of them is right is for the reader to find out. The one that holds since later comes first. */
+/** Marks both sides of each conflict and keeps them, because the service cannot know which is right. Sorts the one that became valid later first. */
 function* flagConflicts(candidates: CandidateSet['candidates']): Steps<void> {
   const { rules, recent_window, retrieved_evidence, decisions } = candidates;
   const items = [...new Set([...recent_window, ...retrieved_evidence, ...decisions, ...rules.filter(({ claim }) => claim)])];
@@ -171,21 +177,21 @@ function* flagConflicts(candidates: CandidateSet['candidates']): Steps<void> {
     const others = conflicts.get(id);
     if (!others) continue;
     item.metadata = { ...item.metadata, conflict: { with: others, between: [id, ...others] } };
-    // two that differ in nothing but what they state do not say the same again
+    // two claims that differ only in their value are not duplicates
     const value = item.claim && comparableValue(item.claim.body.value);
     if (value !== undefined) {
       const mark = `0${sha256Hex(value)}`;
       item.comparedText += ` ${mark}`;
       item.lexemes = [...item.lexemes, mark];
     }
-    // the model reads the text alone
+    // the model sees only the text
     item.text += ` [in conflict with ${others.slice(0, MAX_CONFLICTS_SHOWN).map(escapeLineEnds).join(', ')}]`;
   }
   candidates.rules = sortClaimsNewestFirst(rules);
   candidates.retrieved_evidence = sortClaimsNewestFirst(retrieved_evidence);
 }
 
-/** Of a preference only what it states is compared: that it is a rule for someone says nothing of its words. */
+/** For rules and preferences, compares only the structured statement and not the text. */
 const toClaim = ({ primaryId, ids, comparedText, lexemes, type, claim }: Item, isRule: boolean): Claim => ({
   id: primaryId ?? ids[0]!,
   text: isRule ? '' : comparedText,
@@ -196,7 +202,7 @@ const toClaim = ({ primaryId, ids, comparedText, lexemes, type, claim }: Item, i
   ...(claim && { measure: claim.body, claim_scope: claim.claim_scope }),
 });
 
-/** Items that state something of one subject change places among themselves, so that the newest stands first. */
+/** Reorders the claims of each subject among their positions, so that the newest comes first. */
 function sortClaimsNewestFirst(items: Item[]): Item[] {
   const positions = new Map<string, number[]>();
   for (const [i, { claim }] of items.entries()) {

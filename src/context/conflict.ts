@@ -1,28 +1,28 @@
 import type { Steps } from '../slices.ts';
 import { type Measure, type Statement, statementsOf } from './statements.ts';
 
-// Which claims contradict each other: one says so of the other; they give one subject different values; or their words measure the same
-// thing, the same subject and unit, with another number.
+// Finds claims that contradict each other: one claim declares it, they give the same subject different values, or their texts give different
+// numbers for the same subject and unit.
 
 export interface Claim {
-  /** What flags name it by. */
+  /** The id under which conflicts list the claim. */
   id: string;
   text: string;
-  /** Stemmed words of the text. */
+  /** The lexemes of the text. */
   lexemes: string[];
-  /** Ids that it says it contradicts. */
+  /** Ids that the claim declares to contradict. */
   contradicts: string[];
-  /** Ids that others may call it by. */
+  /** Ids by which other claims may refer to this one. */
   ids: string[];
-  /** A fact, summary or note; of two that differ one is. */
+  /** True for a fact, summary or note. At least one side of a conflict between texts is one. */
   isClaim: boolean;
-  /** Said apart from the words: {subject, unit, value}. */
+  /** The structured statement of the claim's body: {subject, unit, value}. */
   measure?: { subject?: unknown; unit?: unknown; value?: unknown };
-  /** The scope and audience within which a subject has one value; what is measured elsewhere does not contradict it. */
+  /** The scope and audience within which a subject has a single value. Values in another scope do not conflict. */
   claim_scope?: string;
 }
 
-/** For each claim in a conflict, the ids of what it conflicts with. */
+/** Returns the ids of the conflicting claims for each claim that is in a conflict. */
 export function* findConflicts(claims: Claim[]): Steps<Map<string, string[]>> {
   const found = new Map<string, string[]>();
   const add = (id: string, other: string) => {
@@ -38,7 +38,7 @@ export function* findConflicts(claims: Claim[]): Steps<Map<string, string[]>> {
   return found;
 }
 
-/** What claims say that they contradict, by ids; where both are here, of both. */
+/** Returns the declared contradictions as pairs of ids, in both directions if both claims are present. */
 function declaredConflicts(claims: Claim[]): [string, string][] {
   const byId = new Map(claims.flatMap((claim) => claim.ids.map((id) => [id, claim.id] as const)));
   return claims.flatMap(({ id, contradicts }) =>
@@ -54,16 +54,16 @@ function declaredConflicts(claims: Claim[]): [string, string][] {
   );
 }
 
-/** What a claim is about, for those that have a subject: within one scope and audience it has one value. */
+/** Returns the key under which a subject has a single value: its scope, audience and normalized name. Undefined without a subject. */
 export function subjectKey({ subject }: { subject?: unknown }, claim_scope: string): string | undefined {
   const named = typeof subject === 'string' ? normalize(subject) : '';
   return named === '' ? undefined : `${claim_scope} ${named}`;
 }
 
-/** Without case and spacing alone: C, C++ and C# are three. */
+/** Ignores only case and spacing: C, C++ and C# are different subjects. */
 const normalize = (text: string) => text.normalize('NFKC').toLowerCase().replaceAll(/\s+/gu, ' ').trim();
 
-/** Claims of one subject whose values, text or number, are not the same. */
+/** Returns the pairs of claims that give the same subject different values, as text or as number. */
 function conflictingValues(claims: Claim[]): [Claim, Claim][] {
   const valued = new Map<string, { claim: Claim; value: string; unit: string }[]>();
   for (const claim of claims) {
@@ -83,7 +83,7 @@ function conflictingValues(claims: Claim[]): [Claim, Claim][] {
   );
 }
 
-/** A value as it is compared: a number by what it counts. */
+/** Normalizes a value for comparison, so that 1 equals "1.0". Undefined without a value. */
 export function comparableValue(value: unknown): string | undefined {
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   const text = typeof value === 'string' ? normalize(value) : '';
@@ -91,7 +91,7 @@ export function comparableValue(value: unknown): string | undefined {
   return Number.isFinite(Number(text)) ? String(Number(text)) : text;
 }
 
-/** Of two of which one at least is a claim. */
+/** Returns the pairs of texts that measure the same thing differently and of which at least one is a claim. */
 function* conflictingMeasures(claims: Claim[]): Steps<[Claim, Claim][]> {
   const stated = yield* collectStatements(claims.filter(({ text }) => text !== ''));
   const pairs: [Claim, Claim][] = [];
@@ -103,7 +103,10 @@ function* conflictingMeasures(claims: Claim[]): Steps<[Claim, Claim][]> {
   return pairs;
 }
 
-/** What is stated, in the order of the claims. Of what is no claim itself only what has a word of a claim's subject: nothing else can differ from one. */
+/**
+ * Returns the statements of all texts, in order. Of texts that are not claims, reads only those that contain a word of a claim's subject: no others
+ * can conflict.
+ */
 function* collectStatements(claims: Claim[]): Steps<ClaimStatements[]> {
   const own = new Map<Claim, Statement[]>();
   for (const claim of claims) {
@@ -125,13 +128,16 @@ function* collectStatements(claims: Claim[]): Steps<ClaimStatements[]> {
 interface ClaimStatements {
   claim: Claim;
   statements: Statement[];
-  /** Apart from the words. */
+  /** True if the claim names its subject in its body. */
   hasSubject: boolean;
 }
 
 const hasSubject = ({ claim_scope, measure = {} }: Claim) => claim_scope !== undefined && subjectKey(measure, '') !== undefined;
 
-/** They measure the same, and nowhere the same number. Of two that both name their subject the words do not count. */
+/**
+ * Returns true if both texts measure the same thing and agree on no number. If both claims name their subject, compares only their structured
+ * statements.
+ */
 function measureDifferently(a: ClaimStatements, b: ClaimStatements): boolean {
   const onlyNamed = a.hasSubject && b.hasSubject;
   const comparedStatements = ({ statements }: ClaimStatements) =>
@@ -139,7 +145,7 @@ function measureDifferently(a: ClaimStatements, b: ClaimStatements): boolean {
   let differs = false;
   for (const one of comparedStatements(a))
     for (const other of comparedStatements(b)) {
-      // of another project, or for others
+      // for another project or audience
       if (one.claim_scope !== undefined && other.claim_scope !== undefined && one.claim_scope !== other.claim_scope) continue;
       if (!isSameSubject(one, other)) continue;
       const pairs = one.measures.flatMap((m) => other.measures.filter((n) => isSameUnit(m, n)).map((n) => m.value === n.value));
@@ -153,18 +159,18 @@ const isSameUnit = (a: Measure, b: Measure) => a.unit === b.unit || a.unit === '
 
 const MIN_SHARED_SUBJECT = 0.5;
 
-/** Most words of the shorter subject are in the other, and neither has a mark that the other lacks for one of its own. */
+/** Returns true if most words of the shorter subject occur in the other, and their marks do not differ on both sides. */
 function isSameSubject(a: Statement, b: Statement): boolean {
   if (without(a.marks, b.marks).length > 0 && without(b.marks, a.marks).length > 0) return false;
   const shared = a.subject.filter((word) => b.subject.includes(word)).length;
   const fewer = Math.min(a.subject.length, b.subject.length);
-  // a unit in common is a word in common: "32K tokens of context", "the context takes 65K tokens"
+  // a common unit counts as a common word: "32K tokens of context", "the context takes 65K tokens"
   const units = mentionsUnit(a, b) || mentionsUnit(b, a) ? 1 : 0;
   if (shared === 0 || shared + units < Math.min(2, fewer) || shared < MIN_SHARED_SUBJECT * fewer) return false;
   return !isSubstituted(a.subject, b.subject);
 }
 
-/** Whether one speaks of a unit in which the other measures. */
+/** Returns true if one statement mentions a unit in which the other measures. */
 const mentionsUnit = (one: Statement, other: Statement): boolean =>
   other.measures.some(
     ({ unit }) => unit && (one.subject.includes(unit) || one.measures.some((measure) => measure.unit === unit)),
@@ -172,10 +178,10 @@ const mentionsUnit = (one: Statement, other: Statement): boolean =>
 
 const without = (words: string[], others: string[]) => words.filter((word) => !others.includes(word));
 
-/** One word in the place of another and all else the same: another subject in the same frame (staging, production). */
+/** Returns true if the subjects differ in exactly one word, which makes them different subjects ("staging", "production"). */
 function isSubstituted(a: string[], b: string[]): boolean {
   if (a.length !== b.length) return false;
   const other = a.flatMap((word, i) => (word === b[i] ? [] : [[word, b[i]!] as const]));
-  // backup, back: forms of a word
+  // backup, back: forms of one word
   return other.length === 1 && other[0]![0].slice(0, 4) !== other[0]![1].slice(0, 4);
 }

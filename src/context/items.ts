@@ -6,12 +6,12 @@ import { escapeLineEnds, flattenMemory, renderDecision, renderHandoff, renderPas
 import type { ContextEvent, Handoff } from './sql.ts';
 import type { ToolPair } from './tool_calls.ts';
 
-// What was read, as items: each with what it is, what it rests on, and how it reads.
+// Converts the rows that were read into items: text, ids, refs and metadata.
 
-/** An event in the recent window is cut here: the window is for following the talk, not for reading outputs. */
+/** Maximum number of characters of an event in the recent window, which is for following the conversation and not for reading outputs. */
 const RECENT_CHARACTERS = 4_000;
 
-/** The memory, the event that holds its content, and what that rests on. */
+/** Returns the ids of the memory, of the event with its content and of what the memory cites. */
 const refsOf = (event_id: string, memory: MemoryDetails | null, chunk?: string): string[] => [
   ...new Set([...(memory ? [memory.memory_id] : []), event_id, ...(chunk ? [chunk] : []), ...(memory?.refs ?? [])]),
 ];
@@ -21,13 +21,13 @@ const metadataOf = (memory: MemoryDetails | null, superseded: boolean): ItemMeta
   ...(superseded && { superseded: true as const }),
 });
 
-/** What claims of one subject are compared by; what is not held any more contradicts nothing. */
+/** Returns the fields by which claims of one subject are compared. Superseded claims conflict with nothing. */
 const claimOf = (memory: MemoryDetails | null, superseded: boolean): Pick<Item, 'claim'> =>
   memory?.claim_scope === undefined || superseded
     ? {}
     : { claim: { body: memory.body, claim_scope: memory.claim_scope, effective_from: memory.effective_from! } };
 
-/** When it was said; a memory may be recorded long after. */
+/** Returns the time of the statement; a memory may be recorded long after it. */
 const statedAt = (memory: MemoryDetails | null, occurred_at: string): string =>
   memory?.stated_at === undefined ? occurred_at : new Date(memory.stated_at).toISOString();
 
@@ -44,7 +44,7 @@ export const taskItem = ({ event_id, kind, content, memory }: ContextEvent): Ite
   refs: refsOf(event_id, memory),
   ids: [...(memory ? [memory.memory_id] : []), event_id],
   metadata: metadataOf(memory, false),
-  // Tasks are told apart by their ids, however alike they read.
+  // tasks with the same text are different tasks
   comparedText: event_id,
   lexemes: [],
 });
@@ -70,7 +70,7 @@ export function ruleItem({ event_id, content, lexemes, memory }: ContextEvent): 
     refs: refsOf(event_id, memory),
     ids: [memory_id, event_id],
     metadata: metadataOf(memory, false),
-    // the same words for another scope are another rule
+    // the same text in another scope is another rule
     comparedText: `${scope} ${String(content.text ?? '')}`,
     lexemes: lexemes ?? [],
     ...claimOf(memory, false),
@@ -103,7 +103,7 @@ export function recentItem(event: ContextEvent, pairs: ToolPairs): Item[] {
       text: markSuperseded(renderPassage({ ...event, text: head, call: pairs.get(seq) }), superseded),
       refs: [event_id],
       ids: [event_id],
-      // "yes" of two people is two answers
+      // "yes" from two people is two answers
       comparedText: (lexemes ?? []).length < 4 ? `${actor_id} ${text}` : text,
       lexemes: lexemes ?? [],
       ...(artifact_id !== null && { artifact_id }),
@@ -112,14 +112,14 @@ export function recentItem(event: ContextEvent, pairs: ToolPairs): Item[] {
   ];
 }
 
-/** The beginning of a call or result that comes in for the sake of what it belongs to. */
+/** Returns the beginning of a call or result that is included because of the other half of its pair. */
 export function pairedItem(event: ContextEvent, pairs: ToolPairs): Item[] {
   const { text, cut } = event.content as { text: string | null; cut: boolean };
   const said = text?.trim() ?? '';
   return said === '' ? [] : recentItem({ ...event, content: { text: cut ? `${said} […]` : said } }, pairs);
 }
 
-/** What a handoff cites: an event as in a window, a memory as if it was found. */
+/** Renders what a handoff cites: an event as in the recent window, a memory as in the evidence. */
 export function citedItem(event: ContextEvent, pairs: ToolPairs): Item[] {
   const { event_id, kind, content, memory, lexemes } = event;
   if (!memory) return recentItem(event, pairs);
@@ -138,7 +138,7 @@ export function citedItem(event: ContextEvent, pairs: ToolPairs): Item[] {
   ];
 }
 
-/** Marks a claim without a source, for readers of the text alone. */
+/** Returns the kind of a memory, with a warning if it is a claim without a source, because the model sees only the text. */
 const labelOf = ({ kind, trust, grounded }: MemoryDetails): string => (grounded ? kind : `${kind}, ${trust}, no source`);
 
 const claimTypes = ['fact', 'note', 'summary', 'preference', 'task'] as const;
@@ -162,7 +162,7 @@ export function evidenceItem(hit: Hit, pairs: ToolPairs): Item {
   };
 }
 
-/** What a capsule says of itself, if anything, then its items in the order in which they were handed over. */
+/** Returns the title and risks of a capsule, if it has any, then its items in their order. */
 export function capsuleItems({ capsule_id, author, title, risks, items }: OpenedCapsule): Item[] {
   const description = [title ?? '', ...risks.map((risk) => `risk: ${risk}`)].filter((part) => part !== '').join('; ');
   const head = {
@@ -178,7 +178,7 @@ export function capsuleItems({ capsule_id, author, title, risks, items }: Opened
 
 const capsuleItem = ({ id, type, kind, text, refs, scope, trust, origin, superseded }: OpenedCapsule['items'][number]): Item => ({
   type: itemTypes.find((each) => each === kind) ?? 'text',
-  // never text alone: it could begin like a rule
+  // prefixed, because the text alone could look like a rule
   text: markSuperseded(`${origin ? escapeLineEnds(origin.id) : type}: ${text}`, superseded),
   refs: [...new Set(refs)].slice(0, 256),
   ids: [id],

@@ -1,44 +1,47 @@
 import type { Steps } from '../slices.ts';
 
-// Whether two texts say the same. Equal texts do. Two longer passages of evidence do when they share most of their words and differ
-// as a paraphrase does: in their order, in several words, or in words that only one of them adds. A text that has one or two words in
-// the place of others ("Alice prefers", "Bob prefers"; "passes", "fails"), another number or a negation states another fact.
-// Words come stemmed and without stop words, so "rotates" and "rotated" agree.
+// Detects duplicates. Equal texts are duplicates. Two longer passages of evidence are duplicates if they share most of their words and differ as
+// a paraphrase does: in word order, in several words, or in words that only one of them adds. A text in which one or two words are replaced
+// ("Alice prefers", "Bob prefers"; "passes", "fails"), or that has another number or a negation, states another fact.
+// Words are stemmed and without stop words, so "rotates" equals "rotated".
 
 const MIN_WORDS = 4;
 const MIN_SHARED = 0.6;
 const MAX_LENGTH_RATIO = 2.5;
 /** Characters. */
 const MAX_COMPARED_CHARACTERS = 20_000;
-/** So few words in the place of others, with the rest in the same order, are another fact in the same frame. */
+/** If at most this many words are replaced and the others are in the same order, the texts state different facts. */
 const MAX_SUBSTITUTED_WORDS = 2;
 
 export interface ComparableText {
   text: string;
-  /** What is compared: stemmed words. */
+  /** The stemmed words, which are compared. */
   lexemes: string[];
-  /** Only items that may be said in other words are compared by words; of others only equal texts repeat each other. */
+  /** True if the item is also compared by its words; otherwise only an equal text is a duplicate. */
   fuzzy: boolean;
 }
 
 interface SeenText {
-  /** The text, normalized. */
+  /** The text in lower case without punctuation. */
   normalized: string;
   lexemes: Set<string>;
   numbers: string;
   negated: boolean;
-  /** Made when it is first compared with another of the same words. */
+  /** The stemmed words in order; computed on the first comparison that needs them. */
   order?: string[];
 }
 
-/** Tells of each item in turn whether it repeats one before it. Only what was kept is compared with, so likeness does not spread. */
+/**
+ * Returns a function that returns true if an item duplicates one that was kept before. Items are compared only with kept ones, so similarity is not
+ * transitive.
+ */
 export function createDuplicateDetector(): (item: ComparableText) => Steps<boolean> {
   const texts = new Set<string>();
   const seen: SeenText[] = [];
   const seenByLexeme = new Map<string, number[]>();
   return function* ({ text, lexemes, fuzzy }) {
     yield;
-    // comparing a megabyte took 0.1 s: texts this long are duplicates only if they are equal
+    // comparing a megabyte took 0.1 s, so texts this long are duplicates only if they are equal
     const normalized = text.length > MAX_COMPARED_CHARACTERS ? text : normalize(text);
     if (texts.has(normalized)) return true;
     const own = fuzzy &&
@@ -62,7 +65,7 @@ export function createDuplicateDetector(): (item: ComparableText) => Steps<boole
 }
 
 function* duplicatesAny(own: SeenText, seen: SeenText[], seenByLexeme: Map<string, number[]>): Steps<boolean> {
-  // as a map of those that share a word, it and what it left to collect were a third of a context's time
+  // with a map instead of an array, counting and its garbage collection took a third of the time of a context
   const shared = new Uint32Array(seen.length);
   for (const word of own.lexemes) for (const holder of seenByLexeme.get(word) ?? []) shared[holder]! += 1;
   for (const [holder, count] of shared.entries()) {
@@ -82,15 +85,15 @@ function isDuplicate(other: SeenText, own: SeenText, shared: number): boolean {
   return !(replaced && hasSameWordOrder(orderOf(own), orderOf(other)));
 }
 
-/** Whether the words that both texts have stand in the same order. */
+/** Returns true if the words that both texts contain are in the same order. */
 function hasSameWordOrder(a: string[], b: string[]): boolean {
   const [inA, inB] = [new Set(a), new Set(b)];
   return a.filter((word) => inB.has(word)).join(' ') === b.filter((word) => inA.has(word)).join(' ');
 }
 
-// Enough of a word to tell it by, and the same for its forms.
+// Enough characters to identify a word, and the same for its inflected forms.
 const STEM_CHARACTERS = 5;
-/** A text's words in their order, cut to their beginnings. */
+/** Returns the words of a text in order, cut to their first characters. */
 const orderOf = (seen: SeenText): string[] => {
   seen.order ??= seen.normalized.split(' ').map((word) => word.slice(0, STEM_CHARACTERS));
   return seen.order;

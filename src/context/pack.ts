@@ -4,8 +4,8 @@ import { headingOf, renderItem } from './render.ts';
 import { type Candidate, sizeCallOnly, sizeItem, surelyExceeds, type UniqueItem } from './size.ts';
 import type { CountTokens } from './tokens.ts';
 
-// What goes into the bundle. Each section has a share of the budget and releases the part that it does not use; an item that does not fit
-// is skipped, and smaller ones behind it still come in; what was said already is not said again.
+// Selects the items of a context within the token budget. Each section has a share of the budget and releases what it does not use. An item that
+// does not fit is skipped, so that smaller ones behind it are still included. Duplicates are left out.
 
 export const sectionNames = [
   'rules',
@@ -18,43 +18,43 @@ export const sectionNames = [
 ] as const;
 export type SectionName = (typeof sectionNames)[number];
 
-/** An item is a memory of a kind, or text. */
+/** The type of an item: the kind of its memory, or `text`. */
 export const itemTypes = ['text', 'decision', 'task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'] as const;
 
-/** What an item tells of the memory that it is. */
+/** The fields of an item that describe its memory. */
 export interface ItemMetadata {
   memory_id?: string;
   scope?: string;
   trust?: 'approved' | 'stated' | 'inferred' | 'observed';
   origin?: { type: string; id: string };
-  /** It is not held any more: of a history. */
+  /** The memory is no longer current; only in a context with `history`. */
   superseded?: true;
-  /** Something else measures the same otherwise, or is said to be contradicted. `between` names both sides. */
+  /** The ids of items that state something else about the same thing, or that this item declares to contradict. `between` adds its own id. */
   conflict?: { with: string[]; between: string[] };
 }
 
 export interface Item {
   type: (typeof itemTypes)[number];
   text: string;
-  /** What it is and what it rests on. */
+  /** Ids of the item, then of what it cites. */
   refs: string[];
-  /** What it is, the narrowest last: an item that is the same thing is a repetition. */
+  /** Ids of the item, the most specific last. Items with a common id are duplicates. */
   ids: string[];
   metadata?: ItemMetadata;
-  /** What it says, without who and when: the same said again is a repetition. */
+  /** The text without actor and date. Items with the same text are duplicates. */
   comparedText: string;
-  /** Stemmed words, for finding repetitions in other words. */
+  /** The stemmed words of the text, for detecting near duplicates. */
   lexemes: string[];
-  /** Where the whole of it is, if the text is an excerpt. */
+  /** The artifact with the whole text, if the item has an excerpt. */
   artifact_id?: string;
-  /** The call or result that it is. */
+  /** Set if the item is a tool call or result. */
   toolPart?: { seq: number; ordinal: number; kind: string };
-  /** By which of its ids others speak of it, if not the first. */
+  /** The id by which conflicts refer to the item; by default the first of `ids`. */
   primaryId?: string;
-  /** What stands for it where not all of it fits: a call without its results, whose ids are `beside`. */
+  /** The tool call without its results, used if the results do not fit, and the ids of the results. */
   callOnly?: Item;
   resultIds?: string[];
-  /** What it states, if it is a claim or preference. */
+  /** The structured statement of a claim or preference. */
   claim?: { body: Record<string, unknown>; claim_scope: string; effective_from: number };
 }
 
@@ -77,14 +77,14 @@ export interface Omission {
 
 export interface Packed {
   sections: Section[];
-  /** The bundle as one string, and how many tokens exactly that is. */
+  /** The context as one string, and its exact number of tokens. */
   text: string;
   token_used: number;
   omissions: Omission[];
   deduplicated: number;
 }
 
-// The window and the evidence share what the others leave.
+// Shares of the budget in the first pass. Later passes give the rest to sections in reverse order.
 const shares: Record<SectionName, number> = {
   rules: 0.1,
   task_state: 0.1,
@@ -94,11 +94,11 @@ const shares: Record<SectionName, number> = {
   retrieved_evidence: 0.3,
   capsules: 0.1,
 };
-/** What an item may take of the whole bundle before it is cut. */
+/** Maximum share of the budget for one item; longer items are cut. */
 const LARGEST_ITEM = 0.35;
 const MAX_CANDIDATE_IDS = 100;
 
-/** Candidates come best first in each section; `recent_window` newest first, and leaves oldest first. */
+/** Packs candidates, which are best first in each section. `recent_window` is newest first in the candidates and oldest first in the result. */
 export function* pack(candidates: Record<SectionName, Item[]>, budget: number, countTokens: CountTokens): Steps<Packed> {
   const { fresh, duplicates } = yield* removeDuplicates(candidates);
   const selected = yield* selectItems(fresh, budget, countTokens);
@@ -117,8 +117,8 @@ export const renderSections = (sections: Section[]): string =>
   sections.map(({ name, items }) => headingOf(name) + items.map(({ text }) => renderItem(text)).join('')).join('\n');
 
 /**
- * The tokens of the rendered bundle, from those of its parts. No token reaches over the end of a line into one that begins with `#` or `-`
- * (both encodings split there), so only the empty line before a heading is counted anew, with the item that it follows.
+ * Returns the number of tokens of the rendered context, from the counts of its parts. No token spans the end of a line and a following `#` or
+ * `-` (both encodings split there), so only the empty line before a heading has to be recounted, together with the item before it.
  */
 function* countBundle(sections: Section[], countTokens: CountTokens): Steps<number> {
   let count = 0;
@@ -131,7 +131,7 @@ function* countBundle(sections: Section[], countTokens: CountTokens): Steps<numb
   return count;
 }
 
-/** In the order of the sections, but a decision or task is kept rather than the passage it was found by. */
+/** Removes duplicates in the order of the sections. A decision or task is kept even if a passage of its event is present. */
 function* removeDuplicates(candidates: Record<SectionName, Item[]>): Steps<{ fresh: UniqueItem[]; duplicates: Item[] }> {
   const fresh: UniqueItem[] = [];
   const duplicates: Item[] = [];
@@ -153,15 +153,15 @@ const comparable = (section: SectionName, { type, comparedText, lexemes }: Item)
   fuzzy: section === 'retrieved_evidence' && ['text', 'fact', 'note', 'summary'].includes(type),
 });
 
-/** How items may be shown, and which surely do not fit into `left` tokens, so that nobody counts theirs. */
+/** A form in which items can be shown. `exceeds` returns true if an item certainly does not fit into `left` tokens, which saves counting. */
 interface ItemForm {
   exceeds(entry: UniqueItem, left: number): boolean;
   candidateOf(entry: UniqueItem): Steps<Candidate>;
 }
 
 /**
- * First every section within its share, then whatever still fits in the room that was left, the evidence first; last, calls whose results
- * do not fit.
+ * Fills each section within its share of the budget, then fills the rest of the budget in reverse order of the sections, and finally adds tool
+ * calls whose results do not fit.
  */
 function* selectItems(fresh: UniqueItem[], budget: number, countTokens: CountTokens): Steps<Map<UniqueItem, Candidate>> {
   const largest = Math.floor(budget * LARGEST_ITEM);
@@ -220,7 +220,7 @@ function sectionsOf(selected: Iterable<Candidate>): Section[] {
   });
 }
 
-/** Tokens of joined parts are nearly the sum of the parts' tokens; where they are more, the last of the least section goes. */
+/** Drops the last item of the last section, if the joined text has more tokens than the sum of its parts. */
 function dropLast(selected: Map<UniqueItem, Candidate>, sections: Section[]): void {
   const section = sections.at(-1)!;
   const dropped = section.items.pop()!;

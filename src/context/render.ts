@@ -1,4 +1,4 @@
-// How the bundle reads as one string.
+// Renders a context as one string.
 
 const headings: Record<string, string> = {
   rules: 'Rules',
@@ -10,17 +10,17 @@ const headings: Record<string, string> = {
   capsules: 'OpenedCapsule over in capsules',
 };
 
-// Recorded text never begins a line of its own accord: only headings begin with `## `, only items with `- `, and each further line of an
-// item with two spaces. Lines end with a line feed alone; what else some reader takes for the end of a line becomes one.
+// Recorded text never starts a line: only headings start with `## `, only items with `- `, and continuation lines are indented by two spaces.
+// Lines end with a line feed; any other character that some reader treats as the end of a line is converted to one.
 export const headingOf = (section: string): string => `## ${headings[section]}\n`;
 export const renderItem = (text: string): string => `- ${text.replaceAll('\n', '\n  ')}\n`;
 
-/** Unicode's line and paragraph ends, and U+001C to U+001E, at which Python's `splitlines` ends a line too. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+/** The line and paragraph ends of Unicode, and U+001C to U+001E, at which Python's `splitlines` also splits. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern matches control characters
 const lineEnd = /\r\n|[\v\f\r\u001c-\u001e\u0085\u2028\u2029]/g;
 export const normalizeLineEnds = (text: string): string => text.replaceAll(lineEnd, '\n');
 
-/** An id or name within a line: one that an import brought may hold what requests may not. */
+/** Escapes control characters and line ends in an id or name. Requests cannot contain them, but an import can. */
 export const escapeLineEnds = (name: string): string =>
   name.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
@@ -29,11 +29,11 @@ interface PassageParts {
   kind: string;
   occurred_at: string;
   text: string;
-  /** Of a call or result that belongs to a call: its tool and the call's id. */
+  /** The tool and id of the call, for a call or result. */
   call?: { tool: string | null; call_id: string } | undefined;
 }
 
-/** A passage with what it takes to understand it: the day and who. */
+/** Renders a passage with its date and actor. */
 export const renderPassage = (passage: PassageParts): string =>
   `${passage.occurred_at.slice(0, 10)} ${escapeLineEnds(passage.actor_id)}${labelOf(passage)}: ${passage.text}`;
 
@@ -47,14 +47,14 @@ function labelOf({ kind, call }: PassageParts): string {
     : ` (${said} of ${call.tool === null ? '' : `${escapeLineEnds(call.tool)}, `}call ${id})`;
 }
 
-/** What a memory of the service's own events says: its text, with the fields of its body where an event has them. */
+/** Returns the content of a memory event in the form of a client event: the fields of the body at the top level, with the text. */
 export const flattenMemory = (kind: string, content: Record<string, unknown>): Record<string, unknown> => {
   if (!kind.startsWith('memory.')) return content;
   const { text } = content;
   return { ...(content.body as object | undefined), text, decision: text, title: text };
 };
 
-/** What a decision event says, each field on a line; further lines of a field are indented. */
+/** Renders a decision with one field per line and indented continuation lines. */
 export function renderDecision(content: Record<string, unknown>): string {
   return [
     String(content.decision ?? ''),

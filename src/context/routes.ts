@@ -11,16 +11,16 @@ import { type ContextRequest, context, contextBody, contextQuery } from './schem
 import { type EventsRequest, type Handoff, readContextEvents, readHandoff } from './sql.ts';
 import { type CountTokens, type Encoding, loadTokenCounter } from './tokens.ts';
 
-/** How many of the best decisions are read beside the best passages. */
+/** Number of hits reserved for decisions. */
 const MAX_DECISIONS = 40;
 const MAX_HANDOFF_QUERY = 4_000;
-/** Characters of capsules that are looked at for each token of the budget. */
+/** Characters of capsules to consider per token of the budget. */
 const CAPSULE_CHARACTERS_PER_TOKEN = 16;
 
-/** A context of more tokens is a long answer. */
+/** Contexts of more tokens may run in a worker. */
 const SHORT_CONTEXT = 16_000;
-/** What is asked for unless a request says more. */
-const DEFAULT_CONTEXT = 65_536;
+/** Contexts of more tokens always run in a worker; the default of `max_tokens` is lower. */
+const HEAVY_CONTEXT = 65_536;
 const SHORT_QUERY = 1_000;
 
 export const contextRoutes = (encoding: Encoding) => [
@@ -28,16 +28,16 @@ export const contextRoutes = (encoding: Encoding) => [
     method: 'POST',
     path: '/v1/context',
     operation: 'buildContext',
-    summary: 'The few thousand tokens that matter for the next model call',
+    summary: 'Build the context for the next model call',
     tag: 'Context',
     access: 'read',
     limit: 'v1',
     query: contextQuery,
     body: contextBody,
-    success: { status: 200, description: 'The bundle; nothing of it is stored', schema: context },
+    success: { status: 200, description: 'The context; it is not stored', schema: context },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found'],
     heavy: ({ body: { max_tokens, query, query_text, filter, capsules } }) =>
-      max_tokens > DEFAULT_CONTEXT ||
+      max_tokens > HEAVY_CONTEXT ||
       (query ?? query_text ?? '').length > SHORT_QUERY ||
       ((max_tokens > SHORT_CONTEXT || filter !== undefined || capsules.length > 0) && 'perhaps'),
     handle: async (input) => {
@@ -56,7 +56,7 @@ async function build(caller: Caller, request: ContextRequest, encoding: Encoding
   const capsules = request.capsules.length > 0 ? await readCapsules(tenant, principal, request.capsules, request.channel) : [];
   const eventsRequest = eventsRequestOf(request, requested);
   const query = request.query ?? request.query_text ?? '';
-  // the question of a handoff is asked where there is no other; else neither waits for the other
+  // with a query, the handoff and the search are read concurrently; without one, the handoff provides the query
   const [handoff, queried] = await Promise.all([
     request.agent_id === undefined ? undefined : readHandoff(tenant, requested, eventsRequest),
     /\S/u.test(query) ? search(caller, query, requested) : undefined,
@@ -106,7 +106,7 @@ function* packSources(
   return { packed: yield* pack(candidates, budget, countTokens), omissions };
 }
 
-/** `user_id` says whose private items may be used, `agent_id` who asks; neither hides what is shared with them. */
+/** Returns the scope of a request. `user_id` selects whose private items are visible and `agent_id` names the caller; neither hides shared items. */
 function scopeOf({ principal }: Caller, request: ContextRequest): SearchScope {
   const { channel, about_user_id, project_id, as_of, as_of_seq, history } = request;
   const filter = about_user_id === undefined ? request.filter : aboutSubject(request.filter, about_user_id);
@@ -123,7 +123,7 @@ function scopeOf({ principal }: Caller, request: ContextRequest): SearchScope {
   };
 }
 
-/** Preferences are of the subject on whose behalf the context is built. */
+/** Selects the preferences of the subject on whose behalf the context is built. */
 function eventsRequestOf({ session_id, agent_id, project_id }: ContextRequest, { subjects }: SearchScope): EventsRequest {
   return {
     session_id,
@@ -133,7 +133,7 @@ function eventsRequestOf({ session_id, agent_id, project_id }: ContextRequest, {
   };
 }
 
-/** What the receiver of a handoff has to know, as a question. */
+/** Returns the search query for a handoff: its problem and open questions. */
 function handoffQuery({ content }: Handoff): string {
   const { problem = '', open_questions = [] } = (content.body ?? {}) as { problem?: string; open_questions?: string[] };
   return [problem, ...open_questions].join('\n').slice(0, MAX_HANDOFF_QUERY);

@@ -9,54 +9,52 @@ const name = (about: string) => nameOf().describe(about);
 
 export const contextBody = z
   .strictObject({
-    session_id: name('the session whose last events the context shows').default('default'),
-    channel: z.enum(channels).default('private').describe('the channel in which the answer will be seen'),
-    ...queryFields(z.string().max(65_536), 'what the next step is about; without it nothing is retrieved'),
-    intent: name('what the caller is up to; `continue` needs no query').default('answer'),
-    agent_id: name('who asks; the newest handoff to it is what the context is built from').optional(),
+    session_id: name('the session whose last events the context includes').default('default'),
+    channel: z.enum(channels).default('private').describe('the channel in which the context will be shown'),
+    ...queryFields(z.string().max(65_536), 'the topic of the next step; without it, no evidence is retrieved'),
+    intent: name('what the context is for; recorded in `provenance`').default('answer'),
+    agent_id: name('the agent that makes the request; the context includes the newest handoff to it').optional(),
     ...behalf,
     about_user_id: aboutUser,
-    project_id: name('only of this project').optional(),
+    project_id: name('only items of this project').optional(),
     max_tokens: z.int().min(256).max(200_000).default(65_000),
     ...asOfFields,
-    history: z.boolean().default(false).describe('what is superseded too, marked as such'),
+    history: z.boolean().default(false).describe('includes superseded items and marks them'),
     filter: filter.optional(),
-    capsules: z
-      .array(nameOf())
-      .max(10)
-      .default([])
-      .describe('capsules whose items the context shows, where they may be read in this channel'),
+    capsules: z.array(nameOf()).max(10).default([]).describe('ids of capsules to include; each must be readable in this channel'),
   })
   .refine(hasAtMostOneQuery, bothQueryFields)
   .meta({ id: 'ContextRequest' });
 export type ContextRequest = z.output<typeof contextBody>;
 
 export const contextQuery = z.strictObject({
-  render: z.literal('text').optional().describe('adds the bundle as one string'),
+  render: z.literal('text').optional().describe('adds the context as one string in `text`'),
 });
 
 const item = z.object({
   type: z.enum(itemTypes),
   text: z.string(),
   token_count: z.int(),
-  refs: z.array(z.string()).describe('what it is, then what it rests on'),
+  refs: z.array(z.string()).describe('ids of the item itself, then of what it cites'),
   memory_id: z.string().optional(),
   scope: z.string().optional(),
   trust: trust.optional(),
   origin: origin.optional(),
-  superseded: z.literal(true).optional().describe('it is not held any more'),
+  superseded: z.literal(true).optional().describe('the item is no longer current'),
   conflict: z
     .object({ with: z.array(z.string()), between: z.array(z.string()) })
     .optional()
-    .describe('what measures the same otherwise, or is said to be contradicted; `between` names both sides'),
+    .describe(
+      '`with`: ids of items that state something different about the same thing, or that the item declares to contradict; `between`: both sides',
+    ),
 });
 
 export const context = z
   .object({
     context_id: z.string(),
     budget_tokens: z.int(),
-    token_used: z.int().describe('of the rendered bundle, exactly'),
-    answered: z.boolean().describe('whether anything was found for the question; without one, whether the bundle holds anything'),
+    token_used: z.int().describe('the exact number of tokens of the rendered context'),
+    answered: z.boolean().describe('true if the search found anything; without a query, true if the context has items'),
     degraded,
     sections: z.array(z.object({ name: z.enum(sectionNames), token_count: z.int(), items: z.array(item) })),
     omissions: z.array(

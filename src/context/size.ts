@@ -5,32 +5,32 @@ import { normalizeLineEnds, renderItem } from './render.ts';
 import type { CountTokens } from './tokens.ts';
 import { RESULT_LEFT_OUT } from './tool_calls.ts';
 
-// How an item would be shown and how many tokens that takes. Counting is most of what a context costs outside the database, so an item
-// that surely does not fit is not counted, and a long text is cut before it is.
+// Computes the form of an item and its number of tokens. Counting takes most of the time of a context outside the database, so an item that
+// certainly does not fit is not counted, and a long text is cut before counting.
 
 export interface UniqueItem {
   section: SectionName;
   item: Item;
   position: number;
 }
-/** What would be shown of an item. */
+/** An item in the form in which the context would show it. */
 export interface Candidate extends UniqueItem {
-  /** Tokens of the item in the bundle. */
+  /** Number of tokens of the rendered item. */
   cost: number;
   cut: boolean;
-  /** The part that is shown is `item.without`. */
+  /** True if only the tool call is shown, without its results. */
   callOnly?: true;
 }
 
-/** A text of more characters for each token of its room is not looked at further. */
+/** A text is cut to this many characters per available token before counting. */
 const MAX_TOKEN_CHARACTERS = 16;
-/** So many characters of a call's results are worth their place. */
+/** If fewer characters of the results fit, only the call is shown. */
 const MIN_RESULT_CHARACTERS = 64;
-/** What an estimate of tokens is multiplied by to be less than they are. */
+/** An estimate of tokens multiplied by this is lower than the exact count. */
 const LOWER_BOUND_FACTOR = 0.8;
 
 export function* sizeItem({ section, item, position }: UniqueItem, largest: number, countTokens: CountTokens): Steps<Candidate> {
-  // what is longer is cut without being counted: 19 MB of one decision took 3.3 s
+  // longer texts are cut without being counted: counting a decision of 19 MB took 3.3 s
   const most = largest * MAX_TOKEN_CHARACTERS;
   const whole = normalizeLineEnds(item.text.length <= most ? item.text : item.text.slice(0, most));
   if (item.text.length <= most) {
@@ -38,14 +38,14 @@ export function* sizeItem({ section, item, position }: UniqueItem, largest: numb
     if (cost <= largest) return { section, item: { ...item, text: whole }, position, cost, cut: false };
   }
   const text = yield* cutToTokens(whole, largest, countTokens);
-  // nothing of the result would be there
+  // almost nothing of the result would be shown
   if (item.callOnly && text.length < item.callOnly.text.length + MIN_RESULT_CHARACTERS)
     return yield* sizeCallOnly({ section, item, position }, largest, countTokens);
   const cost = yield* countTokens(renderItem(text));
   return { section, item: { ...item, text }, position, cost, cut: true };
 }
 
-/** A call without its results: its end says so, however much of it must be cut. */
+/** Returns a call without its results. It ends with RESULT_LEFT_OUT even if the call itself is cut. */
 export function* sizeCallOnly(
   { section, item, position }: UniqueItem,
   largest: number,
@@ -63,7 +63,7 @@ export function* sizeCallOnly(
   return { ...common, item: { ...fields, text }, cost: yield* countTokens(renderItem(text)), cut: true };
 }
 
-/** The longest beginning, within a few characters, that has at most so many tokens with its mark, ending between two characters. */
+/** Returns the longest prefix, within a few characters, that has at most `most` tokens together with the cut mark. Splits no surrogate pair. */
 function* cutToTokens(text: string, most: number, countTokens: CountTokens): Steps<string> {
   let [fits, tooLong] = [0, Math.min(text.length, most * MAX_TOKEN_CHARACTERS)];
   while (tooLong - fits > 16) {
@@ -76,7 +76,10 @@ function* cutToTokens(text: string, most: number, countTokens: CountTokens): Ste
 
 const withCutMark = (text: string, length: number) => `${text.slice(0, length).replace(/[\ud800-\udbff]$/, '')} […]`;
 
-/** Prose has what is estimated within a tenth, nearly every other text has more; what is too large for any room is cut to `largest`. */
+/**
+ * Returns true if an item certainly has more than `available` tokens. The estimate is within a tenth for prose and too low for nearly every other
+ * text. An item of more than `largest` tokens counts as `largest`, because it is cut.
+ */
 export function surelyExceeds({ text }: Item, available: number, largest: number): boolean {
   // an estimate is between a quarter of the characters and all of them
   if (text.length * LOWER_BOUND_FACTOR <= available) return false;

@@ -2,7 +2,7 @@ import type { Tenant } from '../db/tenant.ts';
 import { isReadable, type MemoryDetails, type SearchScope } from '../search/index.ts';
 import type { ToolPair } from './tool_calls.ts';
 
-/** One event that a context may hold without its being found. */
+/** An event that a context may include independently of the search. */
 export interface ContextEvent {
   part: 'task' | 'decision' | 'rule' | 'superseded' | 'recent' | 'cited' | 'paired';
   seq: number;
@@ -11,38 +11,38 @@ export interface ContextEvent {
   actor_id: string;
   content: Record<string, unknown>;
   artifact_id: string | null;
-  /** What it says is not held any more. */
+  /** True if the event is no longer current. */
   superseded: boolean;
   occurred_at: string;
   lexemes: string[] | null;
-  /** The memory whose content it holds. */
+  /** The memory whose content the event has. */
   memory: MemoryDetails | null;
 }
 
 export interface ContextEvents {
   as_of_seq: number;
-  /** A rebuild runs: not every passage can be found. */
+  /** True while a rebuild runs: some passages cannot be found. */
   partial_index: boolean;
   events: ContextEvent[];
-  /** Calls and results among these events and those that were asked for, each with the call that it belongs to. */
+  /** The calls and results among these events and the requested ones, each with the call that it belongs to. */
   pairs: ToolPair[];
 }
 
-/** What a context asks for beside what it may see. */
+/** What to read for a context, in addition to the scope. */
 export interface EventsRequest {
   session_id: string;
   agent_id?: string;
   project_id?: string;
-  /** Whose preferences apply; null: nobody is named. */
+  /** The subjects whose preferences apply; null if the request names none. */
   users: string[] | null;
-  /** Decisions that a search found, by seq; the newest come unasked. */
+  /** Seqs of decisions that the search found. The newest decisions are always read. */
   decision_seqs?: number[];
-  /** Calls and results that a search found, by seq. */
+  /** Seqs of calls and results that the search found. */
   tool_seqs?: number[];
-  /** What a handoff cites, by id, and hashes of the decisions that it names by their text. */
+  /** Ids that a handoff cites, and hashes of the decisions that it cites by their text. */
   cited_ids?: string[];
   cited_hashes?: string[];
-  /** Of the session nothing before this is told again. */
+  /** Earlier events of the session are excluded. */
   handoff_seq?: number;
 }
 
@@ -59,7 +59,7 @@ type Row = ContextEvent | { part: 'log'; as_of_seq: number; partial_index: boole
 
 const EVENT_SHAPE = { objects: ['content'] };
 
-/** One round trip; without events that cannot be read. */
+/** Reads the events of a context in one round trip. Leaves out events that are not well-formed. */
 export async function readContextEvents(tenant: Tenant, scope: SearchScope, ask: EventsRequest): Promise<ContextEvents> {
   const rows = await tenant.call<Row>('select * from read_context_events($1, $2, $3)', [tenant.id, scope, ask]);
   const log = rows.find((row) => row.part === 'log') as Extract<Row, { part: 'log' }>;

@@ -1,22 +1,22 @@
-// What a text says in numbers: "the context window is 32K tokens" states a measure, 32,000 tokens, of a subject, context and window. No
-// language is known here but that a unit stands beside its number; words come stemmed and without stop words.
+// Extracts numeric statements from text: "the context window is 32K tokens" states a measure, 32,000 tokens, of a subject, "context window". The
+// only assumption about the language is that a unit is next to its number. Words are stemmed and without stop words.
 
 export interface Measure {
   value: number;
-  /** Empty if the text states none. */
+  /** Empty if the text has no unit. */
   unit: string;
 }
 
 export interface Statement {
-  /** Where it was said apart from the words. */
+  /** Set for a structured statement. */
   claim_scope?: string | undefined;
   subject: string[];
-  /** Words with digits in them, such as v2 or p95: they tell subjects apart. */
+  /** Words with digits, such as v2 or p95, which distinguish subjects. */
   marks: string[];
   measures: Measure[];
 }
 
-/** A text with its stemmed words, and what is said apart from it: {subject, unit, value}, which holds within `stands`. */
+/** A text with its stemmed words, and the structured statement {subject, unit, value}, which applies within `claim_scope`. */
 interface StatementSource {
   text: string;
   lexemes: string[];
@@ -26,7 +26,7 @@ interface StatementSource {
 
 const MAX_STATEMENTS = 12;
 const MAX_CHARACTERS = 8_000;
-/** Of a word, beyond what the index keeps of it. */
+/** Maximum number of characters of an ending that stemming removes. */
 const LONGEST_ENDING = 6;
 
 export function statementsOf(source: StatementSource): Statement[] {
@@ -40,7 +40,7 @@ export function statementsOf(source: StatementSource): Statement[] {
   return [...structuredStatement(source, lexemes), ...fromText];
 }
 
-/** What is said apart from the words, where that has a subject and a number. */
+/** Returns the structured statement, if it has a subject and a number. */
 function structuredStatement({ measure, claim_scope }: StatementSource, lexemes: Set<string>): Statement[] {
   const { subject, unit, value } = measure ?? {};
   if (typeof subject !== 'string' || !Number.isFinite(Number(value)) || value === '') return [];
@@ -49,7 +49,7 @@ function structuredStatement({ measure, claim_scope }: StatementSource, lexemes:
   return [{ claim_scope, subject: [...new Set((subject.match(/\p{L}+/gu) ?? []).map(stemmed))], marks: [], measures }];
 }
 
-/** The numbers of a sentence, and of its other words the subject: those that the index keeps and that are no unit here. */
+/** Returns the numbers of a sentence and its subject: the indexed words of the sentence that are not units of these numbers. */
 function statementOf(sentence: string, lexemes: Set<string>): Statement[] {
   const numbers = [...sentence.matchAll(NUMERAL)].map((numeral) => measureOf(numeral, sentence, lexemes));
   if (numbers.length === 0) return [];
@@ -63,7 +63,7 @@ function statementOf(sentence: string, lexemes: Set<string>): Statement[] {
   return [{ subject, marks, measures }];
 }
 
-/** A number that stands alone, with what is written onto it: not within a name, a date, a time or a version. */
+/** A number with its currency and unit; not a part of a name, a date, a time or a version. */
 const NUMERAL = new RegExp(
   [
     String.raw`(?<![\p{L}\p{N}_.:/#@-])`,
@@ -76,20 +76,20 @@ const NUMERAL = new RegExp(
 );
 const magnitudes: Record<string, number> = { k: 1e3, m: 1e6, g: 1e9, b: 1e9 };
 
-/** The measure of "32K tokens", "$40", "30s" or "32.5 Prozent"; `left`: what stood beside the number and is no part of it. */
+/** Returns the measure of "32K tokens", "$40", "30s" or "32.5 Prozent". `left` is the word after the number if it is not a unit. */
 function measureOf(numeral: RegExpExecArray, sentence: string, lexemes: Set<string>): { measure: Measure; left: string } {
   const { currency, digits, fraction = '', beside = '' } = numeral.groups!;
   const number = Number(digits!.replaceAll(/[,'’ ]/g, '') + fraction);
   const magnitude = Object.hasOwn(magnitudes, beside.toLowerCase()) ? magnitudes[beside.toLowerCase()]! : undefined;
   const after = sentence.slice(numeral.index + numeral[0].length);
   const next = magnitude ? (/^[\s-]*(\p{L}+)/u.exec(after)?.[1] ?? '') : beside;
-  // written onto the number it is a unit whatever the index keeps of it
+  // a word attached to the number is a unit even if the index has dropped it
   const isAbbreviation = next !== '' && (next === '%' || numeral[0].endsWith(`${digits}${fraction}${next}`));
   const unit = currency ?? (next && lexemeOf(next, lexemes)) ?? (isAbbreviation ? next.toLowerCase() : '');
   return { measure: { value: number * (magnitude ?? 1), unit }, left: unit !== '' || magnitude ? '' : beside };
 }
 
-/** The word of the index that a word of the text is a form of. */
+/** Returns the lexeme of a word, or undefined if the word is not indexed. */
 function lexemeOf(word: string, lexemes: Set<string>): string | undefined {
   const plain = word.normalize('NFKC').toLowerCase();
   for (let end = plain.length; end > 0 && end >= plain.length - LONGEST_ENDING; end -= 1) {

@@ -1,13 +1,14 @@
 import type { Steps } from '../slices.ts';
 
-// Token counts, exact by the model's own encoding. The encoding's tables take 30 MB and 200 ms, so who does not count does without them; the daemon loads them as it starts.
+// Exact token counts with the encoding of the model. The tables of an encoding take 30 MB and 200 ms to load, so they are imported only on use;
+// the daemon loads them at startup.
 
-/** How many tokens a text is. */
+/** Returns the number of tokens of a text. */
 export type CountTokens = (text: string) => Steps<number>;
 
-// The library merges pairs by scanning the piece again and again: 10⁵ equal letters took 8 s, 10⁵ equal CJK characters 98 s.
+// The library scans a piece again after each merge: 10⁵ equal letters took 8 s, 10⁵ equal CJK characters 98 s.
 const MAX_SHORT_PIECE = 64;
-/** What is longer is counted piece by piece. */
+/** Longer texts are counted piece by piece. */
 const MAX_CHARACTERS_AT_ONCE = 4_096;
 const maybeLong = /\S{65}|\s{65}/;
 const asText = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<string>() };
@@ -23,7 +24,7 @@ export function loadTokenCounter(name: Encoding): Promise<CountTokens> {
   return known;
 }
 
-// Each named as a whole, so that the compiler knows their types.
+// Complete import paths, so that the compiler can infer their types.
 const libraries = {
   o200k_base: () => Promise.all([import('gpt-tokenizer/encoding/o200k_base'), import('gpt-tokenizer/bpeRanks/o200k_base')]),
   cl100k_base: () => Promise.all([import('gpt-tokenizer/encoding/cl100k_base'), import('gpt-tokenizer/bpeRanks/cl100k_base')]),
@@ -36,7 +37,7 @@ async function load(name: Encoding): Promise<CountTokens> {
     import('./byte_pairs.ts'),
   ]);
   const pieces = patterns[split[name]];
-  // Merging never crosses a piece, so counting piece by piece is exact.
+  // merging never crosses the boundary of a piece, so counting piece by piece is exact
   return function* (text) {
     if (text.length <= MAX_CHARACTERS_AT_ONCE && !maybeLong.test(text)) return encoding.countTokens(text, asText);
     let count = 0;

@@ -1,24 +1,24 @@
 import type { Item } from './pack.ts';
 import { normalizeLineEnds } from './render.ts';
 
-// A call and its results are one item: of a result without what was called nothing can be understood, and a call that looks unanswered
-// is made again.
+// Merges a tool call and its results into one item: a model cannot interpret a result without its call, and repeats a call that seems to have no
+// result.
 
-/** A call or result, with the call that it belongs to. */
+/** A call or result, and the call that it belongs to. */
 export interface ToolPair {
   seq: number;
-  /** Null where its call was not recorded or may not be seen. */
+  /** Null if the call was not recorded or the request may not see it. */
   call_seq: number | null;
   tool: string | null;
   call_id: string;
 }
 
-/** How a call ends of which only itself fits. */
+/** The end of a call whose results do not fit into the budget. */
 export const RESULT_LEFT_OUT = ' [result left out]';
 
 /**
- * Puts the parts of each call together, where the first of them stands in each list. A part that is in several lists reads in all of
- * them as it does in the first; those of `others` come in only beside one that is in a list.
+ * Replaces the first part of each call in each list with an item of all its parts, and removes the others. A part that occurs in several lists has
+ * the text of the first list. Parts in `others` are included only if another part of the same call is in a list.
  */
 export function pairCalls(lists: Item[][], others: Item[], pairs: Map<number, ToolPair>): Item[][] {
   const callOf = ({ toolPart }: Item) => (toolPart && pairs.get(toolPart.seq)?.call_seq) ?? undefined;
@@ -41,11 +41,11 @@ export function pairCalls(lists: Item[][], others: Item[], pairs: Map<number, To
 
 interface RankedPart {
   item: Item;
-  /** Which list it is from. */
+  /** The index of the list that contains the part. */
   rank: number;
 }
 
-/** Of an event that was found in several lists what the first has of it, in the order of the log. */
+/** Keeps the parts of each event from the first list that contains the event. Sorts them by seq. */
 function bestOccurrences(parts: RankedPart[]): Item[] {
   const best = new Map<number, number>();
   for (const { item, rank } of parts) best.set(item.toolPart!.seq, Math.min(rank, best.get(item.toolPart!.seq) ?? rank));
@@ -53,7 +53,7 @@ function bestOccurrences(parts: RankedPart[]): Item[] {
   return kept.toSorted((a, b) => a.toolPart!.seq - b.toolPart!.seq || a.toolPart!.ordinal - b.toolPart!.ordinal);
 }
 
-/** Undefined where the call has no text: what belongs to it stands alone and names it. */
+/** Returns undefined if the call itself is not among the parts: its results then stay separate items that name the call. */
 function callItem(parts: Item[]): Item | undefined {
   const calls = parts.filter(({ toolPart }) => toolPart!.kind === 'tool_call');
   const results = parts.filter(({ toolPart }) => toolPart!.kind === 'tool_result');
@@ -74,7 +74,7 @@ function mergeParts(parts: Item[]): Item {
   const artifact_id = parts.find((part) => part.artifact_id !== undefined)?.artifact_id;
   return {
     type: 'text',
-    // further lines of a part are indented, so that none looks like the next part
+    // continuation lines are indented, so that none looks like the start of the next part
     text: parts.map(({ text }) => normalizeLineEnds(text).replaceAll('\n', '\n  ')).join('\n'),
     refs: [...new Set(parts.flatMap(({ refs }) => refs))],
     ids: [...new Set(parts.flatMap(({ ids }) => ids))],

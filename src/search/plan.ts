@@ -1,44 +1,44 @@
-// From a sample of the log to the two questions put to the index. `full` reaches the whole log and asks only for passages whose
-// terms together weigh enough to be among the best; `recent` takes whatever matches lately. Both are expected to find some hundred
-// passages in a log of any length, so a search of 10⁶ passages reads about as much as one of 10⁴.
+// Turns a sample of the log into two index queries. `full` covers the whole log, but selects only passages whose terms weigh enough together to
+// be among the best. `recent` selects every match near the end of the log. Each is planned to find several hundred passages in a log of any
+// length, so a search of 10⁶ passages reads about as much as one of 10⁴.
 
 export interface Survey {
   as_of_seq: number;
-  /** A rebuild runs: not every passage can be found. */
+  /** True while a rebuild runs: some passages cannot be found. */
   partial_index: boolean;
-  /** The question's terms, and what passages keep of each. */
+  /** The terms of the query, and the hash under which passages store each of them. */
   terms: string[];
   keys: number[];
-  /** How many passages of the log each sampled one stands for. */
+  /** Number of passages of the log per sampled passage. */
   scale: number;
-  /** How many passages were sampled, and of those that the request may see: where they lie and which terms they have, as bits. */
+  /** Number of sampled passages; for those that the request may see, the seq and the bit mask of the terms that they contain. */
   sampled: number;
   seqs: number[];
   masks: number[];
 }
 
 export interface Plan {
-  /** About how many passages the request may see. */
+  /** Estimated number of passages that the request may see. */
   visible: number;
   weights: number[];
-  /** Of which terms the pool will have every passage of the scope: those that are enough alone. */
+  /** For each term, true if it reaches the threshold alone: the pool then contains every passage of the scope that has the term. */
   complete: boolean[];
   full: string | null;
   recent: string | null;
   recent_from: number | null;
-  /** Whether few of the passages may be seen, so that the index should look for those alone. */
+  /** True if the request may see fewer than half of the passages, so that the index should select by audience. */
   narrow_audience: boolean;
 }
 
-/** So many matches are simply all taken. */
+/** Up to this many matches, the pool contains all of them. */
 const TAKE_ALL = 2_400;
 const TARGET_FULL = 800;
 const TARGET_RECENT = 600;
-/** Terms that a threshold is made of: its formula grows with the subsets of them. */
+/** Maximum number of terms in a threshold query: it grows with the number of subsets of the terms. */
 const MAX_THRESHOLD_TERMS = 9;
 /**
- * The index walks the lists of those terms of which a match must have one. At about a microsecond an entry this is where the time of a
- * search of 10⁶ passages goes; terms commoner than that only help the rarer ones.
+ * Maximum number of index entries to scan. The index scans the posting lists of the terms of which a match must contain one, at about a
+ * microsecond per entry; in a search of 10⁶ passages this takes most of the time. More frequent terms only contribute to the score.
  */
 const LONGEST_WALK = 30_000;
 
@@ -67,26 +67,26 @@ export function planSearch(survey: Survey): Plan {
   };
 }
 
-/** Inverse document frequency, raised so that one rare word outweighs several common ones (as good as without on dialogue). */
+/** Inverse document frequency, raised so that one rare word outweighs several common ones. Recall on dialogue is the same with and without. */
 export const termWeight = (passages: number, matching: number) => Math.log(1 + (passages + 1) / (matching + 0.5)) ** 1.5;
 
 const countMatching = (masks: number[], term: number) => masks.reduce((n, mask) => n + (hasTerm(mask, term) ? 1 : 0), 0);
 
-/** Terms are at most 31, so that masks are JavaScript's own integers. */
+/** There are at most 31 terms, so that a mask fits into the 32-bit integers of JavaScript's bit operators. */
 export const hasTerm = (mask: number, term: number) => ((mask >> term) & 1) === 1;
 
-/** The least weight that no more passages are expected to reach than are wanted. */
+/** Returns the lowest weight that at most TARGET_FULL passages are expected to reach. */
 function threshold(rarest: number[], weights: number[], masks: number[], scale: number): number {
   const reached = masks
     .map((mask) => rarest.reduce((sum, term) => sum + (hasTerm(mask, term) ? weights[term]! : 0), 0))
     .sort((a, b) => b - a);
   const target = Math.max(1, Math.floor(TARGET_FULL / scale));
   const next = reached[target];
-  // Just above it: weights that no sampled passage has are rarer still.
+  // just above: weights that no sampled passage has are rarer still
   return next === undefined ? Number.MIN_VALUE : next + 1e-6;
 }
 
-/** The least weight with which the walk stays short: what the terms that cannot be walked weigh together is not enough. */
+/** Returns the lowest weight that keeps the scan short: all the terms that are too frequent to scan do not reach it together. */
 function walkThreshold(order: number[], weights: number[], counts: number[]): number {
   let walked = 0;
   const first = order.findIndex((term, i) => {
@@ -97,7 +97,7 @@ function walkThreshold(order: number[], weights: number[], counts: number[]): nu
   return order.slice(first).reduce((sum, term) => sum + weights[term]!, 1e-6);
 }
 
-/** The terms' subsets that weigh at least `need`, as one nested query; null where even all of them weigh less. */
+/** Returns a nested tsquery for the subsets of the terms that weigh at least `need`; null if all terms together weigh less. */
 function thresholdQuery(order: number[], weights: number[], need: number, keys: number[]): string | null {
   const rest = order.map((_, i) => order.slice(i).reduce((sum, term) => sum + weights[term]!, 0));
   const expand = (i: number, missing: number): string | true | null => {
@@ -114,12 +114,12 @@ function thresholdQuery(order: number[], weights: number[], need: number, keys: 
   return query === true ? order.map((term) => quote(keys[term]!)).join(' | ') : query;
 }
 
-/** Where the newest matches that are wanted begin. */
+/** Returns the seq from which about TARGET_RECENT passages match. */
 function recentFrom(matched: number[], { as_of_seq, scale }: Survey): number {
   const dense = matched.length >= 64;
   if (dense) return Math.max(1, Math.floor(as_of_seq - (TARGET_RECENT * as_of_seq) / (matched.length * scale)));
   return matched.at(-Math.max(1, Math.round(TARGET_RECENT / scale))) ?? matched[0] ?? 1;
 }
 
-/** A key as PostgreSQL reads it in a query: without quotes a minus would be a sign of the query. */
+/** Quotes a key for a tsquery, in which an unquoted minus is an operator. */
 const quote = (key: number) => `'${key}'`;

@@ -6,7 +6,7 @@ import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
 import { type Hit, searchPassages } from './search.ts';
 import { readChunk } from './sql.ts';
 
-/** A question of more characters takes the longer the more it has; passages beyond so many are a long answer. */
+/** Longer queries, and answers with more passages, run in a worker. */
 const SHORT_QUERY = 1_000;
 const FEW_PASSAGES = 50;
 
@@ -20,7 +20,7 @@ export const searchRoutes = [
     access: 'read',
     limit: 'v1',
     body: searchBody,
-    success: { status: 200, description: 'What was found, best first', schema: searchAnswer },
+    success: { status: 200, description: 'The hits, best first', schema: searchAnswer },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden'],
     heavy: ({ body: { query, query_text, limit, filter } }) =>
       (query ?? query_text)!.length > SHORT_QUERY || limit > FEW_PASSAGES || (filter !== undefined && 'perhaps'),

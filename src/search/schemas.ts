@@ -8,13 +8,13 @@ import { trustLevels } from './sql.ts';
 
 const name = (about: string) => nameOf().describe(about);
 
-/** What a question is put to; search and context share it. */
+/** The point in time that a search or context reads. */
 export const asOfFields = {
-  as_of: time.optional().describe('only what had happened by then'),
-  as_of_seq: z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional().describe('only what the log held at that seq'),
+  as_of: time.optional().describe('the point in time to read: later events are ignored, and memories are as they were then'),
+  as_of_seq: z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional().describe('the seq to read: later events are ignored'),
 };
 
-/** Search and context take it under either name. */
+/** The query, which search and context accept under either name. */
 export const queryFields = (text: z.ZodString, about: string) => ({
   query: text.describe(about).optional(),
   query_text: text.describe('alias of `query`').optional(),
@@ -29,7 +29,10 @@ const hasQuery = ({ query, query_text }: QueryFields): boolean => query !== unde
 
 export const searchBody = z
   .strictObject({
-    ...queryFields(z.string().regex(/\S/, 'must not be blank').max(65_536), 'a question or words; any of them may match'),
+    ...queryFields(
+      z.string().regex(/\S/, 'must not be blank').max(65_536),
+      'a question or keywords; a passage matches if it contains any of the words',
+    ),
     limit: z.int().min(1).max(200).default(10),
     per_event: z
       .int()
@@ -37,15 +40,15 @@ export const searchBody = z
       .max(200)
       .default(DEFAULT_PER_EVENT)
       .describe('the maximum number of passages of one event in the answer'),
-    session_id: name('only of this session').optional(),
+    session_id: name('only passages of this session').optional(),
     ...behalfBody,
     about_user_id: aboutUser,
-    agent_id: name('only of this agent').optional(),
-    project_id: name('only of this project').optional(),
+    agent_id: name('only passages of this agent').optional(),
+    project_id: name('only passages of this project').optional(),
     channel: z.enum(channels).default('private'),
     ...asOfFields,
     filter: filter.optional(),
-    explain: z.boolean().default(false).describe('adds what each score is made of'),
+    explain: z.boolean().default(false).describe('adds `scores`, the components of each score'),
   })
   .refine(hasAtMostOneQuery, bothQueryFields)
   .refine(hasQuery, { path: ['query'], message: 'required', when: always })
@@ -53,8 +56,8 @@ export const searchBody = z
 
 export const trust = z
   .enum(trustLevels)
-  .describe('approved: an admin made or approved it; stated by a human, inferred by an agent, observed by a tool');
-export const origin = z.object({ type: z.string(), id: z.string() }).describe('whose words they are');
+  .describe('`approved`: created or approved by an admin; `stated` by a human; `inferred` by an agent; `observed` by a tool');
+export const origin = z.object({ type: z.string(), id: z.string() }).describe('the actor whose words the memory records');
 
 export const degraded = z.array(z.enum(['partial_index', 'embeddings', 'rerank']));
 
@@ -68,9 +71,12 @@ export const searchAnswer = z
         score: z.number(),
         event_id: z.string().optional(),
         memory_id: z.string().optional(),
-        kind: z.string().optional().describe('of a memory'),
+        kind: z.string().optional().describe('the kind of the memory'),
         scope: z.string().optional(),
-        grounded: z.boolean().optional().describe('it is an act, or rests on something that is there'),
+        grounded: z
+          .boolean()
+          .optional()
+          .describe('true if the memory is an act, or cites at least one event or memory that still exists'),
         trust: trust.optional(),
         origin: origin.optional(),
         session_id: z.string(),
@@ -79,7 +85,7 @@ export const searchAnswer = z
         scores: z.record(z.string(), z.number()).optional(),
       }),
     ),
-    answered: z.boolean().describe('whether anything was found'),
+    answered: z.boolean().describe('true if there is at least one hit'),
     reason: z
       .enum(['no_searchable_words'])
       .optional()
@@ -95,7 +101,7 @@ export const chunk = z
     chunk_id: z.string(),
     event_id: z.string(),
     seq: z.int(),
-    ordinal: z.int().describe('its place among the passages of its event'),
+    ordinal: z.int().describe('the position of the passage within its event, from 0'),
     kind: z.string(),
     session_id: z.string(),
     channel: z.enum(channels),
@@ -104,7 +110,7 @@ export const chunk = z
     project_id: z.string().optional(),
     sensitivity: z.string(),
     text: z.string(),
-    token_count: z.int().describe('about'),
+    token_count: z.int().describe('estimated number of tokens'),
     refs: z.array(z.string()),
     occurred_at: z.string(),
   })

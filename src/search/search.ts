@@ -3,7 +3,7 @@ import { planSearch } from './plan.ts';
 import { limitPerEvent, onePerMemory, type Ranked, rankPool } from './rank.ts';
 import { type PassageRow, readPassages, readPool, type SearchScope, surveyChunks } from './sql.ts';
 
-/** The most that one search ranks and hands on. */
+/** Maximum number of results of a search. */
 export const MAX_RESULTS = 200;
 
 export interface Hit extends PassageRow {
@@ -14,35 +14,35 @@ export interface Hit extends PassageRow {
 export interface SearchResult {
   as_of_seq: number;
   terms: string[];
-  /** How many passages were considered. */
+  /** Number of passages that were ranked. */
   pool_size: number;
-  /** How many were left out because they say a memory again. */
+  /** Number of passages left out because a better passage of the same memory is present. */
   deduplicated: number;
   hits: Hit[];
   degraded: string[];
 }
 
-/** How a feature asks: the question, what it may see, and how much of the answer it wants. */
+/** The query, what the caller may see, and how many hits to return. */
 export interface SearchOptions {
   query: string;
   scope: SearchScope;
   limit: number;
-  /** The most passages of one event among the hits: a long output must not hide what was said about it. */
+  /** Maximum number of passages of one event among the hits, so that a long output does not hide the messages about it. */
   per_event?: number;
-  /** The most decisions among the hits. Without it a decision is a passage like any other. */
+  /** Number of hits reserved for decisions. If undefined, decisions compete with all other passages. */
   decisions?: number;
 }
 
-/** Passages of one event in an answer that does not ask for more. */
+/** Default for `per_event`. */
 export const DEFAULT_PER_EVENT = 2;
 
-/** Three round trips: sample, pool, texts. Nothing is held between them; the seq of the first bounds the others. */
+/** Searches in three round trips: sample, pool, texts. No connection is held between them; the last seq of the first bounds the other two. */
 export async function searchPassages(tenant: Tenant, question: SearchOptions): Promise<SearchResult> {
   const { query, scope, limit, decisions, per_event = DEFAULT_PER_EVENT } = question;
   const survey = await surveyChunks(tenant, query, scope);
   const { as_of_seq, terms, keys } = survey;
   const base = { as_of_seq, terms, degraded: survey.partial_index ? ['partial_index'] : [] };
-  // no word to look for (signs, stop words): nothing answers it
+  // the query has only punctuation and stop words
   if (terms.length === 0) return { ...base, pool_size: 0, deduplicated: 0, hits: [] };
   const plan = planSearch(survey);
   const pool = await readPool(tenant, { ...scope, as_of_seq }, keys, plan);
@@ -55,14 +55,14 @@ export async function searchPassages(tenant: Tenant, question: SearchOptions): P
   return { ...base, pool_size: all.length, deduplicated: all.length - distinct.length, hits };
 }
 
-/** The best decisions and the best of everything else, so that neither crowds out the other. */
+/** Returns the best decisions and the best of the other passages, so that neither crowds out the other. */
 function selectWithDecisions(ranked: Ranked[], decisionSeqs: Set<number>, decisions: number, limit: number): Ranked[] {
   const best = bestDecisions(ranked, decisionSeqs, decisions);
   const others = ranked.filter(({ seq }) => !decisionSeqs.has(seq));
   return [...best, ...others.slice(0, limit - best.length)];
 }
 
-/** A decision is asked for by what it says; what was said around it does not make it the answer. */
+/** Ranks decisions by their own text first: a match in the messages around a decision does not make it an answer. */
 function bestDecisions(ranked: Ranked[], decisionSeqs: Set<number>, limit: number): Ranked[] {
   return ranked
     .filter(({ seq }) => decisionSeqs.has(seq))

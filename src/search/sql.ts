@@ -7,51 +7,54 @@ import type { Shape } from '../readable.ts';
 import type { Plan, Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
 
-/** What a search looks at: what may be seen, and of that what is asked for. */
+/** What a search covers: what the caller may see, and the filters of the request. */
 export interface SearchScope extends Sight {
-  /** Where the answer will be seen: what is blocked there is not found. */
+  /** The channel in which the answer will be shown: passages that an edit blocks there are not found. */
   channel: string;
   session_id?: string;
-  /** Whom it is about. */
+  /** The subject that passages are about. */
   user_id?: string;
   agent_id?: string;
   project_id?: string;
-  /** Only what had happened by then. */
+  /** Ignores events that occurred later. */
   as_of?: string;
-  /** Only what the log held at that seq. */
+  /** Ignores events with a greater seq. */
   as_of_seq?: number;
   filter?: Filter;
-  /** What is no longer current too. */
+  /** Includes passages that are no longer current. */
   history?: boolean;
-  /** Of memories that were deleted too: for admins. */
+  /** Includes passages of deleted memories; for admins. */
   deleted?: boolean;
 }
 
 export const trustLevels = ['approved', 'stated', 'inferred', 'observed'] as const;
 
-/** What a memory is beside its words, as memory_details says it. */
+/** Everything about a memory except its text, as returned by the SQL function memory_details. */
 export interface MemoryDetails {
   memory_id: string;
   kind: string;
   scope: string;
-  /** What it rests on. */
+  /** Ids that the memory cites. */
   refs: string[];
-  /** An act, or a claim that rests on something. */
+  /** True for an act, and for a claim that cites something that still exists. */
   grounded: boolean;
-  /** It rests on nothing, and the tenant wants claims of its kind to rest on something: no context states it. */
+  /** True if the tenant requires a source for claims of this kind and this one has none: no context includes it. */
   unsourced: boolean;
-  /** Made or approved by an admin, said by a human, by an agent, by a tool. */
+  /** Approved by an admin, stated by a human, inferred by an agent or observed by a tool. */
   trust: (typeof trustLevels)[number];
   origin: { type: string; id: string };
   body: Record<string, unknown>;
-  /** Of a claim or preference, in ms with a fraction: when the newest event that it cites occurred, or else its own; since when it holds. */
+  /**
+   * For claims and preferences, in ms with a fraction: the time of the newest event that it cites, or else of its own event; and the time from
+   * which it is valid.
+   */
   stated_at?: number;
   effective_from?: number;
-  /** The scope and audience within which its subject has one value. */
+  /** The scope and audience within which the subject of a claim has a single value. */
   claim_scope?: string;
 }
 
-/** A passage as answers need it. */
+/** A passage with what answers show of it. */
 export interface PassageRow {
   seq: number;
   ordinal: number;
@@ -64,15 +67,15 @@ export interface PassageRow {
   artifact_id: string | null;
   chunk_count: number;
   occurred_at: string;
-  /** The lexemes of the text: two passages are compared by these. */
+  /** The lexemes of the text, by which passages are compared. */
   lexemes: string[];
-  /** It is not held any more (as of what was asked). */
+  /** True if the passage was no longer current at the time that the search reads. */
   superseded: boolean;
-  /** The memory that it is a version of. */
+  /** The memory that the event is a version of. */
   memory: MemoryDetails | null;
 }
 
-/** Unnamed, as every statement of a search: the generic plan of a named one took 111 ms instead of 4.5. */
+/** The statements of a search are unnamed: with the generic plan of a named statement, a search took 111 ms instead of 4.5 ms. */
 export async function surveyChunks(tenant: Tenant, query: string, scope: SearchScope): Promise<Survey> {
   const [row] = await tenant.call<Survey>('select * from survey($1, $2, $3)', [tenant.id, query, scope]);
   return row!;
@@ -86,12 +89,12 @@ export async function readPool(tenant: Tenant, scope: SearchScope, keys: number[
 const PASSAGE_SHAPE = { lists: ['tags', 'lexemes'] };
 const DETAILS_SHAPE = { objects: ['body', 'origin'], lists: ['refs'] };
 
-/** Whether a row of these columns, with the memory that it is a version of, can be read. */
+/** Returns true if the columns of a row, and those of its memory, are well-formed. */
 export const isReadable = (judge: Judge, row: { seq: number; memory: MemoryDetails | null }, shape: Shape): boolean =>
   judge.faultOf(row, shape) === undefined &&
   (row.memory === null || judge.faultOf({ ...row.memory, seq: row.seq }, DETAILS_SHAPE) === undefined);
 
-/** Those that can be read. */
+/** Reads passages. Leaves out those that are not well-formed. */
 export async function readPassages(
   tenant: Tenant,
   scope: SearchScope,
@@ -116,7 +119,7 @@ export interface ChunkRow extends Omit<PassageRow, 'lexemes' | 'artifact_id' | '
   token_count: number;
 }
 
-/** Retracted it is not there; blocked in some channels, it is there for who may ask in another (`isHiddenById`). */
+/** Reads a passage by id. Finds no retracted passage, and none that is blocked in every channel that the caller may use (`isHiddenById`). */
 export function readChunk(
   tenant: Tenant,
   { event_id, ordinal }: ChunkPosition,
