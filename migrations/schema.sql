@@ -840,7 +840,7 @@ begin
   if p_kind = 'user_id' then
     perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from accounts_of(p_tenant, p_subject, p_before) a));
     v_words := v_words || array(select unnest(a.words) from accounts_of(p_tenant, p_subject, p_before) a);
-    if is_last_owner(p_tenant, subject_users(p_tenant, p_job)) then
+    if is_last_owner(p_tenant, marked_accounts(p_tenant, p_job)) then
       raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
     end if;
   end if;
@@ -2223,9 +2223,9 @@ begin
   where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (p_seqs);
 end $$;
 
--- Name: end_erasure(text, text, jsonb); Type: FUNCTION; Schema: public
+-- Name: append_erasure_event(text, text, jsonb); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.end_erasure(p_tenant text, p_job text, p_event jsonb) RETURNS bigint
+CREATE FUNCTION public.append_erasure_event(p_tenant text, p_job text, p_event jsonb) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 declare
@@ -2386,16 +2386,16 @@ begin
   if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
     return null;
   end if;
-  v_erasure := p_input || jsonb_build_object('upto', p_cursor -> 'upto', 'users', subject_users(p_tenant, p_job), 'event_ids', p_ids);
+  v_erasure := p_input || jsonb_build_object('upto', p_cursor -> 'upto', 'users', marked_accounts(p_tenant, p_job), 'event_ids', p_ids);
   case v_phase
-    when 'accounts' then select * into v_step from walk_nouns('revoke', p_tenant, p_job, v_erasure, v_after, p_limit);
-    when 'find' then select * into v_step from find_events(p_tenant, p_job, v_erasure, v_after, p_limit);
-    when 'mark' then select * into v_step from walk_nouns('mark', p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'accounts' then select * into v_step from run_noun_step('revoke', p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'find' then select * into v_step from mark_subject_events(p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'mark' then select * into v_step from run_noun_step('mark', p_tenant, p_job, v_erasure, v_after, p_limit);
     when 'blank' then
       select * into v_step from blank_marked(p_tenant, p_job, v_after, p_limit,
         jsonb_build_object('erased', true, 'erasure', p_input -> 'name'), p_input ->> 'subject', p_input ->> 'name', v_dry);
-    when 'cite' then select * into v_step from rename_citing(p_tenant, p_job, v_erasure, v_after, p_limit);
-    when 'forget' then select * into v_step from walk_nouns('forget', p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'cite' then select * into v_step from rename_citations(p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'forget' then select * into v_step from run_noun_step('forget', p_tenant, p_job, v_erasure, v_after, p_limit);
     when 'late' then select * into v_step from clear_late(p_tenant, p_job, v_after, p_limit);
   end case;
   v_found := coalesce((p_cursor ->> 'found')::bigint, 0) + coalesce((v_step.counts ->> 'found')::bigint, 0);
@@ -2795,9 +2795,9 @@ begin
   return p_statement;
 end $$;
 
--- Name: find_events(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+-- Name: mark_subject_events(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.find_events(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+CREATE FUNCTION public.mark_subject_events(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
     LANGUAGE plpgsql
     AS $$
 declare
@@ -2814,11 +2814,11 @@ begin
   select array_agg(e.seq) filter (where own), array_agg(e.seq) filter (where not own) into v_own, v_citing
   from events e
   -- null: the event is about nobody
-  cross join lateral (select is_of_subject(e, v_kind, v_subject, v_users) is true) o (own)
+  cross join lateral (select belongs_to_subject(e, v_kind, v_subject, v_users) is true) o (own)
   where e.tenant_id = p_tenant and e.seq >= v_from and e.seq <= v_to and e.kind not in ('erasure.completed', 'retention.forgot')
     and (own or v_subject = any (e.refs));
   if (p_erasure ->> 'keep_shared')::boolean then
-    v_shared := shared_among(p_tenant, v_own);
+    v_shared := retained_among(p_tenant, v_own);
     perform mark_seqs(p_tenant, p_job, 'shared', v_shared);
     v_own := array(select unnest(v_own) except select unnest(v_shared));
   end if;
@@ -3478,9 +3478,9 @@ CREATE FUNCTION public.is_of_deleted_memory(p_tenant text, p_seq bigint) RETURNS
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT (m.status = 'deleted'::text) FROM (public.memory_versions v JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id)))) WHERE ((v.tenant_id = is_of_deleted_memory.p_tenant) AND (v.seq = is_of_deleted_memory.p_seq) AND (v.status <> 'superseded'::text)) LIMIT 1), false);
 
--- Name: is_of_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
+-- Name: belongs_to_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.is_of_subject(p_event public.events, p_kind text, p_subject text, p_users text[]) RETURNS boolean
+CREATE FUNCTION public.belongs_to_subject(p_event public.events, p_kind text, p_subject text, p_users text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $$ select case p_kind
   when 'user_id' then p_event.user_id = p_subject or (p_event.actor_type = 'human' and p_event.actor_id = any (p_subject || p_users))
@@ -3835,9 +3835,9 @@ $$;
 
 ALTER FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) OWNER TO agent_memory_overseer;
 
--- Name: list_grown_webhooks(text[]); Type: FUNCTION; Schema: public
+-- Name: list_lagging_webhooks(text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.list_grown_webhooks(p_tenants text[]) RETURNS TABLE(tenant_id text, grown text[])
+CREATE FUNCTION public.list_lagging_webhooks(p_tenants text[]) RETURNS TABLE(tenant_id text, grown text[])
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -3853,7 +3853,7 @@ begin
   group by w.tenant_id;
 end $$;
 
-ALTER FUNCTION public.list_grown_webhooks(p_tenants text[]) OWNER TO agent_memory_overseer;
+ALTER FUNCTION public.list_lagging_webhooks(p_tenants text[]) OWNER TO agent_memory_overseer;
 
 -- Name: portable_columns(text); Type: FUNCTION; Schema: public
 
@@ -4087,7 +4087,7 @@ CREATE FUNCTION public.mark_due_webhooks(p_tenants text[]) RETURNS SETOF text
 declare
   v_of record;
 begin
-  for v_of in select g.tenant_id, g.grown from list_grown_webhooks(p_tenants) g loop
+  for v_of in select g.tenant_id, g.grown from list_lagging_webhooks(p_tenants) g loop
     if v_of.grown is not null then
       perform enter_tenant(v_of.tenant_id);
       update webhooks w set due_at = clock_timestamp()
@@ -5232,9 +5232,9 @@ begin
   left join events e on e.tenant_id = p_tenant and e.seq = d.until_seq;
 end $$;
 
--- Name: named_parts(public.events); Type: FUNCTION; Schema: public
+-- Name: nameable_parts(public.events); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.named_parts(p_event public.events) RETURNS jsonb
+CREATE FUNCTION public.nameable_parts(p_event public.events) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $_$
 declare
@@ -5935,23 +5935,23 @@ begin
   where c.tenant_id = p_tenant;
 end $$;
 
--- Name: read_named(text, text, bigint, integer); Type: FUNCTION; Schema: public
+-- Name: read_shared_events(text, text, bigint, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_named(p_tenant text, p_job text, p_after bigint, p_limit integer) RETURNS TABLE(seq bigint, parts jsonb)
+CREATE FUNCTION public.read_shared_events(p_tenant text, p_job text, p_after bigint, p_limit integer) RETURNS TABLE(seq bigint, parts jsonb)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT s.seq,
-     public.named_parts(s.event) AS named_parts
+     public.nameable_parts(s.event) AS nameable_parts
     FROM ( SELECT n.seq,
              n.event,
              (sum((n.event).byte_count) OVER (ORDER BY n.seq) - (n.event).byte_count) AS before
             FROM ( SELECT e.seq,
                      e.*::public.events AS event
                     FROM (public.erasure_marks k
-                      JOIN public.events e ON (((e.tenant_id = read_named.p_tenant) AND (e.seq = k.seq))))
-                   WHERE ((k.tenant_id = read_named.p_tenant) AND (k.job_id = read_named.p_job) AND (k.what = ANY (ARRAY['shared'::text, 'kin'::text])) AND (k.seq > read_named.p_after) AND (e.erased_at IS NULL))
+                      JOIN public.events e ON (((e.tenant_id = read_shared_events.p_tenant) AND (e.seq = k.seq))))
+                   WHERE ((k.tenant_id = read_shared_events.p_tenant) AND (k.job_id = read_shared_events.p_job) AND (k.what = ANY (ARRAY['shared'::text, 'kin'::text])) AND (k.seq > read_shared_events.p_after) AND (e.erased_at IS NULL))
                    ORDER BY e.seq
-                  LIMIT read_named.p_limit) n) s
+                  LIMIT read_shared_events.p_limit) n) s
    WHERE (s.before < 1048576)
    ORDER BY s.seq;
 END;
@@ -6232,9 +6232,9 @@ begin
   order by v.unit;
 end $$;
 
--- Name: rename_citing(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+-- Name: rename_citations(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.rename_citing(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+CREATE FUNCTION public.rename_citations(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
     LANGUAGE plpgsql
     AS $$
 declare
@@ -6318,7 +6318,7 @@ begin
   if held then
     perform from tenant_clocks c where c.tenant_id = p_tenant for update;
     for v_doc in
-      select d.seq, d.parts, md5(named_parts(e)::text) <> d.was as is_stale
+      select d.seq, d.parts, md5(nameable_parts(e)::text) <> d.was as is_stale
       from jsonb_to_recordset(p_docs) d (seq bigint, was text, parts jsonb)
       join events e on e.tenant_id = p_tenant and e.seq = d.seq and e.erased_at is null
     loop
@@ -6981,9 +6981,9 @@ begin
   return true;
 end $$;
 
--- Name: shared_among(text, bigint[]); Type: FUNCTION; Schema: public
+-- Name: retained_among(text, bigint[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.shared_among(p_tenant text, p_seqs bigint[]) RETURNS bigint[]
+CREATE FUNCTION public.retained_among(p_tenant text, p_seqs bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     AS $_$
 declare
@@ -7060,11 +7060,11 @@ begin
   return v_sum;
 end $_$;
 
--- Name: subject_users(text, text); Type: FUNCTION; Schema: public
+-- Name: marked_accounts(text, text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.subject_users(p_tenant text, p_job text) RETURNS text[]
+CREATE FUNCTION public.marked_accounts(p_tenant text, p_job text) RETURNS text[]
     LANGUAGE sql STABLE
-    RETURN ARRAY(SELECT k.id FROM public.erasure_marks k WHERE ((k.tenant_id = subject_users.p_tenant) AND (k.job_id = subject_users.p_job) AND (k.what = 'user'::text)));
+    RETURN ARRAY(SELECT k.id FROM public.erasure_marks k WHERE ((k.tenant_id = marked_accounts.p_tenant) AND (k.job_id = marked_accounts.p_job) AND (k.what = 'user'::text)));
 
 -- Name: successor_of(text, text); Type: FUNCTION; Schema: public
 
@@ -7518,9 +7518,9 @@ CREATE FUNCTION public.visible(p_channel text, p_user_id text, p_sensitivity tex
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((p_channel = ANY (p_channels)) AND ((p_channel <> 'private'::text) OR COALESCE((p_user_id = ANY (p_subjects)), (p_user_id IS NOT NULL))) AND (p_sensitivity = ANY (p_sensitivities)));
 
--- Name: walk_nouns(text, text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+-- Name: run_noun_step(text, text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.walk_nouns(p_hook text, p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+CREATE FUNCTION public.run_noun_step(p_hook text, p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
     LANGUAGE plpgsql
     AS $_$
 declare
@@ -9434,10 +9434,10 @@ GRANT ALL ON FUNCTION public.list_due_jobs(p_per_tenant integer, p_limit integer
 REVOKE ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.list_due_webhooks(p_per_tenant integer, p_limit integer) TO agent_memory_app;
 
--- Name: FUNCTION list_grown_webhooks(p_tenants text[]); Type: ACL; Schema: public
+-- Name: FUNCTION list_lagging_webhooks(p_tenants text[]); Type: ACL; Schema: public
 
-REVOKE ALL ON FUNCTION public.list_grown_webhooks(p_tenants text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.list_grown_webhooks(p_tenants text[]) TO agent_memory_app;
+REVOKE ALL ON FUNCTION public.list_lagging_webhooks(p_tenants text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_lagging_webhooks(p_tenants text[]) TO agent_memory_app;
 
 -- Name: TABLE portable_tables; Type: ACL; Schema: public
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { headOf, type KeptHead, type Verdict, verifyTenant } from '../src/audit/index.ts';
+import { headOf, type SavedHead, type Verification, verifyTenant } from '../src/audit/index.ts';
 import { loadConfig } from '../src/config.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
 import { auditKeysOf } from '../src/keys.ts';
@@ -45,7 +45,7 @@ async function verify({ tenant, heads: file }: { tenant?: string; heads?: string
   });
 }
 
-function tell({ tenant, entries, faults }: Verdict): void {
+function tell({ tenant, entries, faults }: Verification): void {
   console.log(`${tenant}  ${entries} entries  ${faults.length === 0 ? 'whole' : 'NOT WHOLE'}`);
   for (const { seq, fault } of faults) console.log(`${tenant}  seq ${seq}: ${fault}`);
   if (faults.length > 0) process.exitCode = 1;
@@ -58,9 +58,9 @@ async function heads({ tenant }: { tenant?: string }): Promise<void> {
   });
 }
 
-function readHeads(file: string): KeptHead[] {
+function readHeads(file: string): SavedHead[] {
   const lines = readFileSync(file, 'utf8').split('\n');
-  return lines.filter((line) => line.trim() !== '').map((line) => JSON.parse(line) as KeptHead);
+  return lines.filter((line) => line.trim() !== '').map((line) => JSON.parse(line) as SavedHead);
 }
 
 /** The database as it is: nothing is migrated for a look. Where a daemon has the embedded one, the error names it. */

@@ -4,7 +4,7 @@ import { ledgerOf, loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/index.ts';
 import { confirmRestore } from '../src/db/restored.ts';
 import type { Tenant } from '../src/db/tenant.ts';
-import { eraser, type LedgerEntry, readLedger, replayErasures } from '../src/erasure/index.ts';
+import { erasureHandler, type LedgerEntry, readLedger, replayErasures } from '../src/erasure/index.ts';
 import { openJobs } from '../src/jobs/index.ts';
 import { auditKeysOf, sealOf } from '../src/keys.ts';
 import { createLogger } from '../src/log.ts';
@@ -49,16 +49,16 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
   const needs = {
     seal,
     ledger: ledgerOf(config),
-    forget: () => undefined,
+    invalidate: () => undefined,
     eraseAudit: audit.eraseSubject,
     warn: log.warn.bind(log),
   };
-  const handlers = { erasure: eraser(needs) };
+  const handlers = { erasure: erasureHandler(needs) };
   const jobs = openJobs(database.tenants, log, { lease_ms: config.JOB_LEASE_MS, parallel: config.JOBS_PARALLEL });
   jobs.run(handlers);
   const again = async (entry: LedgerEntry): Promise<string> => {
     const replayed = await replayErasures({ tenants: database.tenants, jobs, seal, remove }, entry);
-    if ('said' in replayed) return replayed.said;
+    if ('outcome' in replayed) return replayed.outcome;
     await jobs.resume();
     return outcomeOf(database.tenants(entry.tenant_id), replayed.job_id);
   };

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
-import { type Said, sayOnce } from '../src/audit/index.ts';
-import { logOut, makeResetFor, openLogin, register } from '../src/auth/index.ts';
+import { recordOnce, type ServiceEntry } from '../src/audit/index.ts';
+import { logOut, makeOperatorReset, openLogin, register } from '../src/auth/index.ts';
 import { ledgerOf, loadConfig } from '../src/config.ts';
 import { type Database, openDatabase } from '../src/db/index.ts';
 import type { Tenant } from '../src/db/tenant.ts';
@@ -64,11 +64,11 @@ program.parseAsync().catch((error: unknown) => {
 async function say(
   { tenants }: Database,
   tenant_id: string,
-  action: Said['action'],
+  action: ServiceEntry['action'],
   about: Record<string, unknown> = {},
 ): Promise<void> {
-  const said = { action, route: 'npm run tenant', principal_id: 'operator', about };
-  await sayOnce(() => auditKeysOf(loadConfig()), tenants, tenant_id, said, log);
+  const entry = { action, route: 'npm run tenant', principal_id: 'operator', about };
+  await recordOnce(() => auditKeysOf(loadConfig()), tenants, tenant_id, entry, log);
 }
 
 const faultOf = (problem: Problem) =>
@@ -118,7 +118,7 @@ async function change(
   tenant_id: string,
   work: (tenant: Tenant) => Promise<number>,
   state: string,
-  action: Said['action'],
+  action: ServiceEntry['action'],
   about?: Record<string, unknown>,
 ): Promise<void> {
   const touched = await onDatabase(async (database) => {
@@ -139,7 +139,7 @@ async function quota(tenant_id: string, text: string): Promise<void> {
 
 async function resetPassword(tenant_id: string, username: string): Promise<void> {
   const reset = await onDatabase(async (database) => {
-    const made = await makeResetFor(database.tenants(tenant_id), username);
+    const made = await makeOperatorReset(database.tenants(tenant_id), username);
     if (made) await say(database, tenant_id, 'user.reset_made', { user_id: made.user_id });
     return made;
   });

@@ -37,7 +37,7 @@ export function gateOf(
     understand: understandWith(workers, secrets, bounds.json),
     ...(readersOf(config) > 0 && { readApart: readerOf(workers, onSkipped) }),
     mac: macOf(config),
-    trail: audit.trail,
+    trail: audit.recorder,
     log,
   };
 }

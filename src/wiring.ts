@@ -101,7 +101,7 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
   const changed = createSignal<string>();
   const auth = openAuth({ ...config, JWT_SECRET: jwtSecretOf(config) }, tenants, {
     addressOf: config.RATE_LIMIT_ENABLED ? clientOf(config) : undefined,
-    forgotten: restricted.emit,
+    onInvalidated: restricted.emit,
   });
   const health = openHealth(store.ping, auth);
   const secrets = openSecrets(seal, config.CREDENTIAL_TTL_MS, (tenant, task, input) =>

@@ -169,7 +169,7 @@ function readSql(): string {
 
 // What may stand inside a statement: lists of columns, the rule of visibility, bounds and choices written in the code.
 const constantInSql =
-  /^(\w*[cC]olumns|[A-Z_]+|within|visible(\(.*\))?|unhidden(\(.*\))?|withheldIn(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
+  /^(\w*[cC]olumns|[A-Z_]+|matchesFilter|visible(\(.*\))?|shownById(\(.*\))?|withheldIn(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
 
 test('no statement is put together from input', () => {
   const built = files.flatMap((file) =>

@@ -3,18 +3,18 @@ import { z } from 'zod';
 import {
   actorOf,
   agentOf,
-  askingChannels,
+  allowedChannels,
   behalfQuery,
   type Caller,
   channels,
   isAdmin,
   onBehalf,
   requireChannel,
-  requireNamed,
+  requireSubjectFor,
   route,
-  sightById,
-  sightValues,
   subjectOf,
+  visibilityById,
+  visibilityValues,
   visible,
 } from '../auth/index.ts';
 import { unitOf } from '../db/unit.ts';
@@ -103,11 +103,11 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
           caller.tenant.id,
           params.artifact_id,
           visible(3),
-          sightValues(sightById(caller.principal)),
-          isAdmin(caller.principal) ? null : askingChannels(caller.principal),
+          visibilityValues(visibilityById(caller.principal)),
+          isAdmin(caller.principal) ? null : allowedChannels(caller.principal),
         );
         if (!found) throw new Problem('not-found', 'There is no artifact with this id.');
-        requireNamed(caller.principal, found);
+        requireSubjectFor(caller.principal, found);
         if (matchesEtag(req.headers['if-none-match'], found)) return { status: 304, headers: headersOf(found, undefined) };
         const range = matchesIfRange(req.headers['if-range'], found) ? rangeOf(req.headers.range, found.byte_count) : undefined;
         const body = await readSlice(db, caller.tenant.id, found.artifact_id, range?.from ?? 0, range?.to ?? found.byte_count);

@@ -68,7 +68,7 @@ export const findArtifact = (
   tenant: string,
   artifact_id: string,
   visible: string,
-  sight: unknown[],
+  visibility: unknown[],
   asking: string[] | null,
 ): Promise<ArtifactRecord | undefined> =>
   db.row(
@@ -78,7 +78,7 @@ export const findArtifact = (
     and ($6::text[] is null or not exists (
       select from events e join overlays o on o.tenant_id = e.tenant_id and o.seq = e.seq
       where e.tenant_id = $1 and e.event_id = artifacts.event_id and (o.content is not null or o.blocked_in @> $6)))`,
-    [tenant, artifact_id, ...sight, asking],
+    [tenant, artifact_id, ...visibility, asking],
     'find_artifact',
   );
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { Tenant, Tenants } from '../db/tenant.ts';
 import type { Logger } from '../log.ts';
-import { chain, type Draft, type Entry, type Head, NO_HEAD } from './chain.ts';
+import { chain, EMPTY_HEAD, type Entry, type EntryInput, type Head } from './chain.ts';
 import type { AuditKeys } from './keys.ts';
 import { appendAudit } from './sql.ts';
 
@@ -18,7 +18,7 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5000;
 
 interface Waiting {
-  draft: Draft;
+  input: EntryInput;
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -37,21 +37,21 @@ interface Line {
   failing: boolean;
 }
 
-class AuditFull extends Error {
+class AuditQueueFull extends Error {
   readonly code = 'write_queue_full';
   constructor() {
     super('too many audit entries are waiting');
-    this.name = 'AuditFull';
+    this.name = 'AuditQueueFull';
   }
 }
 
 export interface Appender {
   /** Resolves when it is written, or when the tenant is no more. */
-  append(tenant: string, draft: Draft): Promise<void>;
+  append(tenant: string, input: EntryInput): Promise<void>;
   isFailing(tenant: string): boolean;
   waiting(): number;
   /** Waits for what is under way, then gives up; what was not written is returned. */
-  stop(wait_ms: number): Promise<{ tenant: string; draft: Draft }[]>;
+  stop(wait_ms: number): Promise<{ tenant: string; input: EntryInput }[]>;
 }
 
 export function createAppender(tenants: Tenants, keys: () => AuditKeys, log: Logger): Appender {
@@ -59,10 +59,10 @@ export function createAppender(tenants: Tenants, keys: () => AuditKeys, log: Log
   const lines = new Map<string, Line>();
   const stopping = new AbortController();
 
-  function append(tenant: string, draft: Draft): Promise<void> {
+  function append(tenant: string, input: EntryInput): Promise<void> {
     const line = lines.get(tenant) ?? { waiting: [], attempt: undefined, failing: false };
-    if (line.waiting.length >= MAX_WAITING) return Promise.reject(new AuditFull());
-    const written = new Promise<void>((resolve, reject) => line.waiting.push({ draft, resolve, reject }));
+    if (line.waiting.length >= MAX_WAITING) return Promise.reject(new AuditQueueFull());
+    const written = new Promise<void>((resolve, reject) => line.waiting.push({ input, resolve, reject }));
     if (!lines.has(tenant)) {
       lines.set(tenant, line);
       void drain(tenants(tenant), line);
@@ -74,8 +74,8 @@ export function createAppender(tenants: Tenants, keys: () => AuditKeys, log: Log
     let pause = FIRST_PAUSE_MS;
     while (line.waiting.length > 0 && !stopping.signal.aborted) {
       const batch = line.waiting.slice(0, line.attempt?.count ?? MAX_ENTRIES);
-      const drafts = batch.map(({ draft }) => draft);
-      const error = await write(tenant, line, drafts).catch((thrown: unknown) => ({ thrown }));
+      const inputs = batch.map(({ input }) => input);
+      const error = await write(tenant, line, inputs).catch((thrown: unknown) => ({ thrown }));
       if (error && !isRefused(error.thrown)) {
         if (!line.failing) log.error({ err: error.thrown, tenant_id: tenant.id }, 'the audit cannot be written; trying on');
         line.failing = true;
@@ -93,13 +93,13 @@ export function createAppender(tenants: Tenants, keys: () => AuditKeys, log: Log
   }
 
   /** Until it is in: each time another daemon was first, after what that one wrote. */
-  async function write(tenant: Tenant, line: Line, drafts: Draft[]): Promise<void> {
+  async function write(tenant: Tenant, line: Line, inputs: EntryInput[]): Promise<void> {
     const after = (head: Head): Attempt => ({
-      count: drafts.length,
+      count: inputs.length,
       head,
-      entries: chain(keys().active, tenant.id, head, drafts, new Date()),
+      entries: chain(keys().active, tenant.id, head, inputs, new Date()),
     });
-    line.attempt ??= after(heads.get(tenant.id) ?? NO_HEAD);
+    line.attempt ??= after(heads.get(tenant.id) ?? EMPTY_HEAD);
     for (;;) {
       const { head, entries }: Attempt = line.attempt;
       const answer = await appendAudit(tenant, head, entries);
@@ -118,7 +118,7 @@ export function createAppender(tenants: Tenants, keys: () => AuditKeys, log: Log
       const end = performance.now() + wait_ms;
       while (lines.size > 0 && performance.now() < end) await sleep(10);
       stopping.abort();
-      return [...lines].flatMap(([tenant, { waiting }]) => waiting.map(({ draft }) => ({ tenant, draft })));
+      return [...lines].flatMap(([tenant, { waiting }]) => waiting.map(({ input }) => ({ tenant, input })));
     },
   };
 }

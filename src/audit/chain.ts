@@ -8,7 +8,7 @@ import type { AuditKey, AuditKeys } from './keys.ts';
 export type Payload = Record<string, unknown>;
 
 /** What is to be said, before it has a place. */
-export interface Draft {
+export interface EntryInput {
   action: string;
   /** The template of the path, or `npm run …`. */
   route: string;
@@ -27,7 +27,7 @@ export interface Head {
   at: string | null;
 }
 
-export const NO_HEAD: Head = { seq: 0, mac: Buffer.alloc(0), at: null };
+export const EMPTY_HEAD: Head = { seq: 0, mac: Buffer.alloc(0), at: null };
 
 /** An entry as the database keeps it. `payload` and `salt` are null where they were erased. */
 export interface Entry {
@@ -73,17 +73,17 @@ function macOf({ key, id }: AuditKey, tenant: string, before: Buffer, entry: Omi
 }
 
 /** The drafts as entries after `head`. Time never runs backwards along the chain, whatever the clocks of daemons say. */
-export function chain(key: AuditKey, tenant: string, head: Head, drafts: Draft[], now: Date): Entry[] {
+export function chain(key: AuditKey, tenant: string, head: Head, inputs: EntryInput[], now: Date): Entry[] {
   const at = head.at !== null && head.at > now.toISOString() ? head.at : now.toISOString();
   let { seq, mac } = head;
-  return drafts.map((draft) => {
+  return inputs.map((input) => {
     const salt = randomBytes(SALT_BYTES);
-    const { action, route, status, count, payload } = draft;
+    const { action, route, status, count, payload } = input;
     seq += 1;
     const entry = {
       seq,
       at,
-      first_at: draft.first_at ?? at,
+      first_at: input.first_at ?? at,
       action,
       route,
       status,
@@ -106,7 +106,7 @@ export const ERASED = 'audit.erased';
 
 /** Walks a chain entry by entry. Each is held against the mac that stands before it, so that one change is one fault, or two. */
 export function createChecker(keys: AuditKeys, tenant: string) {
-  let head: Head = NO_HEAD;
+  let head: Head = EMPTY_HEAD;
   const faults: Fault[] = [];
   const blank = new Set<number>();
   const accounted = new Set<number>();

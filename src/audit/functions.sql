@@ -40,7 +40,7 @@ end $$;
 
 -- Whether a payload names the subject, in a field that says whom. Equal to a name is also a kind of principal or a role; and who names
 -- a subject like somebody else's account blanks nothing of theirs: accounts are known by those that go.
-create or replace function audit_names(p_tenant text, p_payload jsonb, p_kind text, p_subject text, p_users text[]) returns boolean
+create or replace function audit_mentions(p_tenant text, p_payload jsonb, p_kind text, p_subject text, p_users text[]) returns boolean
 language sql stable
 return case p_kind
   when 'user_id' then

@@ -5,18 +5,18 @@ import type { Feature } from '../feature.ts';
 import type { Trail } from '../http/trail.ts';
 import type { Logger } from '../log.ts';
 import { type Appender, createAppender } from './append.ts';
-import { type Draft, ERASED } from './chain.ts';
+import { type EntryInput, ERASED } from './chain.ts';
 import { isolation } from './isolation.ts';
 import type { AuditKeys } from './keys.ts';
+import { createRecorder } from './recorder.ts';
 import { auditRoutes } from './routes.ts';
-import { blankAudit, countNaming, findNaming, type Subject } from './sql.ts';
-import { createTrail } from './trail.ts';
+import { blankAudit, countEntriesAbout, findEntriesAbout, type Subject } from './sql.ts';
 
 export { type AuditKeys, openKeys } from './keys.ts';
-export { headOf, type KeptHead, type Verdict, verifyTenant } from './verify.ts';
+export { headOf, type SavedHead, type Verification, verifyTenant } from './verify.ts';
 
 /** What someone other than a request has to say: a job, a sweeper, a command. `about`: ids and figures, never secrets or content. */
-export interface Said {
+export interface ServiceEntry {
   /** One that a door lists. */
   action: string;
   /** What says it: `job`, or the command. */
@@ -26,22 +26,22 @@ export interface Said {
 }
 
 /** `begun_by`: a keyed hash, which stands where the name may not. */
-interface Eraser {
+interface ErasureOrigin {
   job_id: string;
   begun_by: string;
 }
 
 export interface Audit {
-  trail: Trail<Caller>;
+  recorder: Trail<Caller>;
   /** Resolves when it is on record. */
-  say(tenant: string, said: Said): Promise<void>;
+  record(tenant: string, entry: ServiceEntry): Promise<void>;
   /**
    * Blanks the entries whose payload names the subject. The entry that says so, and for whom, is written first, so that a stop between
    * the two leaves nothing unexplained; done again, it goes on. Returns how many were blanked.
    */
-  eraseSubject(tenant: Tenant, whom: Subject, by: Eraser): Promise<number>;
+  eraseSubject(tenant: Tenant, subject: Subject, by: ErasureOrigin): Promise<number>;
   /** How many that would be. */
-  countSubject(tenant: Tenant, whom: Subject): Promise<number>;
+  countSubject(tenant: Tenant, subject: Subject): Promise<number>;
   waiting(): number;
   stop(): Promise<void>;
 }
@@ -56,41 +56,47 @@ export const feature: Feature = {
 };
 
 const STOP_WAIT_MS = 3000;
-const ERASED_AT_ONCE = 1000;
+const ERASE_BATCH = 1000;
 
 /** `keys`: asked for when the first entry is written. */
 export function openAudit(keys: () => AuditKeys, window_ms: number, tenants: Tenants, log: Logger): Audit {
   let known: AuditKeys | undefined;
   const appender = createAppender(tenants, () => (known ??= keys()), log);
-  const trail = createTrail(appender, tenants, log);
-  const flush = () => trail.flush().catch((err: unknown) => log.warn({ err }, 'counted refusals wait for the next minute'));
+  const recorder = createRecorder(appender, tenants, log);
+  const flush = () => recorder.flush().catch((err: unknown) => log.warn({ err }, 'counted refusals wait for the next minute'));
   const timer = setInterval(() => void flush(), window_ms).unref();
   return {
-    trail,
-    say: (tenant, said) => appender.append(tenant, draftOf(said)),
-    eraseSubject: async (tenant, whom, by) => {
+    recorder,
+    record: (tenant, entry) => appender.append(tenant, inputOf(entry)),
+    eraseSubject: async (tenant, subject, by) => {
       // what was counted before is written before
-      await (await trail.flush()).written;
-      return eraseSubject(appender, tenant, whom, by);
+      await (await recorder.flush()).written;
+      return eraseSubject(appender, tenant, subject, by);
     },
-    countSubject: (tenant, whom) => tenant.read((db) => countNaming(db, tenant.id, whom)),
+    countSubject: (tenant, subject) => tenant.read((db) => countEntriesAbout(db, tenant.id, subject)),
     waiting: appender.waiting,
     stop: async () => {
       clearInterval(timer);
       await flush();
-      for (const { tenant, draft } of await appender.stop(STOP_WAIT_MS))
-        log.error({ tenant_id: tenant, audit: draft }, 'an audit entry was lost');
+      for (const { tenant, input } of await appender.stop(STOP_WAIT_MS))
+        log.error({ tenant_id: tenant, audit: input }, 'an audit entry was lost');
     },
   };
 }
 
 /** For a command: one entry, without the rest of the service. */
-export async function sayOnce(keys: () => AuditKeys, tenants: Tenants, tenant: string, said: Said, log: Logger): Promise<void> {
+export async function recordOnce(
+  keys: () => AuditKeys,
+  tenants: Tenants,
+  tenant: string,
+  entry: ServiceEntry,
+  log: Logger,
+): Promise<void> {
   const appender = createAppender(tenants, keys, log);
-  await appender.append(tenant, draftOf(said));
+  await appender.append(tenant, inputOf(entry));
 }
 
-const draftOf = ({ action, route, principal_id, about = {} }: Said): Draft => ({
+const inputOf = ({ action, route, principal_id, about = {} }: ServiceEntry): EntryInput => ({
   action,
   route,
   status: 0,
@@ -98,16 +104,21 @@ const draftOf = ({ action, route, principal_id, about = {} }: Said): Draft => ({
   payload: { principal_id, principal_kind: 'service', about },
 });
 
-async function eraseSubject(appender: Appender, tenant: Tenant, whom: Subject, { job_id, begun_by }: Eraser): Promise<number> {
+async function eraseSubject(
+  appender: Appender,
+  tenant: Tenant,
+  subject: Subject,
+  { job_id, begun_by }: ErasureOrigin,
+): Promise<number> {
   let blanked = 0;
   for (let after = 0; ; ) {
-    const seqs = await tenant.read((db) => findNaming(db, tenant.id, whom, after, ERASED_AT_ONCE));
+    const seqs = await tenant.read((db) => findEntriesAbout(db, tenant.id, subject, after, ERASE_BATCH));
     if (seqs.length > 0) {
       const payload = { principal_id: job_id, principal_kind: 'service', begun_by, seqs };
       await appender.append(tenant.id, { action: ERASED, route: 'erasure', status: 0, count: seqs.length, payload });
       blanked += await blankAudit(tenant, seqs);
     }
-    if (seqs.length < ERASED_AT_ONCE) return blanked;
+    if (seqs.length < ERASE_BATCH) return blanked;
     after = seqs.at(-1)!;
   }
 }

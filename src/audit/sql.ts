@@ -10,13 +10,13 @@ export interface EntryRow extends Entry {
   principal_id: string | null;
 }
 
-export interface Appended {
+export interface AppendResult {
   appended: boolean;
   head: Head;
 }
 
 /** Undefined: there is no such tenant any more. */
-export async function appendAudit(tenant: Tenant, after: Head, entries: Entry[]): Promise<Appended | undefined> {
+export async function appendAudit(tenant: Tenant, after: Head, entries: Entry[]): Promise<AppendResult | undefined> {
   const rows = entries.map(({ salt, commitment, mac, ...entry }) => ({
     ...entry,
     salt: salt!.toString('hex'),
@@ -42,7 +42,7 @@ export const readChain = (db: Db, tenant_id: string, after: number, limit: numbe
     limit,
   ]);
 
-const stretchOf = (order: 'asc' | 'desc', from: number | undefined) =>
+const seqBounds = (order: 'asc' | 'desc', from: number | undefined) =>
   order === 'asc' ? [from ?? 0, Number.MAX_SAFE_INTEGER] : [0, from ?? Number.MAX_SAFE_INTEGER];
 
 /** `from`: the seq that the page goes on after, in its order. */
@@ -65,18 +65,18 @@ export function listAudit(
        and seq > $6::bigint and seq < $7::bigint
      order by seq ${order === 'asc' ? 'asc' : 'desc'}
      limit $8`,
-    [tenant_id, query.action, query.principal, query.since, query.until, ...stretchOf(order, from), limit],
+    [tenant_id, query.action, query.principal, query.since, query.until, ...seqBounds(order, from), limit],
   );
 }
 
 /** Which of these tenants exist: one statement for all that strangers have named. */
-export async function existing(any: Tenant, tenant_ids: string[]): Promise<Set<string>> {
+export async function existingTenants(any: Tenant, tenant_ids: string[]): Promise<Set<string>> {
   const rows = await any.call<{ tenant_id: string }>('select tenant_id from read_clocks($1)', [tenant_ids]);
   return new Set(rows.map(({ tenant_id }) => tenant_id));
 }
 
 /** Which of these ids are those of no account or key any more. */
-export async function missingIds(tenant: Tenant, ids: string[]): Promise<Set<string>> {
+export async function deletedIds(tenant: Tenant, ids: string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
   const rows = await tenant.read((db) =>
     db.rows<{ id: string }>(
@@ -98,20 +98,18 @@ export interface Subject {
 }
 
 // who began an erasure, and that there was one, stays
-const NAMING = `e.action not in ('audit.erased', 'erasure.begun') and audit_names($1, e.payload, $2, $3, $4::text[])`;
+const IS_ABOUT_SUBJECT = `e.action not in ('audit.erased', 'erasure.begun') and audit_mentions($1, e.payload, $2, $3, $4::text[])`;
 
-export async function countNaming(db: Db, tenant_id: string, { kind, id, accounts }: Subject): Promise<number> {
-  const row = await db.row<{ n: number }>(`select count(*)::int as n from audit_entries e where e.tenant_id = $1 and ${NAMING}`, [
-    tenant_id,
-    kind,
-    id,
-    accounts,
-  ]);
+export async function countEntriesAbout(db: Db, tenant_id: string, { kind, id, accounts }: Subject): Promise<number> {
+  const row = await db.row<{ n: number }>(
+    `select count(*)::int as n from audit_entries e where e.tenant_id = $1 and ${IS_ABOUT_SUBJECT}`,
+    [tenant_id, kind, id, accounts],
+  );
   return row!.n;
 }
 
 /** Entries whose payload names the subject. */
-export async function findNaming(
+export async function findEntriesAbout(
   db: Db,
   tenant_id: string,
   { kind, id, accounts }: Subject,
@@ -121,7 +119,7 @@ export async function findNaming(
   const rows = await db.rows<{ seq: number }>(
     `select e.seq
      from audit_entries e
-     where e.tenant_id = $1 and e.seq > $5 and ${NAMING}
+     where e.tenant_id = $1 and e.seq > $5 and ${IS_ABOUT_SUBJECT}
      order by e.seq limit $6`,
     [tenant_id, kind, id, accounts, after, limit],
   );

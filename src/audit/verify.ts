@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import { createChecker, type Fault, type Head, NO_HEAD } from './chain.ts';
+import { createChecker, EMPTY_HEAD, type Fault, type Head } from './chain.ts';
 import type { AuditKeys } from './keys.ts';
 import { type EntryRow, readChain, readHead } from './sql.ts';
 
@@ -8,20 +8,20 @@ import { type EntryRow, readChain, readHead } from './sql.ts';
 const PAGE = 1000;
 
 /** Where a stream stood, kept elsewhere, such as in the manifest of a backup. */
-export interface KeptHead {
+export interface SavedHead {
   tenant: string;
   seq: number;
   /** Hex. */
   mac: string;
 }
 
-export interface Verdict {
+export interface Verification {
   tenant: string;
   entries: number;
   faults: Fault[];
 }
 
-export async function verifyTenant(tenant: Tenant, keys: AuditKeys, kept: KeptHead[] = []): Promise<Verdict> {
+export async function verifyTenant(tenant: Tenant, keys: AuditKeys, kept: SavedHead[] = []): Promise<Verification> {
   const checker = createChecker(keys, tenant.id);
   const expected = new Map(kept.map(({ seq, mac }) => [seq, mac]));
   let entries = 0;
@@ -42,7 +42,7 @@ export async function verifyTenant(tenant: Tenant, keys: AuditKeys, kept: KeptHe
       after = rows.at(-1)?.seq ?? after;
     }
   }
-  const currentHead = async () => (await tenant.read((db) => readHead(db, tenant.id))) ?? NO_HEAD;
+  const currentHead = async () => (await tenant.read((db) => readHead(db, tenant.id))) ?? EMPTY_HEAD;
   let before: Head;
   let clock = await currentHead();
   // until nothing was written while the rows were read
@@ -57,7 +57,7 @@ export async function verifyTenant(tenant: Tenant, keys: AuditKeys, kept: KeptHe
   return { tenant: tenant.id, entries, faults };
 }
 
-export async function headOf(tenant: Tenant): Promise<KeptHead> {
+export async function headOf(tenant: Tenant): Promise<SavedHead> {
   const head = await tenant.read((db) => readHead(db, tenant.id));
   return { tenant: tenant.id, seq: head?.seq ?? 0, mac: head?.mac.toString('hex') ?? '' };
 }

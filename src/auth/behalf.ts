@@ -1,7 +1,15 @@
 import { z } from 'zod';
 import { nameOf } from '../http/name.ts';
 import { type Fault, Problem } from '../http/problem.ts';
-import { type Caller, EVERYONE, isAdmin, isForAll, type Principal, requireSubject, unnamed } from './principal.ts';
+import {
+  ALL_SUBJECTS,
+  type Caller,
+  coversAllSubjects,
+  isAdmin,
+  type Principal,
+  requireSubject,
+  subjectRequired,
+} from './principal.ts';
 
 // On whose behalf a read is made. Every route that reads takes these two and goes on with the caller that `onBehalf` answers, so that
 // what is seen depends on that caller alone.
@@ -38,7 +46,7 @@ export interface Behalf {
 const placeOf = (place: 'parameter' | 'pointer', field: string): Omit<Fault, 'detail'> =>
   place === 'pointer' ? { pointer: `#/${field}` } : { parameter: field };
 
-export const mayReadAll = (principal: Principal): boolean => isForAll(principal) || isAdmin(principal);
+export const mayReadAll = (principal: Principal): boolean => coversAllSubjects(principal) || isAdmin(principal);
 
 /** The caller as one who reads for someone: with the sight of that user, or of everyone. */
 export function onBehalf(caller: Caller, { user_id, all_users }: Behalf, place: 'parameter' | 'pointer' = 'parameter'): Caller {
@@ -53,7 +61,7 @@ export function onBehalf(caller: Caller, { user_id, all_users }: Behalf, place: 
     return { principal: { ...principal, subjects: null, reading: 'all' }, tenant };
   }
   if (user_id === undefined) return caller;
-  if (user_id === EVERYONE) throw unnamed(placeOf(place, 'user_id'));
+  if (user_id === ALL_SUBJECTS) throw subjectRequired(placeOf(place, 'user_id'));
   requireSubject(principal, user_id);
   return { principal: asSubject(principal, user_id), tenant };
 }
@@ -68,14 +76,14 @@ const asSubject = (principal: Principal, subject: string): Principal => ({
 
 /** The caller as it writes for a subject: a key for all subjects sees no more than that user. */
 export const actingFor = ({ principal, tenant }: Caller, subject: string | undefined): Caller => ({
-  principal: isForAll(principal) && subject !== undefined ? asSubject(principal, subject) : principal,
+  principal: coversAllSubjects(principal) && subject !== undefined ? asSubject(principal, subject) : principal,
   tenant,
 });
 
 /** Throws where a key for all subjects has named nobody, and found what is private to someone. */
-export function requireNamed(principal: Principal, found: { channel: string }): void {
-  if (isUnnamed(principal) && found.channel === 'private') throw unnamed({ parameter: 'user_id' });
+export function requireSubjectFor(principal: Principal, found: { channel: string }): void {
+  if (lacksSubject(principal) && found.channel === 'private') throw subjectRequired({ parameter: 'user_id' });
 }
 
 /** A key for all subjects that reads neither for one nor for all of them. */
-export const isUnnamed = (principal: Principal): boolean => isForAll(principal) && principal.reading === undefined;
+export const lacksSubject = (principal: Principal): boolean => coversAllSubjects(principal) && principal.reading === undefined;

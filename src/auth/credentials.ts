@@ -4,17 +4,17 @@ import type { Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { scopesWithin } from './grants.ts';
 import type { KeyGuard } from './key_guard.ts';
-import { type Caller, EVERYONE, type Principal } from './principal.ts';
+import { ALL_SUBJECTS, type Caller, type Principal } from './principal.ts';
 import { looksLikeKey, readSecret, type Secret } from './secrets.ts';
 import { type KeyState, readKeyState, readSessionState, type SessionState } from './sql.ts';
 import { openStateCache, type StateCache } from './state_cache.ts';
-import { type Claims, namedIn, type Tokens } from './tokens.ts';
+import { type Claims, claimedIdentityIn, type Tokens } from './tokens.ts';
 
 /** Knows who is behind a request. What it believes of a credential is at most `ttl_ms` old. */
 export interface Credentials {
   identify(req: IncomingMessage): Promise<Caller>;
   /** A change made here takes effect here at once. */
-  forget(tenant_id: string): void;
+  invalidate(tenant_id: string): void;
 }
 
 /** `forgotten` is called with each tenant whose cached credentials were dropped. */
@@ -23,7 +23,7 @@ export function openCredentials(
   tokens: Tokens,
   ttl_ms: number,
   guard: KeyGuard,
-  forgotten: (tenant_id: string) => void,
+  onInvalidated: (tenant_id: string) => void,
 ): Credentials {
   const sessions = openStateCache<SessionState>(ttl_ms);
   const keys = openStateCache<KeyState>(ttl_ms);
@@ -38,10 +38,10 @@ export function openCredentials(
       if (!principal || isOver(principal.expires_at)) throw unauthenticated('The credential is not valid, or no longer.');
       return { principal, tenant: tenants(principal.tenant_id) };
     },
-    forget: (tenant_id) => {
-      sessions.forget(`${tenant_id}.`);
-      keys.forget(`${tenant_id}.`);
-      forgotten(tenant_id);
+    invalidate: (tenant_id) => {
+      sessions.invalidate(`${tenant_id}.`);
+      keys.invalidate(`${tenant_id}.`);
+      onInvalidated(tenant_id);
     },
   };
 }
@@ -98,19 +98,19 @@ async function identifyKey(
     role: state.role,
     scopes: scopesWithin(state.role).filter((scope) => state.scopes.includes(scope)),
     subject: state.subject,
-    subjects: state.subject === EVERYONE ? null : [state.subject],
+    subjects: state.subject === ALL_SUBJECTS ? null : [state.subject],
     channels: state.channels,
     expires_at: state.expires_at,
   };
 }
 
 /** Whose a credential says it is, good or not. */
-export function claimOf({
+export function claimedIdentityOf({
   headersDistinct,
 }: Pick<IncomingMessage, 'headersDistinct'>): { tenant_id: string; id: string } | undefined {
   const [header = ''] = headersDistinct['x-api-key'] ?? headersDistinct.authorization ?? [];
   const text = header.replace(/^bearer +/i, '');
-  return looksLikeKey(text) ? readSecret('key', text) : namedIn(text);
+  return looksLikeKey(text) ? readSecret('key', text) : claimedIdentityIn(text);
 }
 
 export const unauthenticated = (detail: string): Problem =>

@@ -45,7 +45,7 @@ begin
 end $$;
 
 -- The right password ends the account's back-off from that address and takes back what the address was charged.
-create or replace function forgive(p_account bytea, p_address bytea, p_free_address int) returns void
+create or replace function clear_failures(p_account bytea, p_address bytea, p_free_address int) returns void
 language sql
 as $$
   delete from login_failures where key_hash = p_account;
@@ -91,13 +91,13 @@ begin
   where u.tenant_id = p_tenant and u.user_id = p_user and u.password_hash = p_hash and u.disabled_at is null
   returning u.user_id, u.username, u.role, u.generation;
   if found then
-    perform forgive(p_account, p_address, p_free_address);
+    perform clear_failures(p_account, p_address, p_free_address);
     perform open_session(p_tenant, p_user, p_session);
   end if;
 end $$;
 
 -- The role that a user has now; null: the user is disabled or deleted, or the tenant is not active.
-create or replace function role_now(p_tenant text, p_user text) returns text
+create or replace function active_role(p_tenant text, p_user text) returns text
 language sql stable
 as $$
   select u.role
@@ -109,11 +109,11 @@ $$;
 create or replace function may_administer(p_tenant text, p_maker text, p_role text) returns boolean
 language sql stable
 as $$
-  select coalesce(role_rank(role_now(p_tenant, p_maker)) >= greatest(role_rank(p_role), role_rank('admin')), false)
+  select coalesce(role_rank(active_role(p_tenant, p_maker)) >= greatest(role_rank(p_role), role_rank('admin')), false)
 $$;
 
 -- A good invite: unused, in time, and its maker could still make it.
-create or replace function good_invite(p_tenant text, p_invite text, p_hash bytea, p_username text) returns setof invites
+create or replace function valid_invite(p_tenant text, p_invite text, p_hash bytea, p_username text) returns setof invites
 language sql
 as $$
   select i.*
@@ -141,7 +141,7 @@ begin
   perform enter_tenant(p_tenant);
   if p_invite is null then
     return case when p_open and not exists (select from tenants t where t.tenant_id = p_tenant) then 'ok' else 'refused' end;
-  elsif not exists (select from good_invite(p_tenant, p_invite, p_hash, p_username)) then
+  elsif not exists (select from valid_invite(p_tenant, p_invite, p_hash, p_username)) then
     return 'refused';
   end if;
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
@@ -165,7 +165,7 @@ begin
     end if;
   else
     perform from invites i where i.tenant_id = p_tenant and i.invite_id = p_invite for update;
-    select i.role into v_role from good_invite(p_tenant, p_invite, p_hash, p_user ->> 'username') i;
+    select i.role into v_role from valid_invite(p_tenant, p_invite, p_hash, p_user ->> 'username') i;
     if not found then
       return query select 'refused', null::text, null::int;
       return;
@@ -206,11 +206,11 @@ begin
 end $$;
 
 -- The role that a key has now: at most its maker's, and none for another subject than the maker's where the maker is no admin.
-create or replace function key_role_now(p_key api_keys) returns text
+create or replace function effective_key_role(p_key api_keys) returns text
 language sql stable
 as $$
   select case when role_rank(r.role) < role_rank(p_key.role) then r.role else p_key.role end
-  from (select role_now(p_key.tenant_id, p_key.created_by)) r (role)
+  from (select active_role(p_key.tenant_id, p_key.created_by)) r (role)
   where r.role is not null and p_key.revoked_at is null and (p_key.expires_at is null or p_key.expires_at > now())
     and (role_rank(r.role) >= role_rank('admin')
       or exists (select from users u where u.tenant_id = p_key.tenant_id and u.user_id = p_key.created_by and u.subject = p_key.user_id))
@@ -236,7 +236,7 @@ begin
     case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
     n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
   from api_keys k
-  cross join lateral (select key_role_now(k) as role) n
+  cross join lateral (select effective_key_role(k) as role) n
   where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
 
@@ -302,7 +302,7 @@ begin
 end $$;
 
 -- A good reset: unused, in time, its user enabled, the latest of that user's, and its maker could still make it.
-create or replace function good_reset(p_tenant text, p_reset text, p_hash bytea) returns table (user_id text, username text)
+create or replace function valid_reset(p_tenant text, p_reset text, p_hash bytea) returns table (user_id text, username text)
 language plpgsql
 as $$
 #variable_conflict use_column
@@ -313,7 +313,7 @@ begin
   from password_resets r
   join users u on u.tenant_id = r.tenant_id and u.user_id = r.user_id
   where r.tenant_id = p_tenant and r.reset_id = p_reset and r.secret_hash = p_hash
-    and r.used_at is null and r.expires_at > now() and role_now(p_tenant, u.user_id) is not null
+    and r.used_at is null and r.expires_at > now() and active_role(p_tenant, u.user_id) is not null
     and (r.created_by = 'operator' or may_administer(p_tenant, r.created_by, u.role));
 end $$;
 
@@ -325,7 +325,7 @@ declare
   v_user text;
 begin
   perform enter_tenant(p_tenant);
-  select g.user_id into v_user from good_reset(p_tenant, p_reset, p_hash) g;
+  select g.user_id into v_user from valid_reset(p_tenant, p_reset, p_hash) g;
   update password_resets r set used_at = now()
   where r.tenant_id = p_tenant and r.reset_id = p_reset and r.used_at is null and v_user is not null;
   if not found then
@@ -347,7 +347,7 @@ begin
     return exists (
       select from api_keys k
       where k.tenant_id = p_tenant and k.key_id = p_principal and 'admin' = any (k.scopes)
-        and role_rank(key_role_now(k)) >= role_rank('admin'));
+        and role_rank(effective_key_role(k)) >= role_rank('admin'));
   end if;
   return may_administer(p_tenant, p_principal, 'admin');
 end $$;

@@ -22,7 +22,7 @@ export interface Grant {
 }
 
 /** Throws unless the minter may make such a key. */
-export function assertWithin(minter: Principal, wanted: Grant): void {
+export function assertGrantable(minter: Principal, wanted: Grant): void {
   const impossible = wanted.scopes.find((scope) => !scopesWithin(wanted.role).includes(scope));
   if (impossible)
     throw new Problem('validation', `A key of the role "${wanted.role}" cannot have the scope "${impossible}".`, {

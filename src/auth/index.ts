@@ -5,24 +5,24 @@ import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { openKeyGuard } from './key_guard.ts';
 import { type AuthSettings, type Login, openLogin } from './login.ts';
-import { sweepRefreshTokens, sweepResets, sweepSessions } from './people_sql.ts';
 import type { Caller } from './principal.ts';
 import { authRoutes } from './routes.ts';
+import { sweepRefreshTokens, sweepResets, sweepSessions } from './users_sql.ts';
 
 export * from './behalf.ts';
-export { claimOf } from './credentials.ts';
+export { claimedIdentityOf } from './credentials.ts';
 export { logOut, openLogin, register } from './login.ts';
 export * from './principal.ts';
 export { isAdminNow } from './sql.ts';
 export { networkOf } from './throttle.ts';
-export { makeResetFor } from './users.ts';
+export { makeOperatorReset } from './users.ts';
 export * from './visibility.ts';
 
 export interface Auth {
   /** Who is behind a request; throws `unauthenticated`. */
   identify(req: IncomingMessage): Promise<Caller>;
   /** What is known of a tenant's credentials is asked for again. */
-  forget(tenant_id: string): void;
+  invalidate(tenant_id: string): void;
   /** What its routes stand on. */
   login: Login;
 }
@@ -55,11 +55,11 @@ interface AuthNeeds {
   /** Whose unknown keys are counted; without it nothing is. */
   addressOf?: ((req: IncomingMessage) => string) | undefined;
   /** Told of each tenant from whose credentials something was taken on this daemon. */
-  forgotten(tenant_id: string): void;
+  onInvalidated(tenant_id: string): void;
 }
 
-export function openAuth(settings: AuthSettings, tenants: Tenants, { addressOf, forgotten }: AuthNeeds): Auth {
-  const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf), forgotten);
-  const { identify, forget } = login.credentials;
-  return { identify, forget, login };
+export function openAuth(settings: AuthSettings, tenants: Tenants, { addressOf, onInvalidated }: AuthNeeds): Auth {
+  const login = openLogin(settings, tenants, addressOf && openKeyGuard(addressOf), onInvalidated);
+  const { identify, invalidate } = login.credentials;
+  return { identify, invalidate, login };
 }

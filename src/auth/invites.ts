@@ -1,10 +1,10 @@
 import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { assertNotAbove, assertPerson } from './grants.ts';
-import { deleteInvite, insertInvite, listInvites } from './people_sql.ts';
 import { route } from './principal.ts';
 import { inviteBody, invitePage, inviteParams, listQuery, newInvite } from './schemas.ts';
 import { makeSecret } from './secrets.ts';
+import { deleteInvite, insertInvite, listInvites } from './users_sql.ts';
 
 const admin = { tag: 'Users', access: 'admin', limit: 'auth' } as const;
 

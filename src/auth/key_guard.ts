@@ -10,7 +10,7 @@ const WINDOW_MS = 60_000;
 /** Look-ups of a minute that may find nothing. */
 export const MAX_FAILED_KEYS = 60;
 /** At once, before the first has failed; far above what good keys need, which are known after one. */
-const MAX_LOOKING = 200;
+const MAX_PENDING_LOOKUPS = 200;
 /** What an attacker with many addresses can make us remember. */
 const MAX_ADDRESSES = 20_000;
 
@@ -25,7 +25,7 @@ export function openKeyGuard(addressOf: (req: IncomingMessage) => string): KeyGu
     const network = networkOf(addressOf(req));
     const address = seen.get(network) ?? { since: performance.now(), looking: 0, failed: 0 };
     if (address.failed >= MAX_FAILED_KEYS) throw tooMany(Math.ceil((address.since + WINDOW_MS - performance.now()) / 1000));
-    if (address.looking >= MAX_LOOKING) throw tooMany(1);
+    if (address.looking >= MAX_PENDING_LOOKUPS) throw tooMany(1);
     if (!seen.has(network)) seen.set(network, address);
     address.looking += 1;
     try {

@@ -1,8 +1,8 @@
 import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { compareTimes, timeNow } from '../time.ts';
-import { assertNotAbove, assertWithin, type Grant } from './grants.ts';
-import { insertKey, listKeys, lockKey, type Reach, revokeKey } from './keys_sql.ts';
+import { assertGrantable, assertNotAbove, type Grant } from './grants.ts';
+import { insertKey, type KeyFilter, listKeys, lockKey, revokeKey } from './keys_sql.ts';
 import { type Login, tenantLimitOf } from './login.ts';
 import { type Caller, isAdmin, type Principal, type RateLimit, route } from './principal.ts';
 import { type KeyBody, keyBody, keyPage, keyParams, listQuery, newKey } from './schemas.ts';
@@ -46,7 +46,7 @@ export const keyRoutes = (login: Login) => [
     problems: ['validation'],
     handle: async ({ caller: { tenant, principal }, query }) => {
       const read = (after: string, count: number) =>
-        tenant.read((db) => listKeys(db, tenant.id, reachOf(principal), after, count));
+        tenant.read((db) => listKeys(db, tenant.id, keyFilterOf(principal), after, count));
       return { body: await pageById(query, read, (row) => row.key_id) };
     },
   }),
@@ -63,7 +63,7 @@ export const keyRoutes = (login: Login) => [
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, params }) => {
       await revoke(caller, params.key_id);
-      login.credentials.forget(caller.tenant.id);
+      login.credentials.invalidate(caller.tenant.id);
       return {};
     },
   }),
@@ -79,7 +79,7 @@ async function makeKey({ tenant, principal }: Caller, body: KeyBody, tenantLimit
     agent_id: body.agent_id ?? principal.agent_id ?? null,
     rate_limit: body.rate_limit ?? null,
   };
-  assertWithin(principal, grant);
+  assertGrantable(principal, grant);
   if (body.rate_limit) assertBelow(body.rate_limit, tenantLimit);
   const secret = makeSecret('key', tenant.id);
   const created_with = principal.kind === 'key' ? principal.id : null;
@@ -106,14 +106,14 @@ function futureOf(expires_at: string | undefined): string | null {
 
 function revoke({ tenant, principal }: Caller, key_id: string) {
   return tenant.write(async (db) => {
-    const key = await lockKey(db, tenant.id, reachOf(principal), key_id);
+    const key = await lockKey(db, tenant.id, keyFilterOf(principal), key_id);
     if (!key || key.revoked_at !== null) throw new Problem('not-found', 'There is no such key.');
     assertNotAbove(principal, key.role);
     await revokeKey(db, tenant.id, key_id);
   });
 }
 
-function reachOf(principal: Principal): Reach {
+function keyFilterOf(principal: Principal): KeyFilter {
   if (isAdmin(principal)) return { created_by: null, key_id: null };
   return principal.kind === 'key' ? { created_by: null, key_id: principal.id } : { created_by: principal.user_id, key_id: null };
 }

@@ -9,13 +9,13 @@ const columns = `key_id, name, role, scopes, user_id, channels, created_by, crea
 const MAX_KEYS = 1000;
 
 /** Which keys someone may look at and revoke: null in both, all of the tenant's. */
-export interface Reach {
+export interface KeyFilter {
   created_by: string | null;
   /** A key's own id: itself and what it made. */
   key_id: string | null;
 }
 
-const within = `($2::text is null or created_by = $2) and ($3::text is null or key_id = $3 or created_with = $3)`;
+const matchesFilter = `($2::text is null or created_by = $2) and ($3::text is null or key_id = $3 or created_with = $3)`;
 
 export interface NewKey extends Grant {
   name: string;
@@ -62,20 +62,20 @@ export async function insertKey(db: Db, tenant_id: string, secret: Secret, key: 
   );
 }
 
-export const listKeys = (db: Db, tenant_id: string, reach: Reach, after: string, limit: number): Promise<ApiKey[]> =>
-  db.rows(`select ${columns} from api_keys where tenant_id = $1 and ${within} and key_id > $4 order by key_id limit $5`, [
+export const listKeys = (db: Db, tenant_id: string, filter: KeyFilter, after: string, limit: number): Promise<ApiKey[]> =>
+  db.rows(`select ${columns} from api_keys where tenant_id = $1 and ${matchesFilter} and key_id > $4 order by key_id limit $5`, [
     tenant_id,
-    reach.created_by,
-    reach.key_id,
+    filter.created_by,
+    filter.key_id,
     after,
     limit,
   ]);
 
-export const lockKey = (db: Db, tenant_id: string, reach: Reach, key_id: string): Promise<ApiKey | undefined> =>
-  db.row(`select ${columns} from api_keys where tenant_id = $1 and ${within} and key_id = $4 for update`, [
+export const lockKey = (db: Db, tenant_id: string, filter: KeyFilter, key_id: string): Promise<ApiKey | undefined> =>
+  db.row(`select ${columns} from api_keys where tenant_id = $1 and ${matchesFilter} and key_id = $4 for update`, [
     tenant_id,
-    reach.created_by,
-    reach.key_id,
+    filter.created_by,
+    filter.key_id,
     key_id,
   ]);
 

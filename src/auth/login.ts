@@ -5,18 +5,18 @@ import { Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { type Credentials, openCredentials, unauthenticated } from './credentials.ts';
 import { unguarded } from './key_guard.ts';
-import { type Hasher, openHasher, type Place, requirePassword } from './passwords.ts';
+import { type Hasher, type HashSlot, openHasher, requirePassword } from './passwords.ts';
 import type { Principal, RateLimit, Role } from './principal.ts';
-import { makeSecret, readSecret, type Secret, successor } from './secrets.ts';
+import { deriveSuccessor, makeSecret, readSecret, type Secret } from './secrets.ts';
 import {
   type Attempt,
   applyReset,
   beginLogin,
+  checkAdmission,
   endSession,
   findReset,
   finishLogin,
   type Identity,
-  mayRegister,
   type NewSession,
   registerUser,
   rotateRefreshToken,
@@ -73,7 +73,7 @@ export function openLogin(
   settings: AuthSettings,
   tenants: Tenants,
   guard = unguarded,
-  forgotten: (tenant_id: string) => void = () => undefined,
+  onInvalidated: (tenant_id: string) => void = () => undefined,
 ): Login {
   const tokens = openTokens({
     active: settings.JWT_SECRET,
@@ -87,7 +87,7 @@ export function openLogin(
     tenants,
     tokens,
     hasher: openHasher(settings.BCRYPT_COST, settings.BCRYPT_CONCURRENCY, settings.BCRYPT_QUEUE),
-    credentials: openCredentials(tenants, tokens, settings.CREDENTIAL_TTL_MS, guard, forgotten),
+    credentials: openCredentials(tenants, tokens, settings.CREDENTIAL_TTL_MS, guard, onInvalidated),
     settings,
   };
 }
@@ -112,7 +112,7 @@ export async function register(login: Login, wanted: Registration, origin: Origi
   const invite = wanted.invite === undefined ? null : readSecret('inv', wanted.invite);
   if (invite === undefined || (invite && invite.tenant_id !== wanted.tenant_id)) throw uninvited();
   const tenant = login.tenants(wanted.tenant_id);
-  assertAdmitted(await mayRegister(tenant, open, invite, wanted.username));
+  assertAdmitted(await checkAdmission(tenant, open, invite, wanted.username));
   const password_hash = await login.hasher.hash(wanted.password);
   const session = newSession(login, tenant.id, origin);
   const user = { user_id: newId('usr'), username: wanted.username, email: wanted.email ?? null, password_hash };
@@ -125,7 +125,7 @@ export async function register(login: Login, wanted: Registration, origin: Origi
     login.settings.MAX_TENANT_BYTES || null,
   );
   assertAdmitted(status);
-  return pairOf(login, tenant, { ...user, role, generation }, session.session_id, session.token);
+  return tokenPairOf(login, tenant, { ...user, role, generation }, session.session_id, session.token);
 }
 
 const uninvited = () => new Problem('forbidden', 'Registering here needs a valid invite.');
@@ -137,33 +137,33 @@ function assertAdmitted(status: 'ok' | 'taken' | 'refused'): void {
 
 export async function logIn(login: Login, given: { username: string; password: string; tenant_id: string }, origin: Origin) {
   const tenant = login.tenants(given.tenant_id);
-  const { attempt, keys, newHash } = await login.hasher.inPlace(async (place) => {
-    const proof = await proveSelf(place, tenant, given, origin.address, wrongLogin);
+  const { attempt, keys, newHash } = await login.hasher.withSlot(async (place) => {
+    const proof = await verifyPassword(place, tenant, given, origin.address, wrongLogin);
     const outdated = login.hasher.outdated(proof.attempt.password_hash!);
     return { ...proof, newHash: outdated ? await place.hash(given.password) : null };
   });
   const session = newSession(login, tenant.id, origin);
   const identity = await finishLogin(tenant, attempt, newHash, session, keys);
   if (!identity) throw wrongLogin();
-  return pairOf(login, tenant, identity, session.session_id, session.token);
+  return tokenPairOf(login, tenant, identity, session.session_id, session.token);
 }
 
 const wrongLogin = () => unauthenticated('The tenant, the username or the password is wrong.');
 
 // The database folds more letters than we do: `İnes` would be counted apart from `ines` and yet be her.
-const canBeName = /^[\x21-\x7e]+$/;
-const NOBODY = '';
+const POSSIBLE_USERNAME = /^[\x21-\x7e]+$/;
+const NO_USERNAME = '';
 
 /** The attempt is counted before its password is looked at; one that is backing off costs no hash. */
-export async function proveSelf(
-  place: Place,
+export async function verifyPassword(
+  place: HashSlot,
   tenant: Tenant,
   given: { username: string; password: string },
   address: string,
   refusal: () => Problem,
 ): Promise<{ attempt: Attempt; keys: ThrottleKeys }> {
   const keys = throttleKeys(tenant.id, given.username, address);
-  const attempt = await beginLogin(tenant, canBeName.test(given.username) ? given.username : NOBODY, keys);
+  const attempt = await beginLogin(tenant, POSSIBLE_USERNAME.test(given.username) ? given.username : NO_USERNAME, keys);
   if (attempt.wait_s > 0)
     throw new Problem('rate-limited', `Too many failed log-ins; the next may be tried in ${attempt.wait_s} s.`, {
       headers: { 'Retry-After': String(attempt.wait_s) },
@@ -177,11 +177,11 @@ export async function refresh(login: Login, text: string) {
   if (!token) throw wrongRefresh();
   const tenant = login.tenants(token.tenant_id);
   const nonce = randomBytes(16);
-  const child = successor(token, newId('ref'), nonce);
+  const child = deriveSuccessor(token, newId('ref'), nonce);
   const rotation = await rotateRefreshToken(tenant, token, child, nonce, login.settings.REFRESH_EXPIRES_IN);
-  if (rotation.status === 'reuse') login.credentials.forget(tenant.id);
+  if (rotation.status === 'reuse') login.credentials.invalidate(tenant.id);
   if (rotation.status === 'reuse' || rotation.status === 'refused') throw wrongRefresh();
-  return pairOf(login, tenant, rotation, rotation.session_id, successor(token, rotation.child, rotation.nonce));
+  return tokenPairOf(login, tenant, rotation, rotation.session_id, deriveSuccessor(token, rotation.child, rotation.nonce));
 }
 
 const wrongRefresh = () => unauthenticated('The refresh token is not valid, or no longer.');
@@ -190,7 +190,7 @@ const wrongRefresh = () => unauthenticated('The refresh token is not valid, or n
 export async function logOut(login: Login, text: string): Promise<string | undefined> {
   const token = readSecret('ref', text);
   const session_id = token && (await endSession(login.tenants(token.tenant_id), token));
-  if (session_id) login.credentials.forget(token.tenant_id);
+  if (session_id) login.credentials.invalidate(token.tenant_id);
   return session_id;
 }
 
@@ -203,7 +203,7 @@ export async function resetPassword(login: Login, text: string, password: string
   requirePassword(password, user.username, 'new_password');
   const hash = await login.hasher.hash(password);
   if (!(await applyReset(tenant!, token!, hash))) throw wrongReset();
-  login.credentials.forget(tenant!.id);
+  login.credentials.invalidate(tenant!.id);
   return user.user_id;
 }
 
@@ -217,7 +217,7 @@ const newSession = (login: Login, tenant_id: string, { address, req }: Origin): 
   ttl_s: login.settings.REFRESH_EXPIRES_IN,
 });
 
-function pairOf(login: Login, tenant: Tenant, identity: Identity, session_id: string, token: Secret) {
+function tokenPairOf(login: Login, tenant: Tenant, identity: Identity, session_id: string, token: Secret) {
   const { user_id, username, role, generation } = identity;
   return {
     access_token: login.tokens.sign({ sub: user_id, tid: tenant.id, role: role as Role, sid: session_id, ver: generation }),

@@ -1,9 +1,9 @@
 import { Problem } from '../http/problem.ts';
-import { allowanceOf, type Login, proveSelf } from './login.ts';
+import { allowanceOf, type Login, verifyPassword } from './login.ts';
 import { requirePassword } from './passwords.ts';
-import { changePassword, endSessionById, endSessions, forgive, listSessions } from './people_sql.ts';
 import { type Caller, type Principal, route } from './principal.ts';
 import { me, passwordBody, sessionPage, sessionParams, sessionQuery } from './schemas.ts';
+import { changePassword, clearFailures, endSessionById, endSessions, listSessions } from './users_sql.ts';
 
 const own = { tag: 'Authentication', access: 'any', limit: 'auth' } as const;
 
@@ -89,17 +89,17 @@ async function changeOwnPassword(
   requirePassword(body.new_password, username, 'new_password');
   const given = { username, password: body.current_password };
   // Counted like a log-in, or a stolen access token could try passwords without end.
-  const { attempt, keys, hash } = await login.hasher.inPlace(async (place) => ({
-    ...(await proveSelf(place, tenant, given, address, wrongPassword)),
+  const { attempt, keys, hash } = await login.hasher.withSlot(async (place) => ({
+    ...(await verifyPassword(place, tenant, given, address, wrongPassword)),
     hash: await place.hash(body.new_password),
   }));
   await tenant.write(async (db) => {
     // the user before the failures, as a log-in locks them
     if (!(await changePassword(db, tenant.id, user_id, attempt.password_hash!, hash))) throw wrongPassword();
-    await forgive(db, keys);
+    await clearFailures(db, keys);
     await endSessions(db, tenant.id, user_id, session_id);
   });
-  login.credentials.forget(tenant.id);
+  login.credentials.invalidate(tenant.id);
 }
 
 const wrongPassword = () =>
@@ -113,7 +113,7 @@ async function endOwnSessions(login: Login, { principal, tenant }: Caller, named
     named === undefined ? endSessions(db, tenant.id, user_id, session_id) : endSessionById(db, tenant.id, user_id, named),
   );
   if (named !== undefined && ended === 0) throw new Problem('not-found', 'There is no such session.');
-  login.credentials.forget(tenant.id);
+  login.credentials.invalidate(tenant.id);
 }
 
 function requireSession(principal: Principal): { user_id: string; session_id: string; username: string } {

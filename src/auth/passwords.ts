@@ -37,7 +37,7 @@ export function requirePassword(password: string, username: string, field: strin
 }
 
 /** Room for one attempt's hashes, one after the other. */
-export interface Place {
+export interface HashSlot {
   hash(password: string): Promise<string>;
   /** Takes the time of a comparison without a hash too, so that an unknown user is not told from a wrong password. */
   verify(password: string, hash: string | null): Promise<boolean>;
@@ -45,7 +45,7 @@ export interface Place {
 
 export interface Hasher {
   /** Keeps a place for all of the work, or throws `unavailable` before any of it: what is shed has not been counted. */
-  inPlace<T>(work: (place: Place) => Promise<T>): Promise<T>;
+  withSlot<T>(work: (place: HashSlot) => Promise<T>): Promise<T>;
   hash(password: string): Promise<string>;
   /** Made with less work than is asked for now. */
   outdated(hash: string): boolean;
@@ -53,10 +53,10 @@ export interface Hasher {
 
 /** At most `concurrency` hashes at once: more would hold libuv's threads and with them every other request. */
 export function openHasher(cost: number, concurrency: number, queue: number): Hasher {
-  const { turn, inPlace } = limiter(concurrency, queue);
+  const { turn, withSlot } = limiter(concurrency, queue);
   // A real hash of the real cost: comparing with a malformed one returns 2000 times faster.
   const dummy = bcrypt.hash(randomBytes(32).toString('base64url'), cost);
-  const place: Place = {
+  const place: HashSlot = {
     hash: (password) => turn(() => bcrypt.hash(normal(password), cost)),
     verify: (password, hash) =>
       turn(async () => {
@@ -65,8 +65,8 @@ export function openHasher(cost: number, concurrency: number, queue: number): Ha
       }),
   };
   return {
-    inPlace: (work) => inPlace(() => work(place)),
-    hash: (password) => inPlace(() => place.hash(password)),
+    withSlot: (work) => withSlot(() => work(place)),
+    hash: (password) => withSlot(() => place.hash(password)),
     outdated: (hash) => bcrypt.getRounds(hash) < cost,
   };
 }
@@ -75,7 +75,7 @@ function limiter(concurrency: number, queue: number) {
   let taken = 0;
   let running = 0;
   const waiting: (() => void)[] = [];
-  const inPlace = async <T>(work: () => Promise<T>): Promise<T> => {
+  const withSlot = async <T>(work: () => Promise<T>): Promise<T> => {
     if (taken >= concurrency + queue)
       throw new Problem('unavailable', 'Too many passwords are being checked.', { headers: { 'Retry-After': '2' } });
     taken += 1;
@@ -97,5 +97,5 @@ function limiter(concurrency: number, queue: number) {
       else running -= 1;
     }
   };
-  return { turn, inPlace };
+  return { turn, withSlot };
 }

@@ -73,11 +73,11 @@ export function authorize({ principal }: Caller, access: Scope): void {
 }
 
 /** A key that acts for every subject. */
-export const isForAll = ({ subjects }: Principal): boolean => subjects === null;
+export const coversAllSubjects = ({ subjects }: Principal): boolean => subjects === null;
 
 /** Throws unless the credential may write for a subject. */
 export function requireSubject(principal: Principal, named: string): void {
-  if (named === principal.subject || isForAll(principal) || isAdmin(principal)) return;
+  if (named === principal.subject || coversAllSubjects(principal) || isAdmin(principal)) return;
   throw new Problem('forbidden', `The credential may not act for the subject ${JSON.stringify(named.slice(0, 80))}.`);
 }
 
@@ -85,19 +85,24 @@ export function requireSubject(principal: Principal, named: string): void {
  * The subject a write is about: the one that is named or, where it must be about someone (`personal`), the credential's own. A key for
  * all subjects has none of its own. `at`: where the request names it.
  */
-export function subjectOf(principal: Principal, named: string | undefined, personal: boolean, at: Where): string | undefined {
+export function subjectOf(
+  principal: Principal,
+  named: string | undefined,
+  personal: boolean,
+  at: FieldLocation,
+): string | undefined {
   if (named === undefined && !personal) return undefined;
   const subject = named ?? principal.subject;
-  if (subject === EVERYONE) throw unnamed(at);
+  if (subject === ALL_SUBJECTS) throw subjectRequired(at);
   requireSubject(principal, subject);
   return subject;
 }
 
 /** What a key for all subjects has as its own. */
-export const EVERYONE = '*';
-export type Where = Omit<Fault, 'detail'>;
+export const ALL_SUBJECTS = '*';
+export type FieldLocation = Omit<Fault, 'detail'>;
 
-export const unnamed = (at: Where): Problem =>
+export const subjectRequired = (at: FieldLocation): Problem =>
   new Problem('validation', 'A key for all subjects must name the user whose private items it reads or writes.', {
     errors: [{ ...at, detail: 'required: the user on whose behalf the key acts' }],
   });

@@ -19,7 +19,7 @@ const shape = /^(am[krip])\.([A-Za-z0-9][A-Za-z0-9_-]{0,62})\.([a-z]{3}_[0-9a-z]
 
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest();
 
-const spell = (kind: Kind, tenant_id: string, id: string, secret: string): Secret => ({
+const formatSecret = (kind: Kind, tenant_id: string, id: string, secret: string): Secret => ({
   tenant_id,
   id,
   text: `${prefixes[kind]}.${tenant_id}.${id}.${secret}`,
@@ -27,7 +27,7 @@ const spell = (kind: Kind, tenant_id: string, id: string, secret: string): Secre
 });
 
 export const makeSecret = (kind: Kind, tenant_id: string): Secret =>
-  spell(kind, tenant_id, newId(kind), randomBytes(32).toString('base64url'));
+  formatSecret(kind, tenant_id, newId(kind), randomBytes(32).toString('base64url'));
 
 /** Undefined for anything that this service cannot have made. */
 export function readSecret(kind: Kind, text: string): Secret | undefined {
@@ -43,7 +43,7 @@ export const looksLikeKey = (text: string): boolean => text.startsWith(`${prefix
  * The token after `parent`: made from the parent's own secret and a nonce that only the database has. So every parallel caller is
  * given the same successor although only hashes are stored, and a stolen parent cannot start a chain of its own unnoticed.
  */
-export function successor(parent: Secret, id: string, nonce: Buffer): Secret {
+export function deriveSuccessor(parent: Secret, id: string, nonce: Buffer): Secret {
   const secret = parent.text.slice(parent.text.lastIndexOf('.') + 1);
-  return spell('ref', parent.tenant_id, id, createHmac('sha256', secret).update(nonce).digest('base64url'));
+  return formatSecret('ref', parent.tenant_id, id, createHmac('sha256', secret).update(nonce).digest('base64url'));
 }

@@ -66,7 +66,7 @@ export async function finishLogin(
 
 export type Admission = 'ok' | 'taken' | 'refused';
 
-export async function mayRegister(tenant: Tenant, open: boolean, invite: Secret | null, username: string): Promise<Admission> {
+export async function checkAdmission(tenant: Tenant, open: boolean, invite: Secret | null, username: string): Promise<Admission> {
   const [row] = await tenant.call<{ admission: Admission }>('select may_register($1, $2, $3, $4, $5) as admission', [
     tenant.id,
     open,
@@ -188,11 +188,10 @@ export async function endSession(tenant: Tenant, token: Secret): Promise<string 
 }
 
 export async function findReset(tenant: Tenant, reset: Secret): Promise<{ user_id: string; username: string } | undefined> {
-  const [row] = await tenant.call<{ user_id: string; username: string }>('select user_id, username from good_reset($1, $2, $3)', [
-    tenant.id,
-    reset.id,
-    reset.hash,
-  ]);
+  const [row] = await tenant.call<{ user_id: string; username: string }>(
+    'select user_id, username from valid_reset($1, $2, $3)',
+    [tenant.id, reset.id, reset.hash],
+  );
   return row;
 }
 

@@ -6,7 +6,7 @@ export interface StateCache<S extends object> {
   /** Asks again although something is known. */
   renew(key: string, load: () => Promise<S | undefined>): Promise<S | undefined>;
   /** Drops everything whose key starts so. */
-  forget(prefix: string): void;
+  invalidate(prefix: string): void;
 }
 
 const NEGATIVE_TTL_MS = 2000;
@@ -36,7 +36,7 @@ export function openStateCache<S extends object>(ttl_ms: number): StateCache<S> 
   return {
     get: async (key, load) => known.get(key) ?? (refused.has(key) ? undefined : renew(key, load)),
     renew,
-    forget: (prefix) => {
+    invalidate: (prefix) => {
       epoch += 1;
       loading.clear();
       for (const key of known.keys()) if (key.startsWith(prefix)) known.delete(key);

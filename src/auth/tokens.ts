@@ -85,7 +85,7 @@ export function openTokens(settings: TokenSettings): Tokens {
 }
 
 /** What a token says of itself, whoever wrote it. */
-export function namedIn(token: string): { tenant_id: string; id: string } | undefined {
+export function claimedIdentityIn(token: string): { tenant_id: string; id: string } | undefined {
   if (token.length > MAX_TOKEN_BYTES) return undefined;
   const said = claims.pick({ tid: true, sid: true }).loose().safeParse(jwt.decode(token)).data;
   return said && { tenant_id: said.tid, id: said.sid };

@@ -3,10 +3,10 @@ import { pageById } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import { assertNotAbove, assertPerson } from './grants.ts';
 import type { Login } from './login.ts';
-import { endSessions, findEnabledUser, insertReset, listUsers, lockUser, updateUser } from './people_sql.ts';
 import { type Caller, type Role, route } from './principal.ts';
 import { listQuery, reset, type User, user, userPage, userParams, userPatch } from './schemas.ts';
 import { makeSecret } from './secrets.ts';
+import { endSessions, findEnabledUser, insertReset, listUsers, lockUser, updateUser } from './users_sql.ts';
 
 const RESET_TTL_S = 3600;
 const admin = { tag: 'Users', access: 'admin', limit: 'auth' } as const;
@@ -39,7 +39,7 @@ export const userRoutes = (login: Login) => [
     problems: ['validation', 'forbidden', 'not-found', 'conflict'],
     handle: async ({ caller, params, body }) => {
       const changed = await changeUser(caller, params.user_id, body);
-      login.credentials.forget(caller.tenant.id);
+      login.credentials.invalidate(caller.tenant.id);
       return { body: changed, audit: { role: changed?.role, disabled: changed?.disabled } };
     },
   }),
@@ -94,7 +94,7 @@ function makeReset({ tenant, principal }: Caller, user_id: string) {
 }
 
 /** The operator's way in for someone who lost their password and has nobody above them. */
-export function makeResetFor(tenant: Tenant, username: string) {
+export function makeOperatorReset(tenant: Tenant, username: string) {
   const secret = makeSecret('rst', tenant.id);
   return tenant.write(async (db) => {
     const user = await findEnabledUser(db, tenant.id, username);

@@ -1,5 +1,5 @@
-import type { Channel, Principal, Sight } from '../auth/index.ts';
-import { isForAll, sensitivitiesIn, sightById, sightIn } from '../auth/index.ts';
+import type { Channel, Principal, Visibility } from '../auth/index.ts';
+import { coversAllSubjects, sensitivitiesIn, visibilityById, visibilityIn } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
@@ -11,14 +11,14 @@ import { type CapsuleRow, findCapsule, ITEM_BYTES, type ItemRow, readItems } fro
  * What an author may put into a capsule: what the credential sees of what is shared, and the author's private items where they are
  * the credential's own to read; an admin may write for others and look up theirs, and hands none of them on. Never secrets; what is of high sensitivity only where the capsule stays in the team or in private.
  */
-export function sightOfAuthor(principal: Principal, user_id: string | undefined, channel: Channel): Sight {
-  const { channels, sensitivities } = sightById(principal);
+export function visibilityOfAuthor(principal: Principal, user_id: string | undefined, channel: Channel): Visibility {
+  const { channels, sensitivities } = visibilityById(principal);
   const shown = sensitivitiesIn(channel);
-  const own = user_id !== undefined && (isForAll(principal) || user_id === principal.subject);
+  const own = user_id !== undefined && (coversAllSubjects(principal) || user_id === principal.subject);
   return { channels, sensitivities: sensitivities.filter((each) => shown.includes(each)), subjects: own ? [user_id] : [] };
 }
 
-const sightOf = (row: CapsuleRow): Sight => ({
+const visibilityOf = (row: CapsuleRow): Visibility => ({
   channels: row.item_channels,
   sensitivities: row.item_sensitivities,
   subjects: row.user_id === null ? [] : [row.user_id],
@@ -28,7 +28,7 @@ const ITEM = { maybe: ['content'], lists: ['refs'] };
 
 /** The items in their order, as today allows; undefined: it does not. Of a capsule that has ended nothing is handed over. */
 async function itemsOf(db: Db, tenant: string, row: CapsuleRow, shownIn: Channel[]): Promise<(ItemRow | undefined)[]> {
-  const found = row.status === 'active' ? await readItems(db, tenant, row.items, sightOf(row), shownIn) : [];
+  const found = row.status === 'active' ? await readItems(db, tenant, row.items, visibilityOf(row), shownIn) : [];
   const readable = found.filter((item) => db.faultOf(item, ITEM) === undefined);
   const byId = new Map(readable.map((item) => [item.id, item]));
   return row.items.map((id) => byId.get(id));
@@ -99,7 +99,7 @@ export interface OpenedCapsule {
 
 /** Capsules that may be read in a channel, with their items. One that may not, or no longer, is no capsule: 404. */
 export function readCapsules(tenant: Tenant, principal: Principal, ids: string[], channel: Channel): Promise<OpenedCapsule[]> {
-  const { channels } = sightIn(principal, channel);
+  const { channels } = visibilityIn(principal, channel);
   return tenant.read(async (db) => {
     const opened: OpenedCapsule[] = [];
     for (const [i, capsule_id] of ids.entries()) {

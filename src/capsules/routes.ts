@@ -5,15 +5,15 @@ import {
   behalf,
   behalfQuery,
   type Caller,
-  isForAll,
-  isUnnamed,
+  coversAllSubjects,
+  lacksSubject,
   onBehalf,
   type Principal,
   requireChannel,
-  requireUser,
+  requireNamedSubject,
   route,
   subjectOf,
-  unnamed,
+  subjectRequired,
 } from '../auth/index.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { entryOf, unitOf } from '../db/unit.ts';
@@ -22,7 +22,7 @@ import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import { newId } from '../id.ts';
-import { expand, sightOfAuthor } from './expand.ts';
+import { expand, visibilityOfAuthor } from './expand.ts';
 import {
   type CapsuleBody,
   capsule,
@@ -68,7 +68,7 @@ export const capsuleRoutes = [
     problems: ['validation'],
     handle: async ({ caller, query }) => {
       const { tenant, principal } = onBehalf(caller, query);
-      requireUser(principal);
+      requireNamedSubject(principal);
       const before = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
       const rows = await tenant.read((db) => listCapsules(db, tenant.id, principal, query, before));
       const { data, ...page } = toPage(rows, query.limit, (row) => [row.capsule_id]);
@@ -137,7 +137,7 @@ async function read({ tenant, principal }: Caller, capsule_id: string) {
 
 /** A capsule that is not for everyone names its readers, so a key for all subjects must say which of them asks. */
 function requireReader(principal: Principal, { for_all }: CapsuleRow): void {
-  if (isUnnamed(principal) && !for_all) throw unnamed({ parameter: 'user_id' });
+  if (lacksSubject(principal) && !for_all) throw subjectRequired({ parameter: 'user_id' });
 }
 
 const summaryOf = (row: CapsuleRow): Summary => ({
@@ -160,7 +160,7 @@ const summaryOf = (row: CapsuleRow): Summary => ({
 async function create(caller: Caller, body: CapsuleBody, idempotency: Idempotency | null) {
   const { tenant, principal } = caller;
   requireChannel(principal, body.channel);
-  const personal = body.audience !== 'all' || !isForAll(principal);
+  const personal = body.audience !== 'all' || !coversAllSubjects(principal);
   const user_id = subjectOf(principal, body.user_id, personal, { pointer: '#/user_id' });
   const known = idempotency && (await tenant.read((db) => recallUnit(db, tenant.id, idempotency)));
   const capsule_id = newId('cap');
@@ -187,8 +187,8 @@ async function insert(
     });
   const { audience, items, channel, project_id, tags, title, risks } = body;
   const agent_id = agentOf(principal, body.agent_id);
-  const sight = sightOfAuthor(principal, user_id, channel);
-  const found = await tenant.read((db) => readItems(db, tenant.id, items, sight, [channel]));
+  const visibility = visibilityOfAuthor(principal, user_id, channel);
+  const found = await tenant.read((db) => readItems(db, tenant.id, items, visibility, [channel]));
   refuseUnseen(
     items,
     found.map(({ id }) => id),
@@ -202,8 +202,8 @@ async function insert(
     for_all: audience === 'all',
     audience_users: people.users ?? [],
     audience_agents: people.agents ?? [],
-    item_channels: sight.channels,
-    item_sensitivities: sight.sensitivities,
+    item_channels: visibility.channels,
+    item_sensitivities: visibility.sensitivities,
   };
   const entry = { ...logged(caller, { ...row, kind: 'capsule.created', content }), agent_id, project_id, tags };
   return tenant.change('select * from create_capsule($1, $2::jsonb, $3::jsonb)', [

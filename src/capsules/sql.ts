@@ -1,4 +1,12 @@
-import { type Channel, isAdmin, type Principal, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
+import {
+  type Channel,
+  isAdmin,
+  type Principal,
+  type Visibility,
+  visibilityById,
+  visibilityValues,
+  visible,
+} from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { parseChunkId } from '../passages/index.ts';
@@ -62,7 +70,7 @@ export const findCapsule = (
   tenant: string,
   principal: Principal,
   capsule_id: string,
-  channels: Channel[] = sightById(principal).channels,
+  channels: Channel[] = visibilityById(principal).channels,
 ): Promise<CapsuleRow | undefined> =>
   db.row(
     `select ${columns}
@@ -84,7 +92,7 @@ export const listCapsules = (db: Db, tenant: string, principal: Principal, query
      limit $10`,
     [
       tenant,
-      ...readerValues(principal, sightById(principal).channels),
+      ...readerValues(principal, visibilityById(principal).channels),
       before,
       query.status,
       query.authored,
@@ -132,8 +140,14 @@ const INTACT = `e.erased_at is null and o.content is distinct from '{"withheld":
 const WHOLE = `case when coalesce(pg_column_size(o.content), e.byte_count) <= ${ITEM_BYTES} then ${SAID} end`;
 const BEGINNING = `left(coalesce(${SAID} ->> 'text', ${SAID} ->> 'excerpt_text', ${SAID} ->> 'decision', ${SAID} ->> 'title', ${SAID}::text), ${ITEM_BYTES})`;
 
-/** Those of the items that the sight shows and that stand today; `shownIn`: the channels in which nothing of it must be withheld. */
-export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, shownIn: Channel[]): Promise<ItemRow[]> =>
+/** Those of the items that the visibility shows and that stand today; `shownIn`: the channels in which nothing of it must be withheld. */
+export const readItems = (
+  db: Db,
+  tenant: string,
+  ids: string[],
+  visibility: Visibility,
+  shownIn: Channel[],
+): Promise<ItemRow[]> =>
   db.rows(
     `with wanted as materialized (
        select w.id, w.type, w.event_id, w.ordinal
@@ -169,7 +183,7 @@ export const readItems = (db: Db, tenant: string, ids: string[], sight: Sight, s
      join artifacts a on a.tenant_id = $1 and a.artifact_id = w.id
      join events e on e.tenant_id = $1 and e.event_id = a.event_id ${EDITED}
      where w.type = 'artifact' and ${visible(2, 'a.')} and ${INTACT} and o.content is null`,
-    [tenant, ...sightValues(sight), JSON.stringify(ids.map(locate)), shownIn],
+    [tenant, ...visibilityValues(visibility), JSON.stringify(ids.map(locate)), shownIn],
   );
 
 const types = { evt: 'event', chk: 'passage', mem: 'memory', art: 'artifact' } as const;

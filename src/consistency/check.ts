@@ -9,9 +9,9 @@ import {
   type Finding,
   type FindUnreadable,
   type LogState,
-  measure,
+  measureRange,
   readLogState,
-  stretchesOf,
+  seqRanges,
 } from './sql.ts';
 
 // Looks at everything that is counted or derived, a stretch of the log at a time; the tenant is written to meanwhile.
@@ -21,7 +21,7 @@ const SAMPLE = 5;
 const SLACK = 0.5;
 const SLACK_BYTES = 64 * 1024;
 
-export interface Counted {
+export interface CheckResult {
   report: Report;
   /** Those of which something is wrong that a hook found. */
   wrongNouns: Set<string>;
@@ -35,17 +35,17 @@ export async function checkTenant(
   tenant: Tenant,
   finders: FindUnreadable[],
   progress: (done: number) => unknown = () => undefined,
-): Promise<Counted> {
+): Promise<CheckResult> {
   const logState = await readLogState(tenant);
   if (!logState) throw new Problem('not-found', 'The tenant no longer exists.');
   const findings = new Map<string, Finding>();
   const first = Math.min(logState.oldest_seq, logState.lowest ?? logState.oldest_seq);
   const last = Math.max(logState.last_seq, logState.highest ?? 0);
-  let bytes = logState.stored_beside;
-  for await (const reach of stretchesOf(tenant, first, last)) {
+  let bytes = logState.stored_outside_log;
+  for await (const reach of seqRanges(tenant, first, last)) {
     for (const finding of await checkLog(tenant, reach.from, reach.to)) add(findings, finding);
     add(findings, await checkReadable(tenant, reach));
-    bytes += await measure(tenant, reach.from, reach.to);
+    bytes += await measureRange(tenant, reach.from, reach.to);
     await progress(reach.to);
   }
   for await (const finding of checkRows(tenant)) add(findings, finding);

@@ -64,7 +64,7 @@ begin
   return query execute format('select name, checked, wrong, sample, vital, last from %I($1, $2, $3)', p_noun || '_check_rows') using p_tenant, p_after, p_limit;
 end $$;
 
-create or replace function stored_beside(p_tenant text) returns bigint
+create or replace function stored_outside_log(p_tenant text) returns bigint
 language plpgsql stable
 as $$
 declare
@@ -81,7 +81,7 @@ end $$;
 
 -- The clock beside the ends of the log, at one moment.
 create or replace function read_log_state(p_tenant text)
-returns table (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_beside bigint, rebuilding boolean)
+returns table (last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_outside_log bigint, rebuilding boolean)
 language plpgsql
 as $$
 begin
@@ -92,13 +92,13 @@ begin
     (select max(e.seq) from events e where e.tenant_id = p_tenant),
     (select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1),
     (select min(e.seq) from events e where e.tenant_id = p_tenant and e.seq < c.oldest_seq),
-    stored_beside(p_tenant),
+    stored_outside_log(p_tenant),
     exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
   from tenant_clocks c
   where c.tenant_id = p_tenant;
 end $$;
 
-create or replace function measure(p_tenant text, p_from bigint, p_to bigint) returns bigint
+create or replace function measure_range(p_tenant text, p_from bigint, p_to bigint) returns bigint
 language plpgsql
 as $$
 begin

@@ -1,7 +1,7 @@
 import type { Tenant } from '../db/tenant.ts';
 import { rebuildTenant } from '../passages/index.ts';
-import { type Counted, checkTenant } from './check.ts';
-import { type FindUnreadable, repairClock, repairLog, repairRows, stretchesOf } from './sql.ts';
+import { type CheckResult, checkTenant } from './check.ts';
+import { type FindUnreadable, repairClock, repairLog, repairRows, seqRanges } from './sql.ts';
 
 // Makes again what can be derived, and says what cannot: the log itself, and what only it knew.
 
@@ -12,7 +12,7 @@ export interface Repaired extends Record<string, unknown> {
   repaired: string[];
   /** What is wrong still: it cannot be derived from anything. */
   remaining: string[];
-  report: Counted['report'];
+  report: CheckResult['report'];
 }
 
 export async function repairTenant(
@@ -34,8 +34,8 @@ export async function repairTenant(
   return { repaired: [...wrong].filter((name) => !remaining.includes(name)).sort(), remaining, report };
 }
 
-async function repairStretches(tenant: Tenant, { logState }: Counted, progress: (done: number) => unknown): Promise<void> {
-  for await (const { from, to } of stretchesOf(tenant, logState.oldest_seq, logState.last_seq)) {
+async function repairStretches(tenant: Tenant, { logState }: CheckResult, progress: (done: number) => unknown): Promise<void> {
+  for await (const { from, to } of seqRanges(tenant, logState.oldest_seq, logState.last_seq)) {
     await repairLog(tenant, from, to);
     await progress(from);
   }

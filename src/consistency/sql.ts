@@ -26,7 +26,7 @@ export interface LogState {
   lowest: number | null;
   carried_from: number | null;
   /** Bytes that are kept beside the log. */
-  stored_beside: number;
+  stored_outside_log: number;
   rebuilding: boolean;
 }
 
@@ -35,7 +35,7 @@ export async function readLogState(tenant: Tenant): Promise<LogState | undefined
   return row;
 }
 
-export interface Reach {
+export interface SeqRange {
   from: number;
   to: number;
   /** Places that are looked at. */
@@ -43,10 +43,10 @@ export interface Reach {
 }
 
 /** What was carried before the seq `first`, then the log up to `last`, a step at a time. */
-export async function* stretchesOf(tenant: Tenant, first: number, last: number): AsyncGenerator<Reach> {
+export async function* seqRanges(tenant: Tenant, first: number, last: number): AsyncGenerator<SeqRange> {
   for (let after = 0; ; ) {
     const [row] = await tenant.call<{ from_seq: number; to_seq: number; events: number }>(
-      'select from_seq, to_seq, events from carried_stretch($1, $2, $3, $4)',
+      'select from_seq, to_seq, events from carried_range($1, $2, $3, $4)',
       [tenant.id, after, first, EVENTS_A_STEP],
     );
     if (!row) break;
@@ -62,8 +62,8 @@ export async function* stretchesOf(tenant: Tenant, first: number, last: number):
 export const checkLog = (tenant: Tenant, from: number, to: number): Promise<Finding[]> =>
   tenant.call('select noun, name, checked, wrong, sample, vital from check_log($1, $2, $3)', [tenant.id, from, to]);
 
-export async function measure(tenant: Tenant, from: number, to: number): Promise<number> {
-  const [row] = await tenant.call<{ bytes: number }>('select measure($1, $2, $3) as bytes', [tenant.id, from, to]);
+export async function measureRange(tenant: Tenant, from: number, to: number): Promise<number> {
+  const [row] = await tenant.call<{ bytes: number }>('select measure_range($1, $2, $3) as bytes', [tenant.id, from, to]);
   return row!.bytes;
 }
 
@@ -71,7 +71,7 @@ export async function measure(tenant: Tenant, from: number, to: number): Promise
 const nounsWith = async (tenant: Tenant, hook: string): Promise<string[]> =>
   (await tenant.call<{ noun: string }>('select noun from hooks($1) noun', [hook])).map(({ noun }) => noun);
 
-interface FoundRows extends Finding {
+interface RowFinding extends Finding {
   /** Where the next page begins. */
   last: string | null;
 }
@@ -80,7 +80,7 @@ interface FoundRows extends Finding {
 export async function* checkRows(tenant: Tenant): AsyncGenerator<Finding> {
   for (const noun of await nounsWith(tenant, 'check_rows'))
     for (let after: string | null = ''; after !== null; ) {
-      const found: FoundRows[] = await tenant.call<FoundRows>(
+      const found: RowFinding[] = await tenant.call<RowFinding>(
         'select name, checked, wrong, sample, vital, last from check_rows($1, $2, $3, $4)',
         [tenant.id, noun, after, ROWS_A_STEP],
       );
@@ -92,7 +92,7 @@ export async function* checkRows(tenant: Tenant): AsyncGenerator<Finding> {
 /** Rows that the database holds and nobody can be given. */
 const UNREADABLE = 'unreadable_rows';
 
-export async function checkReadable(tenant: Tenant, { from, to, places }: Reach): Promise<Finding> {
+export async function checkReadable(tenant: Tenant, { from, to, places }: SeqRange): Promise<Finding> {
   const found = await findUnreadable(tenant, from, to);
   const sample = found.map(({ seq, event_id, reason }) => ({ seq, event_id, reason }));
   return { name: UNREADABLE, checked: places, wrong: found.length, sample };

@@ -1,15 +1,15 @@
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
-import { checkLog, checkRows, type Finding, stretchesOf } from './sql.ts';
+import { checkLog, checkRows, type Finding, seqRanges } from './sql.ts';
 
 /** Throws where memories and the log that was imported do not hang together. */
 export async function verifyImport(tenant: Tenant, first: number, last: number): Promise<void> {
-  for await (const { from, to } of stretchesOf(tenant, first, last))
-    for (const finding of await checkLog(tenant, from, to)) assertRight(finding);
-  for await (const finding of checkRows(tenant)) assertRight(finding);
+  for await (const { from, to } of seqRanges(tenant, first, last))
+    for (const finding of await checkLog(tenant, from, to)) assertCorrect(finding);
+  for await (const finding of checkRows(tenant)) assertCorrect(finding);
 }
 
-function assertRight({ name, wrong, sample, vital }: Finding): void {
+function assertCorrect({ name, wrong, sample, vital }: Finding): void {
   if (wrong > 0 && vital)
     throw new Problem('validation', `What the file says does not hang together (${name}): ${JSON.stringify(sample[0])}`);
 }

@@ -1,4 +1,4 @@
-import { agentOf, type Caller, isAdmin, onBehalf, route, sightIn } from '../auth/index.ts';
+import { agentOf, type Caller, isAdmin, onBehalf, route, visibilityIn } from '../auth/index.ts';
 import { readCapsules } from '../capsules/index.ts';
 import { aboutSubject } from '../filter/index.ts';
 import { newId } from '../id.ts';
@@ -111,7 +111,7 @@ function scopeOf({ principal }: Caller, request: ContextRequest): SearchScope {
   const { channel, about_user_id, project_id, as_of, as_of_seq, history } = request;
   const filter = about_user_id === undefined ? request.filter : aboutSubject(request.filter, about_user_id);
   return {
-    ...sightIn(principal, channel, { pointer: '#/user_id' }),
+    ...visibilityIn(principal, channel, { pointer: '#/user_id' }),
     channel,
     ...(about_user_id !== undefined && { user_id: about_user_id }),
     ...(project_id !== undefined && { project_id }),

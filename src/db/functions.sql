@@ -6,17 +6,17 @@
 --
 --   hook | arguments and result | called by | what it does
 --   apply | p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz → answer[] | commit_units | applies the effects to its tables; returns what only the noun knows of each, or null
---   awaits | p_tenant text, p_floor bigint → jsonb | furthest_behind | the first event after p_floor that is not yet delivered to a reader: {"reason", "seq", …}
+--   awaits | p_tenant text, p_floor bigint → jsonb | slowest_reader | the first event after p_floor that is not yet delivered to a reader: {"reason", "seq", …}
 --   check | p_tenant text, p_from bigint, p_to bigint → setof finding | check_log | compares a stretch of the log with what is derived from it
 --   check_rows | p_tenant text, p_after text, p_limit int → table (name, checked, wrong, sample, vital, last) | check_rows | compares a page of its rows with the log; `last` is where the next page begins, null after the last
 --   clear | p_tenant text, p_seqs bigint[], p_dry boolean → jsonb | clear_events | deletes its data about events that are blanked or dropped; returns counts by table and the `bytes` freed
 --   edited | p_tenant text, p_edit edits → void | enact_edit | updates its rows for an edit that has just taken effect
 --   expire | p_tenant text, p_job text, p_by bigint, p_dry boolean → jsonb | expire_marked | expires the marked rows, with the event p_by as the cause; returns counts
 --   forget | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | deletes rows that are marked, and removes the subject's name from rows about other events
---   held | p_tenant text, p_seqs bigint[] → table (seq bigint, live boolean, importance numeric) | mark_old | for each of these events that it has a row for: whether the row is current, and its importance
+--   held | p_tenant text, p_seqs bigint[] → table (seq bigint, live boolean, importance numeric) | mark_expired | for each of these events that it has a row for: whether the row is current, and its importance
 --   judge | p_tenant text, p_units jsonb, p_at timestamptz → setof judgement | commit_units | returns the units that it refuses or rewrites; called with the clock locked, before a seq is assigned; each unit sees the effects of earlier ones
 --   kept | p_tenant text, p_job text, p_limit int → jsonb | list_shared | the rows that remain if shared acts are kept: their number, and p_limit ids
---   lapse | p_tenant text, p_job text, p_seqs bigint[] → void | mark_old | marks the rows that expire when these events are blanked
+--   lapse | p_tenant text, p_job text, p_seqs bigint[] → void | mark_expired | marks the rows that expire when these events are blanked
 --   mark | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | marks the rows and events that must go with marked events; `found` in counts: how many were newly marked
 --   measure | p_tenant text, p_from bigint, p_to bigint → bigint | measure_log | bytes that it adds to a stretch of the log
 --   missing | p_tenant text, p_ids text[], p_oldest_id text, p_forgotten boolean → table (id text, gone boolean) | missing_ids | the p_ids, all with its prefix, that do not exist; `gone`: legitimately, because they predate the log or were erased
@@ -30,11 +30,11 @@
 --   repair_rows | p_tenant text, p_after text, p_limit int → table (changed bigint, last text) | repair_rows | the same for `check_rows`
 --   revoke | p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int → table (last text, counts jsonb) | erase_step | ends the access of the subject before anything is looked for, or refuses the erasure
 --   rewritten | p_tenant text, p_from bigint, p_to bigint → setof bigint | rewritten_seqs | seqs whose passages come from the noun, not from the log
---   stay | p_tenant text, p_seqs bigint[] → setof bigint | find_events | the events of the subject that remain if shared acts are kept
+--   stay | p_tenant text, p_seqs bigint[] → setof bigint | mark_subject_events | the events of the subject that remain if shared acts are kept
 --   stored | p_tenant text → bigint | read_log_state | bytes that it keeps beside the log
 --   stray | p_tenant text, p_first bigint, p_after text, p_limit int → table (last text, fault text) | find_stray | the fault of the first row in a page of imported rows that does not match the log, which begins at p_first; `last` is where the next page begins
 --   trim | p_tenant text, p_job text, p_seqs bigint[], p_drop bigint[] → void | trim_step | deletes the rows that end with these events; of them, p_drop leave the log
---   words | p_event events → jsonb | named_parts | the data it has about an event that may contain a name
+--   words | p_event events → jsonb | nameable_parts | the data it has about an event that may contain a name
 create or replace function hooks(p_hook text) returns setof text
 language sql stable
 begin atomic

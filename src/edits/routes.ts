@@ -4,10 +4,10 @@ import {
   isAdmin,
   onBehalf,
   requireChannel,
-  requireNamed,
-  requireUser,
+  requireNamedSubject,
+  requireSubjectFor,
   route,
-  sightById,
+  visibilityById,
 } from '../auth/index.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { type EventRow, type Outcome, unitOf } from '../db/unit.ts';
@@ -57,7 +57,7 @@ export const editRoutes = [
     problems: ['validation'],
     handle: async ({ caller: given, query: { cursor, limit, user_id, all_users, ...filter } }) => {
       const caller = onBehalf(given, { user_id, all_users });
-      requireUser(caller.principal);
+      requireNamedSubject(caller.principal);
       const before = cursor === undefined ? undefined : Number(decodeCursor(cursor, ['number'])[0]);
       const rows = await caller.tenant.read((db) =>
         select(db, caller.tenant.id, readerOf(caller), { ...filter, before, limit: limit + 1 }),
@@ -123,7 +123,7 @@ const headersOf = (of: Edit, replay = false) => ({ ETag: etagOf(of), ...replayed
 const factsOf = ({ target, op, status }: Edit, replay: boolean) => ({ target, op, status, ...(replay && { replay }) });
 
 const readerOf = ({ principal }: Caller): Reader => ({
-  sight: sightById(principal),
+  visibility: visibilityById(principal),
   admin: isAdmin(principal),
   principal: principal.id,
 });
@@ -131,7 +131,7 @@ const readerOf = ({ principal }: Caller): Reader => ({
 async function mustRead(caller: Caller, edit_id: string): Promise<Edit> {
   const found = await caller.tenant.read((db) => readEdit(db, caller.tenant.id, readerOf(caller), { edit_id }));
   if (!found) throw new Problem('not-found', 'There is no edit with this id.');
-  requireNamed(caller.principal, found);
+  requireSubjectFor(caller.principal, found);
   return found;
 }
 
@@ -147,7 +147,7 @@ async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency |
   // before anything is refused that the first try did not meet
   if (known) return answer(caller, reader, known);
   if (!target || !isEditable(target.kind)) throw new Problem('not-found', 'There is no passage, event or memory with this id.');
-  requireNamed(principal, target);
+  requireSubjectFor(principal, target);
   requireChannel(principal, target.channel);
   const row = rowOf(caller, body, target);
   const entries = [editEntry(principal, 'proposed', target, row)];

@@ -1,4 +1,4 @@
-import { type Sight, sightValues, visible } from '../auth/index.ts';
+import { type Visibility, visibilityValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Outcome, Unit } from '../db/unit.ts';
@@ -8,7 +8,7 @@ import type { Edit, ListQuery, Status } from './schemas.ts';
 
 /** Who asks: what it may see, and whether it may read every proposal. */
 export interface Reader {
-  sight: Sight;
+  visibility: Visibility;
   admin: boolean;
   principal: string;
 }
@@ -28,7 +28,7 @@ export interface TargetRow extends EditScope {
 export function findTarget(
   db: Db,
   tenant: string,
-  { sight, admin }: Reader,
+  { visibility, admin }: Reader,
   target: string,
   text: string,
 ): Promise<TargetRow | undefined> {
@@ -49,7 +49,7 @@ export function findTarget(
        and ($9 or not exists (select from overlays o where o.tenant_id = $1 and o.seq = e.seq and o.content ? 'withheld'))
        and ($7::int is null or exists (
          select from chunks c where c.tenant_id = $1 and c.seq = e.seq and c.ordinal = $7::int and ($9 or c.text is distinct from '')))`,
-    [tenant, ...sightValues(sight), chunk?.event_id ?? target, target, chunk?.ordinal, text, admin],
+    [tenant, ...visibilityValues(visibility), chunk?.event_id ?? target, target, chunk?.ordinal, text, admin],
   );
 }
 
@@ -146,7 +146,12 @@ const REPLACED = `exists (
     and (n.op in ('retract', 'quarantine') or (n.op = 'amend' and n.approved_seq > d.approved_seq)))`;
 
 /** Newest first. A text that is not in force, or that is hidden, is shown to admins and to its author alone. */
-export async function select(db: Db, tenant: string, { sight, admin, principal }: Reader, query: EditQuery): Promise<Edit[]> {
+export async function select(
+  db: Db,
+  tenant: string,
+  { visibility, admin, principal }: Reader,
+  query: EditQuery,
+): Promise<Edit[]> {
   const rows = await db.rows<Row>(
     `select ${columns},
        case
@@ -166,7 +171,7 @@ export async function select(db: Db, tenant: string, { sight, admin, principal }
      limit $13`,
     [
       tenant,
-      ...sightValues(sight),
+      ...visibilityValues(visibility),
       admin,
       principal,
       query.edit_id,

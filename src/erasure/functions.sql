@@ -1,5 +1,5 @@
 -- The subject's own events: those about a user or by a user, all of a session or project, and what an agent did.
-create or replace function is_of_subject(p_event events, p_kind text, p_subject text, p_users text[]) returns boolean
+create or replace function belongs_to_subject(p_event events, p_kind text, p_subject text, p_users text[]) returns boolean
 language sql immutable
 as $$ select case p_kind
   when 'user_id' then p_event.user_id = p_subject or (p_event.actor_type = 'human' and p_event.actor_id = any (p_subject || p_users))
@@ -7,7 +7,7 @@ as $$ select case p_kind
   when 'project_id' then p_event.project_id = p_subject
   else p_event.agent_id = p_subject or (p_event.actor_type = 'agent' and p_event.actor_id = p_subject) end $$;
 
-create or replace function subject_users(p_tenant text, p_job text) returns text[]
+create or replace function marked_accounts(p_tenant text, p_job text) returns text[]
 language sql stable
 return array(select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'user');
 
@@ -29,7 +29,7 @@ begin
   if p_kind = 'user_id' then
     perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from accounts_of(p_tenant, p_subject, p_before) a));
     v_words := v_words || array(select unnest(a.words) from accounts_of(p_tenant, p_subject, p_before) a);
-    if is_last_owner(p_tenant, subject_users(p_tenant, p_job)) then
+    if is_last_owner(p_tenant, marked_accounts(p_tenant, p_job)) then
       raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
     end if;
   end if;
@@ -57,7 +57,7 @@ begin
 end $$;
 
 -- The events of the subject that stay because they are shared acts.
-create or replace function shared_among(p_tenant text, p_seqs bigint[]) returns bigint[]
+create or replace function retained_among(p_tenant text, p_seqs bigint[]) returns bigint[]
 language plpgsql stable
 as $$
 declare
@@ -75,7 +75,7 @@ end $$;
 -- Phase `find`: marks the subject's events of a stretch of the log (`event`, or `shared` where they stay), with their artifacts, and those of
 -- others that cite its name (`ref`). One that is erased already may still hold the name: it is blanked again. What the service says of erasures
 -- stays, whoever is named like it.
-create or replace function find_events(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int) returns table (last text, counts jsonb)
+create or replace function mark_subject_events(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int) returns table (last text, counts jsonb)
 language plpgsql
 as $$
 declare
@@ -92,11 +92,11 @@ begin
   select array_agg(e.seq) filter (where own), array_agg(e.seq) filter (where not own) into v_own, v_citing
   from events e
   -- null: the event is about nobody
-  cross join lateral (select is_of_subject(e, v_kind, v_subject, v_users) is true) o (own)
+  cross join lateral (select belongs_to_subject(e, v_kind, v_subject, v_users) is true) o (own)
   where e.tenant_id = p_tenant and e.seq >= v_from and e.seq <= v_to and e.kind not in ('erasure.completed', 'retention.forgot')
     and (own or v_subject = any (e.refs));
   if (p_erasure ->> 'keep_shared')::boolean then
-    v_shared := shared_among(p_tenant, v_own);
+    v_shared := retained_among(p_tenant, v_own);
     perform mark_seqs(p_tenant, p_job, 'shared', v_shared);
     v_own := array(select unnest(v_own) except select unnest(v_shared));
   end if;
@@ -164,7 +164,7 @@ begin
 end $$;
 
 -- Phase `cite`: in the next events of others that cite the subject its name is replaced.
-create or replace function rename_citing(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+create or replace function rename_citations(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
 as $$
@@ -200,7 +200,7 @@ begin
 end $$;
 
 -- Runs one step of a hook over the nouns that have it, finishing each before the next. p_after is `<noun>/<where it stands>`, '' at the beginning.
-create or replace function walk_nouns(p_hook text, p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
+create or replace function run_noun_step(p_hook text, p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit int)
 returns table (last text, counts jsonb)
 language plpgsql
 as $$
@@ -250,16 +250,16 @@ begin
   if not report_job(p_tenant, p_job, p_token, null, null, null, p_lease_ms) then
     return null;
   end if;
-  v_erasure := p_input || jsonb_build_object('upto', p_cursor -> 'upto', 'users', subject_users(p_tenant, p_job), 'event_ids', p_ids);
+  v_erasure := p_input || jsonb_build_object('upto', p_cursor -> 'upto', 'users', marked_accounts(p_tenant, p_job), 'event_ids', p_ids);
   case v_phase
-    when 'accounts' then select * into v_step from walk_nouns('revoke', p_tenant, p_job, v_erasure, v_after, p_limit);
-    when 'find' then select * into v_step from find_events(p_tenant, p_job, v_erasure, v_after, p_limit);
-    when 'mark' then select * into v_step from walk_nouns('mark', p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'accounts' then select * into v_step from run_noun_step('revoke', p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'find' then select * into v_step from mark_subject_events(p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'mark' then select * into v_step from run_noun_step('mark', p_tenant, p_job, v_erasure, v_after, p_limit);
     when 'blank' then
       select * into v_step from blank_marked(p_tenant, p_job, v_after, p_limit,
         jsonb_build_object('erased', true, 'erasure', p_input -> 'name'), p_input ->> 'subject', p_input ->> 'name', v_dry);
-    when 'cite' then select * into v_step from rename_citing(p_tenant, p_job, v_erasure, v_after, p_limit);
-    when 'forget' then select * into v_step from walk_nouns('forget', p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'cite' then select * into v_step from rename_citations(p_tenant, p_job, v_erasure, v_after, p_limit);
+    when 'forget' then select * into v_step from run_noun_step('forget', p_tenant, p_job, v_erasure, v_after, p_limit);
     when 'late' then select * into v_step from clear_late(p_tenant, p_job, v_after, p_limit);
   end case;
   v_found := coalesce((p_cursor ->> 'found')::bigint, 0) + coalesce((v_step.counts ->> 'found')::bigint, 0);
@@ -278,7 +278,7 @@ begin
 end $$;
 
 -- The end: the log says what was done, naming the subject by its hash alone.
-create or replace function end_erasure(p_tenant text, p_job text, p_event jsonb) returns bigint
+create or replace function append_erasure_event(p_tenant text, p_job text, p_event jsonb) returns bigint
 language plpgsql
 as $$
 declare
@@ -291,7 +291,7 @@ begin
 end $$;
 
 -- All that is kept of an event and can hold a name: its fields and content, and what nouns derived from it.
-create or replace function named_parts(p_event events) returns jsonb
+create or replace function nameable_parts(p_event events) returns jsonb
 language plpgsql stable
 as $$
 declare
@@ -312,10 +312,10 @@ begin
 end $$;
 
 -- The next p_limit events that stay, with what can hold a name. `bytes`: a batch ends by it.
-create or replace function read_named(p_tenant text, p_job text, p_after bigint, p_limit int) returns table (seq bigint, parts jsonb)
+create or replace function read_shared_events(p_tenant text, p_job text, p_after bigint, p_limit int) returns table (seq bigint, parts jsonb)
 language sql stable
 begin atomic
-  select s.seq, named_parts(s.event)
+  select s.seq, nameable_parts(s.event)
   from (
     select n.seq, n.event, sum((n.event).byte_count) over (order by n.seq) - (n.event).byte_count as before
     from (
@@ -360,7 +360,7 @@ begin
   if held then
     perform from tenant_clocks c where c.tenant_id = p_tenant for update;
     for v_doc in
-      select d.seq, d.parts, md5(named_parts(e)::text) <> d.was as is_stale
+      select d.seq, d.parts, md5(nameable_parts(e)::text) <> d.was as is_stale
       from jsonb_to_recordset(p_docs) d (seq bigint, was text, parts jsonb)
       join events e on e.tenant_id = p_tenant and e.seq = d.seq and e.erased_at is null
     loop

@@ -3,24 +3,30 @@ import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { reports } from './portable.ts';
-import { eraser, erasesItsMaker, erasureRoutes, previewer } from './routes.ts';
+import { erasesItsCreator, erasureHandler, erasureRoutes, previewHandler } from './routes.ts';
 import { sweepMarks } from './sql.ts';
 
 export { announceDeletion } from './deletion.ts';
 export { type LedgerEntry, readLedger } from './ledger.ts';
-export { pace } from './pace.ts';
 export { replayErasures } from './replay.ts';
-export { eraser } from './routes.ts';
+export { erasureHandler } from './routes.ts';
 export { dropMarks } from './sql.ts';
+export { adaptiveStepLimit } from './step_limit.ts';
 
 export const feature: Feature = {
   routes: ({ jobs, seal }) => erasureRoutes(jobs, seal),
-  jobs: ({ config, seal, auth: { forget }, audit, log }) => ({
+  jobs: ({ config, seal, auth: { invalidate }, audit, log }) => ({
     erasure: {
-      run: eraser({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log), forget, eraseAudit: audit.eraseSubject }),
-      outlives: erasesItsMaker,
+      run: erasureHandler({
+        seal,
+        ledger: ledgerOf(config),
+        warn: log.warn.bind(log),
+        invalidate,
+        eraseAudit: audit.eraseSubject,
+      }),
+      outlives: erasesItsCreator,
     },
-    erasure_preview: previewer({ countAudit: audit.countSubject }),
+    erasure_preview: previewHandler({ countAudit: audit.countSubject }),
   }),
   sweeps: () => [sweepMarks],
   kinds: Object.keys(reports),

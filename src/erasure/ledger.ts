@@ -29,7 +29,7 @@ export const openLedger = (file: string): Ledger => ({
   append: (entry) => {
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-      keep(file, 'a+', (ledger) => writeFileSync(ledger, `${isCut(ledger) ? '\n' : ''}${JSON.stringify(entry)}\n`));
+      keep(file, 'a+', (ledger) => writeFileSync(ledger, `${endsMidLine(ledger) ? '\n' : ''}${JSON.stringify(entry)}\n`));
       keep(dirname(file), 'r', () => undefined);
     } catch (cause) {
       // a disk that is full or away may come back
@@ -50,7 +50,7 @@ function keep(path: string, flags: string, write: (opened: number) => void): voi
 }
 
 /** Whether a crash cut the last line off: what comes next may not go on in it. */
-function isCut(ledger: number): boolean {
+function endsMidLine(ledger: number): boolean {
   const { size } = fstatSync(ledger);
   const last = Buffer.alloc(1);
   return size > 0 && readSync(ledger, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a;

@@ -1,9 +1,9 @@
 import type { Tenant } from '../db/tenant.ts';
 import { type Job, JobStopped } from '../jobs/index.ts';
-import { pace } from './pace.ts';
-import type { Named } from './run.ts';
+import type { SubjectAccounts } from './run.ts';
 import type { Counts, ErasureInput, KeptShared, PreviewInput } from './schemas.ts';
 import { beginErasure, type Cursor, dropMarks, eraseStep, listShared, readAccounts } from './sql.ts';
+import { adaptiveStepLimit } from './step_limit.ts';
 
 // A dry run finds what the job would find and counts it, in the same short steps. It is a job too: a large subject takes longer than
 // a request may.
@@ -12,7 +12,7 @@ import { beginErasure, type Cursor, dropMarks, eraseStep, listShared, readAccoun
 const LONG_STEP_MS = 400;
 
 export interface PreviewNeeds {
-  countAudit?(tenant: Tenant, whom: Named): Promise<number>;
+  countAudit?(tenant: Tenant, whom: SubjectAccounts): Promise<number>;
 }
 
 export interface Preview {
@@ -26,7 +26,7 @@ export async function runPreview({ countAudit }: PreviewNeeds, job: Job<PreviewI
   const { tenant, input } = job;
   const { kind, subject, name } = input;
   let cursor = job.cursor ?? (await begin(job));
-  const step = pace(LONG_STEP_MS);
+  const step = adaptiveStepLimit(LONG_STEP_MS);
   while (cursor.phase !== 'over') {
     if (job.stopped()) throw new JobStopped();
     const at = cursor;

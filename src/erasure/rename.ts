@@ -1,9 +1,9 @@
 import { setImmediate as breathe } from 'node:timers/promises';
 import { Problem } from '../http/problem.ts';
 import { type Job, JobStopped } from '../jobs/index.ts';
-import { replaceNames } from './names.ts';
+import { replaceNames } from './replace_names.ts';
 import type { ErasureInput } from './schemas.ts';
-import { type Cursor, type NamedEvent, readNamed, readNames, renameShared } from './sql.ts';
+import { type Cursor, readNames, readSharedEvents, renameShared, type SharedEvent } from './sql.ts';
 
 // With `keep_shared`: replaces the names of the person in what stays.
 
@@ -17,9 +17,9 @@ export async function renameKept(job: Job<ErasureInput, Cursor>, from: Cursor): 
   let cursor: Cursor = { ...from, renamed_upto: from.renamed_upto ?? 0 };
   for (let tries = 0; ; ) {
     if (job.stopped()) throw new JobStopped();
-    const found = await readNamed(job.tenant, job.id, cursor.renamed_upto!, EVENTS_A_STEP);
+    const found = await readSharedEvents(job.tenant, job.id, cursor.renamed_upto!, EVENTS_A_STEP);
     if (found.length === 0) return cursor;
-    const docs: NamedEvent[] = [];
+    const docs: SharedEvent[] = [];
     for (const { seq, was, parts } of found) {
       docs.push({ seq, was, parts: rename(parts) });
       await breathe();

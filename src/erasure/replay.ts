@@ -2,7 +2,7 @@ import type { Tenant, Tenants } from '../db/tenant.ts';
 import type { Jobs } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
 import type { LedgerEntry } from './ledger.ts';
-import { nameOf, PURPOSE } from './run.ts';
+import { PURPOSE, pseudonymOf } from './run.ts';
 
 export interface ReplayNeeds {
   tenants: Tenants;
@@ -13,15 +13,15 @@ export interface ReplayNeeds {
 }
 
 /** The job that erases again, which the caller waits for; or what there is to say instead. */
-export type Replayed = { job_id: string } | { said: string };
+export type ReplayOutcome = { job_id: string } | { outcome: string };
 
 /** Does again what a ledger says was erased, in the tenant that it was erased in: another may have its name by now. */
-export async function replayErasures({ tenants, jobs, seal, remove }: ReplayNeeds, entry: LedgerEntry): Promise<Replayed> {
+export async function replayErasures({ tenants, jobs, seal, remove }: ReplayNeeds, entry: LedgerEntry): Promise<ReplayOutcome> {
   const { at, tenant_id, job_id, kind, upto_seq, keep_shared, subject } = entry;
   const tenant = tenants(tenant_id);
-  const found = await lookUp(tenant, at);
-  if (!found) return { said: 'no such tenant' };
-  if (!found.is_same) return { said: 'skipped: the tenant of this name was registered later' };
+  const found = await findTenant(tenant, at);
+  if (!found) return { outcome: 'no such tenant' };
+  if (!found.is_same) return { outcome: 'skipped: the tenant of this name was registered later' };
   const id = seal.open(subject, PURPOSE, `${tenant_id}/${job_id}`).toString();
   if (kind === 'tenant') {
     if (id !== tenant_id) throw new Error('it names another tenant');
@@ -29,13 +29,13 @@ export async function replayErasures({ tenants, jobs, seal, remove }: ReplayNeed
     if (entry.state !== 'completed' && found.state !== 'deleting')
       throw new Error('the tenant was about to be deleted, and whether it was is not known: delete it, or ask its owner');
     await remove(tenant);
-    return { said: 'the tenant is deleted again' };
+    return { outcome: 'the tenant is deleted again' };
   }
-  if (found.state === 'deleting') return { said: 'skipped: the tenant is being deleted' };
+  if (found.state === 'deleting') return { outcome: 'skipped: the tenant is being deleted' };
   const input = {
     kind,
     subject: id,
-    name: nameOf(seal, tenant_id, { kind, id }),
+    name: pseudonymOf(seal, tenant_id, { kind, id }),
     begun_by: 'operator',
     replay_of: job_id,
     upto_seq,
@@ -45,7 +45,7 @@ export async function replayErasures({ tenants, jobs, seal, remove }: ReplayNeed
   return { job_id: (await jobs.start(tenant, 'erasure', input, 'operator')).job_id };
 }
 
-const lookUp = (tenant: Tenant, at: string): Promise<{ state: string; is_same: boolean } | undefined> =>
+const findTenant = (tenant: Tenant, at: string): Promise<{ state: string; is_same: boolean } | undefined> =>
   tenant.read((db) =>
     db.row('select state, created_at <= $2::timestamptz as is_same from tenants where tenant_id = $1', [tenant.id, at]),
   );

@@ -4,7 +4,7 @@ import { accepted, type Handler, type Jobs, startAndWait, started } from '../job
 import type { Seal } from '../seal.ts';
 import { openLedger } from './ledger.ts';
 import { type Preview, type PreviewNeeds, runPreview } from './preview.ts';
-import { nameOf, type RunNeeds, runErasure } from './run.ts';
+import { pseudonymOf, type RunNeeds, runErasure } from './run.ts';
 import { erasureBody, preview as previewed, subjectOf } from './schemas.ts';
 import { isLastOwner } from './sql.ts';
 
@@ -15,19 +15,19 @@ interface ErasureNeeds extends Omit<RunNeeds, 'seal' | 'ledger'> {
 }
 
 /** What runs jobs of kind `erasure`. */
-export const eraser =
+export const erasureHandler =
   (needs: ErasureNeeds): Handler =>
   (job) =>
     runErasure({ ...needs, seal: keyed(needs.seal), ledger: openLedger(needs.ledger) }, job);
 
 /** Who erases herself loses the right to before the job has ended. */
-export const erasesItsMaker = ({ input }: { input: unknown }): boolean => {
+export const erasesItsCreator = ({ input }: { input: unknown }): boolean => {
   const { name, begun_by } = input as { name?: string; begun_by?: string };
   return name !== undefined && name === begun_by;
 };
 
 /** What runs jobs of kind `erasure_preview`. */
-export const previewer =
+export const previewHandler =
   (needs: PreviewNeeds): Handler =>
   (job) =>
     runPreview(needs, job);
@@ -55,7 +55,7 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
     problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
     handle: async ({ caller: { tenant, principal }, body, idempotency }) => {
       const subject = subjectOf(body);
-      const name = nameOf(keyed(seal), tenant.id, subject);
+      const name = pseudonymOf(keyed(seal), tenant.id, subject);
       const kept = body.keep_shared && { keep_shared: true };
       const audit = { kind: subject.kind, subject_hash: name, ...kept };
       // asked again by the job, which would fail
@@ -73,7 +73,7 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
         const told = { audit, action: 'erasure.previewed' as const };
         return found ? { status: 200, body: found, ...told } : { ...accepted(job_id, false), ...told };
       }
-      const begun_by = nameOf(keyed(seal), tenant.id, { kind: 'user_id', id: principal.subject });
+      const begun_by = pseudonymOf(keyed(seal), tenant.id, { kind: 'user_id', id: principal.subject });
       const { job_id, replay } = await jobs.start(tenant, 'erasure', { ...input, begun_by }, principal.id, idempotency);
       return { ...accepted(job_id, replay), audit };
     },

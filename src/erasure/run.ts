@@ -8,10 +8,19 @@ import { newId } from '../id.ts';
 import { type Job, JobStopped } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
 import type { Ledger, LedgerEntry } from './ledger.ts';
-import { pace } from './pace.ts';
 import { renameKept } from './rename.ts';
 import type { Certificate, ErasureInput, Subject } from './schemas.ts';
-import { beginErasure, type Cursor, dropMarks, eraseStep, listShared, readCursor, readUsers, sayErased } from './sql.ts';
+import {
+  appendCompletion,
+  beginErasure,
+  type Cursor,
+  dropMarks,
+  eraseStep,
+  listShared,
+  readCursor,
+  readMarkedAccounts,
+} from './sql.ts';
+import { adaptiveStepLimit } from './step_limit.ts';
 
 // An erasure goes step by step, each one short transaction that also says how far it is; between two steps the tenant’s writers have
 // the clock for themselves.
@@ -19,10 +28,10 @@ import { beginErasure, type Cursor, dropMarks, eraseStep, listShared, readCursor
 export const PURPOSE = 'erasures';
 const PAUSE_MS = 25;
 const MEMORIES_A_STEP = 50;
-const idsFor = (limit: number) => Array.from({ length: Math.min(limit, MEMORIES_A_STEP) }, () => newId('evt'));
+const newEventIds = (limit: number) => Array.from({ length: Math.min(limit, MEMORIES_A_STEP) }, () => newId('evt'));
 
 /** A subject, and the ids of its accounts. */
-export interface Named extends Subject {
+export interface SubjectAccounts extends Subject {
   accounts: string[];
 }
 
@@ -30,15 +39,15 @@ export interface RunNeeds {
   seal: Seal;
   ledger: Ledger;
   /** What is known of the tenant’s credentials is asked for again. */
-  forget(tenant_id: string): void;
+  invalidate(tenant_id: string): void;
   /** Blanks what the audit has of the subject; repeatable. Says how many entries. */
-  eraseAudit?(tenant: Tenant, whom: Named, by: { job_id: string; begun_by: string }): Promise<number>;
+  eraseAudit?(tenant: Tenant, whom: SubjectAccounts, by: { job_id: string; begun_by: string }): Promise<number>;
   /** Told where an erasure is done that its ledger could not be told of. */
   warn?(fault: Record<string, unknown>, message: string): void;
 }
 
 /** What the names of a subject are replaced by: equal within a tenant, and not to be guessed without the key. */
-export const nameOf = (seal: Seal, tenant_id: string, { kind, id }: Subject): string =>
+export const pseudonymOf = (seal: Seal, tenant_id: string, { kind, id }: Subject): string =>
   `erased_${seal.mac(JSON.stringify([tenant_id, kind, id]), PURPOSE).slice(0, 32)}`;
 
 export async function runErasure(needs: RunNeeds, job: Job<ErasureInput, Cursor>) {
@@ -56,15 +65,15 @@ export async function runErasure(needs: RunNeeds, job: Job<ErasureInput, Cursor>
 /** To the end, step by step. */
 async function walk(needs: RunNeeds, job: Job<ErasureInput, Cursor>, from: Cursor): Promise<Cursor> {
   let cursor = from;
-  const step = pace();
+  const step = adaptiveStepLimit();
   while (cursor.phase !== 'over') {
     if (job.stopped()) throw new JobStopped();
     // before memories that stay are stated anew: their events are copied
     if (cursor.phase === 'forget' && cursor.after === '' && job.input.keep_shared) cursor = await renameKept(job, cursor);
     const at = cursor;
-    const next = await step((limit) => eraseStep(job, at, limit, idsFor(limit)));
+    const next = await step((limit) => eraseStep(job, at, limit, newEventIds(limit)));
     if (!next) throw new JobStopped();
-    if (at.phase === 'accounts') needs.forget(job.tenant.id);
+    if (at.phase === 'accounts') needs.invalidate(job.tenant.id);
     cursor = next;
     await sleep(PAUSE_MS);
   }
@@ -100,7 +109,7 @@ const entry = (
 async function end({ seal, ledger, eraseAudit, warn }: RunNeeds, job: Job<ErasureInput, Cursor>, cursor: Cursor) {
   const { kind, subject, name, begun_by, replay_of } = job.input;
   if (cursor.finished_at === undefined && eraseAudit && (kind === 'user_id' || kind === 'agent_id')) {
-    const whom = { kind, id: subject, accounts: await readUsers(job.tenant, job.id) };
+    const whom = { kind, id: subject, accounts: await readMarkedAccounts(job.tenant, job.id) };
     cursor.counts.audit_entries = await eraseAudit(job.tenant, whom, { job_id: job.id, begun_by });
   }
   const finished_at = cursor.finished_at ?? new Date().toISOString();
@@ -118,7 +127,7 @@ async function end({ seal, ledger, eraseAudit, warn }: RunNeeds, job: Job<Erasur
   };
   const text = canonicalJson(certificate);
   const signed = { certificate, sha256: hash('sha256', text), hmac: seal.mac(text, PURPOSE), ...(replay_of && { replay_of }) };
-  await sayErased(job.tenant, job.id, completed(certificate, signed.sha256));
+  await appendCompletion(job.tenant, job.id, completed(certificate, signed.sha256));
   await dropMarks(job.tenant, job.id);
   if (replay_of === undefined)
     try {

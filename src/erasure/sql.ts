@@ -1,6 +1,6 @@
 import type { Tenant } from '../db/tenant.ts';
 import type { Job } from '../jobs/index.ts';
-import type { Parts } from './names.ts';
+import type { Parts } from './replace_names.ts';
 import type { Counts, ErasureInput, KeptShared } from './schemas.ts';
 
 /** Where an erasure stands; the database moves it on. */
@@ -30,7 +30,7 @@ export const isLastOwner = (tenant: Tenant, subject: string): Promise<boolean> =
     return row!.last;
   });
 
-type Asked = Job<Pick<ErasureInput, 'kind' | 'subject' | 'upto_seq' | 'before' | 'keep_shared'>>;
+type ErasureJob = Job<Pick<ErasureInput, 'kind' | 'subject' | 'upto_seq' | 'before' | 'keep_shared'>>;
 
 /** The seq up to which it reaches, and a moment before which all up to there was recorded, by the clock that the log is written by. */
 export interface Reach {
@@ -38,7 +38,7 @@ export interface Reach {
   at: string;
 }
 
-export async function beginErasure({ tenant, id, input }: Asked): Promise<Reach> {
+export async function beginErasure({ tenant, id, input }: ErasureJob): Promise<Reach> {
   const { upto_seq, before } = input;
   // the moment is looked up after the seq, and rounded up: what reads it knows no microseconds
   const [row] = await tenant.call<Reach>(
@@ -73,7 +73,7 @@ const lastBefore = (tenant: Tenant, upto_seq: number, before: string): Promise<n
 
 /** One short transaction. Null: another daemon has the job. `ids`: for events that it may have to write. */
 export const eraseStep = (
-  { tenant, id, token, lease_ms, input }: Asked,
+  { tenant, id, token, lease_ms, input }: ErasureJob,
   cursor: Cursor,
   limit: number,
   ids: string[],
@@ -98,7 +98,7 @@ export const readCursor = (tenant: Tenant, job_id: string): Promise<Cursor | und
   });
 
 /** The accounts of the subject, as they were named. */
-export const readUsers = (tenant: Tenant, job_id: string): Promise<string[]> =>
+export const readMarkedAccounts = (tenant: Tenant, job_id: string): Promise<string[]> =>
   tenant.read(async (db) => {
     const rows = await db.rows<{ id: string }>(
       `select id from erasure_marks where tenant_id = $1 and job_id = $2 and what = 'user'`,
@@ -118,8 +118,8 @@ export const readAccounts = (tenant: Tenant, subject: string): Promise<string[]>
   });
 
 /** Appends what the log says at the end, once. */
-export const sayErased = (tenant: Tenant, job_id: string, event: unknown): Promise<number> =>
-  one(tenant, 'select end_erasure($1, $2, $3) as value', [tenant.id, job_id, JSON.stringify(event)]);
+export const appendCompletion = (tenant: Tenant, job_id: string, event: unknown): Promise<number> =>
+  one(tenant, 'select append_erasure_event($1, $2, $3) as value', [tenant.id, job_id, JSON.stringify(event)]);
 
 const LISTED_IDS = 1000;
 
@@ -128,7 +128,7 @@ export const listShared = (tenant: Tenant, job_id: string): Promise<KeptShared> 
   one(tenant, 'select list_shared($1, $2, $3) as value', [tenant.id, job_id, LISTED_IDS]);
 
 /** An event that stays, with all that is kept of it and can hold a name. `was` is the hash by which the database knows these parts. */
-export interface NamedEvent {
+export interface SharedEvent {
   seq: number;
   was: string;
   parts: Parts;
@@ -144,16 +144,21 @@ export const readNames = (tenant: Tenant, job_id: string): Promise<string[]> =>
     return rows.map(({ id }) => id);
   });
 
-export const readNamed = (tenant: Tenant, job_id: string, after: number, limit: number): Promise<NamedEvent[]> =>
+export const readSharedEvents = (tenant: Tenant, job_id: string, after: number, limit: number): Promise<SharedEvent[]> =>
   tenant.read((db) =>
-    db.rows('select seq, md5(parts::text) as was, parts from read_named($1, $2, $3, $4)', [tenant.id, job_id, after, limit]),
+    db.rows('select seq, md5(parts::text) as was, parts from read_shared_events($1, $2, $3, $4)', [
+      tenant.id,
+      job_id,
+      after,
+      limit,
+    ]),
   );
 
 /** One short transaction. `stale`: so many were edited since they were read, and not written. */
 export async function renameShared(
-  { tenant, id, token, lease_ms }: Asked,
+  { tenant, id, token, lease_ms }: ErasureJob,
   cursor: Cursor,
-  docs: NamedEvent[],
+  docs: SharedEvent[],
 ): Promise<{ held: boolean; stale: number }> {
   const [row] = await tenant.call<{ held: boolean; stale: number }>(
     'select held, stale from rename_shared($1, $2, $3, $4, $5, $6)',

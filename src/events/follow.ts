@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Caller, onBehalf, type Sight, sightIn } from '../auth/index.ts';
+import { type Caller, onBehalf, type Visibility, visibilityIn } from '../auth/index.ts';
 import type { Watch } from '../db/watch.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
@@ -91,7 +91,7 @@ export async function followEvents(
   input: { caller: Caller; query: ListQuery; req: IncomingMessage; res: ServerResponse },
 ): Promise<typeof STREAMED> {
   const { caller, query, req, res } = input;
-  const sight = sightOf(caller, query);
+  const visibility = visibilityOf(caller, query);
   const clock = await caller.tenant.read((db) => readLogBounds(db, caller.tenant.id));
   if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
   const given = lastIdOf(req);
@@ -107,7 +107,7 @@ export async function followEvents(
   await stream(follow, {
     caller,
     query,
-    sight,
+    visibility,
     req,
     res,
     cursor,
@@ -119,12 +119,13 @@ export async function followEvents(
   return STREAMED;
 }
 
-const sightOf = (caller: Caller, query: ListQuery): Sight => sightIn(onBehalf(caller, query).principal, query.channel);
+const visibilityOf = (caller: Caller, query: ListQuery): Visibility =>
+  visibilityIn(onBehalf(caller, query).principal, query.channel);
 
 interface Stream {
   caller: Caller;
   query: ListQuery;
-  sight: Sight;
+  visibility: Visibility;
   req: IncomingMessage;
   res: ServerResponse;
   cursor: number;
@@ -191,10 +192,10 @@ function register({ open, streams }: Follow, at: Stream, one: OpenStream): () =>
 }
 
 /** Whether the credential is still good, and still shows what this stream shows. */
-const stillAllowed = (follow: Follow, { req, query, sight }: Stream): Promise<boolean> =>
+const stillAllowed = (follow: Follow, { req, query, visibility }: Stream): Promise<boolean> =>
   follow
     .recheck(req)
-    .then((caller) => JSON.stringify(sightOf(caller, query)) === JSON.stringify(sight))
+    .then((caller) => JSON.stringify(visibilityOf(caller, query)) === JSON.stringify(visibility))
     .catch(() => false);
 
 /** Tells a reader that is too slow where it stands; one that does not even read that is cut off. */
@@ -242,8 +243,8 @@ function endWithFilterError({ res, cursor }: Stream): void {
 }
 
 function readShared(follow: Follow, at: Stream): Promise<Batch> {
-  const { caller, query, sight, cursor, head, scan_limit } = at;
-  const key = JSON.stringify([caller.tenant.id, sight, query, cursor, head, scan_limit]);
+  const { caller, query, visibility, cursor, head, scan_limit } = at;
+  const key = JSON.stringify([caller.tenant.id, visibility, query, cursor, head, scan_limit]);
   const known = follow.shared.get(key);
   if (known) return known;
   const reading = readBatch(at).finally(() => setTimeout(() => follow.shared.delete(key), 50).unref());
@@ -251,11 +252,11 @@ function readShared(follow: Follow, at: Stream): Promise<Batch> {
   return reading;
 }
 
-async function readBatch({ caller, query, sight, cursor, head, scan_limit }: Stream): Promise<Batch> {
+async function readBatch({ caller, query, visibility, cursor, head, scan_limit }: Stream): Promise<Batch> {
   const upto = Math.min(head, cursor + scan_limit);
   const stretch = { after: cursor, upto, order: 'asc', limit: BATCH } as const;
   const began = performance.now();
-  const { entries, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, sight, query, stretch));
+  const { entries, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, visibility, query, stretch));
   return {
     text: entries.map(render).join(''),
     since: entries.find(({ event }) => event)?.event?.created_at,

@@ -1,4 +1,4 @@
-import type { Sight } from '../auth/index.ts';
+import type { Visibility } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { encodeCursor, type Page } from '../http/page.ts';
 import { assertRetainedAfter } from './retained.ts';
@@ -17,12 +17,12 @@ const MAX_FILTERED_MS = 1_000;
 export type EventPage = Page<Event> & { scanned_upto?: number };
 
 /** `stretch`: one event further than the page, to know whether another follows. */
-export async function readPage(tenant: Tenant, sight: Sight, asked: ListFilter, stretch: LogRange): Promise<EventPage> {
+export async function readPage(tenant: Tenant, visibility: Visibility, asked: ListFilter, stretch: LogRange): Promise<EventPage> {
   const filtered = 'filter' in asked && asked.filter !== undefined;
   const limit = stretch.limit - 1;
   const { entries, more, scanned } = filtered
-    ? await searchInSteps(tenant, sight, asked, stretch)
-    : await readOnce(tenant, sight, asked, { ...stretch, scan_limit: MAX_SCANNED });
+    ? await searchInSteps(tenant, visibility, asked, stretch)
+    : await readOnce(tenant, visibility, asked, { ...stretch, scan_limit: MAX_SCANNED });
   const page = entries.slice(0, limit);
   const last = more || entries.length > limit ? page.at(-1)!.seq : scanned;
   const unreadable = page.filter(({ event }) => !event).map(({ seq }) => seq);
@@ -34,13 +34,13 @@ export async function readPage(tenant: Tenant, sight: Sight, asked: ListFilter, 
   };
 }
 
-const readOnce = (tenant: Tenant, sight: Sight, asked: ListFilter, stretch: LogRange): Promise<ListResult> =>
+const readOnce = (tenant: Tenant, visibility: Visibility, asked: ListFilter, stretch: LogRange): Promise<ListResult> =>
   tenant.read(async (db) => {
     await assertRetainedAfter(db, tenant.id, stretch.after);
-    return listEvents(db, tenant.id, sight, asked, stretch);
+    return listEvents(db, tenant.id, visibility, asked, stretch);
   });
 
-async function searchInSteps(tenant: Tenant, sight: Sight, asked: ListFilter, stretch: LogRange): Promise<ListResult> {
+async function searchInSteps(tenant: Tenant, visibility: Visibility, asked: ListFilter, stretch: LogRange): Promise<ListResult> {
   const began = performance.now();
   const entries: Entry[] = [];
   let scanned: number | undefined;
@@ -50,7 +50,7 @@ async function searchInSteps(tenant: Tenant, sight: Sight, asked: ListFilter, st
     const from = performance.now();
     try {
       const rest = { ...remainingRange(stretch, scanned), limit: stretch.limit - entries.length, walk: scan_limit };
-      const step = await readOnce(tenant, sight, asked, rest);
+      const step = await readOnce(tenant, visibility, asked, rest);
       entries.push(...step.entries);
       scanned = step.scanned;
       if (step.more || scanned === undefined) return { entries, more: step.more, scanned };

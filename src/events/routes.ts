@@ -1,16 +1,16 @@
 import { z } from 'zod';
 import { commitWithArtifacts } from '../artifacts/index.ts';
 import {
-  askingChannels,
+  allowedChannels,
   behalf,
   behalfQuery,
   type Caller,
   isAdmin,
   onBehalf,
-  requireNamed,
+  requireSubjectFor,
   route,
-  sightById,
-  sightIn,
+  visibilityById,
+  visibilityIn,
 } from '../auth/index.ts';
 import type { Outcome } from '../db/unit.ts';
 import type { JsonLimits } from '../http/json.ts';
@@ -107,8 +107,8 @@ const listRoute = route({
     limit > SHORT_PAGE ||
     ([filter, kind, about_user_id, agent_id, tag, since, until].some((narrowing) => narrowing !== undefined) && 'perhaps'),
   handle: async ({ caller, query }) => {
-    const sight = sightIn(onBehalf(caller, query).principal, query.channel);
-    return { body: await readPage(caller.tenant, sight, query, logRangeOf(query)) };
+    const visibility = visibilityIn(onBehalf(caller, query).principal, query.channel);
+    return { body: await readPage(caller.tenant, visibility, query, logRangeOf(query)) };
   },
 });
 
@@ -132,10 +132,10 @@ const readRoutes = (follow: Follow) => [
     problems: ['validation', 'forbidden', 'not-found'],
     handle: async ({ caller, params, query }) => {
       const { principal } = onBehalf(caller, query);
-      const look = isAdmin(principal) ? ('original' as const) : { asking: askingChannels(principal) };
-      const found = await readEvent(caller.tenant, params.event_id, sightById(principal), look);
+      const look = isAdmin(principal) ? ('original' as const) : { asking: allowedChannels(principal) };
+      const found = await readEvent(caller.tenant, params.event_id, visibilityById(principal), look);
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
-      requireNamed(principal, found);
+      requireSubjectFor(principal, found);
       return { body: found };
     },
   }),
@@ -158,13 +158,13 @@ const revealRoute = (secrets: Secrets) =>
     handle: async ({ caller: given, params, query }) => {
       const caller = onBehalf(given, query);
       const { principal, tenant } = caller;
-      const sight = sightById(principal);
+      const visibility = visibilityById(principal);
       // the sealed copy is of what was recorded: who may not read that any more is not shown it either
       const found = isAdmin(principal)
-        ? await readEvent(tenant, params.event_id, sight, 'original')
-        : await readUnedited(tenant, params.event_id, sight, askingChannels(principal));
+        ? await readEvent(tenant, params.event_id, visibility, 'original')
+        : await readUnedited(tenant, params.event_id, visibility, allowedChannels(principal));
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
-      requireNamed(principal, found);
+      requireSubjectFor(principal, found);
       return { body: reveal(caller, found, secrets) };
     },
   });

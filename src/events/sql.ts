@@ -1,4 +1,4 @@
-import { type Channel, isHiddenById, type Sight, sightValues, visible, withheldIn } from '../auth/index.ts';
+import { type Channel, isHiddenById, type Visibility, visibilityValues, visible, withheldIn } from '../auth/index.ts';
 import { named } from '../db/named.ts';
 import type { Db, Judge } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
@@ -82,8 +82,13 @@ function toEntry(judge: Judge, row: EventRecord, look: EventView): Entry {
 /** The events among these. */
 export const eventsOf = (entries: Entry[]): Event[] => entries.flatMap(({ event }) => event ?? []);
 
-export async function readEvent(tenant: Tenant, event_id: string, sight: Sight, look: EventView): Promise<Event | undefined> {
-  const row = await findEvent(tenant, event_id, sight);
+export async function readEvent(
+  tenant: Tenant,
+  event_id: string,
+  visibility: Visibility,
+  look: EventView,
+): Promise<Event | undefined> {
+  const row = await findEvent(tenant, event_id, visibility);
   return row && readable(tenant, row, look);
 }
 
@@ -97,10 +102,10 @@ function readable(tenant: Tenant, row: EventRecord, look: EventView): Event {
 export async function readUnedited(
   tenant: Tenant,
   event_id: string,
-  sight: Sight,
+  visibility: Visibility,
   asking: Channel[],
 ): Promise<Event | undefined> {
-  const row = await findEvent(tenant, event_id, sight);
+  const row = await findEvent(tenant, event_id, visibility);
   if (!row || row.edited !== null || isHiddenById(row.blocked_in, asking)) return undefined;
   return readable(tenant, row, { asking });
 }
@@ -113,8 +118,8 @@ const READ_EVENTS = {
 /** A larger event, or an edited one, is read alone: an answer with many of them would hold up the event loop. */
 const MAX_BATCHED_BYTES = 16 * 1024;
 
-async function findEvent(tenant: Tenant, event_id: string, sight: Sight): Promise<EventRecord | undefined> {
-  const values = sightValues(sight);
+async function findEvent(tenant: Tenant, event_id: string, visibility: Visibility): Promise<EventRecord | undefined> {
+  const values = visibilityValues(visibility);
   const found = await tenant.lookUp<EventRecord>(READ_EVENTS, event_id, [...values, MAX_BATCHED_BYTES]);
   if (found) return found;
   const [row] = await tenant.call<EventRecord>(READ_EVENTS.text, [tenant.id, [event_id], ...values, null], READ_EVENTS.name);
@@ -195,7 +200,7 @@ const valuesOf = (asked: ListFilter): Record<string, unknown> => ({ ...NO_FILTER
 export async function listEvents(
   db: Db,
   tenant: string,
-  sight: Sight,
+  visibility: Visibility,
   asked: ListFilter,
   stretch: LogRange,
 ): Promise<ListResult> {
@@ -218,7 +223,7 @@ export async function listEvents(
       where e.before < $page_bytes
       order by e.seq ${order === 'asc' ? 'asc' : 'desc'}`,
       values,
-      [tenant, ...sightValues(sight)],
+      [tenant, ...visibilityValues(visibility)],
     ),
   );
   const more = rows.length > 0 && rows.length < rows[0]!.listed;

@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import { faulty } from './lines.ts';
+import { lineProblem } from './lines.ts';
 import { type Import, insertRows } from './sql.ts';
 
 const MAX_ROWS = 2_000;
@@ -75,5 +75,8 @@ const isRefusal = (error: unknown): boolean => ['22', '23', '54'].includes(codeO
 
 function refusal(number: number, error: unknown): unknown {
   if (!isRefusal(error)) return error;
-  return faulty(number, codeOf(error) === '23505' ? 'it is there already, in an earlier line' : 'a value that cannot be stored');
+  return lineProblem(
+    number,
+    codeOf(error) === '23505' ? 'it is there already, in an earlier line' : 'a value that cannot be stored',
+  );
 }

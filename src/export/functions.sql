@@ -147,7 +147,7 @@ begin
 end $$;
 
 -- The clock's lock, held to the end of the transaction, and proof that the import was not given up meanwhile: nobody took its job.
-create or replace function beat_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms int) returns void
+create or replace function renew_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms int) returns void
 language plpgsql
 as $$
 begin
@@ -168,7 +168,7 @@ declare
   v_columns text;
   v_values text;
 begin
-  perform beat_import(p_tenant, p_import, case p_part when 'event' then jsonb_array_length(p_rows) else 0 end, null, p_lease_ms);
+  perform renew_import(p_tenant, p_import, case p_part when 'event' then jsonb_array_length(p_rows) else 0 end, null, p_lease_ms);
   select
     string_agg(format('%I', c.name), ', '),
     string_agg(case when c.name <> 'byte_count' or p_part <> 'event' then format('r.%I', c.name)
@@ -187,7 +187,7 @@ language plpgsql
 set timezone = 'UTC'
 as $$
 begin
-  perform beat_import(p_tenant, p_import, 0, null, p_lease_ms);
+  perform renew_import(p_tenant, p_import, 0, null, p_lease_ms);
   perform keep_artifact(p_tenant, p_row, p_bytes);
 end $$;
 
@@ -205,7 +205,7 @@ create or replace function finish_import(p_tenant text, p_import text, p_clock j
 language plpgsql
 as $$
 begin
-  perform beat_import(p_tenant, p_import, 0, 2 * (p_clock ->> 'event_count')::bigint, 0);
+  perform renew_import(p_tenant, p_import, 0, 2 * (p_clock ->> 'event_count')::bigint, 0);
   if not exists (
     select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
     raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';

@@ -3,15 +3,15 @@ import { Problem, problemBody, toProblem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import type { Handler, Handlers } from '../jobs/index.ts';
 import { rebuildTenant } from '../passages/index.ts';
+import { type ImportedFile, type ImportSettings, importLines } from './import_lines.ts';
 import type { Line } from './lines.ts';
-import { beatImport, beginImport, type Clock, findStray, finishImport, undoImport } from './sql.ts';
-import { type Taken, type Taking, takeLines } from './take.ts';
+import { beginImport, type Clock, findMisfit, finishImport, renewImport, undoImport } from './sql.ts';
 
 /** The file into the empty tenant, whole or not at all. While it comes, nothing else can be recorded. */
 export async function importTenant(
   tenant: Tenant,
   lines: AsyncIterable<Line>,
-  settings: Taking & { lease_ms: number },
+  settings: ImportSettings & { lease_ms: number },
   verify: (tenant: Tenant, first: number, last: number) => Promise<void>,
   started_by: string,
 ): Promise<{ job_id: string; as_of_seq: number; counts: Record<string, number> }> {
@@ -19,18 +19,18 @@ export async function importTenant(
   const held = { id: job_id, lease_ms: settings.lease_ms };
   const room = await beginImport(tenant, held, started_by);
   // an import that lost its job finds out with its next rows
-  const beat = setInterval(() => void beatImport(tenant, held).catch(() => undefined), held.lease_ms / 3);
+  const beat = setInterval(() => void renewImport(tenant, held).catch(() => undefined), held.lease_ms / 3);
   beat.unref();
   try {
-    const taken = await takeLines(tenant, held, room, lines, settings);
-    await verify(tenant, taken.oldest_seq, taken.header.as_of_seq);
-    const stray = await findStray(tenant, taken.oldest_seq);
+    const file = await importLines(tenant, held, room, lines, settings);
+    await verify(tenant, file.oldest_seq, file.header.as_of_seq);
+    const stray = await findMisfit(tenant, file.oldest_seq);
     if (stray !== undefined) throw new Problem('validation', stray);
-    const stored_bytes = credible(taken);
+    const stored_bytes = storedBytes(file);
     if (room !== null && stored_bytes > room) throw new Problem('quota-exceeded', 'The tenant may not store so many bytes.');
-    const { header, oldest_seq, event_count, counts } = taken;
+    const { header, oldest_seq, event_count, counts } = file;
     const clock = { last_seq: header.as_of_seq, oldest_seq, event_count, stored_bytes };
-    await finishImport(tenant, held, clock, taken.tenant);
+    await finishImport(tenant, held, clock, file.tenant);
     return { job_id, as_of_seq: header.as_of_seq, counts };
   } catch (error) {
     // the first error is the one that counts; what cannot be undone now is undone by who takes the job
@@ -47,18 +47,18 @@ function problemOf(error: unknown, job_id: string): unknown {
 }
 
 /** What the tenant had stored where that is about what came; else what came. */
-function credible({ header: { stored_bytes }, bytes }: Taken): number {
+function storedBytes({ header: { stored_bytes }, bytes }: ImportedFile): number {
   const slack = 64 * 1024;
   return stored_bytes > bytes / 4 - slack && stored_bytes < bytes * 3 + slack ? stored_bytes : bytes;
 }
 
-const brokenOff = (job_id: string) =>
+const interrupted = (job_id: string) =>
   problemOf(new Problem('timeout', 'The daemon to which the file came is gone. The tenant is empty again.'), job_id);
 
 const runImport: Handler = async ({ tenant, id, input, report }) => {
   const { receiving, event_count, oldest_seq } = input as Clock & { receiving?: boolean };
   if (receiving) {
-    await undoImport(tenant, id, brokenOff(id));
+    await undoImport(tenant, id, interrupted(id));
     // the job has already failed; the returned value is discarded
     return {};
   }

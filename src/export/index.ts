@@ -3,14 +3,14 @@ import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { importJobs, sweepImports } from './import.ts';
 import { isolation } from './isolation.ts';
+import { streamLimits } from './limits.ts';
 import { exportRoutes } from './routes.ts';
 import { rowsOf } from './rows.ts';
-import { streamsOf } from './streams.ts';
 
 export const feature: Feature = {
   routes: ({ config, registry, bounds, embedded, held, auth, secrets, jobs, log }) =>
     exportRoutes({
-      ...streamsOf(config, embedded),
+      ...streamLimits(config, embedded),
       json: bounds.json,
       rows: rowsOf(registry),
       held,

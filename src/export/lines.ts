@@ -59,7 +59,7 @@ export async function* linesOf(
       rest.add(part.subarray(from));
       if (rest.size > limits.maxLine) throw tooLong(number + 1, limits.maxLine);
     }
-    if (rest.size > 0) throw faulty(number + 1, 'the line has no end: the file is cut off');
+    if (rest.size > 0) throw lineProblem(number + 1, 'the line has no end: the file is cut off');
   } finally {
     rest.clear();
   }
@@ -113,5 +113,5 @@ const tooLong = (number: number, max: number) =>
   });
 
 /** What is wrong with a line; pointers see the file as an array of its lines. */
-export const faulty = (number: number, detail: string, inside = ''): Problem =>
+export const lineProblem = (number: number, detail: string, inside = ''): Problem =>
   new Problem('validation', `Line ${number}: ${detail}`, { errors: [{ pointer: `#/${number - 1}${inside}`, detail }] });

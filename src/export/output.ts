@@ -5,10 +5,10 @@ import { give, SLOWEST_PIECE_MS } from '../http/give.ts';
 // The client's end of an export: it takes as long as the client reads, and is cut off where nothing is taken any more.
 
 /** The client is gone, or reads no more. */
-export class ReaderGone extends Error {
+export class ClientGone extends Error {
   constructor() {
     super('the reader of an export is gone');
-    this.name = 'ReaderGone';
+    this.name = 'ClientGone';
   }
 }
 
@@ -25,7 +25,7 @@ export function openOutput(res: ServerResponse, piece_ms = SLOWEST_PIECE_MS): Ou
     write: async (lines) => {
       const bytes = typeof lines === 'string' ? Buffer.from(lines) : lines;
       hash.update(bytes);
-      if (!(await give(res, bytes, piece_ms))) throw new ReaderGone();
+      if (!(await give(res, bytes, piece_ms))) throw new ClientGone();
     },
     digest: () => hash.copy().digest('hex'),
   };

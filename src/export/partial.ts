@@ -1,10 +1,10 @@
-import type { Channel, Sight } from '../auth/index.ts';
+import type { Channel, Visibility } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { type Entry, listEvents, readLogBounds } from '../events/index.ts';
 import { Problem } from '../http/problem.ts';
-import { unreadableLine } from './mend.ts';
+import { FORMAT_VERSION, line } from './full.ts';
 import type { Output } from './output.ts';
-import { FORMAT_VERSION, line } from './whole.ts';
+import { unreadableLine } from './unreadable.ts';
 
 const PAGE_ROWS = 500;
 /** So much of the log is looked through in one statement: a member may see next to nothing of it. */
@@ -13,7 +13,7 @@ const WALK = 10_000;
 /** What one member may see of the log, as lists show it in the channels `within` which it may ask. It cannot be imported: much of what it rests on is not in it. */
 export async function writePartial(
   tenant: Tenant,
-  { sight, within }: { sight: Sight; within: Channel[] },
+  { visibility, within }: { visibility: Visibility; within: Channel[] },
   out: Output,
   alive: () => Promise<void>,
 ): Promise<void> {
@@ -37,7 +37,7 @@ export async function writePartial(
     await alive();
     const upto = Math.min(last_seq, after + WALK);
     const stretch = { after, upto, order: 'asc', limit: PAGE_ROWS } as const;
-    const { entries, more } = await tenant.read((db) => listEvents(db, tenant.id, sight, { channels: within }, stretch));
+    const { entries, more } = await tenant.read((db) => listEvents(db, tenant.id, visibility, { channels: within }, stretch));
     await out.write(entries.map(lineOf).join(''));
     for (const { event } of entries) counts[event ? 'event' : 'unreadable'] += 1;
     after = more || entries.length === PAGE_ROWS ? entries.at(-1)!.seq : upto;

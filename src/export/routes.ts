@@ -1,16 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import {
-  askingChannels,
+  allowedChannels,
   type Behalf,
   behalfQuery,
   type Caller,
   isAdmin,
-  isUnnamed,
+  lacksSubject,
   onBehalf,
-  requireUser,
+  requireNamedSubject,
   route,
-  sightById,
+  visibilityById,
 } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { refuseCharset } from '../http/body.ts';
@@ -18,20 +18,20 @@ import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
 import { accepted } from '../jobs/index.ts';
 import type { Secrets } from '../secrets/index.ts';
+import { readChangingRows, type SpoolNeeds, writeFull } from './full.ts';
 import { importTenant } from './import.ts';
+import type { ImportLimits } from './import_lines.ts';
 import { type LineLimits, linesOf } from './lines.ts';
-import { openOutput, ReaderGone } from './output.ts';
+import { ClientGone, openOutput } from './output.ts';
 import { writePartial } from './partial.ts';
-import { openPlaces, type PlaceLimits } from './places.ts';
 import { imported } from './schemas.ts';
-import type { TakeSettings } from './take.ts';
-import { type SpoolNeeds, takeViews, writeWhole } from './whole.ts';
+import { openSlots, type SlotLimits } from './slots.ts';
 
 const MEDIA_TYPE = 'application/x-ndjson';
 const tagged = { tag: 'Export', limit: 'v1', long: true } as const;
 const RECHECK_MS = 30_000;
 
-export interface ExportNeeds extends TakeSettings, LineLimits, PlaceLimits, SpoolNeeds {
+export interface ExportNeeds extends ImportLimits, LineLimits, SlotLimits, SpoolNeeds {
   /** An import whose daemon says nothing for so long is given up. */
   lease_ms: number;
   /** Authenticates the request anew; rejects when its credential is no longer good. */
@@ -44,7 +44,7 @@ export interface ExportNeeds extends TakeSettings, LineLimits, PlaceLimits, Spoo
 }
 
 export function exportRoutes(needs: ExportNeeds) {
-  const once = openPlaces(needs);
+  const once = openSlots(needs);
   const asking = ({ tenant, principal }: Caller, req: IncomingMessage) => ({
     tenant_id: tenant.id,
     admin: isAdmin(principal),
@@ -104,10 +104,14 @@ function assertLines(req: IncomingMessage): void {
 /** An admin reads the whole tenant, unless on behalf of one user. */
 function viewOf(caller: Caller, query: Behalf) {
   const { principal } = onBehalf(caller, query);
-  requireUser(principal);
+  requireNamedSubject(principal);
   const whole = isAdmin(principal) && principal.reading !== 'one';
-  const sight = sightById(principal);
-  return { whole, sight: isUnnamed(principal) ? { ...sight, subjects: [] } : sight, within: askingChannels(principal) };
+  const visibility = visibilityById(principal);
+  return {
+    whole,
+    visibility: lacksSubject(principal) ? { ...visibility, subjects: [] } : visibility,
+    within: allowedChannels(principal),
+  };
 }
 
 async function write(
@@ -118,8 +122,8 @@ async function write(
   res: ServerResponse,
 ): Promise<typeof STREAMED> {
   const view = viewOf(caller, query);
-  const { whole, sight, within } = view;
-  const start = whole ? await takeViews(caller.tenant, needs) : undefined;
+  const { whole, visibility, within } = view;
+  const start = whole ? await readChangingRows(caller.tenant, needs) : undefined;
   const out = openOutput(res);
   let checked = performance.now();
   const alive = async () => {
@@ -136,11 +140,11 @@ async function write(
       'X-Content-Type-Options': 'nosniff',
       'Content-Disposition': `attachment; filename="${caller.tenant.id}.ndjson"`,
     });
-    if (start) await writeWhole(caller.tenant, start, out, alive);
-    else await writePartial(caller.tenant, { sight, within }, out, alive);
+    if (start) await writeFull(caller.tenant, start, out, alive);
+    else await writePartial(caller.tenant, { visibility, within }, out, alive);
     res.end();
   } catch (error) {
-    if (!(error instanceof ReaderGone)) throw error;
+    if (!(error instanceof ClientGone)) throw error;
     res.destroy();
   } finally {
     await start?.spool.close();

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { time } from '../http/time.ts';
 import { count, idOf, name, seq } from '../portable.ts';
 import { tenantSettings } from '../tenants/index.ts';
-import { FORMAT_VERSION } from './whole.ts';
+import { FORMAT_VERSION } from './full.ts';
 
 // The lines of an export that are nobody's rows, as an import takes them.
 

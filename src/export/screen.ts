@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type AsyncScreener, decodeText } from '../secrets/index.ts';
-import { faulty } from './lines.ts';
+import { lineProblem } from './lines.ts';
 
 // A file may hold what nobody could record: a secret in clear is refused with its line. Redacting it here would leave texts that
 // differ from their hashes and from what was exported. What was redacted or blanked before it was exported holds none any more.
@@ -14,7 +14,7 @@ const sealed = z.strictObject({
 });
 
 /** `free`: what clients write freely. Every other text names something, and may be a mail address whatever the policy says. */
-export async function refuseSecrets(
+export async function rejectSecrets(
   screener: AsyncScreener,
   number: number,
   row: Record<string, unknown>,
@@ -25,14 +25,14 @@ export async function refuseSecrets(
   for (const name in row) (free.includes(name) ? words : ids)[name] = row[name];
   if (words.content) words.content = withoutSealed(words.content as Record<string, unknown>);
   const [found] = [...(await screener.findAsync(words, '', true)), ...screener.find(ids, '', false)];
-  if (found) throw faulty(number, `holds a secret: ${found.kind}`, found.pointer);
+  if (found) throw lineProblem(number, `holds a secret: ${found.kind}`, found.pointer);
 }
 
 /** An artifact that is text, as when it is uploaded. */
-export async function refuseSecretBytes(screener: AsyncScreener, number: number, bytes: Buffer): Promise<void> {
+export async function rejectSecretBytes(screener: AsyncScreener, number: number, bytes: Buffer): Promise<void> {
   const decoded = decodeText(bytes);
   const [found] = decoded ? await screener.findAsync(decoded.text, '', true) : [];
-  if (found) throw faulty(number, `the artifact holds a secret: ${found.kind}`);
+  if (found) throw lineProblem(number, `the artifact holds a secret: ${found.kind}`);
 }
 
 /** The copy under a key, which nobody reads without it. */

@@ -103,8 +103,8 @@ export async function beginImport(tenant: Tenant, { id, lease_ms }: Import, star
 }
 
 /** `total`: of its progress, where that is known now. */
-export const beatImport = (tenant: Tenant, { id, lease_ms }: Import, total?: number): Promise<unknown> =>
-  tenant.call('select beat_import($1, $2, 0, $3, $4)', [tenant.id, id, total, lease_ms]);
+export const renewImport = (tenant: Tenant, { id, lease_ms }: Import, total?: number): Promise<unknown> =>
+  tenant.call('select renew_import($1, $2, 0, $3, $4)', [tenant.id, id, total, lease_ms]);
 
 /** `json`: an array of lines. */
 export async function insertRows(tenant: Tenant, { id, lease_ms }: Import, part: string, json: string): Promise<void> {
@@ -118,7 +118,7 @@ export async function insertArtifact(tenant: Tenant, { id, lease_ms }: Import, l
 const ROWS_A_STEP = 5_000;
 
 /** What is wrong with a row that does not fit the log, as far as the log is there. */
-export async function findStray(tenant: Tenant, first: number): Promise<string | undefined> {
+export async function findMisfit(tenant: Tenant, first: number): Promise<string | undefined> {
   for (const { noun } of await tenant.call<{ noun: string }>('select noun from hooks($1) noun', ['stray']))
     for (let after: string | null = ''; after !== null; ) {
       const [row]: { last: string | null; fault: string | null }[] = await tenant.call(

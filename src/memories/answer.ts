@@ -1,4 +1,4 @@
-import { type Caller, type Sight, sightById, withRetracted } from '../auth/index.ts';
+import { type Caller, type Visibility, visibilityById, withRetracted } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Outcome, Unit } from '../db/unit.ts';
 import { assertWritten } from '../http/outcome.ts';
@@ -42,7 +42,7 @@ function replayedMemories({ tenant, principal }: Caller, outcome: Outcome): Prom
       { length: outcome.count },
       (_, i) => bySeq.get(outcome.seq + i) ?? appliedEffect(outcome, i)?.memory_id ?? '',
     );
-    const found = await readById(db, tenant.id, ids, sightById(principal));
+    const found = await readById(db, tenant.id, ids, visibilityById(principal));
     return ids.flatMap((id) => found.get(id) ?? []);
   });
 }
@@ -83,10 +83,10 @@ async function readTargets({ tenant, principal }: Caller, targets: Target[]) {
   if (targets.length === 0) return { seen: none, hidden: none };
   const ids = targets.map(({ memory_id }) => memory_id);
   return tenant.read(async (db) => {
-    const sight = sightById(principal);
-    const seen = await readById(db, tenant.id, ids, sight);
+    const visibility = visibilityById(principal);
+    const seen = await readById(db, tenant.id, ids, visibility);
     const others = ids.filter((id) => !seen.has(id));
-    return { seen, hidden: others.length === 0 ? none : await readById(db, tenant.id, others, withRetracted(sight)) };
+    return { seen, hidden: others.length === 0 ? none : await readById(db, tenant.id, others, withRetracted(visibility)) };
   });
 }
 
@@ -107,7 +107,7 @@ export async function readEligibility(
   const eligibility = new Map<string, Eligibility>(written.map(({ memory_id }) => [memory_id, { grounded: true, stated: true }]));
   const others = written.flatMap(({ memory_id, isNew }) => (isNew ? [] : [memory_id]));
   if (others.length === 0) return eligibility;
-  const found = await tenant.read((db) => readById(db, tenant.id, others, sightById(principal)));
+  const found = await tenant.read((db) => readById(db, tenant.id, others, visibilityById(principal)));
   for (const id of others) {
     const { grounded = true, stated = false, reason = stated ? undefined : ('hidden' as const) } = found.get(id) ?? {};
     eligibility.set(id, { grounded, stated, ...(reason && { reason }) });
@@ -115,8 +115,8 @@ export async function readEligibility(
   return eligibility;
 }
 
-async function readById(db: Db, tenant: string, ids: string[], sight: Sight): Promise<Map<string, Memory>> {
-  return new Map((await readMemories(db, tenant, ids, sight)).map((view) => [view.memory_id, view]));
+async function readById(db: Db, tenant: string, ids: string[], visibility: Visibility): Promise<Map<string, Memory>> {
+  return new Map((await readMemories(db, tenant, ids, visibility)).map((view) => [view.memory_id, view]));
 }
 
 /** Returns whether a new memory is grounded, or undefined if its refs have to be looked up. */

@@ -1,4 +1,4 @@
-import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
+import { byIdValues, shownById, type Visibility, visibilityValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import type { Memory } from './schemas.ts';
 import { CITED_NOW, CONTENT, columns } from './sql.ts';
@@ -12,7 +12,7 @@ export async function readChain(
   db: Db,
   tenant: string,
   memory_id: string,
-  sight: Sight,
+  visibility: Visibility,
   { after, limit }: { after: number; limit: number },
 ): Promise<Memory[]> {
   const rows = await db.rows<MemoryRecord>(
@@ -41,11 +41,11 @@ export async function readChain(
       select * from memory_versions v where v.tenant_id = m.tenant_id and v.memory_id = m.memory_id and v.version = m.version offset 0) v
     ${CONTENT}
     ${CITED_NOW}
-    where ${visible(2, 'e.')} and ${unhidden(8)}
+    where ${visible(2, 'e.')} and ${shownById(8)}
     order by c.step desc, m.memory_id
     offset $6
     limit $7`,
-    [tenant, ...sightValues(sight), memory_id, after, limit, ...byIdValues(sight)],
+    [tenant, ...visibilityValues(visibility), memory_id, after, limit, ...byIdValues(visibility)],
   );
   return rows.map((row) => toMemory(db, row));
 }

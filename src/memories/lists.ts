@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
+import { isAdmin, onBehalf, requireSubjectFor, route, visibilityById, visibilityIn } from '../auth/index.ts';
 import { boundedPageOf, decodeCursor, encodeCursor, pageOf, toPage } from '../http/page.ts';
 import { readChain } from './chain.ts';
 import { listQuery, memory, memoryParams, pageQuery } from './schemas.ts';
@@ -28,10 +28,10 @@ const listing = route({
   heavy: (input) => isLong(input) || (input.query.filter !== undefined && 'perhaps'),
   handle: async ({ caller, query }) => {
     const { tenant, principal } = onBehalf(caller, query);
-    const sight = sightIn(principal, query.channel);
+    const visibility = visibilityIn(principal, query.channel);
     const after = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
     const { memories, next, scanned } = await tenant.read((db) =>
-      listMemories(db, tenant.id, sight, { ...query, admin: isAdmin(principal) }, after),
+      listMemories(db, tenant.id, visibility, { ...query, admin: isAdmin(principal) }, after),
     );
     const { data, unreadable } = toPage(memories, query.limit, ({ memory_id }) => [memory_id]);
     return {
@@ -61,11 +61,11 @@ const historyRoutes = [
       const { tenant, principal } = onBehalf(caller, query);
       const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
       const rows = await tenant.read(async (db) => {
-        const now = await readMemory(db, tenant.id, params.memory_id, sightById(principal));
+        const now = await readMemory(db, tenant.id, params.memory_id, visibilityById(principal));
         if (!now) throw noMemory();
-        requireNamed(principal, now);
+        requireSubjectFor(principal, now);
         if (now.status === 'deleted' && !isAdmin(principal)) throw deleted();
-        return listVersions(db, tenant.id, params.memory_id, sightById(principal), { after, limit: query.limit + 1 });
+        return listVersions(db, tenant.id, params.memory_id, visibilityById(principal), { after, limit: query.limit + 1 });
       });
       return { body: toPage(rows, query.limit, ({ version }) => [version]) };
     },
@@ -84,12 +84,12 @@ const historyRoutes = [
     handle: async ({ caller, params, query }) => {
       const { tenant, principal } = onBehalf(caller, query);
       const after = query.cursor === undefined ? 0 : Number(decodeCursor(query.cursor, ['number'])[0]);
-      const sight = sightById(principal);
+      const visibility = visibilityById(principal);
       const rows = await tenant.read(async (db) => {
-        const now = await readMemory(db, tenant.id, params.memory_id, sight);
+        const now = await readMemory(db, tenant.id, params.memory_id, visibility);
         if (!now) throw noMemory();
-        requireNamed(principal, now);
-        return readChain(db, tenant.id, params.memory_id, sight, { after, limit: query.limit + 1 });
+        requireSubjectFor(principal, now);
+        return readChain(db, tenant.id, params.memory_id, visibility, { after, limit: query.limit + 1 });
       });
       return { body: toPage(rows, query.limit, () => [after + query.limit]) };
     },

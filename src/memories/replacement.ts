@@ -1,4 +1,4 @@
-import { actingFor, type Caller, type Principal, sightById } from '../auth/index.ts';
+import { actingFor, type Caller, type Principal, visibilityById } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import { type Actor, assertMayReplace } from './rights.ts';
 import type { Memory } from './schemas.ts';
@@ -20,7 +20,7 @@ export async function findReplaced(caller: Caller, replacements: Replacement[]):
   if (replacements.length === 0) return new Map();
   const { tenant, principal } = caller;
   const refs = replacements.map(({ ref }) => ref);
-  const replaced = await tenant.read((db) => readReferenced(db, tenant.id, refs, sightById(principal)));
+  const replaced = await tenant.read((db) => readReferenced(db, tenant.id, refs, visibilityById(principal)));
   for (const { ref, actor, subject } of replacements) {
     const old = replaced.get(ref);
     const acting = actingFor(caller, subject).principal;

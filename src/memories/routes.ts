@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
-import { type Caller, isAdmin, onBehalf, requireNamed, route, sightById } from '../auth/index.ts';
+import { type Caller, isAdmin, onBehalf, requireSubjectFor, route, visibilityById } from '../auth/index.ts';
 import { etagOf, type IfMatch, ifMatchOf, isKnown, wantsNew } from '../http/etag.ts';
 import { replayed } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
@@ -71,13 +71,13 @@ const routesOf = (writingOf: WritingOf) => [
       const { tenant, principal } = onBehalf(caller, query);
       const isPast = query.as_of !== undefined || query.as_of_seq !== undefined;
       const { found, status } = await tenant.read(async (db) => {
-        const found = await readMemory(db, tenant.id, params.memory_id, sightById(principal), query);
+        const found = await readMemory(db, tenant.id, params.memory_id, visibilityById(principal), query);
         // what was deleted is gone for members, whatever the moment they ask about
         const asksPast = found && isPast && !isAdmin(principal);
         return { found, status: asksPast ? await readStatus(db, tenant.id, params.memory_id) : found?.status };
       });
       if (!found) throw noMemory();
-      requireNamed(principal, found);
+      requireSubjectFor(principal, found);
       if (status === 'deleted' || found.status === 'deleted') throw deleted();
       const headers = { ETag: etagOf(found) };
       if (isKnown(req, found)) return { status: 304, headers };
@@ -131,9 +131,9 @@ const ownerRoutes = (writingOf: WritingOf) => [
         throw new Problem('validation', 'The path names what is superseded.', {
           errors: [{ pointer: '#/supersedes', detail: 'must be the id in the path' }],
         });
-      const old = await tenant.read((db) => readMemory(db, tenant.id, params.memory_id, sightById(principal)));
+      const old = await tenant.read((db) => readMemory(db, tenant.id, params.memory_id, visibilityById(principal)));
       if (!old) throw noMemory();
-      requireNamed(principal, old);
+      requireSubjectFor(principal, old);
       if (old.status === 'deleted') throw deleted();
       assertMayChange(principal, old);
       return made(await supersede(caller, old, body, matchOf(req), idempotency, await writingOf(caller)));

@@ -1,4 +1,4 @@
-import { byIdValues, type Sight, sightValues, unhidden, visible } from '../auth/index.ts';
+import { byIdValues, shownById, type Visibility, visibilityValues, visible } from '../auth/index.ts';
 import { named } from '../db/named.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
@@ -47,25 +47,25 @@ export async function readMemory(
   db: Db,
   tenant: string,
   memory_id: string,
-  sight: Sight,
+  visibility: Visibility,
   asOf: AsOf = {},
 ): Promise<Memory | undefined> {
-  const [found] = await readRows(db, tenant, [memory_id], sight, asOf);
+  const [found] = await readRows(db, tenant, [memory_id], visibility, asOf);
   const reason = found && faultOf(found);
   if (reason !== undefined) throw new Problem('unreadable', `The memory ${memory_id} cannot be read (${reason}).`);
   return found;
 }
 
 /** Memories by id, in no order, as they may be seen; without those that cannot be read. */
-export async function readMemories(db: Db, tenant: string, ids: string[], sight: Sight): Promise<Memory[]> {
-  return (await readRows(db, tenant, ids, sight, {})).filter((memory) => faultOf(memory) === undefined);
+export async function readMemories(db: Db, tenant: string, ids: string[], visibility: Visibility): Promise<Memory[]> {
+  return (await readRows(db, tenant, ids, visibility, {})).filter((memory) => faultOf(memory) === undefined);
 }
 
 /**
  * The ids are a subquery so that the plan of one id costs what that of any number does,
  * and is kept: planning takes longer than reading.
  */
-async function readRows(db: Db, tenant: string, ids: string[], sight: Sight, asOf: AsOf): Promise<Memory[]> {
+async function readRows(db: Db, tenant: string, ids: string[], visibility: Visibility, asOf: AsOf): Promise<Memory[]> {
   const rows = await db.rows<MemoryRecord>(
     `select ${columns}
     from (select distinct id from unnest((select $7::text[])) id) wanted
@@ -73,21 +73,26 @@ async function readRows(db: Db, tenant: string, ids: string[], sight: Sight, asO
     cross join lateral (${VERSION}) v
     ${CONTENT}
     ${CITED}
-    where ${visible(2, 'e.')} and ${unhidden(8)}`,
-    [tenant, ...sightValues(sight), asOf.as_of_seq, asOf.as_of, ids, ...byIdValues(sight)],
+    where ${visible(2, 'e.')} and ${shownById(8)}`,
+    [tenant, ...visibilityValues(visibility), asOf.as_of_seq, asOf.as_of, ids, ...byIdValues(visibility)],
     'read_memories',
   );
   return rows.map((row) => toMemory(db, row, momentOf(asOf)));
 }
 
 /** The memories that ids of memories, events or passages mean. */
-export async function readReferenced(db: Db, tenant: string, refs: string[], sight: Sight): Promise<Map<string, Memory>> {
+export async function readReferenced(
+  db: Db,
+  tenant: string,
+  refs: string[],
+  visibility: Visibility,
+): Promise<Map<string, Memory>> {
   const resolved = await db.rows<{ ref: string; memory_id: string }>(
     'select r.ref, m.id as memory_id from unnest($2::text[]) r (ref) cross join lateral memory_of($1, r.ref) m (id) where m.id is not null',
     [tenant, refs],
   );
   const ids = resolved.map(({ memory_id }) => memory_id);
-  const found = new Map((await readMemories(db, tenant, ids, sight)).map((memory) => [memory.memory_id, memory]));
+  const found = new Map((await readMemories(db, tenant, ids, visibility)).map((memory) => [memory.memory_id, memory]));
   return new Map(resolved.flatMap(({ ref, memory_id }) => (found.has(memory_id) ? [[ref, found.get(memory_id)!]] : [])));
 }
 
@@ -170,7 +175,7 @@ const NO_FILTERS = {
 export async function listMemories(
   db: Db,
   tenant: string,
-  sight: Sight,
+  visibility: Visibility,
   query: ListQuery & { admin: boolean },
   after?: string,
 ): Promise<MemoryPage> {
@@ -207,7 +212,7 @@ export async function listMemories(
     where page.before < $page_bytes
     order by m.memory_id ${order === 'asc' ? 'asc' : 'desc'}`,
     { ...NO_FILTERS, ...query, after, limit: query.limit + 1, page_bytes: PAGE_BYTES },
-    [tenant, ...sightValues(sight), query.as_of_seq, query.as_of],
+    [tenant, ...visibilityValues(visibility), query.as_of_seq, query.as_of],
   );
   const rows = await db.rows<MemoryRecord & { listed: number }>(...statement);
   const memories = rows.slice(0, query.limit).map((row) => toMemory(db, row, momentOf(query)));
@@ -232,7 +237,7 @@ export async function listVersions(
   db: Db,
   tenant: string,
   memory_id: string,
-  sight: Sight,
+  visibility: Visibility,
   { after, limit }: { after: number; limit: number },
 ): Promise<Memory[]> {
   const rows = await db.rows<MemoryRecord>(
@@ -241,10 +246,10 @@ export async function listVersions(
     join memory_versions v on v.tenant_id = m.tenant_id and v.memory_id = m.memory_id
     ${CONTENT}
     ${CITED_THEN}
-    where m.tenant_id = $1 and m.memory_id = $5 and v.version > $6 and ${visible(2, 'e.')} and ${unhidden(8)}
+    where m.tenant_id = $1 and m.memory_id = $5 and v.version > $6 and ${visible(2, 'e.')} and ${shownById(8)}
     order by v.version
     limit $7`,
-    [tenant, ...sightValues(sight), memory_id, after, limit, ...byIdValues(sight)],
+    [tenant, ...visibilityValues(visibility), memory_id, after, limit, ...byIdValues(visibility)],
     'list_memory_versions',
   );
   return rows.map((row) => toMemory(db, row));

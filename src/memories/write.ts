@@ -1,4 +1,4 @@
-import { actorOf, type Caller, isAdmin, requireNamed, sightById } from '../auth/index.ts';
+import { actorOf, type Caller, isAdmin, requireSubjectFor, visibilityById } from '../auth/index.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { type EventRow, entryOf, unitOf } from '../db/unit.ts';
 import { assertVersion, type IfMatch, versionMeant } from '../http/etag.ts';
@@ -119,11 +119,11 @@ async function readForChange({ tenant, principal }: Caller, { memory_id, match, 
     async (db) =>
       [
         idempotency ? await recallUnit(db, tenant.id, idempotency) : undefined,
-        await readMemory(db, tenant.id, memory_id, sightById(principal)),
+        await readMemory(db, tenant.id, memory_id, visibilityById(principal)),
       ] as const,
   );
   if (!current) throw noMemory();
-  requireNamed(principal, current);
+  requireSubjectFor(principal, current);
   if (known) assertWritten(known);
   if (!known && current.status === 'deleted') throw deleted();
   if (!known) assertVersion(match, current, 'memory');
@@ -215,7 +215,7 @@ async function revise(
     JSON.stringify(unitOf(idempotency, [row], bytes)),
   ]);
   assertWritten(outcome);
-  const data = await tenant.read((db) => readMemories(db, tenant.id, [current.memory_id], sightById(principal)));
+  const data = await tenant.read((db) => readMemories(db, tenant.id, [current.memory_id], visibilityById(principal)));
   return { data, replay: outcome.status === 'replay' };
 }
 
@@ -235,7 +235,7 @@ export const closeMemory = (caller: Caller, change: Change, status: 'deleted' | 
       JSON.stringify(unitOf(change.idempotency, [closingEvent(current, status, actorOf(principal))])),
     ]);
     assertWritten(outcome);
-    const data = await tenant.read((db) => readMemories(db, tenant.id, [current.memory_id], sightById(principal)));
+    const data = await tenant.read((db) => readMemories(db, tenant.id, [current.memory_id], visibilityById(principal)));
     return { data, replay: outcome.status === 'replay' };
   });
 

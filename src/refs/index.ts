@@ -1,4 +1,4 @@
-import { type Caller, isForAll, type Sight, sightById, sightValues, visible } from '../auth/index.ts';
+import { type Caller, coversAllSubjects, type Visibility, visibilityById, visibilityValues, visible } from '../auth/index.ts';
 import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
 import { PREFIX_LENGTH } from '../id.ts';
@@ -45,8 +45,8 @@ export async function refuseDangling({ tenant, principal }: Caller, cited: Cited
   const all = [...cited.values()];
   const ids = all.map(({ id }) => id);
   // a key for all subjects cites for a user what that user sees
-  const subjects = isForAll(principal) ? all.map(({ subject }) => subject ?? null) : undefined;
-  const dangling = await tenant.read((db) => findDangling(db, tenant.id, ids, sightById(principal), subjects));
+  const subjects = coversAllSubjects(principal) ? all.map(({ subject }) => subject ?? null) : undefined;
+  const dangling = await tenant.read((db) => findDangling(db, tenant.id, ids, visibilityById(principal), subjects));
   if (dangling.length === 0) return;
   throw new Problem('not-found', `It cites ${JSON.stringify(ids[dangling[0]!])}, which does not exist.`, {
     errors: dangling.slice(0, 20).map((at) => ({ pointer: all[at]!.pointer, detail: 'must name something that exists' })),
@@ -65,7 +65,7 @@ async function findDangling(
   db: Db,
   tenant: string,
   ids: string[],
-  sight: Sight,
+  visibility: Visibility,
   subjects: (string | null)[] = ids.map(() => null),
 ): Promise<number[]> {
   const rows = await db.rows<{ place: number }>(
@@ -87,7 +87,7 @@ async function findDangling(
       select from memories m
       where m.tenant_id = $1 and m.memory_id = i.id and ${visible(2, 'm.')} and ${OWN_MEMORY})
     order by i.place`,
-    [tenant, ...sightValues(sight), ids, subjects],
+    [tenant, ...visibilityValues(visibility), ids, subjects],
   );
   return rows.map(({ place }) => place);
 }

@@ -1,5 +1,5 @@
 -- Up to where the policy wants the log trimmed.
-create or replace function trim_wanted(p_tenant text, p_trim jsonb, p_now timestamptz) returns bigint
+create or replace function trim_target(p_tenant text, p_trim jsonb, p_now timestamptz) returns bigint
 language plpgsql stable
 as $$
 begin
@@ -10,7 +10,7 @@ begin
 end $$;
 
 -- The next stretch of what was carried, after p_after and before the log's beginning p_first: at most p_limit events. No row: there are no more.
-create or replace function carried_stretch(p_tenant text, p_after bigint, p_first bigint, p_limit int) returns table (from_seq bigint, to_seq bigint, events bigint)
+create or replace function carried_range(p_tenant text, p_after bigint, p_first bigint, p_limit int) returns table (from_seq bigint, to_seq bigint, events bigint)
 language plpgsql
 as $$
 begin
@@ -35,7 +35,7 @@ end $$;
 
 -- Marks what the rules want forgotten of a stretch. A rule without an importance leaves what is held alone; with one it ends what weighs no
 -- more.
-create or replace function mark_old(p_tenant text, p_job text, p_rules jsonb, p_now timestamptz, p_from bigint, p_to bigint) returns void
+create or replace function mark_expired(p_tenant text, p_job text, p_rules jsonb, p_now timestamptz, p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
 declare
@@ -84,7 +84,7 @@ begin
 end $$;
 
 -- The reader of the log that is furthest behind: {"reason", "seq", …}, the first event that it waits for, of the last week. Null: none.
-create or replace function furthest_behind(p_tenant text, p_now timestamptz) returns jsonb
+create or replace function slowest_reader(p_tenant text, p_now timestamptz) returns jsonb
 language plpgsql stable
 as $$
 declare
@@ -107,19 +107,19 @@ create or replace function trim_bound(p_tenant text, p_trim jsonb, p_now timesta
 language plpgsql stable
 as $$
 begin
-  return least(trim_wanted(p_tenant, p_trim, p_now), (furthest_behind(p_tenant, p_now) ->> 'seq')::bigint - 1);
+  return least(trim_target(p_tenant, p_trim, p_now), (slowest_reader(p_tenant, p_now) ->> 'seq')::bigint - 1);
 end $$;
 
 -- What a trim may not pass although the policy wants it to. Null: nothing.
-create or replace function trim_hold(p_tenant text, p_trim jsonb, p_now timestamptz) returns jsonb
+create or replace function trim_blocker(p_tenant text, p_trim jsonb, p_now timestamptz) returns jsonb
 language plpgsql stable
 as $$
 declare
   v_behind jsonb;
 begin
   perform enter_tenant(p_tenant);
-  v_behind := furthest_behind(p_tenant, p_now);
-  return case when (v_behind ->> 'seq')::bigint <= trim_wanted(p_tenant, p_trim, p_now) then v_behind end;
+  v_behind := slowest_reader(p_tenant, p_now);
+  return case when (v_behind ->> 'seq')::bigint <= trim_target(p_tenant, p_trim, p_now) then v_behind end;
 end $$;
 
 -- Marks what of the log up to p_upto nouns need, each for its next p_limit rows. `needed`: the last seq that each has looked at; `done`: all have
@@ -234,7 +234,7 @@ declare
     (select e.seq - 1 from events e where e.tenant_id = p_tenant and e.seq > (p_cursor ->> 'after')::bigint order by e.seq limit 1), v_upto);
   v_next bigint := least(v_upto, v_after + p_limit * 10);
 begin
-  perform mark_old(p_tenant, p_job, p_input -> 'rules', (p_cursor ->> 'now')::timestamptz, v_after + 1, v_next);
+  perform mark_expired(p_tenant, p_job, p_input -> 'rules', (p_cursor ->> 'now')::timestamptz, v_after + 1, v_next);
   if v_next < v_upto then
     return jsonb_build_object('after', v_next::text);
   end if;
@@ -355,7 +355,7 @@ begin
 end $$;
 
 -- Whether the daily run is due, which it then is not for another day.
-create or replace function retention_due(p_tenant text) returns jsonb
+create or replace function claim_due_retention(p_tenant text) returns jsonb
 language plpgsql
 as $$
 declare
@@ -371,7 +371,7 @@ begin
 end $$;
 
 -- One page of what a run would blank, by the ids of its events: counts and times by kind.
-create or replace function count_old(p_tenant text, p_job text, p_after text, p_limit int)
+create or replace function count_marked(p_tenant text, p_job text, p_after text, p_limit int)
 returns table (last_id text, kind text, events bigint, oldest timestamptz, newest timestamptz)
 language plpgsql stable
 as $$
@@ -393,7 +393,7 @@ begin
 end $$;
 
 -- What else the preview says, after everything was found and what is needed was marked.
-create or replace function foresee_retention(p_tenant text, p_job text, p_trim jsonb, p_now timestamptz) returns jsonb
+create or replace function estimate_retention(p_tenant text, p_job text, p_trim jsonb, p_now timestamptz) returns jsonb
 language plpgsql
 as $$
 declare
@@ -416,5 +416,5 @@ begin
     'trimmed', coalesce(v_before + v_to - v_oldest + 1 - v_carried, 0),
     'carried', case when v_to is null then v_before else v_carried end,
     'oldest_seq', coalesce(v_to + 1, v_oldest),
-    'held_by', trim_hold(p_tenant, p_trim, p_now));
+    'held_by', trim_blocker(p_tenant, p_trim, p_now));
 end $$;

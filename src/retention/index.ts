@@ -2,9 +2,9 @@ import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { isolation } from './isolation.ts';
 import { portableOf, reportsOf } from './portable.ts';
-import { retentionPreviewer } from './preview.ts';
+import { previewHandler } from './preview.ts';
 import { retentionRoutes } from './routes.ts';
-import { type Count, retainer, sweepRetention } from './run.ts';
+import { type Count, retentionHandler, sweepRetention } from './run.ts';
 
 const TRIMS = 'Events that trims dropped, or carried before the beginning of a log';
 
@@ -15,7 +15,10 @@ export const feature: Feature<Count> = {
     return count;
   },
   routes: ({ jobs, registry }) => retentionRoutes(jobs, registry.kinds),
-  jobs: ({ audit }, count) => ({ retention: retainer({ say: audit.say, count }), retention_preview: retentionPreviewer }),
+  jobs: ({ audit }, count) => ({
+    retention: retentionHandler({ record: audit.record, count }),
+    retention_preview: previewHandler,
+  }),
   sweeps: ({ jobs }) => [sweepRetention(jobs)],
   kinds: ['retention.forgot'],
   audit: ['retention.changed', 'retention.previewed', 'retention.begun', 'retention.trimmed'],

@@ -1,8 +1,8 @@
-import { dropMarks, pace } from '../erasure/index.ts';
+import { adaptiveStepLimit, dropMarks } from '../erasure/index.ts';
 import { type Job, JobStopped } from '../jobs/index.ts';
 import { compareTimes } from '../time.ts';
 import type { PolicyBody, Preview } from './schemas.ts';
-import { type Cursor, countOld, foresee, retainStep } from './sql.ts';
+import { type Cursor, countMarked, estimateRun, retainStep } from './sql.ts';
 
 // A preview finds what the run would find, in the same short steps, and stops before anything is changed. It is a job: a long log takes
 // longer than a request may.
@@ -12,10 +12,10 @@ const LONG_STEP_MS = 400;
 const COUNTED_A_STEP = 5_000;
 
 /** What runs jobs of kind `retention_preview`. */
-export async function retentionPreviewer(job: Job<PolicyBody, Cursor>) {
+export async function previewHandler(job: Job<PolicyBody, Cursor>) {
   const { tenant, id, input } = job;
   let cursor: Cursor = job.cursor ?? { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
-  const step = pace(LONG_STEP_MS);
+  const step = adaptiveStepLimit(LONG_STEP_MS);
   while (cursor.phase !== 'trim') {
     if (job.stopped()) throw new JobStopped();
     // where the run would begin to change something, the preview goes on to what a trim would need
@@ -26,7 +26,7 @@ export async function retentionPreviewer(job: Job<PolicyBody, Cursor>) {
     if (!next) throw new JobStopped();
     cursor = next;
   }
-  const found: Preview = { ...(await count(job)), ...(await foresee(tenant, id, input, cursor.now)) };
+  const found: Preview = { ...(await count(job)), ...(await estimateRun(tenant, id, input, cursor.now)) };
   await dropMarks(tenant, id);
   return { ...found };
 }
@@ -36,7 +36,7 @@ async function count({ tenant, id, stopped }: Job<PolicyBody, Cursor>) {
   let [events, oldest, newest]: [number, string | null, string | null] = [0, null, null];
   for (let after = ''; ; ) {
     if (stopped()) throw new JobStopped();
-    const page = await countOld(tenant, id, after, COUNTED_A_STEP);
+    const page = await countMarked(tenant, id, after, COUNTED_A_STEP);
     if (page.length === 0) return { events, by_kind, oldest, newest };
     for (const counted of page) {
       by_kind[counted.kind] = (by_kind[counted.kind] ?? 0) + counted.events;

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sweep } from '../db/sweep.ts';
 import { entryOf } from '../db/unit.ts';
-import { dropMarks, pace } from '../erasure/index.ts';
+import { adaptiveStepLimit, dropMarks } from '../erasure/index.ts';
 import { type Job, JobStopped, type Jobs } from '../jobs/index.ts';
 import type { PolicyBody } from './schemas.ts';
-import { type Cursor, readHold, readOldest, retainStep, takeDue } from './sql.ts';
+import { type Cursor, claimDuePolicy, readOldest, readTrimBlocker, retainStep } from './sql.ts';
 
 // A run forgets what the policy of its beginning names, step by step as an erasure does.
 
@@ -12,9 +12,9 @@ const PAUSE_MS = 25;
 
 export interface RetentionNeeds {
   /** The audit. */
-  say(
+  record(
     tenant_id: string,
-    said: { action: 'retention.trimmed'; route: string; principal_id: string; about: Record<string, unknown> },
+    entry: { action: 'retention.trimmed'; route: string; principal_id: string; about: Record<string, unknown> },
   ): Promise<void>;
   count: Count;
 }
@@ -23,12 +23,12 @@ export interface RetentionNeeds {
 export type Count = (of: { what: 'trimmed' | 'carried' }, by: number) => void;
 
 /** What runs jobs of kind `retention`. */
-export const retainer =
-  ({ say, count }: RetentionNeeds) =>
+export const retentionHandler =
+  ({ record, count }: RetentionNeeds) =>
   async (job: Job<PolicyBody, Cursor>) => {
     const cursor = await walk(job);
     const { tenant, id, input } = job;
-    const held_by = await readHold(tenant, input, cursor.now);
+    const held_by = await readTrimBlocker(tenant, input, cursor.now);
     await dropMarks(tenant, id);
     const { counts } = cursor;
     const oldest_seq = await readOldest(tenant);
@@ -37,14 +37,14 @@ export const retainer =
       count({ what: 'trimmed' }, trimmed);
       count({ what: 'carried' }, carried);
       const about = { job_id: id, trimmed, carried, oldest_seq };
-      await say(tenant.id, { action: 'retention.trimmed', route: 'job', principal_id: 'service', about });
+      await record(tenant.id, { action: 'retention.trimmed', route: 'job', principal_id: 'service', about });
     }
     return { counts, oldest_seq, ...(held_by && { held_by }) };
   };
 
 async function walk(job: Job<PolicyBody, Cursor>): Promise<Cursor> {
   let cursor: Cursor = job.cursor ?? { phase: 'pins', after: '', now: new Date().toISOString(), counts: {} };
-  const step = pace();
+  const step = adaptiveStepLimit();
   while (cursor.phase !== 'over') {
     if (job.stopped()) throw new JobStopped();
     const at: Cursor = cursor;
@@ -70,7 +70,7 @@ const forgot = ({ id, input }: Job<PolicyBody>, { counts, first_seq, last_seq }:
 /** Queues the run of a tenant whose policy is due: once a day, whichever daemon comes by. */
 export const sweepRetention = (jobs: Jobs): Sweep => {
   const startRetention: Sweep = async (tenant) => {
-    const policy = await takeDue(tenant);
+    const policy = await claimDuePolicy(tenant);
     if (policy) await jobs.start(tenant, 'retention', policy, 'policy');
     return 0;
   };

@@ -61,7 +61,7 @@ const hold = z
     webhook_id: z.string(),
   })
   .describe('what keeps trim from dropping as much as the policy asks for, for a week at most');
-export type Hold = z.output<typeof hold>;
+export type TrimBlocker = z.output<typeof hold>;
 
 export const preview = z
   .object({

@@ -1,7 +1,7 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Job } from '../jobs/index.ts';
-import type { Hold, Policy, PolicyBody, Preview } from './schemas.ts';
+import type { Policy, PolicyBody, Preview, TrimBlocker } from './schemas.ts';
 
 const columns = 'rules, trim, version, updated_at, last_run_at';
 
@@ -31,7 +31,7 @@ async function one<T>(tenant: Tenant, text: string, values: unknown[]): Promise<
 }
 
 /** Of one kind, so many in a page of what a run would blank. */
-export interface Counted {
+export interface KindCount {
   last_id: string;
   kind: string;
   events: number;
@@ -40,17 +40,22 @@ export interface Counted {
   newest: string | null;
 }
 
-export const countOld = (tenant: Tenant, job_id: string, after: string, limit: number): Promise<Counted[]> =>
-  tenant.call('select last_id, kind, events, oldest, newest from count_old($1, $2, $3, $4)', [tenant.id, job_id, after, limit]);
+export const countMarked = (tenant: Tenant, job_id: string, after: string, limit: number): Promise<KindCount[]> =>
+  tenant.call('select last_id, kind, events, oldest, newest from count_marked($1, $2, $3, $4)', [
+    tenant.id,
+    job_id,
+    after,
+    limit,
+  ]);
 
-type Foreseen = Pick<Preview, 'memories' | 'sample' | 'trimmed' | 'carried' | 'oldest_seq' | 'held_by'>;
+type PreviewFigures = Pick<Preview, 'memories' | 'sample' | 'trimmed' | 'carried' | 'oldest_seq' | 'held_by'>;
 
-export const foresee = (tenant: Tenant, job_id: string, { trim }: PolicyBody, now: string): Promise<Foreseen> =>
-  one(tenant, 'select foresee_retention($1, $2, $3, $4) as value', [tenant.id, job_id, trim && JSON.stringify(trim), now]);
+export const estimateRun = (tenant: Tenant, job_id: string, { trim }: PolicyBody, now: string): Promise<PreviewFigures> =>
+  one(tenant, 'select estimate_retention($1, $2, $3, $4) as value', [tenant.id, job_id, trim && JSON.stringify(trim), now]);
 
 /** What kept trim from dropping as much as the policy wants. */
-export const readHold = (tenant: Tenant, { trim }: PolicyBody, now: string): Promise<Hold | null> =>
-  one(tenant, 'select trim_hold($1, $2, $3) as value', [tenant.id, trim && JSON.stringify(trim), now]);
+export const readTrimBlocker = (tenant: Tenant, { trim }: PolicyBody, now: string): Promise<TrimBlocker | null> =>
+  one(tenant, 'select trim_blocker($1, $2, $3) as value', [tenant.id, trim && JSON.stringify(trim), now]);
 
 export interface Cursor {
   phase: string;
@@ -80,8 +85,8 @@ export const retainStep = (
   ]);
 
 /** The policy of a tenant whose daily run is due, once a day. */
-export const takeDue = (tenant: Tenant): Promise<PolicyBody | null> =>
-  one(tenant, 'select retention_due($1) as value', [tenant.id]);
+export const claimDuePolicy = (tenant: Tenant): Promise<PolicyBody | null> =>
+  one(tenant, 'select claim_due_retention($1) as value', [tenant.id]);
 
 export const readOldest = (tenant: Tenant): Promise<number> =>
   tenant.read(async (db) => {

@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { askingChannels, behalfQuery, isAdmin, onBehalf, requireNamed, route, sightById, sightIn } from '../auth/index.ts';
+import {
+  allowedChannels,
+  behalfQuery,
+  isAdmin,
+  onBehalf,
+  requireSubjectFor,
+  route,
+  visibilityById,
+  visibilityIn,
+} from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
 import { chunkId, parseChunkId } from '../passages/index.ts';
 import { chunk, chunkParams, searchAnswer, searchBody } from './schemas.ts';
@@ -27,13 +36,13 @@ export const searchRoutes = [
     handle: async ({ caller, body }) => {
       const { query, query_text, limit, per_event, channel, explain, user_id, all_users, about_user_id, ...scope } = body;
       const { principal } = onBehalf(caller, { user_id, all_users }, 'pointer');
-      const sight = sightIn(principal, channel, { pointer: '#/user_id' });
+      const visibility = visibilityIn(principal, channel, { pointer: '#/user_id' });
       const found = await searchPassages(caller.tenant, {
         query: (query ?? query_text)!,
         limit,
         per_event,
         scope: {
-          ...sight,
+          ...visibility,
           channel,
           ...scope,
           ...(about_user_id !== undefined && { user_id: about_user_id }),
@@ -65,11 +74,11 @@ export const searchRoutes = [
     handle: async ({ caller, params, query }) => {
       const { principal } = onBehalf(caller, query);
       const place = parseChunkId(params.chunk_id);
-      const sight = sightById(principal);
-      const asking = askingChannels(principal);
-      const found = place && (await readChunk(caller.tenant, place, sight, asking));
+      const visibility = visibilityById(principal);
+      const asking = allowedChannels(principal);
+      const found = place && (await readChunk(caller.tenant, place, visibility, asking));
       if (!found) throw new Problem('not-found', 'There is no chunk with this id.');
-      requireNamed(principal, found);
+      requireSubjectFor(principal, found);
       const { actor_id: _, tags: __, user_id, agent_id, project_id, ...rest } = found;
       return {
         body: {

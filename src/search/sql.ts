@@ -1,4 +1,4 @@
-import { type Sight, sightValues, visible } from '../auth/index.ts';
+import { type Visibility, visibilityValues, visible } from '../auth/index.ts';
 import type { Judge } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
@@ -8,7 +8,7 @@ import type { Plan, Survey } from './plan.ts';
 import type { Pool } from './rank.ts';
 
 /** What a search covers: what the caller may see, and the filters of the request. */
-export interface SearchScope extends Sight {
+export interface SearchScope extends Visibility {
   /** The channel in which the answer will be shown: passages that an edit blocks there are not found. */
   channel: string;
   session_id?: string;
@@ -123,7 +123,7 @@ export interface ChunkRow extends Omit<PassageRow, 'lexemes' | 'artifact_id' | '
 export function readChunk(
   tenant: Tenant,
   { event_id, ordinal }: ChunkPosition,
-  sight: Sight,
+  visibility: Visibility,
   asking: string[],
 ): Promise<ChunkRow | undefined> {
   return tenant.read((db) =>
@@ -135,7 +135,7 @@ export function readChunk(
        join chunks c on c.tenant_id = e.tenant_id and c.seq = e.seq
        where e.tenant_id = $1 and e.event_id = $5 and c.ordinal = $6 and ${visible(2, 'c.')}
          and c.text is distinct from '' and is_shown_by_id(c.blocked_in, $7)`,
-      [tenant.id, ...sightValues(sight), event_id, ordinal, asking],
+      [tenant.id, ...visibilityValues(visibility), event_id, ordinal, asking],
     ),
   );
 }

@@ -14,7 +14,7 @@ export const feature: Feature<Erasures> = {
   open: ({ tenants, log }) => openErasures(tenants, log),
   routes: ({ config, seal, auth, secrets, changed, log }, { erase }) => {
     const announce = announceDeletion({ seal, ledger: ledgerOf(config), warn: log.warn.bind(log) });
-    return tenantRoutes({ announce, forget: auth.forget, erase, changed: changed.emit }, secrets);
+    return tenantRoutes({ announce, invalidate: auth.invalidate, erase, changed: changed.emit }, secrets);
   },
   start: (erasures) => erasures.start(),
   stop: (erasures) => erasures.stop(),

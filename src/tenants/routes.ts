@@ -23,14 +23,14 @@ const tagged = { tag: 'Tenant', limit: 'v1' } as const;
 export interface TenantNeeds {
   announce: Announce;
   /** What is known of the tenant's credentials. */
-  forget(tenant_id: string): void;
+  invalidate(tenant_id: string): void;
   /** Begins to remove its rows. */
   erase(tenant_id: string): void;
   /** What other features know of its settings is read again. */
   changed(tenant_id: string): void;
 }
 
-export const tenantRoutes = ({ announce, forget, erase, changed }: TenantNeeds, secrets: Secrets) => [
+export const tenantRoutes = ({ announce, invalidate, erase, changed }: TenantNeeds, secrets: Secrets) => [
   route({
     ...tagged,
     method: 'GET',
@@ -83,7 +83,7 @@ export const tenantRoutes = ({ announce, forget, erase, changed }: TenantNeeds, 
           errors: [{ pointer: '#/confirm', detail: 'must be the id of the tenant' }],
         });
       await deleteTenant(tenant, announce);
-      forget(tenant.id);
+      invalidate(tenant.id);
       erase(tenant.id);
       return { body: { tenant_id: tenant.id, state: 'deleting' } };
     },

@@ -14,10 +14,10 @@ export type Resolve = (hostname: string) => Promise<Address[]>;
 
 export const resolveName: Resolve = (hostname) => lookup(hostname, { all: true, verbatim: true });
 
-export class Refused extends Error {
+export class AddressRefused extends Error {
   constructor(reason: string) {
     super(reason);
-    this.name = 'Refused';
+    this.name = 'AddressRefused';
   }
 }
 
@@ -45,7 +45,7 @@ export function normalUrl(text: string, reach: Reach): { url: string } | { fault
 }
 
 function faultOf({ protocol, username, password, hash, port, hostname, href }: URL, reach: Reach): string | undefined {
-  const host = bare(hostname);
+  const host = withoutBrackets(hostname);
   const isName = isIP(host) === 0;
   const local = isName ? /(^|\.)localhost\.?$/i.test(host) : isLoopback(host);
   const lifted = reach === 'anywhere' || (reach === 'loopback' && local);
@@ -66,27 +66,28 @@ const isLoopback = (address: string): boolean => isIP(address) !== 0 && ipaddr.p
 /** Outside production a daemon that serves only its own machine also delivers to it. */
 export const reachOf = (settings: { WEBHOOK_ALLOW_PRIVATE: boolean; NODE_ENV: string }, host: string): Reach => {
   if (settings.WEBHOOK_ALLOW_PRIVATE) return 'anywhere';
-  const local = isLoopback(bare(host)) || host === 'localhost';
+  const local = isLoopback(withoutBrackets(host)) || host === 'localhost';
   return settings.NODE_ENV !== 'production' && local ? 'loopback' : 'internet';
 };
 
 /** `[::1]` without its brackets. */
-const bare = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, '$1');
+const withoutBrackets = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, '$1');
 
 /**
- * The address to connect to; throws Refused unless every address of the name may be reached. The text is the same whether the name is
+ * The address to connect to; throws AddressRefused unless every address of the name may be reached. The text is the same whether the name is
  * unknown or private: who chooses URLs must not learn the names of the network behind the daemon.
  */
-export async function admittedAddress(hostname: string, reach: Reach, resolve: Resolve): Promise<Address> {
-  const host = bare(hostname);
+export async function resolveAllowed(hostname: string, reach: Reach, resolve: Resolve): Promise<Address> {
+  const host = withoutBrackets(hostname);
   if (reach === 'anywhere') return first(await resolve(host));
   const addresses = await resolve(host).catch(() => []);
   const admitted = ({ address }: Address) => isPublic(address) || (reach === 'loopback' && isLoopback(address));
-  if (addresses.length === 0 || !addresses.every(admitted)) throw new Refused('the host does not resolve to a public address');
+  if (addresses.length === 0 || !addresses.every(admitted))
+    throw new AddressRefused('the host does not resolve to a public address');
   return first(addresses);
 }
 
 function first([address]: Address[]): Address {
-  if (!address) throw new Refused('the host has no address');
+  if (!address) throw new AddressRefused('the host has no address');
   return address;
 }

@@ -1,4 +1,11 @@
-import { channels as allChannels, type Caller, EVERYONE, isForAll, type Principal, requireChannel } from '../auth/index.ts';
+import {
+  ALL_SUBJECTS,
+  channels as allChannels,
+  type Caller,
+  coversAllSubjects,
+  type Principal,
+  requireChannel,
+} from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
 import type { Db } from '../db/query.ts';
 import { assertVersion, type IfMatch } from '../http/etag.ts';
@@ -9,8 +16,8 @@ import type { Seal } from '../seal.ts';
 import { normalUrl } from './address.ts';
 import type { WebhookNeeds } from './routes.ts';
 import type { Webhook, WebhookBody, WebhookPatch } from './schemas.ts';
-import { makeSigningSecret, SEALED_FOR } from './sign.ts';
-import { insertWebhook, type Kept, lockWebhook, MAX_WEBHOOKS, updateSecret, updateWebhook } from './sql.ts';
+import { makeSigningSecret, SEAL_PURPOSE } from './sign.ts';
+import { insertWebhook, lockWebhook, MAX_WEBHOOKS, updateSecret, updateWebhook, type WebhookSettings } from './sql.ts';
 
 // What an admin decides about a webhook: where it goes, and what it may be told of.
 
@@ -26,10 +33,14 @@ export async function createWebhook(
   needs: WebhookNeeds,
 ): Promise<Webhook & { secret: string }> {
   const seal = sealOf(needs);
-  const kept = checked(principal, keptOf(body, body.user_ids ?? (isForAll(principal) ? [] : [principal.subject])), needs);
+  const kept = checked(
+    principal,
+    settingsOf(body, body.user_ids ?? (coversAllSubjects(principal) ? [] : [principal.subject])),
+    needs,
+  );
   const webhook_id = newId('whk');
   const secret = makeSigningSecret();
-  const sealed = seal.seal(secret, SEALED_FOR, `${tenant.id}/${webhook_id}`);
+  const sealed = seal.seal(secret, SEAL_PURPOSE, `${tenant.id}/${webhook_id}`);
   const made = await tenant.write(async (db) => {
     if (await isReplay(db, tenant.id, idempotency)) throw shownOnce();
     const row = await insertWebhook(db, tenant.id, kept, {
@@ -55,9 +66,12 @@ function sealOf({ seal }: WebhookNeeds): Seal {
 }
 
 const levels = ['none', 'low', 'high'] as const;
-type Decided = Omit<WebhookBody, 'user_ids' | 'after'>;
+type WebhookFields = Omit<WebhookBody, 'user_ids' | 'after'>;
 
-const keptOf = ({ url, description, filter, channels, sensitivity, active }: Decided, user_ids: string[]): Kept => ({
+const settingsOf = (
+  { url, description, filter, channels, sensitivity, active }: WebhookFields,
+  user_ids: string[],
+): WebhookSettings => ({
   url,
   description,
   filter,
@@ -68,11 +82,11 @@ const keptOf = ({ url, description, filter, channels, sensitivity, active }: Dec
 });
 
 /** A receiver is told what its admin may see, and what is of high sensitivity only from where it may be seen at all. */
-function checked(principal: Principal, kept: Kept, { reach }: WebhookNeeds): Kept {
+function checked(principal: Principal, kept: WebhookSettings, { reach }: WebhookNeeds): WebhookSettings {
   const normal = normalUrl(kept.url, reach);
   if ('fault' in normal) throw refused('#/url', normal.fault);
   for (const channel of allChannels) if (kept.channels.includes(channel)) requireChannel(principal, channel);
-  if (kept.user_ids.includes(EVERYONE) || (kept.user_ids.length === 0 && kept.channels.includes('private')))
+  if (kept.user_ids.includes(ALL_SUBJECTS) || (kept.user_ids.length === 0 && kept.channels.includes('private')))
     throw refused('#/user_ids', 'required of a key for all subjects: the users whose private events it sends');
   if (kept.sensitivities.includes('high') && !kept.channels.some((channel) => channel === 'team' || channel === 'private'))
     throw refused('#/sensitivity', 'must be none or low without the channel team or private');
@@ -126,7 +140,7 @@ export async function rotateSecret(
   needs: WebhookNeeds,
 ): Promise<string> {
   const secret = makeSigningSecret();
-  const sealed = sealOf(needs).seal(secret, SEALED_FOR, `${tenant.id}/${webhook_id}`);
+  const sealed = sealOf(needs).seal(secret, SEAL_PURPOSE, `${tenant.id}/${webhook_id}`);
   await tenant.write(async (db) => {
     if (await isReplay(db, tenant.id, idempotency)) throw shownOnce();
     if ((await updateSecret(db, tenant.id, webhook_id, sealed)) === 0) throw noWebhook();

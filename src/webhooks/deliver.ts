@@ -1,18 +1,18 @@
-import type { Sight } from '../auth/index.ts';
+import type { Visibility } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { type Entry, listEvents, readLogBounds } from '../events/index.ts';
 import type { DispatchNeeds } from './dispatch.ts';
 import { type Attempt, post } from './send.ts';
-import { SEALED_FOR, signatures } from './sign.ts';
-import { endReplays, type Leased, listReplays, settle } from './sql.ts';
+import { SEAL_PURPOSE, signatures } from './sign.ts';
+import { endReplays, type LeasedWebhook, listReplays, settleAttempt } from './sql.ts';
 
 // What happens under the lease of one subscription. No connection to the database is held while a receiver is waited for.
 
 type Event = NonNullable<Entry['event']>;
 
-export interface Delivering extends DispatchNeeds {
+export interface DeliveryContext extends DispatchNeeds {
   tenant: Tenant;
-  webhook: Leased;
+  webhook: LeasedWebhook;
   leaseMs: number;
   /** Opened when first needed. */
   secrets: string[] | undefined;
@@ -26,14 +26,14 @@ export interface Delivering extends DispatchNeeds {
 
 const BATCH = 100;
 /** A filter that matches next to nothing does not walk the whole log in one statement. */
-const WALK = 10_000;
+const SCAN_EVENTS = 10_000;
 const REPLAYS = 100;
 const LONGEST_RETRY_MS = 3_600_000;
 /** A receiver may ask for a longer pause than that, up to this one. */
 const LONGEST_PAUSE_MS = 86_400_000;
 const GONE = 410;
 
-interface Next {
+interface TurnResult {
   /** The lease is still ours. */
   held: boolean;
   more: boolean;
@@ -42,9 +42,9 @@ interface Next {
 }
 
 /** Delivers the next events in order, up to the first that fails. */
-export async function deliverNext(at: Delivering): Promise<Next> {
+export async function deliverNext(at: DeliveryContext): Promise<TurnResult> {
   const { tenant, webhook } = at;
-  const { entries, upto, head } = await readAhead(at);
+  const { entries, upto, head } = await readNextEvents(at);
   for (const entry of entries) {
     if (at.isStopping() || (entry !== entries[0] && at.isOver())) return { held: true, more: false };
     const settled = await deliverOne(at, entry);
@@ -53,20 +53,20 @@ export async function deliverNext(at: Delivering): Promise<Next> {
     webhook.attempts = 0;
   }
   if (upto > webhook.cursor) {
-    if (!(await settle(tenant, webhook, at.leaseMs, { cursor: upto, retry_ms: null, delivery: null, disable: null })))
+    if (!(await settleAttempt(tenant, webhook, at.leaseMs, { cursor: upto, retry_ms: null, delivery: null, disable: null })))
       return { held: false, more: false };
     webhook.cursor = upto;
   }
   return { held: true, more: webhook.cursor < head };
 }
 
-async function deliverOne(at: Delivering, entry: Entry): Promise<{ done: true } | { done: false; next: Next }> {
+async function deliverOne(at: DeliveryContext, entry: Entry): Promise<{ done: true } | { done: false; next: TurnResult }> {
   const attempt = entry.event ? await attemptOf(at, entry.event) : undefined;
   // broken off by the end of the daemon: not the receiver's fault, nothing is written
   if (at.stopping.aborted) return { done: false, next: { held: true, more: false } };
-  const { retry_ms, ...settlement } = entry.event ? judge(at, entry.event, attempt!) : skip(entry);
-  at.attempted(settlement.disable === null ? settlement.delivery.state : 'gone', attempt?.duration_ms ?? 0);
-  if (!(await settle(at.tenant, at.webhook, at.leaseMs, { ...settlement, retry_ms })))
+  const { retry_ms, ...settlement } = entry.event ? settlementOf(at, entry.event, attempt!) : skip(entry);
+  at.onAttempt(settlement.disable === null ? settlement.delivery.state : 'gone', attempt?.duration_ms ?? 0);
+  if (!(await settleAttempt(at.tenant, at.webhook, at.leaseMs, { ...settlement, retry_ms })))
     return { done: false, next: { held: false, more: false } };
   if (settlement.cursor !== null) return { done: true };
   return { done: false, next: { held: true, more: false, ...(retry_ms !== null && { retry_ms }) } };
@@ -85,32 +85,36 @@ const skip = (entry: Extract<Entry, { unreadable: string }>) => ({
 const unreadable = (entry: Entry) => `the row cannot be read (${entry.unreadable})`;
 
 /** What follows the cursor and may be told; all up to `upto` has been looked at then. */
-function readAhead({ tenant, webhook }: Delivering) {
+function readNextEvents({ tenant, webhook }: DeliveryContext) {
   return tenant.read(async (db) => {
     const head = (await readLogBounds(db, tenant.id))?.last_seq ?? webhook.cursor;
-    const last = Math.min(head, webhook.cursor + WALK);
+    const last = Math.min(head, webhook.cursor + SCAN_EVENTS);
     const stretch = { after: webhook.cursor, upto: last, order: 'asc', limit: BATCH } as const;
-    const { entries, more } = await listEvents(db, tenant.id, sightOf(webhook), filterOf(webhook), stretch);
+    const { entries, more } = await listEvents(db, tenant.id, visibilityOf(webhook), filterOf(webhook), stretch);
     return { entries, head, upto: more || entries.length === BATCH ? entries.at(-1)!.seq : last };
   });
 }
 
-const sightOf = ({ channels, sensitivities, user_ids }: Leased): Sight => ({ channels, sensitivities, subjects: user_ids });
+const visibilityOf = ({ channels, sensitivities, user_ids }: LeasedWebhook): Visibility => ({
+  channels,
+  sensitivities,
+  subjects: user_ids,
+});
 /** An edit withholds in channels of requests: this is the one in which a request would see what the receiver does. */
-const channelOf = ({ channels }: Leased): Leased['channels'][number] =>
+const channelOf = ({ channels }: LeasedWebhook): LeasedWebhook['channels'][number] =>
   (['private', 'team', 'agent'] as const).find((each) => channels.includes(each)) ?? 'public';
-const filterOf = (webhook: Leased) => ({
+const filterOf = (webhook: LeasedWebhook) => ({
   channel: channelOf(webhook),
   ...(webhook.filter !== null && { filter: webhook.filter }),
 });
 
 /** The same body whenever the event is delivered; Webhook-Id is the event's, so that a receiver knows a repetition. */
-async function attemptOf(at: Delivering, event: Event): Promise<Attempt> {
+async function attemptOf(at: DeliveryContext, event: Event): Promise<Attempt> {
   const { webhook, tenant, seal, send, stopping } = at;
   try {
     const bound = `${tenant.id}/${webhook.webhook_id}`;
     const sealed = webhook.old_secret ? [webhook.secret, webhook.old_secret] : [webhook.secret];
-    at.secrets ??= sealed.map((each) => seal.open(each, SEALED_FOR, bound).toString());
+    at.secrets ??= sealed.map((each) => seal.open(each, SEAL_PURPOSE, bound).toString());
   } catch (error) {
     return { status_code: null, error: `${(error as Error).message}`, duration_ms: 0 };
   }
@@ -142,7 +146,7 @@ const logOf = ({ event_id, seq, kind }: Pick<Event, 'event_id' | 'seq' | 'kind'>
   duration_ms: attempt.duration_ms,
 });
 
-function judge({ webhook, maxAttempts, retryMs }: Delivering, event: Event, attempt: Attempt) {
+function settlementOf({ webhook, maxAttempts, retryMs }: DeliveryContext, event: Event, attempt: Attempt) {
   const row = logOf(event, attempt);
   if (attempt.error === null)
     return { cursor: event.seq, retry_ms: null, disable: null, delivery: { ...row, state: 'delivered' as const } };
@@ -162,13 +166,13 @@ function judge({ webhook, maxAttempts, retryMs }: Delivering, event: Event, atte
 }
 
 /** One attempt each, as the events look today. False where the lease was lost. */
-export async function deliverReplays(at: Delivering): Promise<boolean> {
+export async function deliverReplays(at: DeliveryContext): Promise<boolean> {
   const { tenant, webhook } = at;
   for (const [i, { seq, event_id, kind }] of (await listReplays(tenant, webhook.webhook_id, REPLAYS)).entries()) {
     if (at.isStopping() || (i > 0 && at.isOver())) break;
     const stretch = { after: seq - 1, upto: seq, order: 'asc', limit: 1 } as const;
     const { entries } = await tenant.read((db) =>
-      listEvents(db, tenant.id, sightOf(webhook), { channel: channelOf(webhook) }, stretch),
+      listEvents(db, tenant.id, visibilityOf(webhook), { channel: channelOf(webhook) }, stretch),
     );
     const [entry] = entries;
     const attempt = entry?.event
@@ -176,9 +180,10 @@ export async function deliverReplays(at: Delivering): Promise<boolean> {
       : { status_code: null, error: entry ? unreadable(entry) : 'the event may no longer be delivered', duration_ms: 0 };
     if (at.stopping.aborted) return true;
     const state = attempt.error === null ? 'delivered' : 'dead';
-    at.attempted(state, attempt.duration_ms);
+    at.onAttempt(state, attempt.duration_ms);
     const delivery = { ...logOf({ event_id, seq, kind }, attempt), state } as const;
-    if (!(await settle(tenant, webhook, at.leaseMs, { cursor: null, retry_ms: null, disable: null, delivery }))) return false;
+    if (!(await settleAttempt(tenant, webhook, at.leaseMs, { cursor: null, retry_ms: null, disable: null, delivery })))
+      return false;
   }
   await endReplays(tenant, webhook);
   return true;

@@ -51,7 +51,7 @@ begin
 end $$;
 
 -- The subscriptions that a log has outgrown, of some tenants or of all; null for a tenant that has some and nothing to tell them.
-create or replace function list_grown_webhooks(p_tenants text[]) returns table (tenant_id text, grown text[])
+create or replace function list_lagging_webhooks(p_tenants text[]) returns table (tenant_id text, grown text[])
 language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
@@ -64,9 +64,9 @@ begin
   where w.active and (p_tenants is null or w.tenant_id = any (p_tenants))
   group by w.tenant_id;
 end $$;
-revoke execute on function list_grown_webhooks(text[]) from public;
-grant execute on function list_grown_webhooks(text[]) to agent_memory_app;
-alter function list_grown_webhooks(text[]) owner to agent_memory_overseer;
+revoke execute on function list_lagging_webhooks(text[]) from public;
+grant execute on function list_lagging_webhooks(text[]) to agent_memory_app;
+alter function list_lagging_webhooks(text[]) owner to agent_memory_overseer;
 
 -- Marks them as due, and says which tenants have any. A row that is locked is being served or marked: to wait for it would be a deadlock
 -- of two that mark all.
@@ -76,7 +76,7 @@ as $$
 declare
   v_of record;
 begin
-  for v_of in select g.tenant_id, g.grown from list_grown_webhooks(p_tenants) g loop
+  for v_of in select g.tenant_id, g.grown from list_lagging_webhooks(p_tenants) g loop
     if v_of.grown is not null then
       perform enter_tenant(v_of.tenant_id);
       update webhooks w set due_at = clock_timestamp()

@@ -3,8 +3,8 @@ import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
 import { type Reach, reachOf, resolveName } from './address.ts';
 import { type Dispatcher, openDispatcher } from './dispatch.ts';
-import { countAttempts, readDispatcher } from './figures.ts';
 import { isolation } from './isolation.ts';
+import { attemptMetrics, registerGauges } from './metrics.ts';
 import { webhookRoutes } from './routes.ts';
 import { sweepDeliveries } from './sql.ts';
 
@@ -19,13 +19,13 @@ export const feature: Feature<Webhooks> = {
     const reach = reachOf(config, hostOf(config));
     const send = { reach, timeoutMs: config.WEBHOOK_TIMEOUT_MS, resolve: resolveName };
     const { WEBHOOK_ATTEMPTS: maxAttempts, WEBHOOK_RETRY_MS: retryMs } = config;
-    const attempted = countAttempts(metrics);
-    const dispatcher = seal && openDispatcher({ tenants, watch, seal, send, maxAttempts, retryMs, attempted, log });
+    const onAttempt = attemptMetrics(metrics);
+    const dispatcher = seal && openDispatcher({ tenants, watch, seal, send, maxAttempts, retryMs, onAttempt, log });
     return { reach, dispatcher };
   },
   routes: ({ seal }, { reach, dispatcher }) => webhookRoutes({ seal, reach, wake: (tenant_id) => dispatcher?.wake(tenant_id) }),
   sweeps: () => [sweepDeliveries],
-  figures: ({ metrics }, { dispatcher }) => readDispatcher(metrics, dispatcher),
+  figures: ({ metrics }, { dispatcher }) => registerGauges(metrics, dispatcher),
   start: ({ dispatcher }) => dispatcher?.start(),
   stop: async ({ dispatcher }) => dispatcher?.stop(),
   prefixes: { whk: 'free' },

@@ -1,7 +1,7 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
-import { type Address, admittedAddress, type Reach, type Resolve } from './address.ts';
+import { type Address, type Reach, type Resolve, resolveAllowed } from './address.ts';
 
 /** What an attempt came to: an answer, or why there was none. */
 export interface Attempt {
@@ -38,7 +38,7 @@ export async function post(
     duration_ms: Math.round(performance.now() - begun),
   });
   try {
-    const address = await orAborted(admittedAddress(new URL(url).hostname, reach, resolve), signal);
+    const address = await orAborted(resolveAllowed(new URL(url).hostname, reach, resolve), signal);
     const { status, retry_after_ms } = await exchange(url, headers, body, address, signal);
     if (status >= 200 && status < 300) return done(status, null);
     return { ...done(status, `answered ${status}`), ...(retry_after_ms !== undefined && { retry_after_ms }) };

@@ -4,7 +4,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 
 const PREFIX = 'whsec_';
 /** What the secrets of webhooks are sealed for: nothing else opens them. */
-export const SEALED_FOR = 'webhooks';
+export const SEAL_PURPOSE = 'webhooks';
 
 export const makeSigningSecret = (): string => PREFIX + randomBytes(32).toString('base64');
 

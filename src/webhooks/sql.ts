@@ -12,7 +12,7 @@ const deliveryColumns = 'd.event_id, d.seq, d.kind, d.state, d.attempts, d.statu
 export const MAX_WEBHOOKS = 20;
 
 /** A webhook as it is kept, besides its place in the log. */
-export interface Kept {
+export interface WebhookSettings {
   url: string;
   description: string;
   filter: Filter | null;
@@ -26,7 +26,7 @@ export interface Kept {
 export async function insertWebhook(
   db: Db,
   tenant_id: string,
-  kept: Kept,
+  kept: WebhookSettings,
   made: { webhook_id: string; secret: Sealed; created_by: string; after: number | undefined },
 ): Promise<Webhook | undefined> {
   await db.run('select from tenants where tenant_id = $1 for no key update', [tenant_id]);
@@ -37,11 +37,11 @@ export async function insertWebhook(
      from tenant_clocks c
      where c.tenant_id = $1 and (select count(*) from webhooks where tenant_id = $1) < ${MAX_WEBHOOKS}
      returning ${columns}`,
-    [tenant_id, made.webhook_id, ...keptValues(kept), made.secret, made.created_by, made.after],
+    [tenant_id, made.webhook_id, ...settingsValues(kept), made.secret, made.created_by, made.after],
   );
 }
 
-const keptValues = (kept: Kept): unknown[] => [
+const settingsValues = (kept: WebhookSettings): unknown[] => [
   kept.url,
   kept.description,
   kept.filter,
@@ -61,7 +61,11 @@ export const listWebhooks = (db: Db, tenant_id: string, after: string, limit: nu
 export const findWebhook = (db: Db, tenant_id: string, webhook_id: string): Promise<Webhook | undefined> =>
   db.row(`select ${columns} from webhooks w where w.tenant_id = $1 and w.webhook_id = $2`, [tenant_id, webhook_id]);
 
-export const lockWebhook = (db: Db, tenant_id: string, webhook_id: string): Promise<(Kept & { version: number }) | undefined> =>
+export const lockWebhook = (
+  db: Db,
+  tenant_id: string,
+  webhook_id: string,
+): Promise<(WebhookSettings & { version: number }) | undefined> =>
   db.row(
     `select url, description, filter, channels, sensitivities, user_ids, active, version
      from webhooks where tenant_id = $1 and webhook_id = $2 for update`,
@@ -69,14 +73,14 @@ export const lockWebhook = (db: Db, tenant_id: string, webhook_id: string): Prom
   );
 
 /** Who delivers by the old terms has lost the lease; what failed is tried again at once. */
-export const updateWebhook = (db: Db, tenant_id: string, webhook_id: string, kept: Kept): Promise<number> =>
+export const updateWebhook = (db: Db, tenant_id: string, webhook_id: string, kept: WebhookSettings): Promise<number> =>
   db.run(
     `update webhooks set
        url = $3, description = $4, filter = $5::jsonb, channels = $6::text[], sensitivities = $7::text[],
        user_ids = $8::text[], active = $9, disabled_reason = case when $9 then null else disabled_reason end,
        attempts = 0, retry_at = null, due_at = now(), lease_id = lease_id + 1, lease_until = null, version = version + 1, updated_at = now()
      where tenant_id = $1 and webhook_id = $2`,
-    [tenant_id, webhook_id, ...keptValues(kept)],
+    [tenant_id, webhook_id, ...settingsValues(kept)],
   );
 
 export const deleteWebhook = (db: Db, tenant_id: string, webhook_id: string): Promise<number> =>
@@ -134,7 +138,7 @@ export async function replayDelivery(
 }
 
 /** A subscription that this daemon delivers for now. */
-export interface Leased {
+export interface LeasedWebhook {
   webhook_id: string;
   url: string;
   filter: Filter | null;
@@ -151,7 +155,7 @@ export interface Leased {
   lease_id: number;
 }
 
-export interface Due {
+export interface DueWebhook {
   tenant_id: string;
   webhook_id: string;
   /** Its receiver took long the last time. */
@@ -159,7 +163,7 @@ export interface Due {
 }
 
 /** Any tenant's door leads to the function: it tells names alone. */
-export const listDue = (any: Tenant, per_tenant: number, limit: number): Promise<Due[]> =>
+export const listDue = (any: Tenant, per_tenant: number, limit: number): Promise<DueWebhook[]> =>
   any.call('select tenant_id, webhook_id, slow from list_due_webhooks($1, $2)', [per_tenant, limit]);
 
 /** Marks what the logs of these tenants, or of all, have outgrown. Returns those of them that have webhooks. */
@@ -168,9 +172,9 @@ export async function markDue(any: Tenant, tenants: string[] | null): Promise<st
   return rows.map(({ tenant_id }) => tenant_id);
 }
 
-export const leaseWebhook = async (tenant: Tenant, webhook_id: string, lease_ms: number): Promise<Leased | undefined> => {
+export const leaseWebhook = async (tenant: Tenant, webhook_id: string, lease_ms: number): Promise<LeasedWebhook | undefined> => {
   const leased = await tenant.write((db) =>
-    db.row<Leased>(
+    db.row<LeasedWebhook>(
       `update webhooks set
          lease_id = lease_id + 1, lease_until = now() + $3::int * interval '1 millisecond',
          due_at = now() + $3::int * interval '1 millisecond'
@@ -186,7 +190,7 @@ export const leaseWebhook = async (tenant: Tenant, webhook_id: string, lease_ms:
   return leased && { ...leased, filter: leased.filter && compileFilter(leased.filter.given) };
 };
 
-export const releaseWebhook = (tenant: Tenant, { webhook_id, lease_id }: Leased, slow: boolean): Promise<unknown> =>
+export const releaseWebhook = (tenant: Tenant, { webhook_id, lease_id }: LeasedWebhook, slow: boolean): Promise<unknown> =>
   tenant.call('select release_webhook($1, $2, $3, $4)', [tenant.id, webhook_id, lease_id, slow]);
 
 export interface Settlement {
@@ -198,9 +202,9 @@ export interface Settlement {
 }
 
 /** False where another daemon has the lease now: then nothing was written. */
-export async function settle(
+export async function settleAttempt(
   tenant: Tenant,
-  { webhook_id, lease_id }: Leased,
+  { webhook_id, lease_id }: LeasedWebhook,
   lease_ms: number,
   to: Settlement,
 ): Promise<boolean> {
@@ -231,7 +235,7 @@ export const listReplays = (
   );
 
 /** The row is locked first, so that a repetition asked for meanwhile is seen. */
-export const endReplays = (tenant: Tenant, { webhook_id, lease_id }: Leased): Promise<number> =>
+export const endReplays = (tenant: Tenant, { webhook_id, lease_id }: LeasedWebhook): Promise<number> =>
   tenant.write(async (db) => {
     await db.run('select from webhooks where tenant_id = $1 and webhook_id = $2 for update', [tenant.id, webhook_id]);
     return db.run(

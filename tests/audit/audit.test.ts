@@ -223,10 +223,10 @@ describeOnServer('it has one daemon', () => {
 testOnServer('a second connection takes a right away')(
   'while the audit cannot be written, nothing is administered; what was under way is put on record later',
   async () => {
-    const meddle = (text: string) =>
+    const asSuperuser = (text: string) =>
       withClient({ ...serverConnection(), database: daemon.env.PGDATABASE! }, (client) => client.query(text));
     const invite = () => alice.ask('POST', '/auth/invites', { body: { role: 'member' } });
-    await meddle('revoke insert on audit_entries from agent_memory_app');
+    await asSuperuser('revoke insert on audit_entries from agent_memory_app');
     try {
       const first = await invite();
       expect([first.status, first.body.detail]).toEqual([503, 'It was done, but could not be put on the audit record yet.']);
@@ -237,7 +237,7 @@ testOnServer('a second connection takes a right away')(
       ]);
       expect((await alice.ask('POST', '/v1/events', { body: message('still works') })).status).toBe(201);
     } finally {
-      await meddle('grant insert on audit_entries to agent_memory_app');
+      await asSuperuser('grant insert on audit_entries to agent_memory_app');
     }
     for (let tries = 0; tries < 100 && (await actions()).length < 2; tries += 1) await counted();
     expect((await invite()).status).toBe(201);

@@ -1,21 +1,21 @@
 import fc from 'fast-check';
 import { createAppender } from '../../src/audit/append.ts';
-import type { Draft } from '../../src/audit/chain.ts';
+import type { EntryInput } from '../../src/audit/chain.ts';
 import { headOf, openAudit, openKeys, verifyTenant } from '../../src/audit/index.ts';
 import { createLogger } from '../../src/log.ts';
-import { keys, makeTenant, openWorld } from './world.ts';
+import { keys, makeTenant, openAuditDatabase } from './database.ts';
 
 // Someone who may change every row but has not the key.
 
 const ENTRIES = 12;
 const log = createLogger('silent');
-let world: Awaited<ReturnType<typeof openWorld>>;
+let world: Awaited<ReturnType<typeof openAuditDatabase>>;
 beforeAll(async () => {
-  world = await openWorld();
+  world = await openAuditDatabase();
 });
 afterAll(() => world.close());
 
-const draftOf = (i: number, more: Record<string, unknown> = {}): Draft => ({
+const inputOf = (i: number, more: Record<string, unknown> = {}): EntryInput => ({
   action: i % 3 ? 'key.made' : 'user.changed',
   route: 'POST /auth/api-keys',
   status: 201,
@@ -29,7 +29,7 @@ async function newStream(entries = ENTRIES) {
   const tenant = world.database.tenants(`chain-${made}`);
   await makeTenant(world.database, tenant.id);
   const appender = createAppender(world.database.tenants, () => keys, log);
-  await Promise.all(Array.from({ length: entries }, (_, i) => appender.append(tenant.id, draftOf(i))));
+  await Promise.all(Array.from({ length: entries }, (_, i) => appender.append(tenant.id, inputOf(i))));
   return { tenant, appender };
 }
 
@@ -39,12 +39,13 @@ const faultsOf = async (id: string, kept = [] as Parameters<typeof verifyTenant>
 test('a stream that nobody touched is whole, with entries of many batches and of concurrent daemons', async () => {
   const { tenant } = await newStream(0);
   const daemons = [1, 2].map(() => createAppender(world.database.tenants, () => keys, log));
-  await Promise.all(daemons.flatMap((daemon) => Array.from({ length: 250 }, (_, i) => daemon.append(tenant.id, draftOf(i)))));
+  await Promise.all(daemons.flatMap((daemon) => Array.from({ length: 250 }, (_, i) => daemon.append(tenant.id, inputOf(i)))));
   const { entries, faults } = await verifyTenant(tenant, keys);
   expect([entries, faults]).toEqual([500, []]);
-  const [row] = await world.meddle('select count(*)::int as n, max(seq)::int as last from audit_entries where tenant_id = $1', [
-    tenant.id,
-  ]);
+  const [row] = await world.asSuperuser(
+    'select count(*)::int as n, max(seq)::int as last from audit_entries where tenant_id = $1',
+    [tenant.id],
+  );
   expect(row).toEqual({ n: 500, last: 500 });
 });
 
@@ -75,29 +76,31 @@ test('any single change, deletion, insertion or swap is found, and at its place'
     fc.record({ kind: fc.constant('insert' as const), from: seq, seq: fc.constantFrom(0, -5, ENTRIES + 1, ENTRIES + 7) }),
     fc.record({ kind: fc.constant('swap' as const), seq, with: seq }).filter((each) => each.seq !== each.with),
   );
-  await world.meddle('drop table if exists kept');
-  await world.meddle('create table kept as select * from audit_entries where tenant_id = $1'.replace('$1', `'${tenant.id}'`));
+  await world.asSuperuser('drop table if exists kept');
+  await world.asSuperuser(
+    'create table kept as select * from audit_entries where tenant_id = $1'.replace('$1', `'${tenant.id}'`),
+  );
   const fields = 'tenant_id, seq, at, first_at, action, route, status, count, payload, salt, commitment, key_id, mac';
   await fc.assert(
     fc.asyncProperty(crime, async (done) => {
       if (done.kind === 'change')
-        await world.meddle(
+        await world.asSuperuser(
           `update audit_entries set ${done.column} = ${columns[done.column]} where tenant_id = '${tenant.id}' and seq = ${done.seq}`,
         );
       if (done.kind === 'delete')
-        await world.meddle(`delete from audit_entries where tenant_id = '${tenant.id}' and seq = ${done.seq}`);
+        await world.asSuperuser(`delete from audit_entries where tenant_id = '${tenant.id}' and seq = ${done.seq}`);
       if (done.kind === 'insert')
-        await world.meddle(
+        await world.asSuperuser(
           `insert into audit_entries (${fields}) select ${fields.replace('seq', String(done.seq))} from kept where seq = ${done.from}`,
         );
       if (done.kind === 'swap')
         await world
-          .meddle(
+          .asSuperuser(
             `with other as (delete from audit_entries where tenant_id = '${tenant.id}' and seq in (${done.seq}, ${done.with}))
            select 1`,
           )
           .then(() =>
-            world.meddle(
+            world.asSuperuser(
               `insert into audit_entries (${fields})
              select ${fields.replace('seq', `case seq when ${done.seq} then ${done.with} else ${done.seq} end`)}
              from kept where seq in (${done.seq}, ${done.with})`,
@@ -106,8 +109,8 @@ test('any single change, deletion, insertion or swap is found, and at its place'
       const faults = await faultsOf(tenant.id);
       expect(faults.length).toBeGreaterThan(0);
       expect(faults.some((fault) => fault.seq === done.seq || done.kind === 'insert')).toBe(true);
-      await world.meddle(`delete from audit_entries where tenant_id = '${tenant.id}'`);
-      await world.meddle(`insert into audit_entries (${fields}) select ${fields} from kept`);
+      await world.asSuperuser(`delete from audit_entries where tenant_id = '${tenant.id}'`);
+      await world.asSuperuser(`insert into audit_entries (${fields}) select ${fields} from kept`);
     }),
     { numRuns: 80 },
   );
@@ -118,9 +121,9 @@ test('a tail cut off together with the clock is found by the heads that were kep
   const { tenant } = await newStream();
   const kept = await headOf(tenant);
   expect(await faultsOf(tenant.id, [kept])).toEqual([]);
-  await world.meddle('delete from audit_entries where tenant_id = $1 and seq > 8', [tenant.id]);
+  await world.asSuperuser('delete from audit_entries where tenant_id = $1 and seq > 8', [tenant.id]);
   expect(await faultsOf(tenant.id)).toEqual([{ seq: 9, fault: `missing, up to ${ENTRIES}` }]);
-  await world.meddle(
+  await world.asSuperuser(
     `update audit_clocks c set last_seq = 8, last_mac = e.mac, last_at = e.at
      from audit_entries e where e.tenant_id = c.tenant_id and e.seq = 8 and c.tenant_id = $1`,
     [tenant.id],
@@ -128,15 +131,15 @@ test('a tail cut off together with the clock is found by the heads that were kep
   expect(await faultsOf(tenant.id)).toEqual([]);
   expect(await faultsOf(tenant.id, [kept])).toEqual([{ seq: ENTRIES, fault: 'missing: it was there before' }]);
   const appender = createAppender(world.database.tenants, () => keys, log);
-  await Promise.all(Array.from({ length: 6 }, (_, i) => appender.append(tenant.id, draftOf(i))));
+  await Promise.all(Array.from({ length: 6 }, (_, i) => appender.append(tenant.id, inputOf(i))));
   expect(await faultsOf(tenant.id)).toEqual([]);
   expect(await faultsOf(tenant.id, [kept])).toEqual([{ seq: ENTRIES, fault: 'not the entry that was there' }]);
 });
 
 test('entries of another tenant, and entries made with another key, do not pass', async () => {
   const [mine, other] = [await newStream(3), await newStream(3)];
-  await world.meddle('delete from audit_entries where tenant_id = $1', [mine.tenant.id]);
-  await world.meddle(
+  await world.asSuperuser('delete from audit_entries where tenant_id = $1', [mine.tenant.id]);
+  await world.asSuperuser(
     `insert into audit_entries (tenant_id, seq, at, first_at, action, route, status, count, payload, salt, commitment, key_id, mac)
      select $1, seq, at, first_at, action, route, status, count, payload, salt, commitment, key_id, mac from audit_entries where tenant_id = $2`,
     [mine.tenant.id, other.tenant.id],
@@ -144,14 +147,14 @@ test('entries of another tenant, and entries made with another key, do not pass'
   expect((await faultsOf(mine.tenant.id)).length).toBeGreaterThan(0);
   const forger = openKeys([Buffer.alloc(32, 'guessed').toString('base64')]);
   const { tenant } = await newStream(0);
-  await createAppender(world.database.tenants, () => forger, log).append(tenant.id, draftOf(1));
+  await createAppender(world.database.tenants, () => forger, log).append(tenant.id, inputOf(1));
   expect((await faultsOf(tenant.id))[0]!.fault).toContain('which is not given');
 });
 
 test('after a change of the key, old entries are verified with the old one', async () => {
   const { tenant } = await newStream(3);
   const next = Buffer.alloc(32, 'next').toString('base64');
-  await createAppender(world.database.tenants, () => openKeys([next]), log).append(tenant.id, draftOf(9));
+  await createAppender(world.database.tenants, () => openKeys([next]), log).append(tenant.id, inputOf(9));
   const both = openKeys([next, Buffer.alloc(32, 'only-for-tests').toString('base64')]);
   expect((await verifyTenant(tenant, both)).faults).toEqual([]);
   expect((await verifyTenant(tenant, openKeys([next]))).faults.map(({ seq }) => seq)).toEqual([1, 2, 3]);
@@ -159,18 +162,18 @@ test('after a change of the key, old entries are verified with the old one', asy
 
 test('erasing a subject blanks what names it, and the chain still holds', async () => {
   const { tenant, appender } = await newStream();
-  await appender.append(tenant.id, draftOf(50, { deep: [{ user_id: 'alice' }] }));
+  await appender.append(tenant.id, inputOf(50, { deep: [{ user_id: 'alice' }] }));
   const audit = openAudit(() => keys, 60_000, world.database.tenants, log);
-  const whom = { kind: 'user_id', id: 'alice', accounts: ['usr_1'] };
+  const subject = { kind: 'user_id', id: 'alice', accounts: ['usr_1'] };
   const by = { job_id: 'job_1', begun_by: 'erased_00' };
-  expect(await audit.eraseSubject(tenant, whom, by)).toBe(4);
+  expect(await audit.eraseSubject(tenant, subject, by)).toBe(4);
   expect(await faultsOf(tenant.id)).toEqual([]);
-  const rows = await world.meddle<{ text: string }>(
+  const rows = await world.asSuperuser<{ text: string }>(
     'select audit_entries::text as text from audit_entries where tenant_id = $1',
     [tenant.id],
   );
   expect(rows.filter(({ text }) => /alice|usr_1/.test(text))).toEqual([]);
-  expect(await audit.eraseSubject(tenant, whom, by)).toBe(0);
+  expect(await audit.eraseSubject(tenant, subject, by)).toBe(0);
   await audit.stop();
 });
 
@@ -202,8 +205,8 @@ test('an entry that waits while the database is away is written when it is back,
     },
   });
   const appender = createAppender(flaky as typeof world.database.tenants, () => keys, log);
-  await appender.append(tenant.id, draftOf(7));
+  await appender.append(tenant.id, inputOf(7));
   const { entries, faults } = await verifyTenant(tenant, keys);
   expect([entries, faults, away]).toEqual([3, [], 0]);
-  await appender.append('no-such-tenant', draftOf(1));
+  await appender.append('no-such-tenant', inputOf(1));
 });

@@ -1,4 +1,4 @@
-import { assertNotAbove, assertPerson, assertWithin, type Grant, scopesWithin } from '../../src/auth/grants.ts';
+import { assertGrantable, assertNotAbove, assertPerson, type Grant, scopesWithin } from '../../src/auth/grants.ts';
 import type { Principal } from '../../src/auth/principal.ts';
 import { admin, key, keyForAll, person, refusalOf } from './principals.ts';
 
@@ -12,7 +12,7 @@ const grant = (more: Partial<Grant> = {}): Grant => ({
   rate_limit: null,
   ...more,
 });
-const refused = (minter: Principal, more: Partial<Grant> = {}) => refusalOf(() => assertWithin(minter, grant(more)));
+const refused = (minter: Principal, more: Partial<Grant> = {}) => refusalOf(() => assertGrantable(minter, grant(more)));
 
 test.each([
   ['reader', ['read']],

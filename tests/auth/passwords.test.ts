@@ -46,7 +46,7 @@ test('a password is the same however Unicode spells it, and no more than bcrypt 
   const hash = await hasher.hash('caf\u00e9 au lait');
   const longest = 'x1'.repeat(36);
   const full = await hasher.hash(longest);
-  const [same, other, whole, longer, none] = await hasher.inPlace(async ({ verify }) => [
+  const [same, other, whole, longer, none] = await hasher.withSlot(async ({ verify }) => [
     await verify('cafe\u0301 au lait', hash),
     await verify('cafe au lait', hash),
     await verify(longest, full),
@@ -75,18 +75,18 @@ test('so many are let in as may run and wait; the next is told to come again; a 
   const hasher = openHasher(COST, 1, 2);
   const gate = openGate();
   const held = Array.from({ length: 3 }, (_, i) =>
-    hasher.inPlace(async () => {
+    hasher.withSlot(async () => {
       await gate.opened;
       if (i === 0) throw new Error('broken');
       return i;
     }),
   );
-  const shed = await hasher.inPlace(async () => 'in').catch((error: Problem) => error);
+  const shed = await hasher.withSlot(async () => 'in').catch((error: Problem) => error);
   expect(shed).toBeInstanceOf(Problem);
   expect(shed).toMatchObject({ status: 503, headers: { 'Retry-After': '2' } });
   gate.open();
   expect(await Promise.allSettled(held)).toMatchObject([{ status: 'rejected' }, { value: 1 }, { value: 2 }]);
-  expect(await Promise.all(Array.from({ length: 3 }, (_, i) => hasher.inPlace(async () => i)))).toEqual([0, 1, 2]);
+  expect(await Promise.all(Array.from({ length: 3 }, (_, i) => hasher.withSlot(async () => i)))).toEqual([0, 1, 2]);
 });
 
 test('no more hashes run at once than are allowed, and those that wait are all made', async () => {

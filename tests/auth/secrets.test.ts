@@ -1,4 +1,4 @@
-import { looksLikeKey, makeSecret, readSecret, successor } from '../../src/auth/secrets.ts';
+import { deriveSuccessor, looksLikeKey, makeSecret, readSecret } from '../../src/auth/secrets.ts';
 
 const kinds = ['key', 'ref', 'inv', 'rst'] as const;
 
@@ -32,11 +32,11 @@ test('a token has one successor for each nonce of the database, which only its h
   const parent = makeSecret('ref', 'acme');
   const nonce = Buffer.from('nonce');
   const id = `ref_${'0'.repeat(26)}`;
-  const next = successor(parent, id, nonce);
+  const next = deriveSuccessor(parent, id, nonce);
   expect(readSecret('ref', next.text)).toEqual(next);
-  expect(successor(parent, id, nonce)).toEqual(next);
-  expect(successor(parent, id, Buffer.from('other')).text).not.toBe(next.text);
-  expect(successor(makeSecret('ref', 'acme'), id, nonce).text).not.toBe(next.text);
+  expect(deriveSuccessor(parent, id, nonce)).toEqual(next);
+  expect(deriveSuccessor(parent, id, Buffer.from('other')).text).not.toBe(next.text);
+  expect(deriveSuccessor(makeSecret('ref', 'acme'), id, nonce).text).not.toBe(next.text);
   // made from the secret alone
-  expect(successor({ ...parent, text: parent.text.replace('acme', 'other') }, id, nonce).hash).toEqual(next.hash);
+  expect(deriveSuccessor({ ...parent, text: parent.text.replace('acme', 'other') }, id, nonce).hash).toEqual(next.hash);
 });

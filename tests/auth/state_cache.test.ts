@@ -37,7 +37,7 @@ test('what was read before a change is not kept after it', async () => {
   const cache = openStateCache<{ n: number }>(10_000);
   const old = later<{ n: number }>();
   const reading = cache.get('t.a', () => old.promise);
-  cache.forget('t.');
+  cache.invalidate('t.');
   const fresh = cache.get('t.a', async () => state(2));
   old.resolve(state(1));
   await reading;
@@ -48,7 +48,7 @@ test('what was read before a change is not kept after it', async () => {
 test('forgetting a tenant leaves the others, also one whose name begins the same', async () => {
   const cache = openStateCache<{ n: number }>(10_000);
   for (const key of ['t.a', 'tt.a']) await cache.get(key, async () => state(1));
-  cache.forget('t.');
+  cache.invalidate('t.');
   expect(await cache.get('t.a', async () => state(2))).toEqual(state(2));
   expect(await cache.get('tt.a', async () => state(2))).toEqual(state(1));
 });

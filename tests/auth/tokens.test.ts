@@ -1,6 +1,6 @@
 import { createHash, createSecretKey } from 'node:crypto';
 import jwt from 'jsonwebtoken';
-import { namedIn, openTokens, type TokenSettings } from '../../src/auth/tokens.ts';
+import { claimedIdentityIn, openTokens, type TokenSettings } from '../../src/auth/tokens.ts';
 
 const SECRET = 'active-0123456789abcdefghijklmnopqrstuvw';
 const NEXT = 'next-0123456789abcdefghijklmnopqrstuvwxy';
@@ -77,15 +77,15 @@ test.each<[string, Record<string, unknown>]>([
 
 test('what a token names is read from whoever wrote it, if it is short', () => {
   const token = signed({}, {}, 'someone-else-0123456789abcdefghijklmnop');
-  expect(namedIn(token)).toEqual({ tenant_id: 'acme', id: own.sid });
-  expect(namedIn('no token')).toBeUndefined();
-  expect(namedIn(signed({ tid: '../x' }))).toBeUndefined();
+  expect(claimedIdentityIn(token)).toEqual({ tenant_id: 'acme', id: own.sid });
+  expect(claimedIdentityIn('no token')).toBeUndefined();
+  expect(claimedIdentityIn(signed({ tid: '../x' }))).toBeUndefined();
   const long = signed({ more: 'x'.repeat(4096) });
-  expect(namedIn(long)).toBeUndefined();
+  expect(claimedIdentityIn(long)).toBeUndefined();
   const upTo = (bytes: number) => {
     let filler = bytes;
     while (signed({ more: 'x'.repeat(filler) }).length > bytes) filler -= 1;
     return signed({ more: 'x'.repeat(filler) });
   };
-  expect(namedIn(upTo(4096))).toEqual({ tenant_id: 'acme', id: own.sid });
+  expect(claimedIdentityIn(upTo(4096))).toEqual({ tenant_id: 'acme', id: own.sid });
 });

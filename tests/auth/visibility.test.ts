@@ -1,14 +1,14 @@
-import { actingFor, type Behalf, mayReadAll, onBehalf, requireNamed } from '../../src/auth/behalf.ts';
+import { actingFor, type Behalf, mayReadAll, onBehalf, requireSubjectFor } from '../../src/auth/behalf.ts';
 import type { Caller, Channel, Principal } from '../../src/auth/principal.ts';
 import {
   byIdValues,
   channels,
   isHiddenById,
   isHiddenInLists,
-  requireUser,
-  sightById,
-  sightIn,
-  sightValues,
+  requireNamedSubject,
+  visibilityById,
+  visibilityIn,
+  visibilityValues,
   withRetracted,
 } from '../../src/auth/visibility.ts';
 import type { Tenant } from '../../src/db/tenant.ts';
@@ -23,46 +23,46 @@ test.each<[Channel, string[], string[]]>([
   ['team', ['public', 'team'], ['none', 'low', 'high']],
   ['private', ['private', 'public', 'team', 'agent'], ['none', 'low', 'high']],
 ])('a request in %s sees %j up to the sensitivity it is trusted with', (channel, seen, sensitivities) => {
-  expect(sightIn(person(), channel)).toEqual({ channels: seen, sensitivities, subjects: ['ann'] });
+  expect(visibilityIn(person(), channel)).toEqual({ channels: seen, sensitivities, subjects: ['ann'] });
 });
 
 test('a request is made only in a channel that the credential may use', () => {
-  expect(refusalOf(() => sightIn(key({ channels: ['team'] }), 'private'))).toMatchObject({ status: 403 });
+  expect(refusalOf(() => visibilityIn(key({ channels: ['team'] }), 'private'))).toMatchObject({ status: 403 });
 });
 
 test('a key for all subjects names whom it reads for, unless nothing private is in reach', () => {
   const unnamed = { status: 422, at: ['#/user_id'] };
-  expect(refusalOf(() => sightIn(keyForAll(), 'private', { pointer: '#/user_id' }))).toMatchObject(unnamed);
-  expect(sightIn(keyForAll(), 'team').subjects).toEqual([]);
-  expect(sightIn(reader(keyForAll(), { user_id: 'bob' }), 'private').subjects).toEqual(['bob']);
-  expect(sightIn(reader(keyForAll(), { all_users: true }), 'private').subjects).toBeNull();
-  expect(refusalOf(() => requireUser(keyForAll()))).toMatchObject({ status: 422, at: ['user_id'] });
-  expect(refusalOf(() => requireUser(keyForAll({ channels: ['team'] })))).toBeUndefined();
-  expect(refusalOf(() => requireUser(person()))).toBeUndefined();
-  expect(refusalOf(() => requireNamed(keyForAll(), { channel: 'private' }))).toMatchObject({ status: 422, at: ['user_id'] });
-  expect(refusalOf(() => requireNamed(keyForAll(), { channel: 'team' }))).toBeUndefined();
-  expect(refusalOf(() => requireNamed(person(), { channel: 'private' }))).toBeUndefined();
+  expect(refusalOf(() => visibilityIn(keyForAll(), 'private', { pointer: '#/user_id' }))).toMatchObject(unnamed);
+  expect(visibilityIn(keyForAll(), 'team').subjects).toEqual([]);
+  expect(visibilityIn(reader(keyForAll(), { user_id: 'bob' }), 'private').subjects).toEqual(['bob']);
+  expect(visibilityIn(reader(keyForAll(), { all_users: true }), 'private').subjects).toBeNull();
+  expect(refusalOf(() => requireNamedSubject(keyForAll()))).toMatchObject({ status: 422, at: ['user_id'] });
+  expect(refusalOf(() => requireNamedSubject(keyForAll({ channels: ['team'] })))).toBeUndefined();
+  expect(refusalOf(() => requireNamedSubject(person()))).toBeUndefined();
+  expect(refusalOf(() => requireSubjectFor(keyForAll(), { channel: 'private' }))).toMatchObject({ status: 422, at: ['user_id'] });
+  expect(refusalOf(() => requireSubjectFor(keyForAll(), { channel: 'team' }))).toBeUndefined();
+  expect(refusalOf(() => requireSubjectFor(person(), { channel: 'private' }))).toBeUndefined();
 });
 
 test('a look-up by id reaches all channels of the credential, and tombstones', () => {
-  expect(sightById(person())).toEqual({
+  expect(visibilityById(person())).toEqual({
     channels: ['private', 'public', 'team', 'agent'],
     sensitivities: ['none', 'low', 'high', 'secret'],
     subjects: ['ann'],
-    byId: { asking: [...channels], retracted: false },
+    byId: { allowed: [...channels], retracted: false },
   });
-  const narrow = sightById(key({ channels: ['public', 'agent'] }));
+  const narrow = visibilityById(key({ channels: ['public', 'agent'] }));
   expect([narrow.channels, narrow.sensitivities]).toEqual([
     ['public', 'agent'],
     ['none', 'low', 'secret'],
   ]);
   for (const channel of ['team', 'private'] as const)
-    expect(sightById(key({ channels: [channel] })).sensitivities).toContain('high');
+    expect(visibilityById(key({ channels: [channel] })).sensitivities).toContain('high');
 });
 
 test('an admin looks up anyone’s and what was retracted; on behalf of one user only that user’s', () => {
-  expect(sightById(admin())).toMatchObject({ subjects: null, byId: { retracted: true } });
-  expect(sightById(reader(admin(), { user_id: 'bob' })).subjects).toEqual(['bob']);
+  expect(visibilityById(admin())).toMatchObject({ subjects: null, byId: { retracted: true } });
+  expect(visibilityById(reader(admin(), { user_id: 'bob' })).subjects).toEqual(['bob']);
 });
 
 test('on whose behalf a read may be made', () => {
@@ -108,11 +108,11 @@ test('what is blocked wherever a list would show it is hidden in lists', () => {
 });
 
 test('the values that a statement binds', () => {
-  const sight = sightById(key({ channels: ['team'] }));
-  expect(sightValues(sight)).toEqual([['public', 'team'], ['ann'], ['none', 'low', 'high', 'secret']]);
-  expect(byIdValues(sight)).toEqual([false, ['team']]);
-  expect(byIdValues(withRetracted(sight))).toEqual([true, ['team']]);
-  const listed = sightIn(person(), 'team');
+  const visibility = visibilityById(key({ channels: ['team'] }));
+  expect(visibilityValues(visibility)).toEqual([['public', 'team'], ['ann'], ['none', 'low', 'high', 'secret']]);
+  expect(byIdValues(visibility)).toEqual([false, ['team']]);
+  expect(byIdValues(withRetracted(visibility))).toEqual([true, ['team']]);
+  const listed = visibilityIn(person(), 'team');
   expect(withRetracted(listed)).toEqual(listed);
   expect(byIdValues(listed)).toEqual([false, [...channels]]);
 });

@@ -1,6 +1,6 @@
 import { Client as Pg } from 'pg';
 import { sweepArtifacts } from '../../src/artifacts/sql.ts';
-import { sweepRefreshTokens, sweepResets, sweepSessions } from '../../src/auth/people_sql.ts';
+import { sweepRefreshTokens, sweepResets, sweepSessions } from '../../src/auth/users_sql.ts';
 import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import { type Sweep, startSweeper, sweepIdempotency } from '../../src/db/sweep.ts';

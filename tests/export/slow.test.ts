@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { linesOf } from '../../src/export/lines.ts';
-import { openPlaces } from '../../src/export/places.ts';
+import { openSlots } from '../../src/export/slots.ts';
 
 // Who trickles denies nobody else an export or an import.
 
@@ -63,7 +63,7 @@ describe('places', () => {
   const fair = { after_ms: 100, bytes_s: 1000 };
 
   test('members take none from admins, and a tenant has one of each', async () => {
-    const take = openPlaces({ parallel: 2, fair: { after_ms: 60_000, bytes_s: 1000 } });
+    const take = openSlots({ parallel: 2, fair: { after_ms: 60_000, bytes_s: 1000 } });
     for (const tenant of ['a', 'b']) void take(ask(tenant, false), forEver);
     await expect(take(ask('c', false), forEver)).rejects.toMatchObject({ type: 'rate-limited' });
     expect(await take(ask('a', true), async () => 'taken')).toBe('taken');
@@ -72,7 +72,7 @@ describe('places', () => {
   });
 
   test('the slowest makes room when another comes; who moves stays', async () => {
-    const take = openPlaces({ parallel: 2, fair });
+    const take = openSlots({ parallel: 2, fair });
     const [slow, fast] = [socketOf(), socketOf()];
     void take(ask('a', true, slow), forEver);
     void take(ask('b', true, fast), forEver);

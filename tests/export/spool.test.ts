@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Db } from '../../src/db/query.ts';
 import type { Tenant } from '../../src/db/tenant.ts';
+import { readChangingRows } from '../../src/export/full.ts';
 import { openSpool } from '../../src/export/spool.ts';
-import { takeViews } from '../../src/export/whole.ts';
 
 // What an export keeps until its client takes it.
 
@@ -51,10 +51,10 @@ test('on one session no transaction is held over the pages, and all are of one m
     [9, 1, 4],
   ] as const) {
     const { tenant, used } = tenantThatMoves(moves);
-    const start = await takeViews(tenant, { spool_dir: dir, oneSession: true });
+    const start = await readChangingRows(tenant, { spool_dir: dir, oneSession: true });
     expect([used.filter((name) => name === 'snapshot').length, start.as_of_seq]).toEqual([snapshots, as_of_seq]);
   }
   const { tenant, used } = tenantThatMoves(0);
-  await takeViews(tenant, { spool_dir: dir, oneSession: false });
+  await readChangingRows(tenant, { spool_dir: dir, oneSession: false });
   expect(used).toEqual(['snapshot']);
 });

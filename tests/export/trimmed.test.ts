@@ -1,6 +1,6 @@
 import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
-import { takeViews, writeWhole } from '../../src/export/whole.ts';
+import { readChangingRows, writeFull } from '../../src/export/full.ts';
 import { createLogger } from '../../src/log.ts';
 import { hold, say, talk, trim, usage } from '../retention/support.ts';
 import { type Client, newTenant } from '../support/client.ts';
@@ -28,11 +28,11 @@ describeOnServer('a test has no connection beside the daemon', () => {
   /** The lines that were written, where `meanwhile` comes after the views and before the log; and what stopped them. */
   async function exportWhile(client: Client, meanwhile: () => Promise<unknown>) {
     const tenant = database.tenants(client.tenant_id);
-    const start = await takeViews(tenant, { spool_dir: '/tmp', oneSession: false });
+    const start = await readChangingRows(tenant, { spool_dir: '/tmp', oneSession: false });
     const written: string[] = [];
     const out = { write: async (lines: string | Buffer) => void written.push(lines.toString()), digest: () => '' };
     await meanwhile();
-    const failure: unknown = await writeWhole(tenant, start, out, async () => undefined).then(
+    const failure: unknown = await writeFull(tenant, start, out, async () => undefined).then(
       () => undefined,
       (error) => error,
     );

@@ -9,7 +9,7 @@ import { type Job, openJobs } from '../../src/jobs/index.ts';
 import { createLogger } from '../../src/log.ts';
 import { memoryKinds } from '../../src/memories/schemas.ts';
 import { registry } from '../../src/registry.ts';
-import { retainer, sweepRetention } from '../../src/retention/run.ts';
+import { retentionHandler, sweepRetention } from '../../src/retention/run.ts';
 import { type Cursor, retainStep } from '../../src/retention/sql.ts';
 import { dumpOf, finished, makeMemory, memoryRow } from '../erasure/support.ts';
 import { faultsOf } from '../export/file.ts';
@@ -250,7 +250,7 @@ onServer('retention', () => {
     const owner = await newTenant(daemon.url);
     const tenant: Tenant = database.tenants(owner.tenant_id);
     const jobs = openJobs(database.tenants, createLogger('silent'), { lease_ms: 5000, parallel: 1 });
-    jobs.run({ retention: retainer({ say: async () => undefined, count: () => undefined }) });
+    jobs.run({ retention: retentionHandler({ record: async () => undefined, count: () => undefined }) });
     const runs = async () => (await owner.ask('GET', '/v1/jobs?kind=retention')).body.data.length;
     const sweep = sweepRetention(jobs);
     await sweep(tenant, 1);

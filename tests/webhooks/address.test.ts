@@ -1,4 +1,4 @@
-import { admittedAddress, isPublic, normalUrl, type Reach, Refused, reachOf } from '../../src/webhooks/address.ts';
+import { AddressRefused, isPublic, normalUrl, type Reach, reachOf, resolveAllowed } from '../../src/webhooks/address.ts';
 import { post, retryAfterMs } from '../../src/webhooks/send.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
@@ -136,7 +136,7 @@ describe('delivering to a name', () => {
 
   test('one bad address among good ones refuses the name; nothing is sent', async () => {
     for (const addresses of [['127.0.0.1'], ['8.8.8.8', '10.0.0.1'], ['2606:4700::1', '::ffff:127.0.0.1'], []])
-      await expect(admittedAddress('hook.example', 'internet', resolving(...addresses).resolve)).rejects.toThrow(Refused);
+      await expect(resolveAllowed('hook.example', 'internet', resolving(...addresses).resolve)).rejects.toThrow(AddressRefused);
     const unknown = () => Promise.reject(Object.assign(new Error('getaddrinfo ENOTFOUND hook.example'), { code: 'ENOTFOUND' }));
     const errors = await Promise.all(
       [resolving('127.0.0.1').resolve, resolving('8.8.8.8', '10.0.0.1').resolve, resolving().resolve, unknown].map(

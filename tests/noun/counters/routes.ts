@@ -1,4 +1,4 @@
-import { actorOf, type Caller, requireChannel, route, sightById, subjectOf } from '../auth/index.ts';
+import { actorOf, type Caller, requireChannel, route, subjectOf, visibilityById } from '../auth/index.ts';
 import { entryOf, unitOf } from '../db/unit.ts';
 import { assertWritten, replayed } from '../http/outcome.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
@@ -41,7 +41,7 @@ export const counterRoutes = [
     problems: ['validation'],
     handle: async ({ caller: { tenant, principal }, query }) => {
       const after = query.cursor === undefined ? '' : String(decodeCursor(query.cursor, ['string'])[0]);
-      const rows = await tenant.read((db) => listCounters(db, tenant.id, sightById(principal), after, query.limit + 1));
+      const rows = await tenant.read((db) => listCounters(db, tenant.id, visibilityById(principal), after, query.limit + 1));
       return { body: toPage(rows, query.limit, (row) => [row.counter_id]) };
     },
   }),
@@ -81,7 +81,7 @@ export const counterRoutes = [
 ];
 
 async function read({ tenant, principal }: Caller, counter_id: string): Promise<Counter> {
-  const found = await tenant.read((db) => findCounter(db, tenant.id, counter_id, sightById(principal)));
+  const found = await tenant.read((db) => findCounter(db, tenant.id, counter_id, visibilityById(principal)));
   if (!found) throw new Problem('not-found', 'There is no counter with this id.');
   return found;
 }

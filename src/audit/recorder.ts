@@ -1,40 +1,40 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Behalf, type Caller, claimOf, mayReadAll, networkOf, type Principal } from '../auth/index.ts';
+import { type Behalf, type Caller, claimedIdentityOf, mayReadAll, networkOf, type Principal } from '../auth/index.ts';
 import type { Tenants } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
 import type { Act, Trail } from '../http/trail.ts';
 import type { Logger } from '../log.ts';
 import type { Appender } from './append.ts';
-import type { Draft, Payload } from './chain.ts';
-import { existing, missingIds } from './sql.ts';
-import { createTally, withoutGone } from './tally.ts';
+import type { EntryInput, Payload } from './chain.ts';
+import { createRefusalCounts, withoutDeleted } from './refusals.ts';
+import { deletedIds, existingTenants } from './sql.ts';
 
 /** An act waits no longer than this for its entry; the entry is tried on. */
 const WAIT_MS = 4000;
 
-export interface Counting extends Trail<Caller> {
+export interface Recorder extends Trail<Caller> {
   /** Hands on what has been counted, to be written. */
   flush(): Promise<{ written: Promise<unknown> }>;
 }
 
-export function createTrail(appender: Appender, tenants: Tenants, log: Logger): Counting {
-  const tally = createTally();
+export function createRecorder(appender: Appender, tenants: Tenants, log: Logger): Recorder {
+  const refusalCounts = createRefusalCounts();
 
   async function flush() {
-    const asked = tally.unproven();
-    const exists = asked.length > 0 ? await existing(tenants(''), asked) : new Set<string>();
+    const asked = refusalCounts.unverifiedTenants();
+    const exists = asked.length > 0 ? await existingTenants(tenants(''), asked) : new Set<string>();
     const gone = new Map<string, Set<string>>();
-    for (const [tenant, ids] of tally.named())
-      if (!asked.includes(tenant) || exists.has(tenant)) gone.set(tenant, await missingIds(tenants(tenant), ids));
-    const taken = tally.take(new Set(asked), exists);
-    const written = taken.flatMap(([tenant, drafts]) =>
-      drafts.map((draft) => append(tenant, withoutGone(draft, gone.get(tenant)))),
+    for (const [tenant, ids] of refusalCounts.named())
+      if (!asked.includes(tenant) || exists.has(tenant)) gone.set(tenant, await deletedIds(tenants(tenant), ids));
+    const taken = refusalCounts.take(new Set(asked), exists);
+    const written = taken.flatMap(([tenant, inputs]) =>
+      inputs.map((input) => append(tenant, withoutDeleted(input, gone.get(tenant)))),
     );
     return { written: Promise.all(written) };
   }
 
-  const append = (tenant: string, draft: Draft) =>
-    appender.append(tenant, draft).catch((err) => log.error({ err, tenant_id: tenant, audit: draft }, 'an audit entry was lost'));
+  const append = (tenant: string, input: EntryInput) =>
+    appender.append(tenant, input).catch((err) => log.error({ err, tenant_id: tenant, audit: input }, 'an audit entry was lost'));
 
   return {
     flush,
@@ -47,20 +47,20 @@ export function createTrail(appender: Appender, tenants: Tenants, log: Logger): 
       const tenant = tenantOf(act);
       // an open route says whose it was; where it says nothing, nothing was done
       if (tenant === undefined || (act.caller === null && facts === undefined)) return;
-      const draft = draftOf(act, action, status, facts ?? {});
-      const written = appender.append(tenant, draft);
+      const input = inputOf(act, action, status, facts ?? {});
+      const written = appender.append(tenant, input);
       const late = new AbortController();
       const outcome = await Promise.race([
         written.then(() => 'written' as const),
         sleep(WAIT_MS, 'late' as const, { signal: late.signal, ref: false }).catch(() => 'late' as const),
       ]).catch((err: unknown) => {
-        log.error({ err, tenant_id: tenant, audit: draft }, 'an audit entry was lost');
+        log.error({ err, tenant_id: tenant, audit: input }, 'an audit entry was lost');
         return 'lost' as const;
       });
       late.abort();
       if (outcome === 'written') return;
       if (outcome === 'late')
-        written.catch((err) => log.error({ err, tenant_id: tenant, audit: draft }, 'an audit entry was lost'));
+        written.catch((err) => log.error({ err, tenant_id: tenant, audit: input }, 'an audit entry was lost'));
       throw closed('It was done, but could not be put on the audit record yet.');
     },
     ofRead({ caller, query, body }) {
@@ -71,14 +71,14 @@ export function createTrail(appender: Appender, tenants: Tenants, log: Logger): 
       return ofAll && caller && mayReadAll(caller.principal) ? 'private.read' : undefined;
     },
     refused({ route, req, address, caller, request_id, body }, status) {
-      const claim = caller ? undefined : claimOf(req);
+      const claim = caller ? undefined : claimedIdentityOf(req);
       const tenant = caller?.principal.tenant_id ?? claim?.tenant_id ?? namedIn(route, body);
       if (tenant === undefined) return;
       const principal = caller
         ? { id: caller.principal.id, kind: caller.principal.kind, user_id: caller.principal.user_id }
         : null;
       const where = { address: networkOf(address), route: `${route.method} ${route.path}` };
-      tally.add({ tenant, principal, ...where, status, request_id, claimed: claim?.id, at: new Date().toISOString() });
+      refusalCounts.add({ tenant, principal, ...where, status, request_id, claimed: claim?.id, at: new Date().toISOString() });
     },
   };
 }
@@ -90,7 +90,7 @@ const tenantOf = ({ caller, route, body }: Act<Caller>) => caller?.principal.ten
 const namedIn = ({ tenantOf: read }: Act<Caller>['route'], body: unknown): string | undefined =>
   body === undefined ? undefined : read?.(body as never);
 
-function draftOf(act: Act<Caller>, action: string, status: number, facts: Payload): Draft {
+function inputOf(act: Act<Caller>, action: string, status: number, facts: Payload): EntryInput {
   const { route, caller, address, request_id, params } = act;
   const about = { ...(params as Payload | undefined), ...facts };
   // what names nothing else was done to the tenant

@@ -9,7 +9,7 @@ const PARALLEL_EXPORTS = 4;
 const FAIR_STREAM = { after_ms: 60_000, bytes_s: 64 * 1024 };
 
 /** Bounds of exports and imports. */
-export const streamsOf = (config: Config, oneSession: boolean) => ({
+export const streamLimits = (config: Config, oneSession: boolean) => ({
   // row_to_json writes blanks that the limit did not count
   maxLine: 3 * config.MAX_EVENT_BYTES + MIB,
   maxBytes: config.MAX_IMPORT_BYTES,

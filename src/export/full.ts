@@ -1,10 +1,10 @@
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
-import { mended } from './mend.ts';
 import type { Output } from './output.ts';
 import { openSpool, type Spool } from './spool.ts';
 import { listParts, type Page, type Part, pagesOf, readPiece, readTenantState, type TenantState } from './sql.ts';
+import { withoutUnreadable } from './unreadable.ts';
 
 // The tenant as lines. Everything is as of one seq: what changes is read in one snapshot that ends before the client is waited for;
 // the log up to that seq and what hangs on it are walked by their keys without one. Only a trim drops rows of these: where one came
@@ -16,7 +16,7 @@ const PIECE_BYTES = 48 * 1024;
 const PIECES_A_READ = 16;
 const PROGRESS_EVERY = 50_000;
 
-export interface Start {
+export interface ExportStart {
   tenant_id: string;
   as_of_seq: number;
   tenantState: TenantState;
@@ -41,7 +41,7 @@ const LOOSE_TRIES = 3;
  * What changes, and where the log stands, at one moment. Every change of a view appends to the log in its transaction, so pages read
  * one by one are of one moment too where the log stands at the end as it stood at the beginning.
  */
-export async function takeViews(tenant: Tenant, { spool_dir, oneSession }: SpoolNeeds): Promise<Start> {
+export async function readChangingRows(tenant: Tenant, { spool_dir, oneSession }: SpoolNeeds): Promise<ExportStart> {
   for (let i = 0; oneSession && i < LOOSE_TRIES; i += 1) {
     const start = await readViews(tenant, spool_dir, (work) => tenant.read(work));
     const now = await tenant.read((db) => readTenantState(db, tenant.id));
@@ -55,18 +55,18 @@ async function readViews(
   tenant: Tenant,
   spool_dir: string,
   using: <T>(work: (db: Db) => Promise<T>) => Promise<T>,
-): Promise<Start> {
+): Promise<ExportStart> {
   const spool = openSpool(spool_dir);
   try {
     const tenantState = await using((db) => readTenantState(db, tenant.id));
     if (!tenantState) throw new Problem('not-found', 'The tenant no longer exists.');
     const parts = await using(listParts);
-    const counts: Start['counts'] = {};
+    const counts: ExportStart['counts'] = {};
     let unreadable = 0;
     const rows = (text: string, values: unknown[]) => using((db) => db.rows<Page>(text, values));
     for (const part of parts.filter(({ changes }) => changes))
       for await (const page of pagesOf(tenant.id, part, tenantState.last_seq, rows)) {
-        const { text, skipped } = await mended(tenant, part, page);
+        const { text, skipped } = await withoutUnreadable(tenant, part, page);
         await spool.add(text);
         counts[part.part] = (counts[part.part] ?? 0) + page.n;
         unreadable += skipped;
@@ -79,7 +79,7 @@ async function readViews(
 }
 
 /** `alive` is called now and then and throws where the export may not go on. */
-export async function writeWhole(tenant: Tenant, start: Start, out: Output, alive: () => Promise<void>): Promise<void> {
+export async function writeFull(tenant: Tenant, start: ExportStart, out: Output, alive: () => Promise<void>): Promise<void> {
   const { tenantState, as_of_seq } = start;
   const counts: Record<string, number> = { tenant: 1, ...start.counts };
   const total = tenantState.event_count;
@@ -106,7 +106,7 @@ export async function writeWhole(tenant: Tenant, start: Start, out: Output, aliv
       await alive();
       if (part.has_bytes) counts.piece = (counts.piece ?? 0) + (await writeArtifacts(tenant, page.lines, out));
       else {
-        const { text, skipped } = await mended(tenant, part, page);
+        const { text, skipped } = await withoutUnreadable(tenant, part, page);
         await out.write(text);
         unreadable += skipped;
       }

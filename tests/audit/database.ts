@@ -11,19 +11,19 @@ export const keys = auditKeysOf(
 );
 
 /** A migrated database, the service's way into it, and that of someone who may change everything. */
-export async function openWorld() {
+export async function openAuditDatabase() {
   const own = await daemonDatabase();
   const database = await openDatabase(loadConfig({ NODE_ENV: 'test', ...own.env }), createLogger('silent'));
   const close = async () => {
     await database.close();
     await own.release();
   };
-  return { env: own.env, database, close, meddle: meddlerOf(own.env, database) };
+  return { env: own.env, database, close, asSuperuser: superuserOf(own.env, database) };
 }
 
-type Meddle = <Row = Record<string, unknown>>(text: string, values?: unknown[]) => Promise<Row[]>;
+type SuperuserQuery = <Row = Record<string, unknown>>(text: string, values?: unknown[]) => Promise<Row[]>;
 
-function meddlerOf(env: Record<string, string>, database: Database): Meddle {
+function superuserOf(env: Record<string, string>, database: Database): SuperuserQuery {
   const engine = theEngine();
   if (onEmbedded() || engine.kind === 'embedded')
     return (text, values) => database.pool.using(async (client) => (await client.query(text, values)).rows);

@@ -1,4 +1,4 @@
-import { type Parts, replaceNames } from '../../src/erasure/names.ts';
+import { type Parts, replaceNames } from '../../src/erasure/replace_names.ts';
 
 const empty: Parts = { fields: {}, content: {}, metadata: {}, chunks: [], overlay: null, edits: [] };
 const said = (names: string[], text: string) => replaceNames(names, 'X')({ ...empty, content: { text } }).content.text;

@@ -1,13 +1,13 @@
-import type { Draft } from './chain.ts';
+import type { EntryInput } from './chain.ts';
 
 // Refusals are counted, not listed: one entry a principal, route and status in each window. Who is not known cannot make the stream grow
 // as they like: a few of them are told apart, all others are counted together.
 
 /** Of a tenant, in a window. */
-export const MAX_STRANGERS = 5;
+export const MAX_UNKNOWN_SOURCES = 5;
 export const MAX_PRINCIPALS = 100;
 /** Tenants that strangers named, whether there are such tenants or not. */
-const MAX_NAMED = 10_000;
+const MAX_UNVERIFIED_TENANTS = 10_000;
 
 export interface Refusal {
   tenant: string;
@@ -29,39 +29,39 @@ interface Line {
   other: boolean;
 }
 
-interface Book {
+interface TenantCounts {
   known: Map<string, Line>;
   strangers: Map<string, Line>;
 }
 
-export interface Tally {
+export interface RefusalCounts {
   add(refusal: Refusal): void;
   /** Tenants of whom nobody but strangers spoke: do they exist? */
-  unproven(): string[];
+  unverifiedTenants(): string[];
   /** Whom the entries would name, by tenant. */
   named(): [tenant: string, ids: string[]][];
   /** Everything counted so far, by tenant. Of what was `asked`, only what `exists`; what came since is kept. */
-  take(asked: ReadonlySet<string>, exists: ReadonlySet<string>): [tenant: string, drafts: Draft[]][];
+  take(asked: ReadonlySet<string>, exists: ReadonlySet<string>): [tenant: string, inputs: EntryInput[]][];
 }
 
-export function createTally(): Tally {
-  const books = new Map<string, Book>();
-  const unproven = () => [...books].filter(([, { known }]) => known.size === 0).map(([tenant]) => tenant);
+export function createRefusalCounts(): RefusalCounts {
+  const byTenant = new Map<string, TenantCounts>();
+  const unverifiedTenants = () => [...byTenant].filter(([, { known }]) => known.size === 0).map(([tenant]) => tenant);
 
-  function bookOf({ tenant, principal }: Refusal): Book | undefined {
-    const found = books.get(tenant);
-    if (found || (principal === null && books.size >= MAX_NAMED)) return found;
-    const book: Book = { known: new Map(), strangers: new Map() };
-    books.set(tenant, book);
+  function countsOf({ tenant, principal }: Refusal): TenantCounts | undefined {
+    const found = byTenant.get(tenant);
+    if (found || (principal === null && byTenant.size >= MAX_UNVERIFIED_TENANTS)) return found;
+    const book: TenantCounts = { known: new Map(), strangers: new Map() };
+    byTenant.set(tenant, book);
     return book;
   }
 
   return {
     add(refusal) {
-      const book = bookOf(refusal);
+      const book = countsOf(refusal);
       if (!book) return;
       const { principal, address, route, status } = refusal;
-      const [lines, max] = principal ? [book.known, MAX_PRINCIPALS] : [book.strangers, MAX_STRANGERS];
+      const [lines, max] = principal ? [book.known, MAX_PRINCIPALS] : [book.strangers, MAX_UNKNOWN_SOURCES];
       const own = `${principal?.id ?? address} ${status} ${route}`;
       const other = !lines.has(own) && lines.size >= max;
       const key = other ? `other ${status}` : own;
@@ -72,22 +72,22 @@ export function createTally(): Tally {
         line.count += 1;
       }
     },
-    unproven,
+    unverifiedTenants,
     named: () =>
-      [...books].map(([tenant, { known, strangers }]) => [tenant, [...known.values(), ...strangers.values()].flatMap(idsOf)]),
+      [...byTenant].map(([tenant, { known, strangers }]) => [tenant, [...known.values(), ...strangers.values()].flatMap(idsOf)]),
     take(asked, exists) {
-      const taken: [string, Draft[]][] = [];
-      for (const [tenant, { known, strangers }] of books) {
+      const taken: [string, EntryInput[]][] = [];
+      for (const [tenant, { known, strangers }] of byTenant) {
         if (known.size === 0 && !asked.has(tenant)) continue;
-        books.delete(tenant);
-        if (known.size > 0 || exists.has(tenant)) taken.push([tenant, [...known.values(), ...strangers.values()].map(draftOf)]);
+        byTenant.delete(tenant);
+        if (known.size > 0 || exists.has(tenant)) taken.push([tenant, [...known.values(), ...strangers.values()].map(inputOf)]);
       }
       return taken;
     },
   };
 }
 
-function draftOf({ first, last, count, other }: Line): Draft {
+function inputOf({ first, last, count, other }: Line): EntryInput {
   const { principal, address, claimed } = last;
   const whose = principal
     ? { principal_id: principal.id, principal_kind: principal.kind, user_id: principal.user_id }
@@ -110,8 +110,8 @@ const idsOf = ({ last: { principal, claimed } }: Line): string[] =>
   principal ? [principal.id, principal.user_id] : claimed === undefined ? [] : [claimed];
 
 /** An account may be erased between a refusal and its entry: then it still counts, and says of nobody. */
-export function withoutGone(draft: Draft, gone: ReadonlySet<string> = new Set()): Draft {
-  const { principal_id, user_id, claimed, request_id, last_at } = draft.payload;
-  if (![principal_id, user_id, claimed].some((id) => gone.has(id as string))) return draft;
-  return { ...draft, payload: { principal_kind: 'gone', request_id, last_at } };
+export function withoutDeleted(input: EntryInput, gone: ReadonlySet<string> = new Set()): EntryInput {
+  const { principal_id, user_id, claimed, request_id, last_at } = input.payload;
+  if (![principal_id, user_id, claimed].some((id) => gone.has(id as string))) return input;
+  return { ...input, payload: { principal_kind: 'gone', request_id, last_at } };
 }

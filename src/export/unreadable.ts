@@ -22,13 +22,13 @@ const SUSPECT = /infinity"| BC"|"\d{5,}-\d\d-\d\dT/;
 const EPOCH = '1970-01-01T00:00:00.000Z';
 
 /** The lines of a page, those of unreadable rows replaced; how many there were. */
-export async function mended(tenant: Tenant, part: Part, { lines }: Page): Promise<{ text: string; skipped: number }> {
-  if (part.part === 'event') return mendEvents(tenant, part, lines);
+export async function withoutUnreadable(tenant: Tenant, part: Part, { lines }: Page): Promise<{ text: string; skipped: number }> {
+  if (part.part === 'event') return replaceEvents(tenant, part, lines);
   if (!SUSPECT.test(lines)) return { text: `${lines}\n`, skipped: 0 };
-  return replace(part, lines, (row) => mendTimes(row, part));
+  return replace(part, lines, (row) => replaceTimes(row, part));
 }
 
-async function mendEvents(tenant: Tenant, part: Part, lines: string): Promise<{ text: string; skipped: number }> {
+async function replaceEvents(tenant: Tenant, part: Part, lines: string): Promise<{ text: string; skipped: number }> {
   const found = await findUnreadable(tenant, seqOf(lines, 0), seqOf(lines, lines.lastIndexOf('\n') + 1));
   if (found.length === 0) return { text: `${lines}\n`, skipped: 0 };
   const reasons = new Map(found.map(({ seq, reason }) => [seq, reason]));
@@ -36,25 +36,25 @@ async function mendEvents(tenant: Tenant, part: Part, lines: string): Promise<{ 
     const reason = reasons.get(row.seq as number);
     if (reason === undefined) return undefined;
     const stand_in = { content: { unreadable: true }, metadata: {}, tags: [], refs: [], chunk_count: 0 };
-    return { row: { ...(mendTimes(row, part)?.row ?? row), ...stand_in }, reason };
+    return { row: { ...(replaceTimes(row, part)?.row ?? row), ...stand_in }, reason };
   });
 }
 
 /** `{"type":"event","seq":12,…`: the order of export_page. */
 const seqOf = (lines: string, from: number): number => Number(/"seq":(\d+)/.exec(lines.slice(from, from + 200))![1]);
 
-interface Mended {
+interface Replacement {
   row: Row;
   reason: string;
 }
 
-function replace(part: Part, lines: string, mend: (row: Row) => Mended | undefined): { text: string; skipped: number } {
+function replace(part: Part, lines: string, mend: (row: Row) => Replacement | undefined): { text: string; skipped: number } {
   let skipped = 0;
   const told = lines.split('\n').map((text) => {
-    const mended = mend(JSON.parse(text) as Row);
-    if (!mended) return `${text}\n`;
+    const withoutUnreadable = mend(JSON.parse(text) as Row);
+    if (!withoutUnreadable) return `${text}\n`;
     skipped += 1;
-    return `${JSON.stringify(mended.row)}\n${unreadableLine(part.part, nameOf(mended.row, part), mended.reason)}`;
+    return `${JSON.stringify(withoutUnreadable.row)}\n${unreadableLine(part.part, nameOf(withoutUnreadable.row, part), withoutUnreadable.reason)}`;
   });
   return { text: told.join(''), skipped };
 }
@@ -65,10 +65,10 @@ const nameOf = (row: Row, { keys }: Part): unknown => (keys.length === 1 ? row[k
 export const unreadableLine = (part: string, row: unknown, reason: string): string =>
   `${JSON.stringify({ type: 'unreadable', part, row, reason })}\n`;
 
-function mendTimes(row: Row, { times, needed_times }: Part): Mended | undefined {
+function replaceTimes(row: Row, { times, needed_times }: Part): Replacement | undefined {
   const wrong = times.filter((name) => typeof row[name] === 'string' && !parseTime(row[name] as string));
   if (wrong.length === 0) return undefined;
   const given = parseTime(String(row.created_at)) ?? EPOCH;
-  const mended = Object.fromEntries(wrong.map((name) => [name, needed_times.includes(name) ? given : null]));
-  return { row: { ...row, ...mended }, reason: `${wrong[0]}: not between the years 1 and 9999` };
+  const withoutUnreadable = Object.fromEntries(wrong.map((name) => [name, needed_times.includes(name) ? given : null]));
+  return { row: { ...row, ...withoutUnreadable }, reason: `${wrong[0]}: not between the years 1 and 9999` };
 }

@@ -70,8 +70,8 @@ export async function changePassword(db: Db, tenant_id: string, user_id: string,
   return touched === 1;
 }
 
-export const forgive = (db: Db, keys: ThrottleKeys) =>
-  db.run('select forgive($1, $2, $3)', [keys.account, keys.address, FREE_PER_ADDRESS]);
+export const clearFailures = (db: Db, keys: ThrottleKeys) =>
+  db.run('select clear_failures($1, $2, $3)', [keys.account, keys.address, FREE_PER_ADDRESS]);
 
 export const listSessions = (db: Db, tenant_id: string, user_id: string, current: string) =>
   db.rows(
