@@ -235,6 +235,16 @@ CREATE FUNCTION public.active_edits(p_tenant text, p_seq bigint) RETURNS TABLE(n
    WHERE ((x.tenant_id = active_edits.p_tenant) AND (x.seq = active_edits.p_seq) AND (d.status = 'approved'::text));
 END;
 
+-- Name: active_role(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.active_role(p_tenant text, p_user text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select u.role
+  from users u join tenants t on t.tenant_id = u.tenant_id
+  where u.tenant_id = p_tenant and u.user_id = p_user and u.disabled_at is null and t.state = 'active'
+$$;
+
 -- Name: add_counts(jsonb, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.add_counts(p_counts jsonb, p_more jsonb) RETURNS jsonb
@@ -416,6 +426,20 @@ begin
   return query select appended, v_clock.last_seq, v_clock.last_mac, v_clock.last_at;
 end $$;
 
+-- Name: append_erasure_event(text, text, jsonb); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.append_erasure_event(p_tenant text, p_job text, p_event jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_seq bigint;
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
+  select e.seq into v_seq from events e where e.tenant_id = p_tenant and e.event_id = p_event ->> 'event_id';
+  return coalesce(v_seq, say(p_tenant, p_event));
+end $$;
+
 -- Name: memories; Type: TABLE; Schema: public
 
 CREATE TABLE public.memories (
@@ -566,7 +590,7 @@ declare
   v_user text;
 begin
   perform enter_tenant(p_tenant);
-  select g.user_id into v_user from good_reset(p_tenant, p_reset, p_hash) g;
+  select g.user_id into v_user from valid_reset(p_tenant, p_reset, p_hash) g;
   update password_resets r set used_at = now()
   where r.tenant_id = p_tenant and r.reset_id = p_reset and r.used_at is null and v_user is not null;
   if not found then
@@ -759,11 +783,11 @@ CREATE FUNCTION public.audience_rank(p_channel text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN array_position(ARRAY['private'::text, 'team'::text, 'agent'::text, 'public'::text], p_channel);
 
--- Name: audit_names(text, jsonb, text, text, text[]); Type: FUNCTION; Schema: public
+-- Name: audit_mentions(text, jsonb, text, text, text[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.audit_names(p_tenant text, p_payload jsonb, p_kind text, p_subject text, p_users text[]) RETURNS boolean
+CREATE FUNCTION public.audit_mentions(p_tenant text, p_payload jsonb, p_kind text, p_subject text, p_users text[]) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_payload ->> 'user_id'::text) = ANY (p_users)) OR ((p_payload ->> 'principal_id'::text) = ANY (p_users)) OR ((p_payload ->> 'claimed'::text) = ANY (p_users)) OR jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@ == $"u"[*])'::jsonpath, jsonb_build_object('u', p_users)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_names.p_tenant) AND (u.user_id = ANY (ARRAY[audit_names.p_subject, (audit_names.p_payload ->> 'user_id'::text)])))))) AND ((p_payload ->> 'username'::text) = p_subject)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_names.p_tenant) AND (u.user_id = audit_names.p_subject))))) AND jsonb_path_exists((p_payload -> 'about'::text), '$.**?(((@."user_id" == $"s" || @."username" == $"s") || @."subject" == $"s") || @."user_ids"[*] == $"s")'::jsonpath, jsonb_build_object('s', p_subject)))) WHEN 'agent_id'::text THEN jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@."agent_id" == $"s")'::jsonpath, jsonb_build_object('s', p_subject)) ELSE false END;
+    RETURN CASE p_kind WHEN 'user_id'::text THEN (((p_payload ->> 'user_id'::text) = ANY (p_users)) OR ((p_payload ->> 'principal_id'::text) = ANY (p_users)) OR ((p_payload ->> 'claimed'::text) = ANY (p_users)) OR jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@ == $"u"[*])'::jsonpath, jsonb_build_object('u', p_users)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_mentions.p_tenant) AND (u.user_id = ANY (ARRAY[audit_mentions.p_subject, (audit_mentions.p_payload ->> 'user_id'::text)])))))) AND ((p_payload ->> 'username'::text) = p_subject)) OR ((NOT (EXISTS (SELECT FROM public.users u WHERE ((u.tenant_id = audit_mentions.p_tenant) AND (u.user_id = audit_mentions.p_subject))))) AND jsonb_path_exists((p_payload -> 'about'::text), '$.**?(((@."user_id" == $"s" || @."username" == $"s") || @."subject" == $"s") || @."user_ids"[*] == $"s")'::jsonpath, jsonb_build_object('s', p_subject)))) WHEN 'agent_id'::text THEN jsonb_path_exists((p_payload -> 'about'::text), '$.**?(@."agent_id" == $"s")'::jsonpath, jsonb_build_object('s', p_subject)) ELSE false END;
 
 -- Name: auth_revoke(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
 
@@ -810,19 +834,6 @@ CREATE FUNCTION public.await_replay() RETURNS void
  INSERT INTO public.installation (place)
    VALUES ('restored'::text) ON CONFLICT(only_row) DO UPDATE SET place = excluded.place;
 END;
-
--- Name: beat_import(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.beat_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms integer) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  perform from tenant_clocks c where c.tenant_id = p_tenant and c.importing = p_import for update;
-  if not found or not advance_job(p_tenant, p_import, p_events, p_total, p_lease_ms) then
-    raise exception 'the import was given up' using errcode = 'AM409';
-  end if;
-end $$;
 
 -- Name: begin_erasure(text, text, text, text, bigint, timestamp with time zone, boolean); Type: FUNCTION; Schema: public
 
@@ -920,6 +931,16 @@ CREATE FUNCTION public.begin_rebuild(p_tenant text) RETURNS void
  INSERT INTO public.chunk_rebuilds (tenant_id)
    VALUES (begin_rebuild.p_tenant) ON CONFLICT(tenant_id) DO UPDATE SET rebuilt_to = 0;
 END;
+
+-- Name: belongs_to_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.belongs_to_subject(p_event public.events, p_kind text, p_subject text, p_users text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$ select case p_kind
+  when 'user_id' then p_event.user_id = p_subject or (p_event.actor_type = 'human' and p_event.actor_id = any (p_subject || p_users))
+  when 'session_id' then p_event.session_id = p_subject
+  when 'project_id' then p_event.project_id = p_subject
+  else p_event.agent_id = p_subject or (p_event.actor_type = 'agent' and p_event.actor_id = p_subject) end $$;
 
 -- Name: best_passages_query(); Type: FUNCTION; Schema: public
 
@@ -1113,9 +1134,9 @@ begin
   return v_seqs[cardinality(v_seqs)];
 end $$;
 
--- Name: carried_stretch(text, bigint, bigint, integer); Type: FUNCTION; Schema: public
+-- Name: carried_range(text, bigint, bigint, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.carried_stretch(p_tenant text, p_after bigint, p_first bigint, p_limit integer) RETURNS TABLE(from_seq bigint, to_seq bigint, events bigint)
+CREATE FUNCTION public.carried_range(p_tenant text, p_after bigint, p_first bigint, p_limit integer) RETURNS TABLE(from_seq bigint, to_seq bigint, events bigint)
     LANGUAGE plpgsql
     AS $$
 begin
@@ -1281,6 +1302,23 @@ CREATE FUNCTION public.cited_memories(p_tenant text, p_ids text[], p_hashes byte
    WHERE ((m.tenant_id = cited_memories.p_tenant) AND (m.kind = 'decision'::text) AND (m.status = 'active'::text) AND (m.text_hash = ANY (cited_memories.p_hashes)));
 END;
 
+-- Name: claim_due_retention(text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.claim_due_retention(p_tenant text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_policy retention_policies;
+begin
+  perform enter_tenant(p_tenant);
+  update retention_policies p set last_run_at = clock_timestamp()
+  where p.tenant_id = p_tenant and coalesce(p.last_run_at < clock_timestamp() - interval '1 day', true)
+    -- not what has only half come
+    and not is_importing()
+  returning * into v_policy;
+  return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
+end $$;
+
 -- Name: claim_fields(text, jsonb, public.memories, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.claim_fields(p_tenant text, p_scope jsonb, p_memory public.memories, p_details jsonb, p_at timestamp with time zone) RETURNS jsonb
@@ -1332,6 +1370,18 @@ begin
   end loop;
   return v_counts;
 end $_$;
+
+-- Name: clear_failures(bytea, bytea, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.clear_failures(p_account bytea, p_address bytea, p_free_address integer) RETURNS void
+    LANGUAGE sql
+    AS $$
+  delete from login_failures where key_hash = p_account;
+  update login_failures set
+    failures = greatest(failures - 1, 0),
+    blocked_until = case when failures - 1 >= p_free_address then blocked_until end
+  where key_hash = p_address;
+$$;
 
 -- Name: clear_late(text, text, text, integer); Type: FUNCTION; Schema: public
 
@@ -1783,9 +1833,9 @@ begin
   return found;
 end $$;
 
--- Name: count_old(text, text, text, integer); Type: FUNCTION; Schema: public
+-- Name: count_marked(text, text, text, integer); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.count_old(p_tenant text, p_job text, p_after text, p_limit integer) RETURNS TABLE(last_id text, kind text, events bigint, oldest timestamp with time zone, newest timestamp with time zone)
+CREATE FUNCTION public.count_marked(p_tenant text, p_job text, p_after text, p_limit integer) RETURNS TABLE(last_id text, kind text, events bigint, oldest timestamp with time zone, newest timestamp with time zone)
     LANGUAGE plpgsql STABLE
     AS $$
 begin
@@ -2184,6 +2234,18 @@ CREATE FUNCTION public.edits_words(p_event public.events) RETURNS jsonb
         select x.edit_id from edit_events x where x.tenant_id = p_event.tenant_id and x.seq = p_event.seq))), '[]'));
 $$;
 
+-- Name: effective_key_role(public.api_keys); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.effective_key_role(p_key public.api_keys) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case when role_rank(r.role) < role_rank(p_key.role) then r.role else p_key.role end
+  from (select active_role(p_key.tenant_id, p_key.created_by)) r (role)
+  where r.role is not null and p_key.revoked_at is null and (p_key.expires_at is null or p_key.expires_at > now())
+    and (role_rank(r.role) >= role_rank('admin')
+      or exists (select from users u where u.tenant_id = p_key.tenant_id and u.user_id = p_key.created_by and u.subject = p_key.user_id))
+$$;
+
 -- Name: enact_edit(text, public.edits); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.enact_edit(p_tenant text, p_edit public.edits) RETURNS void
@@ -2221,20 +2283,6 @@ CREATE FUNCTION public.end_chunks(p_tenant text, p_seqs bigint[], p_until bigint
 begin
   update chunks c set until_seq = p_until, until_at = p_at
   where c.tenant_id = p_tenant and c.until_seq is null and c.seq = any (p_seqs);
-end $$;
-
--- Name: append_erasure_event(text, text, jsonb); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.append_erasure_event(p_tenant text, p_job text, p_event jsonb) RETURNS bigint
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_seq bigint;
-begin
-  perform enter_tenant(p_tenant);
-  perform from tenant_clocks c where c.tenant_id = p_tenant for update;
-  select e.seq into v_seq from events e where e.tenant_id = p_tenant and e.event_id = p_event ->> 'event_id';
-  return coalesce(v_seq, say(p_tenant, p_event));
 end $$;
 
 -- Name: end_memory(text, text, text, bigint); Type: FUNCTION; Schema: public
@@ -2473,6 +2521,34 @@ begin
       array_agg(g.ref) as refs
     from memory_refs(p_tenant, m.memory_id, m.content_seq) g
   ) judged;
+end $$;
+
+-- Name: estimate_retention(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.estimate_retention(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_oldest bigint;
+  v_to bigint;
+  v_before bigint;
+  v_carried bigint;
+begin
+  perform enter_tenant(p_tenant);
+  select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
+  v_to := case when p_trim ? 'keep_events' or p_trim ? 'keep_days' then greatest(trim_bound(p_tenant, p_trim, p_now), v_oldest - 1) end;
+  v_before := (select count(*) from events e where e.tenant_id = p_tenant and e.seq < v_oldest);
+  v_carried := (
+    select count(distinct k.seq) from erasure_marks k
+    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('carry', 'ground') and k.seq <= v_to);
+  return expire_marked(p_tenant, p_job, null, true) || jsonb_build_object(
+    'sample', (
+      select coalesce(jsonb_agg(s.id), '[]') from (
+        select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' order by k.seq limit 10) s),
+    'trimmed', coalesce(v_before + v_to - v_oldest + 1 - v_carried, 0),
+    'carried', case when v_to is null then v_before else v_carried end,
+    'oldest_seq', coalesce(v_to + 1, v_oldest),
+    'held_by', trim_blocker(p_tenant, p_trim, p_now));
 end $$;
 
 -- Name: event_doc(public.events); Type: FUNCTION; Schema: public
@@ -2795,45 +2871,6 @@ begin
   return p_statement;
 end $$;
 
--- Name: mark_subject_events(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mark_subject_events(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_kind text := p_erasure ->> 'kind';
-  v_subject text := p_erasure ->> 'subject';
-  v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
-  v_upto bigint := (p_erasure ->> 'upto')::bigint;
-  v_from bigint := coalesce(nullif(p_after, '')::bigint, 0) + 1;
-  v_to bigint := least(v_upto, v_from + p_limit * 20 - 1);
-  v_own bigint[];
-  v_citing bigint[];
-  v_shared bigint[] := '{}';
-begin
-  select array_agg(e.seq) filter (where own), array_agg(e.seq) filter (where not own) into v_own, v_citing
-  from events e
-  -- null: the event is about nobody
-  cross join lateral (select belongs_to_subject(e, v_kind, v_subject, v_users) is true) o (own)
-  where e.tenant_id = p_tenant and e.seq >= v_from and e.seq <= v_to and e.kind not in ('erasure.completed', 'retention.forgot')
-    and (own or v_subject = any (e.refs));
-  if (p_erasure ->> 'keep_shared')::boolean then
-    v_shared := retained_among(p_tenant, v_own);
-    perform mark_seqs(p_tenant, p_job, 'shared', v_shared);
-    v_own := array(select unnest(v_own) except select unnest(v_shared));
-  end if;
-  perform mark_seqs(p_tenant, p_job, 'event', v_own);
-  perform mark_seqs(p_tenant, p_job, 'ref', v_citing);
-  perform mark_ids(p_tenant, p_job, 'artifact', array(
-    select e.artifact_id
-    from unnest(v_own) s (seq)
-    cross join lateral (select x.artifact_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
-    where e.artifact_id is not null));
-  last := case when v_to < v_upto then v_to::text end;
-  counts := '{}';
-  return next;
-end $$;
-
 -- Name: find_excess_repeats(text, jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.find_excess_repeats(p_tenant text, p_units jsonb) RETURNS TABLE(unit integer, event bigint, memory_id text)
@@ -2962,7 +2999,7 @@ CREATE FUNCTION public.finish_import(p_tenant text, p_import text, p_clock jsonb
     LANGUAGE plpgsql
     AS $$
 begin
-  perform beat_import(p_tenant, p_import, 0, 2 * (p_clock ->> 'event_count')::bigint, 0);
+  perform renew_import(p_tenant, p_import, 0, 2 * (p_clock ->> 'event_count')::bigint, 0);
   if not exists (
     select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
     raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
@@ -3004,99 +3041,9 @@ begin
   where u.tenant_id = p_tenant and u.user_id = p_user and u.password_hash = p_hash and u.disabled_at is null
   returning u.user_id, u.username, u.role, u.generation;
   if found then
-    perform forgive(p_account, p_address, p_free_address);
+    perform clear_failures(p_account, p_address, p_free_address);
     perform open_session(p_tenant, p_user, p_session);
   end if;
-end $$;
-
--- Name: foresee_retention(text, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.foresee_retention(p_tenant text, p_job text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $$
-declare
-  v_oldest bigint;
-  v_to bigint;
-  v_before bigint;
-  v_carried bigint;
-begin
-  perform enter_tenant(p_tenant);
-  select c.oldest_seq into v_oldest from tenant_clocks c where c.tenant_id = p_tenant;
-  v_to := case when p_trim ? 'keep_events' or p_trim ? 'keep_days' then greatest(trim_bound(p_tenant, p_trim, p_now), v_oldest - 1) end;
-  v_before := (select count(*) from events e where e.tenant_id = p_tenant and e.seq < v_oldest);
-  v_carried := (
-    select count(distinct k.seq) from erasure_marks k
-    where k.tenant_id = p_tenant and k.job_id = p_job and k.what in ('carry', 'ground') and k.seq <= v_to);
-  return expire_marked(p_tenant, p_job, null, true) || jsonb_build_object(
-    'sample', (
-      select coalesce(jsonb_agg(s.id), '[]') from (
-        select k.id from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'event' order by k.seq limit 10) s),
-    'trimmed', coalesce(v_before + v_to - v_oldest + 1 - v_carried, 0),
-    'carried', case when v_to is null then v_before else v_carried end,
-    'oldest_seq', coalesce(v_to + 1, v_oldest),
-    'held_by', trim_hold(p_tenant, p_trim, p_now));
-end $$;
-
--- Name: forgive(bytea, bytea, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.forgive(p_account bytea, p_address bytea, p_free_address integer) RETURNS void
-    LANGUAGE sql
-    AS $$
-  delete from login_failures where key_hash = p_account;
-  update login_failures set
-    failures = greatest(failures - 1, 0),
-    blocked_until = case when failures - 1 >= p_free_address then blocked_until end
-  where key_hash = p_address;
-$$;
-
--- Name: furthest_behind(text, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.furthest_behind(p_tenant text, p_now timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    AS $_$
-declare
-  v_noun text;
-  v_floor bigint := seq_before(p_tenant, p_now - interval '7 days');
-  v_behind jsonb;
-  v_more jsonb;
-begin
-  for v_noun in select * from hooks('awaits') loop
-    execute format('select %I($1, $2)', v_noun || '_awaits') into v_more using p_tenant, v_floor;
-    if v_behind is null or (v_more ->> 'seq')::bigint < (v_behind ->> 'seq')::bigint then
-      v_behind := v_more;
-    end if;
-  end loop;
-  return v_behind;
-end $_$;
-
--- Name: good_invite(text, text, bytea, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.good_invite(p_tenant text, p_invite text, p_hash bytea, p_username text) RETURNS SETOF public.invites
-    LANGUAGE sql
-    AS $$
-  select i.*
-  from invites i
-  where i.tenant_id = p_tenant and i.invite_id = p_invite and i.secret_hash = p_hash
-    and i.used_at is null and i.expires_at > now()
-    and (i.username is null or lower(i.username) = lower(p_username))
-    and may_administer(p_tenant, i.created_by, i.role)
-$$;
-
--- Name: good_reset(text, text, bytea); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.good_reset(p_tenant text, p_reset text, p_hash bytea) RETURNS TABLE(user_id text, username text)
-    LANGUAGE plpgsql
-    AS $$
-#variable_conflict use_column
-begin
-  perform enter_tenant(p_tenant);
-  return query
-  select u.user_id, u.username
-  from password_resets r
-  join users u on u.tenant_id = r.tenant_id and u.user_id = r.user_id
-  where r.tenant_id = p_tenant and r.reset_id = p_reset and r.secret_hash = p_hash
-    and r.used_at is null and r.expires_at > now() and role_now(p_tenant, u.user_id) is not null
-    and (r.created_by = 'operator' or may_administer(p_tenant, r.created_by, u.role));
 end $$;
 
 -- Name: grounding(text, text, text, bigint, integer, bigint, timestamp with time zone); Type: FUNCTION; Schema: public
@@ -3288,7 +3235,7 @@ CREATE FUNCTION public.import_artifact(p_tenant text, p_import text, p_row jsonb
     SET "TimeZone" TO 'UTC'
     AS $$
 begin
-  perform beat_import(p_tenant, p_import, 0, null, p_lease_ms);
+  perform renew_import(p_tenant, p_import, 0, null, p_lease_ms);
   perform keep_artifact(p_tenant, p_row, p_bytes);
 end $$;
 
@@ -3303,7 +3250,7 @@ declare
   v_columns text;
   v_values text;
 begin
-  perform beat_import(p_tenant, p_import, case p_part when 'event' then jsonb_array_length(p_rows) else 0 end, null, p_lease_ms);
+  perform renew_import(p_tenant, p_import, case p_part when 'event' then jsonb_array_length(p_rows) else 0 end, null, p_lease_ms);
   select
     string_agg(format('%I', c.name), ', '),
     string_agg(case when c.name <> 'byte_count' or p_part <> 'event' then format('r.%I', c.name)
@@ -3359,7 +3306,7 @@ begin
     return exists (
       select from api_keys k
       where k.tenant_id = p_tenant and k.key_id = p_principal and 'admin' = any (k.scopes)
-        and role_rank(key_role_now(k)) >= role_rank('admin'));
+        and role_rank(effective_key_role(k)) >= role_rank('admin'));
   end if;
   return may_administer(p_tenant, p_principal, 'admin');
 end $$;
@@ -3477,16 +3424,6 @@ CREATE FUNCTION public.is_last_owner(p_tenant text, p_users text[]) RETURNS bool
 CREATE FUNCTION public.is_of_deleted_memory(p_tenant text, p_seq bigint) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN COALESCE((SELECT (m.status = 'deleted'::text) FROM (public.memory_versions v JOIN public.memories m ON (((m.tenant_id = v.tenant_id) AND (m.memory_id = v.memory_id)))) WHERE ((v.tenant_id = is_of_deleted_memory.p_tenant) AND (v.seq = is_of_deleted_memory.p_seq) AND (v.status <> 'superseded'::text)) LIMIT 1), false);
-
--- Name: belongs_to_subject(public.events, text, text, text[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.belongs_to_subject(p_event public.events, p_kind text, p_subject text, p_users text[]) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    AS $$ select case p_kind
-  when 'user_id' then p_event.user_id = p_subject or (p_event.actor_type = 'human' and p_event.actor_id = any (p_subject || p_users))
-  when 'session_id' then p_event.session_id = p_subject
-  when 'project_id' then p_event.project_id = p_subject
-  else p_event.agent_id = p_subject or (p_event.actor_type = 'agent' and p_event.actor_id = p_subject) end $$;
 
 -- Name: is_quarantined(text[]); Type: FUNCTION; Schema: public
 
@@ -3707,18 +3644,6 @@ begin
   perform move_passage_ends(p_tenant, p_memory_id, v_gone);
 end $$;
 
--- Name: key_role_now(public.api_keys); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.key_role_now(p_key public.api_keys) RETURNS text
-    LANGUAGE sql STABLE
-    AS $$
-  select case when role_rank(r.role) < role_rank(p_key.role) then r.role else p_key.role end
-  from (select role_now(p_key.tenant_id, p_key.created_by)) r (role)
-  where r.role is not null and p_key.revoked_at is null and (p_key.expires_at is null or p_key.expires_at > now())
-    and (role_rank(r.role) >= role_rank('admin')
-      or exists (select from users u where u.tenant_id = p_key.tenant_id and u.user_id = p_key.created_by and u.subject = p_key.user_id))
-$$;
-
 -- Name: key_state(text, text, bytea); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.key_state(p_tenant text, p_key text, p_hash bytea) RETURNS TABLE(secret_hash bytea, name text, agent_id text, rate_limit jsonb, role text, scopes text[], subject text, channels text[], created_by text, expires_at timestamp with time zone)
@@ -3737,7 +3662,7 @@ begin
     case when k.rate_max is not null and may_administer(p_tenant, k.created_by, 'admin') then jsonb_build_object('max', k.rate_max, 'window_ms', k.rate_window_ms) end,
     n.role, k.scopes, k.user_id, k.channels, k.created_by, k.expires_at
   from api_keys k
-  cross join lateral (select key_role_now(k) as role) n
+  cross join lateral (select effective_key_role(k) as role) n
   where k.tenant_id = p_tenant and k.key_id = p_key and n.role is not null;
 end $$;
 
@@ -4100,6 +4025,40 @@ begin
   end loop;
 end $$;
 
+-- Name: mark_expired(text, text, jsonb, timestamp with time zone, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_expired(p_tenant text, p_job text, p_rules jsonb, p_now timestamp with time zone, p_from bigint, p_to bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_noun text;
+  v_seqs bigint[];
+begin
+  with named as materialized (
+    select e.seq, r.max_importance
+    from events e
+    join jsonb_to_recordset(p_rules) r (kind text, channel text, older_than_days numeric, max_importance numeric)
+      on e.created_at < p_now - interval '1 day' * r.older_than_days::float8
+      and (r.channel is null or r.channel = e.channel)
+      and (r.kind is null or r.kind = e.kind or (e.kind like 'memory.%' and e.content ->> 'kind' = r.kind))
+    where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to
+      and e.erased_at is null and e.kind not in ('erasure.completed', 'retention.forgot')
+      and not exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin' and k.id = e.event_id)
+  ),
+  held as materialized (
+    select h.seq, bool_or(h.live) as live, max(h.importance) as importance
+    from held_among(p_tenant, array(select distinct n.seq from named n)) h
+    group by h.seq
+  )
+  select array_agg(distinct n.seq) into v_seqs
+  from named n left join held h on h.seq = n.seq
+  where case when n.max_importance is null then h.live is not true else coalesce(h.importance <= n.max_importance, true) end;
+  perform mark_seqs(p_tenant, p_job, 'event', v_seqs);
+  for v_noun in select * from hooks('lapse') loop
+    execute format('select %I($1, $2, $3)', v_noun || '_lapse') using p_tenant, p_job, v_seqs;
+  end loop;
+end $_$;
+
 -- Name: mark_grounding(text, text, public.memories, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_grounding(p_tenant text, p_job text, p_memory public.memories, p_upto bigint) RETURNS void
@@ -4233,40 +4192,6 @@ begin
   return next;
 end $_$;
 
--- Name: mark_old(text, text, jsonb, timestamp with time zone, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.mark_old(p_tenant text, p_job text, p_rules jsonb, p_now timestamp with time zone, p_from bigint, p_to bigint) RETURNS void
-    LANGUAGE plpgsql
-    AS $_$
-declare
-  v_noun text;
-  v_seqs bigint[];
-begin
-  with named as materialized (
-    select e.seq, r.max_importance
-    from events e
-    join jsonb_to_recordset(p_rules) r (kind text, channel text, older_than_days numeric, max_importance numeric)
-      on e.created_at < p_now - interval '1 day' * r.older_than_days::float8
-      and (r.channel is null or r.channel = e.channel)
-      and (r.kind is null or r.kind = e.kind or (e.kind like 'memory.%' and e.content ->> 'kind' = r.kind))
-    where e.tenant_id = p_tenant and e.seq >= p_from and e.seq <= p_to
-      and e.erased_at is null and e.kind not in ('erasure.completed', 'retention.forgot')
-      and not exists (select from erasure_marks k where k.tenant_id = p_tenant and k.job_id = p_job and k.what = 'pin' and k.id = e.event_id)
-  ),
-  held as materialized (
-    select h.seq, bool_or(h.live) as live, max(h.importance) as importance
-    from held_among(p_tenant, array(select distinct n.seq from named n)) h
-    group by h.seq
-  )
-  select array_agg(distinct n.seq) into v_seqs
-  from named n left join held h on h.seq = n.seq
-  where case when n.max_importance is null then h.live is not true else coalesce(h.importance <= n.max_importance, true) end;
-  perform mark_seqs(p_tenant, p_job, 'event', v_seqs);
-  for v_noun in select * from hooks('lapse') loop
-    execute format('select %I($1, $2, $3)', v_noun || '_lapse') using p_tenant, p_job, v_seqs;
-  end loop;
-end $_$;
-
 -- Name: mark_seqs(text, text, text, bigint[], bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mark_seqs(p_tenant text, p_job text, p_what text, p_seqs bigint[], p_upto bigint DEFAULT NULL::bigint) RETURNS bigint[]
@@ -4311,6 +4236,63 @@ begin
   return coalesce(v_whole, v_ground) is not null;
 end $$;
 
+-- Name: mark_subject_events(text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.mark_subject_events(p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v_kind text := p_erasure ->> 'kind';
+  v_subject text := p_erasure ->> 'subject';
+  v_users text[] := array(select jsonb_array_elements_text(p_erasure -> 'users'));
+  v_upto bigint := (p_erasure ->> 'upto')::bigint;
+  v_from bigint := coalesce(nullif(p_after, '')::bigint, 0) + 1;
+  v_to bigint := least(v_upto, v_from + p_limit * 20 - 1);
+  v_own bigint[];
+  v_citing bigint[];
+  v_shared bigint[] := '{}';
+begin
+  select array_agg(e.seq) filter (where own), array_agg(e.seq) filter (where not own) into v_own, v_citing
+  from events e
+  -- null: the event is about nobody
+  cross join lateral (select belongs_to_subject(e, v_kind, v_subject, v_users) is true) o (own)
+  where e.tenant_id = p_tenant and e.seq >= v_from and e.seq <= v_to and e.kind not in ('erasure.completed', 'retention.forgot')
+    and (own or v_subject = any (e.refs));
+  if (p_erasure ->> 'keep_shared')::boolean then
+    v_shared := retained_among(p_tenant, v_own);
+    perform mark_seqs(p_tenant, p_job, 'shared', v_shared);
+    v_own := array(select unnest(v_own) except select unnest(v_shared));
+  end if;
+  perform mark_seqs(p_tenant, p_job, 'event', v_own);
+  perform mark_seqs(p_tenant, p_job, 'ref', v_citing);
+  perform mark_ids(p_tenant, p_job, 'artifact', array(
+    select e.artifact_id
+    from unnest(v_own) s (seq)
+    cross join lateral (select x.artifact_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
+    where e.artifact_id is not null));
+  last := case when v_to < v_upto then v_to::text end;
+  counts := '{}';
+  return next;
+end $$;
+
+-- Name: erasure_marks; Type: TABLE; Schema: public
+
+CREATE TABLE public.erasure_marks (
+    tenant_id text NOT NULL,
+    job_id text NOT NULL,
+    what text NOT NULL,
+    id text NOT NULL,
+    seq bigint
+);
+
+ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
+
+-- Name: marked_accounts(text, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.marked_accounts(p_tenant text, p_job text) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN ARRAY(SELECT k.id FROM public.erasure_marks k WHERE ((k.tenant_id = marked_accounts.p_tenant) AND (k.job_id = marked_accounts.p_job) AND (k.what = 'user'::text)));
+
 -- Name: mask_expression(integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
@@ -4322,7 +4304,7 @@ CREATE FUNCTION public.mask_expression(p_count integer) RETURNS text
 CREATE FUNCTION public.may_administer(p_tenant text, p_maker text, p_role text) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
-  select coalesce(role_rank(role_now(p_tenant, p_maker)) >= greatest(role_rank(p_role), role_rank('admin')), false)
+  select coalesce(role_rank(active_role(p_tenant, p_maker)) >= greatest(role_rank(p_role), role_rank('admin')), false)
 $$;
 
 -- Name: may_register(text, boolean, text, bytea, text); Type: FUNCTION; Schema: public
@@ -4334,20 +4316,10 @@ begin
   perform enter_tenant(p_tenant);
   if p_invite is null then
     return case when p_open and not exists (select from tenants t where t.tenant_id = p_tenant) then 'ok' else 'refused' end;
-  elsif not exists (select from good_invite(p_tenant, p_invite, p_hash, p_username)) then
+  elsif not exists (select from valid_invite(p_tenant, p_invite, p_hash, p_username)) then
     return 'refused';
   end if;
   return case when username_taken(p_tenant, p_username) then 'taken' else 'ok' end;
-end $$;
-
--- Name: measure(text, bigint, bigint); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.measure(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
-    LANGUAGE plpgsql
-    AS $$
-begin
-  perform enter_tenant(p_tenant);
-  return measure_log(p_tenant, p_from, p_to);
 end $$;
 
 -- Name: measure_log(text, bigint, bigint); Type: FUNCTION; Schema: public
@@ -4368,6 +4340,16 @@ begin
   end loop;
   return v_bytes;
 end $_$;
+
+-- Name: measure_range(text, bigint, bigint); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.measure_range(p_tenant text, p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  return measure_log(p_tenant, p_from, p_to);
+end $$;
 
 -- Name: member_of(jsonb, text, text); Type: FUNCTION; Schema: public
 
@@ -5285,18 +5267,6 @@ begin
   join memory_versions v on v.tenant_id = p_tenant and v.memory_id = p_memory_id and v.version = w.last;
 end $$;
 
--- Name: erasure_marks; Type: TABLE; Schema: public
-
-CREATE TABLE public.erasure_marks (
-    tenant_id text NOT NULL,
-    job_id text NOT NULL,
-    what text NOT NULL,
-    id text NOT NULL,
-    seq bigint
-);
-
-ALTER TABLE ONLY public.erasure_marks FORCE ROW LEVEL SECURITY;
-
 -- Name: next_marked(text, text, text, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.next_marked(p_tenant text, p_job text, p_after text, p_limit integer) RETURNS TABLE(last text, seqs bigint[])
@@ -5918,7 +5888,7 @@ end $$;
 
 -- Name: read_log_state(text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.read_log_state(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_beside bigint, rebuilding boolean)
+CREATE FUNCTION public.read_log_state(p_tenant text) RETURNS TABLE(last_seq bigint, oldest_seq bigint, event_count bigint, stored_bytes bigint, highest bigint, lowest bigint, carried_from bigint, stored_outside_log bigint, rebuilding boolean)
     LANGUAGE plpgsql
     AS $$
 begin
@@ -5929,32 +5899,11 @@ begin
     (select max(e.seq) from events e where e.tenant_id = p_tenant),
     (select e.seq from events e where e.tenant_id = p_tenant and e.carried_at is null order by e.seq limit 1),
     (select min(e.seq) from events e where e.tenant_id = p_tenant and e.seq < c.oldest_seq),
-    stored_beside(p_tenant),
+    stored_outside_log(p_tenant),
     exists (select from chunk_rebuilds r where r.tenant_id = p_tenant)
   from tenant_clocks c
   where c.tenant_id = p_tenant;
 end $$;
-
--- Name: read_shared_events(text, text, bigint, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.read_shared_events(p_tenant text, p_job text, p_after bigint, p_limit integer) RETURNS TABLE(seq bigint, parts jsonb)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT s.seq,
-     public.nameable_parts(s.event) AS nameable_parts
-    FROM ( SELECT n.seq,
-             n.event,
-             (sum((n.event).byte_count) OVER (ORDER BY n.seq) - (n.event).byte_count) AS before
-            FROM ( SELECT e.seq,
-                     e.*::public.events AS event
-                    FROM (public.erasure_marks k
-                      JOIN public.events e ON (((e.tenant_id = read_shared_events.p_tenant) AND (e.seq = k.seq))))
-                   WHERE ((k.tenant_id = read_shared_events.p_tenant) AND (k.job_id = read_shared_events.p_job) AND (k.what = ANY (ARRAY['shared'::text, 'kin'::text])) AND (k.seq > read_shared_events.p_after) AND (e.erased_at IS NULL))
-                   ORDER BY e.seq
-                  LIMIT read_shared_events.p_limit) n) s
-   WHERE (s.before < 1048576)
-   ORDER BY s.seq;
-END;
 
 -- Name: read_search_hits(text, jsonb, bigint[], integer[]); Type: FUNCTION; Schema: public
 
@@ -5999,6 +5948,27 @@ begin
   cross join lateral (select coalesce(c.text, e.said) as text offset 0) x
   order by wanted.position;
 end $$;
+
+-- Name: read_shared_events(text, text, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.read_shared_events(p_tenant text, p_job text, p_after bigint, p_limit integer) RETURNS TABLE(seq bigint, parts jsonb)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT s.seq,
+     public.nameable_parts(s.event) AS nameable_parts
+    FROM ( SELECT n.seq,
+             n.event,
+             (sum((n.event).byte_count) OVER (ORDER BY n.seq) - (n.event).byte_count) AS before
+            FROM ( SELECT e.seq,
+                     e.*::public.events AS event
+                    FROM (public.erasure_marks k
+                      JOIN public.events e ON (((e.tenant_id = read_shared_events.p_tenant) AND (e.seq = k.seq))))
+                   WHERE ((k.tenant_id = read_shared_events.p_tenant) AND (k.job_id = read_shared_events.p_job) AND (k.what = ANY (ARRAY['shared'::text, 'kin'::text])) AND (k.seq > read_shared_events.p_after) AND (e.erased_at IS NULL))
+                   ORDER BY e.seq
+                  LIMIT read_shared_events.p_limit) n) s
+   WHERE (s.before < 1048576)
+   ORDER BY s.seq;
+END;
 
 -- Name: rebuild_chunks(text, bigint, bigint, jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -6133,7 +6103,7 @@ begin
     end if;
   else
     perform from invites i where i.tenant_id = p_tenant and i.invite_id = p_invite for update;
-    select i.role into v_role from good_invite(p_tenant, p_invite, p_hash, p_user ->> 'username') i;
+    select i.role into v_role from valid_invite(p_tenant, p_invite, p_hash, p_user ->> 'username') i;
     if not found then
       return query select 'refused', null::text, null::int;
       return;
@@ -6333,6 +6303,19 @@ begin
     end if;
   end if;
   return next;
+end $$;
+
+-- Name: renew_import(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.renew_import(p_tenant text, p_import text, p_events bigint, p_total bigint, p_lease_ms integer) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform enter_tenant(p_tenant);
+  perform from tenant_clocks c where c.tenant_id = p_tenant and c.importing = p_import for update;
+  if not found or not advance_job(p_tenant, p_import, p_events, p_total, p_lease_ms) then
+    raise exception 'the import was given up' using errcode = 'AM409';
+  end if;
 end $$;
 
 -- Name: repair_clock(text, bigint, bigint, bigint); Type: FUNCTION; Schema: public
@@ -6546,7 +6529,7 @@ declare
     (select e.seq - 1 from events e where e.tenant_id = p_tenant and e.seq > (p_cursor ->> 'after')::bigint order by e.seq limit 1), v_upto);
   v_next bigint := least(v_upto, v_after + p_limit * 10);
 begin
-  perform mark_old(p_tenant, p_job, p_input -> 'rules', (p_cursor ->> 'now')::timestamptz, v_after + 1, v_next);
+  perform mark_expired(p_tenant, p_job, p_input -> 'rules', (p_cursor ->> 'now')::timestamptz, v_after + 1, v_next);
   if v_next < v_upto then
     return jsonb_build_object('after', v_next::text);
   end if;
@@ -6656,22 +6639,22 @@ begin
     'counts', jsonb_build_object('trimmed', v_step.trimmed, 'carried', v_step.carried));
 end $$;
 
--- Name: retention_due(text); Type: FUNCTION; Schema: public
+-- Name: retained_among(text, bigint[]); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.retention_due(p_tenant text) RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $$
+CREATE FUNCTION public.retained_among(p_tenant text, p_seqs bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    AS $_$
 declare
-  v_policy retention_policies;
+  v_noun text;
+  v_seqs bigint[] := '{}';
+  v_more bigint[];
 begin
-  perform enter_tenant(p_tenant);
-  update retention_policies p set last_run_at = clock_timestamp()
-  where p.tenant_id = p_tenant and coalesce(p.last_run_at < clock_timestamp() - interval '1 day', true)
-    -- not what has only half come
-    and not is_importing()
-  returning * into v_policy;
-  return case when v_policy.tenant_id is not null then jsonb_build_object('rules', v_policy.rules, 'trim', v_policy.trim) end;
-end $$;
+  for v_noun in select * from hooks('stay') loop
+    execute format('select array(select %I($1, $2))', v_noun || '_stay') into v_more using p_tenant, p_seqs;
+    v_seqs := v_seqs || v_more;
+  end loop;
+  return v_seqs;
+end $_$;
 
 -- Name: revise_memory(text, text, integer, text[], jsonb, jsonb); Type: FUNCTION; Schema: public
 
@@ -6776,16 +6759,6 @@ begin
   end loop;
 end $_$;
 
--- Name: role_now(text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.role_now(p_tenant text, p_user text) RETURNS text
-    LANGUAGE sql STABLE
-    AS $$
-  select u.role
-  from users u join tenants t on t.tenant_id = u.tenant_id
-  where u.tenant_id = p_tenant and u.user_id = p_user and u.disabled_at is null and t.state = 'active'
-$$;
-
 -- Name: rotate_refresh_token(text, text, bytea, bytea, text, bytea, integer, integer); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.rotate_refresh_token(p_tenant text, p_token text, p_hash bytea, p_nonce bytea, p_child text, p_child_hash bytea, p_ttl_s integer, p_grace_s integer) RETURNS TABLE(status text, child text, nonce bytea, session_id text, user_id text, username text, role text, generation integer)
@@ -6827,6 +6800,21 @@ begin
   return query
   select status, v_token.replaced_by, v_token.nonce, v_token.session_id, v_user.user_id, v_user.username, v_user.role, v_user.generation;
 end $$;
+
+-- Name: run_noun_step(text, text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.run_noun_step(p_hook text, p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v_nouns text[] := array(select h from hooks(p_hook) h);
+  v_noun text := coalesce(nullif(split_part(p_after, '/', 1), ''), v_nouns[1]);
+begin
+  execute format('select last, counts from %I($1, $2, $3, $4, $5)', v_noun || '_' || p_hook) into last, counts
+  using p_tenant, p_job, p_erasure, substr(p_after, length(v_noun) + 2), p_limit;
+  last := case when last is null then v_nouns[array_position(v_nouns, v_noun) + 1] || '/' else v_noun || '/' || last end;
+  return next;
+end $_$;
 
 -- Name: same_subject(text, text, text); Type: FUNCTION; Schema: public
 
@@ -6981,23 +6969,6 @@ begin
   return true;
 end $$;
 
--- Name: retained_among(text, bigint[]); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.retained_among(p_tenant text, p_seqs bigint[]) RETURNS bigint[]
-    LANGUAGE plpgsql STABLE
-    AS $_$
-declare
-  v_noun text;
-  v_seqs bigint[] := '{}';
-  v_more bigint[];
-begin
-  for v_noun in select * from hooks('stay') loop
-    execute format('select array(select %I($1, $2))', v_noun || '_stay') into v_more using p_tenant, p_seqs;
-    v_seqs := v_seqs || v_more;
-  end loop;
-  return v_seqs;
-end $_$;
-
 -- Name: shrink_log(text, bigint, bigint, bigint); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.shrink_log(p_tenant text, p_bytes bigint, p_events bigint DEFAULT 0, p_upto bigint DEFAULT 0) RETURNS void
@@ -7006,6 +6977,26 @@ CREATE FUNCTION public.shrink_log(p_tenant text, p_bytes bigint, p_events bigint
  UPDATE public.tenant_clocks AS c SET oldest_seq = GREATEST(c.oldest_seq, (shrink_log.p_upto + 1)), event_count = (c.event_count - shrink_log.p_events), stored_bytes = GREATEST((0)::bigint, (c.stored_bytes - shrink_log.p_bytes))
    WHERE (c.tenant_id = shrink_log.p_tenant);
 END;
+
+-- Name: slowest_reader(text, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.slowest_reader(p_tenant text, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v_noun text;
+  v_floor bigint := seq_before(p_tenant, p_now - interval '7 days');
+  v_behind jsonb;
+  v_more jsonb;
+begin
+  for v_noun in select * from hooks('awaits') loop
+    execute format('select %I($1, $2)', v_noun || '_awaits') into v_more using p_tenant, v_floor;
+    if v_behind is null or (v_more ->> 'seq')::bigint < (v_behind ->> 'seq')::bigint then
+      v_behind := v_more;
+    end if;
+  end loop;
+  return v_behind;
+end $_$;
 
 -- Name: sortable_time(timestamp with time zone); Type: FUNCTION; Schema: public
 
@@ -7043,9 +7034,9 @@ begin
   return query select 'new', p_job;
 end $$;
 
--- Name: stored_beside(text); Type: FUNCTION; Schema: public
+-- Name: stored_outside_log(text); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.stored_beside(p_tenant text) RETURNS bigint
+CREATE FUNCTION public.stored_outside_log(p_tenant text) RETURNS bigint
     LANGUAGE plpgsql STABLE
     AS $_$
 declare
@@ -7059,12 +7050,6 @@ begin
   end loop;
   return v_sum;
 end $_$;
-
--- Name: marked_accounts(text, text); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.marked_accounts(p_tenant text, p_job text) RETURNS text[]
-    LANGUAGE sql STABLE
-    RETURN ARRAY(SELECT k.id FROM public.erasure_marks k WHERE ((k.tenant_id = marked_accounts.p_tenant) AND (k.job_id = marked_accounts.p_job) AND (k.what = 'user'::text)));
 
 -- Name: successor_of(text, text); Type: FUNCTION; Schema: public
 
@@ -7358,26 +7343,26 @@ end $$;
 
 ALTER FUNCTION public.tool_events(p_seqs bigint[], p_last bigint) OWNER TO agent_memory_searcher;
 
--- Name: trim_bound(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: trim_blocker(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.trim_bound(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
-    LANGUAGE plpgsql STABLE
-    AS $$
-begin
-  return least(trim_wanted(p_tenant, p_trim, p_now), (furthest_behind(p_tenant, p_now) ->> 'seq')::bigint - 1);
-end $$;
-
--- Name: trim_hold(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.trim_hold(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION public.trim_blocker(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
 declare
   v_behind jsonb;
 begin
   perform enter_tenant(p_tenant);
-  v_behind := furthest_behind(p_tenant, p_now);
-  return case when (v_behind ->> 'seq')::bigint <= trim_wanted(p_tenant, p_trim, p_now) then v_behind end;
+  v_behind := slowest_reader(p_tenant, p_now);
+  return case when (v_behind ->> 'seq')::bigint <= trim_target(p_tenant, p_trim, p_now) then v_behind end;
+end $$;
+
+-- Name: trim_bound(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.trim_bound(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  return least(trim_target(p_tenant, p_trim, p_now), (slowest_reader(p_tenant, p_now) ->> 'seq')::bigint - 1);
 end $$;
 
 -- Name: trim_step(text, text, bigint, bigint, integer); Type: FUNCTION; Schema: public
@@ -7415,9 +7400,9 @@ begin
   return next;
 end $_$;
 
--- Name: trim_wanted(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
+-- Name: trim_target(text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: public
 
-CREATE FUNCTION public.trim_wanted(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
+CREATE FUNCTION public.trim_target(p_tenant text, p_trim jsonb, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql STABLE
     AS $$
 begin
@@ -7506,6 +7491,36 @@ CREATE FUNCTION public.username_taken(p_tenant text, p_username text) RETURNS bo
     where u.tenant_id = p_tenant and (lower(u.username) = lower(p_username) or lower(u.subject) = lower(p_username)))
 $$;
 
+-- Name: valid_invite(text, text, bytea, text); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.valid_invite(p_tenant text, p_invite text, p_hash bytea, p_username text) RETURNS SETOF public.invites
+    LANGUAGE sql
+    AS $$
+  select i.*
+  from invites i
+  where i.tenant_id = p_tenant and i.invite_id = p_invite and i.secret_hash = p_hash
+    and i.used_at is null and i.expires_at > now()
+    and (i.username is null or lower(i.username) = lower(p_username))
+    and may_administer(p_tenant, i.created_by, i.role)
+$$;
+
+-- Name: valid_reset(text, text, bytea); Type: FUNCTION; Schema: public
+
+CREATE FUNCTION public.valid_reset(p_tenant text, p_reset text, p_hash bytea) RETURNS TABLE(user_id text, username text)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform enter_tenant(p_tenant);
+  return query
+  select u.user_id, u.username
+  from password_resets r
+  join users u on u.tenant_id = r.tenant_id and u.user_id = r.user_id
+  where r.tenant_id = p_tenant and r.reset_id = p_reset and r.secret_hash = p_hash
+    and r.used_at is null and r.expires_at > now() and active_role(p_tenant, u.user_id) is not null
+    and (r.created_by = 'operator' or may_administer(p_tenant, r.created_by, u.role));
+end $$;
+
 -- Name: validity(jsonb); Type: FUNCTION; Schema: public
 
 CREATE FUNCTION public.validity(p_times jsonb) RETURNS tstzrange
@@ -7517,21 +7532,6 @@ CREATE FUNCTION public.validity(p_times jsonb) RETURNS tstzrange
 CREATE FUNCTION public.visible(p_channel text, p_user_id text, p_sensitivity text, p_channels text[], p_subjects text[], p_sensitivities text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((p_channel = ANY (p_channels)) AND ((p_channel <> 'private'::text) OR COALESCE((p_user_id = ANY (p_subjects)), (p_user_id IS NOT NULL))) AND (p_sensitivity = ANY (p_sensitivities)));
-
--- Name: run_noun_step(text, text, text, jsonb, text, integer); Type: FUNCTION; Schema: public
-
-CREATE FUNCTION public.run_noun_step(p_hook text, p_tenant text, p_job text, p_erasure jsonb, p_after text, p_limit integer) RETURNS TABLE(last text, counts jsonb)
-    LANGUAGE plpgsql
-    AS $_$
-declare
-  v_nouns text[] := array(select h from hooks(p_hook) h);
-  v_noun text := coalesce(nullif(split_part(p_after, '/', 1), ''), v_nouns[1]);
-begin
-  execute format('select last, counts from %I($1, $2, $3, $4, $5)', v_noun || '_' || p_hook) into last, counts
-  using p_tenant, p_job, p_erasure, substr(p_after, length(v_noun) + 2), p_limit;
-  last := case when last is null then v_nouns[array_position(v_nouns, v_noun) + 1] || '/' else v_noun || '/' || last end;
-  return next;
-end $_$;
 
 -- Name: wall(regclass, text); Type: FUNCTION; Schema: public
 
