@@ -25,14 +25,14 @@ export async function rejectSecrets(
   for (const name in row) (free.includes(name) ? words : ids)[name] = row[name];
   if (words.content) words.content = withoutSealed(words.content as Record<string, unknown>);
   const [found] = [...(await screener.findAsync(words, '', true)), ...screener.find(ids, '', false)];
-  if (found) throw lineProblem(number, `holds a secret: ${found.kind}`, found.pointer);
+  if (found) throw lineProblem(number, `contains a secret: ${found.kind}`, found.pointer);
 }
 
 /** An artifact that is text, as when it is uploaded. */
 export async function rejectSecretBytes(screener: AsyncScreener, number: number, bytes: Buffer): Promise<void> {
   const decoded = decodeText(bytes);
   const [found] = decoded ? await screener.findAsync(decoded.text, '', true) : [];
-  if (found) throw lineProblem(number, `the artifact holds a secret: ${found.kind}`);
+  if (found) throw lineProblem(number, `the artifact contains a secret: ${found.kind}`);
 }
 
 /** The copy under a key, which nobody reads without it. */

@@ -1,8 +1,8 @@
 import { issuerAnchors as more } from './issuer_rules.ts';
 import { foreignNamePrefixes, matchNameAt, twoCharacterNames } from './languages.ts';
 
-// Where to look at all. Each token holds three characters that are seldom elsewhere, and so does each name of a secret: one pass over a
-// text finds them by a table, 2 ns a character, and prose that has none of them is done.
+// Prefilter for the detection of secrets. Every token, and every name of a secret, contains a trigram that is rare elsewhere. One pass over the text
+// finds these trigrams in a table at 2 ns per character; text without any needs no further work.
 
 const tokenAnchors =
   `A3T AKI ASI ABI ACC AIz GOC ya2 ho_ hp_ hu_ hs_ hr_ b_p glp gld glr glc glf gli gla gls glo GR1 xox xap ks. sk_ rk_ whs SG.
@@ -30,7 +30,7 @@ function addTrigram(trigram: string, category: number): void {
   table[slotOf(trigram.charCodeAt(0), trigram.charCodeAt(1), trigram.charCodeAt(2))]! |= category;
 }
 
-/** In all its ways of writing. */
+/** Adds a trigram in every combination of upper and lower case. */
 function addTrigramInAnyCase(word: string, category: number): void {
   const cases = [...word].map((character) => [character.toLowerCase(), character.toUpperCase()]);
   for (let i = 0; i < 8; i += 1) addTrigram(cases.map((way, at) => way[(i >> at) & 1]!).join(''), category);
@@ -47,7 +47,7 @@ interface Keyword {
 
 const keywordsByTrigram = new Map<string, Keyword[]>();
 
-/** Words of places (src/secrets/place.ts), by their last three characters; `place`: what the place is known by. */
+/** Registers the keywords of a rule (keyword_rule.ts) by their last three characters. `rule` is the index of the rule. */
 export function registerKeywords(keywords: string[], rule: number): void {
   for (const word of keywords) {
     const trigram = word.slice(-3);
@@ -57,13 +57,13 @@ export function registerKeywords(keywords: string[], rule: number): void {
 }
 
 export interface Anchors {
-  /** Where a token may be, in order. */
+  /** Positions at which a token may be, in order. */
   tokens: number[];
-  /** Beginnings of words that a name of a secret has, in order. */
+  /** Positions of words that occur in names of secrets, in order. */
   names: number[];
-  /** Basic credentials, `-u user:password`. */
+  /** True if the text may contain Basic credentials or `-u user:password`. */
   login: boolean;
-  /** Words of places, in order: where the last three characters of one are, and what its place is known by. */
+  /** Keywords in order: the position of the last three characters, and the index of the rule. */
   keywords: { at: number; rule: number }[];
 }
 
@@ -77,7 +77,7 @@ export function findAnchors(text: string): Anchors {
     const c = text.charCodeAt(i);
     const categories = table[((a << 10) ^ (b << 5) ^ c) & 0xffff]!;
     if (categories !== 0) addAnchors(text, i - 2, categories, found);
-    // the six characters between the dots of a token of Discord
+    // a Discord token has six characters between its dots
     if (c === DOT && i > 6 && text.charCodeAt(i - 7) === DOT) found.tokens.push(i);
     a = b;
     b = c;
@@ -102,7 +102,7 @@ function addKeywords(text: string, at: number, found: Anchors): void {
 
 const firstCharacters = [...'密口令暗암비'];
 
-/** Words of two characters. */
+/** Finds names of two characters, which have no trigram. */
 function addTwoCharacterNames(text: string, found: Anchors): void {
   for (const match of text.matchAll(twoCharacterNames)) found.names.push(match.index);
   found.names.sort((one, other) => one - other);

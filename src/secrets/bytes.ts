@@ -1,20 +1,20 @@
 import { isUtf8 } from 'node:buffer';
 
-// Bytes as the text that they are. What is nearly text is read too: one byte that is not UTF-8 must not hide the rest.
+// Decodes bytes as text. Bytes that are mostly text are decoded too, so that a single byte that is not UTF-8 does not hide the rest.
 
 export interface Decoded {
   text: string;
-  /** The bytes of a text that was read so; what was not changed in it is written as it was. */
+  /** Encodes a text in the original encoding. Unchanged parts get their original bytes. */
   encode(text: string): Buffer;
 }
 
-/** Undefined for bytes that are no text. */
+/** Returns undefined if the bytes are not text. */
 export function decodeText(bytes: Buffer): Decoded | undefined {
   const wide = utf16Order(bytes);
   if (wide !== undefined) {
     const even = bytes.subarray(0, bytes.length & ~1);
     const { text, encode } = wide === 'le' ? littleEndian(even) : bigEndian(even);
-    // half a character at the end
+    // an odd byte at the end is kept
     return { text, encode: (kept) => Buffer.concat([encode(kept), bytes.subarray(even.length)]) };
   }
   if (isUtf8(bytes)) return { text: bytes.toString(), encode: (text) => Buffer.from(text) };
@@ -22,7 +22,7 @@ export function decodeText(bytes: Buffer): Decoded | undefined {
   return { text: bytes.toString('latin1'), encode: (text) => Buffer.from(text, 'latin1') };
 }
 
-/** UTF-16, by its mark or by the zeros that Latin letters have in every second byte. */
+/** Detects UTF-16 by its byte order mark, or by the zeros that Latin letters have in every second byte. */
 function utf16Order(bytes: Buffer): 'le' | 'be' | undefined {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'le';
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return 'be';
@@ -43,7 +43,7 @@ const bigEndian = (bytes: Buffer): Decoded => ({
   encode: (text) => Buffer.from(text, 'utf16le').swap16(),
 });
 
-/** Images, archives and programs have control characters all over: about one byte in nine. */
+/** Returns true if at most one byte in twenty is a control character. In images, archives and programs it is about one in nine. */
 function isNearlyText(bytes: Buffer): boolean {
   let controls = 0;
   for (const byte of bytes) if (byte < 32 && (byte < 7 || byte > 13) && byte !== 27) controls += 1;

@@ -4,11 +4,12 @@ import { classifyName } from './secret_names.ts';
 import { isJumbled, isPlaceholder } from './shapes.ts';
 import { isCommandLineValue, isPassword } from './value.ts';
 
-// Secrets that programs take from a command line or a prompt, and those that they print. The flags are those of each program's manual.
+// Rules for secrets that programs read from a command line or a prompt, and for those that they print. The flags are documented in the manual of
+// each program.
 
 const isProsePassword = (value: string): boolean => isPassword(value, 'prose') || looksRandom(value);
 
-/** Programs, and their flags whose value is a password. */
+/** Programs, and the flag of each whose value is a password. */
 const flags: [programs: string, flags: string, keywords: string[]][] = [
   [
     '(?:docker|podman|nerdctl|buildah|skopeo|oras|crane) login|helm registry login|az login|twine upload|mongo(?:sh|dump|restore|export|import)|cqlsh|cypher-shell|rabbitmqadmin',

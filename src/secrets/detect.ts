@@ -9,8 +9,8 @@ import { type Classes, personalData } from './personal.ts';
 import { tableSecrets } from './tables.ts';
 import { awsSecretsBeside, crossesLines, eachRun, privateKeys, type Span, tokensInRun, unknownIssuers } from './tokens.ts';
 
-// All secrets of a text, in order. First what costs next to nothing: nearly every text has neither a long run of characters nor a
-// telling word, and is done. Then once as it stands, and once with its lines put together.
+// Finds all secrets in a text, in order. A cheap prefilter comes first: nearly every text has neither a long run of characters nor a keyword and
+// needs no further work. The others are scanned as they are, and again with their lines joined.
 
 export type { Span } from './tokens.ts';
 
@@ -28,7 +28,7 @@ export function findSecrets(text: string, classes: Classes, depth = 0): Span[] {
   return found.length === 0 ? none : merge(found);
 }
 
-/** Returns whether anything but a token may be there. */
+/** Scans a text. Returns true if it may also contain secrets that are not tokens and that may be broken over lines. */
 function scan(text: string, joints: Joints, depth: number, found: Span[]): boolean {
   const anchors = findAnchors(text);
   const runs: [number, number][] = [];
@@ -42,7 +42,7 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
     if (!mayHoldToken.test(run)) continue;
     if (anchored) tokensInRun(run, from, joints, found);
     if (to - from < MIN_ENCODED) continue;
-    // the line before would be taken for a prefix
+    // in joined text, the preceding line could be mistaken for a prefix
     if (joints === noJoints) unknownIssuers(run, from, found);
     if (depth < MAX_DEPTH) encodedSecrets(run, from, depth, found);
   }
@@ -60,7 +60,7 @@ function scan(text: string, joints: Joints, depth: number, found: Span[]): boole
 const keywordRules = [...formatRules, ...commandRules, ...pairRules];
 keywordRules.forEach(({ keywords }, i) => registerKeywords(keywords, i));
 
-/** Returns whether one of those that may be broken over lines was there. */
+/** Applies the rules whose keywords occur in the text. Returns true if one of them is a rule whose values may be broken over lines. */
 function applyKeywordRules(text: string, keywords: Anchors['keywords'], found: Span[]): boolean {
   if (keywords.length === 0) return false;
   const near = new Map<number, number[]>();
@@ -74,12 +74,12 @@ function applyKeywordRules(text: string, keywords: Anchors['keywords'], found: S
 }
 
 const MIN_ENCODED = 24;
-/** Names of code have neither a digit nor capitals so close to each other. */
+/** Matches what every token contains. Identifiers in code have neither a digit nor capitals so close to each other. */
 const mayHoldToken = /\d|hf_|A[KS]IA|[a-z][A-Z][a-z]?[A-Z]/;
 const encoded = /[A-Za-z0-9+/_-]{24,}={0,2}/g;
 const MAX_ENCODED = 1024 * 1024;
 
-/** Base64 of a text that holds a secret: the whole of it goes. An image is told by its first bytes. */
+/** Finds Base64 of a text that contains a secret; the span covers all of it. Images are recognized, and skipped, by their first bytes. */
 function encodedSecrets(run: string, offset: number, depth: number, found: Span[]): void {
   if (run.length < MIN_ENCODED) return;
   for (const match of run.matchAll(encoded)) {
@@ -91,7 +91,7 @@ function encodedSecrets(run: string, offset: number, depth: number, found: Span[
   }
 }
 
-/** Nothing below a space but line breaks and tabs, in its first kilobyte. */
+/** Returns true if the first kilobyte is printable ASCII, line breaks and tabs. */
 function isText(bytes: Buffer): boolean {
   const end = Math.min(bytes.length, 1024);
   for (let i = 0; i < end; i += 1) {
@@ -101,13 +101,13 @@ function isText(bytes: Buffer): boolean {
   return end > 0;
 }
 
-// `"abc" + "def"`, `'abc' \` and a new line, a backslash before the line's end: meant to be one. A plain line break may be either.
+// Explicit continuations: `"abc" + "def"`, `'abc' \` and a new line, a backslash at the end of the line. A plain line break is ambiguous.
 const explicitBreak = String.raw`\\?["'\x60]\s{0,20}(?:\+|\.|&|\\)?\s{0,20}\\?["'\x60](?=[\w+/=.-])|\\\r?\n[ \t]{0,40}`;
 const lineBreak = String.raw`[ \t]{0,40}\r?\n[ \t>|#*]{0,40}`;
 const continued = /["'`]\s{0,20}[+.&\\]?\s{0,20}\\?["'`][\w+/=.-]|\\\r?\n/;
 const hasQuote = (text: string): boolean => text.includes('"') || text.includes("'") || text.includes('`') || text.includes('\\');
 
-/** Nearly every text of more lines than one has nothing that crosses them. */
+/** Returns true if a secret may be broken over lines, which is rare even in texts of several lines. */
 const mayBeBroken = (text: string, hinted: boolean): boolean =>
   (text.includes('\n') && (hinted || crossesLines(text))) || (hasQuote(text) && continued.test(text));
 
@@ -119,7 +119,7 @@ function acrossLines(text: string, depth: number): Span[] {
   return spans.flatMap((span) => trimAtLineBreak(span, joined) ?? []).map((span) => toSourceSpan(span, joined));
 }
 
-/** Colours of a terminal, and characters of no width. */
+/** Matches the colour codes of a terminal and zero-width characters. */
 const invisible = /\p{Cc}\[[\d;]{0,20}[A-Za-z]|[\u200b-\u200d\u2060\ufeff]/u;
 
 function withoutInvisible(text: string, depth: number): Span[] {
@@ -130,7 +130,7 @@ function withoutInvisible(text: string, depth: number): Span[] {
   return spans.map((span) => toSourceSpan(span, joined));
 }
 
-/** In order, overlapping ones as one; of two kinds that of the one that begins first, or of the longer. */
+/** Sorts spans and merges overlapping ones. The merged span has the kind of the one that starts first, or of the longer one. */
 function merge(spans: Span[]): Span[] {
   const merged: Span[] = [];
   for (const { from, to, kind } of spans.sort((a, b) => a.from - b.from || b.to - a.to)) {

@@ -1,8 +1,8 @@
 import type { Screener } from './policy.ts';
 
 /**
- * The body with the secrets cut out of what is `free` (`reason`, `patch/text`). One in what is `fixed`, a name in the body each, is
- * refused. Whatever else the body is, the schema says.
+ * Redacts the secrets in the `free` members of a body (`reason`, `patch/text`), and rejects a body with a secret in a `fixed` member. The body may
+ * have any other shape; its schema is checked later.
  */
 export function screenFields(screener: Screener, body: unknown, { free, fixed }: { free: string[]; fixed: string[] }): unknown {
   for (const name of fixed) if (isObject(body) && Object.hasOwn(body, name)) screener.refuse(body[name], `#/${name}`);

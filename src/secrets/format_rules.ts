@@ -6,8 +6,7 @@ import { entropyOf, isJumbled, isPlaceholder } from './shapes.ts';
 import type { Span } from './tokens.ts';
 import { isCommandLineValue, isPassword, isToken } from './value.ts';
 
-// Secrets known by the place where programs keep them: cookies, signed URLs, .netrc, .pgpass, JSON Web Keys, the key
-// files of PuTTY and SSH2. Each is looked for only where a text has the fixed word that such a place begins with.
+// Rules for secrets in the formats in which programs store them: cookies, signed URLs, .netrc, .pgpass, JSON Web Keys, key files of PuTTY and SSH2.
 
 const isLong = (value: string): boolean =>
   value.length >= 16 && !isPlaceholder(value) && /\d/.test(value) && entropyOf(value) > 2.5;
@@ -173,7 +172,7 @@ export const formatRules: KeywordRule[] = [
   },
 ];
 
-/** `Cookie: a=1; b=2`: those behind the first, in the same line. */
+/** Finds the cookies after the first one in the same line: `Cookie: a=1; b=2`. */
 function furtherCookies(text: string, { kind, isSecret }: Pick<KeywordRule, 'kind' | 'isSecret'>, found: Span[]): void {
   const line = /(?:^|[^\w-])(?:set-)?cookie["']?\s{0,3}[:=]\s{0,3}["']?([^\r\n"']{1,8192})/gi;
   for (const match of text.matchAll(line)) {

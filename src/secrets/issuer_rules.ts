@@ -1,7 +1,7 @@
 import type { TokenRule } from './token_rules.ts';
 
-// Forms that issuers introduced or that the first table lacked, with the same notation and the same bounds. SL = secretlint's rule
-// packages, GL = gitleaks' rules; the others are named by the prefix that each issuer documents for its own keys.
+// Tokens of further issuers, in the notation and with the bounds of token_rules.ts. SL = rule packages of secretlint, GL = rules of gitleaks; other
+// sources are the pages on which issuers document the prefix of their keys.
 
 const rule = (kind: string, source: string, pattern: string, more: Partial<TokenRule> = {}): TokenRule => ({
   kind,
@@ -142,7 +142,7 @@ export const issuerRules: TokenRule[] = [
   rule('zapier-webhook', 'zapier.com/help', `https://hooks\\.zapier\\.com/hooks/catch/\\d{4,12}/[a-z0-9]{5,20}`),
 ];
 
-/** Three characters that stand in each of these forms, for the table in anchors.ts. */
+/** A trigram of each of these tokens, for the table in anchors.ts. */
 export const issuerAnchors =
   `xai -lf hel -li -te -ap fw_ tgp sk_ lsv tvl pcs nva csk jin fc- pa- ABS IQo Fwo FQo 1// QQJ ZDO zFu lrt lwt lff xox rub cio oy2
   dck CLO sbp sb_ vcp vca vck vci vcr nfp nfc nfo nfb 1.0 cfu cfa cfk fo1 fm1 fm2 rnd psc nap lin igd igo igu igr igh pat sl. CFP tfp pnu pnb

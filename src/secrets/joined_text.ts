@@ -1,24 +1,23 @@
 import type { Span } from './tokens.ts';
 
-// A text with something taken out of it, such as its line breaks, so that a secret that was broken is whole; and the way back from there to
-// the text as it stands.
+// Joins a text across gaps such as line breaks, so that a broken secret becomes contiguous, and maps spans of the joined text back to the source.
 
 interface JoinedText {
   text: string;
   joints: Joint[];
-  /** Where the joints are, in order. */
+  /** The positions of the joints, in order. */
   positions: number[];
 }
 
 interface Joint {
   at: number;
-  /** Where the text as it stands goes on. */
+  /** The position in the source after the gap. */
   resumesAt: number;
-  /** What was taken out was meant to be: `" + "`, a backslash before the end of the line. */
+  /** True if the gap is an explicit continuation: `" + "`, a backslash at the end of the line. */
   explicit: boolean;
 }
 
-/** The text without the gaps; undefined where there are none. A gap was meant to be where the first group of its expression took part. */
+/** Removes the gaps from a text. Returns undefined if there are none. A gap is explicit if the first group of the expression matched. */
 export function joinAcross(text: string, gaps: RegExp): JoinedText | undefined {
   const joints: Joint[] = [];
   let together = '';
@@ -32,7 +31,10 @@ export function joinAcross(text: string, gaps: RegExp): JoinedText | undefined {
   return { text: together + text.slice(last), joints, positions: joints.map(({ at }) => at) };
 }
 
-/** A span of the joined text, but for what follows a joint that it crosses for no reason; undefined where it crosses none then. */
+/**
+ * Cuts a span of the joined text at the first joint after which the text does not look like a continuation. Returns undefined if the span then
+ * crosses no joint.
+ */
 export function trimAtLineBreak(span: Span, { text, joints, positions }: JoinedText): Span | undefined {
   const first = upperBound(positions, span.from);
   let { to } = span;
@@ -44,12 +46,12 @@ export function trimAtLineBreak(span: Span, { text, joints, positions }: JoinedT
   return first < joints.length && joints[first]!.at < to ? { ...span, to } : undefined;
 }
 
-/** Whether a line's beginning looks like the rest of a token, and not like the next word. */
+/** Returns true if the start of a line looks like the rest of a token and not like a new word. */
 const continuesToken = (piece: string): boolean =>
   piece.length >= 6 &&
   (/^[\da-f]+$/.test(piece) || (/\d/.test(piece) && /[A-Za-z]/.test(piece)) || /[a-z][A-Z]/.test(piece) || piece.length >= 20);
 
-/** A span of the joined text as one of the text as it stands. */
+/** Maps a span of the joined text to the source. */
 export function toSourceSpan({ from, to, kind }: Span, { joints, positions }: JoinedText): Span {
   const toSource = (position: number): number => {
     const joint = joints[upperBound(positions, position) - 1];
@@ -58,14 +60,14 @@ export function toSourceSpan({ from, to, kind }: Span, { joints, positions }: Jo
   return { from: toSource(from), to: toSource(to - 1) + 1, kind };
 }
 
-/** Places in a text where lines were put together: what stands before such a place does not belong to what follows. */
+/** Positions at which lines were joined: the text before a joint may be unrelated to the text after it. */
 export interface Joints {
   has(at: number): boolean;
-  /** Those beyond `from` and before `to`, in order. */
+  /** Returns the joints after `from` and before `to`, in order. */
   between(from: number, to: number): number[];
 }
 
-/** `places` in order. */
+/** `positions` must be sorted. */
 export function jointsOf(positions: number[]): Joints {
   const set = new Set(positions);
   return {
@@ -79,7 +81,7 @@ export function jointsOf(positions: number[]): Joints {
   };
 }
 
-/** The index of the first that is greater. */
+/** Returns the index of the first element that is greater than `value`. */
 export function upperBound(sorted: number[], value: number): number {
   let low = 0;
   for (let high = sorted.length; low < high; ) {

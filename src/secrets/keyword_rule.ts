@@ -1,26 +1,29 @@
 import type { Span } from './tokens.ts';
 
-// A place where programs keep secrets, known by fixed words: looked at only where a text has one of them.
+// A rule for secrets in a fixed syntax. Its pattern is applied only near its keywords.
 
 export interface KeywordRule {
   kind: string;
-  /** One of these is in or right before what the pattern finds. Their last three characters are anchors (src/secrets/anchors.ts). */
+  /** One of these is in every match of the pattern, or directly before it. Their last three characters are anchors (anchors.ts). */
   keywords: string[];
-  /** Its last group that took part is the secret. Every part is bounded. */
+  /** The last group that matched is the secret. Every quantifier is bounded. */
   pattern: RegExp;
-  /** `name`: the first group. */
+  /** Returns true if the value is a secret. `name` is the first group of the pattern. */
   isSecret(value: string, name: string): boolean;
-  /** Characters read behind a word, where its values are long. */
+  /** Number of characters to read after a keyword; for rules with long values. */
   lookahead?: number;
-  /** What the pattern cannot say. */
+  /** Finds further secrets that the pattern cannot express. */
   findMore?(text: string, place: KeywordRule, found: Span[]): void;
 }
 
-/** So far before and behind a word a place is read. */
+/** Number of characters to read before and after a keyword. */
 const MAX_BEFORE = 300;
 const MAX_AFTER = 700;
 
-/** `words`: where the last three characters of its words are, in order. `exact`: its values end where they end, over whatever lines. */
+/**
+ * Applies a rule near its keywords. `anchors` are the sorted positions of the last three characters of the keywords. If `exact` is true, values
+ * extend over line breaks.
+ */
 export function applyKeywordRule(text: string, rule: KeywordRule, anchors: number[], exact: boolean, found: Span[]): void {
   for (const [start, end] of partsOf(text, anchors, rule.lookahead ?? MAX_AFTER)) {
     const part = text.slice(start, end);
@@ -33,7 +36,7 @@ export function applyKeywordRule(text: string, rule: KeywordRule, anchors: numbe
   rule.findMore?.(text, rule, found);
 }
 
-/** Overlapping ones are one. */
+/** Returns the parts of the text to read; overlapping parts are merged. */
 function partsOf(text: string, anchors: number[], lookahead: number): [number, number][] {
   const parts: [number, number][] = [];
   for (const at of anchors) {
@@ -45,7 +48,7 @@ function partsOf(text: string, anchors: number[], lookahead: number): [number, n
   return parts;
 }
 
-/** The first line that begins so near. */
+/** Returns the start of the first line within MAX_BEFORE characters. */
 function lineStart(text: string, at: number): number {
   const start = Math.max(0, at - MAX_BEFORE);
   const broken = start === 0 ? -1 : text.slice(start - 1, at).indexOf('\n');

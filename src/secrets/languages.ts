@@ -1,6 +1,6 @@
 import type { SecretName } from './secret_names.ts';
 
-// Names of secrets of more words than one, and in languages whose words no space ends.
+// Names of secrets that consist of several words, or that are in languages without spaces between words.
 
 const password = `mật khẩu|kata sandi|كلمة (?:المرور|السر|مرور)|पासवर्ड|κωδικός(?: πρόσβασης)?|ה?סיסמה|รหัสผ่าน|密[码碼]|口令|暗号|パスワード|パスフレーズ|비밀번호|암호|비번|phrase secrète|frase secreta`;
 const preposition = String.raw`\s(?:d(?:e|i|el|ella|e la|a|o)\s|доступа\s)?(?:d['’])?`;
@@ -11,10 +11,10 @@ const name = new RegExp(`(?:(?<password>${password})|(?<token>${token})|(?<stric
 
 const keyName: SecretName = { kind: 'api-key', form: 'token' };
 const passwordName: SecretName = { kind: 'password', form: 'password' };
-/** A key of any sort. */
+/** Spanish "clave" means a key of any kind. */
 const claveName: SecretName = { kind: 'password', form: 'password', strict: true };
 
-/** The name that begins there, if one does. */
+/** Returns the name that starts at a position, if there is one. */
 export function matchNameAt(text: string, at: number): { end: number; named: SecretName } | undefined {
   name.lastIndex = at;
   const match = name.exec(text);
@@ -22,7 +22,7 @@ export function matchNameAt(text: string, at: number): { end: number; named: Sec
   return { end: name.lastIndex, named: match.groups!.token ? keyName : match.groups!.strict ? claveName : passwordName };
 }
 
-/** Their first characters, for the table in anchors.ts; those of two characters are searched for (`short`). */
+/** The first three characters of these names, for the table in anchors.ts. Names of two characters are searched for with `twoCharacterNames`. */
 export const foreignNamePrefixes =
   'mật kat كلم पास κωδ ΚΩδ Κωδ סיס הסי รหั パスワ パスフ 비밀번 phr fra cle clé cla cha chi клю Клю api wla wif wi- jet zug geh アクセ 秘密鍵 トーク'.split(
     ' ',

@@ -7,13 +7,13 @@ import { isJumbled, isPlaceholder } from './shapes.ts';
 import type { Span } from './tokens.ts';
 import { isBasicLogin, isPassword, isToken, type ValueSetting } from './value.ts';
 
-// Secrets known by what stands beside them: `password = …`, "my password is …", `"api_key": "…"`, user:password@host, Authorization.
+// Finds secrets by the name before them: `password = …`, "my password is …", `"api_key": "…"`, user:password@host, Authorization.
 
 const isNamePart = (character: string): boolean => /[\p{L}\d_$-]/u.test(character);
 const MAX_NAME_SIDE = 60;
 const SHORTEST_WORD = 2;
 
-/** What may stand before the quote that opens a value. */
+/** Text that may precede the opening quote of a value. */
 const BEFORE_QUOTE = [
   // YAML: `|` and a new line
   String.raw`[|>][-+]?\d?\s{0,4}\n\s{1,40}`,
@@ -22,13 +22,13 @@ const BEFORE_QUOTE = [
   String.raw`[NbruL](?=["'])|Some\(|string\(\d{1,4}\)\s`,
 ].join('|');
 const QUOTES = String.raw`["'\x60“„«‘「『]|&quot;|&#3[49];|\[\[`;
-/** Opens a value in quotes, which may be escaped, of HTML, or the [[ of Lua. */
+/** Matches the opening quote of a value: plain, escaped, an HTML entity, or the `[[` of Lua. */
 const opening = new RegExp(String.raw`(?:${BEFORE_QUOTE})?(?<slashes>\\{0,3})(?<quote>${QUOTES})(?<blank>(?<=[«„“])\s)?`, 'y');
 const closing: Record<string, string> = { '“': '”', '„': '“', '«': '»', '‘': '’', '「': '」', '『': '』', '[[': ']]' };
 const innerTag = /\s{0,20}<(?:value|string)>/iy;
 const block = /[|>][-+]?\d?[ \t]{0,4}\r?\n[ \t]{1,40}/y;
 const scheme = /(?:bearer|basic|token|apikey|api-key|bot|oauth|key|sso-key|splunk|ghost)\s{1,4}/iy;
-/** Ideographs end it: no space does. */
+/** Matches a value without quotes. It also ends before an ideograph, because no space separates those. */
 const bareValue =
   /(?:(?![&;,]\s?[\w.-]{1,40}\s{0,2}[=:])[^\s"'`<>”»」』\u3001-\u30ff\u4e00-\u9fff\uac00-\ud7af\uff0c\uff1b]){1,1025}/y;
 
@@ -37,13 +37,13 @@ const matchAt = (expression: RegExp, text: string, index: number): RegExpExecArr
   return expression.exec(text);
 };
 
-/** Where the expression ends if it matches here; here, if it does not. */
+/** Returns the end of the match at `index`; `index` if the expression does not match there. */
 const endOfMatch = (expression: RegExp, text: string, index: number): number =>
   matchAt(expression, text, index) ? expression.lastIndex : index;
 
 /**
- * Values of names that promise a secret; `words`: where a word of such a name begins. Values already read are not read again, so that
- * the whole stays linear.
+ * Finds the values of names that announce a secret. `anchors` are the positions of words in such names. A value is not read twice, so that the
+ * time stays linear.
  */
 export function namedValues(text: string, anchors: number[], found: Span[]): void {
   let done = 0;
@@ -54,7 +54,7 @@ export function namedValues(text: string, anchors: number[], found: Span[]): voi
     const match = matchNameAt(text, anchor);
     const [start, end] = match ? [anchor, match.end] : nameAround(text, anchor, anchor + SHORTEST_WORD);
     const named = match ? match.named : nameOf(text, start, end);
-    // a name may hold a word twice, and is read once
+    // a name with two anchors is read once
     done = end;
     if (!named) continue;
     if (start >= mapEnd && opensMap(text, end) && isContainer(text.slice(start, end)))
@@ -78,7 +78,7 @@ const MAX_MAP = 4096;
 const SECRET = 'kind: Secret';
 const inSecret: SecretName = { kind: 'secret', form: 'token' };
 
-/** Of Kubernetes: a map of secrets by whatever names, before its kind as often as behind. */
+/** Finds the values of a Kubernetes Secret, whatever their names. The map may come before or after the line with the kind. */
 export function kubernetesSecrets(text: string, found: Span[]): void {
   let done = 0;
   for (let kind = text.indexOf(SECRET); kind >= 0; kind = text.indexOf(SECRET, kind + 1)) {
@@ -95,7 +95,7 @@ export function kubernetesSecrets(text: string, found: Span[]): void {
 const opensMap = (text: string, end: number): boolean =>
   matchAt(openingBrace, text, end) !== null || matchAt(indentedBlock, text, end) !== null;
 
-/** `passwords: {alice: hunter22}`, and the same by indentation: each member's value. Returns where the map ends. */
+/** Finds the values of `passwords: {alice: hunter22}`, and of the same map written with indentation. Returns the end of the map. */
 function mapValues(text: string, end: number, named: SecretName, found: Span[]): number {
   const brace = matchAt(openingBrace, text, end);
   const indent = brace ? null : matchAt(indentedBlock, text, end);
@@ -121,7 +121,7 @@ function nameAround(text: string, from: number, to: number): [number, number] {
   return [start, end];
 }
 
-/** "key" says something only after "api". */
+/** Classifies a name, together with the preceding word if necessary: "key" announces a secret only after a word like "api". */
 function nameOf(text: string, start: number, end: number): SecretName | undefined {
   const name = text.slice(start, end);
   const before = /([\p{L}\d_]{1,20}) $/u.exec(text.slice(Math.max(0, start - 21), start));
@@ -134,12 +134,12 @@ interface Value {
   quoted: boolean;
 }
 
-/** Where a value may begin, and what says so: a tag around it, a sign, words, or the space after the name alone. */
+/** The position at which a value may start, and what separates it from the name: a tag around the name, a sign, words, or only a space. */
 interface Separator {
   from: number;
   by: 'tag' | 'sign' | 'words' | 'space';
   sign?: string | undefined;
-  /** The words of a whole sentence: "is", "to". */
+  /** The verb or preposition before the value: "is", "to". */
   verb?: string | undefined;
 }
 
@@ -153,12 +153,13 @@ function findSeparator(text: string, start: number, end: number, named: SecretNa
 
 const isArgument = /\(\s{0,4}["']$/;
 
-/** What follows such a name by such a lead is no value of it. */
+/** Returns true if this separator after this name does not introduce a value. */
 function introducesNoValue({ by, sign, verb }: Separator, before: string, name: string, { weak, strict }: SecretName): boolean {
-  // "could be pass to", and the parts of an ARN
+  // "could be pass to"
   if (weak && by === 'words') return true;
   // "the key to success"
   if (strict && verb === 'to') return true;
+  // part of an ARN
   if (sign === ':') return /\d:$/.test(before.slice(-2));
   // define('DB_PASSWORD', '…') but not ['password', 'name']
   return sign === ',' && !(isArgument.test(before) && /[A-Z_.-]/.test(name));
@@ -172,8 +173,8 @@ function valueAfter(text: string, start: number, end: number, named: SecretName)
   const from = endOfMatch(scheme, text, separator.from);
   const open = matchAt(opening, text, from);
   if (open) {
-    const quotedSetting = sign === '|' || (sign === ',' && !/^[A-Z\d_]+$/.test(name));
-    return quotedValue(text, opening.lastIndex, open.groups as unknown as Opening, named, quotedSetting ? 'prose' : 'quoted');
+    const mayBeProse = sign === '|' || (sign === ',' && !/^[A-Z\d_]+$/.test(name));
+    return quotedValue(text, opening.lastIndex, open.groups as unknown as Opening, named, mayBeProse ? 'prose' : 'quoted');
   }
   // a comparison
   if (sign === '==' || sign === '===') return undefined;
@@ -187,11 +188,14 @@ const isEnv = (text: string, start: number, end: number, sign: string | undefine
   text[end] === '=' &&
   (/^(?:--[a-z].*|[A-Z][A-Z\d_]*)$/.test(text.slice(start, end)) || (start > 0 && /[;?&]/.test(text[start - 1]!)));
 
-/** `--password hunter2`, `-storepass x`, `Bearer abc`, `with password 'x'`, `ENV API_KEY x`: a space says enough there. */
+/**
+ * Returns the start of a value that only a space separates from its name: `--password hunter2`, `-storepass x`, `Bearer abc`, `with password 'x'`,
+ * `ENV API_KEY x`.
+ */
 function valueStartAfterSpace(text: string, start: number, end: number, { form, weak }: SecretName): number {
   const space = /[ \t]{1,30}|\s{1,4}/y;
   if (!matchAt(space, text, end)) return -1;
-  // a variable that is used
+  // a reference to a variable
   if (text[start] === '$' || text[start - 1] === '{') return -1;
   const name = text.slice(start, end);
   const written = name.startsWith('-') || /^bearer$/i.test(name) || /\w_\w|[a-z][A-Z]/.test(name);
@@ -222,7 +226,7 @@ function quotedValue(
   return isSecretValue(value, named, setting) ? { from, to, quoted: true } : undefined;
 }
 
-/** More than a secret is long. The names in its first part are not read, or each would read as far again. */
+/** The value is longer than any secret. Names within its first SKIPPED_CHARACTERS are skipped, because each of them would scan it again. */
 const TOO_LONG = 'too long';
 const SKIPPED_CHARACTERS = 256;
 
@@ -235,7 +239,7 @@ function plainValue(text: string, from: number, named: SecretName, setting: Valu
   return isSecretValue(value, named, setting) ? { from, to: from + value.length, quoted: false } : undefined;
 }
 
-/** 128, 96.5%, 12/12 */
+/** Matches 128, 96.5%, 12/12. */
 const isCount = /^[\d.,/%]+$/;
 
 export function isSecretValue(value: string, { form, weak, strict }: SecretName, setting: ValueSetting): boolean {
@@ -253,14 +257,14 @@ export function isSecretValue(value: string, { form, weak, strict }: SecretName,
 const userinfo = /([^\s:/@"'`<>\\]{0,100}):([^\s/"'`<>\\]{1,256})@(?=[\w[.%-])/y;
 const localhost = /(?:localhost|127\.0\.0\.1|\[::1\])/y;
 
-/** The password of scheme://user:password@host (RFC 3986, 3.2.1). */
+/** Finds the password in scheme://user:password@host (RFC 3986, 3.2.1). */
 export function urlPasswords(text: string, found: Span[]): void {
   for (let mark = text.indexOf('://'); mark >= 0; mark = text.indexOf('://', mark + 3)) {
     const match = matchAt(userinfo, text, mark + 3);
     if (!match) continue;
     const to = userinfo.lastIndex - 1;
     const [, name, value] = match as unknown as [string, string, string];
-    // guest:guest@localhost, as programs are delivered
+    // guest:guest@localhost, a default of many programs
     if (isPlaceholder(value) || (name === value && /^[a-z]+$/.test(value) && matchAt(localhost, text, to + 1))) continue;
     found.push({ from: to - value.length, to, kind: 'url-password', exact: true });
   }
@@ -270,7 +274,7 @@ const basic = /\bbasic\s{1,4}([A-Za-z0-9+/_-]{8,500}={0,2})/gi;
 const commandLine =
   /(?:\s(?:-[uU][ =]{0,3}|--(?:proxy-)?user[ =]{1,3})["']?[\w.@-]{1,64}:|\bsshpass\s{1,4}-p\s{0,2})["']?([^\s"']{4,200})/g;
 
-/** RFC 7617, and `curl -u user:password`. */
+/** Finds Basic credentials (RFC 7617) and `curl -u user:password`. */
 export function basicCredentials(text: string, found: Span[]): void {
   for (const match of text.matchAll(basic)) {
     const to = match.index + match[0].length;

@@ -5,11 +5,11 @@ import { classifyName } from './secret_names.ts';
 import { isTypeName } from './shapes.ts';
 import { isPassword } from './value.ts';
 
-// Secrets known by their partner: a user before a password, a field of a form before what is typed into it, "PIN" before digits.
+// Rules for secrets that are recognized by what precedes them: a user before a password, a form field before the typed value, "PIN" before digits.
 
 const isProsePassword = (value: string): boolean =>
   (isPassword(value, 'prose') || looksRandom(value)) && !value.startsWith('/') && !isTypeName(value);
-/** Of arguments in quotes: words alone are names as often. */
+/** For quoted arguments, requires a digit or a symbol, because a plain word is as often a name. */
 const isQuotedArgument = (value: string): boolean =>
   isPassword(value, 'quoted') && (/[\d!@#$%^&*?]/.test(value) || looksRandom(value));
 export const isNamedSecret = (value: string, name: string): boolean => {

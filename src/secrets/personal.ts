@@ -1,13 +1,13 @@
 import type { Span } from './tokens.ts';
 
-// Personal data, for tenants that ask for it: numbers that prove themselves by their check digits, and ways to reach a person.
+// Finds personal data, for tenants that enable it: numbers with valid check digits, and contact details.
 
 const card = /(?<![\d.-])(?:\d[ -]?){12,18}\d(?![\d-])/g;
 const iban = /(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])/g;
 const email = /(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,5}[A-Za-z]{2,24}(?![\w-])/g;
 const phone = /(?<![\w.+-])\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){6,12}(?![\w-])/g;
 
-/** ISO/IEC 7812-1, annex B. */
+/** Verifies the check digit of a card number (ISO/IEC 7812-1, annex B). */
 export function passesLuhn(digits: string): boolean {
   let sum = 0;
   for (let i = 0; i < digits.length; i += 1) {
@@ -17,7 +17,7 @@ export function passesLuhn(digits: string): boolean {
   return sum % 10 === 0;
 }
 
-/** ISO 13616: the rest modulo 97 is 1. */
+/** Verifies the check digits of an IBAN (ISO 13616): the number modulo 97 is 1. */
 export function passesIban(text: string): boolean {
   const plain = text.replaceAll(' ', '');
   if (plain.length < 15 || plain.length > 34) return false;
@@ -37,9 +37,9 @@ const isCard = (text: string): boolean => {
 };
 
 export interface Classes {
-  /** Cards and bank accounts. */
+  /** Card numbers and IBANs. */
   personal_data: boolean;
-  /** Addresses of mail, telephone numbers. */
+  /** Email addresses and telephone numbers. */
   contacts: boolean;
 }
 

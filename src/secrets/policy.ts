@@ -7,42 +7,42 @@ import { personalKinds } from './personal.ts';
 import { type Finding, redactJson, redactText } from './redact.ts';
 import type { SecretsPolicy } from './schemas.ts';
 
-// What a tenant wants done with the secrets that its writes hold. Every write that stores something goes through a screener.
+// Applies the tenant's policy to secrets in writes: redact, refuse or encrypt. Every write that stores something goes through a screener.
 
-/** A value as it may be stored. */
+/** A value that may be stored. */
 interface Screened<T> {
   value: T;
-  /** Spans that were cut out of it. */
+  /** Number of redacted spans. */
   redactions: number;
-  /** The value as it came, where the tenant keeps it so. */
+  /** The encrypted original, if the policy keeps it. */
   sealed?: Sealed;
 }
 
 export interface Screener {
-  /** JSON at every depth, names too. `aad`: the id of what will hold it, to which the sealed copy is bound. */
+  /** Screens JSON at every depth, including names. `aad` is the id of the row that stores it; the sealed copy is bound to it. */
   screen<T>(value: T, at: { pointer: string; aad: string }): Screened<T>;
-  /** One text, such as an upload. */
+  /** Screens one text, such as an upload. */
   screenText(text: string, at: { pointer: string; aad: string }): Screened<string>;
-  /** What was sealed of a memory, where the tenant still keeps secrets so and the copy can be opened. */
+  /** Decrypts the sealed copy of a memory. Returns undefined if the policy no longer encrypts or the copy cannot be opened. */
   unseal(sealed: Sealed, aad: string): Record<string, unknown> | undefined;
-  /** Ids link things and cannot be redacted: one that holds a secret is refused. */
+  /** Rejects ids that contain a secret. Ids cannot be redacted, because they link things. */
   refuseIds(ids: Record<string, string | undefined>, pointer: string): void;
-  /** The same of JSON at every depth, such as a filter. */
+  /** Rejects JSON, such as a filter, that contains a secret at any depth. */
   refuse(value: unknown, pointer: string): void;
-  /** Only what is found; `personal`: with the personal data that the policy names. */
+  /** Returns the secrets without changing anything. If `personal` is true, includes the personal data that the policy covers. */
   find(value: unknown, pointer: string, personal: boolean): Finding[];
 }
 
-/** What makes the same screener elsewhere. */
+/** The data from which a worker creates the same screener. */
 export interface ScreenerSource {
   tenant_id: string;
   policy: SecretsPolicy;
 }
 
-/** Runs a task of a worker (src/worker.ts) in a tenant's turn. */
+/** Runs a task in a worker (src/worker.ts), in the tenant's queue. */
 export type RunTask = <T>(tenant_id: string, task: 'screen' | 'find', input: unknown) => Promise<T>;
 
-/** A screener that does what is large in a worker. */
+/** A screener that processes large values in a worker. */
 export interface AsyncScreener extends Screener {
   source: ScreenerSource;
   screenAsync: <T>(...asked: [value: T, at: { pointer: string; aad: string }]) => Promise<Screened<T>>;
@@ -51,11 +51,11 @@ export interface AsyncScreener extends Screener {
 
 export interface Secrets {
   of(tenant: Tenant): Promise<AsyncScreener>;
-  /** The policy was changed here: it counts here at once. */
+  /** Drops the cached policy, so that a change made through this daemon applies to it immediately. */
   forget(tenant_id: string): void;
-  /** Whether mode `encrypt` is possible. */
+  /** True if mode `encrypt` is available. */
   canEncrypt: boolean;
-  /** What a sealed copy holds. */
+  /** Decrypts a sealed copy. */
   open(tenant_id: string, sealed: Sealed, aad: string): string;
 }
 
@@ -63,12 +63,12 @@ const PURPOSE = 'secrets';
 const MAX_CACHED_TENANTS = 10_000;
 const MAX_FAULTS = 20;
 
-/** `ttl_ms`: how long a policy is trusted that another daemon may have changed. */
+/** `ttl_ms` is the time for which a policy is cached; another daemon may have changed it. */
 export function openSecrets(seal: Seal | undefined, ttl_ms: number, run?: RunTask): Secrets {
   const cache = new LRUCache<string, AsyncScreener, Tenant>({
     max: MAX_CACHED_TENANTS,
     ttl: Math.max(1, ttl_ms),
-    // what was read before a change is answered, and not kept
+    // a policy that was read before a change is returned, but not cached
     ignoreFetchAbort: true,
     fetchMethod: async (tenant_id, _, { context }) => {
       const source = { tenant_id, policy: await readPolicy(context) };
@@ -95,7 +95,7 @@ async function readPolicy(tenant: Tenant): Promise<SecretsPolicy> {
   return row?.policy ?? {};
 }
 
-/** JSON of so many characters is searched within some 10 ms, the worst within 20. */
+/** JSON of this length is searched in about 10 ms, in the worst case in 20 ms. */
 const SMALL_CHARACTERS = 16 * 1024;
 
 function createAsyncScreener(screener: Screener, source: ScreenerSource, run: RunTask | undefined): AsyncScreener {
@@ -123,7 +123,7 @@ export function screenerOf(
     if (mode === 'refuse') throw secretProblem(found);
     const redactions = found.length;
     if (mode !== 'encrypt') return { value, redactions };
-    if (!seal) throw new Problem('unavailable', 'The tenant keeps secrets encrypted, and this daemon has no ENCRYPTION_KEY.');
+    if (!seal) throw new Problem('unavailable', 'The tenant stores secrets encrypted, and this daemon has no ENCRYPTION_KEY.');
     return { value, redactions, sealed: seal.seal(JSON.stringify(given), PURPOSE, `${tenant_id}/${aad}`) };
   };
   return {
@@ -159,7 +159,7 @@ export function screenerOf(
   };
 }
 
-/** Of requests that no tenant has a say in, such as a registration. */
+/** The screener for requests without a tenant, such as a registration. */
 export const defaultScreener: Screener = screenerOf({ tenant_id: '', policy: {} }, undefined);
 
 export const containsSecret = (text: string): boolean => findSecrets(text, { personal_data: false, contacts: false }).length > 0;
@@ -168,14 +168,16 @@ function openSealed(seal: Seal, sealed: Sealed, holder: string): Record<string, 
   try {
     return JSON.parse(seal.open(sealed, PURPOSE, holder).toString()) as Record<string, unknown>;
   } catch (error) {
-    // with a key that is not there any more
+    // the key is no longer available
     if (error instanceof SealBroken) return undefined;
     throw error;
   }
 }
 
-/** Says the kind and the place, never the value. */
+/** Creates a problem with the kind and pointer of each secret, but never its value. */
 function secretProblem(found: Finding[]): Problem {
-  const errors: Fault[] = found.slice(0, MAX_FAULTS).map(({ kind, pointer }) => ({ pointer, detail: `holds a secret: ${kind}` }));
-  return new Problem('validation', 'The request holds a secret; take it out and send it again.', { errors });
+  const errors: Fault[] = found
+    .slice(0, MAX_FAULTS)
+    .map(({ kind, pointer }) => ({ pointer, detail: `contains a secret: ${kind}` }));
+  return new Problem('validation', 'The request contains a secret. Remove it and send the request again.', { errors });
 }

@@ -3,16 +3,16 @@ import { isMetadataWord, type SecretName } from './secret_names.ts';
 import type { Span } from './tokens.ts';
 import { isPassword } from './value.ts';
 
-// Secrets in sentences: "I changed the password on db1 to …", "use … as the password". No list of verbs in all languages ends, so what
-// stands in the sentence of such a name is judged by its own looks.
+// Finds secrets in sentences: "I changed the password on db1 to …", "use … as the password". A list of the verbs of all languages could never be
+// complete, so the words in the same sentence as the name are judged by their form.
 
 const MAX_DISTANCE = 100;
 const sentenceEnd = /[\n{}[\]<]|["']\s?,|,\s?["']|[;.](?=\s|$)|[!?](?=\s)/;
 const candidate = /(?<![^\s"'`“„«‘(:=/*])[^\s"'`“”„«»‘’(),;<>|]{8,128}/g;
-/** What a value that follows is, when it is no secret. */
+/** Matches a word before a value that makes it an identifier and not a secret. */
 const identifierBefore =
   /(?:\b(?:ids?|hash|hashed|sha-?\d*|md5|digest|commit|request|trace|version|build|fingerprint|checksum|cursor|file|path|session|key id|kid|etag|algorithm|named|called|in|at)\b|[#@&$/])["'`\s:=]{0,4}$/i;
-/** A member of an object, a call, a setting whose value was judged already. */
+/** Matches an object member, a call or a setting, whose value is judged elsewhere. */
 const judgedElsewhere = /^["'`\])]{0,3}(?:\s{0,3}[:=|]|,\s{0,3}["'`]|[.([]\S)/;
 
 const trimmed = (value: string): string => value.replace(/(?:[.,:;)_?]|\*\*){1,8}$/, '').replace(/!{2,}$/, '');
@@ -22,7 +22,7 @@ const looksLikeSecret = (value: string, { form, kind, strict }: SecretName): boo
   return form === 'password' || kind === 'secret' ? looksRandom(value) : looksRandomToken(value);
 };
 
-/** How far sentences were read, so that none is read again for each name in it. */
+/** The positions up to which sentences were read, so that a sentence is not read again for each name in it. */
 export interface ReadProgress {
   password: { to: number; ended: boolean };
   token: { to: number; ended: boolean };
@@ -35,7 +35,7 @@ export const startReading = (): ReadProgress => ({
   valueAndPreposition: 0,
 });
 
-/** In the rest of the sentence behind the name. */
+/** Finds values in the rest of the sentence after a name. */
 export function valuesAfterName(text: string, end: number, named: SecretName, progress: ReadProgress, found: Span[]): void {
   const reached = named.form === 'password' ? progress.password : progress.token;
   if ((end < reached.to && reached.ended) || judgedElsewhere.test(text.slice(end, end + 12))) return;
@@ -48,7 +48,7 @@ export function valuesAfterName(text: string, end: number, named: SecretName, pr
   for (const match of sentence.matchAll(candidate)) {
     const at = from + match.index;
     const value = trimmed(match[0]);
-    // cut off by the reach
+    // cut off at MAX_DISTANCE
     if (!looksLikeSecret(value, named) || at + match[0].length === end + MAX_DISTANCE) continue;
     if (!identifierBefore.test(text.slice(Math.max(end, at - 30), at)))
       found.push({ from: at, to: at + value.length, kind: named.kind });
@@ -61,7 +61,7 @@ const before =
 const lineEndValue =
   /^((?:[ \t][\p{L}\d'.-]{1,20}){1,4})(?::|\s(?:is|es|ist|est|é|è|lautet|är|er|это))[ \t]{1,3}["'`]?([^\s"'`]{6,64})["'`]?[ \t]{0,4}(?:\n|$)/u;
 
-/** "Password of the NAS: …", "la contraseña nueva es …", at the end of its line. */
+/** Finds a value at the end of the line: "Password of the NAS: …", "la contraseña nueva es …". */
 function valueAtLineEnd(text: string, end: number, { form, kind, strict }: SecretName, found: Span[]): void {
   const match = form === 'password' && !strict ? lineEndValue.exec(text.slice(end, end + MAX_DISTANCE)) : null;
   if (!match || match[1]!.split(' ').some(isMetadataWord)) return;
@@ -71,10 +71,10 @@ function valueAtLineEnd(text: string, end: number, { form, kind, strict }: Secre
   found.push({ from: at, to: at + value.length, kind });
 }
 
-/** What a password has that no word has. */
+/** Matches what a password has and ordinary words do not. */
 const hasDisorder = /\d|[a-z][A-Z]/;
 
-/** "use … as the password". */
+/** Finds a value before its name: "use … as the password". */
 export function valueBeforeName(
   text: string,
   [start, end]: [number, number],

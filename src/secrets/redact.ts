@@ -3,18 +3,18 @@ import { isSecretValue } from './named_values.ts';
 import type { Classes } from './personal.ts';
 import { classifyName, isCompanionField, isContainer, isSessionCookie, type SecretName } from './secret_names.ts';
 
-// Secrets cut out of JSON at every depth, of names too. What holds none is given back as it is, not as a copy.
+// Redacts secrets in JSON at every depth, including names. Values without secrets are returned unchanged, not copied.
 
-/** What was found, and where: never the value. */
+/** The kind and location of a secret, never its value. */
 export interface Finding {
   kind: string;
-  /** JSON pointer; names that hold a secret stand redacted in it. Empty after the first fifty. */
+  /** JSON pointer, in which names with secrets are redacted. Empty after the first MAX_POINTERS findings. */
   pointer: string;
 }
 
 export const redactionMark = (kind: string): string => `[redacted:${kind}]`;
 
-/** Marks in JSON, whoever wrote them. */
+/** Counts the redaction marks in JSON, whoever wrote them. */
 export const countRedactionMarks = (value: unknown): number =>
   JSON.stringify(value).match(/\[redacted:[a-z-]{1,40}\]/g)?.length ?? 0;
 
@@ -40,7 +40,7 @@ export function redactJson<T>(value: T, classes: Classes, pointer: string): { va
   return { value: visit(value, undefined, walk) as T, found: walk.found };
 }
 
-/** So many places are told of; deep paths of thousands would cost more than the search itself. */
+/** Maximum number of findings with a pointer: building thousands of deep paths would take longer than the search itself. */
 const MAX_POINTERS = 50;
 
 const addFinding = (walk: Walk, kind: string): number =>
@@ -74,7 +74,7 @@ function visitCookie(text: string, walk: Walk): string {
   return redactText(COOKIE + text, spans).slice(COOKIE.length);
 }
 
-/** A PIN, a numeric password. */
+/** Redacts a PIN or a numeric password. */
 function visitNumber(value: number, named: SecretName | undefined, walk: Walk): unknown {
   if (named?.form !== 'password' || named.weak || !Number.isInteger(value) || Math.abs(value) < 1000) return value;
   addFinding(walk, named.kind);
@@ -101,7 +101,7 @@ function visitItems<T>(items: T[], namedAt: (i: number) => SecretName | undefine
   return copy ?? items;
 }
 
-/** `--password hunter2` and `Authorization: …` as items of their own: what the item before says of this one. */
+/** Returns the name in the preceding item of an array: `["--password", "hunter2"]`, `["Authorization", "…"]`. */
 function secretNameFromPrevious(items: string[], i: number): SecretName | undefined {
   const before = items[i - 1];
   if (before === undefined || before.length > 100 || items[i]!.startsWith('-')) return undefined;
@@ -109,11 +109,11 @@ function secretNameFromPrevious(items: string[], i: number): SecretName | undefi
   return items.length === 2 && /^[\w-]+$/.test(before) ? classifyName(before) : undefined;
 }
 
-/** Arguments of a command are one line of it; both join by one character, so that places are the same. */
+/** Joins the arguments of a command with spaces and other lines with line feeds: one character in both cases, so that positions are the same. */
 const joinedBy = (lines: string[]): string =>
   lines.join(lines.some((line) => /^--?[A-Za-z]/.test(line)) && lines.every((line) => !/\s/.test(line)) ? ' ' : '\n');
 
-/** Found in the lines together, cut out of each. */
+/** Finds secrets in the joined lines, and redacts them in each line. */
 function visitLines(lines: string[], named: SecretName | undefined, walk: Walk): string[] {
   const spans = findSecrets(joinedBy(lines), walk.classes);
   const before = lines.map((_, i) => secretNameFromPrevious(lines, i));
@@ -175,21 +175,21 @@ function visitObject(given: Record<string, unknown>, named: SecretName | undefin
   return copy ?? given;
 }
 
-/** What an object says of its members. */
+/** What an object tells about the secrets among its members. */
 interface ObjectHints {
   /** {"name": "DB_PASSWORD", "value": "…"} */
   pair: Pair;
-  /** What the object itself is called. */
+  /** The name of the object itself. */
   named: SecretName | undefined;
-  /** A JSON Web Key (RFC 7517). */
+  /** True for a JSON Web Key (RFC 7517). */
   isKey: boolean;
-  /** A Secret of Kubernetes. */
+  /** True for a Kubernetes Secret. */
   isSecret: boolean;
 }
 
 const titleMembers = ['name', 'key', 'keyName', 'header', 'field', 'id', 'label', 'variable', 'Name', 'Key', 'ParameterKey', 'k'];
 const titledValues = ['value', 'Value', 'ParameterValue', 'val', 'v', 'new_value', 'newValue', 'old_value', 'oldValue'];
-/** A step of a browser: what is typed into which element. */
+/** A step of browser automation: the element, and the value that is typed into it. */
 const elementMembers = ['selector', 'locator', 'target', 'element', 'placeholder', 'input', 'ref'];
 const typedValues = ['value', 'text', 'keys', 'content'];
 
@@ -206,7 +206,7 @@ function pairOf(given: Record<string, unknown>, by: string[], members: string[],
   if (title === undefined) return undefined;
   if (around?.kind === 'cookie') return isSessionCookie(title) ? { named: around, members } : undefined;
   if (/^key\d$/.test(title) && Object.hasOwn(given, 'keyName')) return { named: azureKey, members };
-  // of a selector, its last word
+  // the last word of a selector
   const own = classifyName(
     by === elementMembers
       ? title
@@ -230,7 +230,7 @@ function secretNameOf(key: string, value: unknown, { pair, named, isKey, isSecre
   if (typeof value === 'object' && value !== null && isContainer(key)) return { ...(own ?? inSecret), container: true };
   if (pair?.members.includes(key)) return own ?? pair.named;
   if (named?.kind === 'cookie' && !isSessionCookie(key)) return own;
-  // what a map of secrets holds, by whatever name
+  // a member of a map of secrets, whatever its name
   if (named?.container && !isCompanionField(key)) return own ?? named;
   return own ?? (valueMembers.has(key) ? (pair?.named ?? named) : undefined);
 }
@@ -238,13 +238,13 @@ function secretNameOf(key: string, value: unknown, { pair, named, isKey, isSecre
 const cleanNames = new Set<string>();
 const MAX_CLEAN_NAMES = 5_000;
 
-/** Names come again and again: those in which nothing was found are remembered. */
+/** Finds secrets in a name. Names without secrets are cached, because the same names recur. */
 function findInName(key: string, classes: Classes): Span[] {
   const plain = !classes.personal_data && !classes.contacts;
   if (plain && cleanNames.has(key)) return [];
   const spans = findSecrets(key, classes);
   if (spans.length > 0 || key.length > 64 || !plain) return spans;
-  // names of clients: as many as they like
+  // clients choose the names, so the cache must be bounded
   if (cleanNames.size >= MAX_CLEAN_NAMES) cleanNames.clear();
   cleanNames.add(key);
   return spans;
@@ -252,7 +252,7 @@ function findInName(key: string, classes: Classes): Span[] {
 
 const escapeName = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 200);
 
-/** Names may become one when they are redacted: thousands too, so each search goes on (`next`) where the last one ended. */
+/** Returns an unused name. Redaction can make thousands of names equal, so `next` stores the number at which the search continues. */
 function unusedName(object: Record<string, unknown>, name: string, next: Map<string, number>): string {
   if (!Object.hasOwn(object, name)) return name;
   let n = next.get(name) ?? 2;

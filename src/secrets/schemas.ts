@@ -5,9 +5,9 @@ export const secretsPolicy = z.strictObject({
     .enum(['redact', 'refuse', 'encrypt'])
     .optional()
     .describe(
-      'what becomes of a secret: cut out, the write refused, or kept encrypted beside the redacted text; by default cut out',
+      'what to do with a secret: `redact` (default) replaces it, `refuse` rejects the write, `encrypt` replaces it and stores an encrypted copy',
     ),
-  personal_data: z.boolean().optional().describe('cut out card numbers and IBANs too'),
-  contacts: z.boolean().optional().describe('cut out mail addresses and telephone numbers too'),
+  personal_data: z.boolean().optional().describe('also redact card numbers and IBANs'),
+  contacts: z.boolean().optional().describe('also redact email addresses and telephone numbers'),
 });
 export type SecretsPolicy = z.output<typeof secretsPolicy>;

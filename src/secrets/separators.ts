@@ -1,9 +1,9 @@
-// What may stand between a name that promises a secret and its value: `password = `, `"api_key": `, "password for the server is now ".
+// Separators between a name that announces a secret and its value: `password = `, `"api_key": `, "password for the server is now ".
 
-/** What closes the name: a quote, also one that is escaped or of HTML, emphasis of Markdown, a bracket. */
+/** The end of the name: a quote (plain, escaped or an HTML entity), Markdown emphasis, a bracket. */
 const CLOSE = String.raw`(?:\\{0,3}["'\x60*_]{0,3}\]?|&quot;)`;
 
-/** What the secret is for: " for the server". */
+/** The purpose of the secret: " for the server". */
 const PREPOSITIONS = [
   'for|to|of|on|at|in',
   'für|zum|zur|vom|von|des|der|im|am|bei',
@@ -32,12 +32,12 @@ const NOW = 'now|still|just|set to|jetzt|nun|ahora|maintenant|agora';
 /** "password is now", "the key which was". */
 const VERBS = String.raw`(?:(?:it|that|which|this|ese)\s)?(?:${IS})(?:\s(?:${NOW}))?|set to|lautet|это|—|–`;
 
-/** In a sentence of its own: "I changed the password. It's". */
+/** The start of a following sentence: "I changed the password. It's". */
 const ITS = ["(?:it|that|this|which|he)['’]s", '(?:it|that|this|which) (?:is|was)', "c['’]est", 'es ist|er lautet'].join('|');
 
 const CJK_IS = '是|为|為|は|を|는|은';
 
-/** At the end of a name. Its groups tell what says that a value follows: a `sign`, or words: `says`, `its`, `cjk`. */
+/** Matches a separator at the end of a name. The group that matched is its type: `sign`, or the words `verb`, `its` or `cjk`. */
 export const separators = new RegExp(
   [
     CLOSE,

@@ -1,8 +1,8 @@
-// What a value is by its shape: a placeholder, a name, a path, a version, a piece of code, or characters without an order.
+// Classifies values by their shape: placeholder, identifier, path, version, code, or random characters.
 
 const counts = new Uint16Array(128);
 
-/** Bits a character, over the text's own frequencies (Shannon); what is no ASCII counts as some ASCII character. */
+/** Returns the Shannon entropy in bits per character, from the frequencies in the text. Counts a character outside ASCII as some ASCII character. */
 export function entropyOf(text: string): number {
   counts.fill(0);
   const end = Math.min(text.length, 0xffff);
@@ -12,12 +12,12 @@ export function entropyOf(text: string): number {
   return bits;
 }
 
-/** Every character's class, so that one look says what a value is made of. */
+/** Character classes that a password consists of. */
 export const hasDigit = /\d/;
 export const hasLetter = /\p{L}/u;
 export const hasSymbol = /[!@#$%^&*+?~|]/;
 
-// Whole values that stand for another: `********`, `<YOUR_API_KEY>`, `${TOKEN}`, `{{ secret }}`, `%PASS%`, `$DB_PASSWORD`, `[redacted:…]`.
+// Whole values that are placeholders: `********`, `<YOUR_API_KEY>`, `${TOKEN}`, `{{ secret }}`, `%PASS%`, `$DB_PASSWORD`, `[redacted:…]`.
 const placeholderForms =
   /^(?:[*•.xX_#?-]+|<.*>?|\\?\$+\{.*|\$+\(.*|\{\{.*|\{[\w.]*\}?|%[\w-]+%|%[sdvq]|\$[A-Za-z_]\w*|@[\w.]+\(.*|@[a-z_]+|\$\w+@.*|\[.*\]?|ENC\[.*|(?:process\.env|import\.meta\.env|os\.environ|config|settings|secrets)(?:\.\w+|\[.*)+|\([a-z ]{1,30}\)|(?:required|nullable|sometimes|present|string)\|.*|…|\.\.\..*|-+)$/s;
 const placeholderWords =
@@ -30,7 +30,7 @@ export const commonWords = new Set(
    public short long common unique random generated hashed needed set not the and for with that this your from kennwort contraseña contrasena senha wachtwoord hasło heslo lösenord adgangskode salasana parola
    пароль 密码 密碼 パスワード 비밀번호 geheim jeton schlüssel geheimnis secreto segredo segreto ficha`.split(/\s+/),
 );
-// A call, a path of members, an element: code that names the value and does not hold it.
+// A call, a member path or an index expression: code that refers to the value and does not contain it.
 export const isCode =
   /^(?:(?:await|new|typeof|void)$|[\w$.?!]*\w[\w$.?!]*[([{]|[A-Za-z_$][\w$]*(?:(?:\?\.|\.|->|::)[A-Za-z_$][\w$]*)+[!;,)]*$|process\.env|os\.environ|import\.meta|env\.|ENV\[|System\.getenv|self\.|this\.|&?[\w]+\[)/;
 export const isPath = /^(?:~|\.{0,2})\/[\w./@-]*$/;
@@ -40,7 +40,7 @@ export const algorithm =
   /^(?:base\d|sha-?\d|md5|utf-?\d|bcrypt|argon2|aes(?![a-z])|aes\d|jwt$|jws$|jwe$|rsa(?![a-z])|pbkdf2|scrypt|hmac|ed25519|(?:es|hs|rs|ps)(?:256|384|512)$|oauth2|\$2[aby]\$|\$argon2)/i;
 const vowel = /[aeiouyäöü]/i;
 
-/** user-service-v2, next_page, eu-west-1, RS256-signed: words and a number or two, not chance. */
+/** Returns true for words with up to two numbers: user-service-v2, next_page, eu-west-1, RS256-signed. */
 export function isIdentifier(value: string): boolean {
   if (value.length > 100 || /[^\w./:-]/.test(value)) return false;
   const parts = value.split(/[-_./:]/).filter(Boolean);
@@ -66,13 +66,15 @@ export const isPlaceholder = (value: string): boolean =>
   commonWords.has(value.toLowerCase()) ||
   new Set(value).size < 3;
 
-/** tests/a1.test.ts, config.json:12 */
+/** Matches tests/a1.test.ts, config.json:12. */
 export const isFile = /^[\w@.-]*\/[\w@./-]*$|^[\w./-]+\.[a-z]{1,5}\d?(?::\d+)*$/;
 
 const pieces = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g;
 const MAX_MEAN_PIECE = 2.75;
 
-/** `OI5w8FZmqx6ZYi`: cases and digits change every other character. Names such as `Base64UrlSafe` have longer pieces. */
+/**
+ * Returns true if the character class changes about every other character, as in `OI5w8FZmqx6ZYi`. Names such as `Base64UrlSafe` have longer pieces.
+ */
 export function isJumbled(value: string): boolean {
   const found = value.slice(0, 200).match(pieces) ?? [];
   const length = found.reduce((sum, piece) => sum + piece.length, 0);
@@ -81,9 +83,9 @@ export function isJumbled(value: string): boolean {
   return sorts > 1 && (sorts === 3 || length >= 10) && length / found.length < MAX_MEAN_PIECE;
 }
 
-/** `ClientHttp2Session`, `TestToken2Refresh` */
+/** Returns true for `ClientHttp2Session`, `TestToken2Refresh`. */
 export const isTypeName = (value: string): boolean => /^[A-Z][a-z]+\d*[A-Z][a-z][A-Za-z\d]*$/.test(value) && !isJumbled(value);
 
-/** Code, and not two parts of chance with a dot between. */
+/** Returns true for code, but not for two random parts with a dot between them. */
 export const isCodeExpression = (value: string): boolean =>
   isCode.test(value) && !(/^\w{4,}\.\w{4,}$/.test(value) && isJumbled(value));

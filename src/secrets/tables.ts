@@ -2,7 +2,7 @@ import { isSecretValue } from './named_values.ts';
 import { classifyName, type SecretName } from './secret_names.ts';
 import type { Span } from './tokens.ts';
 
-// Secrets in columns that are named for them: CSV, tables of Markdown and of psql, INSERT statements.
+// Finds secrets in columns whose heading announces a secret: CSV, tables of Markdown and psql, INSERT statements.
 
 const MAX_LINE = 2_000;
 const MAX_ROWS = 1_000;
@@ -10,7 +10,7 @@ const separators = ['|', '\t', ';', ','];
 const ruleLine = /^[\s|:+=-]*$/;
 const heading = /^["']?[\p{L}][\p{L}\d _.-]{0,39}["']?$/u;
 
-/** `words`: where the name of a secret may begin. A line is read once, as heading or as row. */
+/** `anchors` are the positions of words in names of secrets. A line is read once, either as a heading or as a row. */
 export function tableSecrets(text: string, anchors: number[], found: Span[]): void {
   insertStatements(text, found);
   let done = 0;
@@ -34,7 +34,7 @@ function lineEnd(text: string, from: number): number {
   return end < 0 ? text.length : end;
 }
 
-/** Returns where the last row ends. */
+/** Returns the end of the last row. */
 function scanRows(text: string, from: number, separator: string, columns: (SecretName | undefined)[], found: Span[]): number {
   let start = from;
   for (let n = 0; n < MAX_ROWS && start < text.length; n += 1) {

@@ -1,19 +1,19 @@
 import { issuerRules } from './issuer_rules.ts';
 
-// Tokens that are known by their form. The forms are facts that each issuer publishes; `source` says where, or which rule of a
+// Tokens that are recognized by their form. Issuers publish these forms; `source` names the page, or the rule of a
 // maintained set describes it: GL = https://github.com/gitleaks/gitleaks/blob/master/config/gitleaks.toml (rule id),
 // SL = https://github.com/secretlint/secretlint/tree/master/packages (package). Why the sets themselves are not used: docs/decisions/secret-rules.md.
 //
-// Every class is bounded and nothing follows an unbounded one, so that a match costs its own length.
+// Every quantifier is bounded, so that the time of a match is linear in its length.
 
 export interface TokenRule {
   kind: string;
   source: string;
-  /** A pattern that begins with fixed characters and has no capturing group. */
+  /** Starts with fixed characters and has no capturing group. */
   pattern: string;
-  /** Its length is fixed: what is broken over lines can be put together exactly. */
+  /** True if the length is fixed, so that a token that is broken over lines can be joined exactly. */
   exact?: true;
-  /** Its beginning says little: followed by another letter it is a piece of something longer. */
+  /** True if the prefix is short: a match that is followed by a letter or digit is part of a longer word and no token. */
   alone?: true;
 }
 
@@ -181,7 +181,7 @@ const commonRules: TokenRule[] = [
 export const tokenRules: TokenRule[] = [...commonRules, ...issuerRules];
 
 const all = tokenRules.map(({ pattern }) => `(${pattern})`).join('|');
-/** One expression for all: which alternative matched says the kind. */
+/** One expression for all rules, in which each rule is one group. */
 export const anyToken = new RegExp(`(?<![A-Za-z0-9])(?:${all})`, 'g');
-/** At one place, whatever stands before it. */
+/** The same at a fixed position, whatever precedes it. */
 export const tokenAt = new RegExp(`(?:${all})`, 'y');

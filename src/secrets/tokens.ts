@@ -3,23 +3,25 @@ import { entropyOf, isJumbled } from './shapes.ts';
 import { anyToken, type TokenRule, tokenAt, tokenRules } from './token_rules.ts';
 import { isNotExample } from './value.ts';
 
-// Secrets known by their form. All of them have a long run of characters without a space, so only such runs are looked at.
+// Finds secrets by their form. All of them contain a long run of characters without a space, so only such runs are examined.
 
 export interface Span {
   from: number;
   to: number;
   kind: string;
-  /** Put together from lines it is right only as a whole: a fixed length, or an end of its own. */
+  /** True if the value has a fixed length or an explicit end, so that it can cross line breaks as a whole. */
   exact?: boolean;
 }
 
 const inRun = new Uint8Array(128);
 for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/.=~:%$')
   inRun[character.charCodeAt(0)] = 1;
-/** No token is shorter. */
+/** Minimum length of a token. */
 const MIN_TOKEN = 16;
 
-/** Calls back for each run of at least 16 characters. One of every 16 characters is looked at: 2 ns a character where there is none. */
+/**
+ * Calls `visit` for each run of at least MIN_TOKEN characters. Probes only every 16th character, which takes 2 ns per character of text without runs.
+ */
 export function eachRun(text: string, visit: (from: number, to: number) => void): void {
   for (let i = MIN_TOKEN - 1; i < text.length; i += MIN_TOKEN) {
     if (inRun[text.charCodeAt(i)] !== 1) continue;
@@ -28,7 +30,7 @@ export function eachRun(text: string, visit: (from: number, to: number) => void)
     while (from > 0 && inRun[text.charCodeAt(from - 1)] === 1) from -= 1;
     while (to < text.length && inRun[text.charCodeAt(to)] === 1) to += 1;
     if (to - from >= MIN_TOKEN) visit(from, to);
-    // the next probe must lie beyond this run
+    // continue after this run
     while (i + MIN_TOKEN < to) i += MIN_TOKEN;
   }
 }
@@ -38,7 +40,7 @@ const isUpper = (code: number): boolean => code >= 65 && code <= 90;
 const isBlank = new Uint8Array(128);
 for (const character of ' \t>|#*\r') isBlank[character.charCodeAt(0)] = 1;
 
-/** Whether a run long enough for a token, and with a digit in it (or what tokens without one have), goes on in the next line. */
+/** Returns true if a run that is long enough for a token, and has a digit or another sign of a token, continues in the next line. */
 export function crossesLines(text: string): boolean {
   let run = 0;
   let hasTokenSign = false;
@@ -68,7 +70,7 @@ export function crossesLines(text: string): boolean {
 const isAlnum = (code: number): boolean =>
   (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
 
-/** Tokens of the table, and JSON Web Tokens, in the run. */
+/** Finds the tokens of the token rules, and JSON Web Tokens, in a run. */
 export function tokensInRun(run: string, offset: number, joints: Joints, found: Span[]): void {
   anyToken.lastIndex = 0;
   for (let match = anyToken.exec(run); match; match = anyToken.exec(run)) {
@@ -99,9 +101,9 @@ function toSpan(run: string, match: RegExpExecArray, offset: number, joints: Joi
   let end = match.index + match[0].length;
   const glued = joints.has(offset + end);
   if (rule.alone && !glued && isAlnum(run.charCodeAt(end))) return undefined;
-  // names of code have no digit and no disorder
+  // identifiers in code have no digit and are not random
   if (!isNotExample(match[0]) || !(requiredCharacters.test(match[0]) || isJumbled(match[0]))) return undefined;
-  // longer than its issuer says: all of it belongs to it
+  // a token that is longer than documented is matched as a whole
   trailingCharacters.lastIndex = end;
   if (!glued && trailingCharacters.test(run)) end = trailingCharacters.lastIndex;
   return { from: offset + match.index, to: offset + end, kind: rule.kind, exact: rule.exact === true };
@@ -110,10 +112,10 @@ function toSpan(run: string, match: RegExpExecArray, offset: number, joints: Joi
 const markedToken =
   /(?<![\w+/-])[a-z][a-z\d]{1,11}(?:[_-](?:live|test|prod|dev|sandbox|pat|api|apikey|key|secret|token|sk|at|rt|uat|sat|sa|oauth|v\d)){1,2}[_-][\w-]{20,250}/g;
 const unmarkedToken = /(?<![\w+/-])[a-z][a-z\d]{1,7}[_-][A-Za-z\d]{36,250}(?![\w-])/g;
-/** What its issuer prints in pages that anyone may read, and hashes that name their algorithm. */
+/** Matches keys that issuers publish, and hashes that name their algorithm. */
 const isPublic = /^(?:pk|pub|public|publishable|cs|phc|anon|sha\d*|nonce|etag)[_-]/;
 
-/** Issuers that the table lacks write their tokens the same way: a short prefix, perhaps a word for the sort, and chance. */
+/** Finds tokens of unknown issuers, which have the usual form: a short prefix, an optional word for the kind, and random characters. */
 export function unknownIssuers(run: string, offset: number, found: Span[]): void {
   for (const pattern of [markedToken, unmarkedToken])
     for (const match of run.matchAll(pattern)) {
@@ -127,7 +129,7 @@ export function unknownIssuers(run: string, offset: number, found: Span[]): void
 
 const MAX_HEADER = 4_000;
 
-/** RFC 7519: three parts (or five, RFC 7516) whose first is a JSON object that names an algorithm. */
+/** Finds JSON Web Tokens: three parts (RFC 7519) or five (RFC 7516), of which the first is a JSON object that names an algorithm. */
 function webTokens(run: string, offset: number, found: Span[]): void {
   let dot = -1;
   for (let at = run.indexOf('eyJ'); at >= 0; at = run.indexOf('eyJ', at + 3)) {
@@ -135,7 +137,7 @@ function webTokens(run: string, offset: number, found: Span[]): void {
     if (dot < 0) return;
     if (dot - at > MAX_HEADER || dot - at < 12 || isAlnum(run.charCodeAt(at - 1))) continue;
     if (!/"(?:alg|enc|typ)"/.test(Buffer.from(run.slice(at, dot), 'base64url').toString('latin1'))) continue;
-    // the key of a JWE may be empty
+    // the encrypted key of a JWE may be empty
     const rest = /[\w-]*(?:\.[\w-]{0,8192}){0,4}/y;
     rest.lastIndex = dot + 1;
     const match = rest.exec(run);
@@ -147,7 +149,7 @@ function webTokens(run: string, offset: number, found: Span[]): void {
   }
 }
 
-/** Beside an access key of AWS, 40 characters of chance are its secret. */
+/** Finds the secrets of AWS access keys: 40 random characters near the key. */
 export function awsSecretsBeside(text: string, runs: [number, number][], found: Span[]): void {
   const keys = found.filter(({ kind }) => kind === 'aws-access-key');
   if (keys.length === 0) return;
@@ -170,7 +172,7 @@ export function awsSecretsBeside(text: string, runs: [number, number][], found: 
 
 const BEGIN = /-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----/g;
 
-/** PEM (RFC 7468): from its BEGIN to its END, or as far as it goes where that is cut off. Also with `\n` written out. */
+/** Finds private keys in PEM (RFC 7468), from BEGIN to END, or to the end of the body if END is missing. The line breaks may be escaped as `\n`. */
 export function privateKeys(text: string, found: Span[]): void {
   BEGIN.lastIndex = 0;
   let end = -1;
@@ -186,9 +188,9 @@ export function privateKeys(text: string, found: Span[]): void {
     cut.lastIndex = body;
     cut.test(text);
     const to = end === Number.POSITIVE_INFINITY ? cut.lastIndex : end;
-    // a mere mention of the line holds no key
+    // the line alone, without a key
     if (to - body < 40) continue;
-    // a form to be filled in
+    // a template without a key
     if (!/[A-Za-z0-9+/=_-]{30}/.test(text.slice(body, Math.min(to, body + 2_000)))) continue;
     const trailing = /\s*$/.exec(text.slice(Math.max(body, to - 100), to))![0].length;
     found.push({ from, to: end === to ? to : to - trailing, kind: 'private-key', exact: end === to });

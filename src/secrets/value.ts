@@ -17,13 +17,16 @@ import {
   isVersion,
 } from './shapes.ts';
 
-// Whether what stands beside a telling name is a secret, or a placeholder, a piece of code, a word.
+// Decides whether the value of a name that announces a secret is one, or a placeholder, code or an ordinary word.
 
-/** How much the surroundings say: `quoted` holds a value for sure, `bare` may be code or prose, `said` is prose ("is"). */
+/**
+ * The context of a value: `quoted` is certainly a value, `bare` may be code or prose, `prose` follows a verb such as "is", `env` is an environment
+ * variable or a command-line argument.
+ */
 export type ValueSetting = 'quoted' | 'bare' | 'prose' | 'env';
 
 const isVariable = /^[a-z_$]*(?:MD5)?(?:pass|pwd|secret|token|key)[a-z_]*\d?$/i;
-/** A regular expression, the end of a call or of a block, a command whose output is meant. */
+/** Matches a regular expression, the end of a call or block, or a command substitution. */
 const isExpression = /^[)}\]|,;&]|\(\?:|\$\(|\.\*|\|.*\||\([^)]*\)[.;,)]|^\/\^/;
 
 export function isPassword(value: string, setting: ValueSetting): boolean {
@@ -46,22 +49,22 @@ export function isPassword(value: string, setting: ValueSetting): boolean {
   }
   if (isCodeExpression(value) || isTypeName(value) || isVersion.test(value) || /^![A-Za-z/]+$/.test(value)) return false;
   if (isReference.test(value)) return false;
-  // newPassword1, token2: a variable
+  // the name of a variable: newPassword1, token2
   if (isVariable.test(value)) return false;
   return value.length >= 6 && (digit || (symbol && letter) || isDashed(value) || isJumbled(value));
 }
 
-/** On a command line, where `$` begins a variable. */
+/** Returns true for a password on a command line, where `$` starts a variable. */
 export const isCommandLineValue = (value: string): boolean => isPassword(value, 'env') && !value.startsWith('$');
 
-/** correct-horse-battery-staple */
+/** Returns true for correct-horse-battery-staple. */
 const isDashed = (value: string): boolean => /^[a-z]{3,12}(?:[-_.][a-z]{3,12}){3,}$/i.test(value);
 
-/** BIP 39: twelve words and more, of three to eight letters. */
+/** Returns true for a mnemonic (BIP 39): 12 to 24 words of three to eight letters. */
 const isMnemonic = (parts: string[]): boolean =>
   parts.length >= 12 && parts.length <= 24 && parts.length % 3 === 0 && parts.every((part) => /^[a-z]{3,8}$/.test(part));
 
-/** "correct horse battery staple", and not "Enter your password". */
+/** Returns true for "correct horse battery staple", but not for "Enter your password". */
 function isPassphrase(value: string, mixed: boolean): boolean {
   const parts = value.toLowerCase().split(/\s+/);
   if (isMnemonic(parts)) return true;
@@ -74,11 +77,11 @@ function isPassphrase(value: string, mixed: boolean): boolean {
     parts.filter((part) => part.length > 2).length >= 3
   );
 }
-/** What forms, errors and descriptions say of a password. */
+/** Words in labels, errors and descriptions of a password. */
 const interfaceWords =
   /\b(?:enter|password|passphrase|passcode|pass|must|least|required?|requires|invalid|incorrect|please|confirm|forgot(?:ten)?|reset|change|your|characters?|should|cannot|minimum|maximum|choose|wrong|expired?|policy|hint|optional|provide|missing|match(?:es)?|field|value|string|token|secret|credential|key|account|user|login|log in|sign|email|is|are|was|were|be|been|has|have|will|if|or|for|from|when|not|none|no|unknown|default|see|stored|hidden|masked|generated|managed|below|above|set|used?|given|test|length|type|show|hide|new|old|current)\b|passwor|mot de passe|contrase|senha|пароль|密码|パスワード/iu;
 
-/** A token, an API key: as long and as mixed as chance makes them. */
+/** Returns true for a token or API key: long enough, with mixed characters and high entropy. */
 export function isToken(given: string, setting: ValueSetting): boolean {
   const value = given.replace(/^(?:base64|hex):/, '');
   const least = setting === 'quoted' || setting === 'env' ? 8 : 12;
@@ -95,11 +98,11 @@ export function isToken(given: string, setting: ValueSetting): boolean {
   return entropyOf(value) >= (value.length < 16 ? 2.5 : 2.8);
 }
 
-/** Of tokens known by their form: those of documentation are all one letter, or say so. */
+/** Returns false for the tokens in documentation, which repeat one letter or contain a word such as "example". */
 export const isNotExample = (value: string): boolean =>
   entropyOf(value.slice(0, 64)) >= 2.5 && !/example|placeholder|your[-_]|x{5}|\*{3}|0{8}|1234567890|abcdefghij/i.test(value);
 
-/** A user and a password in base64 (RFC 7617). */
+/** Returns true for a user and password in Base64 (RFC 7617). */
 export const isBasicLogin = (value: string): boolean =>
   /^[A-Za-z0-9+/_-]{8,500}={0,2}$/.test(value) &&
   /^[\x20-\x39\x3b-\x7e]{1,100}:[\x20-\x7e]{3,}$/.test(Buffer.from(value, 'base64').toString('latin1'));

@@ -60,7 +60,7 @@ test('where the tenant refuses secrets, the place and the kind are told, and not
   expect((await alice.ask('PATCH', '/v1/tenant', setMode({ mode: 'refuse' }))).status).toBe(200);
   const { status, body } = await alice.ask('POST', '/v1/events', { body: message(text) });
   expect(status).toBe(422);
-  expect(body.errors).toEqual([{ pointer: '#/content/text', detail: 'holds a secret: password' }]);
+  expect(body.errors).toEqual([{ pointer: '#/content/text', detail: 'contains a secret: password' }]);
   expect((await alice.ask('GET', '/v1/events')).body.data).toEqual([]);
 });
 
