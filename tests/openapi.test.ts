@@ -56,6 +56,8 @@ describe.each(routes.map((route) => [nameOf(route), route] as const))('%s', (_, 
   test('says what it is', () => {
     expect(route.operation).toMatch(/^[a-z][A-Za-z]+$/);
     expect(route.summary).toMatch(/^[A-Z].{5,120}[^.]$/);
+    expect(route.summary.split(' ').length).toBeLessThanOrEqual(10);
+    expect(route.description ?? '').toMatch(/^(|[A-Z].*\.)$/);
     expect(route.tag).toMatch(/^[A-Z][A-Za-z ]+$/);
   });
 

@@ -35,7 +35,7 @@ const uploadQuery = z.strictObject({
   user_id: nameOf().optional(),
   agent_id: nameOf().optional(),
   project_id: nameOf().optional(),
-  sensitivity: z.enum(['none', 'low', 'high']).default('none').describe('bytes declared `secret` are not taken'),
+  sensitivity: z.enum(['none', 'low', 'high']).default('none').describe('An upload cannot be declared `secret`.'),
 });
 
 const stored = z
@@ -46,8 +46,8 @@ const stored = z
     media_type: z.string(),
     byte_count: z.int(),
     sha256: z.string(),
-    redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
-    unindexed_bytes: z.int().min(0).describe('all bytes of the upload, because search does not cover uploads'),
+    redactions: z.int().min(1).optional().describe('Number of redacted spans. Absent if nothing was redacted.'),
+    unindexed_bytes: z.int().min(0).describe('Bytes that search does not cover: all bytes of the upload.'),
     created_at: z.string(),
   })
   .meta({ id: 'StoredArtifact' });
@@ -57,14 +57,15 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
     method: 'POST',
     path: '/v1/artifacts',
     operation: 'storeArtifact',
-    summary: 'Store bytes of any media type; the log gets an event that names them',
+    summary: 'Upload an artifact',
+    description: 'The body can have any media type. The service also records an event that refers to the artifact.',
     tag: 'Artifacts',
     access: 'write',
     limit: 'v1',
     idempotent: true,
     query: uploadQuery,
     raw: { maxBytes },
-    success: { status: 201, description: 'Stored', schema: stored },
+    success: { status: 201, description: 'The stored artifact', schema: stored },
     problems: ['validation', 'too-large', 'conflict', 'quota-exceeded'],
     handle: async ({ caller, query, body, req, idempotency }) => {
       const plan = await planUpload(caller, query, req, secrets);
@@ -83,7 +84,7 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
     method: 'GET',
     path: '/v1/artifacts/{artifact_id}',
     operation: 'readArtifact',
-    summary: 'Read an artifact, whole or a range of it',
+    summary: 'Download an artifact, or a range of it',
     tag: 'Artifacts',
     access: 'read',
     limit: 'v1',
@@ -91,8 +92,8 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
     query: z.strictObject(behalfQuery),
     success: { status: 200, description: 'The bytes, as an attachment', mediaType: '*/*' },
     also: [
-      { status: 304, description: 'The bytes of `If-None-Match`' },
-      { status: 206, description: 'The range of bytes that was asked for', mediaType: '*/*' },
+      { status: 304, description: 'The client already has these bytes (`If-None-Match`)' },
+      { status: 206, description: 'The requested range of bytes', mediaType: '*/*' },
     ],
     problems: ['validation', 'forbidden', 'not-found', 'range-not-satisfiable'],
     handle: async ({ caller: given, params, query, req }) => {

@@ -8,12 +8,13 @@ export const auditRoutes = (actions: string[]) => [
     method: 'GET',
     path: '/v1/audit',
     operation: 'listAudit',
-    summary: 'Who was let in or refused, and what was administered',
+    summary: 'List audit entries',
+    description: 'Entries record log-ins, refused requests and administrative actions.',
     tag: 'Audit',
     access: 'admin',
     limit: 'v1',
     query: auditQuery(actions),
-    success: { status: 200, description: 'A page of entries', schema: auditPage },
+    success: { status: 200, description: 'A page of audit entries', schema: auditPage },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant }, query }) => {
       const from = query.cursor === undefined ? undefined : Number(decodeCursor(query.cursor, ['number'])[0]);

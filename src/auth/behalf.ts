@@ -17,7 +17,7 @@ import {
 const user_id = nameOf()
   .optional()
   .describe(
-    'the user on whose behalf the request is made, which reaches that user’s private items and shared ones; default: the caller’s subject; required for a key for all subjects',
+    'The user on whose behalf the request is made. The request has access to the private items of this user and to shared items. The default is the caller’s subject. Required for keys with `user_id: "*"`.',
   );
 
 /** Of a route that acts on one thing by its id. */
@@ -30,13 +30,15 @@ export const behalfQuery = {
     .enum(['true', 'false'])
     .transform((word) => word === 'true')
     .optional()
-    .describe('read the private items of all users; for admins and keys for all subjects; audited; not with `user_id`'),
+    .describe(
+      'Includes the private items of all users. Allowed for admins and for keys with `user_id: "*"`. Writes an audit entry. Cannot be combined with `user_id`.',
+    ),
 };
 
 /** Of a read by POST. */
 export const behalfBody = { user_id, all_users: z.boolean().optional().describe(behalfQuery.all_users.description!) };
 
-export const aboutUser = nameOf().optional().describe('only items about this subject');
+export const aboutUser = nameOf().optional().describe('Only items about this user.');
 
 export interface Behalf {
   user_id?: string | undefined;

@@ -14,11 +14,12 @@ export const inviteRoutes = () => [
     method: 'POST',
     path: '/auth/invites',
     operation: 'makeInvite',
-    summary: 'Make an invite, with which one person registers in this tenant',
+    summary: 'Create an invite',
+    description: 'One person can register in the tenant with it.',
     body: inviteBody,
     fixed: ['username'],
     audit: 'invite.made',
-    success: { status: 201, description: 'The invite; its secret is shown this once', schema: newInvite },
+    success: { status: 201, description: 'The invite. Its secret is shown only in this response', schema: newInvite },
     problems: ['validation', 'forbidden', 'conflict'],
     handle: async ({ caller: { tenant, principal }, body }) => {
       assertPerson(principal);
@@ -39,7 +40,7 @@ export const inviteRoutes = () => [
     method: 'GET',
     path: '/auth/invites',
     operation: 'listInvites',
-    summary: 'List the invites of the tenant',
+    summary: 'List invites',
     query: listQuery,
     success: { status: 200, description: 'A page of invites, without their secrets', schema: invitePage },
     problems: ['validation', 'forbidden'],
@@ -53,10 +54,10 @@ export const inviteRoutes = () => [
     method: 'DELETE',
     path: '/auth/invites/{invite_id}',
     operation: 'deleteInvite',
-    summary: 'Take an invite back',
+    summary: 'Delete an invite',
     params: inviteParams,
     audit: 'invite.deleted',
-    success: { status: 204, description: 'It can no longer be used' },
+    success: { status: 204, description: 'The invite was deleted' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller: { tenant }, params }) => {
       const gone = await tenant.write((db) => deleteInvite(db, tenant.id, params.invite_id));

@@ -13,8 +13,8 @@ export const meRoutes = (login: Login) => [
     method: 'GET',
     path: '/auth/me',
     operation: 'readMe',
-    summary: 'What the credential is and may do',
-    success: { status: 200, description: 'The credential', schema: me },
+    summary: 'Get the identity and permissions of your credential',
+    success: { status: 200, description: 'The identity and permissions of the credential', schema: me },
     problems: [],
     handle: async ({ caller: { principal } }) => ({ body: { ...principal, rate_limit: allowanceOf(principal, login.settings) } }),
   }),
@@ -23,10 +23,11 @@ export const meRoutes = (login: Login) => [
     method: 'PUT',
     path: '/auth/me/password',
     operation: 'changePassword',
-    summary: 'Change the own password',
+    summary: 'Change your password',
+    description: 'Ends all your other sessions.',
     body: passwordBody,
     audit: 'password.changed',
-    success: { status: 204, description: 'Changed; every other session is over' },
+    success: { status: 204, description: 'The password was changed, and all other sessions have ended' },
     problems: ['validation', 'forbidden', 'rate-limited', 'unavailable'],
     handle: async ({ caller, body, address }) => {
       await changeOwnPassword(login, caller, body, address);
@@ -38,8 +39,8 @@ export const meRoutes = (login: Login) => [
     method: 'GET',
     path: '/auth/sessions',
     operation: 'listSessions',
-    summary: 'List the own sessions, the one used last first',
-    success: { status: 200, description: 'Sessions that are not over', schema: sessionPage },
+    summary: 'List your sessions, most recently used first',
+    success: { status: 200, description: 'All active sessions', schema: sessionPage },
     problems: ['forbidden'],
     handle: async ({ caller }) => {
       const { user_id, session_id } = requireSession(caller.principal);
@@ -52,10 +53,11 @@ export const meRoutes = (login: Login) => [
     method: 'DELETE',
     path: '/auth/sessions',
     operation: 'endSessions',
-    summary: 'End every other own session, or the one that is named',
+    summary: 'End all your other sessions',
+    description: 'Ends only one session if `id` is present.',
     query: sessionQuery,
     audit: 'session.ended',
-    success: { status: 204, description: 'Ended' },
+    success: { status: 204, description: 'The session has ended' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, query }) => {
       await endOwnSessions(login, caller, query.id);
@@ -67,10 +69,10 @@ export const meRoutes = (login: Login) => [
     method: 'DELETE',
     path: '/auth/sessions/{session_id}',
     operation: 'endSession',
-    summary: 'End one own session',
+    summary: 'End one of your sessions',
     params: sessionParams,
     audit: 'session.ended',
-    success: { status: 204, description: 'Ended' },
+    success: { status: 204, description: 'The session has ended' },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, params }) => {
       await endOwnSessions(login, caller, params.session_id);

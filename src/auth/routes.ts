@@ -32,12 +32,13 @@ const openRoutes = (login: Login) => [
     method: 'POST',
     path: '/auth/register',
     operation: 'register',
-    summary: 'Make a tenant and become its owner, or join one by invite',
+    summary: 'Create a tenant, or join one with an invite',
+    description: 'The user who creates a tenant is its owner.',
     body: registerBody,
     fixed: ['username', 'email', 'tenant_id'],
     audit: 'user.registered',
     tenantOf: tenantNamed,
-    success: { status: 201, description: 'Registered and logged in', schema: pair },
+    success: { status: 201, description: 'The user was registered and is logged in', schema: pair },
     problems: [...badBody, 'forbidden', 'conflict', 'rate-limited', 'unavailable'],
     handle: async ({ body, address, req }) => {
       const made = await register(login, body, { address, req }, login.settings.REGISTRATION === 'open');
@@ -53,7 +54,7 @@ const openRoutes = (login: Login) => [
     body: loginBody,
     audit: 'session.begun',
     tenantOf: tenantNamed,
-    success: { status: 200, description: 'A pair of tokens', schema: pair },
+    success: { status: 200, description: 'An access token and a refresh token', schema: pair },
     problems: [...badBody, 'unauthenticated', 'rate-limited', 'unavailable'],
     handle: async ({ body, address, req }) => {
       const made = await logIn(login, body, { address, req });
@@ -69,12 +70,14 @@ const tokenRoutes = (login: Login) => [
     method: 'POST',
     path: '/auth/refresh',
     operation: 'refresh',
-    summary: 'Change a refresh token for a new pair',
+    summary: 'Exchange a refresh token for new tokens',
+    description:
+      'Concurrent requests with the same refresh token succeed for 10 seconds. Reuse after that time ends the session.',
     body: refreshBody,
     // the session was recorded when it began; that a token was stolen is seen by the refusal
     audit: false,
     tenantOf: ({ refresh_token }: { refresh_token: string }) => tenantOfSecret('ref', refresh_token),
-    success: { status: 200, description: 'A new pair; the old refresh token dies after 10 s', schema: pair },
+    success: { status: 200, description: 'A new access token and refresh token', schema: pair },
     problems: [...badBody, 'unauthenticated', 'rate-limited'],
     handle: async ({ body }) => ({ body: await refresh(login, body.refresh_token) }),
   }),
@@ -83,11 +86,12 @@ const tokenRoutes = (login: Login) => [
     method: 'POST',
     path: '/auth/logout',
     operation: 'logOut',
-    summary: 'End the session of a refresh token',
+    summary: 'Log out',
+    description: 'Ends the session of the refresh token.',
     body: refreshBody,
     audit: 'session.ended',
     tenantOf: ({ refresh_token }: { refresh_token: string }) => tenantOfSecret('ref', refresh_token),
-    success: { status: 204, description: 'The session is over, if there was one' },
+    success: { status: 204, description: 'The session has ended, if it existed' },
     problems: [...badBody, 'rate-limited'],
     handle: async ({ body }) => {
       const session_id = await logOut(login, body.refresh_token);
@@ -100,10 +104,11 @@ const tokenRoutes = (login: Login) => [
     path: '/auth/password-reset',
     operation: 'resetPassword',
     summary: 'Set a new password with a reset token',
+    description: 'Ends all sessions of the user.',
     body: resetBody,
     audit: 'password.reset',
     tenantOf: ({ token }: { token: string }) => tenantOfSecret('rst', token),
-    success: { status: 204, description: 'Set; every session of the user is over' },
+    success: { status: 204, description: 'The password was set, and all sessions of the user have ended' },
     problems: [...badBody, 'unauthenticated', 'rate-limited', 'unavailable'],
     handle: async ({ body }) => {
       return { audit: { user_id: await resetPassword(login, body.token, body.new_password) } };

@@ -50,7 +50,7 @@ export const pair = z.object({
   access_token: z.string(),
   refresh_token: z.string(),
   token_type: z.literal('Bearer'),
-  expires_in: z.int().meta({ description: 'seconds the access token lives' }),
+  expires_in: z.int().meta({ description: 'Lifetime of the access token in seconds.' }),
   user: z.object({ user_id: z.string(), tenant_id: z.string(), username: z.string(), role }),
 });
 
@@ -60,21 +60,24 @@ export const me = z.object({
   tenant_id: z.string(),
   kind: z.enum(['user', 'key']),
   id: z.string(),
-  user_id: z.string().meta({ description: 'the user that logged in, or that made the key' }),
+  user_id: z.string().meta({ description: 'The user who logged in or who created the key.' }),
   session_id: z.string().optional(),
   username: z.string().optional(),
   role,
   scopes: z.array(scope),
-  subject: z.string().meta({ description: 'what user_id of events defaults to' }),
-  subjects: z.array(z.string()).nullable().meta({ description: 'whose private items it reads; null: everyone’s' }),
-  channels: z.array(z.enum(channels)).nullable().meta({ description: 'null: all' }),
-  agent_id: z.string().optional().describe('the only agent that the credential may act as'),
-  actor: z
-    .object({ type: z.enum(['human', 'agent']), id: z.string() })
-    .describe('the default `actor` of everything the credential records'),
+  subject: z.string().meta({ description: 'Default of `user_id` in events.' }),
+  subjects: z
+    .array(z.string())
+    .nullable()
+    .meta({ description: 'Users whose private items the credential can read, or null for all users.' }),
+  channels: z.array(z.enum(channels)).nullable().meta({ description: 'Channels that the credential can use, or null for all.' }),
+  agent_id: z.string().optional().describe('The only agent that the credential can act as.'),
+  actor: z.object({ type: z.enum(['human', 'agent']), id: z.string() }).describe('Default of `actor` in events and memories.'),
   rate_limit: rateLimit
     .nullable()
-    .describe('allowed requests to /v1; a key without a limit of its own shares its maker’s; null: no limit'),
+    .describe(
+      'Limit for requests under `/v1`, or null for no limit. A key without its own limit shares the limit of its creator.',
+    ),
   expires_at: time.nullable(),
 });
 
@@ -115,8 +118,8 @@ export const reset = z.object({ reset_id: z.string(), token: z.string(), user_id
 
 export const inviteBody = z.strictObject({
   role,
-  expires_in: z.int().min(60).max(INVITE_LONGEST_S).default(INVITE_DEFAULT_S).meta({ description: 'seconds' }),
-  username: username.optional().meta({ description: 'the only name that may be taken with it' }),
+  expires_in: z.int().min(60).max(INVITE_LONGEST_S).default(INVITE_DEFAULT_S).meta({ description: 'Lifetime in seconds.' }),
+  username: username.optional().meta({ description: 'The only username that can register with this invite.' }),
 });
 const invite = z.object({
   invite_id: z.string(),
@@ -130,7 +133,7 @@ const invite = z.object({
 });
 export type Invite = z.output<typeof invite>;
 export const invitePage = pageOf(invite);
-export const newInvite = invite.extend({ invite: z.string().meta({ description: 'shown this once' }) });
+export const newInvite = invite.extend({ invite: z.string().meta({ description: 'The secret. Shown only in this response.' }) });
 export const inviteParams = z.strictObject({ invite_id: nameOf(64) });
 
 export const keyBody = z.strictObject({
@@ -141,7 +144,9 @@ export const keyBody = z.strictObject({
     .min(1)
     .max(3)
     .transform((scopes) => [...new Set(scopes)]),
-  user_id: nameOf().optional().meta({ description: 'the subject it acts for; `*` for all subjects' }),
+  user_id: nameOf().optional().meta({
+    description: 'The user on whose behalf the key acts, or `*` for all users. The default is the subject of the creator.',
+  }),
   channels: z
     .array(z.enum(channels))
     .min(1)
@@ -149,10 +154,12 @@ export const keyBody = z.strictObject({
     .transform((given) => [...new Set(given)])
     .optional(),
   expires_at: requestTime.optional(),
-  agent_id: nameOf().optional().describe('the only agent that the key may act as'),
+  agent_id: nameOf().optional().describe('The only agent that the key can act as.'),
   rate_limit: rateLimit
     .optional()
-    .describe('a limit of its own, at most the tenant’s; admins only; default: the key shares its maker’s limit'),
+    .describe(
+      'Separate rate limit of the key, at most the limit of the tenant. Only admins can set it. By default, the key shares the limit of its creator.',
+    ),
 });
 export type KeyBody = z.output<typeof keyBody>;
 const apiKey = z.object({
@@ -169,9 +176,9 @@ const apiKey = z.object({
   revoked_at: time.nullable(),
   used_at: time.nullable(),
   agent_id: z.string().nullable(),
-  rate_limit: rateLimit.nullable().describe('null: the key shares its maker’s limit'),
+  rate_limit: rateLimit.nullable().describe('Separate rate limit of the key, or null if it shares the limit of its creator.'),
 });
 export type ApiKey = z.output<typeof apiKey>;
 export const keyPage = pageOf(apiKey);
-export const newKey = apiKey.extend({ api_key: z.string().meta({ description: 'shown this once' }) });
+export const newKey = apiKey.extend({ api_key: z.string().meta({ description: 'The secret. Shown only in this response.' }) });
 export const keyParams = z.strictObject({ key_id: nameOf(64) });

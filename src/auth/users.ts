@@ -17,9 +17,9 @@ export const userRoutes = (login: Login) => [
     method: 'GET',
     path: '/auth/users',
     operation: 'listUsers',
-    summary: 'List the users of the tenant',
+    summary: 'List users',
     query: listQuery,
-    success: { status: 200, description: 'A page of users, in the order they came', schema: userPage },
+    success: { status: 200, description: 'A page of users, in the order of registration', schema: userPage },
     problems: ['validation', 'forbidden'],
     handle: async ({ caller: { tenant }, query }) => {
       const read = (after: string, count: number) => tenant.read((db) => listUsers(db, tenant.id, after, count));
@@ -31,11 +31,12 @@ export const userRoutes = (login: Login) => [
     method: 'PATCH',
     path: '/auth/users/{user_id}',
     operation: 'changeUser',
-    summary: 'Change a user’s role, disable or enable them',
+    summary: 'Update a user',
+    description: 'Changes the role of the user, or disables or enables the user.',
     params: userParams,
     body: userPatch,
     audit: 'user.changed',
-    success: { status: 200, description: 'As the user is now; every daemon obeys within 60 s', schema: user },
+    success: { status: 200, description: 'The updated user. Every daemon applies the change within 60 seconds', schema: user },
     problems: ['validation', 'forbidden', 'not-found', 'conflict'],
     handle: async ({ caller, params, body }) => {
       const changed = await changeUser(caller, params.user_id, body);
@@ -48,10 +49,15 @@ export const userRoutes = (login: Login) => [
     method: 'POST',
     path: '/auth/users/{user_id}/password-reset',
     operation: 'makePasswordReset',
-    summary: 'Make a token with which a user sets a new password',
+    summary: 'Create a password reset token',
+    description: 'The user sets a new password with it at `POST /auth/password-reset`.',
     params: userParams,
     audit: 'user.reset_made',
-    success: { status: 201, description: 'Good once, for an hour; shown this once', schema: reset },
+    success: {
+      status: 201,
+      description: 'The token. It is valid once, for one hour, and is shown only in this response',
+      schema: reset,
+    },
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller, params }) => {
       const made = await makeReset(caller, params.user_id);

@@ -15,8 +15,8 @@ const names = (about: string) => z.array(nameOf()).max(100).describe(about);
 
 const audienceOf = z
   .strictObject({
-    agents: names('subjects of API keys (their `user_id`), or ids of keys').optional(),
-    users: names('subjects, as in `user_id` of events').optional(),
+    agents: names('Subjects (`user_id`) or ids of API keys.').optional(),
+    users: names('Users, as in `user_id` of events.').optional(),
   })
   .refine(({ agents = [], users = [] }) => agents.length + users.length > 0, 'must name at least one agent or user, or be "all"');
 
@@ -29,16 +29,16 @@ export const capsuleBody = z
       )
       .min(1)
       .max(MAX_ITEMS)
-      .describe('what the author may see; in the order in which it is handed over'),
-    audience: z.union([z.literal('all'), audienceOf]).describe('`all`: whoever may use the channel'),
-    ttl_s: z.int().min(1).max(LONGEST_TTL_S).optional().describe(`seconds until it expires; by default ${DEFAULT_TTL_S}`),
+      .describe('Ids of items that the author can read. Readers get them in this order.'),
+    audience: z.union([z.literal('all'), audienceOf]).describe('The readers, or `all` for everyone who can use the channel.'),
+    ttl_s: z.int().min(1).max(LONGEST_TTL_S).optional().describe(`Lifetime in seconds. The default is ${DEFAULT_TTL_S}.`),
     expires_at: time.optional(),
-    risks: z.array(z.string().min(1).max(2000)).max(50).default([]).describe('what the receiver should be wary of'),
-    channel: z.enum(channels).describe('where the capsule may be used, as for an event'),
-    user_id: name('in whose name; by default the credential’s own subject').optional(),
-    agent_id: name('the agent that made it').optional(),
-    project_id: name('the project it belongs to').optional(),
-    tags: z.array(label).max(256).default([]).describe('free labels'),
+    risks: z.array(z.string().min(1).max(2000)).max(50).default([]).describe('Caveats for the readers.'),
+    channel: z.enum(channels).describe('The channel in which the capsule can be read, as for an event.'),
+    user_id: name('The author. The default is the caller’s subject.').optional(),
+    agent_id: name('The agent that creates the capsule.').optional(),
+    project_id: name('The project that the capsule belongs to.').optional(),
+    tags: z.array(label).max(256).default([]).describe('Labels.'),
   })
   .refine(({ ttl_s, expires_at }) => ttl_s === undefined || expires_at === undefined, {
     path: ['expires_at'],
@@ -66,19 +66,21 @@ const item = z
     unavailable: z
       .literal(true)
       .optional()
-      .describe('retracted, withheld, erased, deleted or expired since; nothing else is told'),
+      .describe(
+        'True if the item has since been retracted, withheld, erased or deleted, or has expired. All other fields are then absent.',
+      ),
     type: z.enum(['event', 'passage', 'memory', 'artifact']).optional(),
     kind: z.string().optional(),
     text: z.string().optional(),
-    truncated: z.boolean().optional().describe('the text is only its beginning'),
-    content: z.record(z.string(), z.unknown()).optional().describe('of an event or memory, where it is not large'),
-    status: z.string().optional().describe('of a memory: `active`, or `superseded` since'),
+    truncated: z.boolean().optional().describe('True if `text` contains only the beginning.'),
+    content: z.record(z.string(), z.unknown()).optional().describe('Content of an event or memory, unless it is large.'),
+    status: z.string().optional().describe('Status of a memory: `active`, or `superseded` if it has since been replaced.'),
     scope: z.string().optional(),
     trust: trust.optional(),
-    origin: origin.optional().describe('who said it'),
+    origin: origin.optional().describe('The actor who recorded the item.'),
     media_type: z.string().optional(),
     byte_count: z.int().optional(),
-    refs: z.array(z.string()).optional().describe('what it rests on'),
+    refs: z.array(z.string()).optional().describe('Ids of its sources.'),
     occurred_at: z.string().optional(),
   })
   .meta({ id: 'CapsuleItem' });
@@ -86,7 +88,7 @@ export type CapsuleItem = z.output<typeof item>;
 
 const summary = z.object({
   capsule_id: z.string(),
-  seq: z.int().describe('of the event that made it'),
+  seq: z.int().describe('Position of the event that created the capsule.'),
   status: z.enum(['active', 'revoked', 'expired']),
   title: z.string().nullable(),
   risks: z.array(z.string()),
@@ -94,7 +96,7 @@ const summary = z.object({
   audience: z
     .union([z.literal('all'), z.object({ agents: z.array(z.string()), users: z.array(z.string()) })])
     .optional()
-    .describe('told to the author and to admins'),
+    .describe('Present only for the author and for admins.'),
   channel: z.enum(channels),
   project_id: z.string().optional(),
   tags: z.array(z.string()),
@@ -110,8 +112,14 @@ export type Summary = z.output<typeof summary>;
 export const capsuleParams = z.strictObject({ capsule_id: nameOf() });
 export const capsuleList = z.strictObject({
   ...behalfQuery,
-  status: z.enum(['active', 'revoked', 'expired']).optional().describe('others than active are told to the author and to admins'),
-  authored: z.enum(['true', 'false']).optional().describe('true: only own ones; false: only those of others'),
+  status: z
+    .enum(['active', 'revoked', 'expired'])
+    .optional()
+    .describe('Only capsules with this status. Only the author and admins see revoked and expired capsules.'),
+  authored: z
+    .enum(['true', 'false'])
+    .optional()
+    .describe('If true, only capsules that you created. If false, only capsules of others.'),
   limit: z.coerce.number().int().min(1).max(1000).default(50),
   cursor: z.string().max(500).optional(),
 });

@@ -21,10 +21,11 @@ export const consistencyRoutes = (jobs: Jobs, atOnce: number, finders: FindUnrea
     method: 'GET',
     path: '/v1/consistency',
     operation: 'checkConsistency',
-    summary: 'Recompute what is counted or derived and say where it differs; of a large tenant, as a job',
+    summary: 'Check counters and derived data',
+    description: 'Recomputes them and reports the differences. For a large tenant, the service starts a job and returns 202.',
     query: z.strictObject({}),
-    success: { status: 200, description: 'What was compared', schema: report },
-    also: [{ status: 202, description: 'The tenant is large: the report will be the result of the job', schema: started }],
+    success: { status: 200, description: 'The report', schema: report },
+    also: [{ status: 202, description: 'The tenant is large, and the report becomes the result of the job', schema: started }],
     problems: ['not-found', 'conflict'],
     handle: async ({ caller: { tenant, principal } }) => {
       const logState = await readLogState(tenant);
@@ -41,10 +42,11 @@ export const consistencyRoutes = (jobs: Jobs, atOnce: number, finders: FindUnrea
     path: '/v1/consistency/repair',
     operation: 'repairConsistency',
     audit: 'consistency.repair_begun',
-    summary: 'Make again what is derived and wrong, as a job; its result says what could not be repaired',
+    summary: 'Repair derived data',
+    description: 'Starts a job. Its result lists what could not be repaired.',
     idempotent: true,
     query: z.strictObject({}),
-    success: { status: 202, description: 'The job has begun', schema: started },
+    success: { status: 202, description: 'The job was started', schema: started },
     problems: ['conflict', 'not-found'],
     handle: async ({ caller: { tenant, principal }, idempotency }) => {
       const { job_id, replay } = await jobs.start(tenant, 'repair', {}, principal.id, idempotency);

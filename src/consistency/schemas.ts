@@ -1,11 +1,11 @@
 import { z } from 'zod';
 
 const check = z.object({
-  name: z.string().describe('what was compared'),
+  name: z.string().describe('Name of the check.'),
   ok: z.boolean(),
-  checked: z.int().describe('how many were looked at'),
+  checked: z.int().describe('Number of checked items.'),
   wrong: z.int(),
-  sample: z.array(z.unknown()).describe('some of what is wrong, at most five'),
+  sample: z.array(z.unknown()).describe('At most five of the differences.'),
 });
 export type Check = z.output<typeof check>;
 
@@ -13,7 +13,7 @@ export const report = z
   .object({
     ok: z.boolean(),
     as_of_seq: z.int(),
-    rebuilding: z.boolean().describe('passages are being made again, so some may be missing'),
+    rebuilding: z.boolean().describe('True while passages are being rebuilt, so that some may be missing.'),
     checks: z.array(check),
   })
   .meta({ id: 'ConsistencyReport' });

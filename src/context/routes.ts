@@ -29,6 +29,7 @@ export const contextRoutes = (encoding: Encoding) => [
     path: '/v1/context',
     operation: 'buildContext',
     summary: 'Build the context for the next model call',
+    description: 'Returns the relevant items within a token budget, and the list of items that did not fit or were excluded.',
     tag: 'Context',
     access: 'read',
     limit: 'v1',

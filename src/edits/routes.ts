@@ -30,14 +30,16 @@ export const editRoutes = [
     method: 'POST',
     path: '/v1/edits',
     operation: 'proposeEdit',
-    summary: 'Propose to retract, amend, quarantine, attenuate or block a passage, an event or a memory',
+    summary: 'Propose an edit',
+    description:
+      'An edit retracts, amends, quarantines, attenuates or blocks a passage, an event or a memory. It takes effect when an admin approves it. The original stays in the log.',
     access: 'write',
     audit: 'edit.proposed',
     idempotent: true,
     query: writeQuery,
     body: newEdit,
     free: ['reason', 'patch/text'],
-    success: { status: 201, description: 'Proposed, or with `auto_approve` in force', schema: edit },
+    success: { status: 201, description: 'The edit, which is pending unless `auto_approve` is true', schema: edit },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'too-large', 'quota-exceeded'],
     handle: async ({ caller, query, body, idempotency }) => {
       const { made, replay } = await propose(onBehalf(caller, query), body, idempotency);
@@ -50,7 +52,8 @@ export const editRoutes = [
     method: 'GET',
     path: '/v1/edits',
     operation: 'listEdits',
-    summary: 'List edits of what the caller may see, newest first',
+    summary: 'List edits, newest first',
+    description: 'Returns the edits of targets that you can read.',
     access: 'read',
     query: listQuery,
     success: { status: 200, description: 'A page of edits', schema: pageOf(edit) },
@@ -70,7 +73,7 @@ export const editRoutes = [
     method: 'GET',
     path: '/v1/edits/{edit_id}',
     operation: 'readEdit',
-    summary: 'Read one edit',
+    summary: 'Get an edit',
     access: 'read',
     params: editParams,
     query: readQuery,
@@ -81,25 +84,26 @@ export const editRoutes = [
       return { body: found, headers: headersOf(found) };
     },
   }),
-  decision('approve', 'approved', 'Approve a pending edit: it holds at once, everywhere'),
+  decision('approve', 'approved', 'Approve a pending edit', 'The edit applies to all reads immediately.'),
   decision('reject', 'rejected', 'Reject a pending edit'),
-  decision('revert', 'reverted', 'Revert an approved edit: what remains is what the other edits say'),
+  decision('revert', 'reverted', 'Revert an approved edit', 'Other approved edits of the same target remain in effect.'),
 ];
 
 /** A route by which an admin decides on an edit. */
-function decision(verb: string, status: Status, summary: string) {
+function decision(verb: string, status: Status, summary: string, description = '') {
   return route({
     ...tagged,
     method: 'POST',
     path: `/v1/edits/{edit_id}/${verb}`,
     operation: `${verb}Edit`,
     summary,
+    description,
     access: 'admin',
     audit: `edit.${status}`,
     idempotent: true,
     params: editParams,
     query: writeQuery,
-    success: { status: 200, description: 'The edit as it is now', schema: edit },
+    success: { status: 200, description: 'The updated edit', schema: edit },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed', 'quota-exceeded'],
     handle: async ({ caller: given, params, query, req, idempotency }) => {
       const caller = onBehalf(given, query);

@@ -12,15 +12,23 @@ export type Status = (typeof statuses)[number];
 const target = z
   .string()
   .regex(/^(?:chk|mem|evt)_[0-9A-Za-z_-]{1,251}$/, 'must be the id of a passage (chk_…), a memory (mem_…) or an event (evt_…)')
-  .describe('a passage, a memory, or an event: all of its passages');
+  .describe('Id of a passage, a memory or an event. An edit of an event applies to all its passages.');
 const shared = {
   target,
-  reason: words.max(2000).describe('the reason; recorded in the log, as visible as the target'),
-  auto_approve: z.boolean().default(false).describe('approve it at once; admins only'),
+  reason: words.max(2000).describe('The reason, which is recorded in the log and has the same visibility as the target.'),
+  auto_approve: z.boolean().default(false).describe('Approves the edit immediately. Only admins can use it.'),
 };
 const nothing = z.strictObject({}).default({});
-const importance = z.number().min(0).max(1).describe('how much its passages count in a ranking: 1 is as before');
-const importance_delta = z.number().min(-1).max(1).describe('a step from what they count now, within 0 and 1');
+const importance = z
+  .number()
+  .min(0)
+  .max(1)
+  .describe('Weight of its passages in rankings, from 0 to 1. 1 is the original weight.');
+const importance_delta = z
+  .number()
+  .min(-1)
+  .max(1)
+  .describe('Change of the current weight. The result is limited to the range from 0 to 1.');
 
 export const newEdit = z
   .discriminatedUnion('op', [
@@ -29,7 +37,7 @@ export const newEdit = z
       ...shared,
       op: z.literal('amend'),
       patch: z.strictObject({
-        text: words.max(MAX_TEXT).describe('the replacement text'),
+        text: words.max(MAX_TEXT).describe('The replacement text.'),
       }),
     }),
     z.strictObject({ ...shared, op: z.literal('quarantine'), patch: nothing }),
@@ -41,7 +49,7 @@ export const newEdit = z
     z.strictObject({
       ...shared,
       op: z.literal('block'),
-      patch: z.strictObject({ channel: z.enum(channels).describe('requests in this channel no longer see it') }),
+      patch: z.strictObject({ channel: z.enum(channels).describe('The channel whose requests can no longer read the target.') }),
     }),
   ])
   .meta({ id: 'NewEdit' });
@@ -55,14 +63,14 @@ export const edit = z
     status: z.enum(statuses),
     version: z.int(),
     target: z.string(),
-    event_id: z.string().describe('the event whose passages it is about'),
+    event_id: z.string().describe('The event whose passages the edit applies to.'),
     memory_id: z.string().optional(),
     op: z.enum(ops),
     reason: z.string(),
     patch: z
       .record(z.string(), z.unknown())
       .describe(
-        'without its `text` where only admins and its author may read that: it is not approved, another took its place, or the target is hidden',
+        'The change. `text` is present only for admins and the author if the edit is not approved, if another edit replaced it, or if the target is hidden.',
       ),
     session_id: z.string(),
     channel: z.enum(channels),
@@ -72,8 +80,8 @@ export const edit = z
     sensitivity: z.string(),
     proposed_by: actor,
     decided_by: actor.optional(),
-    seq: z.int().describe('of the event that proposed it'),
-    last_seq: z.int().describe('of the newest event about it'),
+    seq: z.int().describe('Position of the event that proposed the edit.'),
+    last_seq: z.int().describe('Position of the latest event about the edit.'),
     created_at: z.string(),
     updated_at: z.string(),
   })
@@ -88,7 +96,7 @@ export const writeQuery = z.strictObject(behalf);
 export const listQuery = z.strictObject({
   ...behalfQuery,
   status: z.enum(statuses).optional(),
-  target: target.describe('of this target, by the id it was named by').optional(),
+  target: target.describe('Only edits of this target, by the id used in the proposal.').optional(),
   op: z.enum(ops).optional(),
   limit: z
     .string()

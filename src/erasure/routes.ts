@@ -38,17 +38,19 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
     path: '/v1/erasures',
     operation: 'erase',
     audit: ['erasure.begun', 'erasure.previewed'],
-    summary: 'Erase a user, session, project or agent from everything that is kept',
+    summary: 'Erase a user, session, project or agent',
+    description: 'Starts a job that removes all data about the subject from the tenant. Its result is a certificate.',
     tag: 'Erasure',
     access: 'admin',
     limit: 'v1',
     idempotent: true,
     body: erasureBody,
-    success: { status: 202, description: 'Queued; the job’s result is the certificate', schema: started },
+    success: { status: 202, description: 'The job was queued. Its result is the certificate', schema: started },
     also: [
       {
         status: 200,
-        description: 'with `dry_run`: what would go; where that takes longer, 202 and the job whose result it is',
+        description:
+          'With `dry_run`, the counts of what would be erased. If counting takes longer, the response is 202 and the counts become the result of the job',
         schema: previewed,
       },
     ],

@@ -9,15 +9,17 @@ const name = (about: string) => z.string().min(1).max(255).describe(about).optio
 
 export const erasureBody = z
   .strictObject({
-    user_id: name('a person: what is recorded about them and what they said, their account and keys'),
-    session_id: name('a session'),
-    project_id: name('a project'),
-    agent_id: name('an agent: what it did'),
+    user_id: name('A user: everything recorded by or about this person, the account and its keys.'),
+    session_id: name('A session.'),
+    project_id: name('A project.'),
+    agent_id: name('An agent: everything that it recorded.'),
     keep_shared: z
       .boolean()
       .default(false)
-      .describe('with user_id: keep decisions, tasks and rules of team and public, with the person’s names replaced'),
-    dry_run: z.boolean().default(false).describe('only count what would go'),
+      .describe(
+        'With `user_id`: keeps decisions, tasks and rules in the channels team and public, and replaces the names of the person.',
+      ),
+    dry_run: z.boolean().default(false).describe('If true, only counts what would be erased.'),
   })
   .refine((body) => subjectKinds.filter((kind) => body[kind] !== undefined).length === 1, {
     message: 'must name exactly one of user_id, session_id, project_id, agent_id',
@@ -42,17 +44,17 @@ export function subjectOf(body: z.output<typeof erasureBody>): Subject {
 
 const counts = z
   .record(z.string(), z.int())
-  .describe('rows by table; `memories_kept` lost a part of what they rest on, `citing_events` a name');
+  .describe('Rows by table. `memories_kept` lost some of their sources, `citing_events` lost a name.');
 export type Counts = z.output<typeof counts>;
 
 const keptShared = z
   .object({
     events: z.int(),
     memories: z.int(),
-    event_ids: z.array(z.string()).describe('the first 1,000'),
-    memory_ids: z.array(z.string()).describe('the first 1,000'),
+    event_ids: z.array(z.string()).describe('The first 1,000 ids.'),
+    memory_ids: z.array(z.string()).describe('The first 1,000 ids.'),
   })
-  .describe('with `keep_shared`: the kept items, in which the person’s names are replaced');
+  .describe('With `keep_shared`: the items that were kept, with the names of the person replaced.');
 export type KeptShared = z.output<typeof keptShared>;
 
 export const preview = z

@@ -13,7 +13,7 @@ const channel = z.enum(channels);
 const sensitivity = z.enum(['none', 'low', 'high', 'secret']);
 const names = (about: string) => z.array(nameOf()).max(256).default([]).describe(about);
 
-const call_id = name('the id of the call; its result has the same id, and a context keeps the two together').optional();
+const call_id = name('Id of the call. Its result has the same id, so that a context includes both together.').optional();
 
 const contents = {
   message: z.looseObject({ text: z.string().optional() }),
@@ -32,7 +32,7 @@ const contents = {
     alternatives: z.array(z.string()).optional(),
     consequences: z.array(z.string()).optional(),
     scope: z.enum(['policy', 'project', 'user', 'session', 'global']).optional(),
-    supersedes: nameOf().optional().describe('the event or memory that this decision replaces'),
+    supersedes: nameOf().optional().describe('The event or memory that this decision supersedes.'),
   }),
   task_update: z.looseObject({
     task_id: nameOf().optional(),
@@ -52,21 +52,23 @@ export const kinds = [
 ] as const satisfies (keyof typeof contents)[];
 
 const shared = {
-  session_id: name('the conversation or run it belongs to').default('default'),
+  session_id: name('The conversation or run that the event belongs to.').default('default'),
   channel: channel.default('private'),
   actor: z
-    .strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who did it') })
+    .strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('Id of the actor.') })
     .optional()
-    .describe('default: the caller; for a key, an agent named by `agent_id` or else by the key’s name'),
-  text: z.string().optional().describe('short for `content.text`'),
-  user_id: name('the user it is about and, in private, its owner; default in private: the caller’s subject').optional(),
-  agent_id: name('the agent it belongs to').optional(),
-  project_id: name('the project it belongs to').optional(),
-  sensitivity: sensitivity.default('none').describe('content declared `secret` is not kept'),
-  tags: z.array(label).max(256).default([]).describe('free labels'),
-  refs: names('ids or names of what it rests on; ids of this service must exist'),
-  metadata: z.record(z.string(), z.unknown()).default({}).describe('free JSON of the client’s own'),
-  occurred_at: time.optional().describe('when it happened; by default when it was recorded'),
+    .describe('Who acted. The default is the caller. For a key, that is an agent named by `agent_id` or by the name of the key.'),
+  text: z.string().optional().describe('Short form of `content.text`.'),
+  user_id: name(
+    'The user whom the event is about. In the channel private, also its owner, which defaults to the caller’s subject.',
+  ).optional(),
+  agent_id: name('The agent that the event belongs to.').optional(),
+  project_id: name('The project that the event belongs to.').optional(),
+  sensitivity: sensitivity.default('none').describe('How sensitive the content is. Content declared `secret` is not stored.'),
+  tags: z.array(label).max(256).default([]).describe('Labels.'),
+  refs: names('Ids or names of sources. Ids of this service must exist.'),
+  metadata: z.record(z.string(), z.unknown()).default({}).describe('Arbitrary JSON of the client.'),
+  occurred_at: time.optional().describe('Time of the event. The default is the time of recording.'),
 };
 type TextFields = { text?: string | undefined; content?: Record<string, unknown> | undefined };
 const hasAtMostOneText = ({ text, content }: TextFields) => text === undefined || content?.text === undefined;
@@ -110,13 +112,13 @@ export const eventsBody = z.union([newEvent, newEvents]);
 export const event = z
   .object({
     event_id: z.string(),
-    seq: z.int().describe('the tenant’s clock: dense, in commit order'),
+    seq: z.int().describe('Position in the log, without gaps, in commit order.'),
     session_id: z.string(),
     channel,
     actor: z.object({ type: z.string(), id: z.string() }),
     kind: z.string(),
     content: z.record(z.string(), z.unknown()),
-    user_id: z.string().optional().describe('the user it is about; in private, its owner'),
+    user_id: z.string().optional().describe('The user whom the event is about. In the channel private, also its owner.'),
     agent_id: z.string().optional(),
     project_id: z.string().optional(),
     sensitivity,
@@ -124,16 +126,14 @@ export const event = z
     refs: z.array(z.string()),
     metadata: z.record(z.string(), z.unknown()),
     artifact_id: z.string().optional(),
-    redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
+    redactions: z.int().min(1).optional().describe('Number of redacted spans. Absent if nothing was redacted.'),
     chunk_ids: z.array(z.string()),
     occurred_at: z.string(),
     created_at: z.string(),
     edit_ids: z
       .array(z.string())
       .optional()
-      .describe(
-        'the approved edits under which it reads as it does; of what is withheld the content is `{"withheld": true, "edit_ids"}`',
-      ),
+      .describe('Approved edits that apply to the event. If it is withheld, `content` is `{"withheld": true, "edit_ids": […]}`.'),
   })
   .meta({ id: 'Event' });
 export type Event = z.output<typeof event>;
@@ -144,14 +144,12 @@ const recorded = z.object({
   chunk_ids: z.array(z.string()),
   artifact_id: z.string().optional(),
   sensitivity,
-  redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
+  redactions: z.int().min(1).optional().describe('Number of redacted spans. Absent if nothing was redacted.'),
   unindexed_bytes: z
     .int()
     .min(1)
     .optional()
-    .describe(
-      'bytes of text beyond the searchable 4 MiB of an event: kept, and not found by search; absent where all is indexed',
-    ),
+    .describe('Bytes of text beyond the first 4 MiB of the event, which search does not cover. Absent if all text is indexed.'),
   created_at: z.string(),
 });
 export type Recorded = z.output<typeof recorded>;
@@ -162,18 +160,18 @@ export const recordedWith = (effects: Registry['effects']) =>
 
 export const listQuery = z.strictObject({
   channel: channel.default('private'),
-  after: whole(0, 1e15).optional().describe('only events of a greater seq'),
-  session_id: name('of this session').optional(),
-  kind: name('of this kind: of clients or of the service').optional(),
+  after: whole(0, 1e15).optional().describe('Only events with a greater `seq`.'),
+  session_id: name('Only events of this session.').optional(),
+  kind: name('Only events of this kind, recorded by clients or by the service.').optional(),
   ...behalfQuery,
   about_user_id: aboutUser,
-  agent_id: name('of this agent').optional(),
-  project_id: name('of this project').optional(),
-  tag: label.describe('with this tag').optional(),
-  since: time.optional().describe('occurred at or after'),
-  until: time.optional().describe('occurred before'),
+  agent_id: name('Only events of this agent.').optional(),
+  project_id: name('Only events of this project.').optional(),
+  tag: label.describe('Only events with this tag.').optional(),
+  since: time.optional().describe('Only events that occurred at or after this time.'),
+  until: time.optional().describe('Only events that occurred before this time.'),
   filter: filterParameter.optional(),
-  order: z.enum(['asc', 'desc']).default('asc').describe('by seq'),
+  order: z.enum(['asc', 'desc']).default('asc').describe('The order of `seq`.'),
   limit: whole(1, 1000).default(50),
   cursor: z.string().max(500).optional(),
 });

@@ -57,10 +57,11 @@ export function exportRoutes(needs: ExportNeeds) {
       path: '/v1/export',
       operation: 'exportTenant',
       audit: 'tenant.exported',
-      summary: 'Read the whole tenant as lines of JSON; a member reads what it may see of the log',
+      summary: 'Export the tenant as newline-delimited JSON',
+      description: 'Admins export the whole tenant, other users the events that they can read.',
       access: 'read',
       query: z.strictObject(behalfQuery),
-      success: { status: 200, description: 'A line for each row, the last one of type `end`', mediaType: MEDIA_TYPE },
+      success: { status: 200, description: 'One line per row. The last line has the type `end`', mediaType: MEDIA_TYPE },
       problems: ['validation', 'forbidden', 'not-found'],
       handle: async ({ caller, query, req, res }) => {
         const { whole } = viewOf(caller, query);
@@ -73,11 +74,15 @@ export function exportRoutes(needs: ExportNeeds) {
       path: '/v1/import',
       operation: 'importTenant',
       audit: 'tenant.imported',
-      summary: 'Bring an export into this tenant, which must be empty',
+      summary: 'Import an export into an empty tenant',
       access: 'admin',
       reads: MEDIA_TYPE,
       query: z.strictObject({}),
-      success: { status: 202, description: 'All is there; a job makes the passages that searches need', schema: imported },
+      success: {
+        status: 202,
+        description: 'The data was imported. A job builds the passages that search needs',
+        schema: imported,
+      },
       problems: ['validation', 'conflict', 'too-large', 'quota-exceeded', 'malformed-request', 'timeout', 'not-found'],
       handle: ({ caller, req }) =>
         once(asking(caller, req), async () => {

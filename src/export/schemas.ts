@@ -42,8 +42,8 @@ export const end = z.strictObject({
 
 export const imported = z
   .object({
-    job_id: z.string().describe('makes the searchable passages; answers say `partial_index` until it is done'),
+    job_id: z.string().describe('The job that builds the passages. Search reports `partial_index` until it is done.'),
     as_of_seq: z.int(),
-    counts: z.record(z.string(), z.int()).describe('lines of each type'),
+    counts: z.record(z.string(), z.int()).describe('Number of lines by type.'),
   })
   .meta({ id: 'Imported' });

@@ -27,4 +27,4 @@ export const filterParameter = z
     }
   })
   .pipe(filter as z.ZodType<Filter, unknown>)
-  .describe(`as JSON: ${about}`);
+  .describe(`A filter as JSON text. ${about}`);

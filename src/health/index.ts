@@ -71,8 +71,9 @@ function healthRoutes(health: Health) {
       ...shared,
       path,
       operation,
-      summary: 'Whether the process is alive; the database is not asked',
-      success: { status: 200, description: 'Alive', schema: report },
+      summary: 'Check that the process is running',
+      description: 'Does not access the database.',
+      success: { status: 200, description: 'The process is running', schema: report },
       problems: [],
       handle: async () => ({ body: { status: 'alive', timestamp: new Date().toISOString() } }),
     });
@@ -81,8 +82,9 @@ function healthRoutes(health: Health) {
       ...shared,
       path,
       operation,
-      summary: 'Whether requests should be sent here',
-      success: { status: 200, description: 'Ready', schema: report },
+      summary: 'Check that the service accepts requests',
+      description: 'Returns 503 during startup and shutdown, and while the database does not respond.',
+      success: { status: 200, description: 'The service accepts requests', schema: report },
       problems: ['unavailable'],
       handle: async () => {
         if (!(await isReady(health)))
@@ -99,9 +101,10 @@ function healthRoutes(health: Health) {
       ...shared,
       path: '/health',
       operation: 'readHealth',
-      summary: 'Whether the service works, and whether the credential sent along is valid',
-      success: { status: 200, description: 'Healthy', schema: report },
-      also: [{ status: 503, description: '`unhealthy`: the database is away', schema: report }],
+      summary: 'Check the health of the service',
+      description: 'Returns 503 if the database does not respond. `authenticated` is true if the request has a valid credential.',
+      success: { status: 200, description: 'The service is healthy', schema: report },
+      also: [{ status: 503, description: 'The database does not respond (`unhealthy`)', schema: report }],
       problems: [],
       handle: async ({ req }) => {
         const healthy = await isUp();

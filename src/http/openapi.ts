@@ -62,15 +62,18 @@ function operationOf(route: Route<never>, ref: Ref): Operation {
     operationId: route.operation,
     summary: route.summary,
     tags: [route.tag],
-    ...(route.access === 'none'
-      ? { security: [] }
-      : route.access === 'any'
-        ? {}
-        : { description: `Needs the scope \`${route.access}\`.` }),
+    ...describe(route),
+    ...(route.access === 'none' && { security: [] }),
     parameters: parametersOf(route, ref),
     ...requestBody(route, ref),
     responses: responsesOf(route, ref),
   };
+}
+
+function describe({ description = '', access }: Route<never>): { description?: string } {
+  const scope = access === 'none' || access === 'any' ? '' : `Requires the scope \`${access}\`.`;
+  const text = [description, scope].filter((sentence) => sentence !== '').join(' ');
+  return text === '' ? {} : { description: text };
 }
 
 function parametersOf(route: Route<never>, ref: Ref): Json[] {

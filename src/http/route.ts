@@ -72,7 +72,10 @@ export interface Route<C = unknown> {
   /** As OpenAPI writes it: `/v1/events/{event_id}`. */
   path: string;
   operation: string;
+  /** Imperative, at most ten words. */
   summary: string;
+  /** Sentences that the summary has no room for. */
+  description?: string;
   tag: string;
   /** What the credential must be allowed; `any`: whatever it is allowed; `none`: no credential is required. */
   access: 'none' | 'any' | 'read' | 'write' | 'admin';

@@ -12,9 +12,10 @@ export const jobRoutes = [
     method: 'GET',
     path: '/v1/jobs',
     operation: 'listJobs',
-    summary: 'List long work, newest first: an admin all of the tenant’s, others what they began',
+    summary: 'List jobs, newest first',
+    description: 'Admins list all jobs of the tenant, other users those that they started.',
     query: listQuery,
-    success: { status: 200, description: 'A page of jobs; finished ones are kept for 30 days', schema: jobPage },
+    success: { status: 200, description: 'A page of jobs. Finished jobs are kept for 30 days', schema: jobPage },
     problems: ['validation'],
     handle: async ({ caller: { tenant, principal }, query }) => {
       const before = query.cursor === undefined ? undefined : String(decodeCursor(query.cursor, ['string'])[0]);
@@ -27,7 +28,7 @@ export const jobRoutes = [
     method: 'GET',
     path: '/v1/jobs/{job_id}',
     operation: 'readJob',
-    summary: 'How far a job has come, and what it came to',
+    summary: 'Get the progress and result of a job',
     params: jobParams,
     success: { status: 200, description: 'The job', schema: job },
     problems: ['not-found'],

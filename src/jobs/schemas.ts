@@ -8,17 +8,17 @@ const states = ['queued', 'running', 'done', 'failed'] as const;
 export const job = z
   .object({
     job_id: z.string(),
-    kind: z.string().meta({ description: 'what it does, such as `erasure`' }),
+    kind: z.string().meta({ description: 'Kind of work, such as `erasure`.' }),
     state: z.enum(states),
     progress: z.object({
       done: z.int(),
-      total: z.int().nullable().meta({ description: 'null: not known yet' }),
+      total: z.int().nullable().meta({ description: 'Total amount of work, or null if it is not yet known.' }),
     }),
-    result: z.record(z.string(), z.unknown()).optional().meta({ description: 'of a job that is done' }),
+    result: z.record(z.string(), z.unknown()).optional().meta({ description: 'Result of a finished job.' }),
     problem: z
       .object({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() })
       .optional()
-      .meta({ description: 'why it failed' }),
+      .meta({ description: 'Why the job failed.' }),
     created_at: z.iso.datetime(),
     updated_at: z.iso.datetime(),
     finished_at: z.iso.datetime().optional(),

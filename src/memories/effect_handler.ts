@@ -20,8 +20,8 @@ export const effect: EffectHandler<MemoryEffect> = {
       ),
     ),
   fields: {
-    memory_id: z.string().optional().describe('the memory that it made, moved or says again'),
-    task_id: z.string().optional().describe('what further updates name the task by'),
+    memory_id: z.string().optional().describe('The memory that the event created, changed or repeated.'),
+    task_id: z.string().optional().describe('Id of the task, for further updates.'),
     grounded: memory.shape.grounded.optional(),
     stated: memory.shape.stated.optional(),
     reason: memory.shape.reason,

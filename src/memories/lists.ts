@@ -20,7 +20,8 @@ const listing = route({
   method: 'GET',
   path: '/v1/memories',
   operation: 'listMemories',
-  summary: 'List memories, as they are or as they were believed',
+  summary: 'List memories',
+  description: 'Use `as_of` or `as_of_seq` to list the memories of an earlier time.',
   access: 'read',
   query: listQuery,
   success: { status: 200, description: 'A page of memories', schema: boundedPageOf(memory, z.string()) },
@@ -55,7 +56,11 @@ const historyRoutes = [
     access: 'read',
     query: pageQuery,
     heavy: isLong,
-    success: { status: 200, description: 'A page of versions; those of a deleted memory are for admins', schema: pageOf(memory) },
+    success: {
+      status: 200,
+      description: 'A page of versions. Only admins can list the versions of a deleted memory',
+      schema: pageOf(memory),
+    },
     problems: ['validation', 'not-found', 'gone'],
     handle: async ({ caller, params, query }) => {
       const { tenant, principal } = onBehalf(caller, query);
@@ -75,11 +80,12 @@ const historyRoutes = [
     method: 'GET',
     path: '/v1/memories/{memory_id}/history',
     operation: 'listMemoryHistory',
-    summary: 'List the memories that took each other’s place, oldest first',
+    summary: 'List a memory’s predecessors and successors, oldest first',
+    description: 'Each memory of the list superseded the one before it.',
     access: 'read',
     query: pageQuery,
     heavy: isLong,
-    success: { status: 200, description: 'A page of the chain that the memory is a part of', schema: pageOf(memory) },
+    success: { status: 200, description: 'A page of memories', schema: pageOf(memory) },
     problems: ['validation', 'not-found'],
     handle: async ({ caller, params, query }) => {
       const { tenant, principal } = onBehalf(caller, query);

@@ -10,7 +10,7 @@ import { withFieldRules } from './field_rules.ts';
 
 const name = (about: string) => nameOf().describe(about);
 const names = (about: string) => z.array(nameOf()).max(256).describe(about);
-const labels = z.array(label).max(256).describe('free labels');
+const labels = z.array(label).max(256).describe('Labels.');
 const sentences = (about: string) => z.array(z.string().min(1).max(16_384)).max(256).describe(about).optional();
 
 export const memoryKinds = ['decision', 'task', 'fact', 'preference', 'rule', 'note', 'summary', 'handoff'] as const;
@@ -22,49 +22,59 @@ export type MemoryKind = (typeof memoryKinds)[number];
 export type MemoryScope = (typeof scopes)[number];
 
 const measure = {
-  subject: name('what it speaks of; another value for the same subject and unit contradicts it').optional(),
-  unit: name('what the value counts').optional(),
+  subject: name(
+    'What the statement is about. Two statements with the same subject and unit but different values contradict each other.',
+  ).optional(),
+  unit: name('Unit of the value.').optional(),
   value: z.union([z.string().max(4096), z.number(), z.boolean()]).optional(),
 };
-const claim = z.strictObject({ ...measure, contradicts: names('ids of memories or events that it contradicts').optional() });
+const claim = z.strictObject({
+  ...measure,
+  contradicts: names('Ids of memories or events that the statement contradicts.').optional(),
+});
 
 export const bodies = {
   decision: z.strictObject({
-    rationale: sentences('why'),
-    constraints: sentences('what it had to keep to'),
-    alternatives: sentences('what was not chosen'),
-    consequences: sentences('what follows from it'),
+    rationale: sentences('Reasons for the decision.'),
+    constraints: sentences('Constraints on the decision.'),
+    alternatives: sentences('Rejected alternatives.'),
+    consequences: sentences('Consequences of the decision.'),
   }),
   task: z.strictObject({
-    task_id: name('what further updates name the task by; without one, its text').optional(),
+    task_id: name('Id of the task, for further updates. The default is its text.').optional(),
     status: z.enum(['open', 'doing', 'blocked', 'done']).default('open'),
     details: z.string().max(65_536).optional(),
   }),
   fact: claim,
   preference: z.strictObject(measure),
   rule: z.strictObject({
-    priority: z.int().min(-1000).max(1000).optional().describe('among rules of a scope; greater comes first, absent is 0'),
+    priority: z
+      .int()
+      .min(-1000)
+      .max(1000)
+      .optional()
+      .describe('Order among the rules of a scope. Greater values come first. The default is 0.'),
   }),
   note: claim,
   summary: claim,
   handoff: z.strictObject({
-    to_agent: name('the agent that takes over'),
+    to_agent: name('The agent that takes over.'),
     problem: words.max(65_536),
-    constraints: sentences('what holds'),
-    decisions: sentences('what was decided: texts or ids'),
-    open_questions: sentences('what is not known yet'),
-    refs: names('ids of what the receiver should see').optional(),
+    constraints: sentences('Constraints that apply.'),
+    decisions: sentences('Decisions, as texts or ids.'),
+    open_questions: sentences('Open questions.'),
+    refs: names('Ids of items that the receiver should read.').optional(),
   }),
 };
 
-const actor = z.strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('who says so') });
-const text = words.max(1_000_000).describe('what is held to be true, in words');
-const importance = z.number().min(0).max(1).describe('how much it weighs beside others');
-const metadata = z.record(z.string(), z.unknown()).describe('free JSON of the client’s own');
+const actor = z.strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('Id of the actor.') });
+const text = words.max(1_000_000).describe('The statement, as text.');
+const importance = z.number().min(0).max(1).describe('Weight relative to other memories, from 0 to 1.');
+const metadata = z.record(z.string(), z.unknown()).describe('Arbitrary JSON of the client.');
 const times = {
-  valid_from: time.describe('from when on it holds'),
-  valid_to: time.describe('until when it holds'),
-  expires_at: time.describe('when it ends by itself; in the future'),
+  valid_from: time.describe('Time from which the statement is valid.'),
+  valid_to: time.describe('Time until which the statement is valid.'),
+  expires_at: time.describe('Time at which the memory expires. Must be in the future.'),
 };
 
 const shared = {
@@ -72,31 +82,33 @@ const shared = {
     .enum(scopes)
     .optional()
     .describe(
-      'its precedence, not who may see it: policy > project > user > session > global; by default project with a project, user for a preference, else global',
+      'Precedence among memories: policy > project > user > session > global. Does not affect visibility. The default is project if `project_id` is present, user for a preference, and global otherwise.',
     ),
   user_id: name(
-    'the user it is about and, in private, its owner; default in private, for preferences and in the scope user: the caller’s subject',
+    'The user whom the memory is about. In the channel private, also its owner. Defaults to the caller’s subject in the channel private, for preferences and in the scope user.',
   ).optional(),
-  agent_id: name('the agent it belongs to').optional(),
-  session_id: name('the session it belongs to').optional(),
-  project_id: name('the project it belongs to').optional(),
+  agent_id: name('The agent that the memory belongs to.').optional(),
+  session_id: name('The session that the memory belongs to.').optional(),
+  project_id: name('The project that the memory belongs to.').optional(),
   channel: z.enum(channels).default('private'),
   sensitivity: z
     .enum(['none', 'low', 'high', 'secret'])
     .default('none')
-    .describe('a memory declared `secret` is refused: nothing of it could be kept'),
+    .describe('How sensitive the memory is. A memory declared `secret` is rejected.'),
   tags: labels.default([]),
-  refs: names('ids or names of what it rests on; ids of this service must exist').default([]),
+  refs: names('Ids or names of sources. Ids of this service must exist.').default([]),
   metadata: metadata.default({}),
-  importance: importance.optional().describe('0 to 1; by default what its kind has'),
-  pinned: z.boolean().default(false).describe('kept by retention'),
+  importance: importance.optional().describe('Weight relative to other memories, from 0 to 1. The default depends on the kind.'),
+  pinned: z.boolean().default(false).describe('If true, the retention policy does not remove the memory.'),
   valid_from: times.valid_from.optional(),
   valid_to: times.valid_to.optional(),
   expires_at: times.expires_at.optional(),
-  supersedes: name('the memory, or the event of one, that it takes the place of').optional(),
+  supersedes: name('Id of the memory that this one replaces, or of an event of that memory.').optional(),
   actor: actor
     .optional()
-    .describe('whose words they are; default: the caller; for a key, an agent named by `agent_id` or else by the key’s name'),
+    .describe(
+      'Who makes the statement. The default is the caller. For a key, that is an agent named by `agent_id` or by the name of the key.',
+    ),
 };
 
 const memoryOf = <K extends MemoryKind>(kind: K) => z.strictObject({ ...shared, kind: z.literal(kind), text });
@@ -109,7 +121,10 @@ export const newMemory = withFieldRules(
     memoryOf('rule').extend({ body: bodies.rule.prefault({}) }),
     memoryOf('note').extend({ kind: z.literal('note').optional().default('note'), body: bodies.note.prefault({}) }),
     memoryOf('summary').extend({ body: bodies.summary.prefault({}) }),
-    memoryOf('handoff').extend({ body: bodies.handoff, text: text.optional().describe('by default the problem of its body') }),
+    memoryOf('handoff').extend({
+      body: bodies.handoff,
+      text: text.optional().describe('The statement, as text. The default is `body.problem`.'),
+    }),
   ]),
 ).meta({ id: 'NewMemory' });
 export type NewMemory = z.output<typeof newMemory>;
@@ -126,15 +141,15 @@ export const memoryPatch = z
     body: z
       .record(z.string(), z.unknown())
       .optional()
-      .describe('merged with the body that is there; the result must fit the kind'),
+      .describe('Merged with the current body. The result must be valid for the kind.'),
     tags: labels.nullable().optional(),
     importance: importance.nullable().optional(),
     pinned: z.boolean().nullable().optional(),
     valid_from: times.valid_from.nullable().optional(),
     valid_to: times.valid_to.nullable().optional(),
     expires_at: times.expires_at.nullable().optional(),
-    refs: names('instead of what it rested on').nullable().optional(),
-    metadata: metadata.nullable().optional().describe('merged with what is there'),
+    refs: names('Replaces the sources.').nullable().optional(),
+    metadata: metadata.nullable().optional().describe('Merged with the current metadata.'),
     actor: actor.optional(),
   })
   .refine((patch) => Object.keys(patch).some((field) => field !== 'actor'), 'must change at least one field')
@@ -160,20 +175,20 @@ export const memory = z
   .object({
     memory_id: z.string(),
     version: z.int(),
-    seq: z.int().describe('of the event that made this version'),
-    event_id: z.string().describe('the event that holds its content'),
+    seq: z.int().describe('Position of the event that created this version.'),
+    event_id: z.string().describe('The event that contains the content.'),
     kind: z.enum(memoryKinds),
-    text: z.string().describe('empty once the memory is deleted or what it was made from is erased'),
+    text: z.string().describe('The statement. Empty after the memory was deleted or its event was erased.'),
     body: z.record(z.string(), z.unknown()),
     scope: z.enum(scopes),
     status: z.enum(statuses),
-    user_id: z.string().optional().describe('the user it is about; in private, its owner'),
+    user_id: z.string().optional().describe('The user whom the memory is about. In the channel private, also its owner.'),
     agent_id: z.string().optional(),
     session_id: z.string().optional(),
     project_id: z.string().optional(),
     channel: z.enum(channels),
     sensitivity: z.enum(['none', 'low', 'high', 'secret']),
-    redactions: z.int().min(1).optional().describe('number of spans cut out; absent if there were none'),
+    redactions: z.int().min(1).optional().describe('Number of redacted spans. Absent if nothing was redacted.'),
     tags: z.array(z.string()),
     metadata: z.record(z.string(), z.unknown()),
     importance: z.number(),
@@ -181,26 +196,31 @@ export const memory = z
     valid_from: z.string().optional(),
     valid_to: z.string().optional(),
     expires_at: z.string().optional(),
-    refs: z.array(z.string()).describe('what it rests on, the newest 256'),
-    ref_count: z.int().describe('of all that it rests on'),
-    repeats: z.int().optional().describe('how often its text was said again; beyond 256 times only counted'),
+    refs: z.array(z.string()).describe('Ids of the latest 256 sources.'),
+    ref_count: z.int().describe('Number of all sources.'),
+    repeats: z
+      .int()
+      .optional()
+      .describe('Number of times that the same text was recorded again. After 256 repetitions, only this counter increases.'),
     grounded: z
       .boolean()
-      .describe('whether it has a source: an act such as a decision is its own, a claim has those in its refs'),
-    stated: z.boolean().describe('whether a context will state it to those who may see it'),
-    reason: z.enum(unstatedReasons).optional().describe('why no context will state it'),
+      .describe(
+        'True if the memory has a source. A claim has its sources in `refs`. An act such as a decision is its own source.',
+      ),
+    stated: z.boolean().describe('True if contexts include the memory for callers who can read it.'),
+    reason: z.enum(unstatedReasons).optional().describe('Why contexts do not include the memory.'),
     trust: z
       .enum(trusts)
       .describe(
-        'approved by an admin, stated by a human who is logged in, inferred by an agent or said to be another’s, observed by a tool',
+        '`approved` by an admin, `stated` by a human who is logged in, `inferred` by an agent or on behalf of another actor, or `observed` by a tool.',
       ),
-    origin: z.object({ type: z.string(), id: z.string() }).describe('whose words they are'),
+    origin: z.object({ type: z.string(), id: z.string() }).describe('Who made the statement.'),
     marks: z
       .array(z.string())
       .describe(
-        'what became of what it rests on, such as `evidence_erased`, or of itself: `retracted` (told to admins), `quarantined`, `blocked` (in some channel)',
+        'Marks on the memory, such as `evidence_erased` if a source was erased, `retracted` (visible to admins), `quarantined`, or `blocked` in a channel.',
       ),
-    edit_ids: z.array(z.string()).optional().describe('the approved edits under which it reads as it does'),
+    edit_ids: z.array(z.string()).optional().describe('Approved edits that apply to the memory.'),
     supersedes: z.string().optional(),
     superseded_by: z.string().optional(),
     created_at: z.string(),
@@ -210,8 +230,8 @@ export const memory = z
 export type Memory = z.output<typeof memory>;
 
 const asOfQuery = {
-  as_of: time.optional().describe('as it was believed then'),
-  as_of_seq: whole(0, 1e15).optional().describe('as the log held it at that seq'),
+  as_of: time.optional().describe('The state at this time.'),
+  as_of_seq: whole(0, 1e15).optional().describe('The state at this position of the log.'),
 };
 
 const asOf = z.strictObject(asOfQuery);
@@ -228,21 +248,21 @@ export const listQuery = z.strictObject({
   kind: z.enum(memoryKinds).optional(),
   scope: z.enum(scopes).optional(),
   status: z.enum([...statuses, 'any']).default('active'),
-  session_id: name('of this session').optional(),
+  session_id: name('Only memories of this session.').optional(),
   ...behalfQuery,
   about_user_id: aboutUser,
-  agent_id: name('of this agent').optional(),
-  project_id: name('of this project').optional(),
-  tag: label.describe('with this tag').optional(),
+  agent_id: name('Only memories of this agent.').optional(),
+  project_id: name('Only memories of this project.').optional(),
+  tag: label.describe('Only memories with this tag.').optional(),
   pinned: z
     .enum(['true', 'false'])
     .transform((word) => word === 'true')
     .optional(),
-  since: time.optional().describe('made at or after'),
-  until: time.optional().describe('made before'),
+  since: time.optional().describe('Only memories created at or after this time.'),
+  until: time.optional().describe('Only memories created before this time.'),
   filter: filterParameter.optional(),
   ...asOfQuery,
-  order: z.enum(['asc', 'desc']).default('desc').describe('by when they were made; newest first'),
+  order: z.enum(['asc', 'desc']).default('desc').describe('The order of creation. The default is newest first.'),
   ...paging,
 });
 export type ListQuery = z.output<typeof listQuery>;

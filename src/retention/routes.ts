@@ -19,8 +19,8 @@ export function retentionRoutes(jobs: Jobs, kinds: string[]) {
       method: 'GET',
       path: '/v1/retention',
       operation: 'readRetention',
-      summary: 'Read what the tenant forgets by itself',
-      success: { status: 200, description: 'The policy; without one no rules, version 0', schema: policy },
+      summary: 'Get the retention policy',
+      success: { status: 200, description: 'The policy. If none is set, it has no rules and version 0', schema: policy },
       problems: ['forbidden'],
       handle: async ({ caller: { tenant } }) => answer(await tenant.read((db) => readPolicy(db, tenant.id))),
     }),
@@ -30,10 +30,11 @@ export function retentionRoutes(jobs: Jobs, kinds: string[]) {
       path: '/v1/retention',
       operation: 'setRetention',
       audit: 'retention.changed',
-      summary: 'Set what the tenant forgets by itself, once a day',
+      summary: 'Set the retention policy',
+      description: 'The service applies the policy once a day.',
       idempotent: true,
       body: policyBody,
-      success: { status: 200, description: 'The policy as it is now', schema: policy },
+      success: { status: 200, description: 'The updated policy', schema: policy },
       problems: ['validation', 'forbidden', 'conflict', 'precondition-failed'],
       handle: async ({ caller, body, req, idempotency }) => {
         const set = await setPolicy(caller, body, ifMatchOf(req), idempotency);
@@ -46,10 +47,12 @@ export function retentionRoutes(jobs: Jobs, kinds: string[]) {
       path: '/v1/retention/preview',
       operation: 'previewRetention',
       audit: 'retention.previewed',
-      summary: 'What a policy would forget now; nothing is changed',
+      summary: 'Preview what a retention policy would remove',
       body: policyBody,
-      success: { status: 200, description: 'Counted as the run would', schema: preview },
-      also: [{ status: 202, description: 'counting takes longer; the job’s result is the preview', schema: started }],
+      success: { status: 200, description: 'The numbers of events and memories that a run would remove', schema: preview },
+      also: [
+        { status: 202, description: 'Counting takes longer, and the preview becomes the result of the job', schema: started },
+      ],
       problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
       handle: async ({ caller: { tenant, principal }, body }) => {
         const { job_id, found } = await startAndWait<Preview>(jobs, tenant, 'retention_preview', body, principal.id);
@@ -62,9 +65,10 @@ export function retentionRoutes(jobs: Jobs, kinds: string[]) {
       path: '/v1/retention/runs',
       operation: 'runRetention',
       audit: 'retention.begun',
-      summary: 'Forget now what the policy names',
+      summary: 'Apply the retention policy now',
+      description: 'Starts a job.',
       idempotent: true,
-      success: { status: 202, description: 'Queued', schema: started },
+      success: { status: 202, description: 'The job was queued', schema: started },
       problems: ['forbidden', 'conflict'],
       handle: async ({ caller: { tenant, principal }, idempotency }) => {
         const { rules, trim } = await tenant.read((db) => readPolicy(db, tenant.id));

@@ -6,21 +6,23 @@ const days = (about: string) => z.number().min(0).max(36_500).describe(about);
 /** `kinds`: what events and memories can be; a rule for anything else would never forget. */
 const ruleOf = (kinds: string[]) =>
   z.strictObject({
-    kind: z.enum(kinds).optional().describe('of the event, or of the memory it made; absent: every kind'),
+    kind: z.enum(kinds).optional().describe('Kind of the event or of the memory that it created. The default is every kind.'),
     channel: z.enum(channels).optional(),
-    older_than_days: days('since it was recorded'),
+    older_than_days: days('Age in days since recording.'),
     max_importance: z
       .number()
       .min(0)
       .max(1)
       .optional()
-      .describe('also what memories hold that weigh no more, which end by it; absent: what a memory holds stays'),
+      .describe(
+        'Also removes the memories with at most this importance, and their events. Without it, events that support a memory are kept.',
+      ),
   });
 
 const trim = z
   .strictObject({
-    keep_days: days('what is younger stays').optional(),
-    keep_events: z.int().min(0).max(1e12).optional().describe('so many of the newest stay'),
+    keep_days: days('Keeps events younger than this, in days.').optional(),
+    keep_events: z.int().min(0).max(1e12).optional().describe('Keeps this number of the latest events.'),
   })
   .refine(
     (given) => (given.keep_days === undefined) !== (given.keep_events === undefined),
@@ -33,11 +35,11 @@ export const policyBodyOf = (kinds: string[]) =>
       rules: z
         .array(ruleOf(kinds))
         .max(100)
-        .describe('an event that any rule names is forgotten: its payload is blanked, its place stays'),
+        .describe('Events that match any rule are blanked: the payload is removed and the position in the log remains.'),
       trim: trim
         .nullable()
         .default(null)
-        .describe('drops the beginning of the log, but for what current memories and capsules need'),
+        .describe('Removes the beginning of the log, except for events that current memories and capsules need.'),
     })
     .meta({ id: 'RetentionPolicyBody' });
 export type PolicyBody = z.output<ReturnType<typeof policyBodyOf>>;
@@ -57,23 +59,23 @@ export type Policy = z.output<ReturnType<typeof policyOf>>;
 const hold = z
   .object({
     reason: z.literal('webhook'),
-    seq: z.int().describe('the first event that it has yet to deliver'),
+    seq: z.int().describe('Position of the first event that is not yet delivered.'),
     webhook_id: z.string(),
   })
-  .describe('what keeps trim from dropping as much as the policy asks for, for a week at most');
+  .describe('What prevents the trim from removing as much as the policy allows, for at most one week.');
 export type TrimBlocker = z.output<typeof hold>;
 
 export const preview = z
   .object({
-    events: z.int().describe('that would be forgotten'),
+    events: z.int().describe('Number of events that would be blanked.'),
     by_kind: z.record(z.string(), z.int()),
     oldest: z.iso.datetime().nullable(),
     newest: z.iso.datetime().nullable(),
-    sample: z.array(z.string()).describe('ids of the oldest ten'),
-    memories: z.int().describe('that would end'),
-    trimmed: z.int().describe('events that trim would drop'),
-    carried: z.int().describe('events before `oldest_seq` that stay, because a memory or a capsule needs them'),
-    oldest_seq: z.int().describe('where the log would begin'),
+    sample: z.array(z.string()).describe('Ids of the ten oldest events.'),
+    memories: z.int().describe('Number of memories that would expire.'),
+    trimmed: z.int().describe('Number of events that the trim would remove.'),
+    carried: z.int().describe('Number of events before `oldest_seq` that remain because a memory or a capsule needs them.'),
+    oldest_seq: z.int().describe('The first position that would remain in the log.'),
     held_by: hold.nullable(),
   })
   .meta({ id: 'RetentionPreview' });

@@ -17,7 +17,7 @@ export const asOfFields = {
 /** The query, which search and context accept under either name. */
 export const queryFields = (text: z.ZodString, about: string) => ({
   query: text.describe(about).optional(),
-  query_text: text.describe('alias of `query`').optional(),
+  query_text: text.describe('Alias of `query`.').optional(),
 });
 interface QueryFields {
   query?: string | undefined;
@@ -89,7 +89,7 @@ export const searchAnswer = z
     reason: z
       .enum(['no_searchable_words'])
       .optional()
-      .describe('why nothing was searched: the query has only punctuation and stop words'),
+      .describe('Why there are no results: the query contains only punctuation and stop words.'),
     degraded,
   })
   .meta({ id: 'SearchAnswer' });

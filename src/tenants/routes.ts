@@ -36,7 +36,7 @@ export const tenantRoutes = ({ announce, invalidate, erase, changed }: TenantNee
     method: 'GET',
     path: '/v1/tenant',
     operation: 'readTenant',
-    summary: 'Read the tenant’s settings and quotas',
+    summary: 'Get the tenant, its settings and quotas',
     access: 'read',
     success: { status: 200, description: 'The tenant', schema: tenantSchema },
     problems: ['not-found'],
@@ -47,13 +47,14 @@ export const tenantRoutes = ({ announce, invalidate, erase, changed }: TenantNee
     method: 'PATCH',
     path: '/v1/tenant',
     operation: 'changeTenant',
-    summary: 'Change the tenant’s settings; after another language, rebuild the index',
+    summary: 'Update the tenant’s settings',
+    description: 'After a change of `language`, the operator has to rebuild the passages.',
     access: 'admin',
     idempotent: true,
     body: tenantPatch,
     free: ['settings/display_name'],
     audit: 'tenant.changed',
-    success: { status: 200, description: 'The tenant as it is now', schema: tenantSchema },
+    success: { status: 200, description: 'The updated tenant', schema: tenantSchema },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, body, req, idempotency }) => {
       if (wantsNew(req)) throw new Problem('precondition-failed', 'The tenant exists.');
@@ -69,11 +70,12 @@ export const tenantRoutes = ({ announce, invalidate, erase, changed }: TenantNee
     method: 'DELETE',
     path: '/v1/tenant',
     operation: 'deleteTenant',
-    summary: 'Delete the tenant with all that it holds',
+    summary: 'Delete the tenant and all its data',
+    description: 'Only an owner who is logged in can delete the tenant.',
     access: 'admin',
     body: confirmation,
     audit: 'tenant.deleted',
-    success: { status: 202, description: 'No credential works any more; the rows are being removed', schema: closing },
+    success: { status: 202, description: 'All credentials are revoked, and the rows are being removed', schema: closing },
     problems: ['validation', 'forbidden', 'unavailable'],
     handle: async ({ caller: { tenant, principal }, body }) => {
       if (principal.role !== 'owner' || principal.kind !== 'user' || !isAdmin(principal))
@@ -93,9 +95,10 @@ export const tenantRoutes = ({ announce, invalidate, erase, changed }: TenantNee
     method: 'GET',
     path: '/v1/usage',
     operation: 'readUsage',
-    summary: 'What the tenant has stored and how many may act in it',
+    summary: 'Get the tenant’s usage',
+    description: 'Returns stored events and bytes, and the number of users and API keys.',
     access: 'read',
-    success: { status: 200, description: 'Figures as of now', schema: usage },
+    success: { status: 200, description: 'The current usage', schema: usage },
     problems: ['not-found'],
     handle: async ({ caller: { tenant } }) => {
       const figures = await tenant.read((db) => readUsage(db, tenant.id));

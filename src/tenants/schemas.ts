@@ -5,12 +5,12 @@ import { secretsPolicy } from '../secrets/index.ts';
 export const settings = z.strictObject({
   display_name: z.string().min(1).max(200).optional(),
   contact_email: z.email().max(254).optional(),
-  one_doing_per_agent: z.boolean().optional().describe('an agent may have one task in work'),
+  one_doing_per_agent: z.boolean().optional().describe('If true, an agent can have at most one task with the status `doing`.'),
   require_sources: z
     .enum(['none', 'summaries', 'all'])
     .optional()
     .describe(
-      'which claims need a source before a context states them: summaries (the default), all (facts and notes too) or none',
+      'Which claims need a source before contexts include them: `summaries`, `all` (also facts and notes) or `none`. The default is `summaries`.',
     ),
   secrets: secretsPolicy.optional(),
 });
@@ -18,9 +18,9 @@ export const settings = z.strictObject({
 export const tenant = z.object({
   tenant_id: z.string(),
   state: z.enum(['active', 'suspended', 'deleting']),
-  language: z.string().meta({ description: 'text search configuration of PostgreSQL' }),
+  language: z.string().meta({ description: 'Text search configuration of PostgreSQL.' }),
   settings,
-  quotas: z.object({ max_bytes: z.int().nullable().meta({ description: 'set by the operator; null: no bound' }) }),
+  quotas: z.object({ max_bytes: z.int().nullable().meta({ description: 'Set by the operator, or null for no limit.' }) }),
   version: z.int(),
   created_at: z.iso.datetime(),
 });
@@ -43,7 +43,7 @@ export const tenantPatch = z
   .refine((patch) => patch.language !== undefined || patch.settings !== undefined, 'must contain language or settings');
 export type TenantPatch = z.output<typeof tenantPatch>;
 
-export const confirmation = z.strictObject({ confirm: z.string().max(63).meta({ description: 'the id of the tenant' }) });
+export const confirmation = z.strictObject({ confirm: z.string().max(63).meta({ description: 'The id of the tenant.' }) });
 export const closing = z.object({ tenant_id: z.string(), state: z.literal('deleting') });
 
 export const usage = z.object({

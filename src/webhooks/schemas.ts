@@ -10,16 +10,22 @@ const fields = {
     .min(1)
     .max(2000)
     .refine((url) => url === '' || URL.canParse(url), 'must be an absolute URL')
-    .describe('https://…, on the internet'),
+    .describe('An `https://` URL with a public address.'),
   description: z.string().max(500),
   filter: filter.nullable(),
-  channels: z.array(z.enum(channels)).min(1).max(4).describe('of these channels; `private` only where it is named'),
+  channels: z
+    .array(z.enum(channels))
+    .min(1)
+    .max(4)
+    .describe('Sends events of these channels. `private` must be named explicitly.'),
   user_ids: z
     .array(nameOf())
     .min(1)
     .max(100)
-    .describe('the users whose private events are sent, with the channel `private`; default: the caller’s subject'),
-  sensitivity: z.enum(['none', 'low', 'high']).describe('up to this one; `high` needs the channel team or private'),
+    .describe('With the channel `private`: the users whose private events are sent. The default is the caller’s subject.'),
+  sensitivity: z
+    .enum(['none', 'low', 'high'])
+    .describe('The maximum sensitivity of events to send. `high` requires the channel team or private.'),
   active: z.boolean(),
 };
 
@@ -32,7 +38,7 @@ export const webhookBody = z
     user_ids: fields.user_ids.optional(),
     sensitivity: fields.sensitivity.default('low'),
     active: fields.active.default(true),
-    after: z.int().min(0).max(1e15).optional().describe('begins after this seq; by default with what happens from now on'),
+    after: z.int().min(0).max(1e15).optional().describe('Starts after this `seq`. By default, only new events are sent.'),
   })
   .meta({ id: 'NewWebhook' });
 export type WebhookBody = z.output<typeof webhookBody>;
@@ -60,9 +66,9 @@ export const webhook = z
     user_ids: z.array(z.string()),
     sensitivity: z.enum(['none', 'low', 'high']),
     active: z.boolean(),
-    disabled_reason: z.string().nullable().describe('why the service stopped it'),
-    cursor: z.int().describe('the last seq that is done with'),
-    attempts: z.int().describe('failed ones at the event after the cursor'),
+    disabled_reason: z.string().nullable().describe('Why the service disabled the webhook.'),
+    cursor: z.int().describe('The last `seq` that has been processed.'),
+    attempts: z.int().describe('Number of failed attempts for the event after the cursor.'),
     retry_at: z.string().nullable(),
     version: z.int(),
     created_by: z.string(),
@@ -72,7 +78,7 @@ export const webhook = z
   .meta({ id: 'Webhook' });
 export type Webhook = z.output<typeof webhook>;
 export const newWebhook = webhook
-  .extend({ secret: z.string().describe('signs the deliveries; shown this once') })
+  .extend({ secret: z.string().describe('Signs the deliveries. Shown only in this response.') })
   .meta({ id: 'WebhookWithSecret' });
 export const webhookPage = pageOf(webhook);
 
@@ -82,7 +88,10 @@ export const deliveryParams = z.strictObject({ webhook_id, event_id: nameOf() })
 const page = { limit: z.coerce.number().int().min(1).max(1000).default(50), cursor: z.string().max(500).optional() };
 export const webhookList = z.strictObject(page);
 export const deliveryList = z.strictObject({
-  state: z.enum(['delivered', 'retrying', 'dead', 'replaying']).optional().describe('`dead`: given up, until it is replayed'),
+  state: z
+    .enum(['delivered', 'retrying', 'dead', 'replaying'])
+    .optional()
+    .describe('Only deliveries in this state. `dead` deliveries are not retried until they are replayed.'),
   ...page,
 });
 
@@ -93,7 +102,7 @@ const delivery = z
     kind: z.string(),
     state: z.enum(['delivered', 'retrying', 'dead', 'replaying']),
     attempts: z.int(),
-    status_code: z.int().nullable().describe('of the last attempt; null: there was no answer'),
+    status_code: z.int().nullable().describe('Status of the last response, or null if there was none.'),
     error: z.string().nullable(),
     duration_ms: z.int().nullable(),
     attempted_at: z.string(),
