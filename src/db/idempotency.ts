@@ -40,7 +40,7 @@ export const rememberKey = (db: Db, tenant_id: string, { key, body }: Retry): Pr
 class KeyReused extends Error {
   readonly code = '23505';
   constructor() {
-    super('the Idempotency-Key was used with another body');
+    super('the Idempotency-Key was used with a different body');
     this.name = 'KeyReused';
   }
 }

@@ -103,7 +103,7 @@ function assertLines(req: IncomingMessage): void {
     throw new Problem('unsupported-media-type', `The body must be ${MEDIA_TYPE}.`);
   refuseCharset(req);
   if ((req.headers['content-encoding'] ?? 'identity') !== 'identity')
-    throw new Problem('unsupported-media-type', 'Compressed bodies are not taken.');
+    throw new Problem('unsupported-media-type', 'Compressed bodies are not supported.');
 }
 
 /** An admin reads the whole tenant, unless on behalf of one user. */

@@ -2,19 +2,19 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 
 /**
- * The address a request comes from, behind exactly `hops` reverse proxies. Each of them appends whom it heard from, so only that
- * many entries from the right of X-Forwarded-For are anyone's word but the client's own.
+ * Returns the client address of a request behind exactly `hops` reverse proxies. Each proxy appends its peer's address to
+ * X-Forwarded-For, so only the last `hops` entries are trustworthy; the client may have forged the others.
  */
 export function addressOf(req: IncomingMessage, hops: number): string {
-  // A connection over a Unix socket, or one that is gone already, has none.
+  // A Unix socket and a connection that has already closed have no address.
   const remote = plainAddress(req.socket.remoteAddress ?? '') ?? 'unknown';
   const forwarded = req.headers['x-forwarded-for'];
   if (hops === 0 || forwarded === undefined) return remote;
-  const believed = String(forwarded).split(',').slice(-hops).reverse();
+  const trusted = String(forwarded).split(',').slice(-hops).reverse();
   let address = remote;
-  for (const entry of believed) {
+  for (const entry of trusted) {
     const next = plainAddress(entry.trim());
-    // What no proxy writes ends the chain at the last address that one did.
+    // A proxy never writes an invalid entry: the last valid address is the client's.
     if (next === undefined) return address;
     address = next;
   }
@@ -24,7 +24,7 @@ export function addressOf(req: IncomingMessage, hops: number): string {
 const withPort = /^(?:\[(?<v6>[^\]]+)\](?::\d+)?|(?<v4>[\d.]+):\d+)$/;
 const mapped = /^::ffff:(?<v4>\d+\.\d+\.\d+\.\d+)$/i;
 
-/** Without port, zone and IPv4-mapping, so that one client has one name. */
+/** Strips the port, the zone and the IPv4-mapped prefix, so that a client always has the same address. */
 function plainAddress(text: string): string | undefined {
   const groups = withPort.exec(text)?.groups;
   const bare = (groups?.v6 ?? groups?.v4 ?? text).split('%', 1)[0]!;

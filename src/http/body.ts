@@ -4,20 +4,20 @@ import type { Hold } from './hold.ts';
 import { Problem } from './problem.ts';
 import { announcedOf } from './unread.ts';
 
-/** What is known to be wrong before any of the body is read. */
+/** Rejects a body by its headers, before any of it is read. */
 export function refuseBody(req: IncomingMessage, maxBytes: number, type: 'json' | 'raw'): void {
   const announced = announcedOf(req);
   if (Number.isFinite(announced) && announced > maxBytes)
     throw new Problem('too-large', `The body has ${announced} bytes; at most ${maxBytes} are allowed.`);
   const encoding = req.headers['content-encoding'];
-  if (encoding && encoding !== 'identity') throw new Problem('unsupported-media-type', 'Compressed bodies are not taken.');
+  if (encoding && encoding !== 'identity') throw new Problem('unsupported-media-type', 'Compressed bodies are not supported.');
   if (type === 'raw' || announced === 0) return;
   if (!jsonType.test(req.headers['content-type'] ?? ''))
     throw new Problem('unsupported-media-type', 'The body must be application/json.');
   refuseCharset(req);
 }
 
-/** A client that asked whether it may send its body (`Expect: 100-continue`) is told so. */
+/** Answers `Expect: 100-continue`: the client may send its body now. */
 export function letCome(req: IncomingMessage, res: ServerResponse): void {
   if (/^100-continue$/i.test(req.headers.expect ?? '')) res.writeContinue();
 }
@@ -28,7 +28,7 @@ interface Reading {
   timeoutMs: number;
 }
 
-/** The whole body, or `too-large` as soon as that is known. The bytes are held until the caller releases them. */
+/** Reads the whole body. Throws `too-large` as soon as the limit is exceeded. The bytes stay reserved until the caller releases them. */
 export async function readBody(req: IncomingMessage, res: ServerResponse, reading: Reading): Promise<Buffer> {
   const { maxBytes, hold, timeoutMs } = reading;
   const announced = announcedOf(req);
@@ -36,13 +36,13 @@ export async function readBody(req: IncomingMessage, res: ServerResponse, readin
   letCome(req, res);
   return new Promise((resolve, reject) => {
     const parts = Number.isFinite(announced) ? openRoom(announced) : openGather();
-    const give = () => {
+    const finish = () => {
       clearTimeout(deadline);
       resolve(parts.join());
     };
     const refuse = (problem: unknown) => {
       clearTimeout(deadline);
-      req.off('data', take).off('end', give).pause();
+      req.off('data', take).off('end', finish).pause();
       parts.clear();
       reject(problem);
     };
@@ -56,28 +56,28 @@ export async function readBody(req: IncomingMessage, res: ServerResponse, readin
         refuse(problem);
       }
     };
-    const breakOff = (cause: Error) => refuse(new Problem('malformed-request', 'The body ended too early.', { cause }));
-    // A body that trickles in holds a place among the requests that are served.
+    const breakOff = (cause: Error) => refuse(new Problem('malformed-request', 'The body ended early.', { cause }));
+    // A body that trickles in occupies a request slot.
     const deadline = setTimeout(
       () => refuse(new Problem('timeout', `The body took longer than ${timeoutMs} ms.`, { headers: { Connection: 'close' } })),
       timeoutMs,
     );
-    // By events: iterating over the request cost 30 µs more.
-    req.on('data', take).once('end', give).once('error', breakOff);
+    // Event listeners, because async iteration over the request cost 30 µs more.
+    req.on('data', take).once('end', finish).once('error', breakOff);
   });
 }
 
 const jsonType = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
 const charset = /;\s*charset\s*=\s*("?)([^";\s]*)\1/gi;
 
-/** Text comes in UTF-8 and nothing else. */
+/** Rejects any charset but UTF-8. */
 export function refuseCharset(req: IncomingMessage): void {
   for (const [, , name] of (req.headers['content-type'] ?? '').matchAll(charset))
     if (!/^utf-?8$/i.test(name!))
       throw new Problem('unsupported-media-type', `The body must be in UTF-8, not in ${name!.slice(0, 40)}.`);
 }
 
-/** Headers that say one thing: of two that differ, each proxy and each server would believe another. */
+/** Headers that may appear only once: proxies and servers disagree on which of two values counts. */
 const single = new Set(['authorization', 'content-type', 'idempotency-key', 'x-api-key']);
 const lengths = new Set([...single].map((name) => name.length));
 

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { Problem } from './problem.ts';
 
-// Versions as ETags. Weak tags never match in If-Match (RFC 9110, 13.1.1).
+// Versions as ETags. A weak tag never matches in If-Match (RFC 9110, section 13.1.1).
 
 export const etagOf = ({ version }: { version: number }): string => `"${version}"`;
 
-/** The tags of If-Match; undefined where any version is meant. */
+/** The tags of If-Match; undefined if the header is absent or `*`, which match any version. */
 export type IfMatch = string[] | undefined;
 
 export function ifMatchOf({ headers }: IncomingMessage): IfMatch {
@@ -15,17 +15,17 @@ export function ifMatchOf({ headers }: IncomingMessage): IfMatch {
 
 const TAGS = /^\s*(?:\*|(?:W\/)?"[^"]*"(?:\s*,\s*(?:W\/)?"[^"]*")*)\s*$/;
 
-/** What is no ETag fits no version: a client that left out the quotes would read 412 again and again. */
+/** Rejects a malformed If-Match. It matches no version, so a client that omits the quotes would get 412 on every retry. */
 export function refuseNoTag(header: string | undefined): void {
   if (header !== undefined && !TAGS.test(header))
-    throw new Problem('malformed-request', 'If-Match takes an ETag as it was answered, in double quotes: If-Match: "3".');
+    throw new Problem('malformed-request', 'If-Match must be an ETag in double quotes, as in a response: If-Match: "3".');
 }
 
 const tagsOf = (header: string): string[] => header.split(',').map((tag) => tag.trim());
 
 const isMeant = (tags: IfMatch, version: number): boolean => tags === undefined || tags.includes(etagOf({ version }));
 
-/** `what` is named in the problem: 'memory'. */
+/** Throws `precondition-failed` if the version does not match. `what` is the noun in the problem's detail, such as `memory`. */
 export function assertVersion(tags: IfMatch, { version }: { version: number }, what: string): void {
   if (!isMeant(tags, version))
     throw new Problem('precondition-failed', `The ${what} has version ${version}.`, { headers: { ETag: etagOf({ version }) } });
@@ -33,17 +33,17 @@ export function assertVersion(tags: IfMatch, { version }: { version: number }, w
 
 const NO_VERSION = -1;
 
-/** The version that must still be current once the row is locked, given the version that was read; null: any version. */
+/** Returns the version that the row must still have once it is locked, given the version that was read; null if any version will do. */
 export function versionMeant(tags: IfMatch, { version }: { version: number }): number | null {
   if (tags === undefined) return null;
   return isMeant(tags, version) ? version : NO_VERSION;
 }
 
-/** `If-None-Match: *`: only where there is none yet. */
+/** Returns true for `If-None-Match: *`: the write must create the resource. */
 export const wantsNew = ({ headers }: IncomingMessage): boolean => headers['if-none-match']?.trim() === '*';
 
-/** Whether the client has this version already. */
-export function isKnown({ headers }: IncomingMessage, of: { version: number }): boolean {
-  const known = headers['if-none-match'];
-  return known !== undefined && tagsOf(known).some((tag) => tag === '*' || tag.replace(/^W\//, '') === etagOf(of));
+/** Returns true if If-None-Match contains this version, so that the answer is 304. */
+export function isKnown({ headers }: IncomingMessage, resource: { version: number }): boolean {
+  const header = headers['if-none-match'];
+  return header !== undefined && tagsOf(header).some((tag) => tag === '*' || tag.replace(/^W\//, '') === etagOf(resource));
 }

@@ -3,28 +3,28 @@ import { escapePointer } from './json.ts';
 import type { Fault } from './problem.ts';
 import { UNKNOWN_FIELD, unionOf } from './words.ts';
 
-// Everything that is wrong with a value, one fault a place. Where a value fits no member of a union, the faults are those of the
-// member that was evidently meant; where not even its discriminator tells which, those that all members share.
+// Validation errors of a value, at most one per location. If the value matches no member of a union, the errors are those of the
+// member that the client most likely meant. If the discriminator itself is invalid, they are the errors that all members share.
 
 type Issue = z.core.$ZodIssue;
 type Place = 'pointer' | 'parameter';
 
-/** More are not listed: a body may hold ten thousand unknown fields. */
+/** Bounds the answer: a body may have ten thousand unknown fields. */
 const MAX_FAULTS = 50;
 
-/** The parsed value; what is wrong with it is appended to `faults`. */
+/** Returns the parsed value, or appends its errors to `faults`. */
 export function check(schema: z.ZodType | undefined, value: unknown, place: Place, faults: Fault[]): unknown {
   if (!schema) return undefined;
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   const causes = result.error.issues.flatMap((issue) => causesOf(issue));
   const ofWrongType = new Set(causes.filter(({ wrongType }) => wrongType).map(({ path }) => pointerOf(path)));
-  const told = new Set<string>();
+  const reported = new Set<string>();
   for (const { path, detail } of causes) {
     if (faults.length >= MAX_FAULTS) break;
     const where = place === 'pointer' ? pointerOf(path) : path.join('.');
-    if (told.has(where) || path.some((_, depth) => ofWrongType.has(pointerOf(path.slice(0, depth))))) continue;
-    told.add(where);
+    if (reported.has(where) || path.some((_, depth) => ofWrongType.has(pointerOf(path.slice(0, depth))))) continue;
+    reported.add(where);
     const repeated = place === 'parameter' && Array.isArray((value as Record<string, unknown>)[where]);
     faults.push({ [place]: where, detail: repeated ? 'must not be repeated' : detail });
   }
@@ -34,7 +34,7 @@ export function check(schema: z.ZodType | undefined, value: unknown, place: Plac
 interface Cause {
   path: PropertyKey[];
   detail: string;
-  /** Nothing within the value is worth naming. */
+  /** The value has the wrong type, so errors inside it are not reported. */
   wrongType?: boolean;
 }
 
@@ -53,7 +53,7 @@ function causesOf(issue: Issue, prefix: PropertyKey[] = []): Cause[] {
   return closest ? closest.flatMap((inner) => causesOf(inner, path)) : [{ path, detail: issue.message }];
 }
 
-/** What a value must be that is of the type of no member; undefined where it is of one. */
+/** Returns the expected types joined by "or" if the value has the type of no union member; undefined otherwise. */
 function typesOf(members: Issue[][]): string | undefined {
   const details = members.map((issues) => issues.find(({ code, path }) => path.length === 0 && isOfType(code))?.message);
   if (details.length === 0 || details.includes(undefined)) return undefined;
@@ -65,7 +65,7 @@ const isOfType = (code: Issue['code']) => code === 'invalid_type' || code === 'i
 const withinOption = (option: z.core.$ZodType, input: unknown, path: PropertyKey[]): Cause[] =>
   z.core.safeParse(option, input, { reportInput: true }).error?.issues.flatMap((inner) => causesOf(inner, path)) ?? [];
 
-/** What is wrong whichever member is meant. */
+/** Returns the errors that the value has under every member. */
 function sharedBy(options: z.core.$ZodType[], input: unknown, path: PropertyKey[]): Cause[] {
   const [first = [], ...others] = options.map((option) => withinOption(option, input, path));
   const keyOf = (cause: Cause) => JSON.stringify([cause.path.map(String), cause.detail]);
@@ -75,7 +75,7 @@ function sharedBy(options: z.core.$ZodType[], input: unknown, path: PropertyKey[
   }, first);
 }
 
-/** The member that knows most of the fields; of several the one that comes closest, and of these the first. */
+/** Returns the member that declares most of the fields. Ties are broken by distance, then by order. */
 function meant(options: z.core.$ZodType[], input: object): z.core.$ZodType {
   const fields = Object.keys(input);
   const ranked = options.map((option) => {
@@ -106,7 +106,7 @@ function fieldsOf(schema: z.core.$ZodType): Set<string> {
   return inner ? fieldsOf(inner) : new Set(Object.keys(shape ?? {}));
 }
 
-/** How far a value is from a member: the deeper an issue lies, the more of the value was right. */
+/** Measures how far a value is from a member. A deep issue counts less, because more of the value was valid. */
 const distance = (issues: Issue[]): number => issues.reduce((sum, { path }) => sum + 1 / 10 ** path.length, 0);
 
 const pointerOf = (path: PropertyKey[]): string => ['#', ...path.map((part) => escapePointer(String(part)))].join('/');

@@ -8,35 +8,37 @@ import type { Conflicts, ProblemType } from './problem.ts';
 import type { Idempotency, Reply, Route, STREAMED, Unparsed } from './route.ts';
 import type { Trail } from './trail.ts';
 
-/** What `serve` needs to know and may not import. */
+/** Dependencies of `serve` that src/http may not import. */
 export interface Gate<C> {
   identify(req: IncomingMessage): Promise<C>;
-  /** Throws `forbidden` where the caller may not use routes of this access. */
+  /** Throws `forbidden` if the caller may not use routes of this access. */
   authorize(caller: C, access: 'read' | 'write' | 'admin'): void;
   /** Counts the request; sets RateLimit headers; throws `rate-limited`. */
   admit(route: Route<C>, caller: C | null, address: string, res: ServerResponse): Promise<void>;
-  /** Charges the bytes of a body to the budgets of its principal and tenant; throws `rate-limited`. Undefined: it is charged already. */
+  /** Charges the bytes of a body to the budgets of its principal and tenant; throws `rate-limited`. Returns undefined if it was charged synchronously. */
   admitBytes(caller: C, bytes: number): Promise<void> | undefined;
-  /** The scope of Idempotency-Key and the tenant that ids in the request must not leave. */
+  /** Returns the principal, which scopes Idempotency-Key, and the tenant, which every id in the request must belong to. */
   scopeOf(caller: C): { principal: string; tenant: string };
   addressOf(req: IncomingMessage): string;
-  /** Called once for each finished request. `ms`: absent of a stream, which lasts as long as its client likes. */
+  /** Called once per finished request. `ms` is undefined for streams, whose duration depends on the client. */
   finished(route: string, method: string, status: number, ms: number | undefined): void;
-  /** Called for each request that is answered with a problem. */
+  /** Called once per request that is answered with a problem. */
   refused(route: string, problem: ProblemType): void;
-  /** What a broken uniqueness means to a client. */
+  /** Problem details for violated unique constraints. */
   conflicts: Conflicts;
-  /** Whether a text that will be logged and answered holds a secret. */
+  /** Returns true if a text that would be logged and echoed contains a secret. */
   holdsSecret(text: string): boolean;
-  /** The body without the secrets in what is `free`; throws where the tenant refuses them, or where one stands in what is `fixed`. */
+  /** Redacts secrets in the `free` fields. Throws if the tenant refuses secrets, or if a `fixed` field contains one. */
   screen(caller: C | null, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
-  /** A large JSON body, parsed, screened and hashed where it holds up nobody. */
+  /** Parses, screens and hashes a large JSON body in a worker thread. */
   understand(caller: C, bytes: Buffer, how: Understanding, signal: AbortSignal): Promise<Understood>;
-  /** What the route answers to a heavy read; undefined where there is no worker that could read. */
+  /** Answers a heavy read in a worker thread; absent if no worker may read. */
   readApart?(read: ReadApart<C>): Promise<Reply | typeof STREAMED>;
-  /** A keyed hash, hex: of what was sent nothing is kept that could be guessed back. The same on every daemon and after a restart. */
+  /**
+   * Returns a keyed hash in hex, so that a stored hash does not reveal a guessable body. It is the same on every daemon and after a
+   * restart.
+   */
   mac(data: string | Buffer): string;
-  /** What the audit is told. */
   trail: Trail<C>;
   body: JsonLimits & { maxBytes: number };
   held: Held;
@@ -50,7 +52,7 @@ export interface ReadApart<C> {
   caller: C;
   input: Unparsed;
   signal: AbortSignal;
-  /** Answers on the event loop; given where the read may turn out to be short. */
+  /** Answers on the event loop; set if the read may turn out to be short. */
   inPlace: (() => Promise<Reply | typeof STREAMED>) | undefined;
 }
 

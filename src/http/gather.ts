@@ -1,9 +1,9 @@
 import { Problem } from './problem.ts';
 
-// Bytes come in parts as small as a client likes, and a part costs some 300 bytes beside its own: kept one by one, a body in parts
-// of one byte took three hundred times its size. Small ones are copied together.
+// The client decides how small the parts of a body are, and each part costs about 300 bytes of overhead: kept one by one, a body in
+// parts of one byte took 300 times its size. Small parts are therefore copied into a common block.
 
-/** A count of bytes held for running requests, so that many large bodies cannot exhaust the memory together. */
+/** Bytes reserved for the bodies of running requests. Their bound keeps many large bodies from exhausting the memory together. */
 export interface Held {
   bytes: number;
   readonly max: number;
@@ -13,7 +13,7 @@ export interface Held {
 export interface Gather {
   readonly size: number;
   add(part: Buffer): void;
-  /** All that was added. */
+  /** Returns everything that was added. */
   join(): Buffer;
   clear(): void;
 }
@@ -24,7 +24,7 @@ const LARGEST_ROOM = 256 * 1024;
 const LARGE_ROOM = 64 * 1024;
 const nothing = Buffer.alloc(0);
 
-/** Takes at most about twice what it holds. One part alone is not copied. */
+/** Opens a buffer that grows. It allocates at most about twice its size, and does not copy a single part. */
 export function openGather(): Gather {
   let parts: Buffer[] = [];
   let room = nothing;
@@ -68,7 +68,7 @@ export function openGather(): Gather {
   };
 }
 
-/** For a length that is known: its memory is reserved once, and taken as the bytes come. */
+/** Opens a buffer of a known length, allocated once. */
 export function openRoom(length: number): Gather {
   if (length < LARGE_ROOM) return openGather();
   let room = Buffer.allocUnsafeSlow(length);
@@ -88,7 +88,7 @@ export function openRoom(length: number): Gather {
   };
 }
 
-/** Counted in what the daemon holds until it is cleared; refuses where that is too much. */
+/** Opens a growing buffer that counts towards the daemon's byte limit until it is cleared; `add` throws if the limit is exceeded. */
 export function openCountedGather(held: Held): Gather {
   const gather = openGather();
   return {
@@ -109,4 +109,4 @@ export function openCountedGather(held: Held): Gather {
 }
 
 export const tooManyBytes = (): Problem =>
-  new Problem('unavailable', 'Too many bytes are being received.', { headers: { 'Retry-After': '1' } });
+  new Problem('unavailable', 'The request bodies in progress have too many bytes (MAX_IN_FLIGHT_BYTES).', { headers: { 'Retry-After': '1' } });

@@ -1,15 +1,15 @@
 import { type Held, tooManyBytes } from './gather.ts';
 import { Problem } from './problem.ts';
 
-// The memory that a body takes, reserved before the body is read: a body whose length is announced is refused without reading any of
-// it. One tenant may reserve half of the daemon's bytes. Small bodies are always admitted, because large ones must not crowd them
-// out; MAX_IN_FLIGHT_REQUESTS bounds how many there are.
+// Reserves the memory of a body before the body is read: a body with a Content-Length can be rejected without reading any of it. One
+// tenant may reserve half of the daemon's bytes. Small bodies are always admitted, so that large ones cannot crowd them out;
+// MAX_IN_FLIGHT_REQUESTS bounds their number.
 
 export const SMALL_BODY_BYTES = 64 * 1024;
 const LARGEST_SHARE = 0.5;
 
 export interface Hold {
-  /** Reserves so many bytes in all; throws where there is no room. */
+  /** Raises the reservation to this many bytes in total; throws if the limit is reached. */
   grow(bytes: number): void;
   release(): void;
 }
@@ -30,8 +30,8 @@ export function openHold(held: Held, tenant: string | undefined): Hold {
       if (bytes <= own) return;
       if (bytes > SMALL_BODY_BYTES) {
         const share = tenant === undefined ? 0 : (held.byTenant.get(tenant) ?? 0);
-        // alone, a body is judged by the limit of its route
-        if (share > own && share + bytes - own > held.max * LARGEST_SHARE) throw tenantHoldsTooMuch();
+        // If it is the tenant's only body, the limit of its route applies instead.
+        if (share > own && share + bytes - own > held.max * LARGEST_SHARE) throw tenantShareExceeded();
         if (held.bytes + bytes - own > held.max) throw tooManyBytes();
       }
       set(bytes);
@@ -40,7 +40,7 @@ export function openHold(held: Held, tenant: string | undefined): Hold {
   };
 }
 
-const tenantHoldsTooMuch = () =>
-  new Problem('rate-limited', 'The tenant’s requests in progress hold too many bytes (MAX_IN_FLIGHT_BYTES).', {
+const tenantShareExceeded = () =>
+  new Problem('rate-limited', 'The tenant’s requests in progress have too many bytes (MAX_IN_FLIGHT_BYTES).', {
     headers: { 'Retry-After': '1' },
   });

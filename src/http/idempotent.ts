@@ -4,10 +4,10 @@ import { canonicalJson } from './json.ts';
 import { Problem } from './problem.ts';
 import type { Idempotency, Route } from './route.ts';
 
-/** Who asks again; the body is hashed where it is parsed. */
+/** The Idempotency-Key of a request, before its body is hashed. */
 export interface Asked {
   key: string;
-  /** Canonical, with the media type where a route takes any: it belongs to what is hashed. */
+  /** Canonical query, with the media type if the route accepts any. It is part of the body hash. */
   query: string;
 }
 
@@ -30,7 +30,7 @@ export function askedOf(
   return { key: hash('sha256', JSON.stringify([principal, route.method, pathname, key])), query: canonicalJson(named) };
 }
 
-/** The same for JSON bodies that are equal as values. */
+/** Returns the hashes that identify a retry. JSON bodies that are equal as values have the same hash. */
 export function idempotencyOf(asked: Asked | null, body: unknown, mac: Mac): Idempotency | null {
   if (!asked) return null;
   const { key, query } = asked;

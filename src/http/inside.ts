@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Problem } from './problem.ts';
 
-/** A `tenant_id` that names the caller's own tenant is allowed and unused; any other is refused. */
+/** Removes a `tenant_id` that names the caller's own tenant; throws `forbidden` for any other tenant. */
 export function keepInside(tenant: string, headers: IncomingMessage['headers'], ...parts: unknown[]): void {
   for (const name of ['x-tenant-id', 'tenant-id', 'tenant_id']) if (headers[name] !== undefined) assertOwn(tenant, headers[name]);
   for (const part of parts) {

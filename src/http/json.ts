@@ -1,37 +1,38 @@
 import { isUtf8 } from 'node:buffer';
 import { type Fault, Problem } from './problem.ts';
 
-// What PostgreSQL would refuse or silently change is refused here, with the pointer to it: NUL, lone surrogates, bytes that
-// are no UTF-8, numbers that do not survive, bottomless nesting.
+// Rejects, with a JSON pointer, what PostgreSQL would reject or silently change: NUL, lone surrogates, invalid UTF-8, numbers that a
+// double cannot represent, and excessive nesting.
 
 export interface JsonLimits {
   maxDepth: number;
-  /** Of the keys of an object too. */
+  /** Also the limit for the fields of an object. */
   maxArray: number;
   maxString: number;
 }
 
-// 40 MiB of `{},{},…` or of `[[[…` are a gigabyte of objects, and seconds in which nobody else is served: such a text is not parsed.
+// 40 MiB of `{},{},…` or `[[[…` parse into a gigabyte of objects and block the event loop for seconds, so such a text is not parsed.
 const MAX_VALUES = 100_000;
-const HARMLESS_CHARACTERS = 64 * 1024;
+const SMALL_TEXT_CHARACTERS = 64 * 1024;
 const MAX_FAULTS = 20;
 
 export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   const text = decode(bytes);
   const faults: Fault[] = [];
-  if (text.length > HARMLESS_CHARACTERS) refuseHuge(text, limits.maxDepth);
+  if (text.length > SMALL_TEXT_CHARACTERS) refuseHuge(text, limits.maxDepth);
   const value = parse(text);
   const seen: Seen = { limits, escaped: text.includes('\\u'), members: 0 };
   if (!isPlain(value, 0, seen)) inspect(value, '#', 0, limits, faults);
   if (faults.length === 0 && (maybeLossy.test(text) || seen.members < membersIn(text))) faults.push(...lostIn(text));
-  if (faults.length > 0) throw new Problem('impossible-text', faults[0]!.detail, { errors: faults.slice(0, MAX_FAULTS) });
+  const [first] = faults;
+  if (first) throw new Problem('impossible-text', `${first.pointer}: ${first.detail}`, { errors: faults.slice(0, MAX_FAULTS) });
   return value;
 }
 
 function decode(bytes: Buffer): string {
   if (!isUtf8(bytes))
     throw new Problem('impossible-text', 'The body is not valid UTF-8.', {
-      errors: [{ pointer: '#', detail: 'bytes that are not UTF-8' }],
+      errors: [{ pointer: '#', detail: NOT_UTF8 }],
     });
   const text = bytes.toString();
   return text.startsWith('\ufeff') ? text.slice(1) : text;
@@ -41,18 +42,21 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Problem('malformed-json', 'The body is not JSON.', { errors: [{ pointer: '#', detail: 'not JSON' }], cause });
+    throw new Problem('malformed-json', 'The body is not JSON.', { errors: [{ pointer: '#', detail: 'must be valid JSON' }], cause });
   }
 }
 
 interface Seen {
   limits: JsonLimits;
   escaped: boolean;
-  /** Members of all objects: of a name that is repeated only the last one is left. */
+  /** Fields of all objects. Fewer than in the text means that a field was repeated: parsing keeps the last one only. */
   members: number;
 }
 
-/** Whether `inspect` would find nothing, without the pointers, which cost more than all else here. Unescaped text cannot hold NUL or half a pair. */
+/**
+ * Returns true if `inspect` would find nothing. It builds no pointers, which cost more than everything else here. A text without escapes
+ * cannot contain NUL or a lone surrogate.
+ */
 function isPlain(value: unknown, depth: number, seen: Seen): boolean {
   const { limits, escaped } = seen;
   if (typeof value === 'string') return value.length <= limits.maxString && !(escaped && textFault(value));
@@ -75,16 +79,16 @@ function inspect(value: unknown, pointer: string, depth: number, limits: JsonLim
     const detail = textFault(value, limits.maxString);
     if (detail) faults.push({ pointer, detail });
   } else if (typeof value === 'number') {
-    if (!Number.isFinite(value)) faults.push({ pointer, detail: 'a number beyond the range of a double' });
+    if (!Number.isFinite(value)) faults.push({ pointer, detail: 'must be within the range of a double' });
   } else if (typeof value === 'object' && value !== null) {
-    if (depth >= limits.maxDepth) faults.push({ pointer, detail: `nested deeper than ${limits.maxDepth}` });
+    if (depth >= limits.maxDepth) faults.push({ pointer, detail: depthLimit(limits.maxDepth) });
     else if (Array.isArray(value)) inspectArray(value, pointer, depth, limits, faults);
     else inspectObject(value as Record<string, unknown>, pointer, depth, limits, faults);
   }
 }
 
 function inspectArray(value: unknown[], pointer: string, depth: number, limits: JsonLimits, faults: Fault[]): void {
-  if (value.length > limits.maxArray) faults.push({ pointer, detail: `an array of more than ${limits.maxArray}` });
+  if (value.length > limits.maxArray) faults.push({ pointer, detail: `must have at most ${limits.maxArray} items` });
   for (let i = 0; i < value.length && faults.length < MAX_FAULTS; i += 1)
     inspect(value[i], `${pointer}/${i}`, depth + 1, limits, faults);
 }
@@ -97,56 +101,59 @@ function inspectObject(
   faults: Fault[],
 ): void {
   const keys = Object.keys(value);
-  if (keys.length > limits.maxArray) faults.push({ pointer, detail: `an object of more than ${limits.maxArray} keys` });
+  if (keys.length > limits.maxArray) faults.push({ pointer, detail: `must have at most ${limits.maxArray} fields` });
   for (const key of keys) {
     if (faults.length >= MAX_FAULTS) return;
     const inner = `${pointer}/${escapePointer(key)}`;
     const detail = textFault(key, limits.maxString);
-    if (detail) faults.push({ pointer: inner, detail: `a key with ${detail}` });
-    // zod drops this key without a word
-    if (key === '__proto__') faults.push({ pointer: inner, detail: 'the key __proto__' });
+    if (detail) faults.push({ pointer: inner, detail: `field name ${detail}` });
+    // zod silently drops this field
+    if (key === '__proto__') faults.push({ pointer: inner, detail: 'must not be named __proto__' });
     inspect(value[key], inner, depth + 1, limits, faults);
   }
 }
 
-/** One part of a JSON pointer, of a bounded length. */
+/** Escapes one part of a JSON pointer and bounds its length. */
 export const escapePointer = (key: string): string =>
   key.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 200).toWellFormed();
 
-/** Why PostgreSQL could not keep this text as it is, if so. */
+export const NOT_UTF8 = 'must be valid UTF-8';
+
+/** Returns why PostgreSQL cannot store this text unchanged; undefined if it can. Completes the sentence "*field* …". */
 export function textFault(text: string, maxString = Number.MAX_SAFE_INTEGER): string | undefined {
-  if (text.length > maxString) return `a string of more than ${maxString} characters`;
-  if (text.includes('\u0000')) return 'the character U+0000';
-  if (!text.isWellFormed()) return 'half of a surrogate pair';
+  if (text.length > maxString) return `must have at most ${maxString} characters`;
+  if (text.includes('\u0000')) return 'must not contain the character U+0000';
+  if (!text.isWellFormed()) return 'must not contain half of a surrogate pair';
   return undefined;
 }
 
 function refuseHuge(text: string, maxDepth: number): void {
   let depth = 0;
   let values = 1;
-  for (const { sign } of signsOf(text)) {
+  for (const { sign } of tokensOf(text)) {
     if (sign === '[' || sign === '{') depth += 1;
     if (sign === ']' || sign === '}') depth -= 1;
     if (sign === ',' || sign === '[' || sign === '{') values += 1;
-    // one more than `inspect` would have taken
-    if (depth > maxDepth) throw deep(maxDepth);
+    // one level more than `inspect` accepts
+    if (depth > maxDepth)
+      throw new Problem('impossible-text', `#: ${depthLimit(maxDepth)}`, { errors: [{ pointer: '#', detail: depthLimit(maxDepth) }] });
     if (values > MAX_VALUES) throw new Problem('too-large', `The body has more than ${MAX_VALUES} values.`);
   }
 }
 
-const deep = (maxDepth: number) =>
-  new Problem('impossible-text', `nested deeper than ${maxDepth}`, {
-    errors: [{ pointer: '#', detail: `nested deeper than ${maxDepth}` }],
-  });
+const depthLimit = (maxDepth: number): string => `must be nested at most ${maxDepth} levels deep`;
 
-interface Sign {
+interface Token {
   sign: string;
-  /** The string in its quotes, where the sign is a quote. */
+  /** The quoted string, if `sign` is a quote. */
   string?: string;
 }
 
-/** Brackets, commas, strings and numbers of a JSON text in order. One expression over a string of megabytes would exhaust its stack. */
-function* signsOf(text: string): Generator<Sign> {
+/**
+ * Yields the brackets, commas, strings and numbers of a JSON text. Strings are scanned by hand, because a regular expression over a
+ * string of megabytes exhausts its stack.
+ */
+function* tokensOf(text: string): Generator<Token> {
   const next = /["[\]{},]|-?\d[\d.eE+-]*/g;
   for (let found = next.exec(text); found; found = next.exec(text)) {
     if (found[0] !== '"') {
@@ -174,7 +181,7 @@ function isEscaped(text: string, at: number): boolean {
 
 const maybeLossy = /\d{16}|\d[eE][-+]?\d/;
 
-/** How many members the objects of a JSON text have: a string before a colon is a name. */
+/** Counts the fields of all objects in a JSON text: a string before a colon is a field name. */
 function membersIn(text: string): number {
   let members = 0;
   for (let open = text.indexOf('"'); open >= 0; ) {
@@ -194,15 +201,15 @@ interface Level {
   names: Set<string>;
 }
 
-/** What would not read back as it was sent: numbers that no double holds and names that are repeated, each with its pointer. */
+/** Returns what would not read back as it was sent: numbers that a double cannot represent, and repeated fields. */
 function lostIn(text: string): Fault[] {
   const faults: Fault[] = [];
   const path: Level[] = [];
-  const tell = (detail: string) => {
+  const report = (detail: string) => {
     const pointer = ['#', ...path.map(({ key }) => escapePointer(String(key)))].join('/');
     if (faults.length < MAX_FAULTS) faults.push({ pointer, detail });
   };
-  for (const { sign, string } of signsOf(text)) {
+  for (const { sign, string } of tokensOf(text)) {
     const top = path.at(-1);
     if (sign === '[') path.push({ key: 0, isKey: false, names: new Set() });
     else if (sign === '{') path.push({ key: '', isKey: true, names: new Set() });
@@ -214,16 +221,19 @@ function lostIn(text: string): Fault[] {
       if (!top?.isKey) continue;
       const key = JSON.parse(string!) as string;
       Object.assign(top, { key, isKey: false });
-      if (top.names.has(key)) tell('a repeated member name');
+      if (top.names.has(key)) report('must not be repeated');
       top.names.add(key);
-    } else if (!survives(sign)) tell(`the number ${sign.slice(0, 40)} does not survive as a double`);
+    } else if (!survives(sign)) report(`must be a number that a double can represent, not ${sign.slice(0, 40)}`);
   }
   return faults;
 }
 
 const MIN_NORMAL = 2.2250738585072014e-308;
 
-/** Whole numbers must read back digit by digit; fractions keep the precision of a double (RFC 8259, 6), as long as there is one. */
+/**
+ * Returns true if a number survives parsing. Integers must keep every digit. Fractions may lose precision beyond a double's (RFC 8259,
+ * section 6), unless they are subnormal.
+ */
 function survives(literal: string): boolean {
   const value = Number(literal);
   const given = decimalOf(literal);
@@ -232,21 +242,21 @@ function survives(literal: string): boolean {
   return given.exponent < 0 && Math.abs(value) >= MIN_NORMAL;
 }
 
-/** A number's significant digits, and the power of ten of the last of them. */
+/** Returns the significant digits of a number, and the power of ten of the last one. */
 function decimalOf(literal: string): { digits: string; exponent: number } {
   const [mantissa = '', power = '0'] = literal.replace(/^-/, '').split(/[eE]/);
   const [whole = '', fraction = ''] = mantissa.split('.');
   const all = whole + fraction;
   let from = 0;
   let to = all.length;
-  // by hand: an expression such as /0+$/ is quadratic in the zeros
+  // by hand, because a regular expression such as /0+$/ takes quadratic time in the number of zeros
   while (from < to && all[from] === '0') from += 1;
   while (to > from && all[to - 1] === '0') to -= 1;
   if (from === to) return { digits: '0', exponent: 0 };
   return { digits: all.slice(from, to), exponent: Number(power) - fraction.length + all.length - to };
 }
 
-/** The same text for JSON values that are equal: keys sorted, no space (as RFC 8785 orders them). */
+/** Returns the same text for equal JSON values: fields sorted as in RFC 8785, no spaces. */
 export function canonicalJson(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;

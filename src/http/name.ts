@@ -1,26 +1,26 @@
 import { z } from 'zod';
 
-// Ids and names in requests. Wherever one is shown it stands within a line: a control character or a separator in it could end that
-// line and begin another that reads like the service's own. Imports take what older releases accepted.
+// Ids and names in requests. They are shown inside a line of text: a control character or line separator could end that line and begin
+// a forged one. Imports accept whatever older releases accepted.
 
-/** An id or name without a bound of its own. */
+/** An id or name of any length. */
 export const oneLine = z
   .string()
   .min(1)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it refuses; \p{Cc} is not known to every reader of the OpenAPI document
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern rejects them; not every consumer of the OpenAPI document supports \p{Cc}
   .regex(/^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$/, 'must not contain control characters or line or paragraph separators');
 
-/** Free words by which something is filed. They are shown as values of JSON alone, so they may hold any character. */
+/** Free text that categorizes something, such as a tag. It is only shown as a JSON value, so it may contain any character. */
 export const label = z.string().min(1).max(255);
 
-// The braille blank is the one of these that no property of Unicode names.
+// The braille blank (U+2800) is the only invisible character without a Unicode property.
 const visible = /[^\s\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u;
 
-/** Words of which something can be seen: not blanks, format characters, fillers and variation selectors alone. */
+/** Text with at least one visible character: not only blanks, format characters, fillers and variation selectors. */
 export const words = z.string().refine((text) => visible.test(text), 'must not be blank');
 
-/** An id or name of at most `longest` characters. */
-export const nameOf = (longest = 255) => oneLine.max(longest);
+/** An id or name of at most `max` characters. */
+export const nameOf = (max = 255) => oneLine.max(max);
 
-/** When a refinement of an object is asked: beside what else is wrong, so that all of it is told at once. */
+/** `when` of an object's refinement: it also runs if other fields are invalid, so that all errors are reported at once. */
 export const always = ({ value }: { value: unknown }): boolean => typeof value === 'object' && value !== null;

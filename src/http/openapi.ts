@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type ProblemType, problems, problemType } from './problem.ts';
 import type { Answer, Route } from './route.ts';
 
-// OpenAPI 3.1 out of the values that validate: what this says, `serve` does.
+// Generates the OpenAPI 3.1 document from the route values that `serve` validates with, so that the two cannot disagree.
 
 type Json = Record<string, unknown>;
 type Io = 'input' | 'output';
@@ -27,8 +27,8 @@ export interface OpenApi {
 
 const description = `One append-only log per tenant; everything else is a view of it.
 
-Requests and answers are JSON in UTF-8. A field that is not known is refused, never ignored. Errors are problem documents (RFC 9457).
-Every write under /v1 takes \`Idempotency-Key\`.`;
+Requests and responses are JSON in UTF-8. Unknown fields are rejected, never ignored. Errors are problem documents (RFC 9457).
+Every write under /v1 accepts \`Idempotency-Key\`.`;
 
 export function openapi(routes: Route<never>[], version: string): OpenApi {
   const components = createComponents();
@@ -44,7 +44,7 @@ export function openapi(routes: Route<never>[], version: string): OpenApi {
     paths,
     components: {
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'an access token' },
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Access token' },
         key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
       },
       headers,
@@ -88,7 +88,7 @@ function parametersOf(route: Route<never>, ref: Ref): Json[] {
   ];
 }
 
-/** An object of strings as it stands in a URL, each with the type that it is read as. */
+/** Returns one parameter per field of an object of strings, with the type that the string is parsed into. */
 function expand(schema: z.ZodType | undefined, place: 'path' | 'query', ref: Ref): Json[] {
   if (!schema) return [];
   const input = ref(schema, 'input') as { properties?: Record<string, Json>; required?: string[] };
@@ -111,22 +111,22 @@ function expand(schema: z.ZodType | undefined, place: 'path' | 'query', ref: Ref
 const idempotencyKey = {
   name: 'Idempotency-Key',
   in: 'header',
-  description: 'Names this write: the same key and body again are answered with the first outcome (`Idempotent-Replay: true`).',
+  description: 'Makes a retry safe: a repeated key with the same body returns the first outcome (`Idempotent-Replay: true`).',
   schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$' },
 };
 const lastEventId = {
   name: 'Last-Event-ID',
   in: 'header',
-  description: 'Of a stream: the last seq that was received; counts more than `after`.',
+  description: 'For a stream: the last seq received. Overrides `after`.',
   schema: { type: 'integer', minimum: 0 },
 };
 const ifMatch = {
   name: 'If-Match',
   in: 'header',
-  description: 'The ETag that the change was made for; another version is answered 412.',
+  description: 'ETag of the version to change; if the version differs, the response is 412.',
   schema: { type: 'string' },
 };
-const range = { name: 'Range', in: 'header', description: 'One range of bytes', schema: { type: 'string' } };
+const range = { name: 'Range', in: 'header', description: 'A single byte range', schema: { type: 'string' } };
 
 function requestBody(route: Route<never>, ref: Ref): Json {
   if (route.raw) return { requestBody: { description: 'Bytes of any media type', content: { '*/*': {} } } };
@@ -135,7 +135,7 @@ function requestBody(route: Route<never>, ref: Ref): Json {
   return { requestBody: { required: true, content: { 'application/json': { schema: ref(route.body, 'input') } } } };
 }
 
-/** Answers and refusals by status; what shares one is told apart by its media type. */
+/** Returns the responses by status. Success and problems with the same status differ in media type. */
 function responsesOf(route: Route<never>, ref: Ref): Operation['responses'] {
   const responses: Operation['responses'] = {};
   const add = (status: number, description: string, content: Content) => {
@@ -162,16 +162,16 @@ function contentOf({ schema, mediaType }: Answer, ref: Ref): Content {
   return {};
 }
 
-/** What any route of this kind may be refused with, beside what it lists. */
+/** Returns the problems that a route lists, and those that any route of its kind may return. */
 function problemsOf(route: Route<never>): ProblemType[] {
   const all: ProblemType[] = [
     ...route.problems,
     ...(route.access === 'none' ? [] : (['unauthenticated', 'forbidden'] as const)),
     ...(route.access === 'none' ? [] : (['unreadable'] as const)),
-    // brought to any body, wanted or not
+    // any such request may have a body, even if the route expects none
     ...(route.method === 'GET' ? [] : (['malformed-json', 'too-large', 'unsupported-media-type'] as const)),
-    ...(route.limit === 'none' ? [] : (['rate-limited', 'storage-full'] as const)), // a read sorts on the disk
-    // any URL can be unreadable, and any can carry a parameter that is not known
+    ...(route.limit === 'none' ? [] : (['rate-limited', 'storage-full'] as const)), // reads can fill the disk too, by sorting
+    // any URL may be malformed or contain an unknown parameter
     ...(['malformed-request', 'impossible-text', 'validation', 'headers-too-large'] as const),
     ...(['timeout', 'internal', 'unavailable'] as const),
   ];
@@ -184,15 +184,15 @@ function problemContent(types: ProblemType[]): Content {
 }
 
 const headers = {
-  RequestId: { description: 'Names the request in the log: yours if it was sane', required: true, schema: { type: 'string' } },
-  Location: { description: 'Where the new thing is', schema: { type: 'string' } },
-  Replay: { description: 'The answer repeats what an earlier request with this key did', schema: { const: 'true' } },
+  RequestId: { description: 'Id of the request in the log: the one you sent if it is valid, otherwise a generated one', required: true, schema: { type: 'string' } },
+  Location: { description: 'URL of the new resource', schema: { type: 'string' } },
+  Replay: { description: 'The response repeats the outcome of an earlier request with this key', schema: { const: 'true' } },
   RetryAfter: { description: 'Seconds to wait', schema: { type: 'integer', minimum: 0 } },
-  Authenticate: { description: 'The schemes that are taken', schema: { type: 'string' } },
-  RateLimit: { description: 'What is left of each limit (IETF draft)', schema: { type: 'string' } },
-  RateLimitPolicy: { description: 'The limits that count this request (IETF draft)', schema: { type: 'string' } },
-  ContentRange: { description: 'Which bytes, of how many', schema: { type: 'string' } },
-  ETag: { description: 'Its version', schema: { type: 'string' } },
+  Authenticate: { description: 'Accepted authentication schemes', schema: { type: 'string' } },
+  RateLimit: { description: 'Remaining quota of each limit (IETF draft)', schema: { type: 'string' } },
+  RateLimitPolicy: { description: 'Limits that apply to this request (IETF draft)', schema: { type: 'string' } },
+  ContentRange: { description: 'Byte range and total size', schema: { type: 'string' } },
+  ETag: { description: 'Version of the resource', schema: { type: 'string' } },
 };
 
 function headersOf(route: Route<never>, status: number): Json {
@@ -208,8 +208,8 @@ function headersOf(route: Route<never>, status: number): Json {
     ETag: ['ETag', success && route.problems.includes('precondition-failed')],
     'Content-Range': ['ContentRange', status === 206 || status === 416],
   };
-  const there = Object.entries(present).filter(([, [, wanted]]) => wanted);
-  return Object.fromEntries(there.map(([name, [component]]) => [name, { $ref: `#/components/headers/${component}` }]));
+  const included = Object.entries(present).filter(([, [, condition]]) => condition);
+  return Object.fromEntries(included.map(([name, [component]]) => [name, { $ref: `#/components/headers/${component}` }]));
 }
 
 /** `not-found` → `NotFoundProblem`. */
@@ -228,7 +228,7 @@ function problemSchemas(): Record<string, Json> {
       status: { type: 'integer' },
       detail: text,
       request_id: text,
-      errors: { type: 'array', items: fault, description: 'a JSON pointer into the body, or the name of a parameter, each' },
+      errors: { type: 'array', items: fault, description: 'one entry per invalid field: a JSON pointer into the body, or the name of a parameter' },
     },
     required: ['type', 'title', 'status', 'detail', 'request_id'],
   };
@@ -241,8 +241,8 @@ function problemSchemas(): Record<string, Json> {
 }
 
 /**
- * Schemas with an id (`.meta({ id })`) are written once. One that reads differently from what it accepts (defaults, strictness) is
- * `<Id>Input` in requests.
+ * Collects schemas with an id (`.meta({ id })`) as components. If the input and output forms differ (defaults, strictness), the input form
+ * is named `<Id>Input`.
  */
 function createComponents() {
   const found = { input: new Map<string, Json>(), output: new Map<string, Json>() };
@@ -280,9 +280,9 @@ function toJson(schema: z.ZodType, io: Io): unknown {
     io,
     unrepresentable: 'any',
     override: ({ jsonSchema }) => {
-      // the format says it, and the pattern is half a page
+      // redundant with the format, and half a page long
       if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
-      // clients must be ready for fields that come later
+      // clients must accept fields that later releases add
       if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
     },
   });

@@ -1,18 +1,18 @@
 import { Problem, toProblem } from './problem.ts';
 
-// What a client is told of a write of the log.
+// Answers to writes of the log.
 
 interface Outcome {
   status: 'new' | 'replay' | 'conflict' | 'quota' | 'refused';
   refusal?: { code: string; detail: string };
 }
 
-/** Refuses what was not written. */
+/** Throws the problem for a unit that was not written. */
 export function assertWritten({ status, refusal }: Outcome): void {
-  if (status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with another body.');
-  if (status === 'quota') throw new Problem('quota-exceeded', 'The tenant has used all of its storage.');
+  if (status === 'conflict') throw new Problem('conflict', 'This Idempotency-Key was used with a different body.');
+  if (status === 'quota') throw new Problem('quota-exceeded', 'The storage quota of the tenant is exhausted.');
   if (status === 'refused') throw toProblem({ code: refusal?.code, message: refusal?.detail });
 }
 
-/** The header of an answer to a retry. */
+/** Returns the header that marks an idempotent replay. */
 export const replayed = (replay: boolean): Record<string, string> => (replay ? { 'Idempotent-Replay': 'true' } : {});

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { faultOf } from '../readable.ts';
 import { Problem } from './problem.ts';
 
-/** A whole number in a query. */
+/** An integer in a query string. */
 export const whole = (min: number, max: number) =>
   z
     .string()
@@ -10,7 +10,7 @@ export const whole = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.number().min(min).max(max));
 
-/** A page of a list: `next_cursor` is null on the last one. */
+/** A page of a list; `next_cursor` is null on the last page. */
 export const pageOf = <T extends z.ZodType>(item: T) =>
   z.object({
     data: z.array(item),
@@ -18,23 +18,23 @@ export const pageOf = <T extends z.ZodType>(item: T) =>
     unreadable: z
       .array(z.union([z.int(), z.string()]))
       .optional()
-      .describe('rows of this page that cannot be read, by seq or id; absent if there are none'),
+      .describe('seqs or ids of corrupt rows on this page; absent if there are none'),
   });
 
-/** A list whose search is bounded: a page may be short, or empty, with a `next_cursor`. */
+/** A page of a bounded search: it may be short or empty and still have a `next_cursor`. */
 export const boundedPageOf = <T extends z.ZodType, U extends z.ZodType>(item: T, place: U) =>
   pageOf(item).extend({
     scanned_upto: place
       .optional()
       .describe(
-        'the position at which the search stopped early; `next_cursor` continues it. Absent if the page is full or the list has ended',
+        'position at which the search stopped early; `next_cursor` continues it. Absent if the page is full or the list has ended',
       ),
   });
 
-/** A keyset cursor: the values of the last row's sort key, opaque to clients. It says where, never what may be seen. */
+/** Encodes a keyset cursor: the sort key of the last row, opaque to clients. It contains a position and never a permission. */
 export const encodeCursor = (key: readonly (string | number)[]): string => Buffer.from(JSON.stringify(key)).toString('base64url');
 
-/** The sort key in a cursor that `encodeCursor` made with keys of these kinds; anything else is the client's fault. */
+/** Decodes a cursor of `encodeCursor` whose values have these types; throws `validation` for anything else. */
 export function decodeCursor(cursor: string, kinds: readonly ('string' | 'number')[]): (string | number)[] {
   let key: unknown;
   try {
@@ -52,8 +52,8 @@ export function decodeCursor(cursor: string, kinds: readonly ('string' | 'number
         (typeof part !== 'string' || (part.isWellFormed() && !part.includes('\u0000'))),
     );
   if (!fits)
-    throw new Problem('validation', 'The cursor is not one of this list.', {
-      errors: [{ parameter: 'cursor', detail: 'must be a cursor of this list' }],
+    throw new Problem('validation', 'The cursor does not belong to this list.', {
+      errors: [{ parameter: 'cursor', detail: 'must be the next_cursor of an earlier page of this list' }],
     });
   return key as (string | number)[];
 }
@@ -64,7 +64,7 @@ export interface Page<T> {
   unreadable?: (string | number)[];
 }
 
-/** A page of a list in the order of its ids. `read`: so many rows whose ids come after one. */
+/** Returns a page of a list in id order. `read` returns up to `count` rows whose ids follow `after`. */
 export async function pageById<T>(
   { cursor, limit }: { cursor?: string | undefined; limit: number },
   read: (after: string, count: number) => Promise<T[]>,
@@ -74,7 +74,7 @@ export async function pageById<T>(
   return toPage(await read(after, limit + 1), limit, (row) => [idOf(row)]);
 }
 
-/** Cuts a list that was read one row further than the page, and names the rows of it that cannot be read. */
+/** Makes a page of rows that were read one past the limit, and lists its corrupt rows in `unreadable`. */
 export function toPage<T>(rows: T[], limit: number, keyOf: (row: T) => readonly (string | number)[]): Page<T> {
   const page = rows.slice(0, limit);
   const isReadable = (row: T) => faultOf(Object(row)) === undefined;

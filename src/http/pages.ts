@@ -5,9 +5,9 @@ import type { OpenApi } from './openapi.ts';
 import { problems } from './problem.ts';
 import { leaveUnread } from './unread.ts';
 
-// The reference: /openapi.json, a page over it at /docs, and the problem types. Nothing is asked of any other host.
+// The API reference: /openapi.json, Swagger UI at /docs, and the list of problem types. Nothing is loaded from other hosts.
 
-/** `npm run build` copies what the page needs of swagger-ui-dist here; `src/http` and `dist/http` lie equally deep. */
+/** `npm run build` copies the files of swagger-ui-dist here. The path is valid from both `src/http` and `dist/http`. */
 const FILES = join(import.meta.dirname, '..', '..', 'dist', 'docs');
 
 const policy = helmet({
@@ -26,7 +26,7 @@ const policy = helmet({
   },
 });
 
-/** Adds the pages to the app. */
+/** Returns a function that adds the pages to the app. */
 export function pagesOf(document: OpenApi): (app: express.Express) => void {
   const json = JSON.stringify(document);
   const pages = express.Router();
@@ -62,7 +62,7 @@ const reference = page(
 
 const start = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#reference', deepLinking: true, validatorUrl: null });\n`;
 
-/** Where the \`type\` of a problem document points. */
+/** Renders the page that the `type` of a problem document points to. */
 function problemList(): string {
   const rows = Object.entries(problems).map(
     ([type, [status, title, advice]]) =>

@@ -1,6 +1,6 @@
 import { Problem } from './problem.ts';
 
-/** Requests being served, in all and by tenant: one tenant may hold at most its share of them. */
+/** Requests in flight, in total and by tenant. One tenant may occupy at most half of the slots. */
 export interface InFlight {
   count: number;
   readonly max: number;
@@ -10,20 +10,20 @@ export interface InFlight {
 const LARGEST_SHARE = 0.5;
 const SOON = { headers: { 'Retry-After': '1' } };
 
-/** Takes a place among all requests; returns how to give it back. */
+/** Reserves a slot for a request. Returns a function that releases it. */
 export function takePlace(inFlight: InFlight): () => void {
-  if (inFlight.count >= inFlight.max) throw new Problem('unavailable', 'Too many requests are being served.', SOON);
+  if (inFlight.count >= inFlight.max) throw new Problem('unavailable', 'Too many requests are in progress.', SOON);
   inFlight.count += 1;
   return () => {
     inFlight.count -= 1;
   };
 }
 
-/** Takes a place of the tenant's share; returns how to give it back. */
+/** Reserves a slot of the tenant's share. Returns a function that releases it. */
 export function takeShare({ max, byTenant }: InFlight, tenant: string): () => void {
   const before = byTenant.get(tenant) ?? 0;
   if (before >= Math.max(1, max * LARGEST_SHARE))
-    throw new Problem('rate-limited', 'Too many requests of this tenant are being served.', SOON);
+    throw new Problem('rate-limited', 'Too many requests of this tenant are in progress.', SOON);
   byTenant.set(tenant, before + 1);
   return () => {
     const now = byTenant.get(tenant)! - 1;

@@ -13,28 +13,28 @@ import { announcedOf, bringsBody } from './unread.ts';
 import { matchPath, urlOf } from './url.ts';
 import { withinTime } from './within.ts';
 
-// What a request brings: its path, its query, its headers and its body.
+// Reads the path, the query, the headers and the body of a request.
 
-/** A request that is being served, as all of its steps know it. */
+/** A request that is being served, passed through all steps. */
 export interface Serving<C> {
   gate: Gate<C>;
   route: Route<C>;
   req: IncomingMessage;
   res: ServerResponse;
-  /** It may be answered for as long as bytes flow: no clock minds the whole. */
+  /** The answer may take as long as bytes flow: the request has no total timeout. */
   streams: boolean;
-  /** What the audit may have to be told of it, filled in as it becomes known. */
+  /** What an audit entry would need, filled in step by step. */
   act: Act<C>;
-  /** Release, at the end of the request, the slots it holds and the memory of its body. */
+  /** Release its slots and its memory when the request ends. */
   releases: (() => void)[];
 }
 
 export interface Received {
   params: unknown;
   query: unknown;
-  /** Undefined where the route takes no body and none came. */
+  /** Undefined if the route takes no body and none was sent. */
   bytes: Buffer | undefined;
-  /** Null where the client sent no Idempotency-Key. */
+  /** Null if the client sent no Idempotency-Key. */
   asked: Asked | null;
 }
 
@@ -43,7 +43,7 @@ export interface Scope {
   tenant: string;
 }
 
-/** Reads the body, and refuses what is wrong whatever the route's schemas say. */
+/** Reads the request and makes the checks that do not depend on the route's schemas. */
 export async function receive<C>(serving: Serving<C>, scope: Scope | null): Promise<Received> {
   const { gate, route, req, releases } = serving;
   const hold = openHold(gate.held, scope?.tenant);
@@ -56,11 +56,14 @@ export async function receive<C>(serving: Serving<C>, scope: Scope | null): Prom
   return { params, query, bytes, asked: askedOf(route, req, pathname, scope?.principal, query) };
 }
 
-/** A body where none is taken must be an empty object: unknown fields are refused, never ignored. */
+/** An unexpected body must be an empty object, because unknown fields are rejected, never ignored. */
 const takesBody = (route: Pick<Route, 'body' | 'raw' | 'reads' | 'method'>, req: IncomingMessage): boolean =>
   Boolean(route.body || route.raw) || (!route.reads && route.method !== 'GET' && bringsBody(req));
 
-/** Refused by its length, its type and the budgets before any of it is read; without a length it is charged when it is there. */
+/**
+ * Reads the body after checking its length, its type and the rate budgets. A body without a Content-Length is charged once it has been
+ * read.
+ */
 async function bodyOf<C>({ gate, route, req, res, act: { caller } }: Serving<C>, hold: Hold): Promise<Buffer> {
   const maxBytes = route.raw?.maxBytes ?? route.maxBytes ?? gate.body.maxBytes;
   refuseBody(req, maxBytes, route.raw ? 'raw' : 'json');
@@ -72,7 +75,7 @@ async function bodyOf<C>({ gate, route, req, res, act: { caller } }: Serving<C>,
   return bytes;
 }
 
-/** The body as its route takes it: bytes, or JSON that stays inside the tenant and holds no secret where none may be. */
+/** Returns the body as bytes for a raw route, otherwise as JSON with its tenant id checked and its secrets screened. */
 export async function bodyAs<C>(
   serving: Serving<C>,
   { bytes, asked }: Received,

@@ -4,18 +4,18 @@ import { check } from './faults.ts';
 import type { Asked } from './idempotent.ts';
 import { type Fault, Problem, type ProblemType } from './problem.ts';
 
-// Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, tests iterate over them.
+// Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, and tests iterate over them.
 
 type Shape = z.ZodType | undefined;
 type Output<T extends Shape> = T extends z.ZodType ? z.output<T> : undefined;
 
-/** Who asks again under which Idempotency-Key, and with which body: hex SHA-256 of both, that of the body under a key. */
+/** Identifies a retry. `key` is the SHA-256 of the caller, the route and the Idempotency-Key, in hex; `body` is a keyed hash of the body. */
 export interface Idempotency {
   key: string;
   body: string;
 }
 
-/** A body of more than 64 KiB, not parsed: `large` of its route gives it to a worker. */
+/** Input with an unparsed body of more than 64 KiB, which `large` passes to a worker. */
 interface LargeInput<C, P extends Shape, Q extends Shape> {
   caller: C;
   params: Output<P>;
@@ -32,34 +32,32 @@ export interface Input<C, P extends Shape, Q extends Shape, B extends Shape> {
   params: Output<P>;
   query: Output<Q>;
   body: Output<B>;
-  /** Null where the client sent no Idempotency-Key. */
+  /** Null if the client sent no Idempotency-Key. */
   idempotency: Idempotency | null;
-  /** The remote address, as far as the configured proxies can be believed. */
+  /** The client address, taken from the configured number of proxies. */
   address: string;
   req: IncomingMessage;
   res: ServerResponse;
-  /** Aborted when the client is gone or the time is up. */
+  /** Aborted when the client disconnects or the request times out. */
   signal: AbortSignal;
 }
 
-/** What a handler answers with; the status is the route's unless it says another. */
+/** The answer of a handler. */
 export interface Reply {
+  /** Default: the status of the route's `success`. */
   status?: number;
   headers?: Record<string, string>;
   body?: unknown;
-  /**
-   * What the audit names beside the parameters of the path and the ids that the answer begins with: what was granted, never secrets or
-   * content.
-   */
+  /** Facts for the audit entry besides the path parameters and the ids in the answer, such as what was granted. No secrets, no content. */
   audit?: Record<string, unknown>;
-  /** Which of the route's actions it was, where that is not the first. */
+  /** The audit action, if it is not the route's first. */
   action?: string;
 }
 
-/** A handler that has written the response itself (streams) returns this. */
+/** Returned by a handler that has written the response itself (streams). */
 export const STREAMED = Symbol('streamed');
 
-/** What a client may get; without a schema the body is bytes of the media type, without either there is none. */
+/** A possible response. Without a schema the body is bytes of the media type; without either there is no body. */
 export interface Answer {
   status: number;
   description: string;
@@ -69,7 +67,7 @@ export interface Answer {
 
 export interface Route<C = unknown> {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** As OpenAPI writes it: `/v1/events/{event_id}`. */
+  /** In OpenAPI notation: `/v1/events/{event_id}`. */
   path: string;
   operation: string;
   /** Imperative, at most ten words. */
@@ -77,50 +75,50 @@ export interface Route<C = unknown> {
   /** Sentences that the summary has no room for. */
   description?: string;
   tag: string;
-  /** What the credential must be allowed; `any`: whatever it is allowed; `none`: no credential is required. */
+  /** Required scope. `any`: a credential with any scope; `none`: no credential. */
   access: 'none' | 'any' | 'read' | 'write' | 'admin';
-  /** Which limiter counts it: by address, by principal and tenant, or none. */
+  /** Rate limit: by address, by principal and tenant, or none. */
   limit: 'auth' | 'v1' | 'none';
   params?: z.ZodType;
   query?: z.ZodType;
   body?: z.ZodType;
-  /** `raw`: the body is bytes of any media type, at most this many. */
+  /** The body is raw bytes of any media type, at most this many. */
   raw?: { maxBytes: number };
-  /** The handler reads the body itself, which is of this media type and may be larger than memory. */
+  /** Media type of a body that the handler reads itself as a stream, because it may be larger than memory. */
   reads?: string;
-  /** Takes as long as bytes flow, one way or the other: the handler minds idleness, no clock minds the whole. */
+  /** May take as long as bytes flow: the handler detects idleness, and the request has no total timeout. */
   long?: boolean;
-  /** Largest JSON body, where it is not the service's own limit. */
+  /** Largest JSON body in bytes, if it differs from the service's limit. */
   maxBytes?: number;
-  /** A write that honours Idempotency-Key. */
+  /** The write accepts Idempotency-Key. */
   idempotent?: boolean;
   /**
-   * The action under which the audit names a success (src/http/trail.ts). Every write of an admin or under /auth says one, or false
-   * where it changes nothing of lasting interest. The first of several, unless the reply names another.
+   * Audit actions (src/http/trail.ts). A success is recorded under the first, unless the reply names another. Every write by admins or under
+   * /auth declares one, or false if it changes nothing of lasting interest.
    */
   audit?: string | string[] | false;
-  /** Of a route that anyone may call: the tenant that its body is about. */
+  /** For a route without credentials: returns the tenant that the body names. */
   tenantOf?(body: never): string | undefined;
-  /** Words of the client's own in the body (`reason`, `patch/text`): secrets are cut out of them before anything else is done. */
+  /** Free-text fields of the body (`reason`, `patch/text`): secrets in them are redacted before anything else happens. */
   free?: string[];
-  /** What links or selects and so cannot be redacted (`user_id`, `filter`): refused where it holds a secret. */
+  /** Fields that identify or select (`user_id`, `filter`) and therefore cannot be redacted: a secret in them is rejected. */
   fixed?: string[];
-  /** May be served by the thin door in front of Express. */
+  /** May be served without Express, for speed (THIN_DOOR). */
   hot?: boolean;
-  /** Answers `Accept: text/event-stream` with a stream, which has no time limit. */
+  /** Answers `Accept: text/event-stream` with a stream, which has no timeout. */
   streams?(input: Input<C, Shape, Shape, Shape>): Promise<typeof STREAMED>;
   /**
-   * Of a read: whether it is one that takes long, by what it asks for. A worker answers it, in its tenant's turn, with what the handler
-   * makes of `caller`, `params`, `query`, `body` and `signal` (src/reads.ts). `perhaps`: it depends on what the tenant holds, so it counts
-   * as heavy until one of its kind was seen to be short.
+   * Returns true if a read takes long, judging by its input. A worker then runs the handler with `caller`, `params`, `query`, `body` and
+   * `signal` (src/reads.ts), and tenants take turns. `perhaps`: the duration depends on the tenant's data, so the read counts as heavy
+   * until one of its kind has proved to be short.
    */
   heavy?(input: Input<C, Shape, Shape, Shape>): Weight;
   success: Answer & { status: 200 | 201 | 202 | 204 };
-  /** Further answers that are no problems: a range, a stream, an unhealthy report. */
+  /** Responses that are neither `success` nor problems: a range, a stream, an unhealthy report. */
   also?: Answer[];
   problems: ProblemType[];
   handle(input: Input<C, Shape, Shape, Shape>): Promise<Reply | typeof STREAMED>;
-  /** Answers a body of more than 64 KiB in the place of `handle`. */
+  /** Replaces `handle` for bodies of more than 64 KiB. */
   large?(input: LargeInput<C, Shape, Shape>): Promise<Reply>;
 }
 
@@ -139,7 +137,7 @@ type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
   heavy?(input: Input<C, P, Q, B>): Weight;
 };
 
-/** Makes the function that declares routes for one kind of caller. */
+/** Returns the function that declares routes for one type of caller. */
 export const declareFor =
   <C>() =>
   <P extends Shape = undefined, Q extends Shape = undefined, B extends Shape = undefined>(
@@ -170,7 +168,7 @@ function refuseFaults(faults: Fault[]): void {
   if (first) throw new Problem('validation', `${first.pointer ?? first.parameter}: ${first.detail}`, { errors: faults });
 }
 
-/** A body by its schema. */
+/** Validates a body. */
 export function parseBody(schema: z.ZodType, value: unknown): unknown {
   const faults: Fault[] = [];
   const body = check(schema, value, 'pointer', faults);

@@ -6,21 +6,21 @@ import { problemBody, toProblem } from './problem.ts';
 import type { Reply } from './route.ts';
 import { leaveUnread } from './unread.ts';
 
-// How every response begins and ends: its id, its answer or its problem, its figure and its log line.
+// The beginning and the end of every response: its request id, its answer or problem, its metrics and its log line.
 
-/** A larger answer keeps its place until it is taken. */
+/** A larger answer occupies its slot until the client has read it. */
 const LARGE_ANSWER_BYTES = 256 * 1024;
 
-/** Names the request, and logs and counts it when its response is over. */
+/** Sets the request id. Logs and counts the request when its response has ended. */
 export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, res: ServerResponse, streams = false): string {
   const started = performance.now();
-  const given = req.headers['x-request-id'];
-  const isSane = typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) && !gate.holdsSecret(given);
-  const requestId = isSane ? given : randomUUID();
+  const sent = req.headers['x-request-id'];
+  const isValid = typeof sent === 'string' && /^[\w.:-]{1,128}$/.test(sent) && !gate.holdsSecret(sent);
+  const requestId = isValid ? sent : randomUUID();
   res.setHeader('X-Request-Id', requestId);
   res.once('close', () => {
     const ms = performance.now() - started;
-    // 499, as nginx has it: the client left before the answer
+    // 499 as in nginx: the client disconnected before the answer
     const status = res.writableFinished ? res.statusCode : 499;
     gate.finished(template, req.method ?? '', status, streams ? undefined : ms);
     gate.log.info(
@@ -31,7 +31,7 @@ export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, 
   return requestId;
 }
 
-/** Sent when it returns, unless it is large: then when it is taken. */
+/** Sends the answer. The promise of a large answer resolves when the client has read it. */
 export function send(res: ServerResponse, status: number, { status: own, headers, body }: Reply): Promise<void> | undefined {
   if (res.headersSent || res.destroyed) return undefined;
   leaveUnread(res);
@@ -48,11 +48,11 @@ export function send(res: ServerResponse, status: number, { status: own, headers
   return void res.end(bytes);
 }
 
-/** The one place where an error becomes an answer, a figure and a log line; returns its status. */
+/** Turns an error into an answer, a metric and a log line. Returns the status. */
 export function refuse<C>(gate: Gate<C>, template: string, res: ServerResponse, requestId: string, error: unknown): number {
   const problem = toProblem(error, gate.conflicts);
   gate.refused(template, problem.type);
-  // a refusal of our own needs no stack, and under overload there is no time for one
+  // An expected refusal needs no stack trace, and logging one under overload would be too slow.
   if (problem.status >= 500)
     gate.log[problem.type === 'internal' ? 'error' : 'warn'](
       {

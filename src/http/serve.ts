@@ -10,10 +10,10 @@ import { audited, tellRefusal } from './trail.ts';
 import { withinTime } from './within.ts';
 import { written } from './written.ts';
 
-// One request from its first byte to its log line. Everything here takes plain node:http objects, so Express and the thin
-// door in front of it serve the same routes by the same code.
+// Serves one request from its first byte to its log line. All functions take plain node:http objects, so that routes are served by the
+// same code with and without Express.
 
-/** Each step may throw a Problem, which is the answer then. The cheapest and least revealing checks come first. */
+/** Serves a request. Any step may throw a Problem, which becomes the answer. The cheapest and least revealing checks come first. */
 export async function serve<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const serving = open(gate, route, req, res);
   const { act, releases } = serving;
@@ -38,9 +38,9 @@ function open<C>(gate: Gate<C>, route: Route<C>, req: IncomingMessage, res: Serv
   return { gate, route, req, res, streams, act, releases: [] };
 }
 
-/** Who asks, and whether it is served: there is room, the credential is good and allows it, no budget is used up. */
+/** Admits the request: reserves slots, authenticates and authorizes the caller, and applies the rate limits. */
 async function admit<C>({ gate, route, req, res, streams, act, releases }: Serving<C>): Promise<Scope | null> {
-  // probes and scrapes must be answered when everything else is shed
+  // health checks and metrics must be answered even if all other requests are shed
   const inFlight = streams || route.limit === 'none' ? undefined : gate.inFlight;
   if (inFlight) releases.push(takePlace(inFlight));
   act.address = gate.addressOf(req);
@@ -58,7 +58,7 @@ async function admit<C>({ gate, route, req, res, streams, act, releases }: Servi
 const isLarge = <C>({ route, act }: Serving<C>, { bytes }: Received): boolean =>
   Boolean(act.caller && bytes && route.large) && bytes!.length > SMALL_BODY_BYTES;
 
-/** The route gives the body to a worker, which parses it. */
+/** Passes the unparsed body to the route, which gives it to a worker. */
 function answerLarge<C>({ gate, route, req, res, act }: Serving<C>, { params, query, bytes, asked }: Received): Promise<Reply> {
   const parsed = parseInput({ ...route, body: undefined, raw: undefined }, { params, query, body: undefined });
   const input = { caller: act.caller, address: act.address, req, res, ...parsed, bytes, asked };
@@ -73,16 +73,16 @@ async function answer<C>(serving: Serving<C>, received: Received, tenant: string
   const input = { caller: act.caller as C, address: act.address, req, res, ...parsed, idempotency };
   if (route.reads) letCome(req, res);
   return withinTime(streams ? 0 : gate.timeoutMs, res, async (signalOf) => {
-    // made when it is asked for, which few handlers do
+    // a getter, because few handlers use the signal
     Object.defineProperty(input, 'signal', { get: signalOf });
-    const given = await audited(gate.trail, act, () => answerOf(serving, input as never, signalOf));
-    return given === STREAMED ? given : written(given, signalOf);
+    const reply = await audited(gate.trail, act, () => answerOf(serving, input as never, signalOf));
+    return reply === STREAMED ? reply : written(reply, signalOf);
   });
 }
 
 type AnyInput<C> = Input<C, undefined, undefined, undefined>;
 
-/** By a stream, by a worker where the read is a heavy one, or by the handler. */
+/** Answers with a stream, with a worker if the read is heavy, or with the handler. */
 function answerOf<C>({ gate, route, streams }: Serving<C>, input: AnyInput<C>, signalOf: () => AbortSignal) {
   if (streams && route.streams) return route.streams(input);
   const weight = gate.readApart && route.heavy?.(input);

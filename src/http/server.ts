@@ -8,18 +8,18 @@ import { Server as TlsServer } from 'node:tls';
 import { Problem, problemBody } from './problem.ts';
 import type { Tls } from './tls.ts';
 
-// The life of the HTTP server: it listens first, answers when the service is ready, and ends without cutting a request.
+// The lifecycle of the HTTP server: it listens at once, answers when the service is ready, and drains before it closes.
 
 class PortInUse extends Error {
   constructor(port: number, options?: ErrorOptions) {
-    super(`Port ${port} is in use. Stop what listens there (\`ss -ltnp | grep :${port}\`), or start with another PORT.`, options);
+    super(`Port ${port} is in use. Stop the process that listens on it (\`ss -ltnp | grep :${port}\`), or set another PORT.`, options);
     this.name = 'PortInUse';
   }
 }
 
-/** Time limits for slow or silent clients; keep-alive outlasts nginx's 60 s, so that nginx never writes to a closed connection. */
+/** Timeouts for slow or silent clients. Keep-alive is longer than nginx's 60 s, so that nginx never writes to a closed connection. */
 const patience = {
-  // an import may take hours: `readBody` minds every other body, and `send` what nobody reads
+  // None, because an import may take hours: `readBody` limits other bodies, and `send` detects clients that stop reading.
   requestTimeout: 0,
   headersTimeout: 10_000,
   keepAliveTimeout: 65_000,
@@ -27,18 +27,18 @@ const patience = {
   maxHeaderSize: 16_384,
 };
 
-/** With `tls` it serves HTTPS; with a `ca` in it, only to clients that show a certificate of that authority. */
+/** Creates the server: HTTPS with `tls`, and with `tls.ca` only for clients that present a certificate of that authority. */
 export function createHttpServer(listener: RequestListener, tls?: Tls): Server {
   const server: Server = tls
     ? createTlsServer({ ...patience, ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: 10_000 }, listener)
     : createServer(patience, listener);
   server.maxHeadersCount = 100;
-  // An unknown expectation may be ignored (RFC 9110, 10.1.1). By default node responds 417 with a body that is not a problem.
+  // RFC 9110, section 10.1.1 allows a server to ignore an unknown expectation; node would answer 417 without a problem document.
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
-  // whoever reads the body says that it may come: one that is refused is not even sent
+  // The reader of the body sends 100 Continue, so that a client does not send a body that is rejected.
   server.on('checkContinue', (req, res) => server.emit('request', req, res));
   server.on('clientError', refuseUnread);
-  // before its handshake a socket takes no answer
+  // before the handshake no answer can be sent
   if (tls) server.on('tlsClientError', (_error, socket) => socket.destroy());
   const sockets = new Set<Socket>();
   connected.set(server, sockets);
@@ -52,12 +52,12 @@ export function createHttpServer(listener: RequestListener, tls?: Tls): Server {
 const connected = new WeakMap<Server, Set<Socket>>();
 
 const unread: Record<string, Problem> = {
-  HPE_HEADER_OVERFLOW: new Problem('headers-too-large', 'The headers have more bytes than are taken.'),
+  HPE_HEADER_OVERFLOW: new Problem('headers-too-large', 'The headers are larger than 16 KiB.'),
   ERR_HTTP_REQUEST_TIMEOUT: new Problem('timeout', 'The request did not arrive in time.'),
 };
-const malformed = new Problem('malformed-request', 'The request is not HTTP.');
+const malformed = new Problem('malformed-request', 'The request is not valid HTTP.');
 
-/** What node cannot read as a request gets a problem document too, and the connection ends. */
+/** Answers a request that node cannot parse with a problem document, and closes the connection. */
 function refuseUnread(error: NodeJS.ErrnoException, socket: Duplex): void {
   const answering = (socket as { _httpMessage?: { headersSent: boolean } | null })._httpMessage?.headersSent;
   if (!socket.writable || answering || error.code === 'ECONNRESET') return void socket.destroy();
@@ -89,17 +89,17 @@ export function urlOf(server: Server): string {
   return `${server instanceof TlsServer ? 'https' : 'http'}://127.0.0.1:${port}`;
 }
 
-/** What is sent with a connection has arrived by then. */
+/** Time for data sent right after connecting to arrive, in ms. */
 const SILENT_MS = 1000;
 
-/** Node takes a connection that never said anything, such as the spare one of a browser, for a busy one. */
+/** Closes connections that never sent a byte, such as a browser's spare connection; node counts them as busy. */
 function dropSilent(server: Server): void {
   for (const socket of connected.get(server) ?? []) if (socket.bytesRead === 0) socket.destroy();
 }
 
 /**
- * For `delayMs` every answer asks its client to close the connection, so that closing it later meets no request on its way; then
- * no new connections are taken, running requests finish, and what is left when the time is up is cut.
+ * Closes the server. For `delayMs` every answer carries `Connection: close`, so that few requests race with the closing of their
+ * connection. Then no new connections are accepted, running requests finish, and after `timeoutMs` the remaining connections are destroyed.
  */
 export async function drain(server: Server, delayMs: number, timeoutMs: number): Promise<void> {
   server.prependListener('request', (_req, res) => res.setHeader('Connection', 'close'));

@@ -2,16 +2,16 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { type Config, ConfigError } from '../config.ts';
 
-// Encryption between a proxy and the daemon: docs/tls.md.
+// TLS between a proxy and the daemon: docs/tls.md.
 
 export interface Tls {
   cert: Buffer;
   key: Buffer;
-  /** Whose clients are let in; absent: anybody. */
+  /** Authority that client certificates must be signed by; absent if clients need no certificate. */
   ca?: Buffer;
 }
 
-/** The files that the settings name, read once; undefined where the daemon speaks plain HTTP. */
+/** Reads the files that the settings name; undefined if the daemon serves plain HTTP. */
 export function tlsOf({ TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE }: Config): Tls | undefined {
   if (TLS_CERT_FILE === undefined && TLS_KEY_FILE === undefined && TLS_CLIENT_CA_FILE === undefined) return undefined;
   const tls = { cert: fileOf('TLS_CERT_FILE', TLS_CERT_FILE), key: fileOf('TLS_KEY_FILE', TLS_KEY_FILE) };

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import { type Reply, type Route, STREAMED } from './route.ts';
 
-// What the audit is told, mechanically: of each route that declares an `audit` what was done, of every route who was refused. A route
-// without the property costs nothing here.
+// Writes an audit entry for each request to a route that declares `audit`, and counts refused requests on all routes. A route without
+// the property has no overhead.
 
-/** A request, as far as it is known. */
+/** A request as far as it has been processed. */
 export interface Act<C> {
   route: Route<C>;
   req: IncomingMessage;
@@ -17,13 +17,13 @@ export interface Act<C> {
 }
 
 export interface Trail<C> {
-  /** Throws where nothing can be recorded at the moment: then nothing is done. */
+  /** Throws if audit entries cannot be written at the moment, so that nothing happens unrecorded. */
   assertOpen(act: Act<C>): void;
-  /** Resolves when it is on record; rejects where it is not yet, with an answer that says so. */
+  /** Resolves when the entry is stored; rejects with `unavailable` if it is not stored in time. */
   record(act: Act<C>, action: string, status: number, facts: Reply['audit']): Promise<void>;
-  /** The action of a read that is audited on whichever route; undefined: it is not. */
+  /** Returns the action of a read that is audited on every route, such as reading all users' private items; otherwise undefined. */
   ofRead(act: Act<C>): string | undefined;
-  /** Counts, and returns at once. */
+  /** Counts a refused request; entries are written later. */
   refused(act: Act<C>, status: number): void;
 }
 
@@ -35,7 +35,7 @@ export function tellRefusal<C>(trail: Trail<C>, act: Act<C>, status: number): vo
 
 type Work = () => Promise<Reply | typeof STREAMED>;
 
-/** A reading is recorded before it is served, an act after it is done and before it is answered. */
+/** Runs `work` with its audit entries: a read is recorded before it is served, a write after it is done and before it is answered. */
 export async function audited<C>(trail: Trail<C>, act: Act<C>, work: Work) {
   const read = trail.ofRead(act);
   if (read !== undefined) await trail.record(act, read, act.route.success.status, undefined);
@@ -57,7 +57,7 @@ async function told<C>(trail: Trail<C>, act: Act<C>, work: Work) {
   return reply;
 }
 
-/** Ids that the service gave (`job_id`, `webhook_id` …): what an answer begins with is what the act was about. */
+/** Returns the ids in the top level of an answer (`job_id`, `webhook_id`, …): they identify what the request acted on. */
 function idsOf(body: unknown): Record<string, string> | undefined {
   if (typeof body !== 'object' || body === null) return undefined;
   const ids = Object.entries(body).filter(

@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-// A request that is answered before its body has come. The rest of a short body is read and dropped, so that the connection serves
-// on. A long one is not read at all: the connection ends.
+// Requests that are answered before their body has arrived. The rest of a short body is read and discarded, so that the connection can be
+// reused. A long body is not read: the connection is closed.
 
 const SHORT_BODY_BYTES = 64 * 1024;
 const SHORT_BODY_MS = 30_000;
 const LINGER_MS = 1_000;
 
-/** Call it before the headers of the answer are sent. */
+/** Deals with the unread body of a request. Must be called before the headers of the answer are sent. */
 export function leaveUnread(res: ServerResponse): void {
   const { req } = res;
   if (req.complete || !bringsBody(req)) return;
@@ -17,13 +17,13 @@ export function leaveUnread(res: ServerResponse): void {
     return;
   }
   res.setHeader('Connection', 'close');
-  // Node reads and drops what nobody has begun to read: so it begins, and stops at once.
+  // Node reads and discards a body that nobody has begun to read, so begin and pause at once.
   req.read(0);
   req.pause();
   lingerBeforeClosing(req.socket);
 }
 
-/** Infinite where the length is not announced. */
+/** Returns the announced length of the body in bytes; infinity if none is announced. */
 export const announcedOf = (req: IncomingMessage): number =>
   req.headers['transfer-encoding'] === undefined ? Number(req.headers['content-length'] ?? 0) : Number.POSITIVE_INFINITY;
 
@@ -39,7 +39,7 @@ function dropLater(res: ServerResponse): void {
   });
 }
 
-/** Closing a socket with unread bytes resets it, and a reset may overtake the answer: the client gets a moment to read it. */
+/** Delays closing: closing a socket with unread bytes resets it, and the reset may overtake the answer. */
 function lingerBeforeClosing(socket: Socket): void {
   socket.destroySoon = () => {
     socket.end();

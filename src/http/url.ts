@@ -1,20 +1,20 @@
 import type { IncomingMessage } from 'node:http';
-import { textFault } from './json.ts';
+import { NOT_UTF8, textFault } from './json.ts';
 import { Problem } from './problem.ts';
 
-// What a URL says: its path by a route's template, and its query.
+// Parses the path of a URL by a route's template, and its query.
 
 export function urlOf(req: IncomingMessage): { pathname: string; query: Record<string, string | string[]> } {
-  // Express strips the path it is mounted at from `url`; ours is mounted at the root, so both doors see the same.
-  // A client may name the host too (RFC 9112, 3.2.2).
+  // Express strips its mount path from `url`. The service is mounted at the root, so the path is the same with and without Express.
+  // The request target may include the host (RFC 9112, section 3.2.2).
   const url = req.url?.startsWith('/') ? req.url : (req.url ?? '/').replace(/^https?:\/\/[^/?]*/i, '');
   const mark = url.indexOf('?');
   if (mark < 0) return { pathname: url, query: {} };
   const query: Record<string, string | string[]> = Object.create(null);
   for (const [name, value] of new URLSearchParams(url.slice(mark + 1))) {
-    const fault = textFault(name) ?? textFault(value) ?? (/\ufffd/.test(name + value) ? 'bytes that are not UTF-8' : undefined);
+    const fault = textFault(name) ?? textFault(value) ?? (/\ufffd/.test(name + value) ? NOT_UTF8 : undefined);
     if (fault)
-      throw new Problem('impossible-text', `The parameter ${JSON.stringify(name.slice(0, 50))} holds ${fault}.`, {
+      throw new Problem('impossible-text', `The parameter ${JSON.stringify(name.slice(0, 50))} ${fault}.`, {
         errors: [{ parameter: name, detail: fault }],
       });
     const before = query[name];
@@ -23,15 +23,15 @@ export function urlOf(req: IncomingMessage): { pathname: string; query: Record<s
   return { pathname: url.slice(0, mark), query };
 }
 
-/** The parameters of a path, or undefined where it is not of this template. */
+/** Returns the path parameters, or undefined if the path does not match the template. */
 export function matchPath(template: string, pathname: string): Record<string, string> | undefined {
-  const wanted = template.split('/');
-  const given = pathname.split('/');
-  if (wanted.length !== given.length) return undefined;
+  const parts = template.split('/');
+  const segments = pathname.split('/');
+  if (parts.length !== segments.length) return undefined;
   const params: Record<string, string> = {};
-  for (let i = 0; i < wanted.length; i += 1) {
-    if (wanted[i]!.startsWith('{') && given[i] !== '') params[wanted[i]!.slice(1, -1)] = decodeSegment(given[i]!);
-    else if (wanted[i] !== given[i]) return undefined;
+  for (let i = 0; i < parts.length; i += 1) {
+    if (parts[i]!.startsWith('{') && segments[i] !== '') params[parts[i]!.slice(1, -1)] = decodeSegment(segments[i]!);
+    else if (parts[i] !== segments[i]) return undefined;
   }
   return params;
 }
@@ -44,6 +44,6 @@ function decodeSegment(segment: string): string {
     throw new Problem('malformed-request', 'The path is not valid UTF-8.', { cause });
   }
   const fault = textFault(text);
-  if (fault) throw new Problem('impossible-text', `The path holds ${fault}.`);
+  if (fault) throw new Problem('impossible-text', `The path ${fault}.`);
   return text;
 }

@@ -1,19 +1,19 @@
 import type { ServerResponse } from 'node:http';
 import { Problem } from './problem.ts';
 
-/** Runs the work with a signal that is aborted when the client leaves or the time is up; then the answer is 503. */
+/** Runs `work` with a signal that is aborted when the client disconnects or after `ms`, which also throws `unavailable`. */
 export async function withinTime<T>(
   ms: number,
   res: ServerResponse,
   work: (signalOf: () => AbortSignal) => Promise<T>,
 ): Promise<T> {
-  // Made when a handler asks for it, which few do: an AbortController and its abort cost a tenth of an append.
+  // Created on demand, because few handlers use the signal: an AbortController and its abort cost a tenth of an append.
   let abort: AbortController | undefined;
   const gone = () => abort?.abort();
   const signalOf = () => {
     if (abort) return abort.signal;
     abort = new AbortController();
-    // the client may have left before the handler asked
+    // the client may have disconnected already
     if (res.closed) abort.abort();
     else res.once('close', gone);
     return abort.signal;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-// The wording of validation errors. The validator's own texts speak of its types.
+// Messages of validation errors. Zod's own messages refer to its types.
 
 type Issue = z.core.$ZodRawIssue;
 
@@ -22,7 +22,7 @@ const formats: Record<string, string> = {
 
 export const UNKNOWN_FIELD = 'unknown field';
 
-/** Unions that an object did not match, kept because a finished issue no longer names its schema. */
+/** The union that an object did not match, because a finished issue no longer refers to its schema. */
 const unions = new WeakMap<object, z.core.$ZodUnion>();
 export const unionOf = (input: unknown): z.core.$ZodUnion | undefined => unions.get(input as object);
 
@@ -42,7 +42,8 @@ function wordingOf(issue: Issue): string | undefined {
 }
 
 const wording = (input: unknown, expected: string) => (input === undefined ? 'required' : `must be ${expected}`);
-/** A discriminator with a default may be absent too: of that there is nothing to write. */
+
+/** Lists the allowed values. `undefined`, allowed for a discriminator with a default, is omitted. */
 const listOf = (values: readonly unknown[]) => {
   const written = values.filter((value) => value !== undefined).map((value) => JSON.stringify(value));
   return `${written.length > 1 ? 'one of ' : ''}${written.join(', ')}`;

@@ -1,11 +1,11 @@
 import { inSlices, type Steps } from '../slices.ts';
 import type { Reply } from './route.ts';
 
-// A long list is written as JSON item by item: a page of the log has up to 4 MiB.
+// Serializes long lists item by item without blocking the event loop: a page of the log has up to 4 MiB.
 
 const LONG_LIST = 16;
 
-/** The reply with its body as text, where that takes long. */
+/** Returns the reply with its body serialized, if the body contains a long list. */
 export async function written(reply: Reply, signalOf: () => AbortSignal): Promise<Reply> {
   const { body } = reply;
   if (!hasLongList(body)) return reply;
@@ -20,7 +20,7 @@ const hasLongList = (body: unknown): body is object =>
   !Buffer.isBuffer(body) &&
   Object.values(body).some((value) => Array.isArray(value) && value.length >= LONG_LIST);
 
-/** As JSON.stringify writes it. */
+/** Serializes like JSON.stringify, in steps. */
 export function* jsonInSteps(body: object): Steps<string> {
   const members: string[] = [];
   for (const [name, value] of Object.entries(body)) {

@@ -13,8 +13,8 @@ function problemOf(outcome: Parameters<typeof assertWritten>[0]) {
 test.each([
   [{ status: 'new' }, undefined],
   [{ status: 'replay' }, undefined],
-  [{ status: 'conflict' }, ['conflict', 'This Idempotency-Key was used with another body.']],
-  [{ status: 'quota' }, ['quota-exceeded', 'The tenant has used all of its storage.']],
+  [{ status: 'conflict' }, ['conflict', 'This Idempotency-Key was used with a different body.']],
+  [{ status: 'quota' }, ['quota-exceeded', 'The storage quota of the tenant is exhausted.']],
   [
     { status: 'refused', refusal: { code: 'AM412', detail: 'the counter has version 3' } },
     ['precondition-failed', 'The counter has version 3.'],

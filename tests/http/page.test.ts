@@ -11,7 +11,7 @@ test('a cursor leads back to the key it was made of', () => {
       const usable = values.every((value) => typeof value === 'number' || !value.includes('\u0000'));
       const read = () => decodeCursor(encodeCursor(values), kindsOf(values));
       if (usable) expect(read()).toEqual(values.map((value) => (Object.is(value, -0) ? 0 : value)));
-      else expect(read).toThrow('The cursor is not one of this list.');
+      else expect(read).toThrow('The cursor does not belong to this list.');
     }),
     { seed: 1 },
   );
@@ -21,7 +21,7 @@ test('a cursor of another list is refused', () => {
   fc.assert(
     fc.property(key, key, (values, others) => {
       fc.pre(JSON.stringify(kindsOf(values)) !== JSON.stringify(kindsOf(others)));
-      expect(() => decodeCursor(encodeCursor(values), kindsOf(others))).toThrow('The cursor is not one of this list.');
+      expect(() => decodeCursor(encodeCursor(values), kindsOf(others))).toThrow('The cursor does not belong to this list.');
     }),
     { seed: 2 },
   );
@@ -41,13 +41,13 @@ test.each([
   ['deep nesting', encode('['.repeat(300))],
 ])('%s is no cursor, and the client is told', (_, cursor) => {
   expect(() => decodeCursor(cursor, ['number'])).toThrow(
-    expect.objectContaining({ type: 'validation', errors: [{ parameter: 'cursor', detail: 'must be a cursor of this list' }] }),
+    expect.objectContaining({ type: 'validation', errors: [{ parameter: 'cursor', detail: 'must be the next_cursor of an earlier page of this list' }] }),
   );
 });
 
 test('a cursor with text that PostgreSQL cannot keep is refused', () => {
-  expect(() => decodeCursor(encode('["\\u0000"]'), ['string'])).toThrow('The cursor is not one of this list.');
-  expect(() => decodeCursor(encode('["\\ud800"]'), ['string'])).toThrow('The cursor is not one of this list.');
+  expect(() => decodeCursor(encode('["\\u0000"]'), ['string'])).toThrow('The cursor does not belong to this list.');
+  expect(() => decodeCursor(encode('["\\ud800"]'), ['string'])).toThrow('The cursor does not belong to this list.');
 });
 
 test('pages cut by their cursors are the list', () => {

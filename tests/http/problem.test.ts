@@ -65,7 +65,7 @@ test('a problem document has the members of RFC 9457 and its own', () => {
   const problem = new Problem('gone', 'The log begins at 7.', { members: { oldest_seq: 7 } });
   expect(problemBody(problem, 'r1')).toEqual({
     type: '/docs/problems#gone',
-    title: 'This is no longer kept',
+    title: 'The data is no longer stored',
     status: 410,
     detail: 'The log begins at 7.',
     request_id: 'r1',
