@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, loadConfig } from '../src/config.ts';
-import { type Asked, examine, type Finding } from '../src/doctor/index.ts';
+import { type DoctorOptions, examine, type Finding } from '../src/doctor/index.ts';
 import { startupMessage } from '../src/startup_error.ts';
 
 const marks = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ', skipped: '-      ' };
@@ -51,7 +51,13 @@ const failures = (findings: Finding[]): number => findings.filter(({ state }) =>
 
 /** Settings that cannot be read leave nothing to look at. */
 async function look({ daemons, certificates, host, backups, backupHours }: Options): Promise<Finding[]> {
-  const asked: Asked = { daemons, certificates, host, backups: backups ?? process.env.BACKUP_DIR, backup_hours: backupHours };
+  const asked: DoctorOptions = {
+    daemons,
+    certificates,
+    host,
+    backups: backups ?? process.env.BACKUP_DIR,
+    backup_hours: backupHours,
+  };
   try {
     return await examine(loadConfig(), asked);
   } catch (error) {

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { openAudit } from '../src/audit/index.ts';
 import { ledgerOf, loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/index.ts';
-import { confirmRestore } from '../src/db/restored.ts';
+import { confirmRestore } from '../src/db/restore.ts';
 import type { Tenant } from '../src/db/tenant.ts';
 import { erasureHandler, type LedgerEntry, readLedger, replayErasures } from '../src/erasure/index.ts';
 import { openJobs } from '../src/jobs/index.ts';

@@ -12,7 +12,7 @@ import { readMigrations } from '../src/db/migrations.ts';
 import { connectionOf, createPool, partsOfUrl } from '../src/db/pool.ts';
 import { type Db, dbOf } from '../src/db/query.ts';
 import { thisRelease } from '../src/db/release.ts';
-import { awaitReplay } from '../src/db/restored.ts';
+import { awaitReplay } from '../src/db/restore.ts';
 import { createLogger } from '../src/log.ts';
 import { startupMessage } from '../src/startup_error.ts';
 

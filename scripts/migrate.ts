@@ -1,10 +1,10 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type pg from 'pg';
 import { loadConfig, usesEmbedded } from '../src/config.ts';
+import { connectWithRetry } from '../src/db/connect_retry.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { isBehind, migrateUp, migrationStatus } from '../src/db/migrate.ts';
 import type { MigrationStatus } from '../src/db/migrations.ts';
-import { connectPatiently } from '../src/db/patience.ts';
 import { connectionOf, createPool } from '../src/db/pool.ts';
 import { createLogger } from '../src/log.ts';
 import { startupMessage } from '../src/startup_error.ts';
@@ -67,7 +67,7 @@ async function onDatabase(work: (client: pg.Client) => Promise<void>, existing =
   const connection = engine?.connection ?? { ...connectionOf(config), embedded: false };
   try {
     const pool = createPool(connection, config, createLogger('silent'));
-    const client = await connectPatiently(() => pool.dedicated(), wait_s * 1000, console.error);
+    const client = await connectWithRetry(() => pool.dedicated(), wait_s * 1000, console.error);
     await work(client).finally(() => client.end());
   } finally {
     await engine?.stop();

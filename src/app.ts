@@ -5,7 +5,7 @@ import helmet from 'helmet';
 import type { Gate } from './http/gate.ts';
 import { Problem } from './http/problem.ts';
 import type { Route } from './http/route.ts';
-import { begin, refuse } from './http/send.ts';
+import { beginResponse, sendProblem } from './http/send.ts';
 import { serve } from './http/serve.ts';
 import { matchPath } from './http/url.ts';
 
@@ -34,20 +34,20 @@ export function createApp<C>(
       allowed.length > 0
         ? new Problem('method-not-allowed', `The path takes ${allowed.join(', ')}.`, { headers: { Allow: allowed.join(', ') } })
         : new Problem('not-found', 'The path does not exist.');
-    refuse(gate, 'unknown', res, begin(gate, 'unknown', req, res), problem);
+    sendProblem(gate, 'unknown', res, beginResponse(gate, 'unknown', req, res), problem);
   });
   app.use((error: unknown, req: express.Request, res: express.Response, _next: express.NextFunction) => {
     const badUrl = error instanceof URIError || (error as { status?: number }).status === 400;
-    refuse(
+    sendProblem(
       gate,
       'unknown',
       res,
-      begin(gate, 'unknown', req, res),
+      beginResponse(gate, 'unknown', req, res),
       badUrl ? new Problem('malformed-request', 'The URL cannot be read.') : error,
     );
   });
 
-  const hot = corsOrigins.length > 0 ? [] : routes.filter((route) => route.hot);
+  const hot = corsOrigins.length > 0 ? [] : routes.filter((route) => route.fastPath);
   return (req, res) => {
     const route = hot.find((candidate) => candidate.method === req.method && isPath(candidate.path, req));
     if (route) void serve(gate, route, req, res);

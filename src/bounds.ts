@@ -22,6 +22,6 @@ export const boundsOf = (config: Config) => ({
 
 /** Counters of the requests and body bytes that are in flight, with their limits. */
 export const countersOf = (config: Config) => ({
-  held: { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES, byTenant: new Map<string, number>() },
+  bytesInFlight: { bytes: 0, max: config.MAX_IN_FLIGHT_BYTES, byTenant: new Map<string, number>() },
   inFlight: { count: 0, max: config.MAX_IN_FLIGHT_REQUESTS, byTenant: new Map<string, number>() },
 });

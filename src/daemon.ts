@@ -40,7 +40,7 @@ export async function startDaemon(
     database = await openDatabase(config, log, { serving: true });
     const service = createService(config, database, log, workers);
     // With THIN_DOOR=false all routes go through Express, so that a benchmark can measure the difference.
-    const routes = config.THIN_DOOR ? service.routes : service.routes.map((route) => ({ ...route, hot: false }));
+    const routes = config.THIN_DOOR ? service.routes : service.routes.map((route) => ({ ...route, fastPath: false }));
     replaceListener(server, createApp(service.gate, routes, config.CORS_ORIGINS, pagesOf(service.document)));
     service.health.phase = 'serving';
     const stop = async () => {

@@ -10,8 +10,8 @@ import type { EventRow, Outcome } from './db/unit.ts';
 import type { Watch } from './db/watch.ts';
 import type { Examples } from './examples.ts';
 import type { Health } from './health/index.ts';
-import type { Held } from './http/gather.ts';
-import type { Conflicts } from './http/problem.ts';
+import type { BytesInFlight } from './http/body_buffer.ts';
+import type { ConflictMessages } from './http/problem.ts';
 import type { Route } from './http/route.ts';
 import type { Handlers, Jobs } from './jobs/index.ts';
 import type { Logger } from './log.ts';
@@ -41,7 +41,7 @@ export interface Parts extends Store {
   audit: Audit;
   jobs: Jobs;
   /** Memory reserved for request bodies. */
-  held: Held;
+  bytesInFlight: BytesInFlight;
   /** Fires with the tenant's id when this daemon revokes a credential of that tenant or reduces its rights. */
   restricted: Signal<string>;
   /** Fires with the tenant's id when this daemon changes settings of that tenant. */
@@ -59,7 +59,7 @@ export interface Registry {
   /** Schemas of the rows of an export, by the type of the line. */
   portable: Record<string, Portable>;
   reports: Record<string, z.ZodType>;
-  conflicts: Conflicts;
+  conflicts: ConflictMessages;
   effects: [noun: string, effect: EffectHandler][];
   unreadable: FindUnreadable[];
 }
@@ -89,7 +89,7 @@ export interface Feature<Own = undefined> {
   /** Called after all requests have ended. */
   stop?(own: Own): Promise<void>;
   /** The problem that a client gets for a violated unique constraint, by the constraint's name. */
-  conflicts?: Conflicts;
+  conflicts?: ConflictMessages;
   /** Effects of events, by the noun whose hooks apply them. */
   effects?: Record<string, EffectHandler>;
   /** Kinds of the events that it records, and of its rows if filters and policies distinguish them. */

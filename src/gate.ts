@@ -6,12 +6,12 @@ import { macOf } from './keys.ts';
 import type { Limits } from './limits/index.ts';
 import { containsSecret, defaultScreener, screenFields } from './secrets/index.ts';
 import type { OnSkipped } from './skipped.ts';
-import { readerOf, understandWith } from './workers.ts';
+import { parseInWorkerWith, readerOf } from './workers.ts';
 
 /** Creates the checks that every request passes. `onSkipped` is called for each row that a worker could not read. */
 export function gateOf(
   config: Config,
-  { registry, bounds, held, auth, metrics, secrets, workers, audit, log }: Parts,
+  { registry, bounds, bytesInFlight, auth, metrics, secrets, workers, audit, log }: Parts,
   inFlight: Gate<Caller>['inFlight'],
   limits: Limits,
   addressOf: Gate<Caller>['addressOf'],
@@ -20,24 +20,24 @@ export function gateOf(
   return {
     body: bounds.json,
     timeoutMs: config.REQUEST_TIMEOUT_MS,
-    held,
+    bytesInFlight,
     inFlight,
     identify: auth.identify,
     authorize,
     admit: limits.admit,
     admitBytes: limits.admitBytes,
-    scopeOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
+    idsOf: ({ principal }) => ({ principal: principal.id, tenant: principal.tenant_id }),
     addressOf,
-    finished: metrics.finished,
-    refused: metrics.refused,
+    observeRequest: metrics.observeRequest,
+    countProblem: metrics.countProblem,
     conflicts: registry.conflicts,
     holdsSecret: containsSecret,
     screen: async (caller, body, pointers) =>
       screenFields(caller ? await secrets.of(caller.tenant) : defaultScreener, body, pointers),
-    understand: understandWith(workers, secrets, bounds.json),
-    ...(readersOf(config) > 0 && { readApart: readerOf(workers, onSkipped) }),
+    parseInWorker: parseInWorkerWith(workers, secrets, bounds.json),
+    ...(readersOf(config) > 0 && { readInWorker: readerOf(workers, onSkipped) }),
     mac: macOf(config),
-    trail: audit.recorder,
+    audit: audit.recorder,
     log,
   };
 }

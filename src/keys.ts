@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AuditKeys, openKeys } from './audit/index.ts';
 import type { Config } from './config.ts';
-import type { Mac } from './http/idempotent.ts';
+import type { Mac } from './http/idempotency.ts';
 import { openSeal, readKey, type Seal } from './seal.ts';
 
 // Derives the key of each purpose from the settings. No key is ever stored in the database.

@@ -7,7 +7,7 @@ import { z } from 'zod';
 export interface Portable {
   row: z.ZodType<{ type: string }>;
   /** Columns with free text of clients. All other texts are names, and are screened for secrets by the stricter rules for names. */
-  free?: string[];
+  freeText?: string[];
 }
 
 export const name = z.string().min(1).max(255);

@@ -2,17 +2,17 @@ import type { Principal } from './auth/index.ts';
 import type { Config } from './config.ts';
 import { contextRoutes } from './context/index.ts';
 import { connectionOf, createPool, type Pool, type PoolConfig } from './db/pool.ts';
-import { assertConfirmed } from './db/restored.ts';
+import { assertConfirmed } from './db/restore.ts';
 import { type Tenant, tenantsOf } from './db/tenant.ts';
 import { eventReads } from './events/index.ts';
 import type { Registry } from './feature.ts';
 import { toProblem } from './http/problem.ts';
-import type { Reply, Unparsed } from './http/route.ts';
+import type { RawInput, Reply } from './http/route.ts';
 import { createLogger } from './log.ts';
 import { feature as memories, memoryReads } from './memories/index.ts';
 import type { SkippedRow } from './readable.ts';
 import { searchRoutes } from './search/index.ts';
-import { type Done, type Result, resultOf } from './work/index.ts';
+import { failureOf, type TaskOutcome, type TaskResult } from './work/index.ts';
 
 // Heavy reads in a worker thread: it decodes, ranks and counts the rows and serialises the response, over its own database connection.
 
@@ -20,12 +20,12 @@ import { type Done, type Result, resultOf } from './work/index.ts';
 export interface HeavyRead {
   operation: string;
   principal: Principal;
-  input: Unparsed;
+  input: RawInput;
 }
 
 export interface ReadAnswer {
   /** A `WrittenReply`, or a problem. */
-  result: Result;
+  result: TaskOutcome;
   /** Rows that could not be read. */
   skipped: SkippedRow[];
   /** Time from the first statement to the serialised response. */
@@ -50,7 +50,7 @@ export type ReadConfig = PoolConfig & Pick<Config, 'TOKENIZER' | 'LOG_LEVEL'>;
 export function openReads(config: ReadConfig) {
   const heavy = new Map(readRoutes(config).flatMap((route) => (route.heavy ? [[route.operation, route] as const] : [])));
   let pool: Pool | undefined;
-  return async ({ operation, principal, input }: HeavyRead, signal: AbortSignal): Promise<Done> => {
+  return async ({ operation, principal, input }: HeavyRead, signal: AbortSignal): Promise<TaskResult> => {
     pool ??= poolOf(config);
     const skipped: SkippedRow[] = [];
     // Aborted at the end, so that statements of a failed read do not occupy the connection that the next read needs.
@@ -58,14 +58,14 @@ export function openReads(config: ReadConfig) {
     const reading = abortable(pool, AbortSignal.any([signal, finished.signal]));
     const caller = { principal, tenant: tenantIn(reading, principal.tenant_id, skipped) };
     const began = performance.now();
-    const answerOf = (result: Result): ReadAnswer => ({ result, skipped, took_ms: performance.now() - began });
+    const answerOf = (result: TaskOutcome): ReadAnswer => ({ result, skipped, took_ms: performance.now() - began });
     try {
       const { body, ...reply } = (await heavy.get(operation)!.handle({ ...input, caller, signal } as never)) as Reply;
       // An array with its own buffer, which can be transferred to the main thread.
       const bytes = new TextEncoder().encode(JSON.stringify(body));
       return { value: answerOf({ value: { ...reply, body: bytes } satisfies WrittenReply }), transfer: [bytes.buffer] };
     } catch (error) {
-      return { value: answerOf(resultOf(toProblem(error))) };
+      return { value: answerOf(failureOf(toProblem(error))) };
     } finally {
       finished.abort();
     }

@@ -45,12 +45,12 @@ interface Service {
 
 export function createService(config: Config, database: Database, log: Logger, workers = workersOf(config)): Service {
   const { pool, tenants, watch, ping } = database;
-  const { held, inFlight } = countersOf(config);
-  const parts = partsOf(config, { tenants, watch, ping, embedded: pool.embedded }, log, workers, held);
+  const { bytesInFlight, inFlight } = countersOf(config);
+  const parts = partsOf(config, { tenants, watch, ping, embedded: pool.embedded }, log, workers, bytesInFlight);
   const { metrics, health, audit, jobs } = parts;
   const limits = createLimits(config, pool, log);
-  const onSkipped = logSkippedRows(log, metrics.skipped);
-  database.onFlushed(metrics.flushed);
+  const onSkipped = logSkippedRows(log, metrics.countUnreadableRow);
+  database.onFlushed(metrics.observeCommit);
   database.onSkipped(onSkipped);
   const { routes, document, sweeps, handlers, opened } = assemble(parts);
   const gate = gateOf(config, parts, inFlight, limits, clientOf(config), onSkipped);
@@ -62,7 +62,7 @@ export function createService(config: Config, database: Database, log: Logger, w
     pool: pool.figures,
     writes: database.writes,
     requestsInFlight: () => inFlight.count,
-    bodyBytesHeld: () => held.bytes,
+    bodyBytesInFlight: () => bytesInFlight.bytes,
     workers: workers.figures,
     sweeps: sweeper.figures,
     limitStore: limits.store,
@@ -88,11 +88,11 @@ export function describeService(config: Config): Pick<Service, 'routes' | 'docum
     throw new Error('describeService has no database');
   };
   const store = { tenants: none, watch: { subscribe: none, subscribeAll: none }, ping: none, embedded: false };
-  return assemble(partsOf(config, store, createLogger('silent'), workersOf(config), countersOf(config).held));
+  return assemble(partsOf(config, store, createLogger('silent'), workersOf(config), countersOf(config).bytesInFlight));
 }
 
 /** Creates the shared components. Only the audit has a timer, which writes its counters; the others start no work. */
-function partsOf(config: Config, store: Store, log: Logger, workers: Workers, held: Parts['held']): Parts {
+function partsOf(config: Config, store: Store, log: Logger, workers: Workers, bytesInFlight: Parts['bytesInFlight']): Parts {
   const { tenants } = store;
   const bounds = boundsOf(config);
   const seal = sealOf(config);
@@ -113,10 +113,10 @@ function partsOf(config: Config, store: Store, log: Logger, workers: Workers, he
     lease_ms: config.JOB_LEASE_MS,
     parallel: config.JOBS_PARALLEL,
     // Admins start jobs. A job is stopped if the admin who started it loses that role.
-    mayGoOn: async (tenant, started_by) => !isPrincipalId(started_by) || isAdminNow(tenant, started_by),
-    ended: metrics.counter('jobs_total', 'Finished attempts of jobs', ['kind', 'outcome']),
+    isStillAuthorized: async (tenant, started_by) => !isPrincipalId(started_by) || isAdminNow(tenant, started_by),
+    onEnded: metrics.counter('jobs_total', 'Finished attempts of jobs', ['kind', 'outcome']),
   });
-  const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, held, restricted, changed };
+  const made = { bounds, seal, metrics, health, workers, auth, secrets, audit, jobs, bytesInFlight, restricted, changed };
   return { ...store, ...made, registry, config, log };
 }
 

@@ -1,10 +1,10 @@
 import { workerData } from 'node:worker_threads';
 import { screenLarge } from './artifacts/index.ts';
 import { draftLarge, type LargeRequest } from './events/index.ts';
-import type { Understanding } from './http/gate.ts';
-import { idempotencyOf } from './http/idempotent.ts';
-import { keepInside } from './http/inside.ts';
+import type { ParseTask } from './http/gate.ts';
+import { idempotencyOf } from './http/idempotency.ts';
 import { type JsonLimits, parseJson } from './http/json.ts';
+import { assertOwnTenant } from './http/own_tenant.ts';
 import { readWorkerKeys } from './keys.ts';
 import { effects, openReads } from './reads.ts';
 import { type Screener, type ScreenerSource, screenerOf, screenFields } from './secrets/index.ts';
@@ -16,17 +16,17 @@ import type { WorkerData } from './workers.ts';
 const { keys, config } = workerData as WorkerData;
 const { mac, seal } = readWorkerKeys(keys);
 
-interface LargeJson extends Understanding {
+interface LargeJson extends ParseTask {
   bytes: Uint8Array;
   json: JsonLimits;
   source: ScreenerSource;
 }
 
-function understand({ bytes, json, source, free, fixed, asked }: LargeJson) {
+function parseInWorker({ bytes, json, source, freeText, unredactable, idempotencyRequest }: LargeJson) {
   const given = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), json);
-  keepInside(source.tenant_id, {}, given);
-  const body = screenFields(screenerOf(source, seal), given, { free, fixed });
-  return { value: { body, idempotency: idempotencyOf(asked, body, mac) } };
+  assertOwnTenant(source.tenant_id, {}, given);
+  const body = screenFields(screenerOf(source, seal), given, { freeText, unredactable });
+  return { value: { body, idempotency: idempotencyOf(idempotencyRequest, body, mac) } };
 }
 
 interface Screening<K extends 'screen' | 'find'> {
@@ -39,7 +39,7 @@ serveTasks({
   artifact: ((upload: Parameters<typeof screenLarge>[0]) =>
     screenLarge(upload, screenerOf(upload.source, seal), mac)) satisfies Task,
   read: openReads(config) satisfies Task,
-  understand: understand satisfies Task,
+  parse: parseInWorker satisfies Task,
   screen: (({ source, asked }: Screening<'screen'>) => ({ value: screenerOf(source, seal).screen(...asked) })) satisfies Task,
   find: (({ source, asked }: Screening<'find'>) => ({ value: screenerOf(source, seal).find(...asked) })) satisfies Task,
 });

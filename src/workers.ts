@@ -4,13 +4,13 @@ import { bufferOf } from './artifacts/index.ts';
 import type { Caller } from './auth/index.ts';
 import type { Config } from './config.ts';
 import { poolSettings } from './db/pool.ts';
-import type { Gate, ReadApart } from './http/gate.ts';
+import type { Gate, WorkerRead } from './http/gate.ts';
 import type { JsonLimits } from './http/json.ts';
 import { type WorkerKeys, workerKeysOf } from './keys.ts';
 import type { SkippedRow } from './readable.ts';
 import type { HeavyRead, ReadAnswer, ReadConfig, WrittenReply } from './reads.ts';
 import type { Secrets } from './secrets/index.ts';
-import { contentOf, openWorkers, type Workers } from './work/index.ts';
+import { openWorkers, unwrapOutcome, type Workers } from './work/index.ts';
 
 const ENTRY = join(import.meta.dirname, `worker${extname(import.meta.filename)}`);
 
@@ -37,16 +37,16 @@ export const workersOf = (config: Config, entry = ENTRY): Workers =>
   });
 
 /** Returns a function that parses, screens and hashes large JSON bodies in worker threads. */
-export const understandWith =
-  (workers: Workers, secrets: Secrets, json: JsonLimits): Gate<Caller>['understand'] =>
+export const parseInWorkerWith =
+  (workers: Workers, secrets: Secrets, json: JsonLimits): Gate<Caller>['parseInWorker'] =>
   async ({ tenant }, bytes, how, signal) => {
     const input = { ...how, bytes, json, source: (await secrets.of(tenant)).source };
-    return workers.run({ tenant: tenant.id, task: 'understand', input, transfer: [bytes.buffer as ArrayBuffer], signal });
+    return workers.run({ tenant: tenant.id, task: 'parse', input, transfer: [bytes.buffer as ArrayBuffer], signal });
   };
 
 const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
 
-type Reader = NonNullable<Gate<Caller>['readApart']>;
+type Reader = NonNullable<Gate<Caller>['readInWorker']>;
 
 /** Reads that take less time run on the event loop, without waiting for a worker. */
 const SHORT_MS = 40;
@@ -58,17 +58,17 @@ const MAX_KNOWN = 10_000;
 const KNOWN_FOR_MS = 600_000;
 
 /**
- * Returns a function that runs heavy reads in worker threads. A read that may also run on the event loop (`inPlace`) does so once it has
+ * Returns a function that runs heavy reads in worker threads. A read that may also run on the event loop (`runInline`) does so once it has
  * been measured to be short. If it has not been measured and others already wait for a worker, it runs on the event loop too: otherwise the queue
  * would overflow in a burst right after a start.
  */
 export function readerOf(workers: Workers, onSkipped: (tenant: string, row: SkippedRow) => void): Reader {
   const short = new LRUCache<string, boolean>({ max: MAX_KNOWN, ttl: KNOWN_FOR_MS, updateAgeOnGet: true });
 
-  async function inPlaceTimed(kind: string, inPlace: NonNullable<ReadApart<Caller>['inPlace']>) {
+  async function runInlineTimed(kind: string, runInline: NonNullable<WorkerRead<Caller>['runInline']>) {
     const began = performance.now();
     try {
-      return await inPlace();
+      return await runInline();
     } finally {
       short.set(kind, performance.now() - began < LONG_MS);
     }
@@ -80,14 +80,14 @@ export function readerOf(workers: Workers, onSkipped: (tenant: string, row: Skip
     else if (took_ms > LONG_MS) short.set(kind, false);
   }
 
-  return async ({ operation, caller: { principal, tenant }, input, signal, inPlace }) => {
+  return async ({ operation, caller: { principal, tenant }, input, signal, runInline }) => {
     const kind = `${tenant.id} ${principal.id} ${operation}`;
-    if (inPlace && (short.get(kind) ?? workers.figures().waiting > 0)) return inPlaceTimed(kind, inPlace);
+    if (runInline && (short.get(kind) ?? workers.figures().waiting > 0)) return runInlineTimed(kind, runInline);
     const asked: HeavyRead = { operation, principal, input };
-    const answer = await workers.run<ReadAnswer>({ tenant: tenant.id, task: 'read', input: asked, signal, heeds: true });
+    const answer = await workers.run<ReadAnswer>({ tenant: tenant.id, task: 'read', input: asked, signal, cancellable: true });
     for (const row of answer.skipped) onSkipped(tenant.id, row);
-    if (inPlace) learn(kind, answer.took_ms);
-    const reply = contentOf(answer.result) as WrittenReply;
+    if (runInline) learn(kind, answer.took_ms);
+    const reply = unwrapOutcome(answer.result) as WrittenReply;
     return { ...reply, headers: { ...JSON_TYPE, ...reply.headers }, body: bufferOf(reply.body) };
   };
 }

@@ -18,5 +18,5 @@ const artifact = z.strictObject({
 
 /** Its bytes follow as pieces. */
 export const portable: Record<string, Portable> = {
-  artifact: { row: artifact.refine(isOwned, unowned), free: ['media_type'] },
+  artifact: { row: artifact.refine(isOwned, unowned), freeText: ['media_type'] },
 };

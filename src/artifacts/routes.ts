@@ -19,7 +19,7 @@ import {
 } from '../auth/index.ts';
 import { unitOf } from '../db/unit.ts';
 import { nameOf } from '../http/name.ts';
-import { assertWritten, replayed } from '../http/outcome.ts';
+import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency, Reply } from '../http/route.ts';
 import { newId } from '../id.ts';
@@ -71,9 +71,9 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
       const plan = await planUpload(caller, query, req, secrets);
       return store(plan, screenBytes(plan.screener, body as unknown as Buffer, plan.event_id), idempotency);
     },
-    large: async ({ caller, query, bytes, asked, req, signal }) => {
+    handleLarge: async ({ caller, query, bytes, idempotencyRequest, req, signal }) => {
       const plan = await planUpload(caller, query, req, secrets);
-      const input: Upload = { bytes, event_id: plan.event_id, source: plan.screener.source, asked };
+      const input: Upload = { bytes, event_id: plan.event_id, source: plan.screener.source, idempotencyRequest };
       const order = { tenant: caller.tenant.id, task: 'artifact', input, transfer: [bytes.buffer as ArrayBuffer], signal };
       const { idempotency, ...screened } = await workers.run<ScreenedBytes & { idempotency: Idempotency | null }>(order);
       const received = { ...screened, bytes: bufferOf(screened.bytes), sha256: bufferOf(screened.sha256) };
@@ -91,7 +91,7 @@ export const artifactRoutes = (maxBytes: number, secrets: Secrets, workers: Work
     params: z.strictObject({ artifact_id: nameOf() }),
     query: z.strictObject(behalfQuery),
     success: { status: 200, description: 'The bytes, as an attachment', mediaType: '*/*' },
-    also: [
+    otherAnswers: [
       { status: 304, description: 'The client already has these bytes (`If-None-Match`)' },
       { status: 206, description: 'The requested range of bytes', mediaType: '*/*' },
     ],
@@ -216,7 +216,7 @@ async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise
   const cut = redactions !== null && { redactions };
   return {
     body: { seq, event_id, created_at, artifact_id, media_type, byte_count, sha256, ...cut, unindexed_bytes: byte_count },
-    headers: { Location: `/v1/artifacts/${found.content.artifact_id}`, ...replayed(replay) },
+    headers: { Location: `/v1/artifacts/${found.content.artifact_id}`, ...replayHeaders(replay) },
   };
 }
 

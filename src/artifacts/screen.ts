@@ -1,4 +1,4 @@
-import { type Asked, idempotencyOf, type Mac } from '../http/idempotent.ts';
+import { type IdempotencyRequest, idempotencyOf, type Mac } from '../http/idempotency.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Sealed } from '../seal.ts';
@@ -31,13 +31,13 @@ export interface Upload {
   bytes: Uint8Array;
   event_id: string;
   source: ScreenerSource;
-  asked: Asked | null;
+  idempotencyRequest: IdempotencyRequest | null;
 }
 
 /** The task of a worker. */
-export function screenLarge({ bytes, event_id, asked }: Upload, screener: Screener, mac: Mac) {
+export function screenLarge({ bytes, event_id, idempotencyRequest }: Upload, screener: Screener, mac: Mac) {
   const given = bufferOf(bytes);
-  const idempotency = idempotencyOf(asked, given, mac);
+  const idempotency = idempotencyOf(idempotencyRequest, given, mac);
   const screened = screenBytes(screener, given, event_id);
   const value = { ...screened, idempotency } satisfies ScreenedBytes & { idempotency: Idempotency | null };
   // Node keeps small buffers in a shared pool, which cannot be transferred

@@ -2,7 +2,7 @@ import type { Caller } from '../auth/index.ts';
 import type { Tenant, Tenants } from '../db/tenant.ts';
 import { readExamples } from '../examples.ts';
 import type { Feature } from '../feature.ts';
-import type { Trail } from '../http/trail.ts';
+import type { AuditRecorder } from '../http/audit.ts';
 import type { Logger } from '../log.ts';
 import { type Appender, createAppender } from './append.ts';
 import { type EntryInput, ERASED } from './chain.ts';
@@ -32,7 +32,7 @@ interface ErasureOrigin {
 }
 
 export interface Audit {
-  recorder: Trail<Caller>;
+  recorder: AuditRecorder<Caller>;
   /** Resolves when it is on record. */
   record(tenant: string, entry: ServiceEntry): Promise<void>;
   /**

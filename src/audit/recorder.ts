@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Behalf, type Caller, claimedIdentityOf, mayReadAll, networkOf, type Principal } from '../auth/index.ts';
 import type { Tenants } from '../db/tenant.ts';
+import type { AuditContext, AuditRecorder } from '../http/audit.ts';
 import { Problem } from '../http/problem.ts';
-import type { Act, Trail } from '../http/trail.ts';
 import type { Logger } from '../log.ts';
 import type { Appender } from './append.ts';
 import type { EntryInput, Payload } from './chain.ts';
@@ -12,7 +12,7 @@ import { deletedIds, existingTenants } from './sql.ts';
 /** An act waits no longer than this for its entry; the entry is tried on. */
 const WAIT_MS = 4000;
 
-export interface Recorder extends Trail<Caller> {
+export interface Recorder extends AuditRecorder<Caller> {
   /** Hands on what has been counted, to be written. */
   flush(): Promise<{ written: Promise<unknown> }>;
 }
@@ -38,7 +38,7 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
 
   return {
     flush,
-    assertOpen(act) {
+    assertWritable(act) {
       const tenant = tenantOf(act);
       if (tenant !== undefined && appender.isFailing(tenant))
         throw closed('The audit cannot be written at the moment, so nothing was done.');
@@ -63,14 +63,14 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
         written.catch((err) => log.error({ err, tenant_id: tenant, audit: input }, 'an audit entry was lost'));
       throw closed('It was done, but could not be put on the audit record yet.');
     },
-    ofRead({ caller, query, body }) {
+    readAction({ caller, query, body }) {
       const ofAll = [query, body].some((asked) => {
         const { all_users, user_id } = (asked ?? {}) as Behalf;
         return all_users === true && user_id === undefined;
       });
       return ofAll && caller && mayReadAll(caller.principal) ? 'private.read' : undefined;
     },
-    refused({ route, req, address, caller, request_id, body }, status) {
+    countRefusal({ route, req, address, caller, request_id, body }, status) {
       const claim = caller ? undefined : claimedIdentityOf(req);
       const tenant = caller?.principal.tenant_id ?? claim?.tenant_id ?? namedIn(route, body);
       if (tenant === undefined) return;
@@ -85,12 +85,12 @@ export function createRecorder(appender: Appender, tenants: Tenants, log: Logger
 
 const closed = (detail: string) => new Problem('unavailable', detail, { headers: { 'Retry-After': '5' } });
 
-const tenantOf = ({ caller, route, body }: Act<Caller>) => caller?.principal.tenant_id ?? namedIn(route, body);
+const tenantOf = ({ caller, route, body }: AuditContext<Caller>) => caller?.principal.tenant_id ?? namedIn(route, body);
 
-const namedIn = ({ tenantOf: read }: Act<Caller>['route'], body: unknown): string | undefined =>
+const namedIn = ({ tenantOf: read }: AuditContext<Caller>['route'], body: unknown): string | undefined =>
   body === undefined ? undefined : read?.(body as never);
 
-function inputOf(act: Act<Caller>, action: string, status: number, facts: Payload): EntryInput {
+function inputOf(act: AuditContext<Caller>, action: string, status: number, facts: Payload): EntryInput {
   const { route, caller, address, request_id, params } = act;
   const about = { ...(params as Payload | undefined), ...facts };
   // what names nothing else was done to the tenant

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { nameOf } from '../http/name.ts';
-import { pageOf, whole } from '../http/page.ts';
+import { integerParameter, pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
 
 export const auditQuery = (actions: string[]) =>
@@ -10,7 +10,7 @@ export const auditQuery = (actions: string[]) =>
     since: time.optional().describe('Only entries written at or after this time.'),
     until: time.optional().describe('Only entries written before this time.'),
     order: z.enum(['asc', 'desc']).default('desc').describe('The order of `seq`. The default is newest first.'),
-    limit: whole(1, 1000).default(50),
+    limit: integerParameter(1, 1000).default(50),
     cursor: z.string().max(500).optional(),
   });
 export type AuditQuery = z.output<ReturnType<typeof auditQuery>>;

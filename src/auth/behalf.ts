@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { nameOf } from '../http/name.ts';
-import { type Fault, Problem } from '../http/problem.ts';
+import { type FieldError, Problem } from '../http/problem.ts';
 import {
   ALL_SUBJECTS,
   type Caller,
@@ -45,7 +45,7 @@ export interface Behalf {
   all_users?: boolean | undefined;
 }
 
-const placeOf = (place: 'parameter' | 'pointer', field: string): Omit<Fault, 'detail'> =>
+const placeOf = (place: 'parameter' | 'pointer', field: string): Omit<FieldError, 'detail'> =>
   place === 'pointer' ? { pointer: `#/${field}` } : { parameter: field };
 
 export const mayReadAll = (principal: Principal): boolean => coversAllSubjects(principal) || isAdmin(principal);

@@ -31,7 +31,7 @@ export const feature: Feature = {
   routes: ({ auth }) => authRoutes(auth.login),
   sweeps: () => [sweepRefreshTokens, sweepSessions, sweepResets],
   figures: ({ metrics }) => {
-    for (const problem of ['unauthenticated', 'rate-limited']) metrics.refused('/auth/login', problem, 0);
+    for (const problem of ['unauthenticated', 'rate-limited']) metrics.countProblem('/auth/login', problem, 0);
   },
   prefixes: { usr: 'free', ses: 'free', key: 'free', ref: 'free', inv: 'free', rst: 'free' },
   audit: [

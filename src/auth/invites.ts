@@ -17,7 +17,7 @@ export const inviteRoutes = () => [
     summary: 'Create an invite',
     description: 'One person can register in the tenant with it.',
     body: inviteBody,
-    fixed: ['username'],
+    unredactable: ['username'],
     audit: 'invite.made',
     success: { status: 201, description: 'The invite. Its secret is shown only in this response', schema: newInvite },
     problems: ['validation', 'forbidden', 'conflict'],

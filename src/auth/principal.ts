@@ -1,5 +1,5 @@
 import type { Tenant } from '../db/tenant.ts';
-import { type Fault, Problem } from '../http/problem.ts';
+import { type FieldError, Problem } from '../http/problem.ts';
 import { declareFor } from '../http/route.ts';
 
 export type Role = 'owner' | 'admin' | 'member' | 'reader';
@@ -100,7 +100,7 @@ export function subjectOf(
 
 /** What a key for all subjects has as its own. */
 export const ALL_SUBJECTS = '*';
-export type FieldLocation = Omit<Fault, 'detail'>;
+export type FieldLocation = Omit<FieldError, 'detail'>;
 
 export const subjectRequired = (at: FieldLocation): Problem =>
   new Problem('validation', 'A key for all subjects must name the user whose private items it reads or writes.', {

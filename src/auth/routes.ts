@@ -35,7 +35,7 @@ const openRoutes = (login: Login) => [
     summary: 'Create a tenant, or join one with an invite',
     description: 'The user who creates a tenant is its owner.',
     body: registerBody,
-    fixed: ['username', 'email', 'tenant_id'],
+    unredactable: ['username', 'email', 'tenant_id'],
     audit: 'user.registered',
     tenantOf: tenantNamed,
     success: { status: 201, description: 'The user was registered and is logged in', schema: pair },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { always, nameOf } from '../http/name.ts';
+import { nameOf, onAnyObject } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { time as requestTime } from '../http/time.ts';
 import { passwordFault } from './passwords.ts';
@@ -35,7 +35,7 @@ export const registerBody = z
     email: z.email().max(254).optional(),
     invite: secret.optional(),
   })
-  .refine((body) => faultOf(body) === undefined, { path: ['password'], when: always, error: ({ input }) => faultOf(input) });
+  .refine((body) => faultOf(body) === undefined, { path: ['password'], when: onAnyObject, error: ({ input }) => faultOf(input) });
 // Any text: what cannot be a name is answered like a name that is not there.
 export const loginBody = z.strictObject({
   username: z.string().min(1).max(255),

@@ -27,5 +27,5 @@ const capsule = z.strictObject({
 });
 
 export const portable: Record<string, Portable> = {
-  capsule: { row: capsule, free: ['tags'] },
+  capsule: { row: capsule, freeText: ['tags'] },
 };

@@ -16,8 +16,8 @@ import {
   subjectRequired,
 } from '../auth/index.ts';
 import { recallUnit } from '../db/idempotency.ts';
-import { entryOf, unitOf } from '../db/unit.ts';
-import { assertWritten, replayed } from '../http/outcome.ts';
+import { serviceEventOf, unitOf } from '../db/unit.ts';
+import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
@@ -48,13 +48,13 @@ export const capsuleRoutes = [
     access: 'write',
     idempotent: true,
     body: capsuleBody,
-    free: ['title', 'risks', 'tags', 'agent_id', 'project_id', 'audience'],
+    freeText: ['title', 'risks', 'tags', 'agent_id', 'project_id', 'audience'],
     success: { status: 201, description: 'The capsule', schema: capsule },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict', 'quota-exceeded'],
     handle: async ({ caller, body, idempotency }) => {
       const { capsule_id, user_id, replay } = await create(caller, body, idempotency);
       const view = await read(actingFor(caller, user_id), capsule_id);
-      return { body: view, headers: { Location: `/v1/capsules/${capsule_id}`, ...replayed(replay) } };
+      return { body: view, headers: { Location: `/v1/capsules/${capsule_id}`, ...replayHeaders(replay) } };
     },
   }),
   route({
@@ -107,7 +107,7 @@ export const capsuleRoutes = [
     handle: async ({ caller: given, params, query, idempotency }) => {
       const caller = onBehalf(given, query);
       const replay = await revoke(caller, params.capsule_id, idempotency);
-      return { body: await read(caller, params.capsule_id), headers: replayed(replay) };
+      return { body: await read(caller, params.capsule_id), headers: replayHeaders(replay) };
     },
   }),
   route({
@@ -124,7 +124,7 @@ export const capsuleRoutes = [
     problems: ['forbidden', 'not-found', 'conflict', 'quota-exceeded'],
     query: z.strictObject(behalf),
     handle: async ({ caller, params, query, idempotency }) => ({
-      headers: replayed(await revoke(onBehalf(caller, query), params.capsule_id, idempotency)),
+      headers: replayHeaders(await revoke(onBehalf(caller, query), params.capsule_id, idempotency)),
     }),
   }),
 ];
@@ -238,7 +238,7 @@ interface Logged {
 
 /** The event is seen by the author alone, unless the capsule is for all: it names what others must not know of. */
 const logged = ({ principal }: Caller, { kind, capsule_id, user_id, channel, for_all, content }: Logged) =>
-  entryOf({
+  serviceEventOf({
     kind,
     session_id: capsule_id,
     channel: for_all ? channel : 'private',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { behalfQuery, channels } from '../auth/index.ts';
-import { always, label, nameOf } from '../http/name.ts';
+import { label, nameOf, onAnyObject } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { origin, trust } from '../search/index.ts';
@@ -43,12 +43,12 @@ export const capsuleBody = z
   .refine(({ ttl_s, expires_at }) => ttl_s === undefined || expires_at === undefined, {
     path: ['expires_at'],
     message: 'must contain at most one of ttl_s and expires_at',
-    when: always,
+    when: onAnyObject,
   })
   .refine(({ audience, channel }) => audience !== 'all' || channel !== 'private', {
     path: ['channel'],
     message: 'must not be private for the audience "all"',
-    when: always,
+    when: onAnyObject,
   })
   .meta({ id: 'NewCapsule' });
 export type CapsuleBody = z.output<typeof capsuleBody>;

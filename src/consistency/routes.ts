@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { route } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
-import { accepted, type Handlers, type Jobs, started } from '../jobs/index.ts';
+import { acceptedReply, type Handlers, type Jobs, startedJob } from '../jobs/index.ts';
 import { checkTenant } from './check.ts';
 import { repairTenant } from './repair.ts';
 import { report } from './schemas.ts';
@@ -25,7 +25,9 @@ export const consistencyRoutes = (jobs: Jobs, atOnce: number, finders: FindUnrea
     description: 'Recomputes them and reports the differences. For a large tenant, the service starts a job and returns 202.',
     query: z.strictObject({}),
     success: { status: 200, description: 'The report', schema: report },
-    also: [{ status: 202, description: 'The tenant is large, and the report becomes the result of the job', schema: started }],
+    otherAnswers: [
+      { status: 202, description: 'The tenant is large, and the report becomes the result of the job', schema: startedJob },
+    ],
     problems: ['not-found', 'conflict'],
     handle: async ({ caller: { tenant, principal } }) => {
       const logState = await readLogState(tenant);
@@ -33,7 +35,7 @@ export const consistencyRoutes = (jobs: Jobs, atOnce: number, finders: FindUnrea
       if (logState.last_seq - logState.oldest_seq < atOnce) return { body: (await checkTenant(tenant, finders)).report };
       const job_id =
         (await findOpenJob(tenant, 'consistency')) ?? (await jobs.start(tenant, 'consistency', {}, principal.id)).job_id;
-      return { status: 202, ...accepted(job_id, false) };
+      return { status: 202, ...acceptedReply(job_id, false) };
     },
   }),
   route({
@@ -46,11 +48,11 @@ export const consistencyRoutes = (jobs: Jobs, atOnce: number, finders: FindUnrea
     description: 'Starts a job. Its result lists what could not be repaired.',
     idempotent: true,
     query: z.strictObject({}),
-    success: { status: 202, description: 'The job was started', schema: started },
+    success: { status: 202, description: 'The job was started', schema: startedJob },
     problems: ['conflict', 'not-found'],
     handle: async ({ caller: { tenant, principal }, idempotency }) => {
       const { job_id, replay } = await jobs.start(tenant, 'repair', {}, principal.id, idempotency);
-      return accepted(job_id, replay);
+      return acceptedReply(job_id, replay);
     },
   }),
 ];

@@ -36,7 +36,7 @@ interface Waiting {
 }
 
 /** What a tenant has waiting and in flight. */
-interface Line {
+interface TenantQueue {
   waiting: Waiting[];
   batches: number;
   /** Units in the batch that left last. */
@@ -55,7 +55,7 @@ export function createWriteQueue(
   onCommitted: (tenant: string, lastSeq: number) => void,
   onFlushed: (units: number, ms: number) => void = () => undefined,
 ) {
-  const lines = new Map<string, Line>();
+  const lines = new Map<string, TenantQueue>();
   let inFlight = 0;
   let largeInFlight = 0;
   let queued = 0;
@@ -63,7 +63,7 @@ export function createWriteQueue(
   let leaving = false;
 
   function enqueue(tenant: string, unit: Unit): Promise<Outcome> {
-    const json = unit.written ?? JSON.stringify(unit);
+    const json = unit.encoded ?? JSON.stringify(unit);
     if (queued >= limits.maxQueued || (queued > 0 && queuedChars + json.length > limits.maxQueuedBytes))
       return Promise.reject(new WriteQueueFull());
     queued += 1;
@@ -91,10 +91,10 @@ export function createWriteQueue(
     }
   }
 
-  const isDue = ({ waiting, batches, size }: Line): boolean =>
+  const isDue = ({ waiting, batches, size }: TenantQueue): boolean =>
     waiting.length > 0 && (batches === 0 || (batches < limits.perTenant && waiting.length >= size / 2));
 
-  async function send(tenant: string, line: Line): Promise<void> {
+  async function send(tenant: string, line: TenantQueue): Promise<void> {
     const large = isLarge(line.waiting) ? 1 : 0;
     const batch = takeBatch(line.waiting);
     inFlight += 1;

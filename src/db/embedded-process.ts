@@ -10,8 +10,8 @@ import { pg_trgm } from '@electric-sql/pglite/contrib/pg_trgm';
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
 import { startupMessage } from '../startup_error.ts';
 import type { EngineReport } from './embedded.ts';
-import { createFramer } from './frames.ts';
 import { lockDirectory } from './lock.ts';
+import { createMessageFramer } from './message_framing.ts';
 
 // The engine's process, started by embedded.ts. It opens the directory, so it is the one that holds the lock.
 
@@ -139,7 +139,7 @@ async function listenIn(host: string, db: PGlite): Promise<{ server: PGLiteSocke
 }
 
 function deliverWhole(socket: Socket): void {
-  const framer = createFramer();
+  const framer = createMessageFramer();
   const emit = socket.emit.bind(socket) as (event: string, ...args: unknown[]) => boolean;
   socket.emit = (event: string, ...args: unknown[]) => {
     if (event !== 'data') return emit(event, ...args);

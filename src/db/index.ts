@@ -4,14 +4,14 @@ import { readersOf, usesEmbedded } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { SkippedRow } from '../readable.ts';
 import { createWriteQueue } from './commit.ts';
+import { connectWithRetry } from './connect_retry.ts';
 import { type Embedded, startEmbedded } from './embedded.ts';
+import { startMaintenance } from './maintenance.ts';
 import { assertSchema, migrateUp } from './migrate.ts';
-import { connectPatiently } from './patience.ts';
 import { connectionOf, createPool, type Pool, SERVING_ROLE } from './pool.ts';
 import { dbOf } from './query.ts';
-import { assertConfirmed } from './restored.ts';
+import { assertConfirmed } from './restore.ts';
 import { type Tenants, tenantsOf } from './tenant.ts';
-import { startTidying } from './tidy.ts';
 import { createWatch, type Watch } from './watch.ts';
 
 // The door of the database: where it is, that its schema fits, and the ways in.
@@ -34,10 +34,10 @@ export interface Database {
 
 const ANSWERED_MS = 1000;
 // Batches in flight over all tenants: half of the connections, the other half reads. The embedded engine has one session.
-const LEAST_PARALLEL_BATCHES = 4;
+const MIN_PARALLEL_BATCHES = 4;
 const PARALLEL_LARGE_BATCHES = 2;
 const BATCHES_PER_TENANT = 2;
-const GOODBYE_MS = 2000;
+const CLOSE_TIMEOUT_MS = 2000;
 
 /**
  * `existing`: for commands that look at what is there, and make no database where DATA_DIR is wrong. `serving`: refuses a database that was
@@ -64,7 +64,7 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
   const limits = {
     maxQueued: config.MAX_IN_FLIGHT_REQUESTS,
     maxQueuedBytes: config.MAX_IN_FLIGHT_BYTES,
-    parallel: pool.embedded ? 1 : Math.max(LEAST_PARALLEL_BATCHES, Math.floor(pool.figures().max / 2)),
+    parallel: pool.embedded ? 1 : Math.max(MIN_PARALLEL_BATCHES, Math.floor(pool.figures().max / 2)),
     parallelLarge: PARALLEL_LARGE_BATCHES,
     perTenant: BATCHES_PER_TENANT,
   };
@@ -72,7 +72,7 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
   let skipped: (tenant: string, row: SkippedRow) => void = () => undefined;
   const queue = createWriteQueue(pool, limits, log, watch.committed, (units, ms) => flushed(units, ms));
   watch.start();
-  const tidying = engine && startTidying(pool, log);
+  const maintenance = engine && startMaintenance(pool, log);
   return {
     pool,
     tenants: tenantsOf(pool, queue.commit, watch.committed, (tenant, row) => skipped(tenant, row)),
@@ -89,9 +89,9 @@ function assemble(pool: Pool, engine: Embedded | undefined, config: Config, log:
     description: engine ? `embedded database in ${config.DATA_DIR} (survives a kill, not a power cut)` : 'PostgreSQL',
     onFailure: (callback) => engine?.onExit(callback),
     close: async () => {
-      const ended = Promise.all([tidying?.stop(), watch.stop()]).then(() => pool.end());
+      const ended = Promise.all([maintenance?.stop(), watch.stop()]).then(() => pool.end());
       // a server that is stopped does not answer a goodbye
-      await Promise.race([ended, sleep(GOODBYE_MS, undefined, { ref: false })]);
+      await Promise.race([ended, sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
       await engine?.stop();
     },
   };
@@ -102,7 +102,7 @@ async function prepareSchema(pool: Pool, config: Config, log: Logger, once: bool
   const migrationLog = { info: (message: string) => log.info(message), warn: (message: string) => log.warn(message) };
   // Who tries the service is told at once that there is no database; a production outlasts the restart of one.
   const patience_ms = config.NODE_ENV === 'production' && !pool.embedded && !once ? Number.POSITIVE_INFINITY : 0;
-  const client = await connectPatiently(() => pool.dedicated(), patience_ms, migrationLog.warn);
+  const client = await connectWithRetry(() => pool.dedicated(), patience_ms, migrationLog.warn);
   try {
     if (config.MIGRATE_ON_START) await migrateUp(client, undefined, migrationLog);
     else await assertSchema(client, undefined, migrationLog);

@@ -8,7 +8,7 @@ interface Waiting<Row> {
   reject(error: unknown): void;
 }
 
-interface Line<Row> {
+interface LookUpQueue<Row> {
   waiting: Waiting<Row>[];
   inFlight: number;
 }
@@ -17,28 +17,28 @@ interface Line<Row> {
 export type Load<Row> = (ids: string[]) => Promise<Map<string, Row>>;
 
 /** Bounded, so that answering all of them does not hold up the event loop. */
-const MOST_IDS = 32;
-const MOST_IN_FLIGHT = 2;
+const MAX_IDS = 32;
+const MAX_IN_FLIGHT = 2;
 
 /** Looks up a row by its id. Look-ups with the same `key` must be answered by the same `load`. */
 export function createLookUps<Row>() {
-  const lines = new Map<string, Line<Row>>();
+  const lines = new Map<string, LookUpQueue<Row>>();
 
   function lookUp(key: string, id: string, load: Load<Row>): Promise<Row | undefined> {
     const line = lines.get(key) ?? { waiting: [], inFlight: 0 };
     lines.set(key, line);
     return new Promise((resolve, reject) => {
       line.waiting.push({ id, resolve, reject });
-      if (line.waiting.length === 1 && line.inFlight < MOST_IN_FLIGHT) setImmediate(leave, key, line, load);
+      if (line.waiting.length === 1 && line.inFlight < MAX_IN_FLIGHT) setImmediate(leave, key, line, load);
     });
   }
 
-  function leave(key: string, line: Line<Row>, load: Load<Row>): void {
-    while (line.waiting.length > 0 && line.inFlight < MOST_IN_FLIGHT) void send(key, line, load);
+  function leave(key: string, line: LookUpQueue<Row>, load: Load<Row>): void {
+    while (line.waiting.length > 0 && line.inFlight < MAX_IN_FLIGHT) void send(key, line, load);
   }
 
-  async function send(key: string, line: Line<Row>, load: Load<Row>): Promise<void> {
-    const batch = line.waiting.splice(0, MOST_IDS);
+  async function send(key: string, line: LookUpQueue<Row>, load: Load<Row>): Promise<void> {
+    const batch = line.waiting.splice(0, MAX_IDS);
     line.inFlight += 1;
     try {
       const rows = await load([...new Set(batch.map(({ id }) => id))]);

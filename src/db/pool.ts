@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
-import { type LineBounds, NO_TENANT, openLine } from './line.ts';
+import { type ConnectionQueueLimits, NO_TENANT, openConnectionQueue } from './connection_queue.ts';
 import { types } from './query.ts';
 
 /** Where the database is; `embedded` says that it has one session, which cannot be pooled. */
@@ -128,10 +128,10 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
       log.warn({ err }, 'a database connection was lost');
     }),
   );
-  const line = openLine(boundsOf(pool, config));
+  const line = openConnectionQueue(boundsOf(pool, config));
   const enter = (tenant: string) => {
     try {
-      return line.enter(tenant);
+      return line.acquire(tenant);
     } catch (error) {
       counted.refused += 1;
       throw error;
@@ -146,7 +146,7 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
       try {
         return await borrow(pool, silence, work);
       } finally {
-        line.leave(tenant);
+        line.release(tenant);
       }
     },
     pipelined: !embedded,
@@ -173,7 +173,7 @@ export function createPool(connection: Connection, config: PoolConfig, log: Logg
   };
 }
 
-const boundsOf = ({ options }: pg.Pool, config: PoolConfig): LineBounds => ({
+const boundsOf = ({ options }: pg.Pool, config: PoolConfig): ConnectionQueueLimits => ({
   max: options.max,
   maxWaiting: config.PGPOOL_QUEUE,
   wait_ms: options.connectionTimeoutMillis!,

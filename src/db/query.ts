@@ -3,13 +3,13 @@ import { faultOf, markersCreated, nameOf, type Shape, type SkippedRow, Unreadabl
 import { fromDatabase } from '../time.ts';
 
 /** Judges rows where they are read; every one that cannot be read is logged and counted. */
-export interface Judge {
+export interface RowChecker {
   /** Why a row cannot be read; undefined where it can. */
   faultOf(row: object, shape?: Shape): string | undefined;
 }
 
 /** Runs statements; the same functions work inside and outside a transaction. int8 is a number, timestamptz an RFC 3339 string. */
-export interface Db extends Judge {
+export interface Db extends RowChecker {
   /** Every row. One that holds what cannot be read has a marker there (readable.ts). */
   rows<Row>(text: string, values?: unknown[], name?: string): Promise<Row[]>;
   /** The first row, if any. */
@@ -33,7 +33,7 @@ export const types = {
 /** Is told of every row that was met and cannot be read. */
 export type OnSkipped = (row: SkippedRow) => void;
 
-export const judgeOf = (onSkipped: OnSkipped): Judge => ({
+export const rowCheckerOf = (onSkipped: OnSkipped): RowChecker => ({
   faultOf: (row, shape) => {
     const reason = faultOf(row, shape);
     if (reason !== undefined) onSkipped({ row: nameOf(row), reason });
@@ -43,7 +43,7 @@ export const judgeOf = (onSkipped: OnSkipped): Judge => ({
 
 /** The rows of a statement are asserted to be `Row` here and nowhere else; tests over every statement are its type check. */
 export function dbOf(client: Pick<pg.ClientBase, 'query'>, named: boolean, onSkipped: OnSkipped = () => undefined): Db {
-  const judge = judgeOf(onSkipped);
+  const judge = rowCheckerOf(onSkipped);
   const query = async (text: string, values: unknown[] = [], name?: string) => {
     const before = markersCreated();
     const result = await client.query(named && name !== undefined ? { name, text, values } : { text, values });

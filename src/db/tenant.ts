@@ -3,11 +3,11 @@ import type { SkippedRow } from '../readable.ts';
 import { type CommitRow, lastWritten, toOutcome } from './commit.ts';
 import { createLookUps } from './look_up.ts';
 import { markClean, type Pool } from './pool.ts';
-import { type Db, dbOf, type Judge, judgeOf, type OnSkipped } from './query.ts';
+import { type Db, dbOf, type OnSkipped, type RowChecker, rowCheckerOf } from './query.ts';
 import type { Outcome, Unit } from './unit.ts';
 
 /** All access to one tenant's rows. There is no other way to the database for a request. */
-export interface Tenant extends Judge {
+export interface Tenant extends RowChecker {
   readonly id: string;
   /** One statement in one round trip, through a function that starts with `enter_tenant`. `name` prepares it. */
   call<Row>(text: string, values: unknown[], name?: string): Promise<Row[]>;
@@ -64,7 +64,7 @@ export function tenantsOf(
       pool.using((client) => inTransaction(pool, client, { id, begin, told }, work), id);
     return {
       id,
-      ...judgeOf(told),
+      ...rowCheckerOf(told),
       call,
       lookUp: <Row>(query: LookUp, wanted: string, values: unknown[]) =>
         lookUp(JSON.stringify([id, query.name, values]), wanted, async (ids) => {

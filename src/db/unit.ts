@@ -30,7 +30,7 @@ export interface EventRow {
 }
 
 /** An event that the service itself writes: changes of memories, edits and capsules are recorded in the log. */
-export const entryOf = (
+export const serviceEventOf = (
   row: Pick<EventRow, 'kind' | 'session_id' | 'channel' | 'actor_type' | 'actor_id' | 'content'> & Partial<EventRow>,
 ): EventRow => ({ event_id: newId('evt'), sensitivity: 'none', tags: [], refs: [], metadata: {}, ...row });
 
@@ -42,7 +42,7 @@ export interface Unit {
   bytes: number;
   events: EventRow[];
   /** Where a worker wrote the unit: a list of it alone, as PostgreSQL takes jsonb in binary. `events` is empty then. */
-  written?: Buffer;
+  encoded?: Buffer;
 }
 
 /** A unit of these events. `retry`: the Idempotency-Key it came with. `bytes`: where it adds more than its events, such as passages. */
@@ -55,7 +55,7 @@ export const unitOf = (
 const JSONB_VERSION = '\u0001';
 
 /** A unit as the queue sends it. */
-export const writeUnit = (unit: Unit): Buffer => Buffer.from(`${JSONB_VERSION}[${JSON.stringify(unit)}]`);
+export const encodeUnit = (unit: Unit): Buffer => Buffer.from(`${JSONB_VERSION}[${JSON.stringify(unit)}]`);
 
 /** Where a unit's events stand: `count` of them from `seq` on. Only `new` wrote anything. */
 export interface Outcome {

@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Finding, failed, orOk, skipped, warning } from './finding.ts';
+import { type Finding, failed, findingsOrOk, skipped, warning } from './finding.ts';
 
 const DAY_MS = 86_400_000;
 /** Let's Encrypt renews thirty days before the end: later than this the renewal has failed more than once. */
@@ -25,7 +25,7 @@ export function judgeCertificate(dir: string, host: string | undefined): Finding
     ];
   }
   const days = Math.floor((Date.parse(cert.validTo) - Date.now()) / DAY_MS);
-  return orOk(CHECK, `${cert.subjectAltName ?? cert.subject}, ${days} days left`, [
+  return findingsOrOk(CHECK, `${cert.subjectAltName ?? cert.subject}, ${days} days left`, [
     ...judgeTime(cert, certFile, days),
     ...judgeKey(cert, keyFile),
     ...judgeName(cert, certFile, host),

@@ -7,7 +7,7 @@ import { migrationStatus } from '../db/migrate.ts';
 import { connectionOf, createPool, type Pool, partsOfUrl, SERVING_ROLE } from '../db/pool.ts';
 import { type Db, dbOf } from '../db/query.ts';
 import { createLogger } from '../log.ts';
-import { command, type Finding, failed, ok, orOk, skipped, warning } from './finding.ts';
+import { command, type Finding, failed, findingsOrOk, ok, skipped, warning } from './finding.ts';
 import { readHealth } from './machine.ts';
 import {
   judgeClock,
@@ -156,7 +156,10 @@ async function judgeMigrations(client: Client): Promise<{ findings: Finding[]; a
         ),
       );
     const applied_at = [...applied, ...newer].at(-1)?.applied_at;
-    return { findings: orOk('migrations', `${code_version} applied, none altered`, found), ...(applied_at && { applied_at }) };
+    return {
+      findings: findingsOrOk('migrations', `${code_version} applied, none altered`, found),
+      ...(applied_at && { applied_at }),
+    };
   } catch (error) {
     if ((error as Error).name !== 'SchemaError') throw error;
     return { findings: [failed('migrations', (error as Error).message, command('migrate', 'status'))] };
@@ -174,7 +177,7 @@ async function judgeRoles(db: Db, { login, migrated }: Server): Promise<Finding[
   }
   const grant = `psql -U postgres -c "grant ${SERVING_ROLE} to ${login}"`;
   const reassign = `psql -U postgres -c "reassign owned by ${SERVING_ROLE} to ${login}"`;
-  return orOk('role', `requests are served as ${SERVING_ROLE}, which owns nothing and bypasses nothing`, [
+  return findingsOrOk('role', `requests are served as ${SERVING_ROLE}, which owns nothing and bypasses nothing`, [
     ...roles.flatMap(judgeRole),
     ...roles.filter(({ serves }) => serves).map(judgeMembership),
     ...(serving.granted ? [] : [failed('role', `the login may not take the role ${SERVING_ROLE}`, grant)]),
@@ -195,7 +198,7 @@ async function judgeWall(db: Db, servable: boolean): Promise<Finding[]> {
   );
   if (servable && (await seenWithoutTenant(db)))
     found.push(failed('wall', `${SERVING_ROLE} sees rows without a tenant`, `psql -c '\\d+ events'   # stop the daemons first`));
-  return orOk('wall', `${tables.length} tables are behind it; without a tenant nothing is seen`, found);
+  return findingsOrOk('wall', `${tables.length} tables are behind it; without a tenant nothing is seen`, found);
 }
 
 const judgeRole = ({ name, superuser, bypasses, can_login }: Role): Finding[] =>

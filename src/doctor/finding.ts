@@ -12,7 +12,8 @@ export const warning = (check: string, says: string, next: string): Finding => (
 export const failed = (check: string, says: string, next: string): Finding => ({ check, state: 'failed', says, next });
 
 /** Where nothing was found wrong, that is said. */
-export const orOk = (check: string, says: string, found: Finding[]): Finding[] => (found.length > 0 ? found : [ok(check, says)]);
+export const findingsOrOk = (check: string, says: string, found: Finding[]): Finding[] =>
+  found.length > 0 ? found : [ok(check, says)];
 
 /** Our own commands: the production image has neither npm nor tsx. */
 export const command = (script: string, args = ''): string =>

@@ -1,15 +1,15 @@
 import type { Config } from '../config.ts';
-import { tryRedis } from '../limits/index.ts';
+import { testRedis } from '../limits/index.ts';
 import { judgeCertificate } from './certificate.ts';
 import { judgeDatabase } from './database.ts';
-import { type Finding, failed, ok, orOk, skipped, warning } from './finding.ts';
+import { type Finding, failed, findingsOrOk, ok, skipped, warning } from './finding.ts';
 import { judgeBackups, judgeDisk, judgePort } from './machine.ts';
 import { judgeSecrets } from './secrets.ts';
 
 export type { Finding };
 
 /** What an operator says beside the settings. */
-export interface Asked {
+export interface DoctorOptions {
   /** How many daemons share the database. */
   daemons: number;
   /** Where cert.pem and key.pem of nginx lie. */
@@ -24,7 +24,7 @@ export interface Asked {
 const CHECK_MS = 30_000;
 
 /** Looks at all that the service rests on. One after the other: what is slow is seen to be slow, and the embedded engine has one session. */
-export async function examine(config: Config, asked: Asked): Promise<Finding[]> {
+export async function examine(config: Config, asked: DoctorOptions): Promise<Finding[]> {
   const checks: [string, () => Finding[] | Promise<Finding[]>][] = [
     ['settings', () => judgeSettings(config)],
     ['secrets', () => judgeSecrets(config)],
@@ -36,12 +36,12 @@ export async function examine(config: Config, asked: Asked): Promise<Finding[]> 
     ['backups', () => judgeBackups(asked.backups, asked.backup_hours, config.NODE_ENV === 'production')],
   ];
   const findings: Finding[] = [];
-  for (const [name, check] of checks) findings.push(...(await within(name, check)));
+  for (const [name, check] of checks) findings.push(...(await withTimeout(name, check)));
   return findings;
 }
 
 /** A check that fails itself is a finding too, and one that hangs must not hide the others. */
-async function within(name: string, check: () => Finding[] | Promise<Finding[]>): Promise<Finding[]> {
+async function withTimeout(name: string, check: () => Finding[] | Promise<Finding[]>): Promise<Finding[]> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${CHECK_MS / 1000} s`)), CHECK_MS);
@@ -72,7 +72,7 @@ function judgeSettings(config: Config): Finding[] {
     );
   if (NODE_ENV === 'production' && !served)
     found.push(warning('settings', 'the embedded database does not survive a power cut', 'PGHOST=…   # docs/postgresql.md'));
-  return orOk('settings', `${NODE_ENV}, ${served ? 'PostgreSQL' : 'the embedded database'}`, found);
+  return findingsOrOk('settings', `${NODE_ENV}, ${served ? 'PostgreSQL' : 'the embedded database'}`, found);
 }
 
 async function judgeRedis({ REDIS_URL, RATE_LIMIT_ENABLED }: Config): Promise<Finding[]> {
@@ -82,7 +82,7 @@ async function judgeRedis({ REDIS_URL, RATE_LIMIT_ENABLED }: Config): Promise<Fi
   const place = `${hostname}:${port || 6379}`;
   const before = performance.now();
   try {
-    await tryRedis(REDIS_URL);
+    await testRedis(REDIS_URL);
     return [ok('redis', `${place} answers in ${Math.ceil(performance.now() - before)} ms`)];
   } catch (error) {
     const says = `${place}: ${(error as Error).message}; meanwhile each daemon counts for itself`;

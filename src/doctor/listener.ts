@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 const LISTENING = '0A';
 
 /** The program that listens on a port, as Linux tells it; undefined where that cannot be seen (another user's, another system). */
-export function whoListens(port: number): string | undefined {
+export function findListener(port: number): string | undefined {
   const sockets = new Set(['tcp', 'tcp6'].flatMap((family) => listeningInodes(family, port)).map((inode) => `socket:[${inode}]`));
   if (sockets.size === 0) return undefined;
   const pid = tryOr([], () => readdirSync('/proc')).find((name) => /^\d+$/.test(name) && holdsOne(name, sockets));

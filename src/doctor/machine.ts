@@ -2,8 +2,8 @@ import { accessSync, constants, existsSync, readdirSync, statfsSync, statSync } 
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
-import { type Finding, failed, ok, orOk, skipped, warning } from './finding.ts';
-import { whoListens } from './listener.ts';
+import { type Finding, failed, findingsOrOk, ok, skipped, warning } from './finding.ts';
+import { findListener } from './listener.ts';
 
 const MIB = 1024 * 1024;
 const LOW_MIB = 2048;
@@ -68,7 +68,7 @@ export async function judgePort({ HOST, PORT, TLS_CERT_FILE }: Config): Promise<
   return [
     failed(
       'port',
-      `${PORT} is taken by ${whoListens(PORT) ?? 'another program'}, which is no daemon of ours`,
+      `${PORT} is taken by ${findListener(PORT) ?? 'another program'}, which is no daemon of ours`,
       `ss -ltnp 'sport = :${PORT}'   # stop it, or set another PORT`,
     ),
   ];
@@ -116,5 +116,5 @@ export function judgeBackups(dir: string | undefined, hours: number, production:
   const age = Math.floor((Date.now() - newest) / HOUR_MS);
   const says = `the newest of ${files.length} in ${dir} is ${age} h old`;
   const late = age > hours ? [failed('backups', says, `BACKUP_DIR=${dir} scripts/backup.sh   # and why did the timer not?`)] : [];
-  return orOk('backups', says, late);
+  return findingsOrOk('backups', says, late);
 }

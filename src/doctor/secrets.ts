@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Config, isExample } from '../config.ts';
-import { type Finding, failed, ok, orOk, skipped, warning } from './finding.ts';
+import { type Finding, failed, findingsOrOk, ok, skipped, warning } from './finding.ts';
 
 // Whether secrets are there and worth the name. Their values are looked at and never said.
 
@@ -15,7 +15,7 @@ const named = ['JWT_SECRET', 'JWT_SECRET_NEXT', 'ENCRYPTION_KEY', 'AUDIT_KEY'] a
 export function judgeSecrets(config: Config): Finding[] {
   const found = [...named.flatMap((name) => judgeKey(name, config[name])), ...judgeAbsent(config), ...judgeTwins(config)];
   return [
-    ...orOk('secrets', `${named.filter((name) => config[name]).join(', ') || 'of development'}`, found),
+    ...findingsOrOk('secrets', `${named.filter((name) => config[name]).join(', ') || 'of development'}`, found),
     ...judgePassword(config),
   ];
 }

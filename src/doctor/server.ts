@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Config } from '../config.ts';
-import { type Finding, failed, ok, orOk, skipped, warning } from './finding.ts';
+import { type Finding, failed, findingsOrOk, ok, skipped, warning } from './finding.ts';
 import { judgeSpace } from './machine.ts';
 import type { Server } from './sql.ts';
 
@@ -56,7 +56,7 @@ export function judgeServer(server: Server, where: string): Finding[] {
   );
   const size = `${Math.ceil(database_bytes / MIB)} MiB`;
   return [
-    ...orOk('database', `PostgreSQL ${version} ${where}, ${encoding}, ${time_zone}, ${size}`, found),
+    ...findingsOrOk('database', `PostgreSQL ${version} ${where}, ${encoding}, ${time_zone}, ${size}`, found),
     ...judgeLogin(server),
   ];
 }
@@ -82,7 +82,7 @@ export function judgeDurability(settings: Settings): Finding[] {
       apply(`alter system reset ${name}`, 'select pg_reload_conf()'),
     ),
   );
-  return orOk('durability', 'a commit is on the disk before it is acknowledged', found);
+  return findingsOrOk('durability', 'a commit is on the disk before it is acknowledged', found);
 }
 
 /** Defaults that suit a laptop. */
@@ -104,7 +104,7 @@ export function judgeTuning(settings: Settings): Finding[] {
         apply(`alter system set log_min_duration_statement = '500ms'`, 'select pg_reload_conf()'),
       ),
     );
-  return orOk('tuning', 'buffers and the log of slow statements are set', found);
+  return findingsOrOk('tuning', 'buffers and the log of slow statements are set', found);
 }
 
 export function judgeConnections(server: Server, settings: Settings, config: Config, daemons: number): Finding[] {
@@ -165,7 +165,7 @@ export function judgeStatements(settings: Settings, login: string, user: string,
       failed('statements', `they run as ${user}, not as ${role}: something between drops startup options`, 'PG_POOLER=true'),
     );
   const ms = (name: string) => `${name} ${settings.get(name)} ms`;
-  return orOk(
+  return findingsOrOk(
     'statements',
     ['jit off', ms('statement_timeout'), ms('lock_timeout'), ms('idle_in_transaction_session_timeout')].join(', '),
     found,
@@ -185,7 +185,7 @@ export function judgeClock(now: string, asked: [number, number], earlier: { what
   for (const { what, at } of earlier)
     if (Date.parse(at) > theirs + SKEW_MS)
       found.push(failed('clock', `the database's clock was set back: ${what} at ${at}, and now it is ${now}`, look));
-  return orOk('clock', skew === 0 ? 'this one and the database’s agree, and neither was set back' : says, found);
+  return findingsOrOk('clock', skew === 0 ? 'this one and the database’s agree, and neither was set back' : says, found);
 }
 
 /** Its own disk, where it can be seen from here. */

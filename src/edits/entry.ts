@@ -1,5 +1,5 @@
 import { actorOf, type Channel, type Principal } from '../auth/index.ts';
-import { type EventRow, entryOf } from '../db/unit.ts';
+import { type EventRow, serviceEventOf } from '../db/unit.ts';
 
 // What the log says of an edit. Never its text: that stands in the edit alone, so that an edit of the edited leaves none behind.
 
@@ -27,7 +27,7 @@ export interface EditContent {
 export function editEntry(principal: Principal, what: string, about: EditScope, { patch, ...edit }: EditContent): EventRow {
   const { text: _, ...rest } = patch;
   const actor = actorOf(principal);
-  return entryOf({
+  return serviceEventOf({
     kind: `edit.${what}`,
     session_id: about.session_id,
     channel: about.channel,

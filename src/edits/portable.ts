@@ -49,7 +49,7 @@ const overlay = z.strictObject({
 });
 
 export const portable: Record<string, Portable> = {
-  edit: { row: edit.refine(isOwned, unowned), free: ['reason', 'patch', 'passages'] },
+  edit: { row: edit.refine(isOwned, unowned), freeText: ['reason', 'patch', 'passages'] },
   edit_event: { row: editEvent },
-  overlay: { row: overlay, free: ['content', 'base'] },
+  overlay: { row: overlay, freeText: ['content', 'base'] },
 };

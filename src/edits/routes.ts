@@ -11,8 +11,8 @@ import {
 } from '../auth/index.ts';
 import { recallUnit } from '../db/idempotency.ts';
 import { type EventRow, type Outcome, unitOf } from '../db/unit.ts';
-import { etagOf, ifMatchOf, versionMeant } from '../http/etag.ts';
-import { assertWritten, replayed } from '../http/outcome.ts';
+import { etagOf, expectedVersion, ifMatchOf } from '../http/etag.ts';
+import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import { decodeCursor, pageOf, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
@@ -38,7 +38,7 @@ export const editRoutes = [
     idempotent: true,
     query: writeQuery,
     body: newEdit,
-    free: ['reason', 'patch/text'],
+    freeText: ['reason', 'patch/text'],
     success: { status: 201, description: 'The edit, which is pending unless `auto_approve` is true', schema: edit },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'too-large', 'quota-exceeded'],
     handle: async ({ caller, query, body, idempotency }) => {
@@ -112,7 +112,7 @@ function decision(verb: string, status: Status, summary: string, description = '
       const about = { memory_id: null, user_id: null, agent_id: null, project_id: null, ...found };
       const entries = [editEntry(caller.principal, status, about, found)];
       const unit = unitOf(idempotency, entries, bytesOf(entries));
-      const version = versionMeant(ifMatchOf(req), found);
+      const version = expectedVersion(ifMatchOf(req), found);
       const outcome = await decideEdit(caller.tenant, unit, found.edit_id, { status, by: actorOf(caller.principal), version });
       assertWritten(outcome);
       const now = await mustRead(caller, found.edit_id);
@@ -122,7 +122,7 @@ function decision(verb: string, status: Status, summary: string, description = '
   });
 }
 
-const headersOf = (of: Edit, replay = false) => ({ ETag: etagOf(of), ...replayed(replay) });
+const headersOf = (of: Edit, replay = false) => ({ ETag: etagOf(of), ...replayHeaders(replay) });
 
 const factsOf = ({ target, op, status }: Edit, replay: boolean) => ({ target, op, status, ...(replay && { replay }) });
 

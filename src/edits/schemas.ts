@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { behalf, behalfQuery, channels } from '../auth/index.ts';
-import { nameOf, words } from '../http/name.ts';
+import { nameOf, nonBlank } from '../http/name.ts';
 
 /** An event keeps so much of a text; the rest of it would be an artifact, which an amendment has not. */
 const MAX_TEXT = 65_536;
@@ -15,7 +15,7 @@ const target = z
   .describe('Id of a passage, a memory or an event. An edit of an event applies to all its passages.');
 const shared = {
   target,
-  reason: words.max(2000).describe('The reason, which is recorded in the log and has the same visibility as the target.'),
+  reason: nonBlank.max(2000).describe('The reason, which is recorded in the log and has the same visibility as the target.'),
   auto_approve: z.boolean().default(false).describe('Approves the edit immediately. Only admins can use it.'),
 };
 const nothing = z.strictObject({}).default({});
@@ -37,7 +37,7 @@ export const newEdit = z
       ...shared,
       op: z.literal('amend'),
       patch: z.strictObject({
-        text: words.max(MAX_TEXT).describe('The replacement text.'),
+        text: nonBlank.max(MAX_TEXT).describe('The replacement text.'),
       }),
     }),
     z.strictObject({ ...shared, op: z.literal('quarantine'), patch: nothing }),

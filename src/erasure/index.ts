@@ -24,7 +24,7 @@ export const feature: Feature = {
         invalidate,
         eraseAudit: audit.eraseSubject,
       }),
-      outlives: erasesItsCreator,
+      continuesWithoutStarter: erasesItsCreator,
     },
     erasure_preview: previewHandler({ countAudit: audit.countSubject }),
   }),

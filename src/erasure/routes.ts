@@ -1,6 +1,6 @@
 import { route } from '../auth/index.ts';
 import { Problem } from '../http/problem.ts';
-import { accepted, type Handler, type Jobs, startAndWait, started } from '../jobs/index.ts';
+import { acceptedReply, type Handler, type Jobs, startAndWait, startedJob } from '../jobs/index.ts';
 import type { Seal } from '../seal.ts';
 import { openLedger } from './ledger.ts';
 import { type Preview, type PreviewNeeds, runPreview } from './preview.ts';
@@ -45,8 +45,8 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
     limit: 'v1',
     idempotent: true,
     body: erasureBody,
-    success: { status: 202, description: 'The job was queued. Its result is the certificate', schema: started },
-    also: [
+    success: { status: 202, description: 'The job was queued. Its result is the certificate', schema: startedJob },
+    otherAnswers: [
       {
         status: 200,
         description:
@@ -73,11 +73,11 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
           principal.id,
         );
         const told = { audit, action: 'erasure.previewed' as const };
-        return found ? { status: 200, body: found, ...told } : { ...accepted(job_id, false), ...told };
+        return found ? { status: 200, body: found, ...told } : { ...acceptedReply(job_id, false), ...told };
       }
       const begun_by = pseudonymOf(keyed(seal), tenant.id, { kind: 'user_id', id: principal.subject });
       const { job_id, replay } = await jobs.start(tenant, 'erasure', { ...input, begun_by }, principal.id, idempotency);
-      return { ...accepted(job_id, replay), audit };
+      return { ...acceptedReply(job_id, replay), audit };
     },
   }),
 ];

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tenant } from '../db/tenant.ts';
-import { entryOf } from '../db/unit.ts';
+import { serviceEventOf } from '../db/unit.ts';
 import { canonicalJson } from '../http/json.ts';
 import { toProblem } from '../http/problem.ts';
 import { newId } from '../id.ts';
@@ -148,7 +148,7 @@ async function refuse({ seal, ledger }: RunNeeds, job: Job<ErasureInput, Cursor>
 }
 
 const completed = ({ job_id, kind, subject_hash, upto_seq, counts }: Certificate, sha256: string) =>
-  entryOf({
+  serviceEventOf({
     event_id: `evt_${job_id.slice(4)}`,
     session_id: job_id,
     channel: 'team',

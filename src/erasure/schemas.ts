@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { always } from '../http/name.ts';
+import { onAnyObject } from '../http/name.ts';
 
 export const subjectKinds = ['user_id', 'session_id', 'project_id', 'agent_id'] as const;
 type SubjectKind = (typeof subjectKinds)[number];
@@ -23,12 +23,12 @@ export const erasureBody = z
   })
   .refine((body) => subjectKinds.filter((kind) => body[kind] !== undefined).length === 1, {
     message: 'must name exactly one of user_id, session_id, project_id, agent_id',
-    when: always,
+    when: onAnyObject,
   })
   .refine((body) => !body.keep_shared || body.user_id !== undefined, {
     path: ['keep_shared'],
     message: 'allowed with user_id only',
-    when: always,
+    when: onAnyObject,
   });
 
 /** Whose data is to be forgotten. */

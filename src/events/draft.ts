@@ -1,10 +1,10 @@
 import { bufferOf, type NewArtifact, sha256Of } from '../artifacts/index.ts';
 import type { Principal } from '../auth/index.ts';
-import { type Unit, unitOf, writeUnit } from '../db/unit.ts';
+import { encodeUnit, type Unit, unitOf } from '../db/unit.ts';
 import type { EventEffect } from '../feature.ts';
-import { type Asked, idempotencyOf, type Mac } from '../http/idempotent.ts';
-import { keepInside } from '../http/inside.ts';
+import { type IdempotencyRequest, idempotencyOf, type Mac } from '../http/idempotency.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
+import { assertOwnTenant } from '../http/own_tenant.ts';
 import { Problem } from '../http/problem.ts';
 import { type Idempotency, parseBody } from '../http/route.ts';
 import { type Cited, cite, citeOne, type RefLimits } from '../refs/index.ts';
@@ -69,12 +69,12 @@ export interface LargeRequest {
   limits: EventLimits;
   principal: Principal;
   source: ScreenerSource;
-  asked: Asked | null;
+  idempotencyRequest: IdempotencyRequest | null;
 }
 
 /** The task of a worker: from bytes to what is sent to the database. */
 export function draftLarge(
-  { bytes, json, maxSingle, limits, principal, source, asked }: LargeRequest,
+  { bytes, json, maxSingle, limits, principal, source, idempotencyRequest }: LargeRequest,
   screener: Screener,
   mac: Mac,
   handlers: EffectHandlers,
@@ -82,13 +82,13 @@ export function draftLarge(
   const given = parseJson(bufferOf(bytes), json);
   if (bytes.length > maxSingle && !Array.isArray((given as { events?: unknown } | null)?.events))
     throw new Problem('too-large', `The body has ${bytes.length} bytes; a single event may have at most ${maxSingle}.`);
-  keepInside(source.tenant_id, {}, given);
-  const idempotency = idempotencyOf(asked, given, mac);
+  assertOwnTenant(source.tenant_id, {}, given);
+  const idempotency = idempotencyOf(idempotencyRequest, given, mac);
   const body = parseBody(eventsBody, given) as EventInput | { events: EventInput[] };
   const draft = draftOf(principal, body, idempotency, { ...limits, screener }, handlers);
-  const written = writeUnit(draft.unit);
-  const buffers = [written, ...draft.artifacts.map((artifact) => artifact.bytes)];
-  return { value: { ...draft, unit: { ...draft.unit, events: [], written } }, transfer: buffers.map(ownBuffer) };
+  const encoded = encodeUnit(draft.unit);
+  const buffers = [encoded, ...draft.artifacts.map((artifact) => artifact.bytes)];
+  return { value: { ...draft, unit: { ...draft.unit, events: [], encoded } }, transfer: buffers.map(ownBuffer) };
 }
 
 /** They are larger than what Buffer takes from its pool, so each has its memory to itself. */
@@ -97,7 +97,7 @@ const ownBuffer = ({ buffer }: Buffer): ArrayBuffer => buffer as ArrayBuffer;
 /** As it comes out of a worker. */
 export const receiveDraft = ({ unit, artifacts, ...draft }: Draft): Draft => ({
   ...draft,
-  unit: { ...unit, written: bufferOf(unit.written!) },
+  unit: { ...unit, encoded: bufferOf(unit.encoded!) },
   artifacts: artifacts.map((artifact) => ({ ...artifact, bytes: bufferOf(artifact.bytes), sha256: bufferOf(artifact.sha256) })),
 });
 

@@ -25,7 +25,7 @@ export const feature: Feature<Follow> = {
     return eventRoutes(follow, { ...limits, handlers: registry.effects }, secrets);
   },
   figures: ({ metrics }, follow) => {
-    metrics.refused('/v1/events', 'storage-full', 0);
+    metrics.countProblem('/v1/events', 'storage-full', 0);
     readFollowers(metrics, follow);
   },
   drain: endFollowers,

@@ -34,5 +34,5 @@ const event = z.strictObject({
 });
 
 export const portable: Record<string, Portable> = {
-  event: { row: event.refine(isOwned, unowned), free: ['content', 'metadata', 'tags'] },
+  event: { row: event.refine(isOwned, unowned), freeText: ['content', 'metadata', 'tags'] },
 };

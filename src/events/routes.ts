@@ -15,7 +15,7 @@ import {
 import type { Outcome } from '../db/unit.ts';
 import type { JsonLimits } from '../http/json.ts';
 import { nameOf } from '../http/name.ts';
-import { assertWritten, replayed } from '../http/outcome.ts';
+import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import { boundedPageOf, decodeCursor } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Input, Reply } from '../http/route.ts';
@@ -57,7 +57,7 @@ const writeRoutes = ({ handlers, ...limits }: RecordSettings, secrets: Secrets, 
     tag: 'Events',
     access: 'write',
     limit: 'v1',
-    hot: true,
+    fastPath: true,
     idempotent: true,
     body: eventsBody,
     success: {
@@ -73,10 +73,18 @@ const writeRoutes = ({ handlers, ...limits }: RecordSettings, secrets: Secrets, 
         await record(caller, draftOf(caller.principal, body, idempotency, { ...limits, screener }, handlers), handlers),
       );
     },
-    large: async ({ caller, bytes, asked, signal }) => {
+    handleLarge: async ({ caller, bytes, idempotencyRequest, signal }) => {
       const { source } = await secrets.of(caller.tenant);
       const { json, maxSingle, workers, ...bounds } = limits;
-      const input: LargeRequest = { bytes, json, maxSingle, limits: bounds, principal: caller.principal, source, asked };
+      const input: LargeRequest = {
+        bytes,
+        json,
+        maxSingle,
+        limits: bounds,
+        principal: caller.principal,
+        source,
+        idempotencyRequest,
+      };
       const order = { tenant: caller.tenant.id, task: 'events', input, transfer: [bytes.buffer as ArrayBuffer], signal };
       return answer(await record(caller, receiveDraft(await workers.run<Draft>(order)), handlers));
     },
@@ -97,7 +105,7 @@ const listRoute = route({
   limit: 'v1',
   query: listQuery,
   success: { status: 200, description: 'A page of events', schema: boundedPageOf(event, z.int()) },
-  also: [
+  otherAnswers: [
     {
       status: 200,
       description: 'With `Accept: text/event-stream`, a stream of events',
@@ -127,7 +135,7 @@ const readRoutes = (follow: Follow) => [
     tag: 'Events',
     access: 'read',
     limit: 'v1',
-    hot: true,
+    fastPath: true,
     params: z.strictObject({ event_id: nameOf() }),
     query: z.strictObject(behalfQuery),
     success: { status: 200, description: 'The event', schema: event },
@@ -206,7 +214,7 @@ function answer({ single, data, replay }: { single: boolean; data: Recorded[]; r
     body: single ? data[0] : { data },
     headers: {
       ...(single && { Location: `/v1/events/${data[0]!.event_id}` }),
-      ...replayed(replay),
+      ...replayHeaders(replay),
     },
   };
 }

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { aboutUser, behalfQuery, channels } from '../auth/index.ts';
 import type { Registry } from '../feature.ts';
 import { filterParameter } from '../filter/index.ts';
-import { always, label, nameOf, oneLine, words } from '../http/name.ts';
-import { whole } from '../http/page.ts';
+import { label, nameOf, nonBlank, onAnyObject, oneLine } from '../http/name.ts';
+import { integerParameter } from '../http/page.ts';
 import { time } from '../http/time.ts';
 
 // The wire of events, as API.md fixes it. Content keeps every further field it came with.
@@ -26,7 +26,7 @@ const contents = {
     line_range: z.union([z.string(), z.array(z.number()).length(2)]).optional(),
   }),
   decision: z.looseObject({
-    decision: words,
+    decision: nonBlank,
     rationale: z.array(z.string()).optional(),
     constraints: z.array(z.string()).optional(),
     alternatives: z.array(z.string()).optional(),
@@ -36,7 +36,7 @@ const contents = {
   }),
   task_update: z.looseObject({
     task_id: nameOf().optional(),
-    title: words,
+    title: nonBlank,
     status: z.enum(['open', 'doing', 'blocked', 'done']),
     details: z.string().optional(),
   }),
@@ -72,8 +72,8 @@ const shared = {
 };
 type TextFields = { text?: string | undefined; content?: Record<string, unknown> | undefined };
 const hasAtMostOneText = ({ text, content }: TextFields) => text === undefined || content?.text === undefined;
-const bothTextFields = { path: ['text'], message: 'must not be combined with content.text', when: always };
-const missing = { message: 'required', when: always, abort: true };
+const bothTextFields = { path: ['text'], message: 'must not be combined with content.text', when: onAnyObject };
+const missing = { message: 'required', when: onAnyObject, abort: true };
 const eventOf = <K extends Exclude<keyof typeof contents, 'message'>>(kind: K) =>
   z.strictObject({ ...shared, kind: z.literal(kind), content: contents[kind] }).refine(hasAtMostOneText, bothTextFields);
 /** The kind that need not be named. */
@@ -160,7 +160,7 @@ export const recordedWith = (effects: Registry['effects']) =>
 
 export const listQuery = z.strictObject({
   channel: channel.default('private'),
-  after: whole(0, 1e15).optional().describe('Only events with a greater `seq`.'),
+  after: integerParameter(0, 1e15).optional().describe('Only events with a greater `seq`.'),
   session_id: name('Only events of this session.').optional(),
   kind: name('Only events of this kind, recorded by clients or by the service.').optional(),
   ...behalfQuery,
@@ -172,7 +172,7 @@ export const listQuery = z.strictObject({
   until: time.optional().describe('Only events that occurred before this time.'),
   filter: filterParameter.optional(),
   order: z.enum(['asc', 'desc']).default('asc').describe('The order of `seq`.'),
-  limit: whole(1, 1000).default(50),
+  limit: integerParameter(1, 1000).default(50),
   cursor: z.string().max(500).optional(),
 });
 export type ListQuery = z.output<typeof listQuery>;

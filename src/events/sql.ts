@@ -1,6 +1,6 @@
 import { type Channel, isHiddenById, type Visibility, visibilityValues, visible, withheldIn } from '../auth/index.ts';
-import { named } from '../db/named.ts';
-import type { Db, Judge } from '../db/query.ts';
+import { bindNamed } from '../db/named_parameters.ts';
+import type { Db, RowChecker } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Outcome } from '../db/unit.ts';
 import type { Filter } from '../filter/index.ts';
@@ -73,7 +73,7 @@ export type Entry = { seq: number; event_id: string; kind: string } & (
   | { event?: undefined; unreadable: string }
 );
 
-function toEntry(judge: Judge, row: EventRecord, look: EventView): Entry {
+function toEntry(judge: RowChecker, row: EventRecord, look: EventView): Entry {
   const place = { seq: row.seq, event_id: row.event_id, kind: row.kind };
   const unreadable = judge.faultOf(row, EVENT_SHAPE);
   return unreadable === undefined ? { ...place, event: toEvent(row, look) } : { ...place, unreadable };
@@ -207,7 +207,7 @@ export async function listEvents(
   const values = { ...valuesOf(asked), scan_limit: undefined, ...stretch, page_bytes: PAGE_BYTES };
   const { order } = stretch;
   const rows = await db.rows<EventRecord & { listed: number }>(
-    ...named(
+    ...bindNamed(
       `select ${columns}, e.listed
       from (
         select l.*, sum(${READ_BYTES}) over (order by l.seq ${order === 'asc' ? 'asc' : 'desc'}) - ${READ_BYTES} as before, count(*) over () as listed
@@ -236,7 +236,7 @@ export async function listEvents(
 async function findScanEnd(db: Db, tenant: string, values: Record<string, unknown>, { scan_limit, order }: LogRange) {
   if (scan_limit === undefined) return undefined;
   const row = await db.row<{ seq: number }>(
-    ...named(
+    ...bindNamed(
       `select e.seq from events e where ${SCANNED} order by e.seq ${order === 'asc' ? 'asc' : 'desc'} offset $scan_limit::bigint - 1 limit 1`,
       values,
       [tenant],

@@ -67,7 +67,7 @@ const runImport: Handler = async ({ tenant, id, input, report }) => {
 };
 
 // it undoes what it did, whoever began it
-export const importJobs: Handlers = { import: { run: runImport, outlives: () => true } };
+export const importJobs: Handlers = { import: { run: runImport, continuesWithoutStarter: () => true } };
 
 /** Of imports whose job failed to undo them. */
 export const sweepImports = (tenant: Tenant): Promise<number> => undoImport(tenant, null, null).then(() => 0);

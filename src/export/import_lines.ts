@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { z } from 'zod';
 import type { Tenant } from '../db/tenant.ts';
-import { type Gather, type Held, openCountedGather } from '../http/gather.ts';
+import { type BodyBuffer, type BytesInFlight, openCountedBuffer } from '../http/body_buffer.ts';
 import { type JsonLimits, parseJson } from '../http/json.ts';
 import { Problem } from '../http/problem.ts';
 import type { Portable } from '../portable.ts';
@@ -22,7 +22,7 @@ export interface ImportLimits {
   rows: Record<string, Portable>;
   maxArtifactBytes: number;
   /** What the daemon holds of bodies: an artifact is counted until it is stored. */
-  held: Held;
+  bytesInFlight: BytesInFlight;
 }
 
 export interface ImportSettings extends ImportLimits {
@@ -55,7 +55,7 @@ interface ImportProgress {
   counts: Record<string, number>;
   header?: Header;
   tenant?: TenantLine;
-  artifact?: { line: ArtifactLine; text: string; pieces: Gather; hash: Hash };
+  artifact?: { line: ArtifactLine; text: string; pieces: BodyBuffer; hash: Hash };
   firstSeq?: number;
   lastSeq?: number;
   bytes: number;
@@ -163,7 +163,7 @@ async function importRow(
   settings: ImportSettings,
 ): Promise<void> {
   const { number } = line;
-  await rejectSecrets(settings.screener, number, row, settings.rows[row.type as string]!.free ?? []);
+  await rejectSecrets(settings.screener, number, row, settings.rows[row.type as string]!.freeText ?? []);
   const last = at.header!.as_of_seq;
   for (const [field, value] of Object.entries(row))
     if (/^(?:.*_)?seq$/.test(field) && typeof value === 'number' && value > last)
@@ -201,7 +201,7 @@ async function beginArtifact(
     throw lineProblem(number, `an artifact of more than ${settings.maxArtifactBytes} bytes`, '/byte_count');
   await at.batch.flush();
   at.bytes += bytes.length + line.byte_count;
-  at.artifact = { line, text: bytes.toString(), pieces: openCountedGather(settings.held), hash: createHash('sha256') };
+  at.artifact = { line, text: bytes.toString(), pieces: openCountedBuffer(settings.bytesInFlight), hash: createHash('sha256') };
   if (line.byte_count === 0) await storeArtifact(tenant, held, at, number, settings);
 }
 

@@ -8,12 +8,12 @@ import { exportRoutes } from './routes.ts';
 import { rowsOf } from './rows.ts';
 
 export const feature: Feature = {
-  routes: ({ config, registry, bounds, embedded, held, auth, secrets, jobs, log }) =>
+  routes: ({ config, registry, bounds, embedded, bytesInFlight, auth, secrets, jobs, log }) =>
     exportRoutes({
       ...streamLimits(config, embedded),
       json: bounds.json,
       rows: rowsOf(registry),
-      held,
+      bytesInFlight,
       recheck: auth.identify,
       secrets,
       verify: verifyImport,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Held, openCountedGather } from '../http/gather.ts';
+import { type BytesInFlight, openCountedBuffer } from '../http/body_buffer.ts';
 import { Problem } from '../http/problem.ts';
 
 // A body of lines, as it comes: nothing of it is held but the line that is being read.
@@ -18,7 +18,7 @@ export interface LineLimits {
   /** Who is waited for so long in all sends so much meanwhile. */
   slowest: { bytes: number; ms: number };
   /** What the daemon holds of bodies: a line that comes in parts is counted while it does. */
-  held: Held;
+  bytesInFlight: BytesInFlight;
 }
 
 export interface Line {
@@ -38,7 +38,7 @@ export async function* linesOf(
   const hash = createHash('sha256');
   let number = 0;
   let total = 0;
-  const rest = openCountedGather(limits.held);
+  const rest = openCountedBuffer(limits.bytesInFlight);
   try {
     for await (const part of partsOf(req, limits, () => number > 0)) {
       total += part.length;

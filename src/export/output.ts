@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import { give, SLOWEST_PIECE_MS } from '../http/give.ts';
+import { CHUNK_TIMEOUT_MS, writeChunked } from '../http/write_chunked.ts';
 
 // The client's end of an export: it takes as long as the client reads, and is cut off where nothing is taken any more.
 
@@ -19,13 +19,13 @@ export interface Output {
   digest(): string;
 }
 
-export function openOutput(res: ServerResponse, piece_ms = SLOWEST_PIECE_MS): Output {
+export function openOutput(res: ServerResponse, piece_ms = CHUNK_TIMEOUT_MS): Output {
   const hash = createHash('sha256');
   return {
     write: async (lines) => {
       const bytes = typeof lines === 'string' ? Buffer.from(lines) : lines;
       hash.update(bytes);
-      if (!(await give(res, bytes, piece_ms))) throw new ClientGone();
+      if (!(await writeChunked(res, bytes, piece_ms))) throw new ClientGone();
     },
     digest: () => hash.copy().digest('hex'),
   };

@@ -13,10 +13,10 @@ import {
   visibilityById,
 } from '../auth/index.ts';
 import type { Tenant } from '../db/tenant.ts';
-import { refuseCharset } from '../http/body.ts';
+import { assertUtf8 } from '../http/body.ts';
 import { Problem } from '../http/problem.ts';
 import { STREAMED } from '../http/route.ts';
-import { accepted } from '../jobs/index.ts';
+import { acceptedReply } from '../jobs/index.ts';
 import type { Secrets } from '../secrets/index.ts';
 import { readChangingRows, type SpoolNeeds, writeFull } from './full.ts';
 import { importTenant } from './import.ts';
@@ -28,7 +28,7 @@ import { imported } from './schemas.ts';
 import { openSlots, type SlotLimits } from './slots.ts';
 
 const MEDIA_TYPE = 'application/x-ndjson';
-const tagged = { tag: 'Export', limit: 'v1', long: true } as const;
+const tagged = { tag: 'Export', limit: 'v1', noTimeout: true } as const;
 const RECHECK_MS = 30_000;
 
 export interface ExportNeeds extends ImportLimits, LineLimits, SlotLimits, SpoolNeeds {
@@ -76,7 +76,7 @@ export function exportRoutes(needs: ExportNeeds) {
       audit: 'tenant.imported',
       summary: 'Import an export into an empty tenant',
       access: 'admin',
-      reads: MEDIA_TYPE,
+      bodyStream: MEDIA_TYPE,
       query: z.strictObject({}),
       success: {
         status: 202,
@@ -92,7 +92,7 @@ export function exportRoutes(needs: ExportNeeds) {
           const lines = linesOf(req, needs, (bytes) => bytes.length < 4096 && bytes.includes('"end"'));
           const outcome = await importTenant(tenant, lines, { ...needs, screener }, needs.verify, principal.id);
           needs.begun();
-          return { body: outcome, headers: accepted(outcome.job_id, false).headers };
+          return { body: outcome, headers: acceptedReply(outcome.job_id, false).headers };
         }),
     }),
   ];
@@ -101,7 +101,7 @@ export function exportRoutes(needs: ExportNeeds) {
 function assertLines(req: IncomingMessage): void {
   if (!/^application\/x-ndjson\s*(?:;|$)/i.test(req.headers['content-type'] ?? ''))
     throw new Problem('unsupported-media-type', `The body must be ${MEDIA_TYPE}.`);
-  refuseCharset(req);
+  assertUtf8(req);
   if ((req.headers['content-encoding'] ?? 'identity') !== 'identity')
     throw new Problem('unsupported-media-type', 'Compressed bodies are not supported.');
 }

@@ -16,7 +16,7 @@ export interface Filter {
   memory: boolean;
 }
 
-export interface Wrong {
+export interface FilterError {
   path: (string | number)[];
   message: string;
 }
@@ -72,16 +72,16 @@ const MAX_TEXT = 1_000;
 const MAX_NAME = 255;
 const NOTHING = '(1 == 0)';
 
-interface Making extends Omit<Filter, 'given'> {
-  faults: Wrong[];
+interface Compilation extends Omit<Filter, 'given'> {
+  faults: FilterError[];
   clauses: number;
   parts: number;
 }
 type Place = (string | number)[];
 
 /** A filter with everything that is wrong with it; `faults` is empty where it can be used. */
-export function compileFilter(given: Record<string, unknown>): Filter & { faults: Wrong[] } {
-  const making: Making = { path: '', vars: {}, memory: false, faults: [], clauses: 0, parts: 0 };
+export function compileFilter(given: Record<string, unknown>): Filter & { faults: FilterError[] } {
+  const making: Compilation = { path: '', vars: {}, memory: false, faults: [], clauses: 0, parts: 0 };
   const predicate = group(given, [], 1, making);
   const { vars, memory, faults } = making;
   return { given, path: `strict ${predicate}`, vars, memory, faults };
@@ -95,7 +95,7 @@ export const aboutSubject = (filter: Filter | undefined, user_id: string): Filte
   memory: filter?.memory ?? false,
 });
 
-const wrong = (making: Making, path: Place, message: string): string => {
+const wrong = (making: Compilation, path: Place, message: string): string => {
   making.faults.push({ path, message });
   return NOTHING;
 };
@@ -106,7 +106,7 @@ const any = (parts: string[]) => (parts.length === 0 ? NOTHING : `(${parts.join(
 const not = (predicate: string) => `(!${predicate})`;
 
 /** Counts `count` clauses more; one fault tells of too many. */
-function isFull(making: Making, path: Place, count = 1): boolean {
+function isFull(making: Compilation, path: Place, count = 1): boolean {
   const before = making.clauses;
   making.clauses += count;
   if (making.clauses <= MAX_CLAUSES) return false;
@@ -115,7 +115,7 @@ function isFull(making: Making, path: Place, count = 1): boolean {
 }
 
 /** All that an object asks for. */
-function group(value: unknown, path: Place, depth: number, making: Making): string {
+function group(value: unknown, path: Place, depth: number, making: Compilation): string {
   if (!isObject(value)) return wrong(making, path, 'must be an object');
   if (depth > MAX_DEPTH) return wrong(making, path, `must be nested at most ${MAX_DEPTH} levels deep`);
   const keys = Object.keys(value);
@@ -128,7 +128,7 @@ function group(value: unknown, path: Place, depth: number, making: Making): stri
   return all(parts);
 }
 
-function member(key: string, value: unknown, path: Place, depth: number, making: Making): string {
+function member(key: string, value: unknown, path: Place, depth: number, making: Compilation): string {
   if (key === 'not') return not(group(value, path, depth + 1, making));
   if (key !== 'and' && key !== 'or') return field(key, value, path, making);
   if (!Array.isArray(value)) return wrong(making, path, 'must be an array of filters');
@@ -141,7 +141,7 @@ function member(key: string, value: unknown, path: Place, depth: number, making:
   return key === 'and' ? all(parts) : any(parts);
 }
 
-function field(name: string, value: unknown, path: Place, making: Making): string {
+function field(name: string, value: unknown, path: Place, making: Compilation): string {
   const found = fieldOf(name);
   if (typeof found === 'string') return isFull(making, path) ? NOTHING : wrong(making, path, found);
   if (found.memory) making.memory = true;
@@ -166,7 +166,7 @@ function fieldOf(name: string): Field | string {
   return { type: 'json', at: parts.map((part) => JSON.stringify(part)).join('.') };
 }
 
-function clause({ type, at }: Field, operator: string, value: unknown, path: Place, making: Making): string {
+function clause({ type, at }: Field, operator: string, value: unknown, path: Place, making: Compilation): string {
   if (isFull(making, path)) return NOTHING;
   if (!allowed[type].includes(operator)) {
     const known = Object.values(allowed).flat().includes(operator);
@@ -189,7 +189,7 @@ function clause({ type, at }: Field, operator: string, value: unknown, path: Pla
   return operator === 'eq' ? equal : not(equal);
 }
 
-function oneOf(at: string, type: Type, value: unknown, path: Place, making: Making): string {
+function oneOf(at: string, type: Type, value: unknown, path: Place, making: Compilation): string {
   if (!Array.isArray(value)) return wrong(making, path, 'must be an array of values');
   if (value.length > MAX_VALUES) return wrong(making, path, `must have at most ${MAX_VALUES} values`);
   if (isFull(making, path, Math.max(0, value.length - 1))) return NOTHING;
@@ -198,7 +198,7 @@ function oneOf(at: string, type: Type, value: unknown, path: Place, making: Maki
 }
 
 /** A list has the value, or each of the values; a text of the metadata has it as a part. */
-function contains(at: string, type: Type, value: unknown, path: Place, making: Making): string {
+function contains(at: string, type: Type, value: unknown, path: Place, making: Compilation): string {
   const several = Array.isArray(value);
   if (several && value.length > MAX_VALUES) return wrong(making, path, `must have at most ${MAX_VALUES} values`);
   const wanted = several ? value : [value];
@@ -217,14 +217,14 @@ function contains(at: string, type: Type, value: unknown, path: Place, making: M
   );
 }
 
-function named(making: Making, value: unknown): string {
+function named(making: Compilation, value: unknown): string {
   const name = `v${Object.keys(making.vars).length}`;
   making.vars[name] = value;
   return `$${name}`;
 }
 
 /** The value as the document has such a field; undefined where it cannot be one. */
-function plainOf(type: Type, operator: string, value: unknown, path: Place, making: Making): unknown {
+function plainOf(type: Type, operator: string, value: unknown, path: Place, making: Compilation): unknown {
   const refuse = (message: string) => void wrong(making, path, message);
   if (typeof value === 'string' && (value.length > MAX_TEXT || textFault(value)))
     return refuse(`must be a string of at most ${MAX_TEXT} characters that can be stored`);

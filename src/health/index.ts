@@ -104,7 +104,7 @@ function healthRoutes(health: Health) {
       summary: 'Check the health of the service',
       description: 'Returns 503 if the database does not respond. `authenticated` is true if the request has a valid credential.',
       success: { status: 200, description: 'The service is healthy', schema: report },
-      also: [{ status: 503, description: 'The database does not respond (`unhealthy`)', schema: report }],
+      otherAnswers: [{ status: 503, description: 'The database does not respond (`unhealthy`)', schema: report }],
       problems: [],
       handle: async ({ req }) => {
         const healthy = await isUp();

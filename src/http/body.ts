@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { openGather, openRoom } from './gather.ts';
-import type { Hold } from './hold.ts';
+import { openBuffer, openFixedBuffer } from './body_buffer.ts';
+import type { ByteReservation } from './byte_reservation.ts';
 import { Problem } from './problem.ts';
-import { announcedOf } from './unread.ts';
+import { announcedLength } from './unread_body.ts';
 
 /** Rejects a body by its headers, before any of it is read. */
-export function refuseBody(req: IncomingMessage, maxBytes: number, type: 'json' | 'raw'): void {
-  const announced = announcedOf(req);
+export function assertBodyAcceptable(req: IncomingMessage, maxBytes: number, type: 'json' | 'raw'): void {
+  const announced = announcedLength(req);
   if (Number.isFinite(announced) && announced > maxBytes)
     throw new Problem('too-large', `The body has ${announced} bytes; at most ${maxBytes} are allowed.`);
   const encoding = req.headers['content-encoding'];
@@ -14,28 +14,28 @@ export function refuseBody(req: IncomingMessage, maxBytes: number, type: 'json' 
   if (type === 'raw' || announced === 0) return;
   if (!jsonType.test(req.headers['content-type'] ?? ''))
     throw new Problem('unsupported-media-type', 'The body must be application/json.');
-  refuseCharset(req);
+  assertUtf8(req);
 }
 
 /** Answers `Expect: 100-continue`: the client may send its body now. */
-export function letCome(req: IncomingMessage, res: ServerResponse): void {
+export function sendContinue(req: IncomingMessage, res: ServerResponse): void {
   if (/^100-continue$/i.test(req.headers.expect ?? '')) res.writeContinue();
 }
 
-interface Reading {
+interface ReadOptions {
   maxBytes: number;
-  hold: Hold;
+  reservation: ByteReservation;
   timeoutMs: number;
 }
 
 /** Reads the whole body. Throws `too-large` as soon as the limit is exceeded. The bytes stay reserved until the caller releases them. */
-export async function readBody(req: IncomingMessage, res: ServerResponse, reading: Reading): Promise<Buffer> {
-  const { maxBytes, hold, timeoutMs } = reading;
-  const announced = announcedOf(req);
-  if (Number.isFinite(announced)) hold.grow(announced);
-  letCome(req, res);
+export async function readBody(req: IncomingMessage, res: ServerResponse, reading: ReadOptions): Promise<Buffer> {
+  const { maxBytes, reservation, timeoutMs } = reading;
+  const announced = announcedLength(req);
+  if (Number.isFinite(announced)) reservation.grow(announced);
+  sendContinue(req, res);
   return new Promise((resolve, reject) => {
-    const parts = Number.isFinite(announced) ? openRoom(announced) : openGather();
+    const parts = Number.isFinite(announced) ? openFixedBuffer(announced) : openBuffer();
     const finish = () => {
       clearTimeout(deadline);
       resolve(parts.join());
@@ -50,7 +50,7 @@ export async function readBody(req: IncomingMessage, res: ServerResponse, readin
       const size = parts.size + part.length;
       if (size > maxBytes) return refuse(new Problem('too-large', `The body is larger than ${maxBytes} bytes.`));
       try {
-        hold.grow(size);
+        reservation.grow(size);
         parts.add(part);
       } catch (problem) {
         refuse(problem);
@@ -71,7 +71,7 @@ const jsonType = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
 const charset = /;\s*charset\s*=\s*("?)([^";\s]*)\1/gi;
 
 /** Rejects any charset but UTF-8. */
-export function refuseCharset(req: IncomingMessage): void {
+export function assertUtf8(req: IncomingMessage): void {
   for (const [, , name] of (req.headers['content-type'] ?? '').matchAll(charset))
     if (!/^utf-?8$/i.test(name!))
       throw new Problem('unsupported-media-type', `The body must be in UTF-8, not in ${name!.slice(0, 40)}.`);
@@ -81,7 +81,7 @@ export function refuseCharset(req: IncomingMessage): void {
 const single = new Set(['authorization', 'content-type', 'idempotency-key', 'x-api-key']);
 const lengths = new Set([...single].map((name) => name.length));
 
-export function refuseRepeated({ rawHeaders }: IncomingMessage): void {
+export function assertSingleHeaders({ rawHeaders }: IncomingMessage): void {
   const seen: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     if (!lengths.has(rawHeaders[i]!.length)) continue;

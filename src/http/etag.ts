@@ -16,34 +16,34 @@ export function ifMatchOf({ headers }: IncomingMessage): IfMatch {
 const TAGS = /^\s*(?:\*|(?:W\/)?"[^"]*"(?:\s*,\s*(?:W\/)?"[^"]*")*)\s*$/;
 
 /** Rejects a malformed If-Match. It matches no version, so a client that omits the quotes would get 412 on every retry. */
-export function refuseNoTag(header: string | undefined): void {
+export function assertValidIfMatch(header: string | undefined): void {
   if (header !== undefined && !TAGS.test(header))
     throw new Problem('malformed-request', 'If-Match must be an ETag in double quotes, as in a response: If-Match: "3".');
 }
 
 const tagsOf = (header: string): string[] => header.split(',').map((tag) => tag.trim());
 
-const isMeant = (tags: IfMatch, version: number): boolean => tags === undefined || tags.includes(etagOf({ version }));
+const matchesVersion = (tags: IfMatch, version: number): boolean => tags === undefined || tags.includes(etagOf({ version }));
 
 /** Throws `precondition-failed` if the version does not match. `what` is the noun in the problem's detail, such as `memory`. */
 export function assertVersion(tags: IfMatch, { version }: { version: number }, what: string): void {
-  if (!isMeant(tags, version))
+  if (!matchesVersion(tags, version))
     throw new Problem('precondition-failed', `The ${what} has version ${version}.`, { headers: { ETag: etagOf({ version }) } });
 }
 
-const NO_VERSION = -1;
+const MATCHES_NOTHING = -1;
 
 /** Returns the version that the row must still have once it is locked, given the version that was read; null if any version will do. */
-export function versionMeant(tags: IfMatch, { version }: { version: number }): number | null {
+export function expectedVersion(tags: IfMatch, { version }: { version: number }): number | null {
   if (tags === undefined) return null;
-  return isMeant(tags, version) ? version : NO_VERSION;
+  return matchesVersion(tags, version) ? version : MATCHES_NOTHING;
 }
 
 /** Returns true for `If-None-Match: *`: the write must create the resource. */
-export const wantsNew = ({ headers }: IncomingMessage): boolean => headers['if-none-match']?.trim() === '*';
+export const isCreateOnly = ({ headers }: IncomingMessage): boolean => headers['if-none-match']?.trim() === '*';
 
 /** Returns true if If-None-Match contains this version, so that the answer is 304. */
-export function isKnown({ headers }: IncomingMessage, resource: { version: number }): boolean {
+export function isNotModified({ headers }: IncomingMessage, resource: { version: number }): boolean {
   const header = headers['if-none-match'];
   return header !== undefined && tagsOf(header).some((tag) => tag === '*' || tag.replace(/^W\//, '') === etagOf(resource));
 }

@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
-import type { Held } from './gather.ts';
-import type { Asked } from './idempotent.ts';
+import type { AuditRecorder } from './audit.ts';
+import type { BytesInFlight } from './body_buffer.ts';
+import type { IdempotencyRequest } from './idempotency.ts';
 import type { JsonLimits } from './json.ts';
-import type { InFlight } from './places.ts';
-import type { Conflicts, ProblemType } from './problem.ts';
-import type { Idempotency, Reply, Route, STREAMED, Unparsed } from './route.ts';
-import type { Trail } from './trail.ts';
+import type { ConflictMessages, ProblemType } from './problem.ts';
+import type { Idempotency, RawInput, Reply, Route, STREAMED } from './route.ts';
+import type { InFlight } from './slots.ts';
 
 /** Dependencies of `serve` that src/http may not import. */
 export interface Gate<C> {
@@ -18,51 +18,51 @@ export interface Gate<C> {
   /** Charges the bytes of a body to the budgets of its principal and tenant; throws `rate-limited`. Returns undefined if it was charged synchronously. */
   admitBytes(caller: C, bytes: number): Promise<void> | undefined;
   /** Returns the principal, which scopes Idempotency-Key, and the tenant, which every id in the request must belong to. */
-  scopeOf(caller: C): { principal: string; tenant: string };
+  idsOf(caller: C): { principal: string; tenant: string };
   addressOf(req: IncomingMessage): string;
   /** Called once per finished request. `ms` is undefined for streams, whose duration depends on the client. */
-  finished(route: string, method: string, status: number, ms: number | undefined): void;
+  observeRequest(route: string, method: string, status: number, ms: number | undefined): void;
   /** Called once per request that is answered with a problem. */
-  refused(route: string, problem: ProblemType): void;
+  countProblem(route: string, problem: ProblemType): void;
   /** Problem details for violated unique constraints. */
-  conflicts: Conflicts;
+  conflicts: ConflictMessages;
   /** Returns true if a text that would be logged and echoed contains a secret. */
   holdsSecret(text: string): boolean;
-  /** Redacts secrets in the `free` fields. Throws if the tenant refuses secrets, or if a `fixed` field contains one. */
-  screen(caller: C | null, body: unknown, pointers: { free: string[]; fixed: string[] }): Promise<unknown>;
+  /** Redacts secrets in the `freeText` fields. Throws if the tenant refuses secrets, or if a `unredactable` field contains one. */
+  screen(caller: C | null, body: unknown, pointers: { freeText: string[]; unredactable: string[] }): Promise<unknown>;
   /** Parses, screens and hashes a large JSON body in a worker thread. */
-  understand(caller: C, bytes: Buffer, how: Understanding, signal: AbortSignal): Promise<Understood>;
+  parseInWorker(caller: C, bytes: Buffer, how: ParseTask, signal: AbortSignal): Promise<ParsedBody>;
   /** Answers a heavy read in a worker thread; absent if no worker may read. */
-  readApart?(read: ReadApart<C>): Promise<Reply | typeof STREAMED>;
+  readInWorker?(read: WorkerRead<C>): Promise<Reply | typeof STREAMED>;
   /**
    * Returns a keyed hash in hex, so that a stored hash does not reveal a guessable body. It is the same on every daemon and after a
    * restart.
    */
   mac(data: string | Buffer): string;
-  trail: Trail<C>;
+  audit: AuditRecorder<C>;
   body: JsonLimits & { maxBytes: number };
-  held: Held;
+  bytesInFlight: BytesInFlight;
   inFlight: InFlight;
   timeoutMs: number;
   log: Logger;
 }
 
-export interface ReadApart<C> {
+export interface WorkerRead<C> {
   operation: string;
   caller: C;
-  input: Unparsed;
+  input: RawInput;
   signal: AbortSignal;
   /** Answers on the event loop; set if the read may turn out to be short. */
-  inPlace: (() => Promise<Reply | typeof STREAMED>) | undefined;
+  runInline: (() => Promise<Reply | typeof STREAMED>) | undefined;
 }
 
-export interface Understanding {
-  free: string[];
-  fixed: string[];
-  asked: Asked | null;
+export interface ParseTask {
+  freeText: string[];
+  unredactable: string[];
+  idempotencyRequest: IdempotencyRequest | null;
 }
 
-export interface Understood {
+export interface ParsedBody {
   body: unknown;
   idempotency: Idempotency | null;
 }

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type Fault, Problem } from './problem.ts';
+import { type FieldError, Problem } from './problem.ts';
 
 // Rejects, with a JSON pointer, what PostgreSQL would reject or silently change: NUL, lone surrogates, invalid UTF-8, numbers that a
 // double cannot represent, and excessive nesting.
@@ -18,7 +18,7 @@ const MAX_FAULTS = 20;
 
 export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   const text = decode(bytes);
-  const faults: Fault[] = [];
+  const faults: FieldError[] = [];
   if (text.length > SMALL_TEXT_CHARACTERS) refuseHuge(text, limits.maxDepth);
   const value = parse(text);
   const seen: Seen = { limits, escaped: text.includes('\\u'), members: 0 };
@@ -42,7 +42,10 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Problem('malformed-json', 'The body is not JSON.', { errors: [{ pointer: '#', detail: 'must be valid JSON' }], cause });
+    throw new Problem('malformed-json', 'The body is not JSON.', {
+      errors: [{ pointer: '#', detail: 'must be valid JSON' }],
+      cause,
+    });
   }
 }
 
@@ -74,7 +77,7 @@ function isPlain(value: unknown, depth: number, seen: Seen): boolean {
   return true;
 }
 
-function inspect(value: unknown, pointer: string, depth: number, limits: JsonLimits, faults: Fault[]): void {
+function inspect(value: unknown, pointer: string, depth: number, limits: JsonLimits, faults: FieldError[]): void {
   if (typeof value === 'string') {
     const detail = textFault(value, limits.maxString);
     if (detail) faults.push({ pointer, detail });
@@ -87,7 +90,7 @@ function inspect(value: unknown, pointer: string, depth: number, limits: JsonLim
   }
 }
 
-function inspectArray(value: unknown[], pointer: string, depth: number, limits: JsonLimits, faults: Fault[]): void {
+function inspectArray(value: unknown[], pointer: string, depth: number, limits: JsonLimits, faults: FieldError[]): void {
   if (value.length > limits.maxArray) faults.push({ pointer, detail: `must have at most ${limits.maxArray} items` });
   for (let i = 0; i < value.length && faults.length < MAX_FAULTS; i += 1)
     inspect(value[i], `${pointer}/${i}`, depth + 1, limits, faults);
@@ -98,7 +101,7 @@ function inspectObject(
   pointer: string,
   depth: number,
   limits: JsonLimits,
-  faults: Fault[],
+  faults: FieldError[],
 ): void {
   const keys = Object.keys(value);
   if (keys.length > limits.maxArray) faults.push({ pointer, detail: `must have at most ${limits.maxArray} fields` });
@@ -136,7 +139,9 @@ function refuseHuge(text: string, maxDepth: number): void {
     if (sign === ',' || sign === '[' || sign === '{') values += 1;
     // one level more than `inspect` accepts
     if (depth > maxDepth)
-      throw new Problem('impossible-text', `#: ${depthLimit(maxDepth)}`, { errors: [{ pointer: '#', detail: depthLimit(maxDepth) }] });
+      throw new Problem('impossible-text', `#: ${depthLimit(maxDepth)}`, {
+        errors: [{ pointer: '#', detail: depthLimit(maxDepth) }],
+      });
     if (values > MAX_VALUES) throw new Problem('too-large', `The body has more than ${MAX_VALUES} values.`);
   }
 }
@@ -202,8 +207,8 @@ interface Level {
 }
 
 /** Returns what would not read back as it was sent: numbers that a double cannot represent, and repeated fields. */
-function lostIn(text: string): Fault[] {
-  const faults: Fault[] = [];
+function lostIn(text: string): FieldError[] {
+  const faults: FieldError[] = [];
   const path: Level[] = [];
   const report = (detail: string) => {
     const pointer = ['#', ...path.map(({ key }) => escapePointer(String(key)))].join('/');

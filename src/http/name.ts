@@ -17,10 +17,10 @@ export const label = z.string().min(1).max(255);
 const visible = /[^\s\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u;
 
 /** Text with at least one visible character: not only blanks, format characters, fillers and variation selectors. */
-export const words = z.string().refine((text) => visible.test(text), 'must not be blank');
+export const nonBlank = z.string().refine((text) => visible.test(text), 'must not be blank');
 
 /** An id or name of at most `max` characters. */
 export const nameOf = (max = 255) => oneLine.max(max);
 
 /** `when` of an object's refinement: it also runs if other fields are invalid, so that all errors are reported at once. */
-export const always = ({ value }: { value: unknown }): boolean => typeof value === 'object' && value !== null;
+export const onAnyObject = ({ value }: { value: unknown }): boolean => typeof value === 'object' && value !== null;

@@ -77,7 +77,7 @@ function describe({ description = '', access }: Route<never>): { description?: s
 }
 
 function parametersOf(route: Route<never>, ref: Ref): Json[] {
-  const answers = [route.success, ...(route.also ?? [])];
+  const answers = [route.success, ...(route.otherAnswers ?? [])];
   return [
     ...expand(route.params, 'path', ref),
     ...expand(route.query, 'query', ref),
@@ -130,7 +130,8 @@ const range = { name: 'Range', in: 'header', description: 'A single byte range',
 
 function requestBody(route: Route<never>, ref: Ref): Json {
   if (route.raw) return { requestBody: { description: 'Bytes of any media type', content: { '*/*': {} } } };
-  if (route.reads) return { requestBody: { required: true, content: { [route.reads]: { schema: { type: 'string' } } } } };
+  if (route.bodyStream)
+    return { requestBody: { required: true, content: { [route.bodyStream]: { schema: { type: 'string' } } } } };
   if (!route.body) return {};
   return { requestBody: { required: true, content: { 'application/json': { schema: ref(route.body, 'input') } } } };
 }
@@ -147,7 +148,8 @@ function responsesOf(route: Route<never>, ref: Ref): Operation['responses'] {
       ...(Object.keys(all).length > 0 && { content: all }),
     };
   };
-  for (const answer of [route.success, ...(route.also ?? [])]) add(answer.status, answer.description, contentOf(answer, ref));
+  for (const answer of [route.success, ...(route.otherAnswers ?? [])])
+    add(answer.status, answer.description, contentOf(answer, ref));
   const refusals = problemsOf(route);
   for (const status of new Set(refusals.map((type) => problems[type][0]))) {
     const types = refusals.filter((type) => problems[type][0] === status);
@@ -184,7 +186,11 @@ function problemContent(types: ProblemType[]): Content {
 }
 
 const headers = {
-  RequestId: { description: 'Id of the request in the log: the one you sent if it is valid, otherwise a generated one', required: true, schema: { type: 'string' } },
+  RequestId: {
+    description: 'Id of the request in the log: the one you sent if it is valid, otherwise a generated one',
+    required: true,
+    schema: { type: 'string' },
+  },
   Location: { description: 'URL of the new resource', schema: { type: 'string' } },
   Replay: { description: 'The response repeats the outcome of an earlier request with this key', schema: { const: 'true' } },
   RetryAfter: { description: 'Seconds to wait', schema: { type: 'integer', minimum: 0 } },
@@ -228,7 +234,11 @@ function problemSchemas(): Record<string, Json> {
       status: { type: 'integer' },
       detail: text,
       request_id: text,
-      errors: { type: 'array', items: fault, description: 'one entry per invalid field: a JSON pointer into the body, or the name of a parameter' },
+      errors: {
+        type: 'array',
+        items: fault,
+        description: 'one entry per invalid field: a JSON pointer into the body, or the name of a parameter',
+      },
     },
     required: ['type', 'title', 'status', 'detail', 'request_id'],
   };

@@ -15,4 +15,4 @@ export function assertWritten({ status, refusal }: Outcome): void {
 }
 
 /** Returns the header that marks an idempotent replay. */
-export const replayed = (replay: boolean): Record<string, string> => (replay ? { 'Idempotent-Replay': 'true' } : {});
+export const replayHeaders = (replay: boolean): Record<string, string> => (replay ? { 'Idempotent-Replay': 'true' } : {});

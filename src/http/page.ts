@@ -3,7 +3,7 @@ import { faultOf } from '../readable.ts';
 import { Problem } from './problem.ts';
 
 /** An integer in a query string. */
-export const whole = (min: number, max: number) =>
+export const integerParameter = (min: number, max: number) =>
   z
     .string()
     .regex(/^\d{1,15}$/, 'must be an integer')

@@ -3,7 +3,7 @@ import express from 'express';
 import helmet from 'helmet';
 import type { OpenApi } from './openapi.ts';
 import { problems } from './problem.ts';
-import { leaveUnread } from './unread.ts';
+import { handleUnreadBody } from './unread_body.ts';
 
 // The API reference: /openapi.json, Swagger UI at /docs, and the list of problem types. Nothing is loaded from other hosts.
 
@@ -37,11 +37,11 @@ export function pagesOf(document: OpenApi): (app: express.Express) => void {
   pages.get('/docs/problems', (_req, res) => void res.type('html').send(problemList()));
   pages.use('/docs', express.static(FILES, { index: false, redirect: false, maxAge: '1h' }));
   const paths = ['/docs', '/openapi.json', /^\/$/];
-  return (app) => void app.use(paths, policy, cutUnread).use(pages);
+  return (app) => void app.use(paths, policy, handleUnread).use(pages);
 }
 
-function cutUnread(_req: express.Request, res: express.Response, next: express.NextFunction): void {
-  leaveUnread(res);
+function handleUnread(_req: express.Request, res: express.Response, next: express.NextFunction): void {
+  handleUnreadBody(res);
   next();
 }
 

@@ -40,12 +40,12 @@ export const problems = {
   ],
   'precondition-failed': [412, 'The version has changed', 'Read the resource again and repeat the change with its new ETag.'],
   'too-large': [413, 'The request is too large', 'Send smaller requests.'],
-  'quota-exceeded': [413, 'The storage quota of the tenant is exhausted', 'Ask the operator for a larger quota; reads still work.'],
-  'unsupported-media-type': [
-    415,
-    'The body has the wrong media type',
-    'Send JSON bodies uncompressed as `application/json`.',
+  'quota-exceeded': [
+    413,
+    'The storage quota of the tenant is exhausted',
+    'Ask the operator for a larger quota; reads still work.',
   ],
+  'unsupported-media-type': [415, 'The body has the wrong media type', 'Send JSON bodies uncompressed as `application/json`.'],
   'range-not-satisfiable': [416, 'The range is not satisfiable', 'Request bytes within the size in `Content-Range`.'],
   misdirected: [421, 'The host name is not served here', 'Use the host name that the operator configured.'],
   validation: [
@@ -57,7 +57,11 @@ export const problems = {
   'headers-too-large': [431, 'The headers are too large', 'Send fewer or shorter headers.'],
   region: [451, 'Not available in this region', 'Use the service in the region of the tenant.'],
   internal: [500, 'Internal error', 'Try again later, and send the `request_id` to the operator.'],
-  unavailable: [503, 'The service is temporarily unavailable', 'Try again after `Retry-After` seconds; repeat writes with the same Idempotency-Key.'],
+  unavailable: [
+    503,
+    'The service is temporarily unavailable',
+    'Try again after `Retry-After` seconds; repeat writes with the same Idempotency-Key.',
+  ],
   'no-answer': [
     504,
     'The service did not answer in time',
@@ -69,7 +73,7 @@ export const problems = {
 export type ProblemType = keyof typeof problems;
 
 /** An invalid field: a JSON pointer into the body, or the name of a parameter. */
-export interface Fault {
+export interface FieldError {
   pointer?: string;
   parameter?: string;
   detail: string;
@@ -78,7 +82,7 @@ export interface Fault {
 export class Problem extends Error {
   readonly type: ProblemType;
   readonly status: number;
-  readonly errors: Fault[] | undefined;
+  readonly errors: FieldError[] | undefined;
   readonly headers: Record<string, string>;
   /** Additional members of the document, such as `oldest_seq`. */
   readonly members: Record<string, unknown>;
@@ -86,7 +90,7 @@ export class Problem extends Error {
   constructor(
     type: ProblemType,
     detail: string,
-    more: { errors?: Fault[]; headers?: Record<string, string>; members?: Record<string, unknown>; cause?: unknown } = {},
+    more: { errors?: FieldError[]; headers?: Record<string, string>; members?: Record<string, unknown>; cause?: unknown } = {},
   ) {
     super(detail, { cause: more.cause });
     this.name = 'Problem';
@@ -119,7 +123,7 @@ const sentence = (cause: unknown) =>
   (cause as Error).message.replace(/^./, (first) => first.toUpperCase()).replace(/[^.]$/, '$&.');
 
 // SQLSTATE, or its class → problem. Any other code is a bug: 500, without its text.
-const bySqlState: Record<string, (cause: unknown, conflicts: Conflicts) => Problem> = {
+const bySqlState: Record<string, (cause: unknown, conflicts: ConflictMessages) => Problem> = {
   // raised by the functions of this service; their messages are written for clients
   AM403: (cause) => new Problem('forbidden', sentence(cause), { cause }),
   AM404: (cause) => new Problem('not-found', sentence(cause), { cause }),
@@ -173,10 +177,10 @@ const connectionMessages =
   /connection terminated|timeout exceeded when trying to connect|query read timeout|client has encountered a connection error|not queryable|cannot use a pool after/i;
 
 /** Problem details for violated unique constraints, by constraint name. */
-export type Conflicts = Record<string, string>;
+export type ConflictMessages = Record<string, string>;
 
 /** Converts any thrown value to a problem. A 5xx never contains the message of an error. */
-export function toProblem(error: unknown, conflicts: Conflicts = {}): Problem {
+export function toProblem(error: unknown, conflicts: ConflictMessages = {}): Problem {
   if (error instanceof Problem) return error;
   const { code, message } = (error ?? {}) as { code?: unknown; message?: string };
   if (typeof code === 'string') {

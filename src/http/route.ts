@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
-import { check } from './faults.ts';
-import type { Asked } from './idempotent.ts';
-import { type Fault, Problem, type ProblemType } from './problem.ts';
+import type { IdempotencyRequest } from './idempotency.ts';
+import { type FieldError, Problem, type ProblemType } from './problem.ts';
+import { validate } from './validate.ts';
 
 // Routes are values: `serve` validates with their schemas, `openapi` documents the same objects, and tests iterate over them.
 
@@ -15,13 +15,13 @@ export interface Idempotency {
   body: string;
 }
 
-/** Input with an unparsed body of more than 64 KiB, which `large` passes to a worker. */
+/** Input with an unparsed body of more than 64 KiB, which `handleLarge` passes to a worker. */
 interface LargeInput<C, P extends Shape, Q extends Shape> {
   caller: C;
   params: Output<P>;
   query: Output<Q>;
   bytes: Buffer;
-  asked: Asked | null;
+  idempotencyRequest: IdempotencyRequest | null;
   req: IncomingMessage;
   res: ServerResponse;
   signal: AbortSignal;
@@ -85,26 +85,26 @@ export interface Route<C = unknown> {
   /** The body is raw bytes of any media type, at most this many. */
   raw?: { maxBytes: number };
   /** Media type of a body that the handler reads itself as a stream, because it may be larger than memory. */
-  reads?: string;
+  bodyStream?: string;
   /** May take as long as bytes flow: the handler detects idleness, and the request has no total timeout. */
-  long?: boolean;
+  noTimeout?: boolean;
   /** Largest JSON body in bytes, if it differs from the service's limit. */
   maxBytes?: number;
   /** The write accepts Idempotency-Key. */
   idempotent?: boolean;
   /**
-   * Audit actions (src/http/trail.ts). A success is recorded under the first, unless the reply names another. Every write by admins or under
+   * Audit actions (src/http/audit.ts). A success is recorded under the first, unless the reply names another. Every write by admins or under
    * /auth declares one, or false if it changes nothing of lasting interest.
    */
   audit?: string | string[] | false;
   /** For a route without credentials: returns the tenant that the body names. */
   tenantOf?(body: never): string | undefined;
   /** Free-text fields of the body (`reason`, `patch/text`): secrets in them are redacted before anything else happens. */
-  free?: string[];
+  freeText?: string[];
   /** Fields that identify or select (`user_id`, `filter`) and therefore cannot be redacted: a secret in them is rejected. */
-  fixed?: string[];
+  unredactable?: string[];
   /** May be served without Express, for speed (THIN_DOOR). */
-  hot?: boolean;
+  fastPath?: boolean;
   /** Answers `Accept: text/event-stream` with a stream, which has no timeout. */
   streams?(input: Input<C, Shape, Shape, Shape>): Promise<typeof STREAMED>;
   /**
@@ -115,24 +115,24 @@ export interface Route<C = unknown> {
   heavy?(input: Input<C, Shape, Shape, Shape>): Weight;
   success: Answer & { status: 200 | 201 | 202 | 204 };
   /** Responses that are neither `success` nor problems: a range, a stream, an unhealthy report. */
-  also?: Answer[];
+  otherAnswers?: Answer[];
   problems: ProblemType[];
   handle(input: Input<C, Shape, Shape, Shape>): Promise<Reply | typeof STREAMED>;
   /** Replaces `handle` for bodies of more than 64 KiB. */
-  large?(input: LargeInput<C, Shape, Shape>): Promise<Reply>;
+  handleLarge?(input: LargeInput<C, Shape, Shape>): Promise<Reply>;
 }
 
 type Weight = boolean | 'perhaps';
 
-type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
+type RouteDeclaration<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
   Route<C>,
-  'params' | 'query' | 'body' | 'handle' | 'large' | 'streams' | 'heavy'
+  'params' | 'query' | 'body' | 'handle' | 'handleLarge' | 'streams' | 'heavy'
 > & {
   params?: P;
   query?: Q;
   body?: B;
   handle(input: Input<C, P, Q, B>): Promise<Reply | typeof STREAMED>;
-  large?(input: LargeInput<C, P, Q>): Promise<Reply>;
+  handleLarge?(input: LargeInput<C, P, Q>): Promise<Reply>;
   streams?(input: Input<C, P, Q, B>): Promise<typeof STREAMED>;
   heavy?(input: Input<C, P, Q, B>): Weight;
 };
@@ -141,37 +141,39 @@ type Declared<C, P extends Shape, Q extends Shape, B extends Shape> = Omit<
 export const declareFor =
   <C>() =>
   <P extends Shape = undefined, Q extends Shape = undefined, B extends Shape = undefined>(
-    route: Declared<C, P, Q, B>,
+    route: RouteDeclaration<C, P, Q, B>,
   ): Route<C> =>
     route as unknown as Route<C>;
 
-export interface Unparsed {
+export interface RawInput {
   params: unknown;
   query: unknown;
   body: unknown;
 }
 
 /** Params, query and body by the route's schemas; everything that is wrong is reported at once. */
-export function parseInput(route: Route<never>, raw: Unparsed): Unparsed {
-  const faults: Fault[] = [];
+export function parseInput(route: Route<never>, raw: RawInput): RawInput {
+  const faults: FieldError[] = [];
   const parsed = {
-    params: check(route.params, raw.params, 'parameter', faults),
-    query: check(route.query ?? nothing, raw.query, 'parameter', faults),
-    body: route.raw ? raw.body : check(route.body ?? (raw.body === undefined ? undefined : nothing), raw.body, 'pointer', faults),
+    params: validate(route.params, raw.params, 'parameter', faults),
+    query: validate(route.query ?? nothing, raw.query, 'parameter', faults),
+    body: route.raw
+      ? raw.body
+      : validate(route.body ?? (raw.body === undefined ? undefined : nothing), raw.body, 'pointer', faults),
   };
   refuseFaults(faults);
   return parsed;
 }
 
-function refuseFaults(faults: Fault[]): void {
+function refuseFaults(faults: FieldError[]): void {
   const [first] = faults;
   if (first) throw new Problem('validation', `${first.pointer ?? first.parameter}: ${first.detail}`, { errors: faults });
 }
 
 /** Validates a body. */
 export function parseBody(schema: z.ZodType, value: unknown): unknown {
-  const faults: Fault[] = [];
-  const body = check(schema, value, 'pointer', faults);
+  const faults: FieldError[] = [];
+  const body = validate(schema, value, 'pointer', faults);
   refuseFaults(faults);
   return body;
 }

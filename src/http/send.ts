@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Gate } from './gate.ts';
-import { giveLast } from './give.ts';
 import { problemBody, toProblem } from './problem.ts';
 import type { Reply } from './route.ts';
-import { leaveUnread } from './unread.ts';
+import { handleUnreadBody } from './unread_body.ts';
+import { endChunked } from './write_chunked.ts';
 
 // The beginning and the end of every response: its request id, its answer or problem, its metrics and its log line.
 
@@ -12,7 +12,13 @@ import { leaveUnread } from './unread.ts';
 const LARGE_ANSWER_BYTES = 256 * 1024;
 
 /** Sets the request id. Logs and counts the request when its response has ended. */
-export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, res: ServerResponse, streams = false): string {
+export function beginResponse<C>(
+  gate: Gate<C>,
+  template: string,
+  req: IncomingMessage,
+  res: ServerResponse,
+  streams = false,
+): string {
   const started = performance.now();
   const sent = req.headers['x-request-id'];
   const isValid = typeof sent === 'string' && /^[\w.:-]{1,128}$/.test(sent) && !gate.holdsSecret(sent);
@@ -22,7 +28,7 @@ export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, 
     const ms = performance.now() - started;
     // 499 as in nginx: the client disconnected before the answer
     const status = res.writableFinished ? res.statusCode : 499;
-    gate.finished(template, req.method ?? '', status, streams ? undefined : ms);
+    gate.observeRequest(template, req.method ?? '', status, streams ? undefined : ms);
     gate.log.info(
       { request_id: requestId, method: req.method, route: template, status, ms: Math.round(ms * 10) / 10 },
       'request',
@@ -34,7 +40,7 @@ export function begin<C>(gate: Gate<C>, template: string, req: IncomingMessage, 
 /** Sends the answer. The promise of a large answer resolves when the client has read it. */
 export function send(res: ServerResponse, status: number, { status: own, headers, body }: Reply): Promise<void> | undefined {
   if (res.headersSent || res.destroyed) return undefined;
-  leaveUnread(res);
+  handleUnreadBody(res);
   res.statusCode = own ?? status;
   res.setHeader('X-Content-Type-Options', 'nosniff');
   res.setHeader('Cache-Control', 'no-store');
@@ -44,14 +50,14 @@ export function send(res: ServerResponse, status: number, { status: own, headers
   if (!Buffer.isBuffer(body) && !res.hasHeader('Content-Type')) res.setHeader('Content-Type', 'application/json; charset=utf-8');
   const length = Buffer.byteLength(bytes);
   res.setHeader('Content-Length', length);
-  if (length > LARGE_ANSWER_BYTES) return giveLast(res, Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes));
+  if (length > LARGE_ANSWER_BYTES) return endChunked(res, Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes));
   return void res.end(bytes);
 }
 
 /** Turns an error into an answer, a metric and a log line. Returns the status. */
-export function refuse<C>(gate: Gate<C>, template: string, res: ServerResponse, requestId: string, error: unknown): number {
+export function sendProblem<C>(gate: Gate<C>, template: string, res: ServerResponse, requestId: string, error: unknown): number {
   const problem = toProblem(error, gate.conflicts);
-  gate.refused(template, problem.type);
+  gate.countProblem(template, problem.type);
   // An expected refusal needs no stack trace, and logging one under overload would be too slow.
   if (problem.status >= 500)
     gate.log[problem.type === 'internal' ? 'error' : 'warn'](

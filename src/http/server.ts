@@ -12,13 +12,16 @@ import type { Tls } from './tls.ts';
 
 class PortInUse extends Error {
   constructor(port: number, options?: ErrorOptions) {
-    super(`Port ${port} is in use. Stop the process that listens on it (\`ss -ltnp | grep :${port}\`), or set another PORT.`, options);
+    super(
+      `Port ${port} is in use. Stop the process that listens on it (\`ss -ltnp | grep :${port}\`), or set another PORT.`,
+      options,
+    );
     this.name = 'PortInUse';
   }
 }
 
 /** Timeouts for slow or silent clients. Keep-alive is longer than nginx's 60 s, so that nginx never writes to a closed connection. */
-const patience = {
+const timeouts = {
   // None, because an import may take hours: `readBody` limits other bodies, and `send` detects clients that stop reading.
   requestTimeout: 0,
   headersTimeout: 10_000,
@@ -30,14 +33,14 @@ const patience = {
 /** Creates the server: HTTPS with `tls`, and with `tls.ca` only for clients that present a certificate of that authority. */
 export function createHttpServer(listener: RequestListener, tls?: Tls): Server {
   const server: Server = tls
-    ? createTlsServer({ ...patience, ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: 10_000 }, listener)
-    : createServer(patience, listener);
+    ? createTlsServer({ ...timeouts, ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: 10_000 }, listener)
+    : createServer(timeouts, listener);
   server.maxHeadersCount = 100;
   // RFC 9110, section 10.1.1 allows a server to ignore an unknown expectation; node would answer 417 without a problem document.
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   // The reader of the body sends 100 Continue, so that a client does not send a body that is rejected.
   server.on('checkContinue', (req, res) => server.emit('request', req, res));
-  server.on('clientError', refuseUnread);
+  server.on('clientError', answerUnparsable);
   // before the handshake no answer can be sent
   if (tls) server.on('tlsClientError', (_error, socket) => socket.destroy());
   const sockets = new Set<Socket>();
@@ -51,17 +54,17 @@ export function createHttpServer(listener: RequestListener, tls?: Tls): Server {
 
 const connected = new WeakMap<Server, Set<Socket>>();
 
-const unread: Record<string, Problem> = {
+const parserProblems: Record<string, Problem> = {
   HPE_HEADER_OVERFLOW: new Problem('headers-too-large', 'The headers are larger than 16 KiB.'),
   ERR_HTTP_REQUEST_TIMEOUT: new Problem('timeout', 'The request did not arrive in time.'),
 };
 const malformed = new Problem('malformed-request', 'The request is not valid HTTP.');
 
 /** Answers a request that node cannot parse with a problem document, and closes the connection. */
-function refuseUnread(error: NodeJS.ErrnoException, socket: Duplex): void {
+function answerUnparsable(error: NodeJS.ErrnoException, socket: Duplex): void {
   const answering = (socket as { _httpMessage?: { headersSent: boolean } | null })._httpMessage?.headersSent;
   if (!socket.writable || answering || error.code === 'ECONNRESET') return void socket.destroy();
-  const problem = unread[error.code ?? ''] ?? malformed;
+  const problem = parserProblems[error.code ?? ''] ?? malformed;
   const requestId = randomUUID();
   const body = JSON.stringify(problemBody(problem, requestId));
   socket.end(

@@ -5,7 +5,7 @@ import { jobRoutes } from './routes.ts';
 import { sweepJobs } from './sql.ts';
 
 export { type Handler, type Handlers, type Job, JobStopped, type Jobs, openJobs } from './run.ts';
-export { accepted, started } from './schemas.ts';
+export { acceptedReply, startedJob } from './schemas.ts';
 export { startJob } from './sql.ts';
 export { startAndWait } from './wait.ts';
 

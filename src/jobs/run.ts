@@ -2,19 +2,19 @@ import type { Tenant, Tenants } from '../db/tenant.ts';
 import { Problem, problemBody, toProblem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Logger } from '../log.ts';
-import { type DueJob, finishJob, listDue, releaseJob, reportJob, startJob, type TakenJob, takeJob } from './sql.ts';
+import { type ClaimedJob, claimJob, type DueJob, finishJob, listDue, releaseJob, reportJob, startJob } from './sql.ts';
 
 // Runs what is queued. A job is held by a lease in its row, renewed while it runs: when its daemon dies the lease runs out, and any
 // daemon goes on from the cursor.
 
-const LOOK_EVERY_MS = 5_000;
+const POLL_MS = 5_000;
 const PER_TENANT = 2;
-const LISTED = 100;
+const MAX_DUE = 100;
 /** Tries without getting further after which a job has failed. */
 const MAX_TRIES = 12;
 /** Twice as many: none of them ended, so each may have taken its daemon with it. */
-const MOST_TAKEN = 2 * MAX_TRIES;
-const LONGEST_WAIT_MS = 60_000;
+const MAX_CLAIMS = 2 * MAX_TRIES;
+const MAX_RETRY_DELAY_MS = 60_000;
 
 /** What a handler is given. */
 export interface Job<Input = unknown, Cursor = unknown> {
@@ -38,13 +38,13 @@ export interface Job<Input = unknown, Cursor = unknown> {
 export type Handler = (job: Job<any, any>) => Promise<Record<string, unknown>>;
 
 /** A job that may go on, by what it is, though who began it has lost the right to. */
-interface Unattended {
+interface SelfAuthorizedHandler {
   run: Handler;
-  outlives(job: Begun): boolean;
+  continuesWithoutStarter(job: StartedBy): boolean;
 }
 
 /** By kind of job. */
-export type Handlers = Record<string, Handler | Unattended>;
+export type Handlers = Record<string, Handler | SelfAuthorizedHandler>;
 
 export interface Jobs {
   /** From now on takes what is due, of these kinds. */
@@ -78,13 +78,13 @@ function problemOf(error: unknown, job_id: string) {
   return { type, title, status, detail };
 }
 
-const spent = (job_id: string) => ({
-  max_tries: MOST_TAKEN,
-  problem: problemOf(new Problem('internal', `The job was begun ${MOST_TAKEN} times and never came further.`), job_id),
+const claimLimit = (job_id: string) => ({
+  max_tries: MAX_CLAIMS,
+  problem: problemOf(new Problem('internal', `The job was begun ${MAX_CLAIMS} times and never came further.`), job_id),
 });
 
 /** What a job is, and whose authority it runs under: a principal's id, or a word for the service itself. */
-type Begun = Pick<TakenJob, 'kind' | 'input' | 'started_by'>;
+type StartedBy = Pick<ClaimedJob, 'kind' | 'input' | 'started_by'>;
 
 const outcomes = ['done', 'failed', 'retrying'] as const;
 
@@ -96,37 +96,38 @@ export interface JobSettings {
   /** Jobs at once on this daemon. */
   parallel: number;
   /** Whether who began a job may still do so. */
-  mayGoOn?: (tenant: Tenant, started_by: string) => Promise<boolean>;
+  isStillAuthorized?: (tenant: Tenant, started_by: string) => Promise<boolean>;
   /** Counts tries that are over. */
-  ended?: (of: { kind: string; outcome: (typeof outcomes)[number] }, by?: number) => void;
+  onEnded?: (of: { kind: string; outcome: (typeof outcomes)[number] }, by?: number) => void;
 }
 
-const attended = () => false;
+const never = () => false;
 
 /** Throws once who began the job may no longer do so. */
-function authorizer(mayGoOn: () => Promise<boolean>): () => Promise<void> {
+function authorizer(isStillAuthorized: () => Promise<boolean>): () => Promise<void> {
   let asked = Number.NEGATIVE_INFINITY;
   return async () => {
     const now = performance.now();
     if (now - asked < AUTHORITY_MS) return;
     asked = now;
-    if (!(await mayGoOn())) throw new Problem('forbidden', 'The user or key that began the job no longer has the right to.');
+    if (!(await isStillAuthorized()))
+      throw new Problem('forbidden', 'The user or key that began the job no longer has the right to.');
   };
 }
 
 /** Nothing is taken before `run`. */
 export function openJobs(tenants: Tenants, log: Logger, settings: JobSettings): Jobs {
-  const { lease_ms, parallel, mayGoOn = async () => true, ended = () => undefined } = settings;
+  const { lease_ms, parallel, isStillAuthorized = async () => true, onEnded = () => undefined } = settings;
   const running = new Map<string, Promise<void>>();
   let handlers: Handlers | undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopping = false;
-  let looking: Promise<void> | undefined;
+  let polling: Promise<void> | undefined;
   let waiting = 0;
 
-  async function look(): Promise<void> {
+  async function pollDue(): Promise<void> {
     if (stopping) return;
-    const due = await listDue(tenants(''), PER_TENANT, LISTED);
+    const due = await listDue(tenants(''), PER_TENANT, MAX_DUE);
     for (const one of due) begin(one);
     waiting = due.filter(({ job_id }) => !running.has(job_id)).length;
   }
@@ -137,30 +138,31 @@ export function openJobs(tenants: Tenants, log: Logger, settings: JobSettings): 
       .catch((err: unknown) => log.warn({ err, tenant_id, job_id }, 'a job could not be taken or told of'))
       .finally(() => {
         running.delete(job_id);
-        lookSoon();
+        pollSoon();
       });
     running.set(job_id, work);
   }
 
-  const lookSoon = () => {
-    if (stopping || looking) return;
-    looking = look()
+  const pollSoon = () => {
+    if (stopping || polling) return;
+    polling = pollDue()
       .catch((err: unknown) => stopping || log.warn({ err }, 'looking for jobs failed'))
       .then(() => {
-        looking = undefined;
+        polling = undefined;
       });
   };
 
   async function runJob(tenant: Tenant, job_id: string): Promise<void> {
-    const taken = await takeJob(tenant, job_id, PER_TENANT, lease_ms, spent(job_id));
+    const taken = await claimJob(tenant, job_id, PER_TENANT, lease_ms, claimLimit(job_id));
     if (!taken) return;
     const handler = handlers?.[taken.kind];
     // another process does these: a daemon of a newer release, any daemon while erasures are replayed
-    if (!handler) return void (await releaseJob(tenant, job_id, taken.token, LONGEST_WAIT_MS));
+    if (!handler) return void (await releaseJob(tenant, job_id, taken.token, MAX_RETRY_DELAY_MS));
     let held = true;
     const isStopped = () => stopping || !held;
-    const { run, outlives } = typeof handler === 'function' ? { run: handler, outlives: attended } : handler;
-    const authorize = authorizer(async () => outlives(taken) || mayGoOn(tenant, taken.started_by));
+    const { run, continuesWithoutStarter } =
+      typeof handler === 'function' ? { run: handler, continuesWithoutStarter: never } : handler;
+    const authorize = authorizer(async () => continuesWithoutStarter(taken) || isStillAuthorized(tenant, taken.started_by));
     const tell = async (report: Parameters<typeof reportJob>[3]) => {
       held = held && (await reportJob(tenant, job_id, taken.token, report, lease_ms));
     };
@@ -186,16 +188,16 @@ export function openJobs(tenants: Tenants, log: Logger, settings: JobSettings): 
     try {
       await authorize();
       const result = await run(job);
-      if (await finishJob(tenant, job_id, taken.token, { result })) ended({ kind: taken.kind, outcome: 'done' });
+      if (await finishJob(tenant, job_id, taken.token, { result })) onEnded({ kind: taken.kind, outcome: 'done' });
     } catch (error) {
-      if (held) await giveUp(tenant, job_id, taken, error);
+      if (held) await failOrRetry(tenant, job_id, taken, error);
     } finally {
       clearInterval(beat);
     }
   }
 
   /** For now, where the fault may pass; for good otherwise. */
-  async function giveUp(tenant: Tenant, job_id: string, { kind, token, tries }: TakenJob, error: unknown): Promise<void> {
+  async function failOrRetry(tenant: Tenant, job_id: string, { kind, token, tries }: ClaimedJob, error: unknown): Promise<void> {
     if (error instanceof JobStopped || stopping) {
       await releaseJob(tenant, job_id, token, 0);
       return;
@@ -203,8 +205,8 @@ export function openJobs(tenants: Tenants, log: Logger, settings: JobSettings): 
     const { status, ...problem } = problemOf(error, job_id);
     const passing = status === 503 && tries < MAX_TRIES;
     log[passing ? 'warn' : 'error']({ err: error, tenant_id: tenant.id, job_id, kind, tries }, 'a job did not get through');
-    ended({ kind, outcome: passing ? 'retrying' : 'failed' });
-    if (passing) await releaseJob(tenant, job_id, token, Math.min(250 * 2 ** tries, LONGEST_WAIT_MS));
+    onEnded({ kind, outcome: passing ? 'retrying' : 'failed' });
+    if (passing) await releaseJob(tenant, job_id, token, Math.min(250 * 2 ** tries, MAX_RETRY_DELAY_MS));
     else await finishJob(tenant, job_id, token, { problem: { ...problem, status } });
   }
 
@@ -212,10 +214,10 @@ export function openJobs(tenants: Tenants, log: Logger, settings: JobSettings): 
     run: (all) => {
       handlers = all;
       // so that the first job that fails is a step from zero, which a rate sees
-      for (const kind of Object.keys(all)) for (const outcome of outcomes) ended({ kind, outcome }, 0);
-      timer = setInterval(lookSoon, LOOK_EVERY_MS);
+      for (const kind of Object.keys(all)) for (const outcome of outcomes) onEnded({ kind, outcome }, 0);
+      timer = setInterval(pollSoon, POLL_MS);
       timer.unref();
-      lookSoon();
+      pollSoon();
     },
     start: async (tenant, kind, input, started_by, idempotency = null) => {
       const job = await startJob(tenant, kind, input, started_by, idempotency);
@@ -224,7 +226,7 @@ export function openJobs(tenants: Tenants, log: Logger, settings: JobSettings): 
     },
     resume: async () => {
       do {
-        await look();
+        await pollDue();
         await Promise.all(running.values());
       } while (!stopping && ((await listDue(tenants(''), PER_TENANT, 1)).length > 0 || running.size > 0));
     },
@@ -232,7 +234,7 @@ export function openJobs(tenants: Tenants, log: Logger, settings: JobSettings): 
     stop: async () => {
       stopping = true;
       clearInterval(timer);
-      await looking;
+      await polling;
       await Promise.all(running.values());
     },
   };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { nameOf } from '../http/name.ts';
-import { replayed } from '../http/outcome.ts';
+import { replayHeaders } from '../http/outcome.ts';
 import { pageOf } from '../http/page.ts';
 
 const states = ['queued', 'running', 'done', 'failed'] as const;
@@ -27,7 +27,7 @@ export const job = z
 export type JobView = z.output<typeof job>;
 
 /** What is answered to a request that began a job. */
-export const started = z.object({ job_id: z.string() }).meta({ id: 'StartedJob' });
+export const startedJob = z.object({ job_id: z.string() }).meta({ id: 'StartedJob' });
 
 export const jobPage = pageOf(job);
 export const jobParams = z.strictObject({ job_id: nameOf() });
@@ -40,7 +40,7 @@ export const listQuery = z.strictObject({
 export type ListQuery = z.output<typeof listQuery>;
 
 /** The answer 202 to what began a job. */
-export const accepted = (job_id: string, replay: boolean) => ({
+export const acceptedReply = (job_id: string, replay: boolean) => ({
   body: { job_id },
-  headers: { Location: `/v1/jobs/${job_id}`, ...replayed(replay) },
+  headers: { Location: `/v1/jobs/${job_id}`, ...replayHeaders(replay) },
 });

@@ -88,7 +88,7 @@ export interface DueJob {
 export const listDue = (any: Tenant, per_tenant: number, limit: number): Promise<DueJob[]> =>
   any.call('select tenant_id, job_id from list_due_jobs($1, $2)', [per_tenant, limit]);
 
-export interface TakenJob {
+export interface ClaimedJob {
   kind: string;
   input: unknown;
   cursor: unknown;
@@ -100,25 +100,25 @@ export interface TakenJob {
 }
 
 /** After so many tries without getting further a job has failed, with this problem. */
-export interface Spent {
+export interface ClaimLimit {
   max_tries: number;
   problem: unknown;
 }
 
 /** Undefined where another daemon was quicker, the tenant has enough under way, or the job is given up. */
-export async function takeJob(
+export async function claimJob(
   tenant: Tenant,
   job_id: string,
   per_tenant: number,
   lease_ms: number,
-  { max_tries, problem }: Spent,
-): Promise<TakenJob | undefined> {
+  { max_tries, problem }: ClaimLimit,
+): Promise<ClaimedJob | undefined> {
   const values = [tenant.id, job_id, per_tenant, lease_ms, max_tries, JSON.stringify(problem)];
-  const [row] = await tenant.call<TakenJob>('select * from take_job($1, $2, $3, $4, $5, $6)', values);
+  const [row] = await tenant.call<ClaimedJob>('select * from take_job($1, $2, $3, $4, $5, $6)', values);
   return row;
 }
 
-const ask = async (tenant: Tenant, text: string, values: unknown[]): Promise<boolean> => {
+const callHeld = async (tenant: Tenant, text: string, values: unknown[]): Promise<boolean> => {
   const [row] = await tenant.call<{ held: boolean }>(text, [tenant.id, ...values]);
   return row!.held;
 };
@@ -131,7 +131,7 @@ interface Report {
 
 /** Each of these answers whether the job was still held. */
 export const reportJob = (tenant: Tenant, job_id: string, token: number, { done, total, cursor }: Report, lease_ms: number) =>
-  ask(tenant, 'select report_job($1, $2, $3, $4, $5, $6, $7) as held', [
+  callHeld(tenant, 'select report_job($1, $2, $3, $4, $5, $6, $7) as held', [
     job_id,
     token,
     done,
@@ -141,10 +141,10 @@ export const reportJob = (tenant: Tenant, job_id: string, token: number, { done,
   ]);
 
 export const releaseJob = (tenant: Tenant, job_id: string, token: number, after_ms: number) =>
-  ask(tenant, 'select release_job($1, $2, $3, $4) as held', [job_id, token, after_ms]);
+  callHeld(tenant, 'select release_job($1, $2, $3, $4) as held', [job_id, token, after_ms]);
 
 export const finishJob = (tenant: Tenant, job_id: string, token: number, over: { result?: unknown; problem?: unknown }) =>
-  ask(tenant, 'select finish_job($1, $2, $3, $4, $5) as held', [
+  callHeld(tenant, 'select finish_job($1, $2, $3, $4, $5) as held', [
     job_id,
     token,
     over.result === undefined ? null : JSON.stringify(over.result),

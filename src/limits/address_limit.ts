@@ -3,7 +3,7 @@ import { type AugmentedRequest, ipKeyGenerator, rateLimit, type Store } from 'ex
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../log.ts';
 import { type Counter, openCounter, type Policy, remaining } from './counter.ts';
-import { type LimitStatus, limitHeader, policyHeader, refusal, setHeaders } from './headers.ts';
+import { type LimitStatus, limitExceeded, limitHeader, policyHeader, setHeaders } from './headers.ts';
 import type { Leases } from './lease.ts';
 
 /** What an attacker with many addresses can make us remember: about 10 MB. */
@@ -41,7 +41,7 @@ export function createAddressLimit(policy: Policy, leases: Leases, waitMs: numbe
       seconds: Math.max(1, Math.ceil((resetTime!.getTime() - Date.now()) / 1000)),
     };
     setHeaders(res, policies, limitHeader(status));
-    if (used > limit) throw refusal(status);
+    if (used > limit) throw limitExceeded(status);
   };
 }
 

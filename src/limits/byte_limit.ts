@@ -14,7 +14,7 @@ export interface ByteBudgets {
   tenant: number;
 }
 
-interface Place {
+interface ChargedCounter {
   counter: Counter;
   setting: string;
 }
@@ -40,14 +40,16 @@ export function createByteLimit(budgets: ByteBudgets, windowMs: number, leases: 
 
   /** Undefined where tokens are in hand: nothing is waited for. */
   function admit(tenant_id: string, principal_id: string, bytes: number): Promise<void> | undefined {
-    const principal: Place = {
+    const principal: ChargedCounter = {
       counter: counterOf(principalPolicy, `${tenant_id}/${principal_id}`),
       setting: 'RATE_LIMIT_MAX_BYTES',
     };
-    const tenant: Place = { counter: counterOf(tenantPolicy, tenant_id), setting: 'RATE_LIMIT_TENANT_BYTES' };
+    const tenant: ChargedCounter = { counter: counterOf(tenantPolicy, tenant_id), setting: 'RATE_LIMIT_TENANT_BYTES' };
     const n = Math.ceil(bytes / KIB);
     const now = performance.now();
-    const inHand = [principal, tenant].every(({ counter }) => isSettled(counter, now, of(counter, n)) && counter.tokens >= n);
+    const inHand = [principal, tenant].every(
+      ({ counter }) => isSettled(counter, now, costFor(counter, n)) && counter.tokens >= n,
+    );
     if (!inHand) return admitLater(principal, tenant, n);
     for (const { counter } of [principal, tenant]) {
       counter.tokens -= n;
@@ -57,21 +59,21 @@ export function createByteLimit(budgets: ByteBudgets, windowMs: number, leases: 
   }
 
   /** One after the other: a principal that is refused must not use up its tenant's budget. */
-  async function admitLater(principal: Place, tenant: Place, n: number): Promise<void> {
-    const own = of(principal.counter, n);
-    if (!(await leases.spend(principal.counter, waitMs, own))) throw refusal(principal);
-    if (await leases.spend(tenant.counter, waitMs, of(tenant.counter, n))) return;
+  async function admitLater(principal: ChargedCounter, tenant: ChargedCounter, n: number): Promise<void> {
+    const own = costFor(principal.counter, n);
+    if (!(await leases.spend(principal.counter, waitMs, own))) throw budgetExceeded(principal);
+    if (await leases.spend(tenant.counter, waitMs, costFor(tenant.counter, n))) return;
     principal.counter.tokens += own;
-    throw refusal(tenant);
+    throw budgetExceeded(tenant);
   }
 
   return admit;
 }
 
 /** A body that is larger than the whole budget costs all of it. */
-const of = ({ policy }: Counter, n: number): number => Math.min(n, policy.max);
+const costFor = ({ policy }: Counter, n: number): number => Math.min(n, policy.max);
 
-function refusal({ counter, setting }: Place): Problem {
+function budgetExceeded({ counter, setting }: ChargedCounter): Problem {
   const seconds = secondsLeft(counter, performance.now());
   const { max, windowMs } = counter.policy;
   return new Problem(

@@ -31,7 +31,7 @@ export interface Counter {
 }
 
 /** What a daemon asks of the shared window. */
-export interface Ask {
+export interface TokenRequest {
   key: string;
   max: number;
   owed: number;
@@ -56,11 +56,11 @@ export function openCounter(policy: Policy, subject: string): Counter {
 
 /** Whether a request for `n` tokens can be judged now: they are in hand, or will not come before the window ends. */
 export function isSettled(counter: Counter, now: number, n = 1): boolean {
-  if (now >= counter.ends) roll(counter, 0);
+  if (now >= counter.ends) startWindow(counter, 0);
   return counter.tokens >= n || (counter.tokens + counter.left < n && counter.ends > 0);
 }
 
-function roll(counter: Counter, ends: number): void {
+function startWindow(counter: Counter, ends: number): void {
   counter.ends = ends;
   counter.tokens = 0;
   counter.left = counter.policy.max;
@@ -85,7 +85,7 @@ export const secondsLeft = (counter: Counter, now: number): number => Math.max(1
  * Asking hands the debt over: it is charged, or given back by `takeBack`. A window begins with a quarter of a block: twenty
  * daemons that see a principal once each would otherwise leave nothing of a limit of 100.
  */
-export function askFor(counter: Counter): Ask {
+export function takeRequest(counter: Counter): TokenRequest {
   const { key, policy, owed, tokens, waiting } = counter;
   counter.owed = 0;
   const need = Math.max(0, waiting - tokens);
@@ -93,12 +93,12 @@ export function askFor(counter: Counter): Ask {
   return { key, max: policy.max, owed, need, spare: Math.max(0, block - Math.max(0, tokens - waiting)) };
 }
 
-export function takeBack(counter: Counter, ask: Ask, endsThen: number): void {
+export function undoRequest(counter: Counter, ask: TokenRequest, endsThen: number): void {
   if (counter.ends === endsThen) counter.owed += ask.owed;
 }
 
 /** The window is counted from when we asked, so it never ends later here than in the store. */
-export function receive(counter: Counter, grant: Grant, askedAt: number, now: number): void {
+export function applyGrant(counter: Counter, grant: Grant, askedAt: number, now: number): void {
   if (now >= counter.ends) counter.tokens = 0;
   counter.ends = askedAt + grant.ends_in_ms;
   counter.tokens += grant.granted;
@@ -108,8 +108,8 @@ export function receive(counter: Counter, grant: Grant, askedAt: number, now: nu
 
 /** Without the store: a daemon goes on with what it last knew to be left, or with a window of its own. */
 export function grantLocally(counter: Counter, now: number): void {
-  if (now >= counter.ends) roll(counter, now + counter.policy.windowMs);
-  const { owed, ...ask } = askFor(counter);
+  if (now >= counter.ends) startWindow(counter, now + counter.policy.windowMs);
+  const { owed, ...ask } = takeRequest(counter);
   const granted = share(counter.left, Math.max(1, ask.need), ask.spare);
   counter.tokens += granted;
   counter.left -= granted;

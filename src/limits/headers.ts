@@ -22,7 +22,7 @@ export function setHeaders(res: ServerResponse, policies: string, status: string
   res.setHeader('RateLimit', status);
 }
 
-export function refusal({ policy, seconds }: LimitStatus): Problem {
+export function limitExceeded({ policy, seconds }: LimitStatus): Problem {
   const per = `${policy.max} requests in ${policy.windowMs / 1000} s`;
   const source = policy.setting ?? 'rate_limit of the API key';
   return new Problem('rate-limited', `The limit "${policy.name}" of ${per} (${source}) is reached; try again in ${seconds} s.`, {

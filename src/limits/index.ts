@@ -6,14 +6,14 @@ import type { Logger } from '../log.ts';
 import { createAddressLimit } from './address_limit.ts';
 import { createByteLimit } from './byte_limit.ts';
 import { blockOf, type Policy } from './counter.ts';
-import { createLeases, type Take } from './lease.ts';
-import { createPrincipalLimit, payerOf, type Spender } from './principal_limit.ts';
+import { createLeases, type TakeTokens } from './lease.ts';
+import { createPrincipalLimit, type LimitedPrincipal, payerOf } from './principal_limit.ts';
 import { connectRedis } from './redis.ts';
 import { sweepWindows, takeTokens } from './sql.ts';
 
 // How many requests an address, a principal and a tenant may make: docs/decisions/rate-limits.md.
 
-export { tryRedis } from './redis.ts';
+export { testRedis } from './redis.ts';
 
 type LimitSettings = Pick<
   Config,
@@ -28,7 +28,7 @@ type LimitSettings = Pick<
 >;
 
 interface Counted {
-  principal: Spender;
+  principal: LimitedPrincipal;
 }
 
 export interface Limits {
@@ -92,7 +92,7 @@ export function createLimits(config: LimitSettings, pool: Pool, log: Logger): Li
   };
 }
 
-function sharedStore(config: LimitSettings, pool: Pool, log: Logger): { take: Take | undefined; stop(): void } {
+function sharedStore(config: LimitSettings, pool: Pool, log: Logger): { take: TakeTokens | undefined; stop(): void } {
   if (config.REDIS_URL) return connectRedis(config.REDIS_URL, log);
   // The embedded database has one daemon, which can count in its memory.
   if (pool.embedded) return { take: undefined, stop: () => undefined };

@@ -1,21 +1,21 @@
 import type { Logger } from '../log.ts';
 import {
-  type Ask,
-  askFor,
+  applyGrant,
   type Counter,
   type Grant,
   grantLocally,
   isSettled,
-  receive,
   spendTokens,
-  takeBack,
+  type TokenRequest,
+  takeRequest,
+  undoRequest,
 } from './counter.ts';
 
 // Tokens come from the shared store in blocks. One call is in flight at a time, for all counters that ran low meanwhile. While the
 // store is away or slow every daemon counts for itself, and charges that later.
 
 /** Takes from the shared windows: one grant for each ask, in order. */
-export type Take = (asks: Ask[], windowMs: number) => Promise<Grant[]>;
+export type TakeTokens = (asks: TokenRequest[], windowMs: number) => Promise<Grant[]>;
 
 export interface Leases {
   /** Starts to ask for more, without waiting. */
@@ -36,29 +36,29 @@ interface Queued {
 }
 
 /** `take` undefined: this process is the only one, and counts in its memory. */
-export function createLeases(take: Take | undefined, log: Logger): Leases {
-  const store = take && watchStore(log);
+export function createLeases(take: TakeTokens | undefined, log: Logger): Leases {
+  const store = take && trackStore(log);
   let queue: Queued[] = [];
-  let flying = false;
+  let sending = false;
 
   function refill(counter: Counter): void {
-    if (store?.isUp()) void ask(counter);
+    if (store?.isUp()) void request(counter);
     else grantLocally(counter, performance.now());
   }
 
-  function ask(counter: Counter): Promise<void> {
+  function request(counter: Counter): Promise<void> {
     counter.lease ??= new Promise((resolve) => {
       queue.push({ counter, resolve });
       // Later in this tick, so that a principal and its tenant, and requests that came together, ask in one call.
-      if (queue.length === 1 && !flying) queueMicrotask(() => void fly());
+      if (queue.length === 1 && !sending) queueMicrotask(() => void sendBatch());
     });
     return counter.lease;
   }
 
-  async function fly(): Promise<void> {
-    flying = true;
+  async function sendBatch(): Promise<void> {
+    sending = true;
     const batch = takeBatch();
-    const asked = batch.map(({ counter }) => ({ counter, endsThen: counter.ends, ask: askFor(counter) }));
+    const asked = batch.map(({ counter }) => ({ counter, endsThen: counter.ends, ask: takeRequest(counter) }));
     const askedAt = performance.now();
     try {
       const grants = await take!(
@@ -66,18 +66,18 @@ export function createLeases(take: Take | undefined, log: Logger): Leases {
         batch[0]!.counter.policy.windowMs,
       );
       const now = performance.now();
-      for (const [i, { counter }] of asked.entries()) receive(counter, grants[i]!, askedAt, now);
+      for (const [i, { counter }] of asked.entries()) applyGrant(counter, grants[i]!, askedAt, now);
       store!.worked();
     } catch (error) {
-      for (const { counter, ask, endsThen } of asked) takeBack(counter, ask, endsThen);
+      for (const { counter, ask, endsThen } of asked) undoRequest(counter, ask, endsThen);
       store!.failed(error);
     }
     for (const { counter, resolve } of batch) {
       counter.lease = undefined;
       resolve();
     }
-    flying = false;
-    if (queue.length > 0) void fly();
+    sending = false;
+    if (queue.length > 0) void sendBatch();
   }
 
   /** Of one length of window. A key once in each call: a counter that was evicted and opened again may stand in the queue beside its former self. */
@@ -102,7 +102,8 @@ export function createLeases(take: Take | undefined, log: Logger): Leases {
         // At once: behind an `await` all who wait would see the same token.
         if (isSettled(counter, now, n)) return spendTokens(counter, n);
         if (!store?.isUp()) grantLocally(counter, now);
-        else if (!(await inTime(ask(counter), deadline - now))) store.failed(new Error(`no answer within ${waitMs} ms`));
+        else if (!(await completesWithin(request(counter), deadline - now)))
+          store.failed(new Error(`no answer within ${waitMs} ms`));
       }
     } finally {
       counter.waiting -= n;
@@ -112,7 +113,7 @@ export function createLeases(take: Take | undefined, log: Logger): Leases {
   return { refill, spend, storeAnswers: () => store?.answers() ?? true };
 }
 
-async function inTime(work: Promise<unknown>, ms: number): Promise<boolean> {
+async function completesWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(() => resolve(false), Math.max(0, ms));
@@ -123,7 +124,7 @@ async function inTime(work: Promise<unknown>, ms: number): Promise<boolean> {
 }
 
 /** After a failure nobody asks for a while, and the log hears of it once. */
-function watchStore(log: Logger) {
+function trackStore(log: Logger) {
   let retryAt = 0;
   let quietUntil = 0;
   let warned = false;

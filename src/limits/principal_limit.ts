@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import { blockOf, type Counter, isLow, isSettled, openCounter, type Policy, remaining, secondsLeft } from './counter.ts';
-import { limitHeader, policyHeader, refusal, setHeaders } from './headers.ts';
+import { limitExceeded, limitHeader, policyHeader, setHeaders } from './headers.ts';
 import type { Leases } from './lease.ts';
 
 /** Counters in memory; one that is pushed out costs its tokens and one more asking. */
@@ -9,7 +9,7 @@ const MAX_COUNTERS = 20_000;
 const ADMITTED = Promise.resolve();
 
 /** Who asks. A key without a limit of its own spends its maker's allowance. */
-export interface Spender {
+export interface LimitedPrincipal {
   tenant_id: string;
   id: string;
   user_id: string;
@@ -17,7 +17,7 @@ export interface Spender {
 }
 
 /** Whose allowance it is. */
-export const payerOf = ({ id, user_id, rate_limit }: Spender): string => (rate_limit ? id : user_id);
+export const payerOf = ({ id, user_id, rate_limit }: LimitedPrincipal): string => (rate_limit ? id : user_id);
 
 /** Counts a request for its principal and for its tenant, and refuses it where either has none left. */
 export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Policy, leases: Leases, waitMs: number) {
@@ -33,7 +33,7 @@ export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Poli
   }
 
   /** Not async: with tokens in hand nothing is waited for. */
-  function admit(spender: Spender, res: ServerResponse): Promise<void> {
+  function admit(spender: LimitedPrincipal, res: ServerResponse): Promise<void> {
     const { tenant_id, rate_limit } = spender;
     const policy = rate_limit ? ownPolicy(rate_limit, tenantPolicy) : principalPolicy;
     const principal = counterOf(principals, policy, `${tenant_id}/${payerOf(spender)}`);
@@ -70,14 +70,14 @@ export function createPrincipalLimit(principalPolicy: Policy, tenantPolicy: Poli
       policyHeader([principal.policy, tenant.policy]),
       `${limitHeader(statusOf(principal, now))}, ${limitHeader(statusOf(tenant, now))}`,
     );
-    if (refusing) throw refusal(statusOf(refusing, now));
+    if (refusing) throw limitExceeded(statusOf(refusing, now));
   }
 
   return admit;
 }
 
 /** Of a key with a limit of its own: the tenant's, where an operator has lowered that since. */
-function ownPolicy({ max, window_ms }: NonNullable<Spender['rate_limit']>, tenant: Policy): Policy {
+function ownPolicy({ max, window_ms }: NonNullable<LimitedPrincipal['rate_limit']>, tenant: Policy): Policy {
   const most = Math.max(1, Math.min(max, Math.floor((tenant.max * window_ms) / tenant.windowMs), tenant.max));
   return { name: 'principal', max: most, windowMs: window_ms, block: blockOf(most) };
 }

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import type { Take } from './lease.ts';
+import type { TakeTokens } from './lease.ts';
 
 // take_tokens() of functions.sql, as Redis runs it.
 const TAKE = `
@@ -14,12 +14,12 @@ redis.call('SET', KEYS[1], used + granted, 'PX', ends_in)
 return { granted, free - granted, ends_in }`;
 
 /** What it tells a log of. */
-interface Heard {
+interface DebugLog {
   debug(what: { err: Error }, message: string): void;
 }
 
 /** `lane` keeps the keys of two services on one Redis apart. */
-export function connectRedis(url: string, log: Heard, lane = 'agent_memory:rate:'): { take: Take; stop(): void } {
+export function connectRedis(url: string, log: DebugLog, keyPrefix = 'agent_memory:rate:'): { take: TakeTokens; stop(): void } {
   const redis = new Redis(url, {
     // A stopped server answers nothing and keeps its connections.
     commandTimeout: 1000,
@@ -32,7 +32,8 @@ export function connectRedis(url: string, log: Heard, lane = 'agent_memory:rate:
   return {
     async take(asks, windowMs) {
       const pipeline = redis.pipeline();
-      for (const { key, max, owed, need, spare } of asks) pipeline.eval(TAKE, 1, lane + key, max, owed, need, spare, windowMs);
+      for (const { key, max, owed, need, spare } of asks)
+        pipeline.eval(TAKE, 1, keyPrefix + key, max, owed, need, spare, windowMs);
       const answers = (await pipeline.exec()) ?? [];
       return answers.map(([error, answer]) => {
         if (error) throw error;
@@ -45,13 +46,13 @@ export function connectRedis(url: string, log: Heard, lane = 'agent_memory:rate:
 }
 
 /** Takes as the daemon takes, under a key of its own, and throws what stands in the way: the reason, not that tries ran out. */
-export async function tryRedis(url: string): Promise<void> {
-  const heard: Error[] = [];
-  const { take, stop } = connectRedis(url, { debug: ({ err }) => void heard.push(err) }, 'agent_memory:doctor:');
+export async function testRedis(url: string): Promise<void> {
+  const errors: Error[] = [];
+  const { take, stop } = connectRedis(url, { debug: ({ err }) => void errors.push(err) }, 'agent_memory:doctor:');
   try {
     await take([{ key: 'doctor', max: 1, owed: 0, need: 1, spare: 0 }], 1000);
   } catch (error) {
-    throw heard[0] ?? error;
+    throw errors[0] ?? error;
   } finally {
     stop();
   }

@@ -1,5 +1,5 @@
 import type { Db } from '../db/query.ts';
-import type { Ask, Grant } from './counter.ts';
+import type { Grant, TokenRequest } from './counter.ts';
 
 interface Row extends Omit<Grant, 'left'> {
   key: string;
@@ -8,7 +8,7 @@ interface Row extends Omit<Grant, 'left'> {
 
 const TAKE = 'select key, granted, left_over, ends_in_ms from take_tokens($1, $2, $3, $4, $5, $6)';
 
-export async function takeTokens(db: Db, asks: Ask[], windowMs: number): Promise<Grant[]> {
+export async function takeTokens(db: Db, asks: TokenRequest[], windowMs: number): Promise<Grant[]> {
   const columns = (['key', 'max', 'owed', 'need', 'spare'] as const).map((name) => asks.map((ask) => ask[name]));
   const rows = new Map((await db.rows<Row>(TAKE, [...columns, windowMs], 'take_tokens')).map((row) => [row.key, row]));
   return asks.map(({ key }) => {

@@ -1,4 +1,4 @@
-import { always } from '../http/name.ts';
+import { onAnyObject } from '../http/name.ts';
 import { compareTimes, parseTime, timeNow } from '../time.ts';
 
 // What the fields of a memory must be taken together. Read from requests as they came too, so that what else is wrong hides none of it.
@@ -34,7 +34,7 @@ const ofTimes: Rule[] = [
 /** A schema of memories, with these rules. */
 export const withFieldRules = <Schema extends { refine(holds: Rule[2], params: object): Schema }>(schema: Schema): Schema =>
   [...ofScopes, ...ofTimes].reduce(
-    (checked, [field, message, holds]) => checked.refine(holds, { path: [field], message, when: always }),
+    (checked, [field, message, holds]) => checked.refine(holds, { path: [field], message, when: onAnyObject }),
     schema,
   );
 

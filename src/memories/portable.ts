@@ -50,6 +50,6 @@ const memoryVersion = z.strictObject({
 });
 
 export const portable: Record<string, Portable> = {
-  memory: { row: memory.refine(isOwned, unowned), free: ['tags'] },
+  memory: { row: memory.refine(isOwned, unowned), freeText: ['tags'] },
   memory_version: { row: memoryVersion },
 };

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { type Caller, isAdmin, onBehalf, requireSubjectFor, route, visibilityById } from '../auth/index.ts';
-import { etagOf, type IfMatch, ifMatchOf, isKnown, wantsNew } from '../http/etag.ts';
-import { replayed } from '../http/outcome.ts';
+import { etagOf, type IfMatch, ifMatchOf, isCreateOnly, isNotModified } from '../http/etag.ts';
+import { replayHeaders } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
@@ -41,7 +41,7 @@ const routesOf = (writingOf: WritingOf) => [
     description:
       'A batch has up to 1,000 memories. Either all of them are created or none. With `If-None-Match: *`, the request fails with 412 if a memory with the same content exists.',
     access: 'write',
-    hot: true,
+    fastPath: true,
     idempotent: true,
     body: memoriesBody,
     success: {
@@ -53,10 +53,10 @@ const routesOf = (writingOf: WritingOf) => [
     problems: [...ofBody, 'forbidden', 'not-found', 'conflict', 'precondition-failed', 'too-large', 'quota-exceeded'],
     handle: async ({ caller, body, req, idempotency }) => {
       const given = 'memories' in body ? body.memories : [body];
-      const wanted = wantsNew(req) ? given.map((one) => ({ ...one, only_new: true })) : given;
+      const wanted = isCreateOnly(req) ? given.map((one) => ({ ...one, only_new: true })) : given;
       const written = await createMemories(caller, wanted, idempotency, await writingOf(caller));
       if (!('memories' in body)) return made(written);
-      return { body: { data: written.data }, headers: replayed(written.replay) };
+      return { body: { data: written.data }, headers: replayHeaders(written.replay) };
     },
   }),
   ...memoryReads,
@@ -69,7 +69,7 @@ const routesOf = (writingOf: WritingOf) => [
     access: 'read',
     query: readQuery,
     success: { status: 200, description: 'The memory', schema: memory },
-    also: [{ status: 304, description: 'The client already has this version (`If-None-Match`)' }],
+    otherAnswers: [{ status: 304, description: 'The client already has this version (`If-None-Match`)' }],
     problems: ['validation', 'not-found', 'gone'],
     handle: async ({ caller, params, query, req }) => {
       const { tenant, principal } = onBehalf(caller, query);
@@ -84,7 +84,7 @@ const routesOf = (writingOf: WritingOf) => [
       requireSubjectFor(principal, found);
       if (status === 'deleted' || found.status === 'deleted') throw deleted();
       const headers = { ETag: etagOf(found) };
-      if (isKnown(req, found)) return { status: 304, headers };
+      if (isNotModified(req, found)) return { status: 304, headers };
       return { body: found, headers };
     },
   }),
@@ -117,7 +117,7 @@ const ownerRoutes = (writingOf: WritingOf) => [
     problems: ['validation', 'forbidden', 'not-found', 'gone', 'conflict', 'precondition-failed', 'quota-exceeded'],
     handle: async (input) => {
       const { replay } = await closeMemory(onBehalf(input.caller, input.query), changeOf(input), 'deleted');
-      return { headers: replayed(replay) };
+      return { headers: replayHeaders(replay) };
     },
   }),
   route({
@@ -178,13 +178,13 @@ const reviewRoutes = (writingOf: WritingOf) => [
 function made({ data: [memory], replay }: WriteResult) {
   return {
     body: memory,
-    headers: { Location: `/v1/memories/${memory!.memory_id}`, ETag: etagOf(memory!), ...replayed(replay) },
+    headers: { Location: `/v1/memories/${memory!.memory_id}`, ETag: etagOf(memory!), ...replayHeaders(replay) },
   };
 }
 
 const changed = ({ data: [memory], replay }: WriteResult) => ({
   body: memory,
-  headers: { ETag: etagOf(memory!), ...replayed(replay) },
+  headers: { ETag: etagOf(memory!), ...replayHeaders(replay) },
 });
 
 interface ChangeInput {
@@ -201,6 +201,6 @@ const changeOf = ({ params, req, idempotency }: ChangeInput): Change => ({
 });
 
 function matchOf(req: IncomingMessage): IfMatch {
-  if (wantsNew(req)) throw new Problem('precondition-failed', 'The memory exists.');
+  if (isCreateOnly(req)) throw new Problem('precondition-failed', 'The memory exists.');
   return ifMatchOf(req);
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { aboutUser, behalf, behalfQuery, channels } from '../auth/index.ts';
 import { filterParameter } from '../filter/index.ts';
-import { label, nameOf, words } from '../http/name.ts';
-import { whole } from '../http/page.ts';
+import { label, nameOf, nonBlank } from '../http/name.ts';
+import { integerParameter } from '../http/page.ts';
 import { time } from '../http/time.ts';
 import { withFieldRules } from './field_rules.ts';
 
@@ -59,7 +59,7 @@ export const bodies = {
   summary: claim,
   handoff: z.strictObject({
     to_agent: name('The agent that takes over.'),
-    problem: words.max(65_536),
+    problem: nonBlank.max(65_536),
     constraints: sentences('Constraints that apply.'),
     decisions: sentences('Decisions, as texts or ids.'),
     open_questions: sentences('Open questions.'),
@@ -68,7 +68,7 @@ export const bodies = {
 };
 
 const actor = z.strictObject({ type: z.enum(['human', 'agent', 'tool']), id: name('Id of the actor.') });
-const text = words.max(1_000_000).describe('The statement, as text.');
+const text = nonBlank.max(1_000_000).describe('The statement, as text.');
 const importance = z.number().min(0).max(1).describe('Weight relative to other memories, from 0 to 1.');
 const metadata = z.record(z.string(), z.unknown()).describe('Arbitrary JSON of the client.');
 const times = {
@@ -231,14 +231,14 @@ export type Memory = z.output<typeof memory>;
 
 const asOfQuery = {
   as_of: time.optional().describe('The state at this time.'),
-  as_of_seq: whole(0, 1e15).optional().describe('The state at this position of the log.'),
+  as_of_seq: integerParameter(0, 1e15).optional().describe('The state at this position of the log.'),
 };
 
 const asOf = z.strictObject(asOfQuery);
 export type AsOf = z.output<typeof asOf>;
 export const readQuery = asOf.extend(behalfQuery);
 
-const paging = { limit: whole(1, 1000).default(50), cursor: z.string().max(500).optional() };
+const paging = { limit: integerParameter(1, 1000).default(50), cursor: z.string().max(500).optional() };
 
 export const pageQuery = z.strictObject({ ...paging, ...behalfQuery });
 export const writeQuery = z.strictObject(behalf);

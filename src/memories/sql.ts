@@ -1,5 +1,5 @@
 import { byIdValues, shownById, type Visibility, visibilityValues, visible } from '../auth/index.ts';
-import { named } from '../db/named.ts';
+import { bindNamed } from '../db/named_parameters.ts';
 import type { Db } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import { Problem } from '../http/problem.ts';
@@ -180,7 +180,7 @@ export async function listMemories(
   after?: string,
 ): Promise<MemoryPage> {
   const { order } = query;
-  const statement = named(
+  const statement = bindNamed(
     `select ${columns}, page.listed
     from (
       select l.*, sum(l.byte_count) over (order by l.memory_id ${order === 'asc' ? 'asc' : 'desc'}) - l.byte_count as before, count(*) over () as listed

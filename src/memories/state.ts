@@ -1,7 +1,7 @@
 import type { Principal } from '../auth/index.ts';
 import { actorOf, agentOf, isAdmin, requireChannel, subjectOf } from '../auth/index.ts';
-import { type EventRow, entryOf } from '../db/unit.ts';
-import { type Fault, Problem } from '../http/problem.ts';
+import { type EventRow, serviceEventOf } from '../db/unit.ts';
+import { type FieldError, Problem } from '../http/problem.ts';
 import { newId } from '../id.ts';
 import { type Passage, passagesOf, withPassages } from '../passages/index.ts';
 import type { RefLimits } from '../refs/index.ts';
@@ -166,7 +166,7 @@ function merge(target: unknown, patch: unknown): unknown {
 function refuseTimes(state: State): void {
   const faults = timeFaults(state);
   if (faults.length === 0) return;
-  const errors: Fault[] = faults.map(({ field, detail }) => ({ pointer: `#/${field}`, detail }));
+  const errors: FieldError[] = faults.map(({ field, detail }) => ({ pointer: `#/${field}`, detail }));
   throw new Problem('validation', `${faults[0]!.field}: ${faults[0]!.detail}.`, { errors });
 }
 
@@ -190,7 +190,7 @@ export function eventOf(
 ): { row: EventRow; passages: Passage[]; bytes: number } {
   const { memory_id, user_id, channel, agent_id, project_id, sensitivity, tags, refs, metadata } = state;
   const { text, body, scope, status, importance, pinned, valid_from, valid_to, expires_at, supersedes, origin, trust } = state;
-  const row = entryOf({
+  const row = serviceEventOf({
     kind,
     session_id: state.session_id ?? memory_id,
     channel,

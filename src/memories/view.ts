@@ -1,4 +1,4 @@
-import type { Judge } from '../db/query.ts';
+import type { RowChecker } from '../db/query.ts';
 import { Unreadable } from '../readable.ts';
 import { compareTimes, parseTime, timeNow } from '../time.ts';
 import { type Memory, type MemoryKind, memory } from './schemas.ts';
@@ -113,7 +113,7 @@ function ineligibleReason(
 const SHAPE = { objects: ['content', 'metadata'], lists: ['tags', 'refs', 'marks'] };
 
 /** A memory as a row has it, `at` the moment that is asked about; one that cannot be read is a row with a marker (readable.ts). */
-export function toMemory(judge: Judge, row: MemoryRecord, at = timeNow()): Memory {
+export function toMemory(judge: RowChecker, row: MemoryRecord, at = timeNow()): Memory {
   const ill_formed = judge.faultOf(row, SHAPE);
   if (ill_formed !== undefined) return unreadableMemory(row, ill_formed);
   const view = viewOf(row, at);

@@ -1,7 +1,7 @@
 import { actorOf, type Caller, isAdmin, requireSubjectFor, visibilityById } from '../auth/index.ts';
 import { recallUnit } from '../db/idempotency.ts';
-import { type EventRow, entryOf, unitOf } from '../db/unit.ts';
-import { assertVersion, type IfMatch, versionMeant } from '../http/etag.ts';
+import { type EventRow, serviceEventOf, unitOf } from '../db/unit.ts';
+import { assertVersion, expectedVersion, type IfMatch } from '../http/etag.ts';
 import { assertWritten } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
@@ -45,7 +45,7 @@ export async function supersede(
   const outcome = await caller.tenant.change('select * from replace_memory($1, $2, $3, $4::jsonb)', [
     caller.tenant.id,
     old.memory_id,
-    versionMeant(match, old),
+    expectedVersion(match, old),
     JSON.stringify(unit),
   ]);
   return answer(caller, unit, states, outcome, limits.needsSource);
@@ -242,7 +242,7 @@ export const closeMemory = (caller: Caller, change: Change, status: 'deleted' | 
 function closingEvent(current: Memory, status: string, actor: Memory['origin']): EventRow {
   const { memory_id, kind, scope, channel, user_id, agent_id, session_id, project_id, sensitivity, version } = current;
   return {
-    ...entryOf({
+    ...serviceEventOf({
       kind: `memory.${status}`,
       session_id: session_id ?? memory_id,
       channel,

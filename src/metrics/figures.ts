@@ -24,18 +24,18 @@ interface Readings {
   pool(): { max: number; total: number; idle: number; waiting: number; refused: number; lost: number };
   writes(): { queued: number; queuedChars: number; inFlight: number };
   requestsInFlight(): number;
-  bodyBytesHeld(): number;
+  bodyBytesInFlight(): number;
   workers(): { waiting: number; running: number };
   sweeps(): { last_success_s: number | undefined; failed: number | undefined };
   limitStore(): { kind: string; answers: boolean };
 }
 
 export interface Metrics extends Meter {
-  finished(route: string, method: string, status: number, ms: number | undefined): void;
+  observeRequest(route: string, method: string, status: number, ms: number | undefined): void;
   /** `by` 0 makes the series, so that a rate over it begins at zero. */
-  refused(route: string, problem: string, by?: number): void;
-  flushed(units: number, ms: number): void;
-  skipped(): void;
+  countProblem(route: string, problem: string, by?: number): void;
+  observeCommit(units: number, ms: number): void;
+  countUnreadableRow(): void;
   /** What is read at each scrape of this daemon. */
   read(readings: Readings): void;
   text(): Promise<string>;
@@ -99,7 +99,7 @@ function ofRequests(registry: Registry) {
   failed.inc({ route: '/health', method: 'GET' }, 0);
   const known = new Set<string>();
   return {
-    finished(route: string, method: string, status: number, ms: number | undefined): void {
+    observeRequest(route: string, method: string, status: number, ms: number | undefined): void {
       total.inc({ route, method, status });
       const name = `${method} ${route}`;
       if (!known.has(name)) failed.inc({ route, method }, 0);
@@ -107,7 +107,7 @@ function ofRequests(registry: Registry) {
       if (status >= 500) failed.inc({ route, method });
       if (ms !== undefined) latency.observe({ route, method }, ms);
     },
-    refused: (route: string, problem: string, by = 1): void => refused.inc({ route, problem }, by),
+    countProblem: (route: string, problem: string, by = 1): void => refused.inc({ route, problem }, by),
   };
 }
 
@@ -116,11 +116,11 @@ function ofCommits(meter: Meter) {
   const seconds = meter.histogram('commit_seconds', 'Time of the commit of one batch', COMMIT_BUCKETS_S);
   const skipped = meter.counter('unreadable_rows_total', 'Unreadable rows that were skipped, each counted once an hour', []);
   return {
-    flushed(count: number, ms: number): void {
+    observeCommit(count: number, ms: number): void {
       units(count);
       seconds(ms / 1000);
     },
-    skipped: (): void => skipped({}),
+    countUnreadableRow: (): void => skipped({}),
   };
 }
 
@@ -150,7 +150,7 @@ function readAtScrape(registry: Registry, { gauge, total }: Meter, readings: Rea
   gauge('write_queue_characters', 'Size of the writes waiting', () => readings.writes().queuedChars);
   gauge('write_batches_in_flight', 'Commits under way', () => readings.writes().inFlight);
   gauge('requests_in_flight', 'Requests being served', () => readings.requestsInFlight());
-  gauge('body_bytes_held', 'Bytes of request bodies held', () => readings.bodyBytesHeld());
+  gauge('body_bytes_held', 'Bytes of request bodies held', () => readings.bodyBytesInFlight());
   gauge('worker_tasks_running', 'Large requests that a worker thread is working on', () => readings.workers().running);
   gauge('worker_tasks_waiting', 'Large requests waiting for a worker thread', () => readings.workers().waiting);
   gauge(

@@ -11,7 +11,7 @@ export const portableOf = (kinds: string[]): Record<string, Portable> => {
     updated_at: time,
     last_run_at: time.nullable(),
   });
-  return { retention_policy: { row, free: ['rules'] } };
+  return { retention_policy: { row, freeText: ['rules'] } };
 };
 
 /** The event `retention.forgot`. */

@@ -1,9 +1,9 @@
 import { type Caller, route } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
 import { assertVersion, etagOf, type IfMatch, ifMatchOf } from '../http/etag.ts';
-import { replayed } from '../http/outcome.ts';
+import { replayHeaders } from '../http/outcome.ts';
 import type { Idempotency } from '../http/route.ts';
-import { accepted, type Jobs, startAndWait, started } from '../jobs/index.ts';
+import { acceptedReply, type Jobs, startAndWait, startedJob } from '../jobs/index.ts';
 import { type Policy, type PolicyBody, type Preview, policyBodyOf, policyOf, preview } from './schemas.ts';
 import { lockPolicy, readPolicy, writePolicy } from './sql.ts';
 
@@ -50,13 +50,13 @@ export function retentionRoutes(jobs: Jobs, kinds: string[]) {
       summary: 'Preview what a retention policy would remove',
       body: policyBody,
       success: { status: 200, description: 'The numbers of events and memories that a run would remove', schema: preview },
-      also: [
-        { status: 202, description: 'Counting takes longer, and the preview becomes the result of the job', schema: started },
+      otherAnswers: [
+        { status: 202, description: 'Counting takes longer, and the preview becomes the result of the job', schema: startedJob },
       ],
       problems: ['validation', 'forbidden', 'conflict', 'unavailable'],
       handle: async ({ caller: { tenant, principal }, body }) => {
         const { job_id, found } = await startAndWait<Preview>(jobs, tenant, 'retention_preview', body, principal.id);
-        return found ? { status: 200, body: found } : { status: 202, ...accepted(job_id, false) };
+        return found ? { status: 200, body: found } : { status: 202, ...acceptedReply(job_id, false) };
       },
     }),
     route({
@@ -68,12 +68,12 @@ export function retentionRoutes(jobs: Jobs, kinds: string[]) {
       summary: 'Apply the retention policy now',
       description: 'Starts a job.',
       idempotent: true,
-      success: { status: 202, description: 'The job was queued', schema: started },
+      success: { status: 202, description: 'The job was queued', schema: startedJob },
       problems: ['forbidden', 'conflict'],
       handle: async ({ caller: { tenant, principal }, idempotency }) => {
         const { rules, trim } = await tenant.read((db) => readPolicy(db, tenant.id));
         const { job_id, replay } = await jobs.start(tenant, 'retention', { rules, trim }, principal.id, idempotency);
-        return accepted(job_id, replay);
+        return acceptedReply(job_id, replay);
       },
     }),
   ];
@@ -81,7 +81,7 @@ export function retentionRoutes(jobs: Jobs, kinds: string[]) {
 
 const answer = (body: Policy, replay = false) => ({
   body,
-  headers: { ETag: etagOf(body), ...replayed(replay) },
+  headers: { ETag: etagOf(body), ...replayHeaders(replay) },
 });
 
 const setPolicy = ({ tenant }: Caller, body: PolicyBody, match: IfMatch, idempotency: Idempotency | null) =>

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sweep } from '../db/sweep.ts';
-import { entryOf } from '../db/unit.ts';
+import { serviceEventOf } from '../db/unit.ts';
 import { adaptiveStepLimit, dropMarks } from '../erasure/index.ts';
 import { type Job, JobStopped, type Jobs } from '../jobs/index.ts';
 import type { PolicyBody } from './schemas.ts';
@@ -57,7 +57,7 @@ async function walk(job: Job<PolicyBody, Cursor>): Promise<Cursor> {
 }
 
 const forgot = ({ id, input }: Job<PolicyBody>, { counts, first_seq, last_seq }: Cursor) =>
-  entryOf({
+  serviceEventOf({
     session_id: id,
     channel: 'team',
     actor_type: 'agent',

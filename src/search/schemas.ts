@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { aboutUser, behalfBody, channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
-import { always, nameOf } from '../http/name.ts';
+import { nameOf, onAnyObject } from '../http/name.ts';
 import { time } from '../http/time.ts';
 import { DEFAULT_PER_EVENT } from './search.ts';
 import { trustLevels } from './sql.ts';
@@ -24,7 +24,7 @@ interface QueryFields {
   query_text?: string | undefined;
 }
 export const hasAtMostOneQuery = ({ query, query_text }: QueryFields): boolean => query === undefined || query_text === undefined;
-export const bothQueryFields = { path: ['query_text'], message: 'must not be combined with query', when: always };
+export const bothQueryFields = { path: ['query_text'], message: 'must not be combined with query', when: onAnyObject };
 const hasQuery = ({ query, query_text }: QueryFields): boolean => query !== undefined || query_text !== undefined;
 
 export const searchBody = z
@@ -51,7 +51,7 @@ export const searchBody = z
     explain: z.boolean().default(false).describe('adds `scores`, the components of each score'),
   })
   .refine(hasAtMostOneQuery, bothQueryFields)
-  .refine(hasQuery, { path: ['query'], message: 'required', when: always })
+  .refine(hasQuery, { path: ['query'], message: 'required', when: onAnyObject })
   .meta({ id: 'Search' });
 
 export const trust = z

@@ -1,5 +1,5 @@
 import { type Visibility, visibilityValues, visible } from '../auth/index.ts';
-import type { Judge } from '../db/query.ts';
+import type { RowChecker } from '../db/query.ts';
 import type { Tenant } from '../db/tenant.ts';
 import type { Filter } from '../filter/index.ts';
 import type { ChunkPosition } from '../passages/index.ts';
@@ -90,7 +90,7 @@ const PASSAGE_SHAPE = { lists: ['tags', 'lexemes'] };
 const DETAILS_SHAPE = { objects: ['body', 'origin'], lists: ['refs'] };
 
 /** Returns true if the columns of a row, and those of its memory, are well-formed. */
-export const isReadable = (judge: Judge, row: { seq: number; memory: MemoryDetails | null }, shape: Shape): boolean =>
+export const isReadable = (judge: RowChecker, row: { seq: number; memory: MemoryDetails | null }, shape: Shape): boolean =>
   judge.faultOf(row, shape) === undefined &&
   (row.memory === null || judge.faultOf({ ...row.memory, seq: row.seq }, DETAILS_SHAPE) === undefined);
 

@@ -1,12 +1,16 @@
 import type { Screener } from './policy.ts';
 
 /**
- * Redacts the secrets in the `free` members of a body (`reason`, `patch/text`), and rejects a body with a secret in a `fixed` member. The body may
+ * Redacts the secrets in the `freeText` members of a body (`reason`, `patch/text`), and rejects a body with a secret in an `unredactable` member. The body may
  * have any other shape; its schema is checked later.
  */
-export function screenFields(screener: Screener, body: unknown, { free, fixed }: { free: string[]; fixed: string[] }): unknown {
-  for (const name of fixed) if (isObject(body) && Object.hasOwn(body, name)) screener.refuse(body[name], `#/${name}`);
-  return free.reduce((kept, pointer) => redactAt(screener, kept, pointer.split('/'), '#'), body);
+export function screenFields(
+  screener: Screener,
+  body: unknown,
+  { freeText, unredactable }: { freeText: string[]; unredactable: string[] },
+): unknown {
+  for (const name of unredactable) if (isObject(body) && Object.hasOwn(body, name)) screener.refuse(body[name], `#/${name}`);
+  return freeText.reduce((kept, pointer) => redactAt(screener, kept, pointer.split('/'), '#'), body);
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;

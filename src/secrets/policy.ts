@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Tenant } from '../db/tenant.ts';
-import { type Fault, Problem } from '../http/problem.ts';
+import { type FieldError, Problem } from '../http/problem.ts';
 import { type Seal, SealBroken, type Sealed } from '../seal.ts';
 import { findSecrets } from './detect.ts';
 import { personalKinds } from './personal.ts';
@@ -176,7 +176,7 @@ function openSealed(seal: Seal, sealed: Sealed, holder: string): Record<string, 
 
 /** Creates a problem with the kind and pointer of each secret, but never its value. */
 function secretProblem(found: Finding[]): Problem {
-  const errors: Fault[] = found
+  const errors: FieldError[] = found
     .slice(0, MAX_FAULTS)
     .map(({ kind, pointer }) => ({ pointer, detail: `contains a secret: ${kind}` }));
   return new Problem('validation', 'The request contains a secret. Remove it and send the request again.', { errors });

@@ -1,8 +1,8 @@
 import { type Caller, isAdmin, route } from '../auth/index.ts';
 import { recallKey, rememberKey } from '../db/idempotency.ts';
 import type { Db } from '../db/query.ts';
-import { assertVersion, etagOf, type IfMatch, ifMatchOf, wantsNew } from '../http/etag.ts';
-import { replayed } from '../http/outcome.ts';
+import { assertVersion, etagOf, type IfMatch, ifMatchOf, isCreateOnly } from '../http/etag.ts';
+import { replayHeaders } from '../http/outcome.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
 import type { Secrets } from '../secrets/index.ts';
@@ -52,12 +52,12 @@ export const tenantRoutes = ({ announce, invalidate, erase, changed }: TenantNee
     access: 'admin',
     idempotent: true,
     body: tenantPatch,
-    free: ['settings/display_name'],
+    freeText: ['settings/display_name'],
     audit: 'tenant.changed',
     success: { status: 200, description: 'The updated tenant', schema: tenantSchema },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, body, req, idempotency }) => {
-      if (wantsNew(req)) throw new Problem('precondition-failed', 'The tenant exists.');
+      if (isCreateOnly(req)) throw new Problem('precondition-failed', 'The tenant exists.');
       if (body.settings?.secrets?.mode === 'encrypt' && !secrets.canEncrypt) throw noKey();
       const { view, replay } = await changeTenant(caller, body, ifMatchOf(req), idempotency);
       changed(caller.tenant.id);
@@ -116,7 +116,7 @@ const noTenant = () => new Problem('not-found', 'The tenant no longer exists.');
 
 function answer(view: TenantView | undefined, replay = false) {
   if (!view) throw noTenant();
-  return { body: view, headers: { ETag: etagOf(view), ...replayed(replay) } };
+  return { body: view, headers: { ETag: etagOf(view), ...replayHeaders(replay) } };
 }
 
 function changeTenant({ tenant }: Caller, patch: TenantPatch, match: IfMatch, idempotency: Idempotency | null) {

@@ -1,7 +1,7 @@
 import { type Caller, route } from '../auth/index.ts';
 import { rememberKey } from '../db/idempotency.ts';
 import { etagOf, ifMatchOf } from '../http/etag.ts';
-import { replayed } from '../http/outcome.ts';
+import { replayHeaders } from '../http/outcome.ts';
 import { decodeCursor, pageById, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Seal } from '../seal.ts';
@@ -46,8 +46,8 @@ const made = (needs: WebhookNeeds) => [
     description: 'The service sends matching events to the URL, signed and in the order of `seq`.',
     idempotent: true,
     body: webhookBody,
-    free: ['description'],
-    fixed: ['url', 'filter', 'user_ids'],
+    freeText: ['description'],
+    unredactable: ['url', 'filter', 'user_ids'],
     success: { status: 201, description: 'The webhook. Its secret is shown only in this response', schema: newWebhook },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict'],
     handle: async ({ caller, body, idempotency }) => {
@@ -95,8 +95,8 @@ const changed = (needs: WebhookNeeds) => [
     idempotent: true,
     params: webhookParams,
     body: webhookPatch,
-    free: ['description'],
-    fixed: ['url', 'filter', 'user_ids'],
+    freeText: ['description'],
+    unredactable: ['url', 'filter', 'user_ids'],
     success: { status: 200, description: 'The updated webhook', schema: webhook },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, params, body, req, idempotency }) => {
@@ -118,7 +118,7 @@ const changed = (needs: WebhookNeeds) => [
     problems: ['forbidden', 'not-found', 'conflict'],
     handle: ({ caller: { tenant }, params, idempotency }) =>
       tenant.write(async (db) => {
-        if (await isReplay(db, tenant.id, idempotency)) return { headers: replayed(true) };
+        if (await isReplay(db, tenant.id, idempotency)) return { headers: replayHeaders(true) };
         if ((await deleteWebhook(db, tenant.id, params.webhook_id)) === 0) throw noWebhook();
         if (idempotency) await rememberKey(db, tenant.id, idempotency);
         return {};
@@ -187,7 +187,7 @@ const delivered = ({ wake }: WebhookNeeds) => [
         return { row, replay };
       });
       wake(tenant.id);
-      return { body: found.row, headers: replayed(found.replay) };
+      return { body: found.row, headers: replayHeaders(found.replay) };
     },
   }),
 ];
@@ -198,4 +198,4 @@ async function read({ tenant }: Caller, webhook_id: string): Promise<Webhook> {
   return found;
 }
 
-const answer = (view: Webhook, replay: boolean) => ({ body: view, headers: { ETag: etagOf(view), ...replayed(replay) } });
+const answer = (view: Webhook, replay: boolean) => ({ body: view, headers: { ETag: etagOf(view), ...replayHeaders(replay) } });

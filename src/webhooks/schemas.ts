@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { channels } from '../auth/index.ts';
 import { filter } from '../filter/index.ts';
-import { always, nameOf } from '../http/name.ts';
+import { nameOf, onAnyObject } from '../http/name.ts';
 import { pageOf } from '../http/page.ts';
 
 const fields = {
@@ -53,7 +53,7 @@ export const webhookPatch = z
     sensitivity: fields.sensitivity.optional(),
     active: fields.active.optional(),
   })
-  .refine((patch) => Object.keys(patch).length > 0, { message: 'must contain at least one field', when: always });
+  .refine((patch) => Object.keys(patch).length > 0, { message: 'must contain at least one field', when: onAnyObject });
 export type WebhookPatch = z.output<typeof webhookPatch>;
 
 export const webhook = z

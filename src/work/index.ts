@@ -1,3 +1,3 @@
-export { contentOf, type Result, resultOf } from './message.ts';
+export { failureOf, type TaskOutcome, unwrapOutcome } from './message.ts';
 export { openWorkers, type Workers } from './pool.ts';
-export { type Done, serveTasks, type Task } from './serve.ts';
+export { serveTasks, type Task, type TaskResult } from './serve.ts';

@@ -2,15 +2,15 @@ import { Problem, type ProblemType } from '../http/problem.ts';
 
 // What goes between the main thread and a worker. A problem is an answer like any other.
 
-export interface Order {
+export interface TaskMessage {
   task: string;
   input: unknown;
 }
 
-/** To a job that `heeds`. */
-export const GIVEN_UP = 'given up';
+/** Sent to cancel a cancellable job. */
+export const CANCELLED = 'given up';
 
-export type Result = { value: unknown } | { problem: PlainProblem } | { failure: string };
+export type TaskOutcome = { value: unknown } | { problem: PlainProblem } | { failure: string };
 
 interface PlainProblem {
   type: ProblemType;
@@ -18,7 +18,7 @@ interface PlainProblem {
   more: NonNullable<ConstructorParameters<typeof Problem>[2]>;
 }
 
-export function resultOf(error: unknown): Result {
+export function failureOf(error: unknown): TaskOutcome {
   if (!(error instanceof Problem)) return { failure: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   const { type, message, errors, headers, members, cause } = error;
   return { problem: { type, detail: message, more: { ...(errors && { errors }), headers, members, cause: plainCause(cause) } } };
@@ -36,7 +36,7 @@ function plainCause(cause: unknown): unknown {
 const causeOf = (cause: unknown): unknown =>
   typeof cause === 'object' && cause !== null ? Object.assign(new Error(), cause) : cause;
 
-export function contentOf(result: Result): unknown {
+export function unwrapOutcome(result: TaskOutcome): unknown {
   if ('value' in result) return result.value;
   if ('problem' in result) {
     const { type, detail, more } = result.problem;

@@ -4,25 +4,25 @@ import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { openFairQueue } from '../fair_queue.ts';
 import { Problem } from '../http/problem.ts';
-import { contentOf, GIVEN_UP, type Order, type Result } from './message.ts';
+import { CANCELLED, type TaskMessage, type TaskOutcome, unwrapOutcome } from './message.ts';
 
 // Threads for work whose time grows with a client's input. Tenants take turns, and one tenant leaves at least one thread to the others.
 // A job that is given up ends with its thread where nothing else stops it. One that `heeds` is told, and keeps its tenant's turn until it
 // has ended: what it began in the database goes on until then.
 
 export interface Workers {
-  run<T>(job: Job): Promise<T>;
+  run<T>(job: WorkerJob): Promise<T>;
   figures(): { waiting: number; running: number };
   stop(): Promise<void>;
 }
 
-interface Job extends Order {
+interface WorkerJob extends TaskMessage {
   tenant: string;
   transfer?: ArrayBuffer[];
   /** Given up when it is aborted, wherever it is. */
   signal: AbortSignal;
   /** A read: it ends soon after it is told that it was given up. */
-  heeds?: boolean;
+  cancellable?: boolean;
 }
 
 export interface WorkerSettings {
@@ -37,8 +37,8 @@ export interface WorkerSettings {
   heap_mib?: number;
 }
 
-interface Ticket {
-  job: Job;
+interface QueuedJob {
+  job: WorkerJob;
   resolve(value: unknown): void;
   reject(error: unknown): void;
   /** Where it is running. */
@@ -47,7 +47,7 @@ interface Ticket {
 
 interface Thread {
   worker: Worker;
-  ticket: Ticket | undefined;
+  ticket: QueuedJob | undefined;
   idle?: NodeJS.Timeout;
 }
 
@@ -59,16 +59,16 @@ const YOUNG_MIB = 24;
 
 export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB }: WorkerSettings): Workers {
   const threads = new Set<Thread>();
-  const queue = openFairQueue<Ticket>();
+  const queue = openFairQueue<QueuedJob>();
   const running = new Map<string, number>();
-  const most = Math.max(1, size - 1);
+  const maxPerTenant = Math.max(1, size - 1);
   let stopped = false;
 
   function start(): Thread {
     const worker = startThread(entry, data, heap_mib);
     const thread: Thread = { worker, ticket: undefined };
     threads.add(thread);
-    worker.on('message', (result: Result) => settle(thread, () => contentOf(result)));
+    worker.on('message', (result: TaskOutcome) => settle(thread, () => unwrapOutcome(result)));
     worker.on('error', (error) => end(thread, error));
     worker.on('exit', (code) => end(thread, new Error(`a worker ended with code ${code}`)));
     return thread;
@@ -78,10 +78,10 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
   function end(thread: Thread, error: unknown): void {
     clearTimeout(thread.idle);
     threads.delete(thread);
-    const heeds = thread.ticket?.job.heeds;
+    const cancellable = thread.ticket?.job.cancellable;
     settle(thread, () => {
       if (stopped) throw stopping();
-      throw isOutOfMemory(error) ? outOfMemory(heeds) : error;
+      throw isOutOfMemory(error) ? outOfMemory(cancellable) : error;
     });
   }
 
@@ -89,17 +89,17 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     const { ticket } = thread;
     thread.ticket = undefined;
     if (!ticket) return;
-    leave(ticket.job.tenant);
+    releaseTurn(ticket.job.tenant);
     try {
       ticket.resolve(outcome());
     } catch (error) {
       ticket.reject(error);
     }
-    if (threads.has(thread)) rest(thread);
+    if (threads.has(thread)) markIdle(thread);
     next();
   }
 
-  function rest(thread: Thread): void {
+  function markIdle(thread: Thread): void {
     // nothing that waits keeps the process alive
     thread.worker.unref();
     thread.idle = setTimeout(() => {
@@ -109,7 +109,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     }, IDLE_MS).unref();
   }
 
-  const leave = (tenant: string) => {
+  const releaseTurn = (tenant: string) => {
     const left = running.get(tenant)! - 1;
     if (left > 0) running.set(tenant, left);
     else running.delete(tenant);
@@ -119,13 +119,13 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     for (;;) {
       const idle = [...threads].find(({ ticket }) => !ticket);
       if (!idle && threads.size >= size) return;
-      const ticket = queue.take((tenant) => running.get(tenant) ?? 0, most);
+      const ticket = queue.take((tenant) => running.get(tenant) ?? 0, maxPerTenant);
       if (!ticket) return;
       begin(idle ?? start(), ticket);
     }
   }
 
-  function begin(thread: Thread, ticket: Ticket): void {
+  function begin(thread: Thread, ticket: QueuedJob): void {
     const { tenant, task, input, transfer } = ticket.job;
     clearTimeout(thread.idle);
     running.set(tenant, (running.get(tenant) ?? 0) + 1);
@@ -133,7 +133,7 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     ticket.thread = thread;
     thread.worker.ref();
     try {
-      thread.worker.postMessage({ task, input } satisfies Order, transfer ?? []);
+      thread.worker.postMessage({ task, input } satisfies TaskMessage, transfer ?? []);
     } catch (error) {
       settle(thread, () => {
         throw error;
@@ -141,10 +141,10 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     }
   }
 
-  function giveUp(ticket: Ticket): void {
+  function cancel(ticket: QueuedJob): void {
     const { job, thread } = ticket;
     if (!thread) queue.remove(job.tenant, ticket);
-    else if (job.heeds) thread.worker.postMessage(GIVEN_UP);
+    else if (job.cancellable) thread.worker.postMessage(CANCELLED);
     else if (thread.ticket === ticket) {
       end(thread, job.signal.reason);
       void thread.worker.terminate();
@@ -152,17 +152,17 @@ export function openWorkers({ entry, data, size, maxQueued, heap_mib = HEAP_MIB 
     ticket.reject(job.signal.reason);
   }
 
-  function run<T>(job: Job): Promise<T> {
+  function run<T>(job: WorkerJob): Promise<T> {
     if (job.signal.aborted) return Promise.reject(job.signal.reason as Error);
     if (stopped) return Promise.reject(stopping());
     const own = queue.waitingOf(job.tenant);
     // a tenant with nothing waiting is let in: two others could fill the whole queue
-    if (own > 0 && queue.waiting >= maxQueued) return Promise.reject(tooMuch());
-    if (own >= maxQueued / 2) return Promise.reject(tooMuchOfTenant());
+    if (own > 0 && queue.waiting >= maxQueued) return Promise.reject(queueFull());
+    if (own >= maxQueued / 2) return Promise.reject(tenantQueueFull());
     return new Promise<T>((resolve, reject) => {
-      const onAbort = () => giveUp(ticket);
+      const onAbort = () => cancel(ticket);
       const done = () => job.signal.removeEventListener('abort', onAbort);
-      const ticket: Ticket = {
+      const ticket: QueuedJob = {
         job,
         resolve: (value) => {
           done();
@@ -217,7 +217,7 @@ const retryLater = { headers: { 'Retry-After': '1' } };
 
 const stopping = () => new Problem('unavailable', 'The service is stopping.', retryLater);
 
-const tooMuch = () => new Problem('unavailable', 'Too many large requests are being served.', retryLater);
+const queueFull = () => new Problem('unavailable', 'Too many large requests are being served.', retryLater);
 
-const tooMuchOfTenant = () =>
+const tenantQueueFull = () =>
   new Problem('rate-limited', 'Too many large requests of this tenant are waiting (WORKERS_QUEUE).', retryLater);

@@ -1,5 +1,5 @@
 import { createWriteQueue } from '../../src/db/commit.ts';
-import { NO_TENANT, openLine } from '../../src/db/line.ts';
+import { NO_TENANT, openConnectionQueue } from '../../src/db/connection_queue.ts';
 import type { Pool } from '../../src/db/pool.ts';
 import type { Unit } from '../../src/db/unit.ts';
 import { createLogger } from '../../src/log.ts';
@@ -7,7 +7,7 @@ import { createLogger } from '../../src/log.ts';
 const unitOf = (chars: number): Unit => ({ key: null, body: null, bytes: chars, events: [], ...{ text: 'x'.repeat(chars) } });
 
 /** A queue whose batches end when the test says so. */
-function heldQueue(parallel: number, line = openLine({ max: 100, maxWaiting: 100, wait_ms: 60_000 })) {
+function heldQueue(parallel: number, line = openConnectionQueue({ max: 100, maxWaiting: 100, wait_ms: 60_000 })) {
   const held: { tenant: string; units: number; finish(): void }[] = [];
   const query = ({ values: [tenant, json] }: { values: [string, string] }) =>
     new Promise((resolve) => {
@@ -16,8 +16,8 @@ function heldQueue(parallel: number, line = openLine({ max: 100, maxWaiting: 100
       held.push({ tenant, units: units.length, finish: () => resolve({ rows }) });
     });
   const using = async (work: (client: unknown) => unknown, tenant = NO_TENANT) => {
-    await line.enter(tenant);
-    return Promise.resolve(work({ query })).finally(() => line.leave(tenant));
+    await line.acquire(tenant);
+    return Promise.resolve(work({ query })).finally(() => line.release(tenant));
   };
   const pool = { named: true, using } as unknown as Pool;
   const limits = { maxQueued: 1000, maxQueuedBytes: 2 ** 28, parallel, parallelLarge: 2, perTenant: 2 };
@@ -53,16 +53,16 @@ test('a large unit is a batch of its own, in its place among the tenant’s othe
 });
 
 test('for a connection the batches of tenants take turns with each other and with reads', async () => {
-  const line = openLine({ max: 1, maxWaiting: 100, wait_ms: 60_000 });
+  const line = openConnectionQueue({ max: 1, maxWaiting: 100, wait_ms: 60_000 });
   const { held, queue } = heldQueue(10, line);
-  void line.enter('a');
-  const read = line.enter('a')!.then(() => line.leave('a'));
+  void line.acquire('a');
+  const read = line.acquire('a')!.then(() => line.release('a'));
   const done = [];
   for (const tenant of ['a', 'a', 'b']) {
     done.push(queue.commit(tenant, unitOf(10)));
     await settled();
   }
-  line.leave('a');
+  line.release('a');
   await read;
   for (let i = 0; i < 3; i += 1) {
     await settled();

@@ -1,6 +1,6 @@
 import { loadConfig } from '../../src/config.ts';
 import { type Database, openDatabase } from '../../src/db/index.ts';
-import { entryOf, unitOf } from '../../src/db/unit.ts';
+import { serviceEventOf, unitOf } from '../../src/db/unit.ts';
 import { createLogger } from '../../src/log.ts';
 import { sha256Hex, withMemory } from '../../src/memories/effect.ts';
 import { newTenant } from '../support/client.ts';
@@ -23,7 +23,7 @@ describeOnServer('a test has no connection beside the daemon', () => {
 
   test('a unit with the effect of one noun is told again when it is sent again', async () => {
     const tenant = database.tenants((await newTenant(daemon.url)).tenant_id);
-    const row = entryOf({
+    const row = serviceEventOf({
       session_id: 's',
       channel: 'team',
       actor_type: 'agent',

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
-import { type Asked, examine, type Finding } from '../../src/doctor/index.ts';
+import { type DoctorOptions, examine, type Finding } from '../../src/doctor/index.ts';
 import { withClient } from '../support/cluster.ts';
 import { freePort, spawnDaemon } from '../support/daemon.ts';
 import { cloneDataDir, daemonDatabase, describeOnServer, emptyDatabase } from '../support/database.ts';
@@ -18,7 +18,7 @@ const dir = mkdtempSync(join(tmpdir(), 'agent-memory-doctor-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const asked = { daemons: 2, certificates: join(dir, 'none'), backup_hours: 26 };
-const look = async (env: Record<string, string>, more: Partial<Asked> = {}): Promise<Finding[]> =>
+const look = async (env: Record<string, string>, more: Partial<DoctorOptions> = {}): Promise<Finding[]> =>
   examine(loadConfig({ NODE_ENV: 'test', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dir, ...env }), { ...asked, ...more });
 /** What is said of one check, with its state in front and what to type behind. */
 const about = (findings: Finding[], check: string): string =>
@@ -41,7 +41,7 @@ test('a sound database of this engine has nothing that fails; the wall was looke
 }, 60_000);
 
 /** What is told of a migrated database after `sql` was run in it by its owner. */
-async function lookAfter(sql: string, env: Record<string, string> = {}, more: Partial<Asked> = {}): Promise<Finding[]> {
+async function lookAfter(sql: string, env: Record<string, string> = {}, more: Partial<DoctorOptions> = {}): Promise<Finding[]> {
   const database = await daemonDatabase();
   const { PGHOST, PGPORT, PGUSER, PGDATABASE } = database.env;
   const connection = { host: PGHOST!, port: Number(PGPORT), user: PGUSER!, database: PGDATABASE! };

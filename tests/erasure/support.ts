@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tenant } from '../../src/db/tenant.ts';
-import { entryOf } from '../../src/db/unit.ts';
+import { serviceEventOf } from '../../src/db/unit.ts';
 import { type MemoryEffect, sha256Hex, withMemory } from '../../src/memories/effect.ts';
 import { withPassages } from '../../src/passages/index.ts';
 import type { Client } from '../support/client.ts';
@@ -58,7 +58,7 @@ export async function makeMemory(
     importance: 0.5,
     pinned: false,
   };
-  const row = entryOf({
+  const row = serviceEventOf({
     event_id,
     session_id: memory_id,
     channel: 'team',

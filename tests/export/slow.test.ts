@@ -12,7 +12,7 @@ const limits = {
   maxBytes: 1e6,
   idle_ms: 400,
   slowest: { bytes: 2_000, ms: 500 },
-  held: { bytes: 0, max: 1e6, byTenant: new Map() },
+  bytesInFlight: { bytes: 0, max: 1e6, byTenant: new Map() },
 };
 
 async function read(body: PassThrough, work = async () => {}): Promise<number> {
@@ -38,7 +38,7 @@ test('a body that trickles is broken off, at its first line and later', async ()
   await expect(read(without)).rejects.toMatchObject({ type: 'timeout', message: expect.stringContaining('first line') });
   await expect(read(slow)).rejects.toMatchObject({ type: 'timeout', message: expect.stringContaining('bytes came') });
   await Promise.all(sending);
-  expect(limits.held.bytes).toBe(0);
+  expect(limits.bytesInFlight.bytes).toBe(0);
 });
 
 test('one that is fast enough is taken, and so is one that waits for us', async () => {

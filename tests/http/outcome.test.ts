@@ -1,4 +1,4 @@
-import { assertWritten, replayed } from '../../src/http/outcome.ts';
+import { assertWritten, replayHeaders } from '../../src/http/outcome.ts';
 import { Problem } from '../../src/http/problem.ts';
 
 function problemOf(outcome: Parameters<typeof assertWritten>[0]) {
@@ -25,5 +25,5 @@ test.each([
 });
 
 test('a retry says so in a header', () => {
-  expect([replayed(true), replayed(false)]).toEqual([{ 'Idempotent-Replay': 'true' }, {}]);
+  expect([replayHeaders(true), replayHeaders(false)]).toEqual([{ 'Idempotent-Replay': 'true' }, {}]);
 });

@@ -41,7 +41,10 @@ test.each([
   ['deep nesting', encode('['.repeat(300))],
 ])('%s is no cursor, and the client is told', (_, cursor) => {
   expect(() => decodeCursor(cursor, ['number'])).toThrow(
-    expect.objectContaining({ type: 'validation', errors: [{ parameter: 'cursor', detail: 'must be the next_cursor of an earlier page of this list' }] }),
+    expect.objectContaining({
+      type: 'validation',
+      errors: [{ parameter: 'cursor', detail: 'must be the next_cursor of an earlier page of this list' }],
+    }),
   );
 });
 

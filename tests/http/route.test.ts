@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Problem } from '../../src/http/problem.ts';
-import { declareFor, parseInput, type Unparsed } from '../../src/http/route.ts';
+import { declareFor, parseInput, type RawInput } from '../../src/http/route.ts';
 
 const route = declareFor<null>()({
   method: 'POST',
@@ -21,8 +21,8 @@ const route = declareFor<null>()({
   handle: async () => ({}),
 });
 
-const parse = (raw: Partial<Unparsed>) => parseInput(route, { params: { id: 'x' }, query: {}, body: { name: 'n' }, ...raw });
-const faultsOf = (raw: Partial<Unparsed>) => {
+const parse = (raw: Partial<RawInput>) => parseInput(route, { params: { id: 'x' }, query: {}, body: { name: 'n' }, ...raw });
+const faultsOf = (raw: Partial<RawInput>) => {
   try {
     parse(raw);
   } catch (error) {

@@ -14,7 +14,7 @@ beforeAll(async () => {
   url = pipeline.url;
 });
 afterAll(() => pipeline.close());
-afterEach(() => expect([gate.held.bytes, gate.inFlight.count]).toEqual([0, 0]));
+afterEach(() => expect([gate.bytesInFlight.bytes, gate.inFlight.count]).toEqual([0, 0]));
 
 const post = (...asked: Parameters<Pipeline['post']>) => pipeline.post(...asked);
 
@@ -150,9 +150,9 @@ test('a client that leaves in the middle of its body frees what it held', async 
   socket.write(
     `POST /json/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50000\r\n\r\n${' '.repeat(10_000)}`,
   );
-  await eventually(() => gate.held.bytes >= 10_000, 'what was sent is held');
+  await eventually(() => gate.bytesInFlight.bytes >= 10_000, 'what was sent is held');
   socket.destroy();
-  await eventually(() => gate.held.bytes === 0, 'it is let go');
+  await eventually(() => gate.bytesInFlight.bytes === 0, 'it is let go');
 });
 
 describe('matchPath', () => {

@@ -4,10 +4,10 @@ import { type AddressInfo, connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import express from 'express';
 import { openOutput } from '../../src/export/output.ts';
-import { giveLast } from '../../src/http/give.ts';
 import type { OpenApi } from '../../src/http/openapi.ts';
 import { pagesOf } from '../../src/http/pages.ts';
 import { createHttpServer } from '../../src/http/server.ts';
+import { endChunked } from '../../src/http/write_chunked.ts';
 
 // Clients that take or send a little at a time.
 
@@ -63,7 +63,7 @@ const writers: [string, (res: ServerResponse) => Promise<boolean>][] = [
   [
     'an answer',
     async (res) => {
-      await giveLast(res, bytes, PIECE_MS);
+      await endChunked(res, bytes, PIECE_MS);
       return res.writableFinished;
     },
   ],

@@ -4,7 +4,7 @@ import { type Database, openDatabase } from '../../src/db/index.ts';
 import type { Tenant } from '../../src/db/tenant.ts';
 import { Problem } from '../../src/http/problem.ts';
 import { type Handlers, type Jobs, openJobs, startJob } from '../../src/jobs/index.ts';
-import { listDue, readJob, reportJob, sweepJobs, takeJob } from '../../src/jobs/sql.ts';
+import { claimJob, listDue, readJob, reportJob, sweepJobs } from '../../src/jobs/sql.ts';
 import { createLogger } from '../../src/log.ts';
 import { newName } from '../support/client.ts';
 import { daemonDatabase } from '../support/database.ts';
@@ -84,9 +84,9 @@ test('a job that this process has no hands for is left as it is to one that has'
 test('when a holder dies another takes the job up from its cursor, and the first one is refused when it comes back', async () => {
   const tenant = await makeTenant();
   const { job_id } = await startJob(tenant, 'walk', { to: 4 }, 'usr_1');
-  const dead = (await takeJob(tenant, job_id, 2, LONG_MS, spent))!;
+  const dead = (await claimJob(tenant, job_id, 2, LONG_MS, spent))!;
   expect(await reportJob(tenant, job_id, dead.token, { done: 2, total: 4, cursor: 2 }, LONG_MS)).toBe(true);
-  expect(await takeJob(tenant, job_id, 2, LONG_MS, spent)).toBeUndefined();
+  expect(await claimJob(tenant, job_id, 2, LONG_MS, spent)).toBeUndefined();
 
   const began: number[] = [];
   const jobs = open({
@@ -137,7 +137,7 @@ test('a job that never comes further, whoever takes it, is given up; one that do
   const { job_id: other } = await startJob(tenant, 'slow', {}, 'usr_1');
   let taken = 0;
   const take = async (id: string) => {
-    const job = await takeJob(tenant, id, 2, 0, spent);
+    const job = await claimJob(tenant, id, 2, 0, spent);
     taken += 1;
     return job!;
   };

@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import {
-  askFor,
+  applyGrant,
   blockOf,
   type Counter,
   grantLocally,
   isSettled,
   openCounter,
-  receive,
   remaining,
   share,
+  takeRequest,
 } from '../../src/limits/counter.ts';
 
 const policy = { name: 'principal', max: 100, windowMs: 60_000, block: blockOf(100) };
@@ -35,13 +35,13 @@ test('what was handed out without the store is charged by the next asking, and n
   grantLocally(counter, 0);
   const handedOut = counter.tokens;
   expect(handedOut).toBe(10 + policy.block);
-  expect(askFor(counter).owed).toBe(handedOut);
-  expect(askFor(counter).owed).toBe(0);
+  expect(takeRequest(counter).owed).toBe(handedOut);
+  expect(takeRequest(counter).owed).toBe(0);
 });
 
 test('a window counts from the asking, so that it never ends later here than in the store', () => {
   const counter = openCounter(policy, 'acme');
-  receive(counter, { granted: 7, left: 93, ends_in_ms: 60_000 }, 1000, 1300);
+  applyGrant(counter, { granted: 7, left: 93, ends_in_ms: 60_000 }, 1000, 1300);
   expect(isSettled(counter, 60_999)).toBe(true);
   expect(isSettled(counter, 61_000)).toBe(false);
   expect(remaining(counter)).toBe(100);
@@ -50,10 +50,10 @@ test('a window counts from the asking, so that it never ends later here than in 
 test('a late answer does not undo what was handed out meanwhile', () => {
   const counter = openCounter(policy, 'acme');
   counter.waiting = 1;
-  askFor(counter);
+  takeRequest(counter);
   grantLocally(counter, 0);
   const owed = counter.owed;
-  receive(counter, { granted: 1, left: 99, ends_in_ms: 60_000 }, 0, 10);
+  applyGrant(counter, { granted: 1, left: 99, ends_in_ms: 60_000 }, 0, 10);
   expect(counter.left).toBe(99 - owed);
 });
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from '../../src/db/pool.ts';
 import { dbOf } from '../../src/db/query.ts';
-import { type Ask, type Grant, share } from '../../src/limits/counter.ts';
+import { type Grant, share, type TokenRequest } from '../../src/limits/counter.ts';
 import { sweepWindows, takeTokens } from '../../src/limits/sql.ts';
 import { openPool } from './door.ts';
 
@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => pool.end());
 
-const take = (asks: Ask[], windowMs = 60_000): Promise<Grant[]> =>
+const take = (asks: TokenRequest[], windowMs = 60_000): Promise<Grant[]> =>
   pool.using((client) => takeTokens(dbOf(client, pool.named), asks, windowMs));
 const sweep = () => pool.using((client) => sweepWindows(dbOf(client, pool.named), 10));
 const takers = Array.from({ length: 8 }, (_, i) => i);

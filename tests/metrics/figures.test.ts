@@ -89,7 +89,7 @@ const away = (): Metrics => {
     pool: () => ({ max: 20, total: 3, idle: 1, waiting: 7, refused: 4, lost: 2 }),
     writes: () => ({ queued: 0, queuedChars: 0, inFlight: 0 }),
     requestsInFlight: none,
-    bodyBytesHeld: none,
+    bodyBytesInFlight: none,
     workers: () => ({ running: 1, waiting: 5 }),
     sweeps: () => ({ last_success_s: undefined, failed: undefined }),
     limitStore: () => ({ kind: 'redis', answers: false }),

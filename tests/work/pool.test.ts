@@ -110,7 +110,7 @@ test('a job that heeds is told that it was given up, and keeps its tenant’s tu
   const workers = open(2);
   const { memory, begun, release } = gate();
   const aborted = new AbortController();
-  const job = { tenant: 'a', task: 'heeding', input: memory, heeds: true };
+  const job = { tenant: 'a', task: 'heeding', input: memory, cancellable: true };
   const heeding = workers.run({ ...job, signal: aborted.signal });
   await begun(1);
   aborted.abort(new Error('too late'));
@@ -189,7 +189,7 @@ test('a thread that ends by itself fails its job alone; one that takes too much 
   await expect(run(workers, 'a', 'gone')).rejects.toThrow('a worker ended with code 3');
   await expect(run(workers, 'a', 'hungry')).rejects.toMatchObject({ status: 413 });
   const { signal } = new AbortController();
-  await expect(workers.run({ tenant: 'a', task: 'hungry', input: null, signal, heeds: true })).rejects.toMatchObject({
+  await expect(workers.run({ tenant: 'a', task: 'hungry', input: null, signal, cancellable: true })).rejects.toMatchObject({
     status: 503,
   });
   expect(await run(workers, 'a', 'echo', 1)).toBe(1);

@@ -16,4 +16,4 @@ const counter = z.strictObject({
   expires_at: time.nullable(),
 });
 
-export const portable: Record<string, Portable> = { counter: { row: counter, free: ['name'] } };
+export const portable: Record<string, Portable> = { counter: { row: counter, freeText: ['name'] } };

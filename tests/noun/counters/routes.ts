@@ -1,6 +1,6 @@
 import { actorOf, type Caller, requireChannel, route, subjectOf, visibilityById } from '../auth/index.ts';
-import { entryOf, unitOf } from '../db/unit.ts';
-import { assertWritten, replayed } from '../http/outcome.ts';
+import { serviceEventOf, unitOf } from '../db/unit.ts';
+import { assertWritten, replayHeaders } from '../http/outcome.ts';
 import { decodeCursor, toPage } from '../http/page.ts';
 import { Problem } from '../http/problem.ts';
 import type { Idempotency } from '../http/route.ts';
@@ -20,7 +20,7 @@ export const counterRoutes = [
     access: 'write',
     idempotent: true,
     body: counterBody,
-    free: ['name'],
+    freeText: ['name'],
     success: { status: 201, description: 'The counter', schema: counter },
     problems: ['malformed-json', 'impossible-text', 'validation', 'forbidden', 'conflict', 'quota-exceeded'],
     handle: async ({ caller, body: { ttl_s, ...given }, idempotency }) => {
@@ -98,7 +98,7 @@ async function set(
   const actor = actorOf(principal);
   const user_id = subjectOf(principal, undefined, true, { parameter: 'user_id' })!;
   const sets = { counter_id, name, value, expires_at, ...(expected !== undefined && { expected }) };
-  const event = entryOf({
+  const event = serviceEventOf({
     kind: 'counter.set',
     session_id: counter_id,
     channel,
@@ -113,6 +113,6 @@ async function set(
   const made = outcome.made!['counters/0'] as Pick<Counter, 'counter_id' | 'name' | 'value' | 'expires_at'>;
   return {
     body: { ...made, seq: outcome.seq, channel, made_by: made_by === undefined ? user_id : made_by },
-    headers: replayed(outcome.status === 'replay'),
+    headers: replayHeaders(outcome.status === 'replay'),
   };
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/config.ts';
 import { migrateUp } from '../../../src/db/migrate.ts';
-import { type Asked, examine, type Finding } from '../../../src/doctor/index.ts';
+import { type DoctorOptions, examine, type Finding } from '../../../src/doctor/index.ts';
 import { type Cluster, findBinaries, startCluster, withClient } from '../../support/cluster.ts';
 import { freePort } from '../../support/daemon.ts';
 import { describeWith } from '../../support/tool.ts';
@@ -30,7 +30,7 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-async function look(env: Record<string, string> = {}, more: Partial<Asked> = {}): Promise<Finding[]> {
+async function look(env: Record<string, string> = {}, more: Partial<DoctorOptions> = {}): Promise<Finding[]> {
   const at = {
     PGHOST: cluster.admin.host,
     PGPORT: String(cluster.admin.port),

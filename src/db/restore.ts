@@ -4,7 +4,7 @@ import type { Pool } from './pool.ts';
 // After a restore the database stays closed until the erasures that the backup does not know of were replayed (docs/backup.md).
 
 /** The message says what to do. */
-class Unconfirmed extends Error {
+class UnconfirmedRestore extends Error {
   readonly code = 'unconfirmed_restore';
   constructor() {
     super(
@@ -18,7 +18,7 @@ class Unconfirmed extends Error {
 /** Where data of a restore is not confirmed, nothing is served. Asked on each new connection: another database may be behind the same name. */
 export async function assertConfirmed(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ confirmed: boolean }>('select is_confirmed() as confirmed');
-  if (!rows[0]?.confirmed) throw new Unconfirmed();
+  if (!rows[0]?.confirmed) throw new UnconfirmedRestore();
 }
 
 /** The erasures were replayed, or there are none. */

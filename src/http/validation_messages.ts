@@ -26,22 +26,22 @@ export const UNKNOWN_FIELD = 'unknown field';
 const unions = new WeakMap<object, z.core.$ZodUnion>();
 export const unionOf = (input: unknown): z.core.$ZodUnion | undefined => unions.get(input as object);
 
-z.config({ customError: wordingOf });
+z.config({ customError: messageOf });
 
-function wordingOf(issue: Issue): string | undefined {
+function messageOf(issue: Issue): string | undefined {
   const { code, input } = issue;
-  if (code === 'invalid_type') return wording(input, types[issue.expected] ?? issue.expected);
-  if (code === 'invalid_value') return wording(input, listOf(issue.values));
+  if (code === 'invalid_type') return requiredOr(input, types[issue.expected] ?? issue.expected);
+  if (code === 'invalid_value') return requiredOr(input, listOf(issue.values));
   if (code === 'invalid_format') return issue.format in formats ? `must be ${formats[issue.format]}` : undefined;
   if (code === 'too_small') return `must ${bound(issue, issue.minimum, 'at least', 'more than')}`;
   if (code === 'too_big') return `must ${bound(issue, issue.maximum, 'at most', 'less than')}`;
   if (code !== 'invalid_union') return undefined;
   if (typeof input === 'object' && input !== null && issue.inst) unions.set(input, issue.inst as z.core.$ZodUnion);
   if (!issue.discriminator) return undefined;
-  return wording((input as Record<string, unknown>)[issue.discriminator], listOf((issue.options ?? []) as unknown[]));
+  return requiredOr((input as Record<string, unknown>)[issue.discriminator], listOf((issue.options ?? []) as unknown[]));
 }
 
-const wording = (input: unknown, expected: string) => (input === undefined ? 'required' : `must be ${expected}`);
+const requiredOr = (input: unknown, expected: string) => (input === undefined ? 'required' : `must be ${expected}`);
 
 /** Lists the allowed values. `undefined`, allowed for a discriminator with a default, is omitted. */
 const listOf = (values: readonly unknown[]) => {

@@ -5,7 +5,7 @@ import { Problem } from './problem.ts';
 import type { Idempotency, Route } from './route.ts';
 
 /** The Idempotency-Key of a request, before its body is hashed. */
-export interface Asked {
+export interface IdempotencyRequest {
   key: string;
   /** Canonical query, with the media type if the route accepts any. It is part of the body hash. */
   query: string;
@@ -13,13 +13,13 @@ export interface Asked {
 
 export type Mac = (data: string | Buffer) => string;
 
-export function askedOf(
+export function idempotencyRequestOf(
   route: Pick<Route, 'idempotent' | 'method' | 'raw'>,
   req: IncomingMessage,
   pathname: string,
   principal: string | undefined,
   query: unknown,
-): Asked | null {
+): IdempotencyRequest | null {
   const key = req.headers['idempotency-key'];
   if (!route.idempotent || principal === undefined || key === undefined) return null;
   if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key))
@@ -31,9 +31,9 @@ export function askedOf(
 }
 
 /** Returns the hashes that identify a retry. JSON bodies that are equal as values have the same hash. */
-export function idempotencyOf(asked: Asked | null, body: unknown, mac: Mac): Idempotency | null {
-  if (!asked) return null;
-  const { key, query } = asked;
+export function idempotencyOf(request: IdempotencyRequest | null, body: unknown, mac: Mac): Idempotency | null {
+  if (!request) return null;
+  const { key, query } = request;
   if (Buffer.isBuffer(body)) return { key, body: mac(Buffer.concat([Buffer.from(`${query}\n`), body])) };
   return { key, body: mac(`${query}\n${canonicalJson(body ?? null)}`) };
 }

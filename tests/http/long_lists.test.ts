@@ -1,6 +1,6 @@
 import fc from 'fast-check';
+import { jsonInSteps, serializeLongLists } from '../../src/http/long_lists.ts';
 import type { Reply } from '../../src/http/route.ts';
-import { jsonInSteps, written } from '../../src/http/written.ts';
 import { message, newTenant } from '../support/client.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 import { atOnce } from '../support/steps.ts';
@@ -26,7 +26,7 @@ test('a long list is written with a pause after each item', () => {
 test('a short list, bytes and no body at all stay as they are', async () => {
   for (const body of [{ data: [1, 2] }, Buffer.from('x'.repeat(1000)), undefined, 'text'] as Reply['body'][]) {
     const reply = { body };
-    expect(await written(reply, never)).toBe(reply);
+    expect(await serializeLongLists(reply, never)).toBe(reply);
   }
 });
 
@@ -36,7 +36,7 @@ test('an item that cannot be written makes the whole answer fail', async () => {
       throw new Error('unreadable');
     },
   };
-  await expect(written({ body: { data: [...Array(20).fill(1), bad] } }, never)).rejects.toThrow('unreadable');
+  await expect(serializeLongLists({ body: { data: [...Array(20).fill(1), bad] } }, never)).rejects.toThrow('unreadable');
 });
 
 test('a long page reads as a short one does, with its headers', async () => {

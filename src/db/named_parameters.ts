@@ -2,7 +2,7 @@
  * A statement whose parameters have names (`$session_id`), as the database takes it: numbered, with the values in that order. `first` are
  * the values of `$1`, `$2` … that the statement numbers itself.
  */
-export function named(
+export function bindNamed(
   text: string,
   values: Record<string, unknown>,
   first: readonly unknown[] = [],

@@ -9,7 +9,7 @@ const EVERY_MS = 600_000;
 const LEAST_PAGES = 8;
 
 /** Tidies each table of some size; returns their names. */
-export async function tidy(pool: Pool): Promise<string[]> {
+export async function vacuumTables(pool: Pool): Promise<string[]> {
   const tables = await ask<{ name: string }>(
     pool,
     `select c.oid::regclass::text as name from pg_class c
@@ -21,16 +21,16 @@ export async function tidy(pool: Pool): Promise<string[]> {
   return tables.map(({ name }) => name);
 }
 
-export function startTidying(pool: Pool, log: Logger): { stop(): Promise<void> } {
+export function startMaintenance(pool: Pool, log: Logger): { stop(): Promise<void> } {
   let written: string | undefined;
   let round: Promise<void> = Promise.resolve();
-  const tidyOnce = async () => {
+  const vacuumIfWritten = async () => {
     if ((await position(pool)) === written) return;
-    await tidy(pool);
+    await vacuumTables(pool);
     written = await position(pool);
   };
   const tick = setInterval(() => {
-    round = tidyOnce().catch((err) => log.warn({ err }, 'tidying the database was interrupted; it is tried again'));
+    round = vacuumIfWritten().catch((err) => log.warn({ err }, 'tidying the database was interrupted; it is tried again'));
   }, EVERY_MS);
   tick.unref();
   return {

@@ -5,7 +5,7 @@ import { type Reply, type Route, STREAMED } from './route.ts';
 // the property has no overhead.
 
 /** A request as far as it has been processed. */
-export interface Act<C> {
+export interface AuditContext<C> {
   route: Route<C>;
   req: IncomingMessage;
   request_id: string;
@@ -16,44 +16,44 @@ export interface Act<C> {
   body: unknown;
 }
 
-export interface Trail<C> {
+export interface AuditRecorder<C> {
   /** Throws if audit entries cannot be written at the moment, so that nothing happens unrecorded. */
-  assertOpen(act: Act<C>): void;
+  assertWritable(context: AuditContext<C>): void;
   /** Resolves when the entry is stored; rejects with `unavailable` if it is not stored in time. */
-  record(act: Act<C>, action: string, status: number, facts: Reply['audit']): Promise<void>;
+  record(context: AuditContext<C>, action: string, status: number, facts: Reply['audit']): Promise<void>;
   /** Returns the action of a read that is audited on every route, such as reading all users' private items; otherwise undefined. */
-  ofRead(act: Act<C>): string | undefined;
+  readAction(context: AuditContext<C>): string | undefined;
   /** Counts a refused request; entries are written later. */
-  refused(act: Act<C>, status: number): void;
+  countRefusal(context: AuditContext<C>, status: number): void;
 }
 
-const TOLD = new Set([401, 403, 429]);
+const AUDITED_STATUSES = new Set([401, 403, 429]);
 
-export function tellRefusal<C>(trail: Trail<C>, act: Act<C>, status: number): void {
-  if (TOLD.has(status)) trail.refused(act, status);
+export function auditRefusal<C>(recorder: AuditRecorder<C>, context: AuditContext<C>, status: number): void {
+  if (AUDITED_STATUSES.has(status)) recorder.countRefusal(context, status);
 }
 
 type Work = () => Promise<Reply | typeof STREAMED>;
 
 /** Runs `work` with its audit entries: a read is recorded before it is served, a write after it is done and before it is answered. */
-export async function audited<C>(trail: Trail<C>, act: Act<C>, work: Work) {
-  const read = trail.ofRead(act);
-  if (read !== undefined) await trail.record(act, read, act.route.success.status, undefined);
-  return act.route.audit ? told(trail, act, work) : work();
+export async function withAudit<C>(recorder: AuditRecorder<C>, context: AuditContext<C>, work: Work) {
+  const read = recorder.readAction(context);
+  if (read !== undefined) await recorder.record(context, read, context.route.success.status, undefined);
+  return context.route.audit ? recordAndRun(recorder, context, work) : work();
 }
 
-async function told<C>(trail: Trail<C>, act: Act<C>, work: Work) {
-  const { method, success } = act.route;
-  const usual = [act.route.audit].flat()[0] as string;
+async function recordAndRun<C>(recorder: AuditRecorder<C>, context: AuditContext<C>, work: Work) {
+  const { method, success } = context.route;
+  const defaultAction = [context.route.audit].flat()[0] as string;
   if (method === 'GET') {
-    await trail.record(act, usual, success.status, undefined);
+    await recorder.record(context, defaultAction, success.status, undefined);
     return work();
   }
-  trail.assertOpen(act);
+  recorder.assertWritable(context);
   const reply = await work();
-  const { status = success.status, action = usual, audit, body } = reply === STREAMED ? ({} as Reply) : reply;
+  const { status = success.status, action = defaultAction, audit, body } = reply === STREAMED ? ({} as Reply) : reply;
   const ids = idsOf(body);
-  await trail.record(act, action, status, audit || ids ? { ...ids, ...audit } : undefined);
+  await recorder.record(context, action, status, audit || ids ? { ...ids, ...audit } : undefined);
   return reply;
 }
 

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { Problem } from './problem.ts';
 
 /** Runs `work` with a signal that is aborted when the client disconnects or after `ms`, which also throws `unavailable`. */
-export async function withinTime<T>(
+export async function withTimeout<T>(
   ms: number,
   res: ServerResponse,
   work: (signalOf: () => AbortSignal) => Promise<T>,
@@ -22,7 +22,7 @@ export async function withinTime<T>(
   try {
     if (ms === 0) return await work(signalOf);
     return await new Promise<T>((resolve, reject) => {
-      timer = setTimeout(() => reject(tooLate(ms)), ms);
+      timer = setTimeout(() => reject(timedOut(ms)), ms);
       work(signalOf).then(resolve, reject);
     });
   } finally {
@@ -32,5 +32,5 @@ export async function withinTime<T>(
   }
 }
 
-const tooLate = (ms: number) =>
+const timedOut = (ms: number) =>
   new Problem('unavailable', `The request took longer than ${ms} ms.`, { headers: { 'Retry-After': '1' } });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { openCountedGather, openGather } from '../../src/http/gather.ts';
+import { openBuffer, openCountedBuffer } from '../../src/http/body_buffer.ts';
 import { newTenant } from '../support/client.ts';
 import { spawnDaemon } from '../support/daemon.ts';
 import { daemonDatabase } from '../support/database.ts';
@@ -48,7 +48,7 @@ describe('what is gathered', () => {
     ['one', [10]],
     ['nothing', []],
   ])('comes back as it came: %s', (_, sizes) => {
-    const gather = openGather();
+    const gather = openBuffer();
     const parts = sizes.map((size, i) => Buffer.alloc(size, i + 1));
     for (const part of parts) gather.add(part);
     expect(gather.size).toBe(Buffer.concat(parts).length);
@@ -59,7 +59,7 @@ describe('what is gathered', () => {
 
   test('is counted until it is cleared, and refused where too much is held', () => {
     const held = { bytes: 0, max: MIB, byTenant: new Map() };
-    const [one, other] = [openCountedGather(held), openCountedGather(held)];
+    const [one, other] = [openCountedBuffer(held), openCountedBuffer(held)];
     for (let i = 0; i < 600 * 1024; i += 1024) one.add(Buffer.alloc(1024));
     other.add(Buffer.alloc(400 * 1024));
     expect(() => other.add(Buffer.alloc(100 * 1024))).toThrow(expect.objectContaining({ type: 'unavailable' }));

@@ -21,14 +21,14 @@ export class ShareSaturated extends Error {
   }
 }
 
-export interface Line {
+export interface ConnectionQueue {
   readonly waiting: number;
   /** When it is one's turn; undefined: at once. `leave` follows in any case but where it throws or rejects. */
-  enter(tenant: string): Promise<void> | undefined;
-  leave(tenant: string): void;
+  acquire(tenant: string): Promise<void> | undefined;
+  release(tenant: string): void;
 }
 
-export interface LineBounds {
+export interface ConnectionQueueLimits {
   /** Connections. */
   max: number;
   maxWaiting: number;
@@ -47,7 +47,7 @@ export const NO_TENANT = '';
 const LEAST_SHARE = 4;
 const shareOf = (max: number): number => Math.max(1, Math.min(max - 1, Math.max(LEAST_SHARE, Math.floor(max / 2))));
 
-export function openLine({ max, maxWaiting, wait_ms }: LineBounds): Line {
+export function openConnectionQueue({ max, maxWaiting, wait_ms }: ConnectionQueueLimits): ConnectionQueue {
   const share = shareOf(max);
   const queue = openFairQueue<Waiting>();
   const lent = new Map<string, number>();
@@ -101,11 +101,11 @@ export function openLine({ max, maxWaiting, wait_ms }: LineBounds): Line {
     get waiting() {
       return queue.waiting;
     },
-    enter: (tenant) => {
+    acquire: (tenant) => {
       if (lentInAll >= max || of(tenant) >= share) return wait(tenant);
       return void take(tenant);
     },
-    leave: (tenant) => {
+    release: (tenant) => {
       lentInAll -= 1;
       const left = lent.get(tenant)! - 1;
       if (left > 0) lent.set(tenant, left);

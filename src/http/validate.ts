@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { escapePointer } from './json.ts';
-import type { Fault } from './problem.ts';
-import { UNKNOWN_FIELD, unionOf } from './words.ts';
+import type { FieldError } from './problem.ts';
+import { UNKNOWN_FIELD, unionOf } from './validation_messages.ts';
 
 // Validation errors of a value, at most one per location. If the value matches no member of a union, the errors are those of the
 // member that the client most likely meant. If the discriminator itself is invalid, they are the errors that all members share.
@@ -13,7 +13,7 @@ type Place = 'pointer' | 'parameter';
 const MAX_FAULTS = 50;
 
 /** Returns the parsed value, or appends its errors to `faults`. */
-export function check(schema: z.ZodType | undefined, value: unknown, place: Place, faults: Fault[]): unknown {
+export function validate(schema: z.ZodType | undefined, value: unknown, place: Place, faults: FieldError[]): unknown {
   if (!schema) return undefined;
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;

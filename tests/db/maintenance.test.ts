@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
 import { loadConfig } from '../../src/config.ts';
 import { startEmbedded } from '../../src/db/embedded.ts';
+import { vacuumTables } from '../../src/db/maintenance.ts';
 import { createPool } from '../../src/db/pool.ts';
-import { tidy } from '../../src/db/tidy.ts';
 import { createLogger } from '../../src/log.ts';
 import { cloneDataDir } from '../support/database.ts';
 
@@ -18,12 +18,12 @@ test('on the embedded engine the room of dead rows is used again, and the planne
     await ask(`insert into words select n, repeat('w', 100) from generate_series(1, 5000) n`);
     expect(await known()).toMatchObject({ rows: -1 });
     await ask(`update words set word = repeat('x', 100)`);
-    expect(await tidy(pool)).toContain('words');
+    expect(await vacuumTables(pool)).toContain('words');
     const { rows, bytes } = await known();
     expect(rows).toBe(5000);
     for (let i = 0; i < 4; i += 1) {
       await ask(`update words set word = repeat('y', 100)`);
-      await tidy(pool);
+      await vacuumTables(pool);
     }
     expect((await known()).bytes).toBeLessThanOrEqual(bytes);
   } finally {

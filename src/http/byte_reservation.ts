@@ -1,4 +1,4 @@
-import { type Held, tooManyBytes } from './gather.ts';
+import { type BytesInFlight, tooManyBytes } from './body_buffer.ts';
 import { Problem } from './problem.ts';
 
 // Reserves the memory of a body before the body is read: a body with a Content-Length can be rejected without reading any of it. One
@@ -8,20 +8,20 @@ import { Problem } from './problem.ts';
 export const SMALL_BODY_BYTES = 64 * 1024;
 const LARGEST_SHARE = 0.5;
 
-export interface Hold {
+export interface ByteReservation {
   /** Raises the reservation to this many bytes in total; throws if the limit is reached. */
   grow(bytes: number): void;
   release(): void;
 }
 
-export function openHold(held: Held, tenant: string | undefined): Hold {
+export function openByteReservation(bytesInFlight: BytesInFlight, tenant: string | undefined): ByteReservation {
   let own = 0;
   const set = (bytes: number) => {
-    held.bytes += bytes - own;
+    bytesInFlight.bytes += bytes - own;
     if (tenant !== undefined) {
-      const share = (held.byTenant.get(tenant) ?? 0) + bytes - own;
-      if (share > 0) held.byTenant.set(tenant, share);
-      else held.byTenant.delete(tenant);
+      const share = (bytesInFlight.byTenant.get(tenant) ?? 0) + bytes - own;
+      if (share > 0) bytesInFlight.byTenant.set(tenant, share);
+      else bytesInFlight.byTenant.delete(tenant);
     }
     own = bytes;
   };
@@ -29,10 +29,10 @@ export function openHold(held: Held, tenant: string | undefined): Hold {
     grow: (bytes) => {
       if (bytes <= own) return;
       if (bytes > SMALL_BODY_BYTES) {
-        const share = tenant === undefined ? 0 : (held.byTenant.get(tenant) ?? 0);
+        const share = tenant === undefined ? 0 : (bytesInFlight.byTenant.get(tenant) ?? 0);
         // If it is the tenant's only body, the limit of its route applies instead.
-        if (share > own && share + bytes - own > held.max * LARGEST_SHARE) throw tenantShareExceeded();
-        if (held.bytes + bytes - own > held.max) throw tooManyBytes();
+        if (share > own && share + bytes - own > bytesInFlight.max * LARGEST_SHARE) throw tenantShareExceeded();
+        if (bytesInFlight.bytes + bytes - own > bytesInFlight.max) throw tooManyBytes();
       }
       set(bytes);
     },

@@ -6,7 +6,7 @@ import type { Reply } from './route.ts';
 const LONG_LIST = 16;
 
 /** Returns the reply with its body serialized, if the body contains a long list. */
-export async function written(reply: Reply, signalOf: () => AbortSignal): Promise<Reply> {
+export async function serializeLongLists(reply: Reply, signalOf: () => AbortSignal): Promise<Reply> {
   const { body } = reply;
   if (!hasLongList(body)) return reply;
   const text = await inSlices(jsonInSteps(body), signalOf());

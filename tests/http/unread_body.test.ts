@@ -13,7 +13,7 @@ beforeAll(async () => {
   url = pipeline.url;
 });
 afterAll(() => pipeline.close());
-afterEach(() => expect([gate.held.bytes, gate.inFlight.count]).toEqual([0, 0]));
+afterEach(() => expect([gate.bytesInFlight.bytes, gate.inFlight.count]).toEqual([0, 0]));
 
 const post = (...asked: Parameters<Pipeline['post']>) => pipeline.post(...asked);
 
@@ -66,10 +66,10 @@ describe('a long body that is refused is not read, and its connection ends', () 
     ['without a credential', { identify: refused('unauthenticated') }, '/raw', '', 401],
     ['beyond its request budget', { admit: refused('rate-limited') }, '/raw', '', 429],
     ['beyond its byte budget', { admitBytes: refused('rate-limited') }, '/raw', '', 429],
-    ['where too much is held', { held: { bytes: 200 * MAX, max: 200 * MAX, byTenant: new Map() } }, '/raw', '', 503],
+    ['where too much is held', { bytesInFlight: { bytes: 200 * MAX, max: 200 * MAX, byTenant: new Map() } }, '/raw', '', 503],
     [
       'where its tenant holds too much',
-      { held: { bytes: 0, max: 200 * MAX, byTenant: new Map([['acme', 99 * MAX]]) } },
+      { bytesInFlight: { bytes: 0, max: 200 * MAX, byTenant: new Map([['acme', 99 * MAX]]) } },
       '/raw',
       '',
       429,
@@ -79,7 +79,7 @@ describe('a long body that is refused is not read, and its connection ends', () 
     ['compressed', {}, '/raw', 'Content-Encoding: gzip\r\n', 415],
   ])('%s', async (_, changed, path, headers, status) => {
     const before = { ...gate };
-    Object.assign(gate, { held: { bytes: 0, max: 200 * MAX, byTenant: new Map() } }, changed);
+    Object.assign(gate, { bytesInFlight: { bytes: 0, max: 200 * MAX, byTenant: new Map() } }, changed);
     try {
       const bytes = path === '/raw' || status === 413 ? 50 * MAX : MAX - 1;
       const { answer, read } = await announce(path, headers, bytes);

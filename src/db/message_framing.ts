@@ -2,7 +2,7 @@
  * Collects what a PostgreSQL client sends until it makes whole messages. pglite-socket joins its whole buffer anew for each
  * 64 KiB that arrive: a parameter of 32 MiB took 6.7 s, which is longer than a query may take. Given whole messages it does not.
  */
-export function createFramer(): (chunk: Buffer) => Buffer | undefined {
+export function createMessageFramer(): (chunk: Buffer) => Buffer | undefined {
   let waiting: Buffer[] = [];
   let bytes = 0;
   /** How much must have come before it is worth looking again. */

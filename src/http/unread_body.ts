@@ -9,11 +9,11 @@ const SHORT_BODY_MS = 30_000;
 const LINGER_MS = 1_000;
 
 /** Deals with the unread body of a request. Must be called before the headers of the answer are sent. */
-export function leaveUnread(res: ServerResponse): void {
+export function handleUnreadBody(res: ServerResponse): void {
   const { req } = res;
-  if (req.complete || !bringsBody(req)) return;
-  if (announcedOf(req) <= SHORT_BODY_BYTES) {
-    dropLater(res);
+  if (req.complete || !hasBody(req)) return;
+  if (announcedLength(req) <= SHORT_BODY_BYTES) {
+    discardAfterAnswer(res);
     return;
   }
   res.setHeader('Connection', 'close');
@@ -24,12 +24,12 @@ export function leaveUnread(res: ServerResponse): void {
 }
 
 /** Returns the announced length of the body in bytes; infinity if none is announced. */
-export const announcedOf = (req: IncomingMessage): number =>
+export const announcedLength = (req: IncomingMessage): number =>
   req.headers['transfer-encoding'] === undefined ? Number(req.headers['content-length'] ?? 0) : Number.POSITIVE_INFINITY;
 
-export const bringsBody = (req: IncomingMessage): boolean => announcedOf(req) > 0;
+export const hasBody = (req: IncomingMessage): boolean => announcedLength(req) > 0;
 
-function dropLater(res: ServerResponse): void {
+function discardAfterAnswer(res: ServerResponse): void {
   const { req } = res;
   res.once('finish', () => {
     if (req.complete) return;

@@ -1,14 +1,14 @@
-import { named } from '../../src/db/named.ts';
+import { bindNamed } from '../../src/db/named_parameters.ts';
 
 test('parameters get numbers in the order in which they are named first, after those that the statement numbers itself', () => {
   const text = 'select $1 where ($kind::text is null or kind = $kind) and seq > $after_seq';
-  expect(named(text, { after_seq: 3, kind: undefined, unused: 1 }, ['acme'])).toEqual([
+  expect(bindNamed(text, { after_seq: 3, kind: undefined, unused: 1 }, ['acme'])).toEqual([
     'select $1 where ($2::text is null or kind = $2) and seq > $3',
     ['acme', undefined, 3],
   ]);
 });
 
 test('a name without a value is refused, and one that only begins like another is another', () => {
-  expect(() => named('select $kin', { kind: 1 })).toThrow('names kin');
-  expect(named('select $kind, $kind_of', { kind: 1, kind_of: 2 })).toEqual(['select $1, $2', [1, 2]]);
+  expect(() => bindNamed('select $kin', { kind: 1 })).toThrow('names kin');
+  expect(bindNamed('select $kind, $kind_of', { kind: 1, kind_of: 2 })).toEqual(['select $1, $2', [1, 2]]);
 });

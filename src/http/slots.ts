@@ -8,11 +8,11 @@ export interface InFlight {
 }
 
 const LARGEST_SHARE = 0.5;
-const SOON = { headers: { 'Retry-After': '1' } };
+const retryLater = { headers: { 'Retry-After': '1' } };
 
 /** Reserves a slot for a request. Returns a function that releases it. */
-export function takePlace(inFlight: InFlight): () => void {
-  if (inFlight.count >= inFlight.max) throw new Problem('unavailable', 'Too many requests are in progress.', SOON);
+export function reserveSlot(inFlight: InFlight): () => void {
+  if (inFlight.count >= inFlight.max) throw new Problem('unavailable', 'Too many requests are in progress.', retryLater);
   inFlight.count += 1;
   return () => {
     inFlight.count -= 1;
@@ -20,10 +20,10 @@ export function takePlace(inFlight: InFlight): () => void {
 }
 
 /** Reserves a slot of the tenant's share. Returns a function that releases it. */
-export function takeShare({ max, byTenant }: InFlight, tenant: string): () => void {
+export function reserveTenantSlot({ max, byTenant }: InFlight, tenant: string): () => void {
   const before = byTenant.get(tenant) ?? 0;
   if (before >= Math.max(1, max * LARGEST_SHARE))
-    throw new Problem('rate-limited', 'Too many requests of this tenant are in progress.', SOON);
+    throw new Problem('rate-limited', 'Too many requests of this tenant are in progress.', retryLater);
   byTenant.set(tenant, before + 1);
   return () => {
     const now = byTenant.get(tenant)! - 1;

@@ -1,14 +1,14 @@
-import { type Line, openLine, PoolSaturated, ShareSaturated } from '../../src/db/line.ts';
+import { type ConnectionQueue, openConnectionQueue, PoolSaturated, ShareSaturated } from '../../src/db/connection_queue.ts';
 
-const open = (bounds: Partial<Parameters<typeof openLine>[0]> = {}) =>
-  openLine({ max: 10, maxWaiting: 20, wait_ms: 60_000, ...bounds });
+const open = (bounds: Partial<Parameters<typeof openConnectionQueue>[0]> = {}) =>
+  openConnectionQueue({ max: 10, maxWaiting: 20, wait_ms: 60_000, ...bounds });
 
 /** Who still waits when a test is over is refused some time later. */
 const ignored = () => undefined;
 
 /** Enters, and says so when it is its turn. */
-function asks(line: Line, tenant: string, told: string[], name = tenant): void {
-  const turn = line.enter(tenant);
+function asks(line: ConnectionQueue, tenant: string, told: string[], name = tenant): void {
+  const turn = line.acquire(tenant);
   if (turn) void turn.then(() => told.push(name), ignored);
   else told.push(name);
 }
@@ -43,7 +43,7 @@ test('those that wait are taken in turn by tenant, and each tenant’s in order'
   asks(line, 'bob', told, 'b1');
   expect(told).toEqual(['m1', 'a1']);
   for (const tenant of ['mallory', 'alice', 'mallory', 'alice', 'bob']) {
-    line.leave(tenant);
+    line.release(tenant);
     await settled();
   }
   expect(told).toEqual(['m1', 'a1', 'm2', 'a2', 'b1', 'm3']);
@@ -61,31 +61,31 @@ test('a single connection goes round', async () => {
   const told: string[] = [];
   for (const name of ['m1', 'm2']) asks(line, 'mallory', told, name);
   asks(line, 'alice', told, 'a1');
-  line.leave('mallory');
+  line.release('mallory');
   await settled();
-  line.leave('mallory');
+  line.release('mallory');
   await settled();
   expect(told).toEqual(['m1', 'm2', 'a1']);
 });
 
 test('a tenant that is alone may fill the queue; then it is refused, and others have their equal parts', () => {
   const line = open({ max: 1, maxWaiting: 4 });
-  for (let i = 0; i < 5; i += 1) line.enter('mallory')?.catch(ignored);
-  expect(() => line.enter('mallory')).toThrow(PoolSaturated);
-  for (let i = 0; i < 2; i += 1) line.enter('alice')?.catch(ignored);
-  expect(() => line.enter('alice')).toThrow(ShareSaturated);
-  expect(() => line.enter('mallory')).toThrow(ShareSaturated);
-  for (let i = 0; i < 2; i += 1) line.enter('bob')?.catch(ignored);
-  expect(() => line.enter('bob')).toThrow(ShareSaturated);
+  for (let i = 0; i < 5; i += 1) line.acquire('mallory')?.catch(ignored);
+  expect(() => line.acquire('mallory')).toThrow(PoolSaturated);
+  for (let i = 0; i < 2; i += 1) line.acquire('alice')?.catch(ignored);
+  expect(() => line.acquire('alice')).toThrow(ShareSaturated);
+  expect(() => line.acquire('mallory')).toThrow(ShareSaturated);
+  for (let i = 0; i < 2; i += 1) line.acquire('bob')?.catch(ignored);
+  expect(() => line.acquire('bob')).toThrow(ShareSaturated);
   // what is of no tenant is always let in
-  for (let i = 0; i < 2; i += 1) line.enter('')?.catch(ignored);
+  for (let i = 0; i < 2; i += 1) line.acquire('')?.catch(ignored);
   expect(line.waiting).toBe(10);
 });
 
 test('a waiting request times out, and the queue skips it', async () => {
   const line = open({ max: 1, wait_ms: 1 });
-  void line.enter('mallory');
-  await expect(line.enter('alice')).rejects.toThrow('timeout exceeded');
-  line.leave('mallory');
-  expect([line.enter('bob'), line.waiting]).toEqual([undefined, 0]);
+  void line.acquire('mallory');
+  await expect(line.acquire('alice')).rejects.toThrow('timeout exceeded');
+  line.release('mallory');
+  expect([line.acquire('bob'), line.waiting]).toEqual([undefined, 0]);
 });

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { createFramer } from '../../src/db/frames.ts';
+import { createMessageFramer } from '../../src/db/message_framing.ts';
 
 const startup = () => Buffer.concat([int32(8 + 5), int32(196_608), Buffer.from('user\0')]);
 const int32 = (n: number) => {
@@ -20,7 +20,7 @@ test('however the bytes arrive, they leave in order, whole messages at a time', 
         const messages = [...(tls ? [tlsRequest] : []), startup(), ...bodies.map(message)];
         const all = Buffer.concat(messages);
         const ends = new Set(messages.map((_, i) => Buffer.concat(messages.slice(0, i + 1)).length));
-        const framer = createFramer();
+        const framer = createMessageFramer();
         const out: Buffer[] = [];
         for (let at = 0, i = 0; at < all.length; i += 1) {
           const next = at + cuts[i % cuts.length]!;
@@ -37,5 +37,5 @@ test('however the bytes arrive, they leave in order, whole messages at a time', 
 });
 
 test('a length that cannot be does not hold anything up', () => {
-  expect(createFramer()(Buffer.alloc(16))).toHaveLength(16);
+  expect(createMessageFramer()(Buffer.alloc(16))).toHaveLength(16);
 });

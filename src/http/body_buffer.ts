@@ -4,13 +4,13 @@ import { Problem } from './problem.ts';
 // parts of one byte took 300 times its size. Small parts are therefore copied into a common block.
 
 /** Bytes reserved for the bodies of running requests. Their bound keeps many large bodies from exhausting the memory together. */
-export interface Held {
+export interface BytesInFlight {
   bytes: number;
   readonly max: number;
   readonly byTenant: Map<string, number>;
 }
 
-export interface Gather {
+export interface BodyBuffer {
   readonly size: number;
   add(part: Buffer): void;
   /** Returns everything that was added. */
@@ -25,7 +25,7 @@ const LARGE_ROOM = 64 * 1024;
 const nothing = Buffer.alloc(0);
 
 /** Opens a buffer that grows. It allocates at most about twice its size, and does not copy a single part. */
-export function openGather(): Gather {
+export function openBuffer(): BodyBuffer {
   let parts: Buffer[] = [];
   let room = nothing;
   let used = 0;
@@ -69,8 +69,8 @@ export function openGather(): Gather {
 }
 
 /** Opens a buffer of a known length, allocated once. */
-export function openRoom(length: number): Gather {
-  if (length < LARGE_ROOM) return openGather();
+export function openFixedBuffer(length: number): BodyBuffer {
+  if (length < LARGE_ROOM) return openBuffer();
   let room = Buffer.allocUnsafeSlow(length);
   let used = 0;
   return {
@@ -89,24 +89,26 @@ export function openRoom(length: number): Gather {
 }
 
 /** Opens a growing buffer that counts towards the daemon's byte limit until it is cleared; `add` throws if the limit is exceeded. */
-export function openCountedGather(held: Held): Gather {
-  const gather = openGather();
+export function openCountedBuffer(bytesInFlight: BytesInFlight): BodyBuffer {
+  const gather = openBuffer();
   return {
     get size() {
       return gather.size;
     },
     add: (part) => {
-      if (held.bytes + part.length > held.max) throw tooManyBytes();
-      held.bytes += part.length;
+      if (bytesInFlight.bytes + part.length > bytesInFlight.max) throw tooManyBytes();
+      bytesInFlight.bytes += part.length;
       gather.add(part);
     },
     join: gather.join,
     clear: () => {
-      held.bytes -= gather.size;
+      bytesInFlight.bytes -= gather.size;
       gather.clear();
     },
   };
 }
 
 export const tooManyBytes = (): Problem =>
-  new Problem('unavailable', 'The request bodies in progress have too many bytes (MAX_IN_FLIGHT_BYTES).', { headers: { 'Retry-After': '1' } });
+  new Problem('unavailable', 'The request bodies in progress have too many bytes (MAX_IN_FLIGHT_BYTES).', {
+    headers: { 'Retry-After': '1' },
+  });

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { withinTime } from '../../src/http/within.ts';
+import { withTimeout } from '../../src/http/timeout.ts';
 
 test.each(['before', 'after'])('the signal is aborted where the client left %s the work asked for it', async (when) => {
   const server = createServer().listen(0, '127.0.0.1');
@@ -9,7 +9,7 @@ test.each(['before', 'after'])('the signal is aborted where the client left %s t
   const request = get({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
   request.on('error', () => undefined);
   const [, res] = await once(server, 'request');
-  const aborted = await withinTime(60_000, res, async (signalOf) => {
+  const aborted = await withTimeout(60_000, res, async (signalOf) => {
     const signal = when === 'after' ? signalOf() : undefined;
     const left = once(res, 'close');
     request.destroy();

@@ -1,11 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 // A server that starts, restarts or moves refuses or is not found for a while: what is worth trying again.
-const passing = new Set(['ECONNREFUSED', 'ECONNRESET', 'EAI_AGAIN', 'ENOTFOUND', 'EHOSTUNREACH', 'ETIMEDOUT', '57P01', '57P03']);
-const TRY_AGAIN_MS = 1000;
+const transientCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EAI_AGAIN',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'ETIMEDOUT',
+  '57P01',
+  '57P03',
+]);
+const RETRY_MS = 1000;
 
 /** Connects, for `patience_ms` again and again while the database cannot be reached or is starting; any other error is thrown at once. */
-export async function connectPatiently<T>(
+export async function connectWithRetry<T>(
   connect: () => Promise<T>,
   patience_ms: number,
   tell: (sentence: string) => void,
@@ -16,10 +25,10 @@ export async function connectPatiently<T>(
       return await connect();
     } catch (error) {
       const { code = '', message } = error as Error & { code?: string };
-      const passes = passing.has(code) || /timeout expired|terminated unexpectedly/.test(message);
+      const passes = transientCodes.has(code) || /timeout expired|terminated unexpectedly/.test(message);
       if (!passes || Date.now() >= deadline) throw error;
       tell(`waiting for the database: ${message || code}`);
-      await sleep(TRY_AGAIN_MS);
+      await sleep(RETRY_MS);
     }
   }
 }
