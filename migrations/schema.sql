@@ -6020,7 +6020,7 @@ declare
 begin
   select * into v_known from idempotency_keys k where k.tenant_id = p_tenant and k.key_hash = decode(p_key, 'hex');
   if v_known.body_hash <> decode(p_body, 'hex') then
-    raise exception 'this Idempotency-Key was used with another body' using errcode = 'AM409';
+    raise exception 'this Idempotency-Key was used with a different body' using errcode = 'AM409';
   end if;
   return v_known.outcome;
 end $$;
