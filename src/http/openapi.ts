@@ -1,11 +1,11 @@
-import { z } from 'zod';
+import type { z } from 'zod';
+import { createComponents, type Ref } from './openapi_components.ts';
 import { type ProblemType, problems, problemType } from './problem.ts';
 import type { Answer, Route } from './route.ts';
 
 // Generates the OpenAPI 3.1 document from the route values that `serve` validates with, so that the two cannot disagree.
 
 type Json = Record<string, unknown>;
-type Io = 'input' | 'output';
 type Content = Record<string, { schema?: Json; example?: unknown }>;
 
 export interface Operation {
@@ -54,8 +54,6 @@ export function openapi(routes: Route<never>[], version: string): OpenApi {
   const named = components.schemas();
   return { ...components.named(document), components: { ...document.components, schemas: { ...named, ...problemSchemas() } } };
 }
-
-type Ref = (schema: z.ZodType, io: Io) => Json;
 
 function operationOf(route: Route<never>, ref: Ref): Operation {
   return {
@@ -248,62 +246,4 @@ function problemSchemas(): Record<string, Json> {
     return [schemaName(type), { description: advice, allOf: [{ $ref: '#/components/schemas/Problem' }], properties }];
   });
   return { Problem, ...Object.fromEntries(kinds) };
-}
-
-/**
- * Collects schemas with an id (`.meta({ id })`) as components. If the input and output forms differ (defaults, strictness), the input form
- * is named `<Id>Input`.
- */
-function createComponents() {
-  const found = { input: new Map<string, Json>(), output: new Map<string, Json>() };
-  const mark = (io: Io, id: string) => `#/components/schemas/${io}:${id}`;
-
-  function ref(schema: z.ZodType, io: Io): Json {
-    const { $defs, properties } = toJson(z.object({ root: schema }), io) as { $defs?: Record<string, Json>; properties: Json };
-    const marked = (node: unknown) => mapRefs(node, (target) => mark(io, target.replace('#/$defs/', '')));
-    for (const [id, definition] of Object.entries($defs ?? {})) found[io].set(id, marked(definition) as Json);
-    return marked(properties.root) as Json;
-  }
-
-  const nameOf = (io: Io, id: string): string => {
-    const other = io === 'input' ? found.output.get(id) : undefined;
-    const same = other === undefined || mapKey(other) === mapKey(found.input.get(id)!);
-    return same ? id : `${id}Input`;
-  };
-  const mapKey = (node: Json) => JSON.stringify(node).replaceAll(/schemas\/(input|output):/g, '');
-  const named = <T>(node: T): T =>
-    mapRefs(node, (target) => {
-      const [, io, id] = /^#\/components\/schemas\/(input|output):(.+)$/.exec(target) ?? [];
-      return id === undefined ? target : `#/components/schemas/${nameOf(io as Io, id)}`;
-    }) as T;
-  const schemas = () => {
-    const all = (['input', 'output'] as const).flatMap((io) =>
-      [...found[io]].map(([id, json]) => [nameOf(io, id), named(json)] as const),
-    );
-    return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
-  };
-  return { ref, named, schemas };
-}
-
-function toJson(schema: z.ZodType, io: Io): unknown {
-  return z.toJSONSchema(schema, {
-    io,
-    unrepresentable: 'any',
-    override: ({ jsonSchema }) => {
-      // redundant with the format, and half a page long
-      if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
-      // clients must accept fields that later releases add
-      if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
-    },
-  });
-}
-
-function mapRefs(node: unknown, rename: (target: string) => string): unknown {
-  if (Array.isArray(node)) return node.map((item) => mapRefs(item, rename));
-  if (typeof node !== 'object' || node === null) return node;
-  const entries = Object.entries(node).map(([key, value]) => [
-    key,
-    key === '$ref' && typeof value === 'string' ? rename(value) : mapRefs(value, rename),
-  ]);
-  return Object.fromEntries(entries);
 }
