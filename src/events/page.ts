@@ -49,7 +49,7 @@ async function searchInSteps(tenant: Tenant, visibility: Visibility, asked: List
     scan_limit = Math.min(scan_limit, left);
     const from = performance.now();
     try {
-      const rest = { ...remainingRange(stretch, scanned), limit: stretch.limit - entries.length, walk: scan_limit };
+      const rest = { ...remainingRange(stretch, scanned), limit: stretch.limit - entries.length, scan_limit };
       const step = await readOnce(tenant, visibility, asked, rest);
       entries.push(...step.entries);
       scanned = step.scanned;

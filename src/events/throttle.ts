@@ -33,9 +33,9 @@ const QUICK_MS = 500;
 
 /** How many events of the log the next read looks through. */
 export const initialScan = (filtered: boolean): number => (filtered ? INITIAL_FILTERED_SCAN : MAX_SCAN);
-export const nextScan = (walk: number, took_ms: number): number => (took_ms < QUICK_MS ? Math.min(MAX_SCAN, walk * 2) : walk);
+export const nextScan = (scanned: number, took_ms: number): number => (took_ms < QUICK_MS ? Math.min(MAX_SCAN, scanned * 2) : scanned);
 /** After a statement that took too long. */
-export const scanAfterTimeout = (walk: number): number => Math.max(1, Math.floor(walk / 2));
+export const scanAfterTimeout = (scanned: number): number => Math.max(1, Math.floor(scanned / 2));
 
 /** The database gave the statement up: it is there, and the statement asked too much. */
 export const isStatementTimeout = (error: unknown): boolean => (error as { code?: unknown }).code === '57014';
