@@ -1,4 +1,4 @@
--- The artifact that an event names is there, linked to it, with all its bytes.
+-- Checks that the artifact of each event exists, is linked to the event and has all its bytes.
 create or replace function artifacts_check(p_tenant text, p_from bigint, p_to bigint) returns setof finding
 language plpgsql stable
 set plan_cache_mode = force_custom_plan
@@ -24,7 +24,7 @@ begin
   from judged j;
 end $$;
 
--- Bytes that no event names yet and that should have been swept. One finding, not a page.
+-- Checks for artifacts without an event that should have been swept. Returns one finding, not one per row.
 create or replace function artifacts_check_rows(p_tenant text, p_after text, p_limit int)
 returns table (name text, checked bigint, wrong bigint, sample jsonb, vital boolean, last text)
 language sql stable
@@ -41,14 +41,14 @@ language sql stable
 as $$
   select i.id, p_forgotten
   from unnest(p_ids) i (id)
-  -- `limit` keeps it a look-up of each id
+  -- `limit` forces a look-up per id
   left join lateral (
     select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = i.id and a.event_id is not null limit 1
   ) a on true
   where a.event_id is null
 $$;
 
--- Artifacts name again the event that names them.
+-- Links artifacts to the events that name them.
 create or replace function artifacts_repair(p_tenant text, p_from bigint, p_to bigint) returns bigint
 language plpgsql
 as $$
@@ -67,7 +67,7 @@ create or replace function artifacts_stored(p_tenant text) returns bigint
 language sql stable
 as $$ select coalesce(sum(a.byte_count), 0)::bigint from artifacts a where a.tenant_id = p_tenant and a.event_id is not null $$;
 
--- As it was exported, but for what its bytes say of themselves.
+-- Inserts an artifact as it was exported. Computes its size and hash from the bytes.
 create or replace function keep_artifact(p_tenant text, p_row jsonb, p_bytes bytea) returns void
 language sql
 as $$
@@ -76,7 +76,7 @@ as $$
   from jsonb_populate_record(null::artifacts, p_row) r
 $$;
 
--- Of an erasure, a trim and a rule of retention: bytes go with the content of the event that names them.
+-- Deletes the artifacts of events whose content an erasure, a trim or a retention rule removes.
 create or replace function artifacts_clear(p_tenant text, p_seqs bigint[], p_dry boolean) returns jsonb
 language plpgsql
 as $$
@@ -84,7 +84,7 @@ declare
   v_ids text[] := array(
     select e.artifact_id
     from unnest(p_seqs) s (seq)
-    -- `offset 0` keeps it a look-up of each
+    -- `offset 0` forces a look-up per event
     cross join lateral (select x.artifact_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
     where e.artifact_id is not null);
   v_count bigint;
@@ -97,12 +97,12 @@ begin
   return jsonb_build_object('artifacts', v_count, 'bytes', v_bytes);
 end $$;
 
--- The effect of an event that names an artifact, { "artifact_id" }: its bytes, stored before, may be seen from now on.
+-- Applies the effect of an event that names an artifact, {"artifact_id"}: links the artifact, whose bytes become visible.
 create or replace function artifacts_apply(p_tenant text, p_effects effect[], p_prepared prepared[], p_at timestamptz) returns answer[]
 language plpgsql
 as $$
 begin
-  -- materialized: behind the wall an id that is taken out of JSON in place would not be looked up by the index
+  -- materialized: under row-level security, an id that is extracted from JSON within the condition would not use the index
   with named as materialized (
     select e.event_id, e.doc ->> 'artifact_id' as artifact_id from unnest(p_effects) e
   )

@@ -16,7 +16,7 @@ const artifact = z.strictObject({
   created_at: time,
 });
 
-/** Its bytes follow as pieces. */
+/** The bytes follow in separate lines. */
 export const portable: Record<string, Portable> = {
   artifact: { row: artifact.refine(isOwned, unowned), freeText: ['media_type'] },
 };

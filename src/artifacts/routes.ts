@@ -128,7 +128,7 @@ interface UploadPlan {
   screener: AsyncScreener;
 }
 
-/** What can be refused without the bytes. */
+/** Validates everything that does not depend on the bytes. */
 async function planUpload(
   caller: Caller,
   query: UploadPlan['query'],
@@ -168,10 +168,10 @@ async function store(plan: UploadPlan, screened: ScreenedBytes, idempotency: Ide
 const charsets =
   /;\s*charset="?(utf-8|us-ascii|utf-16(?:le|be)?|iso-8859-\d{1,2}|windows-125\d|shift_jis|euc-jp|euc-kr|gb18030|gbk|big5|koi8-r)"?\s*(?:;|$)/i;
 
-/** Without parameters but a charset that is known: anything may stand in them, a secret too. */
+/** Removes all parameters except a known charset, because a parameter may contain anything, even a secret. */
 function mediaType(given = 'application/octet-stream'): string {
   const [, type] = /^([\w.+-]+\/[\w.+-]+)\s*(?:;[\x20-\x7e]*)?$/.exec(given) ?? [];
-  if (type === undefined || given.length > 255) throw new Problem('unsupported-media-type', 'Content-Type is not a media type.');
+  if (type === undefined || given.length > 255) throw new Problem('unsupported-media-type', 'Content-Type must be a media type.');
   const [, charset] = charsets.exec(given) ?? [];
   return charset === undefined ? type : `${type}; charset=${charset.toLowerCase()}`;
 }
@@ -200,7 +200,7 @@ function eventOf(
   };
 }
 
-/** A retry is answered with the artifact that the first try stored. */
+/** Returns the stored artifact; for a retry, the one that the first attempt stored. */
 async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise<Reply> {
   const found = await tenant.read((db) =>
     db.row<{
@@ -210,7 +210,7 @@ async function answer({ tenant }: Caller, seq: number, replay: boolean): Promise
       created_at: string;
     }>('select event_id, content, redactions, created_at from events where tenant_id = $1 and seq = $2', [tenant.id, seq]),
   );
-  if (!found) throw new Problem('gone', 'What this key stored is no longer kept.');
+  if (!found) throw new Problem('gone', 'The result of this Idempotency-Key is no longer stored.');
   const { event_id, created_at, redactions } = found;
   const { artifact_id, media_type, byte_count, sha256 } = found.content;
   const cut = redactions !== null && { redactions };
@@ -226,7 +226,10 @@ interface Range {
   to: number;
 }
 
-/** One range of bytes (RFC 9110, 14.1.2); several at once, or other units, are answered with the whole, as the RFC allows. */
+/**
+ * Parses a single range of bytes (RFC 9110, 14.1.2). Returns undefined for several ranges or other units: the answer is then the whole, as the RFC
+ * allows.
+ */
 function rangeOf(header: string | undefined, size: number): Range | undefined {
   const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '');
   if (!match || (match[1] === '' && match[2] === '')) return undefined;
@@ -239,15 +242,15 @@ function rangeOf(header: string | undefined, size: number): Range | undefined {
   return { from, to };
 }
 
-/** Whether the client has these bytes already (RFC 9110, 13.1.2): they never change under one id. */
+/** Returns true if the client already has these bytes (RFC 9110, 13.1.2), which never change under one id. */
 const matchesEtag = (header: string | undefined, { sha256 }: ArtifactRecord): boolean =>
   header !== undefined && (header.trim() === '*' || header.includes(`"${sha256.toString('hex')}"`));
 
-/** Whether a range may be cut from these bytes (RFC 9110, 13.1.5): one of others is answered with the whole. */
+/** Returns true if `If-Range` is absent or names these bytes (RFC 9110, 13.1.5). Otherwise the answer is the whole. */
 const matchesIfRange = (header: string | string[] | undefined, { sha256 }: ArtifactRecord): boolean =>
   header === undefined || String(header).trim() === `"${sha256.toString('hex')}"`;
 
-/** Bytes of strangers are never rendered by a browser: attachment, no sniffing, no scripts. */
+/** Prevents browsers from rendering uploaded bytes: attachment, no sniffing, no scripts. */
 const headersOf = (found: ArtifactRecord, range: Range | undefined): Record<string, string> => ({
   'Content-Type': found.media_type,
   'Content-Disposition': `attachment; filename="${found.artifact_id}"`,

@@ -5,7 +5,7 @@ import type { Sealed } from '../seal.ts';
 import { decodeText, type Screener, type ScreenerSource } from '../secrets/index.ts';
 import { sha256Of } from './stage.ts';
 
-/** Bytes as they are stored. */
+/** The bytes to store. */
 export interface ScreenedBytes {
   bytes: Buffer;
   sha256: Buffer;
@@ -15,14 +15,14 @@ export interface ScreenedBytes {
 
 const MAX_SEALED_BYTES = 512 * 1024;
 
-/** Whatever is text, by its bytes: what it is called is the client's word. */
+/** Screens bytes that are text. Decides by the bytes, because the client chooses the media type. */
 export function screenBytes(screener: Screener, given: Buffer, event_id: string): ScreenedBytes {
   const decoded = decodeText(given);
   if (!decoded) return { bytes: given, sha256: sha256Of(given), redactions: 0 };
   const { text } = decoded;
   const { value, redactions, sealed } = screener.screenText(text, { pointer: '#', aad: event_id });
   if (sealed && given.length > MAX_SEALED_BYTES)
-    throw new Problem('too-large', `A text that contains secrets can be kept encrypted up to ${MAX_SEALED_BYTES} bytes.`);
+    throw new Problem('too-large', `A text that contains secrets can be stored encrypted up to ${MAX_SEALED_BYTES} bytes.`);
   const bytes = value === text ? given : decoded.encode(value);
   return { bytes, sha256: sha256Of(bytes), redactions, ...(sealed && { sealed }) };
 }
@@ -34,7 +34,7 @@ export interface Upload {
   idempotencyRequest: IdempotencyRequest | null;
 }
 
-/** The task of a worker. */
+/** Runs in a worker: screens a large upload. */
 export function screenLarge({ bytes, event_id, idempotencyRequest }: Upload, screener: Screener, mac: Mac) {
   const given = bufferOf(bytes);
   const idempotency = idempotencyOf(idempotencyRequest, given, mac);
@@ -45,5 +45,5 @@ export function screenLarge({ bytes, event_id, idempotencyRequest }: Upload, scr
   return { value, transfer: own ? [screened.bytes.buffer as ArrayBuffer] : [] };
 }
 
-/** A buffer that went from thread to thread is bare bytes. */
+/** Converts bytes to a Buffer. A Buffer that is passed between threads arrives as Uint8Array. */
 export const bufferOf = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer => Buffer.from(buffer, byteOffset, byteLength);

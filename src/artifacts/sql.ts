@@ -11,7 +11,7 @@ export interface NewArtifact {
   user_id: string | undefined;
 }
 
-/** Stores bytes, unseen until an event that names them is committed. */
+/** Stores bytes, which stay invisible until an event that names them is committed. */
 export const insertArtifact = (tenant: Tenant, artifact: NewArtifact): Promise<number> =>
   tenant.write((db) =>
     db.run(
@@ -31,7 +31,7 @@ export const insertArtifact = (tenant: Tenant, artifact: NewArtifact): Promise<n
     ),
   );
 
-/** Takes away what no event names. */
+/** Deletes those of the artifacts that no event names. */
 export const deleteUnlinked = (tenant: Tenant, artifact_ids: string[]): Promise<number> =>
   tenant.write((db) =>
     db.run('delete from artifacts where tenant_id = $1 and artifact_id = any ($2) and event_id is null', [
@@ -40,7 +40,7 @@ export const deleteUnlinked = (tenant: Tenant, artifact_ids: string[]): Promise<
     ]),
   );
 
-/** Whether so many more bytes would be more than the tenant may store. */
+/** Returns true if this many more bytes would exceed the storage quota of the tenant. */
 export async function exceedsQuota(db: Db, tenant_id: string, bytes: number): Promise<boolean> {
   const row = await db.row<{ exceeds: boolean | null }>(
     'select stored_bytes + $2::bigint > max_bytes as exceeds from tenant_clocks where tenant_id = $1',
@@ -60,8 +60,8 @@ export interface ArtifactRecord {
 }
 
 /**
- * What is known of an artifact that may be seen; `visible` is the rule's predicate with parameters from $3 on. What an event no longer
- * says its artifact does not say either, but to admins: `asking` is null for them, else the channels of the credential.
+ * Reads the metadata of a visible artifact. `visible` is the predicate of the visibility rule with parameters from $3 on. If an edit replaces or
+ * hides the content of the event, only admins can read its artifact: `asking` is null for admins, else the channels of the credential.
  */
 export const findArtifact = (
   db: Db,
@@ -82,10 +82,10 @@ export const findArtifact = (
     'find_artifact',
   );
 
-/** Of an artifact's bytes so many are decoded at once: they come as text, and the event loop waits. */
+/** Number of bytes to read per query: they arrive as text, and decoding blocks the event loop. */
 const SLICE_BYTES = 1024 * 1024;
 
-/** Bytes `from` (0-based) to `to` (exclusive) of an artifact; undefined where it is gone meanwhile. */
+/** Reads the bytes `from` (0-based) to `to` (exclusive) of an artifact. Returns undefined if it was deleted meanwhile. */
 export async function readSlice(
   db: Db,
   tenant: string,
@@ -106,7 +106,7 @@ export async function readSlice(
   return bytes;
 }
 
-/** Bytes stored for an event that never came: its request failed and nobody knows how. A day is longer than any request takes. */
+/** Deletes bytes whose event was never committed because the request failed with an unknown outcome. A day is longer than any request takes. */
 export const sweepArtifacts = (tenant: Tenant, limit: number): Promise<number> =>
   tenant.write((db) =>
     db.run(

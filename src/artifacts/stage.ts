@@ -6,7 +6,7 @@ import { deleteUnlinked, exceedsQuota, insertArtifact, type NewArtifact } from '
 
 export const sha256Of = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
 
-/** The event that names an artifact: from then on its bytes may be seen. */
+/** Returns the event with a reference to an artifact, whose bytes become visible when the event is committed. */
 export const withArtifact = (row: EventRow, artifact_id: string): EventRow => ({
   ...row,
   artifact_id,
@@ -14,8 +14,8 @@ export const withArtifact = (row: EventRow, artifact_id: string): EventRow => ({
 });
 
 /**
- * Commits a unit whose events name artifacts. Their bytes are stored first, unseen, for the log's counter must not wait for
- * megabytes; a retry, and a tenant without room, are told before that, so that they cannot fill the disk.
+ * Commits a unit whose events name artifacts. Stores the bytes first, invisible, so that the counter of the log is not locked while megabytes are
+ * written. Answers retries, and tenants that exceed their quota, before storing anything, so that they cannot fill the disk.
  */
 export async function commitWithArtifacts(tenant: Tenant, artifacts: NewArtifact[], unit: Unit): Promise<Outcome> {
   if (artifacts.length === 0) return tenant.commit(unit);
@@ -32,13 +32,13 @@ export async function commitWithArtifacts(tenant: Tenant, artifacts: NewArtifact
     if (outcome.status !== 'new') await discard();
     return outcome;
   } catch (error) {
-    // the first error is the one that counts; what is left here goes with the daily sweep
+    // the first error is reported; bytes that remain are deleted by the daily sweep
     if (wasRejected(error)) await discard().catch(() => undefined);
     throw error;
   }
 }
 
-/** An outcome that needs no bytes. `commit_units` decides again, under the lock. */
+/** Returns an outcome for which no bytes are needed: a replay or an exceeded quota. `commit_units` checks both again under the lock. */
 const predictOutcome = (tenant: Tenant, { key, body, bytes }: Unit): Promise<Outcome | undefined> =>
   tenant.read(async (db) => {
     const replay = key === null || body === null ? undefined : await recallUnit(db, tenant.id, { key, body });
@@ -46,7 +46,9 @@ const predictOutcome = (tenant: Tenant, { key, body, bytes }: Unit): Promise<Out
     return (await exceedsQuota(db, tenant.id, bytes)) ? { status: 'quota', seq: 0, count: 0, at: '' } : undefined;
   });
 
-/** Whether the database surely refused. After a lost connection or a timeout of ours the commit may still come, and needs its bytes. */
+/**
+ * Returns true if the database certainly rejected the unit. After a lost connection or a client-side timeout it may still commit and need its bytes.
+ */
 function wasRejected(error: unknown): boolean {
   const code = String((error as { code?: unknown }).code);
   return (

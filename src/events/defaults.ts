@@ -1,7 +1,7 @@
 import { actorOf, agentOf, type Principal } from '../auth/index.ts';
 import type { EventInput, NewEvent } from './schemas.ts';
 
-/** An event with all that its request left out: `text` stands for `content.text`, and who calls is who did it. */
+/** Applies the defaults of a request: `text` becomes `content.text`, and the caller becomes the actor. */
 export function applyDefaults(principal: Principal, { text, actor, content, ...rest }: EventInput): NewEvent {
   const agent_id = agentOf(principal, rest.agent_id);
   return {

@@ -13,10 +13,10 @@ import { applyDefaults } from './defaults.ts';
 import { type EffectHandlers, type EventLimits, type Prepared, prepareAll } from './prepare.ts';
 import { type EventInput, eventsBody, type NewEvent } from './schemas.ts';
 
-// What a request records, ready to be written: all that takes time that grows with it. A worker does it for large bodies.
+// Prepares the events of a request for writing: everything whose time grows with the size of the request. Large bodies are prepared in a worker.
 
 export interface Draft {
-  /** One event, not a list of one. */
+  /** True if the body was a single event and not a list. */
   single: boolean;
   unit: Unit;
   artifacts: NewArtifact[];
@@ -26,7 +26,7 @@ export interface Draft {
   summaries: EventSummary[];
 }
 
-/** What the answer says of an event. */
+/** The fields of the answer for one event. */
 export interface EventSummary {
   event_id: string;
   artifact_id: string | undefined;
@@ -60,11 +60,11 @@ export function draftOf(
   };
 }
 
-/** What a worker is given. */
+/** The input of the worker. */
 export interface LargeRequest {
   bytes: Uint8Array;
   json: JsonLimits;
-  /** The longest body of a single event. */
+  /** Maximum size of the body of a single event, in bytes. */
   maxSingle: number;
   limits: EventLimits;
   principal: Principal;
@@ -72,7 +72,7 @@ export interface LargeRequest {
   idempotencyRequest: IdempotencyRequest | null;
 }
 
-/** The task of a worker: from bytes to what is sent to the database. */
+/** Runs in a worker: parses, validates and prepares a large body. */
 export function draftLarge(
   { bytes, json, maxSingle, limits, principal, source, idempotencyRequest }: LargeRequest,
   screener: Screener,
@@ -91,10 +91,10 @@ export function draftLarge(
   return { value: { ...draft, unit: { ...draft.unit, events: [], encoded } }, transfer: buffers.map(ownBuffer) };
 }
 
-/** They are larger than what Buffer takes from its pool, so each has its memory to itself. */
+/** Returns the memory of a buffer. These buffers are too large for Node's shared pool, so each has its own memory. */
 const ownBuffer = ({ buffer }: Buffer): ArrayBuffer => buffer as ArrayBuffer;
 
-/** As it comes out of a worker. */
+/** Restores the buffers of a draft that was received from a worker. */
 export const receiveDraft = ({ unit, artifacts, ...draft }: Draft): Draft => ({
   ...draft,
   unit: { ...unit, encoded: bufferOf(unit.encoded!) },
@@ -120,7 +120,7 @@ function artifactOf({ row, overflow }: Prepared): NewArtifact[] {
   return [{ artifact_id: overflow.artifact_id, media_type, bytes, sha256: sha256Of(bytes), channel, sensitivity, user_id }];
 }
 
-/** What the events of a request cite. */
+/** Returns the ids that the events of a request cite. */
 function citationsOf(given: NewEvent[], limits: RefLimits): Cited {
   const cited: Cited = new Map();
   given.forEach((item, i) => {

@@ -5,9 +5,13 @@ const LAG_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 6
 
 type Metrics = Parts['metrics'];
 
-/** What a follow tells of. */
+/** Registers the metrics of streams and returns the functions that update them. */
 export function countDeliveries(metrics: Metrics) {
-  const overflows = metrics.counter('follower_overflows_total', 'Streams that were ended because their reader was too slow', []);
+  const overflows = metrics.counter(
+    'follower_overflows_total',
+    'Streams that were closed because the client read too slowly',
+    [],
+  );
   return {
     delivered: metrics.histogram(
       'watch_lag_seconds',
@@ -21,6 +25,10 @@ export function countDeliveries(metrics: Metrics) {
 export function readFollowers(metrics: Metrics, follow: Follow): void {
   const read = () => followerFigures(follow);
   metrics.gauge('followers', 'Streams that follow a log', () => read().open);
-  metrics.gauge('follower_backlog_events', 'Events that the slowest follower is behind', () => read().furthestBehind);
+  metrics.gauge(
+    'follower_backlog_events',
+    'Number of events by which the slowest follower is behind',
+    () => read().furthestBehind,
+  );
   metrics.gauge('followers_stuck', 'Streams whose last three reads failed', () => read().stuck);
 }

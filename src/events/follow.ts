@@ -10,8 +10,8 @@ import { type Entry, listEvents, readLogBounds } from './sql.ts';
 import { lastIdOf, openStream, waitForDrain } from './sse.ts';
 import { createReadQueue, initialScan, isStatementTimeout, nextScan, type ReadQueue, scanAfterTimeout } from './throttle.ts';
 
-// Following the log over server-sent events. A follower's cursor is the last seq it has looked at; since seq is dense in commit
-// order, everything up to the log's head is there to be read, and nothing is missed or repeated.
+// Follows the log with server-sent events. The cursor of a follower is the last seq that it has read. Because seqs are dense in commit order, every
+// event up to the head of the log is readable, and none is missed or repeated.
 
 const BATCH = 500;
 const HEARTBEAT_MS = 15_000;
@@ -19,17 +19,17 @@ const RECHECK_MS = 30_000;
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 const RETRY_MS = 500;
 const OVERFLOW_GRACE_MS = 30_000;
-/** Reads that failed one after another: the database is away, or something in the log cannot be read past. */
+/** Number of consecutive failed reads after which a stream is stuck: the database is unavailable, or an event makes every read fail. */
 const STUCK_AFTER = 3;
 
 export interface FollowDependencies {
   watch: Pick<Watch, 'subscribe'>;
-  /** Authenticates the request anew; rejects when its credential is no longer good. */
+  /** Authenticates the request again. Rejects if its credential is no longer valid. */
   recheck(req: IncomingMessage): Promise<Caller>;
   maxPerTenant: number;
-  /** Told how old the oldest of the events is that a stream was just given, of those that had caught up with the log before. */
+  /** Records the age of the oldest event of a batch, for streams that had caught up with the log before. */
   delivered(age_s: number): void;
-  /** Told of each reader that was too slow and let go. */
+  /** Counts a stream that was closed because its client read too slowly. */
   overflowed(): void;
   log: Logger;
 }
@@ -39,21 +39,21 @@ export interface Follow extends FollowDependencies {
   streams: Set<Pick<Stream, 'cursor' | 'head' | 'failures'>>;
   shared: Map<string, Promise<Batch>>;
   reads: ReadQueue;
-  /** The daemon is stopping: no stream may begin. */
+  /** True once the daemon is stopping; new streams are refused. */
   ended: boolean;
 }
 
-/** A stream as others reach it. */
+/** The operations on an open stream. */
 interface OpenStream {
   end(): void;
-  /** Ends it unless its credential still shows what it shows. */
+  /** Ends the stream if its credential is no longer valid or its visibility has changed. */
   recheck(): void;
 }
 
-/** Events rendered once for all followers that stand at the same place with the same question. */
+/** Events that are rendered once for all followers with the same cursor and query. */
 interface Batch {
   text: string;
-  /** When the first of them was recorded; undefined where there is none. */
+  /** Time at which the first event was recorded; undefined without events. */
   since: string | undefined;
   cursor: number;
   took_ms: number;
@@ -68,20 +68,20 @@ export const createFollow = (needs: FollowDependencies): Follow => ({
   ended: false,
 });
 
-/** How many streams are open, and how many events the one that is furthest behind has yet to look at. */
+/** Returns the number of open streams, the number of events by which the slowest is behind, and the number of stuck streams. */
 export const followerFigures = ({ streams }: Follow) => ({
   open: streams.size,
   furthestBehind: [...streams].reduce((most, { cursor, head }) => Math.max(most, head - cursor), 0),
   stuck: [...streams].filter(({ failures }) => failures >= STUCK_AFTER).length,
 });
 
-/** Ends every stream; each client resumes elsewhere from its last id. */
+/** Ends every stream. The clients resume at another daemon from their last id. */
 export function endFollowers(follow: Follow): void {
   follow.ended = true;
   for (const set of follow.open.values()) for (const { end } of set) end();
 }
 
-/** Something was taken from a credential of the tenant. */
+/** Rechecks the streams of a tenant after one of its credentials was restricted. */
 export function recheckFollowers({ open }: Follow, tenant_id: string): void {
   for (const { recheck } of open.get(tenant_id) ?? []) recheck();
 }
@@ -92,18 +92,20 @@ export async function followEvents(
 ): Promise<typeof STREAMED> {
   const { caller, query, req, res } = input;
   const visibility = visibilityOf(caller, query);
-  const clock = await caller.tenant.read((db) => readLogBounds(db, caller.tenant.id));
-  if (!clock) throw new Problem('not-found', 'The tenant no longer exists.');
+  const bounds = await caller.tenant.read((db) => readLogBounds(db, caller.tenant.id));
+  if (!bounds) throw new Problem('not-found', 'The tenant no longer exists.');
   const given = lastIdOf(req);
-  if (given !== undefined) assertIssued(clock, given);
-  // a reconnecting browser's Last-Event-ID counts more than the URL it was first given
-  const cursor = given ?? query.after ?? clock.last_seq;
-  assertRetained(clock, cursor);
-  // From here to the stream's registration nothing is awaited: a client that has left, and a place that is taken, are seen here.
+  if (given !== undefined) assertIssued(bounds, given);
+  // Last-Event-ID takes precedence over `after`, because a reconnecting browser repeats the original URL
+  const cursor = given ?? query.after ?? bounds.last_seq;
+  assertRetained(bounds, cursor);
+  // nothing is awaited between here and the registration of the stream, so the checks below cannot become stale
   if (res.destroyed) return STREAMED;
   if (follow.ended) throw new Problem('unavailable', 'The daemon is stopping.', { headers: { 'Retry-After': '1' } });
   if ((follow.open.get(caller.tenant.id)?.size ?? 0) >= follow.maxPerTenant)
-    throw new Problem('rate-limited', 'The tenant has as many followers as are allowed.', { headers: { 'Retry-After': '5' } });
+    throw new Problem('rate-limited', 'The tenant has reached its maximum number of followers.', {
+      headers: { 'Retry-After': '5' },
+    });
   await stream(follow, {
     caller,
     query,
@@ -111,8 +113,8 @@ export async function followEvents(
     req,
     res,
     cursor,
-    head: clock.last_seq,
-    live: cursor >= clock.last_seq,
+    head: bounds.last_seq,
+    live: cursor >= bounds.last_seq,
     scan_limit: initialScan(query.filter !== undefined),
     failures: 0,
   });
@@ -130,11 +132,11 @@ interface Stream {
   res: ServerResponse;
   cursor: number;
   head: number;
-  /** Has caught up: what it is given from now on is new. */
+  /** True once the stream has caught up with the log, so that every further event is new. */
   live: boolean;
-  /** So many events of the log are looked through next. */
+  /** Number of events that the next read scans. */
   scan_limit: number;
-  /** Reads that failed since the last that did not. */
+  /** Number of consecutive failed reads. */
   failures: number;
 }
 
@@ -158,7 +160,7 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
   const rechecks = setInterval(recheck, RECHECK_MS);
   try {
     openStream(res, at.cursor);
-    // the credential may have ended since the request was let in
+    // the credential may have expired since the request was authenticated
     recheck();
     while (!over) {
       if (at.head > at.cursor && !(await advance(follow, at))) return endWithFilterError(at);
@@ -178,7 +180,7 @@ async function stream(follow: Follow, at: Stream): Promise<void> {
   }
 }
 
-/** Makes a stream known; the answer undoes it. */
+/** Registers a stream. Returns a function that removes it. */
 function register({ open, streams }: Follow, at: Stream, one: OpenStream): () => void {
   const tenant_id = at.caller.tenant.id;
   const ofTenant = open.get(tenant_id) ?? new Set();
@@ -191,14 +193,14 @@ function register({ open, streams }: Follow, at: Stream, one: OpenStream): () =>
   };
 }
 
-/** Whether the credential is still good, and still shows what this stream shows. */
+/** Returns true if the credential is still valid and its visibility is unchanged. */
 const stillAllowed = (follow: Follow, { req, query, visibility }: Stream): Promise<boolean> =>
   follow
     .recheck(req)
     .then((caller) => JSON.stringify(visibilityOf(caller, query)) === JSON.stringify(visibility))
     .catch(() => false);
 
-/** Tells a reader that is too slow where it stands; one that does not even read that is cut off. */
+/** Sends an `overflow` event with the cursor and ends the stream. Closes the connection if the client does not read the event in time. */
 function endSlowFollower(follow: Follow, { res, cursor }: Stream): void {
   follow.overflowed();
   res.end(`event: overflow\ndata: {"last_seq":${cursor}}\n\n`);
@@ -207,8 +209,8 @@ function endSlowFollower(follow: Follow, { res, cursor }: Stream): void {
 }
 
 /**
- * Sends what lies between the cursor and the head. A database that is away is waited for: the stream stays open. False where a
- * single event takes the filter longer than a statement may: nothing but another filter helps.
+ * Sends the next events between the cursor and the head. If the database is unavailable, waits and keeps the stream open. Returns false if the
+ * filter exceeds the statement timeout on a single event, which only another filter can solve.
  */
 async function advance(follow: Follow, at: Stream): Promise<boolean> {
   const { res, caller, query } = at;
@@ -217,7 +219,7 @@ async function advance(follow: Follow, at: Stream): Promise<boolean> {
     at.failures = 0;
     if (!batch || res.destroyed) return true;
     if (batch.text) res.write(batch.text);
-    // the database's clock against ours: a difference of a few ms must not make a lag below none
+    // the bounds of the database may be a few ms ahead, which must not yield a negative lag
     if (at.live && batch.since) follow.delivered(Math.max(0, Date.now() - Date.parse(batch.since)) / 1000);
     at.cursor = batch.cursor;
     at.live ||= at.cursor >= at.head;
@@ -230,16 +232,16 @@ async function advance(follow: Follow, at: Stream): Promise<boolean> {
     }
     at.failures += 1;
     const where = { tenant: caller.tenant.id, after: at.cursor, failures: at.failures };
-    if (at.failures === STUCK_AFTER) follow.log.error({ err, ...where }, 'a follower is stuck: its reads fail');
-    else follow.log.warn({ err, ...where }, 'a follower waits for the database');
+    if (at.failures === STUCK_AFTER) follow.log.error({ err, ...where }, 'a follower is stuck: its reads keep failing');
+    else follow.log.warn({ err, ...where }, 'a follower is waiting for the database');
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
   return true;
 }
 
 function endWithFilterError({ res, cursor }: Stream): void {
-  const detail = 'The filter takes too long for the next event; ask for less, or begin after it.';
-  res.end(`event: error\ndata: ${JSON.stringify({ title: 'The filter costs too much', detail, last_seq: cursor })}\n\n`);
+  const detail = 'The filter exceeds the statement timeout on the next event. Simplify the filter, or start after this event.';
+  res.end(`event: error\ndata: ${JSON.stringify({ title: 'The filter is too expensive', detail, last_seq: cursor })}\n\n`);
 }
 
 function readShared(follow: Follow, at: Stream): Promise<Batch> {
@@ -254,9 +256,9 @@ function readShared(follow: Follow, at: Stream): Promise<Batch> {
 
 async function readBatch({ caller, query, visibility, cursor, head, scan_limit }: Stream): Promise<Batch> {
   const upto = Math.min(head, cursor + scan_limit);
-  const stretch = { after: cursor, upto, order: 'asc', limit: BATCH } as const;
+  const range = { after: cursor, upto, order: 'asc', limit: BATCH } as const;
   const began = performance.now();
-  const { entries, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, visibility, query, stretch));
+  const { entries, more } = await caller.tenant.read((db) => listEvents(db, caller.tenant.id, visibility, query, range));
   return {
     text: entries.map(render).join(''),
     since: entries.find(({ event }) => event)?.event?.created_at,

@@ -1,4 +1,4 @@
--- Events by id, several at once. `p_most_bytes` leaves out events that are larger or edited, which are read alone; null: none.
+-- Reads several events by id. Leaves out events that are edited or larger than p_most_bytes, which are read alone; null reads all.
 create or replace function read_events(p_tenant text, p_event_ids text[], p_channels text[], p_subjects text[], p_sensitivities text[], p_most_bytes int)
 returns table (
   seq bigint, event_id text, session_id text, channel text, actor_type text, actor_id text, kind text, content jsonb, user_id text,
@@ -7,7 +7,7 @@ returns table (
 language plpgsql
 as $$
 declare
-  -- assigned, not performed, which would be a query
+  -- an assignment, because `perform` would run a query
   v_tenant text := enter_tenant(p_tenant);
 begin
   return query
@@ -15,7 +15,7 @@ begin
     e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id, e.sensitivity,
     e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, e.chunk_count, e.occurred_at, e.created_at, o.edit_ids, o.content, o.blocked_in, o.chunk_count
   from unnest(p_event_ids) i (event_id)
-  -- `limit` keeps it a look-up of each id
+  -- `limit` forces a look-up per id
   cross join lateral (
     select * from events x where x.tenant_id = p_tenant and x.event_id = i.event_id limit 1
   ) e
@@ -26,7 +26,7 @@ begin
   and (p_most_bytes is null or (e.byte_count <= p_most_bytes and o.seq is null));
 end $$;
 
--- Whether the log has every seq. Places are missing only where it has begun.
+-- Checks that the log has every seq from its beginning.
 create or replace function events_check(p_tenant text, p_from bigint, p_to bigint) returns setof finding
 language plpgsql stable
 set plan_cache_mode = force_custom_plan
@@ -49,7 +49,7 @@ language sql stable
 as $$
   select i.id, coalesce(substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
   from unnest(p_ids) i (id)
-  -- `limit` keeps it a look-up of each id
+  -- `limit` forces a look-up per id
   left join lateral (
     select e.seq from events e where e.tenant_id = p_tenant and e.event_id = i.id limit 1
   ) e on true

@@ -6,23 +6,23 @@ import type { Event } from './schemas.ts';
 import { type Entry, eventsOf, type ListFilter, type ListResult, type LogRange, listEvents } from './sql.ts';
 import { initialScan, isStatementTimeout, nextScan, scanAfterTimeout } from './throttle.ts';
 
-// A page of the log. What it looks through is bounded: a search that matches next to nothing ends with a cursor, not with the log.
+// Reads a page of the log. The number of scanned events is bounded: a filter that matches very little ends the page with a cursor.
 
-/** Events that one request looks through: with a filter, whose cost for an event is the client's choice, fewer. */
+/** Maximum number of events that a request scans; lower with a filter, because the client determines its cost. */
 const MAX_SCANNED = 20_000;
 const MAX_FILTERED_SCANNED = 5_000;
-/** No further step of a filter begins after this. */
+/** No further step of a filtered scan starts after this time. */
 const MAX_FILTERED_MS = 1_000;
 
 export type EventPage = Page<Event> & { scanned_upto?: number };
 
-/** `stretch`: one event further than the page, to know whether another follows. */
-export async function readPage(tenant: Tenant, visibility: Visibility, asked: ListFilter, stretch: LogRange): Promise<EventPage> {
-  const filtered = 'filter' in asked && asked.filter !== undefined;
-  const limit = stretch.limit - 1;
+/** `range` is one event longer than the page, which shows whether another page follows. */
+export async function readPage(tenant: Tenant, visibility: Visibility, query: ListFilter, range: LogRange): Promise<EventPage> {
+  const filtered = 'filter' in query && query.filter !== undefined;
+  const limit = range.limit - 1;
   const { entries, more, scanned } = filtered
-    ? await searchInSteps(tenant, visibility, asked, stretch)
-    : await readOnce(tenant, visibility, asked, { ...stretch, scan_limit: MAX_SCANNED });
+    ? await searchInSteps(tenant, visibility, query, range)
+    : await readOnce(tenant, visibility, query, { ...range, scan_limit: MAX_SCANNED });
   const page = entries.slice(0, limit);
   const last = more || entries.length > limit ? page.at(-1)!.seq : scanned;
   const unreadable = page.filter(({ event }) => !event).map(({ seq }) => seq);
@@ -34,13 +34,13 @@ export async function readPage(tenant: Tenant, visibility: Visibility, asked: Li
   };
 }
 
-const readOnce = (tenant: Tenant, visibility: Visibility, asked: ListFilter, stretch: LogRange): Promise<ListResult> =>
+const readOnce = (tenant: Tenant, visibility: Visibility, query: ListFilter, range: LogRange): Promise<ListResult> =>
   tenant.read(async (db) => {
-    await assertRetainedAfter(db, tenant.id, stretch.after);
-    return listEvents(db, tenant.id, visibility, asked, stretch);
+    await assertRetainedAfter(db, tenant.id, range.after);
+    return listEvents(db, tenant.id, visibility, query, range);
   });
 
-async function searchInSteps(tenant: Tenant, visibility: Visibility, asked: ListFilter, stretch: LogRange): Promise<ListResult> {
+async function searchInSteps(tenant: Tenant, visibility: Visibility, query: ListFilter, range: LogRange): Promise<ListResult> {
   const began = performance.now();
   const entries: Entry[] = [];
   let scanned: number | undefined;
@@ -49,8 +49,8 @@ async function searchInSteps(tenant: Tenant, visibility: Visibility, asked: List
     scan_limit = Math.min(scan_limit, left);
     const from = performance.now();
     try {
-      const rest = { ...remainingRange(stretch, scanned), limit: stretch.limit - entries.length, scan_limit };
-      const step = await readOnce(tenant, visibility, asked, rest);
+      const rest = { ...remainingRange(range, scanned), limit: range.limit - entries.length, scan_limit };
+      const step = await readOnce(tenant, visibility, query, rest);
       entries.push(...step.entries);
       scanned = step.scanned;
       if (step.more || scanned === undefined) return { entries, more: step.more, scanned };
@@ -65,7 +65,7 @@ async function searchInSteps(tenant: Tenant, visibility: Visibility, asked: List
   }
 }
 
-const remainingRange = (stretch: LogRange, scanned: number | undefined): LogRange => {
-  if (scanned === undefined) return stretch;
-  return stretch.order === 'asc' ? { ...stretch, after: scanned } : { ...stretch, upto: scanned - 1 };
+const remainingRange = (range: LogRange, scanned: number | undefined): LogRange => {
+  if (scanned === undefined) return range;
+  return range.order === 'asc' ? { ...range, after: scanned } : { ...range, upto: scanned - 1 };
 };

@@ -28,9 +28,9 @@ const event = z.strictObject({
   byte_count: z.int().min(0),
   occurred_at: time,
   created_at: time,
-  // that nothing is left of such an event is a constraint of the table
+  // a constraint of the table requires that an erased event has no content
   erased_at: time.nullable(),
-  carried_at: time.nullable().default(null).describe('of what a trim kept before the log’s beginning'),
+  carried_at: time.nullable().default(null).describe('set if a trim kept the event before the beginning of the log'),
 });
 
 export const portable: Record<string, Portable> = {

@@ -11,12 +11,12 @@ import type { Sealed } from '../seal.ts';
 import type { Screener } from '../secrets/index.ts';
 import type { NewEvent } from './schemas.ts';
 
-// An event as it came, made into what is stored: subject, tombstone, excerpt, passages.
+// Converts an event of a request into the row to store: subject, screening, excerpt, passages.
 
-/** A longer text goes whole into an artifact; the event keeps this many bytes of it. */
+/** A longer text is stored as an artifact, and the event keeps its first EXCERPT_BYTES bytes. */
 const EXCERPT_BYTES = 64 * 1024;
 
-/** Text that is too large for its event. */
+/** A text that is too long for its event. */
 interface Overflow {
   artifact_id: string;
   text: string;
@@ -28,9 +28,9 @@ export interface Prepared {
   passages: Passage[];
   /** Changes of views that the event carries, by noun. */
   effects: Record<string, object>;
-  /** What the event adds to the tenant's stored bytes. */
+  /** Number of bytes that the event adds to the tenant's stored bytes. */
   bytes: number;
-  /** Of what it says, the bytes that search does not find. */
+  /** Number of bytes of text that are not searchable. */
   unindexed_bytes: number;
 }
 
@@ -38,13 +38,13 @@ export type EffectHandlers = Registry['effects'];
 
 export interface EventLimits extends RefLimits {
   maxArtifactBytes: number;
-  /** Of content and metadata, after the excerpt is made. */
+  /** Maximum size of content and metadata, after a long text was replaced by an excerpt. */
   maxEventBytes: number;
-  /** Of the passages of one request together. */
+  /** Maximum total size of the passages of a request. */
   maxTextBytes: number;
 }
 
-/** The events of one request, in order; `pointerTo` says where each stands in it. */
+/** Prepares the events of a request, in order. `pointerTo` returns the JSON pointer of an event. */
 export function prepareAll(
   principal: Principal,
   screener: Screener,
@@ -57,7 +57,7 @@ export function prepareAll(
   return given.map((item, i) => {
     const prepared = prepare(principal, screener, item, pointerTo(i), limits, handlers);
     for (const { text } of prepared.passages) remainingBytes -= Buffer.byteLength(text);
-    // its words are found and written in one transaction, which must end before the statement's timeout
+    // all passages are indexed in one transaction, which must end before the statement timeout
     if (remainingBytes < 0)
       throw new Problem(
         'too-large',
@@ -101,12 +101,12 @@ function prepare(
   const overflowBytes = overflow ? Buffer.byteLength(overflow.text) : 0;
   if (overflowBytes > limits.maxArtifactBytes) throw tooLarge('A text', overflowBytes, limits.maxArtifactBytes, pointer);
   let rowBytes = jsonBytes(row);
-  // asked first of the whole, so that nearly every event is written out once
+  // checks the whole row first, so that most events are serialized only once
   if (rowBytes > limits.maxEventBytes) refuseLarge(row, pointer, limits.maxEventBytes);
-  // nothing that was declared `secret` is ever searched
+  // content that was declared `secret` is never indexed
   const { passages, unindexed_bytes } = row.sensitivity === 'secret' ? notIndexed : indexOf(row, overflow?.text);
   if (unindexed_bytes > 0) {
-    // kept with the event: a retry is answered, and a reader told, as the first request was
+    // stored with the event, so that a retry and later reads return the same number
     row.content = { ...(row.content as object), unindexed_bytes };
     rowBytes = jsonBytes(row);
   }
@@ -137,7 +137,7 @@ function withEffects(
 
 const notIndexed = { passages: [], unindexed_bytes: 0 };
 
-/** Whether it must be about someone. */
+/** Returns true if the event requires a subject. */
 const needsSubject = ({ channel, kind, content }: NewEvent): boolean =>
   channel === 'private' || (kind === 'decision' && content.scope === 'user');
 
@@ -150,7 +150,7 @@ interface ScreenedFields {
   sealed?: Sealed;
 }
 
-/** What a client writes freely, without the secrets in it; of what it declared `secret` itself nothing is kept. */
+/** Screens the free fields of an event for secrets. Drops the content of an event that was declared `secret`. */
 function screen(screener: Screener, given: NewEvent, pointer: string, event_id: string): ScreenedFields {
   const { session_id, user_id, agent_id, project_id, refs, sensitivity } = given;
   screener.refuseIds({ session_id, user_id, agent_id, project_id, 'actor/id': given.actor.id }, pointer);
@@ -177,14 +177,14 @@ function refuseLarge({ content, metadata }: EventRow, pointer: string, max: numb
 }
 
 const tooLarge = (what: string, bytes: number, max: number, pointer: string) =>
-  new Problem('too-large', `${what} may have at most ${max} bytes; there are ${bytes}.`, {
-    errors: [{ pointer, detail: `${bytes} bytes, of at most ${max}` }],
+  new Problem('too-large', `${what} may have at most ${max} bytes; this one has ${bytes}.`, {
+    errors: [{ pointer, detail: `must have at most ${max} bytes; has ${bytes}` }],
   });
 
-/** All that is kept of a content that was declared secret: nothing that could be guessed back, not even a hash. */
+/** Replaces content that was declared secret. Contains nothing from which it could be guessed, not even a hash. */
 const tombstone = { redacted: true, reason: 'declared secret' };
 
-/** Moves the longest text of a content into an artifact where it is too large for the event. */
+/** Moves the longest text of the content into an artifact if it is too long for the event. */
 function excerpt(
   content: Record<string, unknown>,
   pointer: string,
@@ -199,11 +199,11 @@ function excerpt(
   };
 }
 
-/** What a client stores reads back equal, so a field that the service would overwrite is refused. */
+/** Rejects fields that the service would overwrite, because everything that a client stores must read back equal. */
 function refuseReserved(content: Record<string, unknown>, names: string[], pointer: string): void {
   const errors = names
     .filter((name) => Object.hasOwn(content, name))
-    .map((name) => ({ pointer: `${pointer}/${name}`, detail: 'reserved: the service writes this field of such an event' }));
+    .map((name) => ({ pointer: `${pointer}/${name}`, detail: 'reserved: the service sets this field' }));
   if (errors[0]) throw new Problem('validation', `${errors[0].pointer}: ${errors[0].detail}`, { errors });
 }
 
@@ -214,12 +214,12 @@ function longestText(content: Record<string, unknown>): [string | undefined, str
   return longest;
 }
 
-/** The longest beginning of a text that has at most so many bytes in UTF-8 and cuts no character. */
+/** Returns the longest prefix of a text that has at most `maxBytes` bytes in UTF-8 and splits no character. */
 export function truncateBytes(text: string, maxBytes: number): string {
   const bytes = Buffer.from(text);
   if (bytes.length <= maxBytes) return text;
   let end = maxBytes;
-  // 10xxxxxx continues a character
+  // 10xxxxxx is a continuation byte
   while (end > 0 && (bytes[end]! & 0xc0) === 0x80) end -= 1;
   return bytes.toString('utf8', 0, end);
 }

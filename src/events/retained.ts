@@ -2,17 +2,20 @@ import type { Db } from '../db/query.ts';
 import { Problem } from '../http/problem.ts';
 import { type LogBounds, readLogBounds } from './sql.ts';
 
-/** Whoever asks for what follows a seq must not miss, without a word, what was trimmed. */
+/** Throws 410 if events after this seq have been trimmed, so that a reader does not miss them silently. */
 export function assertRetained({ oldest_seq }: LogBounds, after: number): void {
   if (after < oldest_seq - 1) throw new Problem('gone', `The log begins at ${oldest_seq}.`, { members: { oldest_seq } });
 }
 
-/** An id of a stream is a seq that was given out: where the log ends before it, it was restored, and what takes those seqs now would be missed. */
+/**
+ * Throws 410 if the last id of a stream is beyond the end of the log. The log was then restored from a backup, and the reader would miss the events
+ * that now get these seqs.
+ */
 export function assertIssued({ oldest_seq, last_seq }: LogBounds, id: number): void {
   if (id <= last_seq) return;
   throw new Problem(
     'gone',
-    `The log ends at ${last_seq}: it is not the one that gave ${id}, or was restored. Read it again from where you trust it.`,
+    `The log ends at ${last_seq}, before ${id}: it was restored, or is another log. Resume from a seq that you trust.`,
     {
       members: { oldest_seq, last_seq },
     },

@@ -4,17 +4,17 @@ import { SealBroken, type Sealed } from '../seal.ts';
 import type { Secrets } from '../secrets/index.ts';
 import type { Event } from './schemas.ts';
 
-/** An event as it came, from the copy that was sealed; without one, as it is kept. */
+/** Returns the original event, decrypted from its sealed copy; the stored event if it has none. */
 export function reveal({ principal }: Caller, found: Event, secrets: Secrets): Event {
   if (!isAdmin(principal) && !isSubjectOrAuthor(principal, found))
-    throw new Problem('forbidden', 'Only admins, the subject of the event and the person who said it may see its secrets.');
+    throw new Problem('forbidden', 'Only admins, the subject of the event and its human author may see its secrets.');
   const { sealed } = found.content as { sealed?: Sealed };
   if (typeof sealed?.kid !== 'string') return found;
   const { sealed: _, ...content } = found.content;
   const ofMemory = found.kind.startsWith('memory.');
   const text = openSealed(secrets, principal.tenant_id, sealed, ofMemory ? String(content.memory_id) : found.event_id);
   const original = JSON.parse(text) as string | Record<string, unknown>;
-  // an upload: its event never held the text
+  // an upload, whose event never contained the text
   if (typeof original === 'string') return { ...found, content: { ...content, text: original } };
   if (!ofMemory) return { ...found, ...original };
   const { text: originalText, body, ...rest } = original;

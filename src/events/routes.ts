@@ -30,9 +30,9 @@ import { reveal } from './reveal.ts';
 import { event, eventsBody, type ListQuery, listQuery, type Recorded, recordedWith } from './schemas.ts';
 import { chunkIds, type LogRange, readEvent, readRecorded, readUnedited } from './sql.ts';
 
-/** Of requests that record. */
+/** Limits and dependencies of the routes that record events. */
 export interface RecordSettings extends EventLimits {
-  /** Of a body with a list of events, and of one with a single event. */
+  /** Maximum size of a body with a list of events, and of one with a single event. */
   maxBatchBytes: number;
   maxSingle: number;
   json: JsonLimits;
@@ -91,7 +91,7 @@ const writeRoutes = ({ handlers, ...limits }: RecordSettings, secrets: Secrets, 
   }),
 ];
 
-/** More events than this are a long answer. */
+/** Longer pages are read in a worker. */
 const SHORT_PAGE = 100;
 
 const listRoute = route({
@@ -122,7 +122,7 @@ const listRoute = route({
   },
 });
 
-/** Reads that may take long. */
+/** Reads that may run in a worker. */
 export const eventReads = [listRoute];
 
 const readRoutes = (follow: Follow) => [
@@ -142,8 +142,8 @@ const readRoutes = (follow: Follow) => [
     problems: ['validation', 'forbidden', 'not-found'],
     handle: async ({ caller, params, query }) => {
       const { principal } = onBehalf(caller, query);
-      const look = isAdmin(principal) ? ('original' as const) : { asking: allowedChannels(principal) };
-      const found = await readEvent(caller.tenant, params.event_id, visibilityById(principal), look);
+      const view = isAdmin(principal) ? ('original' as const) : { asking: allowedChannels(principal) };
+      const found = await readEvent(caller.tenant, params.event_id, visibilityById(principal), view);
       if (!found) throw new Problem('not-found', 'There is no event with this id.');
       requireSubjectFor(principal, found);
       return { body: found };
@@ -170,7 +170,7 @@ const revealRoute = (secrets: Secrets) =>
       const caller = onBehalf(given, query);
       const { principal, tenant } = caller;
       const visibility = visibilityById(principal);
-      // the sealed copy is of what was recorded: who may not read that any more is not shown it either
+      // the sealed copy contains the original, so the caller must be allowed to read the unedited event
       const found = isAdmin(principal)
         ? await readEvent(tenant, params.event_id, visibility, 'original')
         : await readUnedited(tenant, params.event_id, visibility, allowedChannels(principal));
@@ -180,7 +180,7 @@ const revealRoute = (secrets: Secrets) =>
     },
   });
 
-/** The page that a cursor points to, read one row further to know whether another follows. */
+/** Returns the range of a page, plus one event that shows whether another page follows. */
 function logRangeOf({ order, after, cursor, limit }: ListQuery): LogRange {
   const last = cursor === undefined ? undefined : Number(decodeCursor(cursor, ['number'])[0]);
   if (order === 'asc') return { order, after: last ?? after, upto: undefined, limit: limit + 1 };

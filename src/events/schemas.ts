@@ -6,7 +6,7 @@ import { label, nameOf, nonBlank, onAnyObject, oneLine } from '../http/name.ts';
 import { integerParameter } from '../http/page.ts';
 import { time } from '../http/time.ts';
 
-// The wire of events, as API.md fixes it. Content keeps every further field it came with.
+// The wire format of events. Unknown fields of the content are stored unchanged.
 
 const name = (about: string) => nameOf().describe(about);
 const channel = z.enum(channels);
@@ -76,11 +76,11 @@ const bothTextFields = { path: ['text'], message: 'must not be combined with con
 const missing = { message: 'required', when: onAnyObject, abort: true };
 const eventOf = <K extends Exclude<keyof typeof contents, 'message'>>(kind: K) =>
   z.strictObject({ ...shared, kind: z.literal(kind), content: contents[kind] }).refine(hasAtMostOneText, bothTextFields);
-/** The kind that need not be named. */
+/** The default kind. */
 const plainMessage = z
   .strictObject({ ...shared, kind: z.literal('message').optional().default('message'), content: contents.message.optional() })
   .refine(hasAtMostOneText, bothTextFields)
-  // aborting: or the union would take a batch for an event that has an unknown field
+  // aborts: otherwise the union would report a batch as an event with an unknown field
   .refine(({ text, content }) => text !== undefined || content !== undefined, { path: ['text'], ...missing })
   .refine(({ text, content }) => text !== undefined || content?.text !== undefined || content === undefined, {
     path: ['content', 'text'],
@@ -101,7 +101,7 @@ export type EventInput = z.output<typeof newEvent>;
 type KindAndContent = {
   [K in keyof typeof contents]: { kind: K; content: z.output<(typeof contents)[K]> };
 }[keyof typeof contents];
-/** With its defaults. */
+/** An event with its defaults applied. */
 export type NewEvent = Omit<EventInput, 'kind' | 'content' | 'text' | 'actor'> & {
   actor: NonNullable<EventInput['actor']>;
 } & KindAndContent;
@@ -154,7 +154,7 @@ const recorded = z.object({
 });
 export type Recorded = z.output<typeof recorded>;
 
-/** With what features say of the event. */
+/** Adds the fields that other features contribute to the answer. */
 export const recordedWith = (effects: Registry['effects']) =>
   recorded.extend(Object.assign({}, ...effects.map(([, { fields }]) => fields))).meta({ id: 'Recorded' });
 

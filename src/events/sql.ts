@@ -35,11 +35,14 @@ export interface EventRecord extends Overlay {
   created_at: string;
 }
 
-/** A chunk's id is its event's and an ordinal, so that a rebuild gives the same ids and none has to be stored. */
+/**
+ * Returns the ids of the chunks of an event. An id consists of the event's id and an ordinal, so it need not be stored and a rebuild does not change
+ * it.
+ */
 export const chunkIds = (event_id: string, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `chk_${event_id.slice(4)}_${i}`);
 
-function toEvent(row: EventRecord, look: EventView): Event {
+function toEvent(row: EventRecord, view: EventView): Event {
   const event: Event = {
     event_id: row.event_id,
     seq: row.seq,
@@ -61,44 +64,44 @@ function toEvent(row: EventRecord, look: EventView): Event {
     occurred_at: row.occurred_at,
     created_at: row.created_at,
   };
-  return row.edit_ids === null ? event : applyEdits(event, row, look, (count) => chunkIds(row.event_id, count));
+  return row.edit_ids === null ? event : applyEdits(event, row, view, (count) => chunkIds(row.event_id, count));
 }
 
-/** What every row of the log has; one without it was not written by this service. */
+/** The types of columns in a well-formed row. A row without them was not written by this service. */
 export const EVENT_SHAPE = { objects: ['content', 'metadata'], maybe: ['edited'], lists: ['tags', 'refs'] };
 
-/** A place of the log as a reader meets it: the event, or why there is none to give. */
+/** A position in the log: the event, or the reason why it is unreadable. */
 export type Entry = { seq: number; event_id: string; kind: string } & (
   | { event: Event; unreadable?: undefined }
   | { event?: undefined; unreadable: string }
 );
 
-function toEntry(judge: RowChecker, row: EventRecord, look: EventView): Entry {
+function toEntry(judge: RowChecker, row: EventRecord, view: EventView): Entry {
   const place = { seq: row.seq, event_id: row.event_id, kind: row.kind };
   const unreadable = judge.faultOf(row, EVENT_SHAPE);
-  return unreadable === undefined ? { ...place, event: toEvent(row, look) } : { ...place, unreadable };
+  return unreadable === undefined ? { ...place, event: toEvent(row, view) } : { ...place, unreadable };
 }
 
-/** The events among these. */
+/** Returns the readable events. */
 export const eventsOf = (entries: Entry[]): Event[] => entries.flatMap(({ event }) => event ?? []);
 
 export async function readEvent(
   tenant: Tenant,
   event_id: string,
   visibility: Visibility,
-  look: EventView,
+  view: EventView,
 ): Promise<Event | undefined> {
   const row = await findEvent(tenant, event_id, visibility);
-  return row && readable(tenant, row, look);
+  return row && readable(tenant, row, view);
 }
 
-function readable(tenant: Tenant, row: EventRecord, look: EventView): Event {
-  const { event, unreadable } = toEntry(tenant, row, look);
+function readable(tenant: Tenant, row: EventRecord, view: EventView): Event {
+  const { event, unreadable } = toEntry(tenant, row, view);
   if (!event) throw new Problem('unreadable', `The event at seq ${row.seq} cannot be read (${unreadable}).`);
   return event;
 }
 
-/** An event as it was recorded, for who sees that by its id: none where edits have changed what it says, or hide it. */
+/** Reads the original of an event. Returns undefined if an edit has changed its content or hides it. */
 export async function readUnedited(
   tenant: Tenant,
   event_id: string,
@@ -115,7 +118,7 @@ const READ_EVENTS = {
   name: 'read_events',
   id: 'event_id',
 };
-/** A larger event, or an edited one, is read alone: an answer with many of them would hold up the event loop. */
+/** Larger or edited events are not read in a batch, because parsing a batch of them would block the event loop. */
 const MAX_BATCHED_BYTES = 16 * 1024;
 
 async function findEvent(tenant: Tenant, event_id: string, visibility: Visibility): Promise<EventRecord | undefined> {
@@ -138,42 +141,45 @@ interface EventFilter {
   filter?: Filter;
 }
 
-/** Where in the log to look: beyond `after`, up to and with `upto`, from which end, and how many. */
+/** A range of the log: after `after`, up to and including `upto`, the order, and the maximum number of events to return. */
 export interface LogRange {
   after: number | undefined;
   upto: number | undefined;
   order: 'asc' | 'desc';
   limit: number;
-  /** Of the session or project that is asked for, or of all, so many events are looked at; absent: the whole stretch. */
+  /** Maximum number of events to scan, counting only those of the requested session or project; by default the whole range. */
   scan_limit?: number;
 }
 
-/** A page ends at its limit or here, whichever comes first: a thousand events of a megabyte are not read at once. */
+/** Maximum size of a page in bytes, so that a thousand events of a megabyte are not read at once. */
 const PAGE_BYTES = 4 * 1024 * 1024;
-/** What a trim carried lies before the log's beginning. */
+/** Excludes events that a trim kept before the beginning of the log. */
 const IN_LOG = 'e.seq >= (select c.oldest_seq from tenant_clocks c where c.tenant_id = $1)';
-/** About what an event has in an answer; each of its passages is named by an id. */
+/** The approximate size of an event in an answer, including the ids of its passages. */
 const READ_BYTES = '(l.byte_count + 40 * l.chunk_count)';
 
 export interface ListResult {
   entries: Entry[];
-  /** The page ended because of its size; more of the stretch follows. */
+  /** True if the page ended because of its size and the range has more events. */
   more: boolean;
-  /** The seq of the last event that was looked at, where the walk ended before the stretch did; the entries end there or before. */
+  /** The seq of the last scanned event if the scan ended before the range; the entries end there or before. */
   scanned: number | undefined;
 }
 
-/** In one channel, narrowed; or all that lists show in some. What a list withholds is narrowed by no more than it shows of it. */
+/**
+ * Filters within one channel, or everything that is visible in some channels. A withheld event is filtered only by the fields that the list shows
+ * of it.
+ */
 export type ListFilter = (EventFilter & { channel: Channel }) | { channels: Channel[] };
 
-/** Where a walk goes: bounded by an index alone, so that a filter that matches nothing comes to an end. */
+/** The events to scan. An index alone selects them, so that a filter that matches nothing ends at the scan limit. */
 const SCANNED = `e.tenant_id = $1 and ${IN_LOG}
   and ($after::bigint is null or e.seq > $after)
   and ($upto::bigint is null or e.seq <= $upto)
   and ($session_id::text is null or e.session_key = session_key($1, $session_id) and e.session_id = $session_id)
   and ($project_id::text is null or e.project_id = $project_id)`;
 
-/** What is asked for of the events on the way, but for what WALKED sees to. */
+/** The filters that are applied to the scanned events. */
 const MATCHING = `($kind::text is null or e.kind = $kind)
   and ($about_user_id::text is null or e.user_id = $about_user_id)
   and ($agent_id::text is null or e.agent_id = $agent_id)
@@ -194,18 +200,18 @@ const NO_FILTER: Record<keyof EventFilter | 'channel', undefined> = {
   filter: undefined,
   channel: undefined,
 };
-const valuesOf = (asked: ListFilter): Record<string, unknown> => ({ ...NO_FILTER, ...('channels' in asked ? {} : asked) });
+const valuesOf = (query: ListFilter): Record<string, unknown> => ({ ...NO_FILTER, ...('channels' in query ? {} : query) });
 
-/** Events of a stretch of the log, as they may be seen; unnamed, so that each filter gets the plan it deserves. */
+/** Lists the visible events of a range. The statement is unnamed, so that each filter gets its own plan. */
 export async function listEvents(
   db: Db,
   tenant: string,
   visibility: Visibility,
-  asked: ListFilter,
-  stretch: LogRange,
+  query: ListFilter,
+  range: LogRange,
 ): Promise<ListResult> {
-  const values = { ...valuesOf(asked), scan_limit: undefined, ...stretch, page_bytes: PAGE_BYTES };
-  const { order } = stretch;
+  const values = { ...valuesOf(query), scan_limit: undefined, ...range, page_bytes: PAGE_BYTES };
+  const { order } = range;
   const rows = await db.rows<EventRecord & { listed: number }>(
     ...bindNamed(
       `select ${columns}, e.listed
@@ -227,12 +233,12 @@ export async function listEvents(
     ),
   );
   const more = rows.length > 0 && rows.length < rows[0]!.listed;
-  // a page that is full tells by its last event where the next one begins
-  const scanned = more || rows.length === stretch.limit ? undefined : await findScanEnd(db, tenant, values, stretch);
-  return { entries: rows.map((row) => toEntry(db, row, asked)), more, scanned };
+  // after a full page, the next one starts at its last event
+  const scanned = more || rows.length === range.limit ? undefined : await findScanEnd(db, tenant, values, range);
+  return { entries: rows.map((row) => toEntry(db, row, query)), more, scanned };
 }
 
-/** Where a walk that listEvents took ended before its stretch did. */
+/** Returns the seq at which the scan of listEvents ended; undefined if it reached the end of the range. */
 async function findScanEnd(db: Db, tenant: string, values: Record<string, unknown>, { scan_limit, order }: LogRange) {
   if (scan_limit === undefined) return undefined;
   const row = await db.row<{ seq: number }>(
@@ -247,7 +253,7 @@ async function findScanEnd(db: Db, tenant: string, values: Record<string, unknow
 
 type RecordedRow = EventRecord & { unindexed_bytes: number | null };
 
-/** What was answered when these events were written. */
+/** Returns the original answer for these events. */
 export async function readRecorded(db: Db, tenant: string, { seq, count }: Outcome): Promise<Recorded[]> {
   const rows = await db.rows<RecordedRow>(
     `select e.event_id, e.seq, e.chunk_count, e.artifact_id, e.redactions, e.sensitivity, e.created_at,
@@ -258,8 +264,8 @@ export async function readRecorded(db: Db, tenant: string, { seq, count }: Outco
     [tenant, seq, count],
     'read_recorded',
   );
-  // trimmed meanwhile, or some of them
-  if (rows.length < count) throw new Problem('gone', 'What this key stored is no longer kept.');
+  // some or all of them were trimmed since
+  if (rows.length < count) throw new Problem('gone', 'The result of this Idempotency-Key is no longer stored.');
   return rows.map((row) => ({
     event_id: row.event_id,
     seq: row.seq,

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Problem } from '../http/problem.ts';
 
-// What server-sent events are on the wire.
+// The wire format of server-sent events.
 
 const MAX_DRAIN_MS = 5_000;
 
@@ -9,7 +9,7 @@ export function lastIdOf(req: IncomingMessage): number | undefined {
   const last = req.headers['last-event-id'];
   if (last === undefined || last === '') return undefined;
   if (typeof last !== 'string' || !/^\d{1,15}$/.test(last))
-    throw new Problem('validation', 'Last-Event-ID is a seq.', {
+    throw new Problem('validation', 'Last-Event-ID must be a seq.', {
       errors: [{ parameter: 'Last-Event-ID', detail: 'must be an integer' }],
     });
   return Number(last);
@@ -18,7 +18,7 @@ export function lastIdOf(req: IncomingMessage): number | undefined {
 export function openStream(res: ServerResponse, cursor: number): void {
   res.writeHead(200, {
     'Content-Type': 'text/event-stream; charset=utf-8',
-    // no-transform: a compressing proxy would hold events back
+    // no-transform: a compressing proxy would buffer events
     'Cache-Control': 'no-cache, no-transform',
     'X-Accel-Buffering': 'no',
     'X-Content-Type-Options': 'nosniff',
@@ -26,7 +26,7 @@ export function openStream(res: ServerResponse, cursor: number): void {
   res.write(`retry: 1000\nid: ${cursor}\n\n`);
 }
 
-/** Whether the reader takes what waits for it in time; nothing more is read for it meanwhile. */
+/** Waits until the client has read the buffered data. Resolves to false if it does not do so in time. */
 export function waitForDrain(res: ServerResponse): Promise<boolean> {
   return new Promise((resolve) => {
     const done = (taken: boolean) => {

@@ -1,9 +1,10 @@
-// What followers may take of the database: a filter that costs much must not hold its connections, nor be tried as a whole for ever.
+// Limits the load that followers put on the database: an expensive filter must not occupy its connections, and must not be retried over the same
+// range forever.
 
-/** So many reads of one tenant's followers run at once on a daemon, of the twenty connections that it has by default. */
+/** Maximum number of concurrent reads for the followers of a tenant on a daemon, which has twenty connections by default. */
 const MAX_CONCURRENT_READS = 3;
 
-/** Runs work in turn, by tenant. */
+/** Runs work in the queue of a tenant. */
 export type ReadQueue = <T>(tenant_id: string, work: () => Promise<T>) => Promise<T>;
 
 export function createReadQueue(): ReadQueue {
@@ -16,7 +17,7 @@ export function createReadQueue(): ReadQueue {
     try {
       return await work();
     } finally {
-      // handed on, not given back: a newcomer cannot take it from who waits
+      // passes the slot to the next waiter, so that a newcomer cannot overtake it
       const next = at.waiting.shift();
       if (next) next();
       else at.running -= 1;
@@ -25,17 +26,18 @@ export function createReadQueue(): ReadQueue {
   };
 }
 
-/** The most that one statement looks through: a filter that matches next to nothing must not walk the whole log. */
+/** Maximum number of events that one statement scans, so that a filter that matches very little does not scan the whole log. */
 const MAX_SCAN = 10_000;
-/** Where a filter begins, whose cost nobody knows yet. */
+/** Number of events in the first scan with a filter, whose cost is still unknown. */
 const INITIAL_FILTERED_SCAN = 500;
 const QUICK_MS = 500;
 
-/** How many events of the log the next read looks through. */
+/** Returns the number of events that the next read scans. */
 export const initialScan = (filtered: boolean): number => (filtered ? INITIAL_FILTERED_SCAN : MAX_SCAN);
-export const nextScan = (scanned: number, took_ms: number): number => (took_ms < QUICK_MS ? Math.min(MAX_SCAN, scanned * 2) : scanned);
-/** After a statement that took too long. */
+export const nextScan = (scanned: number, took_ms: number): number =>
+  took_ms < QUICK_MS ? Math.min(MAX_SCAN, scanned * 2) : scanned;
+/** Returns the number of events to scan after a statement timeout. */
 export const scanAfterTimeout = (scanned: number): number => Math.max(1, Math.floor(scanned / 2));
 
-/** The database gave the statement up: it is there, and the statement asked too much. */
+/** Returns true if the database canceled the statement because it took too long. */
 export const isStatementTimeout = (error: unknown): boolean => (error as { code?: unknown }).code === '57014';

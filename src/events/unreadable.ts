@@ -9,8 +9,8 @@ interface UnreadableEvent {
 }
 
 /**
- * Events of a stretch that cannot be read, whoever asks; what they say is not fetched. PostgreSQL chooses those that can be meant, since
- * mostly there are none; the reader's own rule decides.
+ * Finds the events of a range that are unreadable for everybody, without fetching their content. PostgreSQL selects candidates, of which there are
+ * usually none; the rule of the reader (`faultOf`) decides.
  */
 export async function findUnreadable(tenant: Tenant, from: number, to: number): Promise<UnreadableEvent[]> {
   const rows = await tenant.read((db) =>

@@ -126,7 +126,7 @@ test('a retry whose events were trimmed meanwhile, or one of them, is told that 
   await trim(owner, 3);
   expect((await send('single', bodies.single)).body).toMatchObject({
     status: 410,
-    detail: 'What this key stored is no longer kept.',
+    detail: 'The result of this Idempotency-Key is no longer stored.',
   });
   expect((await send('batch', bodies.batch)).body).toMatchObject({ status: 410 });
   const again = await send('kept', bodies.kept);
