@@ -637,7 +637,7 @@ CREATE FUNCTION public.artifacts_apply(p_tenant text, p_effects public.effect[],
     LANGUAGE plpgsql
     AS $$
 begin
-  -- materialized: behind the wall an id that is taken out of JSON in place would not be looked up by the index
+  -- materialized: under row-level security, an id that is extracted from JSON within the condition would not use the index
   with named as materialized (
     select e.event_id, e.doc ->> 'artifact_id' as artifact_id from unnest(p_effects) e
   )
@@ -694,7 +694,7 @@ declare
   v_ids text[] := array(
     select e.artifact_id
     from unnest(p_seqs) s (seq)
-    -- `offset 0` keeps it a look-up of each
+    -- `offset 0` forces a look-up per event
     cross join lateral (select x.artifact_id from events x where x.tenant_id = p_tenant and x.seq = s.seq offset 0) e
     where e.artifact_id is not null);
   v_count bigint;
@@ -714,7 +714,7 @@ CREATE FUNCTION public.artifacts_missing(p_tenant text, p_ids text[], p_oldest_i
     AS $$
   select i.id, p_forgotten
   from unnest(p_ids) i (id)
-  -- `limit` keeps it a look-up of each id
+  -- `limit` forces a look-up per id
   left join lateral (
     select a.event_id from artifacts a where a.tenant_id = p_tenant and a.artifact_id = i.id and a.event_id is not null limit 1
   ) a on true
@@ -2626,7 +2626,7 @@ CREATE FUNCTION public.events_missing(p_tenant text, p_ids text[], p_oldest_id t
     AS $$
   select i.id, coalesce(substr(i.id, 5, 26) < substr(p_oldest_id, 5, 26), false)
   from unnest(p_ids) i (id)
-  -- `limit` keeps it a look-up of each id
+  -- `limit` forces a look-up per id
   left join lateral (
     select e.seq from events e where e.tenant_id = p_tenant and e.event_id = i.id limit 1
   ) e on true
@@ -5867,7 +5867,7 @@ CREATE FUNCTION public.read_events(p_tenant text, p_event_ids text[], p_channels
     LANGUAGE plpgsql
     AS $$
 declare
-  -- assigned, not performed, which would be a query
+  -- an assignment, because `perform` would run a query
   v_tenant text := enter_tenant(p_tenant);
 begin
   return query
@@ -5875,7 +5875,7 @@ begin
     e.seq, e.event_id, e.session_id, e.channel, e.actor_type, e.actor_id, e.kind, e.content, e.user_id, e.agent_id, e.project_id, e.sensitivity,
     e.tags, e.refs, e.metadata, e.artifact_id, e.redactions, e.chunk_count, e.occurred_at, e.created_at, o.edit_ids, o.content, o.blocked_in, o.chunk_count
   from unnest(p_event_ids) i (event_id)
-  -- `limit` keeps it a look-up of each id
+  -- `limit` forces a look-up per id
   cross join lateral (
     select * from events x where x.tenant_id = p_tenant and x.event_id = i.event_id limit 1
   ) e
