@@ -32,7 +32,9 @@ export function createApp<C>(
     const allowed = routes.filter((route) => pathMatches(route.path, req.path)).map((route) => route.method);
     const problem =
       allowed.length > 0
-        ? new Problem('method-not-allowed', `The path takes ${allowed.join(', ')}.`, { headers: { Allow: allowed.join(', ') } })
+        ? new Problem('method-not-allowed', `The path supports ${allowed.join(', ')}.`, {
+            headers: { Allow: allowed.join(', ') },
+          })
         : new Problem('not-found', 'The path does not exist.');
     sendProblem(gate, 'unknown', res, beginResponse(gate, 'unknown', req, res), problem);
   });

@@ -55,11 +55,11 @@ export function onBehalf(caller: Caller, { user_id, all_users }: Behalf, place: 
   const { principal, tenant } = caller;
   if (all_users) {
     if (user_id !== undefined)
-      throw new Problem('validation', 'A read names one user or all users, not both.', {
+      throw new Problem('validation', 'user_id and all_users cannot be combined.', {
         errors: [{ ...placeOf(place, 'all_users'), detail: 'must not be combined with user_id' }],
       });
     if (!mayReadAll(principal))
-      throw new Problem('forbidden', 'Only admins and keys for all subjects read the private items of all users.');
+      throw new Problem('forbidden', 'Only admins and keys for all users can read the private items of all users.');
     return { principal: { ...principal, subjects: null, reading: 'all' }, tenant };
   }
   if (user_id === undefined) return caller;

@@ -123,7 +123,7 @@ function credentialOf({ headersDistinct }: Pick<IncomingMessage, 'headersDistinc
   const bearers = headersDistinct.authorization ?? [];
   const keys = headersDistinct['x-api-key'] ?? [];
   if (bearers.length + keys.length === 0)
-    throw new Problem('unauthenticated', 'A credential is required: Authorization: Bearer or X-API-Key.', {
+    throw new Problem('unauthenticated', 'A credential is required: send Authorization: Bearer or X-API-Key.', {
       headers: { 'WWW-Authenticate': 'Bearer realm="agent-memory"' },
     });
   if (bearers.length + keys.length > 1) throw unauthenticated('More than one credential was sent.');

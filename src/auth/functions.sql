@@ -429,7 +429,7 @@ begin
   if p_erasure ->> 'kind' = 'user_id' and not p_erasure ? 'dry_run' then
     perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
     if is_last_owner(p_tenant, v_users) then
-      raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+      raise exception 'the user is the last owner; make another user an owner first' using errcode = 'AM409';
     end if;
     update invites i set used_by = v_name where i.tenant_id = p_tenant and i.used_by = any (v_users);
     update invites i set username = v_name where i.tenant_id = p_tenant and lower(i.username) = lower(v_subject);

@@ -25,11 +25,11 @@ export interface Grant {
 export function assertGrantable(minter: Principal, wanted: Grant): void {
   const impossible = wanted.scopes.find((scope) => !scopesWithin(wanted.role).includes(scope));
   if (impossible)
-    throw new Problem('validation', `A key of the role "${wanted.role}" cannot have the scope "${impossible}".`, {
+    throw new Problem('validation', `A key with the role "${wanted.role}" cannot have the scope "${impossible}".`, {
       errors: [{ pointer: '#/scopes', detail: `the role ${wanted.role} has ${scopesWithin(wanted.role).join(', ')}` }],
     });
   const excess = excessOf(minter, wanted);
-  if (excess) throw new Problem('forbidden', `A key cannot have more rights than its maker: ${excess}.`);
+  if (excess) throw new Problem('forbidden', `A key cannot have more permissions than its creator: ${excess}.`);
 }
 
 function excessOf(minter: Principal, wanted: Grant): string | undefined {
@@ -65,10 +65,11 @@ function expiresWithin(minter: Principal, expires_at: string | null): boolean {
  * who is logged in makes them.
  */
 export function assertPerson({ kind }: Principal): void {
-  if (kind !== 'user') throw new Problem('forbidden', 'This needs someone who is logged in, not a key.');
+  if (kind !== 'user') throw new Problem('forbidden', 'API keys cannot do this; log in as a user.');
 }
 
 /** Throws where someone would act on, or make, someone above themselves. */
 export function assertNotAbove(actor: Principal, role: Role): void {
-  if (outranks(role, actor.role)) throw new Problem('forbidden', `The role "${role}" is above the credential's own.`);
+  if (outranks(role, actor.role))
+    throw new Problem('forbidden', `The role "${role}" is higher than the role of your credential.`);
 }

@@ -61,7 +61,7 @@ export const inviteRoutes = () => [
     problems: ['forbidden', 'not-found'],
     handle: async ({ caller: { tenant }, params }) => {
       const gone = await tenant.write((db) => deleteInvite(db, tenant.id, params.invite_id));
-      if (gone === 0) throw new Problem('not-found', 'There is no such invite.');
+      if (gone === 0) throw new Problem('not-found', 'There is no invite with this id.');
       return {};
     },
   }),

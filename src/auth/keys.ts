@@ -102,7 +102,7 @@ function assertBelow({ max, window_ms }: RateLimit, tenant: RateLimit): void {
 function futureOf(expires_at: string | undefined): string | null {
   if (expires_at === undefined) return null;
   if (compareTimes(expires_at, timeNow()) > 0) return expires_at;
-  throw new Problem('validation', 'The key would be expired already.', {
+  throw new Problem('validation', 'expires_at must be in the future.', {
     errors: [{ pointer: '#/expires_at', detail: 'must be in the future' }],
   });
 }
@@ -110,7 +110,7 @@ function futureOf(expires_at: string | undefined): string | null {
 function revoke({ tenant, principal }: Caller, key_id: string) {
   return tenant.write(async (db) => {
     const key = await lockKey(db, tenant.id, keyFilterOf(principal), key_id);
-    if (!key || key.revoked_at !== null) throw new Problem('not-found', 'There is no such key.');
+    if (!key || key.revoked_at !== null) throw new Problem('not-found', 'There is no API key with this id.');
     assertNotAbove(principal, key.role);
     await revokeKey(db, tenant.id, key_id);
   });

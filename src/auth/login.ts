@@ -128,7 +128,7 @@ export async function register(login: Login, wanted: Registration, origin: Origi
   return tokenPairOf(login, tenant, { ...user, role, generation }, session.session_id, session.token);
 }
 
-const uninvited = () => new Problem('forbidden', 'Registering here needs a valid invite.');
+const uninvited = () => new Problem('forbidden', 'Registration requires a valid invite.');
 
 function assertAdmitted(status: 'ok' | 'taken' | 'refused'): void {
   if (status === 'refused') throw uninvited();
@@ -165,7 +165,7 @@ export async function verifyPassword(
   const keys = throttleKeys(tenant.id, given.username, address);
   const attempt = await beginLogin(tenant, POSSIBLE_USERNAME.test(given.username) ? given.username : NO_USERNAME, keys);
   if (attempt.wait_s > 0)
-    throw new Problem('rate-limited', `Too many failed log-ins; the next may be tried in ${attempt.wait_s} s.`, {
+    throw new Problem('rate-limited', `Too many failed log-ins; try again in ${attempt.wait_s} s.`, {
       headers: { 'Retry-After': String(attempt.wait_s) },
     });
   if (!(await place.verify(given.password, attempt.password_hash))) throw refusal();

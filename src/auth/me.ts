@@ -114,13 +114,13 @@ async function endOwnSessions(login: Login, { principal, tenant }: Caller, named
   const ended = await tenant.write((db) =>
     named === undefined ? endSessions(db, tenant.id, user_id, session_id) : endSessionById(db, tenant.id, user_id, named),
   );
-  if (named !== undefined && ended === 0) throw new Problem('not-found', 'There is no such session.');
+  if (named !== undefined && ended === 0) throw new Problem('not-found', 'There is no session with this id.');
   login.credentials.invalidate(tenant.id);
 }
 
 function requireSession(principal: Principal): { user_id: string; session_id: string; username: string } {
   const { user_id, session_id, username } = principal;
   if (session_id === undefined || username === undefined)
-    throw new Problem('forbidden', 'This needs someone who is logged in, not a key.');
+    throw new Problem('forbidden', 'API keys cannot do this; log in as a user.');
   return { user_id, session_id, username };
 }

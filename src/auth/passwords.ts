@@ -77,7 +77,7 @@ function limiter(concurrency: number, queue: number) {
   const waiting: (() => void)[] = [];
   const withSlot = async <T>(work: () => Promise<T>): Promise<T> => {
     if (taken >= concurrency + queue)
-      throw new Problem('unavailable', 'Too many passwords are being checked.', { headers: { 'Retry-After': '2' } });
+      throw new Problem('unavailable', 'Too many passwords are being verified.', { headers: { 'Retry-After': '2' } });
     taken += 1;
     try {
       return await work();

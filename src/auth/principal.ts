@@ -78,7 +78,7 @@ export const coversAllSubjects = ({ subjects }: Principal): boolean => subjects 
 /** Throws unless the credential may write for a subject. */
 export function requireSubject(principal: Principal, named: string): void {
   if (named === principal.subject || coversAllSubjects(principal) || isAdmin(principal)) return;
-  throw new Problem('forbidden', `The credential may not act for the subject ${JSON.stringify(named.slice(0, 80))}.`);
+  throw new Problem('forbidden', `The credential cannot act for the user ${JSON.stringify(named.slice(0, 80))}.`);
 }
 
 /**
@@ -103,14 +103,14 @@ export const ALL_SUBJECTS = '*';
 export type FieldLocation = Omit<FieldError, 'detail'>;
 
 export const subjectRequired = (at: FieldLocation): Problem =>
-  new Problem('validation', 'A key for all subjects must name the user whose private items it reads or writes.', {
+  new Problem('validation', 'A key for all users must name the user whose private items it reads or writes.', {
     errors: [{ ...at, detail: 'required: the user on whose behalf the key acts' }],
   });
 
 /** The agent a request acts as: of a key that acts as one agent it is that one. */
 export function agentOf({ agent_id }: Principal, named?: string): string | undefined {
   if (agent_id !== undefined && named !== undefined && named !== agent_id)
-    throw new Problem('forbidden', `The credential may act only as the agent ${JSON.stringify(agent_id)}.`);
+    throw new Problem('forbidden', `The credential can act only as the agent ${JSON.stringify(agent_id)}.`);
   return agent_id ?? named;
 }
 
@@ -128,5 +128,5 @@ export function actorOf(principal: Principal, agent_id?: string, named?: Actor):
 
 export function requireChannel(principal: Principal, channel: Channel): void {
   if (principal.channels && !principal.channels.includes(channel))
-    throw new Problem('forbidden', `The credential may not use the channel "${channel}".`);
+    throw new Problem('forbidden', `The credential cannot use the channel "${channel}".`);
 }

@@ -80,7 +80,7 @@ function changeUser(
     assertNotAbove(principal, user.role);
     assertNotAbove(principal, role);
     if (owners.length === 1 && owners[0] === user_id && (role !== 'owner' || disabled))
-      throw new Problem('conflict', 'This is the last owner; make another one first.');
+      throw new Problem('conflict', 'The user is the last owner; make another user an owner first.');
     if (disabled) await endSessions(db, tenant.id, user_id, null);
     return updateUser(db, tenant.id, user_id, role, disabled);
   });
@@ -114,4 +114,4 @@ function assertEnabled(user: User): void {
   if (user.disabled) throw new Problem('conflict', 'The user is disabled.');
 }
 
-const noUser = () => new Problem('not-found', 'There is no such user.');
+const noUser = () => new Problem('not-found', 'There is no user with this id.');

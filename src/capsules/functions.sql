@@ -39,7 +39,7 @@ begin
     update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
     where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
     if not found then
-      raise exception 'the capsule has ended already' using errcode = 'AM409';
+      raise exception 'the capsule has already expired or been revoked' using errcode = 'AM409';
     end if;
   end if;
   return v_done;

@@ -173,7 +173,7 @@ async function create(caller: Caller, body: CapsuleBody, idempotency: Idempotenc
   if (outcome.status === 'new') return { capsule_id, user_id, replay: false };
   assertWritten(outcome);
   const first = await tenant.read((db) => capsuleOf(db, tenant.id, outcome.seq));
-  if (first === undefined) throw new Problem('gone', 'What this key made is no longer kept.');
+  if (first === undefined) throw new Problem('gone', 'The capsule of this Idempotency-Key no longer exists.');
   return { capsule_id: first, user_id, replay: true };
 }
 
@@ -187,7 +187,7 @@ async function insert(
   const { tenant, principal } = caller;
   const expires_at = endOf(body, Date.now());
   if (expires_at === undefined)
-    throw new Problem('validation', 'A capsule expires in the future, at most 365 days from now.', {
+    throw new Problem('validation', 'A capsule must expire in the future, at most 365 days from now.', {
       errors: [{ pointer: '#/expires_at', detail: 'must be in the future, at most 365 days from now' }],
     });
   const { audience, items, channel, project_id, tags, title, risks } = body;
@@ -222,8 +222,10 @@ function refuseUnseen(items: string[], found: string[]): void {
   const seen = new Set(found);
   const missing = items.flatMap((id, i) => (seen.has(id) ? [] : [`#/items/${i}`]));
   if (missing.length === 0) return;
-  throw new Problem('not-found', 'A capsule holds only what its author may see and hand on.', {
-    errors: missing.slice(0, 50).map((pointer) => ({ pointer, detail: 'must name an item that may be shared here' })),
+  throw new Problem('not-found', 'A capsule can contain only items that its author can read and share.', {
+    errors: missing
+      .slice(0, 50)
+      .map((pointer) => ({ pointer, detail: 'must be the id of an item that you can share in this channel' })),
   });
 }
 
@@ -254,7 +256,7 @@ async function revoke(caller: Caller, capsule_id: string, idempotency: Idempoten
   if (!row) throw noCapsule();
   requireReader(principal, row);
   requireChannel(principal, row.channel);
-  if (!row.owned) throw new Problem('forbidden', 'Only its author or an admin revokes a capsule.');
+  if (!row.owned) throw new Problem('forbidden', 'Only the author or an admin can revoke a capsule.');
   const entry = logged(caller, { ...row, kind: 'capsule.revoked', content: { capsule_id } });
   const outcome = await tenant.change('select * from revoke_capsule($1, $2::jsonb, $3)', [
     tenant.id,

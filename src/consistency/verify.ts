@@ -10,6 +10,5 @@ export async function verifyImport(tenant: Tenant, first: number, last: number):
 }
 
 function assertCorrect({ name, wrong, sample, vital }: Finding): void {
-  if (wrong > 0 && vital)
-    throw new Problem('validation', `What the file says does not hang together (${name}): ${JSON.stringify(sample[0])}`);
+  if (wrong > 0 && vital) throw new Problem('validation', `The file is inconsistent (${name}): ${JSON.stringify(sample[0])}`);
 }

@@ -215,11 +215,11 @@ begin
     select count(*)
     from edits d
     where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
-    raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
+    raise exception 'the event already has 100 approved edits; revert some first' using errcode = 'AM409';
   end if;
   v_seqs := events_of_edit(p_tenant, p_edit);
   if cardinality(v_seqs) > 1000 then
-    raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
+    raise exception 'more than 1000 events record the text of this memory; edit them by their own ids' using errcode = 'AM409';
   end if;
   insert into edit_events (tenant_id, seq, edit_id)
   select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
@@ -251,7 +251,7 @@ begin
       select count(*)
       from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
       where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status = 'pending' and coalesce(k.created_by, d.principal) = p_user) then
-      raise exception '% of your edits of this event wait for an admin already', p_waiting using errcode = 'AM409';
+      raise exception '% of your edits of this event are already pending', p_waiting using errcode = 'AM409';
     end if;
     if v_edit.status = 'approved' then
       v_edit.approved_seq := v_edit.last_seq;
@@ -318,7 +318,7 @@ begin
       select from edit_events x
       cross join lateral (select count(*) as n from (select from edit_events k where k.tenant_id = p_tenant and k.edit_id = x.edit_id limit 1001) k) held
       where x.tenant_id = p_tenant and x.seq = p_to and held.n > 1000) then
-      raise exception 'an edit holds for 1000 events of this memory: an admin reverts it first' using errcode = 'AM409';
+      raise exception 'an edit applies to 1000 events of this memory; an admin must revert it first' using errcode = 'AM409';
     end if;
     perform apply_edits(p_tenant, p_to);
   end if;
@@ -333,7 +333,7 @@ begin
     select from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
     where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.ordinal is not null
       and d.op in ('retract', 'quarantine', 'block')) then
-    raise exception 'an edit hides a part of the memory: an admin gives it new words, or reverts the edit' using errcode = 'AM409';
+    raise exception 'an edit hides a part of the memory; an admin must replace the text or revert the edit' using errcode = 'AM409';
   end if;
   perform carry_edits(p_tenant, p_from, p_to, array['retract', 'quarantine', 'attenuate', 'block']);
 end $$;

@@ -142,7 +142,7 @@ async function mustRead(caller: Caller, edit_id: string): Promise<Edit> {
 async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency | null): Promise<{ made: Edit; replay: boolean }> {
   const { tenant, principal } = caller;
   const reader = readerOf(caller);
-  if (body.auto_approve && !reader.admin) throw new Problem('forbidden', 'Only an admin may approve an edit.');
+  if (body.auto_approve && !reader.admin) throw new Problem('forbidden', 'Only admins can approve an edit.');
   const text = body.op === 'amend' ? body.patch.text : '';
   const { known, target } = await tenant.read(async (db) => ({
     known: idempotency ? await recallUnit(db, tenant.id, idempotency) : undefined,
@@ -166,7 +166,7 @@ async function propose(caller: Caller, body: NewEdit, idempotency: Idempotency |
 async function answer({ tenant }: Caller, reader: Reader, outcome: Outcome) {
   assertWritten(outcome);
   const made = await tenant.read((db) => readEdit(db, tenant.id, reader, { seq: outcome.seq }));
-  if (!made) throw new Problem('gone', 'What this key proposed is no longer kept.');
+  if (!made) throw new Problem('gone', 'The edit of this Idempotency-Key no longer exists.');
   return { made, replay: outcome.status === 'replay' };
 }
 
@@ -176,7 +176,7 @@ function rowOf({ principal }: Caller, body: NewEdit, target: TargetRow): NewRow 
   const passages = body.op === 'amend' ? passagesOf({ kind, actor_id, tags, content }) : null;
   if (passages && about.ordinal !== null && passages.length > 1)
     throw new Problem('validation', 'The text is longer than a passage; amend the event instead.', {
-      errors: [{ pointer: '#/patch/text', detail: 'must have at most about 190 tokens for one passage of several' }],
+      errors: [{ pointer: '#/patch/text', detail: 'must have at most about 190 tokens to replace one of several passages' }],
     });
   return {
     ...about,

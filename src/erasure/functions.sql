@@ -30,7 +30,7 @@ begin
     perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from accounts_of(p_tenant, p_subject, p_before) a));
     v_words := v_words || array(select unnest(a.words) from accounts_of(p_tenant, p_subject, p_before) a);
     if is_last_owner(p_tenant, marked_accounts(p_tenant, p_job)) then
-      raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+      raise exception 'the user is the last owner; make another user an owner first' using errcode = 'AM409';
     end if;
   end if;
   if p_keep_shared then

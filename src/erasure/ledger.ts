@@ -33,7 +33,7 @@ export const openLedger = (file: string): Ledger => ({
       keep(dirname(file), 'r', () => undefined);
     } catch (cause) {
       // a disk that is full or away may come back
-      throw new Problem('unavailable', 'The ledger of erasures cannot be written.', { cause, headers: { 'Retry-After': '60' } });
+      throw new Problem('unavailable', 'The erasure ledger cannot be written.', { cause, headers: { 'Retry-After': '60' } });
     }
   },
 });

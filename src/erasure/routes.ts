@@ -62,7 +62,7 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
       const audit = { kind: subject.kind, subject_hash: name, ...kept };
       // asked again by the job, which would fail
       if (subject.kind === 'user_id' && (await isLastOwner(tenant, subject.id)))
-        throw new Problem('conflict', 'This is the last owner; make another one first.');
+        throw new Problem('conflict', 'The user is the last owner; make another user an owner first.');
       const input = { kind: subject.kind, subject: subject.id, name, ...kept };
       if (body.dry_run) {
         const { job_id, found } = await startAndWait<Preview>(
@@ -84,7 +84,7 @@ export const erasureRoutes = (jobs: Jobs, seal: Seal | undefined) => [
 
 function keyed(seal: Seal | undefined): Seal {
   if (seal) return seal;
-  throw new Problem('unavailable', 'Erasures need a key: the operator sets ENCRYPTION_KEY.', {
+  throw new Problem('unavailable', 'Erasures require an encryption key: the operator must set ENCRYPTION_KEY.', {
     headers: { 'Retry-After': '60' },
   });
 }

@@ -81,7 +81,7 @@ export function draftLarge(
 ): { value: Draft; transfer: ArrayBuffer[] } {
   const given = parseJson(bufferOf(bytes), json);
   if (bytes.length > maxSingle && !Array.isArray((given as { events?: unknown } | null)?.events))
-    throw new Problem('too-large', `The body has ${bytes.length} bytes; a single event may have at most ${maxSingle}.`);
+    throw new Problem('too-large', `The body has ${bytes.length} bytes; a single event can have at most ${maxSingle}.`);
   assertOwnTenant(source.tenant_id, {}, given);
   const idempotency = idempotencyOf(idempotencyRequest, given, mac);
   const body = parseBody(eventsBody, given) as EventInput | { events: EventInput[] };

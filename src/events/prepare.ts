@@ -61,7 +61,7 @@ export function prepareAll(
     if (remainingBytes < 0)
       throw new Problem(
         'too-large',
-        `A request may hold at most ${limits.maxTextBytes} bytes of searchable text; send fewer events at once.`,
+        `A request can contain at most ${limits.maxTextBytes} bytes of searchable text; send fewer events at once.`,
       );
     return prepared;
   });

@@ -4,7 +4,7 @@ import { type LogBounds, readLogBounds } from './sql.ts';
 
 /** Throws 410 if events after this seq have been trimmed, so that a reader does not miss them silently. */
 export function assertRetained({ oldest_seq }: LogBounds, after: number): void {
-  if (after < oldest_seq - 1) throw new Problem('gone', `The log begins at ${oldest_seq}.`, { members: { oldest_seq } });
+  if (after < oldest_seq - 1) throw new Problem('gone', `The log starts at seq ${oldest_seq}.`, { members: { oldest_seq } });
 }
 
 /**

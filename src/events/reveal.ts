@@ -29,7 +29,7 @@ function openSealed(secrets: Secrets, tenant_id: string, sealed: Sealed, holder:
     return secrets.open(tenant_id, sealed, holder);
   } catch (cause) {
     if (cause instanceof SealBroken)
-      throw new Problem('unavailable', 'The sealed copy cannot be opened with the keys of this daemon.', { cause });
+      throw new Problem('unavailable', 'The encrypted copy cannot be decrypted with the keys of this daemon.', { cause });
     throw cause;
   }
 }

@@ -135,7 +135,7 @@ begin
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   if v_clock.importing is not null then
-    raise exception 'the tenant is being imported already' using errcode = 'AM409';
+    raise exception 'another import into the tenant is running' using errcode = 'AM409';
   end if;
   if v_clock.last_seq > 0 or not is_empty_tenant(p_tenant) then
     raise exception 'the tenant is not empty' using errcode = 'AM409';
@@ -154,7 +154,7 @@ begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant and c.importing = p_import for update;
   if not found or not advance_job(p_tenant, p_import, p_events, p_total, p_lease_ms) then
-    raise exception 'the import was given up' using errcode = 'AM409';
+    raise exception 'the import was aborted' using errcode = 'AM409';
   end if;
 end $$;
 
@@ -208,7 +208,7 @@ begin
   perform renew_import(p_tenant, p_import, 0, 2 * (p_clock ->> 'event_count')::bigint, 0);
   if not exists (
     select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
-    raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
+    raise exception 'the database has no text search configuration with the name of the language' using errcode = 'AM409';
   end if;
   perform configure_tenant(p_tenant, ('pg_catalog.' || p_language)::regconfig, p_settings);
   perform begin_rebuild(p_tenant);

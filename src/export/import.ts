@@ -27,7 +27,8 @@ export async function importTenant(
     const stray = await findMisfit(tenant, file.oldest_seq);
     if (stray !== undefined) throw new Problem('validation', stray);
     const stored_bytes = storedBytes(file);
-    if (room !== null && stored_bytes > room) throw new Problem('quota-exceeded', 'The tenant may not store so many bytes.');
+    if (room !== null && stored_bytes > room)
+      throw new Problem('quota-exceeded', 'The import exceeds the storage quota of the tenant.');
     const { header, oldest_seq, event_count, counts } = file;
     const clock = { last_seq: header.as_of_seq, oldest_seq, event_count, stored_bytes };
     await finishImport(tenant, held, clock, file.tenant);
@@ -53,7 +54,7 @@ function storedBytes({ header: { stored_bytes }, bytes }: ImportedFile): number 
 }
 
 const interrupted = (job_id: string) =>
-  problemOf(new Problem('timeout', 'The daemon to which the file came is gone. The tenant is empty again.'), job_id);
+  problemOf(new Problem('timeout', 'The daemon that received the file has stopped. The tenant is empty again.'), job_id);
 
 const runImport: Handler = async ({ tenant, id, input, report }) => {
   const { receiving, event_count, oldest_seq } = input as Clock & { receiving?: boolean };

@@ -77,7 +77,8 @@ export async function importLines(
     for await (const line of lines) {
       number = line.number;
       await importLine(tenant, held, at, line, settings);
-      if (room !== null && at.bytes > room) throw new Problem('quota-exceeded', 'The tenant may not store so many bytes.');
+      if (room !== null && at.bytes > room)
+        throw new Problem('quota-exceeded', 'The import exceeds the storage quota of the tenant.');
     }
   } catch (error) {
     // where an earlier line was refused meanwhile, that is told

@@ -88,7 +88,7 @@ async function* partsOf(req: IncomingMessage, { idle_ms, slowest }: LineLimits, 
     }
   } catch (cause) {
     if (cause instanceof Problem) throw cause;
-    throw new Problem('malformed-request', 'The body ended too early.', { cause });
+    throw new Problem('malformed-request', 'The body is incomplete.', { cause });
   } finally {
     // lets go of the body, so that what is left of it can be dropped
     void parts.return?.().then(undefined, () => undefined);

@@ -134,7 +134,7 @@ async function write(
   const alive = async () => {
     if (performance.now() - checked < RECHECK_MS) return;
     if (JSON.stringify(viewOf(await needs.recheck(req), query)) !== JSON.stringify(view))
-      throw new Problem('forbidden', 'The credential changed.');
+      throw new Problem('forbidden', 'The permissions of the credential changed during the export.');
     checked = performance.now();
   };
   try {

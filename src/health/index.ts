@@ -90,7 +90,7 @@ function healthRoutes(health: Health) {
         if (!(await isReady(health)))
           throw new Problem(
             'unavailable',
-            health.phase === 'serving' ? 'The database does not answer.' : `The daemon is ${health.phase}.`,
+            health.phase === 'serving' ? 'The database does not respond.' : `The daemon is ${health.phase}.`,
             { headers: { 'Retry-After': '1' } },
           );
         return { body: { status: 'ready', timestamp: new Date().toISOString() } };

@@ -29,7 +29,7 @@ export async function answer(
   const data = replay
     ? await replayedMemories(caller, outcome)
     : await writtenMemories(caller, unit, states, outcome, needsSource);
-  if (data.length === 0) throw new Problem('not-found', 'The memory is not there any more.');
+  if (data.length === 0) throw new Problem('not-found', 'The memory no longer exists.');
   return { data, replay };
 }
 

@@ -80,16 +80,16 @@ begin
   select * into v_new from events e where e.tenant_id = p_tenant and e.seq = p_seq;
   select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
   if not found then
-    raise exception 'what is to be superseded is no memory' using errcode = 'AM409';
+    raise exception 'the superseded item is not a memory' using errcode = 'AM409';
   end if;
   -- who may replace a rule is asked where rules are made; a recorded decision has not been asked
   if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
-    raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
+    raise exception 'only a rule can supersede a rule' using errcode = 'AM409';
   end if;
   if audience_rank(v_new.channel) < audience_rank(v_old.channel)
     or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
     or (v_new.sensitivity in ('high', 'secret') and v_old.sensitivity in ('none', 'low')) then
-    raise exception 'fewer may see the new memory than see the one it supersedes' using errcode = 'AM409';
+    raise exception 'the new memory must be visible to everyone who can see the superseded one' using errcode = 'AM409';
   end if;
   perform end_memory(p_tenant, v_old.memory_id, 'superseded', p_seq);
   return v_old.memory_id;
@@ -170,7 +170,7 @@ begin
   end loop;
   v_resolved := resolve_effects(p_tenant, p_effects, v_superseded);
   if exists (select from unnest(v_resolved) w where w.only_new and (w.current_version is not null or w.nth > 1)) then
-    raise exception 'The memory exists.' using errcode = 'AM412';
+    raise exception 'The memory already exists.' using errcode = 'AM412';
   end if;
   perform write_memory_effects(p_tenant, v_resolved, p_at);
   if cardinality(array_remove(v_superseded, null)) > 0 then
@@ -1222,7 +1222,7 @@ begin
   end if;
   if not exists (
     select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
-    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
+    raise exception 'the text of the memory has changed; propose the edit again' using errcode = 'AM409';
   end if;
   return query
   select v.seq

@@ -24,7 +24,7 @@ export function trustOf(principal: Principal, { type, id }: Actor): Memory['trus
 
 export function assertMaySay(kind: MemoryKind, actor: Actor): void {
   if (actor.type === 'tool' && BINDING.includes(kind))
-    throw new Problem('forbidden', `A tool may not make a ${kind}: what a tool says is never binding.`);
+    throw new Problem('forbidden', `A tool cannot create a ${kind}: statements of tools are never binding.`);
 }
 
 /** The right to change or end a memory that the caller sees. */
@@ -34,18 +34,21 @@ export function assertMayChange(principal: Principal, memory: Memory): void {
   // what is said of one person is that person's, whoever may read it
   if (channel === 'private' || kind === 'preference' || scope === 'user') requireSubject(principal, user_id ?? principal.subject);
   if (isAdmin(principal)) return;
-  if (isGuarded(memory)) throw new Problem('forbidden', `A ${kind} of the scope "${scope}" is changed by admins.`);
+  if (isGuarded(memory)) throw new Problem('forbidden', `Only admins can change a ${kind} with the scope "${scope}".`);
   // a task is there to be moved by whoever works on it
   if (trust === 'approved' && channel !== 'private' && kind !== 'task')
-    throw new Problem('forbidden', 'What an admin said or approved is changed by admins.');
+    throw new Problem('forbidden', 'Only admins can change a memory that an admin created or approved.');
 }
 
 /** The right to put words of that actor in the place of a memory that the caller sees. */
 export function assertMayReplace(principal: Principal, old: Memory, actor: Actor): void {
   assertMayChange(principal, old);
   if (actor.type === 'tool' && BINDING.includes(old.kind))
-    throw new Problem('forbidden', `A tool may not replace a ${old.kind}: what a tool says is never binding.`);
+    throw new Problem('forbidden', `A tool cannot replace a ${old.kind}: statements of tools are never binding.`);
   // or the same words would be back at once
   if (!isAdmin(principal) && old.marks.some((mark) => mark === 'quarantined' || mark === 'blocked'))
-    throw new Problem('conflict', 'The memory is quarantined or blocked by an edit: an admin replaces it, or reverts the edit.');
+    throw new Problem(
+      'conflict',
+      'The memory is quarantined or blocked by an edit; an admin must replace it or revert the edit.',
+    );
 }

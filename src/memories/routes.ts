@@ -134,7 +134,7 @@ const ownerRoutes = (writingOf: WritingOf) => [
       const caller = onBehalf(given, query);
       const { tenant, principal } = caller;
       if (body.supersedes !== undefined && body.supersedes !== params.memory_id)
-        throw new Problem('validation', 'The path names what is superseded.', {
+        throw new Problem('validation', 'supersedes must be the id in the path.', {
           errors: [{ pointer: '#/supersedes', detail: 'must be the id in the path' }],
         });
       const old = await tenant.read((db) => readMemory(db, tenant.id, params.memory_id, visibilityById(principal)));
@@ -201,6 +201,6 @@ const changeOf = ({ params, req, idempotency }: ChangeInput): Change => ({
 });
 
 function matchOf(req: IncomingMessage): IfMatch {
-  if (isCreateOnly(req)) throw new Problem('precondition-failed', 'The memory exists.');
+  if (isCreateOnly(req)) throw new Problem('precondition-failed', 'The memory already exists.');
   return ifMatchOf(req);
 }

@@ -69,7 +69,7 @@ async function draftOf(caller: Caller, given: MemoryRequest[], idempotency: Idem
     if (room < 0)
       throw new Problem(
         'too-large',
-        `A request may hold at most ${limits.maxTextBytes} bytes of searchable text; send fewer memories at once.`,
+        `A request can contain at most ${limits.maxTextBytes} bytes of searchable text; send fewer memories at once.`,
       );
     bytes += made.bytes;
     return withMemory(made.row, effectOfState(state));
@@ -141,7 +141,7 @@ async function retryOnConflict<T>(change: Change, attempt: () => Promise<T>): Pr
     } catch (error) {
       if ((error as { code?: unknown }).code !== 'AM412' || change.match !== undefined) throw error;
       if (tries === MAX_TRIES)
-        throw new Problem('conflict', 'The memory is being changed by others; try again.', { cause: error });
+        throw new Problem('conflict', 'Concurrent requests are changing the memory; try again.', { cause: error });
     }
 }
 

@@ -41,15 +41,15 @@ export function cite(
 
 export async function refuseDangling({ tenant, principal }: Caller, cited: Cited): Promise<void> {
   if (cited.size === 0) return;
-  if (cited.size > MAX_REFS_CHECKED) throw new Problem('validation', `A request may cite at most ${MAX_REFS_CHECKED} ids.`);
+  if (cited.size > MAX_REFS_CHECKED) throw new Problem('validation', `A request can cite at most ${MAX_REFS_CHECKED} ids.`);
   const all = [...cited.values()];
   const ids = all.map(({ id }) => id);
   // a key for all subjects cites for a user what that user sees
   const subjects = coversAllSubjects(principal) ? all.map(({ subject }) => subject ?? null) : undefined;
   const dangling = await tenant.read((db) => findDangling(db, tenant.id, ids, visibilityById(principal), subjects));
   if (dangling.length === 0) return;
-  throw new Problem('not-found', `It cites ${JSON.stringify(ids[dangling[0]!])}, which does not exist.`, {
-    errors: dangling.slice(0, 20).map((at) => ({ pointer: all[at]!.pointer, detail: 'must name something that exists' })),
+  throw new Problem('not-found', `The request cites ${JSON.stringify(ids[dangling[0]!])}, which does not exist.`, {
+    errors: dangling.slice(0, 20).map((at) => ({ pointer: all[at]!.pointer, detail: 'must be the id of an existing item' })),
   });
 }
 

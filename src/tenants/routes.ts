@@ -57,7 +57,7 @@ export const tenantRoutes = ({ announce, invalidate, erase, changed }: TenantNee
     success: { status: 200, description: 'The updated tenant', schema: tenantSchema },
     problems: ['validation', 'forbidden', 'not-found', 'conflict', 'precondition-failed'],
     handle: async ({ caller, body, req, idempotency }) => {
-      if (isCreateOnly(req)) throw new Problem('precondition-failed', 'The tenant exists.');
+      if (isCreateOnly(req)) throw new Problem('precondition-failed', 'The tenant already exists.');
       if (body.settings?.secrets?.mode === 'encrypt' && !secrets.canEncrypt) throw noKey();
       const { view, replay } = await changeTenant(caller, body, ifMatchOf(req), idempotency);
       changed(caller.tenant.id);
@@ -79,9 +79,9 @@ export const tenantRoutes = ({ announce, invalidate, erase, changed }: TenantNee
     problems: ['validation', 'forbidden', 'unavailable'],
     handle: async ({ caller: { tenant, principal }, body }) => {
       if (principal.role !== 'owner' || principal.kind !== 'user' || !isAdmin(principal))
-        throw new Problem('forbidden', 'Only an owner who is logged in may delete the tenant.');
+        throw new Problem('forbidden', 'Only an owner who is logged in can delete the tenant.');
       if (body.confirm !== tenant.id)
-        throw new Problem('validation', 'To delete the tenant, confirm with its id.', {
+        throw new Problem('validation', 'To delete the tenant, set confirm to its id.', {
           errors: [{ pointer: '#/confirm', detail: 'must be the id of the tenant' }],
         });
       await deleteTenant(tenant, announce);
@@ -109,8 +109,8 @@ export const tenantRoutes = ({ announce, invalidate, erase, changed }: TenantNee
 ];
 
 const noKey = () =>
-  new Problem('validation', 'Nothing can be kept encrypted: the operator has not set ENCRYPTION_KEY.', {
-    errors: [{ pointer: '#/settings/secrets/mode', detail: 'must be "redact" or "refuse" while no ENCRYPTION_KEY is set' }],
+  new Problem('validation', 'Secrets cannot be stored encrypted: the operator has not set ENCRYPTION_KEY.', {
+    errors: [{ pointer: '#/settings/secrets/mode', detail: 'must be "redact" or "refuse" unless ENCRYPTION_KEY is set' }],
   });
 const noTenant = () => new Problem('not-found', 'The tenant no longer exists.');
 
@@ -137,7 +137,7 @@ function changeTenant({ tenant }: Caller, patch: TenantPatch, match: IfMatch, id
 
 async function assertLanguage(db: Db, language: string): Promise<void> {
   if (!(await isLanguage(db, language)))
-    throw new Problem('validation', 'The database has no text search configuration of this name.', {
+    throw new Problem('validation', 'The database has no text search configuration with this name.', {
       errors: [{ pointer: '#/language', detail: 'must be a text search configuration such as english, german or simple' }],
     });
 }

@@ -49,7 +49,7 @@ export async function createWebhook(
       created_by: principal.user_id,
       after: body.after,
     });
-    if (!row) throw new Problem('conflict', `A tenant has at most ${MAX_WEBHOOKS} webhooks; delete one first.`);
+    if (!row) throw new Problem('conflict', `A tenant can have at most ${MAX_WEBHOOKS} webhooks; delete one first.`);
     if (body.after !== undefined && body.after > row.cursor)
       throw refused('#/after', `must be at most ${row.cursor}, the end of the log`);
     if (idempotency) await rememberKey(db, tenant.id, idempotency);
@@ -58,11 +58,12 @@ export async function createWebhook(
   return { ...made, secret };
 }
 
-const shownOnce = () => new Problem('conflict', 'This Idempotency-Key was used; its answer held a secret, which is shown once.');
+const shownOnce = () =>
+  new Problem('conflict', 'This Idempotency-Key was already used. The response contained a secret, which is shown only once.');
 
 function sealOf({ seal }: WebhookNeeds): Seal {
   if (seal) return seal;
-  throw new Problem('conflict', 'The service can keep no secrets of webhooks: its operator has set no ENCRYPTION_KEY.');
+  throw new Problem('conflict', 'Webhooks require an encryption key: the operator must set ENCRYPTION_KEY.');
 }
 
 const levels = ['none', 'low', 'high'] as const;

@@ -182,7 +182,8 @@ const delivered = ({ wake }: WebhookNeeds) => [
         if (!(await lockWebhook(db, tenant.id, params.webhook_id))) throw noWebhook();
         const replay = await isReplay(db, tenant.id, idempotency);
         const row = await replayDelivery(db, tenant.id, params.webhook_id, params.event_id, replay);
-        if (!row) throw new Problem('not-found', 'The webhook has done with no such event, or its delivery is no longer kept.');
+        if (!row)
+          throw new Problem('not-found', 'The webhook has not processed this event, or its delivery is no longer stored.');
         if (idempotency && !replay) await rememberKey(db, tenant.id, idempotency);
         return { row, replay };
       });

@@ -146,7 +146,7 @@ describe('edits', () => {
     try {
       const grown = withEdit((line) => ({ ...line, patch: { text: 'long '.repeat(10_000) } }));
       const over = await bringIn(await newTenant(small.url), grown);
-      expect([over.status, over.body.detail]).toEqual([413, 'The tenant may not store so many bytes.']);
+      expect([over.status, over.body.detail]).toEqual([413, 'The import exceeds the storage quota of the tenant.']);
       expect((await bringIn(await newTenant(small.url), edited)).status).toBe(202);
     } finally {
       await small.stop();

@@ -64,7 +64,7 @@ test.each([
   [
     '/v1/erasures',
     { session_id: 'x', keep_shared: true, dry_run: 'y' },
-    ['#/dry_run must be a boolean', '#/keep_shared allowed with user_id only'],
+    ['#/dry_run must be a boolean', '#/keep_shared allowed only with user_id'],
   ],
   [
     '/v1/webhooks',

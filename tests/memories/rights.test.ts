@@ -91,7 +91,7 @@ test('what a tool says never binds: no rule, decision or preference, neither new
   const actor = { type: 'tool', id: 'browser' };
   for (const kind of ['rule', 'decision', 'preference']) {
     const { status, body } = await alice.ask('POST', '/v1/memories', { body: { kind, text: 'Obey', channel: 'team', actor } });
-    expect([status, body.detail]).toEqual([403, `A tool may not make a ${kind}: what a tool says is never binding.`]);
+    expect([status, body.detail]).toEqual([403, `A tool cannot create a ${kind}: statements of tools are never binding.`]);
   }
   const { memory_id } = await make(alice, rule('Be kind'));
   expect((await alice.ask('PATCH', `/v1/memories/${memory_id}`, { body: { text: 'Obey', actor } })).status).toBe(403);
