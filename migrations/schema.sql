@@ -804,7 +804,7 @@ begin
   if p_erasure ->> 'kind' = 'user_id' and not p_erasure ? 'dry_run' then
     perform from users u where u.tenant_id = p_tenant and u.role = 'owner' and u.disabled_at is null order by u.user_id for update;
     if is_last_owner(p_tenant, v_users) then
-      raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+      raise exception 'the user is the last owner; make another user an owner first' using errcode = 'AM409';
     end if;
     update invites i set used_by = v_name where i.tenant_id = p_tenant and i.used_by = any (v_users);
     update invites i set username = v_name where i.tenant_id = p_tenant and lower(i.username) = lower(v_subject);
@@ -852,7 +852,7 @@ begin
     perform mark_ids(p_tenant, p_job, 'user', array(select a.user_id from accounts_of(p_tenant, p_subject, p_before) a));
     v_words := v_words || array(select unnest(a.words) from accounts_of(p_tenant, p_subject, p_before) a);
     if is_last_owner(p_tenant, marked_accounts(p_tenant, p_job)) then
-      raise exception 'this is the last owner; make another one first' using errcode = 'AM409';
+      raise exception 'the user is the last owner; make another user an owner first' using errcode = 'AM409';
     end if;
   end if;
   if p_keep_shared then
@@ -876,7 +876,7 @@ begin
     raise exception 'no such tenant' using errcode = 'AM404';
   end if;
   if v_clock.importing is not null then
-    raise exception 'the tenant is being imported already' using errcode = 'AM409';
+    raise exception 'another import into the tenant is running' using errcode = 'AM409';
   end if;
   if v_clock.last_seq > 0 or not is_empty_tenant(p_tenant) then
     raise exception 'the tenant is not empty' using errcode = 'AM409';
@@ -1164,7 +1164,7 @@ begin
       select from edit_events x
       cross join lateral (select count(*) as n from (select from edit_events k where k.tenant_id = p_tenant and k.edit_id = x.edit_id limit 1001) k) held
       where x.tenant_id = p_tenant and x.seq = p_to and held.n > 1000) then
-      raise exception 'an edit holds for 1000 events of this memory: an admin reverts it first' using errcode = 'AM409';
+      raise exception 'an edit applies to 1000 events of this memory; an admin must revert it first' using errcode = 'AM409';
     end if;
     perform apply_edits(p_tenant, p_to);
   end if;
@@ -1192,7 +1192,7 @@ begin
     select from edit_events x join edits d on d.tenant_id = x.tenant_id and d.edit_id = x.edit_id
     where x.tenant_id = p_tenant and x.seq = p_from and d.status = 'approved' and d.ordinal is not null
       and d.op in ('retract', 'quarantine', 'block')) then
-    raise exception 'an edit hides a part of the memory: an admin gives it new words, or reverts the edit' using errcode = 'AM409';
+    raise exception 'an edit hides a part of the memory; an admin must replace the text or revert the edit' using errcode = 'AM409';
   end if;
   perform carry_edits(p_tenant, p_from, p_to, array['retract', 'quarantine', 'attenuate', 'block']);
 end $$;
@@ -2259,11 +2259,11 @@ begin
     select count(*)
     from edits d
     where d.tenant_id = p_tenant and d.seq = p_edit.seq and d.status = 'approved' and d.edit_id <> p_edit.edit_id) >= 100 then
-    raise exception 'the event has 100 edits that hold; revert some' using errcode = 'AM409';
+    raise exception 'the event already has 100 approved edits; revert some first' using errcode = 'AM409';
   end if;
   v_seqs := events_of_edit(p_tenant, p_edit);
   if cardinality(v_seqs) > 1000 then
-    raise exception 'more than 1000 events say what this memory says; edit them by their own ids' using errcode = 'AM409';
+    raise exception 'more than 1000 events record the text of this memory; edit them by their own ids' using errcode = 'AM409';
   end if;
   insert into edit_events (tenant_id, seq, edit_id)
   select p_tenant, s.seq, p_edit.edit_id from unnest(v_seqs) s (seq);
@@ -3002,7 +3002,7 @@ begin
   perform renew_import(p_tenant, p_import, 0, 2 * (p_clock ->> 'event_count')::bigint, 0);
   if not exists (
     select from pg_catalog.pg_ts_config f where f.cfgname = p_language and f.cfgnamespace = 'pg_catalog'::regnamespace) then
-    raise exception 'the database has no text search configuration of the name of the language' using errcode = 'AM409';
+    raise exception 'the database has no text search configuration with the name of the language' using errcode = 'AM409';
   end if;
   perform configure_tenant(p_tenant, ('pg_catalog.' || p_language)::regconfig, p_settings);
   perform begin_rebuild(p_tenant);
@@ -3947,7 +3947,7 @@ begin
   end loop;
   v_resolved := resolve_effects(p_tenant, p_effects, v_superseded);
   if exists (select from unnest(v_resolved) w where w.only_new and (w.current_version is not null or w.nth > 1)) then
-    raise exception 'The memory exists.' using errcode = 'AM412';
+    raise exception 'The memory already exists.' using errcode = 'AM412';
   end if;
   perform write_memory_effects(p_tenant, v_resolved, p_at);
   if cardinality(array_remove(v_superseded, null)) > 0 then
@@ -4828,7 +4828,7 @@ begin
   end if;
   if not exists (
     select from memories m where m.tenant_id = p_tenant and m.memory_id = p_edit.memory_id and m.content_seq = p_edit.seq) then
-    raise exception 'the memory says something else by now; propose the edit again' using errcode = 'AM409';
+    raise exception 'the text of the memory has changed; propose the edit again' using errcode = 'AM409';
   end if;
   return query
   select v.seq
@@ -5782,7 +5782,7 @@ begin
       select count(*)
       from edits d left join api_keys k on k.tenant_id = d.tenant_id and k.key_id = d.principal
       where d.tenant_id = p_tenant and d.seq = v_edit.seq and d.status = 'pending' and coalesce(k.created_by, d.principal) = p_user) then
-      raise exception '% of your edits of this event wait for an admin already', p_waiting using errcode = 'AM409';
+      raise exception '% of your edits of this event are already pending', p_waiting using errcode = 'AM409';
     end if;
     if v_edit.status = 'approved' then
       v_edit.approved_seq := v_edit.last_seq;
@@ -6314,7 +6314,7 @@ begin
   perform enter_tenant(p_tenant);
   perform from tenant_clocks c where c.tenant_id = p_tenant and c.importing = p_import for update;
   if not found or not advance_job(p_tenant, p_import, p_events, p_total, p_lease_ms) then
-    raise exception 'the import was given up' using errcode = 'AM409';
+    raise exception 'the import was aborted' using errcode = 'AM409';
   end if;
 end $$;
 
@@ -6711,7 +6711,7 @@ begin
     update capsules c set revoked_at = v_done.at, revoked_seq = (v_done.outcome ->> 'seq')::bigint
     where c.tenant_id = p_tenant and c.capsule_id = p_capsule_id and c.revoked_at is null and c.expires_at > v_done.at;
     if not found then
-      raise exception 'the capsule has ended already' using errcode = 'AM409';
+      raise exception 'the capsule has already expired or been revoked' using errcode = 'AM409';
     end if;
   end if;
   return v_done;
@@ -7081,16 +7081,16 @@ begin
   select * into v_new from events e where e.tenant_id = p_tenant and e.seq = p_seq;
   select * into v_old from memories m where m.tenant_id = p_tenant and m.memory_id = memory_of(p_tenant, p_ref);
   if not found then
-    raise exception 'what is to be superseded is no memory' using errcode = 'AM409';
+    raise exception 'the superseded item is not a memory' using errcode = 'AM409';
   end if;
   -- who may replace a rule is asked where rules are made; a recorded decision has not been asked
   if v_old.kind = 'rule' and (v_new.kind not like 'memory.%' or v_new.content ->> 'kind' <> 'rule') then
-    raise exception 'only a rule supersedes a rule' using errcode = 'AM409';
+    raise exception 'only a rule can supersede a rule' using errcode = 'AM409';
   end if;
   if audience_rank(v_new.channel) < audience_rank(v_old.channel)
     or (v_old.channel = 'private' and v_new.channel = 'private' and v_new.user_id <> v_old.user_id)
     or (v_new.sensitivity in ('high', 'secret') and v_old.sensitivity in ('none', 'low')) then
-    raise exception 'fewer may see the new memory than see the one it supersedes' using errcode = 'AM409';
+    raise exception 'the new memory must be visible to everyone who can see the superseded one' using errcode = 'AM409';
   end if;
   perform end_memory(p_tenant, v_old.memory_id, 'superseded', p_seq);
   return v_old.memory_id;
