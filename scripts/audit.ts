@@ -10,16 +10,18 @@ import { listTenants } from '../src/tenants/index.ts';
 
 const PAGE = 1000;
 
-const program = new Command('npm run audit').description('Verifies the audit of tenants, and says where it stands.');
+const program = new Command('npm run audit').description('Verifies the hash chains of the audit, and prints their heads.');
 program
   .command('verify')
-  .description('finds every entry that was changed, is missing, was put in or moved; exit 1 if there is any')
+  .description('reports every entry that was changed, removed, inserted or moved; exits with 1 if there is one')
   .option('--tenant <name>', 'only this one; by default all')
-  .option('--heads <file>', 'what `npm run audit:heads` printed earlier: finds also what is missing at the end')
+  .option('--heads <file>', 'earlier output of `npm run audit:heads`; also detects entries removed from the end')
   .action(verify);
 program
   .command('heads')
-  .description('where each stream stands, a line of JSON a tenant: keep it elsewhere, such as in the manifest of a backup')
+  .description(
+    'prints the newest entry of each tenant, a line of JSON per tenant; store it elsewhere, such as in the manifest of a backup',
+  )
   .option('--tenant <name>', 'only this one; by default all')
   .action(heads);
 
@@ -38,15 +40,15 @@ async function verify({ tenant, heads: file }: { tenant?: string; heads?: string
       if (tenant !== undefined && name !== tenant) continue;
       walked.add(name);
       const own = kept.filter((head) => head.tenant === name);
-      tell(await verifyTenant(tenants(name), keys, own));
+      report(await verifyTenant(tenants(name), keys, own));
     }
     for (const name of new Set([...(tenant === undefined ? [] : [tenant]), ...kept.map((head) => head.tenant)]))
-      if (!walked.has(name)) tell({ tenant: name, entries: 0, faults: [{ seq: 0, fault: 'there is no such tenant' }] });
+      if (!walked.has(name)) report({ tenant: name, entries: 0, faults: [{ seq: 0, fault: 'the tenant does not exist' }] });
   });
 }
 
-function tell({ tenant, entries, faults }: Verification): void {
-  console.log(`${tenant}  ${entries} entries  ${faults.length === 0 ? 'whole' : 'NOT WHOLE'}`);
+function report({ tenant, entries, faults }: Verification): void {
+  console.log(`${tenant}  ${entries} entries  ${faults.length === 0 ? 'valid' : 'INVALID'}`);
   for (const { seq, fault } of faults) console.log(`${tenant}  seq ${seq}: ${fault}`);
   if (faults.length > 0) process.exitCode = 1;
 }
@@ -63,7 +65,7 @@ function readHeads(file: string): SavedHead[] {
   return lines.filter((line) => line.trim() !== '').map((line) => JSON.parse(line) as SavedHead);
 }
 
-/** The database as it is: nothing is migrated for a look. Where a daemon has the embedded one, the error names it. */
+/** Opens the database without migrating it. If a daemon uses the embedded database, the error names that daemon. */
 async function onDatabase(work: (database: Database) => Promise<void>): Promise<void> {
   const database = await openDatabase({ ...loadConfig(), MIGRATE_ON_START: false }, createLogger('warn', 'audit'), {
     existing: true,

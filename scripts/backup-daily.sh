@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# backup-daily.sh [base-backup.sh]: makes a backup every day at BACKUP_AT (UTC in a container), for where there is neither cron nor systemd. One that
-# is due and not there is made at once: at the first start, or after a night that the machine was off. One that fails is tried again until it
-# succeeds, after a minute at first, later every quarter of an hour.
+# backup-daily.sh [base-backup.sh]: makes a backup every day at BACKUP_AT (UTC in a container), for machines without cron and systemd.
+# Makes an overdue backup at once, at the first start or after the machine was off overnight. Retries a failed backup until it
+# succeeds: first after a minute, then with growing delays of at most a quarter of an hour.
 set -euo pipefail
 script=${1:-backup.sh}
 case "$#:$script" in
@@ -14,18 +14,18 @@ date -d "$at" +%s >/dev/null 2>&1 || { echo "BACKUP_AT: got '$at', expected a ti
 longest=${BACKUP_RETRY_MAX_S:-900}
 [[ $longest =~ ^[1-9][0-9]{0,4}$ ]] || { echo "BACKUP_RETRY_MAX_S: got '$longest', expected a number of seconds from 1" >&2; exit 1; }
 
-moment() { # moment DAY: BACKUP_AT of that day
+moment() { # moment DAY: prints BACKUP_AT on that day as a Unix time
   date -d "$1 $at" +%s
 }
-newest() { # when the newest backup was made, 0 without one: its name says it. One later than now is a clock's that was wrong, or no backup
+newest() { # prints the Unix time in the name of the newest backup, or 0 without one. Ignores names in the future: the clock was wrong, or it is no backup
   local name day time
   name=$(find "$dir/" -maxdepth 1 -regextype posix-extended -regex ".*/${kind}_[0-9]{8}_[0-9]{6}" -printf '%f\n' 2>/dev/null |
     sort | awk -v now="${kind}_$(date -u +%Y%m%d_%H%M%S)" '$0 <= now' | tail -1)
   [ -n "$name" ] || { echo 0; return; }
   IFS=_ read -r _ day time <<<"$name"
-  date -u -d "$day ${time:0:2}:${time:2:2}:${time:4:2}" +%s || { echo "$dir/$name has no date for a name: remove it" >&2; return 1; }
+  date -u -d "$day ${time:0:2}:${time:2:2}:${time:4:2}" +%s || { echo "$dir/$name has no valid date in its name: remove it" >&2; return 1; }
 }
-# a success that leaves no backup of the day is none
+# A run that exits with 0 but leaves no backup counts as failed.
 make_one() { "$(dirname "$0")/$script" && last=$(newest) && [ "$last" -ge "$due" ]; }
 
 pause=$((longest < 60 ? longest : 60))
@@ -38,7 +38,7 @@ while true; do
     echo "next backup $(date -d "@$next")"
     sleep "$((next - now))"
   elif ! make_one; then
-    echo "the backup failed: once more in $pause s" >&2
+    echo "the backup failed: next attempt in $pause s" >&2
     sleep "$pause"
     pause=$((pause * 2 < longest ? pause * 2 : longest))
   fi

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# What backup.sh, restore.sh and verify-backup.sh share. A backup is a directory: the dump, its manifest (both .enc where there is a
-# passphrase) and SHA256SUMS.
+# Functions of backup.sh, restore.sh and verify-backup.sh. A backup is a directory with the dump, its manifest (both with the suffix .enc
+# if encrypted) and SHA256SUMS.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Compose can only mount something: where no passphrase is meant, /dev/null.
+# Compose always mounts a file; if no passphrase is configured, it mounts /dev/null.
 [ ! -c "${BACKUP_PASSPHRASE_FILE:-}" ] || unset BACKUP_PASSPHRASE_FILE
 
 # The pattern of the time in a backup's name. A directory with another name is not a backup.
-# shellcheck disable=SC2034 # for those who read this file
+# shellcheck disable=SC2034 # used by the scripts that source this file
 stamp='[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]_[0-9][0-9][0-9][0-9][0-9][0-9]'
 
 fail() {
@@ -23,14 +23,14 @@ need() {
 declare -A packages=([pg_dump]=postgresql-client [pg_restore]=postgresql-client [psql]=postgresql-client [createdb]=postgresql-client
   [pg_basebackup]=postgresql-client [pg_verifybackup]=postgresql-client [flock]=util-linux [sha256sum]=coreutils)
 
-# Debian keeps the server's own programs out of the way.
+# Adds PostgreSQL's server programs to PATH, which Debian installs outside of it.
 find_server() {
   local dir
   command -v pg_ctl >/dev/null && command -v pg_verifybackup >/dev/null && return
   for dir in /usr/lib/postgresql/*/bin; do [ ! -x "$dir/pg_ctl" ] || PATH=$dir:$PATH; done
 }
 
-# A command of the service: compiled in an image, by tsx in a checkout.
+# Runs a command of the service: the compiled one in an image, by tsx in a checkout.
 run() {
   local name=$1
   shift
@@ -41,14 +41,15 @@ run() {
   fi
 }
 
-# The service's connection for libpq's tools, from PG*, DATABASE_URL or POSTGRES_PASSWORD, each also as a file.
+# Exports the service's connection settings (PG*, DATABASE_URL, POSTGRES_PASSWORD and their _FILE forms) for libpq's tools.
 connect() {
   local variables
   variables=$(run manifest env) || exit 1
   eval "$variables"
 }
 
-# By a condition. Those that are `trusted` a plain owner may create, and so restore; ours need none, an index of his own might.
+# Lists the extensions that meet a condition. A plain owner can create, and so restore, only `trusted` ones. The service needs none, but an
+# index that the operator added may.
 list_extensions() {
   psql --no-psqlrc --no-password --quiet --tuples-only --no-align \
     --command="select distinct name from pg_available_extension_versions where $1"
@@ -60,7 +61,7 @@ check_passphrase() {
   [ -s "$BACKUP_PASSPHRASE_FILE" ] || fail "BACKUP_PASSPHRASE_FILE $BACKUP_PASSPHRASE_FILE is empty or cannot be read"
 }
 
-# Encrypts where there is a passphrase. Nothing is written in clear on the way.
+# Encrypts standard input if a passphrase is configured. No unencrypted data is written to disk.
 seal() {
   if [ -n "${BACKUP_PASSPHRASE_FILE:-}" ]; then
     openssl enc -aes-256-cbc -pbkdf2 -iter 600000 -salt -pass "file:$BACKUP_PASSPHRASE_FILE"
@@ -76,23 +77,24 @@ unseal() {
   esac
 }
 
-# How many rows each table has in a dump, by reading all of it: what cannot be read fails here, which its list of contents would not show.
+# Counts the rows of each table in a dump. Reads the whole dump, so that damage is found, which its table of contents would not show.
 count_rows() {
   unseal "$1" | pg_restore --data-only --file=- | run manifest count
 }
 
-# tell_figures FILE PREFIX WHAT BYTES SECONDS: for node_exporter, which reads the file at any moment and must never see half of it. No FILE, no figures.
-tell_figures() (
+# write_metrics FILE PREFIX WHAT BYTES SECONDS: writes metrics for node_exporter. Replaces the file atomically, because node_exporter may read it
+# at any time. Does nothing if FILE is empty.
+write_metrics() (
   [ -n "$1" ] || exit 0
   umask 022
   printf '%s\n' \
-    "# HELP $2_last_success_timestamp_seconds When the last good $3 was finished." \
+    "# HELP $2_last_success_timestamp_seconds Time when the last successful $3 finished." \
     "# TYPE $2_last_success_timestamp_seconds gauge" \
     "$2_last_success_timestamp_seconds $(date +%s)" \
-    "# HELP $2_last_size_bytes Its size." \
+    "# HELP $2_last_size_bytes Size of the last successful $3." \
     "# TYPE $2_last_size_bytes gauge" \
     "$2_last_size_bytes $4" \
-    "# HELP $2_last_duration_seconds How long it took." \
+    "# HELP $2_last_duration_seconds Duration of the last successful $3." \
     "# TYPE $2_last_duration_seconds gauge" \
     "$2_last_duration_seconds $5" >"$1.new"
   mv "$1.new" "$1"

@@ -14,10 +14,10 @@ umask 077
 mkdir -p "$dir" || fail "$dir cannot be created"
 exec 9>"$dir/.lock" || fail "$dir cannot be written"
 flock --nonblock 9 || fail "another backup into $dir is running"
-# a setting that was lost must not lay in clear what was encrypted until now
+# If the passphrase setting gets lost, do not silently continue with unencrypted backups.
 newest=$(find "$dir/" -maxdepth 1 -name "backup_$stamp" | sort | tail -1)
 if [ -z "${BACKUP_PASSPHRASE_FILE:-}" ] && [ -e "$newest/database.dump.enc" ] && [ "${BACKUP_ALLOW_CLEAR:-}" != true ]; then
-  fail "the newest backup in $dir is encrypted, and BACKUP_PASSPHRASE_FILE is not set: set it, or BACKUP_ALLOW_CLEAR=true if this one shall be in clear"
+  fail "the newest backup in $dir is encrypted, and BACKUP_PASSPHRASE_FILE is not set: set it, or set BACKUP_ALLOW_CLEAR=true to write this one unencrypted"
 fi
 connect
 
@@ -25,16 +25,17 @@ started=$(date +%s)
 name=backup_$(date -u +%Y%m%d_%H%M%S)
 enc=${BACKUP_PASSPHRASE_FILE:+.enc}
 part=$dir/.partial_$name
-# of runs that were killed: the lock says that no other runs
+# Left by killed runs; the lock guarantees that no other run is active.
 rm -rf "$dir"/.partial_*
 mkdir "$part"
 trap 'rm -rf "$part"' EXIT
 
-# others are a superuser's: the owner could restore neither them nor what was granted on them
+# Only trusted extensions are dumped: the owner could not restore others, nor the rights granted on them.
 extensions=$(list_extensions 'installed and trusted') || fail "the extensions cannot be listed"
 mapfile -t extensions <<<"$extensions"
 
-# BACKUP_SNAPSHOT is set by `manifest take`, which sees the same moment. Under the backup role, for the owner is behind the wall.
+# `manifest take` sets BACKUP_SNAPSHOT to the snapshot that it reads itself. The dump uses the backup role, because row-level security applies to
+# the owner.
 dump() {
   local to=$1
   shift
@@ -42,17 +43,17 @@ dump() {
     --lock-wait-timeout=60s --no-password "$@" | seal >"$to"
 }
 export -f dump seal
-# shellcheck disable=SC2016 # $@ is the inner shell's
+# shellcheck disable=SC2016 # $@ is expanded by the inner shell
 run manifest take "$part/database.dump$enc" -- bash -euo pipefail -c 'dump "$@"' dump "$part/database.dump$enc" "${extensions[@]/#/--extension=}" |
-  seal >"$part/manifest.json$enc" || fail "nothing was backed up"
-# what was written is read again whole: every row that the manifest counted is there
+  seal >"$part/manifest.json$enc" || fail "no backup was made"
+# Read the whole dump again, and compare its rows with those that the manifest counted.
 count_rows "$part/database.dump$enc" | run manifest check <(unseal "$part/manifest.json$enc") "$part/database.dump$enc"
 (cd "$part" && sha256sum -- * >SHA256SUMS)
 sync "$part"/* "$part"
 mv --no-target-directory "$part" "$dir/$name"
 sync "$dir"
 
-# only after a success, so that the last good one always stays
+# Old backups are removed only after a success, so that the last good one is always kept.
 oldest=backup_$(date -u -d "$keep_days days ago" +%Y%m%d_%H%M%S)
 for old in "$dir"/backup_$stamp; do
   if [[ ${old##*/} < $oldest ]]; then rm -rf "$old" && echo "removed $old"; fi
@@ -60,5 +61,5 @@ done
 
 size=$(du -sb "$dir/$name" | cut -f1)
 took=$(($(date +%s) - started))
-tell_figures "${BACKUP_METRICS_FILE:-}" agent_memory_backup backup "$size" "$took"
+write_metrics "${BACKUP_METRICS_FILE:-}" agent_memory_backup backup "$size" "$took"
 echo "Backup completed: $dir/$name ($size bytes, $took s)"

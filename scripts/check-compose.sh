@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Runs docker-compose.prod.yml on a real engine, from the guide's first command to a backup and back; prints a line a check.
-# The engine is one of its own, in a temporary directory, with stand-ins for the base images where no registry is reached (needs root,
-# Debian's docker.io and docker-compose). COMPOSE chooses the spelling: 'docker-compose' or 'docker compose'.
+# Runs docker-compose.prod.yml on a real Docker engine, from the guide's first command to a backup and its restore. Prints a line per check.
+# Starts its own engine in a temporary directory. If no registry can be reached, it builds stand-ins for the base images. Needs root and Debian's
+# docker.io and docker-compose. COMPOSE chooses the command: 'docker-compose' or 'docker compose'.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 project=$PWD
 passed=0 failed=0 engine='' load=''
 work=$(mktemp -d /tmp/check-compose.XXXXXX)
 
-skip() { echo "skipped: $*"; exit 77; } # neither passed nor failed: .ci/run
-check() { # check NAME COMMAND…: in a subshell that ends at the first error; its output is shown only when it fails
+skip() { echo "skipped: $*"; exit 77; } # .ci/run counts 77 neither as passed nor as failed
+check() { # check NAME COMMAND…: runs the command in a subshell that ends at the first error; shows its output only if it fails
   local status
   set +e
   (set -e; "${@:2}") >"$work/out" 2>&1
@@ -34,7 +34,7 @@ compose() { $compose_command -f docker-compose.prod.yml "$@"; }
 . tests/operations/compose/engine.sh
 start_engine
 
-# a copy of what a clone holds: an .env.prod or a certificate of this directory stays what it is
+# Work on a copy of the tracked files, so that an .env.prod or a certificate in this directory is not changed.
 mkdir "$work/project"
 git ls-files -co --exclude-standard -z | tar --null --ignore-failed-read -T - -c 2>/dev/null | tar -x -C "$work/project"
 cd "$work/project"

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC2317  # what `check` calls is reached
-# Checks kubernetes/ with the API's own schemas and the tools that operators use. What it cannot check it names.
-# `--install` builds the tools that are missing, from the Go module proxy.
+# shellcheck disable=SC2317  # `check` calls these functions
+# Checks kubernetes/ with the schemas of the Kubernetes API and the tools that operators use. Names every check that it skips.
+# `--install` builds missing tools from the Go module proxy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=(github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0 helm.sh/helm/v3/cmd/helm@v3.22.0 github.com/zegl/kube-score/cmd/kube-score@v1.20.0)
-# the oldest release that the manifests are for, and the newest that there are schemas of
+# The oldest release that the manifests support, and the newest that schemas exist for.
 versions=(1.30.0 1.37.0)
-# made once, not committed
+# Generated once, not committed.
 schemas=coverage/kubernetes
 has() { command -v "$1" >/dev/null; }
 if has go; then PATH="$PATH:$(go env GOPATH)/bin"; fi
 
 if [ "${1:-}" = --install ]; then
-  has go || { echo 'Go is not installed: nothing is built.'; exit; }
+  has go || { echo 'Go is not installed: no tool was built.'; exit; }
   for tool in "${tools[@]}"; do
     name=${tool%@*}
     has "${name##*/}" || nice go install "$tool" || echo "$tool cannot be built"
@@ -24,7 +24,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0 checked=0
-check() { # check NAME COMMAND…: one thing that must hold
+check() { # check NAME COMMAND…: runs a command that must succeed
   checked=$((checked + 1))
   if "${@:2}" >"$work/log" 2>&1; then echo "ok       $1"; else
     failed=1
@@ -33,18 +33,18 @@ check() { # check NAME COMMAND…: one thing that must hold
   fi
 }
 skip() { echo "skipped  $1: $2"; }
-refuses() { # refuses SED FILE COMMAND…: the file, changed so, does not pass
+refuses() { # refuses SED FILE COMMAND…: succeeds if the command rejects the file after the edit SED
   sed "$1" "$2" >"$work/tampered.yaml" || return 1
-  if cmp -s "$2" "$work/tampered.yaml"; then echo "nothing in $2 is changed by $1"; return 1; fi
-  if "${@:3}" "$work/tampered.yaml"; then echo "it was taken"; return 1; fi
+  if cmp -s "$2" "$work/tampered.yaml"; then echo "$1 changes nothing in $2"; return 1; fi
+  if "${@:3}" "$work/tampered.yaml"; then echo "the edited file was accepted"; return 1; fi
 }
 
 conform() { # conform VERSION FILE…
   kubeconform -strict -summary -kubernetes-version "$1" \
     -schema-location "$schemas/{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json" "${@:2}"
 }
-score() { # What is not followed: a CPU limit (it would stop the event loop), a uid above 10000 (the image's is 1000), pulling a version's image
-  # again and again, and an anti-affinity beside the topology spread.
+score() { # Ignores advice that does not apply: a CPU limit (it would throttle the event loop), a uid above 10000 (the image uses 1000), pulling
+  # an image of a fixed version each time, and an anti-affinity in addition to the topology spread.
   kube-score score --kubernetes-version v1.30 --ignore-container-cpu-limit --ignore-test container-security-context-user-group-id \
     --ignore-test container-image-pull-policy --ignore-test deployment-has-host-podantiaffinity "$@"
 }
@@ -64,7 +64,7 @@ done
 files=("${plain[@]}")
 
 if ! has helm; then skip 'the chart' 'helm is not installed'; else
-  check 'the manifests are what the chart says' scripts/render-kubernetes.sh --check
+  check 'the manifests match the chart' scripts/render-kubernetes.sh --check
   check 'helm lint' helm lint --strict --kube-version "${versions[0]}" kubernetes/helm/agent-memory
   check 'helm template with every value set' render_all_set
   files+=("$work/all-set.yaml")
@@ -79,17 +79,17 @@ if ! has kubeconform; then skip "the API's schemas" 'kubeconform is not installe
   skip "the API's schemas" "they cannot be obtained: $(tail -1 "$work/log")"
 else
   for version in "${versions[@]}"; do
-    check "Kubernetes $version takes them" conform "$version" "${files[@]}"
-    check "Kubernetes $version refuses a field that it does not know" refuses s/readOnlyRootFilesystem/readOnlyRootFileSystem/ kubernetes/deployment.yaml conform "$version"
-    check "Kubernetes $version refuses a port that is no number" refuses 's/- port: 53$/- port: [53]/' kubernetes/networkpolicy.yaml conform "$version"
+    check "Kubernetes $version accepts them" conform "$version" "${files[@]}"
+    check "Kubernetes $version rejects an unknown field" refuses s/readOnlyRootFilesystem/readOnlyRootFileSystem/ kubernetes/deployment.yaml conform "$version"
+    check "Kubernetes $version rejects a port that is not a number" refuses 's/- port: 53$/- port: [53]/' kubernetes/networkpolicy.yaml conform "$version"
   done
-  check 'the Prometheus operator refuses a field that it does not know' refuses s/interval:/intervall:/ kubernetes/servicemonitor.yaml conform "${versions[0]}"
+  check 'the Prometheus operator rejects an unknown field' refuses s/interval:/intervall:/ kubernetes/servicemonitor.yaml conform "${versions[0]}"
 fi
 if ! has kube-score; then skip 'kube-score' 'it is not installed'; else
-  check 'kube-score finds nothing' score "${plain[@]}"
-  check 'kube-score finds a root that can be written' refuses 's/readOnlyRootFilesystem: true/readOnlyRootFilesystem: false/' kubernetes/deployment.yaml score
+  check 'kube-score reports nothing' score "${plain[@]}"
+  check 'kube-score reports a writable root file system' refuses 's/readOnlyRootFilesystem: true/readOnlyRootFilesystem: false/' kubernetes/deployment.yaml score
 fi
-if has kube-linter; then check 'kube-linter' kube-linter lint "${plain[@]}"; else skip 'kube-linter' 'it is not installed (the Go module proxy does not hand it out)'; fi
-# nothing could be looked at: neither passed nor failed
+if has kube-linter; then check 'kube-linter' kube-linter lint "${plain[@]}"; else skip 'kube-linter' 'it is not installed (the Go module proxy does not serve it)'; fi
+# Nothing was checked: neither passed nor failed.
 [ "$checked" != 0 ] || exit 77
 exit $failed

@@ -1,4 +1,4 @@
-// What the daemon reads beside its compiled modules: SQL functions, data files, and the page of the reference.
+// Copies into dist/ what the daemon reads apart from its compiled modules: SQL functions, data files, and the page of the API reference.
 const { copyFileSync, mkdirSync, readdirSync } = require('node:fs');
 const { dirname, join } = require('node:path');
 

@@ -6,8 +6,8 @@ import { loadConfig } from '../src/config.ts';
 import { startDaemon } from '../src/daemon.ts';
 import { startupMessage } from '../src/startup_error.ts';
 
-// `npm run demo`: starts the service on an embedded database of its own, plays a short dialogue of five weeks, asks a question
-// and shows what a model would be given to answer it. Everything goes over HTTP, as a client's calls do.
+// `npm run demo`: starts the service on a temporary embedded database, records a short dialogue of five weeks, asks a question, and shows the
+// context that a model would get to answer it. All calls go over HTTP, as those of a client.
 
 interface Turn {
   by?: string;

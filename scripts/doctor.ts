@@ -8,7 +8,7 @@ const marks = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ', skipped: '
 const INDENT = ' '.repeat(24);
 
 const count = (text: string): number => {
-  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('a whole number from 1 on');
+  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('must be an integer of at least 1');
   return Number(text);
 };
 
@@ -24,21 +24,21 @@ interface Options {
 
 new Command('npm run doctor --')
   .description(
-    'Looks at all that the service rests on, and says what to type where something is wrong; exit 1 if anything failed. Changes nothing.',
+    'Checks everything that the service depends on, and prints a command that fixes or examines each fault. Exits with 1 if a check failed. Changes nothing.',
   )
-  .option('--env-file <file>', 'settings that are not in the environment, such as .env.prod')
-  .option('--json', 'the findings as JSON')
-  .option('--daemons <n>', 'how many share the database', count, 2)
-  .option('--certificates <dir>', 'where cert.pem and key.pem lie', join('nginx', 'ssl'))
-  .option('--host <name>', 'the name that clients call, which the certificate must be for')
-  .option('--backups <dir>', 'where backups lie; by default BACKUP_DIR')
-  .option('--backup-hours <n>', 'hours after which a backup is late', count, 26)
+  .option('--env-file <file>', 'file with settings that are not in the environment, such as .env.prod')
+  .option('--json', 'print the findings as JSON')
+  .option('--daemons <n>', 'number of daemons that share the database', count, 2)
+  .option('--certificates <dir>', 'directory of cert.pem and key.pem', join('nginx', 'ssl'))
+  .option('--host <name>', 'host name that clients use, which the certificate must be valid for')
+  .option('--backups <dir>', 'directory of the backups; by default BACKUP_DIR')
+  .option('--backup-hours <n>', 'hours after which the newest backup counts as overdue', count, 26)
   .action(async (options: Options) => {
     if (options.envFile) process.loadEnvFile(options.envFile);
     const findings = await look(options);
     if (options.json) console.log(JSON.stringify({ failed: failures(findings), findings }, null, 2));
     else show(findings);
-    // whatever a check has left open must not hold up the answer
+    // Exit at once, even if a check has left something open.
     process.exit(failures(findings) > 0 ? 1 : 0);
   })
   .parseAsync()
@@ -49,7 +49,7 @@ new Command('npm run doctor --')
 
 const failures = (findings: Finding[]): number => findings.filter(({ state }) => state === 'failed').length;
 
-/** Settings that cannot be read leave nothing to look at. */
+/** Runs all checks. If the settings are invalid, that is the only finding. */
 async function look({ daemons, certificates, host, backups, backupHours }: Options): Promise<Finding[]> {
   const asked: DoctorOptions = {
     daemons,

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The disaster drill, on a server, a daemon and directories of its own: load, back up, kill everything, restore, verify, and the time it
-# took. DRILL_EVENTS (1000) says how much. docs/backup.md.
+# The disaster drill of docs/backup.md: starts its own server and daemon in temporary directories, loads at least DRILL_EVENTS (1000) events, makes
+# a backup, kills everything, restores, verifies, and prints the time to recovery.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/backup-set.sh"
 
-[ $# = 0 ] || fail 'usage: drill.sh (DRILL_EVENTS says how much)'
+[ $# = 0 ] || fail 'usage: drill.sh (DRILL_EVENTS sets the number of events)'
 events=${DRILL_EVENTS:-1000}
 find_server
 need initdb pg_ctl psql pg_dump pg_restore openssl curl
-[ -f "$root/dist/main.js" ] || fail "there is no dist/main.js: npm run build"
+[ -f "$root/dist/main.js" ] || fail "dist/main.js does not exist: run npm run build"
 place=$(mktemp -d)
 chmod 711 "$place"
 # PostgreSQL refuses to run as root
@@ -25,7 +25,7 @@ trap clean_up EXIT
 free_port() { node -e 'const server = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(server.address().port); server.close(); })'; }
 step() { printf '%(%T)T  %s\n' -1 "$*"; }
 
-# nothing of the machine's own configuration may leak into the drill, or the drill into it
+# Isolate the drill from the configuration of this machine.
 unset DATABASE_URL PGPASSWORD POSTGRES_PASSWORD BACKUP_METRICS_FILE PGPASSFILE PGSERVICE PGOPTIONS
 PGPORT=$(free_port)
 url=http://127.0.0.1:$(free_port)
@@ -55,8 +55,8 @@ start_daemon() {
 
 post() { curl -sf "$url$1" -H 'Content-Type: application/json' ${token:+-H "Authorization: Bearer $token"} -d "$2"; }
 
-# As a superuser, whom no wall hides anything from: every table in the order of its rows, but for the one that says where the data is and the one
-# in which the running daemon notes its sweeps, maybe after the backup.
+# Hashes all rows of all tables, as a superuser, to whom row-level security does not apply. Excludes the table that identifies the installation and
+# the one in which the running daemon records its sweeps, which may change after the backup.
 content_hash() {
   local table
   for table in $(psql -qXAt -U postgres -c "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' and relpersistence = 'p' and relname not in ('installation', 'sweep_walks') order by 1"); do
@@ -65,7 +65,7 @@ content_hash() {
   done | sha256sum
 }
 
-load() { # so many events of two tenants, a hundred a request
+load() { # records the events in two tenants, 100 per request
   local tenant batch i
   for tenant in drill-a drill-b; do
     token=''
@@ -79,7 +79,7 @@ load() { # so many events of two tenants, a hundred a request
   done
 }
 
-step "a server and a daemon"
+step "start a server and a daemon"
 start_server
 start_daemon
 step "load: at least $events events"
@@ -88,7 +88,7 @@ step "backup"
 "$root/scripts/backup.sh"
 before=$(content_hash)
 
-step "everything is killed, and the server's data is gone"
+step "kill everything and delete the server's data"
 lost=$(date +%s)
 kill -9 "$daemon" "$(head -1 "$place/pg/data/postmaster.pid")"
 wait "$daemon" 2>/dev/null || true
@@ -96,13 +96,13 @@ daemon=''
 while pgrep -f "postgres.* -D $place|$place/pg/data" >/dev/null; do sleep 0.1; done
 rm -rf "$place/pg"
 
-step "a new server, and the backup into it"
+step "restore the backup into a new server"
 start_server
 "$root/scripts/restore.sh" --no-ledger "$(find "$BACKUP_DIR" -maxdepth 1 -name 'backup_*' | sort | tail -1)"
 after=$(content_hash)
-[ "$before" = "$after" ] || fail "what was restored is not what was there: $before $after"
-step "the daemon again"
+[ "$before" = "$after" ] || fail "the restored data differs from the original: $before $after"
+step "start the daemon"
 start_daemon
 post /v1/search '{"query": "line 100 of drill-b", "channel": "team"}' | grep -q 'of drill-b' || fail "the restored daemon finds nothing"
 count=$(psql -qXAt -U postgres -c 'select count(*) from events')
-step "passed: $count events are back with the same hash, serving again $(($(date +%s) - lost)) s after the loss"
+step "passed: $count events restored with the same hash, serving again $(($(date +%s) - lost)) s after the loss"

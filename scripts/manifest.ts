@@ -16,32 +16,31 @@ import { awaitReplay } from '../src/db/restore.ts';
 import { createLogger } from '../src/log.ts';
 import { startupMessage } from '../src/startup_error.ts';
 
-// What scripts/backup.sh and scripts/restore.sh need to know of the database. They call it; nobody else has to.
+// Commands for scripts/backup.sh and scripts/restore.sh, which are the only callers.
 
-const program = new Command('manifest').description('The manifest of a backup: scripts/backup.sh and scripts/restore.sh use it.');
-program.command('env').description('the configured connection as PG* variables for a shell').action(env);
+const program = new Command('manifest').description(
+  'Writes and checks the manifest of a backup, for scripts/backup.sh and scripts/restore.sh.',
+);
+program.command('env').description('prints the configured connection as PG* variables for a shell').action(env);
 program
   .command('take <dump> <command...>')
-  .description('runs a command that writes the dump of $BACKUP_SNAPSHOT, and prints the manifest of the same moment')
+  .description('runs a command that dumps the snapshot $BACKUP_SNAPSHOT, and prints the manifest of the same snapshot')
   .action(take);
-program
-  .command('count')
-  .description('how many rows each table has in what pg_restore prints of a dump (on standard input)')
-  .action(count);
+program.command('count').description('counts the rows of each table in the output of pg_restore on standard input').action(count);
 program
   .command('check <manifest> <dump>')
-  .description('whether the dump is that of the manifest (its rows a table on standard input) and this code may restore it')
-  .option('--target', 'and whether the configured database can take it')
-  .option('--prepare', 'and makes the roles that the dump mentions')
+  .description('checks that the dump matches the manifest (row counts on standard input) and that this release can restore it')
+  .option('--target', 'also check that it can be restored into the configured database')
+  .option('--prepare', 'also create the roles that the dump mentions')
   .action(check);
 program
   .command('finish <manifest>')
-  .description('compares the restored database with the manifest, then brings its schema up to this code')
-  .option('--heads <file>', 'writes there the heads of the audit, for `npm run audit:verify`')
+  .description('compares the restored database with the manifest, then migrates it to this release')
+  .option('--heads <file>', 'file to write the heads of the audit to, for `npm run audit:verify`')
   .action(finish);
 program
   .command('abandon')
-  .description('after a restore that was rolled back: takes back what was granted for it')
+  .description('revokes the rights that were granted for a restore that was rolled back')
   .action(() => onDatabase(({ db }) => backup.finishTarget(db)));
 
 program.parseAsync().catch((error: unknown) => {
@@ -89,7 +88,7 @@ async function take(dump: string, [command, ...args]: [string, ...string[]]): Pr
 }
 
 async function run(command: string, args: string[], snapshot: string): Promise<void> {
-  // standard output is the manifest's
+  // Standard output is reserved for the manifest.
   const child = spawn(command, args, { stdio: ['ignore', 2, 2], env: { ...process.env, BACKUP_SNAPSHOT: snapshot } });
   const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
   if (code !== 0) throw new Error(`the dump failed (${signal ?? `exit code ${code}`})`);
@@ -109,10 +108,10 @@ async function check(file: string, dump: string, { target, prepare }: { target?:
   const manifest = readManifest(file);
   const found = await fileOf(dump);
   if (found.sha256 !== manifest.dump.sha256)
-    throw new Error(`The dump is not that of its manifest: ${found.bytes} bytes, SHA-256 ${found.sha256}.`);
+    throw new Error(`The dump does not belong to the manifest: ${found.bytes} bytes, SHA-256 ${found.sha256}.`);
   const fault = backup.schemaFault(manifest, await readMigrations(thisRelease.migrations));
   if (fault) throw new Error(fault);
-  refuse('The dump is not what its manifest says', backup.rowDifferences(manifest, await readRows()));
+  refuse('The dump does not match its manifest', backup.rowDifferences(manifest, await readRows()));
   if (!target) return;
   await onDatabase(async ({ db }) => {
     const inTheWay = await backup.targetFault(db, manifest);
@@ -126,12 +125,12 @@ async function count(): Promise<void> {
   process.stdout.write([...counts].map(([name, rows]) => `${name} ${rows}\n`).join(''));
 }
 
-/** `name count` a line. */
+/** Reads lines of the form `name count`. */
 async function readRows(): Promise<Map<string, number>> {
   const rows = new Map<string, number>();
   for await (const line of createInterface({ input: process.stdin })) {
     const [, name, count] = /^(.+) (\d+)$/.exec(line) ?? [];
-    if (name === undefined) throw new Error(`not a count of rows: ${line}`);
+    if (name === undefined) throw new Error(`not a row count: ${line}`);
     rows.set(name, Number(count));
   }
   return rows;
@@ -141,7 +140,7 @@ async function finish(file: string, { heads }: { heads?: string }): Promise<void
   const manifest = readManifest(file);
   await onDatabase(async ({ db, client }) => {
     await backup.finishTarget(db);
-    refuse('What was restored is not what was backed up', backup.differences(manifest, await backup.fingerprintOf(db)));
+    refuse('The restored database does not match the manifest', backup.differences(manifest, await backup.fingerprintOf(db)));
     await migrateUp(client, thisRelease, { info: console.error, warn: console.error });
     await awaitReplay(client);
   });
@@ -151,7 +150,7 @@ async function finish(file: string, { heads }: { heads?: string }): Promise<void
   if (heads !== undefined) writeFileSync(heads, lines.map((line) => `${line}\n`).join(''));
   const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
   console.error(
-    `whole: ${rows} rows in ${manifest.tables.length} tables, ${manifest.tenants.length} tenants, as of ${manifest.made_at}`,
+    `complete: ${rows} rows in ${manifest.tables.length} tables, ${manifest.tenants.length} tenants, as of ${manifest.made_at}`,
   );
 }
 
@@ -179,7 +178,7 @@ interface Session {
   db: Db;
 }
 
-/** One session of the configured user. */
+/** Runs `work` in a session of the configured user. */
 async function onDatabase<T>(work: (session: Session) => Promise<T>): Promise<T> {
   const config = loadConfig();
   const pool = createPool({ ...connectionOf(config), embedded: false }, config, createLogger('silent'));

@@ -16,15 +16,15 @@ const program = new Command('npm run migrate --').description(
 );
 program
   .command('status')
-  .description('what the database has and what is pending')
-  .option('--json', 'as JSON')
+  .description('lists the applied and the pending migrations and functions')
+  .option('--json', 'print JSON')
   .action((options: { json?: boolean }) =>
     onDatabase(async (client) => show(await migrationStatus(client), options.json ?? false), true),
   );
 program
   .command('up')
-  .description('applies what is pending')
-  .option('--wait <seconds>', 'how long to try while the database cannot be reached or is starting', secondsOf, 0)
+  .description('applies everything that is pending')
+  .option('--wait <seconds>', 'time to keep trying while the database cannot be reached or is starting', secondsOf, 0)
   .action((options: { wait: number }) => onDatabase(up, false, options.wait));
 
 program.parseAsync().catch((error: unknown) => {
@@ -60,7 +60,7 @@ function show(status: MigrationStatus, json: boolean): void {
   console.error(isBehind(status) ? '`npm run migrate -- up` applies the pending changes' : 'nothing is pending');
 }
 
-/** A session of its own, as the user that owns the tables. The embedded engine is started for it, unless a daemon has it. */
+/** Runs `work` in a session of the user that owns the tables. Starts the embedded engine if needed; fails if a daemon uses it. */
 async function onDatabase(work: (client: pg.Client) => Promise<void>, existing = false, wait_s = 0): Promise<void> {
   const config = loadConfig();
   const engine = usesEmbedded(config) ? await startEmbedded({ data_dir: config.DATA_DIR, existing }) : undefined;
@@ -75,6 +75,6 @@ async function onDatabase(work: (client: pg.Client) => Promise<void>, existing =
 }
 
 function secondsOf(text: string): number {
-  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of seconds.');
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('must be an integer number of seconds');
   return Number(text);
 }

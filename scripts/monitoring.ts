@@ -4,9 +4,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { Command } from 'commander';
 import { parse, parseAllDocuments } from 'yaml';
 
-// Rules, alerts and dashboards stand in monitoring/. A Helm chart cannot read what lies outside of it, so it holds copies, which are made
-// here. The manifests for kubectl are rendered from the chart (scripts/render-kubernetes.sh); whether they say the same is checked here, because
-// helm is not everywhere.
+// Copies the rules and dashboards of monitoring/ into the Helm chart, which cannot read files outside of itself. The manifests for kubectl are
+// rendered from the chart (scripts/render-kubernetes.sh). `--check` compares these too, because helm is not installed everywhere.
 
 const root = join(import.meta.dirname, '..');
 const chart = 'kubernetes/helm/agent-memory';
@@ -30,8 +29,8 @@ new Command('npm run monitoring --')
       ...staleManifests(),
     ];
     if (stale.length === 0) return console.error('the copies of monitoring/ are up to date');
-    console.error(`error: not what monitoring/ says: ${stale.join(', ')}.`);
-    console.error('Run `npm run monitoring` and scripts/render-kubernetes.sh, and commit what they write.');
+    console.error(`error: differs from monitoring/: ${stale.join(', ')}.`);
+    console.error('Run `npm run monitoring` and scripts/render-kubernetes.sh, and commit their output.');
     process.exitCode = 1;
   })
   .parse();

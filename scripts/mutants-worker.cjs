@@ -1,5 +1,5 @@
-// A process of scripts/mutants.ts: runs the test files it is told, one after the other, until one fails. Jest stays loaded from run to run, and
-// the database (if any) is the parent's, so that a mutant costs what its tests cost.
+// A child process of scripts/mutants.ts: runs the given test files in order until one fails. Jest stays loaded between runs, and the
+// database (if any) belongs to the parent, so that a mutant costs little more than its tests.
 const { join } = require('node:path');
 const { runCLI } = require('jest');
 

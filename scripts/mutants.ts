@@ -7,26 +7,26 @@ import { Command } from 'commander';
 import setUp from '../tests/support/global-setup.ts';
 import tearDown from '../tests/support/global-teardown.ts';
 
-// Mutation sampling: changes one operator, literal or condition at a time in a copy of the project, runs the tests that are named, and
-// counts the changes that no test notices. `npm run mutants -- src/context/pack.ts --tests tests/context/pack --seed 1 --sample 40`.
+// Mutation sampling: changes one operator, literal or condition at a time in a copy of the project, runs the given tests, and counts the
+// changes that no test detects. `npm run mutants -- src/context/pack.ts --tests tests/context/pack --seed 1 --sample 40`.
 
 const root = join(import.meta.dirname, '..');
-/** A mutant may take this much longer than the tests without a change; one that hangs is noticed too. */
+/** A mutant counts as detected if it takes this many times as long as the unchanged code, plus SPARE_MS. */
 const SLOWER = 5;
 const SPARE_MS = 10_000;
-/** Jest keeps some memory from each run. */
+/** A worker is replaced after this many runs, because Jest retains some memory of each. */
 const RUNS_OF_A_WORKER = 60;
 
 interface Mutant {
   file: string;
-  /** The file's text without the change. */
+  /** The original text of the file. */
   text: string;
   at: number;
   from: string;
   to: string;
 }
 
-/** A change that alters nothing a caller can see: `line` is the line's text, `why` the reason. */
+/** A change that no caller can observe. `line` is the text of the line, `why` the reason. */
 interface Equivalent {
   file: string;
   line: string;
@@ -49,7 +49,7 @@ const swaps: [RegExp, (found: string) => string][] = [
 
 const changed = ({ text, at, from, to }: Mutant): string => text.slice(0, at) + to + text.slice(at + from.length);
 
-/** Undefined where it does not compile. */
+/** Returns the compiled code, or undefined if it does not compile. */
 function compiled(text: string): string | undefined {
   try {
     return transformSync(text, { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, sourceMaps: false }).code;
@@ -58,7 +58,7 @@ function compiled(text: string): string | undefined {
   }
 }
 
-/** Not in comments and imports, and not where only a type changes or nothing compiles. */
+/** Returns all mutants of a file, except in comments and imports, those that change only a type, and those that do not compile. */
 function mutantsOf(file: string): Mutant[] {
   const text = readFileSync(join(root, file), 'utf8');
   const original = compiled(text);
@@ -89,7 +89,7 @@ function placeOf({ text, at }: Mutant): { line: number; said: string } {
 
 const equivalents: Equivalent[] = JSON.parse(readFileSync(join(root, 'tests/equivalent-mutants.json'), 'utf8'));
 
-/** A line that was changed since may have become one that a test can notice. */
+/** Fails if the line of an equivalent mutant has changed, because a test may be able to detect the mutant now. */
 function requireKnownLines(): void {
   const gone = equivalents.filter(
     ({ file, line }) =>
@@ -97,7 +97,8 @@ function requireKnownLines(): void {
         .split('\n')
         .some((each) => each.trim() === line),
   );
-  if (gone.length > 0) throw new Error(`no such line any more: ${gone.map(({ file, line }) => `${file}: ${line}`).join('; ')}`);
+  if (gone.length > 0)
+    throw new Error(`the lines no longer exist: ${gone.map(({ file, line }) => `${file}: ${line}`).join('; ')}`);
 }
 
 const isEquivalent = (mutant: Mutant): boolean =>
@@ -135,8 +136,8 @@ function makeCopy(): string {
   return copy;
 }
 
-/** Asks a process that is replaced when it hangs or has grown which of the tests fails first, if any. */
-function makeAsker(copy: string, tests: string[]) {
+/** Creates a runner that returns the first failing test, if any. It replaces its child process when that hangs or has grown. */
+function makeRunner(copy: string, tests: string[]) {
   let child: ChildProcess | undefined;
   let runs = 0;
   const stop = () => {
@@ -182,12 +183,12 @@ async function run(paths: string[], { tests, seed, sample, minutes, database }: 
   const chosen = sampled(all, seed, sample);
   const counted = chosen.filter((mutant) => !isEquivalent(mutant));
   const copy = makeCopy();
-  const asker = makeAsker(copy, tests);
+  const runner = makeRunner(copy, tests);
   if (database) await setUp({ maxWorkers: 1 });
   try {
     const began = performance.now();
-    const failing = await asker.noticedBy(10 * 60_000);
-    if (failing) throw new Error(`${failing} fails without a change: there is nothing to measure`);
+    const failing = await runner.noticedBy(10 * 60_000);
+    if (failing) throw new Error(`${failing} fails on the unchanged code`);
     const limit_ms = (performance.now() - began) * SLOWER + SPARE_MS;
     const survivors: Mutant[] = [];
     const tried: Mutant[] = [];
@@ -195,7 +196,7 @@ async function run(paths: string[], { tests, seed, sample, minutes, database }: 
       if (performance.now() - began > minutes * 60_000) break;
       tried.push(mutant);
       writeFileSync(join(copy, mutant.file), changed(mutant));
-      const noticed_by = await asker.noticedBy(limit_ms);
+      const noticed_by = await runner.noticedBy(limit_ms);
       writeFileSync(join(copy, mutant.file), mutant.text);
       if (noticed_by !== null) continue;
       survivors.push(mutant);
@@ -212,7 +213,7 @@ async function run(paths: string[], { tests, seed, sample, minutes, database }: 
     }
     report('all', tried, survivors);
   } finally {
-    asker.stop();
+    runner.stop();
     if (database) await tearDown();
     rmSync(copy, { recursive: true, force: true });
   }
@@ -225,10 +226,10 @@ function report(name: string, counted: Mutant[], survivors: Mutant[]): void {
 
 new Command('mutants')
   .argument('<paths...>', 'files or folders under src')
-  .requiredOption('--tests <files...>', 'the tests that must notice, the quickest first')
-  .option('--seed <n>', 'which mutants', Number, 1)
-  .option('--sample <n>', 'how many mutants', Number, 200)
-  .option('--minutes <n>', 'then it stops, and tells of those that it has tried', Number, Number.POSITIVE_INFINITY)
-  .option('--database', 'the tests need the test database: it is started once', false)
+  .requiredOption('--tests <files...>', 'the tests that should detect the changes, fastest first')
+  .option('--seed <n>', 'seed of the sample', Number, 1)
+  .option('--sample <n>', 'number of mutants', Number, 200)
+  .option('--minutes <n>', 'stop after this time, and report the mutants tried so far', Number, Number.POSITIVE_INFINITY)
+  .option('--database', 'start the test database once, for tests that need it', false)
   .action(run)
   .parse();

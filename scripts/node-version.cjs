@@ -1,4 +1,4 @@
-// Runs before the build, on whatever Node is there: old syntax only.
+// Runs before the build on any version of Node, so it uses old syntax only.
 var wanted = [20, 19];
 var found = process.versions.node.split('.').map(Number);
 if (found[0] < wanted[0] || (found[0] === wanted[0] && found[1] < wanted[1])) {

@@ -10,7 +10,7 @@ const PAGE = 1000;
 
 const program = new Command('npm run rebuild --')
   .description(
-    'Makes the searchable passages again from the log. Searches meanwhile say that they are partial; stopped, it goes on where it was.',
+    'Rebuilds the searchable passages from the log. Meanwhile searches report partial results. If interrupted, the next run continues.',
   )
   .option('--tenant <name>', 'only this one; by default all')
   .action(({ tenant }: { tenant?: string }) => rebuild(tenant));

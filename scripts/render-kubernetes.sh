@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kubernetes/*.yaml are the Helm chart with its default values, for those who use kubectl alone; rules and dashboards come into the chart by
-# `npm run monitoring`. `--check`: writes nothing, and fails where a file is not what the chart says.
+# Renders kubernetes/*.yaml from the Helm chart with its default values, for users of plain kubectl, after `npm run monitoring` has copied the
+# rules and dashboards into the chart. With `--check` it writes nothing, and fails if a file does not match the chart.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v helm >/dev/null || { echo 'error: helm is not installed (go install helm.sh/helm/v3/cmd/helm@latest)' >&2; exit 1; }
@@ -12,7 +12,7 @@ helm template agent-memory kubernetes/helm/agent-memory --namespace agent-memory
 mkdir "$made/plain"
 for file in "$made"/out/agent-memory/templates/*.yaml; do
   {
-    echo '# Made from helm/agent-memory by scripts/render-kubernetes.sh.'
+    echo '# Generated from helm/agent-memory by scripts/render-kubernetes.sh.'
     grep -v '^# Source: ' "$file"
   } >"$made/plain/${file##*/}"
 done
@@ -25,4 +25,4 @@ stale=0
 for file in "$made"/plain/*.yaml; do
   diff -u "kubernetes/${file##*/}" "$file" || stale=1
 done
-[ $stale = 0 ] || { echo 'error: kubernetes/ is not what the chart says. Run scripts/render-kubernetes.sh and commit it.' >&2; exit 1; }
+[ $stale = 0 ] || { echo 'error: kubernetes/ does not match the chart. Run scripts/render-kubernetes.sh and commit its output.' >&2; exit 1; }

@@ -13,28 +13,28 @@ import { createLogger } from '../src/log.ts';
 import { startupMessage } from '../src/startup_error.ts';
 import { deleteTenant, eraseNow, listTenants, setQuota, setSuspended } from '../src/tenants/index.ts';
 
-// What the operator does to tenants; REGISTRATION=closed does not bind them. Secrets go to stdout once and nowhere else.
+// Management of tenants by the operator, also with REGISTRATION=closed. Generated secrets are printed once to stdout and stored nowhere.
 
 const log = createLogger('warn', 'tenant');
-const program = new Command('npm run tenant --').description('Makes, lists, bounds, suspends and deletes tenants.');
+const program = new Command('npm run tenant --').description('Creates, lists, limits, suspends and deletes tenants.');
 
 program
   .command('create <tenant>')
   .description(
-    'makes a tenant and its owner; the password comes from TENANT_PASSWORD or standard input, is asked for, or with neither is made and printed once',
+    'creates a tenant and its owner; the password is read from TENANT_PASSWORD, a prompt or standard input, or else generated and printed once',
   )
   .requiredOption('--username <name>', 'the owner')
   .option('--email <address>')
   .action((tenant_id: string, options: { username: string; email?: string }) => create(tenant_id, options));
-program.command('list').description('names and states').action(list);
+program.command('list').description('prints the name and state of each tenant').action(list);
 program
   .command('quota <tenant>')
-  .description('bounds what a tenant may store')
+  .description('sets the storage quota of a tenant')
   .requiredOption('--max-bytes <n>', 'bytes, or `none`')
   .action((tenant_id: string, { maxBytes }: { maxBytes: string }) => quota(tenant_id, maxBytes));
 program
   .command('suspend <tenant>')
-  .description('refuses every credential of the tenant, until `resume`; daemons obey within a minute')
+  .description('rejects all credentials of the tenant until `resume`; takes effect on all daemons within a minute')
   .action((tenant_id: string) =>
     change(tenant_id, (tenant) => tenant.write((db) => setSuspended(db, tenant.id, true)), 'suspended', 'tenant.suspended'),
   );
@@ -46,13 +46,13 @@ program
   );
 program
   .command('reset-password <tenant>')
-  .description('makes a token with which a user sets a new password (POST /auth/password-reset), good for an hour')
+  .description('makes a token with which a user can set a new password (POST /auth/password-reset), valid for an hour')
   .requiredOption('--username <name>')
   .action((tenant_id: string, { username }: { username: string }) => resetPassword(tenant_id, username));
 program
   .command('delete <tenant>')
-  .description('deletes a tenant with all that it holds')
-  .requiredOption('--confirm <tenant>', 'its name again')
+  .description('deletes a tenant with all its data')
+  .requiredOption('--confirm <tenant>', 'the name of the tenant, repeated')
   .action((tenant_id: string, { confirm }: { confirm: string }) => remove(tenant_id, confirm));
 
 program.parseAsync().catch((error: unknown) => {
@@ -60,8 +60,8 @@ program.parseAsync().catch((error: unknown) => {
   process.exitCode = 1;
 });
 
-/** What the operator did stands in the tenant's audit like what its admins do. */
-async function say(
+/** Writes an action of the operator to the tenant's audit, as actions of its admins are. */
+async function recordAction(
   { tenants }: Database,
   tenant_id: string,
   action: ServiceEntry['action'],
@@ -88,18 +88,18 @@ async function create(tenant_id: string, { username, email }: { username: string
   await onDatabase(async (database) => {
     const { tenants } = database;
     const config = loadConfig();
-    // Registering logs in too; here nobody wants the tokens, so they are never shown and their session is ended.
+    // Registration also logs in. The tokens are not needed, so the session is ended and the tokens are not printed.
     const login = openLogin({ ...config, JWT_SECRET: config.JWT_SECRET ?? 'unused' }, tenants);
     const origin = { address: 'the command line', req: { headers: {} } };
     const { user, refresh_token } = await register(login, { tenant_id, username, password, email }, origin, true).catch(explain);
     await logOut(login, refresh_token);
-    await say(database, tenant_id, 'tenant.created', { user_id: user.user_id, username });
+    await recordAction(database, tenant_id, 'tenant.created', { user_id: user.user_id, username });
     console.log(JSON.stringify({ ...user, ...(generated && { password }) }));
   }, false);
 }
 
 function explain(error: unknown): never {
-  if (error instanceof Problem && error.type === 'forbidden') throw new Error('a tenant of this name exists already');
+  if (error instanceof Problem && error.type === 'forbidden') throw new Error('a tenant of this name already exists');
   throw error;
 }
 
@@ -123,15 +123,15 @@ async function change(
 ): Promise<void> {
   const touched = await onDatabase(async (database) => {
     const count = await work(database.tenants(tenant_id));
-    if (count > 0) await say(database, tenant_id, action, about);
+    if (count > 0) await recordAction(database, tenant_id, action, about);
     return count;
   });
-  if (touched === 0) throw new Error(`there is no tenant ${tenant_id}`);
+  if (touched === 0) throw new Error(`the tenant ${tenant_id} does not exist`);
   console.log(`${tenant_id}  ${state}`);
 }
 
 async function quota(tenant_id: string, text: string): Promise<void> {
-  if (text !== 'none' && !/^\d{1,15}$/.test(text)) throw new Error('--max-bytes takes a whole number, or `none`');
+  if (text !== 'none' && !/^\d{1,15}$/.test(text)) throw new Error('--max-bytes must be an integer or `none`');
   const bytes = text === 'none' ? null : Number(text);
   const work = (tenant: Tenant) => tenant.write((db) => setQuota(db, tenant.id, bytes));
   await change(tenant_id, work, `max_bytes ${text}`, 'tenant.quota_set', { max_bytes: bytes });
@@ -140,7 +140,7 @@ async function quota(tenant_id: string, text: string): Promise<void> {
 async function resetPassword(tenant_id: string, username: string): Promise<void> {
   const reset = await onDatabase(async (database) => {
     const made = await makeOperatorReset(database.tenants(tenant_id), username);
-    if (made) await say(database, tenant_id, 'user.reset_made', { user_id: made.user_id });
+    if (made) await recordAction(database, tenant_id, 'user.reset_made', { user_id: made.user_id });
     return made;
   });
   if (!reset) throw new Error(`the tenant ${tenant_id} has no enabled user ${username}`);
@@ -152,10 +152,10 @@ async function remove(tenant_id: string, confirm: string): Promise<void> {
   const config = loadConfig();
   const announce = announceDeletion({ seal: sealOf(config), ledger: ledgerOf(config), warn: log.warn.bind(log) });
   await onDatabase(async ({ tenants }) => {
-    if (!(await deleteTenant(tenants(tenant_id), announce))) throw new Error(`there is no tenant ${tenant_id}`);
+    if (!(await deleteTenant(tenants(tenant_id), announce))) throw new Error(`the tenant ${tenant_id} does not exist`);
     await eraseNow(tenants(tenant_id));
   });
-  console.log(`${tenant_id}  deleted; its name is free in a few minutes`);
+  console.log(`${tenant_id}  deleted; the name can be reused in a few minutes`);
 }
 
 async function passwordOf(username: string): Promise<{ password: string; generated: boolean }> {
@@ -169,7 +169,7 @@ async function readInput(): Promise<string> {
   return text.replace(/\r?\n$/, '');
 }
 
-/** What is typed is not shown. */
+/** Reads a line from the terminal without echo. */
 async function ask(question: string): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
   const answer = terminal.question(question);

@@ -64,7 +64,7 @@ test('the operator’s acts are in the audit, and verify finds it whole', async 
   expect(await run('audit', ['verify', '--heads', file])).toMatchObject({
     code: 0,
     err: '',
-    out: `${alice.tenant_id}  6 entries  whole\n`,
+    out: `${alice.tenant_id}  6 entries  valid\n`,
   });
 }, 120_000);
 
@@ -83,7 +83,7 @@ testOnServer('the command alone may open it, and would have to cut off the entri
     expect(await run('audit', ['verify'])).toMatchObject({ code: 0 });
     expect(await run('audit', ['verify', '--heads', file])).toMatchObject({
       code: 1,
-      out: `${tenant}  5 entries  NOT WHOLE\n${tenant}  seq 6: missing: it was there before\n`,
+      out: `${tenant}  5 entries  INVALID\n${tenant}  seq 6: missing: it was there before\n`,
     });
   },
   120_000,

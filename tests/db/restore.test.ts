@@ -38,7 +38,7 @@ describeOnServer('a copy of its directory is the same place; there the ledger te
     try {
       await admin(`create database ${copy} template ${name} owner ${env.PGUSER}`);
       await expect(startTestDaemon({}, { ...env, PGDATABASE: copy })).rejects.toThrow(refusal);
-      expect(open({ ...env, PGDATABASE: copy })).toBe('The database is open to daemons.\n');
+      expect(open({ ...env, PGDATABASE: copy })).toBe('Daemons can now start on the database.\n');
       for (const database of [copy, name]) await (await startTestDaemon({}, { ...env, PGDATABASE: database })).stop();
     } finally {
       await admin(`drop database if exists ${copy} with (force)`);

@@ -164,7 +164,7 @@ onServer('a daemon', () => {
     }
     expect(failed?.status).toBe(1);
     const said = failed!.stdout.toString();
-    expect(said).toContain('1 unreadable lines, of which nothing is known: 1');
+    expect(said).toContain('1 unreadable lines, which were not replayed: 1');
     expect(said).toMatch(/job_of_another_key {2}not erased: /);
     expect(said).toContain(`${other.job_id}  0 events erased again`);
   }, 60_000);

@@ -31,7 +31,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     await loaded.clients[0]!.ask('POST', '/v1/events', { body: message('after the backup') });
 
     const restored = await sh('restore.sh', ['--no-ledger', backup], envOf(target.connection));
-    expect([restored.code, restored.err]).toEqual([0, expect.stringMatching(/^whole: \d+ rows in \d+ tables, 2 tenants/m)]);
+    expect([restored.code, restored.err]).toEqual([0, expect.stringMatching(/^complete: \d+ rows in \d+ tables, 2 tenants/m)]);
     expect(await contentOf(target.connection)).toEqual(before);
     expect(before.filter((line) => /^(events|chunks|memories|users|audit_entries) [1-9]/.test(line))).toHaveLength(5);
     expect(await rightsOf(target.connection)).toEqual(await rightsOf(connection()));
@@ -106,7 +106,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     for (const backup of [without, older]) {
       const target = await emptyDatabase();
       const restored = await sh('restore.sh', ['--no-ledger', backup], envOf(target.connection));
-      expect([restored.code, restored.err]).toEqual([0, expect.stringMatching(/^whole: \d+ rows in \d+ tables, 2 tenants/m)]);
+      expect([restored.code, restored.err]).toEqual([0, expect.stringMatching(/^complete: \d+ rows in \d+ tables, 2 tenants/m)]);
       expect(await contentOf(target.connection)).toEqual(await contentOf(connection()));
       expect(await rightsOf(target.connection)).toContainEqual(expect.stringContaining('index CREATE INDEX own_users'));
       await target.release();
@@ -116,7 +116,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl'], 'backup and restore'
     );
   });
 
-  test('verify-backup.sh restores the newest into a scratch database and drops it', async () => {
+  test('verify-backup.sh restores the newest backup into a scratch database and drops it', async () => {
     await withClient({ ...connection(), ...superuser() }, (client) => client.query('alter role memory createdb'));
     const env = { ...daemon.env, BACKUP_DIR: newDir('backups') };
     await backUp(env);

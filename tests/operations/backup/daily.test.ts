@@ -55,7 +55,7 @@ test.each([
   start(script, 3, [...args]);
   await waits();
   expect(made()).toHaveLength(1);
-  expect(said.match(/the backup failed: once more in 1 s/g)).toHaveLength(3);
+  expect(said.match(/the backup failed: next attempt in 1 s/g)).toHaveLength(3);
 });
 
 test('with the backup of the day nothing is done before the next', async () => {
@@ -89,12 +89,12 @@ test('a name that could be a date and is none is an error', async () => {
   mkdirSync(join(dir, 'backups', 'backup_20250231_000000'));
   start('backup.sh', 0);
   await eventually(() => running!.exitCode !== null, 'its end');
-  expect([running!.exitCode, said]).toEqual([1, expect.stringContaining('backup_20250231_000000 has no date for a name')]);
+  expect([running!.exitCode, said]).toEqual([1, expect.stringContaining('backup_20250231_000000 has no valid date in its name')]);
 });
 
 test('a script that makes nothing has failed, whatever it says', async () => {
   start('backup.sh', 0, [], 'true');
-  await eventually(() => (said.match(/the backup failed: once more in 1 s/g) ?? []).length === 2, 'two failures');
+  await eventually(() => (said.match(/the backup failed: next attempt in 1 s/g) ?? []).length === 2, 'two failures');
   const tries = readFileSync(join(dir, 'tries'), 'utf8').split('\n').length - 1;
   expect([tries, made()]).toEqual([2, []]);
 });

@@ -21,7 +21,7 @@ describeWith(['pg_dump', 'pg_restore', 'flock', 'openssl', 'curl'], 'disaster', 
     const drill = await sh('drill.sh', [], { DRILL_EVENTS: '400' });
     expect([drill.code, drill.out]).toEqual([
       0,
-      expect.stringMatching(/passed: 400 events are back with the same hash, serving again \d+ s after the loss/),
+      expect.stringMatching(/passed: 400 events restored with the same hash, serving again \d+ s after the loss/),
     ]);
   });
 
