@@ -1,4 +1,4 @@
-// The least that answers GET /v1/events/{id} from the table: what the service is measured against.
+// A minimal server for GET /v1/events/{id}, the baseline that the service is compared with.
 import { createServer } from 'node:http';
 import pg from 'pg';
 

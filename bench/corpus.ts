@@ -1,7 +1,7 @@
-// Text like real text for the bench: Zipf-like words, eight sessions at a time of 40 turns each, made inside PostgreSQL for speed.
-// The commonest word is in 9 % of the passages, the rarest in 2 of a million.
+// A generator of realistic text: Zipf-distributed words, in eight concurrent sessions of 40 turns each. It runs inside PostgreSQL for speed.
+// The most frequent word occurs in 9 % of the passages, the rarest in 2 of a million.
 
-/** Creates the generator in the session's temporary schema. Run once a session, before `fillTenant`. */
+/** Creates the generator in the temporary schema of the session. Run it once per session, before `fillTenant`. */
 export const createGenerator = `
   create or replace function pg_temp.word(p_rank int) returns text language sql immutable as $$
     select string_agg(substr('bcdfghjklmnprstvz', 1 + (p_rank / (17 * n)) % 17, 1) || substr('aeiou', 1 + (p_rank / n) % 5, 1), '')
@@ -12,7 +12,7 @@ export const createGenerator = `
   create unique index if not exists words_rank on words (rank);
 `;
 
-/** Appends passages p_from..p_to (parameters 2 and 3) to tenant 1; parameter 4 seeds the words. The clock is moved by the caller. */
+/** Appends passages p_from..p_to (parameters 2 and 3) to tenant 1; parameter 4 is the seed of the words. The caller advances the tenant's seq. */
 export const fillTenant = `
   with seeded as materialized (select setseed($4::float8)),
   -- the reference to i makes each row draw its own words

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 
-// CPU time, which noise on the machine changes far less than it changes rates. Linux only; elsewhere it reads as NaN.
+// CPU time, which other load on the machine distorts far less than rates. Linux only; NaN on other systems.
 
 const TICK_US = 10_000;
 
-/** µs of CPU that a process has used. */
+/** Returns the CPU time that a process has used, in µs. */
 export function cpuOf(pid: number): number {
   const stat = statOf(pid);
   return stat ? (stat.user + stat.system) * TICK_US : Number.NaN;

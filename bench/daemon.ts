@@ -13,10 +13,10 @@ export interface BenchDaemon {
   stop(): Promise<void>;
 }
 
-/** With BENCH_PROFILE=DIR each daemon leaves a CPU profile there when it ends: `npx tsx bench/profile.ts DIR` sums them up. */
+/** With BENCH_PROFILE=DIR each daemon writes a CPU profile to DIR when it ends; `npx tsx bench/profile.ts DIR` summarises them. */
 const profiling = process.env.BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_PROFILE}`] : [];
 
-/** The daemon as `npm start` runs it, but for its rate limits; its log goes to a file, as under a service manager. */
+/** Starts a daemon as `npm start` does, but without rate limits. Its log goes to a file, as under a service manager. */
 export async function startDaemonProcess(
   env: Record<string, string>,
   logFile: string,
@@ -55,7 +55,7 @@ async function untilReady(child: ChildProcess, logFile: string): Promise<string>
   throw new Error(`the daemon is not ready: ${readFileSync(logFile, 'utf8')}`);
 }
 
-/** MiB of memory that a process has had at most (VmHWM), where the system tells. */
+/** Returns the peak memory of a process in MiB (VmHWM), if the system reports it. */
 export function peakMemory(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024;

@@ -1,4 +1,4 @@
-// What is written: eight messages of 60 words, whose texts differ by a number that is used once. The same for everybody.
+// The messages that all parts write: eight messages of 60 words, each with a placeholder for a unique number.
 
 const words = `we decided to keep the counter in a row of its own because a sequence leaves gaps when a transaction fails and
 a follower cannot tell a gap from a commit that is late so the batch takes the lock once writes all units in order and lets go
@@ -8,7 +8,7 @@ nobody had run the migration there yesterday bob measured the new door at twice 
 
 const TEMPLATES = 8;
 const WORDS = 60;
-/** Replaced by a number that no other request has. */
+/** Replaced by a number that is unique to each request. */
 export const MARK = '@@@@@@@@@@@@';
 
 export const messages = Array.from({ length: TEMPLATES }, (_, i) => ({

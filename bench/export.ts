@@ -6,7 +6,7 @@ import type { World } from './world.ts';
 const EVENTS = Number(process.env.BENCH_EXPORT_EVENTS ?? 1_000_000);
 const IMPORTED = 100_000;
 
-/** A tenant's whole log out of the daemon, and a smaller one into an empty tenant; rows are written past the daemon. */
+/** Measures the export of a tenant's whole log, and the import of a smaller one into an empty tenant. The rows are inserted by SQL. */
 export async function measureExport(world: World): Promise<Figure[]> {
   const { url, pid } = await world.daemon('two');
   await fill(world, 'exported', EVENTS);
@@ -27,10 +27,10 @@ export async function measureExport(world: World): Promise<Figure[]> {
   const importSeconds = (performance.now() - started) / 1000;
   return [
     { part: 'export', name: `events exported of ${EVENTS}`, value: EVENTS / out.seconds, unit: '/s', goal: { min: 20_000 } },
-    { part: 'export', name: 'CPU of the daemon for each', value: cpu, unit: 'µs' },
+    { part: 'export', name: 'CPU time of the daemon per exported event', value: cpu, unit: 'µs' },
     {
       part: 'export',
-      name: 'memory of the daemon at most while it exports (RSS)',
+      name: 'peak memory of the daemon while it exports (RSS)',
       value: memory,
       unit: 'MiB',
       goal: { max: 200 },
@@ -45,11 +45,11 @@ async function takeOut(url: string, headers: Record<string, string>): Promise<{ 
   let end = '';
   for await (const part of response.body as unknown as AsyncIterable<Uint8Array>)
     end = (end + Buffer.from(part.subarray(-500)).toString()).slice(-500);
-  if (!end.includes(`"event":${EVENTS}`)) throw new Error(`the export has no end: ${end}`);
+  if (!end.includes(`"event":${EVENTS}`)) throw new Error(`the export is incomplete: ${end}`);
   return { seconds: (performance.now() - started) / 1000 };
 }
 
-/** Rows of a log, written past the daemon. */
+/** Inserts the rows of a log by SQL. */
 export async function fill(world: World, tenant: string, events: number): Promise<void> {
   await world.tenant(tenant);
   await world.sql(async (client) => {

@@ -10,7 +10,10 @@ const ROUNDS = 5;
 const SECONDS = 2;
 const SCOPE = { channels: ['private', 'public', 'team', 'agent'], sensitivities: ['none', 'low', 'high'], subjects: ['bench'] };
 
-/** What the wall costs a full-text search, in PostgreSQL alone: the service's own functions against the same statements by a superuser, whom no policy binds. */
+/**
+ * Measures the cost of row-level security in a full-text search, in PostgreSQL alone: the service's own functions against the same statements run
+ * by a superuser, to whom no policy applies.
+ */
 export async function measureIsolation(world: World): Promise<Figure[]> {
   await loadTenants(world);
   await makePlainPool(world);
@@ -42,7 +45,7 @@ export async function measureIsolation(world: World): Promise<Figure[]> {
   ];
 }
 
-/** The pool of a search with the wall taken away: not a definer, no role that is entered. */
+/** Creates `plain_pool`: the function `pool` of a search without `security definer` and without a change of role. */
 async function makePlainPool(world: World): Promise<void> {
   await world.sql(async (client) => {
     for (const name of ['pool', 'pool_chunks']) {
@@ -60,7 +63,7 @@ async function makePlainPool(world: World): Promise<void> {
   });
 }
 
-/** What the service would call `pool` with for this question. */
+/** Returns the arguments with which the service would call `pool` for this query. */
 async function argumentsOf(world: World, query: string): Promise<string> {
   const { rows } = await world.sql((client) => client.query<Survey>('select * from survey($1, $2, $3)', [TENANT, query, SCOPE]));
   const survey = { ...rows[0]!, as_of_seq: Number(rows[0]!.as_of_seq) };

@@ -13,7 +13,10 @@ const SIGHT = `'{private,public,team,agent}', null, '{none,low,high,secret}'`;
 const walled = (id: string) => `select * from read_events('keys', array[${id}], ${SIGHT}, 16384)`;
 const plain = (id: string) => `select * from events where tenant_id = 'keys' and event_id = ${id}`;
 
-/** What the wall costs a look-up by id, as an application sees it (16 loops, 10 connections of pg, named) and in PostgreSQL alone (pgbench). */
+/**
+ * Measures the cost of row-level security in a lookup by id: for an application (16 loops, 10 connections of pg, named statements) and in PostgreSQL
+ * alone (pgbench).
+ */
 export async function measureKeys(world: World): Promise<Figure[]> {
   await makeEvents(world);
   const number = `\\set n random(1, ${EVENTS})\n`;

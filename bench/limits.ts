@@ -4,9 +4,9 @@ import { connectionOf, createPool } from '../src/db/pool.ts';
 import { createLimits } from '../src/limits/index.ts';
 import { createLogger } from '../src/log.ts';
 
-// What one admission costs on the hot path: `tsx bench/limits.ts`, with PG* or REDIS_URL to measure the shared stores too.
-// An admission sets two headers on a real response; setting two constant ones is measured beside it. CPU time, so that neighbours
-// on the machine count less.
+// Measures the cost of the rate limiter per request: `tsx bench/limits.ts`, with PG* or REDIS_URL to measure the shared stores too.
+// The limiter sets two headers on a real response; setting two constant headers is measured for comparison. Measures CPU time, so that other
+// load on the machine matters less.
 
 const ROUNDS = 7;
 const PER_ROUND = 300_000;
@@ -22,7 +22,7 @@ async function measure(name: string, one: (i: number, res: ServerResponse) => un
     const from = process.cpuUsage();
     for (let i = 0; i < PER_ROUND; i += 1) {
       await one(i, pool[i % 1000]!);
-      // Between requests the answers of the store come in, as they would.
+      // Let pending responses of the store arrive between requests, as in the daemon.
       if (i % 1000 === 999) await new Promise((resolve) => setImmediate(resolve));
     }
     const { user, system } = process.cpuUsage(from);
@@ -48,7 +48,7 @@ async function measureLimits(name: string, callers: number, embedded: boolean, e
     principal: { tenant_id: `tenant_${i % 50}`, id: `usr_${i}`, user_id: `usr_${i}` },
   }));
   await measure(`${name}, ${callers} principals`, (i, res) => limits.admit(route, people[i % callers]!, '', res));
-  if (calls > 0) console.log(`  ${calls} calls of the database for ${ROUNDS * PER_ROUND} admissions`);
+  if (calls > 0) console.log(`  ${calls} database calls for ${ROUNDS * PER_ROUND} requests`);
   await limits.stop();
   await real?.end();
 }

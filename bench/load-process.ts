@@ -1,8 +1,8 @@
 import { connect } from 'node:net';
 import type { Load, LoadResult } from './load.ts';
 
-// The load generator's process: keep-alive sockets, requests prepared as bytes, answers read no further than needed. About 15 µs of CPU a
-// request, which on a small machine is CPU that the service does not get; a client library costs ten times that.
+// The process of the load generator: keep-alive sockets, requests prepared as bytes, and minimal parsing of responses. It takes about 15 µs of CPU
+// per request, which on a small machine the service does not get; a client library takes ten times that.
 
 const MARK = Buffer.from('@@@@@@@@@@@@');
 let counter = Date.now() % 1e9;
@@ -14,7 +14,7 @@ process.on('disconnect', () => process.exit(0));
 
 interface Template {
   bytes: Buffer;
-  /** Where a number of twelve digits goes that no other request has. */
+  /** Offsets at which a unique number of twelve digits is written. */
   marks: number[];
 }
 
@@ -78,14 +78,14 @@ function fill({ bytes, marks }: Template): Buffer {
   return copy;
 }
 
-/** Counts the status and returns how many bytes of the answer are still to come. */
+/** Counts the status, and returns the number of bytes of the response that are still missing. */
 function begin(chunk: Buffer, statuses: Record<string, number>): number {
   const end = chunk.indexOf('\r\n\r\n');
-  if (end < 0) throw new Error('an answer whose head comes in pieces');
+  if (end < 0) throw new Error('the response headers arrived in several chunks');
   const head = chunk.toString('latin1', 0, end);
   const status = head.slice(9, 12);
   statuses[status] = (statuses[status] ?? 0) + 1;
   const at = head.search(/\ncontent-length: /i);
-  if (at < 0) throw new Error(`an answer without Content-Length: ${head}`);
+  if (at < 0) throw new Error(`a response without Content-Length: ${head}`);
   return end + 4 + Number.parseInt(head.slice(at + 17), 10) - chunk.length;
 }

@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 
 export interface Load {
-  /** Connections go to them in turn. */
+  /** Servers, used round-robin for the connections. */
   urls: string[];
   connections: number;
   seconds: number;
-  /** Whole HTTP/1.1 requests, sent in turn; twelve `@` become a number that is used once. */
+  /** Complete HTTP/1.1 requests, sent round-robin. Twelve `@` are replaced by a unique number. */
   requests: string[];
-  /** Between an answer and the next request of its connection. */
+  /** Pause between a response and the next request on its connection. */
   pause_ms?: number;
 }
 
@@ -22,12 +22,12 @@ export interface LoadResult {
 
 export interface Generator {
   run(load: Load): Promise<LoadResult>;
-  /** Requests a second; any answer but these statuses ends the bench, because a refusal is quick. */
+  /** Returns requests per second. Any other status than the expected ones ends the benchmark, because rejections are fast. */
   rate(load: Load, expected: string): Promise<number>;
   close(): void;
 }
 
-/** A process of its own that makes load, one at a time. */
+/** The load generator, in a separate process. It runs one load at a time. */
 export function openGenerator(): Generator {
   const child = fork(join(import.meta.dirname, 'load-process.ts'));
   const run = async (load: Load) => {
@@ -37,7 +37,7 @@ export function openGenerator(): Generator {
   };
   const rate = async (load: Load, expected: string) => {
     const { count, seconds, statuses } = await run(load);
-    if (Object.keys(statuses).join() !== expected) throw new Error(`answers by status: ${JSON.stringify(statuses)}`);
+    if (Object.keys(statuses).join() !== expected) throw new Error(`unexpected statuses: ${JSON.stringify(statuses)}`);
     return count / seconds;
   };
   return { run, rate, close: () => child.disconnect() };

@@ -9,7 +9,7 @@ const ROUNDS = 5;
 const SECONDS = 3;
 const LOGINS_AT_ONCE = 8;
 
-/** What other requests wait while people log in: p99 of GET by id at a moderate load, with log-ins and without, in turn. */
+/** Measures the effect of log-ins on other requests: p99 of GET by id at a moderate load, alternately with and without log-ins. */
 export async function measureLogin(world: World): Promise<Figure[]> {
   const { url } = await world.daemon('one');
   const headers = await world.tenant('login');

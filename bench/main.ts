@@ -18,8 +18,8 @@ import { measureWatch } from './watch.ts';
 import { openWorld, type World } from './world.ts';
 
 // npm run bench                 every part, about ten minutes
-// npm run bench -- append read  some
-// npm run bench -- neighbours:context   of the loads of a part those whose name has this word
+// npm run bench -- append read  some parts
+// npm run bench -- neighbours:context   the loads of a part whose name contains this word
 
 const parts: Record<string, (world: World, only?: string) => Promise<Figure[]>> = {
   append: measureAppend,
@@ -39,12 +39,12 @@ const parts: Record<string, (world: World, only?: string) => Promise<Figure[]>> 
   seq: measureSeq,
   storage: measureStorage,
 };
-/** Not part of a whole run: an alternative that was decided against, and what takes a table of its own to read. */
+/** Parts that run only if named: `seq` compares rejected designs, and the result of `storage` is a separate table. */
 const extra = new Set(['seq', 'storage']);
 
 const wanted = new Map(process.argv.slice(2).map((given) => [given.split(':')[0]!, given.split(':')[1]]));
 const unknown = [...wanted.keys()].filter((name) => !(name in parts));
-if (unknown.length > 0) throw new Error(`There is no part ${unknown.join(', ')}; there are ${Object.keys(parts).join(', ')}.`);
+if (unknown.length > 0) throw new Error(`unknown part: ${unknown.join(', ')}; the parts are ${Object.keys(parts).join(', ')}`);
 
 const started = performance.now();
 const world = await openWorld();

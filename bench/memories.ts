@@ -9,7 +9,7 @@ const ROUNDS = 5;
 const SECONDS = 2;
 const CLIENTS = 64;
 
-/** What a memory costs beside an event: the same texts, each said once, as events and as memories that are new. */
+/** Compares the cost of a memory with that of an event: the same unique texts, written as events and as new memories. */
 export async function measureMemories(world: World): Promise<Figure[]> {
   const { url } = await world.daemon('one');
   const headers = { ...(await world.tenant('memories')), 'Idempotency-Key': `key-${MARK}` };

@@ -4,7 +4,7 @@ import type { Figure } from './report.ts';
 import { alternate, ratioFigure } from './rounds.ts';
 import type { World } from './world.ts';
 
-/** Writes of every kind by one tenant: of ten requests eight singles, one batch of 20, one artifact of 4 KiB; on one daemon and on two. */
+/** Measures mixed writes of one tenant on one and on two daemons. Of ten requests, eight write one event, one writes 20, one an artifact of 4 KiB. */
 export async function measureMixed(world: World): Promise<Figure[]> {
   const [one, two] = [await world.daemon('one'), await world.daemon('two')];
   const headers = await world.tenant('mixed');

@@ -6,11 +6,11 @@ import type { Figure } from './report.ts';
 import { quantile } from './rounds.ts';
 import type { World } from './world.ts';
 
-// The worst requests that the limits allow, eight at a time from one tenant, and what another tenant waits meanwhile.
+// Measures the latency of one tenant while another sends the heaviest requests that the limits allow, eight at a time.
 
 const SECONDS = 10;
 const AT_ONCE = 8;
-/** A connection sends, waits for its answer and then for this: twelve make twenty requests a second of each of three kinds. */
+/** Load of the measured tenant. Each connection pauses after a response; twelve make 20 requests per second of each of three kinds. */
 const CALM = { connections: 12, pause_ms: 200 };
 const GOAL = { idles: 3, p99_ms: 100, max_ms: 250, loop_ms: 50 };
 const LOG = { batches: 40, events: 100 };
@@ -33,7 +33,7 @@ export async function measureNeighbours(world: World, only = ''): Promise<Figure
   const { url } = await world.daemon('one');
   const heavy = await world.tenant('heavy');
   const loads = loadsOf().filter(({ name }) => name.includes(only));
-  if (loads.length === 0) throw new Error(`No load has ${only} in its name.`);
+  if (loads.length === 0) throw new Error(`no load has a name with ${only}`);
   await fillLog(url, heavy);
   const calm = await calmRequests(url, await world.tenant('calm'));
   const look = async (seconds: number) =>
@@ -69,9 +69,9 @@ function figuresOf(name: string, idle: Seen, loaded: Seen, loop: { p999: number;
       'p99 of a neighbour',
       loaded.p99,
       Math.round(Math.max(GOAL.idles * idle.p99, GOAL.p99_ms)),
-      `p50 / p99 / max: idle ${shown(idle)}, loaded ${shown(loaded)} ms; answers ${answers}`,
+      `p50 / p99 / max: idle ${shown(idle)}, loaded ${shown(loaded)} ms; responses ${answers}`,
     ),
-    of('longest wait of a neighbour', loaded.max, GOAL.max_ms),
+    of('maximum latency of a neighbour', loaded.max, GOAL.max_ms),
     of('event loop p99.9', loop.p999, GOAL.loop_ms, `max ${loop.max.toFixed(1)} ms`),
   ];
 }
@@ -82,7 +82,7 @@ const seenIn = (latencies: number[]): Seen => ({
   max: quantile(latencies, 1),
 });
 
-/** Since the last call. */
+/** Returns the event loop delays since the last call. */
 async function loopDelays(url: string): Promise<{ p999: number; max: number }> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const ms = (name: string) => 1000 * Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
@@ -111,7 +111,7 @@ async function calmRequests(url: string, headers: Record<string, string>): Promi
 const word = (n: number) => `w${((n * 7919) % 30_011).toString(36)}`;
 const words = (count: number, from: number) => Array.from({ length: count }, (_, i) => word(from + i)).join(' ');
 
-/** What contexts, searches and lists go through: passages of many common words, which are near to one another. */
+/** Records the data that contexts, searches and lists read: passages that share many words, so that they are near-duplicates. */
 async function fillLog(url: string, headers: Record<string, string>): Promise<void> {
   for (let batch = 0; batch < LOG.batches; batch += 1) {
     const events = Array.from({ length: LOG.events }, (_, i) => ({
@@ -180,7 +180,7 @@ function startCrowd(url: string, headers: Record<string, string>, load: Load): {
     while (!over) {
       const answer = await sendOnce(url, headers, load, agent);
       answers[answer] = (answers[answer] ?? 0) + 1;
-      // a refusal is cheap, and its client would come again at once
+      // A rejection is fast; without a pause the client would flood the daemon with retries.
       if (!answer.startsWith('2')) await sleep(100);
     }
   };
@@ -195,7 +195,7 @@ function startCrowd(url: string, headers: Record<string, string>, load: Load): {
   };
 }
 
-/** The status, or why there was none: a body that is refused before it is read may end as a broken pipe. */
+/** Returns the status or the error. If a body is rejected before it is read, the client may see a broken pipe. */
 function sendOnce(url: string, headers: Record<string, string>, load: Load, agent: Agent): Promise<string> {
   const { method, path, type, body } = load;
   const all = { ...headers, ...(body && { 'Content-Type': type, 'Content-Length': String(body.length) }) };

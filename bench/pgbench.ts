@@ -7,7 +7,7 @@ import type { TestConnection } from '../tests/support/cluster.ts';
 const run = promisify(execFile);
 
 export interface Pgbench {
-  /** Transactions a second of scripts drawn at random, prepared, over so many clients. */
+  /** Returns transactions per second of randomly chosen scripts with prepared statements, for the given number of clients. */
   tps(name: string, scripts: string[], clients: number, seconds: number): Promise<number>;
 }
 

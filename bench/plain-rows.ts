@@ -1,13 +1,14 @@
 import { MARK, messages } from './dialogue.ts';
 import type { World } from './world.ts';
 
-// The same rows without the service: what it stored for each message is read back and made into a statement for pgbench, so that every column,
-// constraint and index is met with the same values. Ids and seq come from a sequence, times from the clock, the text's number from pgbench.
+// Inserts the same rows without the service. The rows that the service stored for each message are read back and turned into statements for
+// pgbench, so that all columns, constraints and indexes get the same values. Ids and seqs come from a sequence, times from the clock, and
+// the number in the text from pgbench.
 
 const NUMBER = '123456789012';
 const TENANT = 'plain';
 
-/** One pgbench script for each message: event and passage in one statement, and the idempotency row if asked for. */
+/** Returns a pgbench script per message: event and passage in one statement, optionally with the idempotency row. */
 export async function insertRows(
   world: World,
   tenant: string,
@@ -44,7 +45,7 @@ function scriptOf(world: World, tenant: string, seq: number, withKey: boolean): 
     };
     const [event] = await read('events');
     const [chunk, ...others] = await read('chunks');
-    if (!event || !chunk || others.length > 0) throw new Error('the bench expects one passage an event');
+    if (!event || !chunk || others.length > 0) throw new Error('the benchmark expects one passage per event');
     const key = withKey
       ? `, k as (
           insert into idempotency_keys (tenant_id, key_hash, body_hash, outcome, created_at)
@@ -62,7 +63,7 @@ function scriptOf(world: World, tenant: string, seq: number, withKey: boolean): 
   });
 }
 
-/** Columns that differ from row to row. */
+/** Expressions of the columns that differ between rows. */
 const varying: Record<string, string> = {
   tenant_id: `'${TENANT}'`,
   seq: 'n',
@@ -93,5 +94,5 @@ function expressionOf(value: unknown): string {
   return `(${text.split(NUMBER).map(literal).join(` || lpad(:number::text, ${NUMBER.length}, '0') || `)})`;
 }
 
-/** pgbench takes `:word` for a variable even inside a literal. */
+/** Escapes a literal. pgbench treats `:word` as a variable even inside a literal. */
 export const literal = (text: string) => `U&'${text.replaceAll('\\', '\\\\').replaceAll("'", "''").replaceAll(':', '\\003A')}'`;

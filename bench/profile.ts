@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-// npx tsx bench/profile.ts DIR   where the daemons of a run with BENCH_PROFILE=DIR spent their time: by package or file, and by function
+// npx tsx bench/profile.ts DIR   summarises the CPU profiles of a run with BENCH_PROFILE=DIR, by package or file and by function
 
 interface Profile {
   nodes: { id: number; callFrame: { functionName: string; url: string; lineNumber: number } }[];
@@ -15,25 +15,25 @@ const IDLE = new Set(['(idle)', '(root)']);
 for (const name of readdirSync(process.argv[2]!).filter((file) => file.endsWith('.cpuprofile'))) {
   const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(join(process.argv[2]!, name), 'utf8')) as Profile;
   const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
-  const places = new Map<string, number>();
+  const locations = new Map<string, number>();
   const functions = new Map<string, number>();
   let busy = 0;
   samples.forEach((id, i) => {
     const { functionName, url, lineNumber } = frames.get(id)!;
     if (IDLE.has(functionName)) return;
-    const place = placeOf(url) || functionName;
+    const location = locationOf(url) || functionName;
     busy += timeDeltas[i]!;
-    add(places, place, timeDeltas[i]!);
-    add(functions, `${functionName || '(anonymous)'} ${place}:${lineNumber + 1}`, timeDeltas[i]!);
+    add(locations, location, timeDeltas[i]!);
+    add(functions, `${functionName || '(anonymous)'} ${location}:${lineNumber + 1}`, timeDeltas[i]!);
   });
   console.log(`\n${name}: ${(busy / 1e6).toFixed(1)} s busy`);
-  for (const shares of [places, functions])
+  for (const shares of [locations, functions])
     for (const [what, us] of [...shares].sort((a, b) => b[1] - a[1]).slice(0, TOP))
       console.log(`${((100 * us) / busy).toFixed(1).padStart(6)} %  ${what}`);
 }
 
-/** A package, a module of Node, or a file of our own. */
-function placeOf(url: string): string {
+/** Returns the package, the module of Node, or the file of this project. */
+function locationOf(url: string): string {
   const [, inPackage] = /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url) ?? [];
   return inPackage ?? url.replace(/^.*\/dist\//, '').replace(/^file:\/\//, '');
 }

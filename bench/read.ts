@@ -12,7 +12,7 @@ const ROUNDS = 5;
 const SECONDS = 2;
 const CLIENTS = 64;
 
-/** GET by id against a bare node:http server that asks the same of the same table by pg, without a credential, a wall or a log. */
+/** Compares GET by id with a bare node:http server that reads the same row by pg, without authentication, row-level security or logging. */
 export async function measureRead(world: World): Promise<Figure[]> {
   const [thin, express] = [await world.daemon('one'), await world.daemon('express')];
   const headers = await world.tenant('read');

@@ -2,15 +2,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 
-/** One line of the table. */
+/** A row of the table of results. */
 export interface Figure {
   part: string;
   name: string;
   value: number;
   unit: string;
-  /** What it should be: at least (`min`) or at most (`max`). */
+  /** The goal: at least `min` or at most `max`. */
   goal?: { min: number } | { max: number };
-  /** Absolute figures behind a ratio; noise between machines, but they say where one stands. */
+  /** The absolute figures behind a ratio. They are not comparable between machines. */
   note?: string;
 }
 
@@ -27,7 +27,7 @@ export interface Results {
 export const describeMachine = (): string =>
   `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 1024 ** 3)} GiB, ${process.platform} ${process.arch}, Node ${process.versions.node}`;
 
-/** Parts that were not run keep what an earlier run on this machine wrote. */
+/** Saves the results. Keeps the results of earlier runs on this machine for parts that were not run. */
 export function saveResults(results: Results): void {
   const ran = new Set(results.figures.map(({ part }) => part));
   const kept = earlierFigures().filter(({ part }) => !ran.has(part));
@@ -49,7 +49,7 @@ export function renderTable(figures: Figure[]): string {
     const wanted = goal ? ('min' in goal ? `≥ ${goal.min}` : `≤ ${goal.max}`) : '';
     return `| ${name} | ${round(value)}${unit && ` ${unit}`} | ${wanted} | ${goal ? verdict(value, goal) : ''} | ${note ?? ''} |`;
   });
-  return ['| what | measured | goal | | figures behind it |', '| --- | --- | --- | --- | --- |', ...lines].join('\n');
+  return ['| figure | measured | goal | | details |', '| --- | --- | --- | --- | --- |', ...lines].join('\n');
 }
 
 const verdict = (value: number, goal: NonNullable<Figure['goal']>) =>

@@ -6,7 +6,7 @@ import type { World } from './world.ts';
 const EVENTS = 500_000;
 const POLL_MS = 200;
 
-/** How long the preview of a policy takes that names every event, where it has to become a job. */
+/** Measures the preview of a retention policy that applies to every event, on a log so long that the preview becomes a job. */
 export async function measureRetention(world: World): Promise<Figure[]> {
   const { url } = await world.daemon('one');
   await fill(world, 'old', EVENTS);
@@ -21,8 +21,8 @@ export async function measureRetention(world: World): Promise<Figure[]> {
   if (events !== EVENTS) throw new Error(`the preview counted ${events} of ${EVENTS} events`);
   const seconds = (performance.now() - started) / 1000;
   return [
-    { part: 'retention', name: `answer to a preview on ${EVENTS} events`, value: answered / 1000, unit: 's', goal: { max: 5 } },
-    { part: 'retention', name: 'until its job has counted', value: seconds, unit: 's' },
+    { part: 'retention', name: `response to a preview on ${EVENTS} events`, value: answered / 1000, unit: 's', goal: { max: 5 } },
+    { part: 'retention', name: 'time until its job is done', value: seconds, unit: 's' },
   ];
 }
 

@@ -1,17 +1,17 @@
 import type { Figure } from './report.ts';
 
-// Rounds that alternate, so that whatever else the machine does falls on everybody; ratios are taken inside a round, then their median.
+// Alternating rounds, so that other load on the machine affects all contestants equally. A ratio is the median of the ratios of each round.
 
 export interface Contestant {
   name: string;
-  /** Works for about so many seconds and returns how much it did a second. */
+  /** Works for about this many seconds, and returns its rate per second. */
   run(seconds: number): Promise<number>;
 }
 
-/** What each contestant did a second, round by round. */
+/** The rates of each contestant, by round. */
 export type Rates = Record<string, number[]>;
 
-/** Forwards in even rounds, backwards in odd ones: who comes after whom changes too. */
+/** Runs the contestants in rounds, and reverses their order in every other round. */
 export async function alternate(contestants: Contestant[], rounds: number, seconds: number): Promise<Rates> {
   for (const contestant of contestants) await contestant.run(Math.min(1, seconds));
   const rates: Rates = Object.fromEntries(contestants.map(({ name }) => [name, []]));
@@ -36,7 +36,7 @@ export function quantile(values: ArrayLike<number>, q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
 }
 
-/** A line of the table for the ratio of two contestants. */
+/** Returns the row of the table for the ratio of two contestants. */
 export const ratioFigure = (
   rates: Rates,
   part: string,

@@ -12,7 +12,7 @@ const QUESTIONS = 200;
 type Size = keyof typeof SIZES;
 const sizes = Object.keys(SIZES) as Size[];
 
-/** Search and context over HTTP, two clients, at 10⁴, 10⁵ and 10⁶ chunks in the tenant that asks. */
+/** Measures search and context over HTTP with two clients, for tenants of 10⁴, 10⁵ and 10⁶ passages. */
 export async function measureSearch(world: World): Promise<Figure[]> {
   await loadTenants(world);
   const asked = await questions(world, QUESTIONS);
@@ -48,7 +48,7 @@ const growth = (search: Record<Size, number[]>): Figure => ({
   goal: { max: 2 },
 });
 
-/** Every latency of each size, from rounds that alternate between the sizes. */
+/** Returns all latencies by size, from rounds that alternate between the sizes. */
 async function measure(world: World, requestsOf: (headers: Record<string, string>) => string[]): Promise<Record<Size, number[]>> {
   const { url } = await world.daemon('one');
   const latencies: Record<Size, number[]> = { t4: [], t5: [], t6: [] };
@@ -56,8 +56,8 @@ async function measure(world: World, requestsOf: (headers: Record<string, string
     for (const size of round % 2 === 0 ? sizes : sizes.toReversed()) {
       const requests = requestsOf(await world.tenant(size));
       const result = await world.generator.run({ urls: [url], connections: CLIENTS, seconds: SECONDS, requests });
-      if (Object.keys(result.statuses).join() !== '200') throw new Error(`answers by status: ${JSON.stringify(result.statuses)}`);
-      // the first round only warms up
+      if (Object.keys(result.statuses).join() !== '200') throw new Error(`unexpected statuses: ${JSON.stringify(result.statuses)}`);
+      // The first round is a warm-up.
       if (round >= 0) latencies[size].push(...result.latencies);
     }
   }

@@ -13,7 +13,7 @@ import type { Figure } from './report.ts';
 import { alternate, type Contestant, ratioFigure } from './rounds.ts';
 import type { World } from './world.ts';
 
-// How a seq can be given, without HTTP: 64 callers in this process append events with a key, by each of the designs.
+// Compares designs for allocating seqs, without HTTP: 64 callers in this process append events with an idempotency key.
 
 const CALLERS = 64;
 const ROUNDS = 5;
@@ -38,10 +38,10 @@ export async function measureSeq(world: World): Promise<Figure[]> {
     ).commit;
   const [single, double] = [queue(1), queue(2)];
   const designs: Record<string, Append> = {
-    'a transaction of statements a request': (tenant, unit) => pool.using((client) => inStatements(client, tenant, unit)),
-    'one call a request': (tenant, unit) => pool.using((client) => oneCall(client, tenant, unit)),
-    'group commit, one batch a tenant in flight': single,
-    'group commit, two batches': double,
+    'a transaction of several statements per request': (tenant, unit) => pool.using((client) => inStatements(client, tenant, unit)),
+    'one call per request': (tenant, unit) => pool.using((client) => oneCall(client, tenant, unit)),
+    'group commit, one batch per tenant in flight': single,
+    'group commit, two batches per tenant in flight': double,
   };
   const figures: Figure[] = [];
   for (const count of [1, MANY]) figures.push(...(await compare(world, rows, designs, count)));
@@ -100,7 +100,7 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const oneCall = (client: pg.PoolClient, tenant: string, unit: Unit) =>
   client.query({ name: 'one_call', text: 'select * from commit_units($1, $2::jsonb)', values: [tenant, JSON.stringify([unit])] });
 
-/** The counter is held over four round trips; each statement is named, and begin travels with the first. */
+/** Locks the counter for four round trips. All statements are named, and `begin` is sent together with the first. */
 async function inStatements(client: pg.PoolClient, tenant: string, { key, body, events: [event] }: Unit): Promise<void> {
   const run = (name: string, text: string, values: unknown[]) => client.query<{ last_seq: number }>({ name, text, values });
   const { effects, content, metadata, ...row } = event!;

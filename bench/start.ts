@@ -5,13 +5,13 @@ import type { World } from './world.ts';
 
 const STARTS = 5;
 
-/** From spawning the process to the first healthy answer, on an embedded database that is there already. */
+/** Measures the time from spawning the process to the first healthy response, on an existing embedded database. */
 export async function measureStart(world: World): Promise<Figure[]> {
   const seconds: number[] = [];
   for (let i = 0; i <= STARTS; i += 1) {
     const started = performance.now();
-    const env = { DATA_DIR: world.place('embedded'), MIGRATE_ON_START: 'true' };
-    const daemon = await startDaemonProcess(env, world.place('embedded.log'));
+    const env = { DATA_DIR: world.path('embedded'), MIGRATE_ON_START: 'true' };
+    const daemon = await startDaemonProcess(env, world.path('embedded.log'));
     const answer = await fetch(`${daemon.url}/health`);
     if (answer.status !== 200) throw new Error(`health: ${answer.status}`);
     seconds.push((performance.now() - started) / 1000);

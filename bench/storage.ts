@@ -1,11 +1,11 @@
 import type { Figure } from './report.ts';
 import type { World } from './world.ts';
 
-// What the tables of tenants and their indexes take, and which indexes the calls of a client use.
+// Measures the storage of the tenants' tables and indexes, and which indexes the requests of a client use.
 
 const EVENTS = 100_000;
 const BATCH = 500;
-/** Bytes of `content` as JSON. */
+/** Size of `content` as JSON, in bytes. */
 const CONTENT_BYTES = 170;
 const SESSION_EVENTS = 100;
 const CALLS = 50;
@@ -32,7 +32,7 @@ export async function measureStorage(world: World): Promise<Figure[]> {
   ];
 }
 
-/** Through the API, so that the rows are what clients get; returns the ids of the events of the first batch. */
+/** Records the events through the API, so that the rows are realistic. Returns the ids of the events of the first batch. */
 async function record(url: string, headers: Record<string, string>): Promise<string[]> {
   const first: string[] = [];
   for (let from = 0; from < EVENTS; from += BATCH) {
@@ -51,7 +51,7 @@ const eventOf = (n: number) => ({
   content: { text: textOf(n) },
 });
 
-/** Words of a vocabulary of some thousand, of which few are frequent; the same in every run. */
+/** Returns words from a vocabulary of a few thousand, few of them frequent; the same in every run. */
 function textOf(n: number): string {
   const length = CONTENT_BYTES - '{"text":""}'.length;
   let state = n * 2_654_435_761 + 1;
@@ -67,7 +67,7 @@ const syllables = ['ka', 'lo', 'mer', 'ti', 'sun', 'ba', 'ron', 'vel', 'du', 'sh
 const wordOf = (n: number): string =>
   (n >= syllables.length ? wordOf(Math.floor(n / syllables.length)) : '') + syllables[n % syllables.length];
 
-/** What a client asks of a log, each once. */
+/** Sends each kind of read request once. */
 async function ask(url: string, headers: Record<string, string>, event_id: string, n: number): Promise<void> {
   const session_id = `session-${n}`;
   await send(url, headers, `/v1/events?channel=team&session_id=${session_id}&limit=20`);
@@ -88,7 +88,7 @@ async function send<T>(url: string, headers: Record<string, string>, path: strin
   return (await answer.json()) as T;
 }
 
-/** Tables with a tenant, each with its TOAST table, and their indexes. */
+/** Returns the sizes of the tables with a tenant, including TOAST, and of their indexes. */
 const measure = (world: World): Promise<Relation[]> =>
   world.sql(async (client) => {
     const { rows } = await client.query<Relation>(
@@ -114,5 +114,5 @@ function tableOf(relations: Relation[]): string {
   const lines = listed.map(
     ({ name, bytes, scans }) => `| ${scans === null ? name : `- ${name}`} | ${(bytes / EVENTS).toFixed(1)} | ${scans ?? ''} |`,
   );
-  return ['| table, - index | bytes an event | scans |', '| --- | --- | --- |', ...lines].join('\n');
+  return ['| table, - index | bytes per event | scans |', '| --- | --- | --- |', ...lines].join('\n');
 }

@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import { createGenerator, fillTenant } from './corpus.ts';
 import type { World } from './world.ts';
 
-/** Chunks of the tenants that are searched in. */
+/** Number of passages of the tenants that are searched. */
 export const SIZES = { t4: 10_000, t5: 100_000, t6: 1_000_000 };
 const TENANTS = 100;
 const OTHERS = 1000;
@@ -10,7 +10,7 @@ const STEP = 50_000;
 
 let loaded: Promise<void> | undefined;
 
-/** A hundred tenants: three of 10⁴, 10⁵ and 10⁶ chunks and 97 small ones. Texts are made once; smaller tenants hold the largest one's first. */
+/** Creates a hundred tenants: three with 10⁴, 10⁵ and 10⁶ passages, and 97 small ones. The smaller tenants get copies of the first texts of the largest. */
 export const loadTenants = (world: World): Promise<void> => {
   loaded ??= load(world);
   return loaded;
@@ -37,7 +37,7 @@ async function load(world: World): Promise<void> {
     await copy(client, 't4', SIZES.t4);
     for (let i = 4; i <= TENANTS; i += 1) await copy(client, `small_${i}`, OTHERS);
     await client.query("set session_replication_role = 'origin'");
-    process.stderr.write(`  ${SIZES.t6} chunks and their copies in ${secondsSince(started)} s\n`);
+    process.stderr.write(`  ${SIZES.t6} passages and their copies in ${secondsSince(started)} s\n`);
     await client.query(definition);
     await client.query('vacuum analyze events, chunks, tenants, tenant_clocks');
     await client.query('checkpoint');
@@ -47,7 +47,7 @@ async function load(world: World): Promise<void> {
 
 const secondsSince = (started: number) => Math.round((performance.now() - started) / 1000);
 
-/** The words' index is built over the rows at once, which takes a fraction of adding them one by one. */
+/** Drops the full-text index and returns its definition. Rebuilding it after the load takes a fraction of the time. */
 async function dropIndex(client: Client): Promise<string> {
   const { rows } = await client.query<{ indexdef: string }>(`select indexdef from pg_indexes where indexname = 'chunks__search'`);
   await client.query('drop index chunks__search');
@@ -84,7 +84,7 @@ async function copy(client: Client, tenant: string, count: number): Promise<void
   }
 }
 
-/** Questions of four words that stand together in one passage somewhere in the first ten thousand, which all three tenants have. */
+/** Returns queries of four words that occur together in one of the first ten thousand passages, which all three tenants have. */
 export async function questions(world: World, count: number): Promise<string[]> {
   const { rows } = await world.sql((client) =>
     client.query<{ text: string }>(

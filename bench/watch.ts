@@ -9,7 +9,7 @@ const FOLLOWERS = 100;
 const EVENTS = 200;
 const EVERY_MS = 50;
 
-/** From the moment an event is sent to the moment each of 100 followers has it: on the daemon that wrote it, and on another. */
+/** Measures the time from sending an event until each of 100 followers has received it: on the daemon that wrote it, and on another. */
 export async function measureWatch(world: World): Promise<Figure[]> {
   const [one, two] = [await world.daemon('one'), await world.daemon('two')];
   const headers = await world.tenant('watch');

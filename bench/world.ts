@@ -7,31 +7,31 @@ import { type BenchDaemon, startDaemonProcess } from './daemon.ts';
 import { type Generator, openGenerator } from './load.ts';
 import { openPgbench, type Pgbench } from './pgbench.ts';
 
-/** What the parts measure with: a cluster of the bench's own, daemons in front of it, and what makes load. */
+/** The environment of the benchmark: its own PostgreSQL cluster, daemons, and the load generator. */
 export interface World {
   dir: string;
   postgres: string;
-  /** A superuser in the service's database: what a plain application without a wall would do. */
+  /** A superuser in the service's database, like an application without row-level security. */
   plain: TestConnection;
   generator: Generator;
   pgbench: Pgbench;
   sql<T>(work: (client: Client) => Promise<T>): Promise<T>;
-  /** The daemon of this name, started when first asked for. */
+  /** Returns the daemon of this name, which is started on first use. */
   daemon(name: 'one' | 'two' | 'express'): Promise<BenchDaemon>;
-  /** Headers with a credential for a tenant, made when first asked for. */
+  /** Returns headers with a credential for a tenant, which is created on first use. */
   tenant(id: string): Promise<Record<string, string>>;
-  /** A place that nothing else uses, removed afterwards. */
-  place(name: string): string;
+  /** Returns a new path in a temporary directory, which is removed afterwards. */
+  path(name: string): string;
   close(): Promise<void>;
 }
 
-// Durable as by default (fsync, synchronous_commit); memory for a machine that has more than one of 2005. BENCH_PG adds settings.
+// Durability settings keep their defaults (fsync, synchronous_commit); memory settings suit a current machine. BENCH_PG adds settings.
 const SETTINGS = '-c shared_buffers=1GB -c max_wal_size=4GB -c checkpoint_timeout=15min -c maintenance_work_mem=512MB';
 export const PASSWORD = 'a bench is not a couch';
 
 export async function openWorld(): Promise<World> {
   const bin = findBinaries();
-  if (!bin) throw new Error('The bench needs PostgreSQL ≥ 15 with pgbench in PATH or /usr/lib/postgresql.');
+  if (!bin) throw new Error('The benchmark needs PostgreSQL 15 or newer with pgbench, in PATH or /usr/lib/postgresql.');
   const run_dir = makeRunDir();
   const cluster = await startCluster(bin, join(run_dir.path, 'cluster'), `${SETTINGS} ${process.env.BENCH_PG ?? ''}`);
   const plain = await createDatabase(cluster);
@@ -63,7 +63,7 @@ export async function openWorld(): Promise<World> {
     sql: (work) => withClient(plain, work),
     daemon,
     tenant: (id) => remember(tenants, id, async () => register((await daemon('one')).url, id)),
-    place: (name) => join(run_dir.path, name),
+    path: (name) => join(run_dir.path, name),
     close: async () => {
       generator.close();
       await Promise.all([...daemons.values()].map(async (one) => (await one).stop()));
