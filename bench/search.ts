@@ -56,7 +56,8 @@ async function measure(world: World, requestsOf: (headers: Record<string, string
     for (const size of round % 2 === 0 ? sizes : sizes.toReversed()) {
       const requests = requestsOf(await world.tenant(size));
       const result = await world.generator.run({ urls: [url], connections: CLIENTS, seconds: SECONDS, requests });
-      if (Object.keys(result.statuses).join() !== '200') throw new Error(`unexpected statuses: ${JSON.stringify(result.statuses)}`);
+      if (Object.keys(result.statuses).join() !== '200')
+        throw new Error(`unexpected statuses: ${JSON.stringify(result.statuses)}`);
       // The first round is a warm-up.
       if (round >= 0) latencies[size].push(...result.latencies);
     }

@@ -38,7 +38,8 @@ export async function measureSeq(world: World): Promise<Figure[]> {
     ).commit;
   const [single, double] = [queue(1), queue(2)];
   const designs: Record<string, Append> = {
-    'a transaction of several statements per request': (tenant, unit) => pool.using((client) => inStatements(client, tenant, unit)),
+    'a transaction of several statements per request': (tenant, unit) =>
+      pool.using((client) => inStatements(client, tenant, unit)),
     'one call per request': (tenant, unit) => pool.using((client) => oneCall(client, tenant, unit)),
     'group commit, one batch per tenant in flight': single,
     'group commit, two batches per tenant in flight': double,

@@ -4,7 +4,7 @@ import { parseSync } from '@swc/core';
 import { edges as features } from '../src/edges.ts';
 import { callsIn, homes, routines } from './support/routines.ts';
 
-// Who may import whom, who owns what, and how large things may grow. The lists here are the decision; changing one is changing it.
+// The rules of the architecture: allowed imports, owners of packages and tables, and maximum sizes. To change a rule, change its list here.
 
 const wiring = [
   ...['main.ts', 'daemon.ts', 'wiring.ts', 'features.ts', 'registry.ts', 'gate.ts', 'skipped.ts'],
@@ -42,7 +42,7 @@ function listFiles(dir: string): string[] {
 
 interface Import {
   file: string;
-  /** `src/http/problem.ts`, or the name of a package. */
+  /** A path such as `src/http/problem.ts`, or the name of a package. */
   target: string;
   typeOnly: boolean;
 }
@@ -64,14 +64,14 @@ function resolve(file: string, specifier: string): string {
     : specifier;
 }
 
-/** `auth` of `src/auth/tokens.ts`; the file's own name directly under `src`. */
+/** Returns the folder of a file in `src` (`auth` for `src/auth/tokens.ts`), or its own name if it is directly in `src`. */
 const partOf = (file: string): string => file.split('/')[1]!;
-const said = ({ file, target }: Import) => `${file} → ${target}`;
+const describeImport = ({ file, target }: Import) => `${file} → ${target}`;
 
-/** Why an import breaks the rules, if it does. */
-function verdict({ file, target, typeOnly }: Import): string | undefined {
+/** Returns the rule that an import breaks, if any. */
+function faultOf({ file, target, typeOnly }: Import): string | undefined {
   const [from, to] = [partOf(file), partOf(target)];
-  // config.ts reads settings.ts, whose values have the types of setting_types.ts; a key has the form that seal.ts takes
+  // config.ts reads settings.ts, which uses the types of setting_types.ts and the key format of seal.ts.
   if (
     wiring.includes(from) ||
     from === to ||
@@ -79,23 +79,23 @@ function verdict({ file, target, typeOnly }: Import): string | undefined {
     (from === 'settings.ts' && (to === 'seal.ts' || to === 'setting_types.ts'))
   )
     return undefined;
-  // what a door gives the service and what it is given for it: types alone, and of every part
-  if (from === 'feature.ts') return typeOnly ? undefined : 'feature.ts has nothing but types';
-  if (to === 'feature.ts') return typeOnly && features[from] ? undefined : 'only doors say what a feature is';
-  if (anyMay.includes(to)) return anyMay.includes(from) ? 'files that all may use stand alone' : undefined;
-  if (to === 'http') return from === 'db' ? 'db knows nothing of HTTP' : undefined;
-  if (to === 'db') return from === 'http' || from === 'app.ts' ? 'http knows nothing of the database' : undefined;
-  if (!features[from]) return 'only the wiring and features use features';
-  if (!features[from].includes(to)) return `"${from} may use ${to}" is not in the list`;
-  return target.endsWith('/index.ts') ? undefined : 'a feature is used through its door, index.ts';
+  // feature.ts declares the types of the doors, which refer to types of every folder.
+  if (from === 'feature.ts') return typeOnly ? undefined : 'feature.ts may import only types';
+  if (to === 'feature.ts') return typeOnly && features[from] ? undefined : 'only features may import types of feature.ts';
+  if (anyMay.includes(to)) return anyMay.includes(from) ? 'a file that all may import must not import others' : undefined;
+  if (to === 'http') return from === 'db' ? 'db must not import http' : undefined;
+  if (to === 'db') return from === 'http' || from === 'app.ts' ? 'http must not import db' : undefined;
+  if (!features[from]) return 'only the wiring and features may import features';
+  if (!features[from].includes(to)) return `src/edges.ts does not allow ${from} to use ${to}`;
+  return target.endsWith('/index.ts') ? undefined : 'a feature must be imported through its door, index.ts';
 }
 
-test('everything imports only what it may', () => {
+test('every import is allowed', () => {
   const local = imports.filter(({ target }) => target.startsWith('src/'));
-  expect(local.filter((one) => verdict(one)).map((one) => `${said(one)}: ${verdict(one)}`)).toEqual([]);
+  expect(local.filter((one) => faultOf(one)).map((one) => `${describeImport(one)}: ${faultOf(one)}`)).toEqual([]);
 });
 
-test('every folder is known, and a feature with routes uses every door it is listed for', () => {
+test('every folder is listed, and a feature with routes uses all its edges', () => {
   const parts = new Set(files.map(partOf));
   const known = [...Object.keys(features), ...wiring, ...anyMay, 'app.ts', 'feature.ts', 'db', 'http'];
   expect([...parts].filter((part) => !known.includes(part))).toEqual([]);
@@ -105,11 +105,11 @@ test('every folder is known, and a feature with routes uses every door it is lis
   for (const { folder, sql } of routines) for (const name of callsIn(sql)) used.add(`${folder} → ${homes.get(name)}`);
   for (const file of files) for (const name of callsIn(text.get(file)!)) used.add(`${partOf(file)} → ${homes.get(name)}`);
   const edges = Object.entries(features).flatMap(([from, tos]) => tos.map((to) => [from, to] as const));
-  const idle = edges.filter(([from, to]) => text.has(`src/${from}/routes.ts`) && !used.has(`${from} → ${to}`));
-  expect(idle.map(([from, to]) => `${from} → ${to}`)).toEqual([]);
+  const unused = edges.filter(([from, to]) => text.has(`src/${from}/routes.ts`) && !used.has(`${from} → ${to}`));
+  expect(unused.map(([from, to]) => `${from} → ${to}`)).toEqual([]);
 });
 
-test('there is no cycle, between folders nor between files', () => {
+test('neither folders nor files depend on each other in a cycle', () => {
   const byFolder = new Map(Object.entries(features).map(([from, tos]) => [from, [...tos]]));
   const byFile = new Map(
     files.map((file) => [file, imports.filter((one) => one.file === file && !one.typeOnly).map(({ target }) => target)]),
@@ -138,16 +138,16 @@ test.each([
   ['bcrypt', /^src\/auth\//],
   ['jsonwebtoken', /^src\/auth\//],
   ['gpt-tokenizer', /^src\/(passages|context)\//],
-])('the package %s has one owner', (name, owner) => {
-  const strangers = imports.filter(({ target, file }) => (target === name || target.startsWith(`${name}/`)) && !owner.test(file));
-  expect(strangers.map(said)).toEqual([]);
+])('the package %s is imported only by its owner', (name, owner) => {
+  const others = imports.filter(({ target, file }) => (target === name || target.startsWith(`${name}/`)) && !owner.test(file));
+  expect(others.map(describeImport)).toEqual([]);
 });
 
-test('the environment is read in config.ts alone', () => {
+test('only config.ts reads the environment', () => {
   expect(files.filter((file) => /process\.env/.test(text.get(file)!))).toEqual(['src/config.ts']);
 });
 
-test('a table is written by one folder', () => {
+test('each table is written by only one folder', () => {
   const writers = new Map<string, Set<string>>();
   for (const file of files)
     for (const [, table] of text
@@ -167,11 +167,11 @@ function readSql(): string {
     .join('\n');
 }
 
-// What may stand inside a statement: lists of columns, the rule of visibility, bounds and choices written in the code.
+// Expressions that may be interpolated into a statement: lists of columns, the visibility rule, limits, and choices between constants.
 const constantInSql =
   /^(\w*[cC]olumns|[A-Z_]+|matchesFilter|visible(\(.*\))?|shownById(\(.*\))?|withheldIn(\(.*\))?|first( \+ \d)?|of|\w+ === '\w+' \? '[^']*' : '[^']*')$/;
 
-test('no statement is put together from input', () => {
+test('no statement interpolates input', () => {
   const built = files.flatMap((file) =>
     [...text.get(file)!.matchAll(/`\s*(?:select|insert|update|delete|with)\s[^`]*`/g)].flatMap(([statement]) =>
       [...statement.matchAll(/\$\{([^}]*)\}/g)].map(([, inside]) => `${file}: \${${inside}}`),
@@ -180,15 +180,15 @@ test('no statement is put together from input', () => {
   expect(built.filter((one) => !constantInSql.test(/\$\{(.*)\}/.exec(one)![1]!))).toEqual([]);
 });
 
-test('of every feature a test runs on the embedded engine too', () => {
+test('at least one test of every feature runs on the embedded engine', () => {
   const { testMatch } = require('../jest.embedded.config.cjs') as { testMatch: string[] };
   const tried = new Set(testMatch.map((file) => relative(root, file).split(sep)[1]!));
   const folders = readdirSync(join(root, 'tests')).filter((name) => name in features);
-  // health and work have no statement; secrets and doctor have none that the engine could answer otherwise
+  // health and work have no statements, and those of secrets and doctor behave the same on both engines.
   expect(folders.filter((name) => !tried.has(name) && !['doctor', 'health', 'secrets', 'work'].includes(name))).toEqual([]);
 });
 
-test('what an engine cannot do is skipped with the reason, by describeOnServer or testOnServer; no test ends early', () => {
+test('tests skip an engine only by describeOnServer or testOnServer, which take a reason, and never return early', () => {
   const early =
     /\(onEmbedded\(\) \? (?:test|describe|it)\.skip|= onEmbedded\(\) \? (?:test|describe|it)\.skip|if \((?:onEmbedded\(\)|engine\.kind === 'embedded')\) return;/;
   const tests = [...text.keys()].filter((file) => file.endsWith('.test.ts') && file !== 'tests/architecture.test.ts');
@@ -196,7 +196,7 @@ test('what an engine cannot do is skipped with the reason, by describeOnServer o
   expect(tests.filter((file) => early.test(text.get(file)!))).toEqual([]);
 });
 
-test('files are named for what they do, and none has more than 300 lines', () => {
+test('no file has a generic name or more than 300 lines', () => {
   const all = [...text.keys()];
   expect(all.filter((file) => forbiddenNames.test(basename(file)))).toEqual([]);
   const long = all.map((file) => [file, text.get(file)!.split('\n').length - 1] as const).filter(([, lines]) => lines > 300);
@@ -212,13 +212,13 @@ interface Node {
 const isFunction = ({ type }: Node) =>
   /^(Function(Declaration|Expression)|ArrowFunctionExpression|ClassMethod|MethodProperty|Constructor)$/.test(type ?? '');
 
-test('no function has more than 60 lines of its own', () => {
+test('no function has more than 60 lines, without nested functions', () => {
   expect([...text].flatMap(([file, source]) => longFunctions(file, source))).toEqual([]);
 });
 
-/** Functions inside a function count for themselves, so that a list of routes is not one long function. */
+/** Finds functions of more than 60 lines. Nested functions count separately, so that a list of routes is not one long function. */
 function longFunctions(file: string, source: string): string[] {
-  // the first token gives the offset of the file, which swc counts on from file to file
+  // swc's positions are cumulative over all parsed files; the first token gives the offset of this file.
   const bytes = Buffer.from(`;\n${source}`);
   const module = parseSync(bytes.toString(), { syntax: 'typescript', target: 'es2022' }) as unknown as Node;
   const base = module.span!.start;
@@ -228,7 +228,7 @@ function longFunctions(file: string, source: string): string[] {
       .toString()
       .split('\n').length;
   const found: string[] = [];
-  /** Lines taken by the functions inside. */
+  /** Returns the number of lines of nested functions. */
   const visit = (node: unknown): number => {
     if (typeof node !== 'object' || node === null) return 0;
     const inner = Object.values(node).reduce<number>((sum, child) => sum + visit(child), 0);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { secretSettings } from '../src/settings.ts';
 
-// What must hold of every service of docker-compose.prod.yml, whoever adds one. scripts/check-compose.sh runs it.
+// Rules for every service of docker-compose.prod.yml. scripts/check-compose.sh runs the file on a real engine.
 
 interface Service {
   image: string;
@@ -26,27 +26,27 @@ const { services } = parse(readFileSync(join(root, 'docker-compose.prod.yml'), '
 };
 const all = Object.entries(services);
 
-test.each(all)('%s has no privilege, bounds for what it uses, and a bound for its log', (_name, service) => {
+test.each(all)('%s has no privileges, and limits for its resources and its log', (_name, service) => {
   expect(service).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] });
   for (const limit of ['mem_limit', 'cpus', 'pids_limit']) expect(service[limit]).toBeDefined();
   expect(service.logging?.options).toHaveProperty('max-size');
 });
 
-test('only nginx takes calls from outside', () => {
+test('only nginx accepts connections from outside', () => {
   const outside = all.flatMap(([name, { ports = [] }]) =>
     ports.filter((port) => !port.startsWith('127.0.0.1:')).map((port) => `${name} ${port.split(':').at(-1)}`),
   );
   expect(outside).toEqual(['nginx 80', 'nginx 443']);
 });
 
-test('the secrets of the daemons are not in the environment of the database', () => {
+test('the environment of the database does not contain the secrets of the daemons', () => {
   const { environment = {} } = services.postgres!;
   const own = ['PGPASSWORD', 'POSTGRES_PASSWORD'];
   expect(secretSettings.filter((name) => !own.includes(name) && environment[name] !== '')).toEqual([]);
 });
 
-// docker-compose 1.29 recreates with `--force-recreate memory-daemon` all that it depends on
-test('a daemon that is recreated takes only the migrations with it', () => {
+// `docker-compose up --force-recreate memory-daemon` (1.29) also recreates all dependencies.
+test('a daemon depends only on the migrations, so recreating it restarts nothing else', () => {
   const dependencies = (name: string): string[] => {
     const { depends_on = [] } = services[name]!;
     const direct = Array.isArray(depends_on) ? depends_on : Object.keys(depends_on);
@@ -56,14 +56,14 @@ test('a daemon that is recreated takes only the migrations with it', () => {
   expect(dependencies('memory-daemon-2')).toEqual(['migrate']);
 });
 
-test('the two daemons are the same but for the build', () => {
+test('the two daemons differ only in the build', () => {
   const { build: _, ...first } = services['memory-daemon']!;
   expect(services['memory-daemon-2']).toEqual(first);
 });
 
-test('what is mounted from here is here', () => {
-  const made = ['./nginx/ssl', './nginx/acme'];
+test('every mounted path of the repository exists', () => {
+  const created = ['./nginx/ssl', './nginx/acme'];
   const mounted = all.flatMap(([, { volumes = [] }]) => volumes.map((volume) => volume.split(':')[0]!));
-  const missing = mounted.filter((path) => path.startsWith('./') && !made.includes(path) && !existsSync(join(root, path)));
+  const missing = mounted.filter((path) => path.startsWith('./') && !created.includes(path) && !existsSync(join(root, path)));
   expect(missing).toEqual([]);
 });

@@ -14,7 +14,7 @@ const problemsOf = (env: Record<string, string>): string => {
   }
 };
 
-test('the configuration, with everything of the guide’s .env.prod, means what the guide means', () => {
+test('the settings of the guide’s .env.prod have the meaning that the guide describes', () => {
   const config = loadConfig({
     PGHOST: 'postgres',
     PGPORT: '5432',
@@ -53,7 +53,7 @@ test('the configuration, with everything of the guide’s .env.prod, means what 
   });
 });
 
-test('.env.example sets the documented ladder of time-outs: lock < statement < query < request', () => {
+test('the timeouts in .env.example increase: lock < statement < query < request', () => {
   const lines = readFileSync(join(import.meta.dirname, '../.env.example'), 'utf8').matchAll(/^(?:# )?([A-Z_]+)=(.*)$/gm);
   const values = new Map([...lines].map(([, name, value]) => [name, Number(value)]));
   const ladder = ['PGLOCK_TIMEOUT', 'PGSTATEMENT_TIMEOUT', 'PGQUERY_TIMEOUT', 'REQUEST_TIMEOUT_MS'].map((name) =>
@@ -62,7 +62,7 @@ test('.env.example sets the documented ladder of time-outs: lock < statement < q
   expect(ladder).toEqual([2000, 5000, 6000, 10_000]);
 });
 
-test('the configuration, with several bad settings, names every one with what it got and what is expected, and shows no secret', () => {
+test('the error for several invalid settings lists each with the value and the expectation, and contains no secret', () => {
   const message = problemsOf({
     PORT: 'eighty',
     PGPOOL_MAX: '0',
@@ -76,21 +76,21 @@ test('the configuration, with several bad settings, names every one with what it
 });
 
 test.each([
-  ['none', {}],
-  ['a short one', { JWT_SECRET: 'x'.repeat(31) }],
-  ['an example', { JWT_SECRET: '<generate-with-openssl-rand-base64-32>' }],
-  ['the ancestor’s default', { JWT_SECRET: 'change-this-secret-in-production' }],
-])('production, with %s as JWT_SECRET, does not start', (_name, env) => {
+  ['no value', {}],
+  ['a short value', { JWT_SECRET: 'x'.repeat(31) }],
+  ['a placeholder', { JWT_SECRET: '<generate-with-openssl-rand-base64-32>' }],
+  ['a well-known default', { JWT_SECRET: 'change-this-secret-in-production' }],
+])('with %s as JWT_SECRET, production does not start', (_name, env) => {
   expect(problemsOf({ NODE_ENV: 'production', ...env } as Record<string, string>)).toContain('JWT_SECRET');
   expect(problemsOf({ NODE_ENV: 'production', JWT_SECRET: strong })).toBe('');
 });
 
-test('a _FILE that is a device counts as absent: compose mounts /dev/null where no file is named', () => {
+test('a _FILE that is a device counts as absent, because compose mounts /dev/null for a missing file', () => {
   expect(loadConfig({ JWT_SECRET_FILE: '/dev/null', JWT_SECRET: strong }).JWT_SECRET).toBe(strong);
   expect(loadConfig({ PGPASSWORD_FILE: '/dev/null' }).PGPASSWORD).toBeUndefined();
 });
 
-test('a secret, named by its _FILE form, is read from that file; a file that is not there is a problem with its name', () => {
+test('a secret is read from the file that its _FILE variable names; a missing file is reported by the variable', () => {
   const dir = mkdtempSync(join(tmpdir(), 'agent-memory-config-'));
   writeFileSync(join(dir, 'secret'), `${strong}\n`);
   expect(loadConfig({ JWT_SECRET_FILE: join(dir, 'secret') }).JWT_SECRET).toBe(strong);
@@ -98,12 +98,12 @@ test('a secret, named by its _FILE form, is read from that file; a file that is 
   rmSync(dir, { recursive: true });
 });
 
-test('PGPASSWORD wins over POSTGRES_PASSWORD; an empty variable counts as absent', () => {
+test('PGPASSWORD takes precedence over POSTGRES_PASSWORD; an empty variable counts as absent', () => {
   expect(connectionOf(loadConfig({ PGHOST: 'h', PGPASSWORD: 'a', POSTGRES_PASSWORD: 'b' })).password).toBe('a');
   expect(connectionOf(loadConfig({ PGHOST: 'h', PGPASSWORD: '', POSTGRES_PASSWORD: 'b' })).password).toBe('b');
 });
 
-test('the limits of requests are the guide’s in production and do not stop a first integration elsewhere; what is set counts', () => {
+test('the default rate limits are the guide’s in production and higher elsewhere; a setting overrides both', () => {
   const limitsOf = (env: Record<string, string>) => {
     const { RATE_LIMIT_MAX_REQUESTS, RATE_LIMIT_TENANT_MAX, RATE_LIMIT_AUTH_MAX } = loadConfig(env);
     return [RATE_LIMIT_MAX_REQUESTS, RATE_LIMIT_TENANT_MAX, RATE_LIMIT_AUTH_MAX];

@@ -7,7 +7,7 @@ import { assertConforms, document, operationAt } from './support/contract.ts';
 import { startTestDaemon, type TestDaemon } from './support/daemon.ts';
 import { contentType, harmed, headers, pathOf, queryOf, textOf, valuesOf } from './support/hostile.ts';
 
-// Whatever is sent: never a 5xx, never a hang, always an answer that the document allows, and nothing accepted that reads back otherwise.
+// Hostile input never causes a 5xx or a hang. Every response conforms to the OpenAPI document, and everything accepted reads back unchanged.
 
 const SEED = Number(process.env.HOSTILE_SEED ?? 20_261_121);
 const RUNS = Number(process.env.HOSTILE_RUNS ?? 40);
@@ -56,7 +56,7 @@ async function ask(method: string, { path, query, body, headers: more }: Sent): 
 }
 
 test.each(operations.map((one) => [`${one.method} ${one.path}`, one] as const))(
-  '%s withstands whatever is sent to it',
+  '%s withstands hostile input',
   async (_, { method, path, operation }) => {
     const schema = (operation.requestBody as { content: Record<string, { schema?: Record<string, unknown> }> } | undefined)
       ?.content['application/json']?.schema;
@@ -68,7 +68,7 @@ test.each(operations.map((one) => [`${one.method} ${one.path}`, one] as const))(
     await fc.assert(
       fc.asyncProperty(request, async ([where, query, text, more, type]) => {
         const status = await ask(method, { path: where, query, body: text, headers: { 'content-type': type, ...more } });
-        // a token that was revoked on the way would make the rest a test of 401
+        // If a request revoked the token, all further requests would only get 401.
         if (status === 401 || operation.operationId === 'deleteTenant') client = await newTenant(daemon.url);
       }),
       { seed: SEED, numRuns: RUNS, interruptAfterTimeLimit: 60_000 },
@@ -77,7 +77,7 @@ test.each(operations.map((one) => [`${one.method} ${one.path}`, one] as const))(
   90_000,
 );
 
-test('every credential that is not one is a 401', async () => {
+test('every forged credential returns 401', async () => {
   const forged = [
     'Bearer',
     'Bearer x',
@@ -112,7 +112,7 @@ const anyEvent = fc.record(
   { requiredKeys: ['session_id', 'channel', 'actor', 'kind', 'content'] },
 );
 
-test('what is accepted as an event reads back equal', async () => {
+test('an accepted event reads back unchanged', async () => {
   let accepted = 0;
   await fc.assert(
     fc.asyncProperty(anyEvent, async (given) => {
@@ -128,7 +128,7 @@ test('what is accepted as an event reads back equal', async () => {
   expect(accepted).toBeGreaterThan(RUNS);
 }, 90_000);
 
-test('what looks like an attack is content', async () => {
+test('text that looks like an attack is stored unchanged', async () => {
   for (const said of [
     'Array<string>',
     'x < 5 && y > 3',
@@ -145,7 +145,7 @@ test('what looks like an attack is content', async () => {
   }
 });
 
-/** Sends bytes as they are; resolves with all that came back once the daemon has closed, or after a while. */
+/** Sends raw bytes. Resolves with the response when the daemon closes the connection, or after 1.5 s. */
 async function raw(bytes: string): Promise<string> {
   const socket = connect(Number(new URL(daemon.url).port), '127.0.0.1');
   let answer = '';
@@ -162,19 +162,23 @@ async function raw(bytes: string): Promise<string> {
 const auth = () => `Host: x\r\nAuthorization: Bearer ${client.token}\r\n`;
 
 test.each([
-  ['no HTTP', () => 'hello\r\n\r\n', 400],
-  ['two lengths', () => `POST /v1/events HTTP/1.1\r\n${auth()}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`, 400],
+  ['text that is not HTTP', () => 'hello\r\n\r\n', 400],
   [
-    'a length and chunks',
+    'two Content-Length headers',
+    () => `POST /v1/events HTTP/1.1\r\n${auth()}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`,
+    400,
+  ],
+  [
+    'both Content-Length and chunks',
     () => `POST /v1/events HTTP/1.1\r\n${auth()}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
     400,
   ],
   ['a negative length', () => `POST /v1/events HTTP/1.1\r\n${auth()}Content-Length: -1\r\n\r\n`, 400],
-  ['headers without end', () => `GET /health HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-  ['a method that nobody has', () => 'BREW /health HTTP/1.1\r\nHost: x\r\n\r\n', 400],
-  ['a method that the path has not', () => 'TRACE /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 405],
+  ['oversized headers', () => `GET /health HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+  ['an unknown method', () => 'BREW /health HTTP/1.1\r\nHost: x\r\n\r\n', 400],
+  ['a method that the path does not have', () => 'TRACE /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 405],
   ['an absolute URL', () => `GET http://other/v1/events/evt_1 HTTP/1.1\r\n${auth()}Connection: close\r\n\r\n`, 404],
-  ['an expectation', () => 'GET /nowhere HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n', 404],
+  ['an unknown expectation', () => 'GET /nowhere HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n', 404],
 ] as [string, () => string, number][])('%s on the wire gets a problem document', async (_, bytes, status) => {
   const answer = await raw(bytes());
   const [head = '', body = ''] = answer.split('\r\n\r\n');
@@ -186,7 +190,7 @@ test.each([
   });
 });
 
-test('after all this the daemon is well and keeps nothing', async () => {
+test('afterwards the daemon is healthy and holds no requests', async () => {
   expect(operationAt('GET', '/health')).toBeDefined();
   const { body } = await client.ask<Record<string, { values: { value: number }[] }>>('GET', '/metrics/json');
   expect([body.agent_memory_requests_in_flight!.values[0]!.value, body.agent_memory_body_bytes_held!.values[0]!.value]).toEqual([

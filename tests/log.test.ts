@@ -2,7 +2,7 @@ import { message, newColleague, newTenant, PASSWORD, send } from './support/clie
 import { spawnDaemon } from './support/daemon.ts';
 import { daemonDatabase } from './support/database.ts';
 
-test('the log of a daemon, at its most talkative, names every request by its id and holds no credential and no content', async () => {
+test('the log at level trace has the id of every request, and no credential or content', async () => {
   const database = await daemonDatabase();
   const daemon = await spawnDaemon(database.env, { LOG_LEVEL: 'trace' });
   const alice = await newTenant(daemon.url);

@@ -9,11 +9,11 @@ import { freePort, spawnDaemon } from './support/daemon.ts';
 import { cloneDataDir, daemonDatabase, describeOnServer, emptyDatabase } from './support/database.ts';
 import { readEvents } from './support/sse.ts';
 
-// Starting and stopping, as an operator meets them: `node dist/main.js` in a process of its own.
+// Start and stop of the daemon, `node dist/main.js` in a separate process.
 
 const main = join(import.meta.dirname, '../dist/main.js');
 
-/** Runs a daemon that must not start; its exit code and what it says. */
+/** Runs a daemon that must not start. Returns its exit code and standard error. */
 function fails(env: Record<string, string>): { code: number | null; said: string } {
   const { status, stderr } = spawnSync(process.execPath, [main], {
     env: { PATH: process.env.PATH, LOG_LEVEL: 'silent', ...env },
@@ -23,7 +23,7 @@ function fails(env: Record<string, string>): { code: number | null; said: string
   return { code: status, said: stderr };
 }
 
-test('a port in use ends the start with a sentence that names the port', async () => {
+test('a port that is in use stops the start with a message that names the port', async () => {
   const squatter = createServer().listen(0, '0.0.0.0');
   await once(squatter, 'listening');
   const { port } = squatter.address() as { port: number };
@@ -33,13 +33,13 @@ test('a port in use ends the start with a sentence that names the port', async (
   expect(said).toMatch(new RegExp(`Port ${port} is in use.*another PORT`, 's'));
 });
 
-test('bad settings end the start with one message that lists them all', () => {
+test('invalid settings stop the start with one message that lists them all', () => {
   const { code, said } = fails({ PORT: 'x', PGPOOL_MAX: '-1' });
   expect(code).toBe(1);
   expect(said).toMatch(/PORT: got .*PGPOOL_MAX: got /s);
 });
 
-test('a second daemon on the same embedded directory ends with a sentence that says what to do', async () => {
+test('a second daemon on the same embedded directory exits with a message that names DATA_DIR', async () => {
   const DATA_DIR = await cloneDataDir();
   const first = await spawnDaemon({ DATA_DIR });
   const { code, said } = fails({ PORT: String(await freePort()), DATA_DIR });
@@ -49,7 +49,7 @@ test('a second daemon on the same embedded directory ends with a sentence that s
   expect(said).toMatch(/DATA_DIR/);
 }, 60_000);
 
-test('a database that cannot be reached ends the start with a sentence, without a stack', async () => {
+test('an unreachable database stops the start with a message without a stack trace', async () => {
   const { code, said } = fails({ PORT: '0', PGHOST: '127.0.0.1', PGPORT: String(await freePort()) });
   expect(code).toBe(1);
   expect(said).toMatch(/cannot be reached.*PGHOST/s);
@@ -57,7 +57,7 @@ test('a database that cannot be reached ends the start with a sentence, without 
 });
 
 describeOnServer('its run starts from a template', () => {
-  test('MIGRATE_ON_START=false on an empty database ends with the command to run', async () => {
+  test('MIGRATE_ON_START=false on an empty database exits with the command to run', async () => {
     const database = await emptyDatabase();
     const { host, port, user } = database.connection;
     const { code, said } = fails({
@@ -74,7 +74,7 @@ describeOnServer('its run starts from a template', () => {
   });
 });
 
-test('development makes its own JWT secret and says Ready with the URLs; production says nothing but JSON', async () => {
+test('in development the daemon generates a JWT secret and prints the URLs; in production it prints only JSON', async () => {
   const DATA_DIR = await cloneDataDir();
   const PORT = String(await freePort());
   const said = await outputOf({ DATA_DIR, PORT, NODE_ENV: 'development', LOG_LEVEL: 'info' }, /=== Ready ===[\s\S]*Database/);
@@ -107,7 +107,7 @@ async function outputOf(env: Record<string, string>, until: RegExp): Promise<str
   return said;
 }
 
-test('SIGTERM lets running requests finish, ends streams with the place to resume, and exits 0', async () => {
+test('on SIGTERM running requests finish, streams end with an id to resume from, and the exit code is 0', async () => {
   const database = await daemonDatabase();
   const daemon = await spawnDaemon(database.env);
   const { token } = await newTenant(daemon.url);
@@ -132,17 +132,17 @@ test('SIGTERM lets running requests finish, ends streams with the place to resum
 
 test.each([
   [
-    'a cluster that something else made',
+    'a cluster of another program',
     (dir: string) => mkdirSync(join(dir, 'pgdata')),
     /pgdata was not written by this service: set DATA_DIR/,
   ],
   [
-    'an engine.json that cannot be read',
+    'an invalid engine.json',
     (dir: string) => writeFileSync(join(dir, 'engine.json'), '{'),
     /engine\.json cannot be read.*DATA_DIR/,
   ],
-  ['a file where the directory should be', (dir: string) => writeFileSync(join(dir, 'pgdata'), ''), /DATA_DIR/],
-])('a data directory with %s ends the start with a sentence and stays as it is', (_, spoil, sentence) => {
+  ['a file in place of the cluster', (dir: string) => writeFileSync(join(dir, 'pgdata'), ''), /DATA_DIR/],
+])('a data directory with %s stops the start with a message and is not changed', (_, spoil, sentence) => {
   const DATA_DIR = mkdtempSync(join(tmpdir(), 'foreign-'));
   spoil(DATA_DIR);
   const { code, said } = fails({ PORT: '0', DATA_DIR });
@@ -153,7 +153,7 @@ test.each([
   expect(left).toHaveLength(1);
 });
 
-test('`npm run demo` that cannot start says the same sentence as the service', async () => {
+test('`npm run demo` prints the same message as the service if it cannot start', async () => {
   const squatter = createServer().listen(0, '127.0.0.1');
   await once(squatter, 'listening');
   const { port } = squatter.address() as { port: number };
@@ -170,7 +170,7 @@ test('`npm run demo` that cannot start says the same sentence as the service', a
   expect(stderr).not.toMatch(/\n\s+at /);
 });
 
-test('a Node that is too old is named in a sentence', () => {
+test('a version of Node that is too old is reported', () => {
   const script = join(import.meta.dirname, '../scripts/node-version.cjs');
   const under = (version: string) => {
     const as = `Object.defineProperty(process.versions, 'node', { value: '${version}' }); require(${JSON.stringify(script)})`;
@@ -186,7 +186,7 @@ test('a Node that is too old is named in a sentence', () => {
   ]);
 });
 
-test('a data directory that cannot be made ends the start with a sentence that names it', () => {
+test('a data directory that cannot be created stops the start with a message that names it', () => {
   const { code, said } = fails({ PORT: '0', DATA_DIR: '/dev/null/data' });
   expect(code).toBe(1);
   expect(said).toMatch(/DATA_DIR.*\/dev\/null\/data|\/dev\/null\/data.*DATA_DIR/s);

@@ -15,8 +15,8 @@ const service = describeService(config);
 const routes: Route<never>[] = service.routes;
 const nameOf = (route: Route<never>) => `${route.method} ${route.path}`;
 
-test('the committed openapi.json is what the routes say', () => {
-  // `npm run openapi` writes it
+test('the committed openapi.json matches the routes', () => {
+  // `npm run openapi` updates it
   expect(document).toEqual(JSON.parse(JSON.stringify(service.document)));
 });
 
@@ -30,7 +30,7 @@ test('it is a valid OpenAPI 3.1 document', () => {
   expect(validate.errors ?? []).toEqual([]);
 });
 
-test('every $ref leads somewhere', () => {
+test('every $ref resolves', () => {
   const at = (ref: string) =>
     ref
       .slice(2)
@@ -53,7 +53,7 @@ test('operation ids are unique', () => {
 });
 
 describe.each(routes.map((route) => [nameOf(route), route] as const))('%s', (_, route) => {
-  test('says what it is', () => {
+  test('has an operation id, a summary and a tag', () => {
     expect(route.operation).toMatch(/^[a-z][A-Za-z]+$/);
     expect(route.summary).toMatch(/^[A-Z].{5,120}[^.]$/);
     expect(route.summary.split(' ').length).toBeLessThanOrEqual(10);
@@ -61,21 +61,22 @@ describe.each(routes.map((route) => [nameOf(route), route] as const))('%s', (_, 
     expect(route.tag).toMatch(/^[A-Z][A-Za-z ]+$/);
   });
 
-  test('says what it answers with', () => {
+  test('documents its responses', () => {
     const { status, description, schema, mediaType } = route.success;
     expect(description.length).toBeGreaterThan(0);
     expect(schema !== undefined || mediaType !== undefined).toBe(status !== 204);
     for (const type of route.problems) expect(problems).toHaveProperty(type);
   });
 
-  test('names every parameter of its path', () => {
+  test('documents every parameter of its path', () => {
     const inPath = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
     const parameters = document.paths[route.path]![route.method.toLowerCase()]!.parameters as { name: string; in: string }[];
     expect(parameters.filter((parameter) => parameter.in === 'path').map(({ name }) => name)).toEqual(inPath);
   });
 
-  test('takes an Idempotency-Key where it writes under /v1', () => {
-    // what only reads; a deleted tenant answers nobody a second time; a body that is not held cannot be compared, and a tenant is empty once
+  test('accepts an Idempotency-Key if it writes under /v1', () => {
+    // Exempt are POST requests that only read, the deletion of the tenant, after which no credential is valid, and the import, whose streamed
+    // body cannot be compared and which needs an empty tenant.
     const exempt = [
       'POST /v1/search',
       'POST /v1/context',
@@ -88,7 +89,7 @@ describe.each(routes.map((route) => [nameOf(route), route] as const))('%s', (_, 
   });
 });
 
-test('the document holds no pattern that nobody can read', () => {
+test('the document has no pattern of more than 120 characters', () => {
   const patterns = [...JSON.stringify(document).matchAll(/"pattern":"((?:[^"\\]|\\.)*)"/g)].map(([, pattern]) => pattern!);
   expect(patterns.filter((pattern) => pattern.length > 120)).toEqual([]);
 });
@@ -111,7 +112,7 @@ describe('served', () => {
     expect(await response.json()).toEqual(document);
   });
 
-  test.each(['/docs', '/docs/problems'])('%s asks no other host and runs no inline script', async (path) => {
+  test.each(['/docs', '/docs/problems'])('%s loads nothing from other hosts and has no inline script', async (path) => {
     const response = await fetch(daemon.url + path);
     const html = await response.text();
     expect(response.headers.get('content-type')).toMatch(/^text\/html/);
@@ -125,7 +126,7 @@ describe('served', () => {
     for (const type of Object.keys(problems)) expect(html).toContain(`id="${type}"`);
   });
 
-  test('a file that is not there is a problem like any other', async () => {
+  test('a missing file returns a problem', async () => {
     const response = await fetch(`${daemon.url}/docs/../package.json`);
     const inside = await fetch(`${daemon.url}/docs/%2e%2e%2fpackage.json`);
     expect([response.status, inside.status]).toEqual([404, 404]);

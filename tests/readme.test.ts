@@ -3,7 +3,7 @@ import { type SpawnedDaemon, spawnDaemon } from './support/daemon.ts';
 import { daemonDatabase } from './support/database.ts';
 import { blocksOf, pages, read, root } from './support/pages.ts';
 
-// Types the commands of the README; tests/docs/pages.test.ts those of every other page.
+// Runs the commands of the README. tests/docs/pages.test.ts runs those of all other pages.
 
 let daemon: SpawnedDaemon;
 let release: () => Promise<void>;
@@ -17,7 +17,7 @@ afterAll(async () => {
   await release();
 });
 
-/** Runs the blocks in one shell, as a reader would. Returns their output and the token at the end. */
+/** Runs the blocks in one shell, as a reader would. Returns their output and the final value of TOKEN. */
 function type(blocks: string[]): Promise<{ output: string; token: string }> {
   const script = `set -euo pipefail\n${blocks.join('\necho\n')}\nprintf '\\ntoken=%s' "$TOKEN"`.replaceAll(
     'localhost:3000',
@@ -58,18 +58,18 @@ test('the README fits two screens', () => {
   expect(lines.filter((line) => line.length > 100)).toEqual([]);
 });
 
-test('the README’s commands and scripts are those of the package', () => {
+test('the npm scripts in the docs exist', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   const named = [...pages, 'README.md', 'CONTRIBUTING.md'].flatMap((file) =>
     [...read(file).matchAll(/npm (?:run )?([a-z]+(?::[a-z]+)?)/g)].map(([, name]) => name!),
   );
   expect(named.filter((name) => !(name in scripts) && !['audit', 'ci', 'run'].includes(name))).toEqual([]);
-  // the file that `npm start` runs is what this test's daemon is
+  // The daemon of this test runs the same file.
   expect(scripts.start).toContain('dist/main.js');
 });
 
 test.each(['openapi', 'configuration'])(
-  'npm run %s -- --check finds its files up to date',
+  'npm run %s -- --check reports that its files are up to date',
   (name) => {
     const { status, stderr } = spawnSync('npm', ['run', '--silent', name, '--', '--check'], { cwd: root, encoding: 'utf8' });
     expect([status, stderr]).toEqual([0, expect.any(String)]);

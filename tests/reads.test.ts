@@ -9,19 +9,19 @@ import { type Client, message, newTenant } from './support/client.ts';
 import { builtWorkers, startTestDaemon, type TestDaemon } from './support/daemon.ts';
 import { describeOnServer, onEmbedded } from './support/database.ts';
 
-// Reads that take long are answered by workers, one tenant's in turn. Here such a read takes as long as the test likes: a filter waits
-// for a lock wherever an event's metadata say so.
+// Heavy reads run in worker threads, and tenants take turns. The tests control how long a read takes: the filter waits for an advisory lock if
+// the metadata of an event contains `held`.
 
 const HELD = { text: 'held', metadata: { held: true } };
-/** Heavy by its limit, whatever the tenant holds. */
+/** A read that is heavy because of its limit, for any number of events. */
 const held = `/v1/events?channel=team&limit=1000&filter=${encodeURIComponent(JSON.stringify({ kind: 'message' }))}`;
-const patience = { REQUEST_TIMEOUT_MS: '120000', PGSTATEMENT_TIMEOUT: '60000', PGQUERY_TIMEOUT: '61000' };
+const timeouts = { REQUEST_TIMEOUT_MS: '120000', PGSTATEMENT_TIMEOUT: '60000', PGQUERY_TIMEOUT: '61000' };
 
 let daemon: TestDaemon;
 let workers: Workers;
 let holder: PgClient;
 beforeAll(async () => {
-  daemon = await startTestDaemon({ ...patience, WORKERS_QUEUE: '16' }, undefined, (config: Config) => {
+  daemon = await startTestDaemon({ ...timeouts, WORKERS_QUEUE: '16' }, undefined, (config: Config) => {
     workers = builtWorkers(config);
     return workers;
   });
@@ -51,19 +51,19 @@ const release = () => holder.query('select pg_advisory_unlock_all()');
 
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; !(await what()); i += 1) {
-    if (i > 3_000) throw new Error(`in vain: ${what}`);
+    if (i > 3_000) throw new Error(`the condition was not met in time: ${what}`);
     await sleep(20);
   }
 }
 
-/** A tenant whose filtered lists wait while the lock is held. */
+/** Creates a tenant whose filtered lists wait while the lock is held. */
 async function newHeavy(): Promise<Client> {
   const client = await newTenant(daemon.url);
   expect((await client.ask('POST', '/v1/events', { body: { channel: 'team', kind: 'message', ...HELD } })).status).toBe(201);
   return client;
 }
 
-/** Whether a read was answered without a worker. */
+/** Whether a read ran on the event loop, without a worker. */
 async function ranInPlace(read: () => Promise<unknown>): Promise<boolean> {
   const asked = jest.spyOn(workers, 'run');
   await read();
@@ -75,7 +75,7 @@ async function ranInPlace(read: () => Promise<unknown>): Promise<boolean> {
 const statuses = async (answers: Promise<{ status: number }>[]) => (await Promise.all(answers)).map(({ status }) => status);
 
 describeOnServer('it has connections for workers', () => {
-  test('while eight heavy reads of one tenant are held, light and heavy ones of another are answered', async () => {
+  test('while eight heavy reads of one tenant are blocked, light and heavy reads of another are answered', async () => {
     const [mallory, alice] = [await newHeavy(), await newTenant(daemon.url)];
     await hold();
     const answers = Array.from({ length: 8 }, () => mallory.ask('GET', held));
@@ -83,17 +83,17 @@ describeOnServer('it has connections for workers', () => {
     expect((await alice.ask('POST', '/v1/events', { body: { ...message('x'), channel: 'team' } })).status).toBe(201);
     expect((await alice.ask('POST', '/v1/search', { body: { query: 'x', channel: 'team' } })).status).toBe(200);
     expect((await alice.ask('GET', held)).body.data).toHaveLength(1);
-    // its own small requests are answered too
+    // Its own light requests are answered too.
     expect((await mallory.ask('GET', '/v1/events?channel=team')).status).toBe(200);
     expect(workers.figures()).toEqual({ waiting: 7, running: 1 });
     await release();
     expect(await statuses(answers)).toEqual(Array(8).fill(200));
   });
 
-  test('a read that depends on what the tenant holds waits for no turn once it was seen to be short', async () => {
+  test('a read of unknown duration does not wait for a worker once it has been measured to be short', async () => {
     const client = await newHeavy();
     const context = () => client.ask('POST', '/v1/context', { body: { query: 'held', channel: 'team' } });
-    // the first of a worker and the first in place load the tokenizer's tables, and the machine may be slow: until both were short
+    // The first read in a worker and the first on the event loop load the tokenizer's tables; repeat until both were short.
     await until(async () => (await context()).status === 200 && (await ranInPlace(context)) && (await ranInPlace(context)));
     await hold();
     const long = client.ask('GET', held);
@@ -104,7 +104,7 @@ describeOnServer('it has connections for workers', () => {
     expect((await long).status).toBe(200);
   });
 
-  test('of a burst right after a start nothing is refused', async () => {
+  test('a burst right after a start is not rejected', async () => {
     const client = await newHeavy();
     await hold();
     const long = client.ask('GET', held);
@@ -116,7 +116,7 @@ describeOnServer('it has connections for workers', () => {
     expect(await statuses([long, ...burst])).toEqual(Array(13).fill(200));
   });
 
-  test('a tenant may have half of the queue waiting; what is more is refused, by the setting’s name', async () => {
+  test('a tenant may fill half of the queue; further reads return 429 with the name of the setting', async () => {
     const mallory = await newHeavy();
     await hold();
     const answers = Array.from({ length: 9 }, () => mallory.ask('GET', held));
@@ -128,7 +128,7 @@ describeOnServer('it has connections for workers', () => {
     expect(await statuses(answers)).toEqual(Array(9).fill(200));
   });
 
-  test('a read whose client has left keeps its tenant’s turn until the database has ended it', async () => {
+  test('a read whose client has disconnected occupies its worker until the database has ended the query', async () => {
     const mallory = await newHeavy();
     await hold();
     const leave = new AbortController();
@@ -147,7 +147,7 @@ describeOnServer('it has connections for workers', () => {
   });
 });
 
-test('each route with heavy reads is among those that workers know', () => {
+test('readRoutes contains every route with heavy reads', () => {
   const heavy = (routes: { operation: string; heavy?: unknown }[]) =>
     routes.flatMap(({ operation, heavy }) => (heavy ? [operation] : [])).sort();
   const config = loadConfig({ JWT_SECRET: 'x'.repeat(32) });
@@ -155,13 +155,13 @@ test('each route with heavy reads is among those that workers know', () => {
   expect(heavy(daemon.routes).length).toBeGreaterThan(0);
 });
 
-test('a worker is given no secret setting but those of the database', () => {
+test('a worker gets no secret setting except those of the database', () => {
   const secrets = Object.fromEntries(secretSettings.map((name) => [name, Buffer.alloc(32, name).toString('base64')]));
   const { config } = workerDataOf({ ...loadConfig({ JWT_SECRET: secrets.JWT_SECRET }), ...secrets });
   expect(secretSettings.filter((name) => name in config)).toEqual(['PGPASSWORD', 'POSTGRES_PASSWORD', 'DATABASE_URL']);
 });
 
-test('an answer is the same from a worker as from the event loop, refusals too', async () => {
+test('workers and the event loop return the same responses and problems', async () => {
   const client = await newTenant(daemon.url);
   const events = Array.from({ length: 150 }, (_, i) => ({ ...message(`the planner counts ${i}`), channel: 'team' }));
   const { body: made } = await client.ask('POST', '/v1/events', { body: { events } });
@@ -182,7 +182,7 @@ test('an answer is the same from a worker as from the event loop, refusals too',
     ['POST', '/v1/context?render=text', { query: 'planner counts', channel: 'team', max_tokens: 100_000 }],
     ['POST', '/v1/context', { query: 'planner', channel: 'team', capsules: ['cap_00000000000000000000000000'] }, 404],
   ];
-  // on the embedded engine both answer on the event loop; what they answer is checked there too
+  // On the embedded engine all reads run on the event loop; the test then checks only the statuses.
   const other = onEmbedded() ? daemon : await startTestDaemon({ PGPOOL_MAX: '2', PGPOOL_MIN: '1', WORKERS: '2' }, daemon.env);
   try {
     for (const [method, path, body, status = 200] of asked) {

@@ -1,6 +1,6 @@
 import { inSlices, type Steps } from '../src/slices.ts';
 
-/** A step that is longer than any slice. */
+/** Takes longer than any slice. */
 function work(): void {
   const until = performance.now() + 20;
   while (performance.now() < until);
@@ -17,7 +17,7 @@ function* steps(count: number, onStep: () => void): Steps<string> {
 
 const never = new AbortController().signal;
 
-test('after the first slices the event loop turns between two, of one work or of several', async () => {
+test('after the first slices, the event loop iterates between any two slices of the same or of different work', async () => {
   const seen: string[] = [];
   let over = false;
   const turn = () => {
@@ -39,11 +39,11 @@ test('after the first slices the event loop turns between two, of one work or of
   const last = seen.findLastIndex((name) => name !== 'turn');
   const first = seen.indexOf('c') + 1;
   for (const [i, name] of seen.slice(first, last).entries()) if (name !== 'turn') expect(seen[first + i + 1]).toBe('turn');
-  // nobody waits until another is done
+  // The works take turns; none waits until another is done.
   expect(seen.filter((name) => name !== 'turn').slice(0, 6)).toEqual(['a', 'b', 'c', 'a', 'b', 'c']);
 });
 
-test('work whose request is over ends between two slices', async () => {
+test('work of an aborted request ends between two slices', async () => {
   const abort = new AbortController();
   let done = 0;
   const running = inSlices(
@@ -57,7 +57,7 @@ test('work whose request is over ends between two slices', async () => {
   expect(done).toBe(3);
 });
 
-test('work that fails leaves the turns to others', async () => {
+test('work that fails does not block other work', async () => {
   const failing = (function* (): Steps<never> {
     yield;
     throw new Error('broken');

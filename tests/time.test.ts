@@ -5,7 +5,7 @@ const FIRST = Date.UTC(2001, 0, 1) - 2000 * 365.2425 * 86_400_000;
 const LAST = Date.parse('9999-12-31T23:59:59.999Z');
 const pad = (value: number) => String(value).padStart(2, '0');
 
-test('a time of any year and offset is the moment that Date says, where Date can say it', () => {
+test('a timestamp of any year and offset denotes the same time as a Date, within the years that Date can parse', () => {
   const given = fc.record({ ms: fc.integer({ min: FIRST, max: LAST }), offset: fc.integer({ min: -1439, max: 1439 }) });
   fc.assert(
     fc.property(given, ({ ms, offset }) => {
@@ -30,7 +30,7 @@ test.each([
   ['2026-01-05T10:00:00.0000019+00:00', '2026-01-05T10:00:00.000001Z'],
   ['2026-01-05T00:30:00.123456+05:45', '2026-01-04T18:45:00.123456Z'],
   ['2026-01-05T10:00:00-00:00', '2026-01-05T10:00:00.000Z'],
-])('%s is kept as %s', (text, kept) => {
+])('%s becomes %s', (text, kept) => {
   expect(parseTime(text)).toBe(kept);
 });
 
@@ -58,7 +58,7 @@ test.each([
   ['infinity'],
   ['now'],
   [''],
-])('%s is no time', (text) => {
+])('%s is rejected', (text) => {
   expect(parseTime(text)).toBeUndefined();
 });
 
@@ -68,7 +68,7 @@ test.each([
   ['2026-01-05 15:30:00.12+05:30', '2026-01-05T10:00:00.120Z'],
   ['0023-06-15 13:23:28+00:53:28', '0023-06-15T12:30:00.000Z'],
   ['2025-12-31 20:00:00-04', '2026-01-01T00:00:00.000Z'],
-])('PostgreSQL’s %s is %s', (text, time) => {
+])('PostgreSQL’s %s becomes %s', (text, time) => {
   expect(fromDatabase(text)).toBe(time);
 });
 
@@ -79,11 +79,11 @@ test.each([
   ['10000-01-01 00:00:00+00'],
   ['294276-12-31 23:59:59+00'],
   [''],
-])('PostgreSQL’s %s is no time of ours', (text) => {
+])('PostgreSQL’s %s cannot be represented', (text) => {
   expect(fromDatabase(text)).toBeUndefined();
 });
 
-test('times compare, and sort as texts, by their moment', () => {
+test('compareTimes and sortableTime order timestamps chronologically', () => {
   const moment = fc.record({ second: fc.integer({ min: 0, max: 3 }), micros: fc.integer({ min: 0, max: 999_999 }) });
   const textOf = ({ second, micros }: { second: number; micros: number }) =>
     parseTime(`2026-01-05T10:00:0${second}.${String(micros).padStart(6, '0')}Z`)!;
