@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import { countMergedTokens } from '../../src/context/byte_pairs.ts';
 import { atOnce } from '../support/steps.ts';
 
-/** A table of ranks of one's own: single bytes first, then what is merged, by rank. */
+/** Returns a rank table: single bytes first, then the merged tokens by rank. */
 const tableOf = (...merged: (string | number[])[]) => [...Array.from({ length: 256 }, (_, byte) => [byte]), ...merged];
 const tokens = (piece: string, ...merged: (string | number[])[]) => atOnce(countMergedTokens(piece, tableOf(...merged)));
 
-/** As byte-pair encoding is defined: again and again the pair of the lowest rank, the leftmost first. */
+/** The definition of byte-pair encoding: repeatedly merges the leftmost pair of the lowest rank. */
 function plainCount(piece: string, merged: string[]): number {
   let parts = [...piece];
   for (;;) {
@@ -26,21 +26,21 @@ test.each<[string, string[], number]>([
   // leftmost first
   ['aaa', ['aa'], 2],
   ['aaaa', ['aa', 'aaaa'], 1],
-  // the lowest rank first: bc, so that ab is not there any more
+  // the lowest rank first: after merging bc there is no ab
   ['abc', ['bc', 'ab'], 2],
   ['abc', ['bc', 'ab', 'abc'], 1],
   ['xabcx', ['ab', 'abc'], 3],
-])('of %j with %j there are %i tokens', (piece, merged, count) => {
+])('%j with the tokens %j has %i tokens', (piece, merged, count) => {
   expect(tokens(piece, ...merged)).toBe(count);
 });
 
-test('bytes are merged, not characters', () => {
+test('merging works on bytes and not on characters', () => {
   expect(tokens('é')).toBe(2);
   expect(tokens('éé', [0xc3, 0xa9], [0xa9, 0xc3])).toBe(2);
   expect(tokens('éé', [0xa9, 0xc3])).toBe(3);
 });
 
-test('whatever the table and the piece, the tokens are those of merging again and again', () => {
+test('for any table and piece, the count equals that of repeated merging', () => {
   const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 2, maxLength: 6 });
   fc.assert(
     fc.property(
@@ -54,13 +54,13 @@ test('whatever the table and the piece, the tokens are those of merging again an
   );
 });
 
-test('a place of the table that has no token is none', () => {
+test('an empty entry of the table is skipped', () => {
   const table = tableOf('ab');
   table.splice(256, 0, undefined as never);
   expect(atOnce(countMergedTokens('ab', table))).toBe(1);
 });
 
-test('it pauses while it reads the table, the piece and the merges', () => {
+test('counting yields while it reads the table, the piece and the merges', () => {
   const pausesOf = (piece: string, table = tableOf('aa')) => {
     const steps = countMergedTokens(piece, table);
     let pauses = 0;
@@ -68,9 +68,9 @@ test('it pauses while it reads the table, the piece and the merges', () => {
     return pauses;
   };
   const table = tableOf(...Array.from({ length: 2_048 - 256 }, (_, i) => `zz${i}`), 'aa');
-  // once for each 1,024 of 2,049 places, and of the piece's bytes
+  // once per 1,024 of the 2,049 entries, and per 1,024 bytes of the piece
   expect(pausesOf('a', table)).toBe(3);
-  // which is not read again
+  // the table is not read again
   expect(pausesOf('a', table)).toBe(0);
   expect(pausesOf('b'.repeat(4_097), table)).toBe(4);
   expect(pausesOf('a'.repeat(4_097), table)).toBeGreaterThanOrEqual(4 + 2);

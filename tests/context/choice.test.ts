@@ -5,27 +5,27 @@ import { RESULT_LEFT_OUT } from '../../src/context/tool_calls.ts';
 import { byCharacter, empty, itemOf } from '../support/items.ts';
 import { atOnce } from '../support/steps.ts';
 
-// What is chosen, by an encoding in which each character is a token.
+// Selection of items, with an encoding in which each character is a token.
 
 const pack = (sections: Partial<Record<SectionName, Item[]>>, budget: number, count: CountTokens = byCharacter) =>
   atOnce(packInSteps({ ...empty(), ...sections }, budget, count));
-/** Items that each take 40 tokens: `- `, the text, a line end. */
+/** Returns items of 40 tokens each: `- `, the text, a line feed. */
 const COST = 40;
 let made = 0;
 const many = (n: number, more: Partial<Item> = {}) =>
   Array.from({ length: n }, () => itemOf(`item ${made++} `.padEnd(COST - 3, 'x'), more));
 const textsIn = ({ sections }: ReturnType<typeof pack>, name: SectionName) =>
   sections.find((section) => section.name === name)?.items.map(({ text }) => text) ?? [];
-/** How many items of a section fit into so many tokens, with its heading and the empty line before it. */
+/** Returns how many items of a section fit into `tokens`, together with its heading and the empty line before it. */
 const roomFor = (name: SectionName, tokens: number) => Math.floor((tokens - headingOf(name).length - 1) / COST);
 
-test('each section has its share, and what others leave goes to the last of them first', () => {
+test('each section has its share, and unused tokens go to the last section first', () => {
   const sections = { rules: many(50), decisions: many(50), recent_window: many(50), retrieved_evidence: many(50) };
   const packed = pack(sections, 2_000);
   expect(textsIn(packed, 'rules')).toHaveLength(roomFor('rules', 200));
   expect(textsIn(packed, 'decisions')).toHaveLength(roomFor('decisions', 300));
   expect(textsIn(packed, 'recent_window')).toHaveLength(roomFor('recent_window', 300));
-  // all else
+  // the rest
   const rest =
     2_000 - packed.sections.slice(0, 3).reduce((sum, { name, token_count }) => sum + headingOf(name).length + 1 + token_count, 0);
   expect(textsIn(packed, 'retrieved_evidence')).toHaveLength(roomFor('retrieved_evidence', rest));
@@ -33,14 +33,14 @@ test('each section has its share, and what others leave goes to the last of them
   expect(packed.token_used).toBeLessThanOrEqual(2_000);
 });
 
-test('an item takes at most 35 % of the bundle', () => {
+test('an item has at most 35 % of the budget', () => {
   const text = (length: number) => itemOf('x'.repeat(length - 3));
   const shown = (length: number) => textsIn(pack({ retrieved_evidence: [text(length)] }, 1_000), 'retrieved_evidence')[0];
   expect(shown(350)).toMatch(/^x+$/);
   expect(shown(351)).toMatch(/^x+ \[…\]$/);
 });
 
-test('the bundle reads as its sections do, and counts as it reads', () => {
+test('the rendered text consists of the sections, and token_used is its token count', () => {
   const { text, token_used, sections } = pack({ rules: [itemOf('a')], recent_window: [itemOf('c'), itemOf('b')] }, 1_000);
   expect(text).toBe('## Rules\n- a\n\n## This session, oldest first\n- b\n- c\n');
   expect(token_used).toBe(text.length);
@@ -50,8 +50,8 @@ test('the bundle reads as its sections do, and counts as it reads', () => {
   ]);
 });
 
-test('what the parts joined are more than the parts goes from the end, and is told', () => {
-  // an empty line costs much
+test('if the joined text has more tokens than its parts, the last items are dropped and reported as omitted', () => {
+  // an empty line has many tokens
   const gaps: CountTokens = function* (text) {
     return (yield* byCharacter(text)) + 300 * (text.match(/\n\n/g) ?? []).length;
   };
@@ -77,7 +77,7 @@ test('what the parts joined are more than the parts goes from the end, and is to
   ]);
 });
 
-test('the same thing comes once, the first time that it comes; an event may have several passages of evidence', () => {
+test('only the first of several items with the same id is kept, but an event may have several passages of evidence', () => {
   const passage = (chunk: string) => itemOf(`passage ${chunk}`, { ids: ['evt_e', chunk] });
   const evidence = [passage('chk_1'), passage('chk_2'), itemOf('again', { ids: ['evt_e', 'chk_1'] })];
   const packed = pack(
@@ -92,14 +92,14 @@ test('the same thing comes once, the first time that it comes; an event may have
   expect(packed.omissions).toEqual([{ reason: 'duplicate', count: 2, candidates: ['chk_d', 'chk_1'] }]);
 });
 
-test('texts, facts, notes and summaries of the evidence may be said in other words; nothing else may', () => {
+test('paraphrases are duplicates only among texts, facts, notes and summaries of the evidence', () => {
   const words = ['deploy', 'production', 'friday', 'noon'];
-  const said = [
+  const items = [
     itemOf('the deploy to production is on Friday at noon', { lexemes: words }),
     itemOf('Friday noon is the production deploy', { lexemes: words }),
   ];
   const kept = (section: SectionName, type: Item['type']) =>
-    textsIn(pack({ [section]: said.map((item) => ({ ...item, type })) }, 2_000), section).length;
+    textsIn(pack({ [section]: items.map((item) => ({ ...item, type })) }, 2_000), section).length;
   for (const type of ['text', 'fact', 'note', 'summary'] as const)
     expect([type, kept('retrieved_evidence', type)]).toEqual([type, 1]);
   for (const type of ['decision', 'task', 'preference'] as const)
@@ -107,7 +107,7 @@ test('texts, facts, notes and summaries of the evidence may be said in other wor
   expect(kept('recent_window', 'text')).toBe(2);
 });
 
-test('at most a hundred of what is left out are named, each once', () => {
+test('omissions list at most a hundred ids, each once', () => {
   const evidence = [...many(150), ...many(5, { ids: ['evt_same'] })];
   const { omissions } = pack({ retrieved_evidence: evidence }, 256);
   const [left] = omissions;
@@ -117,13 +117,13 @@ test('at most a hundred of what is left out are named, each once', () => {
   expect(left!.count).toBeGreaterThan(140);
 });
 
-test('a whole excerpt of an artifact names it as well', () => {
+test('an uncut excerpt also names its artifact', () => {
   const [plain, excerpt] = [itemOf('plain'), itemOf('excerpt', { artifact_id: 'art_1' })];
   const { omissions } = pack({ retrieved_evidence: [plain, excerpt] }, 1_000);
   expect(omissions).toEqual([{ reason: 'truncated', count: 1, candidates: [excerpt.ids.at(-1)], artifact_id: 'art_1' }]);
 });
 
-test('where a call fits and its results do not, the call comes alone, last, and the result is told', () => {
+test('if only a call fits, it comes last without its results, and the omission names the result', () => {
   const unit = itemOf(`call\n${'r'.repeat(250)}`, {
     ids: ['evt_call', 'evt_result'],
     resultIds: ['evt_result'],

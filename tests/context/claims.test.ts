@@ -9,7 +9,7 @@ beforeAll(async () => {
 afterAll(() => daemon.stop());
 
 type Client = Awaited<ReturnType<typeof newTenant>>;
-const asked = { session_id: 'now', query_text: 'What is the deploy branch?' };
+const request = { session_id: 'now', query_text: 'What is the deploy branch?' };
 const source = async (client: Client, occurred_at: string, more: Record<string, unknown> = {}) => {
   const [event] = await recordAll(client, message('we met', { session_id: 'x', occurred_at, ...more }));
   return event!.event_id;
@@ -20,31 +20,28 @@ const state = async (client: Client, value: unknown, more: Record<string, unknow
   return memory_id;
 };
 const shown = async (client: Client, more: Record<string, unknown> = {}) =>
-  itemsOf(await contextOf(client, { ...asked, ...more }), 'retrieved_evidence').filter(({ memory_id }) => memory_id);
+  itemsOf(await contextOf(client, { ...request, ...more }), 'retrieved_evidence').filter(({ memory_id }) => memory_id);
 
 test.each([
   ['main', 'trunk'],
   [1, 2],
   ['C++', 'C'],
   [true, 'no'],
-])(
-  'two facts that state %j and %j of one subject are both marked, the one said later first, with the days they were said',
-  async (old, young) => {
-    const alice = await newTenant(daemon.url);
-    // recorded the other way round
-    const newer = await state(alice, young, { refs: [await source(alice, '2026-03-02T10:00:00Z')] });
-    const older = await state(alice, old, { refs: [await source(alice, '2026-01-05T10:00:00Z')] }, ' deploy  BRANCH');
-    const items = await shown(alice);
-    expect(items.map(({ memory_id, conflict }) => [memory_id, conflict?.between])).toEqual([
-      [newer, [newer, older]],
-      [older, [older, newer]],
-    ]);
-    expect(items[0]!.text).toMatch(new RegExp(`^2026-03-02 [^]* \\[in conflict with ${older}\\]$`));
-    expect(items[1]!.text).toMatch(new RegExp(`^2026-01-05 [^]* \\[in conflict with ${newer}\\]$`));
-  },
-);
+])('facts that state %j and %j about one subject are both marked with their dates, the later one first', async (old, young) => {
+  const alice = await newTenant(daemon.url);
+  // recorded in reverse order
+  const newer = await state(alice, young, { refs: [await source(alice, '2026-03-02T10:00:00Z')] });
+  const older = await state(alice, old, { refs: [await source(alice, '2026-01-05T10:00:00Z')] }, ' deploy  BRANCH');
+  const items = await shown(alice);
+  expect(items.map(({ memory_id, conflict }) => [memory_id, conflict?.between])).toEqual([
+    [newer, [newer, older]],
+    [older, [older, newer]],
+  ]);
+  expect(items[0]!.text).toMatch(new RegExp(`^2026-03-02 [^]* \\[in conflict with ${older}\\]$`));
+  expect(items[1]!.text).toMatch(new RegExp(`^2026-01-05 [^]* \\[in conflict with ${newer}\\]$`));
+});
 
-test('what holds since later comes first, whenever it was said', async () => {
+test('the claim that became valid later comes first, whenever it was stated', async () => {
   const alice = await newTenant(daemon.url);
   const refs = [await source(alice, '2026-03-02T10:00:00Z')];
   const later = await state(alice, 'main', { refs, valid_from: '2026-02-01T00:00:00Z' });
@@ -52,14 +49,14 @@ test('what holds since later comes first, whenever it was said', async () => {
   expect((await shown(alice)).map(({ memory_id }) => memory_id)).toEqual([later, earlier]);
 });
 
-test('what was said a microsecond later comes first', async () => {
+test('a claim that was stated a microsecond later comes first', async () => {
   const alice = await newTenant(daemon.url);
   const newer = await state(alice, 'main', { refs: [await source(alice, '2026-03-02T10:00:00.000002Z')] });
   const older = await state(alice, 'trunk', { refs: [await source(alice, '2026-03-02T10:00:00.000001Z')] });
   expect((await shown(alice)).map(({ memory_id }) => memory_id)).toEqual([newer, older]);
 });
 
-test('the same value, another unit, another subject, scope or audience is no conflict', async () => {
+test('an equal value, or another unit, subject, scope or audience, is no conflict', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   const refs = [await source(alice, '2026-01-05T10:00:00Z', { channel: 'public' })];
@@ -88,7 +85,7 @@ test('the same value, another unit, another subject, scope or audience is no con
   expect(await shown(alice, { channel: 'team' })).toHaveLength(4);
 });
 
-test('a date that only others may know is not told', async () => {
+test('the date of a source that the caller may not see is not shown', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   const refs = [await source(alice, '2019-01-05T10:00:00Z')];
@@ -98,7 +95,7 @@ test('a date that only others may know is not told', async () => {
   for (const item of await shown(bob, { channel: 'team' })) expect(item.text).not.toContain('2019');
 });
 
-test('two preferences of one subject are marked as well', async () => {
+test('two preferences about one subject are marked too', async () => {
   const alice = await newTenant(daemon.url);
   const prefer = (value: string) =>
     remember(alice, { kind: 'preference', text: `Use ${value}`, body: { subject: 'editor', value } });

@@ -4,7 +4,7 @@ import { atOnce } from '../support/steps.ts';
 
 const findConflicts = (claims: Claim[]) => atOnce(conflictsInSteps(claims));
 
-// Words as the index gives them, nearly: stop words out, endings off.
+// Approximates the lexemes of the index: without stop words and endings.
 const stop = new Set(
   'the a an is are was were be to of for in on at by we our it its has have had with and or than that this every each per from now not only up set about takes holds'.split(
     ' ',
@@ -47,9 +47,9 @@ test.each([
   ['The meeting about the window is on 2024-05-01', 'The meeting about the window is on 2024-06-01'],
   ['The window grew from 32K to 65K tokens', 'The window is 65K tokens'],
   ['Nothing is counted here', 'Nor here'],
-])('%s / %s do not', (a, b) => expect([a, conflict(a, b)]).toEqual([a, false]));
+])('%s / %s do not conflict', (a, b) => expect([a, conflict(a, b)]).toEqual([a, false]));
 
-test('two events are not held against each other, a declared contradiction is flagged on both sides, a measured one by its body', () => {
+test('two events do not conflict; a declared contradiction is marked on both sides, and a structured measure conflicts with a text', () => {
   const a = claim('a', 'The window is 32K tokens', { isClaim: false });
   const b = claim('b', 'The window is 65K tokens', { isClaim: false });
   expect(findConflicts([a, b]).size).toBe(0);
@@ -60,7 +60,7 @@ test('two events are not held against each other, a declared contradiction is fl
   expect(findConflicts([claim('a', 'It is small', { measure: measured }), b]).size).toBe(2);
 });
 
-test('a hostile text costs no more than its length', () => {
+test('the time for a hostile text is linear in its length', () => {
   const texts = [
     `${'1 '.repeat(200_000)}`,
     `${'1,000'.repeat(100_000)}`,
@@ -71,14 +71,14 @@ test('a hostile text costs no more than its length', () => {
   expect(cpuMsOf(() => findConflicts(claims))).toBeLessThan(QUADRATIC_MS);
 });
 
-test('of two claims that name their subjects the subjects count, not the words', () => {
+test('two claims with structured subjects are compared by these and not by their texts', () => {
   const port = (id: string, subject: string, value: number) =>
     claim(id, `The port is ${value}`, { measure: { subject, value }, claim_scope: 'team' });
   expect(findConflicts([port('a', 'database', 5432), port('b', 'gateway', 8080)]).size).toBe(0);
   expect(findConflicts([port('a', 'database', 5432), claim('b', 'The port is 8080')]).size).toBe(2);
 });
 
-test('a contradiction is told once on each side, never of itself; what is not there is named by the id that it was given', () => {
+test('a contradiction is listed once on each side and never with itself; an absent claim is listed by the id given', () => {
   const a = claim('a', '', { contradicts: ['b', 'evt_b', 'a', 'evt_a'], ids: ['a', 'evt_a'] });
   const b = claim('b', '', { ids: ['b', 'evt_b'], contradicts: ['a'] });
   expect(Object.fromEntries(findConflicts([a, b]))).toEqual({ a: ['b'], b: ['a'] });
@@ -86,7 +86,7 @@ test('a contradiction is told once on each side, never of itself; what is not th
   expect(Object.fromEntries(findConflicts([away]))).toEqual({ a: ['evt_x', 'evt_y'] });
 });
 
-test('what a value and a subject are compared by', () => {
+test('subjectKey and comparableValue normalize subjects and values', () => {
   expect(['1e3', 'Infinity', ' ', null, undefined, {}, 0, '0x10'].map(comparableValue)).toEqual([
     '1000',
     'infinity',

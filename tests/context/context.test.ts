@@ -41,7 +41,7 @@ const task = (content: Record<string, unknown>, session_id = 't') => ({
   content,
 });
 
-test('sections come in their order, the window oldest first, everything cites its event', async () => {
+test('sections are in the documented order, the recent window is oldest first, and every item cites its event', async () => {
   const alice = await newTenant(daemon.url);
   await record(
     alice,
@@ -58,7 +58,7 @@ test('sections come in their order, the window oldest first, everything cites it
   for (const { items: all } of bundle.sections) for (const { refs } of all) expect(refs[0]).toMatch(/^(evt|mem)_/);
 });
 
-test('answered says whether anything was found for the question, or without one whether there is anything', async () => {
+test('`answered` is true if the search found something or, without a query, if there are items', async () => {
   const alice = await newTenant(daemon.url);
   expect((await context(alice)).answered).toBe(false);
   await record(alice, message('the parser is slow'));
@@ -66,11 +66,11 @@ test('answered says whether anything was found for the question, or without one 
   expect((await alice.ask('POST', '/v1/memories', { body: summary })).status).toBe(201);
   expect((await context(alice)).answered).toBe(true);
   expect((await context(alice, { query: 'parser' })).answered).toBe(true);
-  // what nobody recorded, has no word, or rests on nothing
+  // never recorded, without a searchable word, or without a source
   for (const query of ['giraffe', '?', 'lexer']) expect((await context(alice, { query })).answered).toBe(false);
 });
 
-test('task_state is the last word on each task that is not done', async () => {
+test('task_state has the latest update of each task that is not done', async () => {
   const alice = await newTenant(daemon.url);
   await record(
     alice,
@@ -84,7 +84,7 @@ test('task_state is the last word on each task that is not done', async () => {
   expect(items(bundle, 'task_state').map(({ text }) => text)).toEqual(['[open] Two', '[blocked] Three: waits for Two']);
 });
 
-test('a decision that a newer one supersedes is left out everywhere and named as omitted', async () => {
+test('a superseded decision is left out of all sections and listed as omitted', async () => {
   const alice = await newTenant(daemon.url);
   const [first] = await record(alice, decide('never store secrets'));
   await record(alice, decide('store secrets encrypted', { supersedes: first!.event_id }));
@@ -94,7 +94,7 @@ test('a decision that a newer one supersedes is left out everywhere and named as
   expect(bundle.omissions).toContainEqual({ reason: 'superseded', count: 1, candidates: [first!.event_id] });
 });
 
-test('a decision in a private channel may not supersede one that others see', async () => {
+test('a private decision cannot supersede one that others see', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   const [first] = await record(alice, { ...decide('tabs, not spaces'), channel: 'team' });
@@ -103,7 +103,7 @@ test('a decision in a private channel may not supersede one that others see', as
   expect((await context(alice, { query_text: 'tabs or spaces?' })).text).toContain('tabs, not spaces');
 });
 
-test('the smallest budget holds, and token_used is the count of the rendered text', async () => {
+test('the smallest budget is not exceeded, and token_used is the count of the rendered text', async () => {
   const { countTokens } = await import('gpt-tokenizer/encoding/o200k_base');
   const alice = await newTenant(daemon.url);
   await record(
@@ -120,7 +120,7 @@ test('the smallest budget holds, and token_used is the count of the rendered tex
   }
 });
 
-test('a large output is cut to its share and said to be truncated, with its artifact', async () => {
+test('a large output is cut to its share and listed as truncated with its artifact', async () => {
   const alice = await newTenant(daemon.url);
   const [output] = await record(alice, {
     ...message(''),
@@ -137,7 +137,7 @@ test('a large output is cut to its share and said to be truncated, with its arti
   });
 });
 
-test('the same request at the same seq gives the same answer, whatever came later', async () => {
+test('the same request at the same seq returns the same answer, whatever was recorded later', async () => {
   const alice = await newTenant(daemon.url);
   await record(
     alice,
@@ -153,7 +153,7 @@ test('the same request at the same seq gives the same answer, whatever came late
   expect(two).toEqual(one);
 });
 
-test('what may not be seen is neither packed nor counted nor named', async () => {
+test('invisible items are neither packed nor counted nor listed', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   await record(

@@ -26,7 +26,7 @@ const memoryOf = (more: Partial<MemoryDetails> = {}): MemoryDetails => ({
   body: { subject: 'port' },
   ...more,
 });
-const about = { memory_id: 'mem_1', scope: 'team', trust: 'stated', origin: { type: 'human', id: 'ann' } };
+const memoryFields = { memory_id: 'mem_1', scope: 'team', trust: 'stated', origin: { type: 'human', id: 'ann' } };
 const eventOf = (more: Partial<ContextEvent> = {}): ContextEvent => ({
   part: 'recent',
   seq: 7,
@@ -44,7 +44,7 @@ const eventOf = (more: Partial<ContextEvent> = {}): ContextEvent => ({
 const ofMemory = (memory: Partial<MemoryDetails>, more: Partial<ContextEvent> = {}) =>
   eventOf({ kind: 'memory.created', content: { text: 'hello' }, memory: memoryOf(memory), ...more });
 
-test('a task is known by its event, and by its memory where it has one', () => {
+test('a task has the id of its event, and of its memory if it has one', () => {
   expect(taskItem(eventOf({ kind: 'task_update', content: { title: 't', status: 'open' } }))).toEqual({
     type: 'task',
     text: '[open] t',
@@ -58,11 +58,11 @@ test('a task is known by its event, and by its memory where it has one', () => {
     text: '[done] t',
     refs: ['mem_1', 'evt_1', 'evt_0'],
     ids: ['mem_1', 'evt_1'],
-    metadata: about,
+    metadata: memoryFields,
   });
 });
 
-test('a decision says its day, and whether it is superseded', () => {
+test('a decision shows its date and whether it is superseded', () => {
   const event = eventOf({ kind: 'decision', content: { decision: 'd' } });
   expect(decisionItem(event)).toMatchObject({
     text: '2026-01-05: d',
@@ -80,14 +80,14 @@ test('a decision says its day, and whether it is superseded', () => {
   expect(decisionItem(ofMemory({ kind: 'decision' })).ids).toEqual(['mem_1', 'evt_1']);
 });
 
-test('a rule says its scope, and what it claims while it holds', () => {
+test('a rule shows its scope, and has its claim while it is current', () => {
   const rule = ofMemory({ kind: 'rule', scope: 'policy', claim_scope: 'policy/team', effective_from: 5 });
   expect(ruleItem(rule)).toEqual({
     type: 'rule',
     text: '[policy] hello',
     refs: ['mem_1', 'evt_1', 'evt_0'],
     ids: ['mem_1', 'evt_1'],
-    metadata: { ...about, scope: 'policy' },
+    metadata: { ...memoryFields, scope: 'policy' },
     comparedText: 'policy hello',
     lexemes: ['hello'],
     claim: { body: { subject: 'port' }, claim_scope: 'policy/team', effective_from: 5 },
@@ -97,7 +97,7 @@ test('a rule says its scope, and what it claims while it holds', () => {
   expect(bare).not.toHaveProperty('claim');
 });
 
-test('a handoff rests on what it names too', () => {
+test('the refs of a handoff include what it cites', () => {
   const refs = ['evt_9', 7, 'evt_1', ...Array.from({ length: 300 }, (_, i) => `evt_n${i}`)];
   const handoff = (content: object): Handoff =>
     ({ ...ofMemory({ kind: 'handoff', refs: [] }, { content: { text: 't', body: content } }), session_id: 's' }) as never;
@@ -105,12 +105,12 @@ test('a handoff rests on what it names too', () => {
   expect(item.text).toMatch(/^2026-01-05 from ann: p\nt\nrefs: evt_9; evt_1; /);
   expect([item.comparedText, item.ids, item.lexemes]).toEqual([item.text, ['mem_1', 'evt_1'], []]);
   expect(item.refs.slice(0, 3)).toEqual(['mem_1', 'evt_1', 'evt_9']);
-  // of 256 that are named one is the event itself
+  // one of the 256 cited ids is the event itself
   expect(item.refs).toHaveLength(2 + 255);
   expect(handoffItem(handoff({ refs: 'none' })).refs).toEqual(['mem_1', 'evt_1']);
 });
 
-test('an event of the window says who said it, when, and what it is part of', () => {
+test('an event of the recent window shows its actor, date and tool call', () => {
   expect(recentItem(eventOf(), none)).toEqual([
     {
       type: 'text',
@@ -133,7 +133,7 @@ test('an event of the window says who said it, when, and what it is part of', ()
   ]);
 });
 
-test('what is short is said by someone, what is longer by anyone; nothing is longer than the window’s bound', () => {
+test('short texts are compared together with their actor, and long texts are cut to the limit of the window', () => {
   const words = ['a', 'b', 'c', 'd'];
   expect(recentItem(eventOf({ lexemes: words.slice(1) }), none)[0]!.comparedText).toBe('ann hello');
   expect(recentItem(eventOf({ lexemes: words }), none)[0]!.comparedText).toBe('hello');
@@ -143,14 +143,14 @@ test('what is short is said by someone, what is longer by anyone; nothing is lon
   expect(shown(4_001)).toBe(`2026-01-05 ann: ${'x'.repeat(4_000)} […]`);
 });
 
-test('what comes in for the sake of a call is its beginning', () => {
+test('an event that completes a pair shows only its beginning', () => {
   const texts = (content: object) => pairedItem(eventOf({ content: content as never }), none).map(({ text }) => text);
   expect(texts({ text: ' said ', cut: false })).toEqual(['2026-01-05 ann: said']);
   expect(texts({ text: 'said', cut: true })).toEqual(['2026-01-05 ann: said […]']);
   expect([texts({ text: null, cut: false }), texts({ text: ' ', cut: true })]).toEqual([[], []]);
 });
 
-test('what a handoff cites is an event of the window, or a memory with what it rests on and when it was said', () => {
+test('a cited event is rendered as in the window, a cited memory with its refs and date', () => {
   expect(citedItem(eventOf(), none)).toEqual(recentItem(eventOf(), none));
   const fact = ofMemory({ claim_scope: 'team', effective_from: 3, stated_at: Date.UTC(2025, 5, 1) }, { lexemes: null });
   expect(citedItem(fact, none)).toEqual([
@@ -159,7 +159,7 @@ test('what a handoff cites is an event of the window, or a memory with what it r
       text: '2025-06-01 ann (fact): hello',
       refs: ['mem_1', 'evt_1', 'evt_0'],
       ids: ['mem_1', 'evt_1'],
-      metadata: about,
+      metadata: memoryFields,
       comparedText: 'hello',
       lexemes: [],
       claim: { body: { subject: 'port' }, claim_scope: 'team', effective_from: 3 },
@@ -178,7 +178,7 @@ test('what a handoff cites is an event of the window, or a memory with what it r
 const hitOf = (more: Partial<Hit> = {}): Hit =>
   ({ ...eventOf(), event_id: 'evt_1', ordinal: 2, text: ' hello ', tags: [], lexemes: ['hello'], score: 1, ...more }) as Hit;
 
-test('what was found is a passage; of a memory it is that memory, by its kind', () => {
+test('a hit is a passage or, if it belongs to a memory, an item of the kind of the memory', () => {
   const chunk = evidenceItem(hitOf(), none).refs.at(-1)!;
   expect(chunk).toMatch(/^chk_.*2$/);
   expect(evidenceItem(hitOf({ artifact_id: 'art_1' }), none)).toEqual({
@@ -205,7 +205,7 @@ test('what was found is a passage; of a memory it is that memory, by its kind', 
   const superseded = evidenceItem(hitOf({ kind: 'memory.created', memory, superseded: true }), none);
   expect(superseded.text).toMatch(/^\(superseded\) 2025/);
   expect(superseded).not.toHaveProperty('claim');
-  // an event that holds a memory's content is what it is
+  // the client event that created a memory keeps its own kind
   expect(evidenceItem(hitOf({ kind: 'decision', memory: memoryOf({ kind: 'decision' }) }), none)).toMatchObject({
     type: 'text',
     text: '2026-01-05 ann (decision): hello',
@@ -213,7 +213,7 @@ test('what was found is a passage; of a memory it is that memory, by its kind', 
   expect(evidenceItem(hitOf({ kind: 'task_update', memory: memoryOf({ kind: 'task' }) }), none).type).toBe('text');
 });
 
-test('a call or result that was found is part of its call', () => {
+test('a hit that is a call or result is a tool part', () => {
   const pairs: ToolPairs = new Map([[7, { seq: 7, call_seq: 6, tool: null, call_id: 'c1' }]]);
   expect(evidenceItem(hitOf({ kind: 'tool_result' }), pairs)).toMatchObject({
     text: '2026-01-05 ann (tool result of call c1): hello',
@@ -221,7 +221,7 @@ test('a call or result that was found is part of its call', () => {
   });
 });
 
-test('a capsule says who hands it over, what it is and its risks, then its items that may be stated', () => {
+test('a capsule shows its author, title and risks, then its items except unsourced claims', () => {
   const item = {
     id: 'mem_2',
     type: 'memory',

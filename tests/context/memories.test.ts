@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('rules and preferences come by the precedence of their scope, then by priority, then the newest first', async () => {
+test('rules and preferences are sorted by the precedence of their scope, then by priority, then newest first', async () => {
   const alice = await newTenant(daemon.url);
   const rule = (text: string, more: Record<string, unknown> = {}) => remember(alice, { kind: 'rule', text, ...more });
   await rule('global one', { scope: 'global' });
@@ -33,7 +33,7 @@ test('rules and preferences come by the precedence of their scope, then by prior
   expect(itemsOf(bundle, 'rules')[0]).toMatchObject({ type: 'rule', scope: 'policy', trust: 'approved' });
 });
 
-test('a rule of another project or session, and another’s preference, do not apply', async () => {
+test('rules of another project or session, and preferences of another subject, do not apply', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   await remember(alice, { kind: 'rule', text: 'of p', scope: 'project', project_id: 'p', channel: 'team' });
@@ -51,7 +51,7 @@ test('a rule of another project or session, and another’s preference, do not a
   expect(await rules(bob, { channel: 'public' })).toEqual([]);
 });
 
-test('a proposed rule is nowhere before it is approved, and what a tool says is never a rule or a decision', async () => {
+test('a proposed rule is not shown before its approval, and tool output never becomes a rule or decision', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   const proposed = await remember(bob, { kind: 'rule', text: 'never deploy on Friday', channel: 'team' });
@@ -74,7 +74,7 @@ test('a proposed rule is nowhere before it is approved, and what a tool says is 
   });
 });
 
-test('a filter narrows decisions, tasks, window and evidence, and not the rules', async () => {
+test('a filter narrows decisions, tasks, the recent window and evidence, but not rules', async () => {
   const alice = await newTenant(daemon.url);
   const team = (name: string) => ({ metadata: { team: name } });
   await recordAll(
@@ -100,7 +100,7 @@ test('a filter narrows decisions, tasks, window and evidence, and not the rules'
   expect([refused.status, refused.body.errors]).toEqual([422, [{ pointer: '#/filter/or/1/nope', detail: expect.any(String) }]]);
 });
 
-test('a fact that is not valid yet, not any more, or expired is not stated', async () => {
+test('a fact that is not yet valid, no longer valid or expired is not included', async () => {
   const alice = await newTenant(daemon.url);
   const [source] = await recordAll(alice, message('we looked it up', { session_id: 'x' }));
   const fact = (text: string, more: Record<string, unknown>) =>
@@ -116,7 +116,7 @@ test('a fact that is not valid yet, not any more, or expired is not stated', asy
   expect(itemsOf(bundle, 'retrieved_evidence')[0]!.refs.at(-1)).toBe(source!.event_id);
 });
 
-test('evidence that a memory cites is shown beside it', async () => {
+test('the sources of a memory are shown as evidence too', async () => {
   const alice = await newTenant(daemon.url);
   const [source] = await recordAll(alice, message('The heron was seen at the pond by the ranger', { session_id: 'x' }));
   const decision = {
@@ -130,7 +130,7 @@ test('evidence that a memory cites is shown beside it', async () => {
   expect(itemsOf(bundle, 'retrieved_evidence').map(({ refs }) => refs[0])).toEqual([source!.event_id]);
 });
 
-test('of a chain of decisions the last one is stated', async () => {
+test('only the last decision of a chain is included', async () => {
   const alice = await newTenant(daemon.url);
   let [last] = await recordAll(alice, { ...message(''), kind: 'decision', content: { decision: 'the port is number 0' } });
   for (let i = 1; i <= 60; i += 1)

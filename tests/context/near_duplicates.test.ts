@@ -2,108 +2,108 @@ import { type ComparableText, createDuplicateDetector } from '../../src/context/
 import { atOnce } from '../support/steps.ts';
 
 const wordsOf = (text: string) => [...new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [])];
-const worded = (text: string, more: Partial<ComparableText> = {}): ComparableText => ({
+const comparable = (text: string, more: Partial<ComparableText> = {}): ComparableText => ({
   text,
   lexemes: wordsOf(text),
   fuzzy: true,
   ...more,
 });
-/** Of each text whether it repeats one before it. */
-const repeated = (...items: (string | ComparableText)[]) => {
+/** Returns for each text whether it duplicates an earlier one. */
+const duplicatesIn = (...items: (string | ComparableText)[]) => {
   const repeats = createDuplicateDetector();
-  return items.map((item) => atOnce(repeats(typeof item === 'string' ? worded(item) : item)));
+  return items.map((item) => atOnce(repeats(typeof item === 'string' ? comparable(item) : item)));
 };
-const isRepeat = (a: string | ComparableText, b: string | ComparableText) => repeated(a, b)[1];
+const isDuplicate = (a: string | ComparableText, b: string | ComparableText) => duplicatesIn(a, b)[1];
 const wordList = (n: number, of = 'w') => Array.from({ length: n }, (_, i) => `${of}${String.fromCharCode(97 + i)}`);
 const said = (...lists: string[][]) => lists.flat().join(' ');
 
-test('equal texts repeat each other, whatever their case, signs and width', () => {
-  expect(isRepeat('Use Redis!', 'use   redis')).toBe(true);
-  expect(isRepeat('ＡＢＣ', 'abc')).toBe(true);
-  expect(isRepeat(worded('Use Redis!', { fuzzy: false }), worded('use redis', { fuzzy: false }))).toBe(true);
-  expect(isRepeat('one', 'two')).toBe(false);
+test('texts that differ only in case, punctuation and character width are duplicates', () => {
+  expect(isDuplicate('Use Redis!', 'use   redis')).toBe(true);
+  expect(isDuplicate('ＡＢＣ', 'abc')).toBe(true);
+  expect(isDuplicate(comparable('Use Redis!', { fuzzy: false }), comparable('use redis', { fuzzy: false }))).toBe(true);
+  expect(isDuplicate('one', 'two')).toBe(false);
 });
 
-test('only what may be said in other words is compared by words, on both sides', () => {
+test('two texts are compared by words only if both are fuzzy', () => {
   const [a, b] = ['the deploy to production happens Friday noon', 'Friday noon production deploy happens to the'];
-  expect(isRepeat(a, b)).toBe(true);
-  expect(isRepeat(worded(a, { fuzzy: false }), b)).toBe(false);
-  expect(isRepeat(a, worded(b, { fuzzy: false }))).toBe(false);
+  expect(isDuplicate(a, b)).toBe(true);
+  expect(isDuplicate(comparable(a, { fuzzy: false }), b)).toBe(false);
+  expect(isDuplicate(a, comparable(b, { fuzzy: false }))).toBe(false);
 });
 
-test('a text of more than 20,000 characters is compared whole alone', () => {
+test('a text of more than 20,000 characters is a duplicate only if it is equal', () => {
   const list = wordList(8);
   const text = (length: number, words: string[]) => said(words).padEnd(length, '.');
   const other = list.toReversed();
-  expect(isRepeat(said(list), worded(text(20_000, other)))).toBe(true);
-  expect(isRepeat(said(list), worded(text(20_001, other)))).toBe(false);
-  expect(isRepeat(worded(text(20_001, list)), worded(text(20_001, list)))).toBe(true);
-  // and not but for its case
-  expect(isRepeat(worded(text(20_001, list)), worded(text(20_001, list).toUpperCase()))).toBe(false);
+  expect(isDuplicate(said(list), comparable(text(20_000, other)))).toBe(true);
+  expect(isDuplicate(said(list), comparable(text(20_001, other)))).toBe(false);
+  expect(isDuplicate(comparable(text(20_001, list)), comparable(text(20_001, list)))).toBe(true);
+  // even a difference in case counts
+  expect(isDuplicate(comparable(text(20_001, list)), comparable(text(20_001, list).toUpperCase()))).toBe(false);
   const exact = { fuzzy: false };
-  expect(isRepeat(worded(text(20_000, list), exact), worded(text(20_000, list).toUpperCase(), exact))).toBe(true);
+  expect(isDuplicate(comparable(text(20_000, list), exact), comparable(text(20_000, list).toUpperCase(), exact))).toBe(true);
 });
 
-test('a paraphrase shares 60 % of the words of the shorter, of at least four', () => {
+test('a paraphrase shares at least 60 % of the words of the shorter text, which has at least four', () => {
   const shared = wordList(6);
-  // six of ten shared, and too many in the place of others to be another fact in the same frame
-  expect(isRepeat(said(shared, wordList(4, 'x')), said(wordList(4, 'y'), shared))).toBe(true);
-  expect(isRepeat(said(shared.slice(1), wordList(5, 'x')), said(wordList(5, 'y'), shared.slice(1)))).toBe(false);
-  expect(isRepeat(said(wordList(4)), said(wordList(4).toReversed()))).toBe(true);
-  expect(isRepeat(said(wordList(3)), said(wordList(3).toReversed()))).toBe(false);
+  // six of ten words are shared, and too many are replaced for another fact in the same word order
+  expect(isDuplicate(said(shared, wordList(4, 'x')), said(wordList(4, 'y'), shared))).toBe(true);
+  expect(isDuplicate(said(shared.slice(1), wordList(5, 'x')), said(wordList(5, 'y'), shared.slice(1)))).toBe(false);
+  expect(isDuplicate(said(wordList(4)), said(wordList(4).toReversed()))).toBe(true);
+  expect(isDuplicate(said(wordList(3)), said(wordList(3).toReversed()))).toBe(false);
 });
 
-test('the longer has at most two and a half times as many words', () => {
+test('the longer text has at most 2.5 times as many words', () => {
   const four = wordList(4);
-  expect(isRepeat(said(four), said(four, wordList(6, 'x')))).toBe(true);
-  expect(isRepeat(said(four), said(four, wordList(7, 'x')))).toBe(false);
+  expect(isDuplicate(said(four), said(four, wordList(6, 'x')))).toBe(true);
+  expect(isDuplicate(said(four), said(four, wordList(7, 'x')))).toBe(false);
 });
 
-test('another number or a negation is another fact', () => {
+test('a text with another number or a negation is no duplicate', () => {
   const seven = 'deploy the service to production at noon on port 7';
-  expect(isRepeat(seven, 'on port 7 deploy the service at noon to production')).toBe(true);
-  expect(isRepeat(seven, 'on port 8 deploy the service at noon to production')).toBe(false);
+  expect(isDuplicate(seven, 'on port 7 deploy the service at noon to production')).toBe(true);
+  expect(isDuplicate(seven, 'on port 8 deploy the service at noon to production')).toBe(false);
   for (const negation of ['not', 'no', 'never', 'none', 'nobody', 'nothing', 'without', 'cannot', "don't", 'won’t'])
     expect([
       negation,
-      isRepeat(worded('deploy service production noon friday'), {
+      isDuplicate(comparable('deploy service production noon friday'), {
         text: `friday noon ${negation} deploy service production`,
         lexemes: wordsOf('friday noon deploy service production'),
         fuzzy: true,
       }),
     ]).toEqual([negation, false]);
-  expect(isRepeat('not: deploy service production noon friday', 'friday noon production not: deploy service')).toBe(true);
+  expect(isDuplicate('not: deploy service production noon friday', 'friday noon production not: deploy service')).toBe(true);
 });
 
-test('one or two words in the place of others, the rest in the same order, are another fact', () => {
+test('a text with one or two replaced words in the same order is no duplicate', () => {
   const frame = (...others: string[]) => said(['alpha', 'bravo', 'charlie', 'delta', 'echo', 'foxtrot'], others);
-  expect(isRepeat(frame('golf'), frame('hotel'))).toBe(false);
-  expect(isRepeat(frame('golf', 'india'), frame('hotel', 'juliett'))).toBe(false);
-  expect(isRepeat(frame('golf', 'india', 'kilo'), frame('hotel', 'juliett', 'lima'))).toBe(true);
-  // in another order
-  expect(isRepeat(frame('golf'), said(['foxtrot', 'echo', 'hotel', 'alpha', 'bravo', 'charlie', 'delta']))).toBe(true);
-  // words that only one of them adds
-  expect(isRepeat(frame(), frame('hotel'))).toBe(true);
+  expect(isDuplicate(frame('golf'), frame('hotel'))).toBe(false);
+  expect(isDuplicate(frame('golf', 'india'), frame('hotel', 'juliett'))).toBe(false);
+  expect(isDuplicate(frame('golf', 'india', 'kilo'), frame('hotel', 'juliett', 'lima'))).toBe(true);
+  // in another word order
+  expect(isDuplicate(frame('golf'), said(['foxtrot', 'echo', 'hotel', 'alpha', 'bravo', 'charlie', 'delta']))).toBe(true);
+  // with words that only one of them has
+  expect(isDuplicate(frame(), frame('hotel'))).toBe(true);
 });
 
-test('forms of a word are one word of the frame', () => {
+test('inflected forms count as the same word in the word order', () => {
   const stems = ['rotate', 'key', 'month', 'server', 'vault'];
   const a = { text: 'rotating the keys monthly servers vault one', lexemes: [...stems, 'one'], fuzzy: true };
   const b = { text: 'rotated the keys monthly servers vault two', lexemes: [...stems, 'two'], fuzzy: true };
-  expect(isRepeat(a, b)).toBe(false);
+  expect(isDuplicate(a, b)).toBe(false);
 });
 
-test('likeness does not spread: what was left out is not compared with', () => {
+test('similarity is not transitive: texts are not compared with duplicates that were left out', () => {
   const first = said(wordList(5), wordList(5, 'x'));
   const second = said(wordList(3, 'x'), wordList(2, 'y'), wordList(5));
   const third = said(wordList(2, 'y'), wordList(3, 'z'), wordList(5).slice(0, 2), wordList(3, 'x'));
-  expect(repeated(first, second, third)).toEqual([false, true, false]);
-  // equal to what was left out it is not kept either way
-  expect(repeated(first, second, second)).toEqual([false, true, true]);
+  expect(duplicatesIn(first, second, third)).toEqual([false, true, false]);
+  // a text equal to one that was left out is a duplicate anyway
+  expect(duplicatesIn(first, second, second)).toEqual([false, true, true]);
 });
 
-test('of many, the one that it repeats is found', () => {
+test('a duplicate is found among many texts', () => {
   const others = Array.from({ length: 20 }, (_, i) => said(wordList(6, `n${String.fromCharCode(97 + i)}`), ['shared']));
   const again = said(wordList(6, 'nh').toReversed(), ['shared']);
-  expect(repeated(...others, again).at(-1)).toBe(true);
+  expect(duplicatesIn(...others, again).at(-1)).toBe(true);
 });

@@ -25,7 +25,7 @@ const wordsOf = (text: string) => [...new Set(text.toLowerCase().match(/[\p{L}\p
 const anyItem = fc
   .oneof(
     fc.string({ unit: 'grapheme', maxLength: 400 }),
-    // what stands at the ends of lines and items
+    // characters at the ends of lines and items
     fc
       .array(fc.constantFrom('\n', '\r\n', '\u2028', ' ', '\t', '/', '-', '#', '.', "'s", 'A', '1', '##'), { maxLength: 30 })
       .map((parts) => parts.join('')),
@@ -42,7 +42,7 @@ const anyCandidates = fc.record(
 );
 
 test.each(['o200k_base', 'cl100k_base'] as const)(
-  'whatever the candidates, the rendered bundle has the tokens that %s counts, and never more than its budget',
+  'for any candidates, token_used equals the count of %s and never exceeds the budget',
   async (encoding) => {
     const count = await loadTokenCounter(encoding);
     fc.assert(
@@ -74,7 +74,7 @@ test('every candidate is packed or listed as omitted', () => {
   expect(left.candidates[0]).toMatch(/^chk_/);
 });
 
-test('what a section does not use is given to the evidence, and an item that does not fit does not stop smaller ones', () => {
+test('the evidence gets unused tokens of other sections, and smaller items follow one that does not fit', () => {
   const evidence = [
     itemOf('a short one'),
     itemOf('long '.repeat(90)),
@@ -87,7 +87,7 @@ test('what a section does not use is given to the evidence, and an item that doe
   expect(atOnce(countTokens(renderSections(sections)))).toBeGreaterThan(200);
 });
 
-test('an item over its share of the budget is cut between two characters and said to be truncated, with the artifact that has it all', () => {
+test('an item over its share of the budget is cut between two characters and listed as truncated with its artifact', () => {
   const { sections, omissions } = pack(
     { ...empty(), retrieved_evidence: [itemOf('😀'.repeat(5000), { artifact_id: 'art_1' })] },
     1000,
@@ -99,7 +99,7 @@ test('an item over its share of the budget is cut between two characters and sai
   ]);
 });
 
-test('of a text of megabytes no more is counted than could fit', () => {
+test('only the part of a text of megabytes that could fit is counted', () => {
   let longest = 0;
   const counting: CountTokens = (text) => {
     longest = Math.max(longest, text.length);
@@ -111,7 +111,7 @@ test('of a text of megabytes no more is counted than could fit', () => {
   expect(omissions[0]).toMatchObject({ reason: 'truncated' });
 });
 
-test('the recent window leaves oldest first and keeps the newest when room is short', () => {
+test('the recent window is oldest first and keeps the newest events if the budget is short', () => {
   const recent = Array.from({ length: 50 }, (_, i) => itemOf(`turn ${50 - i} ${'word '.repeat(10)}`));
   const { sections } = pack({ ...empty(), recent_window: recent }, 300, countTokens);
   const turns = sections[0]!.items.map(({ text }) => Number(text.split(' ')[1]));
@@ -119,7 +119,7 @@ test('the recent window leaves oldest first and keeps the newest when room is sh
   expect(turns).toEqual(turns.toSorted((a, b) => a - b));
 });
 
-test('a fact said again, verbatim or in other words, is said once; with another number it is another fact', () => {
+test('a repeated or paraphrased fact is included once; one with another number is another fact', () => {
   const say = (text: string) =>
     itemOf(text, { lexemes: wordsOf(text).filter((word) => !['the', 'is', 'on', 'at', 'to', 'a'].includes(word)) });
   const evidence = [
@@ -134,7 +134,7 @@ test('a fact said again, verbatim or in other words, is said once; with another 
   expect(omissions).toEqual([{ reason: 'duplicate', count: 2, candidates: [evidence[1]!.refs[1], evidence[2]!.refs[1]] }]);
 });
 
-test('decisions that share most words stay two decisions', () => {
+test('decisions that share most words are both kept', () => {
   const decide = (text: string) => itemOf(text, { type: 'decision', lexemes: wordsOf(text) });
   const { sections } = pack(
     { ...empty(), decisions: [decide('use redis for caching in v1'), decide('use kafka for caching in v1')] },
@@ -144,7 +144,7 @@ test('decisions that share most words stay two decisions', () => {
   expect(sections[0]!.items).toHaveLength(2);
 });
 
-test('texts that differ in a name, a word in the place of another or a negation are all kept; the same again is not', () => {
+test('texts that differ in a name, a replaced word or a negation are all kept, and equal texts are not', () => {
   const said = [
     'The tests pass on linux',
     'The tests fail on linux',
@@ -173,14 +173,14 @@ test.each([
   ['one word', 'a'.repeat(900_000)],
   ['prose', 'so be it, '.repeat(90_000)],
   ['blanks', `x${' '.repeat(900_000)}x`],
-])('%s of 900,000 characters is packed with a pause at least every few thousand characters', (_, text) => {
+])('packing %s of 900,000 characters yields at least every few thousand characters', (_, text) => {
   const steps = packInSteps({ ...empty(), decisions: [itemOf(text)] }, 200_000, countTokens);
   let pauses = 0;
   while (!steps.next().done) pauses += 1;
   expect(pauses).toBeGreaterThan(900_000 / 8_192);
 });
 
-test('alike passages are compared with a pause between any two', () => {
+test('comparing similar passages yields between comparisons', () => {
   const words = wordsOf(Array.from({ length: 30 }, (_, i) => `word${i}`).join(' '));
   const evidence = Array.from({ length: 60 }, (_, i) => itemOf(`passage ${i}`, { lexemes: [...words, `own${i} other${i}`] }));
   const steps = packInSteps({ ...empty(), retrieved_evidence: evidence }, 4_000, countTokens);

@@ -7,23 +7,24 @@ import { byCharacter, itemOf } from '../support/items.ts';
 import { atOnce } from '../support/steps.ts';
 
 const CUT = ' […]';
-const freshOf = (item: Item): UniqueItem => ({ section: 'recent_window', item, position: 3 });
-const sized = (item: Item, largest: number, count: CountTokens = byCharacter) => atOnce(sizeItem(freshOf(item), largest, count));
-const bare = (item: Item, largest: number, count: CountTokens = byCharacter) =>
-  atOnce(sizeCallOnly(freshOf(item), largest, count));
-// `- `, the text, a line end
+const uniqueItemOf = (item: Item): UniqueItem => ({ section: 'recent_window', item, position: 3 });
+const sized = (item: Item, largest: number, count: CountTokens = byCharacter) =>
+  atOnce(sizeItem(uniqueItemOf(item), largest, count));
+const callOnlyOf = (item: Item, largest: number, count: CountTokens = byCharacter) =>
+  atOnce(sizeCallOnly(uniqueItemOf(item), largest, count));
+// `- `, the text, a line feed
 const costOf = (text: string) => text.length + 3;
 
-test('an item that fits is shown whole, with plain line ends, and costs what it takes as an item', () => {
+test('an item that fits is shown whole with normalized line ends, and its cost is that of the rendered item', () => {
   const shown = sized(itemOf('a\u2028b'), 8);
   expect(shown).toMatchObject({ section: 'recent_window', position: 3, cut: false, item: { text: 'a\nb' } });
-  // further lines are indented
+  // continuation lines are indented
   expect(shown.cost).toBe('- a\n  b\n'.length);
   expect(sized(itemOf('abc'), 6)).toMatchObject({ cost: 6, cut: false });
   expect(sized(itemOf('abc'), 5)).toMatchObject({ cut: true });
 });
 
-test('one that does not is cut to nearly as much as fits', () => {
+test('an item that does not fit is cut to nearly the available tokens', () => {
   for (const largest of [50, 51, 64, 100]) {
     const { item, cost, cut } = sized(itemOf('x'.repeat(400)), largest);
     expect([cut, item.text.endsWith(CUT), cost]).toEqual([true, true, costOf(item.text)]);
@@ -33,12 +34,12 @@ test('one that does not is cut to nearly as much as fits', () => {
   expect(sized(itemOf('x'.repeat(400)), 50).item.text).toMatch(/^x+ \[…\]$/);
 });
 
-test('no character is cut in two', () => {
+test('cutting splits no character', () => {
   for (let largest = 40; largest < 80; largest += 1)
     expect(sized(itemOf('😀'.repeat(200)), largest).item.text.isWellFormed()).toBe(true);
 });
 
-test('what has more than 16 characters for each token of the room is not counted whole', () => {
+test('a text of more than 16 characters per available token is not counted whole', () => {
   const counted: number[] = [];
   const sparse: CountTokens = (text) => {
     counted.push(text.length);
@@ -52,13 +53,13 @@ test('what has more than 16 characters for each token of the room is not counted
   expect(Math.max(...counted)).toBeLessThanOrEqual(costOf('x'.repeat(most) + CUT));
 });
 
-/** A call and its result, as one item. */
-const unitOf = (call: string, result: string): Item => {
+/** Returns an item of a call and its result. */
+const pairOf = (call: string, result: string): Item => {
   const { callOnly: _, ...own } = itemOf(`${call}\n${result}`);
   return { ...own, resultIds: ['evt_result'], callOnly: itemOf(call + RESULT_LEFT_OUT, { ids: ['evt_call'] }) };
 };
 
-test('a call keeps a result of which 64 characters are left, and stands alone where they are fewer', () => {
+test('a result is shown if at least 64 of its characters fit, else only the call', () => {
   const result = 'r'.repeat(500);
   for (const largest of [180, 200, 220]) {
     const cutLength = sized(itemOf(`call\n${result}`), largest).item.text.length;
@@ -72,20 +73,20 @@ test('a call keeps a result of which 64 characters are left, and stands alone wh
   }
 });
 
-test('a call without its results says so, whole if it fits, else behind the cut', () => {
-  const unit = unitOf('the call', 'the result');
+test('a call without its results ends with the mark, also if the call is cut', () => {
+  const unit = pairOf('the call', 'the result');
   const whole = `the call${RESULT_LEFT_OUT}`;
-  const fits = bare(unit, costOf(whole));
+  const fits = callOnlyOf(unit, costOf(whole));
   expect(fits).toMatchObject({ callOnly: true, cut: false, cost: costOf(whole), section: 'recent_window', position: 3 });
   expect(fits.item).toMatchObject({ text: whole, ids: ['evt_call'], resultIds: ['evt_result'] });
-  const long = bare(unitOf('c'.repeat(300), 'r'), 100);
+  const long = callOnlyOf(pairOf('c'.repeat(300), 'r'), 100);
   expect(long).toMatchObject({ callOnly: true, cut: true, cost: costOf(long.item.text) });
   expect(long.item.text).toMatch(/^c+ \[…\] \[result left out\]$/);
   expect(long.cost).toBeLessThanOrEqual(100);
   expect(long.cost).toBeGreaterThan(100 - 20);
 });
 
-test('of a call that is far too long no more is counted than could fit', () => {
+test('only the part of a long call that could fit is counted', () => {
   let longest = 0;
   const counting: CountTokens = (text) => {
     longest = Math.max(longest, text.length);
@@ -95,28 +96,28 @@ test('of a call that is far too long no more is counted than could fit', () => {
     longest = Math.max(longest, text.length);
     return byCharacter('x'.repeat(Math.ceil(text.length / 20)));
   };
-  expect(bare(unitOf('c'.repeat(100_000), 'r'), 100, counting).cut).toBe(true);
+  expect(callOnlyOf(pairOf('c'.repeat(100_000), 'r'), 100, counting).cut).toBe(true);
   expect(longest).toBeLessThanOrEqual(costOf('c'.repeat(1_600) + CUT + RESULT_LEFT_OUT));
-  // at the bound it is counted whole
-  const atBound = { ...unitOf('c', 'r'), callOnly: itemOf('c'.repeat(1_600)) };
-  expect(bare(atBound, 100, sparse)).toMatchObject({ cut: false, item: { text: 'c'.repeat(1_600) } });
-  expect(bare({ ...atBound, callOnly: itemOf('c'.repeat(1_601)) }, 100, sparse).cut).toBe(true);
+  // at the limit, it is counted whole
+  const atBound = { ...pairOf('c', 'r'), callOnly: itemOf('c'.repeat(1_600)) };
+  expect(callOnlyOf(atBound, 100, sparse)).toMatchObject({ cut: false, item: { text: 'c'.repeat(1_600) } });
+  expect(callOnlyOf({ ...atBound, callOnly: itemOf('c'.repeat(1_601)) }, 100, sparse).cut).toBe(true);
 });
 
-test('what surely does not fit is told without counting, and nothing that might is', () => {
+test('surelyExceeds is true only for items that cannot fit, without counting', () => {
   const prose = (n: number) => itemOf('a'.repeat(n));
-  // 0.8 of the characters fit, whatever the encoding
+  // 0.8 of the characters fit in any encoding
   expect(surelyExceeds(prose(100), 80, 1_000)).toBe(false);
-  // a quarter of the characters is the least
+  // the lowest estimate is a quarter of the characters
   expect(surelyExceeds(prose(400), 80, 1_000)).toBe(false);
   expect(surelyExceeds(prose(404), 80, 1_000)).toBe(true);
-  // signs have more than letters
+  // punctuation has more tokens than letters
   const signs = itemOf('#'.repeat(200));
   expect(estimateTokens(signs.text)).toBe(150);
   expect([surelyExceeds(signs, 120, 1_000), surelyExceeds(signs, 119, 1_000)]).toEqual([false, true]);
-  // it would be cut to 90, of which 0.8 are 72
+  // cut to 90 tokens, of which 0.8 are 72
   expect([surelyExceeds(prose(1_000), 72, 90), surelyExceeds(prose(1_000), 71, 90)]).toEqual([false, true]);
   expect([surelyExceeds(signs, 72, 90), surelyExceeds(signs, 71, 90)]).toEqual([false, true]);
-  // so long that it is cut before it is looked at
+  // so long that it is cut before the estimate
   expect([surelyExceeds(prose(90 * 16 + 1), 71, 90), surelyExceeds(prose(90 * 16 + 1), 72, 90)]).toEqual([true, false]);
 });

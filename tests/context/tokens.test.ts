@@ -11,7 +11,7 @@ const asText = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<s
 test.each([
   ['o200k_base', o200k_base],
   ['cl100k_base', cl100k_base],
-] as const)('counts are those of %s, for long runs as for prose', async (name, reference) => {
+] as const)('counts equal those of %s for long runs and for prose', async (name, reference) => {
   const countTokens = await loadTokenCounter(name);
   const run = fc
     .tuple(fc.constantFrom('a', 'Zq', '漢', '😀', ' ', '\n', '=', '字か', '0', '\t ', 'é', '<|endoftext|>'), fc.nat(300))
@@ -25,19 +25,19 @@ test.each([
   );
 });
 
-test.each(['a', '漢', '😀', ' ', '='])('a million of %j are counted in seconds', async (unit) => {
+test.each(['a', '漢', '😀', ' ', '='])('a million repetitions of %j are counted in seconds', async (unit) => {
   const countTokens = await loadTokenCounter('o200k_base');
   expect(atOnce(countTokens(unit.repeat(1_000_000)))).toBeGreaterThan(1000);
-  // the library alone takes minutes to hours: this ends before the test's own time limit
+  // the library alone takes minutes to hours and would exceed the time limit of the test
 });
 
-test('the encodings count differently, one beside the other', async () => {
+test('both encodings can be loaded together and count differently', async () => {
   const [wide, narrow] = await Promise.all([loadTokenCounter('o200k_base'), loadTokenCounter('cl100k_base')]);
   const text = 'Привет, как дела? 漢字';
   expect(atOnce(narrow(text))).toBeGreaterThan(atOnce(wide(text)));
 });
 
-test('a bundle is counted in the encoding that TOKENIZER names', async () => {
+test('a context is counted with the encoding of TOKENIZER', async () => {
   const daemon = await startTestDaemon({ TOKENIZER: 'cl100k_base' });
   const alice = await newTenant(daemon.url);
   await alice.ask('POST', '/v1/events', { body: message('Привет, как дела? 漢字') });

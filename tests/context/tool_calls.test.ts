@@ -26,37 +26,39 @@ const result = (call_id: string, excerpt_text: string, more: Record<string, unkn
   content: { tool: 'build', call_id, excerpt_text },
   ...more,
 });
-/** Every text of the bundle without its dates. */
-const said = (bundle: Bundle) =>
+/** Returns all texts of the context without their dates. */
+const textsOfBundle = (bundle: Bundle) =>
   bundle.sections.flatMap(({ items }) => items.map(({ text }) => text.replaceAll(/\d{4}-\d\d-\d\d /g, '')));
-const both = (id: string, input: string, output: string) =>
+const pairText = (id: string, input: string, output: string) =>
   `planner (tool call ${id}): build\n  ${input}\nbuilder (tool result of build, call ${id}): ${output}`;
-const then = { session_id: 'then' };
-const noise = Array.from({ length: 70 }, (_, i) => message(`nothing of note, ${i}`, then));
+const earlier = { session_id: 'then' };
+const noise = Array.from({ length: 70 }, (_, i) => message(`nothing of note, ${i}`, earlier));
 
-test('in the window a result stands with its call, whatever was said between them', async () => {
+test('the recent window shows a result with its call, whatever was recorded between them', async () => {
   const alice = await newTenant(daemon.url);
   const [made, , answered] = await recordAll(alice, call('c1', '--release'), message('how long?'), result('c1', 'passed'));
   const bundle = await contextOf(alice);
-  expect(said(bundle)).toEqual(['alice: how long?', both('c1', '--release', 'passed')]);
+  expect(textsOfBundle(bundle)).toEqual(['alice: how long?', pairText('c1', '--release', 'passed')]);
   expect(itemsOf(bundle, 'recent_window')[1]!.refs).toEqual([made!.event_id, answered!.event_id]);
 });
 
-test('what search finds of a call brings the rest of it, however far away', async () => {
+test('a hit that is half of a pair brings the other half, however far away', async () => {
   const alice = await newTenant(daemon.url);
-  await recordAll(alice, call('c1', 'the heron target', then), ...noise, result('c1', 'exit code 7', then));
-  await recordAll(alice, call('c2', 'nothing of note', then), result('c2', 'the egret has landed', then));
+  await recordAll(alice, call('c1', 'the heron target', earlier), ...noise, result('c1', 'exit code 7', earlier));
+  await recordAll(alice, call('c2', 'nothing of note', earlier), result('c2', 'the egret has landed', earlier));
   for (const [query_text, ...parts] of [
     ['heron target', 'c1', 'the heron target', 'exit code 7'],
     ['exit code', 'c1', 'the heron target', 'exit code 7'],
     ['egret', 'c2', 'nothing of note', 'the egret has landed'],
   ] as [string, string, string, string][])
-    expect(said(await contextOf(alice, { query_text, session_id: 'now' }))[0]).toBe(both(...parts));
-  // nor is the window left with a result whose call lies before it
-  expect(said(await contextOf(alice, { session_id: 'then' }))).toContain(both('c1', 'the heron target', 'exit code 7'));
+    expect(textsOfBundle(await contextOf(alice, { query_text, session_id: 'now' }))[0]).toBe(pairText(...parts));
+  // nor does the window show a result without its earlier call
+  expect(textsOfBundle(await contextOf(alice, { session_id: 'then' }))).toContain(
+    pairText('c1', 'the heron target', 'exit code 7'),
+  );
 });
 
-test('where only the call fits it says that the result is left out, and an omission names the result', async () => {
+test('if only the call fits, it ends with the mark, and an omission names the result', async () => {
   const alice = await newTenant(daemon.url);
   const lines = Array.from({ length: 40 }, (_, i) => `step ${i} took ${i * 37} ms and wrote ${i * 911} bytes`).join('\n');
   const [, answered] = await recordAll(alice, call('c1', '--all'), result('c1', lines), message('go on'));
@@ -71,7 +73,7 @@ test('where only the call fits it says that the result is left out, and an omiss
   expect(bundle.token_used).toBeLessThanOrEqual(500);
 });
 
-test('a call id that comes again is another call; a result may come before its call', async () => {
+test('a reused call id is another call, and a result may precede its call', async () => {
   const alice = await newTenant(daemon.url);
   await recordAll(
     alice,
@@ -82,23 +84,23 @@ test('a call id that comes again is another call; a result may come before its c
     result('call_2', 'early'),
     call('call_2', 'late'),
   );
-  expect(said(await contextOf(alice))).toEqual([
-    both('call_1', 'first', 'one'),
-    both('call_1', 'second', 'two'),
-    both('call_2', 'late', 'early'),
+  expect(textsOfBundle(await contextOf(alice))).toEqual([
+    pairText('call_1', 'first', 'one'),
+    pairText('call_1', 'second', 'two'),
+    pairText('call_2', 'late', 'early'),
   ]);
 });
 
-test('a call that is not answered stands as it is, and a result without a call names it', async () => {
+test('an unanswered call is unchanged, and a result without its call names the call', async () => {
   const alice = await newTenant(daemon.url);
   await recordAll(alice, call('c1', 'pending'), result('c9', 'of nobody'));
-  expect(said(await contextOf(alice))).toEqual([
+  expect(textsOfBundle(await contextOf(alice))).toEqual([
     'planner (tool call c1): build\npending',
     'builder (tool result of build, call c9): of nobody',
   ]);
 });
 
-test('a call that is retracted or erased is not told, and one that is amended reads as amended', async () => {
+test('a retracted or erased call is not shown, and an amended one is shown as amended', async () => {
   const alice = await newTenant(daemon.url);
   const [gone, , amended] = await recordAll(
     alice,
@@ -119,8 +121,8 @@ test('a call that is retracted or erased is not told, and one that is amended re
   expect([erased.status, erased.body]).toEqual([202, expect.anything()]);
   for (let i = 0; i < 200 && !(await alice.ask('GET', `/v1/jobs/${erased.body.job_id}`)).body.finished_at; i += 1)
     await new Promise((resolve) => setTimeout(resolve, 50));
-  for (const asked of [{}, { session_id: 'now', query_text: 'first second third way' }]) {
-    const texts = said(await contextOf(alice, asked));
+  for (const request of [{}, { session_id: 'now', query_text: 'first second third way' }]) {
+    const texts = textsOfBundle(await contextOf(alice, request));
     expect(texts.filter((text) => /old|wrong|secret/.test(text))).toEqual([]);
     expect(texts).toContain('builder (tool result of build, call c1): first');
     expect(texts.find((text) => text.includes('second'))).toMatch(
@@ -129,26 +131,26 @@ test('a call that is retracted or erased is not told, and one that is amended re
   }
 });
 
-test('a call that the caller may not see is neither told nor counted nor taken for another', async () => {
+test('a call that the caller may not see is neither shown nor counted nor paired with another result', async () => {
   const alice = await newTenant(daemon.url);
   const bob = await newColleague(alice);
   const team = { channel: 'team' };
   await recordAll(alice, call('c1', 'for my eyes'), call('c2', 'too hot for the public', { ...team, sensitivity: 'high' }));
   await recordAll(bob, result('c1', 'the heron of bob', team), call('c1', 'by bob'), result('c1', 'private heron'));
   await recordAll(alice, result('c2', 'the public heron', { channel: 'public' }));
-  for (const asked of [{}, { session_id: 'now', query_text: 'heron' }]) {
-    const seen = said(await contextOf(bob, { ...asked, channel: 'team' })).toSorted();
+  for (const request of [{}, { session_id: 'now', query_text: 'heron' }]) {
+    const seen = textsOfBundle(await contextOf(bob, { ...request, channel: 'team' })).toSorted();
     expect(seen).toContain('builder (tool result of build, call c1): the heron of bob');
     expect(seen.join()).not.toMatch(/eyes|by bob/);
-    expect(said(await contextOf(bob, { ...asked })).join()).not.toContain('for my eyes');
-    expect(said(await contextOf(bob, asked))).toContain(both('c1', 'by bob', 'private heron'));
-    const shown = await contextOf(bob, { ...asked, channel: 'public' });
-    expect(said(shown)).toEqual(['builder (tool result of build, call c2): the public heron']);
+    expect(textsOfBundle(await contextOf(bob, { ...request })).join()).not.toContain('for my eyes');
+    expect(textsOfBundle(await contextOf(bob, request))).toContain(pairText('c1', 'by bob', 'private heron'));
+    const shown = await contextOf(bob, { ...request, channel: 'public' });
+    expect(textsOfBundle(shown)).toEqual(['builder (tool result of build, call c2): the public heron']);
     expect(shown.omissions).toEqual([]);
   }
 });
 
-test('whatever the parts and the budget, a result stands behind its call or says which one it is of', async () => {
+test('for any parts and budget, a result follows its call or names it', async () => {
   const countTokens = await loadTokenCounter('o200k_base');
   const part = fc.record({
     seq: fc.integer({ min: 1, max: 12 }),
@@ -157,7 +159,7 @@ test('whatever the parts and the budget, a result stands behind its call or says
   });
   fc.assert(
     fc.property(fc.array(part, { maxLength: 24 }), fc.integer({ min: 256, max: 900 }), (parts, budget) => {
-      // odd: the calls; the result behind each is its own, but that of 5, whose call is not there
+      // odd seqs are calls, each followed by its result; call 5 is missing
       const isCall = (seq: number) => seq % 2 === 1;
       const pairs = new Map(
         Array.from({ length: 12 }, (_, i) => i + 1)
@@ -196,7 +198,7 @@ test('whatever the parts and the budget, a result stands behind its call or says
   );
 });
 
-test('a call id is a text of at most 255 characters', async () => {
+test('a call id has at most 255 characters', async () => {
   const alice: Client = await newTenant(daemon.url);
   for (const call_id of [7, '', 'x'.repeat(256)]) {
     const { status, body } = await alice.ask('POST', '/v1/events', { body: call(call_id as string, 'x') });

@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-test('a memory is found as a memory, once, with what it rests on and who says so', async () => {
+test('a memory is one hit of type memory, with its refs and origin', async () => {
   const alice = await newTenant(daemon.url);
   const [source] = await recordAll(alice, message('we counted', { session_id: 'x' }));
   const fact = { kind: 'fact', text: 'There are nine herons', refs: [source!.event_id], actor: { type: 'agent', id: 'counter' } };
@@ -40,7 +40,7 @@ test('a memory is found as a memory, once, with what it rests on and who says so
   });
 });
 
-test('changed, superseded and deleted memories are found as of when they were held', async () => {
+test('changed, superseded and deleted memories are found as of the time when they were current', async () => {
   const alice = await newTenant(daemon.url);
   const made = await remember(alice, { kind: 'note', text: 'the key is under the mat' });
   const changed = (await alice.ask('PATCH', `/v1/memories/${made.memory_id}`, { body: { text: 'the key is under the pot' } }))
@@ -57,7 +57,7 @@ test('changed, superseded and deleted memories are found as of when they were he
   ]);
 });
 
-test('a filter narrows a search, and its faults are pointed at', async () => {
+test('a filter narrows a search, and an invalid filter returns the pointers of its errors', async () => {
   const alice = await newTenant(daemon.url);
   await recordAll(
     alice,

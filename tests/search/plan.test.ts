@@ -14,7 +14,7 @@ const surveyOf = (terms: string[], masks: number[], scale: number): Survey => ({
   masks,
 });
 
-/** Whether a set of terms (as bits) matches a query made of quoted terms, &, | and brackets. */
+/** Returns true if a set of terms (a bit mask) matches a query of quoted terms, &, | and parentheses. */
 function matches(query: string, terms: string[], mask: number): boolean {
   const truths = terms.reduce(
     (text, term, i) => text.replaceAll(`'${term.charCodeAt(0)}'`, hasTerm(mask, i) ? ' true ' : ' false '),
@@ -23,7 +23,7 @@ function matches(query: string, terms: string[], mask: number): boolean {
   return Boolean(new Function(`return (${truths.replaceAll('&', '&&').replaceAll('|', '||')})`)());
 }
 
-test('the query over the whole log asks for exactly the term sets that weigh enough: a superset of one it takes is taken', () => {
+test('the query over the whole log matches exactly the term sets that reach the threshold, and each superset of a matching set', () => {
   const terms = ['a', 'b', 'c', 'd', 'e'];
   fc.assert(
     fc.property(
@@ -43,7 +43,7 @@ test('the query over the whole log asks for exactly the term sets that weigh eno
   );
 });
 
-test('a small log is taken whole, a term of 10⁶ passages is left to the rarer ones', () => {
+test('all matches of a small log are in the pool, and a term with 10⁶ passages is not scanned', () => {
   expect(planSearch(surveyOf(['x', 'y'], [1, 2, 3, 0], 1))).toMatchObject({ full: "'120' | '121'", recent: null });
   const common = planSearch(
     surveyOf(
@@ -56,11 +56,11 @@ test('a small log is taken whole, a term of 10⁶ passages is left to the rarer 
   expect(common.recent).toBe("'120' | '121'");
 });
 
-test('a key below zero is one term of the query', () => {
+test('a negative key is a single term of the query', () => {
   expect(planSearch({ ...surveyOf(['x', 'y'], [1], 1), keys: [-5, 7] }).full).toBe("'-5' | '7'");
 });
 
-test('a passage beside the best one comes before one that shares as little and stands elsewhere', () => {
+test('a neighbour of the best passage ranks above an equally weak match elsewhere', () => {
   const pool = {
     seqs: [10, 20, 30],
     ordinals: [0, 0, 0],
@@ -75,7 +75,7 @@ test('a passage beside the best one comes before one that shares as little and s
   expect(ranked.map(({ seq }) => seq)).toEqual([10, 11, 30, 20]);
 });
 
-test('ranking is the same whatever order the pool came in', () => {
+test('the ranking does not depend on the order of the pool', () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.integer({ min: 0, max: 7 }), fc.integer({ min: 1, max: 5 })), { minLength: 1, maxLength: 60 }),
@@ -100,7 +100,7 @@ test('ranking is the same whatever order the pool came in', () => {
   );
 });
 
-/** `counts[i]` passages of each mask `i`. */
+/** Returns `counts[i]` passages with the mask `i`. */
 const masksOf = (counts: Record<number, number>): number[] =>
   Object.entries(counts).flatMap(([mask, count]) => Array<number>(count).fill(Number(mask)));
 const setsOf = (query: string | null, terms: string[]): number[] =>
@@ -108,11 +108,11 @@ const setsOf = (query: string | null, terms: string[]): number[] =>
     ? []
     : Array.from({ length: 2 ** terms.length }, (_, mask) => mask).filter((mask) => matches(query, terms, mask));
 
-test('a rarer term weighs more: by how many of the visible passages have it', () => {
+test('the weight of a term decreases with the number of visible passages that contain it', () => {
   expect(termWeight(99, 9.5)).toBeCloseTo(Math.log(11) ** 1.5);
   const whole = planSearch(surveyOf(['a', 'b'], masksOf({ 0: 7, 1: 2, 3: 1 }), 1));
   expect([whole.visible, ...whole.weights]).toEqual([10, termWeight(10, 3), termWeight(10, 1)]);
-  // a sample that lacks a term does not show that the log does
+  // a term that is missing in the sample may still occur in the log
   const sampled = planSearch(surveyOf(['a', 'b'], masksOf({ 0: 8, 1: 2 }), 4));
   expect([sampled.visible, ...sampled.weights]).toEqual([40, termWeight(40, 10), termWeight(40, 2)]);
   const halved = planSearch(surveyOf(['a'], masksOf({ 0: 8, 1: 2 }), 2));
@@ -120,7 +120,7 @@ test('a rarer term weighs more: by how many of the visible passages have it', ()
   expect(planSearch(surveyOf(['a'], [], 1)).visible).toBe(1);
 });
 
-test('up to 2,400 matches are all taken', () => {
+test('up to 2,400 matches are all in the pool', () => {
   const some = surveyOf(['a', 'b'], masksOf({ 0: 9_000, 1: 2_399, 2: 1 }), 1);
   expect(planSearch(some)).toMatchObject({ full: "'97' | '98'", recent: null, recent_from: null, complete: [true, true] });
   const more = planSearch(surveyOf(['a', 'b'], masksOf({ 0: 9_000, 1: 2_400, 2: 1 }), 1));
@@ -128,28 +128,28 @@ test('up to 2,400 matches are all taken', () => {
   expect(planSearch(surveyOf([], [0, 0], 1))).toMatchObject({ full: null, recent: null });
 });
 
-test('from the whole log about 800 matches are wanted: the heaviest sets of terms that are together no more', () => {
+test('the threshold selects the heaviest term sets with together at most 800 expected matches', () => {
   const terms = ['a', 'b', 'c'];
-  // a is everywhere, b in 500, c in 300, both in 10
+  // a is in all passages, b in 500, c in 300, both in 10
   const masks = masksOf({ 1: 2_000, 3: 490, 5: 290, 7: 10 });
   expect(setsOf(planSearch(surveyOf(terms, masks, 1)).full, terms)).toEqual([2, 3, 4, 5, 6, 7]);
-  // twice as many: those with b alone are too many
+  // twice as many passages: those with b alone are too many
   expect(setsOf(planSearch(surveyOf(terms, masks, 2)).full, terms)).toEqual([4, 5, 6, 7]);
   const { full, complete } = planSearch(surveyOf(terms, masks, 10));
   expect(setsOf(full, terms)).toEqual([6, 7]);
   expect(complete).toEqual([false, false, false]);
 });
 
-test('exactly 800 matches are not yet too many', () => {
+test('exactly 800 expected matches are within the target', () => {
   const terms = ['a', 'b'];
   const taken = (having: number) => setsOf(planSearch(surveyOf(terms, masksOf({ 1: 3_000, 3: having }), 1)).full, terms);
   expect(taken(800)).toEqual([2, 3]);
   expect(taken(801)).not.toContain(1);
 });
 
-test('the index walks the lists of the rarest term, and of more while they have 30,000 entries together', () => {
+test('the index scans the list of the rarest term, and further lists up to 30,000 entries in total', () => {
   const terms = ['a', 'b', 'c'];
-  // by their weight alone those with b and c are rare enough
+  // by weight alone, the passages with b and c are rare enough
   const taken = (b: number) => {
     const masks = masksOf({ 1: 5, 2: b / 100, 4: 400 });
     return setsOf(planSearch(surveyOf(terms, masks, 100)).full, terms);
@@ -160,7 +160,7 @@ test('the index walks the lists of the rarest term, and of more while they have 
   for (const set of short) expect(set & 1).toBe(1);
 });
 
-test('a query of many terms is made of the nine rarest', () => {
+test('a query of many terms uses the nine rarest', () => {
   const terms = Array.from('abcdefghijkl');
   const masks = terms.flatMap((_, i) => Array<number>(1_000 + i * 100).fill(1 << i));
   const { full, recent } = planSearch(surveyOf(terms, masks, 10));
@@ -169,22 +169,22 @@ test('a query of many terms is made of the nine rarest', () => {
   expect(recent).toBe(keys.join(' | '));
 });
 
-test('the newest 600 matches are asked for: by their density where they are many, else from the one that is so far back', () => {
+test('the recent query starts at about the 600th newest match, estimated by density or by the sampled matches if there are few', () => {
   const survey = (matching: number, scale: number): Survey => ({
     ...surveyOf(['a'], masksOf({ 1: matching }), scale),
     as_of_seq: 1_000_000,
   });
   expect(planSearch(survey(100, 1_000)).recent_from).toBe(994_000);
   expect(planSearch(survey(64, 1_000)).recent_from).toBe(990_625);
-  // of 63 that were sampled: 600 of 1,000 are half a one, of 200 three
+  // with 63 sampled matches: 600 matches are 0.6 of a sampled one at scale 1,000, and three at scale 200
   expect(planSearch(survey(63, 1_000)).recent_from).toBe(62_001);
   expect(planSearch(survey(63, 200)).recent_from).toBe(60 * 200 + 1);
-  // nowhere near as many: from the first
+  // fewer matches than that: from the first one
   expect(planSearch(survey(2_401, 1)).recent_from).toBe(Math.floor(1e6 - (600 * 1e6) / 2_401));
   expect(planSearch({ ...survey(100, 1_000), as_of_seq: 0 }).recent_from).toBe(1);
 });
 
-test('the index looks for the visible passages alone where they are fewer than half of those sampled', () => {
+test('the index selects by audience if fewer than half of the sampled passages are visible', () => {
   const narrow = (seen: number, sampled: number) =>
     planSearch({ ...surveyOf(['a'], masksOf({ 1: seen }), 1), sampled }).narrow_audience;
   expect([narrow(4, 9), narrow(5, 10), narrow(0, 0)]).toEqual([true, false, false]);

@@ -2,7 +2,7 @@ import { termWeight } from '../../src/search/plan.ts';
 import { limitPerEvent, onePerMemory, type Pool, type Ranked, rankPool, scoring } from '../../src/search/rank.ts';
 
 const known = (weights: number[]) => ({ weights, complete: weights.map(() => false), visible: 100 });
-/** Passages as [seq, ordinal, session, mask]. */
+/** Returns a pool of the passages [seq, ordinal, session, mask]. */
 const poolOf = (rows: [number, number, number, number][], more: Partial<Pool> = {}): Pool => ({
   seqs: rows.map(([seq]) => seq),
   ordinals: rows.map(([, ordinal]) => ordinal),
@@ -19,7 +19,7 @@ const scoresOf = (ranked: Ranked[]) =>
   ranked.map(({ seq, score, scores }) => [seq, ...[scores.passage, scores.around, scores.session, score].map(rounded)]);
 const placesOf = (ranked: Ranked[]) => ranked.map(({ seq, ordinal }) => [seq, ordinal]);
 
-test('a score is what a passage says, what stands around it, and what its session has', () => {
+test('a score is the sum of the scores of the passage, its neighbours and its session', () => {
   const pool = poolOf(
     [
       [10, 0, 1, 0b11],
@@ -34,7 +34,7 @@ test('a score is what a passage says, what stands around it, and what its sessio
       ],
     },
   );
-  // of weights 1 and 2: 10 says 3, 9 says 2, the others 1; of the session of 10 the best two say 5, of that of 20 one says 1
+  // weights 1 and 2: passage 10 scores 3, 9 scores 2, the others 1; the best two of session 10 sum to 5, session 20 has one that scores 1
   expect(scoresOf(rankPool(pool, known([1, 2]), 10))).toEqual([
     [10, 1, 0.4333, 0.8, 2.2333],
     [9, 0.6667, 0.5, 0.8, 1.9667],
@@ -47,7 +47,7 @@ test('a score is what a passage says, what stands around it, and what its sessio
   expect(rankPool(pool, known([1, 2]), 2).map(({ seq }) => seq)).toEqual([10, 9]);
 });
 
-test('an event beside two others stands once, with its own mask if the pool has it', () => {
+test('a neighbour of two passages is ranked once, with its own mask if it is in the pool', () => {
   const pool = poolOf(
     [
       [10, 0, 1, 0b10],
@@ -66,7 +66,7 @@ test('an event beside two others stands once, with its own mask if the pool has 
   expect(ranked.map(({ scores }) => scores.passage)).toEqual([1, 0.5, 0.5]);
 });
 
-test('what surrounds a passage is the best of the events there, not its own event’s other passages', () => {
+test('the neighbour score uses the best passage of each adjacent event and no other passage of the same event', () => {
   const pool = poolOf(
     [
       [10, 0, 1, 0b01],
@@ -83,12 +83,12 @@ test('what surrounds a passage is the best of the events there, not its own even
   expect(around.get('11.0')).toBeCloseTo(0.5);
 });
 
-test('a session counts by its two best events, however many passages one of them has', () => {
+test('the session score is the sum of its two best events, however many passages they have', () => {
   const long = Array.from({ length: 5 }, (_, ordinal): [number, number, number, number] => [10, ordinal, 1, 0b01]);
   const ranked = rankPool(poolOf([...long, [20, 0, 2, 0b01], [30, 0, 2, 0b01], [40, 0, 2, 0b01]]), known([1]), 10);
   const session = (seq: number) => ranked.find((row) => row.seq === seq)!.scores.session;
   expect([session(20), session(10)].map(rounded)).toEqual([0.8, 0.4]);
-  // of an event its best passage counts, whichever comes last
+  // the best passage of an event counts, in whatever order they come
   const mixed = rankPool(
     poolOf([
       [10, 0, 1, 0b11],
@@ -101,7 +101,7 @@ test('a session counts by its two best events, however many passages one of them
   expect(mixed.map(({ scores }) => rounded(scores.session))).toEqual([0.8, 0.8, rounded(0.8 / 3)]);
 });
 
-test('a passage that an edit attenuates counts for that much less, the others of its event for all', () => {
+test('an edit attenuates only the score of its passage and not of other passages of the event', () => {
   const pool = poolOf(
     [
       [5, 0, 1, 1],
@@ -116,7 +116,7 @@ test('a passage that an edit attenuates counts for that much less, the others of
   expect(Object.fromEntries(passages)).toEqual({ '5.0': 1, '5.1': 0.25, '6.1': 1 });
 });
 
-test('a term of which the pool has every passage weighs by how many have it', () => {
+test('the weight of a term with a complete pool is computed from the pool', () => {
   const pool = poolOf([
     [1, 0, 1, 0b01],
     [2, 0, 2, 0b10],
@@ -128,7 +128,7 @@ test('a term of which the pool has every passage weighs by how many have it', ()
   expect(of(1)).toBeCloseTo(1 / termWeight(50, 2));
 });
 
-test('equal scores: the newer event first, then the earlier passage; nothing found scores nothing', () => {
+test('equal scores are sorted by newest event, then by first passage; an empty pool has no scores', () => {
   const rows: [number, number, number, number][] = [
     [1, 1, 1, 1],
     [2, 0, 1, 1],
@@ -146,7 +146,7 @@ test('equal scores: the newer event first, then the earlier passage; nothing fou
 const ranked = (...seqs: number[]): Ranked[] =>
   seqs.map((seq, ordinal) => ({ seq, ordinal, score: 1, scores: { passage: 1, around: 0, session: 0 } }));
 
-test('of the versions of a memory the best stands, of an event the best passages', () => {
+test('the best version of a memory and the best passages of an event are kept', () => {
   const all = ranked(7, 5, 6, 5, 4, 7, 7);
   expect(
     placesOf(

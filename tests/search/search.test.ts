@@ -19,7 +19,7 @@ const search = async (client: Client, query: string, more: Record<string, unknow
 };
 const texts = async (...asked: Parameters<typeof search>) => (await search(...asked)).map(({ text }) => text);
 
-test('any word of the question may match, in any form, and the best comes first', async () => {
+test('a passage matches by any word of the query in any inflected form, and the best hit comes first', async () => {
   const alice = await newTenant(daemon.url);
   await record(
     alice,
@@ -30,7 +30,7 @@ test('any word of the question may match, in any form, and the best comes first'
   expect((await texts(alice, 'Which cat shelters did we use for adopting?'))[0]).toBe('We adopted two cats from the shelter');
 });
 
-test('a question finds a passage by who said it, the day, a tag, the kind, and the parts of a name', async () => {
+test('a query matches a passage by its actor, date, tag, kind and the parts of a name', async () => {
   const alice = await newTenant(daemon.url);
   const noise = Array.from({ length: 30 }, (_, i) =>
     message(`nothing of note ${i}`, { session_id: `n${i}`, occurred_at: '2024-02-01T00:00:00Z' }),
@@ -73,7 +73,7 @@ test('scope, channel, as_of and as_of_seq narrow what is searched', async () => 
   expect(await texts(alice, 'parrot', { about_user_id: 'alice' })).toEqual(['green parrot one']);
 });
 
-test('another tenant’s and another member’s private passages are not found, nor read by id', async () => {
+test('private passages of another tenant or member are neither found nor readable by id', async () => {
   const [alice, stranger] = [await newTenant(daemon.url), await newTenant(daemon.url)];
   const bob = await newColleague(alice);
   const [secret] = await record(alice, message('the purple walrus is mine'));
@@ -92,7 +92,7 @@ test('another tenant’s and another member’s private passages are not found, 
   expect((await alice.ask('GET', '/v1/chunks/chk_nothing')).status).toBe(404);
 });
 
-test('a query of nothing but spaces is refused with its pointer', async () => {
+test('a blank query returns 422 with its pointer', async () => {
   const alice = await newTenant(daemon.url);
   const { status, body } = await alice.ask('POST', '/v1/search', { body: { query: ' \n ' } });
   expect([status, body.errors[0].pointer]).toEqual([422, '#/query']);
@@ -105,14 +105,14 @@ test.each([
   ['markup and code', '<b>Array<string></b>; drop table chunks; -- $1 %s {}'],
   ['emoji and marks', '😀👍🏽 \u202e ﷽ ‮'],
   ['a very long word', 'x'.repeat(60_000)],
-])('a query of %s gives an answer', async (_, query) => {
+])('a query of %s returns 200', async (_, query) => {
   const alice = await newTenant(daemon.url);
   await record(alice, message('something to find, w17'));
   expect((await search(alice, query)).length).toBeLessThanOrEqual(1);
 });
 
 test.each(['and the?', '?!', '… — ·', '\u200b\u2060', '👍🏽'])(
-  'a query without a searchable word (%j) answers nothing and says so',
+  'a query without a searchable word (%j) returns no hits and the reason',
   async (query) => {
     const alice = await newTenant(daemon.url);
     await record(alice, ...Array.from({ length: 5 }, (_, i) => message(`turn ${i}`)));
@@ -123,7 +123,7 @@ test.each(['and the?', '?!', '… — ·', '\u200b\u2060', '👍🏽'])(
   },
 );
 
-test('one long output does not hide what was said about it; all of its passages come on request', async () => {
+test('a long output does not hide the messages about it, and `per_event` returns all its passages', async () => {
   const alice = await newTenant(daemon.url);
   const lines = Array.from({ length: 2500 }, (_, i) => `10:00:${i} ERROR payments timeout after ${i} ms`).join('\n');
   const [log, said] = await record(
@@ -146,7 +146,7 @@ test('one long output does not hide what was said about it; all of its passages 
   expect(JSON.stringify(evidence[0].refs)).toContain(said!.event_id);
 });
 
-test('a field that is not built yet is refused, and explain says what a score is made of', async () => {
+test('an unknown field returns 422, and `explain` adds the components of each score', async () => {
   const alice = await newTenant(daemon.url);
   const refused = await alice.ask('POST', '/v1/search', { body: { query: 'x', rerank: true } });
   expect([refused.status, refused.body.errors]).toEqual([422, [{ pointer: '#/rerank', detail: expect.any(String) }]]);
@@ -155,7 +155,7 @@ test('a field that is not built yet is refused, and explain says what a score is
   expect(hit!.score).toBeCloseTo(Object.values(hit!.scores!).reduce((a, b) => a + b));
 });
 
-test('a rare old passage is found among thousands that have the common words of the question', async () => {
+test('a rare old passage is found among thousands that contain the common words of the query', async () => {
   const alice = await newTenant(daemon.url);
   const [old] = await record(alice, message('the invoice exporter was rewritten in zig', { session_id: 'old' }));
   for (let i = 0; i < 5; i += 1)
