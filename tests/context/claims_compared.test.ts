@@ -150,17 +150,17 @@ describe('numbers in text', () => {
 });
 
 describe('subjects in text', () => {
-  const statementsConflict = (a: string, aWords: string, b: string, bWords: string) =>
+  const conflict = (a: string, aWords: string, b: string, bWords: string) =>
     inConflict(claim('a', a, aWords.split(' ')), claim('b', b, bWords.split(' ')));
 
   test('subjects match if they share two words, or their only word, and at least half of the shorter one', () => {
-    expect(statementsConflict('queue limit 5', 'queue limit', 'queue limit 6', 'queue limit')).toBe(true);
-    expect(statementsConflict('queue 5', 'queue', 'queue limit 6', 'queue limit')).toBe(true);
-    expect(statementsConflict('queue depth 5', 'queue depth', 'queue limit size 6', 'queue limit size')).toBe(false);
-    expect(statementsConflict('cats 5', 'cat', 'dogs 6', 'dog')).toBe(false);
+    expect(conflict('queue limit 5', 'queue limit', 'queue limit 6', 'queue limit')).toBe(true);
+    expect(conflict('queue 5', 'queue', 'queue limit 6', 'queue limit')).toBe(true);
+    expect(conflict('queue depth 5', 'queue depth', 'queue limit size 6', 'queue limit size')).toBe(false);
+    expect(conflict('cats 5', 'cat', 'dogs 6', 'dog')).toBe(false);
     // two of four are half, two of five are less than half
     expect(
-      statementsConflict(
+      conflict(
         'alpha bravo charlie delta 5',
         'alpha bravo charlie delta',
         'alpha bravo echo foxtrot golf 6',
@@ -168,7 +168,7 @@ describe('subjects in text', () => {
       ),
     ).toBe(true);
     expect(
-      statementsConflict(
+      conflict(
         'alpha bravo charlie delta kilo 5',
         'alpha bravo charlie delta kilo',
         'alpha bravo echo foxtrot golf 6',
@@ -178,84 +178,58 @@ describe('subjects in text', () => {
   });
 
   test('a common unit counts as a common word', () => {
-    expect(statementsConflict('window of 5 tokens', 'window token', 'the tokens of a window: 6', 'window token')).toBe(true);
+    expect(conflict('window of 5 tokens', 'window token', 'the tokens of a window: 6', 'window token')).toBe(true);
     expect(
-      statementsConflict(
-        '32 tokens of the big window',
-        'big window token',
-        'the small window takes 65 tokens',
-        'small window token',
-      ),
+      conflict('32 tokens of the big window', 'big window token', 'the small window takes 65 tokens', 'small window token'),
     ).toBe(false);
     expect(
-      statementsConflict(
-        '32 tokens of context',
-        'context token',
-        'the context of a model takes 65 tokens',
-        'context model token',
-      ),
+      conflict('32 tokens of context', 'context token', 'the context of a model takes 65 tokens', 'context model token'),
     ).toBe(true);
-    expect(
-      statementsConflict('32 pages of big context', 'big context page', 'the context of a model takes 65', 'context model'),
-    ).toBe(false);
+    expect(conflict('32 pages of big context', 'big context page', 'the context of a model takes 65', 'context model')).toBe(
+      false,
+    );
     const two = '2 doors of the context model take 65 tokens';
     const one = '32 tokens of big context';
-    expect(statementsConflict(one, 'big context token', two, 'context model token door')).toBe(true);
-    expect(statementsConflict(two, 'context model token door', one, 'big context token')).toBe(true);
+    expect(conflict(one, 'big context token', two, 'context model token door')).toBe(true);
+    expect(conflict(two, 'context model token door', one, 'big context token')).toBe(true);
     // a unit that is a word of the other sentence
     expect(
-      statementsConflict(
-        '32 pages of big context',
-        'big context page',
-        'a page of the context model takes 65',
-        'page context model',
-      ),
+      conflict('32 pages of big context', 'big context page', 'a page of the context model takes 65', 'page context model'),
     ).toBe(true);
     expect(
-      statementsConflict(
-        'a page of the context model takes 65',
-        'page context model',
-        '32 pages of big context',
-        'big context page',
-      ),
+      conflict('a page of the context model takes 65', 'page context model', '32 pages of big context', 'big context page'),
     ).toBe(true);
   });
 
   test('a replaced word makes another subject, an inflected form does not', () => {
-    expect(statementsConflict('staging timeout 5', 'staging timeout', 'production timeout 6', 'production timeout')).toBe(false);
-    expect(statementsConflict('backup ledger node 5', 'backup ledger node', 'backing ledger node 6', 'back ledger node')).toBe(
-      true,
-    );
+    expect(conflict('staging timeout 5', 'staging timeout', 'production timeout 6', 'production timeout')).toBe(false);
+    expect(conflict('backup ledger node 5', 'backup ledger node', 'backing ledger node 6', 'back ledger node')).toBe(true);
     // in another order, and with two words replaced
-    expect(statementsConflict('alpha bravo charlie 5', 'alpha bravo charlie', 'bravo alpha delta 6', 'alpha bravo delta')).toBe(
-      true,
-    );
+    expect(conflict('alpha bravo charlie 5', 'alpha bravo charlie', 'bravo alpha delta 6', 'alpha bravo delta')).toBe(true);
     expect(
-      statementsConflict(
+      conflict(
         'alpha bravo charlie delta 5',
         'alpha bravo charlie delta',
         'alpha bravo echo foxtrot 6',
         'alpha bravo echo foxtrot',
       ),
     ).toBe(true);
-    expect(statementsConflict('alpha bravo charlie 5', 'alpha bravo charlie', 'alpha bravo delta 6', 'alpha bravo delta')).toBe(
-      false,
-    );
+    expect(conflict('alpha bravo charlie 5', 'alpha bravo charlie', 'alpha bravo delta 6', 'alpha bravo delta')).toBe(false);
   });
 
   test('words with digits distinguish subjects if both sides have different ones', () => {
     const words = 'latency limit';
-    expect(statementsConflict('the p95 latency limit is 5', words, 'the p99 latency limit is 6', words)).toBe(false);
-    expect(statementsConflict('the p95 latency limit is 5', words, 'the P95 latency limit is 6', words)).toBe(true);
-    expect(statementsConflict('the p95 latency limit is 5', words, 'the latency limit is 6', words)).toBe(true);
-    expect(statementsConflict('the latency limit is 5', words, 'the p95 latency limit is 6', words)).toBe(true);
+    expect(conflict('the p95 latency limit is 5', words, 'the p99 latency limit is 6', words)).toBe(false);
+    expect(conflict('the p95 latency limit is 5', words, 'the P95 latency limit is 6', words)).toBe(true);
+    expect(conflict('the p95 latency limit is 5', words, 'the latency limit is 6', words)).toBe(true);
+    expect(conflict('the latency limit is 5', words, 'the p95 latency limit is 6', words)).toBe(true);
   });
 
   test('a word is matched by its stem, which is up to six letters shorter or ends in i instead of y', () => {
-    expect(statementsConflict('carries heron 5', 'carri heron', 'carry tall heron 6', 'carri tall heron')).toBe(true);
-    expect(statementsConflict('abcdefghij 5', 'abcd', 'abcd 6', 'abcd')).toBe(true);
-    expect(statementsConflict('abcdefghijk 5', 'abcd', 'abcd 6', 'abcd')).toBe(false);
-    expect(statementsConflict('ＱＵＥＵＥ 5', 'queue', 'Queue 6', 'queue')).toBe(true);
+    expect(conflict('carries heron 5', 'carri heron', 'carry tall heron 6', 'carri tall heron')).toBe(true);
+    expect(conflict('abcdefghij 5', 'abcd', 'abcd 6', 'abcd')).toBe(true);
+    expect(conflict('abcdefghijk 5', 'abcd', 'abcd 6', 'abcd')).toBe(false);
+    expect(conflict('ＱＵＥＵＥ 5', 'queue', 'Queue 6', 'queue')).toBe(true);
   });
 });
 

@@ -99,7 +99,7 @@ test('a private decision cannot supersede one that others see', async () => {
   const bob = await newColleague(alice);
   const [first] = await record(alice, { ...decide('tabs, not spaces'), channel: 'team' });
   const refused = await bob.ask('POST', '/v1/events', { body: decide('spaces, not tabs', { supersedes: first!.event_id }) });
-  expect([refused.status, refused.body.detail]).toEqual([409, expect.stringContaining('may see the new memory')]);
+  expect([refused.status, refused.body.detail]).toEqual([409, expect.stringContaining('new memory must be visible')]);
   expect((await context(alice, { query_text: 'tabs or spaces?' })).text).toContain('tabs, not spaces');
 });
 
