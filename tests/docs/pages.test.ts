@@ -129,7 +129,7 @@ test.each(executed)(
       rmSync(directory, { recursive: true });
     }
   },
-  120_000,
+  300_000,
 );
 
 const withPrograms = pages.filter((page) =>
@@ -150,7 +150,7 @@ test.each(withPrograms)(
     rmSync(directory, { recursive: true });
     expect([stdout, status]).toEqual(['', 0]);
   },
-  60_000,
+  300_000,
 );
 
 test('each page whose commands are executed elsewhere states where', () => {
