@@ -176,3 +176,19 @@ test('every link leads to a file, and to a heading of it', () => {
   );
   expect(dead).toEqual([]);
 });
+
+/** The example noun of CONTRIBUTING.md, and a file of the guide that docs/deployment.md compares itself with. */
+const notOurs = /^src\/(?:states\/|db\/schema\.sql)/;
+
+test('every file of the repository that a page names exists', () => {
+  const missing = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...pages].flatMap((file) =>
+    [
+      ...read(file).matchAll(
+        /(?<![\w./-])(?:src|tests|scripts|bench|nginx|postgres|monitoring)\/[\w./-]+\.(?:ts|sql|sh|conf|yml|json|test\.ts)\b/g,
+      ),
+    ]
+      .filter(([path]) => !notOurs.test(path) && !existsSync(join(root, path)))
+      .map(([path]) => `${file}: ${path}`),
+  );
+  expect(missing).toEqual([]);
+});
